@@ -1,0 +1,215 @@
+//! What [`decide`](crate::decide()) answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::identity::Identity;
+use crate::policy::IssuerId;
+use crate::reason::Reason;
+use crate::registry::{Cell, Endpoint};
+use crate::text::Text;
+use crate::time::Mono;
+
+/// The answer to one request.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// Final.
+    Done(Decision),
+    /// The token may be good, but keys are missing. Tell control, wait for a newer key set of this
+    /// issuer until the time given, then ask again with `waited` set.
+    Wait(KeyWait),
+}
+
+/// What a request waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyWait {
+    /// Whose keys.
+    pub issuer: IssuerId,
+    /// The key that the token names.
+    pub kid: Option<Box<str>>,
+    /// The epoch of the key table that was found wanting; a higher one may hold the key.
+    pub seen: u64,
+    /// When to stop waiting.
+    pub until: Mono,
+}
+
+/// Forward or refuse.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Decision {
+    /// Forward to the cell.
+    Allow(Allow),
+    /// Answer in the router's own name.
+    Deny(Deny),
+}
+
+/// A request that may pass: who it is, and where it goes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Allow {
+    /// `verified`, `anonymous` or `insecure`.
+    pub reason: Reason,
+    /// Whom the credentials proved.
+    pub identity: Arc<Identity>,
+    /// The placement that chose the cell; `None` where the tenant has a cell of its own.
+    pub placement: Option<Text>,
+    /// The cell that serves the request, and no other may.
+    pub cell: Arc<Cell>,
+    /// The cell's endpoints that take traffic, best first.
+    pub endpoints: Ranked,
+    /// The version of the registry that this was decided on; cells fence by it.
+    pub placement_epoch: u64,
+}
+
+/// A request that may not pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deny {
+    /// Why.
+    pub reason: Reason,
+    /// Which check failed, in words that hold nothing of the credential.
+    pub detail: &'static str,
+    /// The tenant, where one was proved before the request was refused.
+    pub tenant: Option<Text>,
+    /// Which schemes the policy accepts, for `WWW-Authenticate`.
+    pub challenge: Challenge,
+    /// When to try again, for `Retry-After`.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a 401 asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Challenge {
+    /// Not a 401.
+    #[default]
+    None,
+    /// A bearer token (RFC 6750).
+    Bearer,
+    /// A client certificate in the TLS handshake.
+    Certificate,
+}
+
+/// The endpoints of a cell that take traffic, in the order to try them.
+///
+/// Holds no list of its own: a bit for each endpoint and a place to start, so that a decision
+/// allocates nothing for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ranked {
+    eligible: u64,
+    start: u8,
+}
+
+impl Ranked {
+    /// The most endpoints that a cell can have.
+    pub const ENDPOINTS_MAX: usize = 64;
+
+    /// The endpoints among the first `count` for which `eligible` holds, from the one that
+    /// `spread` picks. If none is eligible all are: health never makes a cell unreachable.
+    pub(crate) fn new(count: usize, spread: u64, eligible: impl Fn(usize) -> bool) -> Self {
+        let count = count.min(Self::ENDPOINTS_MAX);
+        let all = if count == 64 {
+            u64::MAX
+        } else {
+            (1 << count) - 1
+        };
+        let mask = (0..count)
+            .filter(|&i| eligible(i))
+            .fold(0, |mask, i| mask | 1 << i);
+        let mask = if mask == 0 { all } else { mask };
+        let start = match mask.count_ones() {
+            0 => 0,
+            n => nth_one(mask, (spread % u64::from(n)) as u32),
+        };
+        Self {
+            eligible: mask,
+            start,
+        }
+    }
+
+    /// Positions in the cell's list of endpoints, best first.
+    pub fn positions(self) -> impl Iterator<Item = usize> {
+        let start = usize::from(self.start);
+        (start..64)
+            .chain(0..start)
+            .filter(move |&i| self.eligible & (1 << i) != 0)
+    }
+}
+
+/// The position of the `n`-th set bit, counted from zero; there must be more than `n`.
+fn nth_one(mut mask: u64, n: u32) -> u8 {
+    for _ in 0..n {
+        mask &= mask - 1;
+    }
+    mask.trailing_zeros() as u8
+}
+
+impl Allow {
+    /// The endpoints to try, best first.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints
+            .positions()
+            .filter_map(|i| self.cell.endpoints.get(i))
+    }
+}
+
+impl Decision {
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Allow(allow) => allow.reason,
+            Self::Deny(deny) => deny.reason,
+        }
+    }
+}
+
+/// The stable JSON form: `decision`, `reason`, then what belongs to each. Field order is fixed.
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::Allow(allow) => {
+                map.serialize_entry("decision", "allow")?;
+                map.serialize_entry("reason", &allow.reason)?;
+                map.serialize_entry("identity", &*allow.identity)?;
+                map.serialize_entry("placement", &allow.placement)?;
+                map.serialize_entry("cell", &allow.cell.id)?;
+                let endpoints: Vec<_> = allow.endpoints().map(|e| e.url.as_str()).collect();
+                map.serialize_entry("endpoints", &endpoints)?;
+                map.serialize_entry("placement_epoch", &allow.placement_epoch)?;
+            }
+            Self::Deny(deny) => {
+                map.serialize_entry("decision", "deny")?;
+                map.serialize_entry("reason", &deny.reason)?;
+                map.serialize_entry("status", &deny.reason.status().map(|s| s.as_u16()))?;
+                map.serialize_entry("detail", deny.detail)?;
+                map.serialize_entry("tenant", &deny.tenant)?;
+                map.serialize_entry("retry_after_secs", &deny.retry_after.map(|d| d.as_secs()))?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(count: usize, spread: u64, eligible: impl Fn(usize) -> bool) -> Vec<usize> {
+        Ranked::new(count, spread, eligible).positions().collect()
+    }
+
+    #[test]
+    fn ranks_by_spread_and_skips_the_ineligible() {
+        assert_eq!(order(3, 0, |_| true), [0, 1, 2]);
+        assert_eq!(order(3, 1, |_| true), [1, 2, 0]);
+        assert_eq!(order(3, 4, |_| true), [1, 2, 0]);
+        assert_eq!(order(3, 1, |i| i != 1), [2, 0]);
+        assert_eq!(order(64, 63, |_| true)[0], 63);
+        assert_eq!(order(0, 5, |_| true), []);
+    }
+
+    #[test]
+    fn an_unhealthy_cell_keeps_all_its_endpoints() {
+        assert_eq!(order(2, 1, |_| false), [1, 0]);
+    }
+}

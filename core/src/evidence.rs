@@ -1,0 +1,40 @@
+//! What a request brought.
+
+use http::{HeaderValue, Method};
+
+use crate::cert::PeerCertificate;
+use crate::policy::PolicyId;
+
+/// Everything about one request that [`decide`](crate::decide()) may look at.
+///
+/// The driver fills it after [`sanitise`](crate::headers::sanitise) has taken the credentials out
+/// of the headers; nothing else of the client's headers reaches a decision.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// The policy of the listener that the request came in by.
+    pub policy: PolicyId,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The path and query as received.
+    pub path: &'a str,
+    /// What was taken out of the request's headers.
+    pub credentials: &'a Credentials,
+    /// The leaf of the client's certificate chain, present only once rustls has verified it.
+    pub peer: Option<&'a PeerCertificate>,
+    /// A number that spreads requests over a cell's equal endpoints. Any distribution will do;
+    /// the same number gives the same ranking.
+    pub spread: u64,
+    /// The driver has waited for keys once already: now the answer is final.
+    pub waited: bool,
+}
+
+/// The credentials that [`sanitise`](crate::headers::sanitise) took out of a request's headers.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The first `Authorization` field, whatever its scheme.
+    pub authorization: Option<HeaderValue>,
+    /// There was a second one.
+    pub several: bool,
+    /// The header by which a client with several tenants picks one.
+    pub tenant_choice: Option<HeaderValue>,
+}

@@ -1,0 +1,4 @@
+//! Endpoint health.
+/// Which endpoints are ejected.
+#[derive(Debug, Default)]
+pub struct Health {}

@@ -1,0 +1,34 @@
+//! What the evidence proved.
+
+use serde::Serialize;
+
+use crate::text::Text;
+
+/// Who is calling, as far as verified credentials (or the configuration, for the `disabled` and
+/// `permissive` modes) say.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Identity {
+    /// The tenant that the request acts for. `None` for anonymous callers only.
+    pub tenant: Option<Text>,
+    /// The principal: `sub` of the token, or the certificate's SAN.
+    pub subject: Option<Text>,
+    /// The workspace inside the tenant.
+    pub workspace: Option<Text>,
+    /// The organisation.
+    pub org: Option<Text>,
+    /// Roles in the order of the claim.
+    pub roles: Vec<Text>,
+    /// The tier that the credential names; placement never goes below it.
+    pub tier: Option<Text>,
+    /// Which kinds of credential proved it.
+    pub proof: Proof,
+}
+
+/// The credentials that an [`Identity`] stands on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Proof {
+    /// The issuer whose token was verified.
+    pub jwt: Option<crate::policy::IssuerId>,
+    /// A client certificate's SAN was accepted.
+    pub mtls: bool,
+}

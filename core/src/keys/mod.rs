@@ -1,0 +1,4 @@
+//! Key sets.
+/// The key sets of all issuers.
+#[derive(Debug)]
+pub struct KeyTable {}

@@ -1,0 +1,183 @@
+//! Why a request was allowed or denied: one closed enum.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident => $wire:literal, $class:ident;)+) => {
+        /// Why a request was let through or refused.
+        ///
+        /// The set is closed: it appears in metrics, logs, response bodies and snapshots under
+        /// [`Reason::as_str`], and each value has one meaning.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason there is, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name on the wire, in snake case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $wire,)+ }
+            }
+
+            /// What kind of answer the reason leads to.
+            pub const fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class,)+ }
+            }
+
+            /// What the reason means, for `--help` and documentation.
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+/// The kinds of answer that reasons lead to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Class {
+    /// The request goes to a cell.
+    Allow,
+    /// 401 with `WWW-Authenticate`: a credential is missing or bad.
+    Unauthenticated,
+    /// 403: the credential is good, what it asks for isn't allowed.
+    Forbidden,
+    /// 503 with `Retry-After`: the router or the cell can't serve this now.
+    Unavailable,
+    /// 400: the request is not HTTP that a proxy may pass on.
+    BadRequest,
+    /// 502: the cell's fault.
+    BadGateway,
+    /// 504: the cell was too slow.
+    GatewayTimeout,
+}
+
+reasons! {
+    /// A credential proved who is calling.
+    Verified => "verified", Allow;
+    /// No credential came, and the policy lets such requests go to the anonymous placement.
+    Anonymous => "anonymous", Allow;
+    /// Authentication is disabled; the identity is the configured stand-in.
+    Insecure => "insecure", Allow;
+
+    /// The policy wants a token and none came.
+    MissingToken => "missing_token", Unauthenticated;
+    /// The token isn't a well-formed signed JWT, or a claim in it has the wrong form.
+    MalformedToken => "malformed_token", Unauthenticated;
+    /// The signature doesn't hold under the key that the token names.
+    BadSignature => "bad_signature", Unauthenticated;
+    /// The time of `exp` has come.
+    ExpiredToken => "expired_token", Unauthenticated;
+    /// `nbf` or `iat` lies ahead by more than the leeway.
+    NotYetValid => "not_yet_valid", Unauthenticated;
+    /// No configured issuer that this policy accepts has this `iss`.
+    WrongIssuer => "wrong_issuer", Unauthenticated;
+    /// `aud` doesn't hold a configured audience.
+    WrongAudience => "wrong_audience", Unauthenticated;
+    /// The issuer's current key set has no key for this token.
+    NoMatchingKey => "no_matching_key", Unauthenticated;
+    /// The token's algorithm isn't on the issuer's list, or isn't the key's own.
+    ForbiddenAlgorithm => "forbidden_algorithm", Unauthenticated;
+    /// A claim that the configuration requires isn't there.
+    MissingClaim => "missing_claim", Unauthenticated;
+    /// More than one bearer token came with the request.
+    DuplicateCredentials => "duplicate_credentials", Unauthenticated;
+    /// The policy wants a client certificate and none came.
+    MissingCertificate => "missing_certificate", Unauthenticated;
+    /// The client certificate's names match no configured template.
+    SanNotAccepted => "san_not_accepted", Unauthenticated;
+    /// The client certificate is past its end, or before its start.
+    CertificateExpired => "certificate_expired", Unauthenticated;
+
+    /// Two credentials, or a credential and the registry, disagree about the tenant or its tier.
+    IdentityConflict => "identity_conflict", Forbidden;
+    /// The token names several tenants and the request picks none of them.
+    AmbiguousTenant => "ambiguous_tenant", Forbidden;
+    /// The tenant is suspended.
+    TenantSuspended => "tenant_suspended", Forbidden;
+    /// The registry doesn't know the tenant, and unknown tenants are denied.
+    TenantUnknown => "tenant_unknown", Forbidden;
+    /// The issuer may not speak for this tenant.
+    IssuerNotAllowed => "issuer_not_allowed", Forbidden;
+
+    /// The issuer's keys were never fetched, have expired, or couldn't be refreshed.
+    JwksUnreachable => "jwks_unreachable", Unavailable;
+    /// No registry has been loaded since the router started.
+    RegistryNeverLoaded => "registry_never_loaded", Unavailable;
+    /// No cell that may serve this request takes traffic.
+    NoCellAvailable => "no_cell_available", Unavailable;
+    /// The tenant's cell is quarantined.
+    CellQuarantined => "cell_quarantined", Unavailable;
+    /// What the registry says of tenants' status is older than the configured age.
+    TenantStatusExpired => "tenant_status_expired", Unavailable;
+    /// A limit of the router or of the cell is reached.
+    Overloaded => "overloaded", Unavailable;
+
+    /// The request breaks HTTP in a way that a proxy must not pass on.
+    BadRequest => "bad_request", BadRequest;
+
+    /// No connection to any endpoint of the cell could be made.
+    CellUnreachable => "cell_unreachable", BadGateway;
+    /// The cell closed the connection before its answer was whole.
+    CellReset => "cell_reset", BadGateway;
+    /// The cell's answer isn't valid HTTP.
+    CellProtocolError => "cell_protocol_error", BadGateway;
+    /// The cell's certificate isn't trusted, or doesn't carry the endpoint's SAN.
+    CellUntrusted => "cell_untrusted", BadGateway;
+
+    /// The TCP connection to the cell took too long.
+    CellTimeoutConnect => "cell_timeout_connect", GatewayTimeout;
+    /// The TLS handshake with the cell took too long.
+    CellTimeoutTls => "cell_timeout_tls", GatewayTimeout;
+    /// The cell's response header took too long.
+    CellTimeoutHeader => "cell_timeout_header", GatewayTimeout;
+    /// Nothing moved between router and cell for too long.
+    CellTimeoutIdle => "cell_timeout_idle", GatewayTimeout;
+    /// The whole exchange took too long.
+    CellTimeoutTotal => "cell_timeout_total", GatewayTimeout;
+}
+
+impl Reason {
+    /// The HTTP status of a denial, `None` for the reasons that allow.
+    pub const fn status(self) -> Option<http::StatusCode> {
+        use http::StatusCode as S;
+        Some(match self.class() {
+            Class::Allow => return None,
+            Class::Unauthenticated => S::UNAUTHORIZED,
+            Class::Forbidden => S::FORBIDDEN,
+            Class::Unavailable => S::SERVICE_UNAVAILABLE,
+            Class::BadRequest => S::BAD_REQUEST,
+            Class::BadGateway => S::BAD_GATEWAY,
+            Class::GatewayTimeout => S::GATEWAY_TIMEOUT,
+        })
+    }
+
+    /// The `grpc-status` of a denial, `None` for the reasons that allow
+    /// (the codes of grpc/grpc `doc/statuscodes.md`).
+    pub const fn grpc_status(self) -> Option<u8> {
+        Some(match self.class() {
+            Class::Allow => return None,
+            Class::Unauthenticated => 16,
+            Class::Forbidden => 7,
+            Class::BadRequest => 13,
+            Class::Unavailable | Class::BadGateway => 14,
+            Class::GatewayTimeout => 4,
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,29 @@
+//! The immutable state that decisions read.
+
+use std::sync::Arc;
+
+use crate::health::Health;
+use crate::keys::KeyTable;
+use crate::policy::Policy;
+use crate::registry::Registry;
+use crate::time::Mono;
+
+/// Everything that a decision reads: a few shared parts, each replaced on its own.
+///
+/// A health flip makes a new snapshot that shares the tenants with the old one; a key rotation
+/// never touches the registry. Cloning costs four reference counts.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Grows by one with every snapshot published by one [`Control`](crate::control::Control).
+    pub epoch: u64,
+    /// Issuers, templates, policies, header names.
+    pub policy: Arc<Policy>,
+    /// The key sets of all issuers.
+    pub keys: Arc<KeyTable>,
+    /// Cells, placements, tenants: `None` until a first document was accepted.
+    pub registry: Option<Arc<Registry>>,
+    /// When tenants' status becomes too old to believe; `None` where that is switched off.
+    pub status_expires_at: Option<Mono>,
+    /// Which endpoints are ejected.
+    pub health: Arc<Health>,
+}

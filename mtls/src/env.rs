@@ -1,0 +1,117 @@
+//! The seam between the router and the world: network, wall clock, entropy, tasks and storage.
+//!
+//! Production runs on tokio; the simulator has its own implementation, and
+//! both run every other line of this crate. The trait has associated types and no `dyn`, so that
+//! production pays nothing for it. Timers aren't here: `tokio::time` already follows virtual time
+//! wherever the runtime's clock is paused.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
+use cellway_core::Unix;
+
+/// What a router needs of the machine that it runs on.
+///
+/// A value of this type is one host: in the simulator, several live in one process.
+pub trait Env: Clone + Send + Sync + 'static {
+    /// A connected byte stream.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// A bound socket that accepts streams.
+    type Listener: Listener<Stream = Self::Stream>;
+    /// Durable storage for last-known-good state, and the way files are read.
+    type Store: Store;
+
+    /// Connects to `host:port`. Takes the name, not an address: resolving it is the environment's.
+    fn connect(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Binds a listening socket. With `shared`, other workers of this host bind the same address
+    /// (`SO_REUSEPORT`).
+    fn bind(
+        &self,
+        address: SocketAddr,
+        shared: bool,
+    ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// The wall clock.
+    fn unix_now(&self) -> Unix;
+
+    /// Fills `buffer` with random bytes, fit for identifiers and jitter. (TLS has its own source,
+    /// inside the `CryptoProvider`.)
+    fn fill(&self, buffer: &mut [u8]);
+
+    /// Runs `task` until it ends or the host does.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Runs work that takes milliseconds of CPU, away from the request path where that is possible.
+    fn heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send;
+
+    /// The host's storage.
+    fn store(&self) -> &Self::Store;
+}
+
+/// A bound socket.
+pub trait Listener: Send + 'static {
+    /// What it accepts.
+    type Stream;
+
+    /// Waits for the next connection.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// The address it is bound to (the port chosen, where 0 was asked for).
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// Files, as far as the router needs them. Paths are as the configuration writes them.
+///
+/// In the simulator this is where disks fill up and writes are torn.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Reads a whole file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none, `FileTooLarge` above the limit, `PermissionDenied` where
+    /// `private` is asked for and the file is a link or others may write it.
+    fn read(
+        &self,
+        path: &str,
+        limit: usize,
+        private: Privacy,
+    ) -> impl Future<Output = io::Result<Bytes>> + Send;
+
+    /// Replaces a file so that a reader, or this host after a crash, sees the old or the new
+    /// content and nothing between. Creates missing folders with mode 0700, the file with 0600.
+    fn replace(&self, path: &str, content: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// What identifies the present content of a file, cheaply: for noticing that it changed.
+    fn stat(&self, path: &str) -> impl Future<Output = io::Result<Stat>> + Send;
+}
+
+/// Whether a file's mode is checked before it is believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Privacy {
+    /// Any readable file will do: configuration, certificates, registries.
+    Any,
+    /// The router's own state: refused where others could have written it.
+    Own,
+}
+
+/// A file's identity at one moment. Two equal values mean: very likely not written between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stat {
+    /// When it was last modified, since the Unix epoch.
+    pub modified: Duration,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its inode, or another number that changes when the file is replaced.
+    pub inode: u64,
+}
