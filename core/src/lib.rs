@@ -6,6 +6,8 @@ pub mod cert;
 pub mod control;
 mod decision;
 mod evidence;
+mod explain;
+pub mod headers;
 pub mod health;
 mod identity;
 pub mod keys;
@@ -19,6 +21,7 @@ pub mod token;
 
 pub use decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome, Ranked};
 pub use evidence::{Credentials, Evidence};
+pub use explain::{Recorder, Step, Steps};
 pub use identity::{Identity, Proof};
 pub use reason::{Class, Reason};
 pub use snapshot::Snapshot;

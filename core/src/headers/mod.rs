@@ -1,0 +1,75 @@
+//! Which headers the router takes away from a request, and which it sets.
+//!
+//! The router's own headers live under one prefix. A cell believes them, so nothing that a client
+//! sends may arrive under those names: [`sanitise`] runs before anything else looks at a request,
+//! on every path, and [`HeaderRules::stamps`] says what is set once a decision stands. Both are
+//! plain functions of their arguments, so that the proxy path and an external authoriser share
+//! them.
+
+mod hop;
+mod rules;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+
+pub use self::hop::forbidden_in_trailers;
+pub use self::rules::{HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps};
+use crate::evidence::Credentials;
+
+/// Takes the credentials out of a request's headers and removes everything that isn't the
+/// client's to say: the router's own headers under any spelling, and hop-by-hop fields.
+///
+/// Run it first, and on every request; what it leaves may be forwarded.
+pub fn sanitise(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
+    let credentials = take_credentials(rules, headers);
+    hop::remove(headers);
+    remove_reserved(rules, headers);
+    credentials
+}
+
+/// Removes from a cell's answer what is between the cell and the router only: hop-by-hop fields
+/// and everything under the router's prefix.
+pub fn sanitise_response(rules: &HeaderRules, headers: &mut HeaderMap) {
+    hop::remove(headers);
+    remove_reserved(rules, headers);
+}
+
+/// Removes from trailers, in either direction, what may not stand there: the router's own names
+/// and the fields that frame, route or authenticate (RFC 9110, section 6.5.1).
+pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
+    remove_where(trailers, |name| {
+        rules.reserves(name) || forbidden_in_trailers(name)
+    });
+}
+
+fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
+    let mut credentials = Credentials::default();
+    if let http::header::Entry::Occupied(entry) = headers.entry(AUTHORIZATION) {
+        let (_, mut values) = entry.remove_entry_mult();
+        credentials.authorization = values.next();
+        credentials.several = values.next().is_some();
+    }
+    if headers.contains_key(rules.tenant_choice()) {
+        credentials.tenant_choice = headers.remove(rules.tenant_choice());
+    }
+    credentials
+}
+
+fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
+    remove_where(headers, |name| rules.reserves(name));
+}
+
+/// Removes the fields whose names are refused. The list is gathered first because a `HeaderMap`
+/// can't be edited while it is walked; it stays empty, and costs no allocation, for honest clients.
+fn remove_where(headers: &mut HeaderMap, refused: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| refused(name))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! The names of the router's own headers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::header::{HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use crate::decision::Allow;
+
+/// What the router tells a cell, in the order in which it is stamped. The header's name is the
+/// configured prefix and this, unless it is renamed.
+pub const STAMP_NAMES: [&str; 9] = [
+    "cell",
+    "tenant",
+    "sub",
+    "workspace",
+    "org",
+    "roles",
+    "auth",
+    "placement-epoch",
+    "request-id",
+];
+
+/// Removed from every request besides the prefix: what other parts of Cellway take as evidence.
+const RESERVED: [&str; 2] = ["x-routing-key", "cell-bound-authorization"];
+
+/// Where two renamed headers would break HTTP or the router itself.
+const NOT_RENAMEABLE_TO: [&str; 16] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// The `[headers]` table of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderSpec {
+    /// What the names of all the router's headers begin with: `x-`, a word, `-`.
+    pub prefix: String,
+    /// Other names for single headers, by their name after the prefix: `{ cell = "x-cell" }`.
+    pub rename: BTreeMap<String, String>,
+    /// The header by which a client whose token names several tenants picks one.
+    /// Unset: the prefix and `select-tenant`.
+    pub tenant_choice: Option<String>,
+}
+
+impl Default for HeaderSpec {
+    fn default() -> Self {
+        Self {
+            prefix: "x-cellway-".to_owned(),
+            rename: BTreeMap::new(),
+            tenant_choice: None,
+        }
+    }
+}
+
+/// A mistake in the `[headers]` table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeaderSpecError {
+    /// The setting's path, such as `headers.rename.cell`.
+    pub setting: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for HeaderSpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for HeaderSpecError {}
+
+/// The names of the router's own headers, ready for use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeaderRules {
+    /// The prefix, normalised.
+    prefix: Box<[u8]>,
+    /// Names outside the prefix that are the router's all the same, normalised.
+    reserved: Vec<Box<[u8]>>,
+    stamps: [HeaderName; STAMP_NAMES.len()],
+    tenant_choice: HeaderName,
+    owner: HeaderName,
+    reason: HeaderName,
+}
+
+/// Headers to set on a forwarded request, in the order of [`STAMP_NAMES`].
+pub type Stamps<'a> = [(&'a HeaderName, HeaderValue); STAMP_NAMES.len()];
+
+impl Default for HeaderRules {
+    fn default() -> Self {
+        Self::new(&HeaderSpec::default()).expect("the default names are valid")
+    }
+}
+
+impl HeaderRules {
+    /// Checks the names and makes them ready.
+    ///
+    /// # Errors
+    /// Every mistake there is, not only the first.
+    pub fn new(spec: &HeaderSpec) -> Result<Self, Vec<HeaderSpecError>> {
+        let mut errors = Vec::new();
+        if let Err(problem) = check_prefix(&spec.prefix) {
+            errors.push(HeaderSpecError {
+                setting: "headers.prefix".into(),
+                problem,
+            });
+            return Err(errors);
+        }
+        for unknown in spec
+            .rename
+            .keys()
+            .filter(|key| !STAMP_NAMES.contains(&key.as_str()))
+        {
+            let known = STAMP_NAMES.join(", ");
+            errors.push(HeaderSpecError {
+                setting: format!("headers.rename.{unknown}"),
+                problem: format!("there is no such header; known are {known}"),
+            });
+        }
+        let stamps = STAMP_NAMES.map(|short| match spec.rename.get(short) {
+            Some(name) => named(name, &format!("headers.rename.{short}"), &mut errors),
+            None => prefixed(&spec.prefix, short),
+        });
+        let tenant_choice = match &spec.tenant_choice {
+            Some(name) => named(name, "headers.tenant_choice", &mut errors),
+            None => prefixed(&spec.prefix, "select-tenant"),
+        };
+        check_distinct(&stamps, &tenant_choice, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let own = stamps
+            .iter()
+            .chain([&tenant_choice])
+            .map(HeaderName::as_str);
+        Ok(Self {
+            reserved: own.chain(RESERVED).map(normalised).collect(),
+            owner: prefixed(&spec.prefix, "owner"),
+            reason: prefixed(&spec.prefix, "reason"),
+            prefix: normalised(&spec.prefix),
+            stamps,
+            tenant_choice,
+        })
+    }
+
+    /// Whether this name is the router's, under any spelling that a cell might read as the same:
+    /// names are compared in lower case and with everything but letters and digits as `-`, because
+    /// CGI, WSGI and many frameworks fold `-` and `_`.
+    pub fn reserves(&self, name: &HeaderName) -> bool {
+        let name = name.as_str().as_bytes();
+        starts_with_normalised(name, &self.prefix)
+            || self
+                .reserved
+                .iter()
+                .any(|own| own.len() == name.len() && starts_with_normalised(name, own))
+    }
+
+    /// The header by which a client picks one of its tenants.
+    pub fn tenant_choice(&self) -> &HeaderName {
+        &self.tenant_choice
+    }
+
+    /// The header of an answer that says whether router or cell made it.
+    pub fn owner(&self) -> &HeaderName {
+        &self.owner
+    }
+
+    /// The header of a router's own answer that holds its reason.
+    pub fn reason(&self) -> &HeaderName {
+        &self.reason
+    }
+
+    /// The header that carries the request's id, to the cell and back to the client.
+    pub fn request_id(&self) -> &HeaderName {
+        &self.stamps[STAMP_NAMES.len() - 1]
+    }
+
+    /// What to set on a request that may pass. Every header is present, empty where its value is
+    /// unknown, so that a cell never reads another's word for it.
+    pub fn stamps(&self, allow: &Allow, request_id: HeaderValue) -> Stamps<'_> {
+        let identity = &*allow.identity;
+        let text = |value: &Option<crate::Text>| match value {
+            Some(text) => text.header_value().clone(),
+            None => EMPTY,
+        };
+        let values = [
+            allow.cell.id.header_value().clone(),
+            text(&identity.tenant),
+            text(&identity.subject),
+            text(&identity.workspace),
+            text(&identity.org),
+            roles(&identity.roles),
+            HeaderValue::from_static(allow.reason.as_str()),
+            HeaderValue::from(allow.placement_epoch),
+            request_id,
+        ];
+        let mut names = self.stamps.iter();
+        values.map(|value| (names.next().expect("as many names as values"), value))
+    }
+}
+
+const EMPTY: HeaderValue = HeaderValue::from_static("");
+
+/// Roles as a comma-separated list; a single role needs no copy.
+fn roles(roles: &[crate::Text]) -> HeaderValue {
+    match roles {
+        [] => EMPTY,
+        [one] => one.header_value().clone(),
+        many => {
+            let parts: Vec<&str> = many.iter().map(crate::Text::as_str).collect();
+            // Each part is a valid header value, and so are commas between them.
+            HeaderValue::try_from(parts.join(",")).unwrap_or(EMPTY)
+        }
+    }
+}
+
+fn check_prefix(prefix: &str) -> Result<(), String> {
+    let word = prefix
+        .strip_prefix("x-")
+        .and_then(|rest| rest.strip_suffix('-'));
+    let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    match word {
+        Some(word) if !word.is_empty() && word.len() <= 64 && word.bytes().all(fine) => Ok(()),
+        _ => Err(format!(
+            "\"{prefix}\" must be \"x-\", a word of lower-case letters and digits, and \"-\", \
+             such as \"x-cellway-\": everything under it is removed from clients' requests"
+        )),
+    }
+}
+
+fn named(name: &str, setting: &str, errors: &mut Vec<HeaderSpecError>) -> HeaderName {
+    let mut refuse = |problem: String| {
+        errors.push(HeaderSpecError {
+            setting: setting.to_owned(),
+            problem,
+        });
+        HeaderName::from_static("x-invalid")
+    };
+    if NOT_RENAMEABLE_TO.contains(&name.to_ascii_lowercase().as_str()) {
+        return refuse(format!(
+            "\"{name}\" has a meaning of its own in HTTP; choose another name"
+        ));
+    }
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => refuse(format!("\"{name}\" is not a header name")),
+    }
+}
+
+fn prefixed(prefix: &str, short: &str) -> HeaderName {
+    HeaderName::try_from(format!("{prefix}{short}")).expect("a checked prefix and a known word")
+}
+
+fn check_distinct(
+    stamps: &[HeaderName],
+    tenant_choice: &HeaderName,
+    errors: &mut Vec<HeaderSpecError>,
+) {
+    let mut seen = BTreeMap::new();
+    let short = STAMP_NAMES.iter().copied().chain(["select-tenant"]);
+    for (name, short) in stamps.iter().chain([tenant_choice]).zip(short) {
+        if let Some(other) = seen.insert(normalised(name.as_str()), short) {
+            errors.push(HeaderSpecError {
+                setting: "headers.rename".to_owned(),
+                problem: format!("\"{name}\" stands for both {other} and {short}"),
+            });
+        }
+    }
+}
+
+/// A byte of a header's name as frameworks that fold names see it.
+fn fold(byte: u8) -> u8 {
+    match byte.to_ascii_lowercase() {
+        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
+        _ => b'-',
+    }
+}
+
+fn normalised(name: &str) -> Box<[u8]> {
+    name.bytes().map(fold).collect()
+}
+
+fn starts_with_normalised(name: &[u8], prefix: &[u8]) -> bool {
+    name.len() >= prefix.len()
+        && name
+            .iter()
+            .zip(prefix)
+            .all(|(&byte, &own)| fold(byte) == own)
+}

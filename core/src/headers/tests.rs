@@ -1,0 +1,143 @@
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+
+use super::*;
+
+fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in lines {
+        map.append(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_str(value).unwrap(),
+        );
+    }
+    map
+}
+
+fn names(map: &HeaderMap) -> Vec<&str> {
+    let mut names: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+fn renamed() -> HeaderRules {
+    let rename = [("cell", "x-cell"), ("tenant", "X-Tenant")];
+    let rename = rename
+        .map(|(short, name)| (short.to_owned(), name.to_owned()))
+        .into();
+    HeaderRules::new(&HeaderSpec {
+        rename,
+        ..HeaderSpec::default()
+    })
+    .unwrap()
+}
+
+#[test]
+fn near_misses_of_the_routers_names_are_removed() {
+    let mut map = headers(&[
+        ("x-cellway-tenant", "evil"),
+        ("X_Cellway_Tenant", "evil"),
+        ("x-cellway.tenant", "evil"),
+        ("x-cellway-anything", "evil"),
+        ("x_tenant", "evil"),
+        ("x-cell", "evil"),
+        ("X-Routing_Key", "evil"),
+        ("Cell-Bound-Authorization", "evil"),
+        ("x-cellwayward", "kept"),
+        ("x-tenants", "kept"),
+        ("x-cellway", "kept"),
+        ("accept", "kept"),
+    ]);
+    sanitise(&renamed(), &mut map);
+    assert_eq!(
+        names(&map),
+        ["accept", "x-cellway", "x-cellwayward", "x-tenants"]
+    );
+}
+
+#[test]
+fn credentials_become_evidence_and_leave_the_headers() {
+    let rules = HeaderRules::default();
+    let mut map = headers(&[
+        ("authorization", "Bearer one"),
+        ("x-cellway-select-tenant", "acme"),
+        ("authorization", "Bearer two"),
+    ]);
+    let credentials = sanitise(&rules, &mut map);
+    assert_eq!(credentials.authorization.unwrap(), "Bearer one");
+    assert!(credentials.several);
+    assert_eq!(credentials.tenant_choice.unwrap(), "acme");
+    assert!(!map.contains_key(AUTHORIZATION));
+    assert!(map.is_empty());
+}
+
+#[test]
+fn hop_by_hop_fields_go_and_nomination_reaches_no_further() {
+    let rules = HeaderRules::default();
+    let mut map = headers(&[
+        ("connection", "close, X-Private, host, content-length"),
+        ("connection", "upgrade"),
+        ("x-private", "hop"),
+        ("host", "example"),
+        ("content-length", "3"),
+        ("keep-alive", "timeout=5"),
+        ("upgrade", "websocket"),
+        ("transfer-encoding", "chunked"),
+        ("te", "gzip;q=0.5, Trailers"),
+        ("proxy-authorization", "Basic x"),
+    ]);
+    sanitise(&rules, &mut map);
+    assert_eq!(names(&map), ["content-length", "host", "te"]);
+    assert_eq!(map["te"], "trailers");
+}
+
+#[test]
+fn trailers_lose_framing_credentials_and_the_routers_names() {
+    let mut map = headers(&[
+        ("grpc-status", "0"),
+        ("content-length", "5"),
+        ("authorization", "Bearer x"),
+        ("x_cellway-cell", "evil"),
+        ("transfer-encoding", "chunked"),
+    ]);
+    sanitise_trailers(&HeaderRules::default(), &mut map);
+    assert_eq!(names(&map), ["grpc-status"]);
+}
+
+#[test]
+fn a_cells_answer_cannot_speak_for_the_router() {
+    let mut map = headers(&[
+        ("x-cellway-owner", "router"),
+        ("connection", "close"),
+        ("etag", "1"),
+    ]);
+    sanitise_response(&HeaderRules::default(), &mut map);
+    assert_eq!(names(&map), ["etag"]);
+}
+
+#[test]
+fn names_that_would_break_http_or_hide_nothing_are_refused() {
+    let prefix = |prefix: &str| HeaderSpec {
+        prefix: prefix.to_owned(),
+        ..HeaderSpec::default()
+    };
+    for bad in ["", "x-", "x--", "x-A-", "cellway-", "x-cellway", "x-é-"] {
+        assert!(HeaderRules::new(&prefix(bad)).is_err(), "{bad:?}");
+    }
+    let rename = |short: &str, name: &str| HeaderSpec {
+        rename: [(short.to_owned(), name.to_owned())].into(),
+        ..HeaderSpec::default()
+    };
+    for (short, name) in [
+        ("cell", "Host"),
+        ("cell", "x cell"),
+        ("nope", "x-nope"),
+        ("cell", "x_cellway_tenant"),
+    ] {
+        assert!(
+            HeaderRules::new(&rename(short, name)).is_err(),
+            "{short} = {name}"
+        );
+    }
+    assert!(HeaderRules::new(&prefix("x-a-")).is_ok());
+}
