@@ -1,5 +1,20 @@
 //! The production shell of Cellway: listeners, TLS, the proxy path, sources.
+//!
+//! [`Router`] is the way in. It is generic over the world ([`Env`](env::Env)) and over who hears
+//! what happens ([`Sink`](event::Sink)), so that a service embeds it, the binary runs it on every
+//! core and the simulator runs it on virtual time, all with the same code.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod clock;
 pub mod env;
+pub mod event;
+mod router;
+pub mod settings;
+mod shared;
+mod worker;
+
+pub use clock::Clock;
+pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
+pub use shared::{Inbox, Shared, ToControl};
+pub use worker::Worker;

@@ -1,0 +1,269 @@
+//! Everything that happens, as one typed stream.
+//!
+//! Logs, metrics, the simulator's trace and its invariants are all made from it, so that none of
+//! them parses another.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cellway_core::{Decision, Now, Reason, Text};
+
+/// Hears what happens. Cloned into every task.
+pub trait Sink: Clone + Send + Sync + 'static {
+    /// Something happened at `now`. Called on the request path: it must not block.
+    fn emit(&self, now: Now, event: &Event<'_>);
+
+    /// The sink for one worker; a sink that counts gives each worker its own counters.
+    #[must_use]
+    fn shard(&self, worker: usize) -> Self {
+        let _ = worker;
+        self.clone()
+    }
+}
+
+/// Hears nothing.
+impl Sink for () {
+    fn emit(&self, _: Now, _: &Event<'_>) {}
+}
+
+/// Who made an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Owner {
+    /// The router, in its own name.
+    Router,
+    /// The cell.
+    Cell,
+}
+
+impl Owner {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::Cell => "cell",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A worker listens.
+    Listening {
+        /// The listener's name.
+        listener: &'a str,
+        /// Where, with the port chosen if 0 was asked for.
+        address: SocketAddr,
+    },
+    /// Accepting failed, for want of file descriptors for example; it is tried again.
+    AcceptFailed {
+        /// The listener's name.
+        listener: &'a str,
+        /// The system's error.
+        error: &'a std::io::Error,
+    },
+    /// A connection was accepted.
+    ConnectionAccepted {
+        /// The listener's name.
+        listener: &'a str,
+        /// The other side.
+        peer: SocketAddr,
+    },
+    /// A connection was closed at once because the listener has as many as it may.
+    ConnectionRefused {
+        /// The listener's name.
+        listener: &'a str,
+        /// The other side.
+        peer: SocketAddr,
+    },
+    /// A connection ended.
+    ConnectionClosed {
+        /// The listener's name.
+        listener: &'a str,
+        /// Why.
+        why: Closed,
+    },
+    /// A TLS handshake with a client failed; there is no HTTP status for that.
+    TlsRefused {
+        /// The listener's name.
+        listener: &'a str,
+        /// The other side.
+        peer: SocketAddr,
+        /// Why.
+        reason: TlsRefusal,
+    },
+    /// A request was decided.
+    Decided {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// The answer.
+        decision: &'a Decision,
+        /// The registry that it was decided on; `None` before the first.
+        registry_version: Option<u64>,
+        /// The request waited for keys.
+        waited: bool,
+    },
+    /// A request was answered, or given up: the last event of each.
+    Responded {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// The status sent; `None` if the client went away before.
+        status: Option<u16>,
+        /// Who made the answer.
+        owner: Owner,
+        /// Why, where the router had a say: its own answers, and bodies cut short.
+        reason: Option<Reason>,
+        /// The cell, once one was decided.
+        cell: Option<&'a Text>,
+        /// From the request's header to the answer's.
+        latency: Duration,
+        /// From the request's header to the answer's last byte.
+        duration: Duration,
+        /// Bytes of the answer's body.
+        bytes: u64,
+        /// The answer's body was sent whole.
+        complete: bool,
+    },
+    /// A connection to a cell stands.
+    CellConnected {
+        /// The cell.
+        cell: &'a Text,
+        /// The endpoint's URL.
+        endpoint: &'a str,
+    },
+    /// A connection to a cell could not be made, or broke.
+    CellFailed {
+        /// The cell.
+        cell: &'a Text,
+        /// The endpoint's URL.
+        endpoint: &'a str,
+        /// The kind of failure.
+        reason: Reason,
+        /// What the system, TLS or HTTP said.
+        error: &'a str,
+    },
+    /// New settings are in force.
+    Reloaded,
+    /// New settings were refused; the old are still in force.
+    ReloadRefused {
+        /// What is wrong with them.
+        error: &'a str,
+    },
+    /// No new connections are taken; those in flight have until the deadline.
+    Draining {
+        /// How long they have.
+        deadline: Duration,
+    },
+    /// The drain is over.
+    Drained {
+        /// Connections that were cut at the deadline.
+        abandoned: usize,
+    },
+}
+
+/// Why a client's connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Closed {
+    /// The client closed it, or asked for it.
+    Client,
+    /// It broke, or the client broke HTTP.
+    Error,
+    /// No first byte came in time.
+    FirstByteTimeout,
+    /// A request's header took too long.
+    HeaderTimeout,
+    /// It was idle for too long.
+    Idle,
+    /// The client's certificate expired.
+    CertificateExpired,
+    /// The router drains.
+    Drain,
+}
+
+impl Closed {
+    /// Every value there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Client,
+        Self::Error,
+        Self::FirstByteTimeout,
+        Self::HeaderTimeout,
+        Self::Idle,
+        Self::CertificateExpired,
+        Self::Drain,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Error => "error",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::HeaderTimeout => "header_timeout",
+            Self::Idle => "idle",
+            Self::CertificateExpired => "certificate_expired",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// Why a client's TLS handshake failed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TlsRefusal {
+    /// It took too long.
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// What came is not TLS, or breaks it.
+    Protocol,
+    /// The two sides have no version, suite, group or protocol in common.
+    Incompatible,
+    /// The client has no certificate and the listener requires one.
+    NoCertificate,
+    /// The client's certificate is past its end, or before its start.
+    CertificateExpired,
+    /// The client's certificate was issued by nobody in the trust bundle.
+    UnknownIssuer,
+    /// The client's certificate is revoked.
+    CertificateRevoked,
+    /// The client's certificate is bad in another way.
+    BadCertificate,
+    /// The client refused the router's certificate, or said so with another alert.
+    Alert,
+}
+
+impl TlsRefusal {
+    /// Every value there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Timeout,
+        Self::Closed,
+        Self::Protocol,
+        Self::Incompatible,
+        Self::NoCertificate,
+        Self::CertificateExpired,
+        Self::UnknownIssuer,
+        Self::CertificateRevoked,
+        Self::BadCertificate,
+        Self::Alert,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
+            Self::Incompatible => "incompatible",
+            Self::NoCertificate => "no_certificate",
+            Self::CertificateExpired => "certificate_expired",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::CertificateRevoked => "certificate_revoked",
+            Self::BadCertificate => "bad_certificate",
+            Self::Alert => "alert",
+        }
+    }
+}

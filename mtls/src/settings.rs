@@ -1,0 +1,204 @@
+//! What a router is told: plain values, already checked. The configuration file is one way to make
+//! them, a few lines of Rust in a test or a service another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::policy::{Policy, PolicyId};
+
+/// Everything a [`Router`](crate::Router) is told.
+#[derive(Clone, Debug)]
+pub struct RouterSettings {
+    /// Where to listen.
+    pub listeners: Vec<ListenerSettings>,
+    /// Who may call: issuers, policies, SAN templates, header names.
+    pub policy: Arc<Policy>,
+    /// Whose client certificates are believed; required by listeners that ask for them.
+    pub trust_bundle: Option<Pem>,
+    /// The way to the cells.
+    pub upstream: UpstreamSettings,
+    /// Where keys and the registry come from, and where the last good ones are kept.
+    pub sources: Sources,
+}
+
+/// PEM text, or the file that holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Pem {
+    /// A file, read through the environment's store at start and at every reload.
+    File(String),
+    /// The text itself.
+    Text(Bytes),
+}
+
+impl From<String> for Pem {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// A certificate chain and its private key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyPair {
+    /// The leaf first, then intermediates.
+    pub certificate: Pem,
+    /// PKCS#8, SEC1 or PKCS#1.
+    pub key: Pem,
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// Where to bind; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// The policy of requests that come in by it.
+    pub policy: PolicyId,
+    /// `None`: plain HTTP.
+    pub tls: Option<ListenerTls>,
+    /// How long clients may take.
+    pub timeouts: ClientTimeouts,
+    /// Most connections at a time, over all workers. More are closed at once.
+    pub connections_max: usize,
+    /// Most concurrent HTTP/2 streams of one connection.
+    pub streams_max: u32,
+}
+
+impl ListenerSettings {
+    /// A plain listener with default limits.
+    pub fn new(name: &str, bind: SocketAddr, policy: PolicyId) -> Self {
+        Self {
+            name: name.into(),
+            bind,
+            policy,
+            tls: None,
+            timeouts: ClientTimeouts::default(),
+            connections_max: 10_000,
+            streams_max: 128,
+        }
+    }
+}
+
+/// TLS of a listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerTls {
+    /// The router's own certificate.
+    pub identity: KeyPair,
+    /// Whether clients are asked for theirs.
+    pub client_certificate: ClientCertificate,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClientCertificate {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Asked for; without one, the policy decides. A bad one ends the handshake.
+    Optional,
+    /// The handshake fails without a good one.
+    Required,
+}
+
+/// How long clients may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientTimeouts {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// From the connection's start (after TLS) to its first byte.
+    pub first_byte: Duration,
+    /// From a request's first byte to the end of its header.
+    pub header: Duration,
+    /// Between two requests of one connection.
+    pub idle: Duration,
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            first_byte: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+/// The way to the cells: `[upstream]`.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Who issues the cells' certificates; `None`: `https` endpoints can't be reached.
+    pub bundle: Option<Pem>,
+    /// The router's client certificate, shown to cells that ask.
+    pub identity: Option<KeyPair>,
+    /// How long cells may take.
+    pub timeouts: CellTimeouts,
+    /// What one cell may take of the router.
+    pub limits: CellLimits,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            bundle: None,
+            identity: None,
+            timeouts: CellTimeouts::default(),
+            limits: CellLimits::default(),
+        }
+    }
+}
+
+/// How long cells may take. Each has its own reason in a 504.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CellTimeouts {
+    /// For the TCP connection, name resolution included: `cell_timeout_connect`.
+    pub connect: Duration,
+    /// For the TLS handshake: `cell_timeout_tls`.
+    pub tls: Duration,
+    /// From the request's last byte to the answer's header: `cell_timeout_header`.
+    pub header: Duration,
+    /// With nothing moving in either direction of a body: `cell_timeout_idle`.
+    pub idle: Duration,
+    /// For the whole exchange, `cell_timeout_total`; `None` for streams without end.
+    pub total: Option<Duration>,
+    /// How long an unused connection is kept.
+    pub keep: Duration,
+}
+
+impl Default for CellTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            tls: Duration::from_secs(3),
+            header: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            total: None,
+            keep: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What one cell may take of the router, over all workers: a cell in trouble takes no more, and
+/// leaves the rest to the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CellLimits {
+    /// Most connections to all its endpoints.
+    pub connections_max: usize,
+    /// Most requests in flight; more are refused as `overloaded`.
+    pub requests_max: usize,
+}
+
+impl Default for CellLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            requests_max: 4096,
+        }
+    }
+}
+
+/// Where keys and the registry come from, and where the last good ones are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {}
