@@ -1,0 +1,33 @@
+# Shortcuts. Each is one plain command, so `just` itself is never needed.
+
+# List the recipes
+default:
+    @just --list
+
+# Everything that must hold before a change lands
+ci:
+    bash .ci/run
+
+# All tests
+test:
+    cargo test --workspace
+
+# The whole product in one process on loopback; Ctrl-C ends it
+demo *ARGS:
+    cargo run --release --bin cellway -- demo {{ARGS}}
+
+# One scenario: just sim scenarios/outage.toml --seed 7
+sim *ARGS:
+    cargo run --release -p cellway-sim -- run {{ARGS}}
+
+# All scenarios over many seeds
+sweep SEEDS="100":
+    cargo run --release -p cellway-sim -- sweep scenarios/ --seeds {{SEEDS}}
+
+# Benchmarks: core decisions, registry size, and requests through the real proxy
+bench:
+    cargo bench -p cellway-tests
+
+# Review changed snapshots
+review:
+    cargo insta review
