@@ -5,6 +5,8 @@
 //! production pays nothing for it. Timers aren't here: `tokio::time` already follows virtual time
 //! wherever the runtime's clock is paused.
 
+pub mod tokio;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;

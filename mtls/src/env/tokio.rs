@@ -1,0 +1,126 @@
+//! The production environment: tokio's network, the system's clock, entropy and files.
+
+mod store;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cellway_core::Unix;
+use rustls::crypto::SecureRandom;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+pub use self::store::FileStore;
+use super::{Env, Listener};
+
+/// How many connections the kernel holds for a listener before it is accepted from.
+const BACKLOG: i32 = 1024;
+
+/// The machine that the process runs on. Use it inside a tokio runtime.
+#[derive(Clone, Debug)]
+pub struct TokioEnv {
+    random: &'static dyn SecureRandom,
+    store: FileStore,
+}
+
+impl TokioEnv {
+    /// The present machine.
+    pub fn new() -> Self {
+        Self {
+            random: rustls::crypto::aws_lc_rs::default_provider().secure_random,
+            store: FileStore,
+        }
+    }
+}
+
+impl Default for TokioEnv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Env for TokioEnv {
+    type Stream = TcpStream;
+    type Listener = TokioListener;
+    type Store = FileStore;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        // An IPv6 literal of a URL stands in brackets, which the resolver doesn't know.
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind(&self, address: SocketAddr, shared: bool) -> io::Result<TokioListener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        if shared {
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        // Inherited by what is accepted on Linux; set again there for those that don't.
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into()).map(TokioListener)
+    }
+
+    fn unix_now(&self) -> Unix {
+        // A clock before 1970 is a clock that isn't set: nothing is valid then.
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Unix::from_epoch(since)
+    }
+
+    fn fill(&self, buffer: &mut [u8]) {
+        self.random
+            .fill(buffer)
+            .expect("aws-lc's generator doesn't fail once the process runs");
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+
+    async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(value) => value,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime shuts down, and with it whoever asked.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn store(&self) -> &FileStore {
+        &self.store
+    }
+}
+
+/// A listening TCP socket.
+#[derive(Debug)]
+pub struct TokioListener(TcpListener);
+
+impl Listener for TokioListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.0.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}

@@ -1,0 +1,210 @@
+//! Files, with the checks that the router's own state needs.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::super::{Privacy, Stat, Store};
+
+/// The file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileStore;
+
+impl Store for FileStore {
+    async fn read(&self, path: &str, limit: usize, private: Privacy) -> io::Result<Bytes> {
+        let path = PathBuf::from(path);
+        blocking(move || read(&path, limit, private)).await
+    }
+
+    async fn replace(&self, path: &str, content: Bytes) -> io::Result<()> {
+        let path = PathBuf::from(path);
+        blocking(move || replace(&path, &content)).await
+    }
+
+    async fn stat(&self, path: &str) -> io::Result<Stat> {
+        let path = PathBuf::from(path);
+        blocking(move || stat(&path)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
+    let file = match private {
+        Privacy::Any => File::open(path)?,
+        Privacy::Own => open_own(path)?,
+    };
+    let mut content = Vec::new();
+    // One more than allowed tells a file that just fits from one that is cut.
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut content)?;
+    if content.len() > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("is larger than {limit} bytes"),
+        ));
+    }
+    Ok(content.into())
+}
+
+/// Opens a file that nobody but its owner can have written.
+fn open_own(path: &Path) -> io::Result<File> {
+    let named = fs::symlink_metadata(path)?;
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if !named.is_file() {
+        return refuse("is not a plain file");
+    }
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    // Swapped for a link between the two calls?
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        return refuse("changed while it was opened");
+    }
+    if opened.mode() & 0o022 != 0 {
+        return refuse("can be written by others than its owner");
+    }
+    Ok(file)
+}
+
+/// Writes beside the file, makes it durable, renames it over, makes the name durable.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let beside = beside(path)?;
+    // Left behind by a crash; opened anew, so that a link planted there is never followed.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = write_new(&beside, content).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+        return written;
+    }
+    File::open(folder)?.sync_all()
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "names no file"));
+    };
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    Ok(path.with_file_name(temporary))
+}
+
+fn stat(path: &Path) -> io::Result<Stat> {
+    let metadata = fs::metadata(path)?;
+    let modified = metadata
+        .modified()?
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Ok(Stat {
+        modified,
+        len: metadata.len(),
+        inode: metadata.ino(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// A folder of its own under the target folder, gone with the value.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let id = std::process::id();
+            let path = std::env::temp_dir().join(format!("cellway-store-{name}-{id}"));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn replaces_and_leaves_nothing_beside() {
+        let folder = Folder::new("replace");
+        let path = folder.0.join("state").join("keys");
+        replace(&path, b"one").unwrap();
+        let before = stat(&path).unwrap();
+        replace(&path, b"other").unwrap();
+        assert_eq!(&read(&path, 5, Privacy::Own).unwrap()[..], b"other");
+        assert_ne!(stat(&path).unwrap(), before);
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn refuses_what_is_too_large_and_says_so() {
+        let folder = Folder::new("large");
+        let path = folder.0.join("file");
+        fs::write(&path, b"12345").unwrap();
+        let error = read(&path, 4, Privacy::Any).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn refuses_state_that_others_may_have_written() {
+        let folder = Folder::new("private");
+        let path = folder.0.join("file");
+        replace(&path, b"good").unwrap();
+        let link = folder.0.join("link");
+        symlink(&path, &link).unwrap();
+        let kind = |path: &Path| read(path, 10, Privacy::Own).unwrap_err().kind();
+        assert_eq!(kind(&link), io::ErrorKind::PermissionDenied);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(kind(&path), io::ErrorKind::PermissionDenied);
+        assert!(read(&path, 10, Privacy::Any).is_ok());
+    }
+
+    #[test]
+    fn a_planted_link_is_not_written_through() {
+        let folder = Folder::new("planted");
+        let victim = folder.0.join("victim");
+        fs::write(&victim, b"untouched").unwrap();
+        symlink(&victim, folder.0.join(".file.new")).unwrap();
+        replace(&folder.0.join("file"), b"state").unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"untouched");
+    }
+}
