@@ -11,6 +11,7 @@ pub mod headers;
 pub mod health;
 mod identity;
 pub mod keys;
+pub mod placement;
 pub mod policy;
 mod reason;
 pub mod registry;

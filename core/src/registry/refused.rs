@@ -1,0 +1,112 @@
+//! Why a document isn't taken.
+
+use std::fmt;
+
+/// A document that wasn't taken. What was current stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegistryRefused {
+    /// Which rule it breaks, for metrics.
+    pub reason: RefusedReason,
+    /// Where and how, for people: the path of the field first, where there is one.
+    pub detail: String,
+}
+
+impl RegistryRefused {
+    pub(crate) fn new(reason: RefusedReason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(RefusedReason::Invalid, detail)
+    }
+}
+
+impl fmt::Display for RegistryRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for RegistryRefused {}
+
+/// The rule that a refused document breaks. Closed: a label of `registry_rejected_total`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum RefusedReason {
+    /// Not JSON or TOML of the schema, or it contradicts itself.
+    Invalid,
+    /// Its version is below the current one.
+    OlderVersion,
+    /// Its version is the current one, and it says something else.
+    SameVersionOtherContent,
+    /// It has more bytes, cells, placements or tenants than [`RegistryLimits`] allows.
+    Oversized,
+    /// It has no byte, or no cell.
+    Empty,
+    /// It has lost more cells or tenants than one step may, without leave.
+    Shrunken,
+}
+
+impl RefusedReason {
+    /// Every reason there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Invalid,
+        Self::OlderVersion,
+        Self::SameVersionOtherContent,
+        Self::Oversized,
+        Self::Empty,
+        Self::Shrunken,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::OlderVersion => "older_version",
+            Self::SameVersionOtherContent => "same_version_other_content",
+            Self::Oversized => "oversized",
+            Self::Empty => "empty",
+            Self::Shrunken => "shrunken",
+        }
+    }
+}
+
+/// The bounds of a document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegistryLimits {
+    /// The most bytes of a document.
+    pub document_bytes_max: usize,
+    /// The most cells.
+    pub cells_max: usize,
+    /// The most placements.
+    pub placements_max: usize,
+    /// The most tenants.
+    pub tenants_max: usize,
+    /// The greatest loss of cells, and of tenants, from one version to the next, in percent.
+    pub shrink_percent_max: u8,
+}
+
+impl Default for RegistryLimits {
+    /// 512 MiB, 10,000 cells, 100,000 placements, 4,000,000 tenants, 20 %.
+    fn default() -> Self {
+        Self {
+            document_bytes_max: 512 << 20,
+            cells_max: 10_000,
+            placements_max: 100_000,
+            tenants_max: 4_000_000,
+            shrink_percent_max: 20,
+        }
+    }
+}
+
+/// How a document is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RegistryFormat {
+    /// JSON, on the wire and in files.
+    #[default]
+    Json,
+    /// TOML, in files.
+    Toml,
+}
