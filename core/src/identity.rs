@@ -25,10 +25,12 @@ pub struct Identity {
 }
 
 /// The credentials that an [`Identity`] stands on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Proof {
-    /// The issuer whose token was verified.
-    pub jwt: Option<crate::policy::IssuerId>,
+    /// The configured name of the issuer whose token was verified.
+    pub jwt: Option<Text>,
     /// A client certificate's SAN was accepted.
     pub mtls: bool,
+    /// The trust domain of that SAN, where it is a SPIFFE ID.
+    pub trust_domain: Option<Text>,
 }

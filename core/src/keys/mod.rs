@@ -1,4 +1,83 @@
-//! Key sets.
+//! Issuers' public keys: parsing key sets, and the state machine that keeps them current.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::policy::IssuerId;
+
+mod algorithm;
+mod jwks;
+mod source;
+mod view;
+
+pub use algorithm::Algorithm;
+pub use jwks::{KeySet, KeysRefused, Skipped};
+pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreRefused};
+pub use view::{IssuerKeys, KeyState};
+
 /// The key sets of all issuers.
-#[derive(Debug)]
-pub struct KeyTable {}
+#[derive(Clone, Debug, Default)]
+pub struct KeyTable {
+    /// Grows with every change of any issuer's view.
+    pub epoch: u64,
+    /// By [`IssuerId`].
+    pub issuers: Vec<Arc<IssuerKeys>>,
+}
+
+impl KeyTable {
+    /// One issuer's keys; `None` for an id that isn't of the same policy.
+    pub fn issuer(&self, id: IssuerId) -> Option<&Arc<IssuerKeys>> {
+        self.issuers.get(usize::from(id.0))
+    }
+}
+
+/// Why a fetch brought no document. Closed, because it is a label of metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FetchFailed {
+    /// No address, or no connection.
+    Unreachable,
+    /// The TLS handshake failed: the source isn't trusted, or doesn't speak TLS.
+    Tls,
+    /// It took too long.
+    Timeout,
+    /// An answer with another status than 200.
+    Status(u16),
+    /// More bytes than a source may send.
+    Oversized,
+    /// A redirect that isn't followed: to plain HTTP, or one too many.
+    Redirect,
+    /// The discovery document is malformed, or is another issuer's.
+    Discovery,
+    /// The exchange broke off, or wasn't HTTP.
+    Protocol,
+    /// The file can't be read.
+    File,
+}
+
+impl FetchFailed {
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::Oversized => "oversized",
+            Self::Redirect => "redirect",
+            Self::Discovery => "discovery",
+            Self::Protocol => "protocol",
+            Self::File => "file",
+        }
+    }
+}
+
+impl fmt::Display for FetchFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            other => f.write_str(other.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for FetchFailed {}

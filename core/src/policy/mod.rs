@@ -1,11 +1,258 @@
-//! What the configuration says about identity.
+//! What the configuration says about identity: issuers, trust domains, and which credentials a
+//! listener asks for.
+//!
+//! A [`Policy`] is made whole or not at all: [`Policy::build`] finds every mistake in the
+//! configuration at once, and what it returns needs no further check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Serialize;
-/// Which issuer: its place in the configuration.
+
+use crate::cert::SanTemplates;
+use crate::headers::HeaderRules;
+use crate::identity::Identity;
+use crate::keys::{Algorithm, KeyTiming};
+use crate::text::Text;
+
+mod build;
+mod spec;
+
+pub use spec::{
+    BoundTrustDomainSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec, Mode, OneOrMany,
+    PolicySpec, PolicySpecs, Scheme, SpeaksSpec, TrustDomainSpec, TrustSpec,
+};
+
+/// Which issuer: its place in [`Policy::issuers`] and in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
 pub struct IssuerId(pub u16);
+
 /// Which policy: its place in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PolicyId(pub u16);
-/// Issuers, policies, templates.
-#[derive(Debug)]
-pub struct Policy {}
+
+/// Everything about identity that was configured.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The issuers, by [`IssuerId`].
+    pub issuers: Vec<Issuer>,
+    /// What the router's headers are called.
+    pub headers: HeaderRules,
+    auth: Vec<AuthPolicy>,
+    sans: SanTemplates,
+    trust_domains: BTreeMap<Text, Speaks>,
+    /// Issuers by `iss` and by name.
+    by_iss: BTreeMap<Box<str>, IssuerId>,
+    by_name: BTreeMap<Text, IssuerId>,
+    fingerprint: Fingerprint,
+}
+
+/// Names the content of the tables that verification follows: equal tables, equal fingerprint.
+///
+/// What was verified under one policy is never taken as verified under another; a reload that
+/// changes nothing keeps the memo warm.
+pub type Fingerprint = [u8; 32];
+
+/// One identity provider whose tokens are believed.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// What logs, metrics and the registry call it.
+    pub name: Text,
+    /// The exact `iss` of its tokens.
+    pub iss: Box<str>,
+    /// One of these must be in `aud`.
+    pub audiences: Vec<Box<str>>,
+    /// The algorithms allowed, in order of preference.
+    pub algorithms: Vec<Algorithm>,
+    /// The media types that `typ` may name, in lower case and without `application/`.
+    pub types: Vec<Box<str>>,
+    /// Which claims say what.
+    pub claims: ClaimsSpec,
+    /// How many seconds after `exp` a token is still taken.
+    pub leeway_exp_secs: u64,
+    /// How many seconds `nbf` and `iat` may lie ahead.
+    pub leeway_nbf_secs: u64,
+    /// Where its keys come from.
+    pub keys: KeysLocation,
+    /// When its keys are fetched and how long they serve.
+    pub timing: KeyTiming,
+    speaks: Speaks,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeysLocation {
+    /// This URL.
+    Uri(Box<str>),
+    /// This file.
+    File(Box<str>),
+    /// The `jwks_uri` of the OIDC configuration document (whose `issuer` must match); where there
+    /// is no such document, the fallback.
+    Discovery {
+        /// `<issuer>/.well-known/openid-configuration`
+        document: Box<str>,
+        /// `<issuer>/.well-known/jwks.json`
+        fallback: Box<str>,
+    },
+}
+
+/// For whom an issuer or a trust domain may speak.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Speaks {
+    /// There is only one of its kind.
+    Any,
+    /// For these tenants.
+    Listed(BTreeSet<Text>),
+    /// For those tenants whose `issuer` in the registry it is.
+    Registry,
+}
+
+/// Which credentials a listener asks for.
+#[derive(Clone, Debug)]
+pub struct AuthPolicy {
+    /// What the configuration calls it.
+    pub name: Text,
+    /// What happens to requests without credentials.
+    pub mode: Mode,
+    /// A bearer token is looked at.
+    pub jwt: bool,
+    /// A client certificate is looked at.
+    pub mtls: bool,
+    /// Each credential that is looked at must be there, not only one of them.
+    pub all: bool,
+    /// Where requests without credentials go in `permissive` mode, and only then.
+    pub anonymous_placement: Option<Text>,
+    /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
+    pub(crate) stand_in: Arc<Identity>,
+    /// By [`IssuerId`]: whose tokens are accepted.
+    issuers: Vec<bool>,
+}
+
+/// A mistake in the configuration that keeps the router from starting.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PolicyError {
+    /// The setting's path, such as `issuer[0].audience`.
+    pub setting: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.setting, self.problem, self.fix)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+impl Policy {
+    /// Checks the tables and makes them ready for use.
+    ///
+    /// # Errors
+    /// Every mistake there is, in the order of the configuration.
+    pub fn build(specs: &PolicySpecs) -> Result<Self, Vec<PolicyError>> {
+        build::build(specs)
+    }
+
+    /// The policy with this id.
+    ///
+    /// # Panics
+    /// If the id isn't one of this policy's own, which is a bug of the driver's: ids come from
+    /// [`Policy::policy_id`] and are looked up again whenever the policy is replaced.
+    pub fn auth(&self, id: PolicyId) -> &AuthPolicy {
+        &self.auth[usize::from(id.0)]
+    }
+
+    /// Every policy, by [`PolicyId`].
+    pub fn auths(&self) -> &[AuthPolicy] {
+        &self.auth
+    }
+
+    /// The policy of this name.
+    pub fn policy_id(&self, name: &str) -> Option<PolicyId> {
+        let position = self.auth.iter().position(|auth| auth.name == *name)?;
+        u16::try_from(position).ok().map(PolicyId)
+    }
+
+    /// The issuer with this id.
+    ///
+    /// # Panics
+    /// As [`Policy::auth`].
+    pub fn issuer(&self, id: IssuerId) -> &Issuer {
+        &self.issuers[usize::from(id.0)]
+    }
+
+    /// Every issuer's id.
+    pub fn issuer_ids(&self) -> impl Iterator<Item = IssuerId> + use<> {
+        (0..self.issuers.len()).filter_map(|i| u16::try_from(i).ok().map(IssuerId))
+    }
+
+    /// The issuer of this configured name.
+    pub fn issuer_named(&self, name: &str) -> Option<IssuerId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The issuer whose tokens have this `iss`.
+    pub(crate) fn issuer_of(&self, iss: &str) -> Option<IssuerId> {
+        self.by_iss.get(iss).copied()
+    }
+
+    /// The templates of `[trust] san`.
+    pub fn sans(&self) -> &SanTemplates {
+        &self.sans
+    }
+
+    /// Names the content of everything that verification follows.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Whether those who proved `identity` may speak for its tenant, given the `issuer` that the
+    /// registry has for that tenant.
+    ///
+    /// The registry's `issuer` is an issuer's name, its `iss`, or a trust domain. It binds its own
+    /// kind: a tenant bound to an issuer takes no other issuer's token, and says nothing of
+    /// certificates. A binding to something that isn't configured holds for nobody.
+    pub fn may_speak(&self, identity: &Identity, bound_to: Option<&str>) -> bool {
+        let Some(tenant) = identity.tenant.as_ref() else {
+            return true;
+        };
+        let issuer = bound_to.and_then(|b| self.issuer_named(b).or_else(|| self.issuer_of(b)));
+        let domain = bound_to.and_then(|b| self.trust_domains.get_key_value(b));
+        let unknown = bound_to.is_some() && issuer.is_none() && domain.is_none();
+
+        let jwt = identity.proof.jwt.as_ref().is_none_or(|name| {
+            self.issuer_named(name.as_str()).is_some_and(|id| {
+                let own = issuer == Some(id);
+                self.issuer(id).speaks.speaks_for(tenant, own) && (own || issuer.is_none())
+            })
+        });
+        let mtls = identity.proof.trust_domain.as_ref().is_none_or(|name| {
+            self.trust_domains.get(name).is_some_and(|speaks| {
+                let own = domain.is_some_and(|(bound, _)| bound == name);
+                speaks.speaks_for(tenant, own) && (own || domain.is_none())
+            })
+        });
+        !unknown && jwt && mtls
+    }
+}
+
+impl Speaks {
+    fn speaks_for(&self, tenant: &Text, bound: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(tenants) => tenants.contains(tenant),
+            Self::Registry => bound,
+        }
+    }
+}
+
+impl AuthPolicy {
+    /// Whether this issuer's tokens are accepted.
+    pub fn accepts(&self, issuer: IssuerId) -> bool {
+        self.jwt && self.issuers.get(usize::from(issuer.0)) == Some(&true)
+    }
+}

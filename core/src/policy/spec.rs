@@ -1,0 +1,302 @@
+//! The configuration's tables about identity, as the file writes them.
+//!
+//! These types only read; [`Policy::build`](super::Policy::build) says what is wrong with them, all
+//! errors at once. A member that isn't known is refused by the reader.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::headers::HeaderSpec;
+
+/// Every table that a [`Policy`](super::Policy) is built from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicySpecs {
+    /// `[[issuer]]`: whose tokens are believed.
+    pub issuer: Vec<IssuerSpec>,
+    /// `[[policy]]`: which credentials a listener asks for.
+    pub policy: Vec<PolicySpec>,
+    /// `[trust]`: whose client certificates are believed.
+    pub trust: Option<TrustSpec>,
+    /// `[headers]`: what the router's own headers are called.
+    pub headers: HeaderSpec,
+}
+
+/// One `[[issuer]]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerSpec {
+    /// What logs, metrics and the registry's `issuer` call it.
+    pub name: String,
+    /// The exact `iss` of its tokens.
+    #[serde(default)]
+    pub issuer: String,
+    /// One of these must be in `aud`.
+    #[serde(default)]
+    pub audience: OneOrMany,
+    /// The algorithms that its tokens may be signed with.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<String>,
+    /// The values that `typ` may have. A token without `typ` passes.
+    #[serde(default = "default_types")]
+    pub types: Vec<String>,
+    /// Which claims say what.
+    #[serde(default)]
+    pub claims: ClaimsSpec,
+    /// How long after `exp` a token is still taken, in seconds.
+    #[serde(default)]
+    pub leeway_exp_secs: u64,
+    /// How far `nbf` and `iat` may lie ahead, in seconds.
+    #[serde(default = "default_leeway_nbf_secs")]
+    pub leeway_nbf_secs: u64,
+    /// Where its keys are; otherwise discovery finds them.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
+    /// A local file with its keys.
+    #[serde(default)]
+    pub jwks_file: Option<String>,
+    /// The tenants that it may speak for. Required as soon as there are two issuers.
+    #[serde(default)]
+    pub tenants: Option<SpeaksSpec>,
+    /// When its keys are fetched and how long they serve.
+    #[serde(default)]
+    pub keys: KeyTimingSpec,
+}
+
+/// One string, or a list of them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// `"a"`
+    One(String),
+    /// `["a", "b"]`
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    /// The strings, in order.
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// For whom an issuer or a trust domain may speak: a list of tenants, or the word `registry`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SpeaksSpec {
+    /// Exactly these tenants.
+    Listed(Vec<String>),
+    /// `"registry"`: the tenants whose `issuer` in the registry is this one.
+    Word(String),
+}
+
+/// The names of the claims that an identity is read from. A name is taken as it stands: dots and
+/// slashes in it mean nothing, so `https://example/tenant_id` is one name.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimsSpec {
+    /// The tenant, a string. With `tenants` too it is the default choice among them.
+    pub tenant: String,
+    /// All tenants that the token may act for, an array of strings.
+    pub tenants: Option<String>,
+    /// The principal.
+    pub subject: String,
+    /// The workspace inside the tenant.
+    pub workspace: Option<String>,
+    /// The organisation.
+    pub org: Option<String>,
+    /// The tier, below which placement never goes.
+    pub tier: Option<String>,
+    /// The roles, a string or an array of them.
+    pub roles: Option<String>,
+}
+
+impl Default for ClaimsSpec {
+    fn default() -> Self {
+        Self {
+            tenant: "tenant_id".into(),
+            tenants: None,
+            subject: "sub".into(),
+            workspace: None,
+            org: None,
+            tier: None,
+            roles: None,
+        }
+    }
+}
+
+/// When an issuer's keys are fetched and how long they serve.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyTimingSpec {
+    /// How long a fetched set counts as fresh. It is fetched again before this ends.
+    pub fresh_secs: u64,
+    /// How long a set that couldn't be refreshed goes on serving after that.
+    pub stale_max_secs: u64,
+    /// The least time between two fetches that unknown keys force.
+    pub cooldown_secs: u64,
+    /// The longest that a request waits for keys.
+    pub wait_max_ms: u64,
+    /// The delay after a first failed fetch; it doubles with each further one.
+    pub retry_min_secs: u64,
+    /// The longest delay between failed fetches.
+    pub retry_max_secs: u64,
+}
+
+impl Default for KeyTimingSpec {
+    fn default() -> Self {
+        Self {
+            fresh_secs: 600,
+            stale_max_secs: 24 * 60 * 60,
+            cooldown_secs: 30,
+            wait_max_ms: 5_000,
+            retry_min_secs: 2,
+            retry_max_secs: 60,
+        }
+    }
+}
+
+impl From<&KeyTimingSpec> for crate::keys::KeyTiming {
+    fn from(spec: &KeyTimingSpec) -> Self {
+        Self {
+            fresh: Duration::from_secs(spec.fresh_secs),
+            stale_max: Duration::from_secs(spec.stale_max_secs),
+            cooldown: Duration::from_secs(spec.cooldown_secs),
+            wait_max: Duration::from_millis(spec.wait_max_ms),
+            retry_min: Duration::from_secs(spec.retry_min_secs),
+            retry_max: Duration::from_secs(spec.retry_max_secs),
+        }
+    }
+}
+
+/// One `[[policy]]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySpec {
+    /// What listeners call it.
+    pub name: String,
+    /// What happens to requests without credentials.
+    #[serde(default)]
+    pub mode: Mode,
+    /// One of these must be there; each that is there must verify.
+    #[serde(default)]
+    pub any_of: Option<Vec<Scheme>>,
+    /// All of these must be there.
+    #[serde(default)]
+    pub all_of: Option<Vec<Scheme>>,
+    /// The names of the issuers that it accepts; all of them if absent.
+    #[serde(default)]
+    pub issuers: Option<Vec<String>>,
+    /// Where requests without credentials go in `permissive` mode.
+    #[serde(default)]
+    pub anonymous_placement: Option<String>,
+    /// Must stand beside `mode = "disabled"`, so that nobody gets there by one slip.
+    #[serde(default)]
+    pub allow_insecure: bool,
+    /// Whom every request counts as in `disabled` mode.
+    #[serde(default)]
+    pub insecure_identity: Option<InsecureSpec>,
+}
+
+/// How strictly a policy asks for credentials.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// No credential is 401.
+    #[default]
+    Required,
+    /// An invalid credential is 401; none at all passes to the anonymous placement.
+    Permissive,
+    /// No credential is looked at; every request has the configured identity.
+    Disabled,
+}
+
+impl Mode {
+    /// As the configuration and the metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Permissive => "permissive",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A kind of credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// A bearer token.
+    Jwt,
+    /// A client certificate.
+    Mtls,
+}
+
+/// The synthetic identity of `disabled` mode.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InsecureSpec {
+    /// The tenant; required.
+    pub tenant: String,
+    /// The principal.
+    pub subject: Option<String>,
+    /// The tier.
+    pub tier: Option<String>,
+    /// The roles.
+    pub roles: Vec<String>,
+}
+
+/// `[trust]`: client certificates.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrustSpec {
+    /// A PEM file with the certificate authorities that sign clients' certificates.
+    pub bundle: Option<String>,
+    /// The SPIFFE trust domains that `{trust_domain}` stands for.
+    pub trust_domains: Vec<TrustDomainSpec>,
+    /// Templates that a client certificate's SAN must match, such as
+    /// `spiffe://{trust_domain}/tenant/{tenant}/**` or `{tenant}.clients.example`.
+    pub san: Vec<String>,
+}
+
+/// A trust domain, alone or with the tenants that it may speak for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TrustDomainSpec {
+    /// `"example"`
+    Name(String),
+    /// `{ name = "example", tenants = ["acme"] }`
+    Bound(BoundTrustDomainSpec),
+}
+
+/// A trust domain with the tenants that it may speak for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundTrustDomainSpec {
+    /// The trust domain.
+    pub name: String,
+    /// The tenants that it may speak for. Required as soon as there are two trust domains.
+    pub tenants: SpeaksSpec,
+}
+
+fn default_algorithms() -> Vec<String> {
+    ["RS256", "ES256", "EdDSA"].map(Into::into).into()
+}
+
+fn default_types() -> Vec<String> {
+    ["JWT", "at+jwt"].map(Into::into).into()
+}
+
+fn default_leeway_nbf_secs() -> u64 {
+    5
+}
