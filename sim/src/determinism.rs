@@ -1,0 +1,135 @@
+//! Proof that one seed is one run: the same test in two fresh processes, compared byte by byte.
+//!
+//! Two runs in one process aren't the proof: tokio numbers its tasks and seeds its generators
+//! from counters of the process. So [`check`] starts the running test binary anew, twice, for
+//! just the test that calls it, and compares what the two write.
+//!
+//! ```no_run
+//! # fn my_trace(seed: u64) -> Vec<String> { Vec::new() }
+//! #[test]
+//! fn my_scenario_is_deterministic() {
+//!     let same = cellway_sim::determinism::check("my_scenario_is_deterministic", 7, my_trace);
+//!     if let Err(why) = same {
+//!         panic!("{why}");
+//!     }
+//! }
+//! ```
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::trace::Difference;
+
+/// Tells a child process what to run: `test:seed:file`.
+const CHILD: &str = "CELLWAY_SIM_CHILD";
+
+/// Why a seed isn't shown to be deterministic.
+#[derive(Debug)]
+pub enum Failed {
+    /// The runs of one seed differ.
+    Differs(u64, Difference),
+    /// Two seeds gave the same trace: nothing in it depends on the seed.
+    SeedIgnored(u64, u64),
+    /// A child failed before it had a trace; its output.
+    Child(String),
+    /// Files or processes of the check itself.
+    Io(io::Error),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differs(seed, at) => write!(f, "two runs of seed {seed} differ: {at}"),
+            Self::SeedIgnored(a, b) => write!(f, "seeds {a} and {b} gave the same trace"),
+            Self::Child(output) => write!(f, "a run failed:\n{output}"),
+            Self::Io(error) => write!(f, "determinism check: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Runs `trace` for `seed` in two fresh processes and compares the lines; then for the next seed,
+/// which must differ.
+///
+/// Call it from a `#[test]` and pass the test's full name (`module::name`, as `cargo test` prints
+/// it): the children are this very test binary, told to run that test alone, and in them this
+/// function runs `trace` and ends the process's test.
+///
+/// # Errors
+/// See [`Failed`].
+pub fn check(test: &str, seed: u64, trace: fn(u64) -> Vec<String>) -> Result<(), Failed> {
+    if let Ok(order) = std::env::var(CHILD) {
+        return serve(&order, test, trace);
+    }
+    let first = child(test, seed, 1)?;
+    let second = child(test, seed, 2)?;
+    if let Some(difference) = Difference::between(&first, &second) {
+        return Err(Failed::Differs(seed, difference));
+    }
+    let other_seed = seed.wrapping_add(1);
+    if child(test, other_seed, 3)? == first {
+        return Err(Failed::SeedIgnored(seed, other_seed));
+    }
+    Ok(())
+}
+
+/// The child's half: runs what it was told to and writes the trace.
+fn serve(order: &str, test: &str, trace: fn(u64) -> Vec<String>) -> Result<(), Failed> {
+    let malformed = || Failed::Child(format!("{CHILD} isn't test:seed:file: {order}"));
+    let order = order.strip_prefix(test).ok_or_else(malformed)?;
+    let (seed, file) = order
+        .strip_prefix(':')
+        .and_then(|rest| rest.split_once(':'))
+        .ok_or_else(malformed)?;
+    let seed = seed.parse().map_err(|_| malformed())?;
+    std::fs::write(file, trace(seed).join("\n"))?;
+    Ok(())
+}
+
+/// Runs one seed in a fresh process and returns its trace.
+fn child(test: &str, seed: u64, ordinal: u32) -> Result<String, Failed> {
+    let file = Scratch::new(ordinal);
+    let output = Command::new(std::env::current_exe()?)
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
+        .env(CHILD, format!("{test}:{seed}:{}", file.path().display()))
+        .stdin(Stdio::null())
+        .output()?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        return Err(Failed::Child(String::from_utf8_lossy(&text).into_owned()));
+    }
+    std::fs::read_to_string(file.path())
+        .map_err(|_| Failed::Child(format!("no test of the name {test:?} ran `check`")))
+}
+
+/// A file of this process, gone when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(ordinal: u32) -> Self {
+        let process = std::process::id();
+        let thread = std::thread::current().id();
+        let name = format!("cellway-sim-{process}-{thread:?}-{ordinal}.trace");
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing depends on it: the file is in the system's own folder for such.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

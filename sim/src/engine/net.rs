@@ -1,0 +1,94 @@
+//! Streams and listeners of simulated hosts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use cellway_mtls::env::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::env::Host;
+
+/// The most bytes that one segment carries: what a socket takes at once from a TLS record.
+const SEGMENT_BYTES_MAX: usize = 16 * 1024;
+
+/// A connection. What it sends stands in the trace as length and hash, so that two runs whose
+/// bytes differ anywhere have different traces.
+pub struct Stream {
+    tcp: turmoil::net::TcpStream,
+    host: Arc<Host>,
+    /// `host:port` of the peer, as connected to or accepted from.
+    peer: String,
+}
+
+impl Stream {
+    pub(super) fn new(tcp: turmoil::net::TcpStream, host: Arc<Host>, peer: String) -> Self {
+        Self { tcp, host, peer }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(SEGMENT_BYTES_MAX)];
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(len)) = written {
+            let hash = digest(&SHA256, &bytes[..len]);
+            let hash = u64::from_be_bytes(std::array::from_fn(|i| hash.as_ref()[i]));
+            let line = format_args!("sends {len} bytes to {} ({hash:016x})", self.peer);
+            self.host.record(line);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// A bound socket of a simulated host.
+pub struct SimListener {
+    tcp: turmoil::net::TcpListener,
+    host: Arc<Host>,
+}
+
+impl SimListener {
+    pub(super) fn new(tcp: turmoil::net::TcpListener, host: Arc<Host>) -> Self {
+        Self { tcp, host }
+    }
+}
+
+impl Listener for SimListener {
+    type Stream = Stream;
+
+    async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        let (tcp, peer) = self.tcp.accept().await?;
+        let name = turmoil::reverse_lookup(peer.ip()).unwrap_or_else(|| peer.ip().to_string());
+        let name = format!("{name}:{}", peer.port());
+        Ok((Stream::new(tcp, self.host.clone(), name), peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}

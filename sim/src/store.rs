@@ -1,0 +1,171 @@
+//! A host's disk: files in memory that outlive crashes, and what can go wrong with them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_mtls::env::{Privacy, Stat, Store};
+
+/// A simulated disk. Clones are the same disk; keep one for each host, so that its files survive
+/// the host's crashes.
+#[derive(Clone, Debug, Default)]
+pub struct SimStore(Arc<Mutex<Disk>>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    /// Ordered, so that no hasher can show in a trace.
+    files: BTreeMap<String, File>,
+    /// Every write gets the next number as its inode and as its time of modification, so that
+    /// two contents never look alike to [`Store::stat`].
+    writes: u64,
+    full: bool,
+    tear_next: bool,
+}
+
+#[derive(Debug)]
+struct File {
+    content: Bytes,
+    inode: u64,
+    foreign: bool,
+}
+
+impl SimStore {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a file there, as an administrator would: works on a full disk too.
+    pub fn put(&self, path: &str, content: impl Into<Bytes>) {
+        self.lock().write(path, content.into(), false);
+    }
+
+    /// The present content of a file.
+    pub fn get(&self, path: &str) -> Option<Bytes> {
+        self.lock().files.get(path).map(|file| file.content.clone())
+    }
+
+    /// Removes a file, if it is there.
+    pub fn remove(&self, path: &str) {
+        self.lock().files.remove(path);
+    }
+
+    /// While set, every write fails with `StorageFull` and leaves the old content.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    /// The next write leaves only the first half of its content and reports success, as a disk
+    /// does that loses power after it lied about a flush.
+    pub fn tear_next_write(&self) {
+        self.lock().tear_next = true;
+    }
+
+    /// Marks a file as one that others may write, which the router's own state must not be.
+    pub fn make_foreign(&self, path: &str) {
+        if let Some(file) = self.lock().files.get_mut(path) {
+            file.foreign = true;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk {
+    fn write(&mut self, path: &str, content: Bytes, foreign: bool) {
+        self.writes += 1;
+        let file = File {
+            content,
+            inode: self.writes,
+            foreign,
+        };
+        self.files.insert(path.to_owned(), file);
+    }
+
+    fn read(&self, path: &str, limit: usize, privacy: Privacy) -> io::Result<Bytes> {
+        let file = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        if file.foreign && privacy == Privacy::Own {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if file.content.len() > limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(file.content.clone())
+    }
+
+    fn replace(&mut self, path: &str, mut content: Bytes) -> io::Result<()> {
+        if self.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if std::mem::take(&mut self.tear_next) {
+            content.truncate(content.len() / 2);
+        }
+        self.write(path, content, false);
+        Ok(())
+    }
+}
+
+impl Store for SimStore {
+    async fn read(&self, path: &str, limit: usize, privacy: Privacy) -> io::Result<Bytes> {
+        self.lock().read(path, limit, privacy)
+    }
+
+    async fn replace(&self, path: &str, content: Bytes) -> io::Result<()> {
+        self.lock().replace(path, content)
+    }
+
+    async fn stat(&self, path: &str) -> io::Result<Stat> {
+        let disk = self.lock();
+        let file = disk.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Stat {
+            modified: Duration::from_secs(file.inode),
+            len: file.content.len() as u64,
+            inode: file.inode,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(store: &SimStore, privacy: Privacy) -> Result<Bytes, io::ErrorKind> {
+        store.lock().read("f", 8, privacy).map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn a_full_disk_keeps_the_old_content_and_a_torn_write_half_of_the_new() {
+        let store = SimStore::new();
+        store.put("f", "old");
+        store.set_full(true);
+        let refused = store.lock().replace("f", "new".into());
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(store.get("f").unwrap(), "old");
+
+        store.set_full(false);
+        store.tear_next_write();
+        store.lock().replace("f", "123456".into()).unwrap();
+        assert_eq!(store.get("f").unwrap(), "123");
+        store.lock().replace("f", "123456".into()).unwrap();
+        assert_eq!(store.get("f").unwrap(), "123456");
+    }
+
+    #[test]
+    fn reading_keeps_the_contract_of_the_seam() {
+        let store = SimStore::new();
+        assert_eq!(read(&store, Privacy::Any), Err(io::ErrorKind::NotFound));
+        store.put("f", "nine byte");
+        assert_eq!(read(&store, Privacy::Any), Err(io::ErrorKind::FileTooLarge));
+        store.put("f", "short");
+        store.make_foreign("f");
+        assert_eq!(
+            read(&store, Privacy::Own),
+            Err(io::ErrorKind::PermissionDenied)
+        );
+        assert!(read(&store, Privacy::Any).is_ok());
+    }
+}

@@ -1,0 +1,149 @@
+//! TLS whose every random byte follows from the seed.
+//!
+//! rustls draws from its provider in two places: `secure_random` (nonces, session ids) and the key
+//! exchange groups, which aws-lc-rs feeds from its own generator, out of anyone's reach. So both
+//! are replaced; the X25519 here is a pure one that is handed its secret. Signatures must not vary
+//! either, which leaves Ed25519: certificates and tokens of a simulation use nothing else.
+//!
+//! What is replaced is where randomness comes from. Cipher suites, signature checks and the whole
+//! of the handshake are the ones of production.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::crypto::{
+    ActiveKeyExchange, CryptoProvider, GetRandomFailed, SecureRandom, SharedSecret,
+    SupportedKxGroup, aws_lc_rs,
+};
+use rustls::ffdhe_groups::FfdheGroup;
+use rustls::{Error, NamedGroup, PeerMisbehaved};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::random::Random;
+
+/// A provider for one life of one host, over aws-lc-rs.
+///
+/// rustls wants its sources of randomness `'static`, so each call leaks two small objects: one
+/// for each start of each host, bounded by the scenario.
+pub fn provider(random: Random) -> Arc<CryptoProvider> {
+    let source: &'static Source = Box::leak(Box::new(Source(Mutex::new(random))));
+    let group: &'static SeededX25519 = Box::leak(Box::new(SeededX25519(source)));
+    Arc::new(CryptoProvider {
+        secure_random: source,
+        kx_groups: vec![group],
+        ..aws_lc_rs::default_provider()
+    })
+}
+
+/// An Ed25519 private key in PKCS#8 (RFC 8410, section 7), made from 32 bytes.
+pub fn ed25519_pkcs8(secret: [u8; 32]) -> Vec<u8> {
+    const PREFIX: [u8; 16] = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    [PREFIX.as_slice(), secret.as_slice()].concat()
+}
+
+struct Source(Mutex<Random>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+impl Source {
+    fn draw(&self, buffer: &mut [u8]) {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        random.fill(buffer);
+    }
+}
+
+impl SecureRandom for Source {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
+        self.draw(buffer);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct SeededX25519(&'static Source);
+
+impl SupportedKxGroup for SeededX25519 {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        let mut bytes = [0; 32];
+        self.0.draw(&mut bytes);
+        let secret = StaticSecret::from(bytes);
+        let public = PublicKey::from(&secret);
+        Ok(Box::new(Exchange { secret, public }))
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        None
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+}
+
+struct Exchange {
+    secret: StaticSecret,
+    public: PublicKey,
+}
+
+impl ActiveKeyExchange for Exchange {
+    fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
+        let invalid = || Error::from(PeerMisbehaved::InvalidKeyShare);
+        let peer: [u8; 32] = peer.try_into().map_err(|_| invalid())?;
+        let shared = self.secret.diffie_hellman(&PublicKey::from(peer));
+        if !shared.was_contributory() {
+            return Err(invalid());
+        }
+        Ok(SharedSecret::from(shared.as_bytes().as_slice()))
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        None
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        self.public.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(seed: u64) -> Box<dyn ActiveKeyExchange> {
+        let provider = provider(Random::new(seed, "host", 0, "tls"));
+        provider.kx_groups[0].start().unwrap()
+    }
+
+    #[test]
+    fn agrees_with_aws_lc() {
+        let ours = exchange(1);
+        let theirs = aws_lc_rs::kx_group::X25519
+            .start_and_complete(ours.pub_key())
+            .unwrap();
+        let secret = ours.complete(&theirs.pub_key).unwrap();
+        assert_eq!(secret.secret_bytes(), theirs.secret.secret_bytes());
+    }
+
+    #[test]
+    fn follows_the_seed() {
+        assert_eq!(exchange(1).pub_key(), exchange(1).pub_key());
+        assert_ne!(exchange(1).pub_key(), exchange(2).pub_key());
+    }
+
+    #[test]
+    fn refuses_a_share_that_fixes_the_secret() {
+        assert!(exchange(1).complete(&[0; 32]).is_err());
+        assert!(exchange(1).complete(&[1; 31]).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What happened in a run, line by line.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The ordered record of a run: simulated time, ordinal, host, event.
+///
+/// Nothing of the real machine is in it (no wall clock, no addresses of memory, no thread ids),
+/// so that two runs of one seed can be compared byte for byte.
+#[derive(Clone, Debug, Default)]
+pub struct Trace(Arc<Mutex<Vec<String>>>);
+
+impl Trace {
+    /// Adds a line. `at` is the simulated time since the start.
+    pub fn push(&self, at: Duration, host: &str, event: impl Display) {
+        let mut lines = self.lock();
+        let ordinal = lines.len();
+        let (secs, micros) = (at.as_secs(), at.subsec_micros());
+        lines.push(format!(
+            "{secs:>5}.{micros:06} {ordinal:>6} {host:<12} {event}"
+        ));
+    }
+
+    /// All lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        // A panic elsewhere has failed the run already; its trace is still worth reading.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first line in which two traces differ, with what each has there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Counted from 1.
+    pub line: usize,
+    /// What the first trace has there; `None` past its end.
+    pub left: Option<String>,
+    /// What the second trace has there.
+    pub right: Option<String>,
+}
+
+impl Difference {
+    /// Compares two traces; `None` if they are the same.
+    pub fn between(left: &str, right: &str) -> Option<Self> {
+        let (mut left, mut right) = (left.lines(), right.lines());
+        for line in 1.. {
+            match (left.next(), right.next()) {
+                (None, None) => return None,
+                (a, b) if a == b => {}
+                (a, b) => {
+                    return Some(Self {
+                        line,
+                        left: a.map(str::to_owned),
+                        right: b.map(str::to_owned),
+                    });
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "(ended)".to_owned());
+        writeln!(f, "traces differ at line {}:", self.line)?;
+        writeln!(f, "  first:  {}", show(&self.left))?;
+        write!(f, "  second: {}", show(&self.right))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_difference_and_a_missing_tail() {
+        assert_eq!(Difference::between("a\nb\n", "a\nb\n"), None);
+        let changed = Difference::between("a\nb\nc", "a\nX\nY").unwrap();
+        assert_eq!((changed.line, changed.right.as_deref()), (2, Some("X")));
+        let short = Difference::between("a\nb", "a").unwrap();
+        assert_eq!((short.line, short.right), (2, None));
+    }
+}
