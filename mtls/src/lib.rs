@@ -9,6 +9,8 @@
 mod clock;
 pub mod env;
 pub mod event;
+#[cfg(feature = "demo")]
+pub mod lab;
 mod router;
 pub mod settings;
 mod shared;

@@ -1,0 +1,257 @@
+//! A cell that answers with what it received.
+
+use std::future;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::ServerTls;
+use super::body::Buffered;
+use super::serve::{self, Host, Peer, version_name};
+use crate::env::Env;
+
+/// A cell: reports each request to a sink, and echoes it as JSON.
+///
+/// The sink is the cell's own word of what reached it. An oracle that only read the router's log
+/// would believe the router.
+#[derive(Clone)]
+pub struct EchoCell {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: String,
+    arrivals: AtomicU64,
+    behaviour: Mutex<Behaviour>,
+    sink: Box<dyn Fn(Report<'_>) + Send + Sync>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Behaviour {
+    fault: CellFault,
+    answer_headers: HeaderMap,
+}
+
+/// What is wrong with a cell. That it is down is the network's to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CellFault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its answers start after this long.
+    Slow(Duration),
+    /// It answers with this status.
+    Status(StatusCode),
+    /// It breaks its answers off in the middle of the body.
+    ResetMidBody,
+    /// It accepts connections and requests and answers neither.
+    HalfOpen,
+}
+
+/// A request as a cell saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Received {
+    /// The cell's id.
+    pub cell: String,
+    /// How many requests came to this cell before.
+    pub ordinal: u64,
+    /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
+    pub peer: Vec<String>,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub version: &'static str,
+    /// The method.
+    pub method: String,
+    /// The path and query.
+    pub path: String,
+    /// All headers in order, names in lower case; bytes that aren't UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+}
+
+/// How a request ended, as a cell saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Ended {
+    /// Bytes of body.
+    pub body_bytes: u64,
+    /// Whether the body came whole.
+    pub complete: bool,
+    /// Trailers, as [`Received::headers`].
+    pub trailers: Vec<(String, String)>,
+}
+
+/// What a cell says of the requests that reach it.
+#[derive(Clone, Copy, Debug)]
+pub enum Report<'a> {
+    /// The head of a request came.
+    Arrived(&'a Received),
+    /// Its body ended.
+    Ended(&'a Received, &'a Ended),
+}
+
+impl EchoCell {
+    /// A cell that tells `sink` what it received.
+    pub fn new(id: &str, sink: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                id: id.to_owned(),
+                arrivals: AtomicU64::new(0),
+                behaviour: Mutex::default(),
+                sink: Box::new(sink),
+            }),
+        }
+    }
+
+    /// Serves until the listener fails. For mutual TLS, `tls` asks for the router's certificate.
+    ///
+    /// # Errors
+    /// What the listener's `accept` returned.
+    pub async fn serve<E: Env>(
+        &self,
+        env: E,
+        listener: E::Listener,
+        tls: ServerTls,
+    ) -> io::Result<()> {
+        serve::serve(env, listener, tls, self.clone()).await
+    }
+
+    /// The cell's id.
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// Breaks it, or mends it with [`CellFault::None`].
+    pub fn set_fault(&self, fault: CellFault) {
+        self.behaviour().fault = fault;
+    }
+
+    /// Adds this header to every answer: a cell that tries to speak in the router's name.
+    pub fn add_answer_header(&self, name: HeaderName, value: HeaderValue) {
+        self.behaviour().answer_headers.append(name, value);
+    }
+
+    /// How many requests reached it.
+    pub fn arrivals(&self) -> u64 {
+        self.shared.arrivals.load(Ordering::Relaxed)
+    }
+
+    fn behaviour(&self) -> std::sync::MutexGuard<'_, Behaviour> {
+        let behaviour = self.shared.behaviour.lock();
+        behaviour.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn received(&self, peer: &Peer, request: &Request<Incoming>) -> Received {
+        Received {
+            cell: self.shared.id.clone(),
+            ordinal: self.shared.arrivals.fetch_add(1, Ordering::Relaxed),
+            peer: peer.sans.clone(),
+            version: version_name(request.version()),
+            method: request.method().to_string(),
+            path: request.uri().path_and_query().map_or_else(
+                || request.uri().to_string(),
+                |path_and_query| path_and_query.to_string(),
+            ),
+            headers: pairs(request.headers()),
+        }
+    }
+}
+
+impl Host for EchoCell {
+    fn silent(&self) -> bool {
+        self.behaviour().fault == CellFault::HalfOpen
+    }
+
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Buffered> {
+        let received = self.received(peer, &request);
+        (self.shared.sink)(Report::Arrived(&received));
+        let ended = read(request.into_body()).await;
+        (self.shared.sink)(Report::Ended(&received, &ended));
+        let Behaviour {
+            fault,
+            answer_headers,
+        } = self.behaviour().clone();
+        let body = echo(&received, &ended);
+        let mut response = match fault {
+            CellFault::None => Buffered::json(StatusCode::OK, body),
+            CellFault::Slow(delay) => {
+                tokio::time::sleep(delay).await;
+                Buffered::json(StatusCode::OK, body)
+            }
+            CellFault::Status(status) => Buffered::json(status, body),
+            CellFault::ResetMidBody => Response::new(Buffered::half(body.into())),
+            CellFault::HalfOpen => future::pending().await,
+        };
+        response.headers_mut().extend(answer_headers);
+        response
+    }
+}
+
+/// Reads a body to its end and keeps none of it.
+async fn read(mut body: Incoming) -> Ended {
+    let mut ended = Ended {
+        body_bytes: 0,
+        complete: false,
+        trailers: Vec::new(),
+    };
+    loop {
+        match body.frame().await {
+            None => {
+                ended.complete = true;
+                return ended;
+            }
+            Some(Err(_)) => return ended,
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    ended.body_bytes += data.len() as u64;
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    ended.trailers = pairs(trailers);
+                }
+            }
+        }
+    }
+}
+
+/// The answer's body: a header that came once is a string, one that came several times a list.
+fn echo(received: &Received, ended: &Ended) -> String {
+    let echo = json!({
+        "cell": received.cell,
+        "peer": received.peer,
+        "version": received.version,
+        "method": received.method,
+        "path": received.path,
+        "headers": by_name(&received.headers),
+        "body_bytes": ended.body_bytes,
+        "trailers": by_name(&ended.trailers),
+    });
+    format!("{echo:#}\n")
+}
+
+fn by_name(pairs: &[(String, String)]) -> Value {
+    let mut names = Map::new();
+    for (name, value) in pairs {
+        let value = Value::from(value.as_str());
+        match names.get_mut(name) {
+            None => {
+                names.insert(name.clone(), value);
+            }
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = json!([first.take(), value]),
+        }
+    }
+    names.into()
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect()
+}

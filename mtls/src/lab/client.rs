@@ -1,0 +1,333 @@
+//! A client.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::body::Buffered;
+use super::serve::Spawner;
+use crate::env::Env;
+
+/// The most bytes of a response's body that are kept.
+const ANSWER_LEN_MAX: usize = 16 << 20;
+
+/// Where a client connects, and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The host: a name or an address. Also the name that the server's certificate must carry,
+    /// and the request's authority.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// TLS, with or without a client certificate; `None` for plain HTTP. Its ALPN must agree with
+    /// `protocol` ([`TlsProvider::client`](super::TlsProvider::client) makes it so).
+    pub tls: Option<Arc<ClientConfig>>,
+    /// The protocol to speak.
+    pub protocol: Protocol,
+}
+
+/// The HTTP versions that a [`Client`] speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    pub(super) const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
+/// A request to send.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path and query.
+    pub path: String,
+    /// Headers, spoofed ones too. `Host` is set from the target where it isn't given.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Trailers; with any, an HTTP/1.1 body is sent in chunks.
+    pub trailers: HeaderMap,
+}
+
+impl Request {
+    /// A `GET` without headers.
+    pub fn get(path: &str) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            trailers: HeaderMap::new(),
+        }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Adds `Authorization: Bearer`. A token that can't stand in a header is left out.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        match HeaderValue::try_from(format!("Bearer {token}")) {
+            Ok(value) => self.header(header::AUTHORIZATION, value),
+            Err(_) => self,
+        }
+    }
+}
+
+/// A whole response.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// The version that was spoken.
+    pub version: Version,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// Its trailers.
+    pub trailers: HeaderMap,
+    /// From the first byte sent to the last received; the connection's setup isn't counted.
+    pub latency: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum ClientError {
+    /// No connection was made.
+    Connect(io::Error),
+    /// The TLS handshake failed, or the name is no server name.
+    Tls(io::Error),
+    /// The connection broke, or what came over it isn't HTTP.
+    Http(hyper::Error),
+    /// The answer broke off, or is longer than a client keeps.
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// The request's path makes no URI.
+    Path(http::Error),
+    /// The time was up.
+    Timeout,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(why) => write!(f, "connect: {why}"),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
+            Self::Http(why) => write!(f, "HTTP: {why}"),
+            Self::Body(why) => write!(f, "body: {why}"),
+            Self::Path(why) => write!(f, "path: {why}"),
+            Self::Timeout => f.write_str("timed out"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// Sends requests to one target, each within `timeout`.
+#[derive(Clone, Debug)]
+pub struct Client<E> {
+    env: E,
+    target: Target,
+    timeout: Duration,
+}
+
+impl<E: Env> Client<E> {
+    /// A client of `target`.
+    pub fn new(env: E, target: Target, timeout: Duration) -> Self {
+        Self {
+            env,
+            target,
+            timeout,
+        }
+    }
+
+    /// Sends one request over a connection of its own.
+    ///
+    /// # Errors
+    /// [`ClientError`] where no whole answer came in time.
+    pub async fn send(&self, request: Request) -> Result<Answer, ClientError> {
+        self.connect().await?.send(request).await
+    }
+
+    /// Opens a connection to send several requests over.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`], [`ClientError::Tls`], [`ClientError::Http`] or
+    /// [`ClientError::Timeout`], by the step that failed.
+    pub async fn connect(&self) -> Result<Connection, ClientError> {
+        let sender = tokio::time::timeout(self.timeout, self.open())
+            .await
+            .map_err(|_| ClientError::Timeout)??;
+        let secure = self.target.tls.is_some();
+        Ok(Connection {
+            sender,
+            secure,
+            authority: format!("{}:{}", self.target.host, self.target.port),
+            timeout: self.timeout,
+        })
+    }
+
+    async fn open(&self) -> Result<Sender, ClientError> {
+        let Target { host, port, .. } = &self.target;
+        let stream = self.env.connect(host, *port).await;
+        let stream = stream.map_err(ClientError::Connect)?;
+        let Some(config) = &self.target.tls else {
+            return self.handshake(stream).await;
+        };
+        let name = ServerName::try_from(host.clone())
+            .map_err(|why| ClientError::Tls(io::Error::other(why)))?;
+        let connector = TlsConnector::from(config.clone());
+        let stream = connector.connect(name, stream).await;
+        self.handshake(stream.map_err(ClientError::Tls)?).await
+    }
+
+    async fn handshake(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Sender, ClientError> {
+        let io = TokioIo::new(stream);
+        match self.target.protocol {
+            Protocol::Http1 => {
+                let opened = http1::handshake(io).await;
+                let (sender, connection) = opened.map_err(ClientError::Http)?;
+                self.env.spawn(async { drop(connection.await) });
+                Ok(Sender::Http1(sender))
+            }
+            Protocol::Http2 => {
+                let opened = http2::Builder::new(Spawner(self.env.clone()))
+                    .timer(TokioTimer::new())
+                    .handshake(io)
+                    .await;
+                let (sender, connection) = opened.map_err(ClientError::Http)?;
+                self.env.spawn(async { drop(connection.await) });
+                Ok(Sender::Http2(sender))
+            }
+        }
+    }
+}
+
+/// An open connection. One request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    sender: Sender,
+    secure: bool,
+    authority: String,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Buffered>),
+    Http2(http2::SendRequest<Buffered>),
+}
+
+impl Connection {
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// [`ClientError`] where no whole answer came in time. The connection may be of no more use.
+    pub async fn send(&mut self, request: Request) -> Result<Answer, ClientError> {
+        let request = self.prepare(request).map_err(ClientError::Path)?;
+        let exchange = self.sender.exchange(request);
+        tokio::time::timeout(self.timeout, exchange)
+            .await
+            .map_err(|_| ClientError::Timeout)?
+    }
+
+    fn prepare(&self, request: Request) -> Result<http::Request<Buffered>, http::Error> {
+        let Request {
+            method,
+            path,
+            mut headers,
+            body,
+            trailers,
+        } = request;
+        let uri = match &self.sender {
+            Sender::Http1(_) => {
+                if !headers.contains_key(header::HOST) {
+                    headers.insert(header::HOST, HeaderValue::try_from(&self.authority)?);
+                }
+                Uri::try_from(path)?
+            }
+            Sender::Http2(_) => Uri::builder()
+                .scheme(if self.secure { "https" } else { "http" })
+                .authority(self.authority.as_str())
+                .path_and_query(path)
+                .build()?,
+        };
+        let mut buffered = Buffered::whole(body);
+        if !trailers.is_empty() {
+            // hyper writes those trailers that `Trailer` announces.
+            for name in trailers.keys() {
+                headers.append(header::TRAILER, name.clone().into());
+            }
+            buffered = buffered.with_trailers(trailers);
+        }
+        let mut prepared = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(buffered)?;
+        *prepared.headers_mut() = headers;
+        Ok(prepared)
+    }
+}
+
+impl Sender {
+    async fn exchange(&mut self, request: http::Request<Buffered>) -> Result<Answer, ClientError> {
+        let started = Instant::now();
+        let response = match self {
+            Self::Http1(sender) => {
+                sender.ready().await.map_err(ClientError::Http)?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await.map_err(ClientError::Http)?;
+                sender.send_request(request).await
+            }
+        };
+        let (head, body) = response.map_err(ClientError::Http)?.into_parts();
+        let (body, trailers) = collect(body).await?;
+        Ok(Answer {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body,
+            trailers,
+            latency: started.elapsed(),
+        })
+    }
+}
+
+async fn collect(body: Incoming) -> Result<(Bytes, HeaderMap), ClientError> {
+    let collected = Limited::new(body, ANSWER_LEN_MAX).collect().await;
+    let collected = collected.map_err(ClientError::Body)?;
+    let trailers = collected.trailers().cloned().unwrap_or_default();
+    Ok((collected.to_bytes(), trailers))
+}
