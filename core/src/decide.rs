@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
-use crate::placement::{self, PlaceRefused};
+use crate::placement::{PlaceQuery, PlaceRefused, place};
 use crate::reason::{Class, Reason};
 use crate::snapshot::Snapshot;
 use crate::text::Text;
@@ -34,11 +34,20 @@ pub fn decide(
     match allow(snapshot, evidence, now, memo, recorder) {
         Ok(allow) => Outcome::Done(Decision::Allow(allow)),
         Err(Stop::Wait(wait)) => Outcome::Wait(wait),
-        Err(Stop::Deny { reason, detail, tenant }) => {
+        Err(Stop::Deny {
+            reason,
+            detail,
+            tenant,
+        }) => {
             let challenge = challenge(snapshot, evidence, reason);
-            let retry_after =
-                (reason.class() == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT);
-            Outcome::Done(Decision::Deny(Deny { reason, detail, tenant, challenge, retry_after }))
+            let retry_after = (reason.class() == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT);
+            Outcome::Done(Decision::Deny(Deny {
+                reason,
+                detail,
+                tenant,
+                challenge,
+                retry_after,
+            }))
         }
     }
 }
@@ -46,14 +55,26 @@ pub fn decide(
 /// Why there is no allowance.
 enum Stop {
     Wait(KeyWait),
-    Deny { reason: Reason, detail: &'static str, tenant: Option<Text> },
+    Deny {
+        reason: Reason,
+        detail: &'static str,
+        tenant: Option<Text>,
+    },
 }
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Wait(wait) => Self::Wait(wait),
-            Refusal::Deny { reason, detail, tenant } => Self::Deny { reason, detail, tenant },
+            Refusal::Deny {
+                reason,
+                detail,
+                tenant,
+            } => Self::Deny {
+                reason,
+                detail,
+                tenant,
+            },
         }
     }
 }
@@ -65,40 +86,73 @@ fn allow(
     memo: &mut Memo,
     recorder: &mut impl Recorder,
 ) -> Result<Allow, Stop> {
-    let (reason, identity) =
-        identify(&snapshot.policy, &snapshot.keys, evidence, now, memo, recorder)?;
-    let deny = |reason, detail| Stop::Deny { reason, detail, tenant: identity.tenant.clone() };
+    let (reason, identity) = identify(
+        &snapshot.policy,
+        &snapshot.keys,
+        evidence,
+        now,
+        memo,
+        recorder,
+    )?;
+    let deny = |reason, detail| Stop::Deny {
+        reason,
+        detail,
+        tenant: identity.tenant.clone(),
+    };
 
     let Some(registry) = &snapshot.registry else {
-        recorder.fail("registry.loaded", || "no document has been accepted yet".to_owned());
-        return Err(deny(Reason::RegistryNeverLoaded, "no registry has been loaded yet"));
+        recorder.fail("registry.loaded", || {
+            "no document has been accepted yet".to_owned()
+        });
+        return Err(deny(
+            Reason::RegistryNeverLoaded,
+            "no registry has been loaded yet",
+        ));
     };
-    recorder.pass("registry.loaded", || format!("version {}", registry.version));
+    recorder.pass("registry.loaded", || {
+        format!("version {}", registry.version())
+    });
 
-    let aged = snapshot.status_expires_at.is_some_and(|expires| now.mono >= expires);
+    let aged = snapshot
+        .status_expires_at
+        .is_some_and(|expires| now.mono >= expires);
     if aged && reason == Reason::Verified {
-        recorder.fail("registry.status_age", || "older than identity_max_age".to_owned());
-        return Err(deny(Reason::TenantStatusExpired, "tenant status is too old to believe"));
+        recorder.fail("registry.status_age", || {
+            "older than identity_max_age".to_owned()
+        });
+        return Err(deny(
+            Reason::TenantStatusExpired,
+            "tenant status is too old to believe",
+        ));
     }
-    recorder.pass("registry.status_age", || "within identity_max_age".to_owned());
+    recorder.pass("registry.status_age", || {
+        "within identity_max_age".to_owned()
+    });
 
     let auth = snapshot.policy.auth(evidence.policy);
-    let placed = placement::place(
-        registry,
-        &snapshot.health,
-        auth,
-        &identity,
-        evidence.spread,
-        recorder,
-    )
-    .map_err(|PlaceRefused { reason, detail }| deny(reason, detail))?;
+    let query = PlaceQuery {
+        identity: &identity,
+        policy: &snapshot.policy,
+        anonymous_placement: auth.anonymous_placement.as_ref().map(Text::as_str),
+        spread: evidence.spread,
+    };
+    let placed = match place(registry, &snapshot.health, query) {
+        Ok(placed) => placed,
+        Err(PlaceRefused { reason, detail }) => {
+            recorder.fail("placement", || format!("{reason}: {detail}"));
+            return Err(deny(reason, detail));
+        }
+    };
+    recorder.pass("placement", || {
+        format!("cell {} ({})", placed.cell.id, placed.rule.as_str())
+    });
     Ok(Allow {
         reason,
         identity,
         placement: placed.placement,
         cell: placed.cell,
         endpoints: placed.endpoints,
-        placement_epoch: registry.version,
+        placement_epoch: registry.version(),
     })
 }
 
@@ -106,7 +160,7 @@ fn challenge(snapshot: &Snapshot, evidence: &Evidence<'_>, reason: Reason) -> Ch
     if reason.class() != Class::Unauthenticated {
         return Challenge::None;
     }
-    if snapshot.policy.auth(evidence.policy).accepts_jwt() {
+    if snapshot.policy.auth(evidence.policy).jwt {
         Challenge::Bearer
     } else {
         Challenge::Certificate

@@ -30,7 +30,8 @@ pub struct KeyWait {
     pub issuer: IssuerId,
     /// The key that the token names.
     pub kid: Option<Box<str>>,
-    /// The epoch of the key table that was found wanting; a higher one may hold the key.
+    /// The [`IssuerKeys::epoch`](crate::keys::IssuerKeys::epoch) that was found wanting; with a
+    /// higher one of this issuer, ask again.
     pub seen: u64,
     /// When to stop waiting.
     pub until: Mono,

@@ -1,9 +1,92 @@
 //! The sans-IO core of Cellway: it decides, and it never does.
+//!
+//! No clock, entropy, socket, file, thread or log is touched here, and nothing is async. Time comes
+//! in as a value. That is why the production listener and the simulator can run the same logic, why
+//! a decision can be replayed, and why a test needs no waiting.
+//!
+//! There are two halves:
+//!
+//! - **decide**: [`decide()`] is a function of a [`Snapshot`], the [`Evidence`] of one request and
+//!   the time, to an [`Outcome`]. It is cheap, takes no lock, and may run on any number of threads
+//!   at once. The same arguments give the same decision, byte for byte.
+//! - **control**: [`Control`](control::Control) holds the state machines that make snapshots: key
+//!   sets, the registry, endpoint health. Methods that begin with `handle_` take something in,
+//!   `poll_` methods give something out.
+//!
+//! # The drive loop
+//!
+//! A driver owns one `Control` and repeats three steps:
+//!
+//! 1. Drain [`poll_output`](control::Control::poll_output): do each thing, or start it.
+//! 2. Ask [`poll_timeout`](control::Control::poll_timeout) when to come back, and sleep until then
+//!    or until something arrives.
+//! 3. Feed in the *one* thing that happened with its `handle_` method, or call
+//!    [`handle_timeout`](control::Control::handle_timeout).
+//!
+//! The one rule: after every `handle_` call, drain before the next. Waking too early is harmless.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use cellway_core::control::{Control, ControlSettings, Output};
+//! use cellway_core::policy::{Policy, PolicySpecs};
+//! use cellway_core::registry::{Registry, RegistryFetched, RegistryFormat, RegistryLimits};
+//! use cellway_core::{Mono, Now, Unix};
+//!
+//! // What a registry's source would answer. There is no source here: the driver is this example.
+//! let body = br#"{
+//!     "version": 1,
+//!     "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+//!                "endpoints": [{"url": "https://a.internal:443"}]}],
+//!     "tenants": [{"id": "acme", "cell": "a"}]
+//! }"#;
+//!
+//! let policy = Policy::build(&PolicySpecs::default()).expect("an empty policy is valid");
+//! let at = |secs| Now {
+//!     mono: Mono::from_origin(Duration::from_secs(secs)),
+//!     unix: Unix::from_secs(1_800_000_000 + secs),
+//! };
+//! let mut control = Control::new(policy.into(), ControlSettings::default(), at(0), 7);
+//! let mut version = None;
+//!
+//! for second in 0..3 {
+//!     // 1. Do what it asks for, until it asks for nothing more.
+//!     while let Some(output) = control.poll_output() {
+//!         match output {
+//!             Output::FetchRegistry { .. } => {
+//!                 let parsed = Registry::parse(
+//!                     body,
+//!                     RegistryFormat::Json,
+//!                     control.registry().map(|current| &**current),
+//!                     &RegistryLimits::default(),
+//!                 );
+//!                 let fetched = RegistryFetched::Document {
+//!                     parsed,
+//!                     body: body.as_slice().into(),
+//!                     validator: None,
+//!                 };
+//!                 control.handle_registry(at(second), Ok(fetched));
+//!             }
+//!             Output::Publish(snapshot) => {
+//!                 version = snapshot.registry.as_ref().map(|registry| registry.version());
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     // 2. Sleep until it wants to be woken. 3. Wake it.
+//!     if let Some((when, _why)) = control.poll_timeout() {
+//!         assert!(when > at(second).mono, "what is due was done");
+//!     }
+//!     control.handle_timeout(at(second + 1));
+//! }
+//! assert_eq!(version, Some(1));
+//! ```
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod cert;
 pub mod control;
+mod decide;
 mod decision;
 mod evidence;
 mod explain;
@@ -20,6 +103,7 @@ mod text;
 mod time;
 pub mod token;
 
+pub use decide::{RETRY_AFTER_DEFAULT, decide};
 pub use decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome, Ranked};
 pub use evidence::{Credentials, Evidence};
 pub use explain::{Recorder, Step, Steps};

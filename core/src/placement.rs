@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::decision::Ranked;
 use crate::health::Health;
 use crate::identity::Identity;
+use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::registry::{Cell, Registry};
 use crate::text::Text;
@@ -14,24 +15,12 @@ use crate::text::Text;
 pub struct PlaceQuery<'a> {
     /// Whom the credentials proved.
     pub identity: &'a Identity,
-    /// Whose token said so.
-    pub vouched: Vouched<'a>,
+    /// Says whose credentials may speak for which tenant ([`Policy::may_speak`]).
+    pub policy: &'a Policy,
     /// Where the policy sends callers without a tenant: an id of the registry's placements.
     pub anonymous_placement: Option<&'a str>,
     /// [`Evidence::spread`](crate::Evidence::spread).
     pub spread: u64,
-}
-
-/// Whose token proved the tenant. A tenant that names an issuer in the registry takes tokens of
-/// that one only.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Vouched<'a> {
-    /// No token: a certificate did, or nothing.
-    NoToken,
-    /// The issuer with this name; it may also speak for tenants that name none.
-    AnyTenant(&'a str),
-    /// The issuer with this name; it may speak for tenants that name it, and for no other.
-    NamedTenants(&'a str),
 }
 
 /// Where a request goes.
@@ -61,6 +50,19 @@ pub enum PlaceRule {
     UnknownByTier,
     /// The caller is anonymous.
     AnonymousPlacement,
+}
+
+impl PlaceRule {
+    /// The name in `explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnCell => "own_cell",
+            Self::TenantPlacement => "tenant_placement",
+            Self::UnknownPlacement => "unknown_placement",
+            Self::UnknownByTier => "unknown_by_tier",
+            Self::AnonymousPlacement => "anonymous_placement",
+        }
+    }
 }
 
 /// Why there is no place.

@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub keys: Arc<KeyTable>,
     /// Cells, placements, tenants: `None` until a first document was accepted.
     pub registry: Option<Arc<Registry>>,
+    /// The registry's source has given no good answer for too long. It still places.
+    pub registry_stale: bool,
     /// When tenants' status becomes too old to believe; `None` where that is switched off.
     pub status_expires_at: Option<Mono>,
     /// Which endpoints are ejected.

@@ -1,43 +1,371 @@
-//! The state machines that make snapshots. (interface first)
+//! The state machines that make snapshots, behind one sans-IO interface.
+//!
+//! [`Control`] owns a [`KeySource`] for each issuer, the [`RegistrySource`] and the
+//! [`HealthControl`]. It never does anything itself: the driver feeds it what happened, does what
+//! it asks for, and wakes it when it says so. The drive loop stands in the
+//! [crate's documentation](crate#the-drive-loop).
 
+mod graveyard;
+mod output;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::policy::IssuerId;
+use self::graveyard::Graveyard;
+pub use self::graveyard::Retired;
+pub use self::output::{KeySourceId, Notice, Output, Wake};
+use crate::health::{HealthControl, HealthTiming, Outcome};
+use crate::keys::{FetchFailed, KeyAction, KeySource, KeyTable, RestoreRefused};
+use crate::policy::{Issuer, IssuerId, Policy};
+use crate::registry::{
+    EndpointId, Parsed, Registry, RegistryAction, RegistryFailure, RegistryFetched,
+    RegistryRefused, RegistrySource, RegistryTiming,
+};
 use crate::snapshot::Snapshot;
-use crate::time::{Mono, Unix};
+use crate::time::{Mono, Now, Unix};
 
-/// What the driver has to do for control.
-#[derive(Debug)]
-pub enum Output {
-    /// Make this the snapshot that requests are decided on, and wake those that wait for keys.
-    Publish(Arc<Snapshot>),
-    /// Fetch this issuer's keys, then call `handle_keys`.
-    FetchKeys(IssuerId),
-    /// Ask the registry's source for a document, then call `handle_registry`.
-    FetchRegistry,
-    /// Keep this last-known-good key set.
-    SaveKeys {
-        issuer: IssuerId,
-        body: Bytes,
-        fetched_at: Unix,
-    },
-    /// Keep this last-known-good registry document.
-    SaveRegistry { body: Bytes, fetched_at: Unix },
-    /// Drop this where it disturbs nobody: freeing a million tenants takes milliseconds.
-    Free(Retired),
-    /// Something happened that logs, metrics and invariants want to know.
-    Notice(Notice),
+/// What [`Control`] is told once.
+#[derive(Clone, Debug, Default)]
+pub struct ControlSettings {
+    /// When to ask the registry's source, and how long to believe it.
+    pub registry: RegistryTiming,
+    /// When endpoints are ejected.
+    pub health: HealthTiming,
 }
-/// A part of old snapshots that no request holds any more.
+
+/// Keeps the snapshot that requests are decided on.
+///
+/// Methods that begin with `handle_` take something in, those that begin with `poll_` give
+/// something out, the rest look. After any `handle_` call, and once at the start, drain
+/// [`poll_output`](Self::poll_output) and then ask [`poll_timeout`](Self::poll_timeout); do both
+/// before the next `handle_` call. A wake-up that comes too early does nothing.
 #[derive(Debug)]
-pub struct Retired(#[allow(dead_code)] Box<dyn std::any::Any + Send>);
-/// placeholder
+pub struct Control {
+    policy: Arc<Policy>,
+    keys: Vec<NamedSource>,
+    next_source: u32,
+    registry: RegistrySource,
+    health: HealthControl,
+    snapshot: Arc<Snapshot>,
+    graveyard: Graveyard,
+    outputs: VecDeque<Output>,
+    seed: u64,
+}
+
+/// One issuer's keys, under an id that outlives reloads of the policy.
 #[derive(Debug)]
-pub enum Notice {}
-/// Why control wants to be woken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wake {}
-/// placeholder
-pub type Timeout = (Mono, Wake);
+struct NamedSource {
+    id: KeySourceId,
+    source: KeySource,
+}
+
+impl Control {
+    /// Starts with this policy and nothing else: all fetches are due at once. `seed` spreads
+    /// refreshes, so that a fleet doesn't ask in step; it decides nothing.
+    pub fn new(policy: Arc<Policy>, settings: ControlSettings, now: Now, seed: u64) -> Self {
+        let health = HealthControl::new(settings.health);
+        let snapshot = Snapshot {
+            epoch: 0,
+            policy: Arc::clone(&policy),
+            keys: Arc::default(),
+            registry: None,
+            registry_stale: false,
+            status_expires_at: None,
+            health: Arc::clone(health.view()),
+        };
+        let mut control = Self {
+            keys: Vec::new(),
+            next_source: 0,
+            registry: RegistrySource::new(settings.registry, now, seed),
+            health,
+            snapshot: Arc::new(snapshot),
+            graveyard: Graveyard::default(),
+            outputs: VecDeque::new(),
+            policy,
+            seed,
+        };
+        control.keys = control.sources_for(&[], now);
+        control.settle(now);
+        control
+    }
+
+    /// The answer to [`Output::FetchKeys`]. One for a source that a reload has dropped is ignored.
+    pub fn handle_keys(
+        &mut self,
+        now: Now,
+        source: KeySourceId,
+        answer: Result<Bytes, FetchFailed>,
+    ) {
+        if let Some(named) = self.keys.iter_mut().find(|named| named.id == source) {
+            named.source.handle_fetched(now, answer);
+            self.settle(now);
+        }
+    }
+
+    /// A token names a key that this issuer's set lacks, and a request waits for it.
+    pub fn handle_unknown_key(&mut self, now: Now, issuer: IssuerId, kid: Option<&str>) {
+        if let Some(named) = self.keys.get_mut(usize::from(issuer.0)) {
+            named.source.handle_unknown_kid(now.mono, kid);
+            self.settle(now);
+        }
+    }
+
+    /// A key set that was kept from an earlier run.
+    ///
+    /// # Errors
+    /// [`RestoreRefused`]; nothing has changed then.
+    pub fn handle_restored_keys(
+        &mut self,
+        now: Now,
+        source: KeySourceId,
+        body: &[u8],
+        fetched_at: Unix,
+    ) -> Result<(), RestoreRefused> {
+        let Some(named) = self.keys.iter_mut().find(|named| named.id == source) else {
+            return Err(RestoreRefused::NotNeeded);
+        };
+        let restored = named.source.handle_restored(now, body, fetched_at);
+        self.settle(now);
+        restored
+    }
+
+    /// The answer to [`Output::FetchRegistry`] or [`Output::ParseRegistry`].
+    pub fn handle_registry(&mut self, now: Now, answer: Result<RegistryFetched, RegistryFailure>) {
+        self.registry.handle_fetched(now, answer);
+        self.settle(now);
+    }
+
+    /// A registry document that was kept from an earlier run, parsed against nothing.
+    pub fn handle_restored_registry(
+        &mut self,
+        now: Now,
+        parsed: Result<Parsed, RegistryRefused>,
+        fetched_at: Unix,
+    ) {
+        self.registry.handle_restored(now, parsed, fetched_at);
+        self.settle(now);
+    }
+
+    /// The registry's source may have changed: ask it now, whatever the interval.
+    pub fn handle_registry_changed(&mut self, now: Now) {
+        self.registry.handle_refresh(now);
+        self.registry.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// How an exchange with an endpoint went.
+    pub fn handle_outcome(&mut self, now: Now, endpoint: EndpointId, outcome: Outcome) {
+        self.health.handle_outcome(now, endpoint, outcome);
+        self.settle(now);
+    }
+
+    /// A new policy, from a reload. Issuers that have not changed keep their keys.
+    pub fn handle_policy(&mut self, now: Now, policy: Arc<Policy>) {
+        let before = std::mem::replace(&mut self.policy, policy);
+        self.keys = self.sources_for(&before.issuers, now);
+        self.settle(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for named in &mut self.keys {
+            named.source.handle_timeout(now.mono);
+        }
+        self.registry.handle_timeout(now);
+        self.health.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// The next thing that the driver has to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why.
+    pub fn poll_timeout(&self) -> Option<(Mono, Wake)> {
+        let keys = self
+            .keys
+            .iter()
+            .zip(self.policy.issuer_ids())
+            .filter_map(|(named, issuer)| {
+                let (at, why) = named.source.poll_timeout()?;
+                Some((at, Wake::Keys(issuer, why)))
+            });
+        let registry = self
+            .registry
+            .poll_timeout()
+            .map(|(at, why)| (at, Wake::Registry(why)));
+        let health = self
+            .health
+            .poll_timeout()
+            .map(|(at, why)| (at, Wake::Health(why)));
+        let free = self.graveyard.poll_timeout().map(|at| (at, Wake::Free));
+        keys.chain(registry)
+            .chain(health)
+            .chain(free)
+            .min_by_key(|(at, _)| *at)
+    }
+
+    /// The snapshot that was published last.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// What documents are validated against.
+    pub fn registry(&self) -> Option<&Arc<Registry>> {
+        self.registry.registry()
+    }
+
+    /// Where this policy's issuers' keys come from, with the ids that their fetches go by.
+    pub fn key_sources(&self) -> impl Iterator<Item = (KeySourceId, IssuerId, &Issuer)> {
+        self.keys
+            .iter()
+            .zip(self.policy.issuer_ids())
+            .map(|(named, issuer)| (named.id, issuer, self.policy.issuer(issuer)))
+    }
+
+    /// Sources for the present policy's issuers, taking over those whose issuer is as `before`.
+    fn sources_for(&mut self, before: &[Issuer], now: Now) -> Vec<NamedSource> {
+        let mut kept: Vec<Option<NamedSource>> = std::mem::take(&mut self.keys)
+            .into_iter()
+            .map(Some)
+            .collect();
+        let policy = Arc::clone(&self.policy);
+        let source_for = |issuer: &Issuer| {
+            let same = before.iter().position(|old| same_keys(old, issuer));
+            if let Some(named) = same.and_then(|i| kept.get_mut(i)).and_then(Option::take) {
+                return named;
+            }
+            let id = KeySourceId(self.next_source);
+            self.next_source += 1;
+            let jitter = self.seed.wrapping_add(u64::from(id.0) + 1);
+            let algorithms = issuer.algorithms.clone();
+            let source = KeySource::new(algorithms, issuer.timing, now.mono, jitter);
+            NamedSource { id, source }
+        };
+        policy.issuers.iter().map(source_for).collect()
+    }
+
+    /// Drains the children and publishes a snapshot if what decisions read has changed.
+    fn settle(&mut self, now: Now) {
+        let keys_changed = self.drain_keys();
+        self.drain_registry(now);
+        while let Some(notice) = self.health.poll() {
+            self.outputs
+                .push_back(Output::Notice(Notice::Health(notice)));
+        }
+        self.publish(keys_changed);
+        self.outputs
+            .extend(self.graveyard.collect(now.mono).map(Output::Free));
+    }
+
+    fn drain_keys(&mut self) -> bool {
+        let mut changed = false;
+        for (named, issuer) in self.keys.iter_mut().zip(self.policy.issuer_ids()) {
+            let source = named.id;
+            while let Some(action) = named.source.poll() {
+                self.outputs.push_back(match action {
+                    KeyAction::Fetch { forced } => Output::FetchKeys {
+                        source,
+                        issuer,
+                        forced,
+                    },
+                    KeyAction::Save { body, fetched_at } => Output::SaveKeys {
+                        source,
+                        issuer,
+                        body,
+                        fetched_at,
+                    },
+                    KeyAction::Notice(notice) => Output::Notice(Notice::Keys { issuer, notice }),
+                    KeyAction::Changed => {
+                        changed = true;
+                        continue;
+                    }
+                });
+            }
+        }
+        changed
+    }
+
+    fn drain_registry(&mut self, now: Now) {
+        while let Some(action) = self.registry.poll() {
+            self.outputs.push_back(match action {
+                RegistryAction::Fetch { validator } => Output::FetchRegistry { validator },
+                RegistryAction::Parse { body, validator } => {
+                    Output::ParseRegistry { body, validator }
+                }
+                RegistryAction::Save { body, fetched_at } => {
+                    Output::SaveRegistry { body, fetched_at }
+                }
+                RegistryAction::Confirm { fetched_at } => Output::ConfirmRegistry { fetched_at },
+                RegistryAction::Notice(notice) => Output::Notice(Notice::Registry(notice)),
+                RegistryAction::Publish { retired } => {
+                    if let Some(registry) = self.registry.registry() {
+                        self.health.handle_registry(now, registry);
+                    }
+                    if let Some(retired) = retired {
+                        self.graveyard.bury(retired, now.mono);
+                    }
+                    continue;
+                }
+            });
+        }
+    }
+
+    fn publish(&mut self, keys_changed: bool) {
+        let last = &*self.snapshot;
+        let policy_changed = !Arc::ptr_eq(&last.policy, &self.policy);
+        let registry = self.registry.registry();
+        let unchanged = !keys_changed
+            && !policy_changed
+            && last.epoch > 0
+            && same_registry(last.registry.as_ref(), registry)
+            && last.registry_stale == self.registry.is_stale()
+            && last.status_expires_at == self.registry.status_expires_at()
+            && Arc::ptr_eq(&last.health, self.health.view());
+        if unchanged {
+            return;
+        }
+        let keys = if keys_changed || policy_changed || last.epoch == 0 {
+            let issuers = self
+                .keys
+                .iter()
+                .map(|named| Arc::clone(named.source.view()))
+                .collect();
+            Arc::new(KeyTable {
+                epoch: last.keys.epoch + 1,
+                issuers,
+            })
+        } else {
+            Arc::clone(&last.keys)
+        };
+        self.snapshot = Arc::new(Snapshot {
+            epoch: last.epoch + 1,
+            policy: Arc::clone(&self.policy),
+            keys,
+            registry: registry.cloned(),
+            registry_stale: self.registry.is_stale(),
+            status_expires_at: self.registry.status_expires_at(),
+            health: Arc::clone(self.health.view()),
+        });
+        self.outputs
+            .push_back(Output::Publish(Arc::clone(&self.snapshot)));
+    }
+}
+
+/// Whether keys fetched for one of these issuers are good for the other.
+fn same_keys(a: &Issuer, b: &Issuer) -> bool {
+    a.iss == b.iss && a.keys == b.keys && a.algorithms == b.algorithms && a.timing == b.timing
+}
+
+fn same_registry(a: Option<&Arc<Registry>>, b: Option<&Arc<Registry>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
