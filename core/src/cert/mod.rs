@@ -68,6 +68,11 @@ impl PeerCertificate {
         self.not_after
     }
 
+    /// The URI SANs, in the certificate's order.
+    pub fn uris(&self) -> &[Box<str>] {
+        &self.uris
+    }
+
     /// The SHA-256 of the DER.
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.thumbprint
