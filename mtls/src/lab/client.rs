@@ -249,6 +249,11 @@ enum Sender {
 }
 
 impl Connection {
+    /// Gives requests from now on another time to finish in.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

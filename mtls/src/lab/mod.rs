@@ -24,6 +24,8 @@ mod key;
 
 mod serve;
 mod signer;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod token;
 
