@@ -7,10 +7,14 @@
 #![warn(missing_docs)]
 
 mod clock;
+pub mod config;
 pub mod env;
 pub mod event;
+pub mod fetch;
+pub mod keep;
 #[cfg(feature = "demo")]
 pub mod lab;
+pub mod log;
 mod router;
 pub mod settings;
 mod shared;

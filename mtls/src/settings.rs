@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::policy::{Policy, PolicyId};
+use cellway_core::registry::{RegistryLimits, RegistryTiming};
+
+use crate::fetch::RegistryLocation;
 
 /// Everything a [`Router`](crate::Router) is told.
 #[derive(Clone, Debug)]
@@ -199,6 +202,66 @@ impl Default for CellLimits {
     }
 }
 
-/// Where keys and the registry come from, and where the last good ones are kept.
-#[derive(Clone, Debug, Default)]
-pub struct Sources {}
+/// Where keys and the registry come from, and where the last good ones are kept. (Where each
+/// issuer's keys are stands in the policy.)
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Where cells, placements and tenants come from.
+    pub registry: RegistrySettings,
+    /// The way to identity providers and the control plane: `[fetch]`.
+    pub fetch: FetchSettings,
+    /// The folder of last-known-good documents; `None`: none are kept.
+    pub state: Option<String>,
+    /// How often files are looked at for changes: certificates, keys, bundles, key sets and a
+    /// registry from a file.
+    pub watch: Duration,
+}
+
+impl Sources {
+    /// A registry from here, nothing kept, defaults for the rest.
+    pub fn new(registry: RegistryLocation) -> Self {
+        Self {
+            registry: RegistrySettings {
+                location: registry,
+                timing: RegistryTiming::default(),
+                limits: RegistryLimits::default(),
+            },
+            fetch: FetchSettings::default(),
+            state: None,
+            watch: Duration::from_secs(5),
+        }
+    }
+}
+
+/// `[registry]`
+#[derive(Clone, Debug)]
+pub struct RegistrySettings {
+    /// Where it comes from.
+    pub location: RegistryLocation,
+    /// When it is asked for, and how long answers are believed.
+    pub timing: RegistryTiming,
+    /// How large a document may be, and how much smaller than the one before.
+    pub limits: RegistryLimits,
+}
+
+/// `[fetch]`
+#[derive(Clone, Debug)]
+pub struct FetchSettings {
+    /// Who issues the sources' certificates; `None`: whom the system trusts.
+    pub bundle: Option<Pem>,
+    /// The router's client certificate, for sources that ask for one.
+    pub identity: Option<KeyPair>,
+    /// For a whole fetch, from connecting to the last byte.
+    pub total_timeout: Duration,
+}
+
+impl Default for FetchSettings {
+    /// The system's trust, no certificate, 10 s.
+    fn default() -> Self {
+        Self {
+            bundle: None,
+            identity: None,
+            total_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What is wrong with a configuration, in words that lead to the mistake.
+
+use std::fmt;
+
+/// One mistake: where it stands, which setting it is about, what is wrong, and what to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    /// Where the setting was written.
+    pub place: Place,
+    /// Its full name, such as `issuer[0].audience`. Empty where the mistake belongs to none.
+    pub setting: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do about it. Empty where the problem already says so.
+    pub fix: String,
+}
+
+/// Where a setting was written.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// In the file, on this line (from 1).
+    Line(usize),
+    /// In an environment variable of this name.
+    Variable(String),
+    /// In the file, but nowhere in particular: something is missing.
+    File,
+}
+
+/// Every mistake of one configuration, in the order of the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigErrors {
+    /// The file, as it was named by the caller.
+    pub file: String,
+    /// At least one.
+    pub errors: Vec<ConfigError>,
+}
+
+impl ConfigErrors {
+    /// Sorts the mistakes by where they stand and drops repetitions.
+    pub(crate) fn new(file: &str, mut errors: Vec<ConfigError>) -> Self {
+        errors.sort_by(|a, b| (&a.place, &a.setting).cmp(&(&b.place, &b.setting)));
+        errors.dedup();
+        let file = file.to_owned();
+        Self { file, errors }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.errors.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            match &error.place {
+                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
+                Place::Variable(name) => write!(f, "{name}: ")?,
+                Place::File => write!(f, "{}: ", self.file)?,
+            }
+            if !error.setting.is_empty() {
+                write!(f, "{}: ", error.setting)?;
+            }
+            f.write_str(&error.problem)?;
+            if !error.fix.is_empty() {
+                write!(f, "\n    {}", error.fix)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,84 @@
+//! The configuration: one TOML file, overridden by `CELLWAY__SECTION__KEY` variables.
+//!
+//! [`Config::load`] reads text and looks at no file but the one it is given, so that `check`, the
+//! service and a reload share it. It finds every mistake at once: of syntax, of form (unknown
+//! settings, wrong types) and of meaning (a listener whose policy doesn't exist). What it returns
+//! needs no further check except of the files that it names.
+
+mod error;
+mod resolve;
+mod schema;
+mod shape;
+mod tree;
+mod variables;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use self::error::{ConfigError, ConfigErrors, Place};
+pub use self::schema::{
+    AdminTable, ClientCertificateWord, FetchTable, File, ListenerTable, ListenerTlsTable, LogTable,
+    Off, Output, RegistryTable, RuntimeTable, SecsOrOff, StateTable, UpstreamTable,
+};
+use self::tree::Tree;
+use crate::settings::RouterSettings;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the router is told.
+    pub router: RouterSettings,
+    /// Where health and metrics are served; always loopback.
+    pub admin: Option<SocketAddr>,
+    /// How many workers; `None`: one for each core.
+    pub workers: Option<usize>,
+    /// How long requests in flight have after SIGTERM.
+    pub drain: Duration,
+    /// What is logged, and where to.
+    pub log: LogTable,
+}
+
+impl Config {
+    /// The largest configuration file, in bytes.
+    pub const BYTES_MAX: usize = 4 << 20;
+
+    /// Reads `text`, the content of `file`, with overrides from `variables`. Relative paths in it
+    /// are taken from the folder of `file`.
+    ///
+    /// # Errors
+    /// Every mistake, each with its place, setting and what to do.
+    pub fn load(
+        file: &str,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut errors = Vec::new();
+        let mut tree = Tree::parse(text, &mut errors);
+        if !errors.is_empty() {
+            // What a broken line meant is anyone's guess; the rest would be blamed for it.
+            return Err(ConfigErrors::new(file, errors));
+        }
+        variables::overlay(&mut tree, variables, &mut errors);
+        let tables = shape::shape::<File>(&mut tree, &mut errors);
+        let config = tables.and_then(|tables| {
+            let found = errors.clone();
+            resolve::resolve(file, tables, |mistake| {
+                // A table with mistakes of form is incomplete: what it seems to say isn't its own.
+                let table = table_of(&mistake.setting);
+                if !found.iter().any(|error| table_of(&error.setting) == table) {
+                    let place = tree.place(&mistake.setting);
+                    errors.push(ConfigError { place, ..mistake });
+                }
+            })
+        });
+        match config {
+            Some(config) if errors.is_empty() => Ok(config),
+            _ => Err(ConfigErrors::new(file, errors)),
+        }
+    }
+}
+
+/// `issuer[0]` of `issuer[0].audience`.
+fn table_of(setting: &str) -> &str {
+    setting.split('.').next().unwrap_or_default()
+}

@@ -1,0 +1,253 @@
+//! The tables of the configuration file, as it writes them.
+//!
+//! Tables about identity and header names belong to the core and stand here by reference. What a
+//! setting means, its unit and its default stand at its field; `docs/cellway.example.toml` shows
+//! them all.
+
+use std::net::SocketAddr;
+
+use cellway_core::headers::HeaderSpec;
+use cellway_core::policy::{IssuerSpec, PolicySpec, TrustSpec};
+use serde::Deserialize;
+
+use crate::log::Level;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// `[[listener]]`: where requests come in. At least one.
+    #[serde(default)]
+    pub listener: Vec<ListenerTable>,
+    /// `[[issuer]]`: whose tokens are believed.
+    #[serde(default)]
+    pub issuer: Vec<IssuerSpec>,
+    /// `[[policy]]`: which credentials a listener asks for.
+    #[serde(default)]
+    pub policy: Vec<PolicySpec>,
+    /// `[trust]`: whose client certificates are believed.
+    #[serde(default)]
+    pub trust: Option<TrustSpec>,
+    /// `[registry]`: where cells, placements and tenants come from.
+    pub registry: RegistryTable,
+    /// `[upstream]`: the way to the cells.
+    #[serde(default)]
+    pub upstream: UpstreamTable,
+    /// `[fetch]`: the way to identity providers and the control plane.
+    #[serde(default)]
+    pub fetch: FetchTable,
+    /// `[headers]`: what the router's own headers are called.
+    #[serde(default)]
+    pub headers: HeaderSpec,
+    /// `[state]`: where last-known-good documents are kept. Absent: they aren't.
+    #[serde(default)]
+    pub state: Option<StateTable>,
+    /// `[admin]`: health and metrics. Absent: there is no admin listener.
+    #[serde(default)]
+    pub admin: Option<AdminTable>,
+    /// `[runtime]`
+    #[serde(default)]
+    pub runtime: RuntimeTable,
+    /// `[log]`
+    #[serde(default)]
+    pub log: LogTable,
+}
+
+/// One `[[listener]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTable {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Address and port. Port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// The policy of requests that come in by it.
+    #[serde(default = "default_policy")]
+    pub policy: String,
+    /// TLS. Absent: plain HTTP.
+    #[serde(default)]
+    pub tls: Option<ListenerTlsTable>,
+    /// Lets a plain listener bind other addresses than loopback.
+    #[serde(default)]
+    pub allow_plain: bool,
+    /// For the TLS handshake, in milliseconds.
+    #[serde(default)]
+    pub handshake_timeout_ms: Option<u64>,
+    /// From the connection's start (after TLS) to its first byte, in milliseconds.
+    #[serde(default)]
+    pub first_byte_timeout_ms: Option<u64>,
+    /// From a request's first byte to the end of its header, in milliseconds.
+    #[serde(default)]
+    pub header_timeout_ms: Option<u64>,
+    /// Between two requests of one connection, in milliseconds.
+    #[serde(default)]
+    pub idle_timeout_ms: Option<u64>,
+    /// Most connections at a time, over all workers.
+    #[serde(default)]
+    pub connections_max: Option<u64>,
+    /// Most concurrent HTTP/2 streams of one connection.
+    #[serde(default)]
+    pub streams_max: Option<u32>,
+}
+
+/// `[listener.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTlsTable {
+    /// PEM file: the leaf, then intermediates.
+    pub certificate: String,
+    /// PEM file: PKCS#8, SEC1 or PKCS#1.
+    pub key: String,
+    /// Whether clients are asked for a certificate of `[trust] bundle`.
+    #[serde(default)]
+    pub client_certificate: ClientCertificateWord,
+}
+
+/// The words of `client_certificate`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateWord {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Asked for; without one, the policy decides.
+    Optional,
+    /// The handshake fails without a good one.
+    Required,
+}
+
+/// `[registry]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryTable {
+    /// A JSON or TOML file (by its ending). This or `url`.
+    pub file: Option<String>,
+    /// A control plane's `GET /manage/cells`. This or `file`.
+    pub url: Option<String>,
+    /// A file with the bearer token for `url`.
+    pub token_file: Option<String>,
+    /// Between two polls, in seconds.
+    pub poll_secs: Option<u64>,
+    /// The longest time between two tries of a failing source, in seconds.
+    pub retry_max_secs: Option<u64>,
+    /// Without a good answer for so many seconds, the registry is flagged stale; it still places.
+    pub stale_after_secs: Option<u64>,
+    /// Without a good answer for so many seconds, tenants' status isn't believed any more; or
+    /// `"off"`.
+    pub identity_max_age_secs: Option<SecsOrOff>,
+    /// The most bytes that a document may have.
+    pub bytes_max: Option<u64>,
+}
+
+/// A number of seconds, or the word `off`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(untagged, expecting = "a number of seconds, or \"off\"")]
+pub enum SecsOrOff {
+    /// So many seconds.
+    Secs(u64),
+    /// Never.
+    Word(Off),
+}
+
+/// The word `off`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Off {
+    /// `"off"`
+    Off,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTable {
+    /// PEM file: who issues the cells' certificates. Needed for `https` endpoints.
+    pub bundle: Option<String>,
+    /// PEM file: the router's client certificate, shown to cells that ask.
+    pub certificate: Option<String>,
+    /// PEM file: its key.
+    pub key: Option<String>,
+    /// For the TCP connection, name resolution included, in milliseconds.
+    pub connect_timeout_ms: Option<u64>,
+    /// For the TLS handshake, in milliseconds.
+    pub tls_timeout_ms: Option<u64>,
+    /// From the request's last byte to the answer's header, in milliseconds.
+    pub header_timeout_ms: Option<u64>,
+    /// With nothing moving in either direction of a body, in milliseconds.
+    pub idle_timeout_ms: Option<u64>,
+    /// For the whole exchange, in milliseconds. Absent: streams may go on without end.
+    pub total_timeout_ms: Option<u64>,
+    /// How long an unused connection is kept, in milliseconds.
+    pub keep_ms: Option<u64>,
+    /// Most connections to all endpoints of one cell.
+    pub connections_max: Option<u64>,
+    /// Most requests in flight to one cell.
+    pub requests_max: Option<u64>,
+}
+
+/// `[fetch]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FetchTable {
+    /// PEM file: who issues the sources' certificates. Absent: whom the system trusts.
+    pub bundle: Option<String>,
+    /// PEM file: the router's client certificate, for sources that ask for one.
+    pub certificate: Option<String>,
+    /// PEM file: its key.
+    pub key: Option<String>,
+    /// For a whole fetch, from connecting to the last byte, in milliseconds.
+    pub total_timeout_ms: Option<u64>,
+}
+
+/// `[state]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateTable {
+    /// A folder of the router's own; made if it isn't there.
+    pub directory: String,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTable {
+    /// A loopback address and port.
+    pub bind: SocketAddr,
+}
+
+/// `[runtime]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeTable {
+    /// Worker threads. Absent: one for each core.
+    pub workers: Option<u16>,
+    /// How long requests in flight have after SIGTERM, in seconds.
+    pub drain_secs: Option<u64>,
+    /// How often files are looked at for changes, in seconds.
+    pub watch_secs: Option<u64>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogTable {
+    /// The least severe level that is written: `error`, `warn`, `info` or `debug`.
+    pub level: Level,
+    /// Where to: `stderr` or `stdout`.
+    pub to: Output,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+fn default_policy() -> String {
+    "default".to_owned()
+}

@@ -1,0 +1,268 @@
+//! The configuration as a tree of values that knows where each was written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::error::{ConfigError, Place};
+
+/// The settings of a file and of the environment, merged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tree {
+    pub(crate) root: Table,
+    places: BTreeMap<String, Place>,
+    /// What an environment variable said, letter by letter, for the settings that were read as
+    /// TOML and may turn out to be strings.
+    raw: BTreeMap<String, String>,
+}
+
+/// One step from a table or list to what it holds.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Step {
+    Index(usize),
+    Key(String),
+}
+
+impl Tree {
+    /// Reads TOML. All syntax errors are found at once, and what could be read is returned.
+    pub(crate) fn parse(text: &str, errors: &mut Vec<ConfigError>) -> Self {
+        let (table, mistakes) = DeTable::parse_recoverable(text);
+        let lines = Lines::new(text);
+        errors.extend(mistakes.iter().map(|mistake| {
+            ConfigError {
+                place: mistake
+                    .span()
+                    .map_or(Place::File, |span| Place::Line(lines.of(&span))),
+                setting: String::new(),
+                problem: format!("not valid TOML: {}", mistake.message()),
+                fix: String::new(),
+            }
+        }));
+        let mut tree = Self::default();
+        tree.root = tree.table("", table.get_ref(), &lines, errors);
+        tree
+    }
+
+    fn table(
+        &mut self,
+        path: &str,
+        table: &DeTable<'_>,
+        lines: &Lines,
+        errors: &mut Vec<ConfigError>,
+    ) -> Table {
+        let mut out = Table::new();
+        for (key, value) in table {
+            let path = join(path, key.get_ref());
+            // A table that only a header deeper down implies has no place of its own.
+            self.places
+                .insert(path.clone(), Place::Line(lines.of(&key.span())));
+            let value = self.value(&path, value.get_ref(), lines, errors);
+            out.insert(key.get_ref().to_string(), value);
+        }
+        out
+    }
+
+    fn value(
+        &mut self,
+        path: &str,
+        value: &DeValue<'_>,
+        lines: &Lines,
+        errors: &mut Vec<ConfigError>,
+    ) -> Value {
+        match value {
+            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Datetime(time) => Value::Datetime(*time),
+            DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Integer(integer) => {
+                match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                    Ok(integer) => Value::Integer(integer),
+                    Err(_) => {
+                        errors.push(ConfigError {
+                            place: self.place(path),
+                            setting: path.to_owned(),
+                            problem: format!("{integer} is too large a number"),
+                            fix: String::new(),
+                        });
+                        Value::Integer(1)
+                    }
+                }
+            }
+            DeValue::Array(items) => {
+                let mut out = Vec::new();
+                for (i, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{i}]");
+                    self.places
+                        .insert(path.clone(), Place::Line(lines.of(&item.span())));
+                    out.push(self.value(&path, item.get_ref(), lines, errors));
+                }
+                Value::Array(out)
+            }
+            DeValue::Table(table) => Value::Table(self.table(path, table, lines, errors)),
+        }
+    }
+
+    /// Where a setting was written, or else what holds it.
+    pub(crate) fn place(&self, setting: &str) -> Place {
+        let mut name = setting;
+        loop {
+            if let Some(place) = self.places.get(name) {
+                return place.clone();
+            }
+            match name.rfind(['.', '[']) {
+                Some(end) => name = &name[..end],
+                None => return Place::File,
+            }
+        }
+    }
+
+    /// Sets what an environment variable says. `raw` is its text.
+    pub(crate) fn set(
+        &mut self,
+        steps: &[Step],
+        variable: &str,
+        raw: &str,
+        value: Value,
+    ) -> Result<(), String> {
+        let mut path = String::new();
+        let mut root = Value::Table(std::mem::take(&mut self.root));
+        let result = set_in(&mut root, steps, &mut path, value);
+        if let Value::Table(table) = root {
+            self.root = table;
+        }
+        result?;
+        let place = Place::Variable(variable.to_owned());
+        let mut so_far = String::new();
+        for step in steps {
+            so_far = step.join(&so_far);
+            self.places
+                .entry(so_far.clone())
+                .or_insert_with(|| place.clone());
+        }
+        self.places.insert(path.clone(), place);
+        self.raw.insert(path, raw.to_owned());
+        Ok(())
+    }
+
+    /// Takes the text of a setting that came from the environment, once.
+    pub(crate) fn take_raw(&mut self, setting: &str) -> Option<String> {
+        self.raw.remove(setting)
+    }
+
+    /// The table or list slot at a setting's place, made if the tables above it exist.
+    pub(crate) fn put(&mut self, steps: &[Step], value: Value) {
+        let Some((Step::Key(last), parents)) = steps.split_last() else {
+            return;
+        };
+        if let Some(table) = self.table_at(parents) {
+            table.insert(last.clone(), value);
+        }
+    }
+
+    /// Removes a setting; `false` if there was none.
+    pub(crate) fn remove(&mut self, steps: &[Step]) -> bool {
+        let Some((Step::Key(last), parents)) = steps.split_last() else {
+            return false;
+        };
+        self.table_at(parents)
+            .is_some_and(|table| table.remove(last).is_some())
+    }
+
+    fn table_at(&mut self, steps: &[Step]) -> Option<&mut Table> {
+        let Some((first, rest)) = steps.split_first() else {
+            return Some(&mut self.root);
+        };
+        let Step::Key(first) = first else { return None };
+        let mut at = self.root.get_mut(first)?;
+        for step in rest {
+            at = match step {
+                Step::Key(key) => at.as_table_mut()?.get_mut(key)?,
+                Step::Index(index) => at.as_array_mut()?.get_mut(*index)?,
+            };
+        }
+        at.as_table_mut()
+    }
+}
+
+impl Step {
+    /// This step's name behind the path so far.
+    pub(crate) fn join(&self, path: &str) -> String {
+        match self {
+            Self::Index(index) => format!("{path}[{index}]"),
+            Self::Key(key) => join(path, key),
+        }
+    }
+}
+
+/// The full name of a setting.
+pub(crate) fn name_of(steps: &[Step]) -> String {
+    steps
+        .iter()
+        .fold(String::new(), |path, step| step.join(&path))
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// Walks down, making tables and list entries on the way, and sets the value.
+fn set_in(at: &mut Value, steps: &[Step], path: &mut String, value: Value) -> Result<(), String> {
+    let Some((step, rest)) = steps.split_first() else {
+        *at = value;
+        return Ok(());
+    };
+    let fresh = || match rest.first() {
+        Some(Step::Index(_)) => Value::Array(Vec::new()),
+        Some(Step::Key(_)) | None => Value::Table(Table::new()),
+    };
+    let next = match (step, at) {
+        (Step::Key(key), Value::Table(table)) => table.entry(key.clone()).or_insert_with(fresh),
+        (Step::Index(index), Value::Array(list)) => {
+            if *index > list.len() {
+                return Err(format!(
+                    "`{path}` has {} entries, so the next has number {}, not {index}",
+                    list.len(),
+                    list.len()
+                ));
+            }
+            if *index == list.len() {
+                list.push(fresh());
+            }
+            &mut list[*index]
+        }
+        (Step::Key(_), Value::Array(_)) => {
+            return Err(format!(
+                "`{path}` is a list: name the entry by its number, from 0"
+            ));
+        }
+        (_, other) => {
+            return Err(format!(
+                "`{path}` is a {}, which holds no settings of its own",
+                other.type_str()
+            ));
+        }
+    };
+    *path = step.join(path);
+    set_in(next, rest, path, value)
+}
+
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(newlines.map(|(at, _)| at).collect())
+    }
+
+    /// The line, from 1, on which a span begins.
+    fn of(&self, span: &Range<usize>) -> usize {
+        self.0.partition_point(|newline| *newline < span.start) + 1
+    }
+}

@@ -1,0 +1,79 @@
+//! `CELLWAY__SECTION__KEY` environment variables, which override the file.
+
+use toml::{Table, Value};
+
+use super::error::{ConfigError, Place};
+use super::tree::{Step, Tree};
+
+/// What the names of our variables begin with. Other `CELLWAY_*` names are left alone, because
+/// Kubernetes injects some (`CELLWAY_SERVICE_HOST`, for a service called `cellway`).
+const PREFIX: &str = "CELLWAY__";
+
+/// Lays the overrides among `variables` over the file.
+///
+/// A name is split at `__` and lower-cased; a number is a position in a list, from 0, and the
+/// number after the last adds an entry: `CELLWAY__LISTENER__0__BIND`. A value is read as TOML
+/// where it is that (`8`, `true`, `["a"]`) and as a string otherwise.
+pub(crate) fn overlay(
+    tree: &mut Tree,
+    variables: impl IntoIterator<Item = (String, String)>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let mut overrides = Vec::new();
+    for (name, raw) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        match steps(rest) {
+            Some(steps) => overrides.push((steps, name, raw)),
+            None => errors.push(mistake(
+                &name,
+                "has an empty part or begins with a number".to_owned(),
+            )),
+        }
+    }
+    // By position in each list, and what holds a setting before the setting, whatever order the
+    // environment has.
+    overrides.sort();
+    for (steps, name, raw) in overrides {
+        if let Err(problem) = tree.set(&steps, &name, &raw, value(&raw)) {
+            errors.push(mistake(&name, problem));
+        }
+    }
+}
+
+fn mistake(name: &str, problem: String) -> ConfigError {
+    ConfigError {
+        place: Place::Variable(name.to_owned()),
+        setting: String::new(),
+        problem,
+        fix: format!("write it as {PREFIX}SECTION__KEY or {PREFIX}LIST__0__KEY"),
+    }
+}
+
+fn steps(name: &str) -> Option<Vec<Step>> {
+    let steps: Option<Vec<_>> = name
+        .split("__")
+        .map(|part| match part.parse() {
+            Ok(index) => Some(Step::Index(index)),
+            Err(_) if part.is_empty() => None,
+            Err(_) => Some(Step::Key(part.to_ascii_lowercase())),
+        })
+        .collect();
+    steps.filter(|steps| matches!(steps.first(), Some(Step::Key(_))))
+}
+
+fn value(raw: &str) -> Value {
+    let text = || Value::String(raw.to_owned());
+    // One line only, so that a value can't bring settings of its own.
+    if raw.contains('\n') {
+        return text();
+    }
+    match toml::from_str::<Table>(&format!("value = {raw}")) {
+        Ok(mut table) => match table.remove("value") {
+            Some(Value::Datetime(_)) | None => text(),
+            Some(value) => value,
+        },
+        Err(_) => text(),
+    }
+}

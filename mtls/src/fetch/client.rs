@@ -1,0 +1,228 @@
+//! One GET over a fresh connection.
+//!
+//! A source is asked every few minutes at most, so connections aren't kept: each fetch resolves,
+//! connects and verifies anew, and a source that moves is found again without a rule for it. The
+//! connection lives inside the call. When its time is up, everything that belongs to it is dropped.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::error::FetchError;
+use super::url::SourceUrl;
+use crate::env::Env;
+
+/// How often a source may send us on.
+const REDIRECTS_MAX: usize = 3;
+/// How large the header of an answer may be, in bytes.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Fetches documents for one router.
+#[derive(Clone, Debug)]
+pub struct Client<E> {
+    env: E,
+    tls: Arc<ArcSwap<ClientConfig>>,
+    total_timeout: Duration,
+}
+
+/// What to ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Get<'a> {
+    /// Where.
+    pub url: &'a SourceUrl,
+    /// The `ETag` of what we have.
+    pub if_none_match: Option<&'a HeaderValue>,
+    /// The whole value of `Authorization`. Never sent to another origin that a redirect names.
+    pub authorization: Option<&'a HeaderValue>,
+    /// The most bytes that the body may have.
+    pub body_max: usize,
+}
+
+/// What came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// What we have is still right.
+    NotModified,
+    /// A document, and its `ETag`.
+    Document {
+        /// The body.
+        body: Bytes,
+        /// What to send as `If-None-Match` the next time.
+        etag: Option<HeaderValue>,
+    },
+}
+
+enum Step {
+    Done(Answer),
+    Redirect(SourceUrl),
+}
+
+impl<E: Env> Client<E> {
+    /// A client that trusts and identifies itself as `tls` says, and gives a source
+    /// `total_timeout` for the whole of a fetch: connecting, redirects and the last byte.
+    pub fn new(env: E, tls: Arc<ArcSwap<ClientConfig>>, total_timeout: Duration) -> Self {
+        Self {
+            env,
+            tls,
+            total_timeout,
+        }
+    }
+
+    /// Fetches a document.
+    ///
+    /// # Errors
+    /// [`FetchError`]; nothing is retried here.
+    pub async fn get(&self, get: Get<'_>) -> Result<Answer, FetchError> {
+        timeout(self.total_timeout, self.follow(get))
+            .await
+            .unwrap_or(Err(FetchError::Timeout(self.total_timeout)))
+    }
+
+    async fn follow(&self, mut get: Get<'_>) -> Result<Answer, FetchError> {
+        let mut url = get.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            if !url.same_origin(get.url) {
+                get.authorization = None;
+            }
+            match self.step(&url, get).await? {
+                Step::Done(answer) => return Ok(answer),
+                Step::Redirect(next) => url = next,
+            }
+        }
+        Err(FetchError::TooManyRedirects(REDIRECTS_MAX))
+    }
+
+    async fn step(&self, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError> {
+        let stream = self
+            .env
+            .connect(url.host(), url.port())
+            .await
+            .map_err(FetchError::Connect)?;
+        if !url.is_https() {
+            return exchange(stream, url, get).await;
+        }
+        let name = ServerName::try_from(url.host().to_owned())
+            .map_err(|_| FetchError::Tls("the host is no valid server name".to_owned()))?;
+        let stream = TlsConnector::from(self.tls.load_full())
+            .connect(name, stream)
+            .await
+            .map_err(|error| FetchError::Tls(error.to_string()))?;
+        exchange(stream, url, get).await
+    }
+}
+
+async fn exchange<S>(stream: S, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(FetchError::http)?;
+    // The connection's own end is no answer: what it had to say reaches us through the request.
+    let connection = async {
+        let _ = connection.await;
+        std::future::pending::<Infallible>().await
+    };
+    let request = request(url, get)?;
+    let answer = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(FetchError::http)?;
+        read(response, url, get.body_max).await
+    };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        never = connection => match never {},
+    }
+}
+
+fn request(url: &SourceUrl, get: Get<'_>) -> Result<Request<Empty<Bytes>>, FetchError> {
+    let mut request = Request::get(url.target())
+        .header(header::HOST, url.authority())
+        .header(header::ACCEPT, "application/json")
+        .header(header::ACCEPT_ENCODING, "identity")
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(FetchError::http)?;
+    let headers = request.headers_mut();
+    if let Some(etag) = get.if_none_match {
+        headers.insert(header::IF_NONE_MATCH, etag.clone());
+    }
+    if let Some(authorization) = get.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    Ok(request)
+}
+
+async fn read(
+    response: Response<Incoming>,
+    url: &SourceUrl,
+    body_max: usize,
+) -> Result<Step, FetchError> {
+    let (parts, body) = response.into_parts();
+    match parts.status {
+        StatusCode::OK => {
+            let body = collect(&parts.headers, body, body_max).await?;
+            let etag = parts.headers.get(header::ETAG).cloned();
+            Ok(Step::Done(Answer::Document { body, etag }))
+        }
+        StatusCode::NOT_MODIFIED => Ok(Step::Done(Answer::NotModified)),
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT => {
+            let location = parts.headers.get(header::LOCATION);
+            let location = location.and_then(|l| l.to_str().ok()).unwrap_or_default();
+            url.follow(location)
+                .map(Step::Redirect)
+                .map_err(FetchError::Redirect)
+        }
+        status => Err(FetchError::Status(status)),
+    }
+}
+
+async fn collect(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    body_max: usize,
+) -> Result<Bytes, FetchError> {
+    let too_large = || FetchError::TooLarge { limit: body_max };
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(FetchError::Encoded);
+    }
+    let announced = hyper::body::Body::size_hint(&body).upper();
+    if announced.is_some_and(|len| len > body_max as u64) {
+        return Err(too_large());
+    }
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(FetchError::http)?.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > body_max {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,115 @@
+//! Why a fetch failed.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use cellway_core::keys::FetchFailed;
+use http::StatusCode;
+
+use super::url::UrlRefused;
+
+/// Why a document couldn't be fetched.
+#[derive(Debug)]
+pub enum FetchError {
+    /// No connection.
+    Connect(io::Error),
+    /// The handshake failed: an untrusted certificate, another name, no common protocol.
+    Tls(String),
+    /// It took longer than this in all.
+    Timeout(Duration),
+    /// The answer isn't valid HTTP, or ended too soon.
+    Http(String),
+    /// An answer other than 200, 304 and a redirect.
+    Status(StatusCode),
+    /// The body has more bytes than the limit.
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The body is compressed, although we asked for it plain.
+    Encoded,
+    /// The address isn't one that may be fetched from.
+    Address(UrlRefused),
+    /// A redirect to where we don't go.
+    Redirect(UrlRefused),
+    /// More redirects in a row than this.
+    TooManyRedirects(usize),
+    /// 304 although nothing was asked about.
+    NotAskedAbout,
+    /// A file couldn't be read.
+    File(String, io::Error),
+    /// The discovery document isn't one.
+    Discovery(String),
+    /// The discovery document speaks for another issuer.
+    OtherIssuer {
+        /// What it names.
+        named: String,
+    },
+    /// The address that the discovery document gives for keys.
+    KeysAddress(UrlRefused),
+    /// The token for the source can't stand in a header.
+    BadBearer,
+}
+
+impl FetchError {
+    /// The kind of failure, as the core counts them.
+    pub fn kind(&self) -> FetchFailed {
+        match self {
+            Self::Connect(_) | Self::Address(_) => FetchFailed::Unreachable,
+            Self::Tls(_) => FetchFailed::Tls,
+            Self::Timeout(_) => FetchFailed::Timeout,
+            Self::Http(_) | Self::Encoded | Self::NotAskedAbout | Self::BadBearer => {
+                FetchFailed::Protocol
+            }
+            Self::Status(status) => FetchFailed::Status(status.as_u16()),
+            Self::TooLarge { .. } => FetchFailed::Oversized,
+            Self::Redirect(_) | Self::TooManyRedirects(_) => FetchFailed::Redirect,
+            Self::File(_, error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                FetchFailed::Oversized
+            }
+            Self::File(..) => FetchFailed::File,
+            Self::Discovery(_) | Self::OtherIssuer { .. } | Self::KeysAddress(_) => {
+                FetchFailed::Discovery
+            }
+        }
+    }
+
+    pub(super) fn http(error: impl std::error::Error) -> Self {
+        // hyper says "error reading a body from connection" and hides why in the source.
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(inner) = source {
+            text = format!("{text}: {inner}");
+            source = inner.source();
+        }
+        Self::Http(text)
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Tls(error) => write!(f, "TLS handshake failed: {error}"),
+            Self::Timeout(limit) => write!(f, "took longer than {} ms", limit.as_millis()),
+            Self::Http(error) => write!(f, "{error}"),
+            Self::Status(status) => write!(f, "answered {status}"),
+            Self::TooLarge { limit } => write!(f, "is larger than {limit} bytes"),
+            Self::Encoded => f.write_str("is compressed, although it was asked for plain"),
+            Self::Address(why) => write!(f, "the address {why}"),
+            Self::Redirect(why) => write!(f, "redirects to an address that {why}"),
+            Self::TooManyRedirects(limit) => write!(f, "redirects more than {limit} times"),
+            Self::NotAskedAbout => f.write_str("answered 304 to an unconditional request"),
+            Self::File(path, error) => write!(f, "cannot read {path}: {error}"),
+            Self::Discovery(why) => write!(f, "not a discovery document: {why}"),
+            Self::OtherIssuer { named } => {
+                write!(f, "the discovery document names another issuer: {named:?}")
+            }
+            Self::KeysAddress(why) => write!(f, "`jwks_uri` of the discovery document {why}"),
+            Self::BadBearer => f.write_str("the bearer token holds bytes that no header may"),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}

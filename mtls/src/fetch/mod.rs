@@ -1,0 +1,14 @@
+//! Fetching keys and registries: a small HTTPS client over [`Env`](crate::env::Env), and the rules
+//! of where each document comes from.
+
+mod client;
+mod error;
+mod keys;
+mod registry;
+mod url;
+
+pub use self::client::{Answer, Client, Get};
+pub use self::error::FetchError;
+pub use self::keys::{KEYS_BYTES_MAX, fetch_keys, keys_source};
+pub use self::registry::{RegistryAnswer, RegistryLocation};
+pub use self::url::{SourceUrl, UrlRefused};

@@ -1,0 +1,192 @@
+//! Where keys and registries may be fetched from.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+
+/// An address that the router may fetch from: `https` anywhere, `http` on this machine only.
+///
+/// What is fetched decides who may call and where requests go, so nobody on the way may change it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceUrl {
+    https: bool,
+    host: String,
+    port: u16,
+    target: String,
+}
+
+/// Why an address isn't a [`SourceUrl`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UrlRefused {
+    /// Not an absolute URL.
+    NotAbsolute,
+    /// A scheme other than `https` and `http`.
+    Scheme,
+    /// `http` to another machine.
+    Plain,
+    /// A user name or password in it; they would end up in logs.
+    UserInfo,
+}
+
+impl SourceUrl {
+    /// Checks an address.
+    ///
+    /// # Errors
+    /// [`UrlRefused`] says which rule is broken.
+    pub fn parse(url: &str) -> Result<Self, UrlRefused> {
+        let uri: Uri = url.parse().map_err(|_| UrlRefused::NotAbsolute)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(UrlRefused::NotAbsolute);
+        };
+        if authority.as_str().contains('@') {
+            return Err(UrlRefused::UserInfo);
+        }
+        let https = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return Err(UrlRefused::Scheme),
+        };
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        if host.is_empty() {
+            return Err(UrlRefused::NotAbsolute);
+        }
+        if !https && !is_loopback(&host) {
+            return Err(UrlRefused::Plain);
+        }
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        Ok(Self {
+            https,
+            host,
+            port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            target: target.to_owned(),
+        })
+    }
+
+    /// Where a redirect from here leads.
+    ///
+    /// # Errors
+    /// As for [`SourceUrl::parse`]; from `https` to `http` is [`UrlRefused::Plain`], to loopback
+    /// too.
+    pub(super) fn follow(&self, location: &str) -> Result<Self, UrlRefused> {
+        let scheme = if self.https { "https" } else { "http" };
+        let next = if location.starts_with("//") {
+            Self::parse(&format!("{scheme}:{location}"))?
+        } else if location.starts_with('/') {
+            Self::parse(&format!("{scheme}://{}{location}", self.authority()))?
+        } else {
+            Self::parse(location)?
+        };
+        if self.https && !next.https {
+            return Err(UrlRefused::Plain);
+        }
+        Ok(next)
+    }
+
+    /// Whether TLS is spoken.
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// The host, without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, written or implied.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Whether a credential for `self` may go to `other`.
+    pub(super) fn same_origin(&self, other: &Self) -> bool {
+        (self.https, &self.host, self.port) == (other.https, &other.host, other.port)
+    }
+
+    /// `host:port` as the `Host` header has it.
+    pub(super) fn authority(&self) -> String {
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        match (self.https, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+impl fmt::Display for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.target)
+    }
+}
+
+impl fmt::Display for UrlRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAbsolute => "is not an absolute URL",
+            Self::Scheme => "has a scheme other than https and http",
+            Self::Plain => "is http, which is for this machine only",
+            Self::UserInfo => "holds a user name or a password",
+        })
+    }
+}
+
+impl std::error::Error for UrlRefused {}
+
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_https_anywhere_and_http_at_home() {
+        for url in [
+            "https://idp.example/keys",
+            "https://idp.example:8443/?a=b",
+            "http://127.0.0.1:8080/keys",
+            "http://[::1]:8080/keys",
+        ] {
+            assert_eq!(SourceUrl::parse(url).unwrap().to_string(), url);
+        }
+        for (url, why) in [
+            ("http://idp.example/keys", UrlRefused::Plain),
+            ("http://127.0.0.1.example/", UrlRefused::Plain),
+            ("ftp://idp.example/", UrlRefused::Scheme),
+            ("file:///etc/passwd", UrlRefused::NotAbsolute),
+            ("idp.example", UrlRefused::NotAbsolute),
+            ("/keys", UrlRefused::NotAbsolute),
+            ("https://me:secret@idp.example/", UrlRefused::UserInfo),
+            ("", UrlRefused::NotAbsolute),
+        ] {
+            assert_eq!(SourceUrl::parse(url).unwrap_err(), why, "{url}");
+        }
+    }
+
+    #[test]
+    fn follows_redirects_but_never_out_of_tls() {
+        let from = SourceUrl::parse("https://idp.example:8443/a").unwrap();
+        let to = |location| from.follow(location).map(|url| url.to_string());
+        assert_eq!(to("/b").unwrap(), "https://idp.example:8443/b");
+        assert_eq!(to("//other.example/c").unwrap(), "https://other.example/c");
+        assert_eq!(
+            to("https://other.example/").unwrap(),
+            "https://other.example/"
+        );
+        assert_eq!(to("http://127.0.0.1/keys"), Err(UrlRefused::Plain));
+        assert_eq!(to("keys"), Err(UrlRefused::NotAbsolute));
+    }
+}
