@@ -1,0 +1,87 @@
+//! What must stay true of the dependency tree, checked by machine.
+
+use std::process::Command;
+
+/// The names in a package's normal dependency tree, as cargo prints them with `extra` arguments.
+fn tree(package: &str, extra: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
+        .args(extra)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree failed: {error}");
+    String::from_utf8(output.stdout).expect("names are UTF-8")
+}
+
+fn names(tree: &str) -> impl Iterator<Item = &str> {
+    tree.lines().filter_map(|line| line.split(' ').next())
+}
+
+#[test]
+fn core_cannot_do_io() {
+    let banned = [
+        (
+            "tokio",
+            "core is driven, it drives nothing; a runtime would bring timers and sockets",
+        ),
+        (
+            "hyper",
+            "core reads no wire; `http` has the types that it needs",
+        ),
+        (
+            "rustls",
+            "chains are verified by the shell; core reads what is in the leaf",
+        ),
+        ("turmoil", "core doesn't know that it is simulated"),
+        ("log", "core reports through its return values"),
+        ("tracing", "core reports through its return values"),
+        ("mio", "core has no sockets"),
+        ("rand", "core has no entropy; seeds are handed in"),
+    ];
+    let tree = tree("cellway-core", &[]);
+    for (name, reason) in banned {
+        assert!(
+            !names(&tree).any(|found| found == name),
+            "core depends on {name}: {reason}"
+        );
+    }
+}
+
+#[test]
+fn the_binary_has_no_simulated_time() {
+    let tree = tree("cellway-mtls", &["--edges", "features"]);
+    assert!(
+        tree.contains("tokio feature \"net\""),
+        "cargo tree no longer prints features so"
+    );
+    assert!(
+        !tree.contains("tokio feature \"test-util\""),
+        "tokio's test-util is in the router's tree: production timers could be paused"
+    );
+    assert!(
+        !names(&tree).any(|name| name == "turmoil"),
+        "the router must not know the simulator"
+    );
+}
+
+#[test]
+fn there_is_one_cryptographic_backend() {
+    let tree = tree("cellway-mtls", &[]);
+    for name in ["ring", "openssl", "rsa", "p256", "ed25519-dalek"] {
+        let found = names(&tree).any(|found| found == name);
+        assert!(
+            !found,
+            "{name} is a second cryptographic backend beside aws-lc-rs"
+        );
+    }
+}
