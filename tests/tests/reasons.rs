@@ -17,10 +17,18 @@ fn page() -> String {
          | reason | status | grpc-status | meaning |\n| --- | --- | --- | --- |\n",
     );
     for reason in Reason::ALL {
-        let status = reason.status().map_or("allowed".into(), |s| s.as_u16().to_string());
-        let grpc = reason.grpc_status().map_or(String::new(), |s| s.to_string());
-        writeln!(page, "| `{reason}` | {status} | {grpc} | {} |", reason.describe())
-            .expect("strings take all");
+        let status = reason
+            .status()
+            .map_or("allowed".into(), |s| s.as_u16().to_string());
+        let grpc = reason
+            .grpc_status()
+            .map_or(String::new(), |s| s.to_string());
+        writeln!(
+            page,
+            "| `{reason}` | {status} | {grpc} | {} |",
+            reason.describe()
+        )
+        .expect("strings take all");
     }
     page
 }
@@ -43,7 +51,10 @@ fn the_page_lists_every_reason() {
 fn names_are_snake_case_and_unique() {
     let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     for name in &names {
-        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+        assert!(
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{name}"
+        );
     }
     names.sort_unstable();
     names.dedup();
