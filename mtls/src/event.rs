@@ -6,7 +6,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cellway_core::{Decision, Now, Reason, Text};
+use cellway_core::control::Notice;
+use cellway_core::policy::Policy;
+use cellway_core::{Decision, Now, Reason, Snapshot, Text};
+
+use crate::fetch::FetchError;
 
 /// Hears what happens. Cloned into every task.
 pub trait Sink: Clone + Send + Sync + 'static {
@@ -145,6 +149,46 @@ pub enum Event<'a> {
         /// The kind of failure.
         reason: Reason,
         /// What the system, TLS or HTTP said.
+        error: &'a str,
+    },
+    /// Decisions are made on this snapshot from now on.
+    Published {
+        /// What is published.
+        snapshot: &'a Snapshot,
+    },
+    /// Something happened to keys, registry or endpoints.
+    Notice {
+        /// What.
+        notice: &'a Notice,
+        /// The policy that the notice's ids belong to.
+        policy: &'a Policy,
+    },
+    /// An issuer is asked for its keys.
+    KeysRequested {
+        /// The issuer's name.
+        issuer: &'a Text,
+        /// An unknown key asks for it, not the schedule.
+        forced: bool,
+    },
+    /// A source gave no document. What follows from it comes as a notice.
+    SourceFailed {
+        /// Which source.
+        source: &'a str,
+        /// Why.
+        error: &'a FetchError,
+    },
+    /// A last-known-good file is there and isn't believed.
+    KeptRefused {
+        /// The file.
+        file: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// A last-known-good document couldn't be written; the one before is still whole.
+    KeepFailed {
+        /// The file.
+        file: &'a str,
+        /// Why.
         error: &'a str,
     },
     /// New settings are in force.

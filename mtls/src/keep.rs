@@ -21,6 +21,8 @@ use crate::env::{Env, Privacy, Store};
 
 /// The format that this version writes, and the only one it reads.
 const FORMAT: u32 = 1;
+/// What a confirmation's checksum covers beside its own fields.
+const CONFIRMED: &[u8] = b"confirmed";
 /// The most bytes that the first line may have.
 const HEADER_BYTES_MAX: usize = 8 << 10;
 
@@ -41,6 +43,10 @@ pub struct Kept {
     /// When a fetch last confirmed it.
     pub fetched_at: Unix,
 }
+
+/// Names one file that was written or read, so that a confirmation can't be taken for another's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptId(String);
 
 /// Where last-known-good documents are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +79,18 @@ struct Header {
     sha256: String,
 }
 
+/// The side file that renews a document's time without writing the document again: a registry is
+/// confirmed every few seconds, and may have a hundred megabytes.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    cellway_confirm: u32,
+    /// The checksum of the file that it is about.
+    of: String,
+    fetched_at: u64,
+    sha256: String,
+}
+
 impl Keep {
     /// Keeps documents in `directory`, which is made when the first is written.
     pub fn new(directory: impl Into<String>) -> Self {
@@ -80,7 +98,7 @@ impl Keep {
         Self { directory }
     }
 
-    /// Writes a document.
+    /// Writes a document, and says what it is confirmed by.
     ///
     /// # Errors
     /// What the storage said; the file that was there is then still whole.
@@ -90,11 +108,34 @@ impl Keep {
         slot: &Slot,
         source: &str,
         kept: Kept,
-    ) -> io::Result<()> {
+    ) -> io::Result<KeptId> {
         let source = source.to_owned();
         // A registry of a million tenants takes tens of milliseconds to sum and copy.
-        let content = env.heavy(move || encode(source, &kept)).await?;
-        env.store().replace(&self.path(slot), content).await
+        let (id, content) = env.heavy(move || encode(source, &kept)).await?;
+        env.store().replace(&self.path(slot), content).await?;
+        Ok(id)
+    }
+
+    /// Renews the time of a document that was saved or loaded.
+    ///
+    /// # Errors
+    /// What the storage said.
+    pub async fn confirm<E: Env>(
+        &self,
+        env: &E,
+        slot: &Slot,
+        id: &KeptId,
+        fetched_at: Unix,
+    ) -> io::Result<()> {
+        let fetched_at = fetched_at.as_secs();
+        let confirmation = Confirmation {
+            cellway_confirm: FORMAT,
+            of: id.0.clone(),
+            fetched_at,
+            sha256: checksum(&id.0, fetched_at, CONFIRMED),
+        };
+        let content = serde_json::to_vec(&confirmation)?.into();
+        env.store().replace(&self.confirmation(slot), content).await
     }
 
     /// Reads a document of at most `body_max` bytes; `None` if none was kept.
@@ -107,7 +148,7 @@ impl Keep {
         slot: &Slot,
         source: &str,
         body_max: usize,
-    ) -> Result<Option<Kept>, KeepRefused> {
+    ) -> Result<Option<(KeptId, Kept)>, KeepRefused> {
         let limit = body_max.saturating_add(HEADER_BYTES_MAX);
         let path = self.path(slot);
         let content = match env.store().read(&path, limit, Privacy::Own).await {
@@ -116,7 +157,23 @@ impl Keep {
             Err(error) => return Err(KeepRefused::Io(error)),
         };
         let source = source.to_owned();
-        env.heavy(move || decode(&source, content)).await.map(Some)
+        let (id, mut kept) = env.heavy(move || decode(&source, content)).await?;
+        kept.fetched_at = kept.fetched_at.max(self.confirmed(env, slot, &id).await);
+        Ok(Some((id, kept)))
+    }
+
+    /// When the document was last confirmed; a confirmation that isn't whole never was.
+    async fn confirmed<E: Env>(&self, env: &E, slot: &Slot, id: &KeptId) -> Unix {
+        let path = self.confirmation(slot);
+        let content = env.store().read(&path, HEADER_BYTES_MAX, Privacy::Own);
+        let Ok(content) = content.await else {
+            return Unix::default();
+        };
+        serde_json::from_slice::<Confirmation>(&content)
+            .ok()
+            .filter(|found| found.cellway_confirm == FORMAT && found.of == id.0)
+            .filter(|found| found.sha256 == checksum(&id.0, found.fetched_at, CONFIRMED))
+            .map_or(Unix::default(), |found| Unix::from_secs(found.fetched_at))
     }
 
     /// The file of a slot. Names are escaped, so that an issuer's name can't lead elsewhere and
@@ -134,9 +191,13 @@ impl Keep {
         }
         path + ".keep"
     }
+
+    fn confirmation(&self, slot: &Slot) -> String {
+        format!("{}.confirmed", self.path(slot))
+    }
 }
 
-fn encode(source: String, kept: &Kept) -> io::Result<Bytes> {
+fn encode(source: String, kept: &Kept) -> io::Result<(KeptId, Bytes)> {
     let fetched_at = kept.fetched_at.as_secs();
     let header = Header {
         cellway_keep: FORMAT,
@@ -145,15 +206,16 @@ fn encode(source: String, kept: &Kept) -> io::Result<Bytes> {
         fetched_at,
         length: kept.body.len() as u64,
     };
+    let id = KeptId(header.sha256.clone());
     let header = serde_json::to_vec(&header)?;
     let mut content = BytesMut::with_capacity(header.len() + 1 + kept.body.len());
     content.put_slice(&header);
     content.put_u8(b'\n');
     content.put_slice(&kept.body);
-    Ok(content.freeze())
+    Ok((id, content.freeze()))
 }
 
-fn decode(source: &str, content: Bytes) -> Result<Kept, KeepRefused> {
+fn decode(source: &str, content: Bytes) -> Result<(KeptId, Kept), KeepRefused> {
     let first = &content[..content.len().min(HEADER_BYTES_MAX)];
     let end = first.iter().position(|byte| *byte == b'\n');
     let end = end.ok_or(KeepRefused::NotOurs)?;
@@ -175,10 +237,8 @@ fn decode(source: &str, content: Bytes) -> Result<Kept, KeepRefused> {
     if body.len() as u64 != header.length || sum != header.sha256 {
         return Err(KeepRefused::Altered);
     }
-    Ok(Kept {
-        body,
-        fetched_at: Unix::from_secs(header.fetched_at),
-    })
+    let fetched_at = Unix::from_secs(header.fetched_at);
+    Ok((KeptId(sum), Kept { body, fetched_at }))
 }
 
 fn checksum(source: &str, fetched_at: u64, body: &[u8]) -> String {

@@ -8,6 +8,7 @@
 
 mod clock;
 pub mod config;
+mod driver;
 pub mod env;
 pub mod event;
 pub mod fetch;
@@ -21,6 +22,7 @@ mod shared;
 mod worker;
 
 pub use clock::Clock;
+pub use driver::{Command, Driver, Driving};
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
 pub use shared::{Inbox, Shared, ToControl};
 pub use worker::Worker;

@@ -1,6 +1,9 @@
 //! Where the registry comes from.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use cellway_core::registry::RegistryFormat;
 use http::HeaderValue;
 
 use super::client::{Answer, Client, Get};
@@ -14,8 +17,10 @@ const TOKEN_BYTES_MAX: usize = 16 << 10;
 /// Where the registry's documents are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RegistryLocation {
-    /// In this file.
+    /// In this file: TOML if it ends in `.toml`, else JSON.
     File(String),
+    /// This JSON document, for a router inside another program.
+    Text(Bytes),
     /// At a control plane.
     Http {
         /// The whole address, `/manage/cells` included.
@@ -34,8 +39,9 @@ pub enum RegistryAnswer {
     Document {
         /// The body.
         body: Bytes,
-        /// To be sent back the next time, once the document is accepted.
-        etag: Option<HeaderValue>,
+        /// What to ask with the next time, once the document is accepted: an `ETag`, or a file's
+        /// identity.
+        validator: Option<Arc<str>>,
     },
 }
 
@@ -44,11 +50,20 @@ impl RegistryLocation {
     pub fn source(&self) -> String {
         match self {
             Self::File(path) => format!("file:{path}"),
+            Self::Text(_) => "inline text".to_owned(),
             Self::Http { url, .. } => url.to_string(),
         }
     }
 
-    /// Asks for a document of at most `body_max` bytes.
+    /// How its documents are written.
+    pub fn format(&self) -> RegistryFormat {
+        match self {
+            Self::File(path) if path.ends_with(".toml") => RegistryFormat::Toml,
+            Self::File(_) | Self::Text(_) | Self::Http { .. } => RegistryFormat::Json,
+        }
+    }
+
+    /// Asks for a document of at most `body_max` bytes, other than the one that `validator` names.
     ///
     /// # Errors
     /// [`FetchError`].
@@ -56,39 +71,77 @@ impl RegistryLocation {
         &self,
         env: &E,
         client: &Client<E>,
-        etag: Option<&HeaderValue>,
+        validator: Option<&str>,
         body_max: usize,
     ) -> Result<RegistryAnswer, FetchError> {
-        let read = |path: &String, limit| {
-            let path = path.clone();
-            async move {
-                let body = env.store().read(&path, limit, Privacy::Any).await;
-                body.map_err(|error| FetchError::File(path, error))
+        match self {
+            Self::File(path) => from_file(env, path, validator, body_max).await,
+            Self::Text(_) if validator == Some(INLINE) => Ok(RegistryAnswer::NotModified),
+            Self::Text(body) => Ok(RegistryAnswer::Document {
+                body: body.clone(),
+                validator: Some(INLINE.into()),
+            }),
+            Self::Http { url, token_file } => {
+                let authorization = match token_file {
+                    Some(path) => Some(bearer(&read(env, path, TOKEN_BYTES_MAX).await?)?),
+                    None => None,
+                };
+                from_control_plane(client, url, authorization, validator, body_max).await
             }
-        };
-        let (url, token_file) = match self {
-            Self::File(path) => {
-                let body = read(path, body_max).await?;
-                return Ok(RegistryAnswer::Document { body, etag: None });
-            }
-            Self::Http { url, token_file } => (url, token_file),
-        };
-        let authorization = match token_file {
-            Some(path) => Some(bearer(&read(path, TOKEN_BYTES_MAX).await?)?),
-            None => None,
-        };
-        let get = Get {
-            url,
-            if_none_match: etag,
-            authorization: authorization.as_ref(),
-            body_max,
-        };
-        match client.get(get).await? {
-            Answer::NotModified if etag.is_none() => Err(FetchError::NotAskedAbout),
-            Answer::NotModified => Ok(RegistryAnswer::NotModified),
-            Answer::Document { body, etag } => Ok(RegistryAnswer::Document { body, etag }),
         }
     }
+}
+
+/// What a [`RegistryLocation::Text`] is known by: it never changes.
+const INLINE: &str = "inline";
+
+async fn from_file<E: Env>(
+    env: &E,
+    path: &str,
+    validator: Option<&str>,
+    body_max: usize,
+) -> Result<RegistryAnswer, FetchError> {
+    let stat = env.store().stat(path).await;
+    let stat = stat.map_err(|error| FetchError::File(path.to_owned(), error))?;
+    // Taken before the content is read: a write in between is found at the next look.
+    let known = format!("{}.{}.{}", stat.modified.as_nanos(), stat.len, stat.inode);
+    if validator == Some(known.as_str()) {
+        return Ok(RegistryAnswer::NotModified);
+    }
+    Ok(RegistryAnswer::Document {
+        body: read(env, path, body_max).await?,
+        validator: Some(known.into()),
+    })
+}
+
+async fn from_control_plane<E: Env>(
+    client: &Client<E>,
+    url: &SourceUrl,
+    authorization: Option<HeaderValue>,
+    validator: Option<&str>,
+    body_max: usize,
+) -> Result<RegistryAnswer, FetchError> {
+    // It came out of a header, so it fits into one.
+    let etag = validator.and_then(|etag| HeaderValue::from_str(etag).ok());
+    let get = Get {
+        url,
+        if_none_match: etag.as_ref(),
+        authorization: authorization.as_ref(),
+        body_max,
+    };
+    match client.get(get).await? {
+        Answer::NotModified if etag.is_none() => Err(FetchError::NotAskedAbout),
+        Answer::NotModified => Ok(RegistryAnswer::NotModified),
+        Answer::Document { body, etag } => Ok(RegistryAnswer::Document {
+            body,
+            validator: etag.and_then(|etag| etag.to_str().ok().map(Arc::from)),
+        }),
+    }
+}
+
+async fn read<E: Env>(env: &E, path: &str, limit: usize) -> Result<Bytes, FetchError> {
+    let body = env.store().read(path, limit, Privacy::Any).await;
+    body.map_err(|error| FetchError::File(path.to_owned(), error))
 }
 
 fn bearer(token: &[u8]) -> Result<HeaderValue, FetchError> {
