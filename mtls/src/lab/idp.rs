@@ -149,6 +149,17 @@ impl IdentityProvider {
         claims.sign(&signer)
     }
 
+    /// Signs a token with the published key of this name.
+    ///
+    /// # Errors
+    /// [`LabError::Token`] if there is no such key, or the cryptography library fails.
+    pub fn sign_as(&self, kid: &str, claims: &Claims) -> Result<String, LabError> {
+        let published = self.state().published.clone();
+        let signer = published.iter().find(|signer| signer.kid() == kid);
+        let signer = signer.ok_or_else(|| LabError::Token(format!("no key is named {kid}")))?;
+        claims.sign(signer)
+    }
+
     /// Breaks it, or mends it with [`IdpFault::None`].
     pub fn set_fault(&self, fault: IdpFault) {
         self.state().fault = fault;

@@ -1,7 +1,35 @@
 //! `cellway demo`: the router and everything around it in one process, on loopback.
+//!
+//! The router is the real one, started from the configuration file that the demo writes. The rows
+//! of the table are read from the answers, as a caller would, and checked against what the
+//! cells say on their own account.
 
+mod callers;
+mod commands;
+mod folder;
+mod router;
+mod table;
+mod world;
+
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::time_provider::DefaultTimeProvider;
+
+use self::callers::{Caller, Tokens, callers};
+use self::folder::{Folder, Ports};
+use self::table::Row;
+use self::world::World;
+use crate::env::Env;
+use crate::env::tokio::TokioEnv;
+use crate::lab::{Ca, Client, Credential, LabError, Target, TlsProvider};
+
+/// The longest that a sample request may take.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// The arguments of `cellway demo`.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -18,6 +46,163 @@ pub struct DemoArgs {
 }
 
 /// Runs the demo to its end: after the table with `--exit`, else until Ctrl-C.
-pub fn run(_args: &DemoArgs) -> ExitCode {
-    ExitCode::FAILURE
+///
+/// Everything runs on one thread, the router with one worker.
+pub fn run(args: &DemoArgs) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime
+        .map_err(DemoError::Network)
+        .and_then(|runtime| runtime.block_on(demo(args)));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("cellway demo: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all was as expected.
+async fn demo(args: &DemoArgs) -> Result<bool, DemoError> {
+    let env = TokioEnv::new();
+    let provider = TlsProvider {
+        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+        time: Arc::new(DefaultTimeProvider),
+    };
+    let world = World::start(&env, &provider).await?;
+    let folder = Folder::new(env.clone(), args.dir.as_deref()).map_err(DemoError::Network)?;
+    let ports = ports(&env, args.port).await.map_err(DemoError::Network)?;
+    folder.write_router(&world, ports).await?;
+    let globex = write_callers(&env, &folder, &world).await?;
+    router::start(&env, &provider, &folder).await?;
+
+    println!("cellway demo: https://127.0.0.1:{}\n", ports.public);
+    let callers = callers(&Tokens::new(&world, env.unix_now()))?;
+    let rows = call(&env, &provider, &world, ports, &globex, callers).await?;
+    print!("{}", table::render(&rows));
+    let sound = verdict(&world, &rows);
+    if !args.exit {
+        println!("\nEverything is in {}\n", folder.root().display());
+        println!("{}", commands::commands(&folder, ports));
+        println!("Ctrl-C ends it.");
+        tokio::signal::ctrl_c().await.map_err(DemoError::Network)?;
+    }
+    Ok(sound)
+}
+
+/// The port asked for, or free ones.
+async fn ports<E: Env>(env: &E, asked: Option<u16>) -> io::Result<Ports> {
+    let public = match asked {
+        Some(port) => port,
+        None => world::free_port(env).await?,
+    };
+    let admin = world::free_port(env).await?;
+    Ok(Ports { public, admin })
+}
+
+/// Writes what callers carry: the certificate of globex, and tokens.
+async fn write_callers<E: Env>(
+    env: &E,
+    folder: &Folder<E>,
+    world: &World,
+) -> Result<Credential, DemoError> {
+    let globex = world.authorities.client("globex", 30)?;
+    folder.write_credential("globex", &globex).await?;
+    let tokens = Tokens::new(world, env.unix_now());
+    for (tenant, kid) in [("acme", "rsa-1"), ("initech", "ec-1"), ("umbrella", "ed-1")] {
+        let token = tokens.good(tenant, kid)?;
+        folder.write(&format!("{tenant}.token"), &token).await?;
+    }
+    Ok(globex)
+}
+
+/// Sends the sample requests one after the other, each over a connection of its own.
+async fn call<E: Env>(
+    env: &E,
+    provider: &TlsProvider,
+    world: &World,
+    ports: Ports,
+    globex: &Credential,
+    callers: Vec<Caller>,
+) -> Result<Vec<Row>, DemoError> {
+    let mut rows = Vec::with_capacity(callers.len());
+    for caller in callers {
+        let roots = Ca::roots(&[&world.authorities.servers])?;
+        let certificate = caller.certificate.then_some(globex);
+        let target = Target {
+            host: "127.0.0.1".to_owned(),
+            port: ports.public,
+            tls: Some(provider.client(roots, certificate, caller.protocol)?),
+            protocol: caller.protocol,
+        };
+        let client = Client::new(env.clone(), target, REQUEST_MAX);
+        let answer = client.send(caller.request.clone()).await;
+        rows.push(Row::new(&caller, answer.as_ref()));
+    }
+    Ok(rows)
+}
+
+/// Says in a sentence whether the table and the cells' own word are as they should be.
+fn verdict(world: &World, rows: &[Row]) -> bool {
+    let wrong = rows.iter().filter(|row| !row.as_expected()).count();
+    let served = rows.iter().filter(|row| row.served()).count() as u64;
+    let forged = world.forgery_arrived();
+    let strays = world.arrivals() != served;
+    println!();
+    if wrong > 0 {
+        println!("{wrong} of {} rows are not as expected.", rows.len());
+    }
+    if forged {
+        println!("A forged header reached a cell.");
+    }
+    if strays {
+        println!(
+            "The cells received {} requests, not {served}.",
+            world.arrivals()
+        );
+    }
+    let sound = wrong == 0 && !forged && !strays;
+    if sound {
+        println!("All rows are as expected, and no forged header reached a cell.");
+    }
+    sound
+}
+
+/// Why the demo can't run.
+#[derive(Debug)]
+enum DemoError {
+    /// A key, certificate, token or TLS configuration couldn't be made.
+    Lab(LabError),
+    /// A socket or signal failed.
+    Network(io::Error),
+    /// A file couldn't be written.
+    Write(PathBuf, io::Error),
+    /// The router didn't start.
+    Router(String),
+}
+
+impl fmt::Display for DemoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lab(why) => why.fmt(f),
+            Self::Network(why) => why.fmt(f),
+            Self::Write(path, why) => write!(f, "can't write {}: {why}", path.display()),
+            Self::Router(why) => write!(f, "the router didn't start: {why}"),
+        }
+    }
+}
+
+impl From<LabError> for DemoError {
+    fn from(why: LabError) -> Self {
+        Self::Lab(why)
+    }
+}
+
+impl From<io::Error> for DemoError {
+    fn from(why: io::Error) -> Self {
+        Self::Network(why)
+    }
 }

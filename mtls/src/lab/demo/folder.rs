@@ -1,0 +1,145 @@
+//! The folder that the demo writes: everything that a router needs, and what its callers carry.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::DemoError;
+use super::world::{AUDIENCE, Authorities, TRUST_DOMAIN, World, random_hex};
+use crate::env::{Env, Store};
+use crate::lab::Credential;
+
+/// A folder, written through the environment's store: private keys get mode 0600.
+pub(super) struct Folder<E> {
+    env: E,
+    root: PathBuf,
+}
+
+impl<E: Env> Folder<E> {
+    /// The folder asked for, or a new one among the system's temporary files.
+    pub(super) fn new(env: E, asked: Option<&Path>) -> io::Result<Self> {
+        let root = match asked {
+            Some(folder) => std::path::absolute(folder)?,
+            None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
+        };
+        Ok(Self { env, root })
+    }
+
+    /// The absolute path of a file in it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Writes one file.
+    pub(super) async fn write(&self, name: &str, content: &str) -> Result<(), DemoError> {
+        let path = self.path(name);
+        let failed = |why| DemoError::Write(path.clone(), why);
+        let text = path
+            .to_str()
+            .ok_or_else(|| failed(io::Error::other("the path is not UTF-8")))?;
+        let content = content.to_owned().into();
+        self.env
+            .store()
+            .replace(text, content)
+            .await
+            .map_err(failed)
+    }
+
+    /// Writes a certificate with its key.
+    pub(super) async fn write_credential(
+        &self,
+        name: &str,
+        credential: &Credential,
+    ) -> Result<(), DemoError> {
+        self.write(&format!("{name}.pem"), credential.pem()).await?;
+        let key = credential.key.pem()?;
+        self.write(&format!("{name}.key"), &key).await
+    }
+
+    /// Writes all that the configuration names, then the configuration.
+    pub(super) async fn write_router(&self, world: &World, ports: Ports) -> Result<(), DemoError> {
+        let Authorities {
+            servers,
+            clients,
+            cells,
+            ..
+        } = &world.authorities;
+        self.write("ca.pem", &servers.pem()).await?;
+        self.write("clients-ca.pem", &clients.pem()).await?;
+        self.write("cells-ca.pem", &cells.pem()).await?;
+        let server = world.authorities.server("router", 12)?;
+        self.write_credential("server", &server).await?;
+        let router = world.authorities.router(13)?;
+        self.write_credential("router", &router).await?;
+        self.write("registry.token", &world.registry_token).await?;
+        self.write("cellway.toml", &configuration(world, ports))
+            .await
+    }
+}
+
+/// Where the router listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) public: u16,
+    pub(super) admin: u16,
+}
+
+fn configuration(world: &World, Ports { public, admin }: Ports) -> String {
+    let issuer = world.idp.issuer();
+    let registry = &world.registry_url;
+    format!(
+        r#"# Written by `cellway demo`. Paths are relative to this file.
+
+[[listener]]
+name = "public"
+bind = "127.0.0.1:{public}"
+policy = "default"
+[listener.tls]
+certificate = "server.pem"
+key = "server.key"
+client_certificate = "optional"
+
+[[issuer]]                          # its keys are found by OIDC discovery
+name = "demo"
+issuer = "{issuer}"
+audience = "{AUDIENCE}"
+algorithms = ["RS256", "ES256", "EdDSA"]
+claims = {{ tenant = "tenant_id", roles = "roles", tier = "tier" }}
+
+[[policy]]
+name = "default"
+mode = "required"
+any_of = ["jwt", "mtls"]
+
+[trust]                             # client certificates
+bundle = "clients-ca.pem"
+trust_domains = ["{TRUST_DOMAIN}"]
+san = ["spiffe://{{trust_domain}}/tenant/{{tenant}}/**"]
+
+[registry]
+url = "{registry}"
+token_file = "registry.token"
+
+[upstream]                          # router to cells, mutual TLS
+bundle = "cells-ca.pem"
+certificate = "router.pem"
+key = "router.key"
+
+[fetch]                             # router to identity provider and control plane
+bundle = "ca.pem"
+
+[state]                             # last-known-good
+directory = "state"
+
+[admin]
+bind = "127.0.0.1:{admin}"
+
+[log]
+level = "warn"
+"#
+    )
+}
