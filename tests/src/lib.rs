@@ -1,1 +1,5 @@
+//! What the tests of this crate share.
 
+#![forbid(unsafe_code)]
+
+pub mod decide;

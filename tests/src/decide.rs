@@ -1,0 +1,221 @@
+//! Deciding without any IO: a core, fed by hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::cert::PeerCertificate;
+use cellway_core::control::{Control, ControlSettings, Output};
+use cellway_core::headers::{HeaderRules, sanitise};
+use cellway_core::keys::FetchFailed;
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_core::registry::{
+    FetchProblem, Registry, RegistryFailure, RegistryFetched, RegistryFormat, RegistryLimits,
+};
+use cellway_core::token::Memo;
+use cellway_core::{Decision, Evidence, Mono, Now, Outcome, Recorder, Snapshot, Steps, Unix};
+use cellway_mtls::lab::{Ca, CertificateSpec, Claims, Key, San, Signer, Usage, Validity};
+use http::{HeaderMap, HeaderValue, Method, header};
+
+/// The issuer that tests configure.
+pub const ISSUER: &str = "https://idp.example";
+/// The audience that tests configure.
+pub const AUDIENCE: &str = "cellway";
+/// When the tests' worlds begin: 2027-01-15T08:00:00Z.
+pub const EPOCH: Unix = Unix::from_secs(1_800_000_000);
+
+/// So many seconds after the beginning.
+pub fn at(secs: u64) -> Now {
+    let since = Duration::from_secs(secs);
+    Now { mono: Mono::from_origin(since), unix: EPOCH.after(since) }
+}
+
+/// What the sources answer.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The key set; `None`: the issuer can't be reached.
+    pub jwks: Option<String>,
+    /// The registry document; `None`: the control plane can't be reached.
+    pub registry: Option<String>,
+}
+
+/// A core with its control half, fed by hand.
+#[derive(Debug)]
+pub struct Core {
+    /// The state machines.
+    pub control: Control,
+    /// What they are fed with.
+    pub sources: Sources,
+    memo: Memo,
+}
+
+impl Core {
+    /// Starts with this configuration (the identity tables of `cellway.toml`) and these sources.
+    pub fn new(config: &str, sources: Sources) -> Self {
+        let specs: PolicySpecs = toml::from_str(config).expect("the tables parse");
+        let policy = Policy::build(&specs).expect("the policy is valid");
+        let control = Control::new(Arc::new(policy), ControlSettings::default(), at(0), 7);
+        let mut core = Self { control, sources, memo: Memo::new(64, 7) };
+        core.serve(at(0));
+        core
+    }
+
+    /// The snapshot that requests are decided on.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        self.control.snapshot()
+    }
+
+    /// Answers everything that control asks for, until it asks for nothing more.
+    pub fn serve(&mut self, now: Now) {
+        while let Some(output) = self.control.poll_output() {
+            match output {
+                Output::FetchKeys { source, .. } => {
+                    let answer = self.sources.jwks.clone().map(Bytes::from);
+                    let answer = answer.ok_or(FetchFailed::Unreachable);
+                    self.control.handle_keys(now, source, answer);
+                }
+                Output::FetchRegistry { .. } => {
+                    let answer = self.registry_answer();
+                    self.control.handle_registry(now, answer);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn registry_answer(&self) -> Result<RegistryFetched, RegistryFailure> {
+        let Some(document) = &self.sources.registry else {
+            let problem = FetchProblem::Unreachable;
+            return Err(RegistryFailure { problem, detail: "no control plane".into() });
+        };
+        let current = self.control.registry().map(|registry| &**registry);
+        let parsed = Registry::parse(
+            document.as_bytes(),
+            RegistryFormat::Json,
+            current,
+            &RegistryLimits::default(),
+        );
+        let body = Bytes::from(document.clone());
+        Ok(RegistryFetched::Document { parsed, body, validator: None })
+    }
+
+    /// Lets time pass, waking control whenever it wants.
+    pub fn run_until(&mut self, until: Now) {
+        while let Some((when, _)) = self.control.poll_timeout().filter(|(at, _)| *at <= until.mono)
+        {
+            let now = Now { mono: when, unix: EPOCH.after(when.since_origin()) };
+            self.control.handle_timeout(now);
+            self.serve(now);
+        }
+    }
+
+    /// Decides a request, fetching keys if the decision waits for them.
+    pub fn decide(&mut self, request: &Request, now: Now) -> (Decision, Steps) {
+        let mut steps = Steps::default();
+        match self.ask(request, now, false, &mut steps) {
+            Outcome::Done(decision) => (decision, steps),
+            Outcome::Wait(wait) => {
+                self.control.handle_unknown_key(now, wait.issuer, wait.kid.as_deref());
+                self.serve(now);
+                steps = Steps::default();
+                match self.ask(request, now, true, &mut steps) {
+                    Outcome::Done(decision) => (decision, steps),
+                    Outcome::Wait(_) => panic!("a request that has waited is told to wait again"),
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        request: &Request,
+        now: Now,
+        waited: bool,
+        recorder: &mut impl Recorder,
+    ) -> Outcome {
+        let snapshot = Arc::clone(self.control.snapshot());
+        let mut headers = request.headers.clone();
+        let credentials = sanitise(&HeaderRules::default(), &mut headers);
+        let evidence = Evidence {
+            policy: snapshot.policy.policy_id(&request.policy).expect("the policy exists"),
+            method: &Method::GET,
+            path: "/",
+            credentials: &credentials,
+            peer: request.peer.as_ref(),
+            spread: 0,
+            waited,
+        };
+        cellway_core::decide(&snapshot, &evidence, now, &mut self.memo, recorder)
+    }
+}
+
+/// A request, as far as decisions look at it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    policy: String,
+    headers: HeaderMap,
+    peer: Option<PeerCertificate>,
+}
+
+impl Request {
+    /// A request without credentials to a listener with this policy.
+    pub fn to(policy: &str) -> Self {
+        Self { policy: policy.to_owned(), headers: HeaderMap::new(), peer: None }
+    }
+
+    /// With `Authorization: Bearer` and this token.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.header(header::AUTHORIZATION.as_str(), &format!("Bearer {token}"))
+    }
+
+    /// With one more header field.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        self.headers.append(name, HeaderValue::from_str(value).expect("a header value"));
+        self
+    }
+
+    /// Over a connection with a client certificate that has these SANs.
+    #[must_use]
+    pub fn certificate(mut self, sans: &[San]) -> Self {
+        self.peer = Some(certificate(sans));
+        self
+    }
+}
+
+/// A token of the tests' issuer for a tenant, good for five minutes from the beginning.
+pub fn claims(tenant: &str) -> Claims {
+    Claims::new(ISSUER, AUDIENCE, EPOCH, Duration::from_secs(300)).tenant(tenant).subject("ada")
+}
+
+/// The Ed25519 key with this name; equal names give equal keys.
+pub fn signer(kid: &str) -> Signer {
+    let mut seed = [0; 32];
+    for (at, byte) in kid.bytes().enumerate().take(32) {
+        seed[at] = byte;
+    }
+    Signer::from_seed(kid, seed).expect("any seed is a key")
+}
+
+/// A key set of these signers.
+pub fn jwks(signers: &[&Signer]) -> String {
+    let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
+    serde_json::json!({ "keys": keys }).to_string()
+}
+
+fn certificate(sans: &[San]) -> PeerCertificate {
+    let validity = Validity::around(EPOCH, Duration::from_secs(3600));
+    let key = Key::from_seed([1; 32]);
+    let ca = Ca::new("tests", &key, validity, 1).expect("an authority");
+    let spec = CertificateSpec {
+        common_name: "client".into(),
+        sans: sans.to_vec(),
+        usage: Usage::Client,
+        validity,
+        serial: 2,
+    };
+    let credential = ca.issue(&spec, &Key::from_seed([2; 32])).expect("a certificate");
+    PeerCertificate::from_der(&credential.chain[0]).expect("a good certificate")
+}

@@ -1,0 +1,265 @@
+//! Who goes where, and who doesn't, and why: the whole table, to be read and reviewed.
+
+use std::fmt::Write;
+
+use cellway_core::Decision;
+use cellway_mtls::lab::{San, unsigned};
+use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
+
+const CONFIG: &str = r#"
+    [[issuer]]
+    name = "main"
+    issuer = "https://idp.example"
+    audience = "cellway"
+    claims = { tenants = "tenants", tier = "tier", roles = "roles" }
+
+    [[policy]]
+    name = "any"
+    any_of = ["jwt", "mtls"]
+
+    [[policy]]
+    name = "all"
+    all_of = ["jwt", "mtls"]
+
+    [[policy]]
+    name = "token"
+    any_of = ["jwt"]
+
+    [[policy]]
+    name = "permissive"
+    mode = "permissive"
+    any_of = ["jwt", "mtls"]
+    anonymous_placement = "lobby"
+
+    [[policy]]
+    name = "disabled"
+    mode = "disabled"
+    allow_insecure = true
+    insecure_identity = { tenant = "acme" }
+
+    [trust]
+    trust_domains = ["example"]
+    san = ["spiffe://{trust_domain}/tenant/{tenant}", "{tenant}.clients.example"]
+"#;
+
+const CELLS: &str = r#"
+    {"id": "std-1", "tier": "standard", "region": "eu", "state": "active",
+     "endpoints": [{"url": "https://std-1.internal:443"}]},
+    {"id": "std-2", "tier": "standard", "region": "eu", "state": "active",
+     "endpoints": [{"url": "https://std-2.internal:443"}]},
+    {"id": "ent-1", "tier": "enterprise", "region": "eu", "state": "active",
+     "endpoints": [{"url": "https://ent-1-a.internal:443"}, {"url": "https://ent-1-b.internal:443"}]},
+    {"id": "lobby-1", "tier": "standard", "region": "eu", "state": "active",
+     "endpoints": [{"url": "https://lobby.internal:443"}]}"#;
+
+const REST: &str = r#"
+    "placements": [
+        {"id": "spread", "tier": "standard", "cells": ["std-1", "std-2"], "stateless": true},
+        {"id": "lobby", "tier": "standard", "cells": ["lobby-1"]}
+    ],
+    "tenants": [
+        {"id": "acme", "cell": "std-1"},
+        {"id": "globex", "placement": "spread"},
+        {"id": "initech", "cell": "ent-1"},
+        {"id": "hooli", "cell": "std-1", "status": "suspended"}
+    ]"#;
+
+fn registry(cells: &str, unknown: &str) -> String {
+    format!(r#"{{"version": 1, "unknown_tenant": {unknown}, "cells": [{cells}], {REST}}}"#)
+}
+
+fn normal() -> String {
+    registry(CELLS, r#""deny""#)
+}
+
+/// The normal registry with the first cell in another state.
+fn std_1(state: &str) -> String {
+    let cell = format!(r#""eu", "state": "{state}""#);
+    registry(&CELLS.replacen(r#""eu", "state": "active""#, &cell, 1), r#""deny""#)
+}
+
+fn core(registry: Option<String>) -> Core {
+    let jwks = Some(jwks(&[&signer("current")]));
+    Core::new(CONFIG, Sources { jwks, registry })
+}
+
+fn token(tenant: &str) -> String {
+    claims(tenant).sign(&signer("current")).unwrap()
+}
+
+fn spiffe(tenant: &str) -> San {
+    San::Uri(format!("spiffe://example/tenant/{tenant}"))
+}
+
+/// One line for each request: what it brought, and what came of it.
+fn table(core: &mut Core, rows: &[(&str, Request)]) -> String {
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let mut table = String::new();
+    for (label, request) in rows {
+        let (decision, _) = core.decide(request, at(10));
+        write!(table, "{label:width$}  ").unwrap();
+        match decision {
+            Decision::Allow(allow) => {
+                let tenant = allow.identity.tenant.as_ref().map_or("-", |tenant| tenant.as_str());
+                let placement = allow.placement.as_ref().map_or("-", |id| id.as_str());
+                writeln!(
+                    table,
+                    "allow {:10} tenant {tenant:8} placement {placement:7} cell {}",
+                    allow.reason.as_str(),
+                    allow.cell.id,
+                )
+            }
+            Decision::Deny(deny) => {
+                let status = deny.reason.status().map_or(0, |status| status.as_u16());
+                writeln!(table, "deny  {status} {:22} {}", deny.reason.as_str(), deny.detail)
+            }
+        }
+        .unwrap();
+    }
+    table
+}
+
+/// Every way to bring credentials, against a registry where all is well.
+#[test]
+fn credentials() {
+    let current = signer("current");
+    let any = || Request::to("any");
+    let bearer = |token: String| any().bearer(&token);
+    let sign = |claims: cellway_mtls::lab::Claims| claims.sign(&current).unwrap();
+    let good = token("acme");
+    let (head, rest) = good.split_once('.').unwrap();
+    let (payload, signature) = rest.split_once('.').unwrap();
+    let several = || claims("").without("tenant_id").with("tenants", vec!["acme", "globex"]);
+    let rows = [
+        ("nothing", any()),
+        ("token", bearer(good.clone())),
+        ("token, spread placement", bearer(token("globex"))),
+        ("token, other tier", bearer(token("initech"))),
+        ("certificate, URI SAN", any().certificate(&[spiffe("acme")])),
+        ("certificate, DNS SAN", any().certificate(&[San::Dns("acme.clients.example".into())])),
+        ("token and certificate", bearer(good.clone()).certificate(&[spiffe("acme")])),
+        ("token and another's certificate", bearer(good.clone()).certificate(&[spiffe("globex")])),
+        ("bad token, good certificate", bearer("x.y.z".into()).certificate(&[spiffe("acme")])),
+        ("good token, certificate without SAN", bearer(good.clone()).certificate(&[])),
+        ("certificate, two URI SANs", any().certificate(&[spiffe("acme"), spiffe("globex")])),
+        (
+            "certificate, other trust domain",
+            any().certificate(&[San::Uri("spiffe://elsewhere/tenant/acme".into())]),
+        ),
+        ("unknown tenant", bearer(token("nobody"))),
+        ("suspended tenant", bearer(token("hooli"))),
+        ("tier contradicts the registry", bearer(sign(claims("acme").with("tier", "enterprise")))),
+        ("several tenants, none chosen", bearer(sign(several()))),
+        (
+            "several tenants, one chosen",
+            bearer(sign(several())).header("x-cellway-select-tenant", "globex"),
+        ),
+        (
+            "several tenants, another's chosen",
+            bearer(sign(several())).header("x-cellway-select-tenant", "initech"),
+        ),
+        ("two authorization fields", bearer(good.clone()).bearer(&good)),
+        ("another scheme", any().header("authorization", "Basic YTpi")),
+        ("expired", bearer(sign(claims("acme").with("exp", 1_800_000_009)))),
+        ("not yet valid", bearer(sign(claims("acme").with("nbf", 1_800_000_060)))),
+        ("wrong audience", bearer(sign(claims("acme").with("aud", "elsewhere")))),
+        ("wrong issuer", bearer(sign(claims("acme").with("iss", "https://elsewhere")))),
+        ("no exp", bearer(sign(claims("acme").without("exp")))),
+        ("exp as a string", bearer(sign(claims("acme").with("exp", "1800000100")))),
+        ("no tenant", bearer(sign(claims("acme").without("tenant_id")))),
+        ("tenant with a comma", bearer(sign(claims("a,b")))),
+        ("alg none", bearer(unsigned(&claims("acme")))),
+        ("unknown kid", bearer(claims("acme").kid("other").sign(&current).unwrap())),
+        ("another key under the same kid", bearer(claims("acme").kid("current").sign(&signer("x")).unwrap())),
+        ("payload altered", bearer(format!("{head}.{}.{signature}", &payload[..payload.len() - 4]))),
+        ("signature missing", bearer(format!("{head}.{payload}."))),
+        ("two parts", bearer(format!("{head}.{payload}"))),
+        ("padding", bearer(format!("{good}="))),
+        ("a token type of its own", bearer(claims("acme").typ(Some("cba+jwt")).sign(&current).unwrap())),
+        ("oversized", bearer("a".repeat(20_000))),
+    ];
+    insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
+}
+
+/// Every policy, with nothing, one or both credentials.
+#[test]
+fn policies() {
+    let mut rows = Vec::new();
+    for policy in ["any", "all", "token", "permissive", "disabled"] {
+        let request = || Request::to(policy);
+        rows.extend([
+            (format!("{policy}: nothing"), request()),
+            (format!("{policy}: token"), request().bearer(&token("globex"))),
+            (format!("{policy}: certificate"), request().certificate(&[spiffe("globex")])),
+            (
+                format!("{policy}: both"),
+                request().bearer(&token("globex")).certificate(&[spiffe("globex")]),
+            ),
+            (format!("{policy}: bad token"), request().bearer("x.y.z")),
+        ]);
+    }
+    let rows: Vec<_> = rows.iter().map(|(label, row)| (label.as_str(), row.clone())).collect();
+    insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
+}
+
+/// The same callers against registries in every state.
+#[test]
+fn registries() {
+    let states = [
+        ("never loaded", None),
+        ("normal", Some(normal())),
+        ("std-1 draining", Some(std_1("draining"))),
+        ("std-1 quarantined", Some(std_1("quarantined"))),
+        ("std-1 provisioning", Some(std_1("provisioning"))),
+        ("unknown by tier", Some(registry(CELLS, r#""by_tier""#))),
+        ("unknown to the lobby", Some(registry(CELLS, r#"{"placement": "lobby"}"#))),
+    ];
+    let gold = claims("nobody").with("tier", "gold").sign(&signer("current")).unwrap();
+    let enterprise = claims("nobody").with("tier", "enterprise").sign(&signer("current")).unwrap();
+    let mut page = String::new();
+    for (state, registry) in states {
+        let rows = [
+            ("acme, in std-1", Request::to("any").bearer(&token("acme"))),
+            ("globex, spread", Request::to("any").bearer(&token("globex"))),
+            ("unknown, no tier", Request::to("any").bearer(&token("nobody"))),
+            ("unknown, enterprise", Request::to("any").bearer(&enterprise)),
+            ("unknown, a tier without cells", Request::to("any").bearer(&gold)),
+            ("anonymous", Request::to("permissive")),
+        ];
+        writeln!(page, "-- registry: {state}\n{}", table(&mut core(registry), &rows)).unwrap();
+    }
+    insta::assert_snapshot!(page);
+}
+
+/// When the sources fail, verification fails closed and placement stays.
+#[test]
+fn sources() {
+    let rows = [("token", Request::to("any").bearer(&token("acme")))];
+    let mut page = String::new();
+    let mut say = |when: &str, core: &mut Core| {
+        writeln!(page, "-- {when}\n{}", table(core, &rows)).unwrap();
+    };
+    let jwks = Some(jwks(&[&signer("current")]));
+    let mut without_keys = Core::new(CONFIG, Sources { jwks: None, registry: Some(normal()) });
+    say("keys were never fetched", &mut without_keys);
+    without_keys.sources.jwks = jwks.clone();
+    say("the identity provider is back: the request waits for its keys", &mut without_keys);
+
+    let mut core = Core::new(CONFIG, Sources { jwks, registry: Some(normal()) });
+    core.sources = Sources::default();
+    core.run_until(at(0));
+    say("both sources are down, keys and registry are there", &mut core);
+    insta::assert_snapshot!(page);
+}
+
+/// A decision's JSON and its explanation, whole.
+#[test]
+fn json_and_explanation() {
+    let mut core = core(Some(normal()));
+    let request = Request::to("any").bearer(&token("initech"));
+    let (decision, steps) = core.decide(&request, at(10));
+    let json = serde_json::to_string_pretty(&decision).unwrap();
+    let (denied, why) = core.decide(&Request::to("any").bearer(&token("nobody")), at(10));
+    let denied = serde_json::to_string_pretty(&denied).unwrap();
+    insta::assert_snapshot!(format!("{json}\n\n{steps}\n{denied}\n\n{why}"));
+}
