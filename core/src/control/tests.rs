@@ -1,1 +1,199 @@
+use std::time::Duration;
 
+use super::*;
+use crate::keys::KeyState;
+use crate::policy::PolicySpecs;
+use crate::registry::{FetchProblem, RegistryFormat, RegistryLimits};
+
+/// An Ed25519 key (RFC 8037, appendix A.2).
+const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
+    "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+fn at(secs: u64) -> Now {
+    let since = Duration::from_secs(secs);
+    Now { mono: Mono::from_origin(since), unix: Unix::from_secs(1_800_000_000).after(since) }
+}
+
+fn policy(issuers: &[&str]) -> Arc<Policy> {
+    let issuer = |name: &&str| {
+        serde_json::json!({
+            "name": name, "issuer": format!("https://{name}.example"), "audience": "cellway",
+            "tenants": "registry",
+        })
+    };
+    let issuers: Vec<_> = issuers.iter().map(issuer).collect();
+    let policy = serde_json::json!([{ "name": "default", "any_of": ["jwt"] }]);
+    let specs = serde_json::json!({ "issuer": issuers, "policy": policy });
+    let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
+    Arc::new(Policy::build(&specs).unwrap())
+}
+
+fn document(version: u64) -> String {
+    format!(
+        r#"{{"version": {version},
+            "cells": [{{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                        "endpoints": [{{"url": "https://a-1.internal:443"}},
+                                      {{"url": "https://a-2.internal:443"}}]}}],
+            "tenants": [{{"id": "acme", "cell": "a"}}]}}"#
+    )
+}
+
+/// What a driver has seen of one control.
+struct Driver {
+    control: Control,
+    outputs: Vec<Output>,
+}
+
+impl Driver {
+    fn new(issuers: &[&str]) -> Self {
+        let control = Control::new(policy(issuers), ControlSettings::default(), at(0), 1);
+        let mut driver = Self { control, outputs: Vec::new() };
+        driver.drain();
+        driver
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.control.poll_output() {
+            self.outputs.push(output);
+        }
+    }
+
+    fn registry(&mut self, now: Now, document: &str) {
+        let parsed = Registry::parse(
+            document.as_bytes(),
+            RegistryFormat::Json,
+            self.control.registry().map(|registry| &**registry),
+            &RegistryLimits::default(),
+        );
+        let body = Bytes::from(document.to_owned());
+        let fetched = RegistryFetched::Document { parsed, body, validator: None };
+        self.control.handle_registry(now, Ok(fetched));
+        self.drain();
+    }
+
+    fn keys(&mut self, now: Now, source: KeySourceId) {
+        self.control.handle_keys(now, source, Ok(Bytes::from(JWKS)));
+        self.drain();
+    }
+
+    /// The sources of keys that it was told to fetch, since the last call.
+    fn key_fetches(&mut self) -> Vec<KeySourceId> {
+        let fetch = |output: &Output| match output {
+            Output::FetchKeys { source, .. } => Some(*source),
+            _ => None,
+        };
+        let sources = self.outputs.iter().filter_map(fetch).collect();
+        self.outputs.clear();
+        sources
+    }
+
+    fn key_state(&self, issuer: u16, now: Now) -> KeyState {
+        self.control.snapshot().keys.issuer(IssuerId(issuer)).unwrap().state(now.mono)
+    }
+}
+
+#[test]
+fn everything_is_asked_for_at_the_start() {
+    let mut driver = Driver::new(&["one", "two"]);
+    let registry = driver.outputs.iter().any(|o| matches!(o, Output::FetchRegistry { .. }));
+    assert!(registry);
+    assert!(matches!(driver.outputs[..], [.., Output::Publish(_)]), "requests can be refused");
+    assert_eq!(driver.key_fetches().len(), 2);
+}
+
+#[test]
+fn parts_of_a_snapshot_are_replaced_one_by_one() {
+    let mut driver = Driver::new(&["one"]);
+    let source = driver.key_fetches()[0];
+    driver.registry(at(0), &document(1));
+    driver.keys(at(0), source);
+    let before = Arc::clone(driver.control.snapshot());
+    let registry = before.registry.as_ref().unwrap();
+
+    let endpoint = registry.cells()[0].endpoints[0].id;
+    for _ in 0..HealthTiming::default().consecutive_failures {
+        driver.control.handle_outcome(at(1), endpoint, Outcome::ConnectFailed);
+        driver.drain();
+    }
+    let ill = Arc::clone(driver.control.snapshot());
+    assert!(ill.health.is_ejected(endpoint));
+    assert!(Arc::ptr_eq(ill.registry.as_ref().unwrap(), registry), "health touches no tenant");
+    assert!(Arc::ptr_eq(&ill.keys, &before.keys), "health touches no key");
+
+    driver.registry(at(2), &document(2));
+    let moved = Arc::clone(driver.control.snapshot());
+    assert_eq!(moved.registry.as_ref().unwrap().version(), 2);
+    assert!(Arc::ptr_eq(&moved.keys, &before.keys), "a registry touches no key");
+    assert!(moved.health.is_ejected(endpoint), "an endpoint's health outlives the version");
+}
+
+#[test]
+fn an_early_wake_does_nothing() {
+    let mut driver = Driver::new(&["one"]);
+    let source = driver.key_fetches()[0];
+    driver.registry(at(0), &document(1));
+    driver.keys(at(0), source);
+    driver.outputs.clear();
+    let (when, _) = driver.control.poll_timeout().expect("refreshes are due some time");
+    assert!(when > at(0).mono);
+    driver.control.handle_timeout(at(0));
+    driver.drain();
+    assert!(driver.outputs.is_empty(), "{:?}", driver.outputs);
+}
+
+#[test]
+fn a_reload_keeps_the_keys_of_issuers_that_stay() {
+    let mut driver = Driver::new(&["one", "two"]);
+    let sources = driver.key_fetches();
+    driver.keys(at(0), sources[0]);
+    driver.keys(at(0), sources[1]);
+
+    driver.control.handle_policy(at(1), policy(&["three", "two"]));
+    driver.drain();
+    assert_eq!(driver.key_state(1, at(1)), KeyState::Fresh, "two stays");
+    assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "three is new");
+    let fetches = driver.key_fetches();
+    assert_eq!(fetches.len(), 1, "only three is fetched");
+
+    driver.keys(at(1), sources[0]);
+    assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "one's late answer is nobody's");
+    driver.keys(at(1), fetches[0]);
+    assert_eq!(driver.key_state(0, at(1)), KeyState::Fresh);
+}
+
+#[test]
+fn a_registry_is_freed_once_no_request_holds_it() {
+    let mut driver = Driver::new(&[]);
+    driver.registry(at(0), &document(1));
+    let held = Arc::clone(driver.control.snapshot());
+    driver.registry(at(10), &document(2));
+    driver.outputs.clear();
+    let freed = |driver: &Driver| driver.outputs.iter().any(|o| matches!(o, Output::Free(_)));
+
+    driver.control.handle_timeout(at(12));
+    driver.drain();
+    assert!(!freed(&driver), "a request still holds it");
+    drop(held);
+    assert!(driver.control.poll_timeout().is_some_and(|(_, why)| why == Wake::Free));
+    driver.control.handle_timeout(at(14));
+    driver.drain();
+    assert!(freed(&driver));
+}
+
+#[test]
+fn a_failing_source_loses_nothing() {
+    let mut driver = Driver::new(&["one"]);
+    let source = driver.key_fetches()[0];
+    driver.registry(at(0), &document(5));
+    driver.keys(at(0), source);
+    let failure = RegistryFailure { problem: FetchProblem::TimedOut, detail: "slow".into() };
+    driver.control.handle_registry(at(20), Err(failure));
+    driver.drain();
+    driver.registry(at(30), &document(4));
+    driver.registry(at(40), "not a document");
+    driver.control.handle_keys(at(40), source, Err(FetchFailed::Timeout));
+    driver.drain();
+    let snapshot = driver.control.snapshot();
+    assert_eq!(snapshot.registry.as_ref().unwrap().version(), 5);
+    assert_eq!(driver.key_state(0, at(40)), KeyState::Fresh);
+}
