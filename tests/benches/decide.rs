@@ -1,0 +1,117 @@
+//! What one decision costs: with a token seen before, with one never seen, and the signature check
+//! that nobody can do without.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::headers::{HeaderRules, sanitise};
+use cellway_core::token::Memo;
+use cellway_core::{Credentials, Evidence, Outcome, Snapshot, decide};
+use cellway_mtls::lab::{Algorithm, Claims, Signer};
+use cellway_tests::decide::{AUDIENCE, Core, EPOCH, ISSUER, Sources, at, jwks};
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderValue, Method, header};
+
+const CONFIG: &str = r#"
+    [[issuer]]
+    name = "main"
+    issuer = "https://idp.example"
+    audience = "cellway"
+
+    [[policy]]
+    name = "default"
+    any_of = ["jwt"]
+"#;
+
+/// Tenants, and so tokens, in turn: more than fit into a processor's first cache.
+const TENANTS: usize = 1_000;
+
+struct World {
+    snapshot: Arc<Snapshot>,
+    tokens: Vec<String>,
+    credentials: Vec<Credentials>,
+    public_key: jsonwebtoken::DecodingKey,
+}
+
+fn world() -> World {
+    let signer = Signer::generate("bench", Algorithm::Rs256).expect("a key");
+    let tenants: Vec<_> = (0..TENANTS).map(|i| format!("tenant-{i:06}")).collect();
+    let listed: Vec<_> =
+        tenants.iter().map(|id| format!(r#"{{"id": "{id}", "cell": "a"}}"#)).collect();
+    let registry = format!(
+        r#"{{"version": 1, "cells": [{{"id": "a", "tier": "std", "region": "eu", "state": "active",
+             "endpoints": [{{"url": "https://a.internal:443"}}]}}], "tenants": [{}]}}"#,
+        listed.join(",")
+    );
+    let sources = Sources { jwks: Some(jwks(&[&signer])), registry: Some(registry) };
+    let core = Core::new(CONFIG, sources);
+    let lifetime = Duration::from_secs(3600);
+    let token = |tenant: &String| {
+        Claims::new(ISSUER, AUDIENCE, EPOCH, lifetime).tenant(tenant).subject("ada").sign(&signer)
+    };
+    let tokens: Vec<_> = tenants.iter().map(|id| token(id).expect("a token")).collect();
+    let jwk = serde_json::from_value(signer.jwk()).expect("a JWK");
+    World {
+        snapshot: Arc::clone(core.snapshot()),
+        credentials: tokens.iter().map(|token| credentials(token)).collect(),
+        public_key: jsonwebtoken::DecodingKey::from_jwk(&jwk).expect("a key"),
+        tokens,
+    }
+}
+
+fn credentials(token: &str) -> Credentials {
+    let mut headers = HeaderMap::new();
+    let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
+    headers.insert(header::AUTHORIZATION, value);
+    sanitise(&HeaderRules::default(), &mut headers)
+}
+
+fn decide_one(world: &World, credentials: &Credentials, memo: &mut Memo) -> Outcome {
+    let evidence = Evidence {
+        policy: world.snapshot.policy.policy_id("default").expect("the policy"),
+        method: &Method::GET,
+        path: "/orders?page=2",
+        credentials,
+        peer: None,
+        spread: 0,
+        waited: false,
+    };
+    decide(&world.snapshot, &evidence, at(1), memo, &mut ())
+}
+
+fn decisions(c: &mut Criterion) {
+    let world = world();
+    let mut group = c.benchmark_group("decide");
+    let mut memo = Memo::new(Memo::CAPACITY_DEFAULT, 7);
+    let mut turn = (0..TENANTS).cycle();
+    group.bench_function("cached, one token", |b| {
+        b.iter(|| black_box(decide_one(&world, &world.credentials[0], &mut memo)));
+    });
+    group.bench_function("cached, 1000 tokens in turn", |b| {
+        b.iter(|| {
+            let credentials = &world.credentials[turn.next().unwrap_or_default()];
+            black_box(decide_one(&world, credentials, &mut memo))
+        });
+    });
+    group.bench_function("RS256, not cached", |b| {
+        let mut none = Memo::disabled();
+        b.iter(|| black_box(decide_one(&world, &world.credentials[0], &mut none)));
+    });
+    group.bench_function("RS256, the bare signature check", |b| {
+        let (message, signature) = world.tokens[0].rsplit_once('.').expect("three parts");
+        let algorithm = jsonwebtoken::Algorithm::RS256;
+        b.iter(|| {
+            jsonwebtoken::crypto::verify(
+                black_box(signature),
+                message.as_bytes(),
+                &world.public_key,
+                algorithm,
+            )
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decisions);
+criterion_main!(benches);
