@@ -37,20 +37,31 @@ struct World {
 fn world() -> World {
     let signer = Signer::generate("bench", Algorithm::Rs256).expect("a key");
     let tenants: Vec<_> = (0..TENANTS).map(|i| format!("tenant-{i:06}")).collect();
-    let listed: Vec<_> =
-        tenants.iter().map(|id| format!(r#"{{"id": "{id}", "cell": "a"}}"#)).collect();
+    let listed: Vec<_> = tenants
+        .iter()
+        .map(|id| format!(r#"{{"id": "{id}", "cell": "a"}}"#))
+        .collect();
     let registry = format!(
         r#"{{"version": 1, "cells": [{{"id": "a", "tier": "std", "region": "eu", "state": "active",
              "endpoints": [{{"url": "https://a.internal:443"}}]}}], "tenants": [{}]}}"#,
         listed.join(",")
     );
-    let sources = Sources { jwks: Some(jwks(&[&signer])), registry: Some(registry) };
+    let sources = Sources {
+        jwks: Some(jwks(&[&signer])),
+        registry: Some(registry),
+    };
     let core = Core::new(CONFIG, sources);
     let lifetime = Duration::from_secs(3600);
     let token = |tenant: &String| {
-        Claims::new(ISSUER, AUDIENCE, EPOCH, lifetime).tenant(tenant).subject("ada").sign(&signer)
+        Claims::new(ISSUER, AUDIENCE, EPOCH, lifetime)
+            .tenant(tenant)
+            .subject("ada")
+            .sign(&signer)
     };
-    let tokens: Vec<_> = tenants.iter().map(|id| token(id).expect("a token")).collect();
+    let tokens: Vec<_> = tenants
+        .iter()
+        .map(|id| token(id).expect("a token"))
+        .collect();
     let jwk = serde_json::from_value(signer.jwk()).expect("a JWK");
     World {
         snapshot: Arc::clone(core.snapshot()),
@@ -69,7 +80,11 @@ fn credentials(token: &str) -> Credentials {
 
 fn decide_one(world: &World, credentials: &Credentials, memo: &mut Memo) -> Outcome {
     let evidence = Evidence {
-        policy: world.snapshot.policy.policy_id("default").expect("the policy"),
+        policy: world
+            .snapshot
+            .policy
+            .policy_id("default")
+            .expect("the policy"),
         method: &Method::GET,
         path: "/orders?page=2",
         credentials,

@@ -4,7 +4,10 @@
 //! Not criterion: a million tenants are built a few times, not thousands, and memory is measured
 //! too. Prints one line for each size.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the real clock"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -42,7 +45,9 @@ fn parse(document: &str, previous: Option<&Registry>) -> Registry {
 }
 
 fn lookups(registry: &Registry, tenants: usize) -> Duration {
-    let ids: Vec<_> = (0..tenants.min(LOOKUPS)).map(|i| id(i * 7_919 % tenants)).collect();
+    let ids: Vec<_> = (0..tenants.min(LOOKUPS))
+        .map(|i| id(i * 7_919 % tenants))
+        .collect();
     let start = Instant::now();
     for i in 0..LOOKUPS {
         black_box(registry.tenant(&ids[i % ids.len()]));
@@ -63,7 +68,10 @@ fn document(tenants: usize, version: u64, last_in: &str) -> String {
         )
     };
     let (a, b) = (cell("a"), cell("b"));
-    format!(r#"{{"version":{version},"cells":[{a},{b}],"tenants":[{}]}}"#, tenants.join(","))
+    format!(
+        r#"{{"version":{version},"cells":[{a},{b}],"tenants":[{}]}}"#,
+        tenants.join(",")
+    )
 }
 
 fn id(i: usize) -> String {
@@ -82,6 +90,9 @@ fn best_of(times: usize, mut work: impl FnMut()) -> Duration {
 /// Resident memory of this process, in MiB; 0 where there is no /proc.
 fn resident_mib() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok());
     pages.unwrap_or_default() * 4096.0 / 1_048_576.0
 }

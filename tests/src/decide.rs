@@ -27,7 +27,10 @@ pub const EPOCH: Unix = Unix::from_secs(1_800_000_000);
 /// So many seconds after the beginning.
 pub fn at(secs: u64) -> Now {
     let since = Duration::from_secs(secs);
-    Now { mono: Mono::from_origin(since), unix: EPOCH.after(since) }
+    Now {
+        mono: Mono::from_origin(since),
+        unix: EPOCH.after(since),
+    }
 }
 
 /// What the sources answer.
@@ -55,7 +58,11 @@ impl Core {
         let specs: PolicySpecs = toml::from_str(config).expect("the tables parse");
         let policy = Policy::build(&specs).expect("the policy is valid");
         let control = Control::new(Arc::new(policy), ControlSettings::default(), at(0), 7);
-        let mut core = Self { control, sources, memo: Memo::new(64, 7) };
+        let mut core = Self {
+            control,
+            sources,
+            memo: Memo::new(64, 7),
+        };
         core.serve(at(0));
         core
     }
@@ -86,7 +93,10 @@ impl Core {
     fn registry_answer(&self) -> Result<RegistryFetched, RegistryFailure> {
         let Some(document) = &self.sources.registry else {
             let problem = FetchProblem::Unreachable;
-            return Err(RegistryFailure { problem, detail: "no control plane".into() });
+            return Err(RegistryFailure {
+                problem,
+                detail: "no control plane".into(),
+            });
         };
         let current = self.control.registry().map(|registry| &**registry);
         let parsed = Registry::parse(
@@ -96,14 +106,24 @@ impl Core {
             &RegistryLimits::default(),
         );
         let body = Bytes::from(document.clone());
-        Ok(RegistryFetched::Document { parsed, body, validator: None })
+        Ok(RegistryFetched::Document {
+            parsed,
+            body,
+            validator: None,
+        })
     }
 
     /// Lets time pass, waking control whenever it wants.
     pub fn run_until(&mut self, until: Now) {
-        while let Some((when, _)) = self.control.poll_timeout().filter(|(at, _)| *at <= until.mono)
+        while let Some((when, _)) = self
+            .control
+            .poll_timeout()
+            .filter(|(at, _)| *at <= until.mono)
         {
-            let now = Now { mono: when, unix: EPOCH.after(when.since_origin()) };
+            let now = Now {
+                mono: when,
+                unix: EPOCH.after(when.since_origin()),
+            };
             self.control.handle_timeout(now);
             self.serve(now);
         }
@@ -115,7 +135,8 @@ impl Core {
         match self.ask(request, now, false, &mut steps) {
             Outcome::Done(decision) => (decision, steps),
             Outcome::Wait(wait) => {
-                self.control.handle_unknown_key(now, wait.issuer, wait.kid.as_deref());
+                self.control
+                    .handle_unknown_key(now, wait.issuer, wait.kid.as_deref());
                 self.serve(now);
                 steps = Steps::default();
                 match self.ask(request, now, true, &mut steps) {
@@ -137,7 +158,10 @@ impl Core {
         let mut headers = request.headers.clone();
         let credentials = sanitise(&HeaderRules::default(), &mut headers);
         let evidence = Evidence {
-            policy: snapshot.policy.policy_id(&request.policy).expect("the policy exists"),
+            policy: snapshot
+                .policy
+                .policy_id(&request.policy)
+                .expect("the policy exists"),
             method: &Method::GET,
             path: "/",
             credentials: &credentials,
@@ -160,7 +184,11 @@ pub struct Request {
 impl Request {
     /// A request without credentials to a listener with this policy.
     pub fn to(policy: &str) -> Self {
-        Self { policy: policy.to_owned(), headers: HeaderMap::new(), peer: None }
+        Self {
+            policy: policy.to_owned(),
+            headers: HeaderMap::new(),
+            peer: None,
+        }
     }
 
     /// With `Authorization: Bearer` and this token.
@@ -173,7 +201,8 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
-        self.headers.append(name, HeaderValue::from_str(value).expect("a header value"));
+        self.headers
+            .append(name, HeaderValue::from_str(value).expect("a header value"));
         self
     }
 
@@ -187,7 +216,9 @@ impl Request {
 
 /// A token of the tests' issuer for a tenant, good for five minutes from the beginning.
 pub fn claims(tenant: &str) -> Claims {
-    Claims::new(ISSUER, AUDIENCE, EPOCH, Duration::from_secs(300)).tenant(tenant).subject("ada")
+    Claims::new(ISSUER, AUDIENCE, EPOCH, Duration::from_secs(300))
+        .tenant(tenant)
+        .subject("ada")
 }
 
 /// The Ed25519 key with this name; equal names give equal keys.
@@ -216,6 +247,8 @@ fn certificate(sans: &[San]) -> PeerCertificate {
         validity,
         serial: 2,
     };
-    let credential = ca.issue(&spec, &Key::from_seed([2; 32])).expect("a certificate");
+    let credential = ca
+        .issue(&spec, &Key::from_seed([2; 32]))
+        .expect("a certificate");
     PeerCertificate::from_der(&credential.chain[0]).expect("a good certificate")
 }

@@ -75,7 +75,10 @@ fn normal() -> String {
 /// The normal registry with the first cell in another state.
 fn std_1(state: &str) -> String {
     let cell = format!(r#""eu", "state": "{state}""#);
-    registry(&CELLS.replacen(r#""eu", "state": "active""#, &cell, 1), r#""deny""#)
+    registry(
+        &CELLS.replacen(r#""eu", "state": "active""#, &cell, 1),
+        r#""deny""#,
+    )
 }
 
 fn core(registry: Option<String>) -> Core {
@@ -100,7 +103,11 @@ fn table(core: &mut Core, rows: &[(&str, Request)]) -> String {
         write!(table, "{label:width$}  ").unwrap();
         match decision {
             Decision::Allow(allow) => {
-                let tenant = allow.identity.tenant.as_ref().map_or("-", |tenant| tenant.as_str());
+                let tenant = allow
+                    .identity
+                    .tenant
+                    .as_ref()
+                    .map_or("-", |tenant| tenant.as_str());
                 let placement = allow.placement.as_ref().map_or("-", |id| id.as_str());
                 writeln!(
                     table,
@@ -111,7 +118,12 @@ fn table(core: &mut Core, rows: &[(&str, Request)]) -> String {
             }
             Decision::Deny(deny) => {
                 let status = deny.reason.status().map_or(0, |status| status.as_u16());
-                writeln!(table, "deny  {status} {:22} {}", deny.reason.as_str(), deny.detail)
+                writeln!(
+                    table,
+                    "deny  {status} {:22} {}",
+                    deny.reason.as_str(),
+                    deny.detail
+                )
             }
         }
         .unwrap();
@@ -129,26 +141,51 @@ fn credentials() {
     let good = token("acme");
     let (head, rest) = good.split_once('.').unwrap();
     let (payload, signature) = rest.split_once('.').unwrap();
-    let several = || claims("").without("tenant_id").with("tenants", vec!["acme", "globex"]);
+    let several = || {
+        claims("")
+            .without("tenant_id")
+            .with("tenants", vec!["acme", "globex"])
+    };
     let rows = [
         ("nothing", any()),
         ("token", bearer(good.clone())),
         ("token, spread placement", bearer(token("globex"))),
         ("token, other tier", bearer(token("initech"))),
         ("certificate, URI SAN", any().certificate(&[spiffe("acme")])),
-        ("certificate, DNS SAN", any().certificate(&[San::Dns("acme.clients.example".into())])),
-        ("token and certificate", bearer(good.clone()).certificate(&[spiffe("acme")])),
-        ("token and another's certificate", bearer(good.clone()).certificate(&[spiffe("globex")])),
-        ("bad token, good certificate", bearer("x.y.z".into()).certificate(&[spiffe("acme")])),
-        ("good token, certificate without SAN", bearer(good.clone()).certificate(&[])),
-        ("certificate, two URI SANs", any().certificate(&[spiffe("acme"), spiffe("globex")])),
+        (
+            "certificate, DNS SAN",
+            any().certificate(&[San::Dns("acme.clients.example".into())]),
+        ),
+        (
+            "token and certificate",
+            bearer(good.clone()).certificate(&[spiffe("acme")]),
+        ),
+        (
+            "token and another's certificate",
+            bearer(good.clone()).certificate(&[spiffe("globex")]),
+        ),
+        (
+            "bad token, good certificate",
+            bearer("x.y.z".into()).certificate(&[spiffe("acme")]),
+        ),
+        (
+            "good token, certificate without SAN",
+            bearer(good.clone()).certificate(&[]),
+        ),
+        (
+            "certificate, two URI SANs",
+            any().certificate(&[spiffe("acme"), spiffe("globex")]),
+        ),
         (
             "certificate, other trust domain",
             any().certificate(&[San::Uri("spiffe://elsewhere/tenant/acme".into())]),
         ),
         ("unknown tenant", bearer(token("nobody"))),
         ("suspended tenant", bearer(token("hooli"))),
-        ("tier contradicts the registry", bearer(sign(claims("acme").with("tier", "enterprise")))),
+        (
+            "tier contradicts the registry",
+            bearer(sign(claims("acme").with("tier", "enterprise"))),
+        ),
         ("several tenants, none chosen", bearer(sign(several()))),
         (
             "several tenants, one chosen",
@@ -158,24 +195,63 @@ fn credentials() {
             "several tenants, another's chosen",
             bearer(sign(several())).header("x-cellway-select-tenant", "initech"),
         ),
-        ("two authorization fields", bearer(good.clone()).bearer(&good)),
-        ("another scheme", any().header("authorization", "Basic YTpi")),
-        ("expired", bearer(sign(claims("acme").with("exp", 1_800_000_009)))),
-        ("not yet valid", bearer(sign(claims("acme").with("nbf", 1_800_000_060)))),
-        ("wrong audience", bearer(sign(claims("acme").with("aud", "elsewhere")))),
-        ("wrong issuer", bearer(sign(claims("acme").with("iss", "https://elsewhere")))),
+        (
+            "two authorization fields",
+            bearer(good.clone()).bearer(&good),
+        ),
+        (
+            "another scheme",
+            any().header("authorization", "Basic YTpi"),
+        ),
+        (
+            "expired",
+            bearer(sign(claims("acme").with("exp", 1_800_000_009))),
+        ),
+        (
+            "not yet valid",
+            bearer(sign(claims("acme").with("nbf", 1_800_000_060))),
+        ),
+        (
+            "wrong audience",
+            bearer(sign(claims("acme").with("aud", "elsewhere"))),
+        ),
+        (
+            "wrong issuer",
+            bearer(sign(claims("acme").with("iss", "https://elsewhere"))),
+        ),
         ("no exp", bearer(sign(claims("acme").without("exp")))),
-        ("exp as a string", bearer(sign(claims("acme").with("exp", "1800000100")))),
-        ("no tenant", bearer(sign(claims("acme").without("tenant_id")))),
+        (
+            "exp as a string",
+            bearer(sign(claims("acme").with("exp", "1800000100"))),
+        ),
+        (
+            "no tenant",
+            bearer(sign(claims("acme").without("tenant_id"))),
+        ),
         ("tenant with a comma", bearer(sign(claims("a,b")))),
         ("alg none", bearer(unsigned(&claims("acme")))),
-        ("unknown kid", bearer(claims("acme").kid("other").sign(&current).unwrap())),
-        ("another key under the same kid", bearer(claims("acme").kid("current").sign(&signer("x")).unwrap())),
-        ("payload altered", bearer(format!("{head}.{}.{signature}", &payload[..payload.len() - 4]))),
+        (
+            "unknown kid",
+            bearer(claims("acme").kid("other").sign(&current).unwrap()),
+        ),
+        (
+            "another key under the same kid",
+            bearer(claims("acme").kid("current").sign(&signer("x")).unwrap()),
+        ),
+        (
+            "payload altered",
+            bearer(format!(
+                "{head}.{}.{signature}",
+                &payload[..payload.len() - 4]
+            )),
+        ),
         ("signature missing", bearer(format!("{head}.{payload}."))),
         ("two parts", bearer(format!("{head}.{payload}"))),
         ("padding", bearer(format!("{good}="))),
-        ("a token type of its own", bearer(claims("acme").typ(Some("cba+jwt")).sign(&current).unwrap())),
+        (
+            "a token type of its own",
+            bearer(claims("acme").typ(Some("cba+jwt")).sign(&current).unwrap()),
+        ),
         ("oversized", bearer("a".repeat(20_000))),
     ];
     insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
@@ -189,16 +265,27 @@ fn policies() {
         let request = || Request::to(policy);
         rows.extend([
             (format!("{policy}: nothing"), request()),
-            (format!("{policy}: token"), request().bearer(&token("globex"))),
-            (format!("{policy}: certificate"), request().certificate(&[spiffe("globex")])),
+            (
+                format!("{policy}: token"),
+                request().bearer(&token("globex")),
+            ),
+            (
+                format!("{policy}: certificate"),
+                request().certificate(&[spiffe("globex")]),
+            ),
             (
                 format!("{policy}: both"),
-                request().bearer(&token("globex")).certificate(&[spiffe("globex")]),
+                request()
+                    .bearer(&token("globex"))
+                    .certificate(&[spiffe("globex")]),
             ),
             (format!("{policy}: bad token"), request().bearer("x.y.z")),
         ]);
     }
-    let rows: Vec<_> = rows.iter().map(|(label, row)| (label.as_str(), row.clone())).collect();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(label, row)| (label.as_str(), row.clone()))
+        .collect();
     insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
 }
 
@@ -212,21 +299,47 @@ fn registries() {
         ("std-1 quarantined", Some(std_1("quarantined"))),
         ("std-1 provisioning", Some(std_1("provisioning"))),
         ("unknown by tier", Some(registry(CELLS, r#""by_tier""#))),
-        ("unknown to the lobby", Some(registry(CELLS, r#"{"placement": "lobby"}"#))),
+        (
+            "unknown to the lobby",
+            Some(registry(CELLS, r#"{"placement": "lobby"}"#)),
+        ),
     ];
-    let gold = claims("nobody").with("tier", "gold").sign(&signer("current")).unwrap();
-    let enterprise = claims("nobody").with("tier", "enterprise").sign(&signer("current")).unwrap();
+    let gold = claims("nobody")
+        .with("tier", "gold")
+        .sign(&signer("current"))
+        .unwrap();
+    let enterprise = claims("nobody")
+        .with("tier", "enterprise")
+        .sign(&signer("current"))
+        .unwrap();
     let mut page = String::new();
     for (state, registry) in states {
         let rows = [
             ("acme, in std-1", Request::to("any").bearer(&token("acme"))),
-            ("globex, spread", Request::to("any").bearer(&token("globex"))),
-            ("unknown, no tier", Request::to("any").bearer(&token("nobody"))),
-            ("unknown, enterprise", Request::to("any").bearer(&enterprise)),
-            ("unknown, a tier without cells", Request::to("any").bearer(&gold)),
+            (
+                "globex, spread",
+                Request::to("any").bearer(&token("globex")),
+            ),
+            (
+                "unknown, no tier",
+                Request::to("any").bearer(&token("nobody")),
+            ),
+            (
+                "unknown, enterprise",
+                Request::to("any").bearer(&enterprise),
+            ),
+            (
+                "unknown, a tier without cells",
+                Request::to("any").bearer(&gold),
+            ),
             ("anonymous", Request::to("permissive")),
         ];
-        writeln!(page, "-- registry: {state}\n{}", table(&mut core(registry), &rows)).unwrap();
+        writeln!(
+            page,
+            "-- registry: {state}\n{}",
+            table(&mut core(registry), &rows)
+        )
+        .unwrap();
     }
     insta::assert_snapshot!(page);
 }
@@ -240,15 +353,33 @@ fn sources() {
         writeln!(page, "-- {when}\n{}", table(core, &rows)).unwrap();
     };
     let jwks = Some(jwks(&[&signer("current")]));
-    let mut without_keys = Core::new(CONFIG, Sources { jwks: None, registry: Some(normal()) });
+    let mut without_keys = Core::new(
+        CONFIG,
+        Sources {
+            jwks: None,
+            registry: Some(normal()),
+        },
+    );
     say("keys were never fetched", &mut without_keys);
     without_keys.sources.jwks = jwks.clone();
-    say("the identity provider is back: the request waits for its keys", &mut without_keys);
+    say(
+        "the identity provider is back: the request waits for its keys",
+        &mut without_keys,
+    );
 
-    let mut core = Core::new(CONFIG, Sources { jwks, registry: Some(normal()) });
+    let mut core = Core::new(
+        CONFIG,
+        Sources {
+            jwks,
+            registry: Some(normal()),
+        },
+    );
     core.sources = Sources::default();
     core.run_until(at(0));
-    say("both sources are down, keys and registry are there", &mut core);
+    say(
+        "both sources are down, keys and registry are there",
+        &mut core,
+    );
     insta::assert_snapshot!(page);
 }
 

@@ -11,7 +11,10 @@ const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
 
 fn at(secs: u64) -> Now {
     let since = Duration::from_secs(secs);
-    Now { mono: Mono::from_origin(since), unix: Unix::from_secs(1_800_000_000).after(since) }
+    Now {
+        mono: Mono::from_origin(since),
+        unix: Unix::from_secs(1_800_000_000).after(since),
+    }
 }
 
 fn policy(issuers: &[&str]) -> Arc<Policy> {
@@ -47,7 +50,10 @@ struct Driver {
 impl Driver {
     fn new(issuers: &[&str]) -> Self {
         let control = Control::new(policy(issuers), ControlSettings::default(), at(0), 1);
-        let mut driver = Self { control, outputs: Vec::new() };
+        let mut driver = Self {
+            control,
+            outputs: Vec::new(),
+        };
         driver.drain();
         driver
     }
@@ -66,7 +72,11 @@ impl Driver {
             &RegistryLimits::default(),
         );
         let body = Bytes::from(document.to_owned());
-        let fetched = RegistryFetched::Document { parsed, body, validator: None };
+        let fetched = RegistryFetched::Document {
+            parsed,
+            body,
+            validator: None,
+        };
         self.control.handle_registry(now, Ok(fetched));
         self.drain();
     }
@@ -88,16 +98,27 @@ impl Driver {
     }
 
     fn key_state(&self, issuer: u16, now: Now) -> KeyState {
-        self.control.snapshot().keys.issuer(IssuerId(issuer)).unwrap().state(now.mono)
+        self.control
+            .snapshot()
+            .keys
+            .issuer(IssuerId(issuer))
+            .unwrap()
+            .state(now.mono)
     }
 }
 
 #[test]
 fn everything_is_asked_for_at_the_start() {
     let mut driver = Driver::new(&["one", "two"]);
-    let registry = driver.outputs.iter().any(|o| matches!(o, Output::FetchRegistry { .. }));
+    let registry = driver
+        .outputs
+        .iter()
+        .any(|o| matches!(o, Output::FetchRegistry { .. }));
     assert!(registry);
-    assert!(matches!(driver.outputs[..], [.., Output::Publish(_)]), "requests can be refused");
+    assert!(
+        matches!(driver.outputs[..], [.., Output::Publish(_)]),
+        "requests can be refused"
+    );
     assert_eq!(driver.key_fetches().len(), 2);
 }
 
@@ -112,19 +133,33 @@ fn parts_of_a_snapshot_are_replaced_one_by_one() {
 
     let endpoint = registry.cells()[0].endpoints[0].id;
     for _ in 0..HealthTiming::default().consecutive_failures {
-        driver.control.handle_outcome(at(1), endpoint, Outcome::ConnectFailed);
+        driver
+            .control
+            .handle_outcome(at(1), endpoint, Outcome::ConnectFailed);
         driver.drain();
     }
     let ill = Arc::clone(driver.control.snapshot());
     assert!(ill.health.is_ejected(endpoint));
-    assert!(Arc::ptr_eq(ill.registry.as_ref().unwrap(), registry), "health touches no tenant");
-    assert!(Arc::ptr_eq(&ill.keys, &before.keys), "health touches no key");
+    assert!(
+        Arc::ptr_eq(ill.registry.as_ref().unwrap(), registry),
+        "health touches no tenant"
+    );
+    assert!(
+        Arc::ptr_eq(&ill.keys, &before.keys),
+        "health touches no key"
+    );
 
     driver.registry(at(2), &document(2));
     let moved = Arc::clone(driver.control.snapshot());
     assert_eq!(moved.registry.as_ref().unwrap().version(), 2);
-    assert!(Arc::ptr_eq(&moved.keys, &before.keys), "a registry touches no key");
-    assert!(moved.health.is_ejected(endpoint), "an endpoint's health outlives the version");
+    assert!(
+        Arc::ptr_eq(&moved.keys, &before.keys),
+        "a registry touches no key"
+    );
+    assert!(
+        moved.health.is_ejected(endpoint),
+        "an endpoint's health outlives the version"
+    );
 }
 
 #[test]
@@ -134,7 +169,10 @@ fn an_early_wake_does_nothing() {
     driver.registry(at(0), &document(1));
     driver.keys(at(0), source);
     driver.outputs.clear();
-    let (when, _) = driver.control.poll_timeout().expect("refreshes are due some time");
+    let (when, _) = driver
+        .control
+        .poll_timeout()
+        .expect("refreshes are due some time");
     assert!(when > at(0).mono);
     driver.control.handle_timeout(at(0));
     driver.drain();
@@ -148,7 +186,9 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     driver.keys(at(0), sources[0]);
     driver.keys(at(0), sources[1]);
 
-    driver.control.handle_policy(at(1), policy(&["three", "two"]));
+    driver
+        .control
+        .handle_policy(at(1), policy(&["three", "two"]));
     driver.drain();
     assert_eq!(driver.key_state(1, at(1)), KeyState::Fresh, "two stays");
     assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "three is new");
@@ -156,7 +196,11 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     assert_eq!(fetches.len(), 1, "only three is fetched");
 
     driver.keys(at(1), sources[0]);
-    assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "one's late answer is nobody's");
+    assert_eq!(
+        driver.key_state(0, at(1)),
+        KeyState::Empty,
+        "one's late answer is nobody's"
+    );
     driver.keys(at(1), fetches[0]);
     assert_eq!(driver.key_state(0, at(1)), KeyState::Fresh);
 }
@@ -174,7 +218,12 @@ fn a_registry_is_freed_once_no_request_holds_it() {
     driver.drain();
     assert!(!freed(&driver), "a request still holds it");
     drop(held);
-    assert!(driver.control.poll_timeout().is_some_and(|(_, why)| why == Wake::Free));
+    assert!(
+        driver
+            .control
+            .poll_timeout()
+            .is_some_and(|(_, why)| why == Wake::Free)
+    );
     driver.control.handle_timeout(at(14));
     driver.drain();
     assert!(freed(&driver));
@@ -186,12 +235,17 @@ fn a_failing_source_loses_nothing() {
     let source = driver.key_fetches()[0];
     driver.registry(at(0), &document(5));
     driver.keys(at(0), source);
-    let failure = RegistryFailure { problem: FetchProblem::TimedOut, detail: "slow".into() };
+    let failure = RegistryFailure {
+        problem: FetchProblem::TimedOut,
+        detail: "slow".into(),
+    };
     driver.control.handle_registry(at(20), Err(failure));
     driver.drain();
     driver.registry(at(30), &document(4));
     driver.registry(at(40), "not a document");
-    driver.control.handle_keys(at(40), source, Err(FetchFailed::Timeout));
+    driver
+        .control
+        .handle_keys(at(40), source, Err(FetchFailed::Timeout));
     driver.drain();
     let snapshot = driver.control.snapshot();
     assert_eq!(snapshot.registry.as_ref().unwrap().version(), 5);
