@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cellway_core::control::Notice;
-use cellway_core::policy::Policy;
+use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
 
 use crate::fetch::FetchError;
@@ -28,6 +28,18 @@ pub trait Sink: Clone + Send + Sync + 'static {
 /// Hears nothing.
 impl Sink for () {
     fn emit(&self, _: Now, _: &Event<'_>) {}
+}
+
+/// Tells both.
+impl<A: Sink, B: Sink> Sink for (A, B) {
+    fn emit(&self, now: Now, event: &Event<'_>) {
+        self.0.emit(now, event);
+        self.1.emit(now, event);
+    }
+
+    fn shard(&self, worker: usize) -> Self {
+        (self.0.shard(worker), self.1.shard(worker))
+    }
 }
 
 /// Who made an answer.
@@ -103,6 +115,8 @@ pub enum Event<'a> {
         listener: &'a str,
         /// The request's id.
         request_id: &'a str,
+        /// How strictly the listener's policy asks for credentials.
+        mode: Mode,
         /// The answer.
         decision: &'a Decision,
         /// The registry that it was decided on; `None` before the first.
