@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -68,6 +68,8 @@ pub struct Received {
     pub version: &'static str,
     /// The method.
     pub method: String,
+    /// Whom the request was addressed to: `:authority`, or `Host` in HTTP/1.1.
+    pub authority: Option<String>,
     /// The path and query.
     pub path: String,
     /// All headers in order, names in lower case; bytes that aren't UTF-8 are replaced.
@@ -152,6 +154,7 @@ impl EchoCell {
             peer: peer.sans.clone(),
             version: version_name(request.version()),
             method: request.method().to_string(),
+            authority: authority(request),
             path: request.uri().path_and_query().map_or_else(
                 || request.uri().to_string(),
                 |path_and_query| path_and_query.to_string(),
@@ -191,6 +194,14 @@ impl Host for EchoCell {
     }
 }
 
+fn authority(request: &Request<Incoming>) -> Option<String> {
+    let host = request.headers().get(header::HOST);
+    match request.uri().authority() {
+        Some(authority) => Some(authority.to_string()),
+        None => host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
+    }
+}
+
 /// Reads a body to its end and keeps none of it.
 async fn read(mut body: Incoming) -> Ended {
     let mut ended = Ended {
@@ -223,6 +234,7 @@ fn echo(received: &Received, ended: &Ended) -> String {
         "peer": received.peer,
         "version": received.version,
         "method": received.method,
+        "authority": received.authority,
         "path": received.path,
         "headers": by_name(&received.headers),
         "body_bytes": ended.body_bytes,

@@ -168,6 +168,7 @@ async fn a_cell_echoes_and_reports_what_came() {
         assert_eq!(echo["cell"], "eu-1");
         assert_eq!(echo["peer"][0], "spiffe://lab.example/router");
         assert_eq!(echo["method"], "POST");
+        assert_eq!(echo["authority"], format!("localhost:{port}"));
         assert_eq!(echo["path"], "/a/b?c=d");
         assert_eq!(echo["headers"]["x-twice"], serde_json::json!(["1", "2"]));
         assert_eq!(echo["body_bytes"], 5);

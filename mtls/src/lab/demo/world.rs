@@ -1,5 +1,6 @@
 //! What stands around the demo's router: authorities, identity provider, control plane, cells.
 
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -140,8 +141,8 @@ impl World {
         let tls = provider.server(&authorities.server("control plane", 11)?, None)?;
         let (listener, address) = listen(env).await?;
         let served = env.clone();
-        env.spawn(async move {
-            let _ = plane.serve(served, listener, ServerTls::new(tls)).await;
+        run(env, "control plane", async move {
+            plane.serve(served, listener, ServerTls::new(tls)).await
         });
         Ok(Self {
             authorities,
@@ -183,6 +184,19 @@ async fn listen<E: Env>(env: &E) -> io::Result<(E::Listener, SocketAddr)> {
     Ok((listener, address))
 }
 
+/// Runs a host for the rest of the demo, and says so if it ends before.
+fn run<E: Env>(
+    env: &E,
+    name: &'static str,
+    host: impl Future<Output = io::Result<()>> + Send + 'static,
+) {
+    env.spawn(async move {
+        if let Err(why) = host.await {
+            eprintln!("cellway demo: the {name} ended: {why}");
+        }
+    });
+}
+
 async fn start_idp<E: Env>(
     env: &E,
     provider: &TlsProvider,
@@ -195,8 +209,8 @@ async fn start_idp<E: Env>(
     idp.publish(Signer::generate("ed-1", Algorithm::EdDsa)?);
     let tls = provider.server(&authorities.server("identity provider", 10)?, None)?;
     let (host, served) = (idp.clone(), env.clone());
-    env.spawn(async move {
-        let _ = host.serve(served, listener, ServerTls::new(tls)).await;
+    run(env, "identity provider", async move {
+        host.serve(served, listener, ServerTls::new(tls)).await
     });
     Ok(idp)
 }
@@ -222,8 +236,8 @@ async fn start_cells<E: Env>(
         let routers = Ca::roots(&[&authorities.cells])?;
         let tls = provider.server(&credential, Some(routers))?;
         let (host, served) = (cell.clone(), env.clone());
-        env.spawn(async move {
-            let _ = host.serve(served, listener, ServerTls::new(tls)).await;
+        run(env, id, async move {
+            host.serve(served, listener, ServerTls::new(tls)).await
         });
         cells.push(cell);
         listed.push(json!({
