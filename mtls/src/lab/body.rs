@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
-/// A body that is in memory, and may break off before it is whole.
+/// A body that is in memory, and may break off or stall before it is whole.
 pub(super) struct Buffered {
     steps: VecDeque<Step>,
-    /// What `Content-Length` says; more than what follows if the body breaks off.
+    /// What `Content-Length` says; more than what follows where the body isn't whole.
     length: u64,
 }
 
@@ -22,6 +22,7 @@ enum Step {
     /// Lets the connection flush what it has.
     Breathe,
     Break,
+    Stall,
 }
 
 /// The connection was broken off on purpose.
@@ -40,16 +41,28 @@ impl Buffered {
     pub(super) fn whole(body: Bytes) -> Self {
         Self {
             length: body.len() as u64,
-            steps: VecDeque::from([Step::Data(body)]),
+            // An empty body is none: a request's header then is its end.
+            steps: Some(body)
+                .filter(|body| !body.is_empty())
+                .map(Step::Data)
+                .into_iter()
+                .collect(),
         }
     }
 
     /// The first half of `body`, then the end of the connection (of the stream, in HTTP/2).
-    pub(super) fn half(body: Bytes) -> Self {
-        let half = body.slice(..body.len() / 2);
+    pub(super) fn half(body: &Bytes) -> Self {
         Self {
             length: body.len() as u64,
-            steps: VecDeque::from([Step::Data(half), Step::Breathe, Step::Break]),
+            steps: VecDeque::from([first_half(body), Step::Breathe, Step::Break]),
+        }
+    }
+
+    /// The first half of `body`, then silence.
+    pub(super) fn stalled(body: &Bytes) -> Self {
+        Self {
+            length: body.len() as u64,
+            steps: VecDeque::from([first_half(body), Step::Stall]),
         }
     }
 
@@ -78,6 +91,10 @@ impl Buffered {
     }
 }
 
+fn first_half(body: &Bytes) -> Step {
+    Step::Data(body.slice(..body.len() / 2))
+}
+
 impl Body for Buffered {
     type Data = Bytes;
     type Error = BrokenOff;
@@ -95,6 +112,11 @@ impl Body for Buffered {
                 Poll::Pending
             }
             Some(Step::Break) => Poll::Ready(Some(Err(BrokenOff))),
+            Some(Step::Stall) => {
+                // No waker is kept: only the other side's end of the connection ends this.
+                self.steps.push_front(Step::Stall);
+                Poll::Pending
+            }
         }
     }
 

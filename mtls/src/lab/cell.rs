@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -51,6 +52,8 @@ pub enum CellFault {
     Status(StatusCode),
     /// It breaks its answers off in the middle of the body.
     ResetMidBody,
+    /// It falls silent in the middle of its answers' bodies.
+    StallMidBody,
     /// It accepts connections and requests and answers neither.
     HalfOpen,
 }
@@ -178,7 +181,7 @@ impl Host for EchoCell {
             fault,
             answer_headers,
         } = self.behaviour().clone();
-        let body = echo(&received, &ended);
+        let body = Bytes::from(echo(&received, &ended));
         let mut response = match fault {
             CellFault::None => Buffered::json(StatusCode::OK, body),
             CellFault::Slow(delay) => {
@@ -186,7 +189,8 @@ impl Host for EchoCell {
                 Buffered::json(StatusCode::OK, body)
             }
             CellFault::Status(status) => Buffered::json(status, body),
-            CellFault::ResetMidBody => Response::new(Buffered::half(body.into())),
+            CellFault::ResetMidBody => Response::new(Buffered::half(&body)),
+            CellFault::StallMidBody => Response::new(Buffered::stalled(&body)),
             CellFault::HalfOpen => future::pending().await,
         };
         response.headers_mut().extend(answer_headers);

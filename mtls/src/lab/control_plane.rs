@@ -144,7 +144,7 @@ impl ControlPlane {
             }
             ControlPlaneFault::Partial => {
                 state.counts.faults += 1;
-                Response::new(Buffered::half(whole))
+                Response::new(Buffered::half(&whole))
             }
             ControlPlaneFault::Truncated => {
                 state.counts.faults += 1;

@@ -267,6 +267,10 @@ async fn a_cell_shows_its_faults() {
         let broken = client.send(Request::get("/")).await;
         assert!(matches!(broken, Err(ClientError::Body(_))), "{broken:?}");
 
+        cell.set_fault(CellFault::StallMidBody);
+        let stalled = impatient(port, protocol).send(Request::get("/")).await;
+        assert!(matches!(stalled, Err(ClientError::Timeout)), "{stalled:?}");
+
         cell.set_fault(CellFault::Slow(Duration::from_millis(1)));
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
@@ -275,8 +279,7 @@ async fn a_cell_shows_its_faults() {
         let mut before = client.connect().await.unwrap();
         cell.set_fault(CellFault::HalfOpen);
         let arrivals = cell.arrivals();
-        let impatient = impatient(port, protocol);
-        let after = impatient.send(Request::get("/")).await;
+        let after = impatient(port, protocol).send(Request::get("/")).await;
         assert!(matches!(after, Err(ClientError::Timeout)), "{after:?}");
         assert_eq!(cell.arrivals(), arrivals, "not read, so not reported");
         before.set_timeout(Duration::from_millis(50));
