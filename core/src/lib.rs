@@ -84,6 +84,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod base64url;
 pub mod cert;
 pub mod control;
 mod decide;
@@ -93,6 +94,7 @@ mod explain;
 pub mod headers;
 pub mod health;
 mod identity;
+mod json;
 pub mod keys;
 pub mod placement;
 pub mod policy;

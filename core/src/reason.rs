@@ -84,6 +84,8 @@ reasons! {
     ForbiddenAlgorithm => "forbidden_algorithm", Unauthenticated;
     /// A claim that the configuration requires isn't there.
     MissingClaim => "missing_claim", Unauthenticated;
+    /// The token is bound to a key of the client's, and this connection hasn't proved to hold it.
+    WrongBinding => "wrong_binding", Unauthenticated;
     /// More than one bearer token came with the request.
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
     /// The policy wants a client certificate and none came.
@@ -92,6 +94,8 @@ reasons! {
     SanNotAccepted => "san_not_accepted", Unauthenticated;
     /// The client certificate is past its end, or before its start.
     CertificateExpired => "certificate_expired", Unauthenticated;
+    /// The client certificate is one that signs others, and never names a client.
+    CertificateAuthority => "certificate_authority", Unauthenticated;
 
     /// Two credentials, or a credential and the registry, disagree about the tenant or its tier.
     IdentityConflict => "identity_conflict", Forbidden;

@@ -3,10 +3,19 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
+
 use crate::time::Unix;
 
 mod template;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use template::{Accepted, is_trust_domain};
 pub use template::{SanTemplates, TemplateError};
 
 /// The SHA-256 of a certificate's DER, as `x5t#S256` of RFC 8705 has it.
@@ -59,8 +68,33 @@ impl PeerCertificate {
     /// # Errors
     /// [`CertificateError`]; the connection must then be closed.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let _ = der;
-        Err(CertificateError::Malformed)
+        let (rest, certificate) =
+            X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(CertificateError::Malformed);
+        }
+        let (uris, dns_names) = names(&certificate)?;
+        let validity = certificate.validity();
+        let mut thumbprint = Thumbprint::default();
+        thumbprint.copy_from_slice(digest(&SHA256, der).as_ref());
+        Ok(Self {
+            uris,
+            dns_names,
+            not_before: unix(validity.not_before),
+            not_after: unix(validity.not_after),
+            authority: is_authority(&certificate)?,
+            thumbprint,
+        })
+    }
+
+    /// Whether the certificate may sign others.
+    pub fn is_authority(&self) -> bool {
+        self.authority
+    }
+
+    /// Whether the certificate is in force at `now`.
+    pub fn is_valid_at(&self, now: Unix) -> bool {
+        self.not_before <= now && now < self.not_after
     }
 
     /// When the certificate, and so the connection, ends.
@@ -77,4 +111,45 @@ impl PeerCertificate {
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.thumbprint
     }
+}
+
+type Names = Vec<Box<str>>;
+
+/// The URI and DNS SANs. Other kinds of name say nothing to a template.
+fn names(certificate: &X509Certificate<'_>) -> Result<(Names, Names), CertificateError> {
+    let (mut uris, mut dns_names) = (Names::new(), Names::new());
+    let extension = certificate
+        .subject_alternative_name()
+        .map_err(|_| CertificateError::MalformedSan)?;
+    for name in extension.iter().flat_map(|san| &san.value.general_names) {
+        let (names, value) = match name {
+            GeneralName::URI(value) => (&mut uris, value),
+            GeneralName::DNSName(value) => (&mut dns_names, value),
+            GeneralName::Invalid(..) => return Err(CertificateError::MalformedSan),
+            _ => continue,
+        };
+        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(CertificateError::MalformedSan);
+        }
+        if names.len() == PeerCertificate::NAMES_MAX {
+            return Err(CertificateError::TooManyNames);
+        }
+        names.push((*value).into());
+    }
+    Ok((uris, dns_names))
+}
+
+/// Whether the certificate may sign others. Such a one never names a client (SPIFFE X.509-SVID,
+/// sections 4.1 and 4.3): whoever holds it could have made any name.
+fn is_authority(certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
+    let malformed = |_| CertificateError::Malformed;
+    let constraints = certificate.basic_constraints().map_err(malformed)?;
+    let usage = certificate.key_usage().map_err(malformed)?;
+    Ok(constraints.is_some_and(|constraints| constraints.value.ca)
+        || usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign()))
+}
+
+/// Times before the epoch count as the epoch: no clock says so.
+fn unix(time: ASN1Time) -> Unix {
+    Unix::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }

@@ -1,14 +1,65 @@
-//! SAN templates.
+//! Templates that turn a SAN into a tenant.
+//!
+//! A template with `://` is one for URI SANs, any other for DNS SANs:
+//!
+//! - `spiffe://{trust_domain}/tenant/{tenant}/**`: `{trust_domain}` stands for the configured trust
+//!   domains, `{tenant}` for one path segment, `*` for any one segment, and a `**` at the end for
+//!   any number of them, none included.
+//! - `{tenant}.clients.example`: `{tenant}` stands for one label.
 
 use std::fmt;
 
-/// The parsed `[trust] san`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SanTemplates {}
+use crate::text::Text;
 
-/// Why a template isn't one.
+use super::PeerCertificate;
+
+const SCHEME: &str = "spiffe://";
+/// The most bytes of a SPIFFE ID, and of its trust domain (SPIFFE ID, sections 2.1 and 2.3).
+const SPIFFE_ID_LEN_MAX: usize = 2048;
+const TRUST_DOMAIN_LEN_MAX: usize = 255;
+
+/// The templates of `[trust] san`, parsed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SanTemplates {
+    uris: Vec<UriTemplate>,
+    dns_names: Vec<DnsTemplate>,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TemplateError(pub(crate) &'static str);
+struct UriTemplate {
+    /// The trust domains that may stand in the SAN.
+    trust_domains: Vec<Text>,
+    path: Vec<Part>,
+    /// The template ends with `**`.
+    open: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct DnsTemplate {
+    labels: Vec<Part>,
+}
+
+/// A path segment or a label.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Part {
+    Literal(Box<str>),
+    Tenant,
+    Any,
+}
+
+/// What a certificate's SAN says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) tenant: Text,
+    /// The SAN itself.
+    pub(crate) subject: Text,
+    /// Where the SAN is a SPIFFE ID.
+    pub(crate) trust_domain: Option<Text>,
+}
+
+/// Why a template or a trust domain isn't one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TemplateError(&'static str);
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,3 +68,217 @@ impl fmt::Display for TemplateError {
 }
 
 impl std::error::Error for TemplateError {}
+
+impl SanTemplates {
+    /// Whether there is no template, and so no certificate that says anything.
+    pub fn is_empty(&self) -> bool {
+        self.uris.is_empty() && self.dns_names.is_empty()
+    }
+
+    /// Whether there is a template for DNS SANs, which name no trust domain.
+    pub(crate) fn any_dns(&self) -> bool {
+        !self.dns_names.is_empty()
+    }
+
+    /// Adds a template.
+    ///
+    /// # Errors
+    /// [`TemplateError`]; nothing is added then.
+    pub(crate) fn add(
+        &mut self,
+        template: &str,
+        trust_domains: &[Text],
+    ) -> Result<(), TemplateError> {
+        match template.split_once("://") {
+            Some(_) => self.uris.push(UriTemplate::parse(template, trust_domains)?),
+            None => self.dns_names.push(DnsTemplate::parse(template)?),
+        }
+        Ok(())
+    }
+
+    /// What the certificate's names say.
+    ///
+    /// Where there are URI templates, a certificate with a URI SAN is judged by that one name
+    /// alone, and a certificate with two isn't an SVID.
+    pub(crate) fn accept(&self, certificate: &PeerCertificate) -> Result<Accepted, &'static str> {
+        match &*certificate.uris {
+            [] => self.accept_dns(&certificate.dns_names),
+            _ if self.uris.is_empty() => self.accept_dns(&certificate.dns_names),
+            [uri] => self.accept_uri(uri),
+            _ => Err("the client certificate has more than one URI SAN"),
+        }
+    }
+
+    fn accept_uri(&self, uri: &str) -> Result<Accepted, &'static str> {
+        let id = SpiffeId::parse(uri).ok_or("the URI SAN is not a SPIFFE ID")?;
+        let mut matches = self.uris.iter().filter_map(|template| template.find(&id));
+        let (tenant, trust_domain) = matches.next().ok_or("the URI SAN matches no template")?;
+        if matches.any(|(other, _)| other != tenant) {
+            return Err("the URI SAN names different tenants by different templates");
+        }
+        Ok(Accepted {
+            tenant: Text::new(tenant).map_err(|_| "the tenant in the URI SAN is too long")?,
+            subject: Text::new(uri).map_err(|_| "the URI SAN is too long")?,
+            trust_domain: Some(trust_domain.clone()),
+        })
+    }
+
+    fn accept_dns(&self, names: &[Box<str>]) -> Result<Accepted, &'static str> {
+        let mut accepted: Option<Accepted> = None;
+        for name in names {
+            let name = name.to_ascii_lowercase();
+            let mut tenants = self.dns_names.iter().filter_map(|t| t.find(&name));
+            let Some(tenant) = tenants.next() else {
+                continue;
+            };
+            let earlier = accepted.as_ref().is_some_and(|a| a.tenant != *tenant);
+            if earlier || tenants.any(|other| other != tenant) {
+                return Err("the DNS SANs name different tenants");
+            }
+            if accepted.is_none() {
+                accepted = Some(Accepted {
+                    tenant: Text::new(tenant).map_err(|_| "the tenant in the DNS SAN is bad")?,
+                    subject: Text::new(&name).map_err(|_| "the DNS SAN is too long")?,
+                    trust_domain: None,
+                });
+            }
+        }
+        accepted.ok_or("the client certificate has no SAN that matches a template")
+    }
+}
+
+impl UriTemplate {
+    fn parse(template: &str, configured: &[Text]) -> Result<Self, TemplateError> {
+        let rest = template.strip_prefix(SCHEME);
+        let rest = rest.ok_or(TemplateError("a URI template must begin with spiffe://"))?;
+        let (authority, path) = rest.split_once('/').ok_or(TemplateError("has no path"))?;
+        let trust_domains = match authority {
+            "{trust_domain}" if configured.is_empty() => {
+                return Err(TemplateError(
+                    "{trust_domain} stands for nothing, because trust_domains is empty",
+                ));
+            }
+            "{trust_domain}" => configured.to_vec(),
+            literal => match configured.iter().find(|domain| **domain == *literal) {
+                Some(domain) => vec![domain.clone()],
+                None => return Err(TemplateError("its trust domain is not in trust_domains")),
+            },
+        };
+        let (path, open) = match path.strip_suffix("/**") {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        let path = path
+            .split('/')
+            .map(|part| Part::parse(part, is_segment))
+            .collect::<Result<Vec<_>, _>>()?;
+        one_tenant(&path)?;
+        Ok(Self {
+            trust_domains,
+            path,
+            open,
+        })
+    }
+
+    /// The tenant and the trust domain, if the id matches.
+    fn find<'a>(&'a self, id: &SpiffeId<'a>) -> Option<(&'a str, &'a Text)> {
+        let domain = self
+            .trust_domains
+            .iter()
+            .find(|d| **d == *id.trust_domain)?;
+        let mut segments = id.path.split('/');
+        let tenant = find_tenant(&self.path, &mut segments)?;
+        (self.open || segments.next().is_none()).then_some((tenant, domain))
+    }
+}
+
+impl DnsTemplate {
+    fn parse(template: &str) -> Result<Self, TemplateError> {
+        let labels = template
+            .split('.')
+            .map(|part| Part::parse(part, is_label))
+            .collect::<Result<Vec<_>, _>>()?;
+        one_tenant(&labels)?;
+        if labels.len() < 2 {
+            return Err(TemplateError("would match any name of one label"));
+        }
+        Ok(Self { labels })
+    }
+
+    /// The tenant, if the name (in lower case) matches.
+    fn find<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let mut labels = name.split('.');
+        let tenant = find_tenant(&self.labels, &mut labels)?;
+        // A wildcard's `*` is no label, and so never a tenant.
+        (labels.next().is_none() && name.split('.').all(is_label)).then_some(tenant)
+    }
+}
+
+impl Part {
+    fn parse(part: &str, is_literal: fn(&str) -> bool) -> Result<Self, TemplateError> {
+        match part {
+            "{tenant}" => Ok(Self::Tenant),
+            "*" => Ok(Self::Any),
+            literal if is_literal(literal) => Ok(Self::Literal(literal.into())),
+            _ => Err(TemplateError(
+                "each part must be a plain word, {tenant} or *; ** may stand at the end of a path",
+            )),
+        }
+    }
+}
+
+fn one_tenant(parts: &[Part]) -> Result<(), TemplateError> {
+    match parts.iter().filter(|part| **part == Part::Tenant).count() {
+        1 => Ok(()),
+        _ => Err(TemplateError("must hold {tenant} exactly once")),
+    }
+}
+
+/// Matches `parts` against the beginning of `values`, and returns the one at `{tenant}`.
+fn find_tenant<'a>(parts: &[Part], values: &mut impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut tenant = None;
+    for part in parts {
+        let value = values.next()?;
+        match part {
+            Part::Literal(literal) if **literal != *value => return None,
+            Part::Tenant => tenant = Some(value),
+            Part::Literal(_) | Part::Any => {}
+        }
+    }
+    tenant
+}
+
+struct SpiffeId<'a> {
+    trust_domain: &'a str,
+    /// Without the first slash.
+    path: &'a str,
+}
+
+impl<'a> SpiffeId<'a> {
+    /// Reads an id as SPIFFE ID, section 2, has it: no user, port, query, fragment or
+    /// percent-encoding, and a path without empty or dot segments.
+    fn parse(uri: &'a str) -> Option<Self> {
+        if uri.len() > SPIFFE_ID_LEN_MAX {
+            return None;
+        }
+        let (trust_domain, path) = uri.strip_prefix(SCHEME)?.split_once('/')?;
+        (is_trust_domain(trust_domain) && path.split('/').all(is_segment))
+            .then_some(Self { trust_domain, path })
+    }
+}
+
+/// Whether `name` can be a SPIFFE trust domain.
+pub(crate) fn is_trust_domain(name: &str) -> bool {
+    let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+    (1..=TRUST_DOMAIN_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn is_segment(segment: &str) -> bool {
+    let allowed = |b: u8| matches!(b, b'.' | b'-' | b'_') || b.is_ascii_alphanumeric();
+    !matches!(segment, "" | "." | "..") && segment.bytes().all(allowed)
+}
+
+fn is_label(label: &str) -> bool {
+    let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    (1..=63).contains(&label.len()) && label.bytes().all(allowed)
+}

@@ -2,11 +2,53 @@
 
 use std::fmt;
 
-use super::Algorithm;
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::ParsedPublicKey;
+
+use crate::json::{self, Json};
+
+use super::{Algorithm, jwk};
 
 /// The keys of one issuer that tokens can be verified with.
 #[derive(Debug)]
-pub struct KeySet {}
+pub struct KeySet {
+    keys: Vec<Key>,
+    skipped: Vec<Skipped>,
+    digest: KeysDigest,
+}
+
+/// Names the content of a key set: equal documents read in the same way, equal digest.
+pub type KeysDigest = [u8; 32];
+
+/// One public key, with the one algorithm that it verifies.
+#[derive(Debug)]
+pub(crate) struct Key {
+    kid: Option<Box<str>>,
+    algorithm: Algorithm,
+    signature_len: usize,
+    public: ParsedPublicKey,
+}
+
+/// What a set has for a token.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    /// Verify with one of these: several only where the issuer uses one `kid` for several keys.
+    Keys(Candidates<'a>),
+    /// The key is there, and is not for this algorithm.
+    OtherAlgorithm,
+    /// The token names no key, and several fit.
+    Ambiguous,
+    /// No such key.
+    None,
+}
+
+/// Keys that a token may be signed with.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidates<'a> {
+    set: &'a KeySet,
+    kid: Option<&'a str>,
+    algorithm: Algorithm,
+}
 
 /// A key of the set that is not used, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,27 +98,143 @@ impl KeySet {
     /// The most keys that a document may have.
     pub const KEYS_MAX: usize = 64;
 
-    /// Reads a document.
+    /// Reads a document, taking the keys whose algorithm is among those `allowed`.
+    ///
+    /// Each key gets one algorithm for good: the one that it names, or that its curve implies. An
+    /// RSA key that names none gets the first RSA algorithm among those allowed.
     ///
     /// # Errors
-    /// [`KeysRefused`]. A single key that is broken or unknown is skipped.
+    /// [`KeysRefused`]. A single key that is broken, private, symmetric or unknown is skipped.
     pub fn parse(body: &[u8], allowed: &[Algorithm]) -> Result<Self, KeysRefused> {
-        let _ = (body, allowed);
-        Err(KeysRefused::Malformed)
+        if body.len() > Self::BYTES_MAX {
+            return Err(KeysRefused::Oversized);
+        }
+        let document = json::parse(body).ok_or(KeysRefused::Malformed)?;
+        let Json::Object(document) = document else {
+            return Err(KeysRefused::Malformed);
+        };
+        let Some(Json::Array(entries)) = document.get_once("keys") else {
+            return Err(KeysRefused::Malformed);
+        };
+        if entries.len() > Self::KEYS_MAX {
+            return Err(KeysRefused::TooManyKeys);
+        }
+        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match jwk::read(entry, allowed) {
+                Ok(key) => keys.push(key),
+                Err(why) => skipped.push(Skipped {
+                    kid: jwk::kid(entry).map(Into::into),
+                    why,
+                }),
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeysRefused::NoUsableKey);
+        }
+        let digest = digest_of(body, allowed);
+        Ok(Self {
+            keys,
+            skipped,
+            digest,
+        })
     }
 
     /// How many keys can be used.
     pub fn len(&self) -> usize {
-        0
+        self.keys.len()
     }
 
     /// Never true: a set without a usable key is refused.
     pub fn is_empty(&self) -> bool {
-        false
+        self.keys.is_empty()
     }
 
     /// The keys that aren't used.
     pub fn skipped(&self) -> &[Skipped] {
-        &[]
+        &self.skipped
     }
+
+    /// Names the content: what was verified with one set holds for all sets of the same digest.
+    pub fn digest(&self) -> &KeysDigest {
+        &self.digest
+    }
+
+    /// Whether a token that names `kid` would find a key. A token without `kid` finds none for
+    /// certain, because that depends on its algorithm.
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
+    }
+
+    /// The keys for a token with this `kid` and `alg`.
+    pub(crate) fn find<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> Found<'a> {
+        let candidates = Candidates {
+            set: self,
+            kid,
+            algorithm,
+        };
+        match (kid, candidates.iter().count()) {
+            (Some(kid), 0) if self.has(kid) => Found::OtherAlgorithm,
+            (_, 0) => Found::None,
+            (None, 2..) => Found::Ambiguous,
+            _ => Found::Keys(candidates),
+        }
+    }
+}
+
+impl<'a> Candidates<'a> {
+    fn iter(&self) -> impl Iterator<Item = &'a Key> {
+        let Self {
+            set,
+            kid,
+            algorithm,
+        } = *self;
+        set.keys.iter().filter(move |key| {
+            key.algorithm == algorithm && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid))
+        })
+    }
+
+    /// The digest of the set that they are from.
+    pub(crate) fn digest(&self) -> &'a KeysDigest {
+        &self.set.digest
+    }
+
+    /// Whether `signature` over `message` holds under one of the keys.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.iter().any(|key| key.verify(message, signature))
+    }
+}
+
+impl Key {
+    /// A key for signatures of exactly `signature_len` bytes.
+    pub(super) fn new(
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        signature_len: usize,
+        public: ParsedPublicKey,
+    ) -> Self {
+        Self {
+            kid: kid.map(Into::into),
+            algorithm,
+            signature_len,
+            public,
+        }
+    }
+
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        signature.len() == self.signature_len && self.public.verify_sig(message, signature).is_ok()
+    }
+}
+
+/// Which algorithms are allowed decides which keys are taken, and so belongs to the content.
+fn digest_of(body: &[u8], allowed: &[Algorithm]) -> KeysDigest {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for algorithm in allowed {
+        context.update(algorithm.as_str().as_bytes());
+        context.update(b",");
+    }
+    context.update(body);
+    let mut bytes = KeysDigest::default();
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use crate::policy::IssuerId;
 
 mod algorithm;
+mod jwk;
 mod jwks;
 mod source;
 mod view;
 
 pub use algorithm::Algorithm;
-pub use jwks::{KeySet, KeysRefused, Skipped};
+pub(crate) use jwk::KID_LEN_MAX;
+pub use jwks::{KeySet, KeysDigest, KeysRefused, Skipped};
 pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreRefused};
+pub(crate) use view::Miss;
 pub use view::{IssuerKeys, KeyState};
 
 /// The key sets of all issuers.

@@ -1,5 +1,6 @@
 //! The state machine that keeps one issuer's keys current.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use bytes::Bytes;
 
 use crate::time::{Mono, Now, Unix};
 
-use super::{Algorithm, FetchFailed, IssuerKeys, KeysRefused};
+use super::jwk::KID_LEN_MAX;
+use super::{Algorithm, FetchFailed, IssuerKeys, KeySet, KeysRefused};
 
 /// When an issuer's keys are fetched and how long they serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,29 +110,143 @@ impl std::error::Error for RestoreRefused {}
 /// Keeps one issuer's keys current.
 #[derive(Debug)]
 pub struct KeySource {
+    algorithms: Vec<Algorithm>,
+    timing: KeyTiming,
+    jitter: Jitter,
     view: Arc<IssuerKeys>,
+    /// Fetches that failed one after another.
+    failures: u32,
+    /// An unknown key waits for a fetch.
+    wanted: bool,
+    /// The ids of those keys, as many as fit. What doesn't fit is served by the same fetch; it only
+    /// isn't remembered as absent afterwards.
+    wanted_kids: Vec<Box<str>>,
+    actions: VecDeque<KeyAction>,
 }
 
 impl KeySource {
-    /// A source without keys, whose first fetch is due at once.
+    /// The most unknown key ids that wait for one fetch.
+    pub const WANTED_MAX: usize = 64;
+    /// The most key ids that are remembered as absent.
+    pub const ABSENT_MAX: usize = 256;
+    /// How far ahead of the clock the time of a kept document may lie.
+    pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(300);
+
+    /// A source without keys, whose first fetch is due at once. `jitter` is any number; sources
+    /// with different ones don't fetch in step.
     pub fn new(algorithms: Vec<Algorithm>, timing: KeyTiming, now: Mono, jitter: u64) -> Self {
-        let _ = (algorithms, timing, now, jitter);
+        let view = IssuerKeys {
+            refresh_at: now,
+            cooldown_until: now,
+            wait_max: timing.wait_max,
+            ..IssuerKeys::default()
+        };
         Self {
-            view: Arc::default(),
+            algorithms,
+            timing,
+            jitter: Jitter(jitter),
+            view: Arc::new(view),
+            failures: 0,
+            wanted: false,
+            wanted_kids: Vec::new(),
+            actions: VecDeque::new(),
         }
     }
 
-    /// Takes in what came of a fetch.
+    /// Takes in what came of a fetch. A document that nobody asked for, from a file that was seen
+    /// to change, is taken in just so.
     pub fn handle_fetched(&mut self, now: Now, result: Result<Bytes, FetchFailed>) {
-        let _ = (now, result);
+        let forced_only = now.mono < self.view.refresh_at;
+        let mut view = IssuerKeys::clone(&self.view);
+        view.fetching = false;
+        view.epoch += 1;
+        let notice = match result {
+            Err(failed) => Err(KeyNotice::Failed(failed)),
+            Ok(body) => KeySet::parse(&body, &self.algorithms)
+                .map(|set| (set, body))
+                .map_err(KeyNotice::Refused),
+        };
+        match notice {
+            Ok((set, body)) => self.accept(now, &mut view, set, body),
+            Err(notice) => {
+                view.last_failed = true;
+                self.actions.push_back(KeyAction::Notice(notice));
+                // A failed forced fetch is tried again when the cooldown ends, because the key is
+                // still wanted. The schedule goes its own way.
+                if !forced_only {
+                    view.refresh_at = now.mono.after(self.retry_delay());
+                }
+            }
+        }
+        self.view = Arc::new(view);
+        self.actions.push_back(KeyAction::Changed);
+        self.fetch_if_due(now.mono);
     }
 
-    /// Takes in that a token names a key that the set lacks.
+    fn accept(&mut self, now: Now, view: &mut IssuerKeys, set: KeySet, body: Bytes) {
+        let changed = view.set.as_ref().is_none_or(|s| s.digest() != set.digest());
+        let (keys, skipped) = (set.len(), set.skipped().len());
+        if changed {
+            view.set = Some(Arc::new(set));
+            view.generation += 1;
+            view.absent.clear();
+        }
+        view.last_failed = false;
+        view.fetched_at = Some(now.unix);
+        view.fresh_until = now.mono.after(self.timing.fresh);
+        view.expires_at = view.fresh_until.after(self.timing.stale_max);
+        view.refresh_at = now.mono.after(self.jitter.early(self.timing.fresh));
+        self.failures = 0;
+        self.answer_wanted(now.mono, view);
+        self.actions.push_back(KeyAction::Save {
+            body,
+            fetched_at: now.unix,
+        });
+        self.actions
+            .push_back(KeyAction::Notice(KeyNotice::Fetched {
+                keys,
+                skipped,
+                changed,
+            }));
+    }
+
+    /// Remembers which of the wanted keys the issuer hasn't got, for one cooldown: longer, and a
+    /// key that was used before it was published would stay refused after that.
+    fn answer_wanted(&mut self, now: Mono, view: &mut IssuerKeys) {
+        self.wanted = false;
+        let until = now.after(self.timing.cooldown);
+        view.absent.retain(|(_, until)| now < *until);
+        for kid in self.wanted_kids.drain(..) {
+            if view.set.as_ref().is_some_and(|set| set.has(&kid)) {
+                continue;
+            }
+            if view.absent.len() == Self::ABSENT_MAX {
+                view.absent.remove(0);
+            }
+            view.absent.push((kid, until));
+        }
+    }
+
+    /// Takes in that a token names a key that the set lacks (or, with `None`, that no key of the
+    /// set fits a token that names none). At most one fetch in a cooldown comes of it, and one does
+    /// as soon as the cooldown allows.
     pub fn handle_unknown_kid(&mut self, now: Mono, kid: Option<&str>) {
-        let _ = (now, kid);
+        let known = |kid| self.view.usable(now).is_some_and(|set| set.has(kid));
+        if kid.is_some_and(known) || self.view.is_absent(now, kid) {
+            return;
+        }
+        self.wanted = true;
+        if let Some(kid) = kid {
+            let wanted = self.wanted_kids.iter().any(|wanted| **wanted == *kid);
+            if !wanted && kid.len() <= KID_LEN_MAX && self.wanted_kids.len() < Self::WANTED_MAX {
+                self.wanted_kids.push(kid.into());
+            }
+        }
+        self.fetch_if_due(now);
     }
 
-    /// Takes in a document that was kept on disk, from before the first good fetch.
+    /// Takes in a document that was kept on disk, from before the first good fetch. Its age counts
+    /// from when it was fetched; the first fetch stays due.
     ///
     /// # Errors
     /// [`RestoreRefused`]; nothing has changed then.
@@ -140,27 +256,103 @@ impl KeySource {
         body: &[u8],
         fetched_at: Unix,
     ) -> Result<(), RestoreRefused> {
-        let _ = (now, body, fetched_at);
-        Err(RestoreRefused::NotNeeded)
+        if self.view.set.is_some() {
+            return Err(RestoreRefused::NotNeeded);
+        }
+        let age = now.unix.since(fetched_at);
+        let serves = self.timing.fresh.saturating_add(self.timing.stale_max);
+        if fetched_at > now.unix.after(Self::CLOCK_STEP_MAX) || age >= serves {
+            return Err(RestoreRefused::Age);
+        }
+        let set = KeySet::parse(body, &self.algorithms).map_err(RestoreRefused::Keys)?;
+        let keys = set.len();
+        let mut view = IssuerKeys::clone(&self.view);
+        view.epoch += 1;
+        view.generation += 1;
+        view.set = Some(Arc::new(set));
+        view.fetched_at = Some(fetched_at);
+        view.fresh_until = now.mono.after(self.timing.fresh.saturating_sub(age));
+        view.expires_at = now.mono.after(serves.saturating_sub(age));
+        self.view = Arc::new(view);
+        self.actions.push_back(KeyAction::Changed);
+        let notice = KeyNotice::Restored { keys, age };
+        self.actions.push_back(KeyAction::Notice(notice));
+        Ok(())
     }
 
     /// Does what is due. A call before anything is due does nothing.
     pub fn handle_timeout(&mut self, now: Mono) {
-        let _ = now;
+        self.fetch_if_due(now);
     }
 
-    /// When to call [`KeySource::handle_timeout`], and why.
+    /// When to call [`KeySource::handle_timeout`], and why. While a fetch is under way there is
+    /// nothing to wait for but its end, which the driver bounds.
     pub fn poll_timeout(&self) -> Option<(Mono, KeyWake)> {
-        None
+        let view = &self.view;
+        if view.fetching {
+            None
+        } else if self.wanted && view.cooldown_until < view.refresh_at {
+            Some((view.cooldown_until, KeyWake::Cooldown))
+        } else {
+            Some((view.refresh_at, KeyWake::Refresh))
+        }
     }
 
     /// The next thing to do; call until there is none.
     pub fn poll(&mut self) -> Option<KeyAction> {
-        None
+        self.actions.pop_front()
     }
 
     /// What decisions see.
     pub fn view(&self) -> &Arc<IssuerKeys> {
         &self.view
+    }
+
+    fn fetch_if_due(&mut self, now: Mono) {
+        if self.view.fetching {
+            return;
+        }
+        let forced = now < self.view.refresh_at;
+        if forced && !(self.wanted && now >= self.view.cooldown_until) {
+            return;
+        }
+        let view = Arc::make_mut(&mut self.view);
+        view.fetching = true;
+        if forced {
+            view.cooldown_until = now.after(self.timing.cooldown);
+        }
+        self.actions.push_back(KeyAction::Changed);
+        self.actions.push_back(KeyAction::Fetch { forced });
+    }
+
+    fn retry_delay(&mut self) -> Duration {
+        let doublings = self.failures.min(16);
+        self.failures += 1;
+        let delay = self.timing.retry_min.saturating_mul(1 << doublings);
+        self.jitter.around(delay.min(self.timing.retry_max))
+    }
+}
+
+/// A sequence of numbers that looks random (splitmix64) and follows from its start alone.
+#[derive(Debug)]
+struct Jitter(u64);
+
+impl Jitter {
+    /// Between 75 % and 90 % of `delay`.
+    fn early(&mut self, delay: Duration) -> Duration {
+        delay * (750 + self.below(150)) / 1000
+    }
+
+    /// Between 75 % and 125 % of `delay`.
+    fn around(&mut self, delay: Duration) -> Duration {
+        delay * (750 + self.below(500)) / 1000
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (((z ^ (z >> 31)) >> 32) as u32) % bound
     }
 }

@@ -1,10 +1,12 @@
 //! What a decision sees of one issuer's keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::time::Mono;
+use crate::time::{Mono, Unix};
 
-use super::KeySet;
+use super::jwks::{Candidates, Found};
+use super::{Algorithm, KeySet};
 
 /// One issuer's keys at one moment, immutable.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +15,23 @@ pub struct IssuerKeys {
     pub epoch: u64,
     /// Grows when the content of the set changes, and only then.
     pub generation: u64,
-    /// The last good set.
+    /// The last good set; it serves while the state isn't [`KeyState::Expired`].
     pub set: Option<Arc<KeySet>>,
+    /// When that set was fetched, by the wall clock.
+    pub fetched_at: Option<Unix>,
+    /// The last completed fetch brought no good set.
+    pub last_failed: bool,
+    pub(super) fresh_until: Mono,
+    pub(super) expires_at: Mono,
+    /// A fetch is under way.
+    pub(super) fetching: bool,
+    /// When the next fetch starts on its own.
+    pub(super) refresh_at: Mono,
+    /// From when on an unknown key may force one.
+    pub(super) cooldown_until: Mono,
+    /// Key ids that the last fetches didn't bring, each with the time until which that is believed.
+    pub(super) absent: Vec<(Box<str>, Mono)>,
+    pub(super) wait_max: Duration,
 }
 
 /// How well an issuer's tokens can be verified.
@@ -42,10 +59,81 @@ impl KeyState {
     }
 }
 
+/// Why there is no key to verify a token with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Miss {
+    /// The set has no such key, and that is recent knowledge.
+    NoMatchingKey,
+    /// The token names no key, and several fit.
+    Ambiguous,
+    /// The key is there, and is for another algorithm.
+    OtherAlgorithm,
+    /// There is no set, and none came.
+    NoKeys,
+    /// The set has no such key, and couldn't be refreshed.
+    NotRefreshed,
+    /// A fetch may bring the key: wait until then.
+    Wait(Mono),
+}
+
 impl IssuerKeys {
     /// The state at `now`.
     pub fn state(&self, now: Mono) -> KeyState {
-        let _ = now;
-        KeyState::Empty
+        match &self.set {
+            None => KeyState::Empty,
+            Some(_) if now < self.fresh_until => KeyState::Fresh,
+            Some(_) if now < self.expires_at => KeyState::Stale,
+            Some(_) => KeyState::Expired,
+        }
+    }
+
+    /// The set, unless it is too old to serve.
+    pub fn usable(&self, now: Mono) -> Option<&KeySet> {
+        self.set.as_deref().filter(|_| now < self.expires_at)
+    }
+
+    /// The keys for a token with this `kid` and `alg`. With `waited`, the answer is final.
+    pub(crate) fn find<'a>(
+        &'a self,
+        now: Mono,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+        waited: bool,
+    ) -> Result<Candidates<'a>, Miss> {
+        let Some(set) = self.usable(now) else {
+            return Err(match waited {
+                true => Miss::NoKeys,
+                false => self.wait(now, self.refresh_at.min(self.cooldown_until)),
+            });
+        };
+        match set.find(kid, algorithm) {
+            Found::Keys(keys) => Ok(keys),
+            Found::OtherAlgorithm => Err(Miss::OtherAlgorithm),
+            Found::Ambiguous => Err(Miss::Ambiguous),
+            Found::None if self.is_absent(now, kid) => Err(Miss::NoMatchingKey),
+            Found::None if !waited => Err(self.wait(now, self.cooldown_until)),
+            // It was asked for, and the answer is late or bad: the key may well exist.
+            Found::None if self.fetching || self.last_failed => Err(Miss::NotRefreshed),
+            Found::None => Err(Miss::NoMatchingKey),
+        }
+    }
+
+    /// Wait for a fetch if one is under way or can start soon enough. Otherwise the time is `now`:
+    /// control hears of the key, and nobody waits.
+    fn wait(&self, now: Mono, can_start: Mono) -> Miss {
+        let until = now.after(self.wait_max);
+        Miss::Wait(if self.fetching || can_start <= until {
+            until
+        } else {
+            now
+        })
+    }
+
+    pub(super) fn is_absent(&self, now: Mono, kid: Option<&str>) -> bool {
+        kid.is_some_and(|kid| {
+            self.absent
+                .iter()
+                .any(|(absent, until)| now < *until && **absent == *kid)
+        })
     }
 }

@@ -1,18 +1,28 @@
 //! From a request's credentials to the identity that they prove.
+//!
+//! The parts: `jws` takes a token apart, `verify` finds out whether its issuer signed it,
+//! `claims` reads what that proves, `memo` remembers it, and [`identify`] puts credentials
+//! together as the listener's policy says. Each check has a name, which `explain` shows.
 
 use std::sync::Arc;
 
+use crate::cert::{Accepted, PeerCertificate};
 use crate::decision::KeyWait;
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
 use crate::keys::KeyTable;
-use crate::policy::Policy;
+use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
 use crate::text::Text;
 use crate::time::Now;
 
+mod claims;
+mod jws;
 mod memo;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 pub use memo::Memo;
 
@@ -30,9 +40,52 @@ pub enum Refusal {
     },
     /// The token may be good, but keys are missing.
     ///
-    /// Control must hear of it (`handle_unknown_key`). A `until` that isn't later than now asks for
+    /// Control must hear of it (`handle_unknown_key`). An `until` that isn't later than now asks for
     /// no waiting: ask again at once, with `waited` set, for the final answer.
     Wait(KeyWait),
+}
+
+/// A check that failed.
+#[derive(Clone, PartialEq, Debug)]
+struct Denial {
+    check: &'static str,
+    reason: Reason,
+    detail: &'static str,
+    tenant: Option<Text>,
+}
+
+impl Denial {
+    const fn new(check: &'static str, reason: Reason, detail: &'static str) -> Self {
+        Self {
+            check,
+            reason,
+            detail,
+            tenant: None,
+        }
+    }
+}
+
+/// Why a step can't be taken.
+#[derive(Debug)]
+enum Stop {
+    Denied(Denial),
+    Wait(KeyWait),
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+/// What every step looks at.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    policy: &'a Policy,
+    auth: &'a AuthPolicy,
+    keys: &'a KeyTable,
+    evidence: &'a Evidence<'a>,
+    now: Now,
 }
 
 /// Collects and verifies the credentials that the listener's policy accepts.
@@ -43,6 +96,9 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`Refusal`] says what is wrong, or what to wait for.
+///
+/// # Panics
+/// If the evidence's policy isn't one of this [`Policy`], as [`Policy::auth`].
 pub fn identify(
     policy: &Policy,
     keys: &KeyTable,
@@ -51,10 +107,193 @@ pub fn identify(
     memo: &mut Memo,
     recorder: &mut impl Recorder,
 ) -> Result<(Reason, Arc<Identity>), Refusal> {
-    let _ = (policy, keys, evidence, now, memo, recorder);
-    Err(Refusal::Deny {
-        reason: Reason::MissingToken,
-        detail: "",
-        tenant: None,
+    let context = Context {
+        policy,
+        auth: policy.auth(evidence.policy),
+        keys,
+        evidence,
+        now,
+    };
+    context.identify(memo, recorder).map_err(|stop| match stop {
+        Stop::Wait(wait) => {
+            recorder.fail("token.key", || "waits for the issuer's keys".to_owned());
+            Refusal::Wait(wait)
+        }
+        Stop::Denied(denial) => {
+            recorder.fail(denial.check, || denial.detail.to_owned());
+            Refusal::Deny {
+                reason: denial.reason,
+                detail: denial.detail,
+                tenant: denial.tenant,
+            }
+        }
     })
+}
+
+impl Context<'_> {
+    fn identify(
+        &self,
+        memo: &mut Memo,
+        recorder: &mut impl Recorder,
+    ) -> Result<(Reason, Arc<Identity>), Stop> {
+        let auth = self.auth;
+        recorder.pass("policy", || {
+            format!("{}, mode {}", auth.name, auth.mode.as_str())
+        });
+        if auth.mode == Mode::Disabled {
+            return Ok((Reason::Insecure, Arc::clone(&auth.stand_in)));
+        }
+        let token = if auth.jwt { self.bearer()? } else { None };
+        let peer = self.evidence.peer.filter(|_| auth.mtls);
+        if let Some(missing) = self.missing(token.is_some(), peer.is_some()) {
+            if auth.mode == Mode::Permissive && token.is_none() && peer.is_none() {
+                return Ok((Reason::Anonymous, Arc::clone(&auth.stand_in)));
+            }
+            return Err(missing.into());
+        }
+        let accepted = match peer {
+            Some(peer) => Some(self.accept(peer, recorder)?),
+            None => None,
+        };
+        let identity = match (token, accepted) {
+            (Some(token), None) => self.verify(token, memo, recorder)?,
+            (Some(token), Some(accepted)) => {
+                let identity = self.verify(token, memo, recorder)?;
+                let both = agree(&identity, accepted)?;
+                recorder.pass("identity.agree", || {
+                    "token and certificate agree".to_owned()
+                });
+                both
+            }
+            (None, Some(accepted)) => self.of_certificate(accepted)?,
+            // `missing` has said so above.
+            (None, None) => Arc::clone(&auth.stand_in),
+        };
+        recorder.pass("identity", || match &identity.tenant {
+            Some(tenant) => format!("tenant {tenant}"),
+            None => "no tenant".to_owned(),
+        });
+        Ok((Reason::Verified, identity))
+    }
+
+    /// The bearer token, if there is one. Another scheme is a credential too, and not a good one.
+    fn bearer(&self) -> Result<Option<&[u8]>, Denial> {
+        let credentials = self.evidence.credentials;
+        let denial = |reason, detail| Err(Denial::new("token.present", reason, detail));
+        if credentials.several {
+            return denial(
+                Reason::DuplicateCredentials,
+                "there is more than one Authorization header",
+            );
+        }
+        let Some(authorization) = &credentials.authorization else {
+            return Ok(None);
+        };
+        match authorization.as_bytes().split_at_checked(BEARER.len()) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => {
+                Ok(Some(token.trim_ascii_start()))
+            }
+            _ => denial(
+                Reason::MalformedToken,
+                "the Authorization header is not a bearer token",
+            ),
+        }
+    }
+
+    /// What the policy asks for and the request lacks.
+    fn missing(&self, token: bool, peer: bool) -> Option<Denial> {
+        let auth = self.auth;
+        let enough = if auth.all {
+            (token || !auth.jwt) && (peer || !auth.mtls)
+        } else {
+            token || peer
+        };
+        if enough {
+            return None;
+        }
+        Some(if auth.jwt && !token {
+            Denial::new(
+                "token.present",
+                Reason::MissingToken,
+                "there is no bearer token",
+            )
+        } else {
+            Denial::new(
+                "certificate.present",
+                Reason::MissingCertificate,
+                "there is no client certificate",
+            )
+        })
+    }
+
+    fn accept(
+        &self,
+        peer: &PeerCertificate,
+        recorder: &mut impl Recorder,
+    ) -> Result<Accepted, Denial> {
+        if !peer.is_valid_at(self.now.unix) {
+            return Err(Denial::new(
+                "certificate.valid",
+                Reason::CertificateExpired,
+                "the client certificate is not in force",
+            ));
+        }
+        if peer.is_authority() {
+            return Err(Denial::new(
+                "certificate.leaf",
+                Reason::CertificateAuthority,
+                "the client certificate is a certificate authority's",
+            ));
+        }
+        let accepted = self
+            .policy
+            .sans()
+            .accept(peer)
+            .map_err(|detail| Denial::new("certificate.san", Reason::SanNotAccepted, detail))?;
+        recorder.pass("certificate.san", || accepted.subject.to_string());
+        Ok(accepted)
+    }
+
+    /// A certificate names one tenant. A client that asks for another gets none.
+    fn of_certificate(&self, accepted: Accepted) -> Result<Arc<Identity>, Denial> {
+        let choice = &self.evidence.credentials.tenant_choice;
+        if choice
+            .as_ref()
+            .is_some_and(|choice| *choice != accepted.tenant.as_str())
+        {
+            return Err(Denial {
+                tenant: Some(accepted.tenant),
+                ..verify::NOT_HELD
+            });
+        }
+        let mut identity = Identity {
+            tenant: Some(accepted.tenant),
+            subject: Some(accepted.subject),
+            ..Identity::default()
+        };
+        identity.proof.mtls = true;
+        identity.proof.trust_domain = accepted.trust_domain;
+        Ok(Arc::new(identity))
+    }
+}
+
+/// The scheme and the space that ends it.
+const BEARER: &[u8] = b"bearer ";
+
+/// The token's identity, proved by the certificate too.
+fn agree(identity: &Identity, accepted: Accepted) -> Result<Arc<Identity>, Denial> {
+    if identity.tenant.as_ref() != Some(&accepted.tenant) {
+        return Err(Denial {
+            tenant: identity.tenant.clone(),
+            ..Denial::new(
+                "identity.agree",
+                Reason::IdentityConflict,
+                "the token and the client certificate name different tenants",
+            )
+        });
+    }
+    let mut identity = identity.clone();
+    identity.proof.mtls = true;
+    identity.proof.trust_domain = accepted.trust_domain;
+    Ok(Arc::new(identity))
 }

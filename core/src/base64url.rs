@@ -1,0 +1,39 @@
+//! Base64url without padding, in its one canonical spelling (RFC 7515, section 2).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Decodes `text`, which must be exactly what encoding the result would give: no padding, no
+/// white space, no bits left over.
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Decodes `text` if it has exactly `N` bytes.
+pub(crate) fn decode_exact<const N: usize>(text: &str) -> Option<[u8; N]> {
+    decode(text.as_bytes())?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_canonical_spelling_only() {
+        for (text, bytes) in [
+            ("", Some(&b""[..])),
+            ("_-8", Some(&[0xff, 0xef])),
+            ("Zg", Some(b"f")),
+            ("Zg==", None),
+            ("Zh", None),
+            ("Z", None),
+            ("Zm 9", None),
+            ("Zm9\n", None),
+            ("/+8", None),
+        ] {
+            assert_eq!(decode(text.as_bytes()).as_deref(), bytes, "{text:?}");
+        }
+        assert_eq!(decode_exact::<1>("Zg"), Some(*b"f"));
+        assert_eq!(decode_exact::<2>("Zg"), None);
+    }
+}

@@ -1,0 +1,247 @@
+//! JSON from strangers: a tree with bounds, in which a name can't mean two things.
+//!
+//! Parsers disagree about `{"a":1,"a":2}`, and an attacker lives on such disagreement. Here an
+//! object with a repeated name is marked, and a document from a token that holds one is refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// How deep arrays and objects may nest.
+const DEPTH_MAX: u8 = 8;
+
+/// Up to this many members, comparing all pairs is quicker than sorting.
+const PAIRWISE_MAX: usize = 16;
+
+/// A JSON value that borrows what it can.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Json<'a> {
+    Null,
+    Bool,
+    Number(Number),
+    String(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    Object(Object<'a>),
+}
+
+/// A JSON number. Integers and others are kept apart, because 2^53 + 1 is a good date to some.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Number {
+    Unsigned(u64),
+    Other(f64),
+}
+
+/// A JSON object, members in the order of the text.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Object<'a> {
+    members: Vec<(Cow<'a, str>, Json<'a>)>,
+    repeats: bool,
+}
+
+/// Reads a whole document that must be an object without repeated names at any level.
+pub(crate) fn strict_object(text: &[u8]) -> Option<Object<'_>> {
+    match parse(text)? {
+        Json::Object(object) if !object.repeats_anywhere() => Some(object),
+        _ => None,
+    }
+}
+
+/// Reads a whole document; repeated names are only marked.
+pub(crate) fn parse(text: &[u8]) -> Option<Json<'_>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = Tree { depth: DEPTH_MAX }
+        .deserialize(&mut deserializer)
+        .ok()?;
+    deserializer.end().ok()?;
+    Some(value)
+}
+
+impl<'a> Object<'a> {
+    /// How many members there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The member of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
+        let (_, value) = self.members.iter().find(|(member, _)| member == name)?;
+        Some(value)
+    }
+
+    /// The member of this name, if there is exactly one.
+    pub(crate) fn get_once(&self, name: &str) -> Option<&Json<'a>> {
+        let mut found = self.members.iter().filter(|(member, _)| member == name);
+        let (_, value) = found.next()?;
+        found.next().is_none().then_some(value)
+    }
+
+    /// Whether there is a member of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Whether a name occurs twice in this object or in one inside it.
+    pub(crate) fn repeats_anywhere(&self) -> bool {
+        self.repeats || self.members.iter().any(|(_, value)| value.repeats())
+    }
+}
+
+impl Json<'_> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(string) => Some(string),
+            _ => None,
+        }
+    }
+
+    fn repeats(&self) -> bool {
+        match self {
+            Self::Object(object) => object.repeats_anywhere(),
+            Self::Array(items) => items.iter().any(Json::repeats),
+            Self::Null | Self::Bool | Self::Number(_) | Self::String(_) => false,
+        }
+    }
+}
+
+fn any_repeats(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
+    if members.len() <= PAIRWISE_MAX {
+        return members
+            .iter()
+            .enumerate()
+            .any(|(i, (name, _))| members[..i].iter().any(|(earlier, _)| earlier == name));
+    }
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Reads one value, knowing how much deeper it may go.
+struct Tree {
+    depth: u8,
+}
+
+impl<'de> DeserializeSeed<'de> for Tree {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Tree {
+    fn deeper<E: Error>(&self) -> Result<u8, E> {
+        self.depth
+            .checked_sub(1)
+            .ok_or_else(|| E::custom("nested too deeply"))
+    }
+}
+
+impl<'de> Visitor<'de> for Tree {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool)
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(Number::Unsigned(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(Number::Other(value as f64)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(Number::Other(value)))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'de>, A::Error> {
+        let depth = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Tree { depth })? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+        let depth = self.deeper()?;
+        let mut members = Vec::with_capacity(PAIRWISE_MAX);
+        while let Some(Name(name)) = map.next_key()? {
+            members.push((name, map.next_value_seed(Tree { depth })?));
+        }
+        let repeats = any_repeats(&members);
+        Ok(Json::Object(Object { members, repeats }))
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_parsers_disagree_about() {
+        let deep = format!("{}1{}", "[".repeat(8), "]".repeat(8));
+        let many = |last: &str| {
+            let members: Vec<String> = (0..40).map(|i| format!("\"m{i}\":0")).collect();
+            format!("{{{},\"{last}\":1}}", members.join(","))
+        };
+        for (text, good) in [
+            (r#"{"a":1}"#, true),
+            (r#"{"a":1,"b":{"a":2}}"#, true),
+            (r#"{"a":1,"a":1}"#, false),
+            (r#"{"a":1,"\u0061":1}"#, false),
+            (r#"{"a":{"b":1,"b":2}}"#, false),
+            (r#"{"a":[{"b":1,"b":2}]}"#, false),
+            (&many("m40"), true),
+            (&many("m7"), false),
+            (r#"{"a":1} "#, true),
+            (r#"{"a":1}{"#, false),
+            (r#"{"a":1,}"#, false),
+            (r#"{"a":NaN}"#, false),
+            (r#"{"a":"\ud800"}"#, false),
+            (r#"[1]"#, false),
+            ("", false),
+            (&format!("{{\"a\":{}}}", &deep[1..deep.len() - 1]), true),
+            (&format!("{{\"a\":{deep}}}"), false),
+        ] {
+            assert_eq!(strict_object(text.as_bytes()).is_some(), good, "{text}");
+        }
+        assert!(strict_object(b"{\"a\":\"\xff\"}").is_none(), "not UTF-8");
+    }
+
+    #[test]
+    fn keeps_integers_whole() {
+        let object = strict_object(br#"{"a":9007199254740993,"b":-1,"c":1.5,"d":1e3}"#).unwrap();
+        let number = |name| match object.get(name) {
+            Some(Json::Number(number)) => *number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(number("a"), Number::Unsigned(9_007_199_254_740_993));
+        assert_eq!(number("b"), Number::Other(-1.0));
+        assert_eq!(number("c"), Number::Other(1.5));
+        assert_eq!(number("d"), Number::Other(1000.0));
+    }
+}

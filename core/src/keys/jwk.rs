@@ -1,0 +1,180 @@
+//! One JWK (RFC 7517, 7518, 8037): a public key for signatures, or a reason to leave it out.
+
+use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
+
+use crate::base64url;
+use crate::json::{Json, Object};
+
+use super::Algorithm;
+use super::algorithm::Curve;
+use super::jwks::Key;
+
+/// The most bytes that a `kid` may have, in a key and in a token.
+pub(crate) const KID_LEN_MAX: usize = 256;
+
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+/// Longer public exponents only make verification slow.
+const RSA_EXPONENT_LEN_MAX: usize = 4;
+const ED25519_KEY_LEN: usize = 32;
+const ED25519_SIGNATURE_LEN: usize = 64;
+
+/// Members that only a private key has. An issuer that publishes one has lost the key.
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// The `kid` of an entry, as far as there is one.
+pub(super) fn kid<'a>(entry: &'a Json<'_>) -> Option<&'a str> {
+    match entry {
+        Json::Object(jwk) => jwk.get_once("kid")?.as_str(),
+        _ => None,
+    }
+}
+
+/// Reads one entry of `keys`.
+///
+/// # Errors
+/// Why the key isn't used.
+pub(super) fn read(entry: &Json<'_>, allowed: &[Algorithm]) -> Result<Key, &'static str> {
+    let Json::Object(jwk) = entry else {
+        return Err("not an object");
+    };
+    if jwk.repeats_anywhere() {
+        return Err("a member occurs twice");
+    }
+    if PRIVATE_MEMBERS.iter().any(|name| jwk.has(name)) {
+        return Err("a private or symmetric key");
+    }
+    check_purpose(jwk)?;
+    let kid = match jwk.get("kid") {
+        None => None,
+        Some(kid) => match kid.as_str() {
+            Some(kid) if (1..=KID_LEN_MAX).contains(&kid.len()) => Some(kid),
+            _ => return Err("`kid` is not a string of acceptable length"),
+        },
+    };
+    let named = named_algorithm(jwk)?;
+    match required_str(jwk, "kty")? {
+        "RSA" => rsa(jwk, kid, named, allowed),
+        "EC" => ec(jwk, kid, named, allowed),
+        "OKP" => okp(jwk, kid, named, allowed),
+        _ => Err("`kty` is not one that tokens are verified with"),
+    }
+}
+
+/// `use` and `key_ops`, where they are given, must allow verifying signatures.
+fn check_purpose(jwk: &Object<'_>) -> Result<(), &'static str> {
+    if jwk.get("use").is_some_and(|u| u.as_str() != Some("sig")) {
+        return Err("`use` is not `sig`");
+    }
+    match jwk.get("key_ops") {
+        None => Ok(()),
+        Some(Json::Array(ops)) if ops.iter().any(|op| op.as_str() == Some("verify")) => Ok(()),
+        Some(_) => Err("`key_ops` lacks `verify`"),
+    }
+}
+
+fn named_algorithm(jwk: &Object<'_>) -> Result<Option<Algorithm>, &'static str> {
+    match jwk.get("alg") {
+        None => Ok(None),
+        Some(alg) => alg
+            .as_str()
+            .and_then(Algorithm::from_name)
+            .map(Some)
+            .ok_or("`alg` is not an asymmetric signature algorithm that is supported"),
+    }
+}
+
+/// The one algorithm of a key whose type or curve implies it.
+fn implied(
+    implied: Algorithm,
+    named: Option<Algorithm>,
+    allowed: &[Algorithm],
+) -> Result<Algorithm, &'static str> {
+    if named.is_some_and(|named| named != implied) {
+        return Err("`alg` contradicts the type of the key");
+    }
+    if !allowed.contains(&implied) {
+        return Err("its algorithm is not on the issuer's list");
+    }
+    Ok(implied)
+}
+
+fn rsa(
+    jwk: &Object<'_>,
+    kid: Option<&str>,
+    named: Option<Algorithm>,
+    allowed: &[Algorithm],
+) -> Result<Key, &'static str> {
+    let mut fitting = allowed
+        .iter()
+        .filter(|a| named.is_none_or(|named| named == **a));
+    let (algorithm, parameters) = fitting
+        .find_map(|a| Some((*a, a.rsa()?)))
+        .ok_or("its algorithm is not an RSA one on the issuer's list")?;
+    let n = unsigned(jwk, "n")?;
+    let e = unsigned(jwk, "e")?;
+    let leading = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = n.len() * 8 - leading;
+    if !RSA_BITS.contains(&bits) {
+        return Err("an RSA key of fewer than 2048 or more than 8192 bits");
+    }
+    let odd = e.last().is_some_and(|byte| byte % 2 == 1);
+    if e.len() > RSA_EXPONENT_LEN_MAX || !odd || e == [1] {
+        return Err("the RSA exponent is not acceptable");
+    }
+    let signature_len = n.len();
+    let public = RsaPublicKeyComponents { n, e }
+        .to_parsed_public_key(parameters)
+        .map_err(|_| "not an RSA key")?;
+    Ok(Key::new(kid, algorithm, signature_len, public))
+}
+
+fn ec(
+    jwk: &Object<'_>,
+    kid: Option<&str>,
+    named: Option<Algorithm>,
+    allowed: &[Algorithm],
+) -> Result<Key, &'static str> {
+    let curve = Curve::from_name(required_str(jwk, "crv")?).ok_or("`crv` is not supported")?;
+    let algorithm = implied(curve.algorithm, named, allowed)?;
+    // The uncompressed point of SEC 1.
+    let mut point = vec![0x04];
+    for name in ["x", "y"] {
+        let coordinate = base64url::decode(required_str(jwk, name)?.as_bytes())
+            .filter(|c| c.len() == curve.coordinate_len)
+            .ok_or("a coordinate is not base64url of the curve's length")?;
+        point.extend_from_slice(&coordinate);
+    }
+    let public = ParsedPublicKey::new(curve.verification, point)
+        .map_err(|_| "the point is not on the curve")?;
+    Ok(Key::new(kid, algorithm, 2 * curve.coordinate_len, public))
+}
+
+fn okp(
+    jwk: &Object<'_>,
+    kid: Option<&str>,
+    named: Option<Algorithm>,
+    allowed: &[Algorithm],
+) -> Result<Key, &'static str> {
+    if required_str(jwk, "crv")? != "Ed25519" {
+        return Err("`crv` is not supported");
+    }
+    let algorithm = implied(Algorithm::EdDSA, named, allowed)?;
+    let x = base64url::decode_exact::<ED25519_KEY_LEN>(required_str(jwk, "x")?)
+        .ok_or("`x` is not base64url of 32 bytes")?;
+    let public = ParsedPublicKey::new(&ED25519, x).map_err(|_| "not an Ed25519 key")?;
+    Ok(Key::new(kid, algorithm, ED25519_SIGNATURE_LEN, public))
+}
+
+fn required_str<'a>(jwk: &'a Object<'_>, name: &str) -> Result<&'a str, &'static str> {
+    jwk.get(name)
+        .and_then(Json::as_str)
+        .ok_or("a required member is missing or not a string")
+}
+
+/// A Base64urlUInt, without the leading zero bytes that some issuers write against RFC 7518.
+fn unsigned(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, &'static str> {
+    let bytes = base64url::decode(required_str(jwk, name)?.as_bytes())
+        .ok_or("a number is not base64url")?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    Ok(bytes[zeros..].to_vec())
+}

@@ -1,0 +1,302 @@
+//! From the configuration's tables to a [`Policy`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::headers::{HeaderRules, HeaderSpec};
+use crate::identity::Identity;
+use crate::text::Text;
+
+use super::{
+    AuthPolicy, Fingerprint, InsecureSpec, Issuer, IssuerId, Mode, Policy, PolicyError, PolicySpec,
+    PolicySpecs, Scheme, Speaks, SpeaksSpec,
+};
+
+mod issuer;
+mod trust;
+
+/// The most issuers, policies and trust domains.
+const TABLES_MAX: usize = 256;
+
+pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
+    let mut errors = Errors::default();
+    for (setting, len) in [
+        ("issuer", specs.issuer.len()),
+        ("policy", specs.policy.len()),
+    ] {
+        if len > TABLES_MAX {
+            let problem = format!("there are {len} tables");
+            errors.add(setting, problem, format!("write at most {TABLES_MAX}"));
+            return Err(errors.0);
+        }
+    }
+    let issuers = issuer::issuers(&specs.issuer, &mut errors);
+    let trust = trust::trust(specs.trust.as_ref(), &mut errors);
+    let auth = policies(specs, &mut errors);
+    let headers = headers(&specs.headers, &mut errors);
+    if !errors.0.is_empty() {
+        return Err(errors.0);
+    }
+    let ids = || (0..).map(IssuerId);
+    Ok(Policy {
+        by_iss: issuers.iter().map(|i| i.iss.clone()).zip(ids()).collect(),
+        by_name: issuers.iter().map(|i| i.name.clone()).zip(ids()).collect(),
+        issuers,
+        headers,
+        auth,
+        sans: trust.sans,
+        trust_domains: trust.domains,
+        fingerprint: fingerprint(specs),
+    })
+}
+
+/// The mistakes found so far.
+#[derive(Default)]
+struct Errors(Vec<PolicyError>);
+
+impl Errors {
+    fn add(
+        &mut self,
+        setting: impl Into<String>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.0.push(PolicyError {
+            setting: setting.into(),
+            problem: problem.into(),
+            fix: fix.into(),
+        });
+    }
+
+    /// `value` as a [`Text`].
+    fn text(&mut self, setting: &str, value: &str) -> Option<Text> {
+        match Text::new(value) {
+            Ok(text) => Some(text),
+            Err(why) => {
+                self.add(setting, why.to_string(), "write another value");
+                None
+            }
+        }
+    }
+}
+
+/// The debug form holds every member of every table, which is all that a fingerprint needs.
+fn fingerprint(specs: &PolicySpecs) -> Fingerprint {
+    let tables = format!("{:?}", (&specs.issuer, &specs.policy, &specs.trust));
+    let mut bytes = Fingerprint::default();
+    bytes.copy_from_slice(digest(&SHA256, tables.as_bytes()).as_ref());
+    bytes
+}
+
+fn headers(spec: &HeaderSpec, errors: &mut Errors) -> HeaderRules {
+    match HeaderRules::new(spec) {
+        Ok(rules) => rules,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                errors.add(mistake.setting, mistake.problem, "write another name");
+            }
+            HeaderRules::default()
+        }
+    }
+}
+
+fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
+    if specs.policy.is_empty() {
+        errors.add(
+            "policy",
+            "there is none",
+            "add a [[policy]] for the listeners",
+        );
+    }
+    let mut names = BTreeSet::new();
+    let mut policies = Vec::new();
+    for (i, spec) in specs.policy.iter().enumerate() {
+        let at = |member: &str| format!("policy[{i}].{member}");
+        if !names.insert(&spec.name) {
+            errors.add(at("name"), "is another policy's name", "write another one");
+        }
+        let name = errors.text(&at("name"), &spec.name);
+        let (jwt, mtls) = schemes(spec, &at, errors);
+        let issuers = accepted_issuers(specs, spec, jwt, &at, errors);
+        if mtls {
+            require_trust(specs, &at, errors);
+        }
+        let anonymous = anonymous_placement(spec, &at, errors);
+        let stand_in = stand_in(spec, &at, errors);
+        if let Some(name) = name {
+            policies.push(AuthPolicy {
+                name,
+                mode: spec.mode,
+                jwt,
+                mtls,
+                all: spec.all_of.is_some(),
+                anonymous_placement: anonymous,
+                stand_in: Arc::new(stand_in),
+                issuers,
+            });
+        }
+    }
+    policies
+}
+
+/// Whether the policy looks at tokens, and at certificates.
+fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> (bool, bool) {
+    if spec.mode == Mode::Disabled {
+        return (false, false);
+    }
+    let (setting, schemes) = match (&spec.any_of, &spec.all_of) {
+        (Some(any), None) => ("any_of", any),
+        (None, Some(all)) => ("all_of", all),
+        (None, None) => {
+            let fix = "write any_of = [\"jwt\"], [\"mtls\"] or [\"jwt\", \"mtls\"], or all_of";
+            errors.add(at("any_of"), "no credential is named", fix);
+            return (false, false);
+        }
+        (Some(_), Some(_)) => {
+            errors.add(at("all_of"), "stands beside any_of", "keep one of them");
+            return (false, false);
+        }
+    };
+    let count = |scheme| schemes.iter().filter(|s| **s == scheme).count();
+    let (jwt, mtls) = (count(Scheme::Jwt), count(Scheme::Mtls));
+    if jwt + mtls == 0 {
+        errors.add(at(setting), "is empty", "name \"jwt\", \"mtls\" or both");
+    }
+    if jwt > 1 || mtls > 1 {
+        errors.add(at(setting), "names a credential twice", "name each once");
+    }
+    (jwt > 0, mtls > 0)
+}
+
+/// By issuer: whether the policy accepts its tokens.
+fn accepted_issuers(
+    specs: &PolicySpecs,
+    spec: &PolicySpec,
+    jwt: bool,
+    at: &dyn Fn(&str) -> String,
+    errors: &mut Errors,
+) -> Vec<bool> {
+    if jwt && specs.issuer.is_empty() {
+        let problem = format!("there is none, and policy {:?} accepts tokens", spec.name);
+        let fix = "add an [[issuer]] with its issuer and audience";
+        errors.add("issuer", problem, fix);
+    }
+    let Some(names) = &spec.issuers else {
+        return vec![jwt; specs.issuer.len()];
+    };
+    if jwt && names.is_empty() {
+        let fix = "name one, or leave the setting out to accept all";
+        errors.add(at("issuers"), "is empty, so that no token could pass", fix);
+    }
+    for name in names {
+        if !specs.issuer.iter().any(|issuer| issuer.name == *name) {
+            let problem = format!("{name:?} is no issuer's name");
+            errors.add(at("issuers"), problem, "write the name of an [[issuer]]");
+        }
+    }
+    let named = |issuer: &super::IssuerSpec| jwt && names.contains(&issuer.name);
+    specs.issuer.iter().map(named).collect()
+}
+
+fn require_trust(specs: &PolicySpecs, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
+    let trust = specs.trust.as_ref();
+    let policy = at("any_of");
+    if trust.is_none_or(|trust| trust.bundle.is_none()) {
+        let problem = format!("is missing, and {policy} or all_of accepts client certificates");
+        let fix = "write the path of a PEM file with the CAs that sign them";
+        errors.add("trust.bundle", problem, fix);
+    }
+    if trust.is_none_or(|trust| trust.san.is_empty()) {
+        let problem = format!("is missing, and {policy} or all_of accepts client certificates");
+        let fix = "write a template, such as spiffe://{trust_domain}/tenant/{tenant}/**";
+        errors.add("trust.san", problem, fix);
+    }
+}
+
+fn anonymous_placement(
+    spec: &PolicySpec,
+    at: &dyn Fn(&str) -> String,
+    errors: &mut Errors,
+) -> Option<Text> {
+    if spec.mode != Mode::Permissive {
+        return None;
+    }
+    let Some(placement) = &spec.anonymous_placement else {
+        let problem = "is missing, and mode is \"permissive\"";
+        let fix = "name the placement where requests without credentials go";
+        errors.add(at("anonymous_placement"), problem, fix);
+        return None;
+    };
+    errors.text(&at("anonymous_placement"), placement)
+}
+
+/// Whom requests without verified credentials count as.
+fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Identity {
+    if spec.mode != Mode::Disabled {
+        return Identity::default();
+    }
+    if !spec.allow_insecure {
+        let problem = "is not set, and mode is \"disabled\"";
+        let fix = "write allow_insecure = true if every request shall pass unverified, \
+                   or mode = \"required\"";
+        errors.add(at("allow_insecure"), problem, fix);
+    }
+    let Some(insecure) = &spec.insecure_identity else {
+        let problem = "is missing, and mode is \"disabled\"";
+        let fix = "write whom every request counts as: { tenant = \"...\" }";
+        errors.add(at("insecure_identity"), problem, fix);
+        return Identity::default();
+    };
+    let InsecureSpec {
+        tenant,
+        subject,
+        tier,
+        roles,
+    } = insecure;
+    let mut text =
+        |member: &str, value: &str| errors.text(&at(&format!("insecure_identity.{member}")), value);
+    Identity {
+        tenant: text("tenant", tenant),
+        subject: subject.as_ref().and_then(|s| text("subject", s)),
+        tier: tier.as_ref().and_then(|t| text("tier", t)),
+        roles: roles.iter().filter_map(|r| text("roles", r)).collect(),
+        ..Identity::default()
+    }
+}
+
+/// For whom one of `count` issuers or trust domains may speak.
+fn speaks(spec: Option<&SpeaksSpec>, count: usize, setting: &str, errors: &mut Errors) -> Speaks {
+    const FIX: &str = "list the tenants, or write tenants = \"registry\" where every tenant's \
+                       `issuer` in the registry says who speaks for it";
+    match spec {
+        None if count > 1 => {
+            let problem =
+                format!("is missing, and there are {count}: one could speak for another's tenants");
+            errors.add(setting, problem, FIX);
+            Speaks::Any
+        }
+        None => Speaks::Any,
+        Some(SpeaksSpec::Word(word)) if word == "registry" => Speaks::Registry,
+        Some(SpeaksSpec::Word(word)) => {
+            errors.add(
+                setting,
+                format!("{word:?} is neither a list nor \"registry\""),
+                FIX,
+            );
+            Speaks::Registry
+        }
+        Some(SpeaksSpec::Listed(tenants)) => {
+            if tenants.is_empty() {
+                errors.add(setting, "is empty", FIX);
+            }
+            Speaks::Listed(
+                tenants
+                    .iter()
+                    .filter_map(|t| errors.text(setting, t))
+                    .collect(),
+            )
+        }
+    }
+}

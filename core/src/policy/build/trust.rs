@@ -1,0 +1,73 @@
+//! `[trust]`.
+
+use std::collections::BTreeMap;
+
+use crate::cert::{SanTemplates, is_trust_domain};
+use crate::text::Text;
+
+use super::super::{BoundTrustDomainSpec, TrustDomainSpec, TrustSpec};
+use super::{Errors, Speaks, TABLES_MAX, speaks};
+
+/// What is believed of client certificates.
+#[derive(Default)]
+pub(super) struct Trust {
+    pub(super) sans: SanTemplates,
+    pub(super) domains: BTreeMap<Text, Speaks>,
+}
+
+pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
+    let Some(spec) = spec else {
+        return Trust::default();
+    };
+    if spec.bundle.as_ref().is_some_and(String::is_empty) {
+        errors.add("trust.bundle", "is empty", "write the path of a PEM file");
+    }
+    let domains = domains(&spec.trust_domains, errors);
+    let names: Vec<Text> = domains.keys().cloned().collect();
+    let mut sans = SanTemplates::default();
+    for (i, template) in spec.san.iter().enumerate() {
+        if let Err(why) = sans.add(template, &names) {
+            let fix = "write one like spiffe://{trust_domain}/tenant/{tenant}/** \
+                       or {tenant}.clients.example";
+            errors.add(
+                format!("trust.san[{i}]"),
+                format!("{template:?}: {why}"),
+                fix,
+            );
+        }
+    }
+    if sans.any_dns() && domains.len() > 1 {
+        let problem = "there are several trust domains, and a DNS SAN doesn't say whose it is";
+        errors.add("trust.san", problem, "use URI templates only");
+    }
+    Trust { sans, domains }
+}
+
+fn domains(specs: &[TrustDomainSpec], errors: &mut Errors) -> BTreeMap<Text, Speaks> {
+    let mut domains = BTreeMap::new();
+    if specs.len() > TABLES_MAX {
+        let fix = format!("write at most {TABLES_MAX}");
+        errors.add("trust.trust_domains", "has too many entries", fix);
+        return domains;
+    }
+    for (i, spec) in specs.iter().enumerate() {
+        let setting = format!("trust.trust_domains[{i}]");
+        let (name, tenants) = match spec {
+            TrustDomainSpec::Name(name) => (name, None),
+            TrustDomainSpec::Bound(BoundTrustDomainSpec { name, tenants }) => (name, Some(tenants)),
+        };
+        if !is_trust_domain(name) {
+            let fix = "write lower-case letters, digits, dots, dashes and underscores only";
+            errors.add(&*setting, format!("{name:?} is not a trust domain"), fix);
+            continue;
+        }
+        let speaks = speaks(tenants, specs.len(), &format!("{setting}.tenants"), errors);
+        let Some(name) = errors.text(&setting, name) else {
+            continue;
+        };
+        if domains.insert(name, speaks).is_some() {
+            errors.add(setting, "stands there twice", "write it once");
+        }
+    }
+    domains
+}

@@ -1,0 +1,210 @@
+//! What a token's claims say, once its signature holds (RFC 7519).
+
+use std::sync::Arc;
+
+use crate::base64url;
+use crate::cert::Thumbprint;
+use crate::identity::{Identity, Proof};
+use crate::json::{Json, Number, Object};
+use crate::keys::KeysDigest;
+use crate::policy::{Fingerprint, Issuer, IssuerId};
+use crate::reason::Reason;
+use crate::text::Text;
+
+use super::Denial;
+
+/// The most values in a claim that is a list.
+const LIST_MAX: usize = 64;
+/// The end of the year 9999; a date beyond it is a mistake (often milliseconds).
+const DATE_MAX: u64 = 253_402_300_799;
+
+/// What the signature of a token proved, with what it was verified against. Nothing in here
+/// depends on the time, the connection or the registry, so that it can be remembered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Proven {
+    pub(super) issuer: IssuerId,
+    /// The policy whose issuer, audience and claim names were applied.
+    pub(super) policy: Fingerprint,
+    /// The key set that held the key.
+    pub(super) keys: KeysDigest,
+    pub(super) exp: u64,
+    pub(super) nbf: Option<u64>,
+    pub(super) iat: Option<u64>,
+    /// The token holds only over this client certificate.
+    pub(super) bound_to: Option<Thumbprint>,
+    /// The tenants that it may act for, one or more.
+    pub(super) tenants: Vec<Text>,
+    /// The identity; without tenant where there are several and none is the default.
+    pub(super) identity: Arc<Identity>,
+}
+
+/// Whether `aud` holds one of the issuer's audiences.
+pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
+    let denial = |reason, detail| Err(Denial::new("token.audience", reason, detail));
+    let ours = |aud: &str| issuer.audiences.iter().any(|audience| **audience == *aud);
+    let found = match claims.get("aud") {
+        None => return denial(Reason::MissingClaim, "`aud` is missing"),
+        Some(Json::String(aud)) => ours(aud),
+        Some(Json::Array(auds)) if auds.iter().all(|aud| aud.as_str().is_some()) => {
+            auds.iter().filter_map(Json::as_str).any(ours)
+        }
+        Some(_) => return denial(Reason::MalformedToken, "`aud` is not a string or a list"),
+    };
+    if found {
+        return Ok(());
+    }
+    denial(Reason::WrongAudience, "`aud` does not hold this service")
+}
+
+impl Proven {
+    /// Reads the claims of a token whose signature holds.
+    pub(super) fn read(
+        claims: &Object<'_>,
+        id: IssuerId,
+        issuer: &Issuer,
+        policy: Fingerprint,
+        keys: KeysDigest,
+    ) -> Result<Self, Denial> {
+        let exp = date(claims, "exp", f64::floor)?.ok_or(Denial::new(
+            "token.claims",
+            Reason::MissingClaim,
+            "`exp` is missing",
+        ))?;
+        let (tenants, default) = tenants(claims, issuer)?;
+        let names = &issuer.claims;
+        let optional = |name: &Option<String>| match name {
+            Some(name) => text(claims, name),
+            None => Ok(None),
+        };
+        let identity = Identity {
+            tenant: default,
+            subject: text(claims, &names.subject)?,
+            workspace: optional(&names.workspace)?,
+            org: optional(&names.org)?,
+            tier: optional(&names.tier)?,
+            roles: match &names.roles {
+                Some(name) => list(claims, name)?,
+                None => Vec::new(),
+            },
+            proof: Proof {
+                jwt: Some(issuer.name.clone()),
+                ..Proof::default()
+            },
+        };
+        Ok(Self {
+            issuer: id,
+            policy,
+            keys,
+            exp,
+            nbf: date(claims, "nbf", f64::ceil)?,
+            iat: date(claims, "iat", f64::ceil)?,
+            bound_to: binding(claims)?,
+            tenants,
+            identity: Arc::new(identity),
+        })
+    }
+}
+
+/// The tenants that the token may act for, and the one that it means unless told otherwise.
+fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Text>), Denial> {
+    let scalar = text(claims, &issuer.claims.tenant)?;
+    let mut tenants = match &issuer.claims.tenants {
+        Some(name) => list(claims, name)?,
+        None => Vec::new(),
+    };
+    tenants.sort_unstable();
+    tenants.dedup();
+    match (scalar, &*tenants) {
+        (None, []) => Err(Denial::new(
+            "token.tenant",
+            Reason::MissingClaim,
+            "the claim that names the tenant is missing",
+        )),
+        (Some(scalar), []) => Ok((vec![scalar.clone()], Some(scalar))),
+        (None, [only]) => {
+            let only = Some(only.clone());
+            Ok((tenants, only))
+        }
+        (None, _) => Ok((tenants, None)),
+        (Some(scalar), _) if tenants.contains(&scalar) => Ok((tenants, Some(scalar))),
+        (Some(_), _) => Err(malformed("the default tenant is not among the tenants")),
+    }
+}
+
+/// A NumericDate in whole seconds, rounded to the stricter side.
+fn date(
+    claims: &Object<'_>,
+    name: &'static str,
+    round: fn(f64) -> f64,
+) -> Result<Option<u64>, Denial> {
+    let seconds = match claims.get(name) {
+        None => return Ok(None),
+        Some(Json::Number(Number::Unsigned(seconds))) => *seconds,
+        Some(Json::Number(Number::Other(seconds))) if *seconds >= 0.0 => round(*seconds) as u64,
+        Some(_) => return Err(malformed("a date is not a number of seconds")),
+    };
+    if seconds > DATE_MAX {
+        return Err(malformed("a date lies beyond the year 9999"));
+    }
+    Ok(Some(seconds))
+}
+
+/// The certificate that `cnf` binds the token to (RFC 8705). A binding of another kind can't be
+/// checked, and a token that must not be passed on isn't taken from just anybody.
+fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Denial> {
+    let Some(cnf) = claims.get("cnf") else {
+        return Ok(None);
+    };
+    let refused = Denial::new(
+        "token.binding",
+        Reason::WrongBinding,
+        "`cnf` holds something else than one certificate thumbprint",
+    );
+    match cnf {
+        Json::Object(cnf) if cnf.len() == 1 => cnf
+            .get("x5t#S256")
+            .and_then(Json::as_str)
+            .and_then(base64url::decode_exact)
+            .map(Some)
+            .ok_or(refused),
+        _ => Err(refused),
+    }
+}
+
+/// A claim that is one string. `null` counts as absent.
+fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
+    match claims.get(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(value)) => value_text(value).map(Some),
+        Some(_) => Err(malformed("a claim of the identity is not a string")),
+    }
+}
+
+/// A claim that is one string or a list of them. `null` counts as absent.
+fn list(claims: &Object<'_>, name: &str) -> Result<Vec<Text>, Denial> {
+    match claims.get(name) {
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(Json::String(value)) => Ok(vec![value_text(value)?]),
+        Some(Json::Array(values)) if values.len() <= LIST_MAX => values
+            .iter()
+            .map(|value| match value {
+                Json::String(value) => value_text(value),
+                _ => Err(malformed(
+                    "a claim of the identity is not a list of strings",
+                )),
+            })
+            .collect(),
+        Some(_) => Err(malformed(
+            "a claim of the identity is not a list of acceptable length",
+        )),
+    }
+}
+
+fn value_text(value: &str) -> Result<Text, Denial> {
+    Text::new(value)
+        .map_err(|_| malformed("a claim of the identity can not stand in a header as it is"))
+}
+
+fn malformed(detail: &'static str) -> Denial {
+    Denial::new("token.claims", Reason::MalformedToken, detail)
+}

@@ -1,0 +1,236 @@
+//! Whether a token's issuer signed it, for us, and whether it holds here and now.
+
+use std::sync::Arc;
+
+use crate::decision::KeyWait;
+use crate::explain::Recorder;
+use crate::identity::Identity;
+use crate::json::{self, Json, Object};
+use crate::keys::{IssuerKeys, Miss};
+use crate::policy::{Issuer, IssuerId};
+use crate::reason::Reason;
+use crate::text::Text;
+
+use super::claims::{self, Proven};
+use super::jws::Jws;
+use super::{Context, Denial, Memo, Stop};
+
+/// The request asks for a tenant that its credentials don't hold.
+pub(super) const NOT_HELD: Denial = Denial::new(
+    "tenant.choice",
+    Reason::AmbiguousTenant,
+    "the request picks a tenant that its credential does not hold",
+);
+
+impl Context<'_> {
+    /// The identity that `token` proves.
+    pub(super) fn verify(
+        &self,
+        token: &[u8],
+        memo: &mut Memo,
+        recorder: &mut impl Recorder,
+    ) -> Result<Arc<Identity>, Stop> {
+        let proven = match memo.get(token, |proven| self.still_holds(proven)) {
+            Some(proven) => {
+                recorder.pass("token.memo", || "verified before".to_owned());
+                proven
+            }
+            None => {
+                let proven = Arc::new(self.prove(token, recorder)?);
+                memo.insert(token, Arc::clone(&proven));
+                proven
+            }
+        };
+        self.check_issuer(proven.issuer)?;
+        self.check_times(&proven)?;
+        recorder.pass("token.times", || format!("until {}", proven.exp));
+        self.check_binding(&proven)?;
+        Ok(self.select(&proven)?)
+    }
+
+    /// Whether what was proved before would be proved now, by the same policy and key set.
+    fn still_holds(&self, proven: &Proven) -> bool {
+        let keys = self.keys.issuer(proven.issuer);
+        let set = keys.and_then(|keys| keys.usable(self.now.mono));
+        proven.policy == *self.policy.fingerprint()
+            && set.is_some_and(|set| *set.digest() == proven.keys)
+    }
+
+    /// Everything that the token's bytes, the policy and the key set decide.
+    fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Stop> {
+        let jws = Jws::parse(token)?;
+        let claims = json::strict_object(&jws.payload).ok_or(Denial::new(
+            "token.form",
+            Reason::MalformedToken,
+            "the payload is not a JSON object with unique names",
+        ))?;
+        recorder.pass("token.form", || format!("signed by {}", jws.algorithm));
+        // Not believed yet: it only says whose keys and rules to hold the token against.
+        let id = self.issuer_named_in(&claims)?;
+        let issuer = self.policy.issuer(id);
+        recorder.pass("token.issuer", || issuer.name.to_string());
+        check_header(&jws, issuer)?;
+        recorder.pass("token.algorithm", || jws.algorithm.to_string());
+        let keys = self.keys_of(id)?;
+        let candidates = keys
+            .find(
+                self.now.mono,
+                jws.kid.as_deref(),
+                jws.algorithm,
+                self.evidence.waited,
+            )
+            .map_err(|miss| self.missed(miss, id, keys, &jws))?;
+        recorder.pass("token.key", || match &jws.kid {
+            Some(kid) => format!("kid {kid:?}"),
+            None => "the only key that fits".to_owned(),
+        });
+        if !candidates.verify(jws.message, &jws.signature) {
+            let detail = "the signature does not hold";
+            return Err(Denial::new("token.signature", Reason::BadSignature, detail).into());
+        }
+        recorder.pass("token.signature", || "holds".to_owned());
+        claims::check_audience(&claims, issuer)?;
+        recorder.pass("token.audience", || "holds this service".to_owned());
+        let policy = *self.policy.fingerprint();
+        let proven = Proven::read(&claims, id, issuer, policy, *candidates.digest())?;
+        recorder.pass("token.claims", || "well-formed".to_owned());
+        Ok(proven)
+    }
+
+    fn issuer_named_in(&self, claims: &Object<'_>) -> Result<IssuerId, Denial> {
+        let denial = |reason, detail| Denial::new("token.issuer", reason, detail);
+        let iss = match claims.get("iss") {
+            None => return Err(denial(Reason::MissingClaim, "`iss` is missing")),
+            Some(Json::String(iss)) => iss,
+            Some(_) => return Err(denial(Reason::MalformedToken, "`iss` is not a string")),
+        };
+        let id = self.policy.issuer_of(iss).ok_or(WRONG_ISSUER)?;
+        self.check_issuer(id)?;
+        Ok(id)
+    }
+
+    /// Policies share the memo, and don't all accept the same issuers.
+    fn check_issuer(&self, id: IssuerId) -> Result<(), Denial> {
+        self.auth.accepts(id).then_some(()).ok_or(WRONG_ISSUER)
+    }
+
+    /// A table without the issuer belongs to another policy, so that nothing is known of its keys.
+    fn keys_of(&self, id: IssuerId) -> Result<&IssuerKeys, Denial> {
+        self.keys.issuer(id).map(|keys| &**keys).ok_or(UNREACHABLE)
+    }
+
+    fn missed(&self, miss: Miss, issuer: IssuerId, keys: &IssuerKeys, jws: &Jws<'_>) -> Stop {
+        let no_match = |detail| Denial::new("token.key", Reason::NoMatchingKey, detail);
+        Stop::Denied(match miss {
+            Miss::Wait(until) => {
+                return Stop::Wait(KeyWait {
+                    issuer,
+                    kid: jws.kid.clone(),
+                    seen: keys.epoch,
+                    until,
+                });
+            }
+            Miss::NoMatchingKey => no_match("the issuer has no such key"),
+            Miss::Ambiguous => no_match("the token names no key, and several fit"),
+            Miss::OtherAlgorithm => Denial::new(
+                "token.key",
+                Reason::ForbiddenAlgorithm,
+                "the key is for another algorithm",
+            ),
+            Miss::NoKeys => UNREACHABLE,
+            Miss::NotRefreshed => Denial::new(
+                "token.key",
+                Reason::JwksUnreachable,
+                "the key is not known, and the issuer's keys could not be refreshed",
+            ),
+        })
+    }
+
+    fn check_times(&self, proven: &Proven) -> Result<(), Denial> {
+        let denial = |reason, detail| Err(Denial::new("token.times", reason, detail));
+        let issuer = self.policy.issuer(proven.issuer);
+        let now = self.now.unix.as_secs();
+        if now >= proven.exp.saturating_add(issuer.leeway_exp_secs) {
+            return denial(Reason::ExpiredToken, "the token has expired");
+        }
+        let latest = now.saturating_add(issuer.leeway_nbf_secs);
+        if proven.nbf.is_some_and(|nbf| nbf > latest) {
+            return denial(Reason::NotYetValid, "`nbf` lies ahead");
+        }
+        if proven.iat.is_some_and(|iat| iat > latest) {
+            return denial(Reason::NotYetValid, "`iat` lies ahead");
+        }
+        Ok(())
+    }
+
+    fn check_binding(&self, proven: &Proven) -> Result<(), Denial> {
+        let Some(thumbprint) = &proven.bound_to else {
+            return Ok(());
+        };
+        let bound = |peer: &crate::cert::PeerCertificate| {
+            peer.thumbprint() == thumbprint && peer.is_valid_at(self.now.unix)
+        };
+        self.evidence
+            .peer
+            .is_some_and(bound)
+            .then_some(())
+            .ok_or(Denial::new(
+                "token.binding",
+                Reason::WrongBinding,
+                "the token is bound to a client certificate that this connection does not have",
+            ))
+    }
+
+    /// The identity for the tenant that the request picks, or else the token's own choice.
+    fn select(&self, proven: &Proven) -> Result<Arc<Identity>, Denial> {
+        let identity = &proven.identity;
+        let Some(choice) = &self.evidence.credentials.tenant_choice else {
+            return match identity.tenant {
+                Some(_) => Ok(Arc::clone(identity)),
+                None => Err(Denial::new(
+                    "tenant.choice",
+                    Reason::AmbiguousTenant,
+                    "the token names several tenants, and the request picks none",
+                )),
+            };
+        };
+        let held = |tenant: &&Text| *choice == tenant.as_str();
+        let tenant = proven.tenants.iter().find(held).ok_or(NOT_HELD)?;
+        if identity.tenant.as_ref() == Some(tenant) {
+            return Ok(Arc::clone(identity));
+        }
+        Ok(Arc::new(Identity {
+            tenant: Some(tenant.clone()),
+            ..Identity::clone(identity)
+        }))
+    }
+}
+
+const WRONG_ISSUER: Denial = Denial::new(
+    "token.issuer",
+    Reason::WrongIssuer,
+    "`iss` is not an issuer that is accepted here",
+);
+
+const UNREACHABLE: Denial = Denial::new(
+    "token.key",
+    Reason::JwksUnreachable,
+    "the issuer's keys were never fetched, or have expired",
+);
+
+/// What the header alone decides, once the issuer is known.
+fn check_header(jws: &Jws<'_>, issuer: &Issuer) -> Result<(), Denial> {
+    if !jws.is_of_type(&issuer.types) {
+        let detail = "`typ` is not on the issuer's list";
+        return Err(Denial::new("token.type", Reason::MalformedToken, detail));
+    }
+    if !issuer.algorithms.contains(&jws.algorithm) {
+        let detail = "`alg` is not on the issuer's list";
+        return Err(Denial::new(
+            "token.algorithm",
+            Reason::ForbiddenAlgorithm,
+            detail,
+        ));
+    }
+    Ok(())
+}
