@@ -1,0 +1,125 @@
+//! One line of JSON, built in the order of its fields.
+
+use std::fmt::Write;
+
+use cellway_core::Unix;
+
+use super::Level;
+
+pub(super) struct Line(String);
+
+impl Line {
+    pub(super) fn new(at: Unix, level: Level, event: &str) -> Self {
+        let mut line = Self(String::with_capacity(256));
+        line.0.push_str("{\"ts\":\"");
+        timestamp(&mut line.0, at);
+        line.0.push('"');
+        line.str("level", level.as_str()).str("event", event)
+    }
+
+    pub(super) fn str(mut self, key: &str, value: &str) -> Self {
+        self.key(key);
+        // Escapes control characters, so that a value can't begin a line of its own.
+        let value = serde_json::to_string(value).unwrap_or_default();
+        self.0.push_str(&value);
+        self
+    }
+
+    pub(super) fn show(self, key: &str, value: impl std::fmt::Display) -> Self {
+        self.str(key, &value.to_string())
+    }
+
+    pub(super) fn num(mut self, key: &str, value: u64) -> Self {
+        self.key(key);
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
+    pub(super) fn flag(mut self, key: &str, value: bool) -> Self {
+        self.key(key);
+        self.0.push_str(if value { "true" } else { "false" });
+        self
+    }
+
+    /// The field, if there is a value.
+    pub(super) fn opt<T>(
+        self,
+        key: &str,
+        value: Option<T>,
+        put: impl FnOnce(Self, &str, T) -> Self,
+    ) -> Self {
+        match value {
+            Some(value) => put(self, key, value),
+            None => self,
+        }
+    }
+
+    pub(super) fn end(mut self) -> String {
+        self.0.push_str("}\n");
+        self.0
+    }
+
+    /// Keys are literals of this module's callers and need no escape.
+    fn key(&mut self, key: &str) {
+        let _ = write!(self.0, ",\"{key}\":");
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond. The date is Howard Hinnant's `civil_from_days`.
+fn timestamp(out: &mut String, at: Unix) {
+    let secs = at.as_secs();
+    let (days, of_day) = (secs / 86_400, secs % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let millis = at.since_epoch().subsec_millis();
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn writes_dates_of_leap_years_and_ends_of_years() {
+        let written = |secs, millis| {
+            let mut out = String::new();
+            let at = Duration::from_secs(secs) + Duration::from_millis(millis);
+            timestamp(&mut out, Unix::from_epoch(at));
+            out
+        };
+        assert_eq!(written(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(written(951_782_399, 999), "2000-02-28T23:59:59.999Z");
+        assert_eq!(written(951_782_400, 0), "2000-02-29T00:00:00.000Z");
+        assert_eq!(written(1_709_251_199, 7), "2024-02-29T23:59:59.007Z");
+        assert_eq!(written(1_735_689_599, 0), "2024-12-31T23:59:59.000Z");
+        assert_eq!(written(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_value_stays_inside_its_line() {
+        let line = Line::new(Unix::from_secs(0), Level::Info, "x")
+            .str("a", "b\n{\"level\":\"error\"}\u{1b}")
+            .end();
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(!line.contains('\u{1b}'));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["a"], "b\n{\"level\":\"error\"}\u{1b}");
+    }
+}

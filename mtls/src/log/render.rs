@@ -1,0 +1,262 @@
+//! Which line an event becomes.
+
+use std::time::Duration;
+
+use cellway_core::control::Notice;
+use cellway_core::health::HealthNotice;
+use cellway_core::keys::KeyNotice;
+use cellway_core::policy::{IssuerId, Policy};
+use cellway_core::registry::RegistryNotice;
+use cellway_core::{Decision, Unix};
+
+use super::Level;
+use super::line::Line;
+use crate::event::Event;
+
+/// The line for an event; `None` if it is less severe than `least`.
+pub fn render(at: Unix, event: &Event<'_>, least: Level) -> Option<String> {
+    let (level, name) = heading(event);
+    (level <= least).then(|| body(Line::new(at, level, name), event).end())
+}
+
+fn heading(event: &Event<'_>) -> (Level, &'static str) {
+    use Level::{Debug, Error, Info, Warn};
+    match event {
+        Event::Listening { .. } => (Info, "listening"),
+        Event::AcceptFailed { .. } => (Error, "accept_failed"),
+        Event::ConnectionAccepted { .. } => (Debug, "connection_accepted"),
+        Event::ConnectionRefused { .. } => (Warn, "connection_refused"),
+        Event::ConnectionClosed { .. } => (Debug, "connection_closed"),
+        Event::TlsRefused { .. } => (Info, "tls_refused"),
+        Event::Decided { decision, .. } => match decision {
+            Decision::Allow(_) => (Debug, "authz_allow"),
+            Decision::Deny(_) => (Info, "authz_deny"),
+        },
+        Event::Responded { .. } => (Debug, "responded"),
+        Event::CellConnected { .. } => (Debug, "cell_connected"),
+        Event::CellFailed { .. } => (Warn, "cell_failed"),
+        Event::Published { .. } => (Debug, "published"),
+        Event::Notice { notice, .. } => match notice {
+            Notice::Keys { notice, .. } => keys_heading(notice),
+            Notice::Registry(notice) => registry_heading(notice),
+            Notice::Health(HealthNotice::Ejected { .. }) => (Warn, "endpoint_ejected"),
+            Notice::Health(HealthNotice::Returned { .. }) => (Info, "endpoint_returned"),
+        },
+        Event::KeysRequested { .. } => (Debug, "keys_requested"),
+        Event::SourceFailed { .. } => (Warn, "source_failed"),
+        Event::KeptRefused { .. } => (Warn, "kept_refused"),
+        Event::KeepFailed { .. } => (Error, "keep_failed"),
+        Event::Reloaded => (Info, "reloaded"),
+        Event::ReloadRefused { .. } => (Error, "reload_refused"),
+        Event::Draining { .. } => (Info, "draining"),
+        Event::Drained { .. } => (Info, "drained"),
+    }
+}
+
+fn keys_heading(notice: &KeyNotice) -> (Level, &'static str) {
+    match notice {
+        KeyNotice::Fetched { changed: true, .. } => (Level::Info, "keys_changed"),
+        KeyNotice::Fetched { changed: false, .. } => (Level::Debug, "keys_confirmed"),
+        KeyNotice::Restored { .. } => (Level::Info, "keys_restored"),
+        KeyNotice::Refused(_) => (Level::Error, "keys_refused"),
+        KeyNotice::Failed(_) => (Level::Warn, "keys_fetch_failed"),
+    }
+}
+
+fn registry_heading(notice: &RegistryNotice) -> (Level, &'static str) {
+    match notice {
+        RegistryNotice::Applied { .. } => (Level::Info, "registry_applied"),
+        RegistryNotice::Refused(_) => (Level::Error, "registry_refused"),
+        RegistryNotice::FetchFailed { .. } => (Level::Warn, "registry_fetch_failed"),
+        RegistryNotice::Stale => (Level::Warn, "registry_stale"),
+        RegistryNotice::Fresh => (Level::Info, "registry_fresh"),
+    }
+}
+
+fn body(line: Line, event: &Event<'_>) -> Line {
+    match event {
+        Event::Listening { listener, address } => {
+            line.str("listener", listener).show("address", address)
+        }
+        Event::AcceptFailed { listener, error } => {
+            line.str("listener", listener).show("error", error)
+        }
+        Event::ConnectionAccepted { listener, peer }
+        | Event::ConnectionRefused { listener, peer } => {
+            line.str("listener", listener).show("peer", peer)
+        }
+        Event::ConnectionClosed { listener, why } => {
+            line.str("listener", listener).str("reason", why.as_str())
+        }
+        Event::TlsRefused {
+            listener,
+            peer,
+            reason,
+        } => line
+            .str("listener", listener)
+            .show("peer", peer)
+            .str("reason", reason.as_str()),
+        Event::Decided { .. } => decided(line, event),
+        Event::Responded { .. } => responded(line, event),
+        Event::CellConnected { cell, endpoint } => {
+            line.show("cell", cell).str("endpoint", endpoint)
+        }
+        Event::CellFailed {
+            cell,
+            endpoint,
+            reason,
+            error,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .str("reason", reason.as_str())
+            .str("error", error),
+        Event::Published { snapshot } => {
+            let version = snapshot
+                .registry
+                .as_ref()
+                .map(|registry| registry.version());
+            line.num("epoch", snapshot.epoch)
+                .opt("registry_version", version, Line::num)
+                .flag("registry_stale", snapshot.registry_stale)
+        }
+        Event::Notice { notice, policy } => match notice {
+            Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
+            Notice::Registry(notice) => registry(line, notice),
+            Notice::Health(notice) => health(line, notice),
+        },
+        Event::KeysRequested { issuer, forced } => {
+            line.show("issuer", issuer).flag("forced", *forced)
+        }
+        Event::SourceFailed { source, error } => line.str("source", source).show("error", error),
+        Event::KeptRefused { file, error } | Event::KeepFailed { file, error } => {
+            line.str("file", file).str("error", error)
+        }
+        Event::Reloaded => line,
+        Event::ReloadRefused { error } => line.str("error", error),
+        Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
+        Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
+    }
+}
+
+fn decided(line: Line, event: &Event<'_>) -> Line {
+    let Event::Decided {
+        listener,
+        request_id,
+        mode,
+        decision,
+        registry_version,
+        waited,
+    } = event
+    else {
+        return line;
+    };
+    let line = line
+        .str("listener", listener)
+        .str("request_id", request_id)
+        .str("mode", mode.as_str())
+        .str("reason", decision.reason().as_str());
+    // The tenant is who pays, not who calls; the subject stays out.
+    let line = match decision {
+        Decision::Allow(allow) => line
+            .opt("tenant", allow.identity.tenant.as_ref(), Line::show)
+            .show("cell", &allow.cell.id),
+        Decision::Deny(deny) => {
+            let status = deny.reason.status().map(|status| status.as_u16().into());
+            line.opt("status", status, Line::num)
+                .str("detail", deny.detail)
+                .opt("tenant", deny.tenant.as_ref(), Line::show)
+        }
+    };
+    line.opt("registry_version", *registry_version, Line::num)
+        .flag("waited", *waited)
+}
+
+fn responded(line: Line, event: &Event<'_>) -> Line {
+    let Event::Responded {
+        listener,
+        request_id,
+        status,
+        owner,
+        reason,
+        cell,
+        latency,
+        duration,
+        bytes,
+        complete,
+    } = event
+    else {
+        return line;
+    };
+    line.str("listener", listener)
+        .str("request_id", request_id)
+        .opt("status", status.map(u64::from), Line::num)
+        .str("owner", owner.as_str())
+        .opt("reason", reason.map(|reason| reason.as_str()), Line::str)
+        .opt("cell", *cell, Line::show)
+        .num("latency_us", micros(*latency))
+        .num("duration_us", micros(*duration))
+        .num("bytes", *bytes)
+        .flag("complete", *complete)
+}
+
+fn keys(line: Line, issuer: IssuerId, notice: &KeyNotice, policy: &Policy) -> Line {
+    let name = policy.issuers.get(usize::from(issuer.0));
+    let line = line.opt("issuer", name.map(|issuer| &issuer.name), Line::show);
+    match notice {
+        KeyNotice::Fetched { keys, skipped, .. } => line
+            .num("keys", *keys as u64)
+            .num("skipped", *skipped as u64),
+        KeyNotice::Restored { keys, age } => line
+            .num("keys", *keys as u64)
+            .num("age_secs", age.as_secs()),
+        KeyNotice::Refused(refused) => line.show("error", refused),
+        KeyNotice::Failed(failed) => line.show("error", failed),
+    }
+}
+
+fn registry(line: Line, notice: &RegistryNotice) -> Line {
+    match notice {
+        RegistryNotice::Applied {
+            version,
+            cells,
+            tenants,
+            restored,
+        } => line
+            .num("version", *version)
+            .num("cells", *cells as u64)
+            .num("tenants", *tenants as u64)
+            .flag("restored", *restored),
+        RegistryNotice::Refused(refused) => line
+            .str("reason", refused.reason.as_str())
+            .str("error", &refused.detail),
+        RegistryNotice::FetchFailed {
+            failure,
+            consecutive,
+        } => line
+            .str("reason", failure.problem.as_str())
+            .str("error", &failure.detail)
+            .num("consecutive", (*consecutive).into()),
+        RegistryNotice::Stale | RegistryNotice::Fresh => line,
+    }
+}
+
+fn health(line: Line, notice: &HealthNotice) -> Line {
+    match notice {
+        HealthNotice::Ejected {
+            cell, url, rest, ..
+        } => line
+            .show("cell", cell)
+            .str("endpoint", url)
+            .num("rest_ms", millis(*rest)),
+        HealthNotice::Returned { cell, url, .. } => line.show("cell", cell).str("endpoint", url),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,135 @@
+//! A thread that writes lines, behind a bounded queue.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Most lines that wait to be written; more are lost, and counted.
+const LINES_MAX: usize = 8_192;
+
+/// Takes lines and never waits. Clones write to the same place.
+#[derive(Clone, Debug)]
+pub struct LogWriter {
+    lines: SyncSender<String>,
+    lost: Lost,
+}
+
+/// How many lines were lost because the reader was too slow.
+#[derive(Clone, Debug, Default)]
+pub struct Lost(Arc<AtomicU64>);
+
+impl Lost {
+    /// How many so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits, when dropped, until everything taken so far is written. Drop it after the last
+/// [`LogWriter`].
+#[derive(Debug)]
+pub struct Flush(Option<thread::JoinHandle<()>>);
+
+impl LogWriter {
+    /// Starts a thread that writes to `out` until the last writer is dropped.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        let (lines, queue) = sync_channel(LINES_MAX);
+        // A thread of its own and not `Env::spawn`: writing to a pipe blocks, and only the
+        // binary, which is never simulated, writes to one.
+        let thread = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_all(&queue, out))?;
+        let lost = Lost::default();
+        Ok((Self { lines, lost }, Flush(Some(thread))))
+    }
+
+    /// Takes a line, with its line break.
+    pub fn write(&self, line: String) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts the lines that were lost.
+    pub fn lost(&self) -> Lost {
+        self.lost.clone()
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_all(queue: &Receiver<String>, mut out: impl Write) {
+    while let Ok(mut batch) = queue.recv() {
+        // One write for what has gathered meanwhile.
+        while batch.len() < 64 * 1024
+            && let Ok(line) = queue.try_recv()
+        {
+            batch.push_str(&line);
+        }
+        // There is nobody left to tell that the log can't be written.
+        let _ = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Blocks at the first write until it is let go.
+    struct Slow(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Slow {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend_from_slice(buffer);
+            Ok(buffer.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_hangs_costs_lines_and_never_waits() {
+        let (go, wait) = mpsc::channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (writer, flush) = LogWriter::start(Slow(wait, Arc::clone(&written))).unwrap();
+        let lost = writer.lost();
+        // More than the queue holds, while nothing is written: this would hang if it waited.
+        let sent = LINES_MAX * 3;
+        for _ in 0..sent {
+            writer.write("line\n".to_owned());
+        }
+        drop(writer);
+        drop(go);
+        drop(flush);
+        let lines = written
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        assert!(lines >= LINES_MAX, "{lines} lines were written");
+        assert_eq!(
+            lines as u64 + lost.count(),
+            sent as u64,
+            "each is written or counted"
+        );
+        assert!(lost.count() > 0);
+    }
+}
