@@ -16,6 +16,7 @@ pub mod keep;
 #[cfg(feature = "demo")]
 pub mod lab;
 pub mod log;
+pub mod metrics;
 mod router;
 pub mod settings;
 mod shared;

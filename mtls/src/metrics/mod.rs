@@ -1,0 +1,127 @@
+//! Counters of what happens, and their Prometheus text.
+//!
+//! Each worker counts in a shard of its own, so that counting on the request path shares no cache
+//! line with another worker and takes no lock; a scrape adds the shards up. Every label has a
+//! bounded set of values: closed enums, configured names, and at most [`CELLS_MAX`] cells. No
+//! tenant, path or client ever becomes a label.
+
+mod cells;
+mod render;
+mod shard;
+
+use std::sync::{Arc, Mutex};
+
+use cellway_core::control::Notice;
+use cellway_core::{Decision, Now};
+
+pub use self::cells::CELLS_MAX;
+use self::shard::Shard;
+use crate::event::{Event, Sink};
+use crate::log::Lost;
+
+/// All counters of one router.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    shards: Arc<Mutex<Vec<Arc<Shard>>>>,
+    log_lost: Option<Lost>,
+}
+
+/// Counts what one worker does.
+#[derive(Clone, Debug)]
+pub struct Counting {
+    all: Metrics,
+    shard: Arc<Shard>,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows how many log lines were lost, too.
+    #[must_use]
+    pub fn with_log(self, lost: Lost) -> Self {
+        let log_lost = Some(lost);
+        Self { log_lost, ..self }
+    }
+
+    /// A sink that counts in a shard of its own.
+    pub fn sink(&self) -> Counting {
+        let shard = Arc::new(Shard::default());
+        // Locked when a worker starts and when somebody looks, never by a request.
+        let mut shards = self.shards.lock().unwrap_or_else(|e| e.into_inner());
+        shards.push(Arc::clone(&shard));
+        drop(shards);
+        Counting {
+            all: self.clone(),
+            shard,
+        }
+    }
+
+    fn shards(&self) -> Vec<Arc<Shard>> {
+        let shards = self.shards.lock().unwrap_or_else(|e| e.into_inner());
+        shards.clone()
+    }
+}
+
+impl Sink for Counting {
+    fn emit(&self, _: Now, event: &Event<'_>) {
+        let shard = &*self.shard;
+        match event {
+            Event::ConnectionAccepted { .. } => shard.accepted.add(1),
+            Event::ConnectionRefused { .. } => shard.refused.add(1),
+            Event::ConnectionClosed { why, .. } => shard.closed.add(*why as usize),
+            Event::TlsRefused { reason, .. } => shard.tls_refused.add(*reason as usize),
+            Event::AcceptFailed { .. } => shard.accept_failed.add(1),
+            Event::Decided { mode, decision, .. } => {
+                shard.decided(*mode, decision.reason());
+                if matches!(decision, Decision::Allow(_)) {
+                    shard.allowed.add(1);
+                }
+            }
+            Event::Responded {
+                status,
+                owner,
+                cell,
+                latency,
+                ..
+            } => {
+                shard.responded(*status, *owner);
+                if let Some(cell) = cell {
+                    shard.answered.add(1);
+                    shard.cells.of(cell).latency.observe(*latency);
+                }
+            }
+            Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
+            Event::CellFailed { cell, reason, .. } => {
+                shard.cells.of(cell).failed.add(*reason as usize);
+            }
+            Event::Notice { notice, policy } => match notice {
+                Notice::Keys { issuer, notice } => {
+                    let issuer = policy.issuers.get(usize::from(issuer.0));
+                    shard.keys(issuer.map(|issuer| &issuer.name), notice);
+                }
+                Notice::Registry(notice) => shard.registry(notice),
+                Notice::Health(notice) => shard.health(notice),
+            },
+            Event::KeptRefused { .. } => shard.kept_refused.add(1),
+            Event::KeepFailed { .. } => shard.keep_failed.add(1),
+            Event::Reloaded => shard.reloaded.add(1),
+            Event::ReloadRefused { .. } => shard.reload_refused.add(1),
+            Event::Listening { .. }
+            | Event::Published { .. }
+            | Event::KeysRequested { .. }
+            | Event::SourceFailed { .. }
+            | Event::Draining { .. }
+            | Event::Drained { .. } => {}
+        }
+    }
+
+    fn shard(&self, _: usize) -> Self {
+        self.all.sink()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! The Prometheus text of all shards together (text format 0.0.4).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use cellway_core::keys::KeyState;
+use cellway_core::registry::RefusedReason;
+use cellway_core::{Class, Mono, Reason, Snapshot};
+
+use super::Metrics;
+use super::cells::{BUCKETS_US, CellCounts};
+use super::shard::{Counter, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
+use crate::event::{Closed, TlsRefusal};
+
+impl Metrics {
+    /// What `/metrics` shows: all counters, and gauges of what decisions are made on at `now`.
+    pub fn render(&self, snapshot: &Snapshot, now: Mono) -> String {
+        let mut page = Page(String::with_capacity(16 << 10));
+        let shards = self.shards();
+        page.requests(&shards);
+        page.connections(&shards);
+        page.cells(&shards);
+        page.sources(&shards);
+        page.snapshot(snapshot, now);
+        if let Some(lost) = &self.log_lost {
+            page.head(
+                "log_lost_total",
+                "counter",
+                "Log lines lost to a slow reader.",
+            );
+            page.sample("log_lost_total", &[], lost.count());
+        }
+        page.head("build_info", "gauge", "The version that runs.");
+        page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        page.0
+    }
+}
+
+struct Page(String);
+
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP cellway_{name} {help}");
+        let _ = writeln!(self.0, "# TYPE cellway_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl std::fmt::Display) {
+        let _ = write!(self.0, "cellway_{name}");
+        for (i, (label, value)) in labels.iter().enumerate() {
+            let open = if i == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{}\"", escape(value));
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{close} {value}");
+    }
+
+    /// A counter without labels.
+    fn total(
+        &mut self,
+        name: &str,
+        help: &str,
+        shards: &[Arc<Shard>],
+        of: impl Fn(&Shard) -> &Counter,
+    ) {
+        self.head(name, "counter", help);
+        let total: u64 = shards.iter().map(|shard| of(shard).get()).sum();
+        self.sample(name, &[], total);
+    }
+
+    fn requests(&mut self, shards: &[Arc<Shard>]) {
+        let name = "authz_decisions_total";
+        self.head(
+            name,
+            "counter",
+            "Decisions, by mode of the policy and reason.",
+        );
+        for (m, mode) in MODES.iter().enumerate() {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let at = m * Reason::ALL.len() + r;
+                let count = sum(shards, |shard| shard.decisions.get(at));
+                // Every combination would be a page of zeros; what never happened is absent.
+                if count > 0 {
+                    let decision = match reason.class() {
+                        Class::Allow => "allow",
+                        Class::Unauthenticated
+                        | Class::Forbidden
+                        | Class::Unavailable
+                        | Class::BadRequest
+                        | Class::BadGateway
+                        | Class::GatewayTimeout => "deny",
+                    };
+                    let labels = [
+                        ("decision", decision),
+                        ("mode", mode.as_str()),
+                        ("reason", reason.as_str()),
+                    ];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+        let name = "requests_total";
+        self.head(
+            name,
+            "counter",
+            "Answers, by who made them and class of status.",
+        );
+        for (o, owner) in OWNERS.iter().enumerate() {
+            for (c, class) in STATUS_CLASSES.iter().enumerate() {
+                let at = o * STATUS_CLASSES.len() + c;
+                let count = sum(shards, |shard| shard.responses.get(at));
+                self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
+            }
+        }
+        let name = "requests_in_flight";
+        self.head(name, "gauge", "Requests at cells that aren't answered yet.");
+        // Answers are read first: one that ends meanwhile must not make the difference negative.
+        let answered = sum(shards, |shard| shard.answered.get());
+        let allowed = sum(shards, |shard| shard.allowed.get());
+        self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn connections(&mut self, shards: &[Arc<Shard>]) {
+        let help = "Connections accepted.";
+        self.total("connections_accepted_total", help, shards, |s| &s.accepted);
+        let help = "Connections closed at once because the listener was full.";
+        self.total("connections_refused_total", help, shards, |s| &s.refused);
+        let help = "Failures to accept.";
+        self.total("accept_failed_total", help, shards, |s| &s.accept_failed);
+        let name = "connections_closed_total";
+        self.head(name, "counter", "Connections that ended, by why.");
+        for (i, why) in Closed::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.closed.get(i));
+            self.sample(name, &[("reason", why.as_str())], count);
+        }
+        let name = "tls_refused_total";
+        self.head(
+            name,
+            "counter",
+            "Clients' TLS handshakes that failed, by why.",
+        );
+        for (i, reason) in TlsRefusal::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.tls_refused.get(i));
+            self.sample(name, &[("reason", reason.as_str())], count);
+        }
+    }
+
+    fn cells(&mut self, shards: &[Arc<Shard>]) {
+        let mut cells: BTreeMap<String, Vec<Arc<CellCounts>>> = BTreeMap::new();
+        for (id, counts) in shards.iter().flat_map(|shard| shard.cells.all()) {
+            cells.entry(id).or_default().push(counts);
+        }
+        let name = "cell_latency_seconds";
+        self.head(
+            name,
+            "histogram",
+            "From a request's header to its answer's, by cell.",
+        );
+        for (id, counts) in &cells {
+            self.latency(name, id.trim_start(), counts);
+        }
+        let name = "cell_connections_total";
+        self.head(name, "counter", "Connections made to cells.");
+        for (id, counts) in &cells {
+            let count = sum(counts, |counts| counts.connected.get());
+            self.sample(name, &[("cell", id.trim_start())], count);
+        }
+        let name = "cell_failures_total";
+        self.head(name, "counter", "Failures of connections to cells, by why.");
+        for (id, counts) in &cells {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let count = sum(counts, |counts| counts.failed.get(r));
+                if count > 0 {
+                    let labels = [("cell", id.trim_start()), ("reason", reason.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+        let name = "endpoint_ejections_total";
+        self.head(
+            name,
+            "counter",
+            "Endpoints that were sent to rest, by cell.",
+        );
+        for (id, counts) in &cells {
+            let count = sum(counts, |counts| counts.ejected.get());
+            self.sample(name, &[("cell", id.trim_start())], count);
+        }
+    }
+
+    fn latency(&mut self, name: &str, cell: &str, counts: &[Arc<CellCounts>]) {
+        let mut buckets = [0; BUCKETS_US.len() + 1];
+        let mut sum_us = 0;
+        for counts in counts {
+            let (more, sum) = counts.latency.read();
+            sum_us += sum;
+            for (bucket, more) in buckets.iter_mut().zip(more) {
+                *bucket += more;
+            }
+        }
+        let mut cumulative = 0;
+        for (i, count) in buckets.into_iter().enumerate() {
+            cumulative += count;
+            let le = match BUCKETS_US.get(i) {
+                Some(bound) => seconds(*bound),
+                None => "+Inf".to_owned(),
+            };
+            let labels = [("cell", cell), ("le", le.as_str())];
+            self.sample(&format!("{name}_bucket"), &labels, cumulative);
+        }
+        let labels = [("cell", cell)];
+        self.sample(&format!("{name}_sum"), &labels, seconds(sum_us));
+        self.sample(&format!("{name}_count"), &labels, cumulative);
+    }
+
+    fn sources(&mut self, shards: &[Arc<Shard>]) {
+        let name = "registry_rejected_total";
+        self.head(
+            name,
+            "counter",
+            "Registry documents that were refused, by why.",
+        );
+        for (i, reason) in RefusedReason::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.registry_rejected.get(i));
+            self.sample(name, &[("reason", reason.as_str())], count);
+        }
+        let help = "Registry documents that were put in force.";
+        self.total("registry_applied_total", help, shards, |s| {
+            &s.registry_applied
+        });
+        let help = "Times that the registry's source gave no answer.";
+        self.total("registry_fetch_failed_total", help, shards, |s| {
+            &s.registry_failed
+        });
+        let name = "keys_fetches_total";
+        self.head(
+            name,
+            "counter",
+            "Fetches of issuers' keys, by what came of them.",
+        );
+        let mut issuers: BTreeMap<String, [u64; KEY_RESULTS.len()]> = BTreeMap::new();
+        for shard in shards {
+            for (issuer, counters) in shard.keys.load().iter() {
+                let totals = issuers.entry(issuer.to_string()).or_default();
+                for (i, total) in totals.iter_mut().enumerate() {
+                    *total += counters.get(i);
+                }
+            }
+        }
+        for (issuer, totals) in &issuers {
+            for (result, total) in KEY_RESULTS.iter().zip(totals) {
+                self.sample(name, &[("issuer", issuer), ("result", result)], total);
+            }
+        }
+        let help = "Last-known-good files that weren't believed.";
+        self.total("kept_refused_total", help, shards, |s| &s.kept_refused);
+        let help = "Last-known-good documents that couldn't be written.";
+        self.total("keep_failed_total", help, shards, |s| &s.keep_failed);
+        let name = "reloads_total";
+        self.head(name, "counter", "Reloads, by what came of them.");
+        let done = sum(shards, |shard| shard.reloaded.get());
+        let refused = sum(shards, |shard| shard.reload_refused.get());
+        self.sample(name, &[("result", "done")], done);
+        self.sample(name, &[("result", "refused")], refused);
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, now: Mono) {
+        if let Some(registry) = &snapshot.registry {
+            self.head("registry_version", "gauge", "The version in force.");
+            self.sample("registry_version", &[], registry.version());
+            self.head("registry_cells", "gauge", "Cells of the version in force.");
+            self.sample("registry_cells", &[], registry.cells().len());
+            self.head(
+                "registry_tenants",
+                "gauge",
+                "Tenants of the version in force.",
+            );
+            self.sample("registry_tenants", &[], registry.tenant_count());
+        }
+        self.head("registry_loaded", "gauge", "1 once a registry was loaded.");
+        self.sample(
+            "registry_loaded",
+            &[],
+            u8::from(snapshot.registry.is_some()),
+        );
+        let help = "1 while the registry's source has given no good answer for too long.";
+        self.head("registry_stale", "gauge", help);
+        self.sample("registry_stale", &[], u8::from(snapshot.registry_stale));
+        self.head("endpoints_ejected", "gauge", "Endpoints that rest.");
+        self.sample("endpoints_ejected", &[], snapshot.health.ejected().len());
+        let name = "keys_state";
+        self.head(
+            name,
+            "gauge",
+            "1 for the state that an issuer's keys are in.",
+        );
+        let states = [
+            KeyState::Empty,
+            KeyState::Fresh,
+            KeyState::Stale,
+            KeyState::Expired,
+        ];
+        for (issuer, keys) in snapshot.policy.issuers.iter().zip(&snapshot.keys.issuers) {
+            let current = keys.state(now);
+            for state in states {
+                let labels = [("issuer", issuer.name.as_str()), ("state", state.as_str())];
+                self.sample(name, &labels, u8::from(state == current));
+            }
+        }
+    }
+}
+
+fn sum<T>(all: &[T], of: impl Fn(&T) -> u64) -> u64 {
+    all.iter().map(of).sum()
+}
+
+/// Microseconds as decimal seconds, exactly.
+fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}

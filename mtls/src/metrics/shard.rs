@@ -1,0 +1,137 @@
+//! What one worker counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use cellway_core::health::HealthNotice;
+use cellway_core::keys::KeyNotice;
+use cellway_core::policy::Mode;
+use cellway_core::registry::{RefusedReason, RegistryNotice};
+use cellway_core::{Reason, Text};
+
+use super::cells::Cells;
+use crate::event::{Closed, Owner, TlsRefusal};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A counter for each value of an enum, by its position.
+#[derive(Debug)]
+pub(super) struct Counters<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Counters<N> {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; N])
+    }
+}
+
+impl<const N: usize> Counters<N> {
+    pub(super) fn add(&self, position: usize) {
+        if let Some(counter) = self.0.get(position) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn get(&self, position: usize) -> u64 {
+        let counter = self.0.get(position);
+        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+/// The modes, in the order of their counters.
+pub(super) const MODES: [Mode; 3] = [Mode::Required, Mode::Permissive, Mode::Disabled];
+/// The makers of answers, in the order of their counters.
+pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
+/// Classes of status, in the order of their counters. `none`: the client went away before.
+pub(super) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// What comes of asking for keys, in the order of the counters.
+pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) decisions: Counters<{ 3 * Reason::ALL.len() }>,
+    pub(super) responses: Counters<{ 2 * STATUS_CLASSES.len() }>,
+    /// Requests that were let through, and those of them that were answered or given up.
+    pub(super) allowed: Counter,
+    pub(super) answered: Counter,
+    pub(super) accepted: Counter,
+    pub(super) refused: Counter,
+    pub(super) accept_failed: Counter,
+    pub(super) closed: Counters<{ Closed::ALL.len() }>,
+    pub(super) tls_refused: Counters<{ TlsRefusal::ALL.len() }>,
+    pub(super) cells: Cells,
+    /// By issuer, which are configured and few.
+    pub(super) keys: ArcSwap<Vec<(Text, Arc<Counters<{ KEY_RESULTS.len() }>>)>>,
+    pub(super) registry_applied: Counter,
+    pub(super) registry_rejected: Counters<{ RefusedReason::ALL.len() }>,
+    pub(super) registry_failed: Counter,
+    pub(super) kept_refused: Counter,
+    pub(super) keep_failed: Counter,
+    pub(super) reloaded: Counter,
+    pub(super) reload_refused: Counter,
+}
+
+/// Most issuers that are counted apart; a reload may bring new names again and again.
+const ISSUERS_MAX: usize = 256;
+
+impl Shard {
+    pub(super) fn decided(&self, mode: Mode, reason: Reason) {
+        let mode = MODES.iter().position(|m| *m == mode).unwrap_or_default();
+        self.decisions
+            .add(mode * Reason::ALL.len() + reason as usize);
+    }
+
+    pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {
+        let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();
+        let class = status.map_or(0, |status| usize::from(status / 100).min(5));
+        self.responses.add(owner * STATUS_CLASSES.len() + class);
+    }
+
+    pub(super) fn keys(&self, issuer: Option<&Text>, notice: &KeyNotice) {
+        let result = match notice {
+            KeyNotice::Fetched { .. } => 0,
+            KeyNotice::Refused(_) => 1,
+            KeyNotice::Failed(_) => 2,
+            KeyNotice::Restored { .. } => return,
+        };
+        let Some(issuer) = issuer else { return };
+        let known = self.keys.load();
+        if let Some((_, counters)) = known.iter().find(|(name, _)| name == issuer) {
+            counters.add(result);
+        } else if known.len() < ISSUERS_MAX {
+            let counters = Arc::<Counters<_>>::default();
+            counters.add(result);
+            let mut more = Vec::clone(&known);
+            more.push((issuer.clone(), counters));
+            self.keys.store(Arc::new(more));
+        }
+    }
+
+    pub(super) fn registry(&self, notice: &RegistryNotice) {
+        match notice {
+            RegistryNotice::Applied { .. } => self.registry_applied.add(1),
+            RegistryNotice::Refused(refused) => self.registry_rejected.add(refused.reason as usize),
+            RegistryNotice::FetchFailed { .. } => self.registry_failed.add(1),
+            RegistryNotice::Stale | RegistryNotice::Fresh => {}
+        }
+    }
+
+    pub(super) fn health(&self, notice: &HealthNotice) {
+        match notice {
+            HealthNotice::Ejected { cell, .. } => self.cells.of(cell).ejected.add(1),
+            HealthNotice::Returned { .. } => {}
+        }
+    }
+}
