@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod admin;
 mod clock;
 pub mod config;
 mod driver;
@@ -17,6 +18,7 @@ pub mod keep;
 pub mod lab;
 pub mod log;
 pub mod metrics;
+pub mod ready;
 mod router;
 pub mod settings;
 mod shared;

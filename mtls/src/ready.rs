@@ -1,0 +1,110 @@
+//! Whether a router can serve, and what it says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cellway_core::keys::KeyState;
+use cellway_core::policy::{AuthPolicy, Mode};
+use cellway_core::{Mono, Snapshot};
+use serde::Serialize;
+
+/// Whether a registry is loaded and some credential can be verified.
+pub fn is_ready(snapshot: &Snapshot, now: Mono) -> bool {
+    let auths = snapshot.policy.auths();
+    let verifies = auths.iter().any(|auth| can_verify(snapshot, auth, now));
+    snapshot.registry.is_some() && verifies
+}
+
+fn can_verify(snapshot: &Snapshot, auth: &AuthPolicy, now: Mono) -> bool {
+    match auth.mode {
+        Mode::Disabled | Mode::Permissive => return true,
+        Mode::Required => {}
+    }
+    let mut ids = snapshot.policy.issuer_ids();
+    let jwt = ids.any(|id| {
+        let keys = snapshot.keys.issuer(id);
+        auth.accepts(id) && keys.is_some_and(|keys| usable(keys.state(now)))
+    });
+    // The bundle was read at start, so certificates can always be verified.
+    match (auth.jwt, auth.mtls) {
+        (true, true) if auth.all => jwt,
+        (_, true) => true,
+        (_, false) => jwt,
+    }
+}
+
+fn usable(state: KeyState) -> bool {
+    match state {
+        KeyState::Fresh | KeyState::Stale => true,
+        KeyState::Empty | KeyState::Expired => false,
+    }
+}
+
+/// Remembers that a router was ready once: a source that is lost later doesn't make it unready,
+/// because it serves on with what it has, and a fleet must not leave the load balancer together
+/// when its identity provider falls.
+#[derive(Debug, Default)]
+pub struct ReadyLatch(AtomicBool);
+
+impl ReadyLatch {
+    /// Whether the router is ready now or was before.
+    pub fn check(&self, snapshot: &Snapshot, now: Mono) -> bool {
+        if is_ready(snapshot, now) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What `/readyz` says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Status {
+    /// `ready`, `starting` or `draining`.
+    pub status: &'static str,
+    /// How many cells the registry has.
+    pub cells: usize,
+    /// Each policy's mode.
+    pub auth_mode: BTreeMap<String, &'static str>,
+    /// The registry in force.
+    pub registry_version: Option<u64>,
+    /// Its source has given no good answer for too long.
+    pub registry_stale: bool,
+    /// Each issuer's state of keys.
+    pub keys: BTreeMap<String, &'static str>,
+    /// What an operator should not overlook.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Status {
+    /// The status of a router that decides by `snapshot`.
+    pub fn new(snapshot: &Snapshot, now: Mono, ready: bool, draining: bool) -> Self {
+        let policy = &snapshot.policy;
+        let issuers = policy.issuers.iter().zip(&snapshot.keys.issuers);
+        let disabled = policy.auths().iter().filter(|a| a.mode == Mode::Disabled);
+        Self {
+            status: match (draining, ready) {
+                (true, _) => "draining",
+                (false, true) => "ready",
+                (false, false) => "starting",
+            },
+            cells: snapshot.registry.as_ref().map_or(0, |r| r.cells().len()),
+            auth_mode: (policy.auths().iter())
+                .map(|auth| (auth.name.to_string(), auth.mode.as_str()))
+                .collect(),
+            registry_version: snapshot.registry.as_ref().map(|r| r.version()),
+            registry_stale: snapshot.registry_stale,
+            keys: issuers
+                .map(|(issuer, keys)| (issuer.name.to_string(), keys.state(now).as_str()))
+                .collect(),
+            warnings: disabled
+                .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
+                .collect(),
+        }
+    }
+
+    /// Whether to send requests here.
+    pub fn is_ready(&self) -> bool {
+        self.status == "ready"
+    }
+}
