@@ -27,6 +27,17 @@ impl Text {
     /// # Errors
     /// [`NotText`] says which rule is broken.
     pub fn new(value: &str) -> Result<Self, NotText> {
+        Self::check(value)?;
+        HeaderValue::from_str(value)
+            .map(Self)
+            .map_err(|_| NotText::BadCharacter)
+    }
+
+    /// Whether `value` keeps the rules, without making a `Text` of it.
+    ///
+    /// # Errors
+    /// [`NotText`] says which rule is broken.
+    pub fn check(value: &str) -> Result<(), NotText> {
         let bytes = value.as_bytes();
         if bytes.is_empty() {
             return Err(NotText::Empty);
@@ -39,9 +50,7 @@ impl Text {
         if !bytes.iter().all(allowed) || edge(bytes.first()) || edge(bytes.last()) {
             return Err(NotText::BadCharacter);
         }
-        HeaderValue::from_str(value)
-            .map(Self)
-            .map_err(|_| NotText::BadCharacter)
+        Ok(())
     }
 
     /// The value as a string.

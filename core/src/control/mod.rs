@@ -305,7 +305,7 @@ impl Control {
                 RegistryAction::Notice(notice) => Output::Notice(Notice::Registry(notice)),
                 RegistryAction::Publish { retired } => {
                     if let Some(registry) = self.registry.registry() {
-                        self.health.handle_registry(now, registry);
+                        self.health.handle_registry(registry);
                     }
                     if let Some(retired) = retired {
                         self.graveyard.bury(retired, now.mono);

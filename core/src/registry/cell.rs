@@ -51,6 +51,15 @@ pub enum CellState {
 }
 
 impl CellState {
+    /// Every state there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Provisioning,
+        Self::Active,
+        Self::Draining,
+        Self::Quarantined,
+        Self::Retired,
+    ];
+
     /// The name in documents and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

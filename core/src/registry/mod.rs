@@ -1,12 +1,70 @@
 //! The registry: cells, placements and tenants, as one validated, indexed, versioned document.
+//!
+//! # The document
+//! JSON, or TOML of the same shape. A field that isn't named here is refused.
+//!
+//! ```json
+//! {
+//!   "version": 7,
+//!   "cells": [
+//!     {
+//!       "id": "cell-1", "tier": "free", "region": "eu-1", "state": "active", "weight": 1,
+//!       "endpoints": [
+//!         { "url": "https://10.0.0.1:8443", "san": "spiffe://example/cell/cell-1" }
+//!       ],
+//!       "annotations": { "owner": "team-a" }
+//!     }
+//!   ],
+//!   "placements": [{ "id": "shared", "tier": "free", "cells": ["cell-1"], "stateless": false }],
+//!   "tenants": [
+//!     { "id": "acme", "placement": "shared", "status": "active", "issuer": "main" },
+//!     { "id": "globex", "cell": "cell-1", "status": "suspended" }
+//!   ],
+//!   "unknown_tenant": { "placement": "shared" },
+//!   "allow_shrink_from": 6
+//! }
+//! ```
+//!
+//! - `version` is 1 or more, and grows with every change.
+//! - A cell's `weight` (1), `endpoints` (none, where the state takes no traffic), `san` (the URL's
+//!   host) and `annotations` may be left out.
+//! - A placement's cells are of its tier and not retired; only a `stateless` one has several.
+//! - A tenant has a `cell` or a `placement`; `status` is `active` if left out. `issuer` is an
+//!   issuer's `name` in the router's configuration, its `iss`, or a trust domain; without it those
+//!   may speak for the tenant whom the configuration lets.
+//! - `unknown_tenant` is `"deny"` (the default), `"by_tier"` or `{ "placement": id }`.
+//! - `allow_shrink_from` names the current version, to let this document lose more than
+//!   [`RegistryLimits::shrink_percent_max`] of its cells or tenants.
+//!
+//! # The older form
+//! A control plane that answers `{"data": [cells]}` is read too. `data` stands for `cells`, and in
+//! its cells `tier`, `region`, `state`, `weight` may be annotations of those names instead;
+//! `state` is `active` where neither says it. `endpoints` may be plain URLs, or one URL in the
+//! annotation `endpoint`; the annotation `san` goes with plain URLs. `unknown_tenant` is `by_tier`
+//! where the document says nothing, for it lists no tenants as a rule.
+//!
+//! Such a document may lack `version`. Then content that differs from the current one gets the
+//! next number, in this router: a rollback can't be told from an update, numbers begin anew with
+//! the process, and cells must not fence by them. A control plane that wants more sends
+//! `version`.
 
+mod assign;
 mod cell;
+mod cells;
+mod document;
+mod parse;
 mod refused;
 mod source;
+mod symbols;
+mod tenants;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::placement::rendezvous::Spread;
 use crate::text::Text;
+
+use assign::{Assigned, TargetKind};
 
 pub use cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 pub use refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
@@ -14,14 +72,26 @@ pub use source::{
     FetchProblem, RegistryAction, RegistryFailure, RegistryFetched, RegistryNotice, RegistrySource,
     RegistryTiming, RegistryWake,
 };
+pub use tenants::{Assignment, TenantIndex};
 
 /// One accepted version of the document: immutable, and shared by all requests.
 #[derive(Debug)]
 pub struct Registry {
     version: u64,
+    /// SHA-256 of the document.
+    digest: [u8; 32],
+    /// By id.
     cells: Vec<Arc<Cell>>,
+    /// By id.
     placements: Vec<Placement>,
+    assigned: Assigned,
     unknown_tenant: UnknownTenant,
+    /// The cells of each tier.
+    tiers: BTreeMap<Text, Spread>,
+    /// Each endpoint's cell, by position; in order.
+    endpoints: Vec<(EndpointId, u32)>,
+    /// No endpoint of this registry, or of one that it follows, has this id or a higher one.
+    next_endpoint: u32,
 }
 
 /// What reading a document led to.
@@ -47,22 +117,21 @@ impl Candidate {
     }
 
     /// The registry, for uses without a [`RegistrySource`].
+    #[must_use]
     pub fn into_registry(self) -> Registry {
         self.registry
     }
 }
 
-/// Which registry a document was compared with.
+/// Which registry a document was compared with, if any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Base(Option<Stamp>);
 
-/// Names one registry by what it was read from.
+/// Names one registry: its version, and the SHA-256 of its document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stamp {
-    /// Its version.
-    pub version: u64,
-    /// The SHA-256 of its document.
-    pub digest: [u8; 32],
+struct Stamp {
+    version: u64,
+    digest: [u8; 32],
 }
 
 /// A named target for tenants: one cell, or a set of equal cells of one tier.
@@ -74,6 +143,14 @@ pub struct Placement {
     pub tier: Text,
     /// Whether its tenants are spread over the cells. One that isn't has exactly one cell.
     pub stateless: bool,
+    pub(crate) spread: Spread,
+}
+
+impl Placement {
+    /// Its cells, by id; one at least.
+    pub fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
+        self.spread.cells()
+    }
 }
 
 /// What becomes of tenants that the registry doesn't list.
@@ -105,8 +182,9 @@ pub struct TenantRef<'a> {
     pub id: &'a str,
     /// Whether it is served.
     pub status: TenantStatus,
-    /// The `name` (in the router's configuration) of the only issuer whose tokens may speak for
-    /// it.
+    /// The issuer (by the `name` in the router's configuration, or by its `iss`) whose tokens
+    /// alone may speak for it, or the trust domain whose certificates alone may
+    /// ([`Policy::may_speak`](crate::policy::Policy::may_speak)).
     pub issuer: Option<&'a Text>,
     /// Where it goes.
     pub target: Target<'a>,
@@ -134,8 +212,7 @@ impl Registry {
         previous: Option<&Registry>,
         limits: &RegistryLimits,
     ) -> Result<Parsed, RegistryRefused> {
-        let _ = (body, format, previous, limits);
-        Err(RegistryRefused::invalid("not built yet"))
+        parse::parse(body, format, previous, limits)
     }
 
     /// A registry from a JSON document on its own, for tests and tools.
@@ -167,7 +244,7 @@ impl Registry {
 
     /// How many tenants there are.
     pub fn tenant_count(&self) -> usize {
-        0
+        self.assigned.tenants.len()
     }
 
     /// What becomes of tenants that aren't listed.
@@ -175,10 +252,35 @@ impl Registry {
         &self.unknown_tenant
     }
 
-    /// What the registry says of a tenant.
+    /// What the registry says of a tenant. The same time whatever the number of tenants.
     pub fn tenant(&self, id: &str) -> Option<TenantRef<'_>> {
-        let _ = id;
-        None
+        let (id, assignment) = self.assigned.tenants.get(id)?;
+        let (kind, at) = self.assigned.target(assignment.target)?;
+        let target = match kind {
+            TargetKind::Cell => Target::Cell(self.cells.get(at)?),
+            TargetKind::Placement => Target::Placement(self.placements.get(at)?),
+        };
+        let status = match assignment.suspended {
+            true => TenantStatus::Suspended,
+            false => TenantStatus::Active,
+        };
+        Some(TenantRef {
+            id,
+            status,
+            issuer: self.assigned.issuer(assignment.issuer),
+            target,
+        })
+    }
+
+    /// All tenants' ids, in no order that means anything, but always the same for the same
+    /// document.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.assigned.tenants.iter().map(|(id, _)| id)
+    }
+
+    /// The cells of a tier, whatever their state.
+    pub(crate) fn tier(&self, tier: &str) -> Option<&Spread> {
+        self.tiers.get(tier)
     }
 
     /// The cell with this id.
@@ -195,7 +297,28 @@ impl Registry {
 
     /// The cell that an endpoint belongs to, and the endpoint.
     pub fn endpoint(&self, id: EndpointId) -> Option<(&Arc<Cell>, &Endpoint)> {
-        let _ = id;
-        None
+        let at = self.endpoints.binary_search_by_key(&id, |it| it.0).ok()?;
+        let cell = self.cells.get(self.endpoints[at].1 as usize)?;
+        let endpoint = cell.endpoints.iter().find(|it| it.id == id)?;
+        Some((cell, endpoint))
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            version: self.version,
+            digest: self.digest,
+        }
+    }
+
+    /// Whether both route alike, where this one was built with `previous` to share with. The
+    /// version isn't compared.
+    fn says_the_same_as(&self, previous: &Self) -> bool {
+        self.cells == previous.cells
+            && self.placements == previous.placements
+            && self.unknown_tenant == previous.unknown_tenant
+            && self.assigned.tenants.is_same_as(&previous.assigned.tenants)
     }
 }
+
+#[cfg(test)]
+mod tests;

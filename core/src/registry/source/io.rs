@@ -1,12 +1,12 @@
-//! Where registries come from: the state machine of one source.
+//! What goes in and out of a [`RegistrySource`](crate::registry::RegistrySource).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Parsed, Registry, RegistryRefused};
-use crate::time::{Mono, Now, Unix};
+use crate::registry::{Parsed, Registry, RegistryRefused};
+use crate::time::Unix;
 
 /// When to ask the source, and how long its answers are believed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +43,7 @@ pub enum RegistryFetched {
     /// What it has is what the validator of [`RegistryAction::Fetch`] names.
     NotModified,
     /// A document, which the driver has put through [`Registry::parse`] against
-    /// [`RegistrySource::registry`].
+    /// [`RegistrySource::registry`](crate::registry::RegistrySource::registry).
     Document {
         /// What became of it.
         parsed: Result<Parsed, RegistryRefused>,
@@ -89,21 +89,21 @@ impl FetchProblem {
 /// What the driver has to do for the source.
 #[derive(Debug)]
 pub enum RegistryAction {
-    /// Ask for a document, then call [`RegistrySource::handle_fetched`], exactly once.
+    /// Ask for a document, then call [`RegistrySource::handle_fetched`](crate::registry::RegistrySource::handle_fetched), exactly once.
     Fetch {
         /// What the source knew the current content by: for `If-None-Match`.
         validator: Option<Arc<str>>,
     },
     /// The registry was replaced while this document was parsed against it: parse it again,
-    /// against the one that is current now, then call [`RegistrySource::handle_fetched`].
+    /// against the one that is current now, then call [`RegistrySource::handle_fetched`](crate::registry::RegistrySource::handle_fetched).
     Parse {
         /// The document.
         body: Bytes,
         /// As it came with the document.
         validator: Option<Arc<str>>,
     },
-    /// [`RegistrySource::registry`], [`RegistrySource::is_stale`] or
-    /// [`RegistrySource::status_expires_at`] has changed: publish.
+    /// [`RegistrySource::registry`](crate::registry::RegistrySource::registry), [`RegistrySource::is_stale`] or
+    /// [`RegistrySource::status_expires_at`](crate::registry::RegistrySource::status_expires_at) has changed: publish.
     Publish {
         /// The registry that was replaced, to be freed where it disturbs nobody.
         retired: Option<Arc<Registry>>,
@@ -162,75 +162,4 @@ pub enum RegistryWake {
     Retry,
     /// The registry becomes stale.
     Stale,
-}
-
-/// One source of registries, and what came of it.
-#[derive(Debug)]
-pub struct RegistrySource {
-    timing: RegistryTiming,
-    current: Option<Arc<Registry>>,
-}
-
-impl RegistrySource {
-    /// A source that has given nothing yet, and is to be asked at once. `seed` drives the jitter.
-    pub fn new(timing: RegistryTiming, now: Now, seed: u64) -> Self {
-        let _ = (now, seed);
-        Self {
-            timing,
-            current: None,
-        }
-    }
-
-    /// Takes the answer to [`RegistryAction::Fetch`] or [`RegistryAction::Parse`].
-    pub fn handle_fetched(&mut self, now: Now, answer: Result<RegistryFetched, RegistryFailure>) {
-        let _ = (now, answer);
-    }
-
-    /// Takes a last-known-good document that was kept at an earlier start of the router and has
-    /// been parsed against nothing. Ignored once there is a registry.
-    pub fn handle_restored(
-        &mut self,
-        now: Now,
-        parsed: Result<Parsed, RegistryRefused>,
-        fetched_at: Unix,
-    ) {
-        let _ = (now, parsed, fetched_at);
-    }
-
-    /// Asks the source at the next [`RegistrySource::handle_timeout`], whatever the interval: its
-    /// file has changed, or the operator wants it.
-    pub fn handle_refresh(&mut self, now: Now) {
-        let _ = now;
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
-        let _ = (now, &self.timing);
-    }
-
-    /// What the driver has to do next.
-    pub fn poll(&mut self) -> Option<RegistryAction> {
-        None
-    }
-
-    /// When to call [`RegistrySource::handle_timeout`], and why.
-    pub fn poll_timeout(&self) -> Option<(Mono, RegistryWake)> {
-        None
-    }
-
-    /// The current registry.
-    pub fn registry(&self) -> Option<&Arc<Registry>> {
-        self.current.as_ref()
-    }
-
-    /// Whether the source has given no good answer for [`RegistryTiming::stale_after`].
-    pub fn is_stale(&self) -> bool {
-        false
-    }
-
-    /// When tenants' status becomes too old to believe (at that very instant it is); `None` where
-    /// that is switched off or nothing was loaded yet.
-    pub fn status_expires_at(&self) -> Option<Mono> {
-        None
-    }
 }

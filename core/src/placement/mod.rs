@@ -1,0 +1,310 @@
+//! From an identity to a cell.
+//!
+//! A tenant with a cell of its own, or with a placement of one cell, goes there and nowhere else,
+//! whatever becomes of the cell. Only a `stateless` placement, and the tenants that are unknown
+//! under `by_tier`, are spread, by weighted rendezvous hashing of the tenant's id.
+//! Which cell serves whom depends on the registry and the identity, never on health.
+//!
+//! | state of the cell | tenant that the registry lists | any other caller |
+//! | --- | --- | --- |
+//! | `active` | served | served |
+//! | `draining` | served | `no_cell_available` |
+//! | `quarantined` | `cell_quarantined` | `cell_quarantined` |
+//! | `provisioning`, `retired` | `no_cell_available` | `no_cell_available` |
+//!
+//! Where a placement spreads, `active` and `quarantined` cells have a share, `draining` ones only
+//! once none of those is left; under `by_tier` only `active` ones.
+
+pub(crate) mod rendezvous;
+
+use std::sync::Arc;
+
+use crate::decision::Ranked;
+use crate::health::Health;
+use crate::identity::Identity;
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::registry::{
+    Cell, CellState, Placement, Registry, Target, TenantRef, TenantStatus, UnknownTenant,
+};
+use crate::text::Text;
+
+/// Who asks for a place.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceQuery<'a> {
+    /// Whom the credentials proved.
+    pub identity: &'a Identity,
+    /// Says whose credentials may speak for which tenant ([`Policy::may_speak`]).
+    pub policy: &'a Policy,
+    /// Where the policy sends callers without a tenant: an id of the registry's placements.
+    pub anonymous_placement: Option<&'a str>,
+    /// [`Evidence::spread`](crate::Evidence::spread).
+    pub spread: u64,
+}
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Placed {
+    /// The placement that chose the cell; `None` where the tenant has a cell of its own, or where
+    /// the identity's tier chose.
+    pub placement: Option<Text>,
+    /// The cell.
+    pub cell: Arc<Cell>,
+    /// The cell's endpoints that take traffic, best first.
+    pub endpoints: Ranked,
+    /// Which rule chose.
+    pub rule: PlaceRule,
+}
+
+/// Which rule chose a cell, for `explain`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PlaceRule {
+    /// The registry assigns the tenant a cell.
+    OwnCell,
+    /// The registry assigns the tenant a placement.
+    TenantPlacement,
+    /// The registry doesn't know the tenant, and sends such to a placement.
+    UnknownPlacement,
+    /// The registry doesn't know the tenant; the identity's tier chose among the active cells.
+    UnknownByTier,
+    /// The caller is anonymous.
+    AnonymousPlacement,
+}
+
+impl PlaceRule {
+    /// The name in `explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnCell => "own_cell",
+            Self::TenantPlacement => "tenant_placement",
+            Self::UnknownPlacement => "unknown_placement",
+            Self::UnknownByTier => "unknown_by_tier",
+            Self::AnonymousPlacement => "anonymous_placement",
+        }
+    }
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlaceRefused {
+    /// The reason of the denial.
+    pub reason: Reason,
+    /// Which check failed.
+    pub detail: &'static str,
+}
+
+/// Finds the cell that serves a request, and ranks its endpoints.
+///
+/// The cell follows from registry and identity alone; health only says which of its endpoints are
+/// worth a try.
+///
+/// # Errors
+/// [`PlaceRefused`]: the tenant is unknown, suspended or not the issuer's to speak for, its tier
+/// contradicts the identity's, or no cell that may serve it takes traffic.
+pub fn place(
+    registry: &Registry,
+    health: &Health,
+    query: PlaceQuery<'_>,
+) -> Result<Placed, PlaceRefused> {
+    let choice = match &query.identity.tenant {
+        None => anonymous(registry, query)?,
+        Some(id) => match registry.tenant(id.as_str()) {
+            Some(tenant) => assigned(tenant, query)?,
+            None => unknown(registry, id, query)?,
+        },
+    };
+    let cell = Arc::clone(choice.cell);
+    let endpoints = Ranked::new(cell.endpoints.len(), query.spread, |at| {
+        !health.is_ejected(cell.endpoints[at].id)
+    });
+    Ok(Placed {
+        placement: choice.placement.map(|placement| placement.id.clone()),
+        cell,
+        endpoints,
+        rule: choice.rule,
+    })
+}
+
+/// A cell, and how it came to be chosen.
+struct Choice<'a> {
+    placement: Option<&'a Placement>,
+    cell: &'a Arc<Cell>,
+    rule: PlaceRule,
+}
+
+/// Whether the registry lists the tenant: a draining cell serves those that it has, and takes no
+/// others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    Listed,
+    Unlisted,
+}
+
+fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, PlaceRefused> {
+    Err(PlaceRefused { reason, detail })
+}
+
+/// The place of a tenant that the registry lists.
+fn assigned<'a>(tenant: TenantRef<'a>, query: PlaceQuery<'_>) -> Result<Choice<'a>, PlaceRefused> {
+    check_issuer(tenant.issuer, query)?;
+    match tenant.status {
+        TenantStatus::Active => {}
+        TenantStatus::Suspended => {
+            return refuse(Reason::TenantSuspended, "the tenant is suspended");
+        }
+    }
+    let tier = match tenant.target {
+        Target::Cell(cell) => &cell.tier,
+        Target::Placement(placement) => &placement.tier,
+    };
+    if query
+        .identity
+        .tier
+        .as_ref()
+        .is_some_and(|named| named != tier)
+    {
+        let detail = "the credential names another tier than the tenant's placement has";
+        return refuse(Reason::IdentityConflict, detail);
+    }
+    match tenant.target {
+        Target::Cell(cell) => Ok(Choice {
+            placement: None,
+            cell: admits(cell, Guest::Listed)?,
+            rule: PlaceRule::OwnCell,
+        }),
+        Target::Placement(placement) => Ok(Choice {
+            placement: Some(placement),
+            cell: within(placement, rendezvous::hash(tenant.id), Guest::Listed)?,
+            rule: PlaceRule::TenantPlacement,
+        }),
+    }
+}
+
+/// Whether those who proved the identity may speak for its tenant, given what the registry binds
+/// the tenant to. Comes before all that would tell a stranger how the tenant is doing.
+fn check_issuer(named: Option<&Text>, query: PlaceQuery<'_>) -> Result<(), PlaceRefused> {
+    if query
+        .policy
+        .may_speak(query.identity, named.map(Text::as_str))
+    {
+        return Ok(());
+    }
+    let detail = "who proved the identity may not speak for this tenant";
+    refuse(Reason::IssuerNotAllowed, detail)
+}
+
+/// The place of a tenant that the registry doesn't list.
+fn unknown<'a>(
+    registry: &'a Registry,
+    tenant: &Text,
+    query: PlaceQuery<'_>,
+) -> Result<Choice<'a>, PlaceRefused> {
+    let placement = match registry.unknown_tenant() {
+        UnknownTenant::Deny => {
+            let detail = "the registry doesn't list the tenant";
+            return refuse(Reason::TenantUnknown, detail);
+        }
+        UnknownTenant::ByTier => None,
+        UnknownTenant::Placement(id) => Some(registry.placement(id.as_str())),
+    };
+    check_issuer(None, query)?;
+    let placement = match placement {
+        None => return by_tier(registry, tenant, query.identity),
+        Some(None) => {
+            let detail = "the placement for unknown tenants is gone";
+            return refuse(Reason::NoCellAvailable, detail);
+        }
+        Some(Some(placement)) => placement,
+    };
+    let named = query.identity.tier.as_ref();
+    if named.is_some_and(|named| *named != placement.tier) {
+        let detail =
+            "the placement for unknown tenants isn't of the tier that the credential names";
+        return refuse(Reason::NoCellAvailable, detail);
+    }
+    let key = rendezvous::hash(tenant.as_str());
+    Ok(Choice {
+        placement: Some(placement),
+        cell: within(placement, key, Guest::Unlisted)?,
+        rule: PlaceRule::UnknownPlacement,
+    })
+}
+
+fn by_tier<'a>(
+    registry: &'a Registry,
+    tenant: &Text,
+    identity: &Identity,
+) -> Result<Choice<'a>, PlaceRefused> {
+    let Some(tier) = &identity.tier else {
+        let detail = "the registry doesn't list the tenant, and the credential names no tier";
+        return refuse(Reason::TenantUnknown, detail);
+    };
+    let key = rendezvous::hash(tenant.as_str());
+    let spread = registry.tier(tier.as_str());
+    match spread.and_then(|cells| cells.choose(key, |state| state == CellState::Active)) {
+        Some(cell) => Ok(Choice {
+            placement: None,
+            cell,
+            rule: PlaceRule::UnknownByTier,
+        }),
+        None => refuse(Reason::NoCellAvailable, "no cell of the tier is active"),
+    }
+}
+
+fn anonymous<'a>(
+    registry: &'a Registry,
+    query: PlaceQuery<'_>,
+) -> Result<Choice<'a>, PlaceRefused> {
+    let Some(placement) = query
+        .anonymous_placement
+        .and_then(|id| registry.placement(id))
+    else {
+        let detail = "the registry has no placement of the name that the policy gives for callers without tenant";
+        return refuse(Reason::NoCellAvailable, detail);
+    };
+    Ok(Choice {
+        placement: Some(placement),
+        // Nobody to stick to a cell for.
+        cell: within(placement, rendezvous::mix(query.spread), Guest::Unlisted)?,
+        rule: PlaceRule::AnonymousPlacement,
+    })
+}
+
+/// The cell of a placement that serves a key.
+fn within(placement: &Placement, key: u64, guest: Guest) -> Result<&Arc<Cell>, PlaceRefused> {
+    if let Some(cell) = placement.spread.only() {
+        return admits(cell, guest);
+    }
+    // A quarantined cell keeps its share, and answers it 503: what has brought one cell down must
+    // not be handed to the next. A draining one gives its share away, that is what it drains for.
+    let holds = |state| matches!(state, CellState::Active | CellState::Quarantined);
+    let cell = placement.spread.choose(key, holds);
+    let drains = |state| state == CellState::Draining;
+    match cell.or_else(|| placement.spread.choose(key, drains)) {
+        Some(cell) => admits(cell, guest),
+        None => refuse(
+            Reason::NoCellAvailable,
+            "no cell of the placement takes traffic",
+        ),
+    }
+}
+
+/// The cell itself, if its state lets such a guest in.
+fn admits(cell: &Arc<Cell>, guest: Guest) -> Result<&Arc<Cell>, PlaceRefused> {
+    match (cell.state, guest) {
+        (CellState::Active, _) | (CellState::Draining, Guest::Listed) => Ok(cell),
+        (CellState::Draining, Guest::Unlisted) => refuse(
+            Reason::NoCellAvailable,
+            "the cell is draining, and takes only tenants that the registry lists",
+        ),
+        (CellState::Quarantined, _) => refuse(Reason::CellQuarantined, "the cell is quarantined"),
+        (CellState::Provisioning, _) => refuse(
+            Reason::NoCellAvailable,
+            "the cell is still being provisioned",
+        ),
+        (CellState::Retired, _) => refuse(Reason::NoCellAvailable, "the cell is retired"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! From written cells to checked ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
+use super::document::{OlderCell, OlderEndpoint, RawCell, RawEndpoint};
+use super::{Registry, RegistryRefused};
+use crate::decision::Ranked;
+use crate::text::Text;
+
+/// The checked cells, by id, and the first endpoint id that none of them ever had.
+pub(super) struct Cells {
+    pub(super) cells: Vec<Arc<Cell>>,
+    pub(super) next_endpoint: u32,
+}
+
+/// Checks the cells, and gives every endpoint its id: the one that it had in `previous`, else one
+/// that was never used.
+pub(super) fn check(
+    raw: Vec<RawCell>,
+    list: &str,
+    previous: Option<&Registry>,
+) -> Result<Cells, RegistryRefused> {
+    let mut checked = Cells {
+        cells: Vec::with_capacity(raw.len()),
+        next_endpoint: previous.map_or(0, |previous| previous.next_endpoint),
+    };
+    let mut seen = BTreeMap::new();
+    for (at, raw) in raw.into_iter().enumerate() {
+        let path = format!("{list}[{at}]");
+        let old = previous.and_then(|previous| previous.cell(&raw.id));
+        let cell = check_cell(raw, &path, old, &mut checked.next_endpoint)?;
+        if let Some(first) = seen.insert(cell.id.clone(), at) {
+            let id = &cell.id;
+            let detail = format!("{path}.id {id:?} is that of {list}[{first}] too");
+            return Err(RegistryRefused::invalid(detail));
+        }
+        checked.cells.push(match old {
+            Some(old) if **old == cell => Arc::clone(old),
+            _ => Arc::new(cell),
+        });
+    }
+    checked.cells.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(checked)
+}
+
+fn check_cell(
+    raw: RawCell,
+    path: &str,
+    old: Option<&Arc<Cell>>,
+    next_endpoint: &mut u32,
+) -> Result<Cell, RegistryRefused> {
+    let invalid = |what: String| Err(RegistryRefused::invalid(format!("{path}.{what}")));
+    let weight = raw.weight.unwrap_or(1);
+    if !(1..=Cell::WEIGHT_MAX).contains(&weight) {
+        return invalid(format!("weight must be 1 to {}", Cell::WEIGHT_MAX));
+    }
+    if raw.endpoints.len() > Ranked::ENDPOINTS_MAX {
+        return invalid(format!("endpoints: at most {}", Ranked::ENDPOINTS_MAX));
+    }
+    if raw.endpoints.is_empty() && raw.state.takes_traffic() {
+        let state = raw.state.as_str();
+        return invalid(
+            format!("endpoints: an {state} cell needs at least one").replace("an d", "a d"),
+        );
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::with_capacity(raw.endpoints.len());
+    for (at, raw) in raw.endpoints.into_iter().enumerate() {
+        let path = format!("{path}.endpoints[{at}]");
+        let (url, san) = check_endpoint(&raw, &path)?;
+        if let Some(first) = endpoints.iter().position(|other| other.url == url) {
+            return invalid(format!(
+                "endpoints[{at}].url is that of endpoints[{first}] too"
+            ));
+        }
+        let known = old.and_then(|old| {
+            old.endpoints
+                .iter()
+                .find(|it| it.url == url && it.san == san)
+        });
+        let id = match known {
+            Some(known) => known.id,
+            None => fresh_id(next_endpoint)?,
+        };
+        endpoints.push(Endpoint { id, url, san });
+    }
+    Ok(Cell {
+        id: text(&raw.id, path, "id")?,
+        tier: text(&raw.tier, path, "tier")?,
+        region: text(&raw.region, path, "region")?,
+        state: raw.state,
+        weight,
+        endpoints,
+        annotations: raw.annotations,
+    })
+}
+
+fn check_endpoint(
+    raw: &RawEndpoint,
+    path: &str,
+) -> Result<(EndpointUrl, Option<San>), RegistryRefused> {
+    let invalid =
+        |field: &str, why: &str| RegistryRefused::invalid(format!("{path}.{field} {why}"));
+    let url = EndpointUrl::parse(&raw.url).map_err(|why| invalid("url", why))?;
+    let Some(san) = &raw.san else {
+        return Ok((url, None));
+    };
+    if url.scheme() != Scheme::Https {
+        return Err(invalid(
+            "san",
+            "means nothing here: only https has certificates",
+        ));
+    }
+    let san = San::parse(san).map_err(|why| invalid("san", why))?;
+    Ok((url, Some(san)))
+}
+
+fn fresh_id(next: &mut u32) -> Result<EndpointId, RegistryRefused> {
+    let id = EndpointId(*next);
+    *next = next.checked_add(1).ok_or_else(|| {
+        RegistryRefused::invalid("this process has seen 2^32 endpoints: restart it")
+    })?;
+    Ok(id)
+}
+
+/// A `Text`, or a message with the path of the field.
+pub(super) fn text(value: &str, path: &str, field: &str) -> Result<Text, RegistryRefused> {
+    Text::new(value).map_err(|why| RegistryRefused::invalid(format!("{path}.{field} {why}")))
+}
+
+/// Brings a cell of the older form into the present one. See the module's documentation.
+pub(super) fn modernise(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
+    let note = |name: &str| older.annotations.get(name).cloned();
+    let invalid = |what: &str| RegistryRefused::invalid(format!("data[{at}]{what}"));
+    let state = match (older.state, note("state")) {
+        (Some(state), _) => state,
+        (None, None) => CellState::Active,
+        (None, Some(name)) => {
+            state_of(&name).ok_or_else(|| invalid(".annotations.state isn't a state of a cell"))?
+        }
+    };
+    let weight = match (older.weight, note("weight")) {
+        (None, Some(weight)) => {
+            let weight = weight.parse();
+            Some(weight.map_err(|_| invalid(".annotations.weight isn't a whole number"))?)
+        }
+        (weight, _) => weight,
+    };
+    let san = note("san");
+    let endpoints = match (older.endpoints, note("endpoint")) {
+        (Some(endpoints), _) => endpoints,
+        (None, Some(url)) => vec![OlderEndpoint::Url(url)],
+        (None, None) => Vec::new(),
+    };
+    let endpoint = |endpoint| match endpoint {
+        OlderEndpoint::Url(url) => RawEndpoint {
+            url,
+            san: san.clone(),
+        },
+        OlderEndpoint::Full(full) => full,
+    };
+    Ok(RawCell {
+        tier: (older.tier.or_else(|| note("tier")))
+            .ok_or_else(|| invalid(" has no tier, and no annotation of that name"))?,
+        region: (older.region.or_else(|| note("region")))
+            .ok_or_else(|| invalid(" has no region, and no annotation of that name"))?,
+        state,
+        weight,
+        endpoints: endpoints.into_iter().map(endpoint).collect(),
+        id: older.id,
+        annotations: older.annotations,
+    })
+}
+
+fn state_of(name: &str) -> Option<CellState> {
+    let mut all = CellState::ALL.iter();
+    all.find(|state| state.as_str() == name).copied()
+}

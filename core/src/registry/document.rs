@@ -1,0 +1,240 @@
+//! The document as it is written, before anything in it is checked against anything else.
+//!
+//! What has a default has it here; every unknown field is refused, because a field that a router
+//! silently ignores is a promise that it silently breaks.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+
+use super::assign::TargetKind;
+use super::cell::CellState;
+use super::symbols::Symbols;
+use super::tenants::{Assignment, Item};
+use super::{RegistryFormat, RegistryRefused};
+use crate::text::Text;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document<'a> {
+    pub(super) version: Option<u64>,
+    pub(super) cells: Option<Vec<RawCell>>,
+    /// The older form's name for `cells`.
+    pub(super) data: Option<Vec<OlderCell>>,
+    #[serde(default)]
+    pub(super) placements: Vec<RawPlacement>,
+    #[serde(default, borrow)]
+    pub(super) tenants: RawTenants<'a>,
+    pub(super) unknown_tenant: Option<RawUnknownTenant>,
+    pub(super) allow_shrink_from: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCell {
+    pub(super) id: String,
+    pub(super) tier: String,
+    pub(super) region: String,
+    pub(super) state: CellState,
+    pub(super) weight: Option<u32>,
+    #[serde(default)]
+    pub(super) endpoints: Vec<RawEndpoint>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEndpoint {
+    pub(super) url: String,
+    pub(super) san: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OlderCell {
+    pub(super) id: String,
+    pub(super) tier: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) state: Option<CellState>,
+    pub(super) weight: Option<u32>,
+    pub(super) endpoints: Option<Vec<OlderEndpoint>>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a URL, or a table of url and san")]
+pub(super) enum OlderEndpoint {
+    Url(String),
+    Full(RawEndpoint),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPlacement {
+    pub(super) id: String,
+    pub(super) tier: String,
+    pub(super) cells: Vec<String>,
+    #[serde(default)]
+    pub(super) stateless: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawUnknownTenant {
+    Deny,
+    ByTier,
+    Placement(String),
+}
+
+/// All tenants, read one by one into what the index is built from: their ids stay in the
+/// document, and the names that they refer to become numbers.
+#[derive(Default)]
+pub(super) struct RawTenants<'a> {
+    /// `target` is a symbol of [`RawTenants::targets`], `issuer` one of
+    /// [`RawTenants::issuers`] and one more.
+    pub(super) items: Vec<Item<'a>>,
+    pub(super) targets: Symbols<'a, TargetKind>,
+    pub(super) issuers: Symbols<'a, ()>,
+    /// The first thing that is wrong with a tenant, its path first.
+    pub(super) problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTenant<'a> {
+    #[serde(borrow)]
+    id: Str<'a>,
+    #[serde(borrow)]
+    cell: Option<Str<'a>>,
+    #[serde(borrow)]
+    placement: Option<Str<'a>>,
+    #[serde(default)]
+    status: RawStatus,
+    #[serde(borrow)]
+    issuer: Option<Str<'a>>,
+}
+
+#[derive(Deserialize, Default, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum RawStatus {
+    #[default]
+    Active,
+    Suspended,
+}
+
+impl<'a> RawTenants<'a> {
+    fn push(&mut self, tenant: RawTenant<'a>) -> Result<(), String> {
+        Text::check(&tenant.id.0).map_err(|why| format!(".id {why}"))?;
+        let (kind, name) = match (tenant.cell, tenant.placement) {
+            (Some(cell), None) => (TargetKind::Cell, cell),
+            (None, Some(placement)) => (TargetKind::Placement, placement),
+            (None, None) => return Err(" needs a cell or a placement".into()),
+            (Some(_), Some(_)) => {
+                return Err(" has a cell and a placement; only one of them can be".into());
+            }
+        };
+        let issuer = match tenant.issuer {
+            None => 0,
+            Some(issuer) => {
+                let symbol = self.issuers.number((), issuer.0);
+                u16::try_from(symbol + 1).map_err(|_| ".issuer is one too many: 65,535 can be")?
+            }
+        };
+        let assignment = Assignment {
+            target: self.targets.number(kind, name.0),
+            issuer,
+            suspended: tenant.status == RawStatus::Suspended,
+        };
+        self.items.push(Item::new(tenant.id.0, assignment));
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawTenants<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = RawTenants<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tenants")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut tenants = RawTenants::default();
+                while let Some(tenant) = seq.next_element()? {
+                    if tenants.problem.is_none() {
+                        let at = tenants.items.len();
+                        let pushed = tenants.push(tenant);
+                        tenants.problem = pushed.err().map(|why| format!("tenants[{at}]{why}"));
+                    }
+                }
+                Ok(tenants)
+            }
+        }
+        deserializer.deserialize_seq(Each)
+    }
+}
+
+/// A string that stays in the document if it stands there as it is. (`Option<Cow<str>>` would
+/// always be a copy.)
+struct Str<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'de> Visitor<'de> for Borrow {
+            type Value = Str<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
+                Ok(Str(Cow::Borrowed(v)))
+            }
+            fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(Str(Cow::Owned(v.to_owned())))
+            }
+            fn visit_string<E>(self, v: String) -> Result<Self::Value, E> {
+                Ok(Str(Cow::Owned(v)))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}
+
+impl<'a> Document<'a> {
+    /// Reads the whole text.
+    pub(super) fn read(body: &'a [u8], format: RegistryFormat) -> Result<Self, RegistryRefused> {
+        match format {
+            RegistryFormat::Json => Self::read_json(body),
+            RegistryFormat::Toml => Self::read_toml(body),
+        }
+    }
+
+    /// Paths for messages cost a third of the time, so they are found on a second reading, which
+    /// only a bad document needs.
+    fn read_json(body: &'a [u8]) -> Result<Self, RegistryRefused> {
+        let error: serde_json::Error = match serde_json::from_slice(body) {
+            Ok(document) => return Ok(document),
+            Err(error) => error,
+        };
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let detail = match serde_path_to_error::deserialize::<_, Document<'_>>(&mut deserializer) {
+            Err(error) => error.to_string(),
+            Ok(_) => error.to_string(),
+        };
+        Err(RegistryRefused::invalid(detail))
+    }
+
+    fn read_toml(body: &'a [u8]) -> Result<Self, RegistryRefused> {
+        let text = std::str::from_utf8(body)
+            .map_err(|error| RegistryRefused::invalid(format!("not UTF-8: {error}")))?;
+        let deserializer = toml::Deserializer::parse(text)
+            .map_err(|error| RegistryRefused::invalid(error.to_string()))?;
+        serde_path_to_error::deserialize(deserializer)
+            .map_err(|error| RegistryRefused::invalid(error.to_string()))
+    }
+}

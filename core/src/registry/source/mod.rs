@@ -1,0 +1,309 @@
+//! Where registries come from: the state machine of one source.
+
+mod io;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Base, Parsed, Registry, RegistryRefused};
+use crate::placement::rendezvous;
+use crate::time::{Mono, Now, Unix};
+
+pub use io::{
+    FetchProblem, RegistryAction, RegistryFailure, RegistryFetched, RegistryNotice, RegistryTiming,
+    RegistryWake,
+};
+
+/// One source of registries, and what came of it.
+///
+/// It starts with nothing and asks at once. Every good answer, a new document or the word that
+/// nothing has changed, sets both clocks back: the one after which the registry is flagged stale,
+/// and the one after which tenants' status isn't believed. A refused document and a silent source
+/// do neither, and leave what is current in place.
+///
+/// Inputs: [`handle_fetched`](Self::handle_fetched), [`handle_restored`](Self::handle_restored),
+/// [`handle_refresh`](Self::handle_refresh), [`handle_timeout`](Self::handle_timeout). After each,
+/// call [`poll`](Self::poll) until it says `None`, then [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct RegistrySource {
+    timing: RegistryTiming,
+    current: Option<Arc<Registry>>,
+    /// Of the current registry; `None` makes the source send the document whatever it is.
+    validator: Option<Arc<str>>,
+    good: Option<Good>,
+    /// When to ask next; `None` while an answer is awaited.
+    due: Option<(Mono, RegistryWake)>,
+    refresh_wanted: bool,
+    failures: u32,
+    stale: bool,
+    /// When the kept document's time was last written.
+    kept_at: Option<Mono>,
+    jitter: u64,
+    /// A handful at most: every input adds four or fewer.
+    actions: VecDeque<RegistryAction>,
+}
+
+/// The last good answer: when this process had it, and how old it was then.
+#[derive(Clone, Copy, Debug)]
+struct Good {
+    at: Mono,
+    age: Duration,
+}
+
+impl Good {
+    /// When the answer is older than `bound`.
+    fn older_than(self, bound: Duration) -> Mono {
+        self.at.after(bound.saturating_sub(self.age))
+    }
+}
+
+/// How often the time of an unchanged document is kept anew: what a restart may cost in age.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How far ahead of the clock a kept document's time may lie. Beyond it the clock or the file is
+/// wrong, and the document counts as older than any bound.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+impl RegistrySource {
+    /// A source that has given nothing yet, and is to be asked at once. `seed` drives the jitter.
+    pub fn new(timing: RegistryTiming, now: Now, seed: u64) -> Self {
+        Self {
+            timing,
+            current: None,
+            validator: None,
+            good: None,
+            due: Some((now.mono, RegistryWake::Poll)),
+            refresh_wanted: false,
+            failures: 0,
+            stale: false,
+            kept_at: None,
+            jitter: seed,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes the answer to [`RegistryAction::Fetch`] or [`RegistryAction::Parse`].
+    pub fn handle_fetched(&mut self, now: Now, answer: Result<RegistryFetched, RegistryFailure>) {
+        match answer {
+            Err(failure) => self.failed(now, failure),
+            Ok(RegistryFetched::NotModified) if self.validator.is_some() => self.confirmed(now),
+            Ok(RegistryFetched::NotModified) => self.failed(
+                now,
+                RegistryFailure {
+                    problem: FetchProblem::BadStatus,
+                    detail: "the source says \"not modified\" of a document that was never taken"
+                        .into(),
+                },
+            ),
+            Ok(RegistryFetched::Document {
+                parsed,
+                body,
+                validator,
+            }) => self.document(now, parsed, body, validator),
+        }
+    }
+
+    /// Takes a last-known-good document that was kept at an earlier start of the router and has
+    /// been parsed against nothing. Ignored once there is a registry.
+    pub fn handle_restored(
+        &mut self,
+        now: Now,
+        parsed: Result<Parsed, RegistryRefused>,
+        fetched_at: Unix,
+    ) {
+        if self.current.is_some() {
+            return;
+        }
+        let candidate = match parsed {
+            Ok(Parsed::Changed(candidate)) => candidate,
+            // Against nothing, nothing is unchanged.
+            Ok(Parsed::Unchanged(_)) => return,
+            Err(refused) => return self.notice(RegistryNotice::Refused(refused)),
+        };
+        let is_ahead = fetched_at > now.unix.after(CLOCK_TOLERANCE);
+        self.good = Some(Good {
+            at: now.mono,
+            age: match is_ahead {
+                true => Duration::MAX,
+                false => now.unix.since(fetched_at),
+            },
+        });
+        self.apply(candidate.into_registry(), true);
+        self.check_staleness(now);
+    }
+
+    /// Asks the source at the next [`RegistrySource::handle_timeout`], whatever the interval: its
+    /// file has changed, or the operator wants it.
+    pub fn handle_refresh(&mut self, now: Now) {
+        match &mut self.due {
+            Some(due) => *due = (now.mono, RegistryWake::Poll),
+            None => self.refresh_wanted = true,
+        }
+    }
+
+    /// Does what is due; nothing if it is called too early.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.due.is_some_and(|(due, _)| due <= now.mono) {
+            self.due = None;
+            let validator = self.validator.clone();
+            self.actions.push_back(RegistryAction::Fetch { validator });
+        }
+        self.check_staleness(now);
+    }
+
+    /// What the driver has to do next.
+    pub fn poll(&mut self) -> Option<RegistryAction> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`RegistrySource::handle_timeout`], and why.
+    pub fn poll_timeout(&self) -> Option<(Mono, RegistryWake)> {
+        let stale = self.stale_at().map(|at| (at, RegistryWake::Stale));
+        let timers = [self.due, stale.filter(|_| !self.stale)];
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The current registry.
+    pub fn registry(&self) -> Option<&Arc<Registry>> {
+        self.current.as_ref()
+    }
+
+    /// Whether the source has given no good answer for [`RegistryTiming::stale_after`].
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// When tenants' status becomes too old to believe (at that very instant it is); `None` where
+    /// that is switched off or nothing was loaded yet.
+    pub fn status_expires_at(&self) -> Option<Mono> {
+        Some(self.good?.older_than(self.timing.identity_max_age?))
+    }
+
+    fn stale_at(&self) -> Option<Mono> {
+        Some(self.good?.older_than(self.timing.stale_after))
+    }
+
+    fn notice(&mut self, notice: RegistryNotice) {
+        self.actions.push_back(RegistryAction::Notice(notice));
+    }
+
+    fn document(
+        &mut self,
+        now: Now,
+        parsed: Result<Parsed, RegistryRefused>,
+        body: Bytes,
+        validator: Option<Arc<str>>,
+    ) {
+        let base = Base(self.current.as_ref().map(|current| current.stamp()));
+        match parsed {
+            Err(refused) => {
+                self.notice(RegistryNotice::Refused(refused));
+                self.failures = 0;
+                self.ask_again(now);
+            }
+            Ok(Parsed::Unchanged(compared)) if compared == base => {
+                self.validator = validator;
+                self.confirmed(now);
+            }
+            Ok(Parsed::Changed(candidate)) if candidate.base == base => {
+                self.good(now);
+                self.validator = validator;
+                self.kept_at = Some(now.mono);
+                let fetched_at = now.unix;
+                self.actions
+                    .push_back(RegistryAction::Save { body, fetched_at });
+                self.apply(candidate.into_registry(), false);
+            }
+            // Restored meanwhile. An answer is still awaited, so `due` stays as it is.
+            Ok(Parsed::Unchanged(_) | Parsed::Changed(_)) => {
+                self.actions
+                    .push_back(RegistryAction::Parse { body, validator });
+            }
+        }
+    }
+
+    fn apply(&mut self, registry: Registry, restored: bool) {
+        let notice = RegistryNotice::Applied {
+            version: registry.version(),
+            cells: registry.cells().len(),
+            tenants: registry.tenant_count(),
+            restored,
+        };
+        let retired = self.current.replace(Arc::new(registry));
+        self.actions.push_back(RegistryAction::Publish { retired });
+        self.notice(notice);
+    }
+
+    /// The source says that what is current still holds.
+    fn confirmed(&mut self, now: Now) {
+        self.good(now);
+        let kept_long_ago = |at: Mono| now.mono.since(at) >= CONFIRM_INTERVAL;
+        if self.kept_at.is_none_or(kept_long_ago) {
+            self.kept_at = Some(now.mono);
+            let fetched_at = now.unix;
+            self.actions
+                .push_back(RegistryAction::Confirm { fetched_at });
+        }
+        self.actions
+            .push_back(RegistryAction::Publish { retired: None });
+    }
+
+    fn good(&mut self, now: Now) {
+        self.good = Some(Good {
+            at: now.mono,
+            age: Duration::ZERO,
+        });
+        self.failures = 0;
+        if std::mem::take(&mut self.stale) {
+            self.notice(RegistryNotice::Fresh);
+        }
+        self.ask_again(now);
+    }
+
+    fn failed(&mut self, now: Now, failure: RegistryFailure) {
+        self.failures = self.failures.saturating_add(1);
+        let doublings = (self.failures - 1).min(31);
+        let delay = self.timing.retry_min.saturating_mul(1 << doublings);
+        let delay = self.less_a_tenth(delay.min(self.timing.retry_max));
+        self.due = Some((now.mono.after(delay), RegistryWake::Retry));
+        self.refresh_now_if_wanted(now);
+        self.notice(RegistryNotice::FetchFailed {
+            failure,
+            consecutive: self.failures,
+        });
+    }
+
+    fn ask_again(&mut self, now: Now) {
+        let delay = self.less_a_tenth(self.timing.poll_interval);
+        self.due = Some((now.mono.after(delay), RegistryWake::Poll));
+        self.refresh_now_if_wanted(now);
+    }
+
+    fn refresh_now_if_wanted(&mut self, now: Now) {
+        if std::mem::take(&mut self.refresh_wanted) {
+            self.due = Some((now.mono, RegistryWake::Poll));
+        }
+    }
+
+    fn check_staleness(&mut self, now: Now) {
+        if !self.stale && self.stale_at().is_some_and(|at| at <= now.mono) {
+            self.stale = true;
+            self.actions
+                .push_back(RegistryAction::Publish { retired: None });
+            self.notice(RegistryNotice::Stale);
+        }
+    }
+
+    /// Keeps a fleet that started together from asking together.
+    fn less_a_tenth(&mut self, delay: Duration) -> Duration {
+        self.jitter = rendezvous::mix(self.jitter);
+        let thousandths = (self.jitter % 101) as u32;
+        delay - delay / 1000 * thousandths
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Numbers for names: within one document, and from one version to the next.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+/// Numbers the names of one document in the order in which they first come up.
+pub(super) struct Symbols<'a, K> {
+    /// Positions in `names`; never walked.
+    table: HashTable<u32>,
+    names: Vec<(K, Cow<'a, str>)>,
+    /// Neighbours in a document often share a name.
+    last: u32,
+}
+
+impl<K> Default for Symbols<'_, K> {
+    fn default() -> Self {
+        Self {
+            table: HashTable::new(),
+            names: Vec::new(),
+            last: 0,
+        }
+    }
+}
+
+impl<'a, K: Copy + Eq + Hash> Symbols<'a, K> {
+    /// The number of a name.
+    pub(super) fn number(&mut self, kind: K, name: Cow<'a, str>) -> u32 {
+        let names = &mut self.names;
+        let is = |at: u32, names: &[(K, Cow<'a, str>)]| {
+            names
+                .get(at as usize)
+                .is_some_and(|it| it.0 == kind && it.1 == name)
+        };
+        if is(self.last, names) {
+            return self.last;
+        }
+        let hash = hash_of(kind, &name);
+        let found = self.table.find(hash, |&at| is(at, names)).copied();
+        self.last = found.unwrap_or_else(|| {
+            let at = names.len() as u32;
+            names.push((kind, name));
+            self.table.insert_unique(hash, at, |&at| {
+                let (kind, name) = &names[at as usize];
+                hash_of(*kind, name)
+            });
+            at
+        });
+        self.last
+    }
+
+    /// All names, in the order of their numbers.
+    pub(super) fn names(&self) -> &[(K, Cow<'a, str>)] {
+        &self.names
+    }
+}
+
+fn hash_of<K: Hash>(kind: K, name: &str) -> u64 {
+    FixedState::with_seed(0).hash_one((kind, name))
+}
+
+/// Gives every wanted name a slot: the one it had in the previous version, else the lowest that
+/// is free. Names that are no longer wanted free theirs.
+///
+/// The tenant index holds slots. That they stay is what lets two versions share shards: were they
+/// positions in sorted lists, one new cell would renumber every tenant.
+pub(super) fn keep_slots<T: Ord + Clone>(previous: &[Option<T>], wanted: &[T]) -> Vec<Option<T>> {
+    let mut pending: BTreeMap<&T, ()> = wanted.iter().map(|name| (name, ())).collect();
+    let keep = |slot: &Option<T>| slot.clone().filter(|name| pending.remove(name).is_some());
+    let mut slots: Vec<_> = previous.iter().map(keep).collect();
+    let mut new = pending.into_keys();
+    for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
+        *slot = new.next().cloned();
+    }
+    slots.extend(new.map(|name| Some(name.clone())));
+    while slots.last().is_some_and(Option::is_none) {
+        slots.pop();
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_by_first_appearance() {
+        let mut symbols = Symbols::default();
+        let mut number = |kind, name: &'static str| symbols.number(kind, Cow::Borrowed(name));
+        assert_eq!(number(1, "a"), 0);
+        assert_eq!(number(1, "b"), 1);
+        assert_eq!(number(2, "a"), 2);
+        assert_eq!(number(1, "a"), 0);
+        assert_eq!(number(2, "a"), 2);
+        assert_eq!(symbols.names().len(), 3);
+    }
+
+    #[test]
+    fn slots_outlive_versions() {
+        let first = keep_slots(&[], &["b", "a", "c"]);
+        assert_eq!(first, [Some("a"), Some("b"), Some("c")]);
+        let second = keep_slots(&first, &["a", "c", "aa"]);
+        assert_eq!(second, [Some("a"), Some("aa"), Some("c")]);
+        assert_eq!(keep_slots(&second, &["c"]), [None, None, Some("c")]);
+        assert_eq!(keep_slots(&second, &["a"]), [Some("a")]);
+    }
+}

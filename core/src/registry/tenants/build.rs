@@ -1,0 +1,151 @@
+//! Building an index from many tenants at once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::shard::{Row, Shard};
+use super::{
+    Assignment, GROUP_LEN, Group, SHARD_LEN_IDEAL, SHARD_LEN_MAX, SHARD_LEN_MIN, TenantIndex, hash,
+    shard_of, tag,
+};
+
+/// A tenant on its way into the index; its id still stands in the document where possible.
+#[derive(Clone, Debug)]
+pub(in crate::registry) struct Item<'a> {
+    hash: u64,
+    pub(in crate::registry) id: Cow<'a, str>,
+    pub(in crate::registry) assignment: Assignment,
+}
+
+impl<'a> Item<'a> {
+    pub(in crate::registry) fn new(id: Cow<'a, str>, assignment: Assignment) -> Self {
+        Self {
+            hash: hash(&id),
+            id,
+            assignment,
+        }
+    }
+}
+
+/// Two items have the same id: their positions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::registry) struct Duplicate {
+    pub(in crate::registry) first: usize,
+    pub(in crate::registry) second: usize,
+}
+
+impl TenantIndex {
+    /// An index of these tenants that shares every shard and group with `previous` whose content
+    /// is the same. Ids have 1 to 256 bytes, and there are fewer than 2^32 items.
+    pub(in crate::registry) fn build(
+        items: &[Item<'_>],
+        previous: Option<&Self>,
+    ) -> Result<Self, Duplicate> {
+        let bits = bits_for(items.len(), previous);
+        let previous = previous.filter(|previous| previous.bits == bits);
+        let (order, ends) = by_shard(items, bits);
+        let mut groups = Vec::with_capacity(ends.len().div_ceil(GROUP_LEN));
+        let mut rows = Vec::new();
+        let mut start = 0;
+        for (at, ends) in ends.chunks(GROUP_LEN).enumerate() {
+            let old = previous.and_then(|previous| previous.groups.get(at));
+            let mut shards = Vec::with_capacity(ends.len());
+            for (at, &end) in ends.iter().enumerate() {
+                let members = &order[start..end];
+                start = end;
+                collect_rows(items, members, &mut rows)?;
+                let old = old.and_then(|group| group.get(at));
+                shards.push(match old {
+                    Some(old) if old.holds(&rows) => Arc::clone(old),
+                    _ => Arc::new(Shard::from_rows(&rows)),
+                });
+            }
+            groups.push(shared_group(old, shards));
+        }
+        Ok(Self {
+            bits,
+            len: items.len(),
+            groups,
+        })
+    }
+
+    /// The whole index anew with one tenant more, and as many shards as that takes.
+    pub(super) fn rebuilt_with(&self, id: &str, assignment: Assignment) -> Self {
+        let others = self.iter().filter(|(other, _)| *other != id);
+        let items: Vec<_> = others
+            .chain([(id, assignment)])
+            .map(|(id, assignment)| Item::new(Cow::Borrowed(id), assignment))
+            .collect();
+        // No id is there twice: the index had none, and `id` was left out.
+        Self::build(&items, None).unwrap_or_default()
+    }
+}
+
+/// How many bits of the hash choose the shard. Keeps what `previous` has while that is tolerable:
+/// another number of shards shares nothing.
+fn bits_for(len: usize, previous: Option<&TenantIndex>) -> u8 {
+    let ideal = (len / SHARD_LEN_IDEAL + 1).next_power_of_two().ilog2() as u8;
+    match previous {
+        Some(previous) if !previous.groups.is_empty() => {
+            let bounds = SHARD_LEN_MIN << previous.bits..=SHARD_LEN_MAX << previous.bits;
+            match bounds.contains(&len) {
+                true => previous.bits,
+                false => ideal,
+            }
+        }
+        _ => ideal,
+    }
+}
+
+/// The items' positions, shard by shard (a counting sort), and where each shard's end.
+fn by_shard(items: &[Item<'_>], bits: u8) -> (Vec<usize>, Vec<usize>) {
+    let mut ends = vec![0; 1 << bits];
+    for item in items {
+        ends[shard_of(item.hash, bits)] += 1;
+    }
+    let mut sum = 0;
+    for end in &mut ends {
+        sum += *end;
+        *end = sum;
+    }
+    // From behind, so that items of one shard stay in the order of the document.
+    let mut order = vec![0; items.len()];
+    let mut next = ends.clone();
+    for (position, item) in items.iter().enumerate().rev() {
+        let next = &mut next[shard_of(item.hash, bits)];
+        *next -= 1;
+        order[*next] = position;
+    }
+    (order, ends)
+}
+
+/// The rows of one shard, in order.
+fn collect_rows<'a>(
+    items: &'a [Item<'_>],
+    members: &[usize],
+    rows: &mut Vec<Row<'a>>,
+) -> Result<(), Duplicate> {
+    rows.clear();
+    rows.extend(members.iter().map(|&at| {
+        let item = &items[at];
+        Row::new(tag(item.hash), &item.id, item.assignment)
+    }));
+    rows.sort_unstable_by_key(Row::key);
+    let Some(pair) = rows.windows(2).find(|pair| pair[0].id == pair[1].id) else {
+        return Ok(());
+    };
+    let mut same = members.iter().filter(|&&at| items[at].id == pair[0].id);
+    let first = same.next().copied().unwrap_or_default();
+    let second = same.next().copied().unwrap_or(first);
+    Err(Duplicate { first, second })
+}
+
+/// The old group if nothing in it has changed.
+fn shared_group(old: Option<&Group>, shards: Vec<Arc<Shard>>) -> Group {
+    match old {
+        Some(old) if std::iter::zip(&**old, &shards).all(|(a, b)| Arc::ptr_eq(a, b)) => {
+            Arc::clone(old)
+        }
+        _ => shards.into(),
+    }
+}

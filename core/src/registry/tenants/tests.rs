@@ -1,0 +1,155 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn assigned(target: u32) -> Assignment {
+    Assignment {
+        target,
+        issuer: 0,
+        suspended: false,
+    }
+}
+
+fn items(count: u32) -> Vec<Item<'static>> {
+    let id = |n| Cow::Owned(format!("tenant-{n}"));
+    (0..count).map(|n| Item::new(id(n), assigned(n))).collect()
+}
+
+/// How many shards of `index` are not those of `other`.
+fn unshared(index: &TenantIndex, other: &TenantIndex) -> usize {
+    let pairs = std::iter::zip(index.shards(), other.shards());
+    pairs.filter(|(a, b)| !Arc::ptr_eq(a, b)).count()
+}
+
+#[test]
+fn finds_every_tenant_and_no_other() {
+    for count in [0, 1, 127, 128, 129, 5_000] {
+        let index = TenantIndex::build(&items(count), None).unwrap();
+        assert_eq!(index.len(), count as usize);
+        for n in 0..count {
+            let id = format!("tenant-{n}");
+            assert_eq!(index.get(&id), Some((id.as_str(), assigned(n))));
+        }
+        assert_eq!(index.get(&format!("tenant-{count}")), None);
+        assert_eq!(index.get(""), None);
+    }
+}
+
+#[test]
+fn takes_ids_of_every_permitted_length() {
+    let long = "x".repeat(256);
+    let items = [
+        Item::new(Cow::Borrowed("a"), assigned(1)),
+        Item::new(Cow::Borrowed(&long), assigned(2)),
+    ];
+    let index = TenantIndex::build(&items, None).unwrap();
+    assert_eq!(index.get("a").unwrap().1, assigned(1));
+    assert_eq!(index.get(&long).unwrap().1, assigned(2));
+}
+
+#[test]
+fn a_changed_tenant_makes_one_new_shard() {
+    let mut items = items(20_000);
+    let first = TenantIndex::build(&items, None).unwrap();
+    assert!(first.shards().count() > GROUP_LEN, "the test wants groups");
+
+    let upserted = first.upsert("tenant-77", assigned(9));
+    assert_eq!(unshared(&upserted, &first), 1);
+    assert_eq!(upserted.get("tenant-77").unwrap().1, assigned(9));
+    assert_eq!(first.get("tenant-77").unwrap().1, assigned(77));
+
+    items[77].assignment = assigned(9);
+    let rebuilt = TenantIndex::build(&items, Some(&first)).unwrap();
+    assert_eq!(unshared(&rebuilt, &first), 1);
+    assert!(
+        TenantIndex::build(&items, Some(&upserted))
+            .unwrap()
+            .is_same_as(&upserted)
+    );
+    assert!(!rebuilt.is_same_as(&first));
+}
+
+#[test]
+fn the_order_of_a_document_changes_nothing() {
+    let mut items = items(3_000);
+    let first = TenantIndex::build(&items, None).unwrap();
+    items.reverse();
+    assert!(
+        TenantIndex::build(&items, Some(&first))
+            .unwrap()
+            .is_same_as(&first)
+    );
+}
+
+#[test]
+fn a_few_tenants_more_keep_the_shards() {
+    let first = TenantIndex::build(&items(16_383), None).unwrap();
+    let second = TenantIndex::build(&items(16_600), Some(&first)).unwrap();
+    assert_eq!(first.bits, second.bits);
+    assert!(unshared(&second, &first) < first.shards().count());
+    let doubled = TenantIndex::build(&items(100_000), Some(&first)).unwrap();
+    assert!(doubled.bits > first.bits);
+}
+
+#[test]
+fn names_the_positions_of_a_duplicate() {
+    let mut items = items(1_000);
+    items[700] = items[3].clone();
+    let error = TenantIndex::build(&items, None).unwrap_err();
+    assert_eq!((error.first, error.second), (3, 700));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Upsert(u16, u32),
+    Remove(u16),
+    /// Build everything again, as a new document does.
+    Build,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..2_000u16, 0..9u32).prop_map(|(id, target)| Op::Upsert(id, target)),
+        3 => (0..2_000u16).prop_map(Op::Remove),
+        1 => Just(Op::Build),
+    ]
+}
+
+proptest! {
+    /// Finds a lost, stale or doubled row, on every path by which a row gets into a shard.
+    #[test]
+    fn behaves_as_a_map(ops in prop::collection::vec(op(), 1..700)) {
+        let mut model = BTreeMap::new();
+        let mut index = TenantIndex::default();
+        for op in ops {
+            match op {
+                Op::Upsert(id, target) => {
+                    let id = format!("t{id}");
+                    index = index.upsert(&id, assigned(target));
+                    model.insert(id, assigned(target));
+                }
+                Op::Remove(id) => {
+                    let id = format!("t{id}");
+                    index = index.remove(&id);
+                    model.remove(&id);
+                }
+                Op::Build => {
+                    let items: Vec<_> = model
+                        .iter()
+                        .map(|(id, assignment)| Item::new(Cow::Borrowed(id.as_str()), *assignment))
+                        .collect();
+                    index = TenantIndex::build(&items, Some(&index)).unwrap();
+                }
+            }
+            prop_assert_eq!(index.len(), model.len());
+        }
+        let found: BTreeMap<_, _> = index.iter().map(|(id, a)| (id.to_owned(), a)).collect();
+        prop_assert_eq!(&found, &model);
+        for id in (0..2_000).map(|n| format!("t{n}")) {
+            prop_assert_eq!(index.get(&id).map(|found| found.1), model.get(&id).copied());
+        }
+    }
+}
