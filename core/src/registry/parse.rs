@@ -33,10 +33,11 @@ pub(super) fn parse(
     let version = check_version(&document, previous)?;
     let registry = build(document, version, digest, previous, limits)?;
     match previous {
-        Some(previous) if registry.says_the_same_as(previous) => {
-            if registry.version == previous.version || version.is_none() {
-                return Ok(Parsed::Unchanged(base));
-            }
+        Some(previous)
+            if (registry.version == previous.version || version.is_none())
+                && registry.says_the_same_as(previous) =>
+        {
+            return Ok(Parsed::Unchanged(base));
         }
         Some(previous) if registry.version == previous.version => {
             let detail = format!(
