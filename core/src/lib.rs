@@ -41,7 +41,11 @@
 //!     "tenants": [{"id": "acme", "cell": "a"}]
 //! }"#;
 //!
-//! let policy = Policy::build(&PolicySpecs::default()).expect("an empty policy is valid");
+//! let specs: PolicySpecs = serde_json::from_str(r#"{"policy": [{
+//!     "name": "default", "mode": "disabled", "allow_insecure": true,
+//!     "insecure_identity": {"tenant": "acme"}
+//! }]}"#)?;
+//! let policy = Policy::build(&specs).expect("a policy without mistakes");
 //! let at = |secs| Now {
 //!     mono: Mono::from_origin(Duration::from_secs(secs)),
 //!     unix: Unix::from_secs(1_800_000_000 + secs),
@@ -50,6 +54,8 @@
 //! let mut version = None;
 //!
 //! for second in 0..3 {
+//!     // Wake it: here once a second, in earnest when it says so or when something arrives.
+//!     control.handle_timeout(at(second));
 //!     // 1. Do what it asks for, until it asks for nothing more.
 //!     while let Some(output) = control.poll_output() {
 //!         match output {
@@ -73,13 +79,13 @@
 //!             _ => {}
 //!         }
 //!     }
-//!     // 2. Sleep until it wants to be woken. 3. Wake it.
+//!     // 2. Sleep until it wants to be woken.
 //!     if let Some((when, _why)) = control.poll_timeout() {
 //!         assert!(when > at(second).mono, "what is due was done");
 //!     }
-//!     control.handle_timeout(at(second + 1));
 //! }
 //! assert_eq!(version, Some(1));
+//! # Ok::<(), serde_json::Error>(())
 //! ```
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -63,6 +63,7 @@ impl Core {
             sources,
             memo: Memo::new(64, 7),
         };
+        core.control.handle_timeout(at(0));
         core.serve(at(0));
         core
     }

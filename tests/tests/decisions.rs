@@ -38,9 +38,13 @@ const CONFIG: &str = r#"
     insecure_identity = { tenant = "acme" }
 
     [trust]
+    bundle = "clients.pem"
     trust_domains = ["example"]
     san = ["spiffe://{trust_domain}/tenant/{tenant}", "{tenant}.clients.example"]
 "#;
+
+/// `{"alg":"HS256","kid":"current","typ":"JWT"}`
+const HS256_HEADER: &str = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImN1cnJlbnQiLCJ0eXAiOiJKV1QifQ";
 
 const CELLS: &str = r#"
     {"id": "std-1", "tier": "standard", "region": "eu", "state": "active",
@@ -141,6 +145,8 @@ fn credentials() {
     let good = token("acme");
     let (head, rest) = good.split_once('.').unwrap();
     let (payload, signature) = rest.split_once('.').unwrap();
+    let another = token("globex");
+    let other = another.split('.').nth(1).unwrap();
     let several = || {
         claims("")
             .without("tenant_id")
@@ -239,11 +245,12 @@ fn credentials() {
             bearer(claims("acme").kid("current").sign(&signer("x")).unwrap()),
         ),
         (
-            "payload altered",
-            bearer(format!(
-                "{head}.{}.{signature}",
-                &payload[..payload.len() - 4]
-            )),
+            "payload of another token",
+            bearer(format!("{head}.{other}.{signature}")),
+        ),
+        (
+            "alg HS256",
+            bearer(format!("{HS256_HEADER}.{payload}.{signature}")),
         ),
         ("signature missing", bearer(format!("{head}.{payload}."))),
         ("two parts", bearer(format!("{head}.{payload}"))),
@@ -362,10 +369,8 @@ fn sources() {
     );
     say("keys were never fetched", &mut without_keys);
     without_keys.sources.jwks = jwks.clone();
-    say(
-        "the identity provider is back: the request waits for its keys",
-        &mut without_keys,
-    );
+    without_keys.run_until(at(10));
+    say("the identity provider is back", &mut without_keys);
 
     let mut core = Core::new(
         CONFIG,
@@ -375,7 +380,7 @@ fn sources() {
         },
     );
     core.sources = Sources::default();
-    core.run_until(at(0));
+    core.run_until(at(10));
     say(
         "both sources are down, keys and registry are there",
         &mut core,

@@ -64,8 +64,10 @@ struct NamedSource {
 }
 
 impl Control {
-    /// Starts with this policy and nothing else: all fetches are due at once. `seed` spreads
-    /// refreshes, so that a fleet doesn't ask in step; it decides nothing.
+    /// Starts with this policy and nothing else. Every fetch is due at once: the first
+    /// [`poll_timeout`](Self::poll_timeout) is `now`, which leaves the driver a moment to restore
+    /// what was kept from an earlier run. `seed` spreads refreshes, so that a fleet doesn't ask in
+    /// step; it decides nothing.
     pub fn new(policy: Arc<Policy>, settings: ControlSettings, now: Now, seed: u64) -> Self {
         let health = HealthControl::new(settings.health);
         let snapshot = Snapshot {

@@ -25,7 +25,8 @@ fn policy(issuers: &[&str]) -> Arc<Policy> {
         })
     };
     let issuers: Vec<_> = issuers.iter().map(issuer).collect();
-    let policy = serde_json::json!([{ "name": "default", "any_of": ["jwt"] }]);
+    let policy = serde_json::json!([{ "name": "default", "mode": "disabled", "allow_insecure": true,
+        "insecure_identity": { "tenant": "acme" } }]);
     let specs = serde_json::json!({ "issuer": issuers, "policy": policy });
     let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
     Arc::new(Policy::build(&specs).unwrap())
@@ -54,8 +55,13 @@ impl Driver {
             control,
             outputs: Vec::new(),
         };
-        driver.drain();
+        driver.wake(at(0));
         driver
+    }
+
+    fn wake(&mut self, now: Now) {
+        self.control.handle_timeout(now);
+        self.drain();
     }
 
     fn drain(&mut self) {
@@ -174,8 +180,7 @@ fn an_early_wake_does_nothing() {
         .poll_timeout()
         .expect("refreshes are due some time");
     assert!(when > at(0).mono);
-    driver.control.handle_timeout(at(0));
-    driver.drain();
+    driver.wake(at(0));
     assert!(driver.outputs.is_empty(), "{:?}", driver.outputs);
 }
 
@@ -189,7 +194,7 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     driver
         .control
         .handle_policy(at(1), policy(&["three", "two"]));
-    driver.drain();
+    driver.wake(at(1));
     assert_eq!(driver.key_state(1, at(1)), KeyState::Fresh, "two stays");
     assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "three is new");
     let fetches = driver.key_fetches();
@@ -214,8 +219,7 @@ fn a_registry_is_freed_once_no_request_holds_it() {
     driver.outputs.clear();
     let freed = |driver: &Driver| driver.outputs.iter().any(|o| matches!(o, Output::Free(_)));
 
-    driver.control.handle_timeout(at(12));
-    driver.drain();
+    driver.wake(at(12));
     assert!(!freed(&driver), "a request still holds it");
     drop(held);
     assert!(
@@ -224,8 +228,7 @@ fn a_registry_is_freed_once_no_request_holds_it() {
             .poll_timeout()
             .is_some_and(|(_, why)| why == Wake::Free)
     );
-    driver.control.handle_timeout(at(14));
-    driver.drain();
+    driver.wake(at(14));
     assert!(freed(&driver));
 }
 
