@@ -130,7 +130,7 @@ impl Default for ClientTimeouts {
 }
 
 /// The way to the cells: `[upstream]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct UpstreamSettings {
     /// Who issues the cells' certificates; `None`: `https` endpoints can't be reached.
     pub bundle: Option<Pem>,
@@ -140,17 +140,6 @@ pub struct UpstreamSettings {
     pub timeouts: CellTimeouts,
     /// What one cell may take of the router.
     pub limits: CellLimits,
-}
-
-impl Default for UpstreamSettings {
-    fn default() -> Self {
-        Self {
-            bundle: None,
-            identity: None,
-            timeouts: CellTimeouts::default(),
-            limits: CellLimits::default(),
-        }
-    }
 }
 
 /// How long cells may take. Each has its own reason in a 504.

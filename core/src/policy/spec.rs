@@ -66,7 +66,7 @@ pub struct IssuerSpec {
 
 /// One string, or a list of them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "one of: a string, a list of strings")]
 pub enum OneOrMany {
     /// `"a"`
     One(String),
@@ -92,7 +92,7 @@ impl OneOrMany {
 
 /// For whom an issuer or a trust domain may speak: a list of tenants, or the word `registry`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "one of: a list of tenants, \"registry\"")]
 pub enum SpeaksSpec {
     /// Exactly these tenants.
     Listed(Vec<String>),
@@ -271,7 +271,7 @@ pub struct TrustSpec {
 
 /// A trust domain, alone or with the tenants that it may speak for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "one of: a name, { name, tenants }")]
 pub enum TrustDomainSpec {
     /// `"example"`
     Name(String),

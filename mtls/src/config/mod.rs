@@ -6,9 +6,12 @@
 //! needs no further check except of the files that it names.
 
 mod error;
+mod paths;
+mod report;
 mod resolve;
 mod schema;
 mod shape;
+mod sources;
 mod tree;
 mod variables;
 
@@ -82,3 +85,6 @@ impl Config {
 fn table_of(setting: &str) -> &str {
     setting.split('.').next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,7 @@ pub struct RegistryTable {
 
 /// A number of seconds, or the word `off`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(untagged, expecting = "a number of seconds, or \"off\"")]
+#[serde(untagged, expecting = "one of: a number of seconds, \"off\"")]
 pub enum SecsOrOff {
     /// So many seconds.
     Secs(u64),

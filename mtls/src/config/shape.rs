@@ -33,10 +33,10 @@ pub(crate) fn shape<T: DeserializeOwned>(
         let mut steps = steps(error.path());
         let message = error.inner().message().to_owned();
         let missing = quoted(&message, "missing field ");
-        if let Some(field) = missing.or_else(|| quoted(&message, "unknown field ")) {
-            if steps.last() != Some(&Step::Key(field.to_owned())) {
-                steps.push(Step::Key(field.to_owned()));
-            }
+        if let Some(field) = missing.or_else(|| quoted(&message, "unknown field "))
+            && steps.last() != Some(&Step::Key(field.to_owned()))
+        {
+            steps.push(Step::Key(field.to_owned()));
         }
         let setting = name_of(&steps);
         if let Some(tried) = stand_ins.get_mut(&setting) {
@@ -134,11 +134,29 @@ fn explain(message: &str) -> (String, String) {
         };
         return (format!("`{name}` is no known {what}"), fix);
     }
+    if message == "invalid socket address syntax" {
+        let fix = "write it as address:port, such as 127.0.0.1:8443";
+        return ("is no socket address".to_owned(), fix.to_owned());
+    }
+    if let Some(forms) = message.strip_prefix(FORMS) {
+        return ("has the wrong form".to_owned(), format!("expected {forms}"));
+    }
     match message.split_once(", expected ") {
-        Some((problem, expected)) => (problem.to_owned(), format!("expected {expected}")),
+        Some((problem, expected)) => {
+            let problem = problem.replace("invalid type:", "is of the wrong type:");
+            let expected = match expected {
+                "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+                other => other,
+            };
+            (problem, format!("expected {expected}"))
+        }
         None => (message.to_owned(), String::new()),
     }
 }
+
+/// How the messages of settings begin that may have one of several forms (serde's `expecting` of
+/// an untagged enum is its whole message).
+const FORMS: &str = "one of: ";
 
 /// How many letters differ (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {

@@ -1,0 +1,65 @@
+//! Relative paths.
+
+use std::path::{Path, PathBuf};
+
+use super::schema::File;
+
+/// Paths in a configuration are taken from the folder that it stands in, so that it works
+/// wherever the router is started.
+pub(super) struct Paths(PathBuf);
+
+impl Paths {
+    pub(super) fn beside(file: &str) -> Self {
+        Self(
+            Path::new(file)
+                .parent()
+                .map(Path::to_owned)
+                .unwrap_or_default(),
+        )
+    }
+
+    pub(super) fn resolve(&self, tables: &mut File) {
+        let File {
+            listener,
+            issuer,
+            trust,
+            registry,
+            upstream,
+            fetch,
+            state,
+            ..
+        } = tables;
+        for tls in listener
+            .iter_mut()
+            .filter_map(|listener| listener.tls.as_mut())
+        {
+            self.one(&mut tls.certificate);
+            self.one(&mut tls.key);
+        }
+        if let Some(state) = state {
+            self.one(&mut state.directory);
+        }
+        let optional = [
+            trust.as_mut().map(|trust| &mut trust.bundle),
+            Some(&mut registry.file),
+            Some(&mut registry.token_file),
+            Some(&mut upstream.bundle),
+            Some(&mut upstream.certificate),
+            Some(&mut upstream.key),
+            Some(&mut fetch.bundle),
+            Some(&mut fetch.certificate),
+            Some(&mut fetch.key),
+        ];
+        let issuers = issuer.iter_mut().map(|issuer| &mut issuer.jwks_file);
+        for path in optional.into_iter().flatten().chain(issuers).flatten() {
+            self.one(path);
+        }
+    }
+
+    fn one(&self, path: &mut String) {
+        // An empty one stays empty, to be found missing where it is read.
+        if !path.is_empty() {
+            *path = self.0.join(&*path).to_string_lossy().into_owned();
+        }
+    }
+}

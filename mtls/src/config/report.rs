@@ -1,0 +1,108 @@
+//! Checks of single settings, and where their mistakes go.
+
+use std::time::Duration;
+
+use super::error::{ConfigError, Place};
+use crate::fetch::{SourceUrl, UrlRefused};
+use crate::settings::{KeyPair, Pem};
+
+/// The longest of any configured time, so that no sum of them overflows.
+const SECS_MAX: u64 = 60 * 60 * 24 * 365;
+
+/// Collects mistakes, and checks what is checked in the same way everywhere.
+pub(super) struct Reporter<F>(pub(super) F);
+
+impl<F: FnMut(ConfigError)> Reporter<F> {
+    pub(super) fn mistake(
+        &mut self,
+        setting: impl Into<String>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        (self.0)(ConfigError {
+            place: Place::File,
+            setting: setting.into(),
+            problem: problem.into(),
+            fix: fix.into(),
+        });
+    }
+
+    pub(super) fn secs(
+        &mut self,
+        setting: &str,
+        secs: Option<u64>,
+        min: u64,
+        default: u64,
+    ) -> Duration {
+        let secs = secs.unwrap_or(default);
+        if !(min..=SECS_MAX).contains(&secs) {
+            let fix = format!("give {min} to {SECS_MAX}");
+            self.mistake(setting, format!("is {secs} seconds"), fix);
+        }
+        Duration::from_secs(secs.min(SECS_MAX))
+    }
+
+    pub(super) fn ms(&mut self, setting: String, ms: Option<u64>, default: Duration) -> Duration {
+        let Some(ms) = ms else { return default };
+        if !(1..=SECS_MAX * 1000).contains(&ms) {
+            let fix = format!("give 1 to {}", SECS_MAX * 1000);
+            self.mistake(setting, format!("is {ms} milliseconds"), fix);
+        }
+        Duration::from_millis(ms.min(SECS_MAX * 1000))
+    }
+
+    pub(super) fn count(&mut self, setting: String, count: Option<u64>, default: usize) -> usize {
+        let Some(count) = count else { return default };
+        if count == 0 {
+            self.mistake(
+                setting,
+                "is 0, so nothing would ever pass",
+                "give at least 1",
+            );
+        }
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn key_pair(
+        &mut self,
+        table: &str,
+        certificate: Option<&String>,
+        key: Option<&String>,
+    ) -> Option<KeyPair> {
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(key_pair(certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                let fix = format!("set {table}.key to the certificate's key");
+                self.mistake(format!("{table}.certificate"), "stands without a key", fix);
+                None
+            }
+            (None, Some(_)) => {
+                let fix = format!("set {table}.certificate to the key's certificate");
+                self.mistake(format!("{table}.key"), "stands without a certificate", fix);
+                None
+            }
+        }
+    }
+
+    pub(super) fn url(&mut self, setting: String, url: &str) -> Option<SourceUrl> {
+        let refused = match SourceUrl::parse(url) {
+            Ok(url) => return Some(url),
+            Err(refused) => refused,
+        };
+        let fix = match refused {
+            UrlRefused::NotAbsolute | UrlRefused::Scheme => "write it as https://host/path",
+            UrlRefused::Plain => "use https",
+            UrlRefused::UserInfo => "take it out; credentials go in a file or a certificate",
+        };
+        self.mistake(setting, refused.to_string(), fix);
+        None
+    }
+}
+
+pub(super) fn key_pair(certificate: &str, key: &str) -> KeyPair {
+    KeyPair {
+        certificate: Pem::File(certificate.to_owned()),
+        key: Pem::File(key.to_owned()),
+    }
+}

@@ -1,0 +1,139 @@
+//! `[registry]`, `[upstream]` and `[fetch]`: the ways to the other parties.
+
+use std::time::Duration;
+
+use cellway_core::registry::{RegistryLimits, RegistryTiming};
+
+use super::error::ConfigError;
+use super::report::Reporter;
+use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
+use crate::fetch::RegistryLocation;
+use crate::settings::{
+    CellLimits, CellTimeouts, FetchSettings, Pem, RegistrySettings, UpstreamSettings,
+};
+
+/// How often a registry file is looked at; it costs a `stat`.
+const FILE_POLL_SECS: u64 = 2;
+
+pub(super) fn registry<F: FnMut(ConfigError)>(
+    table: &RegistryTable,
+    report: &mut Reporter<F>,
+) -> Option<RegistrySettings> {
+    let location = match (&table.file, &table.url) {
+        (Some(path), None) => Some(RegistryLocation::File(path.clone())),
+        (None, Some(url)) => report.url("registry.url".to_owned(), url).map(|url| {
+            let token_file = table.token_file.clone();
+            RegistryLocation::Http { url, token_file }
+        }),
+        (Some(_), Some(_)) => {
+            report.mistake("registry.url", "stands beside registry.file", "keep one");
+            None
+        }
+        (None, None) => {
+            let fix = "set registry.file or registry.url";
+            report.mistake("registry", "names no source", fix);
+            None
+        }
+    };
+    if table.token_file.is_some() && table.url.is_none() {
+        report.mistake(
+            "registry.token_file",
+            "is of use with registry.url only",
+            "remove it",
+        );
+    }
+    let times = RegistryTiming::default();
+    let secs = |duration: Duration| duration.as_secs();
+    let identity_max_age = match &table.identity_max_age_secs {
+        None => times.identity_max_age,
+        Some(SecsOrOff::Word(_)) => None,
+        Some(SecsOrOff::Secs(age)) => {
+            Some(report.secs("registry.identity_max_age_secs", Some(*age), 1, 1))
+        }
+    };
+    let poll = match table.file {
+        Some(_) => FILE_POLL_SECS,
+        None => secs(times.poll_interval),
+    };
+    let retry = secs(times.retry_max);
+    let stale = secs(times.stale_after);
+    let timing = RegistryTiming {
+        poll_interval: report.secs("registry.poll_secs", table.poll_secs, 1, poll),
+        retry_max: report.secs("registry.retry_max_secs", table.retry_max_secs, 1, retry),
+        stale_after: report.secs(
+            "registry.stale_after_secs",
+            table.stale_after_secs,
+            1,
+            stale,
+        ),
+        identity_max_age,
+        ..times
+    };
+    let limits = RegistryLimits::default();
+    let bytes_max = "registry.bytes_max".to_owned();
+    let bytes_max = report.count(bytes_max, table.bytes_max, limits.document_bytes_max);
+    Some(RegistrySettings {
+        location: location?,
+        timing,
+        limits: RegistryLimits {
+            document_bytes_max: bytes_max,
+            ..limits
+        },
+    })
+}
+
+pub(super) fn upstream<F: FnMut(ConfigError)>(
+    table: &UpstreamTable,
+    report: &mut Reporter<F>,
+) -> UpstreamSettings {
+    let name = |key: &str| format!("upstream.{key}");
+    let (times, limits) = (CellTimeouts::default(), CellLimits::default());
+    let (certificate, key) = (table.certificate.as_ref(), table.key.as_ref());
+    let total = table.total_timeout_ms;
+    UpstreamSettings {
+        bundle: table.bundle.clone().map(Pem::File),
+        identity: report.key_pair("upstream", certificate, key),
+        timeouts: CellTimeouts {
+            connect: report.ms(
+                name("connect_timeout_ms"),
+                table.connect_timeout_ms,
+                times.connect,
+            ),
+            tls: report.ms(name("tls_timeout_ms"), table.tls_timeout_ms, times.tls),
+            header: report.ms(
+                name("header_timeout_ms"),
+                table.header_timeout_ms,
+                times.header,
+            ),
+            idle: report.ms(name("idle_timeout_ms"), table.idle_timeout_ms, times.idle),
+            total: total.map(|ms| report.ms(name("total_timeout_ms"), Some(ms), Duration::ZERO)),
+            keep: report.ms(name("keep_ms"), table.keep_ms, times.keep),
+        },
+        limits: CellLimits {
+            connections_max: report.count(
+                name("connections_max"),
+                table.connections_max,
+                limits.connections_max,
+            ),
+            requests_max: report.count(
+                name("requests_max"),
+                table.requests_max,
+                limits.requests_max,
+            ),
+        },
+    }
+}
+
+pub(super) fn fetch<F: FnMut(ConfigError)>(
+    table: &FetchTable,
+    report: &mut Reporter<F>,
+) -> FetchSettings {
+    let (certificate, key) = (table.certificate.as_ref(), table.key.as_ref());
+    let timeout = "fetch.total_timeout_ms".to_owned();
+    let default = FetchSettings::default().total_timeout;
+    FetchSettings {
+        bundle: table.bundle.clone().map(Pem::File),
+        identity: report.key_pair("fetch", certificate, key),
+        total_timeout: report.ms(timeout, table.total_timeout_ms, default),
+    }
+}

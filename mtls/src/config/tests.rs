@@ -1,0 +1,284 @@
+use super::*;
+use cellway_core::policy::Mode;
+
+const EXAMPLE: &str = include_str!("../../../docs/cellway.example.toml");
+
+/// The least that is valid.
+const LEAST: &str = r#"
+[[listener]]
+name = "local"
+bind = "127.0.0.1:8080"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+
+[[policy]]
+name = "default"
+any_of = ["jwt"]
+
+[registry]
+file = "registry.json"
+"#;
+
+fn load(text: &str) -> Result<Config, ConfigErrors> {
+    Config::load("etc/cellway.toml", text, [])
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let variables = variables
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()));
+    Config::load("etc/cellway.toml", text, variables)
+}
+
+fn errors(text: &str) -> String {
+    load(text)
+        .expect_err("the configuration has mistakes")
+        .to_string()
+}
+
+#[test]
+fn the_example_file_is_valid_and_shows_the_defaults() {
+    let config = load(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.router.listeners.len(), 1);
+    assert_eq!(config.admin.unwrap().port(), 9901);
+
+    // Each commented setting must be one, too: turned on alone, it is understood. Alternatives
+    // contradict what stands beside them, but nothing is unknown.
+    let mut shown = 0;
+    for (i, line) in EXAMPLE.lines().enumerate() {
+        let Some(setting) = line.strip_prefix("# ").filter(|line| is_setting(line)) else {
+            continue;
+        };
+        shown += 1;
+        let lines = EXAMPLE.lines().enumerate();
+        let on: Vec<_> = lines
+            .map(|(j, l)| if i == j { setting } else { l })
+            .collect();
+        if let Err(errors) = load(&on.join("\n")) {
+            let text = errors.to_string();
+            assert!(!text.contains("no known"), "{setting}\n{text}");
+            assert!(!text.contains("wrong"), "{setting}\n{text}");
+        }
+    }
+    assert!(shown > 30, "{shown} settings are shown as comments");
+}
+
+fn is_setting(line: &str) -> bool {
+    let name = line.split(" = ").next().unwrap_or_default();
+    line.contains(" = ") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+#[test]
+fn commented_defaults_are_the_defaults() {
+    let shown = load(
+        &EXAMPLE
+            .replace("# connect_timeout_ms", "connect_timeout_ms")
+            .replace("# header_timeout_ms", "header_timeout_ms")
+            .replace("# idle_timeout_ms", "idle_timeout_ms")
+            .replace("# tls_timeout_ms", "tls_timeout_ms")
+            .replace("# keep_ms", "keep_ms")
+            .replace("# handshake_timeout_ms", "handshake_timeout_ms")
+            .replace("# first_byte_timeout_ms", "first_byte_timeout_ms")
+            .replace("# connections_max", "connections_max")
+            .replace("# streams_max", "streams_max")
+            .replace("# requests_max", "requests_max")
+            .replace("# stale_after_secs", "stale_after_secs")
+            .replace("# identity_max_age_secs", "identity_max_age_secs")
+            .replace("# bytes_max", "bytes_max")
+            .replace("# retry_max_secs", "retry_max_secs")
+            .replace("# drain_secs", "drain_secs")
+            .replace("# watch_secs", "watch_secs"),
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let least = load(EXAMPLE).unwrap();
+    let (a, b) = (&shown.router, &least.router);
+    assert_eq!(a.upstream.timeouts, b.upstream.timeouts);
+    assert_eq!(a.upstream.limits, b.upstream.limits);
+    assert_eq!(a.listeners[0].timeouts, b.listeners[0].timeouts);
+    assert_eq!(
+        a.listeners[0].connections_max,
+        b.listeners[0].connections_max
+    );
+    assert_eq!(a.listeners[0].streams_max, b.listeners[0].streams_max);
+    assert_eq!(a.sources.registry.timing, b.sources.registry.timing);
+    assert_eq!(a.sources.registry.limits, b.sources.registry.limits);
+    assert_eq!(a.sources.watch, b.sources.watch);
+    assert_eq!(shown.drain, least.drain);
+}
+
+#[test]
+fn paths_are_taken_from_the_folder_of_the_file() {
+    let config = load(LEAST).unwrap();
+    let location = config.router.sources.registry.location;
+    assert_eq!(location.source(), "file:etc/registry.json");
+    let absolute = LEAST.replace("registry.json", "/srv/registry.json");
+    let location = load(&absolute).unwrap().router.sources.registry.location;
+    assert_eq!(location.source(), "file:/srv/registry.json");
+}
+
+#[test]
+fn names_every_mistake_of_form_at_once() {
+    let text = r#"
+[[listener]]
+name = "public"
+bind = "nowhere"
+polcy = "default"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+leeway_exp_secs = "soon"
+
+[[policy]]
+any_of = ["jwt", "password"]
+
+[registry]
+file = "registry.json"
+identity_max_age_secs = "never"
+
+[metrics]
+"#;
+    assert_eq!(
+        errors(text),
+        "\
+etc/cellway.toml:4: listener[0].bind: is no socket address
+    write it as address:port, such as 127.0.0.1:8443
+etc/cellway.toml:5: listener[0].polcy: `polcy` is no known setting
+    did you mean `policy`?
+etc/cellway.toml:11: issuer[0].leeway_exp_secs: is of the wrong type: string \"soon\"
+    expected a whole number, 0 or more
+etc/cellway.toml:13: policy[0].name: is missing
+    add it
+etc/cellway.toml:14: policy[0].any_of[1]: `password` is no known value
+    known here: jwt, mtls
+etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
+    expected a number of seconds, \"off\"
+etc/cellway.toml:20: metrics: `metrics` is no known setting
+    known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, state, admin, runtime, log"
+    );
+}
+
+#[test]
+fn names_every_syntax_error_with_its_line() {
+    let text = errors("a = \nb = 1\nc = [1,\n");
+    assert!(
+        text.contains("etc/cellway.toml:1: not valid TOML"),
+        "{text}"
+    );
+    assert!(text.lines().count() >= 2, "{text}");
+}
+
+/// One change to a valid file, and what must be said about it: place, setting, problem.
+#[test]
+fn names_each_mistake_of_meaning() {
+    let tls = "\n[listener.tls]\ncertificate = \"a\"\nkey = \"b\"\n";
+    let table = [
+        (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
+        (LEAST.replace("any_of = [\"jwt\"]", "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"a\" }").replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true"), "listener[0].bind: is not a loopback address, and its policy is `disabled`"),
+        (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: there is no [[policy]] with the name `strict`\n    the names are: default"),
+        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: `local` is the name of another listener too"),
+        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 is the address of another listener too"),
+        (LEAST.replace("[[issuer]]", &format!("{tls}client_certificate = \"optional\"\n[[issuer]]")), "listener[0].tls.client_certificate: asks for certificates, but nobody's are trusted\n    set trust.bundle"),
+        (LEAST.replace("file = \"registry.json\"", ""), "registry: names no source\n    set registry.file or registry.url"),
+        (LEAST.replace("file = ", "url = \"https://c.example/manage/cells\"\nfile = "), "registry.url: stands beside registry.file"),
+        (LEAST.replace("file = \"registry.json\"", "url = \"http://control.example/manage/cells\""), "etc/cellway.toml:16: registry.url: is http, which is for this machine only\n    use https"),
+        (LEAST.replace("file = ", "token_file = \"t\"\nfile = "), "registry.token_file: is of use with registry.url only"),
+        (LEAST.replace("[registry]", "jwks_uri = 1\n[registry]"), "policy[0].jwks_uri: `jwks_uri` is no known setting"),
+        (LEAST.replace("audience =", "jwks_uri = \"http://idp.example/jwks\"\naudience ="), "issuer[0].jwks_uri: is http"),
+        (LEAST.replace("\"https://idp.example\"", "\"joe\""), "issuer[0].issuer: is no https address, so its keys can't be discovered\n    set jwks_uri or jwks_file"),
+        (LEAST.replace("audience = \"cellway\"", ""), "issuer[0].audience"),
+        (LEAST.replace("[\"jwt\"]", "[\"jwt\"]\nmode = \"permissive\""), "policy[0].anonymous_placement"),
+        (LEAST.replace("audience =", "algorithms = [\"HS256\"]\naudience ="), "issuer[0].algorithms"),
+        (LEAST.to_owned() + "poll_secs = 0\n", "registry.poll_secs: is 0 seconds"),
+        (LEAST.to_owned() + "[admin]\nbind = \"0.0.0.0:9901\"\n", "admin.bind: is not a loopback address"),
+        (LEAST.to_owned() + "[upstream]\ncertificate = \"a\"\n", "upstream.certificate: stands without a key\n    set upstream.key"),
+        (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
+        (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
+        (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),
+        (LEAST.replace("[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"", ""), "listener: there is none"),
+        (String::new(), "registry: is missing"),
+    ];
+    for (text, expected) in table {
+        let errors = errors(&text);
+        assert!(
+            errors.contains(expected),
+            "expected {expected}\nfound {errors}\nin {text}"
+        );
+    }
+}
+
+#[test]
+fn variables_override_the_file() {
+    let config = load_with(
+        LEAST,
+        &[
+            ("CELLWAY__LISTENER__0__BIND", "127.0.0.1:9999"),
+            ("CELLWAY__LISTENER__1__NAME", "second"),
+            ("CELLWAY__LISTENER__1__BIND", "127.0.0.1:9998"),
+            ("CELLWAY__UPSTREAM__REQUESTS_MAX", "7"),
+            ("CELLWAY__POLICY__0__MODE", "permissive"),
+            // Looks like a number, but the setting wants a string.
+            ("CELLWAY__POLICY__0__ANONYMOUS_PLACEMENT", "17"),
+            ("CELLWAY__ISSUER__0__AUDIENCE", r#"["a", "b"]"#),
+            ("CELLWAY__LOG__LEVEL", "debug"),
+            // Kubernetes' own, for a service called cellway.
+            ("CELLWAY_SERVICE_HOST", "10.0.0.1"),
+            ("CELLWAY_PORT", "tcp://10.0.0.1:80"),
+        ],
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let listeners = &config.router.listeners;
+    let listeners: Vec<_> = listeners
+        .iter()
+        .map(|l| (&*l.name, l.bind.port()))
+        .collect();
+    assert_eq!(listeners, [("local", 9999), ("second", 9998)]);
+    assert_eq!(config.router.upstream.limits.requests_max, 7);
+    let auth = &config.router.policy.auths()[0];
+    assert_eq!(auth.mode, Mode::Permissive);
+    assert_eq!(auth.anonymous_placement.as_ref().unwrap().as_str(), "17");
+    assert_eq!(config.router.policy.issuers[0].audiences.len(), 2);
+    assert_eq!(config.log.level, crate::log::Level::Debug);
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    let errors = load_with(
+        LEAST,
+        &[
+            ("CELLWAY__LISTENER__0__BIND", "nowhere"),
+            ("CELLWAY__LISTENER__3__BIND", "127.0.0.1:1"),
+            ("CELLWAY__LISTENER__BIND", "127.0.0.1:1"),
+            ("CELLWAY__REGISTRY__FILE__NAME", "x"),
+            ("CELLWAY__UPSTREM__REQUESTS_MAX", "7"),
+            ("CELLWAY____X", "7"),
+        ],
+    )
+    .unwrap_err()
+    .to_string();
+    for expected in [
+        "CELLWAY__LISTENER__0__BIND: listener[0].bind: is no socket address",
+        "CELLWAY__LISTENER__3__BIND: `listener` has 1 entries, so the next has number 1, not 3",
+        "CELLWAY__LISTENER__BIND: `listener` is a list",
+        "CELLWAY__REGISTRY__FILE__NAME: `registry.file` is a string",
+        "CELLWAY__UPSTREM__REQUESTS_MAX: upstrem: `upstrem` is no known setting\n    did you mean `upstream`?",
+        "CELLWAY____X: has an empty part",
+    ] {
+        assert!(
+            errors.contains(expected),
+            "expected {expected}\nfound {errors}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_cannot_bring_settings_of_its_own() {
+    let smuggled = "\"x\"\n[admin]\nbind = \"127.0.0.1:1\"";
+    let config = load_with(LEAST, &[("CELLWAY__LISTENER__0__NAME", smuggled)]).unwrap();
+    assert_eq!(&*config.router.listeners[0].name, smuggled);
+    assert_eq!(config.admin, None);
+}
