@@ -107,6 +107,8 @@ pub mod policy;
 mod reason;
 pub mod registry;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 mod text;
 mod time;
 pub mod token;

@@ -1,1 +1,190 @@
+use super::*;
+use crate::testing::{START, certificate, certificate_for};
+use crate::text::Text;
 
+fn templates(templates: &[&str], domains: &[&str]) -> Result<SanTemplates, TemplateError> {
+    let domains: Vec<Text> = domains.iter().map(|d| Text::new(d).unwrap()).collect();
+    let mut sans = SanTemplates::default();
+    for template in templates {
+        sans.add(template, &domains)?;
+    }
+    Ok(sans)
+}
+
+fn peer(uris: &[&str], dns_names: &[&str]) -> PeerCertificate {
+    PeerCertificate::from_der(&certificate_for(uris, dns_names)).unwrap()
+}
+
+#[test]
+fn reads_what_a_decision_needs() {
+    let der = certificate_for(&["spiffe://example/a"], &["a.example", "*.b.example"]);
+    let peer = PeerCertificate::from_der(&der).unwrap();
+    assert_eq!(peer.uris(), ["spiffe://example/a".into()]);
+    assert_eq!(peer.dns_names, ["a.example".into(), "*.b.example".into()]);
+    assert_eq!(peer.not_after(), Unix::from_secs(365 * 86_400));
+    assert_eq!(peer.thumbprint()[..], *digest(&SHA256, &der).as_ref());
+    assert!(!peer.is_authority());
+
+    assert!(peer.is_valid_at(Unix::from_secs(0)));
+    assert!(peer.is_valid_at(Unix::from_secs(START)));
+    assert!(!peer.is_valid_at(peer.not_after()));
+}
+
+#[test]
+fn refuses_what_is_no_certificate() {
+    let der = certificate_for(&[], &["a.example"]);
+    let mut longer = der.clone();
+    longer.push(0);
+    for bad in [&[][..], b"x", &der[..der.len() - 1], &longer] {
+        let error = PeerCertificate::from_der(bad).unwrap_err();
+        assert_eq!(error, CertificateError::Malformed);
+    }
+    let many: Vec<String> = (0..65).map(|i| format!("n{i}.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let error = PeerCertificate::from_der(&certificate_for(&[], &many)).unwrap_err();
+    assert_eq!(error, CertificateError::TooManyNames);
+}
+
+#[test]
+fn knows_who_may_sign_others() {
+    use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
+    let authority = |change: fn(&mut rcgen::CertificateParams)| {
+        PeerCertificate::from_der(&certificate(change))
+            .unwrap()
+            .is_authority()
+    };
+    assert!(!authority(|params| params.is_ca = IsCa::ExplicitNoCa));
+    assert!(authority(
+        |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+    ));
+    assert!(authority(
+        |params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]
+    ));
+    assert!(!authority(
+        |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]
+    ));
+}
+
+#[test]
+fn refuses_templates_that_could_match_too_much() {
+    for (template, good) in [
+        ("spiffe://{trust_domain}/tenant/{tenant}", true),
+        ("spiffe://{trust_domain}/tenant/{tenant}/**", true),
+        ("spiffe://example/*/{tenant}", true),
+        ("spiffe://other/tenant/{tenant}", false),
+        ("spiffe://{trust_domain}/tenant/x", false),
+        ("spiffe://{trust_domain}/{tenant}/{tenant}", false),
+        ("spiffe://{trust_domain}/a-{tenant}", false),
+        ("spiffe://{trust_domain}/**/{tenant}", false),
+        ("spiffe://{trust_domain}//{tenant}", false),
+        ("spiffe://{trust_domain}", false),
+        ("https://example/{tenant}", false),
+        ("{tenant}.clients.example", true),
+        ("{tenant}.*.example", true),
+        ("{tenant}", false),
+        ("{tenant}.Example", false),
+        ("clients.example", false),
+        ("", false),
+    ] {
+        let result = templates(&[template], &["example"]);
+        assert_eq!(result.is_ok(), good, "{template}: {result:?}");
+    }
+    assert!(templates(&["spiffe://{trust_domain}/{tenant}"], &[]).is_err());
+}
+
+#[test]
+fn a_spiffe_id_names_a_tenant_only_as_the_template_says() {
+    let sans = templates(
+        &["spiffe://{trust_domain}/tenant/{tenant}/**"],
+        &["example"],
+    )
+    .unwrap();
+    let tenant = |uris: &[&str], dns: &[&str]| {
+        let accepted = sans.accept(&peer(uris, dns)).ok()?;
+        assert_eq!(accepted.trust_domain.unwrap().as_str(), "example");
+        assert_eq!(accepted.subject.as_str(), uris[0]);
+        Some(accepted.tenant.to_string())
+    };
+    for uri in [
+        "spiffe://example/tenant/acme",
+        "spiffe://example/tenant/acme/service/api",
+    ] {
+        assert_eq!(
+            tenant(&[uri], &["x.example"]).as_deref(),
+            Some("acme"),
+            "{uri}"
+        );
+    }
+    let long = format!("spiffe://example/tenant/acme/{}", "a".repeat(2048));
+    for uri in [
+        "spiffe://other/tenant/acme",
+        "spiffe://example.evil/tenant/acme",
+        "spiffe://EXAMPLE/tenant/acme",
+        "SPIFFE://example/tenant/acme",
+        "spiffe://example:443/tenant/acme",
+        "spiffe://user@example/tenant/acme",
+        "spiffe://example/tenant/",
+        "spiffe://example/tenant",
+        "spiffe://example//tenant/acme",
+        "spiffe://example/tenant/acme/",
+        "spiffe://example/tenant/../acme",
+        "spiffe://example/tenant/a%63me",
+        "spiffe://example/tenant/acme?x=y",
+        "spiffe://example/tenant/acme#x",
+        "spiffe://example/tenants/acme",
+        "https://example/tenant/acme",
+        &long,
+    ] {
+        assert_eq!(tenant(&[uri], &[]), None, "{uri}");
+    }
+    let two = [
+        "spiffe://example/tenant/acme",
+        "spiffe://example/tenant/evil",
+    ];
+    assert_eq!(tenant(&two, &[]), None, "two URI SANs");
+    assert_eq!(tenant(&[], &["acme.clients.example"]), None, "no URI SAN");
+    assert_eq!(tenant(&[], &[]), None, "no SAN");
+}
+
+#[test]
+fn a_dns_name_names_a_tenant_by_one_label() {
+    let sans = templates(&["{tenant}.clients.example"], &[]).unwrap();
+    let tenant = |dns: &[&str]| {
+        let accepted = sans.accept(&peer(&[], dns)).ok()?;
+        assert_eq!(accepted.trust_domain, None);
+        Some(accepted.tenant.to_string())
+    };
+    for (names, expected) in [
+        (&["acme.clients.example"][..], Some("acme")),
+        (&["ACME.Clients.Example"], Some("acme")),
+        (&["other.example", "acme.clients.example"], Some("acme")),
+        (&["acme.clients.example", "evil.clients.example"], None),
+        (&["*.clients.example"], None),
+        (&["a.acme.clients.example"], None),
+        (&["clients.example"], None),
+        (&["acme.clients.example.evil"], None),
+    ] {
+        assert_eq!(tenant(names).as_deref(), expected, "{names:?}");
+    }
+}
+
+#[test]
+fn an_svid_is_judged_by_its_uri_alone() {
+    let both = [
+        "spiffe://{trust_domain}/tenant/{tenant}",
+        "{tenant}.clients.example",
+    ];
+    let sans = templates(&both, &["example"]).unwrap();
+    let accepts = |uris: &[&str]| sans.accept(&peer(uris, &["acme.clients.example"])).is_ok();
+    assert!(accepts(&[]));
+    assert!(accepts(&["spiffe://example/tenant/acme"]));
+    assert!(!accepts(&["spiffe://other/tenant/acme"]));
+
+    let two = [
+        "spiffe://{trust_domain}/{tenant}/*",
+        "spiffe://{trust_domain}/*/{tenant}",
+    ];
+    let sans = templates(&two, &["example"]).unwrap();
+    assert!(sans.accept(&peer(&["spiffe://example/a/a"], &[])).is_ok());
+    assert!(sans.accept(&peer(&["spiffe://example/a/b"], &[])).is_err());
+}

@@ -9,6 +9,8 @@ mod algorithm;
 mod jwk;
 mod jwks;
 mod source;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use algorithm::Algorithm;

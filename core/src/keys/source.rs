@@ -132,7 +132,7 @@ impl KeySource {
     /// How far ahead of the clock the time of a kept document may lie.
     pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(300);
 
-    /// A source without keys, whose first fetch is due at once. `jitter` is any number; sources
+    /// A source without keys, which asks for its first fetch at once. `jitter` is any number; sources
     /// with different ones don't fetch in step.
     pub fn new(algorithms: Vec<Algorithm>, timing: KeyTiming, now: Mono, jitter: u64) -> Self {
         let view = IssuerKeys {
@@ -141,7 +141,7 @@ impl KeySource {
             wait_max: timing.wait_max,
             ..IssuerKeys::default()
         };
-        Self {
+        let mut source = Self {
             algorithms,
             timing,
             jitter: Jitter(jitter),
@@ -150,7 +150,9 @@ impl KeySource {
             wanted: false,
             wanted_kids: Vec::new(),
             actions: VecDeque::new(),
-        }
+        };
+        source.fetch_if_due(now);
+        source
     }
 
     /// Takes in what came of a fetch. A document that nobody asked for, from a file that was seen
@@ -172,9 +174,11 @@ impl KeySource {
                 view.last_failed = true;
                 self.actions.push_back(KeyAction::Notice(notice));
                 // A failed forced fetch is tried again when the cooldown ends, because the key is
-                // still wanted. The schedule goes its own way.
+                // still wanted, and the schedule goes its own way. Any other failure counts against
+                // the cooldown too, or a wanted key would double each retry.
                 if !forced_only {
                     view.refresh_at = now.mono.after(self.retry_delay());
+                    view.cooldown_until = now.mono.after(self.timing.cooldown);
                 }
             }
         }
@@ -246,7 +250,7 @@ impl KeySource {
     }
 
     /// Takes in a document that was kept on disk, from before the first good fetch. Its age counts
-    /// from when it was fetched; the first fetch stays due.
+    /// from when it was fetched; the first fetch goes on.
     ///
     /// # Errors
     /// [`RestoreRefused`]; nothing has changed then.
@@ -306,6 +310,11 @@ impl KeySource {
     /// What decisions see.
     pub fn view(&self) -> &Arc<IssuerKeys> {
         &self.view
+    }
+
+    #[cfg(test)]
+    pub(super) fn wanted_len(&self) -> usize {
+        self.wanted_kids.len()
     }
 
     fn fetch_if_due(&mut self, now: Mono) {

@@ -103,7 +103,7 @@ impl IssuerKeys {
         let Some(set) = self.usable(now) else {
             return Err(match waited {
                 true => Miss::NoKeys,
-                false => self.wait(now, self.refresh_at.min(self.cooldown_until)),
+                false => self.wait(now),
             });
         };
         match set.find(kid, algorithm) {
@@ -111,7 +111,7 @@ impl IssuerKeys {
             Found::OtherAlgorithm => Err(Miss::OtherAlgorithm),
             Found::Ambiguous => Err(Miss::Ambiguous),
             Found::None if self.is_absent(now, kid) => Err(Miss::NoMatchingKey),
-            Found::None if !waited => Err(self.wait(now, self.cooldown_until)),
+            Found::None if !waited => Err(self.wait(now)),
             // It was asked for, and the answer is late or bad: the key may well exist.
             Found::None if self.fetching || self.last_failed => Err(Miss::NotRefreshed),
             Found::None => Err(Miss::NoMatchingKey),
@@ -120,8 +120,9 @@ impl IssuerKeys {
 
     /// Wait for a fetch if one is under way or can start soon enough. Otherwise the time is `now`:
     /// control hears of the key, and nobody waits.
-    fn wait(&self, now: Mono, can_start: Mono) -> Miss {
+    fn wait(&self, now: Mono) -> Miss {
         let until = now.after(self.wait_max);
+        let can_start = self.refresh_at.min(self.cooldown_until);
         Miss::Wait(if self.fetching || can_start <= until {
             until
         } else {
