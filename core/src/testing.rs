@@ -150,6 +150,7 @@ pub(crate) fn policy(value: Value) -> Policy {
 pub(crate) fn key_table(policy: &Policy, bodies: &[Bytes]) -> KeyTable {
     let fetched = |(issuer, body): (&crate::policy::Issuer, &Bytes)| {
         let mut source = KeySource::new(issuer.algorithms.clone(), issuer.timing, at(0).mono, 1);
+        source.handle_timeout(at(0).mono);
         source.handle_fetched(at(0), Ok(body.clone()));
         assert!(source.view().set.is_some(), "the document is refused");
         Arc::clone(source.view())

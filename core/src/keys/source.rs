@@ -132,7 +132,8 @@ impl KeySource {
     /// How far ahead of the clock the time of a kept document may lie.
     pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(300);
 
-    /// A source without keys, which asks for its first fetch at once. `jitter` is any number; sources
+    /// A source without keys, whose first fetch is due at once: that leaves the driver a moment to
+    /// restore what was kept from an earlier run. `jitter` is any number; sources
     /// with different ones don't fetch in step.
     pub fn new(algorithms: Vec<Algorithm>, timing: KeyTiming, now: Mono, jitter: u64) -> Self {
         let view = IssuerKeys {
@@ -141,7 +142,7 @@ impl KeySource {
             wait_max: timing.wait_max,
             ..IssuerKeys::default()
         };
-        let mut source = Self {
+        Self {
             algorithms,
             timing,
             jitter: Jitter(jitter),
@@ -150,9 +151,7 @@ impl KeySource {
             wanted: false,
             wanted_kids: Vec::new(),
             actions: VecDeque::new(),
-        };
-        source.fetch_if_due(now);
-        source
+        }
     }
 
     /// Takes in what came of a fetch. A document that nobody asked for, from a file that was seen
@@ -250,7 +249,7 @@ impl KeySource {
     }
 
     /// Takes in a document that was kept on disk, from before the first good fetch. Its age counts
-    /// from when it was fetched; the first fetch goes on.
+    /// from when it was fetched; the first fetch stays due.
     ///
     /// # Errors
     /// [`RestoreRefused`]; nothing has changed then.

@@ -18,6 +18,8 @@ use crate::text::Text;
 
 mod build;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 pub use spec::{
     BoundTrustDomainSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec, Mode, OneOrMany,

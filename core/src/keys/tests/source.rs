@@ -35,7 +35,7 @@ impl World {
             fetches: Vec::new(),
             others: Vec::new(),
         };
-        world.drain(0);
+        world.pass(0..=0);
         world
     }
 

@@ -1,0 +1,374 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{issuer, policy, specs};
+
+/// A configuration that is good, with everything in it.
+fn good() -> Value {
+    json!({
+        "issuer": [issuer(json!({}))],
+        "policy": [{"name": "default", "any_of": ["jwt", "mtls"]}],
+        "trust": {
+            "bundle": "ca.pem",
+            "trust_domains": ["example"],
+            "san": ["spiffe://{trust_domain}/tenant/{tenant}"],
+        },
+    })
+}
+
+/// The settings that are complained about, once the member at `path` is `value`.
+fn complaints(path: &str, value: Value) -> Vec<String> {
+    let mut tables = good();
+    let (parent, member) = path.rsplit_once('/').unwrap();
+    let parent = tables.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    parent.insert(member.to_owned(), value);
+    match Policy::build(&specs(tables)) {
+        Ok(_) => Vec::new(),
+        Err(errors) => {
+            let plain = |e: &PolicyError| !e.problem.is_empty() && !e.fix.is_empty();
+            assert!(errors.iter().all(plain), "{errors:?}");
+            errors.into_iter().map(|error| error.setting).collect()
+        }
+    }
+}
+
+#[test]
+fn each_mistake_names_its_setting() {
+    for (path, value, setting) in [
+        ("/issuer", json!([]), "issuer"),
+        ("/issuer/0/name", json!(""), "issuer[0].name"),
+        ("/issuer/0/issuer", json!(""), "issuer[0].issuer"),
+        ("/issuer/0/audience", json!([]), "issuer[0].audience"),
+        ("/issuer/0/audience", json!(""), "issuer[0].audience"),
+        ("/issuer/0/algorithms", json!([]), "issuer[0].algorithms"),
+        (
+            "/issuer/0/algorithms",
+            json!(["none"]),
+            "issuer[0].algorithms",
+        ),
+        (
+            "/issuer/0/algorithms",
+            json!(["RS256", "HS256"]),
+            "issuer[0].algorithms",
+        ),
+        (
+            "/issuer/0/algorithms",
+            json!(["rs256"]),
+            "issuer[0].algorithms",
+        ),
+        ("/issuer/0/types", json!([]), "issuer[0].types"),
+        ("/issuer/0/types", json!(["CBA+JWT"]), "issuer[0].types"),
+        (
+            "/issuer/0/types",
+            json!(["application/cellway-envelope+jwt"]),
+            "issuer[0].types",
+        ),
+        (
+            "/issuer/0/leeway_exp_secs",
+            json!(61),
+            "issuer[0].leeway_exp_secs",
+        ),
+        (
+            "/issuer/0/leeway_nbf_secs",
+            json!(61),
+            "issuer[0].leeway_nbf_secs",
+        ),
+        (
+            "/issuer/0/claims",
+            json!({"tenant": ""}),
+            "issuer[0].claims.tenant",
+        ),
+        (
+            "/issuer/0/claims",
+            json!({"roles": ""}),
+            "issuer[0].claims.roles",
+        ),
+        (
+            "/issuer/0/jwks_uri",
+            json!("http://idp.example/jwks"),
+            "issuer[0].jwks_uri",
+        ),
+        (
+            "/issuer/0/jwks_uri",
+            json!("https://user@idp.example/"),
+            "issuer[0].jwks_uri",
+        ),
+        (
+            "/issuer/0/jwks_uri",
+            json!("idp.example"),
+            "issuer[0].jwks_uri",
+        ),
+        ("/issuer/0/jwks_file", json!(""), "issuer[0].jwks_file"),
+        ("/issuer/0/issuer", json!("idp"), "issuer[0].jwks_uri"),
+        ("/issuer/0/tenants", json!([]), "issuer[0].tenants"),
+        ("/issuer/0/tenants", json!("all"), "issuer[0].tenants"),
+        (
+            "/issuer/0/keys",
+            json!({"cooldown_secs": 0}),
+            "issuer[0].keys.cooldown_secs",
+        ),
+        (
+            "/issuer/0/keys",
+            json!({"wait_max_ms": 60_000}),
+            "issuer[0].keys.wait_max_ms",
+        ),
+        (
+            "/issuer/0/keys",
+            json!({"retry_min_secs": 61}),
+            "issuer[0].keys.retry_max_secs",
+        ),
+        ("/policy", json!([]), "policy"),
+        ("/policy/0/name", json!(""), "policy[0].name"),
+        ("/policy/0/any_of", json!(null), "policy[0].any_of"),
+        ("/policy/0/any_of", json!([]), "policy[0].any_of"),
+        (
+            "/policy/0/any_of",
+            json!(["jwt", "jwt"]),
+            "policy[0].any_of",
+        ),
+        ("/policy/0/all_of", json!(["jwt"]), "policy[0].all_of"),
+        ("/policy/0/issuers", json!([]), "policy[0].issuers"),
+        ("/policy/0/issuers", json!(["other"]), "policy[0].issuers"),
+        (
+            "/policy/0/mode",
+            json!("permissive"),
+            "policy[0].anonymous_placement",
+        ),
+        ("/trust/bundle", json!(null), "trust.bundle"),
+        ("/trust/bundle", json!(""), "trust.bundle"),
+        ("/trust/san", json!([]), "trust.san"),
+        (
+            "/trust/san",
+            json!(["spiffe://other/{tenant}"]),
+            "trust.san[0]",
+        ),
+        (
+            "/headers",
+            json!({"prefix": "bad prefix"}),
+            "headers.prefix",
+        ),
+    ] {
+        let found = complaints(path, value.clone());
+        assert_eq!(found, [setting], "{path} = {value}");
+    }
+    assert_eq!(complaints("/trust/bundle", json!("ca.pem")), [""; 0]);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let tables = json!({
+        "issuer": [{"name": "a"}, {"name": "a", "issuer": "https://b.example", "audience": "x"}],
+        "policy": [
+            {"name": "p", "mode": "disabled"},
+            {"name": "p", "all_of": ["mtls"]},
+        ],
+        "trust": {"trust_domains": ["Example"]},
+    });
+    let errors = Policy::build(&specs(tables)).unwrap_err();
+    let settings: Vec<&str> = errors.iter().map(|e| &*e.setting).collect();
+    let expected = [
+        "issuer[0].issuer",
+        "issuer[0].audience",
+        "issuer[0].tenants",
+        "issuer[1].name",
+        "issuer[1].tenants",
+        "trust.trust_domains[0]",
+        "policy[0].allow_insecure",
+        "policy[0].insecure_identity",
+        "policy[1].name",
+        "trust.bundle",
+        "trust.san",
+    ];
+    assert_eq!(settings, expected);
+    let shown = errors[0].to_string();
+    assert!(
+        shown.starts_with("issuer[0].issuer: is missing; "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn unknown_members_are_refused() {
+    for table in [
+        json!({"issuers": []}),
+        json!({"issuer": [{"name": "a", "audiences": "x"}]}),
+        json!({"policy": [{"name": "a", "modes": "required"}]}),
+        json!({"policy": [{"name": "a", "mode": "Required"}]}),
+        json!({"policy": [{"name": "a", "any_of": ["header"]}]}),
+        json!({"trust": {"crl": "x"}}),
+    ] {
+        assert!(
+            serde_json::from_value::<PolicySpecs>(table.clone()).is_err(),
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn disabled_needs_two_words_and_a_stand_in() {
+    let disabled = |extra: Value| {
+        let mut tables = json!({"policy": [{"name": "open", "mode": "disabled"}]});
+        let policy = tables["policy"][0].as_object_mut().unwrap();
+        policy.extend(extra.as_object().unwrap().clone());
+        Policy::build(&specs(tables))
+    };
+    assert_eq!(disabled(json!({})).unwrap_err().len(), 2);
+    assert_eq!(
+        disabled(json!({"allow_insecure": true})).unwrap_err().len(),
+        1
+    );
+    let stand_in = json!({"allow_insecure": true, "insecure_identity": {"tenant": "dev"}});
+    let policy = disabled(stand_in).unwrap();
+    let auth = policy.auth(policy.policy_id("open").unwrap());
+    assert_eq!(auth.stand_in.tenant.as_ref().unwrap().as_str(), "dev");
+    assert_eq!(policy.policy_id("other"), None);
+}
+
+#[test]
+fn keys_come_from_where_the_configuration_says() {
+    let location = |extra: Value| {
+        let tables = json!({
+            "issuer": [issuer(extra)],
+            "policy": [{"name": "default", "any_of": ["jwt"]}],
+        });
+        policy(tables).issuers[0].keys.clone()
+    };
+    let discovery = KeysLocation::Discovery {
+        document: "https://idp.example/.well-known/openid-configuration".into(),
+        fallback: "https://idp.example/.well-known/jwks.json".into(),
+    };
+    assert_eq!(location(json!({})), discovery);
+    assert_eq!(
+        location(json!({"issuer": "https://idp.example/"})),
+        discovery
+    );
+    let uri = "http://127.0.0.1:8080/jwks";
+    assert_eq!(
+        location(json!({"jwks_uri": uri})),
+        KeysLocation::Uri(uri.into())
+    );
+    assert_eq!(
+        location(json!({"jwks_file": "k.json"})),
+        KeysLocation::File("k.json".into())
+    );
+}
+
+#[test]
+fn the_fingerprint_follows_what_verification_follows() {
+    let fingerprint = |change: fn(&mut Value)| {
+        let mut tables = good();
+        change(&mut tables);
+        *policy(tables).fingerprint()
+    };
+    let same = fingerprint(|_| ());
+    assert_eq!(fingerprint(|_| ()), same);
+    assert_eq!(
+        fingerprint(|t| t["headers"] = json!({"prefix": "x-edge-"})),
+        same
+    );
+    assert_ne!(
+        fingerprint(|t| t["issuer"][0]["audience"] = json!("other")),
+        same
+    );
+    assert_ne!(
+        fingerprint(|t| t["issuer"][0]["claims"] = json!({"tenant": "t"})),
+        same
+    );
+}
+
+/// Two issuers and two trust domains, each with another way to say for whom it speaks.
+fn several() -> Policy {
+    let second = json!({"name": "two", "issuer": "https://two.example", "tenants": "registry"});
+    policy(json!({
+        "issuer": [issuer(json!({"tenants": ["acme", "both"]})), issuer(second)],
+        "policy": [{"name": "default", "any_of": ["jwt", "mtls"]}],
+        "trust": {
+            "bundle": "ca.pem",
+            "trust_domains": [
+                {"name": "one.example", "tenants": ["acme", "both"]},
+                {"name": "two.example", "tenants": "registry"},
+            ],
+            "san": ["spiffe://{trust_domain}/tenant/{tenant}"],
+        },
+    }))
+}
+
+fn proved_by(tenant: &str, jwt: Option<&str>, trust_domain: Option<&str>) -> Identity {
+    let text = |value: &str| Text::new(value).unwrap();
+    let mut identity = Identity {
+        tenant: Some(text(tenant)),
+        ..Identity::default()
+    };
+    identity.proof.jwt = jwt.map(text);
+    identity.proof.mtls = trust_domain.is_some();
+    identity.proof.trust_domain = trust_domain.map(text);
+    identity
+}
+
+#[test]
+fn nobody_speaks_for_anothers_tenant() {
+    let policy = several();
+    let (one, two) = (Some("one.example"), Some("two.example"));
+    for (tenant, jwt, domain, bound_to, expected) in [
+        ("acme", Some("main"), None, None, true),
+        ("acme", Some("main"), None, Some("main"), true),
+        (
+            "acme",
+            Some("main"),
+            None,
+            Some("https://idp.example"),
+            true,
+        ),
+        ("acme", Some("main"), None, Some("two"), false),
+        ("acme", Some("main"), None, Some("nobody"), false),
+        ("other", Some("main"), None, None, false),
+        ("other", Some("main"), None, Some("main"), false),
+        ("other", Some("two"), None, None, false),
+        ("other", Some("two"), None, Some("two"), true),
+        ("acme", Some("two"), None, Some("main"), false),
+        ("acme", None, one, None, true),
+        ("acme", None, one, Some("main"), true),
+        ("acme", None, one, Some("two.example"), false),
+        ("acme", None, one, Some("nobody"), false),
+        ("other", None, one, None, false),
+        ("other", None, two, None, false),
+        ("other", None, two, two, true),
+        ("other", None, two, Some("main"), false),
+        ("both", Some("main"), one, Some("main"), true),
+        ("both", Some("main"), two, Some("main"), false),
+        ("acme", Some("gone"), None, None, false),
+        ("acme", None, Some("gone.example"), None, false),
+    ] {
+        let identity = proved_by(tenant, jwt, domain);
+        let case = format!("{tenant} by {jwt:?} {domain:?}, bound to {bound_to:?}");
+        assert_eq!(policy.may_speak(&identity, bound_to), expected, "{case}");
+    }
+    assert!(
+        policy.may_speak(&Identity::default(), Some("main")),
+        "anonymous has no tenant"
+    );
+}
+
+#[test]
+fn several_trust_domains_must_be_bound() {
+    let tables = |domains: Value, san: &str| {
+        let mut tables = good();
+        tables["trust"]["trust_domains"] = domains;
+        tables["trust"]["san"] = json!([san]);
+        let errors = Policy::build(&specs(tables)).err().unwrap_or_default();
+        errors.into_iter().map(|e| e.setting).collect::<Vec<_>>()
+    };
+    let uri = "spiffe://{trust_domain}/{tenant}";
+    let dns = "{tenant}.clients.example";
+    assert_eq!(tables(json!(["a"]), dns), [""; 0]);
+    let missing = [
+        "trust.trust_domains[0].tenants",
+        "trust.trust_domains[1].tenants",
+    ];
+    assert_eq!(tables(json!(["a", "b"]), uri), missing);
+    let bound = json!([{"name": "a", "tenants": "registry"}, {"name": "b", "tenants": ["x"]}]);
+    assert_eq!(tables(bound.clone(), uri), [""; 0]);
+    assert_eq!(tables(bound, dns), ["trust.san"]);
+    let twice = json!([{"name": "a", "tenants": ["x"]}, {"name": "a", "tenants": ["x"]}]);
+    assert_eq!(tables(twice, uri), ["trust.trust_domains[1]"]);
+}
