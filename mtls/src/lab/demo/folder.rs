@@ -143,3 +143,32 @@ level = "warn"
 "#
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cellway_core::registry::Registry;
+    use rustls::time_provider::DefaultTimeProvider;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::env::tokio::TokioEnv;
+    use crate::lab::TlsProvider;
+
+    #[tokio::test]
+    async fn what_the_demo_writes_is_valid() {
+        let provider = TlsProvider {
+            crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            time: Arc::new(DefaultTimeProvider),
+        };
+        let world = World::start(&TokioEnv::new(), &provider).await.unwrap();
+        let ports = Ports {
+            public: 8443,
+            admin: 9901,
+        };
+        let text = configuration(&world, ports);
+        Config::load("cellway.toml", &text, []).unwrap_or_else(|errors| panic!("{errors}"));
+        Registry::from_json(&world.registry.to_string()).unwrap();
+    }
+}

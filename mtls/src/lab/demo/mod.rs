@@ -77,7 +77,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, DemoError> {
     let ports = ports(&env, args.port).await.map_err(DemoError::Network)?;
     folder.write_router(&world, ports).await?;
     let globex = write_callers(&env, &folder, &world).await?;
-    router::start(&env, &provider, &folder).await?;
+    let _router = router::start(&env, &provider, &folder).await?;
 
     println!("cellway demo: https://127.0.0.1:{}\n", ports.public);
     let callers = callers(&Tokens::new(&world, env.unix_now()))?;

@@ -122,7 +122,9 @@ pub(super) struct World {
     pub(super) authorities: Authorities,
     pub(super) idp: IdentityProvider,
     pub(super) cells: Vec<EchoCell>,
-    /// Where the registry is.
+    /// The document that the control plane publishes.
+    pub(super) registry: Value,
+    /// Where it is.
     pub(super) registry_url: String,
     /// What the control plane asks of the router.
     pub(super) registry_token: String,
@@ -135,9 +137,9 @@ impl World {
         let authorities = Authorities::generate(env.unix_now())?;
         let forged = Arc::new(AtomicBool::new(false));
         let idp = start_idp(env, provider, &authorities).await?;
-        let (cells, document) = start_cells(env, provider, &authorities, &forged).await?;
+        let (cells, registry) = start_cells(env, provider, &authorities, &forged).await?;
         let registry_token = random_hex(env);
-        let plane = ControlPlane::new(document.to_string()).with_bearer(&registry_token);
+        let plane = ControlPlane::new(registry.to_string()).with_bearer(&registry_token);
         let tls = provider.server(&authorities.server("control plane", 11)?, None)?;
         let (listener, address) = listen(env).await?;
         let served = env.clone();
@@ -148,6 +150,7 @@ impl World {
             authorities,
             idp,
             cells,
+            registry,
             registry_url: format!("https://{address}/manage/cells"),
             registry_token,
             forged,
