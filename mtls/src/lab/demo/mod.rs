@@ -27,6 +27,7 @@ use self::world::World;
 use crate::env::Env;
 use crate::env::tokio::TokioEnv;
 use crate::lab::{Ca, Client, Credential, LabError, Target, TlsProvider};
+use crate::log::LogWriter;
 
 /// The longest that a sample request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -49,12 +50,16 @@ pub struct DemoArgs {
 ///
 /// Everything runs on one thread, the router with one worker.
 pub fn run(args: &DemoArgs) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let outcome = runtime
-        .map_err(DemoError::Network)
-        .and_then(|runtime| runtime.block_on(demo(args)));
+    let outcome = LogWriter::start(io::stderr()).and_then(|(lines, flush)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let outcome = runtime.map(|runtime| runtime.block_on(demo(args, lines)));
+        // Waits for the last of those who can write a line, so the runtime must be gone.
+        drop(flush);
+        outcome
+    });
+    let outcome = outcome.unwrap_or_else(|why| Err(DemoError::Network(why)));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -66,18 +71,18 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 }
 
 /// Whether all was as expected.
-async fn demo(args: &DemoArgs) -> Result<bool, DemoError> {
+async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let env = TokioEnv::new();
     let provider = TlsProvider {
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         time: Arc::new(DefaultTimeProvider),
     };
     let world = World::start(&env, &provider).await?;
-    let folder = Folder::new(env.clone(), args.dir.as_deref()).map_err(DemoError::Network)?;
-    let ports = ports(&env, args.port).await.map_err(DemoError::Network)?;
+    let folder = Folder::new(env.clone(), args.dir.as_deref())?;
+    let ports = ports(&env, args.port).await?;
     folder.write_router(&world, ports).await?;
     let globex = write_callers(&env, &folder, &world).await?;
-    let _router = router::start(&env, &provider, &folder).await?;
+    let _router = router::start(&env, &provider, &folder, lines).await?;
 
     println!("cellway demo: https://127.0.0.1:{}\n", ports.public);
     let callers = callers(&Tokens::new(&world, env.unix_now()))?;
@@ -88,7 +93,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, DemoError> {
         println!("\nEverything is in {}\n", folder.root().display());
         println!("{}", commands::commands(&folder, ports));
         println!("Ctrl-C ends it.");
-        tokio::signal::ctrl_c().await.map_err(DemoError::Network)?;
+        tokio::signal::ctrl_c().await?;
     }
     Ok(sound)
 }

@@ -1,6 +1,5 @@
 //! The demo's router: the real one, from the file that the demo wrote.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +24,15 @@ const READY_MAX: Duration = Duration::from_secs(10);
 /// A router that serves.
 pub(super) type Running<E> = Handle<E, (Log, Counting)>;
 
-/// Starts the router and its admin listener from `cellway.toml`, and waits until it is ready.
+/// Starts the router and its admin listener from `cellway.toml`, logging to `lines`, and waits until
+/// it is ready.
 pub(super) async fn start<E: Env>(
     env: &E,
     provider: &TlsProvider,
     folder: &Folder<E>,
+    lines: LogWriter,
 ) -> Result<Running<E>, DemoError> {
     let config = load(env, folder).await?;
-    // The thread that writes lines ends with the process; there is nothing to flush that matters.
-    let (lines, _) = LogWriter::start(io::stderr())?;
     let metrics = Metrics::new().with_log(lines.lost());
     let sink = (Log::new(config.log.level, lines), metrics.sink());
     let TlsProvider { crypto, time } = provider.clone();
