@@ -233,8 +233,20 @@ impl<'a> Document<'a> {
         let text = std::str::from_utf8(body)
             .map_err(|error| RegistryRefused::invalid(format!("not UTF-8: {error}")))?;
         let deserializer = toml::Deserializer::parse(text)
-            .map_err(|error| RegistryRefused::invalid(error.to_string()))?;
-        serde_path_to_error::deserialize(deserializer)
-            .map_err(|error| RegistryRefused::invalid(error.to_string()))
+            .map_err(|error| RegistryRefused::invalid(on_one_line(&error, text)))?;
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            let detail = on_one_line(&error.into_inner(), text);
+            RegistryRefused::invalid(format!("{path}: {detail}"))
+        })
+    }
+}
+
+/// A TOML error without the picture that it draws: details end up in logs.
+fn on_one_line(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("{message} at line {}", before.split('\n').count()),
+        None => message.to_owned(),
     }
 }

@@ -1,1 +1,379 @@
-mod placeholder {}
+use super::*;
+use crate::registry::{RefusedReason, RegistryFormat, RegistryLimits};
+
+const EPOCH: u64 = 1_000_000;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn at(seconds: u64) -> Now {
+    Now {
+        mono: Mono::from_origin(secs(seconds)),
+        unix: Unix::from_secs(EPOCH + seconds),
+    }
+}
+
+fn body(version: u64, region: &str) -> Bytes {
+    format!(
+        r#"{{"version":{version},"cells":[{{"id":"a","tier":"t","region":"{region}","state":"active",
+            "endpoints":[{{"url":"http://a:1"}}]}}]}}"#
+    )
+    .into()
+}
+
+fn parse(body: &Bytes, previous: Option<&Registry>) -> Result<Parsed, RegistryRefused> {
+    Registry::parse(
+        body,
+        RegistryFormat::Json,
+        previous,
+        &RegistryLimits::default(),
+    )
+}
+
+/// What the source asked for, in a form that a test can compare.
+#[derive(PartialEq, Debug)]
+enum Did {
+    Fetch(Option<String>),
+    Parse,
+    Publish,
+    Save(u64),
+    Confirm(u64),
+    Applied(u64),
+    Restored(u64),
+    Refused(RefusedReason),
+    Failed(u32),
+    Stale,
+    Fresh,
+}
+
+fn drain(source: &mut RegistrySource) -> Vec<Did> {
+    let name = |action| match action {
+        RegistryAction::Fetch { validator } => Did::Fetch(validator.map(|it| it.to_string())),
+        RegistryAction::Parse { .. } => Did::Parse,
+        RegistryAction::Publish { .. } => Did::Publish,
+        RegistryAction::Save { fetched_at, .. } => Did::Save(fetched_at.as_secs() - EPOCH),
+        RegistryAction::Confirm { fetched_at } => Did::Confirm(fetched_at.as_secs() - EPOCH),
+        RegistryAction::Notice(notice) => match notice {
+            RegistryNotice::Applied {
+                version,
+                restored: false,
+                ..
+            } => Did::Applied(version),
+            RegistryNotice::Applied { version, .. } => Did::Restored(version),
+            RegistryNotice::Refused(refused) => Did::Refused(refused.reason),
+            RegistryNotice::FetchFailed { consecutive, .. } => Did::Failed(consecutive),
+            RegistryNotice::Stale => Did::Stale,
+            RegistryNotice::Fresh => Did::Fresh,
+        },
+    };
+    std::iter::from_fn(|| source.poll()).map(name).collect()
+}
+
+fn source() -> RegistrySource {
+    let timing = RegistryTiming {
+        poll_interval: secs(10),
+        retry_min: secs(1),
+        retry_max: secs(8),
+        stale_after: secs(60),
+        identity_max_age: Some(secs(900)),
+    };
+    RegistrySource::new(timing, at(0), 7)
+}
+
+/// Hands in a document, as a driver does.
+fn give(source: &mut RegistrySource, now: Now, body: Bytes) {
+    let parsed = parse(&body, source.registry().map(|it| &**it));
+    let validator = Some(format!("etag of {}", body.len()).into());
+    let document = RegistryFetched::Document {
+        parsed,
+        body,
+        validator,
+    };
+    source.handle_fetched(now, Ok(document));
+}
+
+fn fail(source: &mut RegistrySource, now: Now) {
+    let failure = RegistryFailure {
+        problem: FetchProblem::Unreachable,
+        detail: "refused".into(),
+    };
+    source.handle_fetched(now, Err(failure));
+}
+
+/// A source that took version 5 at second 0.
+fn loaded() -> RegistrySource {
+    let mut source = source();
+    source.handle_timeout(at(0));
+    give(&mut source, at(0), body(5, "eu"));
+    let did = drain(&mut source);
+    let want = [
+        Did::Fetch(None),
+        Did::Save(0),
+        Did::Publish,
+        Did::Applied(5),
+    ];
+    assert_eq!(did, want);
+    source
+}
+
+fn version(source: &RegistrySource) -> Option<u64> {
+    source.registry().map(|registry| registry.version())
+}
+
+/// Goes to the next poll or retry, and answers for when it came.
+fn next_fetch(source: &mut RegistrySource) -> (Mono, RegistryWake) {
+    let due = source.due.expect("nothing is awaited");
+    source.handle_timeout(Now {
+        mono: due.0,
+        unix: at(0).unix.after(due.0.since_origin()),
+    });
+    assert!(drain(source).iter().any(|did| matches!(did, Did::Fetch(_))));
+    due
+}
+
+#[test]
+fn polls_with_jitter_and_only_newer_content_is_applied() {
+    let mut source = loaded();
+    let mut dues = Vec::new();
+    for _ in 0..20 {
+        let before = source.good.unwrap().at;
+        let (due, wake) = next_fetch(&mut source);
+        assert_eq!(wake, RegistryWake::Poll);
+        dues.push(due.since(before));
+        let now = Now {
+            mono: due,
+            unix: at(0).unix.after(due.since_origin()),
+        };
+        source.handle_fetched(now, Ok(RegistryFetched::NotModified));
+    }
+    assert!(
+        dues.iter().all(|due| (secs(9)..=secs(10)).contains(due)),
+        "{dues:?}"
+    );
+    dues.sort();
+    dues.dedup();
+    assert!(dues.len() > 10, "jitter: {dues:?}");
+    assert_eq!(version(&source), Some(5));
+}
+
+#[test]
+fn asks_once_at_a_time_and_says_what_it_has() {
+    let mut source = loaded();
+    source.handle_timeout(at(10));
+    let [Did::Fetch(Some(validator))] = &*drain(&mut source) else {
+        panic!("no fetch");
+    };
+    assert!(validator.starts_with("etag of "));
+    source.handle_timeout(at(30));
+    source.handle_refresh(at(30));
+    source.handle_timeout(at(30));
+    assert_eq!(drain(&mut source), [], "an answer is awaited");
+    source.handle_fetched(at(31), Ok(RegistryFetched::NotModified));
+    drain(&mut source);
+    assert_eq!(
+        source.poll_timeout(),
+        Some((at(31).mono, RegistryWake::Poll)),
+        "the refresh"
+    );
+}
+
+#[test]
+fn a_refusal_keeps_what_is_current_and_sets_no_clock_back() {
+    let rows = [
+        (body(4, "eu"), RefusedReason::OlderVersion),
+        (body(5, "us"), RefusedReason::SameVersionOtherContent),
+        (Bytes::from_static(b"{"), RefusedReason::Invalid),
+        (Bytes::from_static(b""), RefusedReason::Empty),
+        (
+            Bytes::from_static(br#"{"version":6,"cells":[]}"#),
+            RefusedReason::Empty,
+        ),
+    ];
+    for (body, reason) in rows {
+        let mut source = loaded();
+        let expires = source.status_expires_at();
+        source.handle_timeout(at(10));
+        drain(&mut source);
+        let validator = source.validator.clone();
+        give(&mut source, at(10), body);
+        assert_eq!(drain(&mut source), [Did::Refused(reason)]);
+        assert_eq!(version(&source), Some(5));
+        assert_eq!(
+            source.validator, validator,
+            "a refused document's ETag would hide the next"
+        );
+        assert_eq!(source.status_expires_at(), expires);
+        let (due, wake) = source.poll_timeout().unwrap();
+        assert_eq!(wake, RegistryWake::Poll);
+        assert!(due >= at(19).mono && due <= at(20).mono);
+    }
+}
+
+#[test]
+fn a_failing_source_is_tried_ever_more_rarely() {
+    let mut source = loaded();
+    source.handle_timeout(at(10));
+    drain(&mut source);
+    let mut now = at(10);
+    for (consecutive, delay) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (6, 8)] {
+        fail(&mut source, now);
+        assert_eq!(drain(&mut source), [Did::Failed(consecutive)]);
+        let (due, wake) = source.due.unwrap();
+        assert_eq!(wake, RegistryWake::Retry);
+        let delayed = due.since(now.mono);
+        assert!(
+            delayed <= secs(delay) && delayed >= secs(delay) * 9 / 10,
+            "{delayed:?}"
+        );
+        next_fetch(&mut source);
+        now.mono = due;
+    }
+    give(&mut source, now, body(6, "eu"));
+    assert_eq!(version(&source), Some(6));
+    fail(&mut source, now);
+    assert!(
+        drain(&mut source).contains(&Did::Failed(1)),
+        "a good answer ends the row"
+    );
+}
+
+#[test]
+fn becomes_stale_and_then_disbelieves_status_and_recovers() {
+    let mut source = loaded();
+    assert_eq!(source.status_expires_at(), Some(at(900).mono));
+    source.handle_timeout(at(10));
+    fail(&mut source, at(59));
+    assert!(!source.is_stale());
+    source.due = None;
+    assert_eq!(
+        source.poll_timeout(),
+        Some((at(60).mono, RegistryWake::Stale))
+    );
+    drain(&mut source);
+    source.handle_timeout(at(60));
+    assert!(source.is_stale());
+    assert_eq!(drain(&mut source), [Did::Publish, Did::Stale]);
+    source.handle_timeout(at(61));
+    assert_eq!(drain(&mut source), [], "said once");
+    assert_eq!(version(&source), Some(5), "it still places");
+    source.handle_fetched(at(1_000), Ok(RegistryFetched::NotModified));
+    assert!(!source.is_stale());
+    assert_eq!(
+        drain(&mut source),
+        [Did::Fresh, Did::Confirm(1_000), Did::Publish]
+    );
+    assert_eq!(source.status_expires_at(), Some(at(1_900).mono));
+}
+
+#[test]
+fn status_is_believed_for_good_where_that_is_switched_off() {
+    let mut source = loaded();
+    source.timing.identity_max_age = None;
+    assert_eq!(source.status_expires_at(), None);
+}
+
+#[test]
+fn an_unchanged_document_keeps_its_time_anew_but_rarely() {
+    let mut source = loaded();
+    for (second, confirms) in [
+        (30, false),
+        (59, false),
+        (60, true),
+        (119, false),
+        (120, true),
+    ] {
+        source.handle_fetched(at(second), Ok(RegistryFetched::NotModified));
+        let confirmed = drain(&mut source).contains(&Did::Confirm(second));
+        assert_eq!(confirmed, confirms, "at {second}");
+    }
+}
+
+#[test]
+fn not_modified_of_nothing_is_a_failure() {
+    let mut source = source();
+    source.handle_timeout(at(0));
+    source.handle_fetched(at(0), Ok(RegistryFetched::NotModified));
+    assert_eq!(drain(&mut source), [Did::Fetch(None), Did::Failed(1)]);
+    assert!(source.good.is_none());
+}
+
+#[test]
+fn what_was_kept_is_as_old_as_its_last_good_fetch() {
+    // (age at the start, stale at once, when its status expires)
+    for (age, stale, expires) in [
+        (0, false, 900),
+        (59, false, 841),
+        (60, true, 840),
+        (901, true, 0),
+    ] {
+        let mut source = source();
+        let fetched_at = Unix::from_secs(EPOCH - age);
+        source.handle_restored(at(0), parse(&body(3, "eu"), None), fetched_at);
+        assert_eq!(version(&source), Some(3));
+        assert_eq!(source.is_stale(), stale, "{age}");
+        assert_eq!(source.status_expires_at(), Some(at(expires).mono), "{age}");
+        assert!(drain(&mut source).contains(&Did::Restored(3)));
+        source.handle_timeout(at(0));
+        assert_eq!(
+            drain(&mut source),
+            [Did::Fetch(None)],
+            "it asks for the whole document"
+        );
+    }
+}
+
+#[test]
+fn what_was_kept_in_the_future_is_believed_least() {
+    let mut source = source();
+    let ahead = Unix::from_secs(EPOCH + 3_600);
+    source.handle_restored(at(0), parse(&body(3, "eu"), None), ahead);
+    assert!(source.is_stale());
+    assert_eq!(source.status_expires_at(), Some(at(0).mono));
+}
+
+#[test]
+fn a_bad_kept_document_loses_nothing() {
+    let mut source = source();
+    let broken = parse(&Bytes::from_static(b"{"), None);
+    source.handle_restored(at(0), broken, Unix::from_secs(EPOCH));
+    assert_eq!(drain(&mut source), [Did::Refused(RefusedReason::Invalid)]);
+    source.handle_timeout(at(0));
+    give(&mut source, at(0), body(1, "eu"));
+    assert_eq!(version(&source), Some(1));
+}
+
+#[test]
+fn what_was_kept_never_replaces_what_was_fetched() {
+    let mut source = loaded();
+    source.handle_restored(at(1), parse(&body(9, "us"), None), Unix::from_secs(EPOCH));
+    assert_eq!(version(&source), Some(5));
+    assert_eq!(drain(&mut source), []);
+}
+
+/// The fetched document was parsed against nothing, and meanwhile the kept one came in: were it
+/// applied as it is, a rollback would pass unseen.
+#[test]
+fn a_document_is_parsed_again_if_its_base_has_moved() {
+    let mut source = source();
+    source.handle_timeout(at(0));
+    let old = body(2, "eu");
+    let parsed = parse(&old, None);
+    source.handle_restored(at(0), parse(&body(3, "eu"), None), Unix::from_secs(EPOCH));
+    drain(&mut source);
+    let document = RegistryFetched::Document {
+        parsed,
+        body: old.clone(),
+        validator: None,
+    };
+    source.handle_fetched(at(0), Ok(document));
+    assert_eq!(drain(&mut source), [Did::Parse]);
+    source.handle_timeout(at(30));
+    assert_eq!(drain(&mut source), [], "the answer is still awaited");
+    give(&mut source, at(31), old);
+    assert_eq!(
+        drain(&mut source),
+        [Did::Refused(RefusedReason::OlderVersion)]
+    );
+    assert_eq!(version(&source), Some(3));
+}
