@@ -50,6 +50,8 @@ pub enum Class {
     Unavailable,
     /// 400: the request is not HTTP that a proxy may pass on.
     BadRequest,
+    /// 408: the client was too slow.
+    RequestTimeout,
     /// 502: the cell's fault.
     BadGateway,
     /// 504: the cell was too slow.
@@ -96,6 +98,8 @@ reasons! {
     CertificateExpired => "certificate_expired", Unauthenticated;
     /// The client certificate is one that signs others, and never names a client.
     CertificateAuthority => "certificate_authority", Unauthenticated;
+    /// The trust bundle has changed, and the client certificate isn't trusted any more.
+    CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 
     /// Two credentials, or a credential and the registry, disagree about the tenant or its tier.
     IdentityConflict => "identity_conflict", Forbidden;
@@ -123,6 +127,8 @@ reasons! {
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
     BadRequest => "bad_request", BadRequest;
+    /// The client stopped sending its request's body.
+    ClientTimeout => "client_timeout", RequestTimeout;
 
     /// No connection to any endpoint of the cell could be made.
     CellUnreachable => "cell_unreachable", BadGateway;
@@ -155,6 +161,7 @@ impl Reason {
             Class::Forbidden => S::FORBIDDEN,
             Class::Unavailable => S::SERVICE_UNAVAILABLE,
             Class::BadRequest => S::BAD_REQUEST,
+            Class::RequestTimeout => S::REQUEST_TIMEOUT,
             Class::BadGateway => S::BAD_GATEWAY,
             Class::GatewayTimeout => S::GATEWAY_TIMEOUT,
         })
@@ -168,6 +175,7 @@ impl Reason {
             Class::Unauthenticated => 16,
             Class::Forbidden => 7,
             Class::BadRequest => 13,
+            Class::RequestTimeout => 1,
             Class::Unavailable | Class::BadGateway => 14,
             Class::GatewayTimeout => 4,
         })

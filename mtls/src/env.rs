@@ -19,7 +19,7 @@ use cellway_core::Unix;
 /// What a router needs of the machine that it runs on.
 ///
 /// A value of this type is one host: in the simulator, several live in one process.
-pub trait Env: Clone + Send + Sync + 'static {
+pub trait Env: Clone + Send + Sync + Unpin + 'static {
     /// A connected byte stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// A bound socket that accepts streams.

@@ -9,6 +9,7 @@
 pub mod admin;
 mod clock;
 pub mod config;
+mod connection;
 mod driver;
 pub mod env;
 pub mod event;
@@ -16,12 +17,17 @@ pub mod fetch;
 pub mod keep;
 #[cfg(feature = "demo")]
 pub mod lab;
+mod listen;
+mod live;
 pub mod log;
 pub mod metrics;
+mod pool;
+mod proxy;
 pub mod ready;
 mod router;
 pub mod settings;
 mod shared;
+pub mod tls;
 mod worker;
 
 pub use clock::Clock;

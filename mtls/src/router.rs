@@ -5,13 +5,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use cellway_core::policy::Policy;
+use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
 
+use crate::clock::Clock;
+use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
+use crate::live::{Common, Drain, ListenerState, Live};
+use crate::pool::Gates;
+use crate::ready::is_ready;
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
+use crate::tls::{self, Provider};
 use crate::worker::Worker;
 
 /// The way to start a router.
@@ -31,8 +42,10 @@ impl Router {
         RouterBuilder {
             env,
             settings,
-            provider,
-            time,
+            provider: Provider {
+                crypto: provider,
+                time,
+            },
             sink,
             workers: 1,
         }
@@ -44,8 +57,7 @@ impl Router {
 pub struct RouterBuilder<E, S> {
     env: E,
     settings: RouterSettings,
-    provider: Arc<CryptoProvider>,
-    time: Arc<dyn TimeProvider>,
+    provider: Provider,
     sink: S,
     workers: usize,
 }
@@ -68,77 +80,267 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
     pub async fn start(self) -> Result<Handle<E, S>, StartError> {
         let env = self.env.clone();
         self.start_on(move |worker| {
-            env.spawn(async move {
-                let _ = worker.run().await;
-            })
+            env.spawn(worker.run());
         })
         .await
     }
 
     /// Starts the router, its control task on the present runtime and each worker where `place`
-    /// puts it: the binary gives each a thread with a runtime of its own.
+    /// puts it: the binary gives each a thread with a runtime of its own. `place` must see to it
+    /// that [`Worker::run`] runs.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start). Workers that were placed before end by themselves.
     pub async fn start_on(
         self,
-        _place: impl FnMut(Worker<E, S>),
+        mut place: impl FnMut(Worker<E, S>),
     ) -> Result<Handle<E, S>, StartError> {
-        todo!()
+        let (env, sink, settings) = (self.env, self.sink, self.settings);
+        let source_tls = tls::source_config(&env, &self.provider, &settings.sources.fetch)
+            .await
+            .map_err(|error| StartError::Tls(ReloadError::new("fetch", error)))?;
+        let source_tls = Arc::new(ArcSwap::from_pointee(source_tls));
+        let live = Live::load(&env, &self.provider, settings.clone(), 1)
+            .await
+            .map_err(|(setting, error)| StartError::Tls(ReloadError::new(setting, error)))?;
+        let clock = Clock::new(env.clone());
+        let Driving {
+            driver,
+            shared,
+            commands,
+        } = Driver::new(
+            env.clone(),
+            clock.clone(),
+            sink.clone(),
+            settings.policy.clone(),
+            settings.sources,
+            source_tls.clone(),
+        );
+        let listeners = settings.listeners.iter();
+        let common = Arc::new(Common {
+            env: env.clone(),
+            clock,
+            provider: self.provider,
+            shared,
+            listeners: listeners.map(|_| ListenerState::default()).collect(),
+            live: ArcSwap::from_pointee(live),
+            gates: Gates::default(),
+            drain: Drain::default(),
+        });
+        // One after the other: the first chooses the ports that the others bind too.
+        for index in 0..self.workers {
+            let (worker, listening) = Worker::new(index, common.clone(), sink.shard(index));
+            place(worker);
+            let started = listening
+                .await
+                .unwrap_or(Err(StartError::WorkerLost(index)));
+            if let Err(error) = started {
+                common.drain.begin();
+                common.drain.stop();
+                return Err(error);
+            }
+        }
+        env.spawn(driver.run());
+        Ok(Handle::new(common, sink, commands, source_tls))
     }
 }
 
-/// A running router. Clones are the same router.
-#[derive(Clone, Debug)]
-pub struct Handle<E, S> {
-    _env: E,
-    _sink: S,
-    shared: Arc<Shared>,
+/// A running router. Clones are the same router; dropping them all doesn't end it, see
+/// [`drain`](Self::drain).
+pub struct Handle<E: Env, S>(Arc<Running<E, S>>);
+
+impl<E: Env, S> Clone for Handle<E, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Env, S> fmt::Debug for Handle<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("addresses", &self.0.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Running<E: Env, S> {
+    common: Arc<Common<E>>,
+    sink: S,
+    commands: mpsc::Sender<Command>,
+    source_tls: Arc<ArcSwap<ClientConfig>>,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// Held while settings are replaced: one at a time.
+    reloading: Mutex<()>,
 }
 
 impl<E: Env, S: Sink> Handle<E, S> {
+    fn new(
+        common: Arc<Common<E>>,
+        sink: S,
+        commands: mpsc::Sender<Command>,
+        source_tls: Arc<ArcSwap<ClientConfig>>,
+    ) -> Self {
+        let live = common.live.load();
+        let addresses = (live.settings.listeners.iter().zip(&common.listeners))
+            .filter_map(|(listener, state)| Some((listener.name.clone(), *state.address.get()?)))
+            .collect();
+        drop(live);
+        Self(Arc::new(Running {
+            common,
+            sink,
+            commands,
+            source_tls,
+            addresses,
+            reloading: Mutex::new(()),
+        }))
+    }
+
     /// Listeners' names with the addresses they are bound to, in the order of the settings.
     pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
-        todo!()
+        &self.0.addresses
     }
 
     /// What the control task publishes to.
     pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.0.common.shared
+    }
+
+    /// The clocks of this router's events and snapshots.
+    pub fn clock(&self) -> &Clock<E> {
+        &self.0.common.clock
     }
 
     /// Waits until a registry is loaded and some credential can be verified.
     pub async fn ready(&self) {
-        todo!()
+        let shared = self.shared();
+        loop {
+            let mut published = std::pin::pin!(shared.published().notified());
+            published.as_mut().enable();
+            if is_ready(&shared.snapshot(), self.0.common.clock.mono()) {
+                return;
+            }
+            published.await;
+        }
     }
 
     /// Reads certificates, keys and bundles again, and puts them in force if all are good.
-    /// Connections that stand go on, and no request is dropped.
+    /// Connections that stand go on, and no request is dropped; a client whose certificate the new
+    /// bundle doesn't trust is refused at its next request. Asks the registry's source, too.
     ///
     /// # Errors
     /// What is wrong with them; the old are still in force.
     pub async fn reload(&self) -> Result<(), ReloadError> {
-        todo!()
+        let settings = self.0.common.live.load().settings.clone();
+        self.apply(settings).await
     }
 
-    /// As [`reload`](Self::reload), with new settings. Addresses can't change while a router runs.
+    /// As [`reload`](Self::reload), with new settings: policies, issuers, timeouts, limits,
+    /// certificates. Listeners' addresses and where sources are can't change while a router runs.
     ///
     /// # Errors
     /// What is wrong with them; the old are still in force.
-    pub async fn apply(&self, _settings: RouterSettings) -> Result<(), ReloadError> {
-        todo!()
+    pub async fn apply(&self, settings: RouterSettings) -> Result<(), ReloadError> {
+        let _one_at_a_time = self.0.reloading.lock().await;
+        let result = self.replace(settings).await;
+        let now = self.0.common.clock.now();
+        match &result {
+            Ok(()) => self.0.sink.emit(now, &Event::Reloaded),
+            Err(error) => {
+                let error = error.to_string();
+                let event = Event::ReloadRefused { error: &error };
+                self.0.sink.emit(now, &event);
+            }
+        }
+        result
+    }
+
+    async fn replace(&self, settings: RouterSettings) -> Result<(), ReloadError> {
+        let common = &self.0.common;
+        let before = common.live.load_full();
+        same_for_good(&before.settings, &settings)?;
+        let policy = settings.policy.clone();
+        let fetch = tls::source_config(&common.env, &common.provider, &settings.sources.fetch)
+            .await
+            .map_err(|error| ReloadError::new("fetch", error))?;
+        let live = Live::load(&common.env, &common.provider, settings, before.epoch + 1)
+            .await
+            .map_err(|(setting, error)| ReloadError::new(setting, error))?;
+        // All of it is good. The policy first, because the listeners' settings name parts of it.
+        if !Arc::ptr_eq(&before.settings.policy, &policy) {
+            self.publish_policy(&policy).await?;
+        }
+        common.live.store(Arc::new(live));
+        self.0.source_tls.store(Arc::new(fetch));
+        let _ = self.0.commands.send(Command::Refresh).await;
+        Ok(())
+    }
+
+    /// Hands the policy to control, and waits until decisions are made by it.
+    async fn publish_policy(&self, policy: &Arc<Policy>) -> Result<(), ReloadError> {
+        let command = Command::Policy(policy.clone());
+        if self.0.commands.send(command).await.is_err() {
+            return Err(ReloadError::new("policy", "the router has drained"));
+        }
+        let shared = self.shared();
+        loop {
+            let mut published = std::pin::pin!(shared.published().notified());
+            published.as_mut().enable();
+            if Arc::ptr_eq(&shared.snapshot().policy, policy) {
+                return Ok(());
+            }
+            published.await;
+        }
     }
 
     /// Takes no new connections, lets requests in flight finish, and cuts what is left after
-    /// `deadline`. Returns when no connection is left.
-    pub async fn drain(&self, _deadline: Duration) -> Drained {
-        todo!()
+    /// `deadline`. Returns when no connection is left. A second call waits for the same end.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        let common = &self.0.common;
+        let first = common.drain.begin();
+        let emit = |event| self.0.sink.emit(common.clock.now(), &event);
+        if first {
+            emit(Event::Draining { deadline });
+        }
+        let emptied = timeout(deadline, common.drain.emptied()).await;
+        let abandoned = common.drain.stop();
+        if emptied.is_err() {
+            common.drain.emptied().await;
+        }
+        if first {
+            emit(Event::Drained { abandoned });
+            let _ = self.0.commands.send(Command::Stop).await;
+        }
+        Drained { abandoned }
     }
 
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
-        todo!()
+        self.0.common.drain.is_draining()
     }
+}
+
+/// What is bound or fetched from can't be replaced under way: an address that isn't there would
+/// otherwise be noticed by whoever connects to it.
+fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), ReloadError> {
+    let bound = |settings: &RouterSettings| -> Vec<_> {
+        let listeners = settings.listeners.iter();
+        listeners
+            .map(|listener| (listener.name.clone(), listener.bind))
+            .collect()
+    };
+    if bound(before) != bound(after) {
+        let problem = "names and addresses of listeners change at a restart only";
+        return Err(ReloadError::new("listener", problem));
+    }
+    if before.sources.registry.location != after.sources.registry.location {
+        let problem = "where the registry comes from changes at a restart only";
+        return Err(ReloadError::new("registry", problem));
+    }
+    if before.sources.state != after.sources.state {
+        let problem = "the folder changes at a restart only";
+        return Err(ReloadError::new("state.directory", problem));
+    }
+    Ok(())
 }
 
 /// How a drain ended.
@@ -163,6 +365,8 @@ pub enum StartError {
     },
     /// A certificate, key or bundle can't be used.
     Tls(ReloadError),
+    /// This worker was dropped before it ran.
+    WorkerLost(usize),
 }
 
 impl fmt::Display for StartError {
@@ -174,6 +378,7 @@ impl fmt::Display for StartError {
                 error,
             } => write!(f, "listener {listener}: can't bind {address}: {error}"),
             Self::Tls(error) => error.fmt(f),
+            Self::WorkerLost(index) => write!(f, "worker {index} was never run"),
         }
     }
 }
@@ -187,6 +392,15 @@ pub struct ReloadError {
     pub setting: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+impl ReloadError {
+    fn new(setting: impl Into<String>, problem: impl ToString) -> Self {
+        Self {
+            setting: setting.into(),
+            problem: problem.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for ReloadError {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use cellway_core::Snapshot;
+use cellway_core::health::Outcome;
 use cellway_core::policy::IssuerId;
+use cellway_core::registry::EndpointId;
 use tokio::sync::{Notify, mpsc};
 
 /// Between the control task, which publishes, and the workers, which read.
@@ -30,6 +32,13 @@ pub enum ToControl {
         issuer: IssuerId,
         /// The key's name, if the token has one.
         kid: Option<Box<str>>,
+    },
+    /// How an exchange with an endpoint went: every failure, and the first success after one.
+    Outcome {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// How it went.
+        outcome: Outcome,
     },
 }
 

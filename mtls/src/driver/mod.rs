@@ -173,6 +173,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
             ToControl::UnknownKey { issuer, kid } => {
                 self.control.handle_unknown_key(now, issuer, kid.as_deref());
             }
+            ToControl::Outcome { endpoint, outcome } => {
+                self.control.handle_outcome(now, endpoint, outcome);
+            }
         }
     }
 

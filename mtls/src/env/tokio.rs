@@ -1,4 +1,9 @@
 //! The production environment: tokio's network, the system's clock, entropy and files.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place where the real clock, tasks and threads are reached"
+)]
 
 mod store;
 

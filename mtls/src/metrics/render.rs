@@ -89,6 +89,7 @@ impl Page {
                         | Class::Forbidden
                         | Class::Unavailable
                         | Class::BadRequest
+                        | Class::RequestTimeout
                         | Class::BadGateway
                         | Class::GatewayTimeout => "deny",
                     };

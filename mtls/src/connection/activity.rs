@@ -1,0 +1,127 @@
+//! What a client's connection is doing, so that one timer can watch it.
+//!
+//! Arming a timer for each request costs more than noting when it began. So the proxy path only
+//! notes, and the connection's watch looks at the notes when its one timer fires.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::settings::ClientTimeouts;
+
+const FIRST_BYTE: u8 = 0;
+const HEADER: u8 = 1;
+const BUSY: u8 = 2;
+const IDLE: u8 = 3;
+
+/// No write is blocked.
+const FLOWS: u64 = u64::MAX;
+
+/// The notes. One task writes and reads them; they are atomics only because its future is `Send`.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    origin: Instant,
+    http2: bool,
+    phase: AtomicU8,
+    /// When the phase began, in nanoseconds since `origin`.
+    since: AtomicU64,
+    requests: AtomicU32,
+    /// Since when the client takes no bytes, or `FLOWS`.
+    blocked: AtomicU64,
+}
+
+/// What the watch finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Nothing has come yet.
+    FirstByte,
+    /// A request's header has begun and isn't whole (HTTP/1.1 only).
+    Header,
+    /// Requests are in flight.
+    Busy,
+    /// None are.
+    Idle,
+}
+
+impl Activity {
+    pub(crate) fn new(origin: Instant, http2: bool) -> Self {
+        Self {
+            origin,
+            http2,
+            phase: AtomicU8::new(FIRST_BYTE),
+            since: AtomicU64::new(nanos(origin.elapsed())),
+            requests: AtomicU32::new(0),
+            blocked: AtomicU64::new(FLOWS),
+        }
+    }
+
+    /// Bytes came.
+    pub(crate) fn read(&self) {
+        match self.phase.load(Relaxed) {
+            FIRST_BYTE if self.http2 => self.enter(IDLE),
+            IDLE if self.http2 => {}
+            FIRST_BYTE | IDLE => self.enter(HEADER),
+            _ => {}
+        }
+    }
+
+    /// A request's header is whole.
+    pub(crate) fn request_begins(&self) {
+        self.requests.fetch_add(1, Relaxed);
+        self.phase.store(BUSY, Relaxed);
+    }
+
+    /// A request's answer is written, or given up.
+    pub(crate) fn request_ends(&self) {
+        if self.requests.fetch_sub(1, Relaxed) == 1 {
+            self.enter(IDLE);
+        }
+    }
+
+    pub(crate) fn write_blocked(&self) {
+        if self.blocked.load(Relaxed) == FLOWS {
+            self.blocked.store(nanos(self.origin.elapsed()), Relaxed);
+        }
+    }
+
+    pub(crate) fn write_moved(&self) {
+        if self.blocked.load(Relaxed) != FLOWS {
+            self.blocked.store(FLOWS, Relaxed);
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            FIRST_BYTE => Phase::FirstByte,
+            HEADER => Phase::Header,
+            BUSY => Phase::Busy,
+            _ => Phase::Idle,
+        }
+    }
+
+    /// When the present state of things has lasted too long. For a busy connection that is when
+    /// the client has taken no byte for the idle time; `None` while it takes them.
+    pub(crate) fn deadline(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
+        let limit = match self.phase() {
+            Phase::FirstByte => timeouts.first_byte,
+            Phase::Header => timeouts.header,
+            Phase::Idle => timeouts.idle,
+            Phase::Busy => {
+                let blocked = self.blocked.load(Relaxed);
+                return (blocked != FLOWS)
+                    .then(|| self.origin + Duration::from_nanos(blocked) + timeouts.idle);
+            }
+        };
+        Some(self.origin + Duration::from_nanos(self.since.load(Relaxed)) + limit)
+    }
+
+    fn enter(&self, phase: u8) {
+        self.phase.store(phase, Relaxed);
+        self.since.store(nanos(self.origin.elapsed()), Relaxed);
+    }
+}
+
+fn nanos(since: Duration) -> u64 {
+    u64::try_from(since.as_nanos()).unwrap_or(FLOWS - 1)
+}

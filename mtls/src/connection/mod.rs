@@ -1,0 +1,202 @@
+//! One client's connection, from the handshake to its end.
+
+mod activity;
+mod io;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bytes::{Bytes, BytesMut};
+use cellway_core::cert::PeerCertificate;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+pub(crate) use self::activity::Activity;
+use self::io::ClientIo;
+pub(crate) use self::io::Wire;
+use crate::env::Env;
+use crate::event::{Closed, Event, Sink, TlsRefusal};
+use crate::proxy;
+use crate::settings::{ClientTimeouts, ListenerSettings};
+use crate::tls::{ServerTls, refusal};
+use crate::worker::{Spawner, WorkerState};
+
+/// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The most bytes of a request's header, and the most fields.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+const HEADER_FIELDS_MAX: usize = 128;
+
+/// How often a busy HTTP/2 connection is asked whether it is still there, and how long it may take
+/// to say so.
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// What all requests of a connection have in common.
+pub(crate) struct Connection<E: Env, S> {
+    pub(crate) worker: Arc<WorkerState<E, S>>,
+    pub(crate) listener: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) client: Option<Client>,
+    pub(crate) activity: Arc<Activity>,
+    /// The settings by which the client's chain was last found good.
+    pub(crate) judged: AtomicU64,
+}
+
+/// Whom the handshake proved.
+pub(crate) struct Client {
+    pub(crate) certificate: PeerCertificate,
+    /// As it came, to be verified again when the bundle changes.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+}
+
+/// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
+/// event of its own.
+pub(crate) async fn serve<E: Env, S: Sink>(
+    worker: &Arc<WorkerState<E, S>>,
+    listener: usize,
+    name: &Arc<str>,
+    stream: E::Stream,
+    peer: SocketAddr,
+) -> Option<Closed> {
+    let live = worker.common.live.load_full();
+    let settings = live.settings.listeners.get(listener)?.clone();
+    let tls = live.server_tls.get(listener)?.clone();
+    let epoch = live.epoch;
+    drop(live);
+
+    let opened = match tls {
+        None => sniff(stream, &settings.timeouts).await,
+        Some(tls) => match handshake(&tls, stream, &settings.timeouts).await {
+            Ok(opened) => Ok(opened),
+            Err(reason) => {
+                worker.emit(&Event::TlsRefused {
+                    listener: name,
+                    peer,
+                    reason,
+                });
+                return None;
+            }
+        },
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(why) => return Some(why),
+    };
+    let activity = Arc::new(Activity::new(Instant::now(), opened.http2));
+    let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());
+    let connection = Arc::new(Connection {
+        worker: worker.clone(),
+        listener,
+        name: name.clone(),
+        client: opened.client,
+        activity,
+        judged: AtomicU64::new(epoch),
+    });
+    Some(run(connection, io, opened.http2, &settings).await)
+}
+
+/// A connection that is ready for HTTP.
+struct Opened<S> {
+    wire: Wire<S>,
+    read_ahead: Bytes,
+    http2: bool,
+    client: Option<Client>,
+}
+
+async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    tls: &ServerTls,
+    stream: St,
+    timeouts: &ClientTimeouts,
+) -> Result<Opened<St>, TlsRefusal> {
+    let accepting = TlsAcceptor::from(tls.config.clone()).accept(stream);
+    let stream = match timeout(timeouts.handshake, accepting).await {
+        Err(_) => return Err(TlsRefusal::Timeout),
+        Ok(Err(error)) => return Err(refusal(&error)),
+        Ok(Ok(stream)) => stream,
+    };
+    let client = match stream.get_ref().1.peer_certificates() {
+        None | Some([]) => None,
+        Some(chain @ [leaf, ..]) => Some(Client {
+            certificate: PeerCertificate::from_der(leaf).map_err(|_| TlsRefusal::BadCertificate)?,
+            chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
+        }),
+    };
+    let wire = Wire::Tls(Box::new(TlsStream::Server(stream)));
+    Ok(Opened {
+        http2: wire.alpn() == Some(b"h2"),
+        wire,
+        read_ahead: Bytes::new(),
+        client,
+    })
+}
+
+/// Reads as far as it takes to tell HTTP/2 from HTTP/1.1.
+async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    mut stream: St,
+    timeouts: &ClientTimeouts,
+) -> Result<Opened<St>, Closed> {
+    let mut ahead = BytesMut::with_capacity(8 * 1024);
+    let reading = async {
+        loop {
+            match stream.read_buf(&mut ahead).await {
+                Ok(0) => return Err(Closed::Client),
+                Err(_) => return Err(Closed::Error),
+                Ok(_) => {}
+            }
+            if ahead.len() >= PREFACE.len() || !PREFACE.starts_with(&ahead) {
+                return Ok(ahead.starts_with(PREFACE));
+            }
+        }
+    };
+    let http2 = match timeout(timeouts.first_byte, reading).await {
+        Err(_) => return Err(Closed::FirstByteTimeout),
+        Ok(result) => result?,
+    };
+    Ok(Opened {
+        wire: Wire::Plain(stream),
+        read_ahead: ahead.freeze(),
+        http2,
+        client: None,
+    })
+}
+
+async fn run<E: Env, S: Sink>(
+    connection: Arc<Connection<E, S>>,
+    io: ClientIo<E::Stream>,
+    http2: bool,
+    settings: &ListenerSettings,
+) -> Closed {
+    let io = TokioIo::new(io);
+    let proxy = proxy::service(connection.clone());
+    if http2 {
+        let spawner = Spawner(connection.worker.common.env.clone());
+        let serving = http2::Builder::new(spawner)
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(settings.streams_max)
+            .max_header_list_size(HEADER_BYTES_MAX as u32)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .serve_connection(io, proxy);
+        watch::run(serving, &connection, &settings.timeouts).await
+    } else {
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            // The watch has both timeouts, at no cost for each request.
+            .header_read_timeout(None)
+            .half_close(true)
+            .max_headers(HEADER_FIELDS_MAX)
+            .max_header_size(HEADER_BYTES_MAX)
+            .serve_connection(io, proxy);
+        watch::run(serving, &connection, &settings.timeouts).await
+    }
+}

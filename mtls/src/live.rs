@@ -1,0 +1,203 @@
+//! What all workers of a router share: settings in force, drain, counts.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use arc_swap::ArcSwap;
+use cellway_core::Snapshot;
+use cellway_core::policy::PolicyId;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::env::Env;
+use crate::pool::Gates;
+use crate::settings::RouterSettings;
+use crate::shared::Shared;
+use crate::tls::{self, CellTls, MaterialError, Provider, ServerTls};
+
+/// One router, as its workers see it.
+#[derive(Debug)]
+pub(crate) struct Common<E> {
+    pub(crate) env: E,
+    pub(crate) clock: Clock<E>,
+    pub(crate) provider: Provider,
+    pub(crate) shared: Arc<Shared>,
+    /// Read once for each connection and each request; replaced whole at a reload.
+    pub(crate) live: ArcSwap<Live>,
+    pub(crate) gates: Gates,
+    pub(crate) drain: Drain,
+    /// One for each listener, in the order of the settings.
+    pub(crate) listeners: Vec<ListenerState>,
+}
+
+/// What a listener's sockets on all workers share.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerState {
+    /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
+    pub(crate) address: OnceLock<SocketAddr>,
+    /// Connections at present.
+    pub(crate) connections: AtomicUsize,
+}
+
+/// Settings in force, with what was made from the files that they name.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Grows with each reload, so that a standing connection knows that it was judged by older
+    /// settings.
+    pub(crate) epoch: u64,
+    pub(crate) settings: RouterSettings,
+    /// In the order of `settings.listeners`; `None` for plain ones.
+    pub(crate) server_tls: Vec<Option<ServerTls>>,
+    pub(crate) cell_tls: Option<CellTls>,
+}
+
+impl Live {
+    /// Reads all files that the settings name.
+    pub(crate) async fn load<E: Env>(
+        env: &E,
+        provider: &Provider,
+        settings: RouterSettings,
+        epoch: u64,
+    ) -> Result<Self, (String, MaterialError)> {
+        let roots = match &settings.trust_bundle {
+            None => None,
+            Some(bundle) => {
+                let roots = tls::load_roots(env, bundle)
+                    .await
+                    .map_err(|error| ("trust.bundle".to_owned(), error))?;
+                Some((bundle, Arc::new(roots)))
+            }
+        };
+        let roots = roots.as_ref().map(|(bundle, roots)| (*bundle, roots));
+        let mut server_tls = Vec::with_capacity(settings.listeners.len());
+        for listener in &settings.listeners {
+            let Some(tls) = &listener.tls else {
+                server_tls.push(None);
+                continue;
+            };
+            let loaded = ServerTls::load(env, provider, tls, roots)
+                .await
+                .map_err(|error| (format!("listener.{}.tls", listener.name), error))?;
+            server_tls.push(Some(loaded));
+        }
+        let cell_tls = CellTls::load(env, provider, &settings.upstream)
+            .await
+            .map_err(|error| ("upstream".to_owned(), error))?;
+        Ok(Self {
+            epoch,
+            server_tls,
+            cell_tls,
+            settings,
+        })
+    }
+
+    /// The listener's policy in this snapshot. By name where the snapshot has another policy than
+    /// these settings, which is so for a moment while a reload takes effect; `None` where the name
+    /// is unknown there.
+    pub(crate) fn policy(&self, listener: usize, snapshot: &Snapshot) -> Option<PolicyId> {
+        let id = self.settings.listeners.get(listener)?.policy;
+        if Arc::ptr_eq(&self.settings.policy, &snapshot.policy) {
+            return Some(id);
+        }
+        let name = &self.settings.policy.auth(id).name;
+        snapshot.policy.policy_id(name.as_str())
+    }
+}
+
+/// The end of a router: first nothing new, then nothing at all.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    draining: AtomicBool,
+    stopped: AtomicBool,
+    /// Tells that one of the two has changed.
+    changed: Notify,
+    /// Connections of all listeners.
+    connections: AtomicUsize,
+    /// Tells that the last connection is gone.
+    empty: Notify,
+}
+
+impl Drain {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Wakes when it begins and when it is over. Enable it before looking.
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    /// Begins; `false` if it has begun before.
+    pub(crate) fn begin(&self) -> bool {
+        let first = !self.draining.swap(true, Ordering::AcqRel);
+        self.changed.notify_waiters();
+        first
+    }
+
+    /// Cuts what is left; says how many connections that were.
+    pub(crate) fn stop(&self) -> usize {
+        let left = self.connections.load(Ordering::Acquire);
+        self.stopped.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+        left
+    }
+
+    /// Waits until no connection is left.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let notified = self.empty.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.connections.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// Counts one connection for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted<E: Env> {
+    common: Arc<Common<E>>,
+    listener: usize,
+}
+
+impl<E: Env> Counted<E> {
+    /// `None` if the listener has as many as it may.
+    pub(crate) fn new(common: &Arc<Common<E>>, listener: usize, most: usize) -> Option<Self> {
+        let count = &common.listeners.get(listener)?.connections;
+        if count.fetch_add(1, Ordering::AcqRel) >= most {
+            count.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        common.drain.connections.fetch_add(1, Ordering::AcqRel);
+        Some(Self {
+            common: common.clone(),
+            listener,
+        })
+    }
+}
+
+impl<E: Env> Drop for Counted<E> {
+    fn drop(&mut self) {
+        let listener = &self.common.listeners[self.listener];
+        listener.connections.fetch_sub(1, Ordering::AcqRel);
+        if self.common.drain.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.common.drain.empty.notify_waiters();
+        }
+    }
+}
+
+/// Locks what only one worker uses: the lock is there so that its tasks may move, and is free.
+/// A panic elsewhere doesn't poison it, because each holder leaves it whole.
+pub(crate) fn private<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,145 @@
+//! Opening one connection to an endpoint.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::Reason;
+use cellway_core::registry::{Endpoint, Scheme};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::endpoint::Opened;
+use super::gate::ConnectionPermit;
+use crate::connection::Wire;
+use crate::env::Env;
+use crate::settings::CellTimeouts;
+use crate::tls::CellTls;
+use crate::worker::Spawner;
+
+/// How often a cell is asked on a busy HTTP/2 connection whether it is still there, and how long
+/// it may take to say so: a dead one is found although its socket never says so.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Windows for what cells send on HTTP/2: large enough that one stream fills a link between
+/// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Why a connection could not be made. Nothing of a request was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectError {
+    pub(crate) reason: Reason,
+    pub(crate) error: Arc<str>,
+}
+
+impl ConnectError {
+    pub(crate) fn new(reason: Reason, error: impl ToString) -> Self {
+        Self {
+            reason,
+            error: error.to_string().into(),
+        }
+    }
+}
+
+/// Connects, shakes hands, and lets the connection run on its own task, which holds the permit.
+pub(super) async fn connect<E: Env>(
+    env: &E,
+    endpoint: &Endpoint,
+    tls: Option<&CellTls>,
+    timeouts: &CellTimeouts,
+    permit: ConnectionPermit,
+) -> Result<Opened, ConnectError> {
+    let connecting = env.connect(endpoint.url.host(), endpoint.url.port());
+    let stream = match timeout(timeouts.connect, connecting).await {
+        Err(_) => {
+            return Err(ConnectError::new(
+                Reason::CellTimeoutConnect,
+                "connecting took too long",
+            ));
+        }
+        Ok(Err(error)) => return Err(ConnectError::new(Reason::CellUnreachable, error)),
+        Ok(Ok(stream)) => stream,
+    };
+    let (wire, http2) = match endpoint.url.scheme() {
+        Scheme::Http => (Wire::Plain(stream), false),
+        Scheme::H2c => (Wire::Plain(stream), true),
+        Scheme::Https => {
+            let wire = secure(endpoint, tls, timeouts, stream).await?;
+            let http2 = wire.alpn() == Some(b"h2");
+            (wire, http2)
+        }
+    };
+    speak(env, wire, http2, permit)
+        .await
+        .map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
+}
+
+async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    endpoint: &Endpoint,
+    tls: Option<&CellTls>,
+    timeouts: &CellTimeouts,
+    stream: S,
+) -> Result<Wire<S>, ConnectError> {
+    let untrusted =
+        |error: &dyn ToString| ConnectError::new(Reason::CellUntrusted, error.to_string());
+    let Some(tls) = tls else {
+        return Err(untrusted(&"no bundle is configured to trust cells by"));
+    };
+    let (config, name) = tls.endpoint(endpoint).map_err(|error| untrusted(&error))?;
+    let shaking = TlsConnector::from(config).connect(name, stream);
+    match timeout(timeouts.tls, shaking).await {
+        Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(TlsStream::Client(stream)))),
+        Ok(Err(error)) => Err(ConnectError::new(tls_reason(&error), error)),
+        Err(_) => Err(ConnectError::new(
+            Reason::CellTimeoutTls,
+            "the TLS handshake took too long",
+        )),
+    }
+}
+
+/// A bad certificate is one thing, a connection that breaks in the handshake another.
+fn tls_reason(error: &io::Error) -> Reason {
+    let tls = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => Reason::CellUntrusted,
+        Some(_) | None => Reason::CellUnreachable,
+    }
+}
+
+async fn speak<E: Env>(
+    env: &E,
+    wire: Wire<E::Stream>,
+    http2: bool,
+    permit: ConnectionPermit,
+) -> hyper::Result<Opened> {
+    let io = TokioIo::new(wire);
+    if http2 {
+        let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(io)
+            .await?;
+        env.spawn(async move {
+            // Requests hear of its errors themselves.
+            let _ = connection.await;
+            drop(permit);
+        });
+        Ok(Opened::H2(sender))
+    } else {
+        let (sender, connection) = http1::Builder::new().handshake(io).await?;
+        env.spawn(async move {
+            let _ = connection.await;
+            drop(permit);
+        });
+        Ok(Opened::H1(sender))
+    }
+}

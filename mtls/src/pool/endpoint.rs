@@ -1,0 +1,387 @@
+//! The connections of one worker to one endpoint.
+//!
+//! HTTP/2 connections are shared, HTTP/1.1 ones lent to one request at a time, the last used
+//! first, so that a quiet time lets the others age out. While it isn't known which of the two an
+//! endpoint speaks, and while a first HTTP/2 connection is on its way, one request connects and
+//! the others wait for it; a failure is shared by all who waited.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cellway_core::Reason;
+use cellway_core::registry::{Endpoint, Scheme};
+use hyper::client::conn::{http1, http2};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::connect::{ConnectError, connect};
+use super::gate::{Blame, CellGate, ConnectionPermit};
+use crate::env::Env;
+use crate::live::{Live, private};
+use crate::proxy::RequestBody;
+
+/// Most requests that share an HTTP/2 connection before another is opened: what servers allow by
+/// default (RFC 9113, section 6.5.2, recommends no less). Where one allows fewer, the rest wait
+/// inside the connection.
+const SHARED_STREAMS: usize = 100;
+/// Most HTTP/2 connections of a worker to an endpoint; beyond that they are shared more widely.
+const SHARED_CONNECTIONS_MAX: usize = 4;
+/// Most unused HTTP/1.1 connections that a worker keeps to an endpoint.
+const IDLE_MAX: usize = 256;
+
+/// A connection that a request can be written to.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    /// HTTP/1.1, lent whole.
+    H1(http1::SendRequest<RequestBody>),
+    /// HTTP/2, shared.
+    H2(http2::SendRequest<RequestBody>),
+}
+
+/// What a new connection speaks.
+pub(super) enum Opened {
+    H1(http1::SendRequest<RequestBody>),
+    H2(http2::SendRequest<RequestBody>),
+}
+
+/// A connection lent to one request. Dropped, an HTTP/1.1 connection is closed, because what is
+/// still on its way on it belongs to nobody; [`Lease::done`] gives it back.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) pool: Arc<EndpointPool>,
+    pub(crate) sender: Sender,
+    epoch: u64,
+    /// Counts among the connection's requests for as long as the lease lasts.
+    _stream: Option<Stream>,
+}
+
+impl Lease {
+    /// The exchange is over, and the connection good for another.
+    pub(crate) fn done(self) {
+        if let Sender::H1(sender) = self.sender
+            && !sender.is_closed()
+        {
+            self.pool.keep(sender, self.epoch);
+        }
+    }
+}
+
+/// One request's share of an HTTP/2 connection.
+#[derive(Debug)]
+pub(crate) struct Stream(Arc<Load>);
+
+impl Stream {
+    fn on(load: &Arc<Load>) -> Self {
+        load.streams.fetch_add(1, Ordering::Relaxed);
+        Self(load.clone())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *private(&self.0.idle_since) = Instant::now();
+        }
+    }
+}
+
+/// Requests on one HTTP/2 connection, and when the last one ended.
+#[derive(Debug)]
+struct Load {
+    streams: AtomicUsize,
+    idle_since: Mutex<Instant>,
+}
+
+/// The connections of one worker to one endpoint.
+#[derive(Debug)]
+pub(crate) struct EndpointPool {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) blame: Arc<Blame>,
+    state: Mutex<State>,
+    /// Tells that a connection attempt that others wait for is over.
+    settled: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Vec<Idle>,
+    shared: Vec<Shared>,
+    protocol: Protocol,
+    /// Somebody connects for all.
+    connecting: bool,
+    /// Attempts made for all, and how the last one failed.
+    attempts: u64,
+    failure: Option<ConnectError>,
+    /// The settings under which the connections were made.
+    epoch: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Protocol {
+    Unknown,
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    fn of(scheme: Scheme) -> Self {
+        match scheme {
+            Scheme::Https => Self::Unknown,
+            Scheme::Http => Self::Http1,
+            Scheme::H2c => Self::Http2,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    load: Arc<Load>,
+}
+
+/// How a request gets a connection.
+enum Next {
+    Shared(http2::SendRequest<RequestBody>, Stream),
+    Idle(http1::SendRequest<RequestBody>),
+    /// Somebody connects; the attempts before that one.
+    Wait(u64),
+    /// Connect, for this request only or for all that wait.
+    Connect {
+        for_all: bool,
+    },
+}
+
+impl EndpointPool {
+    pub(super) fn new(endpoint: Endpoint, blame: Arc<Blame>) -> Self {
+        let state = State {
+            idle: Vec::new(),
+            shared: Vec::new(),
+            protocol: Protocol::of(endpoint.url.scheme()),
+            connecting: false,
+            attempts: 0,
+            failure: None,
+            epoch: 0,
+        };
+        Self {
+            endpoint,
+            blame,
+            state: Mutex::new(state),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Lends a connection that stands, or opens one. With `fresh`, an HTTP/1.1 connection is opened
+    /// in any case: a pooled one has just turned out to be closed, and so may the others.
+    ///
+    /// # Errors
+    /// No connection could be made, or the cell has as many as it may.
+    pub(crate) async fn lease<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        live: &Live,
+        gate: &Arc<CellGate>,
+        fresh: bool,
+    ) -> Result<Lease, ConnectError> {
+        loop {
+            let settled = self.settled.notified();
+            match self.next(live.epoch, fresh) {
+                Next::Shared(sender, stream) => {
+                    return Ok(self.lend(Sender::H2(sender), live.epoch, Some(stream)));
+                }
+                Next::Idle(mut sender) => {
+                    // Its task may not have seen the end of the last answer yet.
+                    if sender.ready().await.is_ok() {
+                        return Ok(self.lend(Sender::H1(sender), live.epoch, None));
+                    }
+                }
+                Next::Wait(attempt) => {
+                    settled.await;
+                    if let Some(failure) = self.failure_after(attempt) {
+                        return Err(failure);
+                    }
+                }
+                Next::Connect { for_all } => {
+                    return Box::pin(self.open(env, live, gate, for_all)).await;
+                }
+            }
+        }
+    }
+
+    async fn open<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        live: &Live,
+        gate: &Arc<CellGate>,
+        for_all: bool,
+    ) -> Result<Lease, ConnectError> {
+        let mut leading = for_all.then(|| Leading {
+            pool: self,
+            outcome: None,
+        });
+        let upstream = &live.settings.upstream;
+        let result = match gate.connection(upstream.limits.connections_max) {
+            None => Err(ConnectError::new(
+                Reason::Overloaded,
+                "the cell has as many connections as it may",
+            )),
+            Some(permit) => self.connected(env, live, permit).await,
+        };
+        if let Some(leading) = &mut leading {
+            leading.outcome = Some(result.as_ref().err().cloned());
+        }
+        result
+    }
+
+    async fn connected<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        live: &Live,
+        permit: ConnectionPermit,
+    ) -> Result<Lease, ConnectError> {
+        let timeouts = &live.settings.upstream.timeouts;
+        let tls = live.cell_tls.as_ref();
+        let opened = connect(env, &self.endpoint, tls, timeouts, permit).await?;
+        Ok(match opened {
+            Opened::H1(sender) => {
+                private(&self.state).protocol = Protocol::Http1;
+                self.lend(Sender::H1(sender), live.epoch, None)
+            }
+            Opened::H2(sender) => {
+                let stream = self.share(sender.clone(), live.epoch);
+                self.lend(Sender::H2(sender), live.epoch, Some(stream))
+            }
+        })
+    }
+
+    fn lend(self: &Arc<Self>, sender: Sender, epoch: u64, stream: Option<Stream>) -> Lease {
+        Lease {
+            pool: self.clone(),
+            sender,
+            epoch,
+            _stream: stream,
+        }
+    }
+
+    fn next(&self, epoch: u64, fresh: bool) -> Next {
+        let mut state = private(&self.state);
+        if state.epoch < epoch {
+            // Made under certificates or bundles that are no longer in force. What is in flight
+            // on them goes on.
+            state.idle.clear();
+            state.shared.clear();
+            state.protocol = Protocol::of(self.endpoint.url.scheme());
+            state.epoch = epoch;
+        }
+        match state.protocol {
+            Protocol::Http1 => match state.idle.pop() {
+                Some(idle) if !fresh => Next::Idle(idle.sender),
+                _ => Next::Connect { for_all: false },
+            },
+            Protocol::Unknown | Protocol::Http2 => state.next_shared(),
+        }
+    }
+
+    /// How the attempt after `attempt` failed, if it did.
+    fn failure_after(&self, attempt: u64) -> Option<ConnectError> {
+        let state = private(&self.state);
+        (state.attempts == attempt + 1)
+            .then(|| state.failure.clone())
+            .flatten()
+    }
+
+    fn share(&self, sender: http2::SendRequest<RequestBody>, epoch: u64) -> Stream {
+        let load = Arc::new(Load {
+            streams: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+        });
+        let stream = Stream::on(&load);
+        let mut state = private(&self.state);
+        if state.epoch == epoch {
+            state.protocol = Protocol::Http2;
+            state.shared.push(Shared { sender, load });
+        }
+        stream
+    }
+
+    fn keep(&self, sender: http1::SendRequest<RequestBody>, epoch: u64) {
+        let mut state = private(&self.state);
+        if state.epoch == epoch && state.idle.len() < IDLE_MAX {
+            let since = Instant::now();
+            state.idle.push(Idle { sender, since });
+        }
+    }
+
+    /// Closes what has been unused for too long.
+    pub(super) fn expire(&self, now: Instant, keep: Duration) {
+        let mut state = private(&self.state);
+        state
+            .idle
+            .retain(|idle| !idle.sender.is_closed() && now < idle.since + keep);
+        state
+            .shared
+            .retain(|shared| !shared.sender.is_closed() && !shared.load.unused(now, keep));
+    }
+}
+
+impl State {
+    fn next_shared(&mut self) -> Next {
+        self.shared.retain(|shared| !shared.sender.is_closed());
+        let least = self
+            .shared
+            .iter()
+            .min_by_key(|shared| shared.load.streams.load(Ordering::Relaxed));
+        let lend = |shared: &Shared| Next::Shared(shared.sender.clone(), Stream::on(&shared.load));
+        match least {
+            Some(shared)
+                if shared.has_room()
+                    || self.connecting
+                    || self.shared.len() >= SHARED_CONNECTIONS_MAX =>
+            {
+                lend(shared)
+            }
+            None if self.connecting => Next::Wait(self.attempts),
+            _ => {
+                self.connecting = true;
+                Next::Connect { for_all: true }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn has_room(&self) -> bool {
+        self.load.streams.load(Ordering::Relaxed) < SHARED_STREAMS
+    }
+}
+
+impl Load {
+    fn unused(&self, now: Instant, keep: Duration) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0 && now >= *private(&self.idle_since) + keep
+    }
+}
+
+/// Whoever connects for all. Dropped without an outcome, because its own client went away, it
+/// leaves the lead to one of those who wait.
+struct Leading<'a> {
+    pool: &'a EndpointPool,
+    /// `None`: no outcome.
+    outcome: Option<Option<ConnectError>>,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        let mut state = private(&self.pool.state);
+        state.connecting = false;
+        state.attempts += 1;
+        state.failure = self.outcome.take().flatten();
+        drop(state);
+        self.pool.settled.notify_waiters();
+    }
+}

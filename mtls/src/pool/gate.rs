@@ -1,0 +1,130 @@
+//! Bulkheads: what one cell may take of the router, counted over all workers.
+//!
+//! A cell that hangs fills its own gate and is answered 503 from then on; the other cells' gates
+//! don't know of it. The counts are atomics. The map that finds them is locked only when a worker
+//! meets a cell for the first time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cellway_core::Text;
+use cellway_core::registry::{EndpointId, Registry};
+
+use crate::live::private;
+
+/// All cells' gates.
+#[derive(Debug, Default)]
+pub(crate) struct Gates {
+    cells: Mutex<BTreeMap<Text, Arc<CellGate>>>,
+    endpoints: Mutex<BTreeMap<EndpointId, Arc<Blame>>>,
+}
+
+impl Gates {
+    /// The gate of a cell; made at the first call.
+    pub(crate) fn cell(&self, id: &Text) -> Arc<CellGate> {
+        let mut cells = private(&self.cells);
+        cells.entry(id.clone()).or_default().clone()
+    }
+
+    /// What is held against an endpoint; made at the first call.
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<Blame> {
+        let mut endpoints = private(&self.endpoints);
+        endpoints.entry(id).or_default().clone()
+    }
+
+    /// Forgets what the registry no longer has. Who still uses a gate keeps it.
+    pub(crate) fn prune(&self, registry: &Registry) {
+        private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
+        private(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
+    }
+}
+
+/// What one cell takes at present.
+#[derive(Debug, Default)]
+pub(crate) struct CellGate {
+    requests: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+impl CellGate {
+    /// Lets a request in, if fewer than `most` are.
+    pub(crate) fn request(self: &Arc<Self>, most: usize) -> Option<RequestPermit> {
+        take(&self.requests, most).then(|| RequestPermit(self.clone()))
+    }
+
+    /// Lets a connection be opened, if fewer than `most` are.
+    pub(crate) fn connection(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
+        take(&self.connections, most).then(|| ConnectionPermit(self.clone()))
+    }
+}
+
+fn take(count: &AtomicUsize, most: usize) -> bool {
+    let granted = count.fetch_add(1, Ordering::Relaxed) < most;
+    if !granted {
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+    granted
+}
+
+/// A request in flight to a cell.
+#[derive(Debug)]
+pub(crate) struct RequestPermit(Arc<CellGate>);
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection to a cell.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit(Arc<CellGate>);
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether an endpoint's last exchange failed. Control hears of every failure, and of the first
+/// success after one: telling it of each success would wake it for each request.
+#[derive(Debug, Default)]
+pub(crate) struct Blame(AtomicBool);
+
+impl Blame {
+    /// Notes a failure.
+    pub(crate) fn failed(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a success; `true` if the last exchange was a failure.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
+        let gate = Arc::new(CellGate::default());
+        let first = gate.request(2).unwrap();
+        let _second = gate.request(2).unwrap();
+        assert!(gate.request(2).is_none());
+        assert!(gate.request(2).is_none());
+        drop(first);
+        assert!(gate.request(2).is_some());
+    }
+
+    #[test]
+    fn control_hears_of_the_first_success_after_a_failure_only() {
+        let blame = Blame::default();
+        assert!(!blame.succeeded());
+        blame.failed();
+        assert!(blame.succeeded());
+        assert!(!blame.succeeded());
+    }
+}

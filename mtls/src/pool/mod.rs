@@ -1,0 +1,64 @@
+//! Connections to cells.
+//!
+//! Each worker has its own, so that none waits for another's lock; the bulkheads that bound them
+//! are the router's. See [`endpoint`] for how requests share connections.
+
+mod connect;
+mod endpoint;
+mod gate;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cellway_core::Text;
+use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
+use tokio::time::Instant;
+
+pub(crate) use self::connect::ConnectError;
+pub(crate) use self::endpoint::{EndpointPool, Lease, Sender};
+pub(crate) use self::gate::{CellGate, Gates, RequestPermit};
+use crate::live::private;
+
+/// One worker's connections to all cells.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    endpoints: Mutex<BTreeMap<EndpointId, Arc<EndpointPool>>>,
+    cells: Mutex<BTreeMap<Text, Arc<CellGate>>>,
+}
+
+impl Pools {
+    /// The pool of an endpoint; made at the first call.
+    pub(crate) fn endpoint(&self, endpoint: &Endpoint, gates: &Gates) -> Arc<EndpointPool> {
+        let mut endpoints = private(&self.endpoints);
+        let make = || {
+            let blame = gates.endpoint(endpoint.id);
+            Arc::new(EndpointPool::new(endpoint.clone(), blame))
+        };
+        endpoints.entry(endpoint.id).or_insert_with(make).clone()
+    }
+
+    /// The bulkhead of a cell.
+    pub(crate) fn gate(&self, cell: &Cell, gates: &Gates) -> Arc<CellGate> {
+        let mut cells = private(&self.cells);
+        if let Some(gate) = cells.get(&cell.id) {
+            return gate.clone();
+        }
+        let gate = gates.cell(&cell.id);
+        cells.insert(cell.id.clone(), gate.clone());
+        gate
+    }
+
+    /// Closes connections that have been unused for `keep`, and forgets endpoints that the
+    /// registry no longer has. Requests in flight to them go on.
+    pub(crate) fn expire(&self, now: Instant, keep: Duration, registry: Option<&Registry>) {
+        let mut endpoints = private(&self.endpoints);
+        if let Some(registry) = registry {
+            endpoints.retain(|id, _| registry.endpoint(*id).is_some());
+            private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
+        }
+        for pool in endpoints.values() {
+            pool.expire(now, keep);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Answers to clients: the cell's, cleaned, and the router's own.
+
+use bytes::Bytes;
+use cellway_core::{Challenge, Class, headers};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, Version};
+
+use super::Refused;
+use super::body::{CellBody, ResponseBody};
+use super::forward::Answered;
+use super::report::Report;
+use crate::env::Env;
+use crate::event::{Owner, Sink};
+
+/// How the client wants to be refused.
+pub(super) struct Wants {
+    grpc: bool,
+    /// HTTP/1.x, where a connection can be told to close.
+    closable: bool,
+}
+
+impl Wants {
+    pub(super) fn of(parts: &Parts) -> Self {
+        let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let grpc = kind
+            .and_then(|kind| kind.strip_prefix(b"application/grpc"))
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')));
+        Self {
+            grpc,
+            closable: parts.version < Version::HTTP_2,
+        }
+    }
+}
+
+/// Passes on what the cell answered.
+pub(super) fn from_cell<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    answered: Answered,
+) -> Response<ResponseBody<E, S>> {
+    let (mut parts, incoming) = answered.response.into_parts();
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    {
+        let snapshot = report.connection.worker.common.shared.snapshot();
+        headers::sanitise_response(&snapshot.policy.headers, &mut parts.headers);
+    }
+    let now = report.answered(parts.status, Owner::Cell);
+    if !parts.headers.contains_key(DATE) {
+        let date = report.connection.worker.date.at(now.unix);
+        parts.headers.insert(DATE, date);
+    }
+    own(&report, Owner::Cell, &mut parts.headers);
+    let body = CellBody {
+        incoming,
+        lease: answered.lease,
+        permit: answered.permit,
+        progress: answered.progress,
+        idle: answered.idle,
+        total: answered.total,
+        timer: None,
+    };
+    Response::from_parts(parts, ResponseBody::cell(report, body))
+}
+
+/// Answers in the router's own name.
+pub(super) fn from_router<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    refused: &Refused,
+    wants: &Wants,
+) -> Response<ResponseBody<E, S>> {
+    let reason = refused.reason;
+    let status = reason.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (status, text) = match wants.grpc {
+        true => (StatusCode::OK, Bytes::new()),
+        false => (status, json(&report, refused)),
+    };
+    let now = report.answered(status, Owner::Router);
+    report.reason = Some(reason);
+
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if wants.grpc {
+        grpc(refused, headers);
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    }
+    if let Some(challenge) = challenge(refused) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(after) = refused.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    let ends = matches!(reason.class(), Class::BadRequest | Class::RequestTimeout);
+    if ends && wants.closable {
+        // Where this request ends, and so where the next begins, isn't certain.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    own(&report, Owner::Router, headers);
+    let name = {
+        let snapshot = report.connection.worker.common.shared.snapshot();
+        snapshot.policy.headers.reason().clone()
+    };
+    headers.insert(name, HeaderValue::from_static(reason.as_str()));
+    response.map(|()| ResponseBody::router(report, text))
+}
+
+/// Says who made the answer, and for which request.
+fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut http::HeaderMap) {
+    let snapshot = report.connection.worker.common.shared.snapshot();
+    let rules = &snapshot.policy.headers;
+    let owner = HeaderValue::from_static(owner.as_str());
+    headers.insert(rules.owner(), owner);
+    headers.insert(rules.request_id(), report.request_id.clone());
+}
+
+fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Page<'a> {
+        error: Error<'a>,
+    }
+    #[derive(serde::Serialize)]
+    struct Error<'a> {
+        reason: &'static str,
+        owner: &'static str,
+        request_id: &'a str,
+        detail: &'static str,
+    }
+    let page = Page {
+        error: Error {
+            reason: refused.reason.as_str(),
+            owner: Owner::Router.as_str(),
+            request_id: report.request_id(),
+            detail: refused.detail,
+        },
+    };
+    let mut text = serde_json::to_vec(&page).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+/// A gRPC client reads the status from there, and HTTP's from nowhere (grpc/grpc,
+/// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
+fn grpc(refused: &Refused, headers: &mut http::HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let status = refused.reason.grpc_status().unwrap_or(2);
+    headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
+    let message = HeaderValue::from_static(refused.reason.as_str());
+    headers.insert("grpc-message", message);
+}
+
+/// RFC 6750, section 3: no error code where no credential came.
+fn challenge(refused: &Refused) -> Option<HeaderValue> {
+    use cellway_core::Reason;
+    let text = match refused.challenge {
+        Challenge::None => return None,
+        Challenge::Certificate => "Certificate realm=\"cellway\"",
+        Challenge::Bearer if refused.reason == Reason::MissingToken => "Bearer realm=\"cellway\"",
+        Challenge::Bearer => {
+            return HeaderValue::try_from(format!(
+                "Bearer realm=\"cellway\", error=\"invalid_token\", error_description=\"{}\"",
+                refused.reason
+            ))
+            .ok();
+        }
+    };
+    Some(HeaderValue::from_static(text))
+}

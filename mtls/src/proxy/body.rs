@@ -1,0 +1,279 @@
+//! Bodies, streamed: a frame is asked for when the other side has room for it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::{Reason, headers};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::progress::{Progress, Turn};
+use super::report::Report;
+use super::verdict;
+use crate::env::Env;
+use crate::event::Sink;
+use crate::pool::{Lease, RequestPermit};
+use crate::shared::Shared;
+
+/// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
+/// recipient must never take a cut body for a whole one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BrokenOff(pub(crate) Reason);
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the body broke off: {}", self.0)
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+/// From client to cell.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    /// `None` for an empty body, which costs nothing to watch.
+    watched: Option<Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    progress: Arc<Progress>,
+    /// For the names that trailers may not have.
+    shared: Arc<Shared>,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming, shared: &Arc<Shared>) -> (Self, Option<Arc<Progress>>) {
+        if incoming.is_end_stream() {
+            let watched = None;
+            return (Self { incoming, watched }, None);
+        }
+        let progress = Arc::new(Progress::new());
+        let watched = Some(Watched {
+            progress: progress.clone(),
+            shared: shared.clone(),
+        });
+        (Self { incoming, watched }, Some(progress))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let ended = self.incoming.is_end_stream();
+        if let Some(Watched { progress, shared }) = &self.watched {
+            match &mut polled {
+                Poll::Pending => progress.turn_to(Turn::Client),
+                Poll::Ready(None) => progress.moved(Turn::Done),
+                Poll::Ready(Some(Err(_))) => progress.moved(Turn::Broken),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        let snapshot = shared.snapshot();
+                        headers::sanitise_trailers(&snapshot.policy.headers, trailers);
+                    }
+                    progress.moved(if ended { Turn::Done } else { Turn::Cell });
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// From cell, or from the router itself, to client.
+pub(crate) struct ResponseBody<E: Env, S: Sink> {
+    source: Source,
+    /// Told when the body ends, or is dropped.
+    report: Option<Report<E, S>>,
+}
+
+enum Source {
+    Router(Option<Bytes>),
+    Cell(CellBody),
+    Ended,
+}
+
+/// What a cell's answer holds on to until its last byte.
+pub(super) struct CellBody {
+    pub(super) incoming: Incoming,
+    pub(super) lease: Lease,
+    pub(super) permit: RequestPermit,
+    pub(super) progress: Option<Arc<Progress>>,
+    pub(super) idle: Duration,
+    pub(super) total: Option<Instant>,
+    pub(super) timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<E: Env, S: Sink> ResponseBody<E, S> {
+    pub(super) fn router(report: Report<E, S>, text: Bytes) -> Self {
+        Self {
+            source: Source::Router((!text.is_empty()).then_some(text)),
+            report: Some(report),
+        }
+    }
+
+    pub(super) fn cell(report: Report<E, S>, body: CellBody) -> Self {
+        let ended = body.incoming.is_end_stream();
+        let mut this = Self {
+            source: Source::Cell(body),
+            report: Some(report),
+        };
+        if ended {
+            this.finish();
+        }
+        this
+    }
+
+    /// The body is whole: its connection is free for another exchange.
+    fn finish(&mut self) {
+        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended) {
+            drop(body.permit);
+            let sent = |progress: &Arc<Progress>| progress.turn() == Turn::Done;
+            // An answer that comes before the request is whole leaves the rest of it on its way.
+            if body.progress.as_ref().is_none_or(sent) {
+                body.lease.done();
+            }
+        }
+        if let Some(mut report) = self.report.take() {
+            report.complete = true;
+        }
+    }
+
+    fn break_off(&mut self, reason: Reason, error: &str) -> BrokenOff {
+        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
+            && let Some(mut report) = self.report.take()
+        {
+            verdict::failed(&report, &body.lease.pool, reason, error);
+            report.reason = Some(reason);
+        }
+        BrokenOff(reason)
+    }
+
+    fn passed_on(&mut self, frame: &mut Frame<Bytes>) {
+        let Some(report) = &mut self.report else {
+            return;
+        };
+        if let Some(data) = frame.data_ref() {
+            report.bytes += data.len() as u64;
+        } else if let Some(trailers) = frame.trailers_mut() {
+            let snapshot = report.connection.worker.common.shared.snapshot();
+            headers::sanitise_trailers(&snapshot.policy.headers, trailers);
+        }
+    }
+}
+
+impl CellBody {
+    /// While nothing comes: whether that has lasted too long.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let now = Instant::now();
+        let idle = now + self.idle;
+        let limit = self.total.map_or(idle, |total| total.min(idle));
+        // Armed anew at each frame, so that a frame pushes the idle deadline away; kept between
+        // polls that bring nothing.
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(limit)));
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if self.total.is_some_and(|total| total <= now) {
+                return Poll::Ready(Reason::CellTimeoutTotal);
+            }
+            // A cell that still takes the request's body isn't idle.
+            let moved = self.progress.as_ref().map(|progress| progress.last());
+            let idle = moved.map_or(now, |moved| moved + self.idle);
+            if idle <= now {
+                return Poll::Ready(Reason::CellTimeoutIdle);
+            }
+            let limit = self.total.map_or(idle, |total| total.min(idle));
+            timer.as_mut().reset(limit);
+        }
+        Poll::Pending
+    }
+}
+
+impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = &mut *self;
+        let body = match &mut this.source {
+            Source::Ended => return Poll::Ready(None),
+            Source::Router(text) => {
+                let text = text.take();
+                if let (Some(text), Some(report)) = (&text, &mut this.report) {
+                    report.bytes += text.len() as u64;
+                }
+                this.finish();
+                return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
+            }
+            Source::Cell(body) => body,
+        };
+        match Pin::new(&mut body.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                body.timer = None;
+                let ended = body.incoming.is_end_stream();
+                this.passed_on(&mut frame);
+                if ended {
+                    this.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                this.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let reason = verdict::reason(&error);
+                Poll::Ready(Some(Err(this.break_off(reason, &error.to_string()))))
+            }
+            Poll::Pending => match body.overdue(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(reason) => {
+                    Poll::Ready(Some(Err(this.break_off(reason, reason.describe()))))
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Ended => true,
+            Source::Router(text) => text.is_none(),
+            Source::Cell(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Router(text) => {
+                SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
+            }
+            Source::Cell(body) => body.incoming.size_hint(),
+        }
+    }
+}

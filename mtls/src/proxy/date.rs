@@ -1,0 +1,90 @@
+//! The `Date` header, from the environment's clock. hyper's own reads the system's.
+
+use std::sync::Mutex;
+
+use cellway_core::Unix;
+use http::HeaderValue;
+
+use crate::live::private;
+
+/// The present second's `Date`, formatted once.
+#[derive(Debug, Default)]
+pub(crate) struct DateCache(Mutex<Option<(u64, HeaderValue)>>);
+
+impl DateCache {
+    /// The header's value at `now`.
+    pub(crate) fn at(&self, now: Unix) -> HeaderValue {
+        let secs = now.as_secs();
+        let mut cached = private(&self.0);
+        match &*cached {
+            Some((at, value)) if *at == secs => value.clone(),
+            _ => {
+                let value = format(secs);
+                *cached = Some((secs, value.clone()));
+                value
+            }
+        }
+    }
+}
+
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// IMF-fixdate (RFC 9110, section 5.6.7).
+fn format(secs: u64) -> HeaderValue {
+    let (days, of_day) = (secs / 86_400, secs % 86_400);
+    let (year, month, day) = civil(days);
+    let text = format!(
+        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        DAYS[(days % 7) as usize],
+        MONTHS[month],
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60,
+    );
+    HeaderValue::try_from(text).expect("letters, digits and colons")
+}
+
+/// Year, month from 0 and day of the Gregorian calendar, `days` after 1970-01-01. Counts in eras
+/// of 400 years that begin on a 1st of March, so that the leap day comes last (H. Hinnant,
+/// "chrono-compatible low-level date algorithms").
+fn civil(days: u64) -> (u64, usize, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = (march_month + 2) % 12;
+    let year = era * 400 + year_of_era + u64::from(month < 2);
+    (year, month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_known_dates() {
+        for (secs, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (1_709_164_800, "Thu, 29 Feb 2024 00:00:00 GMT"),
+            (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] {
+            assert_eq!(format(secs), text);
+        }
+    }
+
+    #[test]
+    fn a_new_second_gets_a_new_date() {
+        let cache = DateCache::default();
+        let first = cache.at(Unix::from_secs(1));
+        assert_eq!(cache.at(Unix::from_secs(1)), first);
+        assert_ne!(cache.at(Unix::from_secs(2)), first);
+    }
+}

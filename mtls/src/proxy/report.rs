@@ -1,0 +1,79 @@
+//! The last word on each request.
+
+use std::sync::Arc;
+
+use cellway_core::registry::Cell;
+use cellway_core::{Now, Reason};
+use http::{HeaderValue, StatusCode};
+
+use crate::connection::Connection;
+use crate::env::Env;
+use crate::event::{Event, Owner, Sink};
+
+/// What is told of a request when it is over. It is told by dropping this, so that it is told
+/// once and always: also where the client goes away in the middle and every future of the request
+/// is dropped.
+pub(super) struct Report<E: Env, S: Sink> {
+    pub(super) connection: Arc<Connection<E, S>>,
+    pub(super) request_id: HeaderValue,
+    /// When the request's header was whole.
+    pub(super) began: Now,
+    pub(super) cell: Option<Arc<Cell>>,
+    pub(super) reason: Option<Reason>,
+    pub(super) bytes: u64,
+    pub(super) complete: bool,
+    answered: Option<(StatusCode, Owner, Now)>,
+}
+
+impl<E: Env, S: Sink> Report<E, S> {
+    pub(super) fn new(connection: Arc<Connection<E, S>>, request_id: HeaderValue) -> Self {
+        connection.activity.request_begins();
+        let began = connection.worker.common.clock.now();
+        Self {
+            connection,
+            request_id,
+            began,
+            cell: None,
+            reason: None,
+            bytes: 0,
+            complete: false,
+            answered: None,
+        }
+    }
+
+    /// The answer's header is there.
+    pub(super) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
+        let now = self.connection.worker.common.clock.now();
+        self.answered = Some((status, owner, now));
+        now
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+}
+
+impl<E: Env, S: Sink> Drop for Report<E, S> {
+    fn drop(&mut self) {
+        let worker = &self.connection.worker;
+        let now = worker.common.clock.now();
+        let (status, owner, at) = match self.answered {
+            Some((status, owner, at)) => (Some(status.as_u16()), owner, at),
+            None => (None, Owner::Router, now),
+        };
+        let event = Event::Responded {
+            listener: &self.connection.name,
+            request_id: self.request_id(),
+            status,
+            owner,
+            reason: self.reason,
+            cell: self.cell.as_ref().map(|cell| &cell.id),
+            latency: at.mono.since(self.began.mono),
+            duration: now.mono.since(self.began.mono),
+            bytes: self.bytes,
+            complete: self.complete,
+        };
+        worker.sink.emit(now, &event);
+        self.connection.activity.request_ends();
+    }
+}

@@ -1,0 +1,100 @@
+//! Certificates, keys and bundles, from PEM.
+
+use std::fmt;
+
+use bytes::Bytes;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::env::{Env, Privacy, Store};
+use crate::settings::{KeyPair, Pem};
+
+/// The most bytes that a PEM file may have; a bundle of a few thousand certificates fits.
+const PEM_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why a certificate, key or bundle can't be used, in words that follow the setting's name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MaterialError {
+    /// What was read: a path, or `inline text`.
+    pub source: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for MaterialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.source, self.problem)
+    }
+}
+
+impl std::error::Error for MaterialError {}
+
+impl MaterialError {
+    pub(super) fn new(pem: &Pem, problem: impl fmt::Display) -> Self {
+        let source = match pem {
+            Pem::File(path) => path.clone(),
+            Pem::Text(_) => "inline text".to_owned(),
+        };
+        Self {
+            source,
+            problem: problem.to_string(),
+        }
+    }
+}
+
+/// Reads the certificates that a bundle trusts.
+///
+/// # Errors
+/// The file can't be read, holds no certificate, or one that can't be a trust anchor: a bundle is
+/// taken whole or not at all, so that a typo doesn't silently lose an issuer.
+pub async fn load_roots<E: Env>(env: &E, bundle: &Pem) -> Result<RootCertStore, MaterialError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(env, bundle).await? {
+        roots
+            .add(certificate)
+            .map_err(|error| MaterialError::new(bundle, format!("can't be trusted: {error}")))?;
+    }
+    Ok(roots)
+}
+
+/// Reads a certificate chain and its key. Whether the two belong together is found out by who
+/// builds a TLS configuration from them.
+///
+/// # Errors
+/// A file can't be read, or holds no certificate or no private key.
+pub async fn load_key_pair<E: Env>(
+    env: &E,
+    pair: &KeyPair,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), MaterialError> {
+    let chain = certificates(env, &pair.certificate).await?;
+    let text = read(env, &pair.key).await?;
+    let key = PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|error| MaterialError::new(&pair.key, format!("no private key: {error}")))?;
+    Ok((chain, key))
+}
+
+async fn certificates<E: Env>(
+    env: &E,
+    pem: &Pem,
+) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    let text = read(env, pem).await?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {error}")))?;
+    if certificates.is_empty() {
+        return Err(MaterialError::new(pem, "holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+async fn read<E: Env>(env: &E, pem: &Pem) -> Result<Bytes, MaterialError> {
+    match pem {
+        Pem::Text(text) => Ok(text.clone()),
+        Pem::File(path) => env
+            .store()
+            .read(path, PEM_BYTES_MAX, Privacy::Any)
+            .await
+            .map_err(|error| MaterialError::new(pem, format!("can't be read: {error}"))),
+    }
+}

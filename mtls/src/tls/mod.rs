@@ -1,0 +1,38 @@
+//! TLS on both sides: clients' certificates against the trust bundle, cells' certificates against
+//! the cells' bundle and the endpoint's SAN.
+//!
+//! Everything is made anew from its files at a reload and only then put in force, so that a bad
+//! file leaves the old one live. Nothing here resumes a session whose peer was authenticated by a
+//! certificate: a resumed handshake would outlive the certificate.
+
+mod cell;
+mod material;
+mod server;
+mod source;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::time_provider::TimeProvider;
+
+pub(crate) use self::cell::CellTls;
+pub use self::material::{MaterialError, load_key_pair, load_roots};
+pub(crate) use self::server::{ServerTls, refusal};
+pub(crate) use self::source::source_config;
+
+/// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator
+/// has both in its hand.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Suites, groups, signatures, randomness.
+    pub crypto: Arc<CryptoProvider>,
+    /// The wall clock.
+    pub time: Arc<dyn TimeProvider>,
+}
+
+/// HTTP/2 first, for both sides.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+fn alpn() -> Vec<Vec<u8>> {
+    ALPN.iter().map(|name| name.to_vec()).collect()
+}

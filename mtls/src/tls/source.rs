@@ -1,0 +1,45 @@
+//! Towards identity providers and the control plane.
+
+use rustls::{ClientConfig, RootCertStore};
+
+use super::Provider;
+use super::material::{MaterialError, load_key_pair, load_roots};
+use crate::env::Env;
+use crate::settings::FetchSettings;
+
+/// How sources are verified: by the configured bundle, else by whom the system trusts.
+pub(crate) async fn source_config<E: Env>(
+    env: &E,
+    provider: &Provider,
+    fetch: &FetchSettings,
+) -> Result<ClientConfig, MaterialError> {
+    let refuse = |error: rustls::Error| MaterialError {
+        source: "fetch".to_owned(),
+        problem: error.to_string(),
+    };
+    let roots = match &fetch.bundle {
+        Some(bundle) => load_roots(env, bundle).await?,
+        None => env.heavy(system_roots).await,
+    };
+    let builder =
+        ClientConfig::builder_with_details(provider.crypto.clone(), provider.time.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(refuse)?
+            .with_root_certificates(roots);
+    match &fetch.identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(pair) => {
+            let (chain, key) = load_key_pair(env, pair).await?;
+            builder.with_client_auth_cert(chain, key).map_err(refuse)
+        }
+    }
+}
+
+/// What the system trusts. A machine without any, a minimal container for instance, trusts nobody:
+/// each fetch then says so.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    roots
+}
