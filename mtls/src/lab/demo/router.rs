@@ -9,7 +9,6 @@ use tokio::time::timeout;
 use super::DemoError;
 use super::folder::Folder;
 use crate::admin::{Admin, Subject};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::env::{Env, Privacy, Store};
 use crate::event::Sink;
@@ -42,10 +41,7 @@ pub(super) async fn start<E: Env>(
         .map_err(|why| DemoError::Router(why.to_string()))?;
     if let Some(address) = config.admin {
         let admin = Admin::bind(env.clone(), address).await?;
-        let subject = Watched {
-            handle: handle.clone(),
-            clock: Clock::new(env.clone()),
-        };
+        let subject = Watched(handle.clone());
         env.spawn(async move {
             admin.serve(subject, metrics).await;
         });
@@ -66,21 +62,18 @@ async fn load<E: Env>(env: &E, folder: &Folder<E>) -> Result<Config, DemoError> 
 }
 
 /// What the admin listener shows.
-struct Watched<E, S> {
-    handle: Handle<E, S>,
-    clock: Clock<E>,
-}
+struct Watched<E: Env, S>(Handle<E, S>);
 
 impl<E: Env, S: Sink> Subject for Watched<E, S> {
     fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.handle.shared().snapshot())
+        Arc::clone(&self.0.shared().snapshot())
     }
 
     fn now(&self) -> Mono {
-        self.clock.mono()
+        self.0.clock().mono()
     }
 
     fn is_draining(&self) -> bool {
-        self.handle.is_draining()
+        self.0.is_draining()
     }
 }
