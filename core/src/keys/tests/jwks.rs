@@ -37,7 +37,7 @@ fn each_key_gets_one_algorithm() {
         (p384, ALL, Some(ES384)),
         (ed, ALL, Some(EdDSA)),
     ] {
-        let found = match KeySet::parse(&jwks(&[jwk.clone()]), allowed) {
+        let found = match KeySet::parse(&jwks(std::slice::from_ref(&jwk)), allowed) {
             Ok(set) => ALL
                 .iter()
                 .copied()
@@ -110,7 +110,9 @@ fn takes_what_issuers_really_write() {
         with(&ed, json!({"kid": null})),
     ] {
         assert_eq!(
-            KeySet::parse(&jwks(&[jwk.clone()]), ALL).unwrap().len(),
+            KeySet::parse(&jwks(std::slice::from_ref(&jwk)), ALL)
+                .unwrap()
+                .len(),
             1,
             "{jwk}"
         );
