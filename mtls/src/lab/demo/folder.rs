@@ -76,6 +76,9 @@ impl<E: Env> Folder<E> {
         let router = world.authorities.router(13)?;
         self.write_credential("router", &router).await?;
         self.write("registry.token", &world.registry_token).await?;
+        // For people to read; the router asks the control plane.
+        self.write("registry.json", &format!("{:#}\n", world.registry))
+            .await?;
         self.write("cellway.toml", &configuration(world, ports))
             .await
     }
