@@ -13,6 +13,7 @@ mod connection;
 mod driver;
 pub mod env;
 pub mod event;
+pub mod explain;
 pub mod fetch;
 pub mod keep;
 #[cfg(feature = "demo")]

@@ -201,9 +201,6 @@ pub struct Sources {
     pub fetch: FetchSettings,
     /// The folder of last-known-good documents; `None`: none are kept.
     pub state: Option<String>,
-    /// How often files are looked at for changes: certificates, keys, bundles, key sets and a
-    /// registry from a file.
-    pub watch: Duration,
 }
 
 impl Sources {
@@ -217,7 +214,6 @@ impl Sources {
             },
             fetch: FetchSettings::default(),
             state: None,
-            watch: Duration::from_secs(5),
         }
     }
 }

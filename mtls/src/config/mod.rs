@@ -37,6 +37,9 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How long requests in flight have after SIGTERM.
     pub drain: Duration,
+    /// How often the configuration, certificates, keys, bundles and key sets are looked at for
+    /// changes. (A registry file has its own interval.)
+    pub watch: Duration,
     /// What is logged, and where to.
     pub log: LogTable,
 }

@@ -59,12 +59,12 @@ pub(super) fn resolve(
                 registry: registry?,
                 fetch,
                 state: tables.state.map(|state| state.directory),
-                watch,
             },
         },
         admin: tables.admin.map(|admin| admin.bind),
         workers: tables.runtime.workers.map(usize::from),
         drain,
+        watch,
         log: tables.log,
     })
 }

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cellway_core::control::{Control, ControlSettings, KeySourceId, Output};
 use cellway_core::keys::{FetchFailed, RestoreRefused};
-use cellway_core::policy::{IssuerId, Policy};
+use cellway_core::policy::{IssuerId, KeysLocation, Policy};
 use cellway_core::registry::{Parsed, RegistryFailure, RegistryFetched, RegistryRefused};
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
@@ -131,7 +131,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Restores what was kept, then drives until [`Command::Stop`] or until nobody can command.
+    /// Restores what was kept, then drives until [`Command::Stop`]. Losing every sender of commands doesn't
+    /// end it: a router whose handle was dropped serves on, and its keys must not grow old.
     pub async fn run(mut self) {
         self.restore().await;
         loop {
@@ -140,12 +141,12 @@ impl<E: Env, S: Sink> Driver<E, S> {
             let due = wake.map(|at| self.clock.instant(at));
             tokio::select! {
                 biased;
-                command = self.commands.recv() => match command {
-                    Some(Command::Policy(policy)) => {
+                Some(command) = self.commands.recv() => match command {
+                    Command::Policy(policy) => {
                         self.control.handle_policy(self.clock.now(), policy);
                     }
-                    Some(Command::Refresh) => self.refresh(),
-                    Some(Command::Stop) | None => return,
+                    Command::Refresh => self.refresh(),
+                    Command::Stop => return,
                 },
                 () = async { sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await },
                     if due.is_some() => self.control.handle_timeout(self.clock.now()),
@@ -155,7 +156,14 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
+    /// Reads key files again, and asks the registry's source. Issuers' own servers are left to
+    /// their schedule: reloading must not be a way to make a fleet ask them all at once.
     fn refresh(&mut self) {
+        for (source, _, issuer) in self.control.key_sources() {
+            if matches!(issuer.keys, KeysLocation::File(_)) {
+                self.tasks.fetch_keys(source, issuer.clone(), false);
+            }
+        }
         self.control.handle_registry_changed(self.clock.now());
     }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
 use cellway_core::policy::Issuer;
-use cellway_core::registry::{
-    FetchProblem, Parsed, Registry, RegistryFailure, RegistryFetched, RegistryRefused,
-};
+use cellway_core::registry::{Parsed, Registry, RegistryFailure, RegistryFetched, RegistryRefused};
 use tokio::sync::mpsc;
 
 use super::Answer;
@@ -67,7 +65,7 @@ impl<E: Env, S: Sink> Tasks<E, S> {
                 }),
                 Err(error) => {
                     tasks.failed(&settings.location.source(), &error);
-                    Err(failure(&error))
+                    Err(RegistryFailure::from(&error))
                 }
             };
             tasks.send(Answer::Registry(answer)).await;
@@ -120,30 +118,5 @@ impl<E: Env, S: Sink> Tasks<E, S> {
     async fn send(&self, answer: Answer) {
         // The driver is gone only when the router is.
         let _ = self.answer.send(answer).await;
-    }
-}
-
-fn failure(error: &FetchError) -> RegistryFailure {
-    let problem = match error {
-        FetchError::Timeout(_) => FetchProblem::TimedOut,
-        FetchError::Status(_) => FetchProblem::BadStatus,
-        FetchError::Connect(_)
-        | FetchError::Tls(_)
-        | FetchError::Http(_)
-        | FetchError::TooLarge { .. }
-        | FetchError::Encoded
-        | FetchError::Address(_)
-        | FetchError::Redirect(_)
-        | FetchError::TooManyRedirects(_)
-        | FetchError::NotAskedAbout
-        | FetchError::File(..)
-        | FetchError::Discovery(_)
-        | FetchError::OtherIssuer { .. }
-        | FetchError::KeysAddress(_)
-        | FetchError::BadBearer => FetchProblem::Unreachable,
-    };
-    RegistryFailure {
-        problem,
-        detail: error.to_string(),
     }
 }

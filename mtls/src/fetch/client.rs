@@ -5,6 +5,7 @@
 //! connection lives inside the call. When its time is up, everything that belongs to it is dropped.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Client<E> {
     env: E,
-    tls: Arc<ArcSwap<ClientConfig>>,
+    /// `None`: not even connected to.
+    tls: Option<Arc<ArcSwap<ClientConfig>>>,
     total_timeout: Duration,
 }
 
@@ -77,8 +79,17 @@ impl<E: Env> Client<E> {
     pub fn new(env: E, tls: Arc<ArcSwap<ClientConfig>>, total_timeout: Duration) -> Self {
         Self {
             env,
-            tls,
+            tls: Some(tls),
             total_timeout,
+        }
+    }
+
+    /// A client that fetches nothing, for sources that are files.
+    pub(crate) fn unconnected(env: E) -> Self {
+        Self {
+            env,
+            tls: None,
+            total_timeout: Duration::ZERO,
         }
     }
 
@@ -107,6 +118,10 @@ impl<E: Env> Client<E> {
     }
 
     async fn step(&self, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError> {
+        let Some(tls) = &self.tls else {
+            let error = io::Error::other("the network isn't asked");
+            return Err(FetchError::Connect(error));
+        };
         let stream = self
             .env
             .connect(url.host(), url.port())
@@ -117,7 +132,7 @@ impl<E: Env> Client<E> {
         }
         let name = ServerName::try_from(url.host().to_owned())
             .map_err(|_| FetchError::Tls("the host is no valid server name".to_owned()))?;
-        let stream = TlsConnector::from(self.tls.load_full())
+        let stream = TlsConnector::from(tls.load_full())
             .connect(name, stream)
             .await
             .map_err(|error| FetchError::Tls(error.to_string()))?;

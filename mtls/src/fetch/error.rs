@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use cellway_core::keys::FetchFailed;
+use cellway_core::registry::{FetchProblem, RegistryFailure};
 use http::StatusCode;
 
 use super::url::UrlRefused;
@@ -84,6 +85,24 @@ impl FetchError {
             source = inner.source();
         }
         Self::Http(text)
+    }
+}
+
+impl From<&FetchError> for RegistryFailure {
+    fn from(error: &FetchError) -> Self {
+        let problem = match error.kind() {
+            FetchFailed::Timeout => FetchProblem::TimedOut,
+            FetchFailed::Status(_) => FetchProblem::BadStatus,
+            FetchFailed::Unreachable
+            | FetchFailed::Tls
+            | FetchFailed::Oversized
+            | FetchFailed::Redirect
+            | FetchFailed::Discovery
+            | FetchFailed::Protocol
+            | FetchFailed::File => FetchProblem::Unreachable,
+        };
+        let detail = error.to_string();
+        Self { problem, detail }
     }
 }
 

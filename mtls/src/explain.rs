@@ -1,0 +1,235 @@
+//! Why a request would go where: the router's own decision, made without a request.
+//!
+//! The snapshot is made by the same state machines and the same fetching code that the router runs,
+//! only that by default nothing but files is asked: key and registry files, and last-known-good
+//! copies. The decision is [`decide`] itself, with a recorder.
+
+use cellway_core::cert::PeerCertificate;
+use cellway_core::control::{Control, ControlSettings, Output};
+use cellway_core::policy::{KeysLocation, PolicyId};
+use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
+use cellway_core::token::Memo;
+use cellway_core::{Credentials, Decision, Evidence, Now, Outcome, Snapshot, Steps, decide};
+use http::{HeaderValue, Method};
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::env::Env;
+use crate::fetch::{
+    Client, KEYS_BYTES_MAX, RegistryAnswer, RegistryLocation, fetch_keys, keys_source,
+};
+use crate::keep::{Keep, Kept, Slot};
+use crate::settings::RouterSettings;
+
+/// Most rounds of asking sources; each takes at least one answer.
+const ROUNDS_MAX: usize = 1_000;
+
+/// What to explain.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The policy of the listener that the request would come in by.
+    pub policy: PolicyId,
+    /// The method.
+    pub method: &'a Method,
+    /// Path and query.
+    pub path: &'a str,
+    /// The value of `Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// The value of the header that picks one of several tenants.
+    pub tenant_choice: Option<HeaderValue>,
+    /// The client's certificate, whose chain was verified.
+    pub peer: Option<&'a PeerCertificate>,
+}
+
+/// A decision and how it came about.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// Each check, in order.
+    pub steps: Steps,
+}
+
+/// Where what the decision stands on came from, one line each.
+pub type Sources = Vec<String>;
+
+/// Makes the snapshot that a router with these settings would decide on. With a `client` the
+/// network is asked; without, files alone.
+pub async fn gather<E: Env>(
+    env: &E,
+    clock: &Clock<E>,
+    settings: &RouterSettings,
+    client: Option<&Client<E>>,
+) -> (Arc<Snapshot>, Sources) {
+    let timing = settings.sources.registry.timing.clone();
+    let control = ControlSettings {
+        registry: timing,
+        ..ControlSettings::default()
+    };
+    let control = Control::new(Arc::clone(&settings.policy), control, clock.now(), 0);
+    let mut gather = Gather {
+        env,
+        clock,
+        settings,
+        client,
+        keep: settings.sources.state.as_deref().map(Keep::new),
+        control,
+        sources: Sources::new(),
+    };
+    gather.run().await;
+    (Arc::clone(gather.control.snapshot()), gather.sources)
+}
+
+/// Decides as the router would.
+pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explanation {
+    let credentials = Credentials {
+        authorization: question.authorization.clone(),
+        several: false,
+        tenant_choice: question.tenant_choice.clone(),
+    };
+    let evidence = Evidence {
+        policy: question.policy,
+        method: question.method,
+        path: question.path,
+        credentials: &credentials,
+        peer: question.peer,
+        spread: 0,
+        waited: true,
+    };
+    let mut steps = Steps::default();
+    let decision = match decide(snapshot, &evidence, now, &mut Memo::disabled(), &mut steps) {
+        Outcome::Done(decision) => decision,
+        // `waited` rules it out.
+        Outcome::Wait(_) => unreachable!("a request that has waited is decided"),
+    };
+    Explanation { decision, steps }
+}
+
+struct Gather<'a, E: Env> {
+    env: &'a E,
+    clock: &'a Clock<E>,
+    settings: &'a RouterSettings,
+    client: Option<&'a Client<E>>,
+    keep: Option<Keep>,
+    control: Control,
+    sources: Sources,
+}
+
+impl<E: Env> Gather<'_, E> {
+    async fn run(&mut self) {
+        self.restore().await;
+        for _ in 0..ROUNDS_MAX {
+            let Some(output) = self.control.poll_output() else {
+                return;
+            };
+            match output {
+                Output::FetchKeys { source, issuer, .. } => {
+                    let issuer = self.settings.policy.issuer(issuer).clone();
+                    let local = matches!(issuer.keys, KeysLocation::File(_));
+                    let Some(client) = self.client(local) else {
+                        continue;
+                    };
+                    let keys = fetch_keys(self.env, &client, &issuer).await;
+                    self.note(&keys_source(&issuer), keys.as_ref().err());
+                    let now = self.clock.now();
+                    let keys = keys.map_err(|error| error.kind());
+                    self.control.handle_keys(now, source, keys);
+                }
+                Output::FetchRegistry { .. } => self.registry().await,
+                Output::ParseRegistry { .. }
+                | Output::Publish(_)
+                | Output::SaveKeys { .. }
+                | Output::SaveRegistry { .. }
+                | Output::ConfirmRegistry { .. }
+                | Output::Free(_)
+                | Output::Notice(_) => {}
+            }
+        }
+    }
+
+    /// The client for a source; for local files any will do, because it isn't used.
+    fn client(&self, local: bool) -> Option<Client<E>> {
+        match (self.client, local) {
+            (Some(client), _) => Some(client.clone()),
+            (None, true) => Some(Client::unconnected(self.env.clone())),
+            (None, false) => None,
+        }
+    }
+
+    async fn registry(&mut self) {
+        let settings = &self.settings.sources.registry;
+        let local = !matches!(settings.location, RegistryLocation::Http { .. });
+        let Some(client) = self.client(local) else {
+            return;
+        };
+        let limit = settings.limits.document_bytes_max;
+        let location = &settings.location;
+        let answer = location.fetch(self.env, &client, None, limit).await;
+        let mut note = answer.as_ref().err().map(ToString::to_string);
+        let answer = match answer {
+            Ok(RegistryAnswer::NotModified) => Ok(RegistryFetched::NotModified),
+            Ok(RegistryAnswer::Document { body, validator }) => {
+                let current = self.control.registry().map(|registry| &**registry);
+                let format = location.format();
+                let parsed = Registry::parse(&body, format, current, &settings.limits);
+                note = parsed.as_ref().err().map(ToString::to_string);
+                Ok(RegistryFetched::Document {
+                    parsed,
+                    body,
+                    validator,
+                })
+            }
+            Err(error) => Err(RegistryFailure::from(&error)),
+        };
+        self.note(&location.source(), note.as_ref());
+        self.control.handle_registry(self.clock.now(), answer);
+    }
+
+    async fn restore(&mut self) {
+        let Some(keep) = self.keep.clone() else {
+            return;
+        };
+        let sources: Vec<_> = self
+            .control
+            .key_sources()
+            .map(|(id, _, issuer)| (id, issuer.name.to_string(), keys_source(issuer)))
+            .collect();
+        for (id, name, source) in sources {
+            let slot = Slot::Keys(name);
+            if let Some(kept) = self.load(&keep, &slot, &source, KEYS_BYTES_MAX).await {
+                let now = self.clock.now();
+                let (body, at) = (kept.body, kept.fetched_at);
+                let restored = self.control.handle_restored_keys(now, id, &body, at);
+                self.note(&keep.path(&slot), restored.as_ref().err());
+            }
+        }
+        let settings = &self.settings.sources.registry;
+        let limit = settings.limits.document_bytes_max;
+        let source = settings.location.source();
+        if let Some(kept) = self.load(&keep, &Slot::Registry, &source, limit).await {
+            let format = settings.location.format();
+            let parsed = Registry::parse(&kept.body, format, None, &settings.limits);
+            self.note(&keep.path(&Slot::Registry), parsed.as_ref().err());
+            let (now, at) = (self.clock.now(), kept.fetched_at);
+            self.control.handle_restored_registry(now, parsed, at);
+        }
+    }
+
+    async fn load(&mut self, keep: &Keep, slot: &Slot, from: &str, limit: usize) -> Option<Kept> {
+        match keep.load(self.env, slot, from, limit).await {
+            Ok(found) => found.map(|(_, kept)| kept),
+            Err(refused) => {
+                self.note(&keep.path(slot), Some(&refused));
+                None
+            }
+        }
+    }
+
+    fn note(&mut self, source: &str, problem: Option<&impl std::fmt::Display>) {
+        self.sources.push(match problem {
+            None => format!("{source}: read"),
+            Some(problem) => format!("{source}: {problem}"),
+        });
+    }
+}
