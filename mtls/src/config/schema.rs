@@ -228,7 +228,7 @@ pub struct RuntimeTable {
 }
 
 /// `[log]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogTable {
     /// The least severe level that is written: `error`, `warn`, `info` or `debug`.

@@ -90,6 +90,11 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
     let (times, limits) = (CellTimeouts::default(), CellLimits::default());
     let (certificate, key) = (table.certificate.as_ref(), table.key.as_ref());
     let total = table.total_timeout_ms;
+    if table.bundle.is_none() && (certificate.is_some() || key.is_some()) {
+        let problem = "is of use with upstream.bundle only";
+        let fix = "set upstream.bundle to who issues the cells' certificates";
+        report.mistake(name("certificate"), problem, fix);
+    }
     UpstreamSettings {
         bundle: table.bundle.clone().map(Pem::File),
         identity: report.key_pair("upstream", certificate, key),

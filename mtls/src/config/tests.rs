@@ -195,7 +195,7 @@ fn names_each_mistake_of_meaning() {
         (LEAST.replace("audience =", "algorithms = [\"HS256\"]\naudience ="), "issuer[0].algorithms"),
         (LEAST.to_owned() + "poll_secs = 0\n", "registry.poll_secs: is 0 seconds"),
         (LEAST.to_owned() + "[admin]\nbind = \"0.0.0.0:9901\"\n", "admin.bind: is not a loopback address"),
-        (LEAST.to_owned() + "[upstream]\ncertificate = \"a\"\n", "upstream.certificate: stands without a key\n    set upstream.key"),
+        (LEAST.to_owned() + "[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n", "upstream.certificate: stands without a key\n    set upstream.key"),
         (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
         (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
         (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 /// Most lines that wait to be written; more are lost, and counted.
 const LINES_MAX: usize = 8_192;
@@ -27,10 +28,18 @@ impl Lost {
     }
 }
 
-/// Waits, when dropped, until everything taken so far is written. Drop it after the last
-/// [`LogWriter`].
+/// The writing thread, to be waited for at the end. Dropping it doesn't wait.
 #[derive(Debug)]
-pub struct Flush(Option<thread::JoinHandle<()>>);
+pub struct Flush(Receiver<()>);
+
+impl Flush {
+    /// Waits until the last [`LogWriter`] is dropped and everything taken is written, or until
+    /// `limit` is over: a reader that hangs doesn't hold up the end of the process.
+    pub fn within(self, limit: Duration) {
+        // Nothing is ever sent: the thread's end drops the other side.
+        let _ = self.0.recv_timeout(limit);
+    }
+}
 
 impl LogWriter {
     /// Starts a thread that writes to `out` until the last writer is dropped.
@@ -41,11 +50,13 @@ impl LogWriter {
         let (lines, queue) = sync_channel(LINES_MAX);
         // A thread of its own and not `Env::spawn`: writing to a pipe blocks, and only the
         // binary, which is never simulated, writes to one.
-        let thread = thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_all(&queue, out))?;
+        let (end, ended) = sync_channel::<()>(0);
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            write_all(&queue, out);
+            drop(end);
+        })?;
         let lost = Lost::default();
-        Ok((Self { lines, lost }, Flush(Some(thread))))
+        Ok((Self { lines, lost }, Flush(ended)))
     }
 
     /// Takes a line, with its line break.
@@ -58,14 +69,6 @@ impl LogWriter {
     /// Counts the lines that were lost.
     pub fn lost(&self) -> Lost {
         self.lost.clone()
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
         }
         drop(writer);
         drop(go);
-        drop(flush);
+        flush.within(Duration::MAX);
         let lines = written
             .lock()
             .unwrap()

@@ -1,0 +1,123 @@
+//! Whether the files that settings name can be used.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cellway_core::keys::KeySet;
+use cellway_core::policy::KeysLocation;
+use cellway_core::registry::Registry;
+
+use crate::env::{Env, Privacy, Store};
+use crate::fetch::{KEYS_BYTES_MAX, RegistryLocation};
+use crate::settings::{Pem, RouterSettings};
+use crate::tls::{CellTls, Provider, ServerTls, load_roots, source_config};
+
+/// A file that can't be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileProblem {
+    /// The setting that names it, or the table if several do.
+    pub setting: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+/// Reads certificates, keys, bundles, key sets and the registry as a router at its start would,
+/// and says everything that is wrong with them. Connects to nothing.
+pub async fn check_files<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+) -> Vec<FileProblem> {
+    let mut problems = Problems(Vec::new());
+    listeners(env, provider, settings, &mut problems).await;
+    let cells = CellTls::load(env, provider, &settings.upstream).await;
+    problems.note("upstream", cells.err());
+    let fetch = source_config(env, provider, &settings.sources.fetch).await;
+    problems.note("fetch", fetch.err());
+    for (i, issuer) in settings.policy.issuers.iter().enumerate() {
+        if let KeysLocation::File(path) = &issuer.keys {
+            let setting = format!("issuer[{i}].jwks_file");
+            match env.store().read(path, KEYS_BYTES_MAX, Privacy::Any).await {
+                Err(error) => problems.note(&setting, Some(format!("{path}: {error}"))),
+                Ok(body) => {
+                    let refused = KeySet::parse(&body, &issuer.algorithms).err();
+                    let refused = refused.map(|refused| format!("{path}: {refused}"));
+                    problems.note(&setting, refused);
+                }
+            }
+        }
+    }
+    registry(env, settings, &mut problems).await;
+    problems.0
+}
+
+struct Problems(Vec<FileProblem>);
+
+impl Problems {
+    fn note(&mut self, setting: &str, problem: Option<impl fmt::Display>) {
+        self.0.extend(problem.map(|problem| FileProblem {
+            setting: setting.to_owned(),
+            problem: problem.to_string(),
+        }));
+    }
+}
+
+async fn listeners<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+    problems: &mut Problems,
+) {
+    let roots = match &settings.trust_bundle {
+        None => None,
+        Some(bundle) => match load_roots(env, bundle).await {
+            Ok(roots) => Some((bundle, Arc::new(roots))),
+            Err(error) => {
+                problems.note("trust.bundle", Some(error));
+                // The listeners' own files are checked all the same.
+                Some((bundle, Arc::new(rustls::RootCertStore::empty())))
+            }
+        },
+    };
+    let roots = roots.as_ref().filter(|(_, roots)| !roots.is_empty());
+    for (i, listener) in settings.listeners.iter().enumerate() {
+        let Some(tls) = &listener.tls else { continue };
+        let mut tls = tls.clone();
+        if roots.is_none() {
+            // Without a usable bundle, which was said above.
+            tls.client_certificate = crate::settings::ClientCertificate::None;
+        }
+        let roots: Option<(&Pem, &Arc<_>)> = roots.map(|(pem, roots)| (*pem, roots));
+        let loaded = ServerTls::load(env, provider, &tls, roots).await;
+        problems.note(&format!("listener[{i}].tls"), loaded.err());
+    }
+}
+
+async fn registry<E: Env>(env: &E, settings: &RouterSettings, problems: &mut Problems) {
+    let registry = &settings.sources.registry;
+    let limit = registry.limits.document_bytes_max;
+    let (setting, path) = match &registry.location {
+        RegistryLocation::File(path) => ("registry.file", path),
+        RegistryLocation::Http {
+            token_file: Some(path),
+            ..
+        } => ("registry.token_file", path),
+        RegistryLocation::Http { .. } | RegistryLocation::Text(_) => return,
+    };
+    let problem = match env.store().read(path, limit, Privacy::Any).await {
+        Err(error) => Some(error.to_string()),
+        Ok(body) if setting == "registry.file" => {
+            let (format, limits) = (registry.location.format(), registry.limits.clone());
+            let parsed = env.heavy(move || Registry::parse(&body, format, None, &limits));
+            parsed.await.err().map(|refused| refused.to_string())
+        }
+        Ok(_) => None,
+    };
+    problems.note(setting, problem.map(|problem| format!("{path}: {problem}")));
+}

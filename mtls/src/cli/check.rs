@@ -1,0 +1,51 @@
+//! `cellway check`
+
+use cellway_mtls::check::check_files;
+use cellway_mtls::env::tokio::TokioEnv;
+
+use super::input::{ConfigFile, provider};
+use super::{Exit, failed};
+
+/// The arguments of `cellway check`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Reads the configuration with its overrides from the environment, and every file that it names:
+certificates, keys, bundles, key sets, the registry. Connects to nothing.
+
+Examples:
+  cellway check --config cellway.toml
+  CELLWAY__LISTENER__0__BIND=127.0.0.1:8443 cellway check -c cellway.toml
+
+Exit codes: 0 valid, 1 mistakes (each on standard error), 2 usage, 3 the file can't be read")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(check(args)),
+        Err(error) => failed(error),
+    }
+}
+
+async fn check(args: &Args) -> Exit {
+    let env = TokioEnv::new();
+    let config = match args.config.load(&env).await {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let problems = check_files(&env, &provider(), &config.router).await;
+    for problem in &problems {
+        eprintln!("{}: {problem}", args.config.path);
+    }
+    if !problems.is_empty() {
+        return Exit::No;
+    }
+    println!("{} is valid", args.config.path);
+    Exit::Ok
+}

@@ -1,0 +1,220 @@
+//! `cellway explain`
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use cellway_core::Decision;
+use cellway_core::cert::PeerCertificate;
+use cellway_core::policy::{Policy, PolicyId};
+use cellway_mtls::Clock;
+use cellway_mtls::config::Config;
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::env::{Env, Privacy, Store};
+use cellway_mtls::explain::{Explanation, Question, explain, gather};
+use cellway_mtls::fetch::Client;
+use cellway_mtls::settings::{Pem, RouterSettings};
+use cellway_mtls::tls::{source_config, verified_leaf};
+use http::{HeaderValue, Method};
+
+use super::input::{ConfigFile, provider};
+use super::{Exit, failed};
+
+/// The most bytes of a token's file.
+const TOKEN_BYTES_MAX: usize = 64 << 10;
+
+/// The arguments of `cellway explain`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Reads the configuration, key and registry files and last-known-good copies; asks the network only
+with --fetch. Nothing is sent to a cell.
+
+Examples:
+  cellway explain -c cellway.toml --token-file token.jwt --path /orders
+  cellway explain -c cellway.toml --cert client.pem --listener public --json
+  cellway explain -c cellway.toml --token \"$TOKEN\" --fetch
+
+Exit codes: 0 the request would be allowed, 1 it would be denied (or the configuration has
+mistakes), 2 usage, 3 a file can't be read")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The bearer token (other users of this machine may see it; better use --token-file)
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// A file with the bearer token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// A PEM file with the client's certificate chain, leaf first
+    #[arg(long, value_name = "FILE")]
+    cert: Option<String>,
+    /// Path and query of the request
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Method of the request
+    #[arg(long, default_value = "GET")]
+    method: Method,
+    /// The listener that the request comes in by (may be left out if there is only one)
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// What the request's header says that picks one of several tenants
+    #[arg(long, value_name = "TENANT")]
+    tenant_choice: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Ask the network for keys and registry
+    #[arg(long)]
+    fetch: bool,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let asked = match runtime {
+        Ok(runtime) => runtime.block_on(answer(args)),
+        Err(error) => return failed(error),
+    };
+    asked.unwrap_or_else(|exit| exit)
+}
+
+async fn answer(args: &Args) -> Result<Exit, Exit> {
+    let env = TokioEnv::new();
+    let config = args.config.load(&env).await?;
+    let settings = &config.router;
+    let policy = policy(args, &config)?;
+    let authorization = token(&env, args).await?.map(bearer).transpose()?;
+    let tenant_choice = args.tenant_choice.as_deref().map(header).transpose()?;
+    let peer = peer(&env, args, settings).await?;
+    let client = match args.fetch {
+        true => Some(client(&env, settings).await?),
+        false => None,
+    };
+    let clock = Clock::new(env.clone());
+    let (snapshot, sources) = gather(&env, &clock, settings, client.as_ref()).await;
+    let question = Question {
+        policy,
+        method: &args.method,
+        path: &args.path,
+        authorization,
+        tenant_choice,
+        peer: peer.as_ref(),
+    };
+    let explanation = explain(&snapshot, &question, clock.now());
+    let text = match args.json {
+        true => json(&explanation, &sources),
+        false => page(&explanation, &sources, &settings.policy, policy),
+    };
+    println!("{text}");
+    Ok(match explanation.decision {
+        Decision::Allow(_) => Exit::Ok,
+        Decision::Deny(_) => Exit::No,
+    })
+}
+
+fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
+    let listeners = &config.router.listeners;
+    let names = || {
+        let names: Vec<_> = listeners.iter().map(|listener| &*listener.name).collect();
+        names.join(", ")
+    };
+    let found = match (&args.listener, listeners.as_slice()) {
+        (None, [only]) => Some(only),
+        (None, _) => return Err(failed(format!("name one with --listener: {}", names()))),
+        (Some(name), all) => all.iter().find(|listener| *listener.name == **name),
+    };
+    found.map(|listener| listener.policy).ok_or_else(|| {
+        let name = args.listener.as_deref().unwrap_or_default();
+        failed(format!("no listener is called {name}; there is: {}", names()))
+    })
+}
+
+async fn token(env: &TokioEnv, args: &Args) -> Result<Option<String>, Exit> {
+    let Some(path) = &args.token_file else {
+        return Ok(args.token.clone());
+    };
+    let read = env.store().read(path, TOKEN_BYTES_MAX, Privacy::Any).await;
+    let read = read.map_err(|error| failed(format!("can't read {path}: {error}")))?;
+    let text = String::from_utf8(read.into());
+    let text = text.map_err(|_| failed(format!("{path} is no text")))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+fn bearer(token: String) -> Result<HeaderValue, Exit> {
+    header(&format!("Bearer {token}"))
+}
+
+fn header(value: &str) -> Result<HeaderValue, Exit> {
+    let refused = |_| failed("the value holds bytes that no header may");
+    HeaderValue::from_str(value).map_err(refused)
+}
+
+async fn peer(
+    env: &TokioEnv,
+    args: &Args,
+    settings: &RouterSettings,
+) -> Result<Option<PeerCertificate>, Exit> {
+    let Some(path) = &args.cert else {
+        return Ok(None);
+    };
+    let Some(bundle) = &settings.trust_bundle else {
+        let advice = "set trust.bundle to accept client certificates";
+        return Err(failed(format!("no client certificate is trusted; {advice}")));
+    };
+    let leaf = verified_leaf(env, &provider(), bundle, &Pem::File(path.clone())).await;
+    let leaf = leaf.map_err(|error| {
+        eprintln!("{error}\nThe TLS handshake would be refused; there is no decision.");
+        Exit::No
+    })?;
+    let peer = PeerCertificate::from_der(&leaf);
+    peer.map(Some)
+        .map_err(|error| failed(format!("{path}: {error}")))
+}
+
+async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<TokioEnv>, Exit> {
+    let fetch = &settings.sources.fetch;
+    let tls = source_config(env, &provider(), fetch).await;
+    let tls = tls.map_err(|error| failed(format!("fetch: {error}")))?;
+    let tls = Arc::new(ArcSwap::from_pointee(tls));
+    Ok(Client::new(env.clone(), tls, fetch.total_timeout))
+}
+
+fn json(explanation: &Explanation, sources: &[String]) -> String {
+    let whole = serde_json::json!({
+        "decision": explanation.decision,
+        "steps": explanation.steps,
+        "sources": sources,
+    });
+    serde_json::to_string_pretty(&whole).unwrap_or_default()
+}
+
+fn page(explanation: &Explanation, sources: &[String], policy: &Policy, id: PolicyId) -> String {
+    let auth = policy.auth(id);
+    let mut page = format!("policy {} ({})\n", auth.name, auth.mode.as_str());
+    for source in sources {
+        page += &format!("from  {source}\n");
+    }
+    page += &format!("\n{}\n", explanation.steps);
+    page += &match &explanation.decision {
+        Decision::Allow(allow) => {
+            let placement = match &allow.placement {
+                Some(placement) => format!("placement {placement}"),
+                None => "its own cell".to_owned(),
+            };
+            let endpoints: Vec<_> = allow.endpoints().map(|e| e.url.as_str()).collect();
+            format!(
+                "allow {}: cell {} by {placement}, registry version {}\nendpoints: {}",
+                allow.reason,
+                allow.cell.id,
+                allow.placement_epoch,
+                endpoints.join(", ")
+            )
+        }
+        Decision::Deny(deny) => {
+            let status = deny.reason.status().map_or(0, |status| status.as_u16());
+            format!("deny {status} {}: {}", deny.reason, deny.detail)
+        }
+    };
+    page
+}

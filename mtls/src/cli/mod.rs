@@ -1,0 +1,114 @@
+//! The command line.
+
+mod check;
+mod explain;
+mod input;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What the process ends with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// All is well; the answer is yes.
+    Ok = 0,
+    /// The answer is no: the configuration has mistakes, the request is denied.
+    No = 1,
+    /// The command itself can't be carried out: a file can't be read, an address can't be bound.
+    /// (2 is clap's, for a command line that isn't understood.)
+    Failed = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  the answer is no: the configuration has mistakes, the request is denied,
+     a row of the demo is not as expected
+  2  the command line is not understood
+  3  the command could not be carried out: a file can't be read, an address can't be bound";
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "cellway",
+    version,
+    about = "An edge router for cell-based architectures",
+    long_about = "Cellway proves who is calling (JWT claims or mTLS SANs), decides which cell serves \
+                  them, and proxies the request there.",
+    after_help = EXIT_CODES,
+    after_long_help = concat!(
+        "Examples:\n",
+        "  cellway demo                                   everything in one process, on loopback\n",
+        "  cellway check --config cellway.toml            every mistake, with line and what to do\n",
+        "  cellway serve --config cellway.toml\n",
+        "  cellway explain --config cellway.toml --token-file token.jwt --path /orders\n\n",
+        "Exit codes:\n",
+        "  0  all is well\n",
+        "  1  the answer is no: the configuration has mistakes, the request is denied,\n",
+        "     a row of the demo is not as expected\n",
+        "  2  the command line is not understood\n",
+        "  3  the command could not be carried out: a file can't be read, an address can't be bound"
+    )
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the router until SIGTERM
+    Serve(serve::Args),
+    /// Say whether a configuration, and every file that it names, is valid
+    Check(check::Args),
+    /// Say step by step where a request would go and why, without sending anything
+    Explain(explain::Args),
+    /// Run a router with everything around it in one process, on loopback
+    #[cfg(feature = "demo")]
+    Demo(cellway_mtls::lab::demo::DemoArgs),
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args).into(),
+        Command::Check(args) => check::run(&args).into(),
+        Command::Explain(args) => explain::run(&args).into(),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => cellway_mtls::lab::demo::run(&args),
+    }
+}
+
+/// Says on standard error why a command can't be carried out.
+fn failed(problem: impl std::fmt::Display) -> Exit {
+    eprintln!("cellway: {problem}");
+    Exit::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_argument_is_well_formed_and_described() {
+        let mut command = Cli::command();
+        command.build();
+        for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+            for arg in sub.get_arguments() {
+                let name = format!("{} {}", sub.get_name(), arg.get_id());
+                assert!(arg.get_help().is_some(), "{name}");
+            }
+        }
+        command.debug_assert();
+    }
+}

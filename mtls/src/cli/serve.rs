@@ -1,0 +1,211 @@
+//! `cellway serve`
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use cellway_core::{Mono, Snapshot};
+use cellway_mtls::admin::{Admin, Subject};
+use cellway_mtls::config::{Config, Output};
+use cellway_mtls::env::Env;
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::log::{Log, LogWriter};
+use cellway_mtls::metrics::{Counting, Metrics};
+use cellway_mtls::reload::Reloader;
+use cellway_mtls::{Handle, Router, Worker};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::input::{ConfigFile, provider, variables};
+use super::{Exit, failed};
+
+/// The arguments of `cellway serve`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Signals:
+  SIGTERM, SIGINT  drain: no new connections; requests in flight have runtime.drain_secs.
+                   A second one ends at once
+  SIGHUP           read configuration, certificates, keys, bundles and registry again (a change of
+                   the files does the same); a bad one leaves the old in force and says so
+
+Examples:
+  cellway serve --config cellway.toml
+  CELLWAY__LOG__LEVEL=debug cellway serve -c cellway.toml
+
+Exit codes: 0 drained, 1 the configuration has mistakes, 2 usage, 3 it can't start")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+type Sinks = (Log, Counting);
+
+/// Runs it.
+pub fn run(args: &Args) -> Exit {
+    // This thread has the control task, admin and signals; each worker has one of its own.
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error),
+    };
+    let env = TokioEnv::new();
+    let config = match runtime.block_on(args.config.load(&env)) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let out: Box<dyn Write + Send> = match config.log.to {
+        Output::Stderr => Box::new(io::stderr()),
+        Output::Stdout => Box::new(io::stdout()),
+    };
+    let (writer, flush) = match LogWriter::start(out) {
+        Ok(started) => started,
+        Err(error) => return failed(format!("can't start the log: {error}")),
+    };
+    let exit = runtime.block_on(serve(env, &args.config.path, config, writer));
+    // The log ends when the last task that writes to it has.
+    drop(runtime);
+    flush.within(FLUSH_MAX);
+    exit
+}
+
+/// The longest that the end of the process waits for the log's reader.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> Exit {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return failed(format!("can't listen for signals: {error}")),
+    };
+    let metrics = Metrics::new().with_log(writer.lost());
+    let sink: Sinks = (Log::new(config.log.level, writer), metrics.sink());
+    let admin = match bind_admin(&env, &config).await {
+        Ok(admin) => admin,
+        Err(exit) => return exit,
+    };
+    let handle = match start(&env, path, &config, sink.clone()).await {
+        Ok(handle) => handle,
+        Err(exit) => return exit,
+    };
+    if let Some(admin) = admin {
+        let subject = Running(handle.clone());
+        env.spawn(async move { match admin.serve(subject, metrics).await {} });
+    }
+    let drain = config.drain;
+    let asked = Arc::new(Notify::new());
+    let reloader = Reloader::new(env.clone(), handle.clone(), sink, path, variables, config);
+    env.spawn(reloader.run(Arc::clone(&asked)));
+
+    signals.end(&asked).await;
+    tokio::select! {
+        biased;
+        _drained = handle.drain(drain) => {}
+        // Whoever asks twice doesn't want to wait.
+        () = signals.end(&asked) => {}
+    }
+    Exit::Ok
+}
+
+async fn bind_admin(env: &TokioEnv, config: &Config) -> Result<Option<Admin<TokioEnv>>, Exit> {
+    let Some(address) = config.admin else {
+        return Ok(None);
+    };
+    let admin = Admin::bind(env.clone(), address).await.map_err(|error| {
+        let advice = "set admin.bind to a free loopback address";
+        failed(format!(
+            "admin.bind: can't bind {address}: {error}\n    {advice}"
+        ))
+    })?;
+    Ok(Some(admin))
+}
+
+async fn start(
+    env: &TokioEnv,
+    path: &str,
+    config: &Config,
+    sink: Sinks,
+) -> Result<Handle<TokioEnv, Sinks>, Exit> {
+    let provider = provider();
+    let workers = config.workers.unwrap_or_else(cores);
+    Router::builder(
+        env.clone(),
+        config.router.clone(),
+        provider.crypto,
+        provider.time,
+        sink,
+    )
+    .workers(workers)
+    .start_on(on_own_thread)
+    .await
+    .map_err(|error| {
+        failed(format!(
+            "{error}\n    `cellway check --config {path}` says everything that is wrong"
+        ))
+    })
+}
+
+/// Gives a worker a thread and a runtime of its own. One that can't have them is dropped, which
+/// the start notices.
+fn on_own_thread(worker: Worker<TokioEnv, Sinks>) {
+    let name = format!("worker-{}", worker.index());
+    // Not `Env::spawn`: a worker's runtime is what its tasks are spawned on.
+    let started = thread::Builder::new().name(name).spawn(move || {
+        match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(async { drop(worker.run().await) }),
+            Err(error) => drop(failed(format!("can't start a worker: {error}"))),
+        }
+    });
+    if let Err(error) = started {
+        failed(format!("can't start a thread for a worker: {error}"));
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal that ends the process; meanwhile SIGHUP asks for a reload.
+    async fn end(&mut self, reload: &Notify) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload.notify_one(),
+            }
+        }
+    }
+}
+
+/// What the admin pages show.
+struct Running(Handle<TokioEnv, Sinks>);
+
+impl Subject for Running {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.shared().snapshot())
+    }
+
+    fn now(&self) -> Mono {
+        self.0.clock().mono()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+}

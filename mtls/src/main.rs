@@ -1,0 +1,10 @@
+//! The `cellway` binary: a thin shell over the library.
+#![forbid(unsafe_code)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,164 @@
+//! Settings that change while a router runs.
+//!
+//! Files are looked at every few seconds (a `stat` each, through the environment's store, so that
+//! the simulator sees it too), and an operator may ask. Either way everything is read, checked and
+//! built anew, and only then put in force: a bad file leaves the old in force, and says so.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cellway_core::policy::KeysLocation;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::config::Config;
+use crate::env::{Env, Privacy, Stat, Store};
+use crate::event::{Event, Sink};
+use crate::router::Handle;
+use crate::settings::{Pem, RouterSettings};
+
+/// Keeps a router at what its configuration file, and the files that this names, say.
+#[derive(Debug)]
+pub struct Reloader<E: Env, S: Sink, V> {
+    env: E,
+    handle: Handle<E, S>,
+    sink: S,
+    file: String,
+    variables: V,
+    config: Config,
+}
+
+impl<E, S, V, I> Reloader<E, S, V>
+where
+    E: Env,
+    S: Sink,
+    V: Fn() -> I + Send + 'static,
+    I: IntoIterator<Item = (String, String)>,
+{
+    /// For the router behind `handle`, which was started from `config`, which was read from
+    /// `file` with overrides from `variables`.
+    pub fn new(
+        env: E,
+        handle: Handle<E, S>,
+        sink: S,
+        file: &str,
+        variables: V,
+        config: Config,
+    ) -> Self {
+        Self {
+            env,
+            handle,
+            sink,
+            file: file.to_owned(),
+            variables,
+            config,
+        }
+    }
+
+    /// Reloads whenever a file has changed and whenever `asked` is notified, without end.
+    pub async fn run(mut self, asked: Arc<Notify>) {
+        let mut seen = self.look().await;
+        loop {
+            let by_order = tokio::select! {
+                biased;
+                () = asked.notified() => true,
+                () = sleep(self.config.watch) => false,
+            };
+            let now = self.look().await;
+            // What is bad is tried again when it changes, not at every look.
+            if by_order || now != seen {
+                seen = now;
+                self.reload().await;
+            }
+        }
+    }
+
+    /// Reads everything again and puts it in force, if all of it is good.
+    pub async fn reload(&mut self) {
+        match self.read().await {
+            Ok(config) => {
+                // What is wrong with the files it names, the handle tells the sink.
+                if self.handle.apply(config.router.clone()).await.is_ok() {
+                    self.config = config;
+                }
+            }
+            Err(error) => {
+                let event = Event::ReloadRefused { error: &error };
+                self.sink.emit(self.handle.clock().now(), &event);
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Config, String> {
+        let store = self.env.store();
+        let content = store.read(&self.file, Config::BYTES_MAX, Privacy::Any);
+        let content = content
+            .await
+            .map_err(|error| format!("{}: {error}", self.file))?;
+        let text = std::str::from_utf8(&content)
+            .map_err(|_| format!("{}: is no UTF-8 text", self.file))?;
+        let config = Config::load(&self.file, text, (self.variables)())
+            .map_err(|errors| errors.to_string())?;
+        self.same_for_good(&config)?;
+        Ok(config)
+    }
+
+    /// What is set once, at the start of the process.
+    fn same_for_good(&self, new: &Config) -> Result<(), String> {
+        let old = &self.config;
+        let changed = [
+            ("admin.bind", old.admin != new.admin),
+            ("runtime.workers", old.workers != new.workers),
+            ("log", old.log != new.log),
+        ];
+        match changed.iter().find(|(_, changed)| *changed) {
+            None => Ok(()),
+            Some((setting, _)) => Err(format!(
+                "{setting}: can't change while the router runs; restart it"
+            )),
+        }
+    }
+
+    /// What all files are at present.
+    async fn look(&self) -> Vec<Option<Stat>> {
+        let mut stats = Vec::new();
+        let mut files = files_of(&self.config.router);
+        files.insert(self.file.clone());
+        for file in &files {
+            stats.push(self.env.store().stat(file).await.ok());
+        }
+        stats
+    }
+}
+
+/// The files that settings name, except a registry's, which its source looks at itself.
+fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let mut add = |pem: &Pem| {
+        if let Pem::File(path) = pem {
+            files.insert(path.clone());
+        }
+    };
+    let listeners = settings.listeners.iter();
+    let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+    let pairs = listeners
+        .map(|tls| &tls.identity)
+        .chain(&settings.upstream.identity)
+        .chain(&settings.sources.fetch.identity);
+    for pair in pairs {
+        add(&pair.certificate);
+        add(&pair.key);
+    }
+    let bundles = [
+        &settings.trust_bundle,
+        &settings.upstream.bundle,
+        &settings.sources.fetch.bundle,
+    ];
+    bundles.into_iter().flatten().for_each(add);
+    for issuer in &settings.policy.issuers {
+        if let KeysLocation::File(path) = &issuer.keys {
+            files.insert(path.to_string());
+        }
+    }
+    files
+}
