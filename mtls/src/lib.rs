@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod admin;
+pub mod check;
 mod clock;
 pub mod config;
 mod connection;
@@ -25,6 +26,7 @@ pub mod metrics;
 mod pool;
 mod proxy;
 pub mod ready;
+pub mod reload;
 mod router;
 pub mod settings;
 mod shared;

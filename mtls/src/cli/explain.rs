@@ -126,7 +126,10 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
     };
     found.map(|listener| listener.policy).ok_or_else(|| {
         let name = args.listener.as_deref().unwrap_or_default();
-        failed(format!("no listener is called {name}; there is: {}", names()))
+        failed(format!(
+            "no listener is called {name}; there is: {}",
+            names()
+        ))
     })
 }
 
@@ -160,7 +163,9 @@ async fn peer(
     };
     let Some(bundle) = &settings.trust_bundle else {
         let advice = "set trust.bundle to accept client certificates";
-        return Err(failed(format!("no client certificate is trusted; {advice}")));
+        return Err(failed(format!(
+            "no client certificate is trusted; {advice}"
+        )));
     };
     let leaf = verified_leaf(env, &provider(), bundle, &Pem::File(path.clone())).await;
     let leaf = leaf.map_err(|error| {

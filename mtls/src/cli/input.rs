@@ -26,9 +26,13 @@ impl ConfigFile {
 
     async fn read<E: Env>(&self, env: &E) -> Result<String, Exit> {
         let path = &self.path;
-        let content = env.store().read(path, Config::BYTES_MAX, Privacy::Any).await;
+        let content = env
+            .store()
+            .read(path, Config::BYTES_MAX, Privacy::Any)
+            .await;
         let content = content.map_err(|error| {
-            let advice = "name the file with --config; docs/cellway.example.toml shows every setting";
+            let advice =
+                "name the file with --config; docs/cellway.example.toml shows every setting";
             failed(format!("can't read {path}: {error}\n    {advice}"))
         })?;
         String::from_utf8(content.into()).map_err(|_| failed(format!("{path} is no UTF-8 text")))

@@ -150,12 +150,13 @@ async fn start(
 fn on_own_thread(worker: Worker<TokioEnv, Sinks>) {
     let name = format!("worker-{}", worker.index());
     // Not `Env::spawn`: a worker's runtime is what its tasks are spawned on.
-    let started = thread::Builder::new().name(name).spawn(move || {
-        match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(async { drop(worker.run().await) }),
-            Err(error) => drop(failed(format!("can't start a worker: {error}"))),
-        }
-    });
+    let started =
+        thread::Builder::new().name(name).spawn(move || {
+            match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(async { drop(worker.run().await) }),
+                Err(error) => drop(failed(format!("can't start a worker: {error}"))),
+            }
+        });
     if let Err(error) = started {
         failed(format!("can't start a thread for a worker: {error}"));
     }

@@ -51,10 +51,12 @@ impl LogWriter {
         // A thread of its own and not `Env::spawn`: writing to a pipe blocks, and only the
         // binary, which is never simulated, writes to one.
         let (end, ended) = sync_channel::<()>(0);
-        thread::Builder::new().name("log".to_owned()).spawn(move || {
-            write_all(&queue, out);
-            drop(end);
-        })?;
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || {
+                write_all(&queue, out);
+                drop(end);
+            })?;
         let lost = Lost::default();
         Ok((Self { lines, lost }, Flush(ended)))
     }

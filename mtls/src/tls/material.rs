@@ -74,7 +74,7 @@ pub async fn load_key_pair<E: Env>(
     Ok((chain, key))
 }
 
-async fn certificates<E: Env>(
+pub(super) async fn certificates<E: Env>(
     env: &E,
     pem: &Pem,
 ) -> Result<Vec<CertificateDer<'static>>, MaterialError> {

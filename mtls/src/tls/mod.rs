@@ -6,6 +6,7 @@
 //! certificate: a resumed handshake would outlive the certificate.
 
 mod cell;
+mod client;
 mod material;
 mod server;
 mod source;
@@ -16,9 +17,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
 
 pub(crate) use self::cell::CellTls;
+pub use self::client::verified_leaf;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::server::{ServerTls, refusal};
-pub(crate) use self::source::source_config;
+pub use self::source::source_config;
 
 /// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator
 /// has both in its hand.

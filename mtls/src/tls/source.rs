@@ -8,7 +8,10 @@ use crate::env::Env;
 use crate::settings::FetchSettings;
 
 /// How sources are verified: by the configured bundle, else by whom the system trusts.
-pub(crate) async fn source_config<E: Env>(
+///
+/// # Errors
+/// A file can't be read or used.
+pub async fn source_config<E: Env>(
     env: &E,
     provider: &Provider,
     fetch: &FetchSettings,
