@@ -61,9 +61,7 @@ fn check_cell(
     }
     if raw.endpoints.is_empty() && raw.state.takes_traffic() {
         let state = raw.state.as_str();
-        return invalid(
-            format!("endpoints: an {state} cell needs at least one").replace("an d", "a d"),
-        );
+        return invalid(format!("endpoints: a cell that is {state} needs one"));
     }
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(raw.endpoints.len());
     for (at, raw) in raw.endpoints.into_iter().enumerate() {

@@ -272,12 +272,6 @@ impl Registry {
         })
     }
 
-    /// All tenants' ids, in no order that means anything, but always the same for the same
-    /// document.
-    pub fn tenants(&self) -> impl Iterator<Item = &str> {
-        self.assigned.tenants.iter().map(|(id, _)| id)
-    }
-
     /// The cells of a tier, whatever their state.
     pub(crate) fn tier(&self, tier: &str) -> Option<&Spread> {
         self.tiers.get(tier)

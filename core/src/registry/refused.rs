@@ -12,11 +12,15 @@ pub struct RegistryRefused {
 }
 
 impl RegistryRefused {
+    /// The most bytes of [`RegistryRefused::detail`]: it quotes the document, and ends up in logs.
+    pub const DETAIL_LEN_MAX: usize = 512;
+
     pub(crate) fn new(reason: RefusedReason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
+        let mut detail = detail.into();
+        if let Some(cut) = (0..=Self::DETAIL_LEN_MAX).rfind(|&at| detail.is_char_boundary(at)) {
+            detail.truncate(cut);
         }
+        Self { reason, detail }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {

@@ -1,10 +1,12 @@
-//! What goes in and out of a [`RegistrySource`](crate::registry::RegistrySource).
+//! What goes in and out of a [`RegistrySource`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+#[cfg(doc)]
+use super::RegistrySource;
 use crate::registry::{Parsed, Registry, RegistryRefused};
 use crate::time::Unix;
 
@@ -43,7 +45,7 @@ pub enum RegistryFetched {
     /// What it has is what the validator of [`RegistryAction::Fetch`] names.
     NotModified,
     /// A document, which the driver has put through [`Registry::parse`] against
-    /// [`RegistrySource::registry`](crate::registry::RegistrySource::registry).
+    /// [`RegistrySource::registry`].
     Document {
         /// What became of it.
         parsed: Result<Parsed, RegistryRefused>,
@@ -89,21 +91,21 @@ impl FetchProblem {
 /// What the driver has to do for the source.
 #[derive(Debug)]
 pub enum RegistryAction {
-    /// Ask for a document, then call [`RegistrySource::handle_fetched`](crate::registry::RegistrySource::handle_fetched), exactly once.
+    /// Ask for a document, then call [`RegistrySource::handle_fetched`], exactly once.
     Fetch {
         /// What the source knew the current content by: for `If-None-Match`.
         validator: Option<Arc<str>>,
     },
     /// The registry was replaced while this document was parsed against it: parse it again,
-    /// against the one that is current now, then call [`RegistrySource::handle_fetched`](crate::registry::RegistrySource::handle_fetched).
+    /// against the one that is current now, then call [`RegistrySource::handle_fetched`].
     Parse {
         /// The document.
         body: Bytes,
         /// As it came with the document.
         validator: Option<Arc<str>>,
     },
-    /// [`RegistrySource::registry`](crate::registry::RegistrySource::registry), [`RegistrySource::is_stale`] or
-    /// [`RegistrySource::status_expires_at`](crate::registry::RegistrySource::status_expires_at) has changed: publish.
+    /// [`RegistrySource::registry`], [`RegistrySource::is_stale`] or
+    /// [`RegistrySource::status_expires_at`] has changed: publish.
     Publish {
         /// The registry that was replaced, to be freed where it disturbs nobody.
         retired: Option<Arc<Registry>>,

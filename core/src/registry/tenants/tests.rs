@@ -94,6 +94,22 @@ fn a_few_tenants_more_keep_the_shards() {
     assert!(doubled.bits > first.bits);
 }
 
+/// The way of deltas: nothing but single changes, from nothing to many shards and back.
+#[test]
+fn grows_by_single_changes() {
+    let mut index = TenantIndex::default();
+    let count = SHARD_LEN_MAX as u32 * 3;
+    for n in 0..count {
+        index = index.upsert(&format!("tenant-{n}"), assigned(n));
+    }
+    assert!(index.bits > 0 && index.len() == count as usize, "{index:?}");
+    assert!((0..count).all(|n| index.get(&format!("tenant-{n}")).unwrap().1 == assigned(n)));
+    for n in 0..count {
+        index = index.remove(&format!("tenant-{n}"));
+    }
+    assert!(index.is_empty() && index.iter().next().is_none());
+}
+
 #[test]
 fn names_the_positions_of_a_duplicate() {
     let mut items = items(1_000);
@@ -119,6 +135,8 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// Finds a lost, stale or doubled row, on every path by which a row gets into a shard.
     #[test]
     fn behaves_as_a_map(ops in prop::collection::vec(op(), 1..700)) {

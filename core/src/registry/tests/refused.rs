@@ -1,0 +1,352 @@
+//! Each reason to refuse a document, and that nothing good is lost by it.
+
+use super::*;
+
+/// What to replace in the good document, by what, and what the refusal says.
+const ROWS: &[(&str, &str, &str)] = &[
+    (
+        r#""version": 7"#,
+        r#""version": 0"#,
+        "version must be 1 or more",
+    ),
+    (r#""version": 7,"#, "", "missing field `version`"),
+    (r#""version": 7"#, r#""version": "7""#, "version: "),
+    (
+        r#""weight": 3"#,
+        r#""colour": 3"#,
+        "cells[0].colour: unknown field",
+    ),
+    (
+        r#""weight": 3"#,
+        r#""weight": 0"#,
+        "cells[0].weight must be 1 to 1000",
+    ),
+    (r#""weight": 3"#, r#""weight": 1001"#, "cells[0].weight"),
+    (
+        r#""id": "b""#,
+        r#""id": "a""#,
+        "cells[1].id \"a\" is that of cells[0] too",
+    ),
+    (r#""id": "b""#, r#""id": "b,c""#, "cells[1].id may hold"),
+    (
+        r#""state": "draining""#,
+        r#""state": "broken""#,
+        "cells[1].state: unknown variant",
+    ),
+    (
+        r#"[{"url": "http://10.0.0.2:80"}]"#,
+        "[]",
+        "cells[1].endpoints: a cell that is draining needs one",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "http://10.0.0.2",
+        "cells[1].endpoints[0].url needs a port",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "http://10.0.0.2:0",
+        "cells[1].endpoints[0].url needs a port",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "http://10.0.0.2:80/",
+        "cells[1].endpoints[0].url may have",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "http://u@h:80",
+        "cells[1].endpoints[0].url may have",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "http://10.0.0.256:80",
+        "cells[1].endpoints[0].url must have a DNS",
+    ),
+    (
+        "http://10.0.0.2:80",
+        "ftp://10.0.0.2:80",
+        "cells[1].endpoints[0].url must have the scheme",
+    ),
+    (
+        r#"10.0.0.2:80""#,
+        r#"10.0.0.2:80", "san": "b""#,
+        "cells[1].endpoints[0].san means nothing",
+    ),
+    (
+        "spiffe://example/cell/a",
+        "*.example",
+        "cells[0].endpoints[0].san must be",
+    ),
+    (
+        "h2c://[::1]:80",
+        "https://a-1.internal:8443",
+        "cells[0].endpoints[1].url is that of",
+    ),
+    (
+        r#""id": "many""#,
+        r#""id": "one""#,
+        "placements[1].id \"one\" comes twice",
+    ),
+    (
+        r#"["b", "a"]"#,
+        r#"["b", "x"]"#,
+        "placements[1].cells[1]: there is no cell \"x\"",
+    ),
+    (
+        r#"["b", "a"]"#,
+        r#"["b", "gone"]"#,
+        "placements[1].cells[1]: cell \"gone\" is retired",
+    ),
+    (
+        r#"["b", "a"]"#,
+        r#"["b", "b"]"#,
+        "placements[1].cells[1]: cell \"b\" comes twice",
+    ),
+    (r#"["b", "a"]"#, "[]", "placements[1].cells is empty"),
+    (
+        r#""stateless": true"#,
+        r#""stateless": false"#,
+        "placements[1].cells: only a stateless",
+    ),
+    (
+        r#""stateless": true"#,
+        r#""fallback": "one""#,
+        "placements[1].fallback: unknown field",
+    ),
+    (
+        r#""one", "tier": "free""#,
+        r#""one", "tier": "gold""#,
+        "placements[0].cells[0]: cell \"a\" has",
+    ),
+    (
+        r#""id": "globex""#,
+        r#""id": "acme""#,
+        "tenants[1].id \"acme\" is that of tenants[0] too",
+    ),
+    (r#""id": "globex""#, r#""id": """#, "tenants[1].id is empty"),
+    (
+        r#""cell": "b""#,
+        r#""cell": "x""#,
+        "tenants[1].cell \"x\": there is no such one",
+    ),
+    (
+        r#""cell": "b""#,
+        r#""cell": "gone""#,
+        "tenants[1].cell \"gone\": it is retired",
+    ),
+    (
+        r#""cell": "b""#,
+        r#""placement": "b""#,
+        "tenants[1].placement \"b\": there is no such",
+    ),
+    (
+        r#""cell": "b""#,
+        r#""cell": "b", "placement": "one""#,
+        "tenants[1] has a cell and",
+    ),
+    (
+        r#""cell": "b", "#,
+        "",
+        "tenants[1] needs a cell or a placement",
+    ),
+    (
+        r#""status": "suspended""#,
+        r#""moving": {}"#,
+        "tenants[1].moving: unknown field",
+    ),
+    (
+        r#""issuer": "main""#,
+        r#""issuer": "a\nb""#,
+        "tenants: an issuer may hold",
+    ),
+    (
+        r#"{"placement": "one"}"#,
+        r#"{"placement": "x"}"#,
+        "unknown_tenant.placement: there is no",
+    ),
+    (
+        r#""unknown_tenant""#,
+        r#""revocations": [], "x""#,
+        "revocations: unknown field",
+    ),
+    (
+        r#""unknown_tenant""#,
+        r#""data": [], "unknown_tenant""#,
+        "has `cells` and `data`",
+    ),
+    (r#""cells": ["#, r#""cels": ["#, "cels: unknown field"),
+    (
+        r#""version": 7,"#,
+        r#""version": 7, "version": 8,"#,
+        "duplicate field `version`",
+    ),
+    (
+        r#"{"placement": "one"}"#,
+        r#"{"placement": "one""#,
+        "EOF while parsing",
+    ),
+];
+
+/// Each row breaks the good document in one place; the message must lead there.
+#[test]
+fn refuses_what_contradicts_itself_and_says_where() {
+    let good = good();
+    let current = changed(&good, None);
+    for (old, new, message) in ROWS {
+        assert!(good.contains(old), "the test breaks nothing: {old}");
+        let broken = good.replacen(old, new, 1);
+        for previous in [None, Some(&current)] {
+            let refused = refusal(&broken, previous);
+            assert_eq!(refused.reason, RefusedReason::Invalid, "{new}");
+            assert!(
+                refused.detail.contains(message),
+                "{new}: {}",
+                refused.detail
+            );
+        }
+    }
+    assert_eq!(current.tenant_count(), 3, "what was current is as it was");
+}
+
+#[test]
+fn a_cell_has_as_many_endpoints_as_a_decision_can_rank() {
+    let body = |count: u16| {
+        let endpoints: Vec<_> = (1..=count)
+            .map(|port| format!(r#"{{"url":"http://x:{port}"}}"#))
+            .collect();
+        with_cells(1, 1, "").replace(r#"{"url":"http://c0:1"}"#, &endpoints.join(","))
+    };
+    assert_eq!(changed(&body(64), None).cells()[0].endpoints.len(), 64);
+    let refused = refusal(&body(65), None);
+    assert_eq!(refused.detail, "cells[0].endpoints: at most 64");
+}
+
+#[test]
+fn a_detail_has_a_bound() {
+    let body = format!(r#"{{"{}": 1}}"#, "\u{e9}".repeat(10_000));
+    let refused = refusal(&body, None);
+    assert!(refused.detail.len() <= RegistryRefused::DETAIL_LEN_MAX);
+}
+
+#[test]
+fn refuses_by_version() {
+    let current = changed(&with_cells(7, 2, ""), None);
+    let reason = |body: &str| parse(body, Some(&current)).map_err(|refused| refused.reason);
+    assert_eq!(
+        reason(&with_cells(6, 2, "")).unwrap_err(),
+        RefusedReason::OlderVersion
+    );
+    let other = with_cells(7, 3, "");
+    assert_eq!(
+        reason(&other).unwrap_err(),
+        RefusedReason::SameVersionOtherContent
+    );
+    // The same bytes; the same content in other bytes; old content under a new version.
+    assert!(matches!(
+        reason(&with_cells(7, 2, "")),
+        Ok(Parsed::Unchanged(_))
+    ));
+    assert!(matches!(
+        reason(&with_cells(7, 2, " ")),
+        Ok(Parsed::Unchanged(_))
+    ));
+    assert!(matches!(
+        reason(&with_cells(8, 2, "")),
+        Ok(Parsed::Changed(_))
+    ));
+}
+
+#[test]
+fn a_tenant_that_changes_is_other_content() {
+    let tenant = |status: &str| format!(r#"{{"id":"t","cell":"a","status":"{status}"}}"#);
+    let active = with_tenants(1, [tenant("active")].into_iter());
+    let suspended = with_tenants(1, [tenant("suspended")].into_iter());
+    let refused = refusal(&suspended, Some(&changed(&active, None)));
+    assert_eq!(refused.reason, RefusedReason::SameVersionOtherContent);
+}
+
+#[test]
+fn refuses_what_is_empty() {
+    for body in ["", " \n", r#"{"version":1,"cells":[]}"#, r#"{"data":[]}"#] {
+        assert_eq!(refusal(body, None).reason, RefusedReason::Empty, "{body:?}");
+    }
+}
+
+#[test]
+fn refuses_what_is_oversized() {
+    let body = good();
+    let refused = |limits: RegistryLimits| {
+        Registry::parse(body.as_bytes(), RegistryFormat::Json, None, &limits)
+            .map_err(|it| it.reason)
+    };
+    let is = RegistryLimits {
+        document_bytes_max: body.len(),
+        cells_max: 3,
+        placements_max: 2,
+        tenants_max: 3,
+        ..RegistryLimits::default()
+    };
+    assert!(refused(is.clone()).is_ok(), "each bound is allowed itself");
+    for limits in [
+        RegistryLimits {
+            document_bytes_max: body.len() - 1,
+            ..is.clone()
+        },
+        RegistryLimits {
+            cells_max: 2,
+            ..is.clone()
+        },
+        RegistryLimits {
+            placements_max: 1,
+            ..is.clone()
+        },
+        RegistryLimits {
+            tenants_max: 2,
+            ..is
+        },
+    ] {
+        assert_eq!(
+            refused(limits.clone()).unwrap_err(),
+            RefusedReason::Oversized,
+            "{limits:?}"
+        );
+    }
+}
+
+#[test]
+fn refuses_what_has_shrunken_unless_told_that_it_may() {
+    let current = changed(&with_cells(1, 10, ""), None);
+    let reason = |body: String| parse(&body, Some(&current)).map_err(|refused| refused.reason);
+    assert!(reason(with_cells(2, 8, "")).is_ok(), "a fifth may go");
+    assert_eq!(
+        reason(with_cells(2, 7, "")).unwrap_err(),
+        RefusedReason::Shrunken
+    );
+    let allow = |version| format!(r#","allow_shrink_from":{version}"#);
+    assert!(reason(with_cells(2, 7, &allow(1))).is_ok());
+    assert_eq!(
+        reason(with_cells(3, 7, &allow(2))).unwrap_err(),
+        RefusedReason::Shrunken,
+        "leave for another version is no leave"
+    );
+
+    let current = changed(&with_tenants(1, tenants(0..100)), None);
+    let reason = |body: String| parse(&body, Some(&current)).map_err(|refused| refused.reason);
+    assert!(reason(with_tenants(2, tenants(0..80))).is_ok());
+    let body = with_tenants(2, tenants(0..79));
+    assert_eq!(reason(body).unwrap_err(), RefusedReason::Shrunken);
+    assert_eq!(
+        reason(with_tenants(2, tenants(0..0))).unwrap_err(),
+        RefusedReason::Shrunken
+    );
+}
+
+#[test]
+fn reasons_are_named_once() {
+    let names: std::collections::BTreeSet<_> = RefusedReason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .collect();
+    assert_eq!(names.len(), RefusedReason::ALL.len());
+}
