@@ -46,7 +46,7 @@
 //! Such a document may lack `version`. Then content that differs from the current one gets the
 //! next number, in this router: a rollback can't be told from an update, numbers begin anew with
 //! the process, and cells must not fence by them. A control plane that wants more sends
-//! `version`.
+//! `version`; once it has, every document must have one.
 
 mod assign;
 mod cell;
@@ -78,6 +78,8 @@ pub use tenants::{Assignment, TenantIndex};
 #[derive(Debug)]
 pub struct Registry {
     version: u64,
+    /// The document has a version of its own: only the older form may lack one.
+    names_version: bool,
     /// SHA-256 of the document.
     digest: [u8; 32],
     /// By id.
@@ -147,6 +149,9 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// The most cells of one placement: a decision draws a lot for each.
+    pub const CELLS_MAX: usize = 256;
+
     /// Its cells, by id; one at least.
     pub fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
         self.spread.cells()

@@ -87,13 +87,17 @@ fn check_version(
         }
         version => version,
     };
-    if let (Some(version), Some(previous)) = (version, previous)
-        && version < previous.version
-    {
-        let detail = format!("version {version} after version {}", previous.version);
-        return Err(refused(RefusedReason::OlderVersion, detail));
+    match (version, previous) {
+        (Some(version), Some(previous)) if version < previous.version => {
+            let detail = format!("version {version} after version {}", previous.version);
+            Err(refused(RefusedReason::OlderVersion, detail))
+        }
+        // Else a rollback could pass by leaving its version out.
+        (None, Some(previous)) if previous.names_version => Err(RegistryRefused::invalid(
+            "missing field `version`, which the current document has",
+        )),
+        _ => Ok(version),
     }
-    Ok(version)
 }
 
 fn build(
@@ -129,6 +133,7 @@ fn build(
     let assigned = assign(document.tenants, &cells, &placements, previous)?;
     Ok(Registry {
         version: version.unwrap_or_else(|| previous.map_or(1, |it| it.version.saturating_add(1))),
+        names_version: version.is_some(),
         digest,
         tiers: by_tier(&cells),
         endpoints: by_endpoint(&cells),
@@ -200,6 +205,9 @@ fn read_placement(
 ) -> Result<Placement, RegistryRefused> {
     let invalid = |what: String| Err(RegistryRefused::invalid(format!("{path}.{what}")));
     let tier = cells::text(&raw.tier, path, "tier")?;
+    if raw.cells.len() > Placement::CELLS_MAX {
+        return invalid(format!("cells: at most {}", Placement::CELLS_MAX));
+    }
     let mut members: Vec<Arc<Cell>> = Vec::with_capacity(raw.cells.len());
     for (at, id) in raw.cells.iter().enumerate() {
         let Ok(found) = all.binary_search_by(|cell| cell.id.as_str().cmp(id)) else {

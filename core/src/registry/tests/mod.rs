@@ -249,10 +249,14 @@ fn reads_the_older_form() {
     ));
     let next = changed(&body.replace("gold", "iron"), Some(&registry));
     assert_eq!(next.version(), 2);
-    // With one it is held to it.
+    // With one it is held to it, from then on.
     let named = body.replacen('{', r#"{"version": 1,"#, 1);
     let refused = refusal(&named, Some(&next));
     assert_eq!(refused.reason, RefusedReason::OlderVersion);
+    let named = body.replacen('{', r#"{"version": 3,"#, 1);
+    let refused = refusal(body, Some(&changed(&named, Some(&next))));
+    assert_eq!(refused.reason, RefusedReason::Invalid);
+    assert!(refused.detail.contains("version"), "{}", refused.detail);
 
     for (old, new, message) in [
         (r#""tier": "free", "#, "", "data[0] has no tier"),

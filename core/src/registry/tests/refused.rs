@@ -223,6 +223,23 @@ fn a_cell_has_as_many_endpoints_as_a_decision_can_rank() {
 }
 
 #[test]
+fn a_placement_has_as_many_cells_as_a_decision_may_draw_for() {
+    let body = |count: u32| {
+        let ids: Vec<_> = (0..count).map(|n| format!(r#""c{n}""#)).collect();
+        let ids = ids.join(",");
+        let placement =
+            format!(r#","placements":[{{"id":"p","tier":"t","cells":[{ids}],"stateless":true}}]"#);
+        with_cells(1, count, &placement)
+    };
+    assert_eq!(
+        changed(&body(256), None).placements()[0].cells().count(),
+        256
+    );
+    let refused = refusal(&body(257), None);
+    assert_eq!(refused.detail, "placements[0].cells: at most 256");
+}
+
+#[test]
 fn a_detail_has_a_bound() {
     let body = format!(r#"{{"{}": 1}}"#, "\u{e9}".repeat(10_000));
     let refused = refusal(&body, None);
