@@ -6,6 +6,7 @@
 
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Output};
+use cellway_core::keys::RestoreRefused;
 use cellway_core::policy::{KeysLocation, PolicyId};
 use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
 use cellway_core::token::Memo;
@@ -24,6 +25,9 @@ use crate::settings::RouterSettings;
 
 /// Most rounds of asking sources; each takes at least one answer.
 const ROUNDS_MAX: usize = 1_000;
+
+/// What is said of a source that would take the network.
+const NOT_ASKED: &str = "not asked (--fetch asks it)";
 
 /// What to explain.
 #[derive(Clone, Debug)]
@@ -117,8 +121,15 @@ struct Gather<'a, E: Env> {
 }
 
 impl<E: Env> Gather<'_, E> {
+    /// Sources first; what was kept stands in for those that gave nothing.
     async fn run(&mut self) {
+        self.control.handle_timeout(self.clock.now());
+        self.drain().await;
         self.restore().await;
+        self.drain().await;
+    }
+
+    async fn drain(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let Some(output) = self.control.poll_output() else {
                 return;
@@ -128,6 +139,7 @@ impl<E: Env> Gather<'_, E> {
                     let issuer = self.settings.policy.issuer(issuer).clone();
                     let local = matches!(issuer.keys, KeysLocation::File(_));
                     let Some(client) = self.client(local) else {
+                        self.note(&keys_source(&issuer), Some(&NOT_ASKED));
                         continue;
                     };
                     let keys = fetch_keys(self.env, &client, &issuer).await;
@@ -161,6 +173,7 @@ impl<E: Env> Gather<'_, E> {
         let settings = &self.settings.sources.registry;
         let local = !matches!(settings.location, RegistryLocation::Http { .. });
         let Some(client) = self.client(local) else {
+            self.note(&settings.location.source(), Some(&NOT_ASKED));
             return;
         };
         let limit = settings.limits.document_bytes_max;
@@ -201,8 +214,13 @@ impl<E: Env> Gather<'_, E> {
                 let now = self.clock.now();
                 let (body, at) = (kept.body, kept.fetched_at);
                 let restored = self.control.handle_restored_keys(now, id, &body, at);
-                self.note(&keep.path(&slot), restored.as_ref().err());
+                if restored != Err(RestoreRefused::NotNeeded) {
+                    self.note(&keep.path(&slot), restored.as_ref().err());
+                }
             }
+        }
+        if self.control.registry().is_some() {
+            return;
         }
         let settings = &self.settings.sources.registry;
         let limit = settings.limits.document_bytes_max;

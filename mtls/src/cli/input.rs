@@ -13,7 +13,7 @@ use super::{Exit, failed};
 #[derive(clap::Args, Clone, Debug)]
 pub struct ConfigFile {
     /// The configuration file
-    #[arg(long = "config", short = 'c', value_name = "FILE")]
+    #[arg(id = "config", long, short = 'c', value_name = "FILE")]
     pub path: String,
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 
 use super::Provider;
 use super::material::{MaterialError, certificates, load_roots};
