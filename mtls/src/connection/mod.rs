@@ -193,7 +193,9 @@ async fn run<E: Env, S: Sink>(
             .auto_date_header(false)
             // The watch has both timeouts, at no cost for each request.
             .header_read_timeout(None)
-            .half_close(true)
+            // A client that closes its side has given up, and what it asked for must not go on
+            // filling the cell's bulkhead. The few that half-close and still listen lose the answer.
+            .half_close(false)
             .max_headers(HEADER_FIELDS_MAX)
             .max_header_size(HEADER_BYTES_MAX)
             .serve_connection(io, proxy);

@@ -1,0 +1,154 @@
+//! Everything that may take too long, each with its own word.
+
+use std::time::Duration;
+
+use cellway_mtls::env::Listener;
+use cellway_mtls::lab::{CellFault, Protocol, Request, ServerTls};
+use cellway_mtls::settings::RouterSettings;
+use http::StatusCode;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::world::{
+    World, body, ca, cell, listen, plain, plain_endpoint, reason, registry, silent, start,
+};
+
+/// Short enough to wait for, and nothing else in a test takes as long.
+const SHORT: Duration = Duration::from_millis(150);
+
+async fn with(scheme: &str, port: u16, change: impl FnOnce(&mut RouterSettings)) -> World {
+    let mut settings = plain(registry(plain_endpoint(scheme, port)));
+    change(&mut settings);
+    start(settings).await
+}
+
+async fn refused(world: &World) -> String {
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    reason(&answer)
+}
+
+#[tokio::test]
+async fn a_silent_cell_is_told_apart_by_what_it_keeps_waiting() {
+    let (port, _asked) = silent().await;
+    let header = with("http", port, |s| s.upstream.timeouts.header = SHORT).await;
+    assert_eq!(refused(&header).await, "cell_timeout_header");
+    let total = with("http", port, |s| s.upstream.timeouts.total = Some(SHORT)).await;
+    assert_eq!(refused(&total).await, "cell_timeout_total");
+    let tls = with("https", port, |s| {
+        s.upstream.timeouts.tls = SHORT;
+        s.upstream.bundle = Some(ca(1).pem().into());
+    })
+    .await;
+    assert_eq!(refused(&tls).await, "cell_timeout_tls");
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_cut() {
+    for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {
+        let (cell, port) = cell("a", tls).await;
+        cell.set_fault(CellFault::StallMidBody);
+        let world = with(scheme, port, |s| s.upstream.timeouts.idle = SHORT).await;
+        let client = world.client(Protocol::Http1);
+        assert!(client.send(Request::get("/")).await.is_err());
+        world
+            .heard
+            .line("responded 200 cell cell_timeout_idle cut")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_on_is_cut_by_the_total_time_only() {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 4096];
+        let _ = stream.read(&mut buffer).await;
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let _ = stream.write_all(head).await;
+        while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
+            tokio::time::sleep(SHORT / 4).await;
+        }
+    });
+    let world = with("http", address.port(), |s| {
+        s.upstream.timeouts.idle = SHORT;
+        s.upstream.timeouts.total = Some(SHORT * 4);
+    })
+    .await;
+    let client = world.client(Protocol::Http2);
+    assert!(client.send(Request::get("/")).await.is_err());
+    world
+        .heard
+        .line("responded 200 cell cell_timeout_total cut")
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_told_so() {
+    let (port, _asked) = silent().await;
+    let world = with("http", port, |s| s.upstream.timeouts.idle = SHORT).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf";
+    stream.write_all(head).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("client_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_upload_does_not_use_up_the_cells_time() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let world = with("http", port, |s| s.upstream.timeouts.header = SHORT).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 6\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    for _ in 0..6 {
+        tokio::time::sleep(SHORT / 2).await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// Connects, sends this, and waits for the router to close.
+async fn until_closed(world: &World, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_or_half_of_it_are_closed() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let world = with("http", port, |s| {
+        let timeouts = &mut s.listeners[0].timeouts;
+        timeouts.first_byte = SHORT;
+        timeouts.header = SHORT;
+        timeouts.idle = SHORT;
+    })
+    .await;
+    until_closed(&world, b"").await;
+    world.heard.line("closed first_byte_timeout").await;
+    until_closed(&world, b"GET / HTTP/1.1\r\nhost: ").await;
+    world.heard.line("closed header_timeout").await;
+    until_closed(&world, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    world.heard.line("closed idle").await;
+}
+
+#[tokio::test]
+async fn a_client_slower_than_its_idle_time_within_a_request_is_not_closed() {
+    let (cell, port) = cell("a", ServerTls::plain()).await;
+    cell.set_fault(CellFault::Slow(SHORT * 3));
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let world = with("http", port, |s| s.listeners[0].timeouts.idle = SHORT).await;
+        let client = world.client(protocol);
+        let answer = client.send(Request::get("/")).await.unwrap();
+        assert_eq!(body(&answer)["cell"], json!("a"));
+    }
+}
