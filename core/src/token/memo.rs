@@ -10,19 +10,25 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use super::claims::Proven;
 
-/// How many tokens share a set. Within one, the least recently used makes room.
-const WAYS: usize = 8;
+/// How many entries an insertion looks at for one that wasn't used lately. The bound keeps one
+/// request from paying for a sweep of the whole memo.
+const SWEEP_MAX: usize = 32;
 
 /// Remembers which tokens were verified; one per worker, handed to each decision.
 ///
 /// A decision is the same with any memo as with none. Only its cost differs.
 pub struct Memo {
     hasher: FixedState,
-    /// Sets of [`WAYS`] entries, each set from the most to the least recently used.
-    entries: Vec<Option<Entry>>,
+    capacity: u32,
+    entries: Vec<Entry>,
+    /// Positions in `entries`, by the hash of the token.
+    positions: HashTable<u32>,
+    /// Where the search for an entry to replace goes on (the CLOCK algorithm).
+    hand: u32,
 }
 
 struct Entry {
@@ -30,25 +36,23 @@ struct Entry {
     /// The whole token: an equal hash proves nothing.
     token: Box<[u8]>,
     proven: Arc<Proven>,
+    /// Since the hand last passed.
+    used: bool,
 }
 
 impl Memo {
-    /// The capacity that suits one worker: half a megabyte when empty, and about 20 MiB when full
-    /// of tokens of 700 bytes.
-    pub const CAPACITY_DEFAULT: usize = 16_384;
+    /// The capacity that suits one worker: about 25 MiB when full of tokens of 700 bytes.
+    pub const CAPACITY_DEFAULT: u32 = 16_384;
 
-    /// Remembers up to `capacity` tokens, rounded up to a power of two times eight. `seed` keys the
-    /// hash, so that nobody outside can choose tokens that collide.
-    pub fn new(capacity: usize, seed: u64) -> Self {
-        let sets = match capacity {
-            0 => 0,
-            _ => capacity.div_ceil(WAYS).next_power_of_two(),
-        };
-        let mut entries = Vec::new();
-        entries.resize_with(sets * WAYS, || None);
+    /// Remembers up to `capacity` tokens. `seed` keys the hash, so that nobody outside can choose
+    /// tokens that collide.
+    pub fn new(capacity: u32, seed: u64) -> Self {
         Self {
             hasher: FixedState::with_seed(seed),
-            entries,
+            capacity,
+            entries: Vec::new(),
+            positions: HashTable::new(),
+            hand: 0,
         }
     }
 
@@ -63,56 +67,75 @@ impl Memo {
         token: &[u8],
         holds: impl FnOnce(&Proven) -> bool,
     ) -> Option<Arc<Proven>> {
-        let hash = self.hash(token)?;
-        let set = self.set(hash);
-        let position = find(set, hash, token)?;
-        set[..=position].rotate_right(1);
-        let proven = &set[0].as_ref()?.proven;
-        holds(proven).then(|| Arc::clone(proven))
+        if self.entries.is_empty() {
+            return None;
+        }
+        let position = self.find(self.hasher.hash_one(token), token)?;
+        let entry = &mut self.entries[position as usize];
+        entry.used = true;
+        holds(&entry.proven).then(|| Arc::clone(&entry.proven))
     }
 
     /// Remembers what was proved, in place of anything known of the same token.
     pub(super) fn insert(&mut self, token: &[u8], proven: Arc<Proven>) {
-        let Some(hash) = self.hash(token) else {
+        if self.capacity == 0 {
             return;
-        };
-        let set = self.set(hash);
-        let position = find(set, hash, token).unwrap_or(WAYS - 1);
-        set[..=position].rotate_right(1);
-        set[0] = Some(Entry {
+        }
+        let hash = self.hasher.hash_one(token);
+        if let Some(position) = self.find(hash, token) {
+            self.entries[position as usize].proven = proven;
+            return;
+        }
+        let entry = Entry {
             hash,
             token: token.into(),
             proven,
-        });
+            used: false,
+        };
+        let position = if self.entries.len() < self.capacity as usize {
+            self.entries.push(entry);
+            self.entries.len() as u32 - 1
+        } else {
+            self.replace(entry)
+        };
+        let entries = &self.entries;
+        self.positions
+            .insert_unique(hash, position, |p| entries[*p as usize].hash);
     }
 
-    /// `None` for the memo that remembers nothing.
-    fn hash(&self, token: &[u8]) -> Option<u64> {
-        (!self.entries.is_empty()).then(|| self.hasher.hash_one(token))
+    fn find(&self, hash: u64, token: &[u8]) -> Option<u32> {
+        let same = |position: &u32| {
+            let entry = &self.entries[*position as usize];
+            entry.hash == hash && *entry.token == *token
+        };
+        self.positions.find(hash, same).copied()
     }
 
-    fn set(&mut self, hash: u64) -> &mut [Option<Entry>] {
-        let sets = self.entries.len() / WAYS;
-        // A power of two, and less than 2^64 on every machine.
-        let start = (hash as usize & (sets - 1)) * WAYS;
-        &mut self.entries[start..start + WAYS]
+    /// Puts `entry` in the place of one that wasn't used lately, and returns the place.
+    fn replace(&mut self, entry: Entry) -> u32 {
+        for _ in 0..SWEEP_MAX {
+            let candidate = &mut self.entries[self.hand as usize];
+            if !std::mem::take(&mut candidate.used) {
+                break;
+            }
+            self.hand = (self.hand + 1) % self.capacity;
+        }
+        let position = self.hand;
+        self.hand = (self.hand + 1) % self.capacity;
+        let old = std::mem::replace(&mut self.entries[position as usize], entry);
+        if let Ok(found) = self.positions.find_entry(old.hash, |p| *p == position) {
+            found.remove();
+        }
+        position
     }
-}
-
-fn find(set: &[Option<Entry>], hash: u64, token: &[u8]) -> Option<usize> {
-    set.iter().position(|entry| {
-        entry
-            .as_ref()
-            .is_some_and(|entry| entry.hash == hash && *entry.token == *token)
-    })
 }
 
 /// Says how much is remembered, and never what: a token is a secret.
 impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memo")
-            .field("len", &self.entries.iter().flatten().count())
-            .field("capacity", &self.entries.len())
+            .field("len", &self.entries.len())
+            .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
 }
