@@ -174,7 +174,7 @@ fn assigned<'a>(tenant: TenantRef<'a>, query: PlaceQuery<'_>) -> Result<Choice<'
         }),
         Target::Placement(placement) => Ok(Choice {
             placement: Some(placement),
-            cell: within(placement, rendezvous::hash(tenant.id), Guest::Listed)?,
+            cell: within(placement, || rendezvous::hash(tenant.id), Guest::Listed)?,
             rule: PlaceRule::TenantPlacement,
         }),
     }
@@ -222,7 +222,7 @@ fn unknown<'a>(
             "the placement for unknown tenants isn't of the tier that the credential names";
         return refuse(Reason::NoCellAvailable, detail);
     }
-    let key = rendezvous::hash(tenant.as_str());
+    let key = || rendezvous::hash(tenant.as_str());
     Ok(Choice {
         placement: Some(placement),
         cell: within(placement, key, Guest::Unlisted)?,
@@ -265,16 +265,21 @@ fn anonymous<'a>(
     Ok(Choice {
         placement: Some(placement),
         // Nobody to stick to a cell for.
-        cell: within(placement, rendezvous::mix(query.spread), Guest::Unlisted)?,
+        cell: within(placement, || rendezvous::mix(query.spread), Guest::Unlisted)?,
         rule: PlaceRule::AnonymousPlacement,
     })
 }
 
-/// The cell of a placement that serves a key.
-fn within(placement: &Placement, key: u64, guest: Guest) -> Result<&Arc<Cell>, PlaceRefused> {
+/// The cell of a placement that serves a key, which is hashed only where there is a choice.
+fn within(
+    placement: &Placement,
+    key: impl FnOnce() -> u64,
+    guest: Guest,
+) -> Result<&Arc<Cell>, PlaceRefused> {
     if let Some(cell) = placement.spread.only() {
         return admits(cell, guest);
     }
+    let key = key();
     // A quarantined cell keeps its share, and answers it 503: what has brought one cell down must
     // not be handed to the next. A draining one gives its share away, that is what it drains for.
     let holds = |state| matches!(state, CellState::Active | CellState::Quarantined);
