@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::DemoError;
-use super::world::{AUDIENCE, Authorities, TRUST_DOMAIN, World, random_hex};
+use super::authorities::{Authorities, TRUST_DOMAIN};
+use super::world::{AUDIENCE, World, random_hex};
 use crate::env::{Env, Store};
 use crate::lab::Credential;
 
@@ -12,6 +13,7 @@ use crate::lab::Credential;
 pub(super) struct Folder<E> {
     env: E,
     root: PathBuf,
+    temporary: bool,
 }
 
 impl<E: Env> Folder<E> {
@@ -21,7 +23,12 @@ impl<E: Env> Folder<E> {
             Some(folder) => std::path::absolute(folder)?,
             None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
         };
-        Ok(Self { env, root })
+        let temporary = asked.is_none();
+        Ok(Self {
+            env,
+            root,
+            temporary,
+        })
     }
 
     /// The absolute path of a file in it.
@@ -32,6 +39,14 @@ impl<E: Env> Folder<E> {
     /// The folder itself.
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Removes the folder, unless it was asked for by name.
+    pub(super) fn clean_up(self) {
+        if self.temporary {
+            // What can't be removed is the system's to clean, as everything temporary is.
+            let _ = std::fs::remove_dir_all(&self.root);
+        }
     }
 
     /// Writes one file.

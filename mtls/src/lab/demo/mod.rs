@@ -4,6 +4,7 @@
 //! of the table are read from the answers, as a caller would, and checked against what the
 //! cells say on their own account.
 
+mod authorities;
 mod callers;
 mod commands;
 mod folder;
@@ -84,18 +85,33 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let globex = write_callers(&env, &folder, &world).await?;
     let _router = router::start(&env, &provider, &folder, lines).await?;
 
-    println!("cellway demo: https://127.0.0.1:{}\n", ports.public);
+    print!("{}", addresses(&world, ports));
     let callers = callers(&Tokens::new(&world, env.unix_now()))?;
     let rows = call(&env, &provider, &world, ports, &globex, callers).await?;
     print!("{}", table::render(&rows));
     let sound = verdict(&world, &rows);
-    if !args.exit {
+    if args.exit {
+        folder.clean_up();
+    } else {
         println!("\nEverything is in {}\n", folder.root().display());
         println!("{}", commands::commands(&folder, ports));
         println!("Ctrl-C ends it.");
         tokio::signal::ctrl_c().await?;
     }
     Ok(sound)
+}
+
+/// Who listens where, one to a line.
+fn addresses(world: &World, ports: Ports) -> String {
+    let public = format!("https://127.0.0.1:{}", ports.public);
+    let admin = format!("http://127.0.0.1:{}", ports.admin);
+    let mut lines = vec![
+        ("router".to_owned(), public.as_str()),
+        ("router, admin".to_owned(), &admin),
+    ];
+    lines.extend(world.addresses());
+    let lines = lines.iter().map(|(who, url)| format!("{who:17}  {url}\n"));
+    lines.chain(["\n".to_owned()]).collect()
 }
 
 /// The port asked for, or free ones.

@@ -5,126 +5,66 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use cellway_core::Unix;
 use serde_json::{Value, json};
 
 use super::DemoError;
+use super::authorities::Authorities;
 use crate::env::{Env, Listener};
 use crate::lab::{
-    Algorithm, Ca, CertificateSpec, ControlPlane, Credential, EchoCell, IdentityProvider, Key,
-    LabError, Report, San, ServerTls, Signer, TlsProvider, Usage, Validity,
+    Algorithm, Ca, ControlPlane, EchoCell, IdentityProvider, Report, ServerTls, Signer, TlsProvider,
 };
 
-/// How long the demo's certificates hold.
-const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 /// The value of every header that a sample request forges; no cell may see it.
 pub(super) const FORGED: &str = "forged";
 /// The `aud` that the router asks for.
 pub(super) const AUDIENCE: &str = "cellway-demo";
-/// The SPIFFE trust domain of the demo's clients.
-pub(super) const TRUST_DOMAIN: &str = "clients.demo";
 
-/// The cells: id, tier, region, and the SAN that their certificate carries.
-const CELLS: [(&str, &str, &str, &str); 3] = [
-    (
-        "premium-eu",
-        "premium",
-        "eu",
-        "spiffe://cells.demo/cell/premium-eu",
-    ),
-    (
-        "standard-eu",
-        "standard",
-        "eu",
-        "spiffe://cells.demo/cell/standard-eu",
-    ),
-    ("standard-us", "standard", "us", "standard-us.cells.demo"),
+const CELLS: [Listed; 3] = [
+    Listed {
+        id: "premium-eu",
+        tier: "premium",
+        region: "eu",
+        san: "spiffe://cells.demo/cell/premium-eu",
+    },
+    Listed {
+        id: "standard-eu",
+        tier: "standard",
+        region: "eu",
+        san: "spiffe://cells.demo/cell/standard-eu",
+    },
+    Listed {
+        id: "standard-us",
+        tier: "standard",
+        region: "us",
+        san: "standard-us.cells.demo",
+    },
 ];
 
-/// The authorities of the demo, one for each kind of trust.
-pub(super) struct Authorities {
-    /// Of servers that clients and the router call: the router, the sources.
-    pub(super) servers: Ca,
-    /// Of clients.
-    pub(super) clients: Ca,
-    /// Of cells, and of the router as their client.
-    pub(super) cells: Ca,
-    validity: Validity,
+/// What the registry says of a cell. Its SAN is a URI for some and a DNS name for others.
+#[derive(Clone, Copy)]
+struct Listed {
+    id: &'static str,
+    tier: &'static str,
+    region: &'static str,
+    san: &'static str,
 }
 
-impl Authorities {
-    /// New authorities, with keys of the kind that every TLS client accepts.
-    pub(super) fn generate(now: Unix) -> Result<Self, LabError> {
-        let validity = Validity::around(now, LIFETIME);
-        let ca = |name, serial| Ca::new(name, &Key::generate_p256()?, validity, serial);
-        Ok(Self {
-            servers: ca("Cellway demo servers", 1)?,
-            clients: ca("Cellway demo clients", 2)?,
-            cells: ca("Cellway demo cells", 3)?,
-            validity,
-        })
-    }
-
-    /// The certificate of a server on loopback.
-    pub(super) fn server(&self, name: &str, serial: u64) -> Result<Credential, LabError> {
-        let sans = vec![
-            San::Dns("localhost".to_owned()),
-            San::Ip(Ipv4Addr::LOCALHOST.into()),
-        ];
-        self.issue(&self.servers, name, sans, Usage::Server, serial)
-    }
-
-    /// A client's certificate: a service of `tenant`.
-    pub(super) fn client(&self, tenant: &str, serial: u64) -> Result<Credential, LabError> {
-        let id = format!("spiffe://{TRUST_DOMAIN}/tenant/{tenant}/service/billing");
-        let sans = vec![San::Uri(id)];
-        self.issue(&self.clients, tenant, sans, Usage::Client, serial)
-    }
-
-    /// The certificate that the router shows to cells.
-    pub(super) fn router(&self, serial: u64) -> Result<Credential, LabError> {
-        let sans = vec![San::Uri("spiffe://cells.demo/router".to_owned())];
-        self.issue(&self.cells, "router", sans, Usage::Client, serial)
-    }
-
-    fn cell(&self, id: &str, san: &str, serial: u64) -> Result<Credential, LabError> {
-        let san = if san.contains("://") {
-            San::Uri(san.to_owned())
-        } else {
-            San::Dns(san.to_owned())
-        };
-        self.issue(&self.cells, id, vec![san], Usage::Server, serial)
-    }
-
-    fn issue(
-        &self,
-        ca: &Ca,
-        name: &str,
-        sans: Vec<San>,
-        usage: Usage,
-        serial: u64,
-    ) -> Result<Credential, LabError> {
-        let spec = CertificateSpec {
-            common_name: name.to_owned(),
-            sans,
-            usage,
-            validity: self.validity,
-            serial,
-        };
-        ca.issue(&spec, &Key::generate_p256()?)
-    }
+/// A cell that serves.
+pub(super) struct Cell {
+    listed: Listed,
+    echo: EchoCell,
+    url: String,
 }
 
 /// What a router finds when it starts.
 pub(super) struct World {
     pub(super) authorities: Authorities,
     pub(super) idp: IdentityProvider,
-    pub(super) cells: Vec<EchoCell>,
+    pub(super) cells: Vec<Cell>,
     /// The document that the control plane publishes.
     pub(super) registry: Value,
-    /// Where it is.
+    /// Where the registry is.
     pub(super) registry_url: String,
     /// What the control plane asks of the router.
     pub(super) registry_token: String,
@@ -137,7 +77,12 @@ impl World {
         let authorities = Authorities::generate(env.unix_now())?;
         let forged = Arc::new(AtomicBool::new(false));
         let idp = start_idp(env, provider, &authorities).await?;
-        let (cells, registry) = start_cells(env, provider, &authorities, &forged).await?;
+        let mut cells = Vec::new();
+        for (serial, listed) in (20..).zip(CELLS) {
+            let cell = start_cell(env, provider, &authorities, &forged, listed, serial);
+            cells.push(cell.await?);
+        }
+        let registry = registry(&cells);
         let registry_token = random_hex(env);
         let plane = ControlPlane::new(registry.to_string()).with_bearer(&registry_token);
         let tls = provider.server(&authorities.server("control plane", 11)?, None)?;
@@ -157,6 +102,18 @@ impl World {
         })
     }
 
+    /// Who listens where.
+    pub(super) fn addresses(&self) -> Vec<(String, &str)> {
+        let mut addresses = vec![
+            ("identity provider".to_owned(), self.idp.issuer()),
+            ("control plane".to_owned(), self.registry_url.as_str()),
+        ];
+        for Cell { listed, url, .. } in &self.cells {
+            addresses.push((format!("cell {}", listed.id), url));
+        }
+        addresses
+    }
+
     /// Whether a forged header reached a cell, ever.
     pub(super) fn forgery_arrived(&self) -> bool {
         self.forged.load(Ordering::Relaxed)
@@ -164,7 +121,7 @@ impl World {
 
     /// How many requests reached cells.
     pub(super) fn arrivals(&self) -> u64 {
-        self.cells.iter().map(EchoCell::arrivals).sum()
+        self.cells.iter().map(|cell| cell.echo.arrivals()).sum()
     }
 }
 
@@ -218,37 +175,33 @@ async fn start_idp<E: Env>(
     Ok(idp)
 }
 
-/// Starts the cells; also gives the registry document that lists them.
-async fn start_cells<E: Env>(
+async fn start_cell<E: Env>(
     env: &E,
     provider: &TlsProvider,
     authorities: &Authorities,
     forged: &Arc<AtomicBool>,
-) -> Result<(Vec<EchoCell>, Value), DemoError> {
-    let mut cells = Vec::new();
-    let mut listed = Vec::new();
-    for (serial, (id, tier, region, san)) in (20..).zip(CELLS) {
-        let (listener, address) = listen(env).await?;
-        let forged = forged.clone();
-        let cell = EchoCell::new(id, move |report| {
-            if carries_forgery(report) {
-                forged.store(true, Ordering::Relaxed);
-            }
-        });
-        let credential = authorities.cell(id, san, serial)?;
-        let routers = Ca::roots(&[&authorities.cells])?;
-        let tls = provider.server(&credential, Some(routers))?;
-        let (host, served) = (cell.clone(), env.clone());
-        run(env, id, async move {
-            host.serve(served, listener, ServerTls::new(tls)).await
-        });
-        cells.push(cell);
-        listed.push(json!({
-            "id": id, "tier": tier, "region": region, "state": "active",
-            "endpoints": [{ "url": format!("https://{address}"), "san": san }],
-        }));
-    }
-    Ok((cells, registry(listed)))
+    listed: Listed,
+    serial: u64,
+) -> Result<Cell, DemoError> {
+    let (listener, address) = listen(env).await?;
+    let forged = forged.clone();
+    let echo = EchoCell::new(listed.id, move |report| {
+        if carries_forgery(report) {
+            forged.store(true, Ordering::Relaxed);
+        }
+    });
+    let credential = authorities.cell(listed.id, listed.san, serial)?;
+    let routers = Ca::roots(&[&authorities.cells])?;
+    let tls = provider.server(&credential, Some(routers))?;
+    let (host, served) = (echo.clone(), env.clone());
+    run(env, listed.id, async move {
+        host.serve(served, listener, ServerTls::new(tls)).await
+    });
+    Ok(Cell {
+        listed,
+        echo,
+        url: format!("https://{address}"),
+    })
 }
 
 fn carries_forgery(report: Report<'_>) -> bool {
@@ -259,7 +212,16 @@ fn carries_forgery(report: Report<'_>) -> bool {
     headers.iter().any(|(_, value)| value.contains(FORGED))
 }
 
-fn registry(cells: Vec<Value>) -> Value {
+fn registry(cells: &[Cell]) -> Value {
+    let cells: Vec<Value> = cells
+        .iter()
+        .map(|Cell { listed, url, .. }| {
+            json!({
+                "id": listed.id, "tier": listed.tier, "region": listed.region, "state": "active",
+                "endpoints": [{ "url": url, "san": listed.san }],
+            })
+        })
+        .collect();
     json!({
         "version": 1,
         "cells": cells,
