@@ -36,7 +36,7 @@ curl -sS http://127.0.0.1:{admin}/metrics
 
 # the same configuration, read and explained without sending anything
 {exe} check --config {config}
-{exe} explain --config {config} --token "$(cat {})" --path /orders
+{exe} explain --config {config} --token-file {} --path /orders
 "#,
         file("acme.token")
     )

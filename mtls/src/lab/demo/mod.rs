@@ -13,7 +13,7 @@ mod table;
 mod world;
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ use crate::log::LogWriter;
 
 /// The longest that a sample request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// The longest that requests in flight have when the demo ends.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The arguments of `cellway demo`.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -83,22 +85,27 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let ports = ports(&env, args.port).await?;
     folder.write_router(&world, ports).await?;
     let globex = write_callers(&env, &folder, &world).await?;
-    let _router = router::start(&env, &provider, &folder, lines).await?;
+    let router = router::start(&env, &provider, &folder, lines).await?;
 
-    print!("{}", addresses(&world, ports));
+    say(&addresses(&world, ports))?;
     let callers = callers(&Tokens::new(&world, env.unix_now()))?;
     let rows = call(&env, &provider, &world, ports, &globex, callers).await?;
-    print!("{}", table::render(&rows));
-    let sound = verdict(&world, &rows);
-    if args.exit {
-        folder.clean_up();
-    } else {
-        println!("\nEverything is in {}\n", folder.root().display());
-        println!("{}", commands::commands(&folder, ports));
-        println!("Ctrl-C ends it.");
+    say(&table::render(&rows))?;
+    let problems = problems(&world, &rows);
+    say(&verdict(&problems))?;
+    if !args.exit {
+        let folder_name = folder.root().display();
+        let commands = commands::commands(&folder, ports);
+        say(&format!(
+            "\nEverything is in {folder_name}\n\n{commands}\nCtrl-C ends it.\n"
+        ))?;
         tokio::signal::ctrl_c().await?;
     }
-    Ok(sound)
+    router.drain(DRAIN_MAX).await;
+    if args.exit {
+        folder.clean_up();
+    }
+    Ok(problems.is_empty())
 }
 
 /// Who listens where, one to a line.
@@ -166,30 +173,42 @@ async fn call<E: Env>(
     Ok(rows)
 }
 
-/// Says in a sentence whether the table and the cells' own word are as they should be.
-fn verdict(world: &World, rows: &[Row]) -> bool {
+/// In which ways the table, or the cells' own word, is not as it should be.
+fn problems(world: &World, rows: &[Row]) -> Vec<String> {
+    let mut problems = Vec::new();
     let wrong = rows.iter().filter(|row| !row.as_expected()).count();
-    let served = rows.iter().filter(|row| row.served()).count() as u64;
-    let forged = world.forgery_arrived();
-    let strays = world.arrivals() != served;
-    println!();
     if wrong > 0 {
-        println!("{wrong} of {} rows are not as expected.", rows.len());
+        problems.push(format!(
+            "{wrong} of {} rows are not as expected.",
+            rows.len()
+        ));
     }
-    if forged {
-        println!("A forged header reached a cell.");
+    if world.forgery_arrived() {
+        problems.push("A forged header reached a cell.".to_owned());
     }
-    if strays {
-        println!(
-            "The cells received {} requests, not {served}.",
-            world.arrivals()
-        );
+    let served = rows.iter().filter(|row| row.served()).count() as u64;
+    let arrivals = world.arrivals();
+    if arrivals != served {
+        problems.push(format!(
+            "The cells received {arrivals} requests, not {served}."
+        ));
     }
-    let sound = wrong == 0 && !forged && !strays;
-    if sound {
-        println!("All rows are as expected, and no forged header reached a cell.");
+    problems
+}
+
+fn verdict(problems: &[String]) -> String {
+    if problems.is_empty() {
+        "\nAll rows are as expected, and no forged header reached a cell.\n".to_owned()
+    } else {
+        format!("\n{}\n", problems.join("\n"))
     }
-    sound
+}
+
+/// Prints; a reader that has gone ends the demo.
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Why the demo can't run.
