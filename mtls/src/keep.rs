@@ -265,3 +265,6 @@ impl fmt::Display for KeepRefused {
 }
 
 impl std::error::Error for KeepRefused {}
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,7 @@ fn on_own_thread(worker: Worker<TokioEnv, Sinks>) {
     let started =
         thread::Builder::new().name(name).spawn(move || {
             match Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(async { drop(worker.run().await) }),
+                Ok(runtime) => runtime.block_on(worker.run()),
                 Err(error) => drop(failed(format!("can't start a worker: {error}"))),
             }
         });

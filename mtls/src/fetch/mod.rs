@@ -12,3 +12,6 @@ pub use self::error::FetchError;
 pub use self::keys::{KEYS_BYTES_MAX, fetch_keys, keys_source};
 pub use self::registry::{RegistryAnswer, RegistryLocation};
 pub use self::url::{SourceUrl, UrlRefused};
+
+#[cfg(all(test, feature = "demo"))]
+mod tests;

@@ -1,0 +1,324 @@
+//! Against a real TLS server on loopback that answers what it is told, byte by byte.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use cellway_core::keys::FetchFailed;
+use cellway_core::policy::{Issuer, Policy, PolicySpecs};
+use http::HeaderValue;
+use rustls::time_provider::DefaultTimeProvider;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::env::Env;
+use crate::env::tokio::TokioEnv;
+use crate::lab::{Ca, CertificateSpec, Key, Protocol, San, TlsProvider, Usage, Validity};
+
+/// A server that gives one scripted answer to each connection, in turn.
+struct Server {
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a connection is answered with.
+#[derive(Clone)]
+enum Script {
+    /// These bytes, then the end.
+    Say(String),
+    /// These bytes, and then silence.
+    Hang(String),
+}
+
+struct Lab {
+    provider: TlsProvider,
+    ca: Ca,
+    validity: Validity,
+}
+
+impl Lab {
+    fn new(seed: u8) -> Self {
+        let provider = TlsProvider {
+            crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            time: Arc::new(DefaultTimeProvider),
+        };
+        let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(3_600));
+        let ca = Ca::new("sources", &Key::from_seed([seed; 32]), validity, 1).unwrap();
+        Self {
+            provider,
+            ca,
+            validity,
+        }
+    }
+
+    /// Serves `answers`, in which `PORT` is replaced by the server's own.
+    async fn serve(&self, answers: Vec<Script>) -> Server {
+        let spec = CertificateSpec {
+            common_name: "source".to_owned(),
+            sans: vec![San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))],
+            usage: Usage::Server,
+            validity: self.validity,
+            serial: 2,
+        };
+        let credential = self.ca.issue(&spec, &Key::from_seed([99; 32])).unwrap();
+        let tls = TlsAcceptor::from(self.provider.server(&credential, None).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        TokioEnv::new().spawn(async move {
+            for script in answers {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that refuses the certificate ends it here.
+                let Ok(mut stream) = tls.accept(stream).await else {
+                    continue;
+                };
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let request = String::from_utf8(request).unwrap();
+                seen.lock().unwrap().push(request);
+                let (Script::Say(text) | Script::Hang(text)) = &script;
+                let text = text.replace("PORT", &port.to_string());
+                // A client that has seen enough closes before the end.
+                let _ = stream.write_all(text.as_bytes()).await;
+                let _ = stream.flush().await;
+                if matches!(script, Script::Hang(_)) {
+                    std::future::pending::<()>().await;
+                }
+                let _ = stream.shutdown().await;
+            }
+        });
+        Server { port, requests }
+    }
+
+    fn client(&self, total_timeout: Duration) -> Client<TokioEnv> {
+        let roots = Ca::roots(&[&self.ca]).unwrap();
+        let tls = self.provider.client(roots, None, Protocol::Http1).unwrap();
+        Client::new(TokioEnv::new(), Arc::new(ArcSwap::new(tls)), total_timeout)
+    }
+}
+
+/// Far above what anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+fn ok(headers: &str, body: &str) -> Script {
+    let len = body.len();
+    Script::Say(format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n{headers}\r\n{body}"
+    ))
+}
+
+fn status(line: &str) -> Script {
+    Script::Say(format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\n\r\n"))
+}
+
+async fn get(lab: &Lab, server: &Server, body_max: usize) -> Result<Answer, FetchError> {
+    let url = SourceUrl::parse(&format!("https://127.0.0.1:{}/doc?x=1", server.port)).unwrap();
+    let authorization = HeaderValue::from_static("Bearer secret");
+    let etag = HeaderValue::from_static("\"old\"");
+    let get = Get {
+        url: &url,
+        if_none_match: Some(&etag),
+        authorization: Some(&authorization),
+        body_max,
+    };
+    lab.client(LONG).get(get).await
+}
+
+#[tokio::test]
+async fn brings_a_document_and_its_etag() {
+    let lab = Lab::new(1);
+    let server = lab.serve(vec![ok("etag: \"new\"\r\n", "hello")]).await;
+    let answer = get(&lab, &server, 5).await.unwrap();
+    let etag = Some(HeaderValue::from_static("\"new\""));
+    let body = "hello".into();
+    assert_eq!(answer, Answer::Document { body, etag });
+    let request = server.requests.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(
+        request.starts_with("get /doc?x=1 http/1.1\r\n"),
+        "{request}"
+    );
+    for header in [
+        format!("host: 127.0.0.1:{}", server.port),
+        "if-none-match: \"old\"".to_owned(),
+        "authorization: bearer secret".to_owned(),
+    ] {
+        assert!(request.contains(&header), "{header} in {request}");
+    }
+}
+
+#[tokio::test]
+async fn hears_that_nothing_has_changed() {
+    let lab = Lab::new(1);
+    let server = lab.serve(vec![status("304 Not Modified")]).await;
+    assert_eq!(get(&lab, &server, 5).await.unwrap(), Answer::NotModified);
+}
+
+#[tokio::test]
+async fn refuses_what_is_too_large_announced_or_not() {
+    let lab = Lab::new(1);
+    let endless = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhell\r\n4\r\no...\r\n";
+    let server = lab
+        .serve(vec![ok("", "123456"), Script::Hang(endless.to_owned())])
+        .await;
+    for _ in 0..2 {
+        let error = get(&lab, &server, 5).await.unwrap_err();
+        assert!(
+            matches!(error, FetchError::TooLarge { limit: 5 }),
+            "{error}"
+        );
+        assert_eq!(error.kind(), FetchFailed::Oversized);
+    }
+}
+
+#[tokio::test]
+async fn gives_up_on_a_source_that_falls_silent() {
+    let lab = Lab::new(1);
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel".to_owned();
+    let server = lab.serve(vec![Script::Hang(begun)]).await;
+    let url = SourceUrl::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
+    let get = Get {
+        url: &url,
+        if_none_match: None,
+        authorization: None,
+        body_max: 100,
+    };
+    let error = lab.client(Duration::from_millis(300)).get(get).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, FetchError::Timeout(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_no_document() {
+    let lab = Lab::new(1);
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhel".to_owned();
+    let server = lab.serve(vec![Script::Say(cut)]).await;
+    let error = get(&lab, &server, 100).await.unwrap_err();
+    assert!(matches!(error, FetchError::Http(_)), "{error}");
+}
+
+#[tokio::test]
+async fn follows_redirects_without_carrying_the_credential_elsewhere() {
+    let lab = Lab::new(1);
+    let there = lab.serve(vec![ok("", "there")]).await;
+    let redirect = |to: String| {
+        Script::Say(format!(
+            "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
+        ))
+    };
+    let elsewhere = format!("https://127.0.0.1:{}/b", there.port);
+    let here = lab
+        .serve(vec![redirect("/again".to_owned()), redirect(elsewhere)])
+        .await;
+    let answer = get(&lab, &here, 100).await.unwrap();
+    assert!(matches!(answer, Answer::Document { body, .. } if body == "there"));
+    let bearer = |request: &String| request.contains("Bearer secret");
+    assert!(here.requests.lock().unwrap().iter().all(bearer));
+    assert!(!there.requests.lock().unwrap().iter().any(bearer));
+}
+
+#[tokio::test]
+async fn never_follows_out_of_tls_or_without_end() {
+    let lab = Lab::new(1);
+    let plain = "HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:PORT/\r\n\r\n".to_owned();
+    let server = lab.serve(vec![Script::Say(plain)]).await;
+    let error = get(&lab, &server, 100).await.unwrap_err();
+    let expected = matches!(error, FetchError::Redirect(UrlRefused::Plain));
+    assert!(expected, "{error}");
+
+    let around = "HTTP/1.1 307 Moved\r\nlocation: /\r\ncontent-length: 0\r\n\r\n".to_owned();
+    let server = lab.serve(vec![Script::Say(around); 10]).await;
+    let error = get(&lab, &server, 100).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooManyRedirects(_)), "{error}");
+    assert_eq!(server.requests.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn believes_only_the_configured_authority() {
+    let server = Lab::new(1).serve(vec![ok("", "forged")]).await;
+    let error = get(&Lab::new(2), &server, 100).await.unwrap_err();
+    assert!(matches!(error, FetchError::Tls(_)), "{error}");
+    assert_eq!(error.kind(), FetchFailed::Tls);
+    assert!(server.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn names_the_status_of_a_refusal() {
+    let lab = Lab::new(1);
+    let server = lab.serve(vec![status("503 Service Unavailable")]).await;
+    let error = get(&lab, &server, 100).await.unwrap_err();
+    assert_eq!(error.kind(), FetchFailed::Status(503));
+}
+
+fn issuer(iss: &str) -> Issuer {
+    let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
+        "issuer": [{ "name": "main", "issuer": iss, "audience": "a" }],
+        "policy": [{ "name": "default", "any_of": ["jwt"] }],
+    }))
+    .unwrap();
+    Policy::build(&specs).unwrap().issuers[0].clone()
+}
+
+/// Discovers the keys of an issuer whose name ends in `ending`.
+async fn discover(answers: Vec<Script>, ending: &str) -> (Result<String, FetchError>, Vec<String>) {
+    let lab = Lab::new(1);
+    let server = lab.serve(answers).await;
+    let issuer = issuer(&format!("https://127.0.0.1:{}{ending}", server.port));
+    let keys = fetch_keys(&TokioEnv::new(), &lab.client(LONG), &issuer).await;
+    let keys = keys.map(|body| String::from_utf8(body.into()).unwrap());
+    let requests = server.requests.lock().unwrap();
+    let paths = requests
+        .iter()
+        .map(|r| r.split(' ').nth(1).unwrap().to_owned());
+    (keys, paths.collect())
+}
+
+/// A discovery document, at its final length once the port stands in it.
+fn discovery(issuer: &str, keys: &str) -> Script {
+    let body = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}"}}"#);
+    Script::Say(format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"
+    ))
+}
+
+#[tokio::test]
+async fn finds_keys_by_discovery() {
+    let document = discovery("https://127.0.0.1:PORT/", "https://127.0.0.1:PORT/keys");
+    let (keys, paths) = discover(vec![document, ok("", "keys")], "/").await;
+    assert_eq!(keys.unwrap(), "keys");
+    assert_eq!(paths, ["/.well-known/openid-configuration", "/keys"]);
+}
+
+#[tokio::test]
+async fn an_issuer_without_discovery_has_its_keys_at_the_usual_path() {
+    for ending in ["/tenant", "/tenant/"] {
+        let (keys, paths) = discover(vec![status("404 Not Found"), ok("", "keys")], ending).await;
+        assert_eq!(keys.unwrap(), "keys");
+        assert_eq!(
+            paths[1], "/tenant/.well-known/jwks.json",
+            "exactly one slash"
+        );
+    }
+}
+
+#[tokio::test]
+async fn discovery_that_fails_is_no_reason_to_look_elsewhere() {
+    let table = [
+        // A slash more is another issuer.
+        discovery("https://127.0.0.1:PORT/", "https://127.0.0.1:PORT/keys"),
+        discovery("https://127.0.0.1:PORT", "http://127.0.0.1:PORT/keys"),
+        discovery("https://127.0.0.1:PORT", "keys"),
+        ok("", "<html>"),
+        status("500 Oops"),
+    ];
+    for document in table {
+        let (keys, paths) = discover(vec![document, ok("", "keys")], "").await;
+        assert!(keys.is_err());
+        assert_eq!(paths.len(), 1);
+    }
+}
