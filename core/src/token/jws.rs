@@ -1,5 +1,7 @@
 //! The outer form of a token: three parts, a header, a signature (RFC 7515, compact form).
 
+use std::borrow::Cow;
+
 use crate::base64url;
 use crate::json::{self, Json, Object};
 use crate::keys::{Algorithm, KID_LEN_MAX};
@@ -21,21 +23,29 @@ const REFUSED_MEMBERS: [(&str, &str); 4] = [
     ("enc", "the token is encrypted"),
 ];
 
-/// A token taken apart, and believed in nothing.
+/// The three parts of a token, decoded and believed in nothing.
 pub(super) struct Jws<'a> {
     /// What the signature is over.
     pub(super) message: &'a [u8],
+    header: Vec<u8>,
     pub(super) payload: Vec<u8>,
     pub(super) signature: Vec<u8>,
+}
+
+/// What the header says.
+pub(super) struct Header<'a> {
     pub(super) algorithm: Algorithm,
-    pub(super) kid: Option<Box<str>>,
-    typ: Option<Box<str>>,
+    pub(super) kid: Option<Cow<'a, str>>,
+    typ: Option<Cow<'a, str>>,
+}
+
+fn malformed(detail: &'static str) -> Denial {
+    Denial::new("token.form", Reason::MalformedToken, detail)
 }
 
 impl<'a> Jws<'a> {
     /// Takes a token apart.
     pub(super) fn parse(token: &'a [u8]) -> Result<Self, Denial> {
-        let malformed = |detail| Denial::new("token.form", Reason::MalformedToken, detail);
         if token.len() > TOKEN_LEN_MAX {
             return Err(malformed("the token is too long"));
         }
@@ -44,10 +54,20 @@ impl<'a> Jws<'a> {
         else {
             return Err(malformed("the token does not have three parts"));
         };
-        let decode = |part| base64url::decode(part).ok_or_else(|| malformed("not base64url"));
-        let header = decode(&token[..first])?;
-        let header = json::strict_object(&header)
-            .ok_or_else(|| malformed("the header is not a JSON object with unique names"))?;
+        let decode = |part| base64url::decode(part).ok_or(malformed("not base64url"));
+        Ok(Self {
+            message: &token[..second],
+            header: decode(&token[..first])?,
+            payload: decode(&token[first + 1..second])?,
+            signature: decode(&token[second + 1..])?,
+        })
+    }
+
+    /// Reads the header.
+    pub(super) fn header(&self) -> Result<Header<'_>, Denial> {
+        let header = json::strict_object(&self.header).ok_or(malformed(
+            "the header is not a JSON object with unique names",
+        ))?;
         for (member, detail) in REFUSED_MEMBERS {
             if header.has(member) {
                 return Err(malformed(detail));
@@ -60,24 +80,25 @@ impl<'a> Jws<'a> {
             "`alg` is not an asymmetric signature algorithm",
         ))?;
         let kid = optional_str(&header, "kid")?;
-        if kid.is_some_and(|kid| !(1..=KID_LEN_MAX).contains(&kid.len())) {
+        if kid
+            .as_ref()
+            .is_some_and(|kid| !(1..=KID_LEN_MAX).contains(&kid.len()))
+        {
             return Err(malformed("`kid` is empty or too long"));
         }
-        if optional_str(&header, "cty")?
-            .is_some_and(|cty| bare_type(cty).eq_ignore_ascii_case("JWT"))
-        {
+        let nested = |cty: Cow<'_, str>| bare_type(&cty).eq_ignore_ascii_case("JWT");
+        if optional_str(&header, "cty")?.is_some_and(nested) {
             return Err(malformed("the token holds another token"));
         }
-        Ok(Self {
-            message: &token[..second],
-            payload: decode(&token[first + 1..second])?,
-            signature: decode(&token[second + 1..])?,
+        Ok(Header {
             algorithm,
-            kid: kid.map(Into::into),
-            typ: optional_str(&header, "typ")?.map(Into::into),
+            kid,
+            typ: optional_str(&header, "typ")?,
         })
     }
+}
 
+impl Header<'_> {
     /// Whether `typ` is absent, or one of these: media types as RFC 7515 has them, in any case,
     /// and with or without `application/`.
     pub(super) fn is_of_type(&self, types: &[Box<str>]) -> bool {
@@ -91,22 +112,15 @@ impl<'a> Jws<'a> {
 }
 
 fn required_alg<'a>(header: &'a Object<'_>) -> Result<&'a str, Denial> {
-    header.get("alg").and_then(Json::as_str).ok_or(Denial::new(
-        "token.form",
-        Reason::MalformedToken,
-        "`alg` is missing or not a string",
-    ))
+    let alg = header.get("alg").and_then(Json::as_str);
+    alg.ok_or(malformed("`alg` is missing or not a string"))
 }
 
-fn optional_str<'a>(header: &'a Object<'_>, name: &str) -> Result<Option<&'a str>, Denial> {
+fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, Denial> {
     match header.get(name) {
         None => Ok(None),
-        Some(Json::String(value)) => Ok(Some(value)),
-        Some(_) => Err(Denial::new(
-            "token.form",
-            Reason::MalformedToken,
-            "a header member is not a string",
-        )),
+        Some(Json::String(value)) => Ok(Some(value.clone())),
+        Some(_) => Err(malformed("a header member is not a string")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::text::Text;
 
 use super::claims::{self, Proven};
-use super::jws::Jws;
+use super::jws::{Header, Jws};
 use super::{Context, Denial, Memo, Stop};
 
 /// The request asks for a tenant that its credentials don't hold.
@@ -59,28 +59,29 @@ impl Context<'_> {
     /// Everything that the token's bytes, the policy and the key set decide.
     fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Stop> {
         let jws = Jws::parse(token)?;
+        let header = jws.header()?;
         let claims = json::strict_object(&jws.payload).ok_or(Denial::new(
             "token.form",
             Reason::MalformedToken,
             "the payload is not a JSON object with unique names",
         ))?;
-        recorder.pass("token.form", || format!("signed by {}", jws.algorithm));
+        recorder.pass("token.form", || format!("signed by {}", header.algorithm));
         // Not believed yet: it only says whose keys and rules to hold the token against.
         let id = self.issuer_named_in(&claims)?;
         let issuer = self.policy.issuer(id);
         recorder.pass("token.issuer", || issuer.name.to_string());
-        check_header(&jws, issuer)?;
-        recorder.pass("token.algorithm", || jws.algorithm.to_string());
+        check_header(&header, issuer)?;
+        recorder.pass("token.algorithm", || header.algorithm.to_string());
         let keys = self.keys_of(id)?;
         let candidates = keys
             .find(
                 self.now.mono,
-                jws.kid.as_deref(),
-                jws.algorithm,
+                header.kid.as_deref(),
+                header.algorithm,
                 self.evidence.waited,
             )
-            .map_err(|miss| self.missed(miss, id, keys, &jws))?;
-        recorder.pass("token.key", || match &jws.kid {
+            .map_err(|miss| self.missed(miss, id, keys, &header))?;
+        recorder.pass("token.key", || match &header.kid {
             Some(kid) => format!("kid {kid:?}"),
             None => "the only key that fits".to_owned(),
         });
@@ -119,13 +120,13 @@ impl Context<'_> {
         self.keys.issuer(id).map(|keys| &**keys).ok_or(UNREACHABLE)
     }
 
-    fn missed(&self, miss: Miss, issuer: IssuerId, keys: &IssuerKeys, jws: &Jws<'_>) -> Stop {
+    fn missed(&self, miss: Miss, issuer: IssuerId, keys: &IssuerKeys, header: &Header<'_>) -> Stop {
         let no_match = |detail| Denial::new("token.key", Reason::NoMatchingKey, detail);
         Stop::Denied(match miss {
             Miss::Wait(until) => {
                 return Stop::Wait(KeyWait {
                     issuer,
-                    kid: jws.kid.clone(),
+                    kid: header.kid.as_deref().map(Into::into),
                     seen: keys.epoch,
                     until,
                 });
@@ -219,12 +220,12 @@ const UNREACHABLE: Denial = Denial::new(
 );
 
 /// What the header alone decides, once the issuer is known.
-fn check_header(jws: &Jws<'_>, issuer: &Issuer) -> Result<(), Denial> {
-    if !jws.is_of_type(&issuer.types) {
+fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Denial> {
+    if !header.is_of_type(&issuer.types) {
         let detail = "`typ` is not on the issuer's list";
         return Err(Denial::new("token.type", Reason::MalformedToken, detail));
     }
-    if !issuer.algorithms.contains(&jws.algorithm) {
+    if !issuer.algorithms.contains(&header.algorithm) {
         let detail = "`alg` is not on the issuer's list";
         return Err(Denial::new(
             "token.algorithm",
