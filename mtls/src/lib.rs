@@ -30,6 +30,8 @@ pub mod reload;
 mod router;
 pub mod settings;
 mod shared;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod worker;
 

@@ -322,3 +322,6 @@ impl<E: Env, S: Sink> Driver<E, S> {
         self.sink.emit(self.clock.now(), &event);
     }
 }
+
+#[cfg(all(test, feature = "demo"))]
+mod tests;

@@ -1,89 +1,10 @@
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
 use super::*;
-use crate::env::Stat;
-use crate::env::tokio::TokioEnv;
-
-/// A host whose files are in memory, and whose disk can be full.
-#[derive(Clone, Default)]
-struct Memory {
-    files: Arc<Mutex<BTreeMap<String, Bytes>>>,
-    full: Arc<Mutex<bool>>,
-}
-
-impl Store for Memory {
-    async fn read(&self, path: &str, limit: usize, private: Privacy) -> io::Result<Bytes> {
-        assert_eq!(
-            private,
-            Privacy::Own,
-            "the router's own state is read as such"
-        );
-        let found = self.files.lock().unwrap().get(path).cloned();
-        match found {
-            None => Err(io::ErrorKind::NotFound.into()),
-            Some(content) if content.len() > limit => Err(io::ErrorKind::FileTooLarge.into()),
-            Some(content) => Ok(content),
-        }
-    }
-
-    async fn replace(&self, path: &str, content: Bytes) -> io::Result<()> {
-        if *self.full.lock().unwrap() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.files.lock().unwrap().insert(path.to_owned(), content);
-        Ok(())
-    }
-
-    async fn stat(&self, _: &str) -> io::Result<Stat> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-/// The present machine with [`Memory`] for a disk.
-#[derive(Clone)]
-struct Host(TokioEnv, Memory);
-
-impl Env for Host {
-    type Stream = <TokioEnv as Env>::Stream;
-    type Listener = <TokioEnv as Env>::Listener;
-    type Store = Memory;
-
-    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
-        self.0.connect(host, port).await
-    }
-
-    async fn bind(&self, address: SocketAddr, shared: bool) -> io::Result<Self::Listener> {
-        self.0.bind(address, shared).await
-    }
-
-    fn unix_now(&self) -> Unix {
-        self.0.unix_now()
-    }
-
-    fn fill(&self, buffer: &mut [u8]) {
-        self.0.fill(buffer);
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(task);
-    }
-
-    async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        work()
-    }
-
-    fn store(&self) -> &Memory {
-        &self.1
-    }
-}
+use crate::testing::Host;
 
 const SOURCE: &str = "https://idp.example/keys";
 
 fn host() -> (Host, Keep) {
-    (Host(TokioEnv::new(), Memory::default()), Keep::new("state"))
+    (Host::new(), Keep::new("state"))
 }
 
 fn kept(body: &'static str, at: u64) -> Kept {
@@ -118,13 +39,9 @@ async fn refuses_every_torn_file() {
         .await
         .unwrap();
     let path = keep.path(&Slot::Registry);
-    let whole = host.1.files.lock().unwrap()[&path].clone();
+    let whole = host.disk.get(&path).unwrap();
     for len in 0..whole.len() {
-        host.1
-            .files
-            .lock()
-            .unwrap()
-            .insert(path.clone(), whole.slice(..len));
+        host.disk.put(&path, whole.slice(..len));
         assert!(load(&host, &keep).await.is_err(), "cut at {len}");
     }
 }
@@ -136,15 +53,11 @@ async fn refuses_every_altered_byte() {
         .await
         .unwrap();
     let path = keep.path(&Slot::Registry);
-    let whole = host.1.files.lock().unwrap()[&path].clone();
+    let whole = host.disk.get(&path).unwrap();
     for at in 0..whole.len() {
         let mut altered = whole.to_vec();
         altered[at] ^= 1;
-        host.1
-            .files
-            .lock()
-            .unwrap()
-            .insert(path.clone(), altered.into());
+        host.disk.put(&path, altered);
         let loaded = load(&host, &keep).await;
         assert!(loaded.is_err(), "altered at {at}: {loaded:?}");
     }
@@ -161,13 +74,7 @@ async fn refuses_other_sources_formats_and_files() {
     assert!(matches!(refused, KeepRefused::Source(s) if s == elsewhere));
 
     let path = keep.path(&Slot::Registry);
-    let put = |text: &'static str| {
-        host.1
-            .files
-            .lock()
-            .unwrap()
-            .insert(path.clone(), text.into())
-    };
+    let put = |text: &'static str| host.disk.put(&path, text);
     put("{\"cellway_keep\":2,\"something\":\"new\"}\nbody");
     assert!(matches!(
         load(&host, &keep).await,
@@ -211,13 +118,9 @@ async fn a_confirmation_renews_its_own_document_only() {
         .await
         .unwrap();
     let path = keep.confirmation(&slot);
-    let whole = host.1.files.lock().unwrap()[&path].clone();
+    let whole = host.disk.get(&path).unwrap();
     for len in 0..whole.len() {
-        host.1
-            .files
-            .lock()
-            .unwrap()
-            .insert(path.clone(), whole.slice(..len));
+        host.disk.put(&path, whole.slice(..len));
         assert_eq!(load(&host, &keep).await.unwrap(), Some(kept("two", 150)));
     }
 }
@@ -228,7 +131,7 @@ async fn a_full_disk_leaves_the_old_document() {
     keep.save(&host, &Slot::Registry, SOURCE, kept("old", 1))
         .await
         .unwrap();
-    *host.1.full.lock().unwrap() = true;
+    host.disk.fill_up();
     let saved = keep
         .save(&host, &Slot::Registry, SOURCE, kept("new", 2))
         .await;

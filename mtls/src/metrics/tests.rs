@@ -1,1 +1,191 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
+use cellway_core::control::{Control, ControlSettings};
+use cellway_core::policy::{Mode, Policy, PolicySpecs};
+use cellway_core::{Challenge, Deny, Mono, Reason, Snapshot, Text};
+
+use super::*;
+use crate::event::{Owner, TlsRefusal};
+
+fn snapshot() -> Arc<Snapshot> {
+    let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
+        "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
+        "policy": [{ "name": "default", "any_of": ["jwt"] }],
+    }))
+    .unwrap();
+    let policy = Policy::build(&specs).unwrap();
+    let control = Control::new(policy.into(), ControlSettings::default(), Now::default(), 0);
+    Arc::clone(control.snapshot())
+}
+
+fn denied(reason: Reason) -> Decision {
+    Decision::Deny(Deny {
+        reason,
+        detail: "",
+        tenant: None,
+        challenge: Challenge::None,
+        retry_after: None,
+    })
+}
+
+fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
+    let event = Event::Decided {
+        listener: "public",
+        request_id: "1",
+        mode,
+        decision,
+        registry_version: None,
+        waited: false,
+    };
+    sink.emit(Now::default(), &event);
+}
+
+fn responded(sink: &Counting, cell: &str, latency: Duration) {
+    let event = Event::Responded {
+        listener: "public",
+        request_id: "1",
+        status: Some(204),
+        owner: Owner::Cell,
+        reason: None,
+        cell: Some(&Text::new(cell).unwrap()),
+        latency,
+        duration: latency,
+        bytes: 0,
+        complete: true,
+    };
+    sink.emit(Now::default(), &event);
+}
+
+/// Reads the text as Prometheus would, strictly: `HELP` and `TYPE` once and before the samples of
+/// a family, each series once, each value a number.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    let mut series = BTreeMap::new();
+    let mut families = BTreeSet::new();
+    let (mut family, mut kind) = (String::new(), String::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split(' ').next().unwrap().to_owned();
+            assert!(families.insert(family.clone()), "{family} stands twice");
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind_of) = rest.split_once(' ').unwrap();
+            assert_eq!(name, family);
+            kind = kind_of.to_owned();
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let bare = name.split('{').next().unwrap();
+        let of_family = match kind.as_str() {
+            "histogram" => ["_bucket", "_sum", "_count"]
+                .iter()
+                .any(|suffix| bare.strip_suffix(suffix) == Some(&family)),
+            "counter" => bare == family && bare.ends_with("_total"),
+            _ => bare == family,
+        };
+        assert!(of_family, "{line} stands below {family} ({kind})");
+        assert!(name.ends_with('}') == name.contains('{'), "{line}");
+        let value = value.parse().unwrap_or_else(|_| panic!("{line}"));
+        let repeated = series.insert(name.to_owned(), value);
+        assert!(repeated.is_none(), "{name} stands twice");
+    }
+    assert!(text.ends_with('\n'));
+    series
+}
+
+fn rendered(metrics: &Metrics) -> BTreeMap<String, f64> {
+    parse(&metrics.render(&snapshot(), Mono::default()))
+}
+
+#[test]
+fn adds_up_what_workers_count() {
+    let metrics = Metrics::new();
+    let base = metrics.sink();
+    for worker in 0..3 {
+        let sink = base.shard(worker);
+        decided(&sink, Mode::Required, &denied(Reason::ExpiredToken));
+        responded(&sink, "a", Duration::from_micros(700));
+        sink.emit(
+            Now::default(),
+            &Event::TlsRefused {
+                listener: "public",
+                peer: ([127, 0, 0, 1], 1).into(),
+                reason: TlsRefusal::NoCertificate,
+            },
+        );
+    }
+    decided(&base, Mode::Permissive, &denied(Reason::ExpiredToken));
+    let series = rendered(&metrics);
+    let count = |name: &str| series[name];
+    let name = "cellway_authz_decisions_total";
+    let labels =
+        |mode| format!("{name}{{decision=\"deny\",mode=\"{mode}\",reason=\"expired_token\"}}");
+    assert_eq!(series[&labels("required")], 3.0);
+    assert_eq!(series[&labels("permissive")], 1.0);
+    assert_eq!(
+        count("cellway_tls_refused_total{reason=\"no_certificate\"}"),
+        3.0
+    );
+    assert_eq!(
+        count("cellway_requests_total{owner=\"cell\",status=\"2xx\"}"),
+        3.0
+    );
+    assert_eq!(
+        count("cellway_keys_state{issuer=\"main\",state=\"empty\"}"),
+        1.0
+    );
+    assert_eq!(count("cellway_registry_loaded"), 0.0);
+}
+
+#[test]
+fn buckets_are_cumulative_and_bounds_belong_to_their_bucket() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    for us in [500, 501, 99_000_000] {
+        responded(&sink, "a", Duration::from_micros(us));
+    }
+    let series = rendered(&metrics);
+    let bucket = |le: &str| {
+        series[&format!("cellway_cell_latency_seconds_bucket{{cell=\"a\",le=\"{le}\"}}")]
+    };
+    assert_eq!(bucket("0.0005"), 1.0);
+    assert_eq!(bucket("0.001"), 2.0);
+    assert_eq!(bucket("10"), 2.0);
+    assert_eq!(bucket("+Inf"), 3.0);
+    assert_eq!(
+        series["cellway_cell_latency_seconds_count{cell=\"a\"}"],
+        3.0
+    );
+    assert_eq!(
+        series["cellway_cell_latency_seconds_sum{cell=\"a\"}"],
+        99.001001
+    );
+}
+
+#[test]
+fn label_values_are_bounded() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    for cell in 0..CELLS_MAX + 100 {
+        responded(&sink, &format!("cell-{cell}"), Duration::ZERO);
+    }
+    let series = rendered(&metrics);
+    let prefix = "cellway_cell_latency_seconds_count";
+    let cells = series
+        .keys()
+        .filter(|name| name.starts_with(prefix))
+        .count();
+    assert_eq!(cells, CELLS_MAX + 1);
+    assert_eq!(series[&format!("{prefix}{{cell=\"other\"}}")], 100.0);
+}
+
+#[test]
+fn a_strange_name_stays_inside_its_label() {
+    let metrics = Metrics::new();
+    responded(&metrics.sink(), "a\"} 1 \\", Duration::ZERO);
+    let series = rendered(&metrics);
+    let expected = "cellway_cell_latency_seconds_count{cell=\"a\\\"} 1 \\\\\"}";
+    assert_eq!(series[expected], 1.0);
+}
