@@ -22,8 +22,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::env::{Env, Listener};
+use crate::event::Sink;
 use crate::metrics::Metrics;
 use crate::ready::{ReadyLatch, Status};
+use crate::router::Handle;
 
 /// Most connections at a time; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 32;
@@ -40,6 +42,20 @@ pub trait Subject: Send + Sync + 'static {
     fn now(&self) -> Mono;
     /// Whether the router drains.
     fn is_draining(&self) -> bool;
+}
+
+impl<E: Env, S: Sink> Subject for Handle<E, S> {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared().snapshot())
+    }
+
+    fn now(&self) -> Mono {
+        self.clock().mono()
+    }
+
+    fn is_draining(&self) -> bool {
+        Handle::is_draining(self)
+    }
 }
 
 /// The admin listener, bound and not yet serving.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use cellway_core::{Mono, Snapshot};
-use cellway_mtls::admin::{Admin, Subject};
+use cellway_mtls::admin::Admin;
 use cellway_mtls::config::{Config, Output};
 use cellway_mtls::env::Env;
 use cellway_mtls::env::tokio::TokioEnv;
@@ -89,7 +88,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         Err(exit) => return exit,
     };
     if let Some(admin) = admin {
-        let subject = Running(handle.clone());
+        let subject = handle.clone();
         env.spawn(async move { match admin.serve(subject, metrics).await {} });
     }
     let drain = config.drain;
@@ -191,22 +190,5 @@ impl Signals {
                 _ = self.hangup.recv() => reload.notify_one(),
             }
         }
-    }
-}
-
-/// What the admin pages show.
-struct Running(Handle<TokioEnv, Sinks>);
-
-impl Subject for Running {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.shared().snapshot())
-    }
-
-    fn now(&self) -> Mono {
-        self.0.clock().mono()
-    }
-
-    fn is_draining(&self) -> bool {
-        self.0.is_draining()
     }
 }

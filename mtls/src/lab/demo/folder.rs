@@ -13,21 +13,32 @@ use crate::lab::Credential;
 pub(super) struct Folder<E> {
     env: E,
     root: PathBuf,
-    temporary: bool,
+    /// Nobody will want it once the demo has ended.
+    fleeting: bool,
+}
+
+impl<E> Drop for Folder<E> {
+    fn drop(&mut self) {
+        if self.fleeting {
+            // What can't be removed is the system's to clean, as everything temporary is.
+            let _ = std::fs::remove_dir_all(&self.root);
+        }
+    }
 }
 
 impl<E: Env> Folder<E> {
-    /// The folder asked for, or a new one among the system's temporary files.
-    pub(super) fn new(env: E, asked: Option<&Path>) -> io::Result<Self> {
+    /// The folder asked for, or a new one among the system's temporary files, which goes with this
+    /// value unless `keep` is set.
+    pub(super) fn new(env: E, asked: Option<&Path>, keep: bool) -> io::Result<Self> {
         let root = match asked {
             Some(folder) => std::path::absolute(folder)?,
             None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
         };
-        let temporary = asked.is_none();
+        let fleeting = asked.is_none() && !keep;
         Ok(Self {
             env,
             root,
-            temporary,
+            fleeting,
         })
     }
 
@@ -39,14 +50,6 @@ impl<E: Env> Folder<E> {
     /// The folder itself.
     pub(super) fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Removes the folder, unless it was asked for by name.
-    pub(super) fn clean_up(self) {
-        if self.temporary {
-            // What can't be removed is the system's to clean, as everything temporary is.
-            let _ = std::fs::remove_dir_all(&self.root);
-        }
     }
 
     /// Writes one file.
@@ -75,8 +78,8 @@ impl<E: Env> Folder<E> {
         self.write(&format!("{name}.key"), &key).await
     }
 
-    /// Writes all that the configuration names, then the configuration.
-    pub(super) async fn write_router(&self, world: &World, ports: Ports) -> Result<(), DemoError> {
+    /// Writes all that the configuration names.
+    pub(super) async fn write_materials(&self, world: &World) -> Result<(), DemoError> {
         let Authorities {
             servers,
             clients,
@@ -93,7 +96,15 @@ impl<E: Env> Folder<E> {
         self.write("registry.token", &world.registry_token).await?;
         // For people to read; the router asks the control plane.
         self.write("registry.json", &format!("{:#}\n", world.registry))
-            .await?;
+            .await
+    }
+
+    /// Writes the configuration.
+    pub(super) async fn write_configuration(
+        &self,
+        world: &World,
+        ports: Ports,
+    ) -> Result<(), DemoError> {
         self.write("cellway.toml", &configuration(world, ports))
             .await
     }

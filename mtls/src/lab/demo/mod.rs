@@ -14,6 +14,7 @@ mod world;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -81,11 +82,11 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
         time: Arc::new(DefaultTimeProvider),
     };
     let world = World::start(&env, &provider).await?;
-    let folder = Folder::new(env.clone(), args.dir.as_deref())?;
-    let ports = ports(&env, args.port).await?;
-    folder.write_router(&world, ports).await?;
+    let folder = Folder::new(env.clone(), args.dir.as_deref(), !args.exit)?;
+    folder.write_materials(&world).await?;
     let globex = write_callers(&env, &folder, &world).await?;
-    let router = router::start(&env, &provider, &folder, lines).await?;
+    let (router, ports) =
+        router::start(&env, &provider, &folder, &world, args.port, &lines).await?;
 
     say(&addresses(&world, ports))?;
     let callers = callers(&Tokens::new(&world, env.unix_now()))?;
@@ -102,9 +103,6 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
         tokio::signal::ctrl_c().await?;
     }
     router.drain(DRAIN_MAX).await;
-    if args.exit {
-        folder.clean_up();
-    }
     Ok(problems.is_empty())
 }
 
@@ -119,16 +117,6 @@ fn addresses(world: &World, ports: Ports) -> String {
     lines.extend(world.addresses());
     let lines = lines.iter().map(|(who, url)| format!("{who:17}  {url}\n"));
     lines.chain(["\n".to_owned()]).collect()
-}
-
-/// The port asked for, or free ones.
-async fn ports<E: Env>(env: &E, asked: Option<u16>) -> io::Result<Ports> {
-    let public = match asked {
-        Some(port) => port,
-        None => world::free_port(env).await?,
-    };
-    let admin = world::free_port(env).await?;
-    Ok(Ports { public, admin })
 }
 
 /// Writes what callers carry: the certificate of globex, and tokens.
@@ -220,6 +208,8 @@ enum DemoError {
     Network(io::Error),
     /// A file couldn't be written.
     Write(PathBuf, io::Error),
+    /// An address of the router can't be bound.
+    Taken(SocketAddr, io::Error),
     /// The router didn't start.
     Router(String),
 }
@@ -230,6 +220,7 @@ impl fmt::Display for DemoError {
             Self::Lab(why) => why.fmt(f),
             Self::Network(why) => why.fmt(f),
             Self::Write(path, why) => write!(f, "can't write {}: {why}", path.display()),
+            Self::Taken(address, why) => write!(f, "the router can't bind {address}: {why}"),
             Self::Router(why) => write!(f, "the router didn't start: {why}"),
         }
     }

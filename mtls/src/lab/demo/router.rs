@@ -1,21 +1,19 @@
 //! The demo's router: the real one, from the file that the demo wrote.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::{Mono, Snapshot};
 use tokio::time::timeout;
 
 use super::DemoError;
-use super::folder::Folder;
-use crate::admin::{Admin, Subject};
+use super::folder::{Folder, Ports};
+use super::world::{World, free_port};
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::env::{Env, Privacy, Store};
-use crate::event::Sink;
 use crate::lab::TlsProvider;
 use crate::log::{Log, LogWriter};
 use crate::metrics::{Counting, Metrics};
-use crate::{Handle, Router};
+use crate::{Handle, Router, StartError};
 
 /// The longest that the router may take to fetch keys and registry.
 const READY_MAX: Duration = Duration::from_secs(10);
@@ -23,32 +21,70 @@ const READY_MAX: Duration = Duration::from_secs(10);
 /// A router that serves.
 pub(super) type Running<E> = Handle<E, (Log, Counting)>;
 
-/// Starts the router and its admin listener from `cellway.toml`, logging to `lines`, and waits until
-/// it is ready.
+/// How often a router is started on other ports because somebody else took them meanwhile.
+const TRIES_MAX: usize = 5;
+
+/// Starts the router on the port asked for, or else on a free one.
 pub(super) async fn start<E: Env>(
+    env: &E,
+    provider: &TlsProvider,
+    folder: &Folder<E>,
+    world: &World,
+    asked: Option<u16>,
+    lines: &LogWriter,
+) -> Result<(Running<E>, Ports), DemoError> {
+    let mut tries = 1;
+    loop {
+        // The file must say the ports before the router binds them, so they can't be kept.
+        let public = match asked {
+            Some(port) => port,
+            None => free_port(env).await?,
+        };
+        let admin = free_port(env).await?;
+        let ports = Ports { public, admin };
+        folder.write_configuration(world, ports).await?;
+        match start_once(env, provider, folder, lines.clone()).await {
+            Err(DemoError::Taken(address, _))
+                if tries < TRIES_MAX && asked != Some(address.port()) =>
+            {
+                tries += 1;
+            }
+            outcome => return outcome.map(|router| (router, ports)),
+        }
+    }
+}
+
+/// Starts the router and its admin listener from `cellway.toml`, and waits until it is ready.
+async fn start_once<E: Env>(
     env: &E,
     provider: &TlsProvider,
     folder: &Folder<E>,
     lines: LogWriter,
 ) -> Result<Running<E>, DemoError> {
     let config = load(env, folder).await?;
+    let admin = match config.admin {
+        None => None,
+        Some(address) => {
+            let bound = Admin::bind(env.clone(), address).await;
+            Some(bound.map_err(|why| DemoError::Taken(address, why))?)
+        }
+    };
     let metrics = Metrics::new().with_log(lines.lost());
     let sink = (Log::new(config.log.level, lines), metrics.sink());
     let TlsProvider { crypto, time } = provider.clone();
-    let handle = Router::builder(env.clone(), config.router, crypto, time, sink)
-        .start()
-        .await
-        .map_err(|why| DemoError::Router(why.to_string()))?;
-    if let Some(address) = config.admin {
-        let admin = Admin::bind(env.clone(), address).await?;
-        let subject = Watched(handle.clone());
+    let router = Router::builder(env.clone(), config.router, crypto, time, sink);
+    let handle = router.start().await.map_err(|why| match why {
+        StartError::Bind { address, error, .. } => DemoError::Taken(address, error),
+        StartError::Tls(_) | StartError::WorkerLost(_) => DemoError::Router(why.to_string()),
+    })?;
+    if let Some(admin) = admin {
+        let subject = handle.clone();
         env.spawn(async move {
             admin.serve(subject, metrics).await;
         });
     }
-    timeout(READY_MAX, handle.ready())
-        .await
-        .map_err(|_| DemoError::Router("it isn't ready".to_owned()))?;
+    let ready = timeout(READY_MAX, handle.ready()).await;
+    ready.map_err(|_| DemoError::Router("it isn't ready".to_owned()))?;
     Ok(handle)
 }
 
@@ -59,21 +95,4 @@ async fn load<E: Env>(env: &E, folder: &Folder<E>) -> Result<Config, DemoError> 
     let text = text.await?;
     Config::load(&file, &String::from_utf8_lossy(&text), [])
         .map_err(|errors| DemoError::Router(errors.to_string()))
-}
-
-/// What the admin listener shows.
-struct Watched<E: Env, S>(Handle<E, S>);
-
-impl<E: Env, S: Sink> Subject for Watched<E, S> {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.shared().snapshot())
-    }
-
-    fn now(&self) -> Mono {
-        self.0.clock().mono()
-    }
-
-    fn is_draining(&self) -> bool {
-        self.0.is_draining()
-    }
 }
