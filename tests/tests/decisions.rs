@@ -100,10 +100,14 @@ fn spiffe(tenant: &str) -> San {
 
 /// One line for each request: what it brought, and what came of it.
 fn table(core: &mut Core, rows: &[(&str, Request)]) -> String {
+    table_at(10, core, rows)
+}
+
+fn table_at(secs: u64, core: &mut Core, rows: &[(&str, Request)]) -> String {
     let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let mut table = String::new();
     for (label, request) in rows {
-        let (decision, _) = core.decide(request, at(10));
+        let (decision, _) = core.decide(request, at(secs));
         write!(table, "{label:width$}  ").unwrap();
         match decision {
             Decision::Allow(allow) => {
@@ -356,35 +360,22 @@ fn registries() {
 fn sources() {
     let rows = [("token", Request::to("any").bearer(&token("acme")))];
     let mut page = String::new();
-    let mut say = |when: &str, core: &mut Core| {
-        writeln!(page, "-- {when}\n{}", table(core, &rows)).unwrap();
+    let mut say = |secs: u64, when: &str, core: &mut Core| {
+        core.run_until(at(secs));
+        let table = table_at(secs, core, &rows);
+        writeln!(page, "-- {when}, at {secs} s\n{table}").unwrap();
     };
     let jwks = Some(jwks(&[&signer("current")]));
-    let mut without_keys = Core::new(
-        CONFIG,
-        Sources {
-            jwks: None,
-            registry: Some(normal()),
-        },
-    );
-    say("keys were never fetched", &mut without_keys);
-    without_keys.sources.jwks = jwks.clone();
-    without_keys.run_until(at(10));
-    say("the identity provider is back", &mut without_keys);
-
-    let mut core = Core::new(
-        CONFIG,
-        Sources {
-            jwks,
-            registry: Some(normal()),
-        },
-    );
+    let sources = Sources {
+        jwks: None,
+        registry: Some(normal()),
+    };
+    let mut core = Core::new(CONFIG, sources);
+    say(10, "keys were never fetched", &mut core);
+    core.sources.jwks = jwks;
+    say(60, "the identity provider is back", &mut core);
     core.sources = Sources::default();
-    core.run_until(at(10));
-    say(
-        "both sources are down, keys and registry are there",
-        &mut core,
-    );
+    say(200, "both sources are down", &mut core);
     insta::assert_snapshot!(page);
 }
 
