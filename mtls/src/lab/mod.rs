@@ -12,6 +12,39 @@
 //! Nothing here reads a clock or draws randomness, except where a function's name starts with
 //! `generate`: times, serial numbers and key seeds come in as parameters, and TLS takes its
 //! randomness from the [`CryptoProvider`](rustls::crypto::CryptoProvider) that is handed in.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use cellway_mtls::env::tokio::TokioEnv;
+//! use cellway_mtls::env::{Env, Listener};
+//! use cellway_mtls::lab::{Client, EchoCell, Protocol, Request, ServerTls, Target};
+//!
+//! # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+//! let env = TokioEnv::new();
+//! let listener = env.bind("127.0.0.1:0".parse()?, false).await?;
+//! let port = listener.local_addr()?.port();
+//! let cell = EchoCell::new("eu-1", |report| println!("{report:?}"));
+//! let (host, here) = (cell.clone(), env.clone());
+//! env.spawn(async move {
+//!     let _ = host.serve(here, listener, ServerTls::plain()).await;
+//! });
+//!
+//! let target = Target {
+//!     host: "127.0.0.1".to_owned(),
+//!     port,
+//!     tls: None,
+//!     protocol: Protocol::Http1,
+//! };
+//! let client = Client::new(env, target, Duration::from_secs(5));
+//! let answer = client.send(Request::get("/hello")).await?;
+//! assert_eq!(answer.status, 200);
+//! assert_eq!(cell.arrivals(), 1);
+//! # Ok(())
+//! # }
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+//! # runtime.block_on(ask()).unwrap();
+//! ```
 
 mod body;
 mod ca;
