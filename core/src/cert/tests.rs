@@ -180,6 +180,12 @@ fn an_svid_is_judged_by_its_uri_alone() {
     assert!(accepts(&["spiffe://example/tenant/acme"]));
     assert!(!accepts(&["spiffe://other/tenant/acme"]));
 
+    let longer = peer(&["spiffe://example/tenant/acme/api"], &[]);
+    assert!(
+        sans.accept(&longer).is_err(),
+        "the template doesn't end with **"
+    );
+
     let two = [
         "spiffe://{trust_domain}/{tenant}/*",
         "spiffe://{trust_domain}/*/{tenant}",
