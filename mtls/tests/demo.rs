@@ -1,13 +1,16 @@
 //! `cellway demo`, run as a newcomer runs it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 const CELLWAY: &str = env!("CARGO_BIN_EXE_cellway");
 
+/// A folder that isn't there yet.
 fn folder(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
 }
 
 fn demo(folder: &PathBuf) -> Command {
@@ -83,15 +86,7 @@ fn its_commands_work_as_pasted() {
 
 /// Runs a line as a shell would, and gives what it prints.
 fn paste(line: &str) -> String {
-    let mut child = Command::new("sh")
-        .args(["-ec", line])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut printed = String::new();
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_to_string(&mut printed).unwrap();
-    let status = child.wait().unwrap();
-    assert!(status.success(), "{line}\n{printed}");
-    printed
+    let output = Command::new("sh").args(["-ec", line]).output().unwrap();
+    assert!(output.status.success(), "{line}\n{}", text(&output));
+    text(&output)
 }
