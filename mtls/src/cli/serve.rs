@@ -10,6 +10,7 @@ use cellway_mtls::admin::Admin;
 use cellway_mtls::config::{Config, Output};
 use cellway_mtls::env::Env;
 use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::event::{Event, Sink};
 use cellway_mtls::log::{Log, LogWriter};
 use cellway_mtls::metrics::{Counting, Metrics};
 use cellway_mtls::reload::Reloader;
@@ -88,6 +89,11 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         Err(exit) => return exit,
     };
     if let Some(admin) = admin {
+        let listening = Event::Listening {
+            listener: "admin",
+            address: admin.address(),
+        };
+        sink.emit(handle.clock().now(), &listening);
         let subject = handle.clone();
         env.spawn(async move { match admin.serve(subject, metrics).await {} });
     }

@@ -64,3 +64,6 @@ impl Sink for Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use cellway_core::control::{Control, ControlSettings};
+use cellway_core::policy::{Mode, Policy, PolicySpecs};
+use cellway_core::registry::Registry;
+use cellway_core::{Challenge, Decision, Deny, Reason, Snapshot, Text, Unix};
+
+use super::*;
+use crate::explain::{Question, explain};
+
+const AT: Unix = Unix::from_secs(1_800_000_000);
+
+fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
+    Decision::Deny(Deny {
+        reason,
+        detail: "the time of `exp` has come",
+        tenant: tenant.map(|tenant| Text::new(tenant).unwrap()),
+        challenge: Challenge::Bearer,
+        retry_after: None,
+    })
+}
+
+fn decided(decision: &Decision) -> Event<'_> {
+    Event::Decided {
+        listener: "public",
+        request_id: "r1",
+        mode: Mode::Required,
+        decision,
+        registry_version: Some(3),
+        waited: false,
+    }
+}
+
+#[test]
+fn each_denial_is_one_line_with_its_reason() {
+    let line = render(
+        AT,
+        &decided(&denial(Reason::ExpiredToken, Some("acme"))),
+        Level::Info,
+    );
+    assert_eq!(
+        line.unwrap(),
+        "{\"ts\":\"2027-01-15T08:00:00.000Z\",\"level\":\"info\",\"event\":\"authz_deny\",\
+         \"listener\":\"public\",\"request_id\":\"r1\",\"mode\":\"required\",\
+         \"reason\":\"expired_token\",\"status\":401,\
+         \"detail\":\"the time of `exp` has come\",\"tenant\":\"acme\",\
+         \"registry_version\":3,\"waited\":false}\n"
+    );
+    for reason in Reason::ALL
+        .iter()
+        .filter(|reason| reason.status().is_some())
+    {
+        let line = render(AT, &decided(&denial(*reason, None)), Level::Info).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["event"], "authz_deny");
+        assert_eq!(line["reason"], reason.as_str());
+    }
+}
+
+/// What a policy that authenticates nobody decides, for one called alice.
+fn allowance() -> Decision {
+    let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
+        "policy": [{ "name": "default", "mode": "disabled", "allow_insecure": true,
+                     "insecure_identity": { "tenant": "acme", "subject": "alice@acme.example" } }],
+    }))
+    .unwrap();
+    let policy = Arc::new(Policy::build(&specs).unwrap());
+    let id = policy.policy_id("default").unwrap();
+    let registry = Registry::from_json(
+        r#"{"version": 1,
+            "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                       "endpoints": [{"url": "https://a.internal:443"}]}],
+            "tenants": [{"id": "acme", "cell": "a"}]}"#,
+    );
+    let now = Now::default();
+    let control = Control::new(policy, ControlSettings::default(), now, 0);
+    let mut snapshot = Snapshot::clone(control.snapshot());
+    snapshot.registry = Some(Arc::new(registry.unwrap()));
+    let question = Question {
+        policy: id,
+        method: &http::Method::GET,
+        path: "/",
+        authorization: None,
+        tenant_choice: None,
+        peer: None,
+    };
+    explain(&snapshot, &question, now).decision
+}
+
+#[test]
+fn an_allowance_never_names_the_subject() {
+    let decision = allowance();
+    assert_eq!(render(AT, &decided(&decision), Level::Info), None);
+    let line = render(AT, &decided(&decision), Level::Debug).unwrap();
+    assert!(line.contains("\"event\":\"authz_allow\""), "{line}");
+    assert!(line.contains("\"tenant\":\"acme\""), "{line}");
+    assert!(!line.contains("alice"), "{line}");
+}
+
+#[test]
+fn a_level_lets_through_what_is_as_severe() {
+    let refused = Event::ReloadRefused { error: "bad" };
+    let draining = Event::Draining {
+        deadline: std::time::Duration::from_secs(1),
+    };
+    let lines = |level| [&refused, &draining].map(|event| render(AT, event, level).is_some());
+    assert_eq!(lines(Level::Error), [true, false]);
+    assert_eq!(lines(Level::Warn), [true, false]);
+    assert_eq!(lines(Level::Info), [true, true]);
+}

@@ -1,0 +1,347 @@
+//! The binary, as its users run it.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test of the process"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_mtls::lab::{Claims, Signer};
+
+const CONFIG: &str = r#"
+[[listener]]
+name = "local"
+bind = "127.0.0.1:0"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+jwks_file = "keys.json"
+
+[[policy]]
+name = "default"
+any_of = ["jwt"]
+
+[registry]
+file = "registry.json"
+
+[admin]
+bind = "127.0.0.1:0"
+
+[log]
+to = "stdout"
+"#;
+
+const REGISTRY: &str = r#"{"version": 1,
+"cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+           "endpoints": [{"url": "http://127.0.0.1:9"}]}],
+"tenants": [{"id": "acme", "cell": "a"}, {"id": "late", "cell": "a", "status": "suspended"}]}"#;
+
+/// A folder with a configuration and what it names; removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cellway-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let folder = Self(path);
+        let signer = signer();
+        folder.write("cellway.toml", CONFIG);
+        folder.write("registry.json", REGISTRY);
+        folder.write(
+            "keys.json",
+            &serde_json::json!({ "keys": [signer.jwk()] }).to_string(),
+        );
+        folder
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
+    fn config(&self) -> String {
+        self.0.join("cellway.toml").display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn signer() -> Signer {
+    Signer::from_seed("k1", [3; 32]).unwrap()
+}
+
+/// A token that holds until the year 2100 and longer than this test, or ended in 1970.
+fn token(tenant: &str, expired: bool) -> String {
+    let lifetime = Duration::from_secs(if expired { 60 } else { 4_102_444_800 });
+    Claims::new(
+        "https://idp.example",
+        "cellway",
+        Unix::from_secs(0),
+        lifetime,
+    )
+    .tenant(tenant)
+    .subject("alice")
+    .sign(&signer())
+    .unwrap()
+}
+
+fn cellway(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cellway"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// Exit code, standard output, standard error.
+fn run(args: &[&str]) -> (i32, String, String) {
+    let output = cellway(args);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn check_says_valid_or_every_mistake() {
+    let folder = Folder::new("check");
+    let config = folder.config();
+    let (code, out, _) = run(&["check", "--config", &config]);
+    assert_eq!((code, out), (0, format!("{config} is valid\n")));
+
+    // The files that it names count, each with its setting.
+    folder.write("keys.json", "{}");
+    folder.write("registry.json", "{\"version\": 1, \"cells\": []}");
+    let (code, _, err) = run(&["check", "--config", &config]);
+    assert_eq!(code, 1);
+    assert!(err.contains("issuer[0].jwks_file: "), "{err}");
+    assert!(err.contains("registry.file: "), "{err}");
+
+    folder.write("cellway.toml", &CONFIG.replace("audience", "audiance"));
+    let (code, out, err) = run(&["check", "--config", &config]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains(&format!("{config}:9: issuer[0].audiance: ")),
+        "{err}"
+    );
+    assert!(err.contains("did you mean `audience`?"), "{err}");
+
+    let (code, _, err) = run(&["check", "--config", "/nowhere/cellway.toml"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("can't read /nowhere/cellway.toml"), "{err}");
+    assert_eq!(run(&["check"]).0, 2);
+}
+
+#[test]
+fn explain_tells_each_step_and_what_follows() {
+    let folder = Folder::new("explain");
+    let config = folder.config();
+    folder.write("token", &token("acme", false));
+    let file = folder.0.join("token").display().to_string();
+    let (code, out, err) = run(&["explain", "-c", &config, "--token-file", &file]);
+    assert_eq!(code, 0, "{out}{err}");
+    let out = out.replace(&folder.0.display().to_string(), "DIR");
+    let expected = "\
+policy default (required)
+from  keys of https://idp.example from DIR/keys.json: read
+from  file:DIR/registry.json: read
+";
+    assert!(out.starts_with(expected), "{out}");
+    for check in [
+        "token.signature",
+        "token.times",
+        "registry.loaded",
+        "placement",
+    ] {
+        let passed = |line: &&str| line.starts_with("pass") && line.contains(check);
+        assert!(out.lines().any(|line| passed(&line)), "{check} in {out}");
+    }
+    assert!(
+        out.contains("allow verified: cell a by its own cell"),
+        "{out}"
+    );
+    assert!(
+        !out.contains("alice") && !out.contains(&token("acme", false)),
+        "{out}"
+    );
+
+    let denied = [
+        (vec![], "deny 401 missing_token: "),
+        (vec![token("acme", true)], "deny 401 expired_token: "),
+        (vec![token("late", false)], "deny 403 tenant_suspended: "),
+        (vec![token("else", false)], "deny 403 tenant_unknown: "),
+        (vec!["a.b.c".to_owned()], "deny 401 malformed_token: "),
+    ];
+    for (tokens, expected) in denied {
+        let mut args = vec!["explain", "-c", &config];
+        args.extend(tokens.iter().flat_map(|token| ["--token", token]));
+        let (code, out, err) = run(&args);
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(out.contains(expected), "{expected} in {out}");
+        assert!(out.lines().any(|line| line.starts_with("FAIL")), "{out}");
+    }
+
+    let (_, out, _) = run(&["explain", "-c", &config, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["decision"]["reason"], "missing_token");
+    assert_eq!(
+        json["steps"].as_array().unwrap().last().unwrap()["passed"],
+        false
+    );
+
+    let (code, _, err) = run(&["explain", "-c", &config, "--listener", "other"]);
+    assert_eq!(code, 3);
+    assert!(
+        err.contains("no listener is called other; there is: local"),
+        "{err}"
+    );
+}
+
+#[test]
+fn help_is_complete_and_shows_examples() {
+    for command in ["serve", "check", "explain"] {
+        let (code, out, _) = run(&[command, "--help"]);
+        assert_eq!(code, 0);
+        assert!(
+            out.contains("Examples:") && out.contains("Exit codes:"),
+            "{out}"
+        );
+    }
+    let (_, out, _) = run(&["--help"]);
+    assert!(out.contains("Exit codes:"), "{out}");
+}
+
+/// A router in a process of its own, ended with the test.
+struct Serving {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Serving {
+    fn start(config: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
+            .args(["serve", "--config", config])
+            .env("CELLWAY__RUNTIME__WORKERS", "2")
+            // Long, so that what the tests see came of what they asked for.
+            .env("CELLWAY__RUNTIME__WATCH_SECS", "3600")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Waits for the next line of this event (and, for `listening`, of this listener).
+    fn wait(&mut self, event: &str, listener: Option<&str>) -> serde_json::Value {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = self.lines.read_line(&mut line).unwrap();
+            assert!(read > 0, "the log ended before {event}");
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if value["event"] == event && listener.is_none_or(|name| value["listener"] == name) {
+                return value;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn serve_listens_reloads_and_drains() {
+    let folder = Folder::new("serve");
+    let mut serving = Serving::start(&folder.config());
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
+    let public = address(serving.wait("listening", Some("local")));
+    let admin = address(serving.wait("listening", Some("admin")));
+    serving.wait("registry_applied", None);
+
+    let answer = get(&public, "/");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert_eq!(serving.wait("authz_deny", None)["reason"], "missing_token");
+    assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(get(&admin, "/readyz").contains("\"status\":\"ready\""));
+    assert!(get(&admin, "/metrics").contains("reason=\"missing_token\"} 1"));
+    assert!(get(&admin, "/other").starts_with("HTTP/1.1 404 "));
+
+    reloads_what_is_good_only(&folder.0, &mut serving);
+    assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
+
+    serving.signal("-TERM");
+    serving.wait("drained", None);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
+    let file = folder.join("cellway.toml");
+    fs::write(&file, CONFIG.replace("any_of", "anyof")).unwrap();
+    serving.signal("-HUP");
+    let refused = serving.wait("reload_refused", None);
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.contains("policy[0].anyof"), "{error}");
+
+    // What is set once for good is refused, too, and says so.
+    fs::write(&file, CONFIG.replace("to = \"stdout\"", "to = \"stderr\"")).unwrap();
+    serving.signal("-HUP");
+    let refused = serving.wait("reload_refused", None);
+    assert!(
+        refused["error"].as_str().unwrap().contains("restart"),
+        "{refused}"
+    );
+
+    fs::write(&file, CONFIG).unwrap();
+    serving.signal("-HUP");
+    serving.wait("reloaded", None);
+}
+
+#[test]
+fn serve_says_why_it_cannot_start() {
+    let folder = Folder::new("nostart");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = CONFIG.replacen("127.0.0.1:0", &address, 1);
+    folder.write("cellway.toml", &config);
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains(&address) && err.contains("local"), "{err}");
+
+    folder.write("cellway.toml", "");
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    assert_eq!(code, 1, "{err}");
+}
