@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cellway_core::{Mono, Snapshot};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -33,30 +32,6 @@ const CONNECTIONS_MAX: usize = 32;
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failure to accept, for want of file descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the pages are made from.
-pub trait Subject: Send + Sync + 'static {
-    /// What requests are decided on at present.
-    fn snapshot(&self) -> Arc<Snapshot>;
-    /// The monotonic clock that the snapshot's times are in.
-    fn now(&self) -> Mono;
-    /// Whether the router drains.
-    fn is_draining(&self) -> bool;
-}
-
-impl<E: Env, S: Sink> Subject for Handle<E, S> {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.shared().snapshot())
-    }
-
-    fn now(&self) -> Mono {
-        self.clock().mono()
-    }
-
-    fn is_draining(&self) -> bool {
-        Handle::is_draining(self)
-    }
-}
 
 /// The admin listener, bound and not yet serving.
 #[derive(Debug)]
@@ -91,9 +66,9 @@ impl<E: Env> Admin<E> {
     }
 
     /// Serves without end.
-    pub async fn serve(mut self, subject: impl Subject, metrics: Metrics) -> Infallible {
+    pub async fn serve<S: Sink>(mut self, router: Handle<E, S>, metrics: Metrics) -> Infallible {
         let pages = Arc::new(Pages {
-            subject,
+            router,
             metrics,
             latch: ReadyLatch::default(),
         });
@@ -121,13 +96,13 @@ impl<E: Env> Admin<E> {
     }
 }
 
-struct Pages<T> {
-    subject: T,
+struct Pages<E: Env, S> {
+    router: Handle<E, S>,
     metrics: Metrics,
     latch: ReadyLatch,
 }
 
-impl<T: Subject> Pages<T> {
+impl<E: Env, S: Sink> Pages<E, S> {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".into());
@@ -139,8 +114,8 @@ impl<T: Subject> Pages<T> {
             "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
             "/readyz" => self.readyz(),
             "/metrics" => {
-                let snapshot = self.subject.snapshot();
-                let text = self.metrics.render(&snapshot, self.subject.now());
+                let snapshot = self.router.shared().snapshot();
+                let text = self.metrics.render(&snapshot, self.router.clock().mono());
                 page(StatusCode::OK, PROMETHEUS, text)
             }
             _ => {
@@ -151,9 +126,9 @@ impl<T: Subject> Pages<T> {
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {
-        let (snapshot, now) = (self.subject.snapshot(), self.subject.now());
+        let (snapshot, now) = (self.router.shared().snapshot(), self.router.clock().mono());
         let ready = self.latch.check(&snapshot, now);
-        let status = Status::new(&snapshot, now, ready, self.subject.is_draining());
+        let status = Status::new(&snapshot, now, ready, self.router.is_draining());
         let code = match status.is_ready() {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,

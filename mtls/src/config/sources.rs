@@ -19,7 +19,33 @@ pub(super) fn registry<F: FnMut(ConfigError)>(
     table: &RegistryTable,
     report: &mut Reporter<F>,
 ) -> Option<RegistrySettings> {
-    let location = match (&table.file, &table.url) {
+    let location = location(table, report);
+    let timing = timing(table, report);
+    let limits = RegistryLimits::default();
+    let bytes_max = "registry.bytes_max".to_owned();
+    let bytes_max = report.count(bytes_max, table.bytes_max, limits.document_bytes_max);
+    Some(RegistrySettings {
+        location: location?,
+        timing,
+        limits: RegistryLimits {
+            document_bytes_max: bytes_max,
+            ..limits
+        },
+    })
+}
+
+fn location<F: FnMut(ConfigError)>(
+    table: &RegistryTable,
+    report: &mut Reporter<F>,
+) -> Option<RegistryLocation> {
+    if table.token_file.is_some() && table.url.is_none() {
+        report.mistake(
+            "registry.token_file",
+            "is of use with registry.url only",
+            "remove it",
+        );
+    }
+    match (&table.file, &table.url) {
         (Some(path), None) => Some(RegistryLocation::File(path.clone())),
         (None, Some(url)) => report.url("registry.url".to_owned(), url).map(|url| {
             let token_file = table.token_file.clone();
@@ -34,14 +60,13 @@ pub(super) fn registry<F: FnMut(ConfigError)>(
             report.mistake("registry", "names no source", fix);
             None
         }
-    };
-    if table.token_file.is_some() && table.url.is_none() {
-        report.mistake(
-            "registry.token_file",
-            "is of use with registry.url only",
-            "remove it",
-        );
     }
+}
+
+fn timing<F: FnMut(ConfigError)>(
+    table: &RegistryTable,
+    report: &mut Reporter<F>,
+) -> RegistryTiming {
     let times = RegistryTiming::default();
     let secs = |duration: Duration| duration.as_secs();
     let identity_max_age = match &table.identity_max_age_secs {
@@ -69,17 +94,24 @@ pub(super) fn registry<F: FnMut(ConfigError)>(
         identity_max_age,
         ..times
     };
-    let limits = RegistryLimits::default();
-    let bytes_max = "registry.bytes_max".to_owned();
-    let bytes_max = report.count(bytes_max, table.bytes_max, limits.document_bytes_max);
-    Some(RegistrySettings {
-        location: location?,
-        timing,
-        limits: RegistryLimits {
-            document_bytes_max: bytes_max,
-            ..limits
-        },
-    })
+    if timing.stale_after <= timing.poll_interval {
+        report.mistake(
+            "registry.stale_after_secs",
+            "is no longer than poll_secs, so that a good source would look stale",
+            "give a few times poll_secs",
+        );
+    }
+    if timing
+        .identity_max_age
+        .is_some_and(|age| age <= timing.poll_interval)
+    {
+        report.mistake(
+            "registry.identity_max_age_secs",
+            "is no longer than poll_secs, so that tenants would be refused between two polls",
+            "give a few times poll_secs, or \"off\"",
+        );
+    }
+    timing
 }
 
 pub(super) fn upstream<F: FnMut(ConfigError)>(

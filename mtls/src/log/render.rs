@@ -75,6 +75,55 @@ fn registry_heading(notice: &RegistryNotice) -> (Level, &'static str) {
 
 fn body(line: Line, event: &Event<'_>) -> Line {
     match event {
+        Event::Listening { .. }
+        | Event::AcceptFailed { .. }
+        | Event::ConnectionAccepted { .. }
+        | Event::ConnectionRefused { .. }
+        | Event::ConnectionClosed { .. }
+        | Event::TlsRefused { .. } => connection(line, event),
+        Event::Decided { .. } => decided(line, event),
+        Event::Responded { .. } => responded(line, event),
+        Event::CellConnected { cell, endpoint } => {
+            line.show("cell", cell).str("endpoint", endpoint)
+        }
+        Event::CellFailed {
+            cell,
+            endpoint,
+            reason,
+            error,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .str("reason", reason.as_str())
+            .str("error", error),
+        Event::Published { snapshot } => {
+            let registry = snapshot.registry.as_ref();
+            let version = registry.map(|registry| registry.version());
+            line.num("epoch", snapshot.epoch)
+                .opt("registry_version", version, Line::num)
+                .flag("registry_stale", snapshot.registry_stale)
+        }
+        Event::Notice { notice, policy } => match notice {
+            Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
+            Notice::Registry(notice) => registry(line, notice),
+            Notice::Health(notice) => health(line, notice),
+        },
+        Event::KeysRequested { issuer, forced } => {
+            line.show("issuer", issuer).flag("forced", *forced)
+        }
+        Event::SourceFailed { source, error } => line.str("source", source).show("error", error),
+        Event::KeptRefused { file, error } | Event::KeepFailed { file, error } => {
+            line.str("file", file).str("error", error)
+        }
+        Event::Reloaded => line,
+        Event::ReloadRefused { error } => line.str("error", error),
+        Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
+        Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
+    }
+}
+
+fn connection(line: Line, event: &Event<'_>) -> Line {
+    match event {
         Event::Listening { listener, address } => {
             line.str("listener", listener).show("address", address)
         }
@@ -96,46 +145,8 @@ fn body(line: Line, event: &Event<'_>) -> Line {
             .str("listener", listener)
             .show("peer", peer)
             .str("reason", reason.as_str()),
-        Event::Decided { .. } => decided(line, event),
-        Event::Responded { .. } => responded(line, event),
-        Event::CellConnected { cell, endpoint } => {
-            line.show("cell", cell).str("endpoint", endpoint)
-        }
-        Event::CellFailed {
-            cell,
-            endpoint,
-            reason,
-            error,
-        } => line
-            .show("cell", cell)
-            .str("endpoint", endpoint)
-            .str("reason", reason.as_str())
-            .str("error", error),
-        Event::Published { snapshot } => {
-            let version = snapshot
-                .registry
-                .as_ref()
-                .map(|registry| registry.version());
-            line.num("epoch", snapshot.epoch)
-                .opt("registry_version", version, Line::num)
-                .flag("registry_stale", snapshot.registry_stale)
-        }
-        Event::Notice { notice, policy } => match notice {
-            Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
-            Notice::Registry(notice) => registry(line, notice),
-            Notice::Health(notice) => health(line, notice),
-        },
-        Event::KeysRequested { issuer, forced } => {
-            line.show("issuer", issuer).flag("forced", *forced)
-        }
-        Event::SourceFailed { source, error } => line.str("source", source).show("error", error),
-        Event::KeptRefused { file, error } | Event::KeepFailed { file, error } => {
-            line.str("file", file).str("error", error)
-        }
-        Event::Reloaded => line,
-        Event::ReloadRefused { error } => line.str("error", error),
-        Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
-        Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
+        // The caller sends the others elsewhere.
+        _ => line,
     }
 }
 
