@@ -6,12 +6,20 @@
 pub mod determinism;
 pub mod engine;
 mod entropy;
+pub mod fact;
+pub mod invariants;
+mod observer;
 mod random;
+pub mod report;
+pub mod scenario;
 mod store;
 mod tls;
 mod trace;
+mod world;
 
 pub use random::Random;
+pub use report::Report;
+pub use scenario::Scenario;
 pub use store::SimStore;
 pub use tls::ed25519_pkcs8;
 pub use trace::{Difference, Trace};

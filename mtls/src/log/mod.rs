@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use cellway_core::Now;
 
-pub use self::render::render;
+pub use self::render::{heading, render};
 pub use self::writer::{Flush, LogWriter, Lost};
 use crate::event::{Event, Sink};
 

@@ -19,7 +19,8 @@ pub fn render(at: Unix, event: &Event<'_>, least: Level) -> Option<String> {
     (level <= least).then(|| body(Line::new(at, level, name), event).end())
 }
 
-fn heading(event: &Event<'_>) -> (Level, &'static str) {
+/// How severe an event is, and its name.
+pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
     use Level::{Debug, Error, Info, Warn};
     match event {
         Event::Listening { .. } => (Info, "listening"),

@@ -80,6 +80,8 @@ impl Body for RequestBody {
                 Poll::Ready(None) => progress.moved(Turn::Done),
                 Poll::Ready(Some(Err(_))) => progress.moved(Turn::Broken),
                 Poll::Ready(Some(Ok(frame))) => {
+                    // Nothing follows trailers, and nobody asks whether something does.
+                    let ended = ended || frame.is_trailers();
                     if let Some(trailers) = frame.trailers_mut() {
                         let snapshot = shared.snapshot();
                         headers::sanitise_trailers(&snapshot.policy.headers, trailers);

@@ -50,7 +50,7 @@ impl Host {
 }
 
 /// Simulated time since the start of the run, as the host that runs now sees it.
-fn elapsed() -> Duration {
+pub(crate) fn elapsed() -> Duration {
     turmoil::sim_elapsed().unwrap_or_default()
 }
 

@@ -18,10 +18,12 @@ mod env;
 mod net;
 mod panics;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+pub(crate) use env::elapsed;
 pub use env::{HostClock, SimEnv};
 pub use net::{SimListener, Stream};
 
@@ -75,6 +77,7 @@ pub struct Engine {
     sim: turmoil::Sim<'static>,
     seed: u64,
     trace: Trace,
+    clocks: BTreeMap<String, HostClock>,
 }
 
 impl Engine {
@@ -93,20 +96,22 @@ impl Engine {
             sim: builder.build(),
             seed: settings.seed,
             trace,
+            clocks: BTreeMap::new(),
         }
     }
 
     /// Adds a host that runs `program`, again from the start after each crash. Its name is how
-    /// others connect to it. Returns the host's disk and clock, for faults.
+    /// others connect to it. Returns the host's disk, for faults.
     ///
     /// The program must not return.
-    pub fn host<F, Run>(&mut self, name: &str, program: F) -> (SimStore, HostClock)
+    pub fn host<F, Run>(&mut self, name: &str, program: F) -> SimStore
     where
         F: Fn(SimEnv) -> Run + 'static,
         Run: Future<Output = ()> + 'static,
     {
         let host = Arc::new(Host::new(name, self.seed, self.trace.clone()));
-        let handles = (host.store.clone(), host.clock.clone());
+        let store = host.store.clone();
+        self.clocks.insert(name.to_owned(), host.clock.clone());
         let program = Arc::new(program);
         self.sim.host(name, move || {
             let (env, program) = (SimEnv::start(&host), program.clone());
@@ -116,7 +121,12 @@ impl Engine {
                 Err(name.into())
             }
         });
-        handles
+        store
+    }
+
+    /// The wall clock of a host.
+    pub fn clock(&self, host: &str) -> Option<&HostClock> {
+        self.clocks.get(host)
     }
 
     /// Time since the start.
@@ -159,9 +169,11 @@ impl Engine {
         self.sim.release(a, b);
     }
 
-    /// Makes every segment between two hosts travel exactly this long from now on.
-    pub fn set_latency(&mut self, a: &str, b: &str, latency: Duration) {
-        self.sim.set_link_latency(a, b, latency);
+    /// Makes segments between two hosts travel between `min` and `max` from now on.
+    pub fn set_latency(&mut self, a: &str, b: &str, min: Duration, max: Duration) {
+        // The first call sets both bounds, the second only the upper.
+        self.sim.set_link_latency(a, b, min);
+        self.sim.set_link_max_message_latency(a, b, max);
     }
 }
 

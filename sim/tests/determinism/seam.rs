@@ -230,7 +230,7 @@ fn a_restarted_host_keeps_its_disk_and_draws_other_randomness() {
     let (draws, kept) = isolated(1, || {
         let mut engine = Engine::new(&settings(1), Trace::default());
         let (draws, seen) = std::sync::mpsc::channel();
-        let (disk, _clock) = engine.host("host", move |env| {
+        let disk = engine.host("host", move |env| {
             let mut bytes = [0; 8];
             env.fill(&mut bytes);
             draws.send((env.incarnation(), bytes)).unwrap();

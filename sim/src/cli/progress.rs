@@ -1,0 +1,84 @@
+//! How far a sweep is, on standard error: a bar for a terminal, a line now and then for a log.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const BAR_WIDTH: usize = 30;
+
+pub(super) struct Progress {
+    total: usize,
+    done: usize,
+    failed: usize,
+    started: Instant,
+    last_line: Instant,
+    terminal: bool,
+}
+
+impl Progress {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a sweep takes is real time"
+    )]
+    pub(super) fn new(total: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            total,
+            done: 0,
+            failed: 0,
+            started: now,
+            last_line: now,
+            terminal: stderr().is_terminal(),
+        }
+    }
+
+    /// One more run has ended.
+    pub(super) fn step(&mut self, passed: bool) {
+        self.done += 1;
+        self.failed += usize::from(!passed);
+        if self.terminal {
+            self.draw();
+        } else if self.last_line.elapsed() >= LINE_EVERY || self.done == self.total {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "how long a sweep takes is real time"
+            )]
+            let now = Instant::now();
+            self.last_line = now;
+            eprintln!("{}", self.words());
+        }
+    }
+
+    /// Real time since the start.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Clears the bar, so that something else can be printed.
+    pub(super) fn clear(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+
+    fn draw(&self) {
+        let filled = BAR_WIDTH * self.done / self.total.max(1);
+        let bar = format!("{}{}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled));
+        eprint!("\r[{bar}] {}\x1b[K", self.words());
+        // A bar that doesn't show is no reason to stop.
+        let _ = stderr().flush();
+    }
+
+    fn words(&self) -> String {
+        let Self {
+            done,
+            total,
+            failed,
+            ..
+        } = self;
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let left = elapsed / (*done).max(1) as f64 * (total - done) as f64;
+        format!("{done}/{total} runs, {failed} failed, {left:.0} s left")
+    }
+}

@@ -1,0 +1,200 @@
+//! What the invariants are told: one stream of facts from everybody in the world.
+//!
+//! Each host speaks for itself. Routers report what they decided, cells what they received,
+//! clients what they sent and what came back, and the world what is true: an oracle that only
+//! heard the router would believe the router.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use cellway_core::Reason;
+
+/// One life of one router.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Life {
+    /// Its host's name.
+    pub router: String,
+    /// How often it was started before.
+    pub incarnation: u32,
+}
+
+/// Which cells each tenant may be served by, as one registry version has it.
+pub type Assignment = BTreeMap<String, BTreeSet<String>>;
+
+/// Something that one host, or the world, knows to have happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fact {
+    /// The world: the control plane publishes a good document from now on.
+    Published {
+        /// Its version.
+        version: u64,
+        /// What it says.
+        assignment: Assignment,
+    },
+    /// The world: a fault begins, or something is done to a host.
+    FaultBegins(String),
+    /// The world: a fault is over.
+    FaultEnds(String),
+    /// The world: a router's last-known-good state can't be relied on any more.
+    StateDamaged(String),
+    /// The world: a router started.
+    Started(Life),
+    /// The world: a router was stopped in the middle of whatever it did.
+    Crashed(Life),
+    /// A router: something without a bearing on any invariant, for the timeline.
+    Noted(Life, Note),
+    /// A router: it decides on this registry from now on.
+    RegistryApplied {
+        /// Which router.
+        life: Life,
+        /// The registry's version.
+        version: u64,
+    },
+    /// A router: it asks an issuer for keys.
+    KeysAsked {
+        /// Which router.
+        life: Life,
+        /// Whom.
+        issuer: String,
+        /// An unknown key is the reason, not the schedule.
+        forced: bool,
+    },
+    /// A router: it decided a request.
+    Decided(Decided),
+    /// A router: it answered a request, or gave it up.
+    Responded(Responded),
+    /// A router: an event of the level ERROR.
+    Error {
+        /// Which router.
+        life: Life,
+        /// The event's name.
+        event: String,
+        /// All of it.
+        text: String,
+    },
+    /// A client: it sends a request.
+    Sent(Sent),
+    /// A client: what became of its request.
+    Answered {
+        /// The request's tag.
+        tag: String,
+        /// What the client saw.
+        answer: Answer,
+    },
+    /// A cell: a request arrived.
+    Arrived(Arrived),
+    /// A cell: the trailers of a request.
+    Trailers {
+        /// Which cell.
+        cell: String,
+        /// The request's tag, if it still had one.
+        tag: Option<String>,
+        /// Names in lower case, and values.
+        trailers: Vec<(String, String)>,
+    },
+}
+
+/// A line of the timeline that no invariant looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The kind, in snake case.
+    pub kind: String,
+    /// The rest, for people.
+    pub text: String,
+}
+
+/// A router's decision.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decided {
+    /// Which router.
+    pub life: Life,
+    /// Its name for the request.
+    pub request_id: String,
+    /// The cell, if the request may pass.
+    pub cell: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// Whom the router took the caller for.
+    pub tenant: Option<String>,
+    /// The registry that it was decided on.
+    pub registry_version: Option<u64>,
+    /// What the router's wall clock showed, since the Unix epoch.
+    pub unix: Duration,
+}
+
+/// A router's last word on a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Responded {
+    /// Which router.
+    pub life: Life,
+    /// Its name for the request.
+    pub request_id: String,
+    /// What it sent; `None` if the client had gone.
+    pub status: Option<u16>,
+    /// Why, where the router had a say.
+    pub reason: Option<Reason>,
+}
+
+/// A client's request, with the truth about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// Which client.
+    pub client: String,
+    /// A name for the request that travels with it.
+    pub tag: String,
+    /// For whom the client really acts.
+    pub tenant: String,
+    /// Whether what it shows proves that.
+    pub good: bool,
+    /// When its token ends, since the Unix epoch; `None` if it shows none.
+    pub token_ends: Option<Duration>,
+    /// The method may change something, so the request must not be sent to a cell twice.
+    pub once: bool,
+}
+
+/// A request as a cell received it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrived {
+    /// The cell's id.
+    pub cell: String,
+    /// The request's tag, if it still had one.
+    pub tag: Option<String>,
+    /// All headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Arrived {
+    /// The value of a header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// What a client saw of an answer.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Answer {
+    /// A success, from a cell.
+    Ok,
+    /// An error of the router's, with its reason.
+    Router(String),
+    /// An error of the cell's own.
+    Cell(u16),
+    /// No connection.
+    Refused,
+    /// No whole answer in time.
+    None,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("ok"),
+            Self::Router(reason) => f.write_str(reason),
+            Self::Cell(status) => write!(f, "cell_status_{status}"),
+            Self::Refused => f.write_str("refused"),
+            Self::None => f.write_str("no_answer"),
+        }
+    }
+}

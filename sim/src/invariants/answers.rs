@@ -1,0 +1,163 @@
+//! Each request has exactly one end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Invariant;
+use crate::fact::{Fact, Life};
+
+/// A router decides each request once and reports its end once, within a bounded time unless it
+/// crashes; a client gets one answer; and a request that may change something reaches a cell at
+/// most once.
+#[derive(Debug)]
+pub struct OneAnswer {
+    within: Duration,
+    /// Decided and not yet ended: when.
+    open: BTreeMap<(Life, String), Duration>,
+    ended: BTreeSet<(Life, String)>,
+    /// Sent and not yet answered: when, and whether it must arrive once only.
+    waiting: BTreeMap<String, Duration>,
+    answered: BTreeSet<String>,
+    once: BTreeSet<String>,
+    arrived: BTreeSet<String>,
+}
+
+impl OneAnswer {
+    /// A request that is open for this long when the run ends has been forgotten.
+    pub fn new(within: Duration) -> Self {
+        Self {
+            within,
+            open: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            once: BTreeSet::new(),
+            arrived: BTreeSet::new(),
+        }
+    }
+
+    fn decided(&mut self, at: Duration, life: &Life, id: &str) -> Result<(), String> {
+        let key = (life.clone(), id.to_owned());
+        if self.ended.contains(&key) || self.open.insert(key, at).is_some() {
+            return Err(format!("{} decided {id} twice", life.router));
+        }
+        Ok(())
+    }
+
+    fn responded(&mut self, life: &Life, id: &str) -> Result<(), String> {
+        let key = (life.clone(), id.to_owned());
+        self.open.remove(&key);
+        if !self.ended.insert(key) {
+            return Err(format!("{} ended {id} twice", life.router));
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, cell: &str, tag: &str) -> Result<(), String> {
+        if self.once.contains(tag) && !self.arrived.insert(tag.to_owned()) {
+            return Err(format!("{tag} reached a cell twice, now {cell}"));
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for OneAnswer {
+    fn name(&self) -> &'static str {
+        "one_answer"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Decided(decided) => self.decided(at, &decided.life, &decided.request_id),
+            Fact::Responded(responded) => self.responded(&responded.life, &responded.request_id),
+            Fact::Crashed(crashed) => {
+                self.open.retain(|(life, _), _| life != crashed);
+                Ok(())
+            }
+            Fact::Sent(sent) => {
+                self.waiting.insert(sent.tag.clone(), at);
+                if sent.once {
+                    self.once.insert(sent.tag.clone());
+                }
+                Ok(())
+            }
+            Fact::Answered { tag, .. } => {
+                self.waiting.remove(tag);
+                match self.answered.insert(tag.clone()) {
+                    true => Ok(()),
+                    false => Err(format!("{tag} was answered twice")),
+                }
+            }
+            Fact::Arrived(arrived) => match &arrived.tag {
+                Some(tag) => self.arrived(&arrived.cell, tag),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        let overdue = |since: &Duration| at.saturating_sub(*since) > self.within;
+        if let Some((tag, since)) = self.waiting.iter().find(|(_, since)| overdue(since)) {
+            return Err(format!("{tag}, sent at {since:?}, was never answered"));
+        }
+        if let Some(((life, id), since)) = self.open.iter().find(|(_, since)| overdue(since)) {
+            let router = &life.router;
+            return Err(format!(
+                "{router} decided {id} at {since:?} and never reported its end"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cellway_core::Reason;
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::fact::Answer;
+
+    fn fed(facts: &[Fact]) -> Result<(), String> {
+        feed(&mut OneAnswer::new(SECOND), facts)
+    }
+
+    #[test]
+    fn content_with_one_of_each() {
+        let facts = [
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+            responded("r"),
+            answered("t", Answer::Ok),
+        ];
+        assert_eq!(fed(&facts), Ok(()));
+    }
+
+    #[test]
+    fn notices_doubles() {
+        assert!(fed(&[allowed("r", "a", 1), denied("r", Reason::MissingToken)]).is_err());
+        assert!(fed(&[allowed("r", "a", 1), responded("r"), responded("r")]).is_err());
+        assert!(fed(&[allowed("r", "a", 1), responded("r"), allowed("r", "a", 1)]).is_err());
+        assert!(fed(&[answered("t", Answer::Ok), answered("t", Answer::Ok)]).is_err());
+        let twice = [
+            sent("t", "acme"),
+            arrived("a", "t", "r"),
+            arrived("a", "t", "r"),
+        ];
+        assert!(fed(&twice).is_err());
+    }
+
+    #[test]
+    fn notices_what_is_forgotten_and_forgives_what_is_young_or_crashed() {
+        let noise = || answered("other", Answer::Ok);
+        assert!(fed(&[allowed("r", "a", 1), noise()]).is_err());
+        assert!(fed(&[sent("t", "acme"), noise()]).is_err());
+        assert_eq!(fed(&[noise(), sent("t", "acme")]), Ok(()));
+        assert_eq!(
+            fed(&[allowed("r", "a", 1), Fact::Crashed(life(0)), noise()]),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! A request reaches only a cell of its tenant's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Invariant;
+use crate::fact::{Arrived, Assignment, Decided, Fact, Life};
+
+/// Every request that arrives at a cell was decided by a router on a registry version which that
+/// router had accepted, in which the caller's true tenant is assigned to this cell.
+///
+/// The tenant is the one that the client acts for, not the one that the router took it for, and
+/// the assignment is the simulator's own, not the one that the router's code read out of the
+/// document.
+#[derive(Debug, Default)]
+pub struct AssignedCell {
+    published: BTreeMap<u64, Assignment>,
+    accepted: BTreeMap<Life, BTreeSet<u64>>,
+    tenants: BTreeMap<String, String>,
+    /// Kept after the answer: what the network held back may arrive when the router has given up.
+    decided: BTreeMap<String, Decided>,
+}
+
+impl Invariant for AssignedCell {
+    fn name(&self) -> &'static str {
+        "assigned_cell"
+    }
+
+    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Published {
+                version,
+                assignment,
+            } => {
+                self.published.insert(*version, assignment.clone());
+            }
+            Fact::RegistryApplied { life, version } => {
+                if !self.published.contains_key(version) {
+                    return Err(format!(
+                        "{} applied version {version}, which no good document has",
+                        life.router
+                    ));
+                }
+                self.accepted
+                    .entry(life.clone())
+                    .or_default()
+                    .insert(*version);
+            }
+            Fact::Sent(sent) => {
+                self.tenants.insert(sent.tag.clone(), sent.tenant.clone());
+            }
+            Fact::Decided(decided) => {
+                self.decided
+                    .insert(decided.request_id.clone(), decided.clone());
+            }
+            Fact::Arrived(arrived) => return self.judge(arrived),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl AssignedCell {
+    fn judge(&self, arrived: &Arrived) -> Result<(), String> {
+        let Arrived { cell, tag, .. } = arrived;
+        let tag = tag
+            .as_ref()
+            .ok_or_else(|| format!("{cell} received a request that no client sent"))?;
+        let tenant = self
+            .tenants
+            .get(tag)
+            .ok_or_else(|| format!("{cell} received {tag}, which no client sent"))?;
+        let decided = arrived
+            .headers
+            .iter()
+            .find_map(|(_, value)| self.decided.get(value))
+            .ok_or_else(|| format!("{cell} received {tag}, which no router has decided"))?;
+        if decided.cell.as_ref() != Some(cell) {
+            return Err(format!(
+                "{cell} received {tag}, which was decided for {:?}",
+                decided.cell
+            ));
+        }
+        let version = decided.registry_version.unwrap_or_default();
+        let accepted = self.accepted.get(&decided.life);
+        if !accepted.is_some_and(|versions| versions.contains(&version)) {
+            return Err(format!(
+                "{tag} was decided on version {version}, which {} had not accepted",
+                decided.life.router
+            ));
+        }
+        let cells = self.published.get(&version).and_then(|all| all.get(tenant));
+        if !cells.is_some_and(|cells| cells.contains(cell)) {
+            return Err(format!(
+                "{tag} of {tenant} reached {cell}, but version {version} assigns {cells:?}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn broken_by(facts: &[Fact]) -> String {
+        feed(&mut AssignedCell::default(), facts).unwrap_err()
+    }
+
+    #[test]
+    fn content_with_the_right_cell() {
+        let facts = [
+            published(1, &[("acme", "a")]),
+            applied(0, 1),
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        assert_eq!(feed(&mut AssignedCell::default(), &facts), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_wrong_cell_though_the_router_is_sure() {
+        let why = broken_by(&[
+            published(1, &[("acme", "a")]),
+            applied(0, 1),
+            sent("t", "acme"),
+            allowed("r", "b", 1),
+            arrived("b", "t", "r"),
+        ]);
+        assert!(why.contains("reached b"), "{why}");
+    }
+
+    #[test]
+    fn notices_another_cell_than_the_decided_one() {
+        let why = broken_by(&[
+            published(1, &[("acme", "a")]),
+            applied(0, 1),
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("b", "t", "r"),
+        ]);
+        assert!(why.contains("decided for"), "{why}");
+    }
+
+    #[test]
+    fn notices_a_tenant_mistaken_for_another() {
+        let why = broken_by(&[
+            published(1, &[("acme", "a"), ("evil", "b")]),
+            applied(0, 1),
+            sent("t", "evil"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ]);
+        assert!(why.contains("t of evil reached a"), "{why}");
+    }
+
+    #[test]
+    fn notices_a_version_that_was_never_accepted() {
+        let why = broken_by(&[
+            published(1, &[("acme", "a")]),
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ]);
+        assert!(why.contains("had not accepted"), "{why}");
+        let why = broken_by(&[applied(0, 9)]);
+        assert!(why.contains("no good document"), "{why}");
+    }
+
+    #[test]
+    fn notices_requests_from_nowhere() {
+        let why = broken_by(&[sent("t", "acme"), arrived("a", "t", "r")]);
+        assert!(why.contains("no router has decided"), "{why}");
+        let why = broken_by(&[arrived("a", "t", "r")]);
+        assert!(why.contains("no client sent"), "{why}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Once all faults are over, everything that can be served is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Bounds, Invariant};
+use crate::fact::{Answer, Fact};
+
+/// Every request that a routable client sends later than the recovery time after the last fault
+/// succeeds; and each such client sends one.
+#[derive(Debug)]
+pub struct Recovery {
+    from: Duration,
+    within: Duration,
+    /// Per routable client: successes since then.
+    served: BTreeMap<String, u64>,
+    /// Requests sent since then.
+    sent: BTreeMap<String, String>,
+}
+
+impl Recovery {
+    /// Over the time and the clients that `bounds` names.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            from: bounds.calm_from + bounds.recovery,
+            within: bounds.answer_within,
+            served: bounds.routable.iter().map(|c| (c.clone(), 0)).collect(),
+            sent: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for Recovery {
+    fn name(&self) -> &'static str {
+        "recovery"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Sent(sent) if at >= self.from && self.served.contains_key(&sent.client) => {
+                self.sent.insert(sent.tag.clone(), sent.client.clone());
+            }
+            Fact::Answered { tag, answer } => {
+                let Some(client) = self.sent.remove(tag) else {
+                    return Ok(());
+                };
+                if *answer != Answer::Ok {
+                    let from = self.from;
+                    return Err(format!(
+                        "{tag} was answered {answer} though all is well since {from:?}"
+                    ));
+                }
+                *self.served.entry(client).or_default() += 1;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        if at < self.from + self.within {
+            return Ok(());
+        }
+        match self.served.iter().find(|(_, served)| **served == 0) {
+            Some((client, _)) => Err(format!("{client} was never served after {:?}", self.from)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    /// All is well from the second fact on.
+    fn recovery() -> Recovery {
+        Recovery::new(&Bounds {
+            key_cooldown: SECOND,
+            header_prefix: String::new(),
+            calm_from: Duration::ZERO,
+            recovery: SECOND,
+            answer_within: SECOND,
+            routable: vec!["client".to_owned()],
+            errors: Vec::new(),
+        })
+    }
+
+    fn down(tag: &str) -> Fact {
+        answered(tag, Answer::Router("cell_unreachable".to_owned()))
+    }
+
+    #[test]
+    fn forgives_what_was_sent_before() {
+        let facts = [
+            sent("1", "acme"),
+            down("1"),
+            sent("2", "acme"),
+            answered("2", Answer::Ok),
+        ];
+        assert_eq!(feed(&mut recovery(), &facts), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_failure_afterwards() {
+        let facts = [sent("1", "acme"), sent("2", "acme"), down("2")];
+        assert!(
+            feed(&mut recovery(), &facts)
+                .unwrap_err()
+                .contains("cell_unreachable")
+        );
+    }
+
+    #[test]
+    fn notices_silence() {
+        let facts = [
+            sent("1", "acme"),
+            answered("1", Answer::Ok),
+            answered("x", Answer::Ok),
+        ];
+        assert!(
+            feed(&mut recovery(), &facts)
+                .unwrap_err()
+                .contains("never served")
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! Forged facts, to show that each invariant notices what breaks it.
+
+use std::time::Duration;
+
+use cellway_core::Reason;
+
+use super::Invariant;
+use crate::fact::{Answer, Arrived, Decided, Fact, Life, Responded, Sent};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// Feeds facts, a second apart, and returns the first complaint.
+pub(super) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
+    for (at, fact) in (0..).zip(facts) {
+        invariant.observe(SECOND * at, fact)?;
+    }
+    invariant.finish(SECOND * facts.len() as u32)
+}
+
+pub(super) fn life(incarnation: u32) -> Life {
+    Life {
+        router: "router-1".to_owned(),
+        incarnation,
+    }
+}
+
+pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
+    let cells = |(tenant, cell): &(&str, &str)| ((*tenant).to_owned(), [(*cell).to_owned()].into());
+    Fact::Published {
+        version,
+        assignment: tenants.iter().map(cells).collect(),
+    }
+}
+
+pub(super) fn applied(incarnation: u32, version: u64) -> Fact {
+    Fact::RegistryApplied {
+        life: life(incarnation),
+        version,
+    }
+}
+
+pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
+    Fact::Sent(Sent {
+        client: "client".to_owned(),
+        tag: tag.to_owned(),
+        tenant: tenant.to_owned(),
+        good: true,
+        token_ends: None,
+        once: true,
+    })
+}
+
+pub(super) fn bad(tag: &str) -> Fact {
+    match sent(tag, "acme") {
+        Fact::Sent(sent) => Fact::Sent(Sent {
+            good: false,
+            ..sent
+        }),
+        other => other,
+    }
+}
+
+pub(super) fn allowed(request_id: &str, cell: &str, version: u64) -> Fact {
+    Fact::Decided(Decided {
+        life: life(0),
+        request_id: request_id.to_owned(),
+        cell: Some(cell.to_owned()),
+        reason: Reason::Verified,
+        tenant: Some("acme".to_owned()),
+        registry_version: Some(version),
+        unix: crate::engine::EPOCH,
+    })
+}
+
+pub(super) fn denied(request_id: &str, reason: Reason) -> Fact {
+    match allowed(request_id, "a", 1) {
+        Fact::Decided(decided) => Fact::Decided(Decided {
+            cell: None,
+            reason,
+            ..decided
+        }),
+        other => other,
+    }
+}
+
+pub(super) fn responded(request_id: &str) -> Fact {
+    Fact::Responded(Responded {
+        life: life(0),
+        request_id: request_id.to_owned(),
+        status: Some(200),
+        reason: None,
+    })
+}
+
+pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
+    Fact::Arrived(Arrived {
+        cell: cell.to_owned(),
+        tag: Some(tag.to_owned()),
+        headers: vec![
+            ("x-cellway-request-id".to_owned(), request_id.to_owned()),
+            ("x-cellway-tenant".to_owned(), "acme".to_owned()),
+            ("x-cellway-auth".to_owned(), "verified".to_owned()),
+        ],
+    })
+}
+
+pub(super) fn with_header(arrival: Fact, name: &str, value: &str) -> Fact {
+    let Fact::Arrived(mut arrived) = arrival else {
+        panic!("not an arrival: {arrival:?}");
+    };
+    arrived.headers.retain(|(n, _)| n != name);
+    arrived.headers.push((name.to_owned(), value.to_owned()));
+    Fact::Arrived(arrived)
+}
+
+pub(super) fn answered(tag: &str, answer: Answer) -> Fact {
+    Fact::Answered {
+        tag: tag.to_owned(),
+        answer,
+    }
+}

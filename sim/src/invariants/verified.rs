@@ -1,0 +1,139 @@
+//! Nothing unverified is forwarded.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Invariant;
+use crate::fact::{Arrived, Decided, Fact, Sent};
+
+/// Every request that arrives at a cell was sent with credentials that are really good, by the
+/// clock of the router that decided it, and arrives marked `verified` under the tenant that the
+/// client really acts for.
+///
+/// The simulator's routers run in the mode `required`; the judgement is by what the client knows
+/// of its own credentials.
+#[derive(Debug)]
+pub struct OnlyVerified {
+    prefix: String,
+    sent: BTreeMap<String, Sent>,
+    decided: BTreeMap<String, Decided>,
+}
+
+impl OnlyVerified {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            sent: BTreeMap::new(),
+            decided: BTreeMap::new(),
+        }
+    }
+
+    fn judge(&self, arrived: &Arrived) -> Result<(), String> {
+        let Arrived { cell, tag, .. } = arrived;
+        let Some(sent) = tag.as_ref().and_then(|tag| self.sent.get(tag)) else {
+            return Err(format!("{cell} received a request that no client sent"));
+        };
+        if !sent.good {
+            return Err(format!("{cell} received {} with bad credentials", sent.tag));
+        }
+        let own = |name: &str| arrived.header(&format!("{}{name}", self.prefix));
+        if own("auth") != Some("verified") {
+            return Err(format!("{} arrived with auth {:?}", sent.tag, own("auth")));
+        }
+        if own("tenant") != Some(&sent.tenant) {
+            return Err(format!(
+                "{} of {} arrived as {:?}",
+                sent.tag,
+                sent.tenant,
+                own("tenant")
+            ));
+        }
+        let decided = own("request-id").and_then(|id| self.decided.get(id));
+        match (sent.token_ends, decided) {
+            (Some(ends), Some(decided)) if decided.unix >= ends => {
+                Err(format!("{} passed with a token that had expired", sent.tag))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Invariant for OnlyVerified {
+    fn name(&self) -> &'static str {
+        "only_verified"
+    }
+
+    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Sent(sent) => {
+                self.sent.insert(sent.tag.clone(), sent.clone());
+            }
+            Fact::Decided(decided) => {
+                self.decided
+                    .insert(decided.request_id.clone(), decided.clone());
+            }
+            Fact::Arrived(arrived) => return self.judge(arrived),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::engine::EPOCH;
+
+    fn fed(facts: &[Fact]) -> Result<(), String> {
+        feed(&mut OnlyVerified::new("x-cellway-"), facts)
+    }
+
+    #[test]
+    fn content_with_good_credentials() {
+        let facts = [
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        assert_eq!(fed(&facts), Ok(()));
+    }
+
+    #[test]
+    fn notices_bad_credentials_that_pass() {
+        let facts = [bad("t"), allowed("r", "a", 1), arrived("a", "t", "r")];
+        assert!(fed(&facts).unwrap_err().contains("bad credentials"));
+    }
+
+    #[test]
+    fn notices_a_token_past_its_end() {
+        let Fact::Sent(good) = sent("t", "acme") else {
+            unreachable!()
+        };
+        // `allowed` is decided when the router's clock shows the epoch.
+        for (ends, passes) in [(EPOCH, false), (EPOCH + SECOND, true)] {
+            let token_ends = Some(ends);
+            let sent = Fact::Sent(Sent {
+                token_ends,
+                ..good.clone()
+            });
+            let facts = [sent, allowed("r", "a", 1), arrived("a", "t", "r")];
+            assert_eq!(fed(&facts).is_ok(), passes);
+        }
+    }
+
+    #[test]
+    fn notices_a_wrong_stamp() {
+        for (name, value) in [
+            ("x-cellway-auth", "anonymous"),
+            ("x-cellway-tenant", "other"),
+        ] {
+            let arrival = with_header(arrived("a", "t", "r"), name, value);
+            assert!(
+                fed(&[sent("t", "acme"), allowed("r", "a", 1), arrival]).is_err(),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! `cellway-sim`: scenarios from a terminal.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,204 @@
+//! Where all facts of a run come together: invariants are asked, and the report grows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::fact::{Answer, Fact};
+use crate::invariants::Invariant;
+use crate::report::{Line, Violation};
+use crate::trace::Trace;
+
+/// Takes facts from every host of a world. Clones are the same observer.
+#[derive(Clone)]
+pub(crate) struct Observer(Arc<Mutex<State>>);
+
+pub(crate) struct State {
+    trace: Trace,
+    invariants: Vec<Box<dyn Invariant>>,
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) checked: u64,
+    pub(crate) timeline: Vec<Line>,
+    /// Decisions per router and reason.
+    pub(crate) decisions: BTreeMap<(String, &'static str), u64>,
+    /// All requests by their tag, in the order of sending.
+    pub(crate) requests: Vec<Request>,
+    by_tag: BTreeMap<String, usize>,
+    /// What each client was answered last.
+    last_answer: BTreeMap<String, Answer>,
+    /// What hosts were seen to do, and clients to be answered, since the world last changed: the
+    /// timeline shows what is new, not each of a hundred timeouts.
+    shown: BTreeSet<(String, String)>,
+    /// How often each kind of notable event was seen.
+    pub(crate) events: BTreeMap<String, u64>,
+}
+
+/// A request as its client saw it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Who sent it.
+    pub client: String,
+    /// When, since the start.
+    pub sent: Duration,
+    /// What came back; `None` if the run ended first.
+    pub answer: Option<Answer>,
+    /// When.
+    pub answered: Option<Duration>,
+}
+
+impl Observer {
+    pub(crate) fn new(trace: Trace, invariants: Vec<Box<dyn Invariant>>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            trace,
+            invariants,
+            violations: Vec::new(),
+            checked: 0,
+            timeline: Vec::new(),
+            decisions: BTreeMap::new(),
+            requests: Vec::new(),
+            by_tag: BTreeMap::new(),
+            last_answer: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            events: BTreeMap::new(),
+        })))
+    }
+
+    /// Takes a fact that `host` reports at this time since the start.
+    pub(crate) fn tell(&self, at: Duration, host: &str, fact: &Fact) {
+        let mut state = self.lock();
+        state.check(at, |invariant| invariant.observe(at, fact));
+        state.count(at, host, fact);
+    }
+
+    /// The run is over.
+    pub(crate) fn finish(&self, at: Duration) {
+        self.lock().check(at, |invariant| invariant.finish(at));
+    }
+
+    /// Adds a violation that isn't an invariant's.
+    pub(crate) fn fail(&self, at: Duration, name: &str, why: impl Display) {
+        self.lock().violation(at, name, &why.to_string());
+    }
+
+    /// Whether anything has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.lock().violations.is_empty()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn check(
+        &mut self,
+        at: Duration,
+        mut ask: impl FnMut(&mut dyn Invariant) -> Result<(), String>,
+    ) {
+        self.checked += 1;
+        let mut found = Vec::new();
+        for invariant in &mut self.invariants {
+            if let Err(why) = ask(invariant.as_mut()) {
+                found.push((invariant.name(), why));
+            }
+        }
+        for (name, why) in found {
+            self.violation(at, name, &why);
+        }
+    }
+
+    fn violation(&mut self, at: Duration, name: &str, why: &str) {
+        let line = format_args!("VIOLATION {name}: {why}").to_string();
+        self.trace.push(at, "world", &line);
+        self.timeline.push(Line::new(at, "world", line.clone()));
+        self.violations.push(Violation {
+            at,
+            name: name.to_owned(),
+            why: why.to_owned(),
+        });
+    }
+
+    /// Something that belongs in the timeline, unless it has been there since the world changed.
+    fn notable(&mut self, at: Duration, host: &str, kind: &str, text: impl Display) {
+        *self.events.entry(kind.to_owned()).or_default() += 1;
+        self.show(at, host, text.to_string());
+    }
+
+    fn show(&mut self, at: Duration, host: &str, text: String) {
+        if self.shown.insert((host.to_owned(), text.clone())) {
+            self.timeline.push(Line::new(at, host, text));
+        }
+    }
+
+    /// A fault begins or ends: whatever hosts do from here on is news again, but for what clients
+    /// are answered already.
+    fn world_changes(&mut self, at: Duration, kind: &str, text: String) {
+        *self.events.entry(kind.to_owned()).or_default() += 1;
+        self.timeline.push(Line::new(at, "world", text));
+        let answers = self.last_answer.iter();
+        self.shown = answers
+            .map(|(client, answer)| (client.clone(), is_answered(answer)))
+            .collect();
+    }
+
+    fn count(&mut self, at: Duration, host: &str, fact: &Fact) {
+        match fact {
+            Fact::FaultBegins(what) => self.world_changes(at, "fault", what.clone()),
+            Fact::FaultEnds(what) => self.world_changes(at, "fault_end", format!("end: {what}")),
+            Fact::Started(life) if life.incarnation > 0 => {
+                self.notable(at, host, "restarted", "started again");
+            }
+            Fact::Noted(_, note) => self.notable(at, host, &note.kind, &note.text),
+            Fact::RegistryApplied { version, .. } => {
+                let text = format!("registry version {version} applied");
+                self.notable(at, host, "registry_applied", text);
+            }
+            Fact::KeysAsked { issuer, forced, .. } => {
+                let (kind, why) = match forced {
+                    true => ("keys_forced", "for an unknown key"),
+                    false => ("keys_scheduled", "on schedule"),
+                };
+                self.notable(at, host, kind, format!("asks {issuer} for keys {why}"));
+            }
+            Fact::Error { event, text, .. } => self.notable(at, host, event, text),
+            Fact::Decided(decided) => {
+                let key = (decided.life.router.clone(), decided.reason.as_str());
+                *self.decisions.entry(key).or_default() += 1;
+            }
+            Fact::Sent(sent) => {
+                self.by_tag.insert(sent.tag.clone(), self.requests.len());
+                self.requests.push(Request {
+                    client: sent.client.clone(),
+                    sent: at,
+                    answer: None,
+                    answered: None,
+                });
+            }
+            Fact::Answered { tag, answer } => self.answered(at, tag, answer),
+            Fact::Published { .. }
+            | Fact::StateDamaged(_)
+            | Fact::Started(_)
+            | Fact::Crashed(_)
+            | Fact::Responded(_)
+            | Fact::Arrived(_)
+            | Fact::Trailers { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) {
+        let Some(request) = self.by_tag.get(tag).and_then(|i| self.requests.get_mut(*i)) else {
+            return;
+        };
+        request.answer = Some(answer.clone());
+        request.answered = Some(at);
+        let client = request.client.clone();
+        self.last_answer.insert(client.clone(), answer.clone());
+        self.show(at, &client, is_answered(answer));
+    }
+}
+
+fn is_answered(answer: &Answer) -> String {
+    format!("is answered {answer}")
+}

@@ -1,0 +1,209 @@
+//! What came of a run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::observer::Request;
+use crate::scenario::{Answers, Expect, Scenario};
+
+/// What came of one run of a scenario.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Its file.
+    pub path: String,
+    /// The seed.
+    pub seed: u64,
+    /// How much simulated time passed.
+    pub simulated: Duration,
+    /// What didn't hold, in order. Empty: the run has passed.
+    pub violations: Vec<Violation>,
+    /// How many facts the invariants were asked about.
+    pub facts: u64,
+    /// Decisions per router and reason.
+    pub decisions: BTreeMap<(String, &'static str), u64>,
+    /// Every request, in the order of sending.
+    pub requests: Vec<Request>,
+    /// How often each kind of notable event was seen.
+    pub events: BTreeMap<String, u64>,
+    /// All that happened, line by line: see [`Trace`](crate::Trace).
+    pub trace: Vec<String>,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Something that didn't hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// When it was noticed, since the start.
+    pub at: Duration,
+    /// The invariant or expectation.
+    pub name: String,
+    /// What can't be, in words.
+    pub why: String,
+}
+
+/// A line of the timeline.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    at: Duration,
+    host: String,
+    text: String,
+}
+
+impl Line {
+    pub(crate) fn new(at: Duration, host: &str, text: String) -> Self {
+        let host = host.to_owned();
+        Self { at, host, text }
+    }
+}
+
+impl Report {
+    /// Whether all invariants and expectations held.
+    pub fn passed(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// The command that runs this again.
+    pub fn replay(&self) -> String {
+        let Self { path, seed, .. } = self;
+        format!("cargo run --release -p cellway-sim -- run {path} --seed {seed}")
+    }
+
+    /// What happened, for people and for snapshots: faults, what routers applied and refused, and
+    /// each change in what a client is answered. No request ids, no bytes.
+    pub fn timeline(&self) -> String {
+        let mut text = String::new();
+        let host = self
+            .lines
+            .iter()
+            .map(|line| line.host.len())
+            .max()
+            .unwrap_or(0);
+        for line in &self.lines {
+            let (secs, tenths) = (line.at.as_secs(), line.at.subsec_millis() / 100);
+            // Writing to a string can't fail.
+            let _ = writeln!(
+                text,
+                "{secs:>5}.{tenths}s  {:<host$}  {}",
+                line.host, line.text
+            );
+        }
+        text
+    }
+
+    /// How often each client was answered what.
+    pub fn answers(&self) -> BTreeMap<(String, String), u64> {
+        let mut counts = BTreeMap::new();
+        for request in &self.requests {
+            let answer = match &request.answer {
+                Some(answer) => answer.to_string(),
+                None => "(still open)".to_owned(),
+            };
+            *counts.entry((request.client.clone(), answer)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Everything about the run, for a terminal.
+    pub fn summary(&self) -> String {
+        let mut text = self.timeline();
+        let rows = |title: &str, counts: Vec<(&str, &str, u64)>| {
+            let left = counts.iter().map(|row| row.0.len()).max().unwrap_or(0);
+            let middle = counts.iter().map(|row| row.1.len()).max().unwrap_or(0);
+            let lines = counts
+                .iter()
+                .map(|(a, b, n)| format!("  {a:<left$}  {b:<middle$}  {n:>6}\n"));
+            format!("\n{title}\n{}", lines.collect::<String>())
+        };
+        let decisions = self.decisions.iter();
+        let decisions = decisions.map(|((router, reason), n)| (router.as_str(), *reason, *n));
+        text += &rows("decisions by router and reason", decisions.collect());
+        let answers = self.answers();
+        let answers = answers
+            .iter()
+            .map(|((c, a), n)| (c.as_str(), a.as_str(), *n));
+        text += &rows("answers by client", answers.collect());
+        text.push('\n');
+        for violation in &self.violations {
+            let Violation { at, name, why } = violation;
+            let _ = writeln!(text, "FAILED {name} at {:.3}s: {why}", at.as_secs_f64());
+        }
+        let Self { scenario, seed, .. } = self;
+        let (secs, facts) = (self.simulated.as_secs(), self.facts);
+        let _ = match self.passed() {
+            true => writeln!(
+                text,
+                "passed: {scenario}, seed {seed}, {secs} s, {facts} facts checked"
+            ),
+            false => writeln!(
+                text,
+                "failed: {scenario}, seed {seed}\nreplay: {}",
+                self.replay()
+            ),
+        };
+        text
+    }
+
+    /// Adds what the scenario expects and the run doesn't show.
+    pub(crate) fn check(&mut self, scenario: &Scenario) {
+        let Expect {
+            answers, events, ..
+        } = &scenario.expect;
+        for (n, expected) in answers.iter().enumerate() {
+            let name = format!("expect.answers[{n}]");
+            for client in &expected.clients {
+                if let Err(why) = self.check_answers(client, expected) {
+                    self.fail(&name, why);
+                }
+            }
+        }
+        for (kind, least) in events {
+            let seen = self.events.get(kind).copied().unwrap_or(0);
+            if seen < u64::from(*least) {
+                self.fail(
+                    &format!("expect.events.{kind}"),
+                    format!("seen {seen} times, not {least}"),
+                );
+            }
+        }
+    }
+
+    fn fail(&mut self, name: &str, why: String) {
+        self.violations.push(Violation {
+            at: self.simulated,
+            name: name.to_owned(),
+            why,
+        });
+    }
+
+    fn check_answers(&self, client: &str, expected: &Answers) -> Result<(), String> {
+        let window = expected.from..expected.until;
+        let requests = self.requests.iter();
+        let seen: Vec<(Duration, String)> = requests
+            .filter(|request| request.client == client && window.contains(&request.sent))
+            .filter_map(|request| Some((request.sent, request.answer.as_ref()?.to_string())))
+            .collect();
+        if seen.is_empty() {
+            return Err(format!("{client} was answered nothing between {window:?}"));
+        }
+        let allowed = |answer: &String| expected.only.is_empty() || expected.only.contains(answer);
+        if let Some((sent, answer)) = seen.iter().find(|(_, answer)| !allowed(answer)) {
+            let only = expected.only.join(", ");
+            return Err(format!(
+                "{client} was answered {answer} at {sent:?}, expected only {only}"
+            ));
+        }
+        let missing = expected
+            .some
+            .iter()
+            .find(|some| !seen.iter().any(|(_, a)| a == *some));
+        match missing {
+            Some(missing) => Err(format!(
+                "{client} was never answered {missing} between {window:?}"
+            )),
+            None => Ok(()),
+        }
+    }
+}

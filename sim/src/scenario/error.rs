@@ -1,0 +1,115 @@
+//! What is wrong with a scenario file.
+
+use std::fmt;
+use std::ops::Range;
+
+/// All mistakes found in a file, at least one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScenarioErrors {
+    /// The file, as it was named.
+    pub file: String,
+    /// The mistakes, in the order of the file.
+    pub errors: Vec<ScenarioError>,
+}
+
+/// One mistake.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ScenarioError {
+    /// The line, from 1; 0 where it belongs to none.
+    pub line: usize,
+    /// The field, such as `world.tenant.cell`; empty where the text isn't TOML.
+    pub field: String,
+    /// What is wrong, and where it helps, what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for ScenarioErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.errors.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}", self.file)?;
+            if error.line > 0 {
+                write!(f, ":{}", error.line)?;
+            }
+            if !error.field.is_empty() {
+                write!(f, ": {}", error.field)?;
+            }
+            write!(f, ": {}", error.problem)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ScenarioErrors {}
+
+/// Collects mistakes and knows on which line they stand.
+pub(super) struct Errors<'a> {
+    text: &'a str,
+    found: Vec<ScenarioError>,
+}
+
+impl<'a> Errors<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let found = Vec::new();
+        Self { text, found }
+    }
+
+    pub(super) fn add(&mut self, at: Range<usize>, field: &str, problem: impl Into<String>) {
+        // What a default filled in has no place in the file.
+        let line = match at.is_empty() {
+            true => 0,
+            false => 1 + self.text[..at.start].matches('\n').count(),
+        };
+        self.found.push(ScenarioError {
+            line,
+            field: field.to_owned(),
+            problem: problem.into(),
+        });
+    }
+
+    /// A mistake that the TOML reader found. It stops at the first.
+    pub(super) fn toml(&mut self, error: &toml::de::Error) {
+        let at = error.span().unwrap_or_default();
+        let line = 1 + self.text[..at.start.min(self.text.len())]
+            .matches('\n')
+            .count();
+        self.found.push(ScenarioError {
+            line,
+            field: self.field_at(line),
+            problem: error.message().replace('\n', "; "),
+        });
+    }
+
+    /// What the line sets: its key under the last header above it.
+    fn field_at(&self, line: usize) -> String {
+        let above: Vec<&str> = self.text.lines().take(line).collect();
+        let Some(own) = above.last() else {
+            return String::new();
+        };
+        let header = above
+            .iter()
+            .rev()
+            .find(|line| line.trim_start().starts_with('['));
+        let header = header.map_or("", |line| line.trim().trim_matches(['[', ']']));
+        let key = match own.split_once('=') {
+            Some((key, _)) if !own.trim_start().starts_with('[') => key.trim(),
+            _ => "",
+        };
+        match (header, key) {
+            (header, "") => header.to_owned(),
+            ("", key) => key.to_owned(),
+            (header, key) => format!("{header}.{key}"),
+        }
+    }
+
+    pub(super) fn finish(mut self, file: &str) -> Result<(), ScenarioErrors> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        self.found.sort();
+        Err(ScenarioErrors {
+            file: file.to_owned(),
+            errors: self.found,
+        })
+    }
+}

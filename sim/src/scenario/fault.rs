@@ -1,0 +1,162 @@
+//! Faults: what a scenario does to its world, and when.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::file::CellState;
+
+/// One entry of the timeline.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    /// When it begins.
+    pub at: Duration,
+    /// When it ends; the same for those that are over at once.
+    pub until: Duration,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+/// What can go wrong, and what operators do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FaultKind {
+    /// A host stops at once and starts again at the end.
+    Crash(String),
+    /// Nothing passes between two hosts until the end; then what was held is delivered.
+    Partition(String, String),
+    /// Messages between two hosts take exactly this long.
+    Latency(String, String, Duration),
+    /// A cell, identity provider or the control plane answers this much later.
+    Slow(String, Duration),
+    /// It answers with this status.
+    Status(String, u16),
+    /// A cell takes requests and never answers.
+    HalfOpen(String),
+    /// A cell breaks its answers off in the middle.
+    Reset(String),
+    /// An identity provider answers with no keys.
+    EmptyKeys(String),
+    /// An identity provider or the control plane answers with nonsense.
+    Garbage(String),
+    /// An identity provider publishes a key.
+    PublishKey(String, String),
+    /// It signs with a published key from now on.
+    SignWith(String, String),
+    /// It takes a key out of its set.
+    WithdrawKey(String, String),
+    /// It throws all keys away and has one new one.
+    ReplaceKeys(String, String),
+    /// The control plane publishes a document.
+    Publish(Change),
+    /// A router gets a new serving certificate.
+    RotateCertificate(String),
+    /// A router's serving certificate is overwritten with nonsense, then mended at the end.
+    BreakCertificate(String),
+    /// Everybody who trusts the authority trusts its successor too.
+    TrustNext(Authority),
+    /// All certificates of the authority are issued again by its successor.
+    IssueFromNext(Authority),
+    /// Nobody trusts the old authority any more.
+    DropOld(Authority),
+    /// A host's wall clock is wrong by so many milliseconds.
+    ClockSkew(String, i64),
+    /// A host's disk is full.
+    DiskFull(String),
+    /// The next write to a host's disk keeps half of it.
+    TornWrite(String),
+}
+
+/// A change to the registry that the control plane publishes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The next version, otherwise the same.
+    Same,
+    /// The next version, in which a tenant has another cell.
+    Move(String, String),
+    /// The next version, in which a tenant is suspended.
+    Suspend(String),
+    /// The next version, in which a tenant is active again.
+    Resume(String),
+    /// The next version, in which a cell has another state.
+    CellState(String, CellState),
+    /// A version that was published before, with every tenant elsewhere. Must be refused.
+    Older,
+    /// The present version with other content. Must be refused.
+    SameVersion,
+    /// A document that contradicts itself. Must be refused.
+    Invalid,
+    /// A document without cells. Must be refused.
+    Empty,
+    /// A document that has lost half its tenants. Must be refused.
+    Shrunken,
+}
+
+/// One of the authorities that issue a world's certificates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Authority {
+    /// Issues clients' certificates; routers trust it.
+    Clients,
+    /// Issues cells' and the routers' client certificates; routers and cells trust it.
+    Cells,
+    /// Issues the certificates of routers, identity providers and the control plane.
+    Servers,
+}
+
+impl Authority {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Clients, Self::Cells, Self::Servers];
+
+    /// Its name in scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Cells => "cells",
+            Self::Servers => "servers",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash(host) => write!(f, "crash {host}"),
+            Self::Partition(a, b) => write!(f, "partition {a} | {b}"),
+            Self::Latency(a, b, delay) => write!(f, "latency {a} - {b} {delay:?}"),
+            Self::Slow(host, delay) => write!(f, "slow {host} by {delay:?}"),
+            Self::Status(host, status) => write!(f, "{host} answers {status}"),
+            Self::HalfOpen(host) => write!(f, "half-open {host}"),
+            Self::Reset(host) => write!(f, "{host} breaks answers off"),
+            Self::EmptyKeys(host) => write!(f, "{host} has no keys"),
+            Self::Garbage(host) => write!(f, "{host} answers garbage"),
+            Self::PublishKey(host, key) => write!(f, "{host} publishes key {key}"),
+            Self::SignWith(host, key) => write!(f, "{host} signs with key {key}"),
+            Self::WithdrawKey(host, key) => write!(f, "{host} withdraws key {key}"),
+            Self::ReplaceKeys(host, key) => write!(f, "{host} replaces all keys by {key}"),
+            Self::Publish(change) => write!(f, "publish {change}"),
+            Self::RotateCertificate(host) => write!(f, "new certificate for {host}"),
+            Self::BreakCertificate(host) => write!(f, "broken certificate for {host}"),
+            Self::TrustNext(ca) => write!(f, "trust the next {} authority too", ca.as_str()),
+            Self::IssueFromNext(ca) => write!(f, "issue from the next {} authority", ca.as_str()),
+            Self::DropOld(ca) => write!(f, "distrust the old {} authority", ca.as_str()),
+            Self::ClockSkew(host, millis) => write!(f, "clock of {host} off by {millis}ms"),
+            Self::DiskFull(host) => write!(f, "disk of {host} full"),
+            Self::TornWrite(host) => write!(f, "torn write on {host}"),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Same => f.write_str("the same again"),
+            Self::Move(tenant, cell) => write!(f, "{tenant} moved to {cell}"),
+            Self::Suspend(tenant) => write!(f, "{tenant} suspended"),
+            Self::Resume(tenant) => write!(f, "{tenant} active again"),
+            Self::CellState(cell, state) => write!(f, "{cell} {}", state.as_str()),
+            Self::Older => f.write_str("an older version"),
+            Self::SameVersion => f.write_str("other content under the same version"),
+            Self::Invalid => f.write_str("an invalid document"),
+            Self::Empty => f.write_str("an empty document"),
+            Self::Shrunken => f.write_str("a shrunken document"),
+        }
+    }
+}

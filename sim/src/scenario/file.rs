@@ -1,0 +1,311 @@
+//! The tables of a scenario file, as they are written.
+//!
+//! Names that refer to something else are [`Spanned`], so that a mistake in one is reported with
+//! the line that it stands on.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::units::{Rate, Span};
+
+/// A name, and where it stands in the file.
+pub(super) type Name = Spanned<String>;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    /// One sentence for people.
+    pub about: String,
+    /// How long the world runs.
+    pub duration: Spanned<Span>,
+    /// How far one step of the world reaches; longer is faster and coarser.
+    #[serde(default = "tick")]
+    pub tick: Spanned<Span>,
+    pub world: World,
+    /// Settings of the real router, merged over those that the simulator makes.
+    #[serde(default)]
+    pub router: toml::Table,
+    pub workload: Workload,
+    #[serde(default)]
+    pub fault: Vec<Fault>,
+    pub expect: Expect,
+}
+
+fn tick() -> Spanned<Span> {
+    Spanned::new(0..0, Span(std::time::Duration::from_millis(5)))
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct World {
+    /// How many; they are called `router-1` and so on.
+    pub routers: Spanned<u32>,
+    /// The shortest and longest time that a message travels.
+    #[serde(default = "latency")]
+    pub latency: Spanned<[Span; 2]>,
+    pub issuer: Vec<Issuer>,
+    pub cell: Vec<Cell>,
+    #[serde(default)]
+    pub placement: Vec<Placement>,
+    pub tenant: Vec<Tenant>,
+}
+
+fn latency() -> Spanned<[Span; 2]> {
+    let millis = |n| Span(std::time::Duration::from_millis(n));
+    Spanned::new(0..0, [millis(5), millis(20)])
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Issuer {
+    pub name: Name,
+    /// For whom it may speak; needed as soon as there are two.
+    pub tenants: Option<Vec<Name>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cell {
+    pub id: Name,
+    pub tier: String,
+    #[serde(default = "region")]
+    pub region: String,
+    #[serde(default)]
+    pub state: CellState,
+    /// How many; they are hosts called `<id>-1` and so on.
+    #[serde(default = "one")]
+    pub endpoints: Spanned<u32>,
+    #[serde(default)]
+    pub protocol: CellProtocol,
+}
+
+fn region() -> String {
+    "home".to_owned()
+}
+
+fn one() -> Spanned<u32> {
+    Spanned::new(0..0, 1)
+}
+
+/// Which traffic a cell takes, as the registry says.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum CellState {
+    /// None yet.
+    Provisioning,
+    /// All of its tenants'.
+    #[default]
+    Active,
+    /// That of the tenants which it has.
+    Draining,
+    /// None; its tenants are told to wait.
+    Quarantined,
+}
+
+impl CellState {
+    /// The word in the registry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// What a cell's endpoints speak.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum CellProtocol {
+    /// Mutual TLS; HTTP/2 or HTTP/1.1 by ALPN.
+    #[default]
+    Https,
+    /// Plain HTTP/1.1.
+    Http,
+    /// Plain HTTP/2.
+    H2c,
+}
+
+impl CellProtocol {
+    /// The scheme of its URLs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+            Self::H2c => "h2c",
+        }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Placement {
+    pub id: Name,
+    pub tier: String,
+    pub cells: Vec<Name>,
+    /// Its tenants are spread over the cells. One that isn't has exactly one cell.
+    #[serde(default)]
+    pub stateless: bool,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tenant {
+    pub id: Name,
+    pub cell: Option<Name>,
+    pub placement: Option<Name>,
+    #[serde(default)]
+    pub suspended: bool,
+    pub issuer: Option<Name>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Workload {
+    pub client: Vec<Client>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Client {
+    pub name: Name,
+    pub tenant: Name,
+    pub rate: Rate,
+    #[serde(default)]
+    pub credential: Credential,
+    /// Who issues its tokens; the first issuer unless named.
+    pub issuer: Option<Name>,
+    /// How long its tokens hold. It gets a new one when three quarters of that have passed.
+    #[serde(default = "token_lifetime")]
+    pub token_lifetime: Span,
+    #[serde(default)]
+    pub protocol: ClientProtocol,
+    /// The router that it uses; all in turn unless named.
+    pub router: Option<Name>,
+    /// How long it waits for an answer.
+    #[serde(default = "timeout")]
+    pub timeout: Span,
+}
+
+fn token_lifetime() -> Span {
+    Span(std::time::Duration::from_secs(3600))
+}
+
+fn timeout() -> Span {
+    Span(std::time::Duration::from_secs(10))
+}
+
+/// What a client shows.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// A good token of its issuer's.
+    #[default]
+    Token,
+    /// A certificate with its tenant in the SAN.
+    Certificate,
+    /// Both, for the same tenant.
+    Both,
+    /// Nothing.
+    None,
+    /// A token that expired before the simulation began.
+    Expired,
+    /// A token for somebody else.
+    WrongAudience,
+    /// A token that claims its issuer's key and was signed by another.
+    Forged,
+    /// A token that names a key nobody has, another one each time.
+    UnknownKey,
+    /// A token for its tenant and a certificate of another's.
+    Conflicting,
+}
+
+impl Credential {
+    /// Whether a router in `required` mode should let it in, as far as credentials go.
+    pub fn is_good(self) -> bool {
+        match self {
+            Self::Token | Self::Certificate | Self::Both => true,
+            Self::None
+            | Self::Expired
+            | Self::WrongAudience
+            | Self::Forged
+            | Self::UnknownKey
+            | Self::Conflicting => false,
+        }
+    }
+}
+
+/// What a client speaks.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientProtocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2
+    #[default]
+    Http2,
+}
+
+/// A fault with every field that any kind has; `fault.rs` checks which belong to which.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fault {
+    pub at: Spanned<Span>,
+    pub kind: Name,
+    /// How long it lasts, for those that end.
+    #[serde(rename = "for")]
+    pub lasts: Option<Spanned<Span>>,
+    pub target: Option<Name>,
+    pub between: Option<[Name; 2]>,
+    pub delay: Option<Spanned<Span>>,
+    pub status: Option<Spanned<u16>>,
+    pub key: Option<Name>,
+    pub authority: Option<Name>,
+    pub tenant: Option<Name>,
+    pub cell: Option<Name>,
+    pub state: Option<Spanned<CellState>>,
+    pub ahead: Option<Spanned<Span>>,
+    pub behind: Option<Spanned<Span>>,
+    pub document: Option<Name>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    /// How long after the end of the last fault everything routable must succeed again.
+    pub recovery: Spanned<Span>,
+    /// Clients that the faults leave refused for good: their key was withdrawn, for example.
+    #[serde(default)]
+    pub refused_at_end: Vec<Name>,
+    /// ERROR-level events that this scenario provokes, by name.
+    #[serde(default)]
+    pub errors: Vec<String>,
+    #[serde(default)]
+    pub answers: Vec<Answers>,
+    /// How often each kind of notable event must be seen, at least.
+    #[serde(default)]
+    pub events: BTreeMap<String, u32>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answers {
+    pub clients: Vec<Name>,
+    /// Counted from the moment the request was sent.
+    #[serde(default = "start")]
+    pub from: Spanned<Span>,
+    pub until: Option<Spanned<Span>>,
+    /// Every answer is one of these.
+    #[serde(default)]
+    pub only: Vec<Name>,
+    /// Each of these comes at least once.
+    #[serde(default)]
+    pub some: Vec<Name>,
+}
+
+fn start() -> Spanned<Span> {
+    Spanned::new(0..0, Span(std::time::Duration::ZERO))
+}

@@ -1,0 +1,237 @@
+//! Scenarios: a world, a workload, faults and what must hold, as a file that anyone can read.
+
+mod check;
+mod error;
+mod fault;
+mod fault_reader;
+mod file;
+mod units;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+pub use error::{ScenarioError, ScenarioErrors};
+pub use fault::{Authority, Change, Fault, FaultKind};
+pub use file::{CellProtocol, CellState, ClientProtocol, Credential};
+
+/// The name of the control plane's host.
+pub const CONTROL_PLANE: &str = "control-plane";
+
+/// A checked scenario: every name in it refers to something, every fault has its fields.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scenario {
+    /// The file's name without folder and ending.
+    pub name: String,
+    /// The path that it was loaded from; what a replay command names.
+    pub path: String,
+    /// One sentence for people.
+    pub about: String,
+    /// How long the world runs.
+    pub duration: Duration,
+    /// How far one step of the world reaches.
+    pub tick: Duration,
+    /// The shortest and longest time that a message travels.
+    pub latency: [Duration; 2],
+    /// Hosts' names.
+    pub routers: Vec<String>,
+    /// Identity providers.
+    pub issuers: Vec<Issuer>,
+    /// The cells of the first registry.
+    pub cells: Vec<Cell>,
+    /// The placements of the first registry.
+    pub placements: Vec<Placement>,
+    /// The tenants of the first registry.
+    pub tenants: Vec<Tenant>,
+    /// Who sends requests.
+    pub clients: Vec<Client>,
+    /// The timeline, in its order.
+    pub faults: Vec<Fault>,
+    /// What must hold besides the invariants.
+    pub expect: Expect,
+    /// Settings of the real router, merged over those that the simulator makes.
+    pub router_settings: toml::Table,
+}
+
+/// An identity provider; its host is called `idp-<name>`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Issuer {
+    /// What the routers' configuration calls it.
+    pub name: String,
+    /// For whom it may speak.
+    pub tenants: Option<Vec<String>>,
+}
+
+impl Issuer {
+    /// The host that it runs on.
+    pub fn host(&self) -> String {
+        format!("idp-{}", self.name)
+    }
+}
+
+/// A cell of the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cell {
+    /// Its id.
+    pub id: String,
+    /// The class of service that it gives.
+    pub tier: String,
+    /// Where it is.
+    pub region: String,
+    /// Which traffic it takes.
+    pub state: CellState,
+    /// How many endpoints it has.
+    pub endpoints: u32,
+    /// What they speak.
+    pub protocol: CellProtocol,
+}
+
+impl Cell {
+    /// The hosts of its endpoints.
+    pub fn hosts(&self) -> impl Iterator<Item = String> + '_ {
+        (1..=self.endpoints).map(|n| format!("{}-{n}", self.id))
+    }
+}
+
+/// A placement of the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// Its id.
+    pub id: String,
+    /// The tier of its cells.
+    pub tier: String,
+    /// The cells.
+    pub cells: Vec<String>,
+    /// Its tenants are spread over the cells.
+    pub stateless: bool,
+}
+
+/// A tenant of the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tenant {
+    /// Its id.
+    pub id: String,
+    /// Where it goes.
+    pub home: Home,
+    /// It isn't served.
+    pub suspended: bool,
+    /// The only issuer that may speak for it.
+    pub issuer: Option<String>,
+}
+
+/// Where a tenant goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Home {
+    /// To a cell of its own.
+    Cell(String),
+    /// To a placement.
+    Placement(String),
+}
+
+/// Who sends requests; a host of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Client {
+    /// Its host's name.
+    pub name: String,
+    /// For whom it acts.
+    pub tenant: String,
+    /// The mean time between two requests.
+    pub interval: Duration,
+    /// What it shows.
+    pub credential: Credential,
+    /// Who issues its tokens: an issuer's name.
+    pub issuer: String,
+    /// How long its tokens hold.
+    pub token_lifetime: Duration,
+    /// What it speaks.
+    pub protocol: ClientProtocol,
+    /// The router that it uses; all in turn if there is none.
+    pub router: Option<String>,
+    /// How long it waits for an answer.
+    pub timeout: Duration,
+}
+
+/// What must hold besides the invariants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Expect {
+    /// How long after the last fault everything routable must succeed again.
+    pub recovery: Duration,
+    /// Clients that the faults leave refused for good.
+    pub refused_at_end: Vec<String>,
+    /// ERROR-level events that the scenario provokes.
+    pub errors: Vec<String>,
+    /// What clients must be answered.
+    pub answers: Vec<Answers>,
+    /// How often each kind of notable event must be seen, at least.
+    pub events: BTreeMap<String, u32>,
+}
+
+/// What clients must be answered during some time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answers {
+    /// Which clients.
+    pub clients: Vec<String>,
+    /// Requests sent from here on.
+    pub from: Duration,
+    /// Requests sent before this.
+    pub until: Duration,
+    /// Every answer is one of these; anything goes if there is none.
+    pub only: Vec<String>,
+    /// Each of these comes at least once.
+    pub some: Vec<String>,
+}
+
+/// Why a scenario can't be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file can't be read.
+    Io(String, std::io::Error),
+    /// The file has mistakes.
+    Mistakes(ScenarioErrors),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{path}: {error}"),
+            Self::Mistakes(errors) => errors.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    /// The file can't be read, or has mistakes: all that could be found at once.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| LoadError::Io(shown.clone(), e))?;
+        Self::parse(&shown, &text).map_err(LoadError::Mistakes)
+    }
+
+    /// Checks a scenario's text. `path` is what mistakes and replay commands name.
+    ///
+    /// # Errors
+    /// All mistakes that could be found at once.
+    pub fn parse(path: &str, text: &str) -> Result<Self, ScenarioErrors> {
+        check::check(path, text)
+    }
+
+    /// When the last fault is over.
+    pub fn calm_from(&self) -> Duration {
+        let ends = self.faults.iter().map(|fault| fault.until);
+        ends.max().unwrap_or_default()
+    }
+
+    /// The hosts that a name in a fault means: a cell's id stands for all of its endpoints.
+    pub fn hosts_of(&self, name: &str) -> Vec<String> {
+        match self.cells.iter().find(|cell| cell.id == name) {
+            Some(cell) => cell.hosts().collect(),
+            None => vec![name.to_owned()],
+        }
+    }
+}

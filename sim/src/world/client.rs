@@ -1,0 +1,241 @@
+//! Clients: each a host that sends requests at its rate, with forged headers on every one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_mtls::env::Env;
+use cellway_mtls::lab::{
+    Answer as Response, Client, ClientError, Connection, Protocol, Request, Target,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::hosts::TAG;
+use super::router::PORT;
+use super::shared::{Shared, tls_provider};
+use super::wallet::{Shown, Wallet};
+use crate::engine::SimEnv;
+use crate::fact::{Answer, Fact, Sent};
+use crate::invariants::FORGED;
+use crate::random::Random;
+use crate::scenario::{self, Authority, ClientProtocol};
+
+/// The most requests of one client that are open at a time; while there are so many, it waits.
+const OPEN_MAX: usize = 32;
+
+/// Names under which every client tries to speak in the router's name.
+const FORGED_NAMES: [&str; 8] = [
+    "x-cellway-tenant",
+    "x-cellway-auth",
+    "x-cellway-roles",
+    "x-cellway-request-id",
+    "x-cellway-made-up",
+    "x_cellway_tenant",
+    "x-cellway.sub",
+    "x-routing-key",
+];
+
+/// Sends requests for as long as the world runs.
+pub(super) async fn run(env: SimEnv, shared: Shared, spec: scenario::Client, routers: Vec<String>) {
+    let mut random = env.random("workload");
+    let wallet = Wallet::new(&shared, &spec);
+    let pools = routers
+        .iter()
+        .map(|router| Pool::new(&env, &shared, &spec, router));
+    let pools: Vec<_> = pools.map(Arc::new).collect();
+    let open = Arc::new(tokio::sync::Semaphore::new(OPEN_MAX));
+    let mut number = 0_usize;
+    tokio::time::sleep(jittered(spec.interval, &mut random) / 2).await;
+    loop {
+        if let Ok(permit) = open.clone().acquire_owned().await {
+            let shown = wallet.show(env.elapsed(), number);
+            let exchange = Exchange {
+                env: env.clone(),
+                shared: shared.clone(),
+                pool: pools[number % pools.len()].clone(),
+                tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
+                once: random.below(2) == 0,
+            };
+            let spec = spec.clone();
+            env.spawn(async move {
+                exchange.run(&spec, shown).await;
+                drop(permit);
+            });
+        }
+        number += 1;
+        tokio::time::sleep(jittered(spec.interval, &mut random)).await;
+    }
+}
+
+/// Between half and one and a half times as long.
+fn jittered(interval: Duration, random: &mut Random) -> Duration {
+    let micros = interval.as_micros() as u64;
+    Duration::from_micros(micros / 2 + random.below(micros.max(1)))
+}
+
+/// One request and its answer.
+struct Exchange {
+    env: SimEnv,
+    shared: Shared,
+    pool: Arc<Pool>,
+    tag: String,
+    /// A `POST` with body and trailers; otherwise a `GET`.
+    once: bool,
+}
+
+impl Exchange {
+    async fn run(self, spec: &scenario::Client, shown: Shown) {
+        let sent = Sent {
+            client: spec.name.clone(),
+            tag: self.tag.clone(),
+            tenant: spec.tenant.clone(),
+            good: spec.credential.is_good(),
+            token_ends: shown.token_ends,
+            once: self.once,
+        };
+        self.shared.tell(&self.env, &Fact::Sent(sent));
+        let answer = match self.pool.send(self.request(spec, &shown)).await {
+            Ok(response) => judge(&response),
+            Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
+            Err(_) => Answer::None,
+        };
+        self.env
+            .record(format_args!("{} is answered {answer}", self.tag));
+        let tag = self.tag;
+        self.shared.tell(&self.env, &Fact::Answered { tag, answer });
+    }
+
+    fn request(&self, spec: &scenario::Client, shown: &Shown) -> Request {
+        let mut request = Request::get("/orders?page=2");
+        let forged = HeaderValue::from_static(FORGED);
+        for name in FORGED_NAMES {
+            request = request.header(HeaderName::from_static(name), forged.clone());
+        }
+        let tag = HeaderValue::try_from(&self.tag).expect("tags are made of names and numbers");
+        request = request.header(HeaderName::from_static(TAG), tag);
+        if spec.protocol == ClientProtocol::Http1 {
+            // Asks the router to drop its own stamps as hop-by-hop.
+            let stamps = HeaderValue::from_static("x-cellway-tenant, x-cellway-auth");
+            request = request.header(http::header::CONNECTION, stamps);
+        }
+        if let Some(token) = &shown.token {
+            request = request.bearer(token);
+        }
+        if self.once {
+            request.method = Method::POST;
+            request.body = Bytes::from_static(b"an order");
+            request.trailers =
+                HeaderMap::from_iter([(HeaderName::from_static("x-cellway-roles"), forged)]);
+        }
+        request
+    }
+}
+
+/// Who answered, and what.
+fn judge(response: &Response) -> Answer {
+    let owner = response.headers.get("x-cellway-owner");
+    if owner.is_some_and(|owner| owner == "router") {
+        let body = serde_json::from_slice::<serde_json::Value>(&response.body);
+        let reason = body
+            .ok()
+            .and_then(|body| Some(body["error"]["reason"].as_str()?.to_owned()));
+        return Answer::Router(reason.unwrap_or_else(|| "without_a_reason".to_owned()));
+    }
+    match response.status.is_success() {
+        true => Answer::Ok,
+        false => Answer::Cell(response.status.as_u16()),
+    }
+}
+
+/// A client's idle connections to one router.
+struct Pool {
+    env: SimEnv,
+    shared: Shared,
+    spec: scenario::Client,
+    router: String,
+    state: Mutex<PoolState>,
+}
+
+#[derive(Default)]
+struct PoolState {
+    idle: Vec<Connection>,
+    /// Of the authorities when the target was made; `None` before the first.
+    generation: Option<u64>,
+    target: Option<Target>,
+}
+
+impl Pool {
+    fn new(env: &SimEnv, shared: &Shared, spec: &scenario::Client, router: &str) -> Self {
+        Self {
+            env: env.clone(),
+            shared: shared.clone(),
+            spec: spec.clone(),
+            router: router.to_owned(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Sends over an idle connection or a new one. A connection that the router has closed while
+    /// it was idle isn't the request's fault, so such a request is sent once more.
+    async fn send(&self, request: Request) -> Result<Response, ClientError> {
+        let (target, idle) = self.checkout();
+        if let Some(mut connection) = idle {
+            match connection.send(request.clone()).await {
+                Ok(response) => {
+                    self.checkin(connection);
+                    return Ok(response);
+                }
+                Err(ClientError::Http(error)) if error.is_canceled() || error.is_closed() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let client = Client::new(self.env.clone(), target, self.spec.timeout);
+        let mut connection = client.connect().await?;
+        let response = connection.send(request).await?;
+        self.checkin(connection);
+        Ok(response)
+    }
+
+    fn checkout(&self) -> (Target, Option<Connection>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = self.shared.lock().pki.generation();
+        if state.generation != Some(generation) {
+            *state = PoolState {
+                idle: Vec::new(),
+                generation: Some(generation),
+                target: Some(self.target()),
+            };
+        }
+        let target = state
+            .target
+            .clone()
+            .expect("it was made with the generation");
+        (target, state.idle.pop())
+    }
+
+    fn checkin(&self, connection: Connection) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.idle.push(connection);
+    }
+
+    fn target(&self) -> Target {
+        let protocol = match self.spec.protocol {
+            ClientProtocol::Http1 => Protocol::Http1,
+            ClientProtocol::Http2 => Protocol::Http2,
+        };
+        let mut state = self.shared.lock();
+        let certificate = Wallet::certified_tenant(&self.spec)
+            .map(|tenant| state.pki.client(&self.spec.name, tenant))
+            .transpose();
+        let tls = certificate.and_then(|certificate| {
+            let roots = state.pki.roots(Authority::Servers)?;
+            tls_provider(&self.env).client(roots, certificate.as_ref(), protocol)
+        });
+        Target {
+            host: self.router.clone(),
+            port: PORT,
+            tls: Some(tls.expect("the lab's certificates are good")),
+            protocol,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The configuration file of a world's routers: what the simulator needs, with the scenario's
+//! settings merged over it, in the very form that an operator writes.
+
+use toml::{Table, Value};
+
+use super::pki::CLIENTS_DOMAIN;
+use super::router::PORT;
+use super::shared::AUDIENCE;
+use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
+
+/// The file's text.
+pub(super) fn render(scenario: &Scenario) -> String {
+    let mut config: Table = toml::from_str(&base()).expect("the text below is TOML");
+    let issuers = scenario.issuers.iter().map(|i| Value::Table(issuer(i)));
+    config.insert("issuer".to_owned(), Value::Array(issuers.collect()));
+    merge(&mut config, &scenario.router_settings);
+    toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
+}
+
+fn base() -> String {
+    format!(
+        r#"
+        [[listener]]
+        name = "public"
+        bind = "0.0.0.0:{PORT}"
+        policy = "default"
+        tls = {{ certificate = "server.pem", key = "server.key", client_certificate = "optional" }}
+
+        [[policy]]
+        name = "default"
+        mode = "required"
+        any_of = ["jwt", "mtls"]
+
+        [trust]
+        bundle = "clients-ca.pem"
+        trust_domains = ["{CLIENTS_DOMAIN}"]
+        san = ["spiffe://{{trust_domain}}/tenant/{{tenant}}/**"]
+
+        [registry]
+        url = "https://{CONTROL_PLANE}/manage/cells"
+        poll_secs = 2
+
+        [upstream]
+        bundle = "cells-ca.pem"
+        certificate = "router.pem"
+        key = "router.key"
+
+        [fetch]
+        bundle = "servers-ca.pem"
+
+        [state]
+        directory = "state"
+
+        [runtime]
+        workers = 1
+        watch_secs = 1
+        "#
+    )
+}
+
+fn issuer(issuer: &Issuer) -> Table {
+    let list = |items: &[String]| Value::Array(items.iter().cloned().map(Value::String).collect());
+    let mut table = Table::new();
+    let mut set = |name: &str, value: Value| table.insert(name.to_owned(), value);
+    set("name", Value::String(issuer.name.clone()));
+    set(
+        "issuer",
+        Value::String(format!("https://{}", issuer.host())),
+    );
+    set("audience", Value::String(AUDIENCE.to_owned()));
+    set("algorithms", list(&["EdDSA".to_owned()]));
+    if let Some(tenants) = &issuer.tenants {
+        set("tenants", list(tenants));
+    }
+    table
+}
+
+/// Puts `over` into `base`, table by table. A table over a list of tables goes into each of them:
+/// `[router.issuer.keys]` is about every issuer's keys.
+fn merge(base: &mut Table, over: &Table) {
+    for (name, value) in over {
+        match (base.get_mut(name), value) {
+            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value),
+            (Some(Value::Array(list)), Value::Table(value)) => {
+                for inner in list.iter_mut().filter_map(Value::as_table_mut) {
+                    merge(inner, value);
+                }
+            }
+            _ => {
+                base.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_merge_deeply_and_into_every_entry_of_a_list() {
+        let mut base = toml::from_str("a = 1\n[t]\nx = 1\n[[l]]\nn = 1\n[[l]]\nn = 2").unwrap();
+        let over = toml::from_str("b = 2\n[t]\ny = 2\n[l.k]\nz = 3").unwrap();
+        merge(&mut base, &over);
+        let expected = "a = 1\nb = 2\n[t]\nx = 1\ny = 2\n[[l]]\nn = 1\nk = { z = 3 }\n\
+                        [[l]]\nn = 2\nk = { z = 3 }";
+        assert_eq!(base, toml::from_str(expected).unwrap());
+    }
+}

@@ -1,0 +1,193 @@
+//! The registry documents that a control plane publishes, and what is true of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::pki;
+use crate::fact::Assignment;
+use crate::scenario::{Cell, CellProtocol, CellState, Change, Home, Placement, Scenario, Tenant};
+
+/// The first version; above 1, so that there can be an older one.
+const FIRST_VERSION: u64 = 10;
+/// Where cells listen.
+pub(super) const CELL_PORT: u16 = 443;
+
+/// The registry as its operators mean it. What routers make of the document is compared with
+/// this, which no code of theirs has touched.
+#[derive(Clone, Debug)]
+pub(super) struct Documents {
+    version: u64,
+    cells: Vec<Cell>,
+    placements: Vec<Placement>,
+    tenants: Vec<Tenant>,
+}
+
+/// A document that was made for a [`Change`].
+pub(super) struct Document {
+    pub(super) text: String,
+    /// What it says, if it is good and must be accepted.
+    pub(super) truth: Option<(u64, Assignment)>,
+}
+
+impl Documents {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        Self {
+            version: FIRST_VERSION,
+            cells: scenario.cells.clone(),
+            placements: scenario.placements.clone(),
+            tenants: scenario.tenants.clone(),
+        }
+    }
+
+    /// The present document.
+    pub(super) fn present(&self) -> Document {
+        Document {
+            text: self.render(self.version).to_string(),
+            truth: Some((self.version, self.assignment())),
+        }
+    }
+
+    /// The document that the change asks for. Good ones become the present one; bad ones don't.
+    pub(super) fn change(&mut self, change: &Change) -> Document {
+        match change {
+            Change::Same => {}
+            Change::Move(tenant, cell) => self.tenant(tenant).home = Home::Cell(cell.clone()),
+            Change::Suspend(tenant) => self.tenant(tenant).suspended = true,
+            Change::Resume(tenant) => self.tenant(tenant).suspended = false,
+            Change::CellState(cell, state) => {
+                for known in &mut self.cells {
+                    if known.id == *cell {
+                        known.state = *state;
+                    }
+                }
+            }
+            Change::Older => return bad(self.elsewhere().render(self.version - 1)),
+            Change::SameVersion => return bad(self.elsewhere().render(self.version)),
+            Change::Invalid => return bad(self.contradictory()),
+            Change::Empty => {
+                return bad(json!({ "version": self.version + 1, "cells": [], "tenants": [] }));
+            }
+            Change::Shrunken => return bad(self.shrunken()),
+        }
+        self.version += 1;
+        self.present()
+    }
+
+    fn tenant(&mut self, id: &str) -> &mut Tenant {
+        let found = self.tenants.iter_mut().find(|tenant| tenant.id == id);
+        found.expect("the scenario was checked: its faults name tenants that exist")
+    }
+
+    fn render(&self, version: u64) -> Value {
+        let placements = self.placements.iter().map(|placement| {
+            json!({
+                "id": placement.id, "tier": placement.tier, "cells": placement.cells,
+                "stateless": placement.stateless,
+            })
+        });
+        json!({
+            "version": version,
+            "cells": self.cells.iter().map(render_cell).collect::<Vec<_>>(),
+            "placements": placements.collect::<Vec<_>>(),
+            "tenants": self.tenants.iter().map(render_tenant).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Every tenant at a cell where it doesn't belong: a router that takes this does harm.
+    fn elsewhere(&self) -> Self {
+        let mut other = self.clone();
+        let right = self.assignment();
+        for tenant in &mut other.tenants {
+            let right = right.get(&tenant.id);
+            let wrong = |cell: &&Cell| !right.is_some_and(|cells| cells.contains(&cell.id));
+            if let Some(cell) = self.cells.iter().find(wrong) {
+                tenant.home = Home::Cell(cell.id.clone());
+                tenant.suspended = false;
+            }
+        }
+        other
+    }
+
+    /// The next version, with a tenant at a cell that isn't there.
+    fn contradictory(&self) -> Value {
+        let mut other = self.elsewhere();
+        if let Some(tenant) = other.tenants.last_mut() {
+            tenant.home = Home::Cell("no-such-cell".to_owned());
+        }
+        other.render(self.version + 1)
+    }
+
+    /// The next version, with the second half of the tenants gone and the first elsewhere.
+    fn shrunken(&self) -> Value {
+        let mut other = self.elsewhere();
+        other.tenants.truncate(self.tenants.len() / 2);
+        other.render(self.version + 1)
+    }
+
+    /// Which cells may serve each tenant.
+    pub(super) fn assignment(&self) -> Assignment {
+        let takes_traffic = |id: &&String| {
+            let cell = self.cells.iter().find(|cell| cell.id == **id);
+            cell.is_some_and(|cell| match cell.state {
+                CellState::Active | CellState::Draining => true,
+                CellState::Provisioning | CellState::Quarantined => false,
+            })
+        };
+        let placements: BTreeMap<&str, &Vec<String>> = self
+            .placements
+            .iter()
+            .map(|p| (p.id.as_str(), &p.cells))
+            .collect();
+        let cells = |tenant: &Tenant| -> BTreeSet<String> {
+            let named = match &tenant.home {
+                Home::Cell(cell) => std::slice::from_ref(cell),
+                Home::Placement(id) => placements
+                    .get(id.as_str())
+                    .map_or(&[][..], |c| c.as_slice()),
+            };
+            let all = named.iter().filter(|_| !tenant.suspended);
+            all.filter(takes_traffic).cloned().collect()
+        };
+        self.tenants
+            .iter()
+            .map(|tenant| (tenant.id.clone(), cells(tenant)))
+            .collect()
+    }
+}
+
+fn bad(document: Value) -> Document {
+    Document {
+        text: document.to_string(),
+        truth: None,
+    }
+}
+
+fn render_cell(cell: &Cell) -> Value {
+    let endpoints = cell.hosts().map(|host| {
+        let url = format!("{}://{host}:{CELL_PORT}", cell.protocol.as_str());
+        match cell.protocol {
+            CellProtocol::Https => json!({ "url": url, "san": pki::cell_san(&cell.id) }),
+            CellProtocol::Http | CellProtocol::H2c => json!({ "url": url }),
+        }
+    });
+    json!({
+        "id": cell.id, "tier": cell.tier, "region": cell.region, "state": cell.state.as_str(),
+        "endpoints": endpoints.collect::<Vec<_>>(),
+    })
+}
+
+fn render_tenant(tenant: &Tenant) -> Value {
+    let mut rendered = json!({
+        "id": tenant.id,
+        "status": if tenant.suspended { "suspended" } else { "active" },
+    });
+    match &tenant.home {
+        Home::Cell(cell) => rendered["cell"] = cell.as_str().into(),
+        Home::Placement(placement) => rendered["placement"] = placement.as_str().into(),
+    }
+    if let Some(issuer) = &tenant.issuer {
+        rendered["issuer"] = issuer.as_str().into();
+    }
+    rendered
+}

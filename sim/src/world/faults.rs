@@ -1,0 +1,273 @@
+//! Doing what a scenario's timeline says.
+
+use std::time::Duration;
+
+use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError};
+use http::StatusCode;
+
+use super::World;
+use super::router;
+use crate::fact::Fact;
+use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
+
+/// A fault's beginning or end, and when it is due.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    pub(super) at: Duration,
+    fault: Fault,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Begin,
+    End,
+}
+
+/// What a service does wrong, whatever kind of service it is.
+#[derive(Clone, Copy)]
+enum Trouble {
+    None,
+    Slow(Duration),
+    Status(u16),
+    Garbage,
+}
+
+/// Everything that is due in a run, in order.
+pub(super) fn timeline(faults: &[Fault]) -> Vec<Due> {
+    let mut due = Vec::new();
+    for fault in faults {
+        let mut add = |at, phase| {
+            let fault = fault.clone();
+            due.push(Due { at, fault, phase });
+        };
+        add(fault.at, Phase::Begin);
+        if fault.until > fault.at {
+            add(fault.until, Phase::End);
+        }
+    }
+    // Stable, so that what ends and what begins at one moment keep the order of the file.
+    due.sort_by_key(|due| due.at);
+    due
+}
+
+impl World {
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// A certificate or key of the lab couldn't be made.
+    pub(super) fn inflict(&mut self, due: &Due) -> Result<(), LabError> {
+        let text = due.fault.kind.to_string();
+        let begins = due.phase == Phase::Begin;
+        let fact = match begins {
+            true => Fact::FaultBegins(text),
+            false => Fact::FaultEnds(text),
+        };
+        self.tell(&fact);
+        let trouble = |trouble| if begins { trouble } else { Trouble::None };
+        match &due.fault.kind {
+            FaultKind::Crash(name) => self.crash(name, begins),
+            FaultKind::Partition(a, b) => self.partition(a, b, begins),
+            FaultKind::Latency(a, b, delay) => self.latency(a, b, begins.then_some(*delay)),
+            FaultKind::Slow(name, delay) => self.trouble(name, trouble(Trouble::Slow(*delay))),
+            FaultKind::Status(name, code) => self.trouble(name, trouble(Trouble::Status(*code))),
+            FaultKind::Garbage(name) => self.trouble(name, trouble(Trouble::Garbage)),
+            FaultKind::HalfOpen(name) => self.break_cell(name, begins, CellFault::HalfOpen),
+            FaultKind::Reset(name) => self.break_cell(name, begins, CellFault::ResetMidBody),
+            FaultKind::EmptyKeys(host) => {
+                let fault = if begins {
+                    IdpFault::EmptySet
+                } else {
+                    IdpFault::None
+                };
+                self.provider(host).set_fault(fault);
+            }
+            FaultKind::PublishKey(..)
+            | FaultKind::SignWith(..)
+            | FaultKind::WithdrawKey(..)
+            | FaultKind::ReplaceKeys(..) => self.rotate_keys(&due.fault.kind)?,
+            FaultKind::Publish(change) => self.publish(change),
+            FaultKind::RotateCertificate(name) => self.write_serving(name)?,
+            FaultKind::BreakCertificate(name) if begins => self.break_certificate(name),
+            FaultKind::BreakCertificate(name) => self.write_serving(name)?,
+            FaultKind::TrustNext(_) | FaultKind::IssueFromNext(_) | FaultKind::DropOld(_) => {
+                self.rotate_authority(&due.fault.kind)?;
+            }
+            FaultKind::ClockSkew(name, millis) => {
+                self.set_skew(name, if begins { *millis } else { 0 });
+            }
+            FaultKind::DiskFull(name) => {
+                self.disks[name].set_full(begins);
+                self.tell(&Fact::StateDamaged(name.clone()));
+            }
+            FaultKind::TornWrite(name) => {
+                self.disks[name].tear_next_write();
+                self.tell(&Fact::StateDamaged(name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, fact: &Fact) {
+        let observer = &self.shared.observer;
+        observer.tell(self.engine.elapsed(), "world", fact);
+    }
+
+    fn crash(&mut self, name: &str, begins: bool) {
+        for host in self.scenario.hosts_of(name) {
+            if !begins {
+                self.engine.restart(&host);
+                continue;
+            }
+            self.engine.crash(&host);
+            let life = self.shared.lock().lives.get(&host).cloned();
+            if let Some(life) = life {
+                self.tell(&Fact::Crashed(life));
+            }
+        }
+    }
+
+    fn partition(&mut self, a: &str, b: &str, begins: bool) {
+        for (a, b) in self.pairs(a, b) {
+            match begins {
+                true => self.engine.hold(&a, &b),
+                false => self.engine.release(&a, &b),
+            }
+        }
+    }
+
+    fn latency(&mut self, a: &str, b: &str, delay: Option<Duration>) {
+        let [min, max] = self.scenario.latency;
+        for (a, b) in self.pairs(a, b) {
+            match delay {
+                Some(delay) => self.engine.set_latency(&a, &b, delay, delay),
+                None => self.engine.set_latency(&a, &b, min, max),
+            }
+        }
+    }
+
+    fn pairs(&self, a: &str, b: &str) -> Vec<(String, String)> {
+        let others = self.scenario.hosts_of(b);
+        let pairs = self.scenario.hosts_of(a).into_iter();
+        pairs
+            .flat_map(|a| others.iter().map(move |b| (a.clone(), b.clone())))
+            .filter(|(a, b)| a != b)
+            .collect()
+    }
+
+    fn trouble(&self, name: &str, trouble: Trouble) {
+        let status = |code| StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        if name == CONTROL_PLANE {
+            let fault = match trouble {
+                Trouble::None => ControlPlaneFault::None,
+                Trouble::Slow(delay) => ControlPlaneFault::Slow(delay),
+                Trouble::Status(code) => ControlPlaneFault::Status(status(code)),
+                Trouble::Garbage => ControlPlaneFault::Truncated,
+            };
+            self.shared.lock().control_plane.set_fault(fault);
+        } else if self.shared.lock().identity_providers.contains_key(name) {
+            let fault = match trouble {
+                Trouble::None => IdpFault::None,
+                Trouble::Slow(delay) => IdpFault::Slow(delay),
+                Trouble::Status(code) => IdpFault::Status(status(code)),
+                Trouble::Garbage => IdpFault::Garbage,
+            };
+            self.provider(name).set_fault(fault);
+        } else {
+            let (begins, fault) = match trouble {
+                Trouble::None | Trouble::Garbage => (false, CellFault::None),
+                Trouble::Slow(delay) => (true, CellFault::Slow(delay)),
+                Trouble::Status(code) => (true, CellFault::Status(status(code))),
+            };
+            self.break_cell(name, begins, fault);
+        }
+    }
+
+    fn break_cell(&self, name: &str, begins: bool, fault: CellFault) {
+        let state = self.shared.lock();
+        for host in self.scenario.hosts_of(name) {
+            let fault = if begins { fault } else { CellFault::None };
+            state.cells[&host].echo.set_fault(fault);
+        }
+    }
+
+    fn provider(&self, host: &str) -> cellway_mtls::lab::IdentityProvider {
+        self.shared.lock().identity_providers[host].clone()
+    }
+
+    fn rotate_keys(&self, kind: &FaultKind) -> Result<(), LabError> {
+        match kind {
+            FaultKind::PublishKey(host, kid) => {
+                self.provider(host).publish(self.shared.signer(host, kid)?);
+            }
+            FaultKind::ReplaceKeys(host, kid) => {
+                self.provider(host)
+                    .replace_keys(self.shared.signer(host, kid)?);
+            }
+            FaultKind::SignWith(host, kid) => {
+                let known = self.provider(host).sign_with(kid);
+                assert!(
+                    known,
+                    "{host} can't sign with {kid}, which it hasn't published"
+                );
+            }
+            FaultKind::WithdrawKey(host, kid) => self.provider(host).withdraw(kid),
+            other => unreachable!("{other} is no rotation of keys"),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, change: &Change) {
+        let document = self.shared.lock().documents.change(change);
+        if let Some((version, assignment)) = document.truth {
+            self.tell(&Fact::Published {
+                version,
+                assignment,
+            });
+        }
+        self.shared.lock().control_plane.set_document(document.text);
+    }
+
+    fn write_serving(&self, name: &str) -> Result<(), LabError> {
+        router::write_serving(&self.disks[name], &mut self.shared.lock().pki, name)
+    }
+
+    fn break_certificate(&self, name: &str) {
+        self.disks[name].put("server.pem", "not a certificate");
+    }
+
+    fn rotate_authority(&self, kind: &FaultKind) -> Result<(), LabError> {
+        let mut state = self.shared.lock();
+        match kind {
+            FaultKind::TrustNext(authority) => state.pki.trust_next(*authority)?,
+            FaultKind::DropOld(authority) => state.pki.drop_old(*authority),
+            FaultKind::IssueFromNext(authority) => {
+                state.pki.issue_from_next(*authority);
+                for (name, disk) in &self.disks {
+                    match authority {
+                        Authority::Servers => {
+                            router::write_serving(disk, &mut state.pki, name)?;
+                        }
+                        Authority::Cells => {
+                            router::write_upstream(disk, &mut state.pki, name)?;
+                        }
+                        Authority::Clients => {}
+                    }
+                }
+            }
+            other => unreachable!("{other} is no rotation of an authority"),
+        }
+        for disk in self.disks.values() {
+            router::write_trust(disk, &state.pki);
+        }
+        state.renew_serving()
+    }
+
+    fn set_skew(&self, name: &str, millis: i64) {
+        for host in self.scenario.hosts_of(name) {
+            if let Some(clock) = self.engine.clock(&host) {
+                clock.set_skew_millis(millis);
+            }
+        }
+    }
+}

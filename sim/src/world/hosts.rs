@@ -1,0 +1,123 @@
+//! The lab's hosts in a world: cells, identity providers, the control plane.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use cellway_mtls::env::Env;
+use cellway_mtls::lab::{EchoCell, IdentityProvider, Report, ServerTls};
+
+use super::documents::CELL_PORT;
+use super::shared::{CellHost, Served, Shared};
+use crate::engine::{Engine, SimEnv};
+use crate::fact::{Arrived, Fact};
+use crate::observer::Observer;
+use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, Issuer};
+
+/// The header by which cells know a client's request.
+pub(super) const TAG: &str = "x-sim-tag";
+
+const HTTPS: u16 = 443;
+
+/// The first key of every identity provider.
+pub(super) const FIRST_KEY: &str = "key-1";
+
+pub(super) fn add_cell(engine: &mut Engine, shared: &Shared, cell: &Cell) {
+    for host in cell.hosts() {
+        let echo = EchoCell::new(&cell.id, cell_sink(shared.observer.clone(), &host));
+        let known = CellHost {
+            id: cell.id.clone(),
+            protocol: cell.protocol,
+            echo,
+        };
+        shared.lock().cells.insert(host.clone(), known.clone());
+        let shared = shared.clone();
+        engine.host(&host, move |env| {
+            let (shared, known) = (shared.clone(), known.clone());
+            async move { serve_cell(env, shared, known).await }
+        });
+    }
+}
+
+async fn serve_cell(env: SimEnv, shared: Shared, cell: CellHost) {
+    let tls = match cell.protocol {
+        CellProtocol::Http => ServerTls::plain(),
+        CellProtocol::H2c => ServerTls::plain_h2(),
+        CellProtocol::Https => shared
+            .serve_tls(&env, Served::Cell(cell.id.clone()))
+            .expect("the lab's certificates are good"),
+    };
+    let listener = env.bind(any(CELL_PORT), false).await;
+    let listener = listener.expect("a fresh host's ports are free");
+    // A listener of the engine fails only with its host; what ends here fails the run.
+    let _ended = cell.echo.serve(env, listener, tls).await;
+}
+
+/// A cell's own word of what it received.
+fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Sync + 'static {
+    let host = host.to_owned();
+    move |report| {
+        let at = crate::engine::elapsed();
+        let tag = |headers: &[(String, String)]| {
+            let found = headers.iter().find(|(name, _)| name == TAG);
+            found.map(|(_, value)| value.clone())
+        };
+        match report {
+            Report::Arrived(received) => {
+                let arrived = Arrived {
+                    cell: received.cell.clone(),
+                    tag: tag(&received.headers),
+                    headers: received.headers.clone(),
+                };
+                observer.tell(at, &host, &Fact::Arrived(arrived));
+            }
+            Report::Ended(received, ended) => {
+                let trailers = Fact::Trailers {
+                    cell: received.cell.clone(),
+                    tag: tag(&received.headers),
+                    trailers: ended.trailers.clone(),
+                };
+                observer.tell(at, &host, &trailers);
+            }
+        }
+    }
+}
+
+pub(super) fn add_identity_provider(engine: &mut Engine, shared: &Shared, issuer: &Issuer) {
+    let host = issuer.host();
+    let signer = shared.signer(&host, FIRST_KEY);
+    let signer = signer.expect("32 bytes are an Ed25519 key");
+    let provider = IdentityProvider::new(&format!("https://{host}"), signer);
+    shared
+        .lock()
+        .identity_providers
+        .insert(host.clone(), provider.clone());
+    let shared = shared.clone();
+    engine.host(&host, move |env| {
+        let (shared, provider) = (shared.clone(), provider.clone());
+        async move {
+            let tls = shared.serve_tls(&env, Served::Server);
+            let tls = tls.expect("the lab's certificates are good");
+            let listener = env.bind(any(HTTPS), false).await;
+            let listener = listener.expect("a fresh host's ports are free");
+            let _ended = provider.serve(env, listener, tls).await;
+        }
+    });
+}
+
+pub(super) fn add_control_plane(engine: &mut Engine, shared: &Shared) {
+    let shared = shared.clone();
+    engine.host(CONTROL_PLANE, move |env| {
+        let shared = shared.clone();
+        async move {
+            let tls = shared.serve_tls(&env, Served::Server);
+            let tls = tls.expect("the lab's certificates are good");
+            let listener = env.bind(any(HTTPS), false).await;
+            let listener = listener.expect("a fresh host's ports are free");
+            let control_plane = shared.lock().control_plane.clone();
+            let _ended = control_plane.serve(env, listener, tls).await;
+        }
+    });
+}
+
+pub(super) fn any(port: u16) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, port).into()
+}

@@ -1,0 +1,170 @@
+//! The authorities of a world, and who trusts which.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_mtls::lab::{
+    Ca, CertificateSpec, Credential, Key, LabError, San, Usage, Validity, bundle_pem,
+};
+use rustls::RootCertStore;
+
+use crate::engine::EPOCH;
+use crate::random::Random;
+use crate::scenario::Authority;
+
+/// How long certificates hold, unless a scenario is about their end.
+const LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The SPIFFE trust domain of clients.
+pub(super) const CLIENTS_DOMAIN: &str = "clients.test";
+
+/// All authorities.
+pub(super) struct Pki {
+    random: Random,
+    serial: u64,
+    validity: Validity,
+    lines: BTreeMap<Authority, Line>,
+    /// Grows with every change, so that clients know when to look again.
+    generation: u64,
+}
+
+/// An authority and its successors.
+struct Line {
+    all: Vec<Ca>,
+    issuing: usize,
+    /// The first that is still trusted; all after it are.
+    trusted_from: usize,
+}
+
+impl Pki {
+    pub(super) fn new(seed: u64) -> Result<Self, LabError> {
+        let mut pki = Self {
+            random: Random::new(seed, "world", 0, "pki"),
+            serial: 0,
+            validity: Validity::around(Unix::from_epoch(EPOCH), LIFETIME),
+            lines: BTreeMap::new(),
+            generation: 0,
+        };
+        for authority in Authority::ALL {
+            let line = Line {
+                all: vec![pki.root(authority, 1)?],
+                issuing: 0,
+                trusted_from: 0,
+            };
+            pki.lines.insert(authority, line);
+        }
+        Ok(pki)
+    }
+
+    /// Makes a successor that is trusted beside the present one and issues nothing yet.
+    pub(super) fn trust_next(&mut self, authority: Authority) -> Result<(), LabError> {
+        let ordinal = self.line(authority).all.len() + 1;
+        let root = self.root(authority, ordinal)?;
+        self.line(authority).all.push(root);
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Lets the newest issue from now on.
+    pub(super) fn issue_from_next(&mut self, authority: Authority) {
+        let line = self.line(authority);
+        line.issuing = line.all.len() - 1;
+        self.generation += 1;
+    }
+
+    /// Ends the trust in all but the newest.
+    pub(super) fn drop_old(&mut self, authority: Authority) {
+        let line = self.line(authority);
+        line.trusted_from = line.all.len() - 1;
+        self.generation += 1;
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whom to trust, in PEM.
+    pub(super) fn bundle(&self, authority: Authority) -> String {
+        bundle_pem(&self.trusted(authority))
+    }
+
+    /// Whom to trust, for rustls.
+    pub(super) fn roots(&self, authority: Authority) -> Result<RootCertStore, LabError> {
+        Ca::roots(&self.trusted(authority))
+    }
+
+    /// The serving certificate of a host that is known by its name.
+    pub(super) fn server(&mut self, host: &str) -> Result<Credential, LabError> {
+        let san = San::Dns(host.to_owned());
+        self.issue(Authority::Servers, host, san, Usage::Server)
+    }
+
+    /// The certificate of a client that acts for a tenant.
+    pub(super) fn client(&mut self, client: &str, tenant: &str) -> Result<Credential, LabError> {
+        let id = format!("spiffe://{CLIENTS_DOMAIN}/tenant/{tenant}/{client}");
+        self.issue(Authority::Clients, client, San::Uri(id), Usage::Client)
+    }
+
+    /// The serving certificate of a cell.
+    pub(super) fn cell(&mut self, cell: &str) -> Result<Credential, LabError> {
+        let id = San::Uri(cell_san(cell));
+        self.issue(Authority::Cells, cell, id, Usage::Server)
+    }
+
+    /// The certificate that a router shows to cells.
+    pub(super) fn router(&mut self, router: &str) -> Result<Credential, LabError> {
+        let id = San::Uri(format!("spiffe://cells.test/router/{router}"));
+        self.issue(Authority::Cells, router, id, Usage::Client)
+    }
+
+    fn issue(
+        &mut self,
+        authority: Authority,
+        name: &str,
+        san: San,
+        usage: Usage,
+    ) -> Result<Credential, LabError> {
+        let key = self.key();
+        self.serial += 1;
+        let spec = CertificateSpec {
+            common_name: name.to_owned(),
+            sans: vec![san],
+            usage,
+            validity: self.validity,
+            serial: self.serial,
+        };
+        let line = self.line(authority);
+        line.all[line.issuing].issue(&spec, &key)
+    }
+
+    fn root(&mut self, authority: Authority, ordinal: usize) -> Result<Ca, LabError> {
+        let key = self.key();
+        self.serial += 1;
+        let name = format!("{} {ordinal}", authority.as_str());
+        Ca::new(&name, &key, self.validity, self.serial)
+    }
+
+    fn key(&mut self) -> Key {
+        let mut seed = [0; 32];
+        self.random.fill(&mut seed);
+        Key::from_seed(seed)
+    }
+
+    fn trusted(&self, authority: Authority) -> Vec<&Ca> {
+        let line = self.lines.get(&authority);
+        line.map(|line| line.all[line.trusted_from..].iter().collect())
+            .unwrap_or_default()
+    }
+
+    fn line(&mut self, authority: Authority) -> &mut Line {
+        self.lines
+            .get_mut(&authority)
+            .expect("`new` makes a line for each authority")
+    }
+}
+
+/// The SAN of a cell's certificate.
+pub(super) fn cell_san(cell: &str) -> String {
+    format!("spiffe://cells.test/cell/{cell}")
+}

@@ -1,0 +1,240 @@
+//! Routers: the real ones, started from a configuration file on their simulated disk.
+
+use std::sync::Arc;
+
+use cellway_core::control::Notice;
+use cellway_core::health::HealthNotice;
+use cellway_core::keys::KeyNotice;
+use cellway_core::registry::RegistryNotice;
+use cellway_core::{Decision, Now};
+use cellway_mtls::Router;
+use cellway_mtls::config::Config;
+use cellway_mtls::env::{Env, Privacy, Store};
+use cellway_mtls::event::{Event, Sink};
+use cellway_mtls::lab::LabError;
+use cellway_mtls::log::{self, Level};
+use cellway_mtls::reload::Reloader;
+
+use super::pki::Pki;
+use super::shared::Shared;
+use crate::engine::{Engine, SimEnv};
+use crate::fact::{Decided, Fact, Life, Note, Responded};
+use crate::scenario::Authority;
+use crate::store::SimStore;
+
+/// Where routers listen.
+pub(super) const PORT: u16 = 8443;
+
+const CONFIG: &str = "cellway.toml";
+
+/// Adds a router; returns its disk.
+pub(super) fn add(engine: &mut Engine, shared: &Shared, name: &str, config: &str) -> SimStore {
+    let shared = shared.clone();
+    let disk = engine.host(name, move |env| run(env, shared.clone()));
+    disk.put(CONFIG, config.to_owned());
+    disk
+}
+
+/// Writes what a router's configuration refers to, as the authorities now have it.
+pub(super) fn write_files(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
+    write_serving(disk, pki, name)?;
+    write_upstream(disk, pki, name)?;
+    write_trust(disk, pki);
+    Ok(())
+}
+
+pub(super) fn write_serving(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
+    let serving = pki.server(name)?;
+    disk.put("server.pem", serving.pem().to_owned());
+    disk.put("server.key", serving.key.pem()?);
+    Ok(())
+}
+
+pub(super) fn write_upstream(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
+    let own = pki.router(name)?;
+    disk.put("router.pem", own.pem().to_owned());
+    disk.put("router.key", own.key.pem()?);
+    Ok(())
+}
+
+pub(super) fn write_trust(disk: &SimStore, pki: &Pki) {
+    disk.put("clients-ca.pem", pki.bundle(Authority::Clients));
+    disk.put("cells-ca.pem", pki.bundle(Authority::Cells));
+    disk.put("servers-ca.pem", pki.bundle(Authority::Servers));
+}
+
+async fn run(env: SimEnv, shared: Shared) {
+    let life = Life {
+        router: env.name().to_owned(),
+        incarnation: env.incarnation(),
+    };
+    shared
+        .lock()
+        .lives
+        .insert(life.router.clone(), life.clone());
+    shared.tell(&env, &Fact::Started(life.clone()));
+    let text = env
+        .store()
+        .read(CONFIG, Config::BYTES_MAX, Privacy::Any)
+        .await;
+    let text = text.expect("the world has put it there");
+    let text = String::from_utf8_lossy(&text);
+    let config = match Config::load(CONFIG, &text, []) {
+        Ok(config) => config,
+        Err(errors) => panic!("the scenario's router settings are refused:\n{errors}"),
+    };
+    let sink = SimSink {
+        env: env.clone(),
+        shared,
+        life,
+    };
+    let (provider, time) = (env.provider(), Arc::new(env.clock()));
+    let settings = config.router.clone();
+    let router = Router::builder(env.clone(), settings, provider, time, sink.clone());
+    let handle = match router.start().await {
+        Ok(handle) => handle,
+        Err(error) => panic!("the router doesn't start: {error}"),
+    };
+    let reloader = Reloader::new(env, handle, sink, CONFIG, Vec::new, config);
+    reloader.run(Arc::default()).await;
+}
+
+/// Turns a router's events into lines of the trace and facts for the invariants.
+#[derive(Clone)]
+struct SimSink {
+    env: SimEnv,
+    shared: Shared,
+    life: Life,
+}
+
+impl Sink for SimSink {
+    fn emit(&self, now: Now, event: &Event<'_>) {
+        if let Some(line) = log::render(now.unix, event, Level::Debug) {
+            self.env.record(line);
+        }
+        if let Some(fact) = self.fact(now, event) {
+            self.shared.tell(&self.env, &fact);
+        }
+        let (level, name) = log::heading(event);
+        if level == Level::Error {
+            let error = Fact::Error {
+                life: self.life.clone(),
+                event: name.to_owned(),
+                text: describe(event).unwrap_or_else(|| name.to_owned()),
+            };
+            self.shared.tell(&self.env, &error);
+        }
+    }
+}
+
+impl SimSink {
+    fn fact(&self, now: Now, event: &Event<'_>) -> Option<Fact> {
+        let life = self.life.clone();
+        match event {
+            Event::Decided {
+                request_id,
+                decision,
+                registry_version,
+                ..
+            } => Some(Fact::Decided(Decided {
+                life,
+                request_id: (*request_id).to_owned(),
+                cell: match decision {
+                    Decision::Allow(allow) => Some(allow.cell.id.to_string()),
+                    Decision::Deny(_) => None,
+                },
+                reason: decision.reason(),
+                tenant: tenant_of(decision),
+                registry_version: *registry_version,
+                unix: now.unix.since_epoch(),
+            })),
+            Event::Responded {
+                request_id,
+                status,
+                reason,
+                ..
+            } => Some(Fact::Responded(Responded {
+                life,
+                request_id: (*request_id).to_owned(),
+                status: *status,
+                reason: *reason,
+            })),
+            Event::KeysRequested { issuer, forced } => Some(Fact::KeysAsked {
+                life,
+                issuer: issuer.to_string(),
+                forced: *forced,
+            }),
+            Event::Notice {
+                notice: Notice::Registry(RegistryNotice::Applied { version, .. }),
+                ..
+            } => Some(Fact::RegistryApplied {
+                life,
+                version: *version,
+            }),
+            _ => {
+                let (level, name) = log::heading(event);
+                // Errors are told as such.
+                let text = describe(event).filter(|_| level != Level::Error)?;
+                let kind = name.to_owned();
+                Some(Fact::Noted(life, Note { kind, text }))
+            }
+        }
+    }
+}
+
+fn tenant_of(decision: &Decision) -> Option<String> {
+    let tenant = match decision {
+        Decision::Allow(allow) => allow.identity.tenant.as_ref(),
+        Decision::Deny(deny) => deny.tenant.as_ref(),
+    };
+    tenant.map(ToString::to_string)
+}
+
+/// The words of the timeline; `None` for what happens with every request or connection.
+fn describe(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::AcceptFailed { error, .. } => Some(format!("can't accept: {error}")),
+        Event::TlsRefused { reason, .. } => Some(format!("refuses TLS: {}", reason.as_str())),
+        Event::KeptRefused { file, error } => Some(format!("doesn't believe {file}: {error}")),
+        Event::KeepFailed { file, error } => Some(format!("can't keep {file}: {error}")),
+        Event::Reloaded => Some("reloaded".to_owned()),
+        Event::ReloadRefused { error } => Some(format!("reload refused: {error}")),
+        Event::Draining { .. } => Some("drains".to_owned()),
+        Event::Drained { .. } => Some("has drained".to_owned()),
+        Event::Notice { notice, policy } => match notice {
+            Notice::Keys { issuer, notice } => {
+                let issuer = policy.issuers.get(usize::from(issuer.0));
+                let issuer = issuer.map_or("?", |issuer| issuer.name.as_str());
+                describe_keys(issuer, notice)
+            }
+            Notice::Registry(notice) => describe_registry(notice),
+            Notice::Health(HealthNotice::Ejected { url, .. }) => Some(format!("ejects {url}")),
+            Notice::Health(HealthNotice::Returned { url, .. }) => Some(format!("returns {url}")),
+        },
+        _ => None,
+    }
+}
+
+fn describe_keys(issuer: &str, notice: &KeyNotice) -> Option<String> {
+    match notice {
+        KeyNotice::Fetched { changed: false, .. } => None,
+        KeyNotice::Fetched { keys, .. } => Some(format!("has new keys of {issuer}, now {keys}")),
+        KeyNotice::Restored { .. } => Some(format!("restores the keys of {issuer}")),
+        KeyNotice::Refused(why) => Some(format!("refuses the keys of {issuer}: {why}")),
+        KeyNotice::Failed(_) => Some(format!("gets no keys from {issuer}")),
+    }
+}
+
+fn describe_registry(notice: &RegistryNotice) -> Option<String> {
+    match notice {
+        RegistryNotice::Applied { .. } => None,
+        RegistryNotice::Refused(why) => Some(format!("registry refused: {why}")),
+        RegistryNotice::FetchFailed {
+            consecutive: 1,
+            failure,
+        } => Some(format!("gets no registry: {}", failure.problem.as_str())),
+        RegistryNotice::FetchFailed { .. } => None,
+        RegistryNotice::Stale => Some("registry is stale".to_owned()),
+        RegistryNotice::Fresh => Some("registry is fresh again".to_owned()),
+    }
+}

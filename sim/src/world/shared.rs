@@ -1,0 +1,167 @@
+//! What the hosts of a world and its faults have in common.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_mtls::lab::{
+    ControlPlane, Credential, EchoCell, IdentityProvider, LabError, ServerTls, Signer, TlsProvider,
+};
+
+use super::documents::Documents;
+use super::pki::Pki;
+use crate::engine::{EPOCH, SimEnv};
+use crate::fact::{Fact, Life};
+use crate::observer::Observer;
+use crate::random::Random;
+use crate::scenario::{Authority, CellProtocol};
+
+/// The `aud` of tokens.
+pub(super) const AUDIENCE: &str = "cellway";
+
+/// What everybody can reach; clones are the same.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) observer: Observer,
+    seed: u64,
+    state: Arc<Mutex<State>>,
+}
+
+/// What faults change.
+pub(super) struct State {
+    pub(super) pki: Pki,
+    pub(super) documents: Documents,
+    pub(super) control_plane: ControlPlane,
+    /// By host.
+    pub(super) identity_providers: BTreeMap<String, IdentityProvider>,
+    /// By host.
+    pub(super) cells: BTreeMap<String, CellHost>,
+    /// The TLS of running lab hosts, to be replaced when certificates are.
+    serving: BTreeMap<String, Serving>,
+    /// The present life of each router.
+    pub(super) lives: BTreeMap<String, Life>,
+}
+
+/// One endpoint of a cell.
+#[derive(Clone)]
+pub(super) struct CellHost {
+    pub(super) id: String,
+    pub(super) protocol: CellProtocol,
+    pub(super) echo: EchoCell,
+}
+
+struct Serving {
+    tls: ServerTls,
+    provider: TlsProvider,
+    of: Served,
+}
+
+/// Which certificate a host serves with.
+#[derive(Clone)]
+pub(super) enum Served {
+    /// One of the authority for servers.
+    Server,
+    /// The one of this cell.
+    Cell(String),
+}
+
+impl Shared {
+    pub(super) fn new(seed: u64, observer: Observer, pki: Pki, documents: Documents) -> Self {
+        let control_plane = ControlPlane::new(documents.present().text);
+        let state = State {
+            pki,
+            documents,
+            control_plane,
+            identity_providers: BTreeMap::new(),
+            cells: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            lives: BTreeMap::new(),
+        };
+        Self {
+            observer,
+            seed,
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the observer a fact in a host's name.
+    pub(super) fn tell(&self, env: &SimEnv, fact: &Fact) {
+        self.observer.tell(env.elapsed(), env.name(), fact);
+    }
+
+    /// The signing key of this name of an identity provider.
+    pub(super) fn signer(&self, host: &str, kid: &str) -> Result<Signer, LabError> {
+        let mut secret = [0; 32];
+        Random::new(self.seed, host, 0, kid).fill(&mut secret);
+        Signer::from_seed(kid, secret)
+    }
+
+    /// A key that claims to be another's.
+    pub(super) fn forged_signer(&self, kid: &str) -> Result<Signer, LabError> {
+        let mut secret = [0; 32];
+        Random::new(self.seed, "forger", 0, kid).fill(&mut secret);
+        Signer::from_seed(kid, secret)
+    }
+
+    /// Makes the TLS of a lab host that starts, and remembers it for rotations.
+    pub(super) fn serve_tls(&self, env: &SimEnv, of: Served) -> Result<ServerTls, LabError> {
+        let provider = tls_provider(env);
+        let mut state = self.lock();
+        let config = state.server_config(env.name(), &provider, &of)?;
+        let tls = ServerTls::new(config);
+        let serving = Serving {
+            tls: tls.clone(),
+            provider,
+            of,
+        };
+        state.serving.insert(env.name().to_owned(), serving);
+        Ok(tls)
+    }
+}
+
+impl State {
+    fn server_config(
+        &mut self,
+        host: &str,
+        provider: &TlsProvider,
+        of: &Served,
+    ) -> Result<Arc<rustls::ServerConfig>, LabError> {
+        match of {
+            Served::Server => provider.server(&self.pki.server(host)?, None),
+            Served::Cell(id) => {
+                let credential: Credential = self.pki.cell(id)?;
+                let routers = self.pki.roots(Authority::Cells)?;
+                provider.server(&credential, Some(routers))
+            }
+        }
+    }
+
+    /// Gives all running lab hosts certificates and trust as the authorities now have them.
+    pub(super) fn renew_serving(&mut self) -> Result<(), LabError> {
+        let mut serving = std::mem::take(&mut self.serving);
+        for (host, serving) in &mut serving {
+            let config = self.server_config(host, &serving.provider, &serving.of)?;
+            serving.tls.set(config);
+        }
+        self.serving = serving;
+        Ok(())
+    }
+}
+
+/// TLS that draws from the host's own randomness and clock.
+pub(super) fn tls_provider(env: &SimEnv) -> TlsProvider {
+    TlsProvider {
+        crypto: env.provider(),
+        time: Arc::new(env.clock()),
+    }
+}
+
+/// What a right clock shows at this time since the start.
+pub(super) fn unix_at(elapsed: Duration) -> Unix {
+    Unix::from_epoch(EPOCH + elapsed)
+}

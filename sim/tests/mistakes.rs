@@ -1,0 +1,133 @@
+//! A mistake in a scenario is reported with its line, its field and what would be right.
+
+use cellway_sim::Scenario;
+
+const GOOD: &str = r#"about = "small"
+duration = "30s"
+
+[world]
+routers = 1
+
+[[world.issuer]]
+name = "main"
+
+[[world.cell]]
+id = "a"
+tier = "standard"
+
+[[world.tenant]]
+id = "acme"
+cell = "a"
+
+[[workload.client]]
+name = "web"
+tenant = "acme"
+rate = "1/s"
+
+[[fault]]
+at = "5s"
+for = "5s"
+kind = "crash"
+target = "a"
+
+[expect]
+recovery = "5s"
+"#;
+
+/// Puts `new` in the place of `old`, and returns the complaints.
+fn complaints(old: &str, new: &str) -> String {
+    assert!(GOOD.contains(old), "{old}");
+    let text = GOOD.replacen(old, new, 1);
+    Scenario::parse("s.toml", &text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_good_one_is_good() {
+    let scenario = Scenario::parse("s.toml", GOOD).unwrap();
+    assert_eq!(scenario.hosts_of("a"), ["a-1"]);
+    assert_eq!(scenario.calm_from().as_secs(), 10);
+}
+
+#[test]
+fn every_mistake_has_line_and_field() {
+    for (old, new, expected) in [
+        (
+            "tier = ",
+            "teir = ",
+            "s.toml:12: world.cell.teir: unknown field `teir`",
+        ),
+        (
+            "duration = \"30s\"",
+            "duration = 30",
+            "s.toml:2: duration: invalid type: integer `30`",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"often\"",
+            "s.toml:21: workload.client.rate: invalid value",
+        ),
+        (
+            "cell = \"a\"",
+            "cell = \"b\"",
+            "s.toml:16: world.tenant.cell: `b` is no cell; known: a",
+        ),
+        (
+            "cell = \"a\"\n",
+            "",
+            "s.toml:15: world.tenant: needs a `cell` or a `placement`",
+        ),
+        (
+            "routers = 1",
+            "routers = 0",
+            "s.toml:5: world.routers: must be 1 to 64",
+        ),
+        (
+            "name = \"web\"",
+            "name = \"a-1\"",
+            "s.toml:19: workload.client.name: another host",
+        ),
+        (
+            "\"crash\"",
+            "\"burn\"",
+            "s.toml:26: fault.kind: `burn` is no kind of fault; known: crash",
+        ),
+        (
+            "target = \"a\"\n",
+            "",
+            "s.toml:26: fault.target: a fault of the kind `crash` needs `target`",
+        ),
+        (
+            "for = \"5s\"\n",
+            "",
+            "s.toml:25: fault.for: a fault of the kind `crash` needs `for`",
+        ),
+        (
+            "target = \"a\"",
+            "target = \"a\"\nkey = \"k\"",
+            "fault.key: a fault of the kind `crash` has no `key`",
+        ),
+        (
+            "at = \"5s\"",
+            "at = \"28s\"",
+            "s.toml:24: fault.at: it must end before the scenario",
+        ),
+        (
+            "recovery = \"5s\"",
+            "recovery = \"50s\"",
+            "s.toml:2: duration: the last fault's end",
+        ),
+        ("[expect]", "[expect", "s.toml:29:"),
+    ] {
+        let complaints = complaints(old, new);
+        assert!(complaints.contains(expected), "{new:?}: {complaints}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_meaning_come_at_once() {
+    let text = GOOD
+        .replace("cell = \"a\"", "cell = \"b\"")
+        .replace("\"crash\"", "\"burn\"");
+    let errors = Scenario::parse("s.toml", &text).unwrap_err();
+    assert_eq!(errors.errors.len(), 2, "{errors}");
+}
