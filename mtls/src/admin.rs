@@ -149,3 +149,19 @@ fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<B
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     page
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    #[tokio::test]
+    async fn binds_loopback_only() {
+        let bind = |address: &str| Admin::bind(Host::new(), address.parse().unwrap());
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+            let error = bind(address).await.err().expect(address);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{address}");
+        }
+        assert!(bind("127.0.0.1:0").await.is_ok());
+    }
+}

@@ -108,3 +108,6 @@ impl Status {
         self.status == "ready"
     }
 }
+
+#[cfg(all(test, feature = "demo"))]
+mod tests;

@@ -162,3 +162,6 @@ fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
     }
     files
 }
+
+#[cfg(all(test, feature = "demo"))]
+mod tests;

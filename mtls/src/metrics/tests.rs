@@ -189,3 +189,23 @@ fn a_strange_name_stays_inside_its_label() {
     let expected = "cellway_cell_latency_seconds_count{cell=\"a\\\"} 1 \\\\\"}";
     assert_eq!(series[expected], 1.0);
 }
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_exists() {
+    let docs = include_str!("../../../docs/metrics.md");
+    let (writer, _flush) = crate::log::LogWriter::start(std::io::sink()).unwrap();
+    let metrics = Metrics::new().with_log(writer.lost());
+    let mut snapshot = Snapshot::clone(&snapshot());
+    let registry = r#"{"version": 1,
+        "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                   "endpoints": [{"url": "https://a.internal:443"}]}]}"#;
+    let registry = cellway_core::registry::Registry::from_json(registry).unwrap();
+    snapshot.registry = Some(Arc::new(registry));
+    let page = metrics.render(&snapshot, Mono::default());
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let families: BTreeSet<_> = families.filter_map(|line| line.split(' ').next()).collect();
+    let table = docs.lines().filter(|line| line.starts_with("| `"));
+    let names = table.flat_map(|line| line.split('|').nth(1).unwrap().split('`'));
+    let documented: BTreeSet<_> = names.filter(|name| name.starts_with("cellway_")).collect();
+    assert_eq!(families, documented);
+}

@@ -1,0 +1,98 @@
+use std::sync::Arc;
+
+use cellway_core::control::{Control, ControlSettings, KeySourceId};
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_core::registry::Registry;
+use cellway_core::{Now, Unix};
+
+use super::*;
+use crate::lab::Signer;
+
+/// What control makes of a policy, with and without keys of its first issuer.
+fn control(policy: serde_json::Value, with_keys: bool) -> Control {
+    let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
+        "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
+        "trust": { "bundle": "ca.pem", "trust_domains": ["example"],
+                   "san": ["spiffe://{trust_domain}/tenant/{tenant}"] },
+        "policy": [policy],
+    }))
+    .unwrap();
+    let policy = Arc::new(Policy::build(&specs).unwrap_or_else(|errors| panic!("{errors:?}")));
+    let mut control = Control::new(policy, ControlSettings::default(), now(), 0);
+    let source: KeySourceId = control.key_sources().next().unwrap().0;
+    if with_keys {
+        let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
+        let keys = serde_json::json!({ "keys": [jwk] }).to_string();
+        control.handle_keys(now(), source, Ok(keys.into()));
+    }
+    control
+}
+
+fn now() -> Now {
+    Now {
+        mono: Mono::default(),
+        unix: Unix::from_secs(1_800_000_000),
+    }
+}
+
+fn with_registry(control: &Control) -> Snapshot {
+    let registry = r#"{"version": 4,
+        "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                   "endpoints": [{"url": "https://a.internal:443"}]}],
+        "tenants": [{"id": "acme", "cell": "a"}]}"#;
+    let mut snapshot = Snapshot::clone(control.snapshot());
+    snapshot.registry = Some(Arc::new(Registry::from_json(registry).unwrap()));
+    snapshot
+}
+
+#[test]
+fn ready_is_a_registry_and_some_credential_that_can_be_verified() {
+    let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
+    let either = serde_json::json!({ "name": "default", "any_of": ["jwt", "mtls"] });
+    let both = serde_json::json!({ "name": "default", "all_of": ["jwt", "mtls"] });
+    let open = serde_json::json!({ "name": "default", "mode": "permissive", "any_of": ["jwt"],
+                                   "anonymous_placement": "public" });
+    for (policy, with_keys, expected) in [
+        (&jwt, false, false),
+        (&jwt, true, true),
+        (&either, false, true),
+        (&both, false, false),
+        (&both, true, true),
+        (&open, false, true),
+    ] {
+        let control = control(policy.clone(), with_keys);
+        assert!(!is_ready(control.snapshot(), now().mono), "no registry");
+        let ready = is_ready(&with_registry(&control), now().mono);
+        assert_eq!(ready, expected, "{policy} with keys: {with_keys}");
+    }
+}
+
+#[test]
+fn a_source_that_is_lost_later_never_unreadies() {
+    let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
+    let latch = ReadyLatch::default();
+    let without = with_registry(&control(jwt.clone(), false));
+    assert!(!latch.check(&without, now().mono));
+    assert!(latch.check(&with_registry(&control(jwt, true)), now().mono));
+    assert!(latch.check(&without, now().mono));
+}
+
+#[test]
+fn says_what_an_operator_wants_to_know() {
+    let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
+    let snapshot = with_registry(&control(jwt, true));
+    let status = Status::new(&snapshot, now().mono, true, false);
+    assert_eq!(
+        serde_json::to_string(&status).unwrap(),
+        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"registry_version":4,"registry_stale":false,"keys":{"main":"fresh"}}"#
+    );
+    let draining = Status::new(&snapshot, now().mono, true, true);
+    assert_eq!(draining.status, "draining");
+    assert!(!draining.is_ready());
+
+    let disabled = serde_json::json!({ "name": "default", "mode": "disabled",
+        "allow_insecure": true, "insecure_identity": { "tenant": "acme" } });
+    let snapshot = with_registry(&control(disabled, false));
+    let status = Status::new(&snapshot, now().mono, true, false);
+    assert_eq!(status.warnings, ["policy `default` authenticates nobody"]);
+}

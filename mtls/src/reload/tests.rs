@@ -1,0 +1,150 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use rustls::time_provider::DefaultTimeProvider;
+
+use super::*;
+use crate::lab::{Ca, CertificateSpec, Credential, Key, San, Signer, Usage, Validity};
+use crate::router::Router;
+use crate::testing::{Heard, Host};
+
+const FILE: &str = "cellway.toml";
+const CONFIG: &str = r#"
+[[listener]]
+name = "public"
+bind = "127.0.0.1:0"
+[listener.tls]
+certificate = "server.pem"
+key = "server.key"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+jwks_file = "keys.json"
+
+[[policy]]
+name = "default"
+any_of = ["jwt"]
+
+[registry]
+file = "registry.json"
+"#;
+
+fn credential(seed: u8) -> (Credential, Key) {
+    let validity = Validity::around(
+        crate::env::Env::unix_now(&Host::new()),
+        Duration::from_secs(1),
+    );
+    let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
+    let spec = CertificateSpec {
+        common_name: "router".to_owned(),
+        sans: vec![San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))],
+        usage: Usage::Server,
+        validity,
+        serial: 2,
+    };
+    let key = Key::from_seed([seed; 32]);
+    (ca.issue(&spec, &key).unwrap(), key)
+}
+
+fn put_credential(host: &Host, seed: u8) {
+    let (credential, key) = credential(seed);
+    host.disk.put("server.pem", credential.pem().to_owned());
+    host.disk.put("server.key", key.pem().unwrap());
+}
+
+/// A router that follows the files of `host`. Time is paused, so that looking at them costs none.
+async fn start(host: &Host) -> Heard {
+    let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
+    host.disk.put(
+        "keys.json",
+        serde_json::json!({ "keys": [jwk] }).to_string(),
+    );
+    host.disk.put("registry.json", "{}");
+    host.disk.put(FILE, CONFIG);
+    put_credential(host, 2);
+    let config = Config::load(FILE, CONFIG, []).unwrap_or_else(|errors| panic!("{errors}"));
+    let heard = Heard::default();
+    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let (settings, time) = (config.router.clone(), Arc::new(DefaultTimeProvider));
+    let router = Router::builder(host.clone(), settings, crypto, time, heard.clone());
+    let handle = router.start().await.unwrap();
+    let none = || Vec::<(String, String)>::new();
+    let reloader = Reloader::new(host.clone(), handle, heard.clone(), FILE, none, config);
+    host.spawn(reloader.run(Arc::new(Notify::new())));
+    heard
+}
+
+/// Waits for the `count`-th event of this name.
+async fn until(heard: &Heard, event: &str, count: usize) -> String {
+    while heard.of(event).len() < count {
+        sleep(Duration::from_millis(100)).await;
+    }
+    heard.of(event)[count - 1].clone()
+}
+
+/// Lets the files be looked at several times.
+async fn some_looks() {
+    sleep(Duration::from_secs(60)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_reloaded_while_nothing_changes() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    assert!(heard.of("reloaded").is_empty());
+    assert!(heard.of("reload_refused").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_certificate_is_refused_once_and_a_good_one_taken() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    host.disk.put("server.pem", "junk");
+    let refused = until(&heard, "reload_refused", 1).await;
+    assert!(refused.contains("listener.public.tls"), "{refused}");
+    some_looks().await;
+    assert_eq!(
+        heard.of("reload_refused").len(),
+        1,
+        "said once, not at every look"
+    );
+    assert!(heard.of("reloaded").is_empty());
+
+    put_credential(&host, 3);
+    until(&heard, "reloaded", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_another_certificate_is_refused() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    host.disk.put("server.key", credential(9).1.pem().unwrap());
+    until(&heard, "reload_refused", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    host.disk.put(FILE, CONFIG.replace("audience", "audiance"));
+    let refused = until(&heard, "reload_refused", 1).await;
+    assert!(
+        refused.contains("cellway.toml:12: issuer[0].audiance"),
+        "{refused}"
+    );
+    host.disk.put(
+        FILE,
+        CONFIG.replace("bind = \"127.0.0.1:0\"", "bind = \"127.0.0.1:9\""),
+    );
+    let refused = until(&heard, "reload_refused", 2).await;
+    assert!(refused.contains("listener"), "{refused}");
+    host.disk
+        .put(FILE, CONFIG.replace("= \"cellway\"", "= \"other\""));
+    until(&heard, "reloaded", 1).await;
+}
