@@ -51,6 +51,8 @@ pub(super) enum Opened {
 pub(crate) struct Lease {
     pub(crate) pool: Arc<EndpointPool>,
     pub(crate) sender: Sender,
+    /// It was opened for this request.
+    pub(crate) opened: bool,
     epoch: u64,
     /// Counts among the connection's requests for as long as the lease lasts.
     _stream: Option<Stream>,
@@ -248,7 +250,7 @@ impl EndpointPool {
         let timeouts = &live.settings.upstream.timeouts;
         let tls = live.cell_tls.as_ref();
         let opened = connect(env, &self.endpoint, tls, timeouts, permit).await?;
-        Ok(match opened {
+        let lease = match opened {
             Opened::H1(sender) => {
                 private(&self.state).protocol = Protocol::Http1;
                 self.lend(Sender::H1(sender), live.epoch, None)
@@ -257,6 +259,10 @@ impl EndpointPool {
                 let stream = self.share(sender.clone(), live.epoch);
                 self.lend(Sender::H2(sender), live.epoch, Some(stream))
             }
+        };
+        Ok(Lease {
+            opened: true,
+            ..lease
         })
     }
 
@@ -264,6 +270,7 @@ impl EndpointPool {
         Lease {
             pool: self.clone(),
             sender,
+            opened: false,
             epoch,
             _stream: stream,
         }

@@ -18,7 +18,7 @@ use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::{Admitted, Refused, verdict};
 use crate::env::Env;
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::live::Live;
 use crate::pool::{CellGate, ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::settings::CellTimeouts;
@@ -142,17 +142,26 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
-        let env = &self.report.connection.worker.common.env;
-        let leasing = pool.lease(env, self.live, self.gate, fresh);
-        match self.total {
-            None => leasing.await,
+        let worker = &self.report.connection.worker;
+        let leasing = pool.lease(&worker.common.env, self.live, self.gate, fresh);
+        let lease = match self.total {
+            None => leasing.await?,
             Some(total) => timeout_at(total, leasing).await.unwrap_or_else(|_| {
                 Err(ConnectError::new(
                     Reason::CellTimeoutTotal,
                     Reason::CellTimeoutTotal.describe(),
                 ))
-            }),
+            })?,
+        };
+        if lease.opened
+            && let Some(cell) = &self.report.cell
+        {
+            worker.emit(&Event::CellConnected {
+                cell: &cell.id,
+                endpoint: pool.endpoint.url.as_str(),
+            });
         }
+        Ok(lease)
     }
 
     async fn send(&self, mut lease: Lease, mut request: Request<RequestBody>) -> Attempt {
@@ -179,6 +188,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 }
                 None => self.broken(&lease, &error),
             },
+            Err(Reason::ClientTimeout) => {
+                Attempt::Failed(Reason::ClientTimeout, "the request's body stopped coming")
+            }
             Err(reason) => {
                 verdict::failed(self.report, &lease.pool, reason, reason.describe());
                 Attempt::Failed(reason, "the cell took too long")
