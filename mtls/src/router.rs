@@ -96,7 +96,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         mut place: impl FnMut(Worker<E, S>),
     ) -> Result<Handle<E, S>, StartError> {
         let (env, sink, settings) = (self.env, self.sink, self.settings);
-        let source_tls = tls::source_config(&env, &self.provider, &settings.sources.fetch)
+        let source_tls = tls::router_source_config(&env, &self.provider, &settings)
             .await
             .map_err(|error| StartError::Tls(ReloadError::new("fetch", error)))?;
         let source_tls = Arc::new(ArcSwap::from_pointee(source_tls));
@@ -259,7 +259,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let before = common.live.load_full();
         same_for_good(&before.settings, &settings)?;
         let policy = settings.policy.clone();
-        let fetch = tls::source_config(&common.env, &common.provider, &settings.sources.fetch)
+        let fetch = tls::router_source_config(&common.env, &common.provider, &settings)
             .await
             .map_err(|error| ReloadError::new("fetch", error))?;
         let live = Live::load(&common.env, &common.provider, settings, before.epoch + 1)

@@ -20,6 +20,7 @@ pub(crate) use self::cell::CellTls;
 pub use self::client::verified_leaf;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::server::{ServerTls, refusal};
+pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
 
 /// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator

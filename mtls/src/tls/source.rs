@@ -1,11 +1,13 @@
 //! Towards identity providers and the control plane.
 
+use cellway_core::policy::{Issuer, KeysLocation};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Provider;
 use super::material::{MaterialError, load_key_pair, load_roots};
 use crate::env::Env;
-use crate::settings::FetchSettings;
+use crate::fetch::RegistryLocation;
+use crate::settings::{FetchSettings, RouterSettings};
 
 /// How sources are verified: by the configured bundle, else by whom the system trusts.
 ///
@@ -16,13 +18,45 @@ pub async fn source_config<E: Env>(
     provider: &Provider,
     fetch: &FetchSettings,
 ) -> Result<ClientConfig, MaterialError> {
-    let refuse = |error: rustls::Error| MaterialError {
-        source: "fetch".to_owned(),
-        problem: error.to_string(),
-    };
     let roots = match &fetch.bundle {
         Some(bundle) => load_roots(env, bundle).await?,
         None => env.heavy(system_roots).await,
+    };
+    with_roots(env, provider, fetch, roots).await
+}
+
+/// As [`source_config`], but the system isn't asked whom it trusts where all sources are local.
+pub(crate) async fn router_source_config<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+) -> Result<ClientConfig, MaterialError> {
+    let fetch = &settings.sources.fetch;
+    if fetch.bundle.is_none() && all_local(settings) {
+        with_roots(env, provider, fetch, RootCertStore::empty()).await
+    } else {
+        source_config(env, provider, fetch).await
+    }
+}
+
+fn all_local(settings: &RouterSettings) -> bool {
+    let registry = match settings.sources.registry.location {
+        RegistryLocation::File(_) | RegistryLocation::Text(_) => true,
+        RegistryLocation::Http { .. } => false,
+    };
+    let local = |issuer: &Issuer| matches!(issuer.keys, KeysLocation::File(_));
+    registry && settings.policy.issuers.iter().all(local)
+}
+
+async fn with_roots<E: Env>(
+    env: &E,
+    provider: &Provider,
+    fetch: &FetchSettings,
+    roots: RootCertStore,
+) -> Result<ClientConfig, MaterialError> {
+    let refuse = |error: rustls::Error| MaterialError {
+        source: "fetch".to_owned(),
+        problem: error.to_string(),
     };
     let builder =
         ClientConfig::builder_with_details(provider.crypto.clone(), provider.time.clone())

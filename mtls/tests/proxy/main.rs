@@ -1,4 +1,8 @@
 //! A whole router over real sockets, between a real client and real cells.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests run on tokio alone and spawn what plays the other sides"
+)]
 
 mod drain;
 mod forward;
