@@ -1,15 +1,12 @@
 //! Keys that sign tokens.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
-};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde_json::{Value, json};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
+use jsonwebtoken::{EncodingKey, Header};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::LabError;
+use super::{Key, LabError};
 
 /// How a token is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,18 +28,22 @@ impl Algorithm {
             Self::Es256 => "ES256",
         }
     }
+
+    const fn jws(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+        }
+    }
 }
 
 /// A signing key of an identity provider, with its `kid`.
 pub struct Signer {
     kid: String,
-    key: SigningKey,
-}
-
-enum SigningKey {
-    EdDsa(Ed25519KeyPair),
-    Rs256(RsaKeyPair),
-    Es256(EcdsaKeyPair),
+    algorithm: Algorithm,
+    key: EncodingKey,
+    jwk: Value,
 }
 
 impl Signer {
@@ -51,9 +52,8 @@ impl Signer {
     /// # Errors
     /// [`LabError::Key`] if the cryptography library refuses it.
     pub fn from_seed(kid: &str, seed: [u8; 32]) -> Result<Self, LabError> {
-        let key = Ed25519KeyPair::from_seed_unchecked(&seed);
-        let key = key.map_err(|why| LabError::Key(why.to_string()))?;
-        Ok(Self::new(kid, SigningKey::EdDsa(key)))
+        let key = EncodingKey::from_ed_der(Key::from_seed(seed).der().secret_der());
+        Self::new(kid, Algorithm::EdDsa, key)
     }
 
     /// A new key from the system's entropy.
@@ -62,21 +62,34 @@ impl Signer {
     /// [`LabError::Key`] if the cryptography library fails.
     pub fn generate(kid: &str, algorithm: Algorithm) -> Result<Self, LabError> {
         let key = match algorithm {
-            Algorithm::EdDsa => Ed25519KeyPair::generate().map(SigningKey::EdDsa),
-            Algorithm::Rs256 => RsaKeyPair::generate(KeySize::Rsa2048).map(SigningKey::Rs256),
+            Algorithm::EdDsa => {
+                let mut seed = [0; 32];
+                aws_lc_rs::rand::fill(&mut seed).map_err(unusable)?;
+                return Self::from_seed(kid, seed);
+            }
+            Algorithm::Rs256 => {
+                let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+                EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())
+            }
             Algorithm::Es256 => {
-                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(SigningKey::Es256)
+                let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+                EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes())
             }
         };
-        let key = key.map_err(|why| LabError::Key(why.to_string()))?;
-        Ok(Self::new(kid, key))
+        Self::new(kid, algorithm, key.map_err(unusable)?)
     }
 
-    fn new(kid: &str, key: SigningKey) -> Self {
-        Self {
+    fn new(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Result<Self, LabError> {
+        let mut jwk = Jwk::from_encoding_key(&key, algorithm.jws()).map_err(unusable)?;
+        jwk.common.key_id = Some(kid.to_owned());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        let jwk = serde_json::to_value(jwk).map_err(unusable)?;
+        Ok(Self {
             kid: kid.to_owned(),
+            algorithm,
             key,
-        }
+            jwk,
+        })
     }
 
     /// The name that tokens and the key set know it by.
@@ -86,60 +99,31 @@ impl Signer {
 
     /// What it signs with.
     pub fn algorithm(&self) -> Algorithm {
-        match self.key {
-            SigningKey::EdDsa(_) => Algorithm::EdDsa,
-            SigningKey::Rs256(_) => Algorithm::Rs256,
-            SigningKey::Es256(_) => Algorithm::Es256,
-        }
+        self.algorithm
     }
 
     /// The public half as a JWK (RFC 7517, RFC 8037).
     pub fn jwk(&self) -> Value {
-        let mut jwk = match &self.key {
-            SigningKey::EdDsa(pair) => json!({
-                "kty": "OKP", "crv": "Ed25519", "x": BASE64.encode(pair.public_key()),
-            }),
-            SigningKey::Rs256(pair) => json!({
-                "kty": "RSA",
-                "n": BASE64.encode(pair.public_key().modulus().big_endian_without_leading_zero()),
-                "e": BASE64.encode(pair.public_key().exponent().big_endian_without_leading_zero()),
-            }),
-            SigningKey::Es256(pair) => {
-                // An uncompressed point: 0x04, then 32 bytes of x and 32 of y.
-                let point = &pair.public_key().as_ref()[1..];
-                let (x, y) = point.split_at(point.len() / 2);
-                json!({
-                    "kty": "EC", "crv": "P-256", "x": BASE64.encode(x), "y": BASE64.encode(y),
-                })
-            }
-        };
-        jwk["kid"] = self.kid.as_str().into();
-        jwk["alg"] = self.algorithm().as_str().into();
-        jwk["use"] = "sig".into();
-        jwk
+        self.jwk.clone()
     }
 
-    /// Signs `message` in the form that a JWS wants (RFC 7518, section 3).
-    ///
-    /// # Errors
-    /// [`LabError::Token`] if the cryptography library fails.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, LabError> {
-        let random = SystemRandom::new();
-        let failed = |_| LabError::Token("signing failed".to_owned());
-        match &self.key {
-            SigningKey::EdDsa(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            SigningKey::Rs256(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-                    .map_err(failed)?;
-                Ok(signature)
-            }
-            SigningKey::Es256(pair) => {
-                let signature = pair.sign(&random, message).map_err(failed)?;
-                Ok(signature.as_ref().to_vec())
-            }
-        }
+    /// A JWS (RFC 7515) of these claims, whose header has this `kid` and `typ`.
+    pub(super) fn encode(
+        &self,
+        kid: &str,
+        typ: Option<&str>,
+        claims: &impl Serialize,
+    ) -> Result<String, LabError> {
+        let mut header = Header::new(self.algorithm.jws());
+        header.kid = Some(kid.to_owned());
+        header.typ = typ.map(str::to_owned);
+        jsonwebtoken::encode(&header, claims, &self.key)
+            .map_err(|why| LabError::Token(why.to_string()))
     }
+}
+
+fn unusable(why: impl std::fmt::Display) -> LabError {
+    LabError::Key(why.to_string())
 }
 
 impl std::fmt::Debug for Signer {
@@ -147,7 +131,7 @@ impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Signer")
             .field("kid", &self.kid)
-            .field("algorithm", &self.algorithm())
+            .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
     }
 }

@@ -81,31 +81,20 @@ impl Claims {
     /// [`LabError::Token`] if the cryptography library fails.
     pub fn sign(&self, signer: &Signer) -> Result<String, LabError> {
         let kid = self.kid.as_deref().unwrap_or(signer.kid());
-        let mut token = self.unsigned_parts(signer.algorithm().as_str(), Some(kid));
-        let signature = signer.sign(token.as_bytes())?;
-        token.push('.');
-        BASE64.encode_string(signature, &mut token);
-        Ok(token)
-    }
-
-    fn unsigned_parts(&self, alg: &str, kid: Option<&str>) -> String {
-        let mut header = json!({ "alg": alg });
-        if let Some(kid) = kid {
-            header["kid"] = kid.into();
-        }
-        if let Some(typ) = &self.typ {
-            header["typ"] = typ.as_str().into();
-        }
-        let mut token = BASE64.encode(header.to_string());
-        token.push('.');
-        BASE64.encode_string(Value::from(self.claims.clone()).to_string(), &mut token);
-        token
+        signer.encode(kid, self.typ.as_deref(), &self.claims)
     }
 }
 
 /// The token with `alg` `none` and no signature.
 pub fn unsigned(claims: &Claims) -> String {
-    claims.unsigned_parts("none", None) + "."
+    let mut header = json!({ "alg": "none" });
+    if let Some(typ) = &claims.typ {
+        header["typ"] = typ.as_str().into();
+    }
+    let mut token = BASE64.encode(header.to_string());
+    token.push('.');
+    BASE64.encode_string(Value::from(claims.claims.clone()).to_string(), &mut token);
+    token + "."
 }
 
 #[cfg(test)]
