@@ -55,17 +55,14 @@ pub struct Explanation {
     pub steps: Steps,
 }
 
-/// Where what the decision stands on came from, one line each.
-pub type Sources = Vec<String>;
-
 /// Makes the snapshot that a router with these settings would decide on. With a `client` the
-/// network is asked; without, files alone.
+/// network is asked; without, files alone. Says of each source what came of it, one line each.
 pub async fn gather<E: Env>(
     env: &E,
     clock: &Clock<E>,
     settings: &RouterSettings,
     client: Option<&Client<E>>,
-) -> (Arc<Snapshot>, Sources) {
+) -> (Arc<Snapshot>, Vec<String>) {
     let timing = settings.sources.registry.timing.clone();
     let control = ControlSettings {
         registry: timing,
@@ -79,7 +76,7 @@ pub async fn gather<E: Env>(
         client,
         keep: settings.sources.state.as_deref().map(Keep::new),
         control,
-        sources: Sources::new(),
+        sources: Vec::new(),
     };
     gather.run().await;
     (Arc::clone(gather.control.snapshot()), gather.sources)
@@ -117,7 +114,8 @@ struct Gather<'a, E: Env> {
     client: Option<&'a Client<E>>,
     keep: Option<Keep>,
     control: Control,
-    sources: Sources,
+    /// Where what the decision stands on came from, one line each.
+    sources: Vec<String>,
 }
 
 impl<E: Env> Gather<'_, E> {

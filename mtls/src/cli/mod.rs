@@ -27,7 +27,13 @@ impl From<Exit> for ExitCode {
     }
 }
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  cellway demo                          everything in one process, on loopback
+  cellway check --config cellway.toml   every mistake, with line and what to do
+  cellway serve --config cellway.toml
+  cellway explain --config cellway.toml --token-file token.jwt --path /orders
+
 Exit codes:
   0  all is well
   1  the answer is no: the configuration has mistakes, the request is denied,
@@ -42,20 +48,7 @@ Exit codes:
     about = "An edge router for cell-based architectures",
     long_about = "Cellway proves who is calling (JWT claims or mTLS SANs), decides which cell serves \
                   them, and proxies the request there.",
-    after_help = EXIT_CODES,
-    after_long_help = concat!(
-        "Examples:\n",
-        "  cellway demo                                   everything in one process, on loopback\n",
-        "  cellway check --config cellway.toml            every mistake, with line and what to do\n",
-        "  cellway serve --config cellway.toml\n",
-        "  cellway explain --config cellway.toml --token-file token.jwt --path /orders\n\n",
-        "Exit codes:\n",
-        "  0  all is well\n",
-        "  1  the answer is no: the configuration has mistakes, the request is denied,\n",
-        "     a row of the demo is not as expected\n",
-        "  2  the command line is not understood\n",
-        "  3  the command could not be carried out: a file can't be read, an address can't be bound"
-    )
+    after_help = AFTER_HELP
 )]
 struct Cli {
     #[command(subcommand)]

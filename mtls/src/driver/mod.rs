@@ -18,7 +18,7 @@ use cellway_core::policy::{IssuerId, KeysLocation, Policy};
 use cellway_core::registry::{Parsed, RegistryFailure, RegistryFetched, RegistryRefused};
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use self::keeper::{Keeper, Kept, Order};
 use self::tasks::Tasks;
@@ -148,8 +148,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
                     Command::Refresh => self.refresh(),
                     Command::Stop => return,
                 },
-                () = async { sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if due.is_some() => self.control.handle_timeout(self.clock.now()),
+                () = reach(due) => self.control.handle_timeout(self.clock.now()),
                 Some(answer) = self.answers.recv() => self.answer(answer),
                 Some(message) = self.inbox.recv() => self.message(message),
             }
@@ -320,6 +319,14 @@ impl<E: Env, S: Sink> Driver<E, S> {
     fn refused(&self, file: &str, error: &str) {
         let event = Event::KeptRefused { file, error };
         self.sink.emit(self.clock.now(), &event);
+    }
+}
+
+/// Waits until `due`, or without end if nothing is.
+async fn reach(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

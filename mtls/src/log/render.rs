@@ -7,7 +7,7 @@ use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
-use cellway_core::{Decision, Unix};
+use cellway_core::{Decision, Snapshot, Unix};
 
 use super::Level;
 use super::line::Line;
@@ -76,55 +76,6 @@ fn registry_heading(notice: &RegistryNotice) -> (Level, &'static str) {
 
 fn body(line: Line, event: &Event<'_>) -> Line {
     match event {
-        Event::Listening { .. }
-        | Event::AcceptFailed { .. }
-        | Event::ConnectionAccepted { .. }
-        | Event::ConnectionRefused { .. }
-        | Event::ConnectionClosed { .. }
-        | Event::TlsRefused { .. } => connection(line, event),
-        Event::Decided { .. } => decided(line, event),
-        Event::Responded { .. } => responded(line, event),
-        Event::CellConnected { cell, endpoint } => {
-            line.show("cell", cell).str("endpoint", endpoint)
-        }
-        Event::CellFailed {
-            cell,
-            endpoint,
-            reason,
-            error,
-        } => line
-            .show("cell", cell)
-            .str("endpoint", endpoint)
-            .str("reason", reason.as_str())
-            .str("error", error),
-        Event::Published { snapshot } => {
-            let registry = snapshot.registry.as_ref();
-            let version = registry.map(|registry| registry.version());
-            line.num("epoch", snapshot.epoch)
-                .opt("registry_version", version, Line::num)
-                .flag("registry_stale", snapshot.registry_stale)
-        }
-        Event::Notice { notice, policy } => match notice {
-            Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
-            Notice::Registry(notice) => registry(line, notice),
-            Notice::Health(notice) => health(line, notice),
-        },
-        Event::KeysRequested { issuer, forced } => {
-            line.show("issuer", issuer).flag("forced", *forced)
-        }
-        Event::SourceFailed { source, error } => line.str("source", source).show("error", error),
-        Event::KeptRefused { file, error } | Event::KeepFailed { file, error } => {
-            line.str("file", file).str("error", error)
-        }
-        Event::Reloaded => line,
-        Event::ReloadRefused { error } => line.str("error", error),
-        Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
-        Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
-    }
-}
-
-fn connection(line: Line, event: &Event<'_>) -> Line {
-    match event {
         Event::Listening { listener, address } => {
             line.str("listener", listener).show("address", address)
         }
@@ -146,8 +97,50 @@ fn connection(line: Line, event: &Event<'_>) -> Line {
             .str("listener", listener)
             .show("peer", peer)
             .str("reason", reason.as_str()),
-        // The caller sends the others elsewhere.
-        _ => line,
+        Event::Decided { .. } => decided(line, event),
+        Event::Responded { .. } => responded(line, event),
+        Event::CellConnected { cell, endpoint } => {
+            line.show("cell", cell).str("endpoint", endpoint)
+        }
+        Event::CellFailed {
+            cell,
+            endpoint,
+            reason,
+            error,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .str("reason", reason.as_str())
+            .str("error", error),
+        Event::Published { snapshot } => published(line, snapshot),
+        Event::Notice { notice, policy } => happened(line, notice, policy),
+        Event::KeysRequested { issuer, forced } => {
+            line.show("issuer", issuer).flag("forced", *forced)
+        }
+        Event::SourceFailed { source, error } => line.str("source", source).show("error", error),
+        Event::KeptRefused { file, error } | Event::KeepFailed { file, error } => {
+            line.str("file", file).str("error", error)
+        }
+        Event::Reloaded => line,
+        Event::ReloadRefused { error } => line.str("error", error),
+        Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
+        Event::Drained { abandoned } => line.num("abandoned", *abandoned as u64),
+    }
+}
+
+fn published(line: Line, snapshot: &Snapshot) -> Line {
+    let registry = snapshot.registry.as_ref();
+    let version = registry.map(|registry| registry.version());
+    line.num("epoch", snapshot.epoch)
+        .opt("registry_version", version, Line::num)
+        .flag("registry_stale", snapshot.registry_stale)
+}
+
+fn happened(line: Line, notice: &Notice, policy: &Policy) -> Line {
+    match notice {
+        Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
+        Notice::Registry(notice) => registry(line, notice),
+        Notice::Health(notice) => health(line, notice),
     }
 }
 
