@@ -182,7 +182,9 @@ impl Ids {
         let mut id = [0; 32];
         id[..16].copy_from_slice(&self.worker);
         id[16..].copy_from_slice(&hex(count));
-        let value = HeaderValue::from_bytes(&id).expect("hexadecimal digits");
+        let mut value = HeaderValue::from_bytes(&id).expect("hexadecimal digits");
+        // It never comes again, so HTTP/2 shall not keep it in its table of headers.
+        value.set_sensitive(true);
         (value, count)
     }
 }

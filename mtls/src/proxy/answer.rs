@@ -5,8 +5,7 @@ use cellway_core::{Challenge, Class, headers};
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 
 use super::Refused;
 use super::body::{CellBody, ResponseBody};
@@ -23,14 +22,17 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    pub(super) fn of(parts: &Parts) -> Self {
-        let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .map(HeaderValue::as_bytes);
         let grpc = kind
             .and_then(|kind| kind.strip_prefix(b"application/grpc"))
             .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')));
         Self {
             grpc,
-            closable: parts.version < Version::HTTP_2,
+            closable: request.version() < Version::HTTP_2,
         }
     }
 }

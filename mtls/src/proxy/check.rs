@@ -2,30 +2,29 @@
 //! differently, and the difference is how requests are smuggled.
 
 use http::header::{HOST, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, Version};
+use http::{Method, Request, Version};
 
 /// What is wrong with the request, if anything.
-pub(super) fn check(parts: &Parts) -> Result<(), &'static str> {
-    if parts.method == Method::CONNECT {
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), &'static str> {
+    if *request.method() == Method::CONNECT {
         return Err("CONNECT is not served here");
     }
-    host(parts)?;
-    transfer_encoding(parts)?;
-    target(parts)
+    host(request)?;
+    transfer_encoding(request)?;
+    target(request)
 }
 
 /// Exactly one host, whichever way it is said (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
-fn host(parts: &Parts) -> Result<(), &'static str> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
+fn host<B>(request: &Request<B>) -> Result<(), &'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err("more than one Host field");
     }
-    let authority = parts.uri.authority();
+    let authority = request.uri().authority();
     match (host, authority) {
-        (None, None) if parts.version == Version::HTTP_10 => Ok(()),
+        (None, None) if request.version() == Version::HTTP_10 => Ok(()),
         (None, None) => Err("no Host field"),
         (None, Some(authority)) => without_user(authority.as_str()),
         (Some(host), None) => {
@@ -60,8 +59,8 @@ fn without_user(authority: &str) -> Result<(), &'static str> {
 }
 
 /// `chunked`, once, or nothing: any other list is read differently by different servers.
-fn transfer_encoding(parts: &Parts) -> Result<(), &'static str> {
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+fn transfer_encoding<B>(request: &Request<B>) -> Result<(), &'static str> {
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
         return Ok(());
     };
@@ -74,9 +73,9 @@ fn transfer_encoding(parts: &Parts) -> Result<(), &'static str> {
 }
 
 /// A path, or `*` for `OPTIONS`. A fragment never travels, and hyper cuts it off silently.
-fn target(parts: &Parts) -> Result<(), &'static str> {
-    let path = parts.uri.path();
-    if path.starts_with('/') || (path == "*" && parts.method == Method::OPTIONS) {
+fn target<B>(request: &Request<B>) -> Result<(), &'static str> {
+    let path = request.uri().path();
+    if path.starts_with('/') || (path == "*" && *request.method() == Method::OPTIONS) {
         Ok(())
     } else {
         Err("a target without a path")
@@ -85,16 +84,14 @@ fn target(parts: &Parts) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
-    fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
-        let mut request = Request::builder().method(method).uri(uri);
+    fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut builder = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            builder = builder.header(*name, *value);
         }
-        request.body(()).unwrap().into_parts().0
+        builder.body(()).unwrap()
     }
 
     #[test]
@@ -109,7 +106,7 @@ mod tests {
             ("/", &[("host", "")][..]),
         ] {
             assert!(
-                check(&parts("GET", uri, headers)).is_err(),
+                check(&request("GET", uri, headers)).is_err(),
                 "{uri} {headers:?}"
             );
         }
@@ -120,7 +117,7 @@ mod tests {
             ("http://a/", &[("host", "A")][..]),
         ] {
             assert_eq!(
-                check(&parts("GET", uri, headers)),
+                check(&request("GET", uri, headers)),
                 Ok(()),
                 "{uri} {headers:?}"
             );
@@ -132,7 +129,7 @@ mod tests {
         let te = |values: &[&str]| {
             let mut headers = vec![("host", "a")];
             headers.extend(values.iter().map(|value| ("transfer-encoding", *value)));
-            check(&parts("POST", "/", &headers)).is_ok()
+            check(&request("POST", "/", &headers)).is_ok()
         };
         assert!(te(&["chunked"]) && te(&["Chunked"]) && te(&[]));
         assert!(!te(&["gzip, chunked"]));
@@ -144,6 +141,6 @@ mod tests {
 
     #[test]
     fn tunnels_are_refused() {
-        assert!(check(&parts("CONNECT", "a:443", &[("host", "a:443")])).is_err());
+        assert!(check(&request("CONNECT", "a:443", &[("host", "a:443")])).is_err());
     }
 }

@@ -8,11 +8,11 @@ use cellway_core::policy::IssuerId;
 use cellway_core::{
     Allow, Challenge, Credentials, Decision, Evidence, KeyWait, Outcome, Reason, headers,
 };
-use http::request::Parts;
+use http::Request;
 use tokio::time::timeout_at;
 
 use super::report::Report;
-use super::{Refused, check};
+use super::{Refused, RequestBody, check};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::private;
@@ -22,29 +22,34 @@ use crate::shared::ToControl;
 /// an identity provider that is down must not fill the router with waiting requests.
 const KEY_WAITERS_MAX: usize = 1024;
 
-/// Decides the request, and leaves in `parts` what may be forwarded: nothing of the client's
+/// Stamps that say who is calling. HTTP/2 doesn't index them: they vary from request to request, so
+/// that each would push another out of the table, and a guess at one could be checked by its size
+/// (RFC 7541, section 7.1).
+const IDENTITY: [&str; 5] = ["tenant", "sub", "workspace", "org", "roles"];
+
+/// Decides the request, and leaves in it what may be forwarded: nothing of the client's
 /// under the router's names, and the router's own words stamped.
 pub(super) async fn decide<E: Env, S: Sink>(
     report: &Report<E, S>,
-    parts: &mut Parts,
+    request: &mut Request<RequestBody>,
     spread: u64,
 ) -> Result<Allow, Refused> {
     // Looked at before the framing headers are taken away, and answered after.
-    let checked = check::check(parts);
+    let checked = check::check(request);
     let credentials = {
         let snapshot = report.connection.worker.common.shared.snapshot();
-        headers::sanitise(&snapshot.policy.headers, &mut parts.headers)
+        headers::sanitise(&snapshot.policy.headers, request.headers_mut())
     };
     checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
     judge_again(report)?;
 
-    let wait = match once(report, parts, &credentials, spread, false)? {
+    let wait = match once(report, request, &credentials, spread, false)? {
         Outcome::Done(decision) => return settle(decision),
         Outcome::Wait(wait) => wait,
     };
     // Boxed: few requests wait, and all would carry the room for it.
     Box::pin(wait_for_keys(report, &wait)).await?;
-    match once(report, parts, &credentials, spread, true)? {
+    match once(report, request, &credentials, spread, true)? {
         Outcome::Done(decision) => settle(decision),
         // Waiting once is the bound; `decide` promises not to ask again.
         Outcome::Wait(_) => Err(Refused::new(
@@ -96,7 +101,7 @@ fn judge_again<E: Env, S: Sink>(report: &Report<E, S>) -> Result<(), Refused> {
 /// Asks the core once, tells the sink what it said, and stamps what may pass.
 fn once<E: Env, S: Sink>(
     report: &Report<E, S>,
-    parts: &mut Parts,
+    request: &mut Request<RequestBody>,
     credentials: &Credentials,
     spread: u64,
     waited: bool,
@@ -112,8 +117,11 @@ fn once<E: Env, S: Sink>(
         .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))?;
     let evidence = Evidence {
         policy,
-        method: &parts.method,
-        path: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+        method: request.method(),
+        path: request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str()),
         credentials,
         peer: connection.client.as_ref().map(|client| &client.certificate),
         spread,
@@ -148,8 +156,11 @@ fn once<E: Env, S: Sink>(
             .policy
             .headers
             .stamps(allow, report.request_id.clone());
-        for (name, value) in stamps {
-            parts.headers.insert(name, value);
+        for ((name, mut value), short) in stamps.into_iter().zip(headers::STAMP_NAMES) {
+            if IDENTITY.contains(&short) && !value.is_empty() {
+                value.set_sensitive(true);
+            }
+            request.headers_mut().insert(name, value);
         }
     }
     Ok(outcome)

@@ -1,11 +1,12 @@
 //! From a decision to the cell's answer.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::Reason;
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
+use cellway_core::{Allow, Reason};
 use http::header::{COOKIE, EXPECT, HOST};
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -16,12 +17,13 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::body::RequestBody;
 use super::progress::{Progress, Turn};
 use super::report::Report;
-use super::{Admitted, Refused, verdict};
+use super::{Refused, verdict};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::Live;
 use crate::pool::{CellGate, ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::settings::CellTimeouts;
+use crate::shared::Shared;
 
 /// Most endpoints of a cell that one request is tried on, when no connection to them can be made.
 const ENDPOINTS_TRIED_MAX: usize = 3;
@@ -45,11 +47,28 @@ struct Forwarding<'a, E: Env, S: Sink> {
     total: Option<Instant>,
 }
 
+/// A request that is to be sent.
+pub(super) struct Outgoing {
+    pub(super) request: Request<RequestBody>,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Outgoing {
+    pub(super) fn new(request: Request<Incoming>, shared: &Arc<Shared>) -> Self {
+        let (parts, incoming) = request.into_parts();
+        let (body, progress) = RequestBody::new(incoming, shared);
+        Self {
+            request: Request::from_parts(parts, body),
+            progress,
+        }
+    }
+}
+
 /// What came of one attempt.
 enum Attempt {
     Answered(Response<Incoming>, Lease),
-    /// Nothing of the request was sent, and here it is.
-    Unsent(Request<RequestBody>, ConnectError),
+    /// Nothing of the request was sent.
+    Unsent(ConnectError),
     /// Something was, or may have been.
     Failed(Reason, &'static str),
 }
@@ -59,36 +78,36 @@ enum Attempt {
 /// Tries the next endpoint of the cell where nothing of the request was sent; never sends twice.
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
-    admitted: Admitted,
+    allow: &Allow,
+    mut outgoing: Outgoing,
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
     let common = &worker.common;
     let live = common.live.load_full();
     let upstream = &live.settings.upstream;
-    let gate = worker.pools.gate(&admitted.allow.cell, &common.gates);
+    let gate = worker.pools.gate(&allow.cell, &common.gates);
     let permit = gate.request(upstream.limits.requests_max).ok_or_else(|| {
         Refused::new(
             Reason::Overloaded,
             "the cell has as many requests as it may",
         )
     })?;
-    let (body, progress) = RequestBody::new(admitted.body, &common.shared);
     let forwarding = Forwarding {
         report,
         live: &live,
         gate: &gate,
-        progress,
+        progress: outgoing.progress,
         total: upstream.timeouts.total.map(|total| Instant::now() + total),
     };
-    let mut request = Request::from_parts(admitted.parts, body);
     // hyper has answered it already, by reading the body when we ask for it.
-    request.headers_mut().remove(EXPECT);
-    request.extensions_mut().clear();
-
+    outgoing.request.headers_mut().remove(EXPECT);
+    outgoing.request.extensions_mut().clear();
+    // Taken when it is sent, put back when it turns out that it was not.
+    let mut slot = Some(outgoing.request);
     let mut failure = Refused::new(Reason::NoCellAvailable, "the cell has no endpoint");
-    for endpoint in admitted.allow.endpoints().take(ENDPOINTS_TRIED_MAX) {
+    for endpoint in allow.endpoints().take(ENDPOINTS_TRIED_MAX) {
         let pool = worker.pools.endpoint(endpoint, &common.gates);
-        match forwarding.try_endpoint(&pool, request).await {
+        match forwarding.try_endpoint(&pool, &mut slot).await {
             Attempt::Answered(response, lease) => {
                 return Ok(Answered {
                     response,
@@ -100,12 +119,11 @@ pub(super) async fn forward<E: Env, S: Sink>(
                 });
             }
             Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
-            Attempt::Unsent(unsent, error) => {
+            Attempt::Unsent(error) => {
                 failure = Refused::new(error.reason, "no connection to the cell could be made");
                 if matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal) {
                     break;
                 }
-                request = unsent;
             }
         }
     }
@@ -117,28 +135,26 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     async fn try_endpoint(
         &self,
         pool: &Arc<EndpointPool>,
-        mut request: Request<RequestBody>,
+        slot: &mut Option<Request<RequestBody>>,
     ) -> Attempt {
-        let mut error = None;
-        for fresh in [false, true] {
+        let mut fresh = false;
+        loop {
             let lease = match self.lease(pool, fresh).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     verdict::failed(self.report, pool, error.reason, &error.error);
-                    return Attempt::Unsent(request, error);
+                    return Attempt::Unsent(error);
                 }
             };
-            match self.send(lease, request).await {
-                Attempt::Unsent(unsent, why) => {
-                    request = unsent;
-                    error = Some(why);
+            match self.send(lease, slot).await {
+                Attempt::Unsent(error) if fresh => {
+                    verdict::failed(self.report, pool, error.reason, &error.error);
+                    return Attempt::Unsent(error);
                 }
+                Attempt::Unsent(_) => fresh = true,
                 done => return done,
             }
         }
-        let error = error.unwrap_or_else(|| ConnectError::new(Reason::CellReset, "closed"));
-        verdict::failed(self.report, pool, error.reason, &error.error);
-        Attempt::Unsent(request, error)
     }
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
@@ -164,30 +180,34 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Ok(lease)
     }
 
-    async fn send(&self, mut lease: Lease, mut request: Request<RequestBody>) -> Attempt {
-        let prepared = match &lease.sender {
-            Sender::H1(_) => for_http1(&mut request, &lease.pool.endpoint.url),
-            Sender::H2(_) => for_http2(&mut request, &lease.pool.endpoint.url),
-        };
-        if prepared.is_none() {
+    async fn send(&self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
+        let url = &lease.pool.endpoint.url;
+        let prepared = slot.as_mut().and_then(|request| match &lease.sender {
+            Sender::H1(_) => for_http1(request, url),
+            Sender::H2(_) => for_http2(request, url),
+        });
+        let (Some(()), Some(request)) = (prepared, slot.take()) else {
             return Attempt::Failed(
                 Reason::BadRequest,
                 "the request's target can't be passed on",
             );
-        }
+        };
         let sent = match &mut lease.sender {
-            Sender::H1(sender) => self.in_time(sender.try_send_request(request)).await,
-            Sender::H2(sender) => self.in_time(sender.try_send_request(request)).await,
+            Sender::H1(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
+            Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
         };
         match sent {
             Ok(Ok(response)) => self.accept(response, lease),
-            Ok(Err(mut error)) => match error.take_message() {
-                Some(unsent) => {
-                    let words = verdict::words(error.error());
-                    Attempt::Unsent(unsent, ConnectError::new(Reason::CellReset, words))
+            Ok(Err(mut error)) => {
+                *slot = error.take_message();
+                match slot {
+                    Some(_) => {
+                        let words = verdict::words(error.error());
+                        Attempt::Unsent(ConnectError::new(Reason::CellReset, words))
+                    }
+                    None => self.broken(&lease, &error),
                 }
-                None => self.broken(&lease, &error),
-            },
+            }
             Err(Reason::ClientTimeout) => {
                 Attempt::Failed(Reason::ClientTimeout, "the request's body stopped coming")
             }
@@ -229,13 +249,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     /// Waits for the answer's header as long as the cell, or the client that still sends, may take.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Reason> {
+    async fn in_time<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Result<T, Reason> {
         let began = Instant::now();
-        let mut answer = std::pin::pin!(answer);
         // A turn may change without a wake-up here, and the next one's limit may be nearer.
         let CellTimeouts { header, idle, .. } = self.live.settings.upstream.timeouts;
         let look = header.min(idle);
-        let mut timer = std::pin::pin!(sleep_until(self.limit(began).0.min(began + look)));
+        let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
         loop {
             tokio::select! {
                 biased;

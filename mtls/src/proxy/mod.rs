@@ -15,8 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::{Allow, Challenge, Class, RETRY_AFTER_DEFAULT, Reason};
-use http::request::Parts;
+use cellway_core::{Challenge, Class, RETRY_AFTER_DEFAULT, Reason};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -24,6 +23,7 @@ use hyper::service::{Service, service_fn};
 pub(crate) use self::body::{RequestBody, ResponseBody};
 pub(crate) use self::date::DateCache;
 pub(crate) use self::decide::KeyWaiters;
+use self::forward::Outgoing;
 use self::report::Report;
 use crate::connection::Connection;
 use crate::env::Env;
@@ -69,31 +69,45 @@ impl Refused {
     }
 }
 
-/// A request that may pass, ready to be sent.
-struct Admitted {
-    allow: Allow,
-    parts: Parts,
-    body: Incoming,
-}
-
-async fn serve<E: Env, S: Sink>(
+/// Serves one request. What it takes is captured and used where it stands: the arguments of an
+/// `async fn` would be moved once more, and the future of a request is moved and allocated often.
+fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
-) -> Answer<E, S> {
+) -> impl Future<Output = Answer<E, S>> + Send {
     let (request_id, spread) = connection.worker.next_id();
+    let wants = answer::Wants::of(&request);
+    let mut outgoing = Outgoing::new(request, &connection.worker.common.shared);
     let mut report = Report::new(connection, request_id);
-    let (mut parts, body) = request.into_parts();
-    let wants = answer::Wants::of(&parts);
-    let answered = match decide::decide(&report, &mut parts, spread).await {
-        Err(refused) => Err(refused),
-        Ok(allow) => {
-            report.cell = Some(allow.cell.clone());
-            let admitted = Admitted { allow, parts, body };
-            forward::forward(&report, admitted).await
+    async move {
+        let decided = decide::decide(&report, &mut outgoing.request, spread).await;
+        let answered = match decided {
+            Err(refused) => Err(refused),
+            Ok(allow) => {
+                report.cell = Some(allow.cell.clone());
+                forward::forward(&report, &allow, outgoing).await
+            }
+        };
+        match answered {
+            Ok(answered) => answer::from_cell(report, answered),
+            Err(refused) => answer::from_router(report, &refused, &wants),
         }
-    };
-    match answered {
-        Ok(answered) => answer::from_cell(report, answered),
-        Err(refused) => answer::from_router(report, &refused, &wants),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::tokio::TokioEnv;
+
+    fn size<A, B, F>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// HTTP/2 moves and allocates it for each request.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        let serve = size(serve::<TokioEnv, ()>);
+        assert!(serve <= 2560, "{serve} bytes");
     }
 }
