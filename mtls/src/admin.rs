@@ -115,7 +115,8 @@ impl<E: Env, S: Sink> Pages<E, S> {
             "/readyz" => self.readyz(),
             "/metrics" => {
                 let snapshot = self.router.shared().snapshot();
-                let text = self.metrics.render(&snapshot, self.router.clock().mono());
+                let (now, loads) = (self.router.clock().mono(), self.router.cell_loads());
+                let text = self.metrics.render(&snapshot, now, &loads);
                 page(StatusCode::OK, PROMETHEUS, text)
             }
             _ => {

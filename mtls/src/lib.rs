@@ -37,6 +37,7 @@ mod worker;
 
 pub use clock::Clock;
 pub use driver::{Command, Driver, Driving};
+pub use pool::CellLoad;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
 pub use shared::{Inbox, Shared, ToControl};
 pub use worker::Worker;

@@ -18,7 +18,7 @@ use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::{Common, Drain, ListenerState, Live};
-use crate::pool::Gates;
+use crate::pool::{CellLoad, Gates};
 use crate::ready::is_ready;
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
@@ -208,6 +208,11 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// The clocks of this router's events and snapshots.
     pub fn clock(&self) -> &Clock<E> {
         &self.0.common.clock
+    }
+
+    /// What each cell takes at present, by id.
+    pub fn cell_loads(&self) -> Vec<CellLoad> {
+        self.0.common.gates.loads()
     }
 
     /// Waits until a registry is loaded and some credential can be verified.

@@ -9,18 +9,21 @@ use cellway_core::registry::RefusedReason;
 use cellway_core::{Class, Mono, Reason, Snapshot};
 
 use super::Metrics;
-use super::cells::{BUCKETS_US, CellCounts};
+use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER};
 use super::shard::{Counter, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
 use crate::event::{Closed, TlsRefusal};
+use crate::pool::CellLoad;
 
 impl Metrics {
-    /// What `/metrics` shows: all counters, and gauges of what decisions are made on at `now`.
-    pub fn render(&self, snapshot: &Snapshot, now: Mono) -> String {
+    /// What `/metrics` shows: all counters, and gauges of what decisions are made on at `now` and of
+    /// what cells take at present.
+    pub fn render(&self, snapshot: &Snapshot, now: Mono, loads: &[CellLoad]) -> String {
         let mut page = Page(String::with_capacity(16 << 10));
         let shards = self.shards();
         page.requests(&shards);
         page.connections(&shards);
         page.cells(&shards);
+        page.loads(loads);
         page.sources(&shards);
         page.snapshot(snapshot, now);
         if let Some(lost) = &self.log_lost {
@@ -188,6 +191,30 @@ impl Page {
         for (id, counts) in &cells {
             let count = sum(counts, |counts| counts.ejected.get());
             self.sample(name, &[("cell", id.trim_start())], count);
+        }
+    }
+
+    /// Gauges of the pools. Cells past the bound are added up.
+    fn loads(&mut self, loads: &[CellLoad]) {
+        let (known, further) = loads.split_at(loads.len().min(CELLS_MAX));
+        type Level = fn(&CellLoad) -> usize;
+        let gauges: [(&str, &str, Level); 2] = [
+            ("cell_requests", "Requests in flight to a cell.", |load| {
+                load.requests
+            }),
+            ("cell_connections", "Connections to a cell.", |load| {
+                load.connections
+            }),
+        ];
+        for (name, help, level) in gauges {
+            self.head(name, "gauge", help);
+            for load in known {
+                self.sample(name, &[("cell", load.cell.as_str())], level(load));
+            }
+            if !further.is_empty() {
+                let sum: usize = further.iter().map(level).sum();
+                self.sample(name, &[("cell", OTHER.trim_start())], sum);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use cellway_core::{Challenge, Deny, Mono, Reason, Snapshot, Text};
 
 use super::*;
 use crate::event::{Owner, TlsRefusal};
+use crate::pool::CellLoad;
 
 fn snapshot() -> Arc<Snapshot> {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
@@ -96,7 +97,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 }
 
 fn rendered(metrics: &Metrics) -> BTreeMap<String, f64> {
-    parse(&metrics.render(&snapshot(), Mono::default()))
+    parse(&metrics.render(&snapshot(), Mono::default(), &[]))
 }
 
 #[test]
@@ -182,6 +183,20 @@ fn label_values_are_bounded() {
 }
 
 #[test]
+fn shows_what_each_cell_takes_up_to_the_bound() {
+    let load = |i: usize| CellLoad {
+        cell: Text::new(&format!("cell-{i:04}")).unwrap(),
+        requests: i,
+        connections: 1,
+    };
+    let loads: Vec<_> = (0..CELLS_MAX + 2).map(load).collect();
+    let page = Metrics::new().render(&snapshot(), Mono::default(), &loads);
+    let series = parse(&page);
+    assert_eq!(series["cellway_cell_requests{cell=\"cell-0007\"}"], 7.0);
+    assert_eq!(series["cellway_cell_connections{cell=\"other\"}"], 2.0);
+}
+
+#[test]
 fn a_strange_name_stays_inside_its_label() {
     let metrics = Metrics::new();
     responded(&metrics.sink(), "a\"} 1 \\", Duration::ZERO);
@@ -201,7 +216,7 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
                    "endpoints": [{"url": "https://a.internal:443"}]}]}"#;
     let registry = cellway_core::registry::Registry::from_json(registry).unwrap();
     snapshot.registry = Some(Arc::new(registry));
-    let page = metrics.render(&snapshot, Mono::default());
+    let page = metrics.render(&snapshot, Mono::default(), &[]);
     let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let families: BTreeSet<_> = families.filter_map(|line| line.split(' ').next()).collect();
     let table = docs.lines().filter(|line| line.starts_with("| `"));

@@ -33,11 +33,33 @@ impl Gates {
         endpoints.entry(id).or_default().clone()
     }
 
+    /// What each cell takes at present, by id.
+    pub(crate) fn loads(&self) -> Vec<CellLoad> {
+        let cells = private(&self.cells);
+        let load = |(cell, gate): (&Text, &Arc<CellGate>)| CellLoad {
+            cell: cell.clone(),
+            requests: gate.requests.load(Ordering::Relaxed),
+            connections: gate.connections.load(Ordering::Relaxed),
+        };
+        cells.iter().map(load).collect()
+    }
+
     /// Forgets what the registry no longer has. Who still uses a gate keeps it.
     pub(crate) fn prune(&self, registry: &Registry) {
         private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
         private(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
     }
+}
+
+/// What one cell takes of the router at one moment, for metrics.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellLoad {
+    /// The cell.
+    pub cell: Text,
+    /// Requests in flight to it.
+    pub requests: usize,
+    /// Connections to it, in use and idle.
+    pub connections: usize,
 }
 
 /// What one cell takes at present.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::{EndpointPool, Lease, Sender};
+pub use self::gate::CellLoad;
 pub(crate) use self::gate::{CellGate, Gates, RequestPermit};
 use crate::live::private;
 
