@@ -9,4 +9,5 @@ mod forward;
 mod identity;
 mod malformed;
 mod timeouts;
+mod tokens;
 mod world;

@@ -1,0 +1,112 @@
+//! Tokens, and keys that come while a request waits for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::lab::{Claims, IdentityProvider, IdpFault, Protocol, Request, ServerTls, Signer};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::world::{
+    World, body, cell, listen, now, plain, plain_endpoint, reason, registry, start,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn identity_provider() -> IdentityProvider {
+    let (listener, address) = listen().await;
+    let signer = Signer::from_seed("one", [1; 32]).unwrap();
+    let provider = IdentityProvider::new(&format!("http://{address}"), signer);
+    let serving = provider.clone();
+    tokio::spawn(async move {
+        let _ = serving
+            .serve(TokioEnv::new(), listener, ServerTls::plain())
+            .await;
+    });
+    provider
+}
+
+async fn world(provider: &IdentityProvider) -> World {
+    let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
+                        "jwks_uri": provider.jwks_uri()});
+    let specs = PolicySpecs {
+        issuer: vec![serde_json::from_value(issuer).unwrap()],
+        policy: vec![
+            serde_json::from_value(json!({"name": "default", "any_of": ["jwt"]})).unwrap(),
+        ],
+        ..PolicySpecs::default()
+    };
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.policy = Arc::new(Policy::build(&specs).unwrap());
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    start(settings).await
+}
+
+fn acme(provider: &IdentityProvider) -> Claims {
+    Claims::new(provider.issuer(), "cellway", now(), HOUR).tenant("acme")
+}
+
+fn get(token: &str) -> Request {
+    Request::get("/").bearer(token)
+}
+
+#[tokio::test]
+async fn a_token_opens_the_way_and_stays_behind() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    let token = provider.sign(&acme(&provider).subject("alice")).unwrap();
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let answer = world.client(protocol).send(get(&token)).await.unwrap();
+        let headers = body(&answer)["headers"].clone();
+        assert_eq!(headers["x-cellway-tenant"], "acme");
+        assert_eq!(headers["x-cellway-sub"], "alice");
+        assert!(headers.get("authorization").is_none());
+    }
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "missing_token");
+    assert_eq!(
+        answer.headers["www-authenticate"],
+        "Bearer realm=\"cellway\""
+    );
+    let answer = client.send(get("no.such.token")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+    assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+}
+
+#[tokio::test]
+async fn requests_wait_for_a_new_key_and_share_one_fetch() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    let before = provider.counts().jwks;
+    provider.publish(Signer::from_seed("two", [2; 32]).unwrap());
+    let token = provider.sign_as("two", &acme(&provider)).unwrap();
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let (client, token) = (world.client(Protocol::Http2), token.clone());
+            tokio::spawn(async move { client.send(get(&token)).await.unwrap().status })
+        })
+        .collect();
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(provider.counts().jwks, before + 1);
+}
+
+#[tokio::test]
+async fn a_router_that_cannot_fetch_says_that_and_not_that_the_token_is_bad() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    provider.set_fault(IdpFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+    provider.publish(Signer::from_seed("two", [2; 32]).unwrap());
+    let token = provider.sign_as("two", &acme(&provider)).unwrap();
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(get(&token)).await.unwrap();
+    assert_eq!(reason(&answer), "jwks_unreachable");
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key("retry-after"));
+}
