@@ -147,6 +147,19 @@ impl Drain {
         left
     }
 
+    /// Waits until it begins.
+    pub(crate) async fn begun(&self) {
+        loop {
+            let notified = self.changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.is_draining() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Waits until no connection is left.
     pub(crate) async fn emptied(&self) {
         loop {

@@ -72,23 +72,29 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let epoch = live.epoch;
     drop(live);
 
-    let opened = match tls {
-        None => sniff(stream, &settings.timeouts).await,
-        Some(tls) => match handshake(&tls, stream, &settings.timeouts).await {
-            Ok(opened) => Ok(opened),
-            Err(reason) => {
-                worker.emit(&Event::TlsRefused {
-                    listener: name,
-                    peer,
-                    reason,
-                });
-                return None;
-            }
-        },
+    let opening = async {
+        match &tls {
+            None => sniff(stream, &settings.timeouts).await.map_err(Some),
+            Some(tls) => handshake(tls, stream, &settings.timeouts)
+                .await
+                .map_err(|reason| {
+                    worker.emit(&Event::TlsRefused {
+                        listener: name,
+                        peer,
+                        reason,
+                    });
+                    None
+                }),
+        }
     };
-    let opened = match opened {
-        Ok(opened) => opened,
-        Err(why) => return Some(why),
+    let opened = tokio::select! {
+        biased;
+        opened = opening => match opened {
+            Ok(opened) => opened,
+            Err(why) => return why,
+        },
+        // Nothing was asked for yet, so nothing is lost.
+        () = worker.common.drain.begun() => return Some(Closed::Drain),
     };
     let activity = Arc::new(Activity::new(Instant::now(), opened.http2));
     let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());

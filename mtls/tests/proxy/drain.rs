@@ -14,6 +14,7 @@ async fn what_is_in_flight_finishes_and_nothing_new_begins() {
         let (cell, port) = cell("a", ServerTls::plain()).await;
         cell.set_fault(CellFault::Slow(Duration::from_millis(300)));
         let world = start(plain(registry(plain_endpoint("http", port)))).await;
+        let silent = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         let idle = world.client(protocol).connect().await.unwrap();
         let client = world.client(protocol);
         let asking = tokio::spawn(async move { client.send(Request::get("/")).await });
@@ -25,7 +26,12 @@ async fn what_is_in_flight_finishes_and_nothing_new_begins() {
         assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::OK);
         world.heard.line("closed drain").await;
         assert!(TcpStream::connect(("127.0.0.1", world.port)).await.is_err());
-        drop(idle);
+        let timed_out = "closed first_byte_timeout".to_owned();
+        assert!(
+            !world.heard.lines().contains(&timed_out),
+            "nobody waits for the silent"
+        );
+        drop((idle, silent));
     }
 }
 
