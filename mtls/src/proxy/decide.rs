@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use cellway_core::policy::IssuerId;
 use cellway_core::{
-    Allow, Challenge, Credentials, Decision, Evidence, KeyWait, Outcome, Reason, headers,
+    Allow, Challenge, Credentials, Decision, Evidence, KeyWait, Outcome, Reason, Snapshot, headers,
 };
 use http::Request;
 use tokio::time::timeout_at;
@@ -36,20 +36,26 @@ pub(super) async fn decide<E: Env, S: Sink>(
 ) -> Result<Allow, Refused> {
     // Looked at before the framing headers are taken away, and answered after.
     let checked = check::check(request);
-    let credentials = {
-        let snapshot = report.connection.worker.common.shared.snapshot();
-        headers::sanitise(&snapshot.policy.headers, request.headers_mut())
+    let shared = &report.connection.worker.common.shared;
+    let (credentials, outcome) = {
+        // One snapshot for both: what is removed and what is stamped must have the same names.
+        let snapshot = shared.snapshot();
+        let credentials = headers::sanitise(&snapshot.policy.headers, request.headers_mut());
+        checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
+        judge_again(report)?;
+        let outcome = once(report, &snapshot, request, &credentials, spread, false)?;
+        (credentials, outcome)
     };
-    checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
-    judge_again(report)?;
-
-    let wait = match once(report, request, &credentials, spread, false)? {
+    let wait = match outcome {
         Outcome::Done(decision) => return settle(decision),
         Outcome::Wait(wait) => wait,
     };
     // Boxed: few requests wait, and all would carry the room for it.
     Box::pin(wait_for_keys(report, &wait)).await?;
-    match once(report, request, &credentials, spread, true)? {
+    let snapshot = shared.snapshot();
+    // A reload may have renamed the router's headers meanwhile.
+    headers::sanitise(&snapshot.policy.headers, request.headers_mut());
+    match once(report, &snapshot, request, &credentials, spread, true)? {
         Outcome::Done(decision) => settle(decision),
         // Waiting once is the bound; `decide` promises not to ask again.
         Outcome::Wait(_) => Err(Refused::new(
@@ -101,6 +107,7 @@ fn judge_again<E: Env, S: Sink>(report: &Report<E, S>) -> Result<(), Refused> {
 /// Asks the core once, tells the sink what it said, and stamps what may pass.
 fn once<E: Env, S: Sink>(
     report: &Report<E, S>,
+    snapshot: &Snapshot,
     request: &mut Request<RequestBody>,
     credentials: &Credentials,
     spread: u64,
@@ -108,12 +115,11 @@ fn once<E: Env, S: Sink>(
 ) -> Result<Outcome, Refused> {
     let connection = &report.connection;
     let worker = &connection.worker;
-    let snapshot = worker.common.shared.snapshot();
     let policy = worker
         .common
         .live
         .load()
-        .policy(connection.listener, &snapshot)
+        .policy(connection.listener, snapshot)
         .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))?;
     let evidence = Evidence {
         policy,
@@ -132,7 +138,7 @@ fn once<E: Env, S: Sink>(
         true => worker.common.clock.now(),
     };
     let mut memo = private(&worker.memo);
-    let outcome = cellway_core::decide(&snapshot, &evidence, now, &mut memo, &mut ());
+    let outcome = cellway_core::decide(snapshot, &evidence, now, &mut memo, &mut ());
     drop(memo);
     let Outcome::Done(decision) = &outcome else {
         return Ok(outcome);
