@@ -66,7 +66,7 @@ impl From<io::Error> for Failed {
 ///
 /// # Errors
 /// See [`Failed`].
-pub fn check(test: &str, seed: u64, trace: fn(u64) -> Vec<String>) -> Result<(), Failed> {
+pub fn check(test: &str, seed: u64, trace: impl FnOnce(u64) -> Vec<String>) -> Result<(), Failed> {
     if let Ok(order) = std::env::var(CHILD) {
         return serve(&order, test, trace);
     }
@@ -82,8 +82,27 @@ pub fn check(test: &str, seed: u64, trace: fn(u64) -> Vec<String>) -> Result<(),
     Ok(())
 }
 
+/// Runs `lines` for `seed` in a fresh process and returns what it made, joined by newlines: for
+/// snapshots of what only the first run of a process determines. In that process itself it
+/// returns `None`, and the test has nothing more to do.
+///
+/// Call it like [`check`].
+///
+/// # Errors
+/// See [`Failed`].
+pub fn fresh(
+    test: &str,
+    seed: u64,
+    lines: impl FnOnce(u64) -> Vec<String>,
+) -> Result<Option<String>, Failed> {
+    match std::env::var(CHILD) {
+        Ok(order) => serve(&order, test, lines).map(|()| None),
+        Err(_) => child(test, seed, 1).map(Some),
+    }
+}
+
 /// The child's half: runs what it was told to and writes the trace.
-fn serve(order: &str, test: &str, trace: fn(u64) -> Vec<String>) -> Result<(), Failed> {
+fn serve(order: &str, test: &str, trace: impl FnOnce(u64) -> Vec<String>) -> Result<(), Failed> {
     let malformed = || Failed::Child(format!("{CHILD} isn't test:seed:file: {order}"));
     let order = order.strip_prefix(test).ok_or_else(malformed)?;
     let (seed, file) = order

@@ -131,3 +131,28 @@ fn all_mistakes_of_meaning_come_at_once() {
     let errors = Scenario::parse("s.toml", &text).unwrap_err();
     assert_eq!(errors.errors.len(), 2, "{errors}");
 }
+
+#[test]
+fn router_settings_are_checked_by_the_router() {
+    for (settings, expected) in [
+        (
+            "[router.upstream]\nconect_timeout_ms = 1",
+            "s.toml:30: router.upstream.conect_timeout_ms: ",
+        ),
+        (
+            "[router.issuer]\nalgorithms = [\"none\"]",
+            "s.toml:30: router.issuer[0].algorithms",
+        ),
+        (
+            "[router.headers]\nprefix = \"x-other-\"",
+            "s.toml:29: router.headers: can't be set",
+        ),
+        (
+            "[[router.issuer]]\nname = \"mine\"",
+            "s.toml:29: router.issuer: would replace",
+        ),
+    ] {
+        let complaints = complaints("[expect]", &format!("{settings}\n\n[expect]"));
+        assert!(complaints.contains(expected), "{complaints}");
+    }
+}

@@ -72,7 +72,7 @@ pub struct Bounds {
 /// All invariants.
 pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
     vec![
-        Box::new(AssignedCell::default()),
+        Box::new(AssignedCell::new(&bounds.header_prefix)),
         Box::new(NoForgedHeaders::new(&bounds.header_prefix)),
         Box::new(OnlyVerified::new(&bounds.header_prefix)),
         Box::new(MonotonicRegistry::default()),

@@ -12,13 +12,27 @@ use crate::fact::{Arrived, Assignment, Decided, Fact, Life};
 /// The tenant is the one that the client acts for, not the one that the router took it for, and
 /// the assignment is the simulator's own, not the one that the router's code read out of the
 /// document.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AssignedCell {
+    prefix: String,
     published: BTreeMap<u64, Assignment>,
     accepted: BTreeMap<Life, BTreeSet<u64>>,
     tenants: BTreeMap<String, String>,
     /// Kept after the answer: what the network held back may arrive when the router has given up.
     decided: BTreeMap<String, Decided>,
+}
+
+impl AssignedCell {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            published: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            decided: BTreeMap::new(),
+        }
+    }
 }
 
 impl Invariant for AssignedCell {
@@ -70,10 +84,9 @@ impl AssignedCell {
             .tenants
             .get(tag)
             .ok_or_else(|| format!("{cell} received {tag}, which no client sent"))?;
-        let decided = arrived
-            .headers
-            .iter()
-            .find_map(|(_, value)| self.decided.get(value))
+        let id = arrived.header(&format!("{}request-id", self.prefix));
+        let decided = id
+            .and_then(|id| self.decided.get(id))
             .ok_or_else(|| format!("{cell} received {tag}, which no router has decided"))?;
         if decided.cell.as_ref() != Some(cell) {
             return Err(format!(
@@ -105,7 +118,7 @@ mod tests {
     use super::*;
 
     fn broken_by(facts: &[Fact]) -> String {
-        feed(&mut AssignedCell::default(), facts).unwrap_err()
+        feed(&mut AssignedCell::new("x-cellway-"), facts).unwrap_err()
     }
 
     #[test]
@@ -117,7 +130,7 @@ mod tests {
             allowed("r", "a", 1),
             arrived("a", "t", "r"),
         ];
-        assert_eq!(feed(&mut AssignedCell::default(), &facts), Ok(()));
+        assert_eq!(feed(&mut AssignedCell::new("x-cellway-"), &facts), Ok(()));
     }
 
     #[test]

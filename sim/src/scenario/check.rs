@@ -8,6 +8,7 @@ use cellway_core::Reason;
 use super::error::{Errors, ScenarioErrors};
 use super::fault_reader::{self, Names};
 use super::file::{self, File, Name};
+use super::settings;
 use super::{
     Answers, CONTROL_PLANE, Cell, Client, Expect, Home, Issuer, Placement, Scenario, Tenant,
 };
@@ -75,6 +76,7 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
         router_settings: file.router.clone(),
     };
     recovery_fits(&scenario, &file, &mut errors);
+    settings::check(&scenario, &mut errors);
     errors.finish(path)?;
     Ok(scenario)
 }

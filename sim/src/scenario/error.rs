@@ -67,6 +67,35 @@ impl<'a> Errors<'a> {
         });
     }
 
+    /// A mistake in what `[router]` sets; `setting` is the router's own name for it.
+    pub(super) fn setting(&mut self, setting: &str, problem: impl Into<String>) {
+        self.found.push(ScenarioError {
+            line: self.line_of_setting(setting),
+            field: format!("router.{setting}"),
+            problem: problem.into(),
+        });
+    }
+
+    /// The first line in a `[router...]` table that names the last part of the setting; 0 if it
+    /// isn't set there at all.
+    fn line_of_setting(&self, setting: &str) -> usize {
+        let leaf = setting.rsplit('.').next().unwrap_or_default();
+        let leaf = leaf.split('[').next().unwrap_or_default();
+        let mut in_router = false;
+        for (line, text) in (1..).zip(self.text.lines().map(str::trim)) {
+            if text.starts_with('[') {
+                let header = text.trim_matches(['[', ']']);
+                in_router = header == "router" || header.starts_with("router.");
+                if in_router && header.rsplit('.').next() == Some(leaf) {
+                    return line;
+                }
+            } else if in_router && text.split('=').next().map(str::trim) == Some(leaf) {
+                return line;
+            }
+        }
+        0
+    }
+
     /// A mistake that the TOML reader found. It stops at the first.
     pub(super) fn toml(&mut self, error: &toml::de::Error) {
         let at = error.span().unwrap_or_default();

@@ -5,6 +5,7 @@ mod error;
 mod fault;
 mod fault_reader;
 mod file;
+mod settings;
 mod units;
 
 use std::collections::BTreeMap;

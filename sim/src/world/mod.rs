@@ -34,6 +34,11 @@ const HEADER_PREFIX: &str = "x-cellway-";
 /// How much longer than its client waits a request may be open before it counts as forgotten.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);
 
+/// The configuration file of a scenario's routers.
+pub(crate) fn router_config(scenario: &Scenario) -> String {
+    config::render(scenario)
+}
+
 struct World {
     scenario: Scenario,
     engine: Engine,

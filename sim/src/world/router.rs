@@ -81,7 +81,7 @@ async fn run(env: SimEnv, shared: Shared) {
     let text = String::from_utf8_lossy(&text);
     let config = match Config::load(CONFIG, &text, []) {
         Ok(config) => config,
-        Err(errors) => panic!("the scenario's router settings are refused:\n{errors}"),
+        Err(errors) => panic!("the scenario was checked, and yet:\n{errors}"),
     };
     let sink = SimSink {
         env: env.clone(),

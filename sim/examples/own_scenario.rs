@@ -1,0 +1,60 @@
+//! A scenario run from one's own test: a world in a string, a seed, and a report to assert on.
+//!
+//! `cargo run -p cellway-sim --example own_scenario`
+
+use cellway_sim::Scenario;
+use cellway_sim::fact::Answer;
+
+const SCENARIO: &str = r#"
+about = "A tenant is suspended while it sends requests."
+duration = "20s"
+
+[world]
+routers = 1
+
+[[world.issuer]]
+name = "main"
+
+[[world.cell]]
+id = "blue"
+tier = "standard"
+
+[[world.tenant]]
+id = "acme"
+cell = "blue"
+
+[[workload.client]]
+name = "acme-web"
+tenant = "acme"
+rate = "10/s"
+
+[[fault]]
+at = "5s"
+kind = "publish"
+document = "suspend"
+tenant = "acme"
+
+[expect]
+recovery = "5s"
+
+[[expect.answers]]
+clients = ["acme-web"]
+from = "8s"
+only = ["tenant_suspended"]
+"#;
+
+fn main() {
+    let scenario = Scenario::parse("own_scenario.toml", SCENARIO).expect("the scenario is valid");
+    let report = scenario.run(7);
+    print!("{}", report.summary());
+    assert!(report.passed());
+
+    // The report has every request, for what `expect` can't say.
+    let last_served = report
+        .requests
+        .iter()
+        .rfind(|request| request.answer == Some(Answer::Ok));
+    let last_served = last_served.expect("it was served at first").sent;
+    println!("the last request that was served left at {last_served:?}");
+    assert!(last_served.as_secs() < 8);
+}

@@ -1,0 +1,115 @@
+//! A whole world, routers and all, in two fresh processes. It has what is most likely to differ:
+//! crashes (tasks dropped in the order of their ids), files reloaded, keys rotated, both HTTP
+//! versions, certificates.
+
+use cellway_sim::{Scenario, determinism};
+
+const WORLD: &str = r#"
+about = "a little of everything"
+duration = "22s"
+
+[world]
+routers = 2
+
+[[world.issuer]]
+name = "main"
+
+[[world.cell]]
+id = "blue"
+tier = "standard"
+endpoints = 2
+
+[[world.cell]]
+id = "green"
+tier = "standard"
+protocol = "h2c"
+
+[[world.placement]]
+id = "any"
+tier = "standard"
+cells = ["blue", "green"]
+stateless = true
+
+[[world.tenant]]
+id = "acme"
+cell = "blue"
+
+[[world.tenant]]
+id = "globex"
+placement = "any"
+
+[router.issuer.keys]
+cooldown_secs = 2
+
+[[workload.client]]
+name = "acme-web"
+tenant = "acme"
+rate = "8/s"
+protocol = "http1"
+token_lifetime = "4s"
+
+[[workload.client]]
+name = "globex-web"
+tenant = "globex"
+rate = "8/s"
+credential = "both"
+token_lifetime = "4s"
+
+[[workload.client]]
+name = "flood"
+tenant = "acme"
+rate = "8/s"
+credential = "unknown_key"
+
+[[fault]]
+at = "2s"
+for = "2s"
+kind = "crash"
+target = "router-1"
+
+[[fault]]
+at = "5s"
+for = "2s"
+kind = "crash"
+target = "blue"
+
+[[fault]]
+at = "8s"
+kind = "replace_keys"
+target = "idp-main"
+key = "key-2"
+
+[[fault]]
+at = "9s"
+for = "3s"
+kind = "partition"
+between = ["router-2", "green"]
+
+[[fault]]
+at = "10s"
+kind = "rotate_certificate"
+target = "router-2"
+
+[[fault]]
+at = "11s"
+kind = "publish"
+document = "move"
+tenant = "acme"
+cell = "green"
+
+[expect]
+recovery = "5s"
+"#;
+
+fn trace(seed: u64) -> Vec<String> {
+    let scenario = Scenario::parse("everything.toml", WORLD);
+    let report = scenario.unwrap_or_else(|error| panic!("{error}")).run(seed);
+    assert!(report.passed(), "{}", report.summary());
+    report.trace
+}
+
+#[test]
+fn a_world_follows_its_seed() {
+    determinism::check("scenarios::a_world_follows_its_seed", 7, trace)
+        .unwrap_or_else(|why| panic!("{why}"));
+}

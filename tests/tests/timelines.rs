@@ -1,0 +1,38 @@
+//! What happens in each scenario, as a person would tell it. A change here is a change in how the
+//! router behaves in trouble: read the difference before accepting it (`cargo insta review`).
+
+use cellway_sim::{Scenario, determinism};
+
+const SEED: u64 = 7;
+
+/// Runs a scenario in a process of its own and compares its timeline with the snapshot.
+#[track_caller]
+fn matches_snapshot(name: &str) {
+    let timeline = |seed| {
+        let path = format!("{}/../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let scenario = Scenario::load(path).unwrap_or_else(|error| panic!("{error}"));
+        let report = scenario.run(seed);
+        assert!(report.passed(), "{}", report.summary());
+        vec![report.timeline()]
+    };
+    match determinism::fresh(name, SEED, timeline) {
+        Ok(Some(timeline)) => insta::assert_snapshot!(name, timeline),
+        Ok(None) => {}
+        Err(why) => panic!("{why}"),
+    }
+}
+
+#[test]
+fn outage() {
+    matches_snapshot("outage");
+}
+
+#[test]
+fn rotation() {
+    matches_snapshot("rotation");
+}
+
+#[test]
+fn stale_registry() {
+    matches_snapshot("stale_registry");
+}
