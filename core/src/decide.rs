@@ -160,9 +160,24 @@ fn challenge(snapshot: &Snapshot, evidence: &Evidence<'_>, reason: Reason) -> Ch
     if reason.class() != Class::Unauthenticated {
         return Challenge::None;
     }
+    // Whoever is refused for a certificate would look for the fault in a token otherwise.
+    if about_certificates(reason) {
+        return Challenge::Certificate;
+    }
     if snapshot.policy.auth(evidence.policy).jwt {
         Challenge::Bearer
     } else {
         Challenge::Certificate
     }
+}
+
+fn about_certificates(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::MissingCertificate
+            | Reason::SanNotAccepted
+            | Reason::CertificateExpired
+            | Reason::CertificateAuthority
+            | Reason::CertificateUntrusted
+    )
 }

@@ -72,7 +72,7 @@ pub struct Deny {
     pub detail: &'static str,
     /// The tenant, where one was proved before the request was refused.
     pub tenant: Option<Text>,
-    /// Which schemes the policy accepts, for `WWW-Authenticate`.
+    /// Which credential is missing or bad, for `WWW-Authenticate`.
     pub challenge: Challenge,
     /// When to try again, for `Retry-After`.
     pub retry_after: Option<Duration>,
