@@ -1,0 +1,64 @@
+//! What the router says of itself: its own log lines.
+
+use std::sync::{Arc, Mutex};
+
+use cellway_core::Now;
+use cellway_mtls::event::{Event, Sink};
+use cellway_mtls::log::{Level, render};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+/// Remembers the log line of every event.
+#[derive(Clone, Default)]
+pub struct Heard(Arc<(Mutex<Vec<Value>>, Notify)>);
+
+impl Sink for Heard {
+    fn emit(&self, now: Now, event: &Event<'_>) {
+        let Some(line) = render(now.unix, event, Level::Debug) else {
+            return;
+        };
+        let line = serde_json::from_str(&line).expect("log lines are JSON");
+        self.0.0.lock().expect("no test panics with it").push(line);
+        self.0.1.notify_waiters();
+    }
+}
+
+impl Heard {
+    /// All lines.
+    pub fn lines(&self) -> Vec<Value> {
+        self.0.0.lock().expect("no test panics with it").clone()
+    }
+
+    /// How many lines of this event there are.
+    pub fn count(&self, event: &str) -> usize {
+        self.of(event).len()
+    }
+
+    /// The lines of this event.
+    pub fn of(&self, event: &str) -> Vec<Value> {
+        let mut lines = self.lines();
+        lines.retain(|line| line["event"] == event);
+        lines
+    }
+
+    /// Waits for the line of this event that comes after `seen` others.
+    pub async fn after(&self, event: &str, seen: usize) -> Value {
+        let waiting = async {
+            loop {
+                let mut told = std::pin::pin!(self.0.1.notified());
+                told.as_mut().enable();
+                if let Some(line) = self.of(event).into_iter().nth(seen) {
+                    return line;
+                }
+                told.await;
+            }
+        };
+        match timeout(PATIENCE, waiting).await {
+            Ok(line) => line,
+            Err(_) => panic!("no {event} after {seen}: {:#?}", self.lines()),
+        }
+    }
+}

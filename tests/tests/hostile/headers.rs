@@ -1,0 +1,120 @@
+//! Headers and trailers that claim what only the router may say.
+
+use bytes::Bytes;
+use cellway_mtls::lab::{Protocol, Request};
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::table::Table;
+
+/// More than a request's header may have, which is 64 KiB.
+const HEADER_LEN: usize = 70 << 10;
+/// More fields than a request's header may have.
+const FIELDS: usize = 1_000;
+
+pub async fn rows(table: &mut Table<'_>) {
+    let token = table.world.token();
+    let good = || Request::get("/orders").bearer(&token);
+    let duplicates = [
+        ("x-cellway-tenant", "globex"),
+        ("x-cellway-tenant", "acme"),
+        ("X-Cellway-Tenant", "globex"),
+        ("x-cellway-auth", "verified"),
+        ("x-cellway-roles", "admin"),
+        ("x-cellway-cell", "b"),
+        ("x-cellway-request-id", "mine"),
+    ];
+    table
+        .ask("the router's names, some twice", with(good(), &duplicates))
+        .await;
+    let near = [
+        ("x_cellway_tenant", "globex"),
+        ("X-Cellway_Roles", "admin"),
+        ("x.cellway.sub", "root"),
+        ("x-cellway-anything", "1"),
+        ("x-cellway-envelope", "e30"),
+        ("X~Cellway!Org", "evil"),
+    ];
+    table.ask("near misses of them", with(good(), &near)).await;
+    let others = [
+        ("x-routing-key", "globex"),
+        ("x_routing_key", "globex"),
+        ("cell-bound-authorization", "e30.e30."),
+        ("Cell_Bound_Authorization", "e30.e30."),
+    ];
+    table
+        .ask("what counts as evidence elsewhere", with(good(), &others))
+        .await;
+    let innocent = [("x-cellwayish", "kept"), ("x-tenant", "kept")];
+    table
+        .ask("innocent neighbours", with(good(), &innocent))
+        .await;
+    let choice = [("x-cellway-select-tenant", "globex")];
+    table
+        .ask("choosing a tenant not held", with(good(), &choice))
+        .await;
+    table
+        .ask(
+            "the router's names and no credential",
+            with(Request::get("/"), &duplicates),
+        )
+        .await;
+    let proxied = [(
+        "x-forwarded-client-cert",
+        "URI=spiffe://clients.test/tenant/acme",
+    )];
+    table
+        .ask(
+            "a certificate by hearsay",
+            with(Request::get("/"), &proxied),
+        )
+        .await;
+    let long = "x".repeat(HEADER_LEN);
+    table
+        .ask(
+            "a header of 70 KiB",
+            with(good(), &[("x-own", long.as_str())]),
+        )
+        .await;
+    let many: Vec<String> = (0..FIELDS).map(|i| format!("x-own-{i}")).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), "1")).collect();
+    table.ask("a thousand headers", with(good(), &many)).await;
+    connection(table, good()).await;
+    trailers(table, good()).await;
+}
+
+/// `Connection` exists in HTTP/1.1 only.
+async fn connection(table: &mut Table<'_>, good: Request) {
+    let names = "x-cellway-tenant, X-Cellway-Auth, x-cellway-sub, authorization, host";
+    let request = with(good, &[("connection", names)]);
+    let what = "Connection names what the router stamps";
+    table.one(what, Protocol::Http1, request).await;
+}
+
+async fn trailers(table: &mut Table<'_>, mut request: Request) {
+    request.method = Method::POST;
+    request.body = Bytes::from_static(b"hello");
+    for (name, value) in [
+        ("x-cellway-tenant", "globex"),
+        ("x_cellway_roles", "admin"),
+        ("x-routing-key", "globex"),
+        ("authorization", "Bearer e30.e30."),
+        ("content-length", "0"),
+        ("x-checksum", "kept"),
+    ] {
+        append(&mut request.trailers, name, value);
+    }
+    table.ask("the router's names in trailers", request).await;
+}
+
+fn with(mut request: Request, headers: &[(&str, &str)]) -> Request {
+    for (name, value) in headers {
+        append(&mut request.headers, name, value);
+    }
+    request
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: &str) {
+    let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+    headers.append(name, HeaderValue::from_str(value).unwrap());
+}

@@ -1,0 +1,41 @@
+//! What hostile clients send, what they are answered, and what a cell sees of it.
+//!
+//! One router, started from a configuration file, behind real TLS; one table. A row says: what was
+//! sent, what came back (status, reason, who says so, `WWW-Authenticate`), and all that the cell
+//! received, with the router's prefix cut off. Read a change of the table as a change of what the
+//! internet may do.
+
+mod certificates;
+mod headers;
+mod raw;
+mod table;
+mod tokens;
+
+use cellway_mtls::lab::{Algorithm, Signer};
+use cellway_tests::world::World;
+
+use crate::table::Table;
+
+/// The seed of the identity provider's second key, so that attackers can know its public half.
+const ED_SEED: [u8; 32] = [7; 32];
+
+#[tokio::test]
+async fn whatever_is_sent_only_the_proven_tenant_arrives() {
+    let world = World::up(Signer::generate("rsa", Algorithm::Rs256).unwrap()).await;
+    world.idp.publish(Signer::from_seed("ed", ED_SEED).unwrap());
+    let router = world.router().await;
+    let mut table = Table::new(&world, &router);
+
+    table.section("tokens");
+    tokens::rows(&mut table).await;
+    table.section("certificates");
+    certificates::rows(&mut table).await;
+    table.section("headers");
+    headers::rows(&mut table).await;
+    table.section("bytes that are no good HTTP/1.1, each with a good token");
+    raw::rows(&mut table).await;
+    table.section("counted");
+    table.counted("cellway_tls_refused_total").await;
+    table.counted("cellway_authz_decisions_total").await;
+    insta::assert_snapshot!("table", table.text());
+}
