@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
-use crate::placement::{PlaceQuery, PlaceRefused, place};
+use crate::identity::Identity;
+use crate::placement::{PlaceQuery, PlaceRefused, Placed, place};
 use crate::reason::{Class, Reason};
+use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::text::Text;
 use crate::time::Now;
@@ -86,66 +88,18 @@ fn allow(
     memo: &mut Memo,
     recorder: &mut impl Recorder,
 ) -> Result<Allow, Stop> {
-    let (reason, identity) = identify(
-        &snapshot.policy,
-        &snapshot.keys,
-        evidence,
-        now,
-        memo,
-        recorder,
-    )?;
-    let deny = |reason, detail| Stop::Deny {
+    let (policy, keys) = (&snapshot.policy, &snapshot.keys);
+    let (reason, identity) = identify(policy, keys, evidence, now, memo, recorder)?;
+    let deny = |PlaceRefused { reason, detail }| Stop::Deny {
         reason,
         detail,
         tenant: identity.tenant.clone(),
     };
-
-    let Some(registry) = &snapshot.registry else {
-        recorder.fail("registry.loaded", || {
-            "no document has been accepted yet".to_owned()
-        });
-        return Err(deny(
-            Reason::RegistryNeverLoaded,
-            "no registry has been loaded yet",
-        ));
-    };
-    recorder.pass("registry.loaded", || {
-        format!("version {}", registry.version())
-    });
-
-    let aged = snapshot
-        .status_expires_at
-        .is_some_and(|expires| now.mono >= expires);
-    if aged && reason == Reason::Verified {
-        recorder.fail("registry.status_age", || {
-            "older than identity_max_age".to_owned()
-        });
-        return Err(deny(
-            Reason::TenantStatusExpired,
-            "tenant status is too old to believe",
-        ));
+    let registry = registry(snapshot, recorder).map_err(deny)?;
+    if reason == Reason::Verified {
+        check_status_age(snapshot, now, recorder).map_err(deny)?;
     }
-    recorder.pass("registry.status_age", || {
-        "within identity_max_age".to_owned()
-    });
-
-    let auth = snapshot.policy.auth(evidence.policy);
-    let query = PlaceQuery {
-        identity: &identity,
-        policy: &snapshot.policy,
-        anonymous_placement: auth.anonymous_placement.as_ref().map(Text::as_str),
-        spread: evidence.spread,
-    };
-    let placed = match place(registry, &snapshot.health, query) {
-        Ok(placed) => placed,
-        Err(PlaceRefused { reason, detail }) => {
-            recorder.fail("placement", || format!("{reason}: {detail}"));
-            return Err(deny(reason, detail));
-        }
-    };
-    recorder.pass("placement", || {
-        format!("cell {} ({})", placed.cell.id, placed.rule.as_str())
-    });
+    let placed = locate(registry, snapshot, evidence, &identity, recorder).map_err(deny)?;
     Ok(Allow {
         reason,
         identity,
@@ -154,6 +108,68 @@ fn allow(
         endpoints: placed.endpoints,
         placement_epoch: registry.version(),
     })
+}
+
+fn registry<'a>(
+    snapshot: &'a Snapshot,
+    recorder: &mut impl Recorder,
+) -> Result<&'a Registry, PlaceRefused> {
+    const CHECK: &str = "registry.loaded";
+    let Some(registry) = &snapshot.registry else {
+        recorder.fail(CHECK, || "no document has been accepted yet".to_owned());
+        return Err(PlaceRefused {
+            reason: Reason::RegistryNeverLoaded,
+            detail: "no registry has been loaded yet",
+        });
+    };
+    recorder.pass(CHECK, || format!("version {}", registry.version()));
+    Ok(registry)
+}
+
+/// Placement goes on from an old registry without end; what it says of tenants' status does not.
+fn check_status_age(
+    snapshot: &Snapshot,
+    now: Now,
+    recorder: &mut impl Recorder,
+) -> Result<(), PlaceRefused> {
+    const CHECK: &str = "registry.status_age";
+    let expires = snapshot.status_expires_at;
+    if expires.is_some_and(|expires| now.mono >= expires) {
+        recorder.fail(CHECK, || "older than identity_max_age".to_owned());
+        return Err(PlaceRefused {
+            reason: Reason::TenantStatusExpired,
+            detail: "tenant status is too old to believe",
+        });
+    }
+    recorder.pass(CHECK, || "within identity_max_age".to_owned());
+    Ok(())
+}
+
+fn locate(
+    registry: &Registry,
+    snapshot: &Snapshot,
+    evidence: &Evidence<'_>,
+    identity: &Identity,
+    recorder: &mut impl Recorder,
+) -> Result<Placed, PlaceRefused> {
+    const CHECK: &str = "placement";
+    let auth = snapshot.policy.auth(evidence.policy);
+    let query = PlaceQuery {
+        identity,
+        policy: &snapshot.policy,
+        anonymous_placement: auth.anonymous_placement.as_ref().map(Text::as_str),
+        spread: evidence.spread,
+    };
+    let placed = place(registry, &snapshot.health, query);
+    match &placed {
+        Ok(Placed { cell, rule, .. }) => {
+            recorder.pass(CHECK, || format!("cell {} ({})", cell.id, rule.as_str()));
+        }
+        Err(PlaceRefused { reason, detail }) => {
+            recorder.fail(CHECK, || format!("{reason}: {detail}"));
+        }
+    }
+    placed
 }
 
 fn challenge(snapshot: &Snapshot, evidence: &Evidence<'_>, reason: Reason) -> Challenge {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use cellway_core::Decision;
-use cellway_mtls::lab::{San, unsigned};
+use cellway_mtls::lab::{Claims, San, unsigned};
 use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
 
 const CONFIG: &str = r#"
@@ -139,131 +139,136 @@ fn table_at(secs: u64, core: &mut Core, rows: &[(&str, Request)]) -> String {
     table
 }
 
-/// Every way to bring credentials, against a registry where all is well.
+fn bearer(token: &str) -> Request {
+    Request::to("any").bearer(token)
+}
+
+fn signed(claims: Claims) -> Request {
+    bearer(&claims.sign(&signer("current")).unwrap())
+}
+
+fn certified(sans: &[San]) -> Request {
+    Request::to("any").certificate(sans)
+}
+
+/// Good callers, and callers whose credentials don't go together.
 #[test]
-fn credentials() {
-    let current = signer("current");
-    let any = || Request::to("any");
-    let bearer = |token: String| any().bearer(&token);
-    let sign = |claims: cellway_mtls::lab::Claims| claims.sign(&current).unwrap();
+fn callers() {
     let good = token("acme");
-    let (head, rest) = good.split_once('.').unwrap();
-    let (payload, signature) = rest.split_once('.').unwrap();
-    let another = token("globex");
-    let other = another.split('.').nth(1).unwrap();
     let several = || {
-        claims("")
-            .without("tenant_id")
-            .with("tenants", vec!["acme", "globex"])
+        let claims = claims("").without("tenant_id");
+        signed(claims.with("tenants", vec!["acme", "globex"]))
     };
+    let choice = "x-cellway-select-tenant";
+    let dns = |name: &str| San::Dns(name.to_owned());
+    let elsewhere = San::Uri("spiffe://elsewhere/tenant/acme".into());
     let rows = [
-        ("nothing", any()),
-        ("token", bearer(good.clone())),
-        ("token, spread placement", bearer(token("globex"))),
-        ("token, other tier", bearer(token("initech"))),
-        ("certificate, URI SAN", any().certificate(&[spiffe("acme")])),
+        ("nothing", Request::to("any")),
+        ("token", bearer(&good)),
+        ("token, spread placement", bearer(&token("globex"))),
+        ("token, other tier", bearer(&token("initech"))),
+        ("token of an unknown tenant", bearer(&token("nobody"))),
+        ("token of a suspended tenant", bearer(&token("hooli"))),
+        ("certificate, URI SAN", certified(&[spiffe("acme")])),
         (
             "certificate, DNS SAN",
-            any().certificate(&[San::Dns("acme.clients.example".into())]),
-        ),
-        (
-            "token and certificate",
-            bearer(good.clone()).certificate(&[spiffe("acme")]),
-        ),
-        (
-            "token and another's certificate",
-            bearer(good.clone()).certificate(&[spiffe("globex")]),
-        ),
-        (
-            "bad token, good certificate",
-            bearer("x.y.z".into()).certificate(&[spiffe("acme")]),
-        ),
-        (
-            "good token, certificate without SAN",
-            bearer(good.clone()).certificate(&[]),
+            certified(&[dns("acme.clients.example")]),
         ),
         (
             "certificate, two URI SANs",
-            any().certificate(&[spiffe("acme"), spiffe("globex")]),
+            certified(&[spiffe("acme"), spiffe("globex")]),
+        ),
+        ("certificate, other trust domain", certified(&[elsewhere])),
+        (
+            "token and certificate",
+            bearer(&good).certificate(&[spiffe("acme")]),
         ),
         (
-            "certificate, other trust domain",
-            any().certificate(&[San::Uri("spiffe://elsewhere/tenant/acme".into())]),
+            "token and another's certificate",
+            bearer(&good).certificate(&[spiffe("globex")]),
         ),
-        ("unknown tenant", bearer(token("nobody"))),
-        ("suspended tenant", bearer(token("hooli"))),
         (
-            "tier contradicts the registry",
-            bearer(sign(claims("acme").with("tier", "enterprise"))),
+            "bad token, good certificate",
+            bearer("x.y.z").certificate(&[spiffe("acme")]),
         ),
-        ("several tenants, none chosen", bearer(sign(several()))),
+        (
+            "good token, certificate without SAN",
+            bearer(&good).certificate(&[]),
+        ),
+        ("two authorization fields", bearer(&good).bearer(&good)),
+        (
+            "another scheme",
+            Request::to("any").header("authorization", "Basic YTpi"),
+        ),
+        ("several tenants, none chosen", several()),
         (
             "several tenants, one chosen",
-            bearer(sign(several())).header("x-cellway-select-tenant", "globex"),
+            several().header(choice, "globex"),
         ),
         (
             "several tenants, another's chosen",
-            bearer(sign(several())).header("x-cellway-select-tenant", "initech"),
+            several().header(choice, "initech"),
         ),
+    ];
+    insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
+}
+
+/// Tokens with a good signature that say something else than they must.
+#[test]
+fn claims_of_tokens() {
+    let acme = || claims("acme");
+    let rows = [
         (
-            "two authorization fields",
-            bearer(good.clone()).bearer(&good),
+            "tier contradicts the registry",
+            signed(acme().with("tier", "enterprise")),
         ),
-        (
-            "another scheme",
-            any().header("authorization", "Basic YTpi"),
-        ),
-        (
-            "expired",
-            bearer(sign(claims("acme").with("exp", 1_800_000_009))),
-        ),
-        (
-            "not yet valid",
-            bearer(sign(claims("acme").with("nbf", 1_800_000_060))),
-        ),
-        (
-            "wrong audience",
-            bearer(sign(claims("acme").with("aud", "elsewhere"))),
-        ),
+        ("expired", signed(acme().with("exp", 1_800_000_009))),
+        ("not yet valid", signed(acme().with("nbf", 1_800_000_060))),
+        ("wrong audience", signed(acme().with("aud", "elsewhere"))),
         (
             "wrong issuer",
-            bearer(sign(claims("acme").with("iss", "https://elsewhere"))),
+            signed(acme().with("iss", "https://elsewhere")),
         ),
-        ("no exp", bearer(sign(claims("acme").without("exp")))),
-        (
-            "exp as a string",
-            bearer(sign(claims("acme").with("exp", "1800000100"))),
-        ),
-        (
-            "no tenant",
-            bearer(sign(claims("acme").without("tenant_id"))),
-        ),
-        ("tenant with a comma", bearer(sign(claims("a,b")))),
-        ("alg none", bearer(unsigned(&claims("acme")))),
-        (
-            "unknown kid",
-            bearer(claims("acme").kid("other").sign(&current).unwrap()),
-        ),
-        (
-            "another key under the same kid",
-            bearer(claims("acme").kid("current").sign(&signer("x")).unwrap()),
-        ),
-        (
-            "payload of another token",
-            bearer(format!("{head}.{other}.{signature}")),
-        ),
-        (
-            "alg HS256",
-            bearer(format!("{HS256_HEADER}.{payload}.{signature}")),
-        ),
-        ("signature missing", bearer(format!("{head}.{payload}."))),
-        ("two parts", bearer(format!("{head}.{payload}"))),
-        ("padding", bearer(format!("{good}="))),
+        ("no exp", signed(acme().without("exp"))),
+        ("exp as a string", signed(acme().with("exp", "1800000100"))),
+        ("no tenant", signed(acme().without("tenant_id"))),
+        ("tenant with a comma", signed(claims("a,b"))),
         (
             "a token type of its own",
-            bearer(claims("acme").typ(Some("cba+jwt")).sign(&current).unwrap()),
+            signed(acme().typ(Some("cba+jwt"))),
         ),
-        ("oversized", bearer("a".repeat(20_000))),
+        ("unknown kid", signed(acme().kid("other"))),
+    ];
+    insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
+}
+
+/// Tokens whose form or signature is wrong.
+#[test]
+fn forged_tokens() {
+    let good = token("acme");
+    let parts: Vec<_> = good.split('.').collect();
+    let [head, payload, signature] = parts[..] else {
+        panic!("three parts");
+    };
+    let another = token("globex");
+    let other = another.split('.').nth(1).unwrap();
+    let stranger = claims("acme").kid("current").sign(&signer("stranger"));
+    let rows = [
+        ("alg none", bearer(&unsigned(&claims("acme")))),
+        (
+            "alg HS256",
+            bearer(&format!("{HS256_HEADER}.{payload}.{signature}")),
+        ),
+        ("another key under the same kid", bearer(&stranger.unwrap())),
+        (
+            "payload of another token",
+            bearer(&format!("{head}.{other}.{signature}")),
+        ),
+        ("signature missing", bearer(&format!("{head}.{payload}."))),
+        ("two parts", bearer(&format!("{head}.{payload}"))),
+        ("four parts", bearer(&format!("{good}.{signature}"))),
+        ("padding", bearer(&format!("{good}="))),
+        ("oversized", bearer(&"a".repeat(20_000))),
     ];
     insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
 }

@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn paths_survive_the_shell() {
-        assert_eq!(quoted(Path::new("/tmp/a-b/c.pem")), "/tmp/a-b/c.pem");
-        assert_eq!(quoted(Path::new("/tmp/a b")), "'/tmp/a b'");
-        assert_eq!(quoted(Path::new("/tmp/it's")), r"'/tmp/it'\''s'");
+        assert_eq!(quoted(Path::new("/srv/a-b/c.pem")), "/srv/a-b/c.pem");
+        assert_eq!(quoted(Path::new("/srv/a b")), "'/srv/a b'");
+        assert_eq!(quoted(Path::new("/srv/it's")), r"'/srv/it'\''s'");
     }
 }
