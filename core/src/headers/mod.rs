@@ -72,4 +72,6 @@ fn remove_where(headers: &mut HeaderMap, refused: impl Fn(&HeaderName) -> bool) 
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
