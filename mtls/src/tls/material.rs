@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::env::{Env, Privacy, Store};
@@ -69,8 +69,9 @@ pub async fn load_key_pair<E: Env>(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), MaterialError> {
     let chain = certificates(env, &pair.certificate).await?;
     let text = read(env, &pair.key).await?;
-    let key = PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|error| MaterialError::new(&pair.key, format!("no private key: {error}")))?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        MaterialError::new(&pair.key, format!("no private key: {}", words(&error)))
+    })?;
     Ok((chain, key))
 }
 
@@ -81,11 +82,24 @@ pub(super) async fn certificates<E: Env>(
     let text = read(env, pem).await?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {error}")))?;
+        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
     if certificates.is_empty() {
         return Err(MaterialError::new(pem, "holds no certificate"));
     }
     Ok(certificates)
+}
+
+/// In words, where the library shows a list of byte values.
+fn words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "a BEGIN line without its END line; it may be cut short".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a BEGIN line that doesn't end in dashes".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 async fn read<E: Env>(env: &E, pem: &Pem) -> Result<Bytes, MaterialError> {

@@ -46,11 +46,22 @@ impl Heard {
 
     /// Waits for the line of this event that comes after `seen` others.
     pub async fn after(&self, event: &str, seen: usize) -> Value {
+        self.find(event, |lines| lines.get(seen).cloned()).await
+    }
+
+    /// Waits for a line of this event that has this text in it.
+    pub async fn saying(&self, event: &str, text: &str) -> Value {
+        let says = |line: &&Value| line.to_string().contains(text);
+        let found = self.find(event, |lines| lines.iter().find(says).cloned());
+        found.await
+    }
+
+    async fn find(&self, event: &str, pick: impl Fn(&[Value]) -> Option<Value>) -> Value {
         let waiting = async {
             loop {
                 let mut told = std::pin::pin!(self.0.1.notified());
                 told.as_mut().enable();
-                if let Some(line) = self.of(event).into_iter().nth(seen) {
+                if let Some(line) = pick(&self.of(event)) {
                     return line;
                 }
                 told.await;
@@ -58,7 +69,7 @@ impl Heard {
         };
         match timeout(PATIENCE, waiting).await {
             Ok(line) => line,
-            Err(_) => panic!("no {event} after {seen}: {:#?}", self.lines()),
+            Err(_) => panic!("no such {event}: {:#?}", self.lines()),
         }
     }
 }

@@ -227,7 +227,10 @@ pub fn now() -> Unix {
 
 /// The requests that reached a cell, in order.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<(Received, Option<Ended>)>>>);
+pub struct Seen(Arc<Mutex<Vec<Exchange>>>);
+
+/// A request as the cell saw it, and how its body ended.
+pub type Exchange = (Received, Option<Ended>);
 
 impl Seen {
     fn take(&self, report: Report<'_>) {
@@ -244,7 +247,7 @@ impl Seen {
     }
 
     /// All since the last call, each with how it ended.
-    pub fn since(&self) -> Vec<(Received, Option<Ended>)> {
+    pub fn since(&self) -> Vec<Exchange> {
         std::mem::take(&mut *self.0.lock().expect("no test panics with it"))
     }
 }

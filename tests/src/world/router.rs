@@ -26,6 +26,7 @@ pub struct Running {
     pub heard: Heard,
     asked: Arc<Notify>,
     admin: Option<SocketAddr>,
+    plain: bool,
 }
 
 /// Reads the configuration in `file`, as an operator wrote it.
@@ -54,6 +55,7 @@ pub async fn boot(file: &str) -> Result<Running, String> {
     let settings = config.router.clone();
     let router = Router::builder(env.clone(), settings, crypto, time, sink.clone());
     let handle = router.start().await.map_err(|error| error.to_string())?;
+    let plain = config.router.listeners[0].tls.is_none();
     let mut admin = None;
     if let Some(address) = config.admin {
         let bound = Admin::bind(env.clone(), address).await;
@@ -70,6 +72,7 @@ pub async fn boot(file: &str) -> Result<Running, String> {
         heard,
         asked,
         admin,
+        plain,
     })
 }
 
@@ -79,14 +82,19 @@ impl Running {
         self.handle.addresses()[0].1
     }
 
-    /// A client of the first listener, which trusts `ca` and shows `credential`.
+    /// Whether its first listener has no TLS.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// A client of the first listener, which trusts these authorities and shows `credential`.
     pub fn client(
         &self,
         protocol: Protocol,
-        ca: &Ca,
+        trusted: &[&Ca],
         credential: Option<&Credential>,
     ) -> Client<TokioEnv> {
-        let roots = Ca::roots(&[ca]).expect("a good root");
+        let roots = Ca::roots(trusted).expect("a good root");
         let tls = provider().client(roots, credential, protocol);
         let tls = Some(tls.expect("a good credential"));
         self.to(self.address(), protocol, tls)

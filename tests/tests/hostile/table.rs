@@ -1,7 +1,7 @@
 //! Sending a row's request, and writing down what became of it.
 
-use cellway_mtls::lab::{Answer, ClientError, Credential, Ended, Protocol, Received, Request};
-use cellway_tests::world::{Running, World, reason};
+use cellway_mtls::lab::{Answer, ClientError, Credential, Protocol, Request};
+use cellway_tests::world::{Exchange, Running, World, reason};
 use http::header::WWW_AUTHENTICATE;
 
 /// What the router stamps is shown without this.
@@ -88,7 +88,7 @@ impl<'a> Table<'a> {
         request: Request,
     ) -> String {
         let ca = &self.world.authorities.servers;
-        let client = self.router.client(protocol, ca, credential);
+        let client = self.router.client(protocol, &[ca], credential);
         let refused = self.router.heard.count("tls_refused");
         let said = match client.send(request).await {
             Ok(answer) => said(&answer),
@@ -135,7 +135,7 @@ fn said(answer: &Answer) -> String {
     format!("{status} router {} [{challenge}]", reason(answer))
 }
 
-fn shown((received, ended): &(Received, Option<Ended>)) -> String {
+fn shown((received, ended): &Exchange) -> String {
     let mut words = vec![format!("{} {}", received.method, received.path)];
     words.extend(fields(&received.headers));
     let ended = ended.as_ref().expect("the cell answered after the end");

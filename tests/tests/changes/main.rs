@@ -1,0 +1,233 @@
+//! What changes while requests flow: certificates, bundles, the configuration, the registry.
+//!
+//! Bad ones are refused by name and leave the old in force, good ones are swapped in, and no
+//! request fails for either: clients ask without a pause all the while.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests run on tokio alone and spawn what plays the clients"
+)]
+
+mod traffic;
+
+use cellway_mtls::lab::{
+    ClientError, ControlPlaneFault, Protocol, Request, San, Signer, bundle_pem,
+};
+use cellway_tests::world::{
+    Authorities, Running, TENANT_SAN, World, certificate, loopback, reason, until,
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::traffic::{Traffic, Upload};
+
+async fn world() -> World {
+    World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await
+}
+
+/// Documents that a control plane must not publish, and what the router says of each.
+#[tokio::test]
+async fn a_bad_registry_is_refused_by_name_and_the_good_one_places_on() {
+    let world = world().await;
+    let router = world.router().await;
+    let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
+    let change = |path: &str, value: Value| {
+        let mut document = world.registry.clone();
+        document["version"] = json!(6);
+        *document.pointer_mut(path).unwrap() = value;
+        document.to_string()
+    };
+    let few: Value = world.registry["tenants"].as_array().unwrap()[..2].into();
+    let other = change("/version", json!(5)).replace("\"eu\"", "\"us\"");
+    let mut said = Vec::new();
+    for (document, reason, detail) in [
+        (
+            "<html>sign in</html>".to_owned(),
+            "invalid",
+            "line 1 column 1",
+        ),
+        (
+            change("/cells/0/state", json!("sleeping")),
+            "invalid",
+            "sleeping",
+        ),
+        (
+            change("/tenants/0/cell", json!("nowhere")),
+            "invalid",
+            "nowhere",
+        ),
+        (
+            change("/tenants/1/id", json!("acme")),
+            "invalid",
+            "tenants[1]",
+        ),
+        (
+            change("/version", json!(4)),
+            "older_version",
+            "older_version",
+        ),
+        (other, "same_version_other_content", "same_version"),
+        (change("/tenants", few), "shrunken", "shrunken"),
+        (change("/cells", json!([])), "empty", "cells is empty"),
+        (String::new(), "empty", "no content"),
+    ] {
+        world.plane.set_document(document);
+        // The source is asked at once.
+        router.handle.reload().await.unwrap();
+        let refused = router.heard.saying("registry_refused", detail).await;
+        assert_eq!(refused["reason"], reason, "{refused}");
+        said.push(format!("{reason}: {}", refused["error"]));
+        assert_eq!(router.readyz().await.1["registry_version"], 5);
+        traffic.goes_on().await;
+    }
+    insta::assert_snapshot!("registries", said.join("\n"));
+    assert_eq!(router.heard.count("registry_applied"), 1);
+
+    broken_transfers(&world, &router).await;
+    let good = change("/tenants/4/status", json!("active"));
+    world.plane.set_document(good);
+    router
+        .heard
+        .saying("registry_applied", "\"version\":6")
+        .await;
+    traffic.end().await;
+}
+
+/// Answers that aren't a whole document.
+async fn broken_transfers(world: &World, router: &Running) {
+    world.plane.set_document(world.registry.to_string());
+    for fault in [
+        ControlPlaneFault::Partial,
+        ControlPlaneFault::Status(StatusCode::BAD_GATEWAY),
+    ] {
+        let seen = router.heard.count("registry_fetch_failed");
+        world.plane.set_fault(fault);
+        router.heard.after("registry_fetch_failed", seen).await;
+    }
+    world.plane.set_fault(ControlPlaneFault::None);
+}
+
+#[tokio::test]
+async fn a_bad_file_at_a_reload_leaves_the_old_in_force_and_is_named() {
+    let world = world().await;
+    let router = world.router().await;
+    let traffic = Traffic::start(&world, &router, &[&world.authorities.servers]);
+    let config = world.config();
+    let junk = "no PEM at all\n".to_owned();
+    let cut = world.folder.read("clients.pem").replace("-----END", "");
+    let other_key = Authorities::key(77).pem().unwrap();
+    let mut said = Vec::new();
+    for (what, file, content) in [
+        ("a certificate that is none", "server.pem", junk.clone()),
+        ("no certificate any more", "server.pem", String::new()),
+        ("a key that is none", "server.key", junk.clone()),
+        ("another certificate's key", "server.key", other_key),
+        ("a client bundle that is none", "clients.pem", junk.clone()),
+        ("a client bundle cut short", "clients.pem", cut),
+        ("a cells' bundle that is none", "cells.pem", junk.clone()),
+        ("a router's key that is none", "router.key", junk.clone()),
+        ("a sources' bundle that is none", "servers.pem", junk),
+        ("broken TOML", "cellway.toml", format!("{config}\n[log\n")),
+        (
+            "a setting that isn't one",
+            "cellway.toml",
+            config.replace("any_of", "anyof"),
+        ),
+        (
+            "a symmetric algorithm",
+            "cellway.toml",
+            config.replace("keys = {", "algorithms = [\"HS256\"]\nkeys = {"),
+        ),
+        (
+            "no audience",
+            "cellway.toml",
+            config.replace("audience = \"cellway\"", ""),
+        ),
+        (
+            "mode disabled by a slip",
+            "cellway.toml",
+            config.replace("mode = \"required\"", "mode = \"disabled\""),
+        ),
+        (
+            "another address",
+            "cellway.toml",
+            config.replacen("127.0.0.1:0", "127.0.0.1:1", 1),
+        ),
+        (
+            "another control plane",
+            "cellway.toml",
+            config.replace("/manage/cells", "/cells"),
+        ),
+    ] {
+        let before = world.folder.read(file);
+        world.folder.write(file, &content);
+        let error = router.reload_refused().await;
+        let error = world.folder.strip(&error).replace('\n', "\n    ");
+        said.push(format!("{what}\n    {error}"));
+        traffic.goes_on().await;
+        world.folder.write(file, &before);
+    }
+    insta::assert_snapshot!("reloads", said.join("\n"));
+    assert_eq!(router.heard.count("reloaded"), 0);
+    // Nothing of it stuck.
+    router.reload().await;
+    traffic.goes_on().await;
+    traffic.end().await;
+}
+
+#[tokio::test]
+async fn good_files_are_swapped_in_under_a_request_that_is_under_way() {
+    let world = world().await;
+    let router = world.router().await;
+    let old = &world.authorities.servers;
+    let new = Authorities::other("new servers", 11);
+    let new_clients = Authorities::other("new clients", 12);
+    let traffic = Traffic::start(&world, &router, &[old, &new]);
+    let renewed = certificate(&new_clients, vec![San::Uri(TENANT_SAN.to_owned())]);
+    let claims = world.claims().with("aud", "next");
+    let next = world.idp.sign(&claims).unwrap();
+
+    let ask = async |trusted, credential, token: Option<&str>| {
+        let client = router.client(Protocol::Http2, &[trusted], credential);
+        let request = Request::get("/");
+        let request = match token {
+            Some(token) => request.bearer(token),
+            None => request,
+        };
+        client.send(request).await
+    };
+    assert!(matches!(
+        ask(&new, None, None).await,
+        Err(ClientError::Tls(_))
+    ));
+    ask(old, Some(&renewed), None).await.unwrap_err();
+    let refused = ask(old, None, Some(&next)).await.unwrap();
+    assert_eq!(reason(&refused), "wrong_audience");
+
+    let upload = Upload::begin(&router, old, &world.token()).await;
+    until("the upload has reached the cell", async || {
+        let seen = world.seen.since();
+        seen.iter().any(|(received, _)| received.path == "/upload")
+    })
+    .await;
+    let leaf = certificate(&new, loopback());
+    world.folder.write_credential("server", &leaf);
+    let both = bundle_pem(&[&world.authorities.clients, &new_clients]);
+    world.folder.write("clients.pem", &both);
+    let config = world.config();
+    world.configure(&config.replace("\"cellway\"", "[\"cellway\", \"next\"]"));
+    router.reload().await;
+
+    assert!(matches!(
+        ask(old, None, None).await,
+        Err(ClientError::Tls(_))
+    ));
+    let answer = ask(&new, Some(&renewed), None).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    let answer = ask(&new, None, Some(&next)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    traffic.goes_on().await;
+    let answer = upload.finish().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\"body_bytes\": 10"), "{answer}");
+    traffic.end().await;
+}
