@@ -205,6 +205,12 @@ pub enum Event<'a> {
         /// Why.
         error: &'a str,
     },
+    /// A policy of mode `disabled` is in force, from the start or by a reload: every request that
+    /// it decides counts as somebody whom nobody has verified.
+    Insecure {
+        /// The policy's name.
+        policy: &'a Text,
+    },
     /// New settings are in force.
     Reloaded,
     /// New settings were refused; the old are still in force.

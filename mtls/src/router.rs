@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cellway_core::policy::Policy;
+use cellway_core::policy::{Mode, Policy};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
@@ -140,6 +140,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
                 return Err(error);
             }
         }
+        warn_of_insecure(&common, &sink);
         env.spawn(driver.run());
         Ok(Handle::new(common, sink, commands, source_tls))
     }
@@ -249,7 +250,10 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let result = self.replace(settings).await;
         let now = self.0.common.clock.now();
         match &result {
-            Ok(()) => self.0.sink.emit(now, &Event::Reloaded),
+            Ok(()) => {
+                self.0.sink.emit(now, &Event::Reloaded);
+                warn_of_insecure(&self.0.common, &self.0.sink);
+            }
             Err(error) => {
                 let error = error.to_string();
                 let event = Event::ReloadRefused { error: &error };
@@ -321,6 +325,16 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
         self.0.common.drain.is_draining()
+    }
+}
+
+/// Names the policies that authenticate nobody: a mode that a test needed must not stay unnoticed.
+fn warn_of_insecure<E: Env>(common: &Common<E>, sink: &impl Sink) {
+    let live = common.live.load();
+    let auths = live.settings.policy.auths().iter();
+    for auth in auths.filter(|auth| auth.mode == Mode::Disabled) {
+        let policy = &auth.name;
+        sink.emit(common.clock.now(), &Event::Insecure { policy });
     }
 }
 

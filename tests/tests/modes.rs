@@ -134,6 +134,12 @@ async fn each_mode_lets_through_what_it_says() {
         let (status, page) = router.readyz().await;
         let warnings = page.get("warnings").unwrap_or(&json!([])).to_string();
         lines.push(format!("readyz: {status} {} {warnings}", page["auth_mode"]));
+        for line in router.heard.of("insecure_policy") {
+            lines.push(format!(
+                "log: {} insecure_policy {}",
+                line["level"], line["policy"]
+            ));
+        }
         lines.push(String::new());
         router.handle.drain(PATIENCE).await;
     }

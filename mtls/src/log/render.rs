@@ -47,6 +47,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::SourceFailed { .. } => (Warn, "source_failed"),
         Event::KeptRefused { .. } => (Warn, "kept_refused"),
         Event::KeepFailed { .. } => (Error, "keep_failed"),
+        Event::Insecure { .. } => (Warn, "insecure_policy"),
         Event::Reloaded => (Info, "reloaded"),
         Event::ReloadRefused { .. } => (Error, "reload_refused"),
         Event::Draining { .. } => (Info, "draining"),
@@ -121,6 +122,7 @@ fn body(line: Line, event: &Event<'_>) -> Line {
         Event::KeptRefused { file, error } | Event::KeepFailed { file, error } => {
             line.str("file", file).str("error", error)
         }
+        Event::Insecure { policy } => line.show("policy", policy),
         Event::Reloaded => line,
         Event::ReloadRefused { error } => line.str("error", error),
         Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),
