@@ -1,0 +1,286 @@
+//! Every kind of fault, once, in a small world: the routers come through, and clients see what the
+//! kind is about.
+
+use cellway_sim::{Report, Scenario};
+
+const WORLD: &str = r#"
+about = "two cells, two issuers"
+duration = "40s"
+
+[world]
+routers = 1
+
+[[world.issuer]]
+name = "main"
+tenants = ["acme"]
+
+[[world.issuer]]
+name = "partner"
+tenants = ["globex"]
+
+[[world.cell]]
+id = "blue"
+tier = "standard"
+
+[[world.cell]]
+id = "green"
+tier = "standard"
+protocol = "h2c"
+
+[[world.tenant]]
+id = "acme"
+cell = "blue"
+
+[[world.tenant]]
+id = "globex"
+cell = "green"
+issuer = "partner"
+
+[router.issuer.keys]
+fresh_secs = 10
+cooldown_secs = 3
+wait_max_ms = 4000
+retry_max_secs = 3
+
+[router.upstream]
+connect_timeout_ms = 1000
+header_timeout_ms = 2000
+
+[router.fetch]
+total_timeout_ms = 1000
+
+[router.registry]
+retry_max_secs = 3
+
+[[workload.client]]
+name = "acme-web"
+tenant = "acme"
+rate = "5/s"
+token_lifetime = "8s"
+
+[[workload.client]]
+name = "globex-web"
+tenant = "globex"
+rate = "5/s"
+issuer = "partner"
+token_lifetime = "8s"
+protocol = "http1"
+
+# A good token of the wrong issuer for this tenant.
+[[workload.client]]
+name = "impostor"
+tenant = "globex"
+rate = "1/s"
+issuer = "main"
+"#;
+
+/// Runs the world with these faults, and these lines in its `[expect]`.
+fn run(faults: &str, expect: &str) -> Report {
+    let text = format!("{WORLD}\n{faults}\n[expect]\nrecovery = \"12s\"\n{expect}");
+    let scenario = Scenario::parse("faults.toml", &text);
+    scenario.unwrap_or_else(|error| panic!("{error}")).run(3)
+}
+
+#[track_caller]
+fn passes(faults: &str, expect: &str) -> Report {
+    let report = run(faults, expect);
+    assert!(report.passed(), "{}", report.summary());
+    assert!(
+        report
+            .answers()
+            .contains_key(&key("impostor", "issuer_not_allowed"))
+    );
+    report
+}
+
+fn key(client: &str, answer: &str) -> (String, String) {
+    (client.to_owned(), answer.to_owned())
+}
+
+#[track_caller]
+fn shows(report: &Report, client: &str, answer: &str) {
+    let seen = report.answers().contains_key(&key(client, answer));
+    assert!(
+        seen,
+        "{client} was never answered {answer}\n{}",
+        report.summary()
+    );
+}
+
+fn lasting(kind: &str, fields: &str) -> String {
+    format!("[[fault]]\nat = \"5s\"\nfor = \"10s\"\nkind = \"{kind}\"\n{fields}\n")
+}
+
+fn once(at: u32, kind: &str, fields: &str) -> String {
+    format!("[[fault]]\nat = \"{at}s\"\nkind = \"{kind}\"\n{fields}\n")
+}
+
+#[test]
+fn cells_in_trouble() {
+    let blue = "target = \"blue\"";
+    shows(
+        &passes(&lasting("reset", blue), ""),
+        "acme-web",
+        "no_answer",
+    );
+    let slow = passes(&lasting("slow", &format!("{blue}\ndelay = \"4s\"")), "");
+    shows(&slow, "acme-web", "cell_timeout_header");
+    let status = passes(&lasting("status", &format!("{blue}\nstatus = 500")), "");
+    shows(&status, "acme-web", "cell_status_500");
+    let green = "target = \"green\"";
+    shows(
+        &passes(&lasting("half_open", green), ""),
+        "globex-web",
+        "cell_timeout_header",
+    );
+    shows(
+        &passes(&lasting("crash", green), ""),
+        "globex-web",
+        "cell_timeout_connect",
+    );
+}
+
+#[test]
+fn networks_in_trouble() {
+    let cut = passes(
+        &lasting("partition", "between = [\"router-1\", \"blue\"]"),
+        "",
+    );
+    shows(&cut, "acme-web", "cell_timeout_header");
+    let far = "between = [\"router-1\", \"blue\"]\ndelay = \"300ms\"";
+    let report = passes(&lasting("latency", far), "");
+    let slowest = report
+        .requests
+        .iter()
+        .filter_map(|r| Some(r.answered? - r.sent))
+        .max();
+    assert!(
+        slowest.is_some_and(|slowest| slowest.as_millis() >= 600),
+        "{slowest:?}"
+    );
+}
+
+#[test]
+fn identity_providers_in_trouble() {
+    let idp = "target = \"idp-main\"";
+    let refused = "errors = [\"keys_refused\"]";
+    // Known keys serve on through all of it.
+    for (kind, fields, expect) in [
+        ("crash", "", ""),
+        ("slow", "delay = \"3s\"", ""),
+        ("status", "status = 500", ""),
+        ("garbage", "", refused),
+        ("empty_keys", "", refused),
+    ] {
+        let report = passes(&lasting(kind, &format!("{idp}\n{fields}")), expect);
+        let answers = report.answers();
+        let acme: Vec<_> = answers
+            .keys()
+            .filter(|(client, _)| client == "acme-web")
+            .collect();
+        assert_eq!(
+            acme,
+            [&key("acme-web", "ok")],
+            "{kind}: {}",
+            report.summary()
+        );
+    }
+}
+
+/// All keys at once, without notice: tokens of the new key wait for it, those of the old end.
+#[test]
+fn a_surprise_rotation() {
+    let replace = once(5, "replace_keys", "target = \"idp-main\"\nkey = \"key-2\"");
+    let report = passes(&replace, "");
+    shows(&report, "impostor", "no_matching_key");
+    let refused = report
+        .answers()
+        .contains_key(&key("acme-web", "no_matching_key"));
+    assert!(
+        !refused,
+        "a token of the new key must wait for it\n{}",
+        report.summary()
+    );
+    assert!(report.events["keys_forced"] >= 1, "{}", report.summary());
+}
+
+#[test]
+fn control_planes_in_trouble() {
+    let plane = "target = \"control-plane\"";
+    for (kind, fields, expect) in [
+        ("crash", "", ""),
+        ("slow", "delay = \"3s\"", ""),
+        ("status", "status = 503", ""),
+        ("garbage", "", "errors = [\"registry_refused\"]"),
+    ] {
+        // Garbage is only sent where there is news.
+        let news = once(7, "publish", "document = \"same\"");
+        let report = passes(
+            &(lasting(kind, &format!("{plane}\n{fields}")) + &news),
+            expect,
+        );
+        let answers = report.answers();
+        let acme: Vec<_> = answers
+            .keys()
+            .filter(|(client, _)| client == "acme-web")
+            .collect();
+        assert_eq!(
+            acme,
+            [&key("acme-web", "ok")],
+            "{kind}: {}",
+            report.summary()
+        );
+    }
+}
+
+#[test]
+fn cells_change_their_state() {
+    let to = |at, state| {
+        let fields = format!("document = \"cell_state\"\ncell = \"blue\"\nstate = \"{state}\"");
+        once(at, "publish", &fields)
+    };
+    let report = passes(
+        &(to(5, "quarantined") + &to(12, "draining") + &to(18, "active")),
+        "",
+    );
+    shows(&report, "acme-web", "cell_quarantined");
+}
+
+#[test]
+fn disks_in_trouble() {
+    let news = once(
+        6,
+        "publish",
+        "document = \"move\"\ntenant = \"acme\"\ncell = \"green\"",
+    );
+    let restart =
+        "[[fault]]\nat = \"18s\"\nfor = \"2s\"\nkind = \"crash\"\ntarget = \"router-1\"\n";
+    let full = lasting("disk_full", "target = \"router-1\"") + &news + restart;
+    passes(&full, "errors = [\"keep_failed\"]");
+    // What was kept is half a document: the router must not believe it when it starts again.
+    let torn = once(5, "torn_write", "target = \"router-1\"") + &news;
+    let gone =
+        "[[fault]]\nat = \"17s\"\nfor = \"5s\"\nkind = \"crash\"\ntarget = \"control-plane\"\n";
+    let report = passes(&(torn + gone + restart), "");
+    assert!(
+        report.events.contains_key("kept_refused"),
+        "{}",
+        report.summary()
+    );
+}
+
+#[test]
+fn clocks_in_trouble() {
+    // Tokens live 8 s and are renewed after 6: a router 5 s ahead refuses the older ones.
+    let ahead = passes(
+        &lasting("clock_skew", "target = \"router-1\"\nahead = \"5s\""),
+        "",
+    );
+    shows(&ahead, "acme-web", "expired_token");
+    // And one 20 s behind takes those just made for a thing of the future.
+    let behind = passes(
+        &lasting("clock_skew", "target = \"router-1\"\nbehind = \"20s\""),
+        "",
+    );
+    shows(&behind, "acme-web", "not_yet_valid");
+}
