@@ -10,7 +10,7 @@ use super::fault_reader::{self, Names};
 use super::file::{self, File, Name};
 use super::settings;
 use super::{
-    Answers, CONTROL_PLANE, Cell, Client, Expect, Home, Issuer, Placement, Scenario, Tenant,
+    Answers, CONTROL_PLANE, Cell, Client, Expect, Fault, Home, Issuer, Placement, Scenario, Tenant,
 };
 
 /// The most hosts of one kind: beyond, a run measures the machine's patience.
@@ -27,38 +27,22 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
             return Err(errors.finish(path).expect_err("one was just added"));
         }
     };
-    let names = Known::new(&file, &mut errors);
-    times(&file, &mut errors);
+    let scenario = resolve(path, &file, &mut errors);
+    recovery_fits(&scenario, &file, &mut errors);
+    settings::check(&scenario, &mut errors);
+    errors.finish(path)?;
+    Ok(scenario)
+}
+
+/// Follows every name to what it means. With mistakes the result is good for further checks only.
+fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
+    let names = Known::new(file, errors);
+    times(file, errors);
     let world = &file.world;
-    let issuers = world
-        .issuer
-        .iter()
-        .map(|i| issuer(i, &names, &mut errors))
-        .collect();
-    let placements = world
-        .placement
-        .iter()
-        .map(|p| placement(p, &names, &mut errors))
-        .collect();
-    let tenants = world
-        .tenant
-        .iter()
-        .map(|t| tenant(t, &names, &mut errors))
-        .collect();
-    let clients = file
-        .workload
-        .client
-        .iter()
-        .map(|c| client(c, &names, &mut errors))
-        .collect();
     let duration = file.duration.get_ref().0;
-    let faults = file.fault.iter();
-    let mut faults: Vec<_> = faults
-        .filter_map(|fault| fault_reader::read(fault, &names, duration, &mut errors))
-        .collect();
-    // Stable, so that faults of one moment keep the order of the file.
-    faults.sort_by_key(|fault| fault.at);
-    let scenario = Scenario {
+    let placements = world.placement.iter();
+    let clients = file.workload.client.iter();
+    Scenario {
         name: stem(path),
         path: path.to_owned(),
         about: file.about.clone(),
@@ -66,19 +50,34 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
         tick: file.tick.get_ref().0,
         latency: world.latency.get_ref().map(|span| span.0),
         routers: names.routers.iter().cloned().collect(),
-        issuers,
+        issuers: world
+            .issuer
+            .iter()
+            .map(|i| issuer(i, &names, errors))
+            .collect(),
         cells: world.cell.iter().map(cell).collect(),
-        placements,
-        tenants,
-        clients,
-        faults,
-        expect: expect(&file.expect, duration, &names, &mut errors),
+        placements: placements.map(|p| placement(p, &names, errors)).collect(),
+        tenants: world
+            .tenant
+            .iter()
+            .map(|t| tenant(t, &names, errors))
+            .collect(),
+        clients: clients.map(|c| client(c, &names, errors)).collect(),
+        faults: faults(file, &names, errors),
+        expect: expect(&file.expect, duration, &names, errors),
         router_settings: file.router.clone(),
-    };
-    recovery_fits(&scenario, &file, &mut errors);
-    settings::check(&scenario, &mut errors);
-    errors.finish(path)?;
-    Ok(scenario)
+    }
+}
+
+fn faults(file: &File, names: &Known, errors: &mut Errors<'_>) -> Vec<Fault> {
+    let duration = file.duration.get_ref().0;
+    let specs = file.fault.iter();
+    let mut faults: Vec<_> = specs
+        .filter_map(|spec| fault_reader::read(spec, names, duration, errors))
+        .collect();
+    // Stable, so that faults of one moment keep the order of the file.
+    faults.sort_by_key(|fault| fault.at);
+    faults
 }
 
 fn stem(path: &str) -> String {

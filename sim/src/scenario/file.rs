@@ -221,10 +221,12 @@ pub enum Credential {
     UnknownKey,
     /// A token for its tenant and a certificate of another's.
     Conflicting,
+    /// A good token that it goes on showing for a while after its end.
+    Overdue,
 }
 
 impl Credential {
-    /// Whether a router in `required` mode should let it in, as far as credentials go.
+    /// Whether a router in `required` mode must always let it in, as far as credentials go.
     pub fn is_good(self) -> bool {
         match self {
             Self::Token | Self::Certificate | Self::Both => true,
@@ -233,8 +235,14 @@ impl Credential {
             | Self::WrongAudience
             | Self::Forged
             | Self::UnknownKey
-            | Self::Conflicting => false,
+            | Self::Conflicting
+            | Self::Overdue => false,
         }
+    }
+
+    /// Whether it proves the tenant for as long as its token holds.
+    pub fn can_prove(self) -> bool {
+        self.is_good() || self == Self::Overdue
     }
 }
 

@@ -89,7 +89,7 @@ impl Exchange {
             client: spec.name.clone(),
             tag: self.tag.clone(),
             tenant: spec.tenant.clone(),
-            good: spec.credential.is_good(),
+            good: spec.credential.can_prove(),
             token_ends: shown.token_ends,
             once: self.once,
         };

@@ -53,7 +53,8 @@ impl Wallet {
             | Credential::Expired
             | Credential::WrongAudience
             | Credential::Forged
-            | Credential::UnknownKey => None,
+            | Credential::UnknownKey
+            | Credential::Overdue => None,
         }
     }
 
@@ -66,8 +67,9 @@ impl Wallet {
         let token = match self.spec.credential {
             Credential::None | Credential::Certificate => return none,
             Credential::Token | Credential::Both | Credential::Conflicting => {
-                return self.renewed(elapsed);
+                return self.renewed(elapsed, self.spec.token_lifetime * 3 / 4);
             }
+            Credential::Overdue => return self.renewed(elapsed, self.spec.token_lifetime * 3 / 2),
             Credential::Expired => self.expired(),
             Credential::WrongAudience => {
                 self.provider().sign(&self.claims("somebody-else", elapsed))
@@ -81,13 +83,13 @@ impl Wallet {
         }
     }
 
-    /// A good token, the same until three quarters of its life have passed.
-    fn renewed(&self, elapsed: Duration) -> Shown {
+    /// A good token, the same until it is that old.
+    fn renewed(&self, elapsed: Duration, keep: Duration) -> Shown {
         let lifetime = self.spec.token_lifetime;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = held
             .as_ref()
-            .is_some_and(|held| elapsed < held.issued + lifetime * 3 / 4);
+            .is_some_and(|held| elapsed < held.issued + keep);
         if !fresh {
             let claims = self.claims(AUDIENCE, elapsed);
             let token = self
