@@ -118,16 +118,19 @@ impl IssuerKeys {
         }
     }
 
-    /// Wait for a fetch if one is under way or can start soon enough. Otherwise the time is `now`:
-    /// control hears of the key, and nobody waits.
+    /// Wait for a fetch if one is under way, or can start early enough to leave it half of the
+    /// wait: a request that waits only to see the fetch begin has waited for nothing. Otherwise the
+    /// time is `now`: control hears of the key, and nobody waits.
     fn wait(&self, now: Mono) -> Miss {
         let until = now.after(self.wait_max);
         let can_start = self.refresh_at.min(self.cooldown_until);
-        Miss::Wait(if self.fetching || can_start <= until {
-            until
-        } else {
-            now
-        })
+        Miss::Wait(
+            if self.fetching || can_start.after(self.wait_max / 2) <= until {
+                until
+            } else {
+                now
+            },
+        )
     }
 
     pub(super) fn is_absent(&self, now: Mono, kid: Option<&str>) -> bool {

@@ -349,8 +349,13 @@ fn a_wanted_key_is_fetched_as_soon_as_the_cooldown_ends() {
         Some((at(130).mono, KeyWake::Cooldown))
     );
     assert_eq!(
-        world.find(126, "c", false),
-        wait(131),
+        world.find(127, "c", false),
+        Err(Miss::Wait(at(127).mono)),
+        "the wait would end as the fetch begins"
+    );
+    assert_eq!(
+        world.find(128, "c", false),
+        wait(133),
         "near enough to wait"
     );
     world.pass(111..=140);
