@@ -9,7 +9,7 @@
 mod hop;
 mod rules;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::hop::forbidden_in_trailers;
 pub use self::rules::{HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps};
@@ -49,9 +49,25 @@ fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials
         credentials.several = values.next().is_some();
     }
     if headers.contains_key(rules.tenant_choice()) {
-        credentials.tenant_choice = headers.remove(rules.tenant_choice());
+        credentials.tenant_choice = choice(headers, rules.tenant_choice());
     }
     credentials
+}
+
+/// Several fields say what one with a list would (RFC 9110, section 5.3), and a list is no tenant:
+/// a choice between two must not be made by which of them came first.
+fn choice(headers: &mut HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let all: Vec<&[u8]> = headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let choice = match *all {
+        [_, _, ..] => HeaderValue::from_bytes(&all.join(&b", "[..])).ok(),
+        _ => None,
+    };
+    let first = headers.remove(name);
+    choice.or(first)
 }
 
 fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {

@@ -72,6 +72,17 @@ fn credentials_become_evidence_and_leave_the_headers() {
 }
 
 #[test]
+fn two_choices_of_a_tenant_are_a_choice_of_neither() {
+    let mut map = headers(&[
+        ("x-cellway-select-tenant", "acme"),
+        ("x-cellway-select-tenant", "bolt"),
+    ]);
+    let credentials = sanitise(&HeaderRules::default(), &mut map);
+    assert_eq!(credentials.tenant_choice.unwrap(), "acme, bolt");
+    assert!(map.is_empty());
+}
+
+#[test]
 fn hop_by_hop_fields_go_and_nomination_reaches_no_further() {
     let rules = HeaderRules::default();
     let mut map = headers(&[
