@@ -1,7 +1,7 @@
 //! Requests that hyper lets through and a proxy must not: two recipients could read them
 //! differently, and the difference is how requests are smuggled.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Method, Request, Version};
 
@@ -11,7 +11,8 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), &'static str> {
         return Err("CONNECT is not served here");
     }
     host(request)?;
-    transfer_encoding(request)?;
+    content_length(request.headers())?;
+    transfer_encoding(request.headers())?;
     target(request)
 }
 
@@ -26,19 +27,13 @@ fn host<B>(request: &Request<B>) -> Result<(), &'static str> {
     match (host, authority) {
         (None, None) if request.version() == Version::HTTP_10 => Ok(()),
         (None, None) => Err("no Host field"),
-        (None, Some(authority)) => without_user(authority.as_str()),
-        (Some(host), None) => {
-            let Ok(host) = host.to_str() else {
-                return Err("a Host field that is no host");
-            };
-            without_user(host)?;
-            match host.parse::<Authority>() {
-                Ok(_) => Ok(()),
-                Err(_) => Err("a Host field that is no host"),
-            }
-        }
+        (None, Some(authority)) => sound(authority),
+        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
+            Ok(authority) => sound(&authority),
+            Err(_) => Err("a Host field that is no host"),
+        },
         (Some(host), Some(authority)) => {
-            without_user(authority.as_str())?;
+            sound(authority)?;
             if host
                 .as_bytes()
                 .eq_ignore_ascii_case(authority.as_str().as_bytes())
@@ -51,16 +46,32 @@ fn host<B>(request: &Request<B>) -> Result<(), &'static str> {
     }
 }
 
-fn without_user(authority: &str) -> Result<(), &'static str> {
-    match authority.contains('@') {
-        true => Err("an authority with user information"),
-        false => Ok(()),
+/// A host that isn't empty (RFC 9110, section 4.2.1), and a port that is one, if any. What parses
+/// as an authority may be neither.
+fn sound(authority: &Authority) -> Result<(), &'static str> {
+    let (whole, host) = (authority.as_str(), authority.host());
+    if whole.contains('@') {
+        return Err("an authority with user information");
+    }
+    let port = whole.strip_prefix(host).unwrap_or(whole);
+    if host.is_empty() || !matches!(port, "" | ":") && authority.port().is_none() {
+        return Err("an authority without a host, or with a port that is none");
+    }
+    Ok(())
+}
+
+/// Once: HTTP/2 lets through a second one of the same value, and not every cell does.
+fn content_length(headers: &HeaderMap) -> Result<(), &'static str> {
+    match headers.get_all(CONTENT_LENGTH).iter().nth(1) {
+        None => Ok(()),
+        Some(_) => Err("more than one Content-Length field"),
     }
 }
 
-/// `chunked`, once, or nothing: any other list is read differently by different servers.
-fn transfer_encoding<B>(request: &Request<B>) -> Result<(), &'static str> {
-    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+/// `chunked`, once, or nothing: any other list is read differently by different servers, and
+/// another coding would be passed on without its name.
+pub(super) fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
         return Ok(());
     };
@@ -104,6 +115,10 @@ mod tests {
             ("/", &[("host", "me@a")][..]),
             ("/", &[("host", "a/b")][..]),
             ("/", &[("host", "")][..]),
+            ("/", &[("host", ":80")][..]),
+            ("/", &[("host", "a:b")][..]),
+            ("/", &[("host", "a:99999")][..]),
+            ("http://a:b/", &[][..]),
         ] {
             assert!(
                 check(&request("GET", uri, headers)).is_err(),
@@ -113,6 +128,8 @@ mod tests {
         for (uri, headers) in [
             ("/", &[("host", "a")][..]),
             ("/", &[("host", "[::1]:8443")][..]),
+            ("/", &[("host", "[::1]")][..]),
+            ("/", &[("host", "a:")][..]),
             ("http://a/", &[][..]),
             ("http://a/", &[("host", "A")][..]),
         ] {
@@ -137,6 +154,17 @@ mod tests {
         assert!(!te(&["chunked", "chunked"]));
         assert!(!te(&["identity"]));
         assert!(!te(&["chunked;a=b"]));
+    }
+
+    #[test]
+    fn one_length_is_enough() {
+        let lengths = [
+            ("host", "a"),
+            ("content-length", "3"),
+            ("content-length", "3"),
+        ];
+        assert!(check(&request("POST", "/", &lengths)).is_err());
+        assert!(check(&request("POST", "/", &lengths[..2])).is_ok());
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
-use http::header::{COOKIE, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::body::RequestBody;
 use super::progress::{Progress, Turn};
 use super::report::Report;
-use super::{Refused, verdict};
+use super::{Refused, check, verdict};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::Live;
@@ -224,6 +225,11 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             verdict::failed(self.report, &lease.pool, reason, "101 without an upgrade");
             return Attempt::Failed(reason, "the cell switched protocols unasked");
         }
+        if let Err(error) = check::transfer_encoding(response.headers()) {
+            let reason = Reason::CellProtocolError;
+            verdict::failed(self.report, &lease.pool, reason, error);
+            return Attempt::Failed(reason, "the cell's answer is coded for its way");
+        }
         verdict::answered(self.report, &lease.pool, response.status());
         Attempt::Answered(response, lease)
     }
@@ -305,6 +311,11 @@ fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Opti
         *request.uri_mut() = Uri::from(path);
     }
     join_cookies(request);
+    // Said outright, because hyper takes a GET that doesn't say so for one without a body.
+    if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
     Some(())
 }
 
@@ -327,6 +338,8 @@ fn join_cookies(request: &mut Request<RequestBody>) {
 /// Absolute form and no `Host` field, from which hyper makes the pseudo-header fields.
 fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
     *request.version_mut() = Version::HTTP_2;
+    // From an earlier try on HTTP/1.1.
+    request.headers_mut().remove(TRANSFER_ENCODING);
     let host = request.headers_mut().remove(HOST);
     if request.uri().authority().is_some() && request.uri().scheme().is_some() {
         return Some(());

@@ -4,7 +4,7 @@ use cellway_mtls::lab::ServerTls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, start};
+use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, scripted, start};
 
 /// Sends these bytes and returns all that comes back, up to the connection's end.
 async fn exchange(port: u16, bytes: &str) -> String {
@@ -51,10 +51,37 @@ async fn a_length_beside_chunks_is_not_passed_on() {
 }
 
 #[tokio::test]
+async fn a_body_in_chunks_reaches_the_cell_whatever_the_method() {
+    for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {
+        let (_cell, port) = cell("a", tls).await;
+        let world = start(plain(registry(plain_endpoint(scheme, port)))).await;
+        for method in ["GET", "DELETE", "POST"] {
+            let request = format!(
+                "{method} / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                 transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            );
+            let answer = exchange(world.port, &request).await;
+            assert!(answer.contains("\"body_bytes\": 5"), "{scheme}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_router_needs_no_more_than_http10() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
     let world = start(plain(registry(plain_endpoint("http", port)))).await;
     let answer = exchange(world.port, "GET /old HTTP/1.0\r\n\r\n").await;
     assert!(answer.contains(" 200 "), "{answer}");
     assert!(answer.contains("\"path\": \"/old\""), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_in_a_coding_that_the_client_would_not_hear_of_is_refused() {
+    let coded = b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let port = scripted(coded).await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answer = exchange(world.port, request).await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert!(answer.contains("cell_protocol_error"), "{answer}");
 }
