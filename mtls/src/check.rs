@@ -111,6 +111,9 @@ async fn registry<E: Env>(env: &E, settings: &RouterSettings, problems: &mut Pro
         RegistryLocation::Http { .. } | RegistryLocation::Text(_) => return,
     };
     let problem = match env.store().read(path, limit, Privacy::Any).await {
+        Err(error) if setting == "registry.file" => Some(format!(
+            "{error}\n    docs/registry.md shows what stands in it"
+        )),
         Err(error) => Some(error.to_string()),
         Ok(body) if setting == "registry.file" => {
             let (format, limits) = (registry.location.format(), registry.limits.clone());

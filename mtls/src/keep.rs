@@ -258,7 +258,7 @@ impl fmt::Display for KeepRefused {
             Self::Io(error) => write!(f, "{error}"),
             Self::NotOurs => f.write_str("was not written by this router"),
             Self::Format(format) => write!(f, "has format {format}, this version reads {FORMAT}"),
-            Self::Source(source) => write!(f, "was fetched from {source}"),
+            Self::Source(source) => write!(f, "came from another source: {source}"),
             Self::Altered => f.write_str("is cut short or was changed"),
         }
     }

@@ -153,7 +153,7 @@ fn explain_tells_each_step_and_what_follows() {
     let out = out.replace(&folder.0.display().to_string(), "DIR");
     let expected = "\
 policy default (required)
-from  keys of https://idp.example from DIR/keys.json: read
+from  keys of https://idp.example at DIR/keys.json: read
 from  file:DIR/registry.json: read
 ";
     assert!(out.starts_with(expected), "{out}");

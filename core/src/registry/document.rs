@@ -18,7 +18,10 @@ use super::{RegistryFormat, RegistryRefused};
 use crate::text::Text;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a document of version, cells and tenants"
+)]
 pub(super) struct Document<'a> {
     pub(super) version: Option<u64>,
     pub(super) cells: Option<Vec<RawCell>>,
@@ -33,7 +36,10 @@ pub(super) struct Document<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of id, tier, region, state and endpoints"
+)]
 pub(super) struct RawCell {
     pub(super) id: String,
     pub(super) tier: String,
@@ -47,14 +53,17 @@ pub(super) struct RawCell {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of url and san")]
 pub(super) struct RawEndpoint {
     pub(super) url: String,
     pub(super) san: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of id and what belongs to the cell"
+)]
 pub(super) struct OlderCell {
     pub(super) id: String,
     pub(super) tier: Option<String>,
@@ -74,7 +83,7 @@ pub(super) enum OlderEndpoint {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of id, tier and cells")]
 pub(super) struct RawPlacement {
     pub(super) id: String,
     pub(super) tier: String,
@@ -105,7 +114,10 @@ pub(super) struct RawTenants<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of id, and cell or placement"
+)]
 struct RawTenant<'a> {
     #[serde(borrow)]
     id: Str<'a>,

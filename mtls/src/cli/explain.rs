@@ -47,7 +47,7 @@ pub struct Args {
     /// A PEM file with the client's certificate chain, leaf first
     #[arg(long, value_name = "FILE")]
     cert: Option<String>,
-    /// Path and query of the request
+    /// Path and query of the request (no decision depends on it, nor on the method)
     #[arg(long, default_value = "/")]
     path: String,
     /// Method of the request
@@ -167,6 +167,9 @@ async fn peer(
             "no client certificate is trusted; {advice}"
         )));
     };
+    // A file that isn't there is no refused handshake.
+    let there = env.store().stat(path).await;
+    there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
     let leaf = verified_leaf(env, &provider(), bundle, &Pem::File(path.clone())).await;
     let leaf = leaf.map_err(|error| {
         eprintln!("{error}\nThe TLS handshake would be refused; there is no decision.");

@@ -126,7 +126,7 @@ fn explain(message: &str) -> (String, String) {
             .iter()
             .map(|&candidate| (distance(name, candidate), candidate))
             .min()
-            .filter(|(distance, _)| *distance <= 1 + name.len() / 3);
+            .filter(|(distance, _)| *distance <= name.len().div_ceil(3));
         let fix = match close {
             Some((_, candidate)) => format!("did you mean `{candidate}`?"),
             None if known.is_empty() => "remove it".to_owned(),
@@ -146,6 +146,9 @@ fn explain(message: &str) -> (String, String) {
             let problem = problem.replace("invalid type:", "is of the wrong type:");
             let expected = match expected {
                 "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+                "a sequence" => "a list",
+                "a map" => "a table",
+                other if other.starts_with("struct ") => "a table",
                 other => other,
             };
             (problem, format!("expected {expected}"))

@@ -63,7 +63,7 @@ pub fn keys_source(issuer: &Issuer) -> String {
         KeysLocation::File(path) => path,
         KeysLocation::Discovery { document, .. } => document,
     };
-    format!("keys of {} from {from}", issuer.iss)
+    format!("keys of {} at {from}", issuer.iss)
 }
 
 /// The keys' address, or `None` if the issuer has no discovery document.

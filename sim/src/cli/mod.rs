@@ -9,9 +9,20 @@ use std::process::ExitCode;
 use cellway_sim::{Report, Scenario};
 use clap::{Args, Parser, Subcommand};
 
+const AFTER_HELP: &str = "\
+Examples:
+  cellway-sim run scenarios/outage.toml --seed 7
+  cellway-sim run scenarios/outage.toml --seed 7 --trace outage.trace
+  cellway-sim sweep scenarios/ --seeds 100
+
+docs/scenarios.md has every field and fault, docs/invariants.md what must always hold.
+
+Exit codes: 0 all passed, 1 a run failed or a scenario has mistakes (check), 2 the command could
+not be carried out";
+
 /// Runs real Cellway routers through simulated worlds, faults and all.
 #[derive(Parser)]
-#[command(name = "cellway-sim", version)]
+#[command(name = "cellway-sim", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -103,7 +114,7 @@ fn check(paths: &[PathBuf]) -> Result<bool, String> {
     let mut good = true;
     for file in sweep::scenario_files(paths)? {
         match Scenario::load(&file) {
-            Ok(scenario) => println!("{}: ok, {}", file.display(), scenario.about.trim()),
+            Ok(_) => println!("{}: ok", file.display()),
             Err(error) => {
                 println!("{error}");
                 good = false;

@@ -19,7 +19,7 @@ pub(super) struct Sweep {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// How many seeds for each scenario.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]

@@ -110,7 +110,7 @@ struct SimSink {
 impl Sink for SimSink {
     fn emit(&self, now: Now, event: &Event<'_>) {
         if let Some(line) = log::render(now.unix, event, Level::Debug) {
-            self.env.record(line);
+            self.env.record(line.trim_end());
         }
         if let Some(fact) = self.fact(now, event) {
             self.shared.tell(&self.env, &fact);

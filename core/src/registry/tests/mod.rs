@@ -77,6 +77,19 @@ fn with_cells(version: u64, count: u32, more: &str) -> String {
 }
 
 #[test]
+fn the_page_about_the_registry_shows_a_good_document_and_every_state() {
+    let page = include_str!("../../../../docs/registry.md");
+    let (_, rest) = page
+        .split_once("```json\n")
+        .expect("the page has a document");
+    let (document, _) = rest.split_once("```").expect("the document ends");
+    assert_eq!(changed(document, None).tenant_count(), 3);
+    for state in CellState::ALL {
+        assert!(page.contains(&format!("`{}`", state.as_str())), "{state:?}");
+    }
+}
+
+#[test]
 fn reads_every_part() {
     let registry = changed(&good(), None);
     assert_eq!(registry.version(), 7);

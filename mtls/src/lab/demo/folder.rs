@@ -34,6 +34,10 @@ impl<E: Env> Folder<E> {
             Some(folder) => std::path::absolute(folder)?,
             None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
         };
+        // What an earlier demo kept there is of another world: the router would warn of it.
+        for kept in ["keys-demo.keep", "registry.keep"] {
+            let _ = std::fs::remove_file(root.join("state").join(kept));
+        }
         let fleeting = asked.is_none() && !keep;
         Ok(Self {
             env,

@@ -69,7 +69,8 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             eprintln!("cellway demo: {why}");
-            ExitCode::FAILURE
+            // As everywhere: a "no" is 1, and what can't be carried out is 3.
+            ExitCode::from(3)
         }
     }
 }
