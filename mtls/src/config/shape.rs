@@ -103,7 +103,12 @@ fn quoted<'m>(message: &'m str, begins: &str) -> Option<&'m str> {
 }
 
 fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
-    let (problem, fix) = explain(message);
+    let (problem, mut fix) = explain(message);
+    // `[listener]` for `[[listener]]` is TOML's commonest slip.
+    let whole = !setting.contains('.');
+    if whole && problem == "is of the wrong type: a table" && fix == "expected a list" {
+        fix = format!("write it as [[{setting}]]: there may be several");
+    }
     ConfigError {
         place: tree.place(setting),
         setting: setting.to_owned(),
@@ -143,7 +148,11 @@ fn explain(message: &str) -> (String, String) {
     }
     match message.split_once(", expected ") {
         Some((problem, expected)) => {
-            let problem = problem.replace("invalid type:", "is of the wrong type:");
+            let problem = match problem {
+                "invalid type: map" => "is of the wrong type: a table".to_owned(),
+                "invalid type: sequence" => "is of the wrong type: a list".to_owned(),
+                other => other.replace("invalid type:", "is of the wrong type:"),
+            };
             let expected = match expected {
                 "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
                 "a sequence" => "a list",

@@ -72,6 +72,18 @@ fn is_setting(line: &str) -> bool {
 }
 
 #[test]
+fn a_table_where_a_list_belongs_is_told_its_brackets() {
+    let text = LEAST.replace("[[listener]]", "[listener]");
+    assert_eq!(
+        errors(&text),
+        "etc/cellway.toml:2: listener: is of the wrong type: a table\n    \
+         write it as [[listener]]: there may be several"
+    );
+    let text = LEAST.replace("any_of = [\"jwt\"]", "any_of = \"jwt\"");
+    assert!(errors(&text).ends_with("expected a list"));
+}
+
+#[test]
 fn commented_defaults_are_the_defaults() {
     let shown = load(
         &EXAMPLE
