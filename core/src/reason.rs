@@ -129,6 +129,8 @@ reasons! {
     BadRequest => "bad_request", BadRequest;
     /// The client stopped sending its request's body.
     ClientTimeout => "client_timeout", RequestTimeout;
+    /// The client stopped taking the answer's body, which was cut.
+    ClientStalled => "client_stalled", RequestTimeout;
 
     /// No connection to any endpoint of the cell could be made.
     CellUnreachable => "cell_unreachable", BadGateway;

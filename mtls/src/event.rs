@@ -243,6 +243,8 @@ pub enum Closed {
     HeaderTimeout,
     /// It was idle for too long.
     Idle,
+    /// The client took nothing of an answer for too long.
+    Stalled,
     /// The client's certificate expired.
     CertificateExpired,
     /// The router drains.
@@ -257,6 +259,7 @@ impl Closed {
         Self::FirstByteTimeout,
         Self::HeaderTimeout,
         Self::Idle,
+        Self::Stalled,
         Self::CertificateExpired,
         Self::Drain,
     ];
@@ -269,6 +272,7 @@ impl Closed {
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::HeaderTimeout => "header_timeout",
             Self::Idle => "idle",
+            Self::Stalled => "stalled",
             Self::CertificateExpired => "certificate_expired",
             Self::Drain => "drain",
         }

@@ -116,6 +116,9 @@ pub struct ClientTimeouts {
     pub header: Duration,
     /// Between two requests of one connection.
     pub idle: Duration,
+    /// With nothing taken of an answer that is there to be taken; what it holds at the cell is
+    /// given back then.
+    pub stall: Duration,
 }
 
 impl Default for ClientTimeouts {
@@ -125,6 +128,7 @@ impl Default for ClientTimeouts {
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
         }
     }
 }

@@ -223,6 +223,7 @@ fn listener_settings<F: FnMut(ConfigError)>(
     let first_byte = name("first_byte_timeout_ms");
     let header = name("header_timeout_ms");
     let idle = name("idle_timeout_ms");
+    let stall = name("stall_timeout_ms");
     let connections = name("connections_max");
     if table.streams_max == Some(0) {
         report.mistake(name("streams_max"), "is 0", "give at least 1");
@@ -241,6 +242,7 @@ fn listener_settings<F: FnMut(ConfigError)>(
             first_byte: report.ms(first_byte, table.first_byte_timeout_ms, times.first_byte),
             header: report.ms(header, table.header_timeout_ms, times.header),
             idle: report.ms(idle, table.idle_timeout_ms, times.idle),
+            stall: report.ms(stall, table.stall_timeout_ms, times.stall),
         },
         connections_max: report.count(connections, table.connections_max, defaults.connections_max),
         streams_max: table.streams_max.unwrap_or(defaults.streams_max),

@@ -82,6 +82,9 @@ pub struct ListenerTable {
     /// Between two requests of one connection, in milliseconds.
     #[serde(default)]
     pub idle_timeout_ms: Option<u64>,
+    /// With nothing taken of an answer, in milliseconds.
+    #[serde(default)]
+    pub stall_timeout_ms: Option<u64>,
     /// Most connections at a time, over all workers.
     #[serde(default)]
     pub connections_max: Option<u64>,

@@ -3,11 +3,12 @@
 //! Arming a timer for each request costs more than noting when it began. So the proxy path only
 //! notes, and the connection's watch looks at the notes when its one timer fires.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::stall;
 use crate::settings::ClientTimeouts;
 
 const FIRST_BYTE: u8 = 0;
@@ -29,6 +30,7 @@ pub(crate) struct Activity {
     requests: AtomicU32,
     /// Since when the client takes no bytes, or `FLOWS`.
     blocked: AtomicU64,
+    stalled: AtomicBool,
 }
 
 /// What the watch finds.
@@ -53,6 +55,7 @@ impl Activity {
             since: AtomicU64::new(nanos(origin.elapsed())),
             requests: AtomicU32::new(0),
             blocked: AtomicU64::new(FLOWS),
+            stalled: AtomicBool::new(false),
         }
     }
 
@@ -91,6 +94,16 @@ impl Activity {
         }
     }
 
+    /// The connection is about to be cut because the client takes no bytes.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Relaxed);
+    }
+
+    /// Whether what is dropped now is dropped because the client took too long.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.load(Relaxed) || stall::is_cut()
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             FIRST_BYTE => Phase::FirstByte,
@@ -101,7 +114,7 @@ impl Activity {
     }
 
     /// When the present state of things has lasted too long. For a busy connection that is when
-    /// the client has taken no byte for the idle time; `None` while it takes them.
+    /// the client has taken no byte for the stall time; `None` while it takes them.
     pub(crate) fn deadline(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
         let limit = match self.phase() {
             Phase::FirstByte => timeouts.first_byte,
@@ -110,7 +123,7 @@ impl Activity {
             Phase::Busy => {
                 let blocked = self.blocked.load(Relaxed);
                 return (blocked != FLOWS)
-                    .then(|| self.origin + Duration::from_nanos(blocked) + timeouts.idle);
+                    .then(|| self.origin + Duration::from_nanos(blocked) + timeouts.stall);
             }
         };
         Some(self.origin + Duration::from_nanos(self.since.load(Relaxed)) + limit)

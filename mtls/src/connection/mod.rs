@@ -2,6 +2,7 @@
 
 mod activity;
 mod io;
+pub(crate) mod stall;
 mod watch;
 
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use crate::event::{Closed, Event, Sink, TlsRefusal};
 use crate::proxy;
 use crate::settings::{ClientTimeouts, ListenerSettings};
 use crate::tls::{ServerTls, refusal};
-use crate::worker::{Spawner, WorkerState};
+use crate::worker::WorkerState;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -183,8 +184,11 @@ async fn run<E: Env, S: Sink>(
     let io = TokioIo::new(io);
     let proxy = proxy::service(connection.clone());
     if http2 {
-        let spawner = Spawner(connection.worker.common.env.clone());
-        let serving = http2::Builder::new(spawner)
+        let streams = stall::Streams {
+            env: connection.worker.common.env.clone(),
+            stall: settings.timeouts.stall,
+        };
+        let serving = http2::Builder::new(streams)
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .max_concurrent_streams(settings.streams_max)

@@ -174,7 +174,10 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             match activity.phase() {
                 Phase::FirstByte => return Some(Closed::FirstByteTimeout),
                 Phase::Header => return Some(Closed::HeaderTimeout),
-                Phase::Busy => return Some(Closed::Idle),
+                Phase::Busy => {
+                    activity.stall();
+                    return Some(Closed::Stalled);
+                }
                 Phase::Idle => self.end(serving, Closed::Idle, Some(now + GRACE)),
             }
         } else if let Some(left) = self.certificate_left()
@@ -189,7 +192,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
     /// ahead than any deadline that could come to be meanwhile: none is nearer than the shortest
     /// timeout, but a header's, which is looked after at each poll.
     fn next(&self, now: Instant) -> Instant {
-        let idle = now + self.timeouts.idle;
+        let idle = now + self.timeouts.idle.min(self.timeouts.stall);
         let by_activity = match self.connection.activity.deadline(self.timeouts) {
             // Already told to end; only the cut is left.
             Some(deadline) if deadline <= now => idle,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::verdict;
+use crate::connection::stall;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::pool::{Lease, RequestPermit};
@@ -142,12 +143,15 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
         };
         if ended {
             this.finish();
+        } else {
+            stall::client_has_the_turn(0);
         }
         this
     }
 
     /// The body is whole: its connection is free for another exchange.
     fn finish(&mut self) {
+        stall::client_waits();
         if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended) {
             drop(body.permit);
             let sent = |progress: &Arc<Progress>| progress.turn() == Turn::Done;
@@ -237,6 +241,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         match Pin::new(&mut body.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 body.timer = None;
+                stall::client_has_the_turn(frame.data_ref().map_or(0, Bytes::len));
                 let ended = body.incoming.is_end_stream();
                 this.passed_on(&mut frame);
                 if ended {
@@ -253,7 +258,10 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                 Poll::Ready(Some(Err(this.break_off(reason, &error.to_string()))))
             }
             Poll::Pending => match body.overdue(cx) {
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    stall::client_waits();
+                    Poll::Pending
+                }
                 Poll::Ready(reason) => {
                     Poll::Ready(Some(Err(this.break_off(reason, reason.describe()))))
                 }

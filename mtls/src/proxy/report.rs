@@ -55,6 +55,10 @@ impl<E: Env, S: Sink> Report<E, S> {
 
 impl<E: Env, S: Sink> Drop for Report<E, S> {
     fn drop(&mut self) {
+        let unfinished = self.answered.is_some() && !self.complete;
+        if unfinished && self.reason.is_none() && self.connection.activity.is_stalled() {
+            self.reason = Some(Reason::ClientStalled);
+        }
         let worker = &self.connection.worker;
         let now = worker.common.clock.now();
         let (status, owner, at) = match self.answered {

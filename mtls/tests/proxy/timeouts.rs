@@ -152,3 +152,58 @@ async fn a_client_slower_than_its_idle_time_within_a_request_is_not_closed() {
         assert_eq!(body(&answer)["cell"], json!("a"));
     }
 }
+
+/// The preface of a client that grants its streams no room, and a request on stream 1: `GET`,
+/// `http`, `/`, and `localhost` as its authority.
+const NO_ROOM: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
+    \0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x84\x41\x09localhost";
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_an_answer_is_cut() {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n";
+                let _ = stream.write_all(head).await;
+                while stream.write_all(&[7; 65536]).await.is_ok() {}
+            });
+        }
+    });
+    let http1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    for request in [NO_ROOM, http1] {
+        let world = with("http", address.port(), |s| {
+            s.listeners[0].timeouts.stall = SHORT;
+        })
+        .await;
+        let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let line = "responded 200 cell client_stalled cut";
+        world.heard.line(line).await;
+        drop(stream);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_more_than_the_stall_time_is_not_cut() {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 4096];
+        let _ = stream.read(&mut buffer).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n1";
+        let _ = stream.write_all(head).await;
+        tokio::time::sleep(SHORT * 3).await;
+        let _ = stream.write_all(b"2").await;
+    });
+    let world = with("http", address.port(), |s| {
+        s.listeners[0].timeouts.stall = SHORT;
+    })
+    .await;
+    let client = world.client(Protocol::Http2);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.body, "12");
+}

@@ -1,0 +1,124 @@
+//! Cuts an HTTP/2 stream whose client has stopped taking its answer.
+//!
+//! hyper asks a body for more only once the client has granted room for it. A client that grants
+//! none leaves the body unasked, with all that it holds of the cell's, and other streams of the
+//! connection may be well. So the task of each stream is watched from outside: the body notes
+//! whose turn it is, and when the client has had it for too long, the task is dropped, which
+//! resets the stream. HTTP/1.1 needs none of it: there a stalled client blocks the connection's
+//! writes, which [`Activity`](super::Activity) sees.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::env::Env;
+
+/// Bytes a second below which a client that takes something counts as one that takes nothing: a
+/// frame may be long, and is seen to be taken only when all of it is.
+const RATE_MIN: u64 = 1024;
+
+tokio::task_local! {
+    static FLOW: Flow;
+}
+
+/// What the body of a stream tells the stream's task.
+#[derive(Debug, Default)]
+struct Flow {
+    /// It is the client's turn to take what it was given.
+    given: Cell<bool>,
+    /// How often it has been.
+    turns: Cell<u64>,
+    /// How long the last two frames are: the second is asked for while the first is on its way,
+    /// and the turn is over when that is taken whole.
+    behind: Cell<u64>,
+    ahead: Cell<u64>,
+    cut: Cell<bool>,
+}
+
+/// The client was given so many bytes, and may take its time to take them.
+pub(crate) fn client_has_the_turn(bytes: usize) {
+    let _ = FLOW.try_with(|flow| {
+        flow.behind.set(flow.ahead.get());
+        flow.ahead.set(bytes as u64);
+        flow.given.set(true);
+        flow.turns.set(flow.turns.get() + 1);
+    });
+}
+
+/// The client has taken all there is.
+pub(crate) fn client_waits() {
+    let _ = FLOW.try_with(|flow| flow.given.set(false));
+}
+
+/// This stream is being dropped because its client took too long.
+pub(super) fn is_cut() -> bool {
+    FLOW.try_with(|flow| flow.cut.get()).unwrap_or(false)
+}
+
+/// Spawns the streams of a connection, each watched.
+#[derive(Clone, Debug)]
+pub(super) struct Streams<E> {
+    pub(super) env: E,
+    pub(super) stall: Duration,
+}
+
+impl<E, F> hyper::rt::Executor<F> for Streams<E>
+where
+    E: Env,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let watched = Watched {
+            task: Some(task),
+            stall: self.stall,
+            timer: None,
+            turn: 0,
+        };
+        self.env.spawn(FLOW.scope(Flow::default(), watched));
+    }
+}
+
+pin_project! {
+    struct Watched<F> {
+        #[pin]
+        task: Option<F>,
+        stall: Duration,
+        timer: Option<Pin<Box<Sleep>>>,
+        // For which turn of the client's the timer was set.
+        turn: u64,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let task = this.task.as_mut().as_pin_mut();
+        if task.is_none_or(|task| task.poll(cx).is_ready()) {
+            return Poll::Ready(());
+        }
+        let (given, turn, behind) =
+            FLOW.with(|flow| (flow.given.get(), flow.turns.get(), flow.behind.get()));
+        if !given {
+            return Poll::Pending;
+        }
+        let limit = Instant::now() + *this.stall + Duration::from_secs(behind / RATE_MIN);
+        let timer = this
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(limit)));
+        if *this.turn != turn {
+            *this.turn = turn;
+            timer.as_mut().reset(limit);
+        }
+        ready!(timer.as_mut().poll(cx));
+        FLOW.with(|flow| flow.cut.set(true));
+        this.task.set(None);
+        Poll::Ready(())
+    }
+}
