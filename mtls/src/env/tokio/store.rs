@@ -43,7 +43,7 @@ async fn blocking<T: Send + 'static>(
 
 fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
     let file = match private {
-        Privacy::Any => File::open(path)?,
+        Privacy::Any => open_any(path)?,
         Privacy::Own => open_own(path)?,
     };
     let mut content = Vec::new();
@@ -57,6 +57,15 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
         ));
     }
     Ok(content.into())
+}
+
+/// Opens a file, and nothing else: opening a pipe that nobody writes to would never return, and
+/// whoever reads would never look again.
+fn open_any(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("is not a plain file"));
+    }
+    File::open(path)
 }
 
 /// Opens a file that nobody but its owner can have written.
@@ -182,6 +191,18 @@ mod tests {
         fs::write(&path, b"12345").unwrap();
         let error = read(&path, 4, Privacy::Any).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn refuses_what_is_no_file() {
+        let folder = Folder::new("plain");
+        let path = folder.0.join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        for path in [&path, &folder.0] {
+            let error = read(path, 4, Privacy::Any).unwrap_err();
+            assert_eq!(error.to_string(), "is not a plain file");
+        }
     }
 
     #[test]
