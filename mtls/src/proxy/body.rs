@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::policy::Policy;
 use cellway_core::{Reason, headers};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,7 +21,6 @@ use crate::connection::stall;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::pool::{Lease, RequestPermit};
-use crate::shared::Shared;
 
 /// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
 /// recipient must never take a cut body for a whole one.
@@ -46,12 +46,13 @@ pub(crate) struct RequestBody {
 #[derive(Debug)]
 struct Watched {
     progress: Arc<Progress>,
-    /// For the names that trailers may not have.
-    shared: Arc<Shared>,
+    /// By which the request was stamped: its trailers may not have the names of those stamps,
+    /// whatever a reload makes of them meanwhile.
+    stamped_by: Option<Arc<Policy>>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, shared: &Arc<Shared>) -> (Self, Option<Arc<Progress>>) {
+    pub(super) fn new(incoming: Incoming) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             let watched = None;
             return (Self { incoming, watched }, None);
@@ -59,9 +60,16 @@ impl RequestBody {
         let progress = Arc::new(Progress::new());
         let watched = Some(Watched {
             progress: progress.clone(),
-            shared: shared.clone(),
+            stamped_by: None,
         });
         (Self { incoming, watched }, Some(progress))
+    }
+
+    /// Notes whose names the request's header has. Until then no trailers pass.
+    pub(super) fn stamped_by(&mut self, policy: &Arc<Policy>) {
+        if let Some(watched) = &mut self.watched {
+            watched.stamped_by = Some(policy.clone());
+        }
     }
 }
 
@@ -75,7 +83,11 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let ended = self.incoming.is_end_stream();
-        if let Some(Watched { progress, shared }) = &self.watched {
+        if let Some(Watched {
+            progress,
+            stamped_by,
+        }) = &self.watched
+        {
             match &mut polled {
                 Poll::Pending => progress.turn_to(Turn::Client),
                 Poll::Ready(None) => progress.moved(Turn::Done),
@@ -84,8 +96,10 @@ impl Body for RequestBody {
                     // Nothing follows trailers, and nobody asks whether something does.
                     let ended = ended || frame.is_trailers();
                     if let Some(trailers) = frame.trailers_mut() {
-                        let snapshot = shared.snapshot();
-                        headers::sanitise_trailers(&snapshot.policy.headers, trailers);
+                        match stamped_by {
+                            Some(policy) => headers::sanitise_trailers(&policy.headers, trailers),
+                            None => trailers.clear(),
+                        }
                     }
                     progress.moved(if ended { Turn::Done } else { Turn::Cell });
                 }

@@ -52,8 +52,9 @@ pub(super) async fn decide<E: Env, S: Sink>(
     };
     // Boxed: few requests wait, and all would carry the room for it.
     Box::pin(wait_for_keys(report, &wait)).await?;
+    // A reload may have changed the bundle and renamed the router's headers meanwhile.
+    judge_again(report)?;
     let snapshot = shared.snapshot();
-    // A reload may have renamed the router's headers meanwhile.
     headers::sanitise(&snapshot.policy.headers, request.headers_mut());
     match once(report, &snapshot, request, &credentials, spread, true)? {
         Outcome::Done(decision) => settle(decision),
@@ -168,6 +169,7 @@ fn once<E: Env, S: Sink>(
             }
             request.headers_mut().insert(name, value);
         }
+        request.body_mut().stamped_by(&snapshot.policy);
     }
     Ok(outcome)
 }

@@ -24,7 +24,6 @@ use crate::event::{Event, Sink};
 use crate::live::Live;
 use crate::pool::{CellGate, ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::settings::CellTimeouts;
-use crate::shared::Shared;
 
 /// Most endpoints of a cell that one request is tried on, when no connection to them can be made.
 const ENDPOINTS_TRIED_MAX: usize = 3;
@@ -55,9 +54,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>, shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(request: Request<Incoming>) -> Self {
         let (parts, incoming) = request.into_parts();
-        let (body, progress) = RequestBody::new(incoming, shared);
+        let (body, progress) = RequestBody::new(incoming);
         Self {
             request: Request::from_parts(parts, body),
             progress,

@@ -77,7 +77,7 @@ fn serve<E: Env, S: Sink>(
 ) -> impl Future<Output = Answer<E, S>> + Send {
     let (request_id, spread) = connection.worker.next_id();
     let wants = answer::Wants::of(&request);
-    let mut outgoing = Outgoing::new(request, &connection.worker.common.shared);
+    let mut outgoing = Outgoing::new(request);
     let mut report = Report::new(connection, request_id);
     async move {
         let decided = decide::decide(&report, &mut outgoing.request, spread).await;

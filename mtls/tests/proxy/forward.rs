@@ -1,11 +1,17 @@
 //! What passes through, and what doesn't.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use cellway_core::headers::HeaderSpec;
 use cellway_mtls::lab::{CellFault, Protocol, Request, ServerTls};
+use cellway_mtls::settings::RouterSettings;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::world::{body, cell, plain, plain_endpoint, reason, registry, start};
+use crate::world::{body, cell, open_policy_with, plain, plain_endpoint, reason, registry, start};
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
@@ -88,6 +94,39 @@ async fn every_pair_of_protocols_carries_bodies_and_only_the_routers_word() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn trailers_may_not_have_the_names_by_which_their_request_was_stamped() {
+    let (cell, port) = cell("a", ServerTls::plain_h2()).await;
+    let settings = plain(registry(plain_endpoint("h2c", port)));
+    let world = start(settings.clone()).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                 transfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+    stream.write_all(head).await.unwrap();
+    while cell.arrivals() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // A reload that names the router's headers otherwise, in the middle of the body.
+    let prefix = "x-other-".to_owned();
+    let spec = HeaderSpec {
+        prefix,
+        ..HeaderSpec::default()
+    };
+    let policy = open_policy_with(spec);
+    world
+        .handle
+        .apply(RouterSettings { policy, ..settings })
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let rest = b"0\r\nx-cellway-roles: admin\r\nx-checksum: kept\r\n\r\n";
+    stream.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("\"x-checksum\": \"kept\""), "{answer}");
+    assert!(!answer.contains("admin"), "{answer}");
 }
 
 #[tokio::test]

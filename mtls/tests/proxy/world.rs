@@ -211,11 +211,14 @@ pub fn plain_endpoint(scheme: &str, port: u16) -> Value {
 
 /// A policy under which every request is `acme`'s.
 pub fn open_policy() -> Arc<Policy> {
-    policy(
-        json!({"name": "default", "mode": "disabled", "allow_insecure": true,
-               "insecure_identity": {"tenant": "acme"}}),
-        None,
-    )
+    open_policy_with(HeaderSpec::default())
+}
+
+/// The same, with the router's headers named so.
+pub fn open_policy_with(headers: HeaderSpec) -> Arc<Policy> {
+    let open = json!({"name": "default", "mode": "disabled", "allow_insecure": true,
+                      "insecure_identity": {"tenant": "acme"}});
+    policy(open, None, headers)
 }
 
 /// A policy that takes the tenant from the client certificate's URI.
@@ -225,16 +228,17 @@ pub fn mtls_policy() -> Arc<Policy> {
     policy(
         json!({"name": "default", "any_of": ["mtls"]}),
         Some(serde_json::from_value(trust).unwrap()),
+        HeaderSpec::default(),
     )
 }
 
-fn policy(policy: Value, trust: Option<TrustSpec>) -> Arc<Policy> {
+fn policy(policy: Value, trust: Option<TrustSpec>, headers: HeaderSpec) -> Arc<Policy> {
     let policy: PolicySpec = serde_json::from_value(policy).unwrap();
     let specs = PolicySpecs {
         issuer: Vec::new(),
         policy: vec![policy],
         trust,
-        headers: HeaderSpec::default(),
+        headers,
     };
     Arc::new(Policy::build(&specs).unwrap())
 }
