@@ -152,8 +152,12 @@ impl Control {
         self.settle(now);
     }
 
-    /// The registry's source may have changed: ask it now, whatever the interval.
-    pub fn handle_registry_changed(&mut self, now: Now) {
+    /// The operator has touched something, or wants it: asks the registry's source now, whatever
+    /// the interval, and those sources of keys that were failing.
+    pub fn handle_refresh(&mut self, now: Now) {
+        for named in &mut self.keys {
+            named.source.handle_refresh(now.mono);
+        }
         self.registry.handle_refresh(now);
         self.registry.handle_timeout(now);
         self.settle(now);

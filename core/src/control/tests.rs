@@ -254,3 +254,22 @@ fn a_failing_source_loses_nothing() {
     assert_eq!(snapshot.registry.as_ref().unwrap().version(), 5);
     assert_eq!(driver.key_state(0, at(40)), KeyState::Fresh);
 }
+
+#[test]
+fn a_refresh_asks_failing_issuers_and_leaves_the_others_alone() {
+    let mut driver = Driver::new(&["good", "bad"]);
+    let sources = driver.key_fetches();
+    driver.keys(at(0), sources[0]);
+    driver
+        .control
+        .handle_keys(at(0), sources[1], Err(FetchFailed::Tls));
+    driver.drain();
+    driver.outputs.clear();
+
+    driver.control.handle_refresh(at(1));
+    driver.drain();
+    assert_eq!(driver.key_fetches(), [sources[1]]);
+    driver.control.handle_refresh(at(1));
+    driver.drain();
+    assert_eq!(driver.key_fetches(), [], "one fetch at a time");
+}

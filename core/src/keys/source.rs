@@ -288,6 +288,15 @@ impl KeySource {
         self.fetch_if_due(now);
     }
 
+    /// What was in the way may be gone: a source that fails is asked again at once. One that works
+    /// is left to its schedule, so that reloading a fleet doesn't make all of it ask in step.
+    pub fn handle_refresh(&mut self, now: Mono) {
+        if self.failures > 0 && !self.view.fetching {
+            Arc::make_mut(&mut self.view).refresh_at = now;
+            self.fetch_if_due(now);
+        }
+    }
+
     /// When to call [`KeySource::handle_timeout`], and why. While a fetch is under way there is
     /// nothing to wait for but its end, which the driver bounds.
     pub fn poll_timeout(&self) -> Option<(Mono, KeyWake)> {

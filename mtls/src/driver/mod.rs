@@ -41,7 +41,8 @@ const COMMANDS_MAX: usize = 8;
 pub enum Command {
     /// Decide by this policy from now on.
     Policy(Arc<Policy>),
-    /// Ask the registry's source and read key files now, whatever the interval.
+    /// Ask the registry's source, read key files and try failing issuers again now, whatever the
+    /// interval.
     Refresh,
     /// Nobody needs snapshots any more: end.
     Stop,
@@ -156,14 +157,15 @@ impl<E: Env, S: Sink> Driver<E, S> {
     }
 
     /// Reads key files again, and asks the registry's source. Issuers' own servers are left to
-    /// their schedule: reloading must not be a way to make a fleet ask them all at once.
+    /// their schedule unless they fail: reloading must not make a whole fleet ask them at once, and
+    /// yet a mended bundle must help at once.
     fn refresh(&mut self) {
         for (source, _, issuer) in self.control.key_sources() {
             if matches!(issuer.keys, KeysLocation::File(_)) {
                 self.tasks.fetch_keys(source, issuer.clone(), false);
             }
         }
-        self.control.handle_registry_changed(self.clock.now());
+        self.control.handle_refresh(self.clock.now());
     }
 
     fn answer(&mut self, answer: Answer) {
