@@ -1,6 +1,7 @@
 //! One client's connection, from the handshake to its end.
 
 mod activity;
+mod cork;
 mod io;
 pub(crate) mod stall;
 mod watch;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 pub(crate) use self::activity::Activity;
+use self::cork::Uncorking;
 use self::io::ClientIo;
 pub(crate) use self::io::Wire;
 use crate::env::Env;
@@ -181,21 +183,22 @@ async fn run<E: Env, S: Sink>(
     http2: bool,
     settings: &ListenerSettings,
 ) -> Closed {
-    let io = TokioIo::new(io);
     let proxy = proxy::service(connection.clone());
     if http2 {
         let streams = stall::Streams {
             env: connection.worker.common.env.clone(),
             stall: settings.timeouts.stall,
         };
-        let serving = http2::Builder::new(streams)
+        let mut builder = http2::Builder::new(streams);
+        builder
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .max_concurrent_streams(settings.streams_max)
             .max_header_list_size(HEADER_BYTES_MAX as u32)
             .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .serve_connection(io, proxy);
+            .keep_alive_timeout(PING_TIMEOUT);
+        let serve = |io| builder.serve_connection(TokioIo::new(io), proxy);
+        let serving = Uncorking::new(io, serve);
         watch::run(serving, &connection, &settings.timeouts).await
     } else {
         let serving = http1::Builder::new()
@@ -208,7 +211,7 @@ async fn run<E: Env, S: Sink>(
             .half_close(false)
             .max_headers(HEADER_FIELDS_MAX)
             .max_header_size(HEADER_BYTES_MAX)
-            .serve_connection(io, proxy);
+            .serve_connection(TokioIo::new(io), proxy);
         watch::run(serving, &connection, &settings.timeouts).await
     }
 }

@@ -1,0 +1,265 @@
+//! Writes that wait for one another.
+//!
+//! h2 flushes after each DATA frame of 256 bytes or more, so that each of the answers that are
+//! ready on a connection would cost a TLS record and a system call of its own. A corked stream
+//! calls its bytes flushed as soon as it holds them, and writes them when the connection has been
+//! polled: all that came of one poll at once.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::watch::Serving;
+use crate::live::private;
+
+/// The most bytes that are held: what one TLS record takes.
+const HELD_MAX: usize = 16 * 1024;
+
+/// A stream whose writes are held until the end of a poll of [`Uncorking`].
+pub(super) struct Corked<W>(Arc<Mutex<Cork<W>>>);
+
+struct Cork<W> {
+    wire: W,
+    held: BytesMut,
+    /// Something was written or is held that may not be on its way yet.
+    pending: bool,
+    /// Why held bytes could not be written. Whoever reads or writes next hears of it.
+    failed: Option<io::Error>,
+}
+
+/// Runs a connection over a [`Corked`] stream.
+pub(super) struct Uncorking<C, W> {
+    serving: Pin<Box<C>>,
+    cork: Arc<Mutex<Cork<W>>>,
+    /// How the connection ended, while its last bytes are on their way.
+    ended: Option<hyper::Result<()>>,
+}
+
+impl<C, W> Uncorking<C, W> {
+    /// Corks `wire`, and makes of it the connection to run.
+    pub(super) fn new(wire: W, serve: impl FnOnce(Corked<W>) -> C) -> Self {
+        let cork = Arc::new(Mutex::new(Cork::new(wire)));
+        Self {
+            serving: Box::pin(serve(Corked(cork.clone()))),
+            cork,
+            ended: None,
+        }
+    }
+}
+
+impl<C: Serving, W: AsyncWrite + Unpin> Future for Uncorking<C, W> {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        if self.ended.is_none()
+            && let Poll::Ready(result) = self.serving.as_mut().poll(cx)
+        {
+            self.ended = Some(result);
+        }
+        let written = private(&self.cork).write_out(cx);
+        match (written, self.ended.take()) {
+            (Poll::Pending, ended) => {
+                self.ended = ended;
+                Poll::Pending
+            }
+            (Poll::Ready(_), Some(result)) => Poll::Ready(result),
+            (Poll::Ready(Ok(())), None) => Poll::Pending,
+            (Poll::Ready(Err(error)), None) => {
+                private(&self.cork).failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<C: Serving, W: AsyncWrite + Unpin> Serving for Uncorking<C, W> {
+    fn finish(mut self: Pin<&mut Self>) {
+        self.serving.as_mut().finish();
+    }
+}
+
+impl<W> Cork<W> {
+    fn new(wire: W) -> Self {
+        Self {
+            wire,
+            held: BytesMut::new(),
+            pending: false,
+            failed: None,
+        }
+    }
+
+    fn failure(&mut self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Cork<W> {
+    /// Writes what is held, and sees it off.
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.pending {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.held.is_empty() {
+            let written = ready!(Pin::new(&mut self.wire).poll_write(cx, &self.held))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.held.advance(written);
+        }
+        ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+        self.pending = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<W: AsyncRead + Unpin> AsyncRead for Corked<W> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut cork = private(&self.0);
+        if let Some(error) = cork.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut cork.wire).poll_read(cx, buf)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Corked<W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut cork = private(&self.0);
+        cork.failure()?;
+        let len = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+        if cork.held.len() + len > HELD_MAX {
+            ready!(cork.write_out(cx))?;
+        }
+        cork.pending = true;
+        if len > HELD_MAX {
+            return Pin::new(&mut cork.wire).poll_write_vectored(cx, bufs);
+        }
+        for buf in bufs {
+            cork.held.extend_from_slice(buf);
+        }
+        Poll::Ready(Ok(len))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(private(&self.0).failure())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut cork = private(&self.0);
+        cork.failure()?;
+        ready!(cork.write_out(cx))?;
+        Pin::new(&mut cork.wire).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, then blocks; the writes that it was asked for.
+    struct Wire {
+        room: usize,
+        writes: Vec<usize>,
+    }
+
+    impl AsyncWrite for Wire {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.writes.push(buf.len());
+            let taken = buf.len().min(self.room);
+            self.room -= taken;
+            match taken {
+                0 => Poll::Pending,
+                _ => Poll::Ready(Ok(taken)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn write(corked: &mut Corked<Wire>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        Pin::new(corked).poll_write(&mut cx, bytes)
+    }
+
+    fn write_out(corked: &Corked<Wire>) -> Poll<io::Result<()>> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        private(&corked.0).write_out(&mut cx)
+    }
+
+    fn corked(room: usize) -> Corked<Wire> {
+        let writes = Vec::new();
+        Corked(Arc::new(Mutex::new(Cork::new(Wire { room, writes }))))
+    }
+
+    #[test]
+    fn what_is_held_goes_out_in_one_write() {
+        let mut corked = corked(usize::MAX);
+        for _ in 0..3 {
+            assert!(write(&mut corked, &[7; 300]).is_ready());
+        }
+        assert!(private(&corked.0).wire.writes.is_empty());
+        assert!(write_out(&corked).is_ready());
+        assert!(write_out(&corked).is_ready());
+        assert_eq!(private(&corked.0).wire.writes, [900]);
+    }
+
+    #[test]
+    fn a_wire_that_blocks_bounds_what_is_held_and_loses_nothing() {
+        let mut corked = corked(100);
+        let mut taken = 0;
+        while write(&mut corked, &[7; 1000]).is_ready() {
+            taken += 1000;
+        }
+        assert!((HELD_MAX - 1000..=HELD_MAX).contains(&taken), "{taken}");
+        assert!(write_out(&corked).is_pending());
+        private(&corked.0).wire.room = usize::MAX;
+        assert!(write_out(&corked).is_ready());
+        let Cork { wire, held, .. } = &*private(&corked.0);
+        assert_eq!(wire.writes.last(), Some(&(taken - 100)));
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn more_than_is_ever_held_goes_out_at_once_and_in_order() {
+        let mut corked = corked(usize::MAX);
+        assert!(write(&mut corked, &[7; 9]).is_ready());
+        assert!(write(&mut corked, &[7; HELD_MAX + 1]).is_ready());
+        assert_eq!(private(&corked.0).wire.writes, [9, HELD_MAX + 1]);
+    }
+}
