@@ -27,6 +27,7 @@ sweep SEEDS="100":
 # Benchmarks: core decisions, registry size, and requests through the real proxy
 bench:
     cargo bench -p cellway-tests
+    cargo bench -p cellway-mtls --bench proxy
 
 # Review changed snapshots
 review:
