@@ -1,7 +1,7 @@
 //! A whole system over real sockets: a router, and everything that it talks to.
 //!
 //! The router is started as `cellway serve` starts it: from a configuration file that
-//! [`Config::load`] reads, with keys by OIDC discovery, the registry from a control plane, mutual
+//! `Config::load` reads, with keys by OIDC discovery, the registry from a control plane, mutual
 //! TLS to the cells, an admin listener, and reloads on request. What stands around it is the lab,
 //! each host on a port that it keeps while it is down.
 
