@@ -32,9 +32,18 @@ fn complaints(path: &str, value: Value) -> Vec<String> {
     }
 }
 
+/// Each value, put at its path into tables without mistakes, is complained of at that setting, and
+/// nothing else is.
+fn name_their_settings(mistakes: &[(&str, Value, &str)]) {
+    for (path, value, setting) in mistakes {
+        let found = complaints(path, value.clone());
+        assert_eq!(found, [*setting], "{path} = {value}");
+    }
+}
+
 #[test]
-fn each_mistake_names_its_setting() {
-    for (path, value, setting) in [
+fn mistakes_in_what_an_issuer_is() {
+    name_their_settings(&[
         ("/issuer", json!([]), "issuer"),
         ("/issuer/0/name", json!(""), "issuer[0].name"),
         ("/issuer/0/issuer", json!(""), "issuer[0].issuer"),
@@ -73,6 +82,12 @@ fn each_mistake_names_its_setting() {
             json!(61),
             "issuer[0].leeway_nbf_secs",
         ),
+    ]);
+}
+
+#[test]
+fn mistakes_in_what_an_issuer_says_and_where_its_keys_are() {
+    name_their_settings(&[
         (
             "/issuer/0/claims",
             json!({"tenant": ""}),
@@ -112,6 +127,12 @@ fn each_mistake_names_its_setting() {
             json!({"wait_max_ms": 60_000}),
             "issuer[0].keys.wait_max_ms",
         ),
+    ]);
+}
+
+#[test]
+fn mistakes_in_a_policy() {
+    name_their_settings(&[
         (
             "/issuer/0/keys",
             json!({"retry_min_secs": 61}),
@@ -129,6 +150,12 @@ fn each_mistake_names_its_setting() {
         ("/policy/0/all_of", json!(["jwt"]), "policy[0].all_of"),
         ("/policy/0/issuers", json!([]), "policy[0].issuers"),
         ("/policy/0/issuers", json!(["other"]), "policy[0].issuers"),
+    ]);
+}
+
+#[test]
+fn mistakes_in_trust_and_headers() {
+    name_their_settings(&[
         (
             "/policy/0/mode",
             json!("permissive"),
@@ -147,10 +174,7 @@ fn each_mistake_names_its_setting() {
             json!({"prefix": "bad prefix"}),
             "headers.prefix",
         ),
-    ] {
-        let found = complaints(path, value.clone());
-        assert_eq!(found, [setting], "{path} = {value}");
-    }
+    ]);
     assert_eq!(complaints("/trust/bundle", json!("ca.pem")), [""; 0]);
 }
 
