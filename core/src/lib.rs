@@ -101,6 +101,7 @@ pub mod headers;
 pub mod health;
 mod identity;
 mod json;
+mod jws;
 pub mod keys;
 pub mod placement;
 pub mod policy;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::base64url;
 use crate::cert::Thumbprint;
 use crate::identity::{Identity, Proof};
-use crate::json::{Json, Number, Object};
+use crate::json::{Json, Object};
+use crate::jws::DateClaim;
 use crate::keys::KeysDigest;
 use crate::policy::{Fingerprint, Issuer, IssuerId};
 use crate::reason::Reason;
@@ -15,8 +16,6 @@ use super::Denial;
 
 /// The most values in a claim that is a list.
 const LIST_MAX: usize = 64;
-/// The end of the year 9999; a date beyond it is a mistake (often milliseconds).
-const DATE_MAX: u64 = 253_402_300_799;
 
 /// What the signature of a token proved, with what it was verified against. Nothing in here
 /// depends on the time, the connection or the registry, so that it can be remembered.
@@ -65,7 +64,7 @@ impl Proven {
         policy: Fingerprint,
         keys: KeysDigest,
     ) -> Result<Self, Denial> {
-        let exp = date(claims, "exp", f64::floor)?.ok_or(Denial::new(
+        let exp = DateClaim::Exp.read(claims)?.ok_or(Denial::new(
             "token.claims",
             Reason::MissingClaim,
             "`exp` is missing",
@@ -96,8 +95,8 @@ impl Proven {
             policy,
             keys,
             exp,
-            nbf: date(claims, "nbf", f64::ceil)?,
-            iat: date(claims, "iat", f64::ceil)?,
+            nbf: DateClaim::Nbf.read(claims)?,
+            iat: DateClaim::Iat.read(claims)?,
             bound_to: binding(claims)?,
             tenants,
             identity: Arc::new(identity),
@@ -129,24 +128,6 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
         (Some(scalar), _) if tenants.contains(&scalar) => Ok((tenants, Some(scalar))),
         (Some(_), _) => Err(malformed("the default tenant is not among the tenants")),
     }
-}
-
-/// A NumericDate in whole seconds, rounded to the stricter side.
-fn date(
-    claims: &Object<'_>,
-    name: &'static str,
-    round: fn(f64) -> f64,
-) -> Result<Option<u64>, Denial> {
-    let seconds = match claims.get(name) {
-        None => return Ok(None),
-        Some(Json::Number(Number::Unsigned(seconds))) => *seconds,
-        Some(Json::Number(Number::Other(seconds))) if *seconds >= 0.0 => round(*seconds) as u64,
-        Some(_) => return Err(malformed("a date is not a number of seconds")),
-    };
-    if seconds > DATE_MAX {
-        return Err(malformed("a date lies beyond the year 9999"));
-    }
-    Ok(Some(seconds))
 }
 
 /// The certificate that `cnf` binds the token to (RFC 8705). A binding of another kind can't be

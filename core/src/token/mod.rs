@@ -1,8 +1,8 @@
 //! From a request's credentials to the identity that they prove.
 //!
-//! The parts: `jws` takes a token apart, `verify` finds out whether its issuer signed it,
-//! `claims` reads what that proves, `memo` remembers it, and [`identify`] puts credentials
-//! together as the listener's policy says. Each check has a name, which `explain` shows.
+//! The parts: `verify` finds out whether a token's issuer signed it, `claims` reads what that
+//! proves, `memo` remembers it, and [`identify`] puts credentials together as the listener's policy
+//! says. Each check has a name, which `explain` shows.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::decision::KeyWait;
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
+use crate::jws::JwsRefused;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
@@ -18,7 +19,6 @@ use crate::text::Text;
 use crate::time::Now;
 
 mod claims;
-mod jws;
 mod memo;
 #[cfg(test)]
 mod tests;
@@ -65,6 +65,16 @@ impl Denial {
     }
 }
 
+impl From<JwsRefused> for Denial {
+    fn from(refused: JwsRefused) -> Self {
+        let (check, reason) = match refused {
+            JwsRefused::Malformed(_) => ("token.form", Reason::MalformedToken),
+            JwsRefused::ForbiddenAlgorithm => ("token.algorithm", Reason::ForbiddenAlgorithm),
+        };
+        Self::new(check, reason, refused.detail())
+    }
+}
+
 /// Why a step can't be taken.
 #[derive(Debug)]
 enum Stop {
@@ -75,6 +85,12 @@ enum Stop {
 impl From<Denial> for Stop {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
+    }
+}
+
+impl From<JwsRefused> for Stop {
+    fn from(refused: JwsRefused) -> Self {
+        Self::Denied(refused.into())
     }
 }
 

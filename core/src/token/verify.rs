@@ -5,14 +5,14 @@ use std::sync::Arc;
 use crate::decision::KeyWait;
 use crate::explain::Recorder;
 use crate::identity::Identity;
-use crate::json::{self, Json, Object};
+use crate::json::{Json, Object};
+use crate::jws::{Header, Jws};
 use crate::keys::{IssuerKeys, Miss};
 use crate::policy::{Issuer, IssuerId};
 use crate::reason::Reason;
 use crate::text::Text;
 
 use super::claims::{self, Proven};
-use super::jws::{Header, Jws};
 use super::{Context, Denial, Memo, Stop};
 
 /// The request asks for a tenant that its credentials don't hold.
@@ -60,11 +60,7 @@ impl Context<'_> {
     fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Stop> {
         let jws = Jws::parse(token)?;
         let header = jws.header()?;
-        let claims = json::strict_object(&jws.payload).ok_or(Denial::new(
-            "token.form",
-            Reason::MalformedToken,
-            "the payload is not a JSON object with unique names",
-        ))?;
+        let claims = jws.claims()?;
         recorder.pass("token.form", || format!("signed by {}", header.algorithm));
         // Not believed yet: it only says whose keys and rules to hold the token against.
         let id = self.issuer_named_in(&claims)?;
@@ -221,7 +217,7 @@ const UNREACHABLE: Denial = Denial::new(
 
 /// What the header alone decides, once the issuer is known.
 fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Denial> {
-    if !header.is_of_type(&issuer.types) {
+    if !header.may_be_of_type(&issuer.types) {
         let detail = "`typ` is not on the issuer's list";
         return Err(Denial::new("token.type", Reason::MalformedToken, detail));
     }

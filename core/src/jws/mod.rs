@@ -1,0 +1,212 @@
+//! Signed documents in the compact form of RFC 7515, read strictly and believed in nothing.
+//!
+//! Bearer tokens, cell-bound authorizations and identity envelopes are all of this form. What is
+//! refused here is refused for each of them, whoever signed it. Keys that come inside a document or
+//! are named by an address in it (`jwk`, `jku`, `x5c`, `x5u`) are passed over: nothing here reads
+//! them, so that nothing can trust them.
+
+use std::borrow::Cow;
+
+use crate::base64url;
+use crate::json::{self, Json, Object};
+use crate::keys::{Algorithm, KID_LEN_MAX};
+
+mod date;
+
+pub(crate) use date::DateClaim;
+
+/// The most bytes that a document may have.
+pub(crate) const JWS_LEN_MAX: usize = 16 * 1024;
+
+/// Header members that change what the rest means. What isn't understood must not be passed over.
+const REFUSED_MEMBERS: [(&str, &str); 4] = [
+    (
+        "crit",
+        "the header has `crit`, and no extension is supported",
+    ),
+    ("b64", "the header has `b64`"),
+    ("zip", "the token is compressed"),
+    ("enc", "the token is encrypted"),
+];
+
+/// Why a document is refused before anyone looks for its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum JwsRefused {
+    /// It isn't of the form. The words say where, and hold nothing of the document.
+    Malformed(&'static str),
+    /// `alg` is `none`, symmetric or unknown.
+    ForbiddenAlgorithm,
+}
+
+/// The three parts of a document, decoded.
+pub(crate) struct Jws<'a> {
+    /// What the signature is over.
+    pub(crate) message: &'a [u8],
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+/// What the header says.
+pub(crate) struct Header<'a> {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Option<Cow<'a, str>>,
+    typ: Option<Cow<'a, str>>,
+}
+
+impl JwsRefused {
+    /// What is wrong, in words that hold nothing of the document.
+    pub(crate) const fn detail(self) -> &'static str {
+        match self {
+            Self::Malformed(detail) => detail,
+            Self::ForbiddenAlgorithm => "`alg` is not an asymmetric signature algorithm",
+        }
+    }
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a document apart: exactly three parts in canonical base64url.
+    ///
+    /// # Errors
+    /// [`JwsRefused::Malformed`].
+    pub(crate) fn parse(document: &'a [u8]) -> Result<Self, JwsRefused> {
+        if document.len() > JWS_LEN_MAX {
+            return Err(JwsRefused::Malformed("the token is too long"));
+        }
+        let mut dots = document
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'.');
+        let (Some((first, _)), Some((second, _)), None) = (dots.next(), dots.next(), dots.next())
+        else {
+            return Err(JwsRefused::Malformed("the token does not have three parts"));
+        };
+        let decode = |part| base64url::decode(part).ok_or(JwsRefused::Malformed("not base64url"));
+        Ok(Self {
+            message: &document[..second],
+            header: decode(&document[..first])?,
+            payload: decode(&document[first + 1..second])?,
+            signature: decode(&document[second + 1..])?,
+        })
+    }
+
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// [`JwsRefused`]. An algorithm that isn't asymmetric is refused here, before any key is looked
+    /// at: with `none` or HMAC there is nothing to look for.
+    pub(crate) fn header(&self) -> Result<Header<'_>, JwsRefused> {
+        let header = json::strict_object(&self.header).ok_or(JwsRefused::Malformed(
+            "the header is not a JSON object with unique names",
+        ))?;
+        for (member, detail) in REFUSED_MEMBERS {
+            if header.has(member) {
+                return Err(JwsRefused::Malformed(detail));
+            }
+        }
+        let algorithm =
+            Algorithm::from_name(required_alg(&header)?).ok_or(JwsRefused::ForbiddenAlgorithm)?;
+        let kid = optional_str(&header, "kid")?;
+        if kid
+            .as_ref()
+            .is_some_and(|kid| !(1..=KID_LEN_MAX).contains(&kid.len()))
+        {
+            return Err(JwsRefused::Malformed("`kid` is empty or too long"));
+        }
+        let nested = |cty: Cow<'_, str>| bare_type(&cty).eq_ignore_ascii_case("JWT");
+        if optional_str(&header, "cty")?.is_some_and(nested) {
+            return Err(JwsRefused::Malformed("the token holds another token"));
+        }
+        Ok(Header {
+            algorithm,
+            kid,
+            typ: optional_str(&header, "typ")?,
+        })
+    }
+
+    /// Reads the payload as claims (RFC 7519). Whether they are true is for the signature to say.
+    ///
+    /// # Errors
+    /// [`JwsRefused::Malformed`].
+    pub(crate) fn claims(&self) -> Result<Object<'_>, JwsRefused> {
+        json::strict_object(&self.payload).ok_or(JwsRefused::Malformed(
+            "the payload is not a JSON object with unique names",
+        ))
+    }
+}
+
+impl Header<'_> {
+    /// Whether `typ` is there and is this one. Media types are compared as RFC 7515 (section 4.1.9)
+    /// has them: in any case, and with or without `application/`.
+    pub(crate) fn is_of_type(&self, wanted: &str) -> bool {
+        let same = |typ: &str| bare_type(typ).eq_ignore_ascii_case(bare_type(wanted));
+        self.typ.as_deref().is_some_and(same)
+    }
+
+    /// Whether `typ` is absent, or one of these.
+    pub(crate) fn may_be_of_type(&self, allowed: &[Box<str>]) -> bool {
+        self.typ.is_none() || allowed.iter().any(|allowed| self.is_of_type(allowed))
+    }
+}
+
+fn required_alg<'a>(header: &'a Object<'_>) -> Result<&'a str, JwsRefused> {
+    let alg = header.get("alg").and_then(Json::as_str);
+    alg.ok_or(JwsRefused::Malformed("`alg` is missing or not a string"))
+}
+
+fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, JwsRefused> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Json::String(value)) => Ok(Some(value.clone())),
+        Some(_) => Err(JwsRefused::Malformed("a header member is not a string")),
+    }
+}
+
+fn bare_type(media_type: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match media_type.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &media_type[PREFIX.len()..],
+        _ => media_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::base64url;
+
+    fn is_of_type(typ: &str, wanted: &str) -> bool {
+        let header = serde_json::json!({"alg": "EdDSA", "typ": typ}).to_string();
+        let document = format!("{}.e30.", base64url(header));
+        let jws = Jws::parse(document.as_bytes()).unwrap();
+        jws.header().unwrap().is_of_type(wanted)
+    }
+
+    #[test]
+    fn types_are_compared_as_media_types() {
+        for (typ, same) in [
+            ("cba+jwt", true),
+            ("CBA+jwt", true),
+            ("application/cba+jwt", true),
+            ("Application/Cba+JWT", true),
+            ("", false),
+            ("jwt", false),
+            ("cba+jwt ", false),
+            ("cba+jwt; v=1", false),
+            ("text/cba+jwt", false),
+            ("application/application/cba+jwt", false),
+            ("cba+\u{212a}wt", false),
+        ] {
+            assert_eq!(is_of_type(typ, "cba+jwt"), same, "{typ:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_required_must_be_there() {
+        let document = format!("{}.e30.", base64url(r#"{"alg":"EdDSA"}"#));
+        let jws = Jws::parse(document.as_bytes()).unwrap();
+        let header = jws.header().unwrap();
+        assert!(header.may_be_of_type(&["jwt".into()]));
+        assert!(!header.is_of_type("jwt"));
+    }
+}
