@@ -31,11 +31,22 @@ pub enum Fact {
         version: u64,
         /// What it says.
         assignment: Assignment,
+        /// Which cells take the traffic of each placement.
+        placements: Assignment,
+        /// Whose tenants' traffic it forbids.
+        suspended: BTreeSet<String>,
     },
     /// The world: a fault begins, or something is done to a host.
     FaultBegins(String),
     /// The world: a fault is over.
     FaultEnds(String),
+    /// The world: a router's configuration file says this from now on.
+    Configured {
+        /// The router's host.
+        router: String,
+        /// Where requests without credentials go; `None`: nowhere.
+        anonymous: Option<String>,
+    },
     /// The world: a router's last-known-good state can't be relied on any more.
     StateDamaged(String),
     /// The world: a router started.
@@ -75,6 +86,13 @@ pub enum Fact {
     },
     /// A client: it sends a request.
     Sent(Sent),
+    /// A client: the request goes over a connection with a certificate, which ends then.
+    Presented {
+        /// The request's tag.
+        tag: String,
+        /// Since the Unix epoch; `None` if the certificate outlives the run.
+        certificate_ends: Option<Duration>,
+    },
     /// A client: what became of its request.
     Answered {
         /// The request's tag.
@@ -147,10 +165,25 @@ pub struct Sent {
     pub tenant: String,
     /// Whether what it shows proves that.
     pub good: bool,
-    /// When its token ends, since the Unix epoch; `None` if it shows none.
-    pub token_ends: Option<Duration>,
+    /// It shows nothing at all.
+    pub anonymous: bool,
+    /// The token that it shows, if that is good for a time.
+    pub token: Option<Token>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
+}
+
+/// What a client knows of its own token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Token {
+    /// Which issuer made it.
+    pub issuer: String,
+    /// With which key.
+    pub key: String,
+    /// When, since the Unix epoch.
+    pub from: Duration,
+    /// When it ends, since the Unix epoch.
+    pub ends: Duration,
 }
 
 /// A request as a cell received it.

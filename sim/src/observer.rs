@@ -178,6 +178,8 @@ impl State {
             }
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             Fact::Published { .. }
+            | Fact::Configured { .. }
+            | Fact::Presented { .. }
             | Fact::StateDamaged(_)
             | Fact::Started(_)
             | Fact::Crashed(_)

@@ -171,6 +171,8 @@ fn identity_providers_in_trouble() {
         ("status", "status = 500", ""),
         ("garbage", "", refused),
         ("empty_keys", "", refused),
+        ("huge_keys", "", refused),
+        ("wrong_issuer", "", refused),
     ] {
         let report = passes(&lasting(kind, &format!("{idp}\n{fields}")), expect);
         let answers = report.answers();
@@ -283,4 +285,36 @@ fn clocks_in_trouble() {
         "",
     );
     shows(&behind, "acme-web", "not_yet_valid");
+}
+
+/// A configuration that isn't one leaves the old in force; a good one is followed.
+#[test]
+fn configurations_change() {
+    let broken = lasting("break_configuration", "target = \"router-1\"");
+    let limit = "target = \"router-1\"\nsettings = { upstream = { connect_timeout_ms = 500 } }";
+    let report = passes(
+        &(broken + &once(18, "configure", limit)),
+        "errors = [\"reload_refused\"]",
+    );
+    assert!(report.events["reload_refused"] >= 1, "{}", report.summary());
+    assert!(report.events["reloaded"] >= 2, "{}", report.summary());
+    assert!(
+        report
+            .answers()
+            .keys()
+            .all(|(client, answer)| client == "impostor" || answer == "ok"),
+        "{}",
+        report.summary()
+    );
+}
+
+/// Another's keys are an issuer's own word: its customers are refused, and nobody else gets in.
+#[test]
+fn an_identity_provider_serves_the_keys_of_another() {
+    let wrong = "target = \"idp-main\"\nkeys_of = \"idp-partner\"";
+    let report = run(&lasting("wrong_keys", wrong), "");
+    assert!(report.passed(), "{}", report.summary());
+    shows(&report, "acme-web", "bad_signature");
+    let let_in = report.answers().contains_key(&key("impostor", "ok"));
+    assert!(!let_in, "{}", report.summary());
 }

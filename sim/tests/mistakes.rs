@@ -148,6 +148,19 @@ fn router_settings_are_checked_by_the_router() {
             "s.toml:29: router.headers: can't be set",
         ),
         (
+            "[router.policy]\nmode = \"disabled\"",
+            "router.policy.mode: can't be `disabled`",
+        ),
+        (
+            "[router.policy]\nany_of = [\"jwt\"]",
+            "router.policy.any_of: can't be set",
+        ),
+        (
+            "[[fault]]\nat = \"6s\"\nkind = \"configure\"\ntarget = \"router-1\"\n\
+             settings = { policy = { mode = \"permissive\" } }",
+            "anonymous_placement",
+        ),
+        (
             "[[router.issuer]]\nname = \"mine\"",
             "s.toml:29: router.issuer: would replace",
         ),

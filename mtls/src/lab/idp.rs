@@ -32,6 +32,8 @@ pub struct IdentityProvider {
 struct State {
     signer: Arc<Signer>,
     published: Vec<Arc<Signer>>,
+    /// Served in the place of its own key set.
+    foreign: Option<String>,
     fault: IdpFault,
     counts: IdpCounts,
 }
@@ -74,6 +76,7 @@ impl IdentityProvider {
             issuer: issuer.into(),
             state: Arc::new(Mutex::new(State {
                 published: vec![signer.clone()],
+                foreign: None,
                 signer,
                 fault: IdpFault::None,
                 counts: IdpCounts::default(),
@@ -104,9 +107,22 @@ impl IdentityProvider {
         format!("{}{JWKS_PATH}", self.issuer)
     }
 
-    /// The key set as it is published now, as JSON.
+    /// The name of the key that signs.
+    pub fn signing_key(&self) -> String {
+        self.state().signer.kid().to_owned()
+    }
+
+    /// Serves this key set, somebody else's, in the place of its own; `None` ends that.
+    pub fn set_foreign_keys(&self, jwks: Option<String>) {
+        self.state().foreign = jwks;
+    }
+
+    /// The key set as it is served now, as JSON.
     pub fn jwks(&self) -> String {
         let state = self.state();
+        if let Some(foreign) = &state.foreign {
+            return foreign.clone();
+        }
         let keys: Vec<Value> = state.published.iter().map(|signer| signer.jwk()).collect();
         json!({ "keys": keys }).to_string()
     }

@@ -4,28 +4,40 @@
 //! be. `docs/invariants.md` lists them in words. Each has a test that forges the stream of facts
 //! which breaks it, because an oracle that never speaks looks the same as one that is content.
 
+mod anonymous;
 mod answers;
+mod certificates;
 mod errors;
 mod headers;
+mod issuers;
+mod journal;
 mod keys;
 mod placement;
 mod recovery;
 mod registry;
+mod suspended;
 mod verified;
+mod withdrawn;
 
 #[cfg(test)]
 mod testing;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
+pub use certificates::CertificateLife;
 pub use errors::NoUnexpectedErrors;
 pub use headers::{FORGED, NoForgedHeaders};
+pub use issuers::IssuerSpeaks;
 pub use keys::BoundedKeyFetches;
 pub use placement::AssignedCell;
 pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
+pub use suspended::Suspended;
 pub use verified::OnlyVerified;
+pub use withdrawn::WithdrawnKeys;
 
 use crate::fact::Fact;
 
@@ -51,7 +63,7 @@ pub trait Invariant: Send {
 }
 
 /// What the invariants are told of a scenario before it runs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Bounds {
     /// The least time between two key fetches that unknown keys force.
     pub key_cooldown: Duration,
@@ -67,14 +79,41 @@ pub struct Bounds {
     pub routable: Vec<String>,
     /// ERROR-level events that the scenario provokes.
     pub errors: Vec<String>,
+    /// Keys that issuers withdraw.
+    pub withdrawn: Vec<Withdrawn>,
+    /// How old a tenant's status may be, and the time to hear of a new one.
+    pub status_max_age: Duration,
+    /// Issuers, and tenants for whom they may speak.
+    pub speakers: BTreeSet<(String, String)>,
+    /// How soon a router follows its configuration file.
+    pub reload_within: Duration,
+}
+
+/// A key that its issuer has withdrawn.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Withdrawn {
+    /// The issuer's name.
+    pub issuer: String,
+    /// The key's name.
+    pub key: String,
+    /// When every router must know, since the start.
+    pub from: Duration,
+    /// When the issuer publishes it again.
+    pub until: Option<Duration>,
 }
 
 /// All invariants.
 pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
+    let prefix = bounds.header_prefix.as_str();
     vec![
-        Box::new(AssignedCell::new(&bounds.header_prefix)),
-        Box::new(NoForgedHeaders::new(&bounds.header_prefix)),
-        Box::new(OnlyVerified::new(&bounds.header_prefix)),
+        Box::new(AssignedCell::new(prefix)),
+        Box::new(NoForgedHeaders::new(prefix)),
+        Box::new(OnlyVerified::new(prefix)),
+        Box::new(AnonymousApart::new(prefix, bounds.reload_within)),
+        Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
+        Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
+        Box::new(Suspended::new(prefix, bounds.status_max_age)),
+        Box::new(CertificateLife::new(prefix)),
         Box::new(MonotonicRegistry::default()),
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),
         Box::new(OneAnswer::new(bounds.answer_within)),

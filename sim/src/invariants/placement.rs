@@ -18,6 +18,8 @@ pub struct AssignedCell {
     published: BTreeMap<u64, Assignment>,
     accepted: BTreeMap<Life, BTreeSet<u64>>,
     tenants: BTreeMap<String, String>,
+    /// These act for no tenant: `anonymous_apart` says where they may go.
+    anonymous: BTreeSet<String>,
     /// Kept after the answer: what the network held back may arrive when the router has given up.
     decided: BTreeMap<String, Decided>,
 }
@@ -30,6 +32,7 @@ impl AssignedCell {
             published: BTreeMap::new(),
             accepted: BTreeMap::new(),
             tenants: BTreeMap::new(),
+            anonymous: BTreeSet::new(),
             decided: BTreeMap::new(),
         }
     }
@@ -45,6 +48,7 @@ impl Invariant for AssignedCell {
             Fact::Published {
                 version,
                 assignment,
+                ..
             } => {
                 self.published.insert(*version, assignment.clone());
             }
@@ -59,6 +63,9 @@ impl Invariant for AssignedCell {
                     .entry(life.clone())
                     .or_default()
                     .insert(*version);
+            }
+            Fact::Sent(sent) if sent.anonymous => {
+                self.anonymous.insert(sent.tag.clone());
             }
             Fact::Sent(sent) => {
                 self.tenants.insert(sent.tag.clone(), sent.tenant.clone());
@@ -80,6 +87,9 @@ impl AssignedCell {
         let tag = tag
             .as_ref()
             .ok_or_else(|| format!("{cell} received a request that no client sent"))?;
+        if self.anonymous.contains(tag) {
+            return Ok(());
+        }
         let tenant = self
             .tenants
             .get(tag)

@@ -76,13 +76,10 @@ mod tests {
     /// All is well from the second fact on.
     fn recovery() -> Recovery {
         Recovery::new(&Bounds {
-            key_cooldown: SECOND,
-            header_prefix: String::new(),
-            calm_from: Duration::ZERO,
             recovery: SECOND,
             answer_within: SECOND,
             routable: vec!["client".to_owned()],
-            errors: Vec::new(),
+            ..Bounds::default()
         })
     }
 

@@ -1,11 +1,12 @@
 //! Forged facts, to show that each invariant notices what breaks it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cellway_core::Reason;
 
 use super::Invariant;
-use crate::fact::{Answer, Arrived, Decided, Fact, Life, Responded, Sent};
+use crate::fact::{Answer, Arrived, Assignment, Decided, Fact, Life, Responded, Sent, Token};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,6 +30,31 @@ pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
     Fact::Published {
         version,
         assignment: tenants.iter().map(cells).collect(),
+        placements: Assignment::new(),
+        suspended: BTreeSet::new(),
+    }
+}
+
+/// With these cells of placements.
+pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
+    match published(version, cells) {
+        Fact::Published { assignment, .. } => Fact::Published {
+            version,
+            assignment: Assignment::new(),
+            placements: assignment,
+            suspended: BTreeSet::new(),
+        },
+        other => other,
+    }
+}
+
+/// With these tenants suspended.
+pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
+    Fact::Published {
+        version,
+        assignment: Assignment::new(),
+        placements: Assignment::new(),
+        suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
     }
 }
 
@@ -45,9 +71,27 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         tag: tag.to_owned(),
         tenant: tenant.to_owned(),
         good: true,
-        token_ends: None,
+        anonymous: false,
+        token: None,
         once: true,
     })
+}
+
+/// With a token of `key-1` that holds for an hour from the epoch on.
+pub(super) fn with_token(tag: &str, issuer: &str) -> Fact {
+    let token = Token {
+        issuer: issuer.to_owned(),
+        key: "key-1".to_owned(),
+        from: crate::engine::EPOCH,
+        ends: crate::engine::EPOCH + SECOND * 3600,
+    };
+    match sent(tag, "acme") {
+        Fact::Sent(mut sent) => {
+            sent.token = Some(token);
+            Fact::Sent(sent)
+        }
+        other => other,
+    }
 }
 
 pub(super) fn bad(tag: &str) -> Fact {

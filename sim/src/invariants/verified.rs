@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::{Arrived, Decided, Fact, Sent};
 
+/// The furthest that a token's beginning may lie ahead: no setting allows more.
+const LEEWAY_MAX: Duration = Duration::from_secs(60);
+
 /// Every request that arrives at a cell was sent with credentials that are really good, by the
 /// clock of the router that decided it, and arrives marked `verified` under the tenant that the
 /// client really acts for.
 ///
-/// The simulator's routers run in the mode `required`; the judgement is by what the client knows
-/// of its own credentials.
+/// The judgement is by what the client knows of its own credentials. What shows none at all is
+/// judged by `anonymous_apart`.
 #[derive(Debug)]
 pub struct OnlyVerified {
     prefix: String,
@@ -34,6 +37,9 @@ impl OnlyVerified {
         let Some(sent) = tag.as_ref().and_then(|tag| self.sent.get(tag)) else {
             return Err(format!("{cell} received a request that no client sent"));
         };
+        if sent.anonymous {
+            return Ok(());
+        }
         if !sent.good {
             return Err(format!("{cell} received {} with bad credentials", sent.tag));
         }
@@ -50,12 +56,16 @@ impl OnlyVerified {
             ));
         }
         let decided = own("request-id").and_then(|id| self.decided.get(id));
-        match (sent.token_ends, decided) {
-            (Some(ends), Some(decided)) if decided.unix >= ends => {
-                Err(format!("{} passed with a token that had expired", sent.tag))
-            }
-            _ => Ok(()),
+        let (Some(token), Some(decided)) = (&sent.token, decided) else {
+            return Ok(());
+        };
+        if decided.unix >= token.ends {
+            return Err(format!("{} passed with a token that had expired", sent.tag));
         }
+        if decided.unix + LEEWAY_MAX < token.from {
+            return Err(format!("{} passed with a token of the future", sent.tag));
+        }
+        Ok(())
     }
 }
 
@@ -107,17 +117,21 @@ mod tests {
     }
 
     #[test]
-    fn notices_a_token_past_its_end() {
-        let Fact::Sent(good) = sent("t", "acme") else {
-            unreachable!()
-        };
+    fn notices_a_token_out_of_its_time() {
         // `allowed` is decided when the router's clock shows the epoch.
-        for (ends, passes) in [(EPOCH, false), (EPOCH + SECOND, true)] {
-            let token_ends = Some(ends);
-            let sent = Fact::Sent(Sent {
-                token_ends,
-                ..good.clone()
-            });
+        for (from, ends, passes) in [
+            (EPOCH, EPOCH, false),
+            (EPOCH, EPOCH + SECOND, true),
+            (EPOCH + SECOND * 60, EPOCH + SECOND * 99, true),
+            (EPOCH + SECOND * 61, EPOCH + SECOND * 99, false),
+        ] {
+            let mut sent = with_token("t", "main");
+            if let Fact::Sent(Sent {
+                token: Some(token), ..
+            }) = &mut sent
+            {
+                (token.from, token.ends) = (from, ends);
+            }
             let facts = [sent, allowed("r", "a", 1), arrived("a", "t", "r")];
             assert_eq!(fed(&facts).is_ok(), passes);
         }

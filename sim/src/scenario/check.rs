@@ -351,6 +351,8 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         credential: spec.credential,
         issuer,
         token_lifetime: spec.token_lifetime.0,
+        certificate_lifetime: spec.certificate_lifetime.map(|span| span.0),
+        renews: spec.renews,
         protocol: spec.protocol,
         router,
         timeout: spec.timeout.0,

@@ -35,6 +35,12 @@ pub enum FaultKind {
     Reset(String),
     /// An identity provider answers with no keys.
     EmptyKeys(String),
+    /// An identity provider's key set is longer than any reader should take.
+    HugeKeys(String),
+    /// An identity provider's discovery document names another issuer.
+    WrongIssuer(String),
+    /// An identity provider serves the keys of another, whose host comes second.
+    WrongKeys(String, String),
     /// An identity provider or the control plane answers with nonsense.
     Garbage(String),
     /// An identity provider publishes a key.
@@ -51,6 +57,10 @@ pub enum FaultKind {
     RotateCertificate(String),
     /// A router's serving certificate is overwritten with nonsense, then mended at the end.
     BreakCertificate(String),
+    /// A router's configuration file gets these settings over those it has.
+    Configure(String, toml::Table),
+    /// A router's configuration file is overwritten with nonsense, then mended at the end.
+    BreakConfiguration(String),
     /// Everybody who trusts the authority trusts its successor too.
     TrustNext(Authority),
     /// All certificates of the authority are issued again by its successor.
@@ -126,6 +136,9 @@ impl fmt::Display for FaultKind {
             Self::HalfOpen(host) => write!(f, "half-open {host}"),
             Self::Reset(host) => write!(f, "{host} breaks answers off"),
             Self::EmptyKeys(host) => write!(f, "{host} has no keys"),
+            Self::HugeKeys(host) => write!(f, "{host} has a huge key set"),
+            Self::WrongIssuer(host) => write!(f, "{host} calls itself another issuer"),
+            Self::WrongKeys(host, other) => write!(f, "{host} serves the keys of {other}"),
             Self::Garbage(host) => write!(f, "{host} answers garbage"),
             Self::PublishKey(host, key) => write!(f, "{host} publishes key {key}"),
             Self::SignWith(host, key) => write!(f, "{host} signs with key {key}"),
@@ -134,6 +147,11 @@ impl fmt::Display for FaultKind {
             Self::Publish(change) => write!(f, "publish {change}"),
             Self::RotateCertificate(host) => write!(f, "new certificate for {host}"),
             Self::BreakCertificate(host) => write!(f, "broken certificate for {host}"),
+            Self::Configure(host, settings) => {
+                let settings = toml::Value::Table(settings.clone());
+                write!(f, "configure {host}: {settings}")
+            }
+            Self::BreakConfiguration(host) => write!(f, "broken configuration for {host}"),
             Self::TrustNext(ca) => write!(f, "trust the next {} authority too", ca.as_str()),
             Self::IssueFromNext(ca) => write!(f, "issue from the next {} authority", ca.as_str()),
             Self::DropOld(ca) => write!(f, "distrust the old {} authority", ca.as_str()),

@@ -72,6 +72,12 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             "half_open" => (K::HalfOpen(self.cell_target()?), true),
             "reset" => (K::Reset(self.cell_target()?), true),
             "empty_keys" => (K::EmptyKeys(self.identity_provider()?), true),
+            "huge_keys" => (K::HugeKeys(self.identity_provider()?), true),
+            "wrong_issuer" => (K::WrongIssuer(self.identity_provider()?), true),
+            "wrong_keys" => (
+                K::WrongKeys(self.identity_provider()?, self.keys_of()?),
+                true,
+            ),
             "garbage" => (K::Garbage(self.garbage_target()?), true),
             "publish_key" => (K::PublishKey(self.identity_provider()?, self.key()?), false),
             "sign_with" => (K::SignWith(self.identity_provider()?, self.key()?), false),
@@ -86,6 +92,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             "publish" => (K::Publish(self.change()?), false),
             "rotate_certificate" => (K::RotateCertificate(self.router()?), false),
             "break_certificate" => (K::BreakCertificate(self.router()?), true),
+            "configure" => (K::Configure(self.router()?, self.settings()?), false),
+            "break_configuration" => (K::BreakConfiguration(self.router()?), true),
             "trust_next" => (K::TrustNext(self.authority()?), false),
             "issue_from_next" => (K::IssueFromNext(self.authority()?), false),
             "drop_old" => (K::DropOld(self.authority()?), false),
@@ -181,6 +189,21 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             |names, name| names.is_identity_provider(name),
             "identity provider",
         )
+    }
+
+    fn keys_of(&mut self) -> Option<String> {
+        let keys_of = &self.spec.keys_of;
+        self.name(
+            "keys_of",
+            keys_of,
+            |names, name| names.is_identity_provider(name),
+            "identity provider",
+        )
+    }
+
+    fn settings(&mut self) -> Option<toml::Table> {
+        let settings = self.need("settings", &self.spec.settings)?;
+        Some(settings.into_inner())
     }
 
     fn service(&mut self) -> Option<String> {
@@ -308,6 +331,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             ("ahead", spec.ahead.is_some()),
             ("behind", spec.behind.is_some()),
             ("document", spec.document.is_some()),
+            ("keys_of", spec.keys_of.is_some()),
+            ("settings", spec.settings.is_some()),
         ];
         for (name, is_given) in given {
             if is_given && !self.used.contains(&name) {
@@ -318,8 +343,10 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 }
 
 const KINDS: &str = "crash, partition, latency, slow, status, half_open, reset, empty_keys, \
-     garbage, publish_key, sign_with, withdraw_key, replace_keys, publish, rotate_certificate, \
-     break_certificate, trust_next, issue_from_next, drop_old, clock_skew, disk_full, torn_write";
+     huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
+     replace_keys, publish, rotate_certificate, break_certificate, configure, \
+     break_configuration, trust_next, issue_from_next, drop_old, clock_skew, disk_full, \
+     torn_write";
 
 const DOCUMENTS: &str =
     "same, move, suspend, resume, cell_state, older, same_version, invalid, empty, shrunken";

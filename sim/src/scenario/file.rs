@@ -181,6 +181,12 @@ pub(super) struct Client {
     /// How long its tokens hold. It gets a new one when three quarters of that have passed.
     #[serde(default = "token_lifetime")]
     pub token_lifetime: Span,
+    /// How long its certificates hold; for the whole run unless said. A client that renews gets a
+    /// new one when three quarters of that have passed.
+    pub certificate_lifetime: Option<Span>,
+    /// It gets new certificates as old ones end and authorities change.
+    #[serde(default = "yes")]
+    pub renews: bool,
     #[serde(default)]
     pub protocol: ClientProtocol,
     /// The router that it uses; all in turn unless named.
@@ -188,6 +194,10 @@ pub(super) struct Client {
     /// How long it waits for an answer.
     #[serde(default = "timeout")]
     pub timeout: Span,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn token_lifetime() -> Span {
@@ -278,6 +288,8 @@ pub(super) struct Fault {
     pub ahead: Option<Spanned<Span>>,
     pub behind: Option<Spanned<Span>>,
     pub document: Option<Name>,
+    pub keys_of: Option<Name>,
+    pub settings: Option<Spanned<toml::Table>>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -144,6 +144,10 @@ pub struct Client {
     pub issuer: String,
     /// How long its tokens hold.
     pub token_lifetime: Duration,
+    /// How long its certificates hold, if not for the whole run.
+    pub certificate_lifetime: Option<Duration>,
+    /// It gets new certificates as old ones end and authorities change.
+    pub renews: bool,
     /// What it speaks.
     pub protocol: ClientProtocol,
     /// The router that it uses; all in turn if there is none.

@@ -1,44 +1,94 @@
 //! `[router]`: settings of the real router, checked by the real router's own reader.
 
 use cellway_mtls::config::Config;
-use toml::Value;
+use toml::{Table, Value};
 
-use super::Scenario;
 use super::error::Errors;
-use crate::world;
+use super::{FaultKind, Scenario};
+use crate::world::config;
 
-/// Tables that the invariants rely on.
-const FIXED: [(&str, &str); 2] = [
+/// Settings that the invariants rely on.
+const FIXED: [(&[&str], &str); 4] = [
     (
-        "headers",
+        &["headers"],
         "cells and clients of the simulator know the router's headers by the default names",
     ),
     (
-        "policy",
-        "the invariants judge a router in the mode `required` that takes any credential",
+        &["policy", "name"],
+        "the simulator's listener knows its policy by it",
+    ),
+    (
+        &["policy", "any_of"],
+        "the invariants judge a router that takes any credential",
+    ),
+    (
+        &["policy", "all_of"],
+        "the invariants judge a router that takes any credential",
     ),
 ];
 
-/// Checks what a scenario sets over the simulator's own settings.
+/// Checks what a scenario sets over the simulator's own settings, and each change to it.
 pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
     let settings = &scenario.router_settings;
-    for (table, why) in FIXED {
-        if settings.contains_key(table) {
-            errors.setting(table, format!("can't be set: {why}"));
+    own(settings, errors);
+    loads(scenario, settings, errors);
+    for router in &scenario.routers {
+        let mut settings = settings.clone();
+        for fault in &scenario.faults {
+            if let FaultKind::Configure(target, change) = &fault.kind
+                && target == router
+            {
+                own(change, errors);
+                config::merge(&mut settings, change);
+                loads(scenario, &settings, errors);
+            }
         }
     }
+}
+
+/// Whether the settings leave alone what isn't theirs.
+fn own(settings: &Table, errors: &mut Errors<'_>) {
+    for (path, why) in FIXED {
+        if has(settings, path) {
+            errors.setting(&path.join("."), format!("can't be set: {why}"));
+        }
+    }
+    let mode = settings.get("policy").and_then(|policy| policy.get("mode"));
+    if mode.and_then(Value::as_str) == Some("disabled") {
+        let problem = "can't be `disabled`: such a router verifies nothing";
+        errors.setting("policy.mode", problem.to_owned());
+    }
     for (name, value) in settings {
-        if matches!(value, Value::Array(_)) {
+        if matches!(value, Value::Array(_)) && REPEATED.contains(&name.as_str()) {
             let problem = format!(
                 "would replace the simulator's own: write [router.{name}], which goes into each of them"
             );
             errors.setting(name, problem);
         }
     }
-    if let Err(refused) = Config::load("router", &world::router_config(scenario), []) {
+}
+
+/// Lists of tables that the simulator writes itself.
+const REPEATED: [&str; 3] = ["listener", "issuer", "policy"];
+
+fn has(settings: &Table, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return true;
+    };
+    match settings.get(*first) {
+        Some(Value::Table(inner)) => has(inner, rest),
+        Some(_) => rest.is_empty(),
+        None => false,
+    }
+}
+
+/// Whether the real router would start with these settings.
+fn loads(scenario: &Scenario, settings: &Table, errors: &mut Errors<'_>) {
+    let text = config::render(scenario, settings);
+    if let Err(refused) = Config::load("router", &text, []) {
         for error in refused.errors {
             let problem = [error.problem, error.fix].join(": ");
-            errors.setting(&error.setting, problem.trim_end_matches(": "));
+            errors.setting(&error.setting, problem.trim_end_matches(": ").to_owned());
         }
     }
 }

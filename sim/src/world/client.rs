@@ -6,19 +6,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_mtls::env::Env;
 use cellway_mtls::lab::{
-    Answer as Response, Client, ClientError, Connection, Protocol, Request, Target,
+    Answer as Response, Client, ClientError, Connection, Protocol, Request, Target, Validity,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::hosts::TAG;
 use super::router::PORT;
-use super::shared::{Shared, tls_provider};
+use super::shared::{Shared, tls_provider, unix_at};
 use super::wallet::{Shown, Wallet};
 use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, Sent};
 use crate::invariants::FORGED;
 use crate::random::Random;
-use crate::scenario::{self, Authority, ClientProtocol};
+use crate::scenario::{self, Authority, ClientProtocol, Credential};
 
 /// The most requests of one client that are open at a time; while there are so many, it waits.
 const OPEN_MAX: usize = 32;
@@ -90,11 +90,12 @@ impl Exchange {
             tag: self.tag.clone(),
             tenant: spec.tenant.clone(),
             good: spec.credential.can_prove(),
-            token_ends: shown.token_ends,
+            anonymous: spec.credential == Credential::None,
+            token: shown.truth.clone(),
             once: self.once,
         };
         self.shared.tell(&self.env, &Fact::Sent(sent));
-        let answer = match self.pool.send(self.request(spec, &shown)).await {
+        let answer = match self.pool.send(&self.tag, self.request(spec, &shown)).await {
             Ok(response) => judge(&response),
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
@@ -158,10 +159,26 @@ struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    idle: Vec<Connection>,
+    idle: Vec<Idle>,
     /// Of the authorities when the target was made; `None` before the first.
     generation: Option<u64>,
-    target: Option<Target>,
+    target: Option<Certified>,
+}
+
+/// An open connection that carries no request.
+struct Idle {
+    connection: Connection,
+    certificate_ends: Option<Duration>,
+}
+
+/// Where to connect, with a certificate or without.
+#[derive(Clone)]
+struct Certified {
+    target: Target,
+    /// Since the start.
+    issued: Duration,
+    /// The first moment when it doesn't hold, since the Unix epoch.
+    certificate_ends: Option<Duration>,
 }
 
 impl Pool {
@@ -177,65 +194,103 @@ impl Pool {
 
     /// Sends over an idle connection or a new one. A connection that the router has closed while
     /// it was idle isn't the request's fault, so such a request is sent once more.
-    async fn send(&self, request: Request) -> Result<Response, ClientError> {
-        let (target, idle) = self.checkout();
-        if let Some(mut connection) = idle {
-            match connection.send(request.clone()).await {
+    async fn send(&self, tag: &str, request: Request) -> Result<Response, ClientError> {
+        let (certified, idle) = self.checkout();
+        if let Some(mut idle) = idle {
+            self.presents(tag, idle.certificate_ends);
+            match idle.connection.send(request.clone()).await {
                 Ok(response) => {
-                    self.checkin(connection);
+                    self.checkin(idle);
                     return Ok(response);
                 }
                 Err(ClientError::Http(error)) if error.is_canceled() || error.is_closed() => {}
                 Err(error) => return Err(error),
             }
         }
-        let client = Client::new(self.env.clone(), target, self.spec.timeout);
+        let certificate_ends = certified.certificate_ends;
+        self.presents(tag, certificate_ends);
+        let client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
         let mut connection = client.connect().await?;
         let response = connection.send(request).await?;
-        self.checkin(connection);
+        self.checkin(Idle {
+            connection,
+            certificate_ends,
+        });
         Ok(response)
     }
 
-    fn checkout(&self) -> (Target, Option<Connection>) {
+    fn presents(&self, tag: &str, certificate_ends: Option<Duration>) {
+        if Wallet::certified_tenant(&self.spec).is_some() {
+            let fact = Fact::Presented {
+                tag: tag.to_owned(),
+                certificate_ends,
+            };
+            self.shared.tell(&self.env, &fact);
+        }
+    }
+
+    /// The present target, and a connection that is open already. A new certificate is for new
+    /// connections; where an authority has changed, all are opened anew.
+    fn checkout(&self) -> (Certified, Option<Idle>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = self.shared.lock().pki.generation();
-        if state.generation != Some(generation) {
+        let renews = self.spec.renews || state.target.is_none();
+        if renews && state.generation != Some(generation) {
             *state = PoolState {
                 idle: Vec::new(),
                 generation: Some(generation),
-                target: Some(self.target()),
+                target: Some(self.certified()),
             };
         }
-        let target = state
-            .target
-            .clone()
-            .expect("it was made with the generation");
+        let due = |issued| {
+            let lifetime = self.spec.certificate_lifetime?;
+            Some(issued + lifetime * 3 / 4)
+        };
+        let target = state.target.clone();
+        let mut target = target.expect("it was made with the generation");
+        if renews && due(target.issued).is_some_and(|due| self.env.elapsed() >= due) {
+            target = self.certified();
+            state.target = Some(target.clone());
+            // HTTP/1.1 can't say beforehand that a connection ends; who renews in time, leaves it.
+            if self.spec.protocol == ClientProtocol::Http1 {
+                state.idle.clear();
+            }
+        }
         (target, state.idle.pop())
     }
 
-    fn checkin(&self, connection: Connection) {
+    fn checkin(&self, idle: Idle) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.idle.push(connection);
+        state.idle.push(idle);
     }
 
-    fn target(&self) -> Target {
+    fn certified(&self) -> Certified {
         let protocol = match self.spec.protocol {
             ClientProtocol::Http1 => Protocol::Http1,
             ClientProtocol::Http2 => Protocol::Http2,
         };
+        let issued = self.env.elapsed();
+        let validity = self.spec.certificate_lifetime;
+        let validity = validity.map(|lifetime| Validity::around(unix_at(issued), lifetime));
         let mut state = self.shared.lock();
         let certificate = Wallet::certified_tenant(&self.spec)
-            .map(|tenant| state.pki.client(&self.spec.name, tenant))
+            .map(|tenant| state.pki.client(&self.spec.name, tenant, validity))
             .transpose();
         let tls = certificate.and_then(|certificate| {
             let roots = state.pki.roots(Authority::Servers)?;
             tls_provider(&self.env).client(roots, certificate.as_ref(), protocol)
         });
-        Target {
+        let target = Target {
             host: self.router.clone(),
             port: PORT,
             tls: Some(tls.expect("the lab's certificates are good")),
             protocol,
+        };
+        Certified {
+            target,
+            issued,
+            // A certificate holds to the end of its last second.
+            certificate_ends: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
         }
     }
 }

@@ -8,13 +8,21 @@ use super::router::PORT;
 use super::shared::AUDIENCE;
 use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
 
-/// The file's text.
-pub(super) fn render(scenario: &Scenario) -> String {
+/// The file's text, with these settings over the simulator's own.
+pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
     let mut config: Table = toml::from_str(&base()).expect("the text below is TOML");
     let issuers = scenario.issuers.iter().map(|i| Value::Table(issuer(i)));
     config.insert("issuer".to_owned(), Value::Array(issuers.collect()));
-    merge(&mut config, &scenario.router_settings);
+    merge(&mut config, settings);
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
+}
+
+/// Where a router with these settings sends requests without credentials.
+pub(super) fn anonymous_placement(settings: &Table) -> Option<String> {
+    let policy = settings.get("policy")?;
+    let text = |name| Some(policy.get(name)?.as_str()?.to_owned());
+    text("mode").filter(|mode| mode == "permissive")?;
+    text("anonymous_placement")
 }
 
 fn base() -> String {
@@ -77,7 +85,7 @@ fn issuer(issuer: &Issuer) -> Table {
 
 /// Puts `over` into `base`, table by table. A table over a list of tables goes into each of them:
 /// `[router.issuer.keys]` is about every issuer's keys.
-fn merge(base: &mut Table, over: &Table) {
+pub(crate) fn merge(base: &mut Table, over: &Table) {
     for (name, value) in over {
         match (base.get_mut(name), value) {
             (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value),

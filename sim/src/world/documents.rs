@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::pki;
-use crate::fact::Assignment;
+use crate::fact::{Assignment, Fact};
 use crate::scenario::{Cell, CellProtocol, CellState, Change, Home, Placement, Scenario, Tenant};
 
 /// The first version; above 1, so that there can be an older one.
@@ -26,8 +26,8 @@ pub(super) struct Documents {
 /// A document that was made for a [`Change`].
 pub(super) struct Document {
     pub(super) text: String,
-    /// What it says, if it is good and must be accepted.
-    pub(super) truth: Option<(u64, Assignment)>,
+    /// What it says, if it is good and must be accepted: a [`Fact::Published`].
+    pub(super) truth: Option<Fact>,
 }
 
 impl Documents {
@@ -44,7 +44,20 @@ impl Documents {
     pub(super) fn present(&self) -> Document {
         Document {
             text: self.render(self.version).to_string(),
-            truth: Some((self.version, self.assignment())),
+            truth: Some(self.truth()),
+        }
+    }
+
+    fn truth(&self) -> Fact {
+        let suspended = self.tenants.iter().filter(|tenant| tenant.suspended);
+        let placements = self.placements.iter();
+        Fact::Published {
+            version: self.version,
+            assignment: self.assignment(),
+            placements: placements
+                .map(|placement| (placement.id.clone(), self.serving(&placement.cells)))
+                .collect(),
+            suspended: suspended.map(|tenant| tenant.id.clone()).collect(),
         }
     }
 
@@ -127,13 +140,6 @@ impl Documents {
 
     /// Which cells may serve each tenant.
     pub(super) fn assignment(&self) -> Assignment {
-        let takes_traffic = |id: &&String| {
-            let cell = self.cells.iter().find(|cell| cell.id == **id);
-            cell.is_some_and(|cell| match cell.state {
-                CellState::Active | CellState::Draining => true,
-                CellState::Provisioning | CellState::Quarantined => false,
-            })
-        };
         let placements: BTreeMap<&str, &Vec<String>> = self
             .placements
             .iter()
@@ -146,13 +152,27 @@ impl Documents {
                     .get(id.as_str())
                     .map_or(&[][..], |c| c.as_slice()),
             };
-            let all = named.iter().filter(|_| !tenant.suspended);
-            all.filter(takes_traffic).cloned().collect()
+            match tenant.suspended {
+                true => BTreeSet::new(),
+                false => self.serving(named),
+            }
         };
         self.tenants
             .iter()
             .map(|tenant| (tenant.id.clone(), cells(tenant)))
             .collect()
+    }
+
+    /// Those of these cells that take traffic.
+    fn serving(&self, ids: &[String]) -> BTreeSet<String> {
+        let takes_traffic = |id: &&String| {
+            let cell = self.cells.iter().find(|cell| cell.id == **id);
+            cell.is_some_and(|cell| match cell.state {
+                CellState::Active | CellState::Draining => true,
+                CellState::Provisioning | CellState::Quarantined => false,
+            })
+        };
+        ids.iter().filter(takes_traffic).cloned().collect()
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError};
 use http::StatusCode;
 
-use super::World;
 use super::router;
+use super::{World, config};
 use crate::fact::Fact;
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
 
@@ -74,13 +74,14 @@ impl World {
             FaultKind::Garbage(name) => self.trouble(name, trouble(Trouble::Garbage)),
             FaultKind::HalfOpen(name) => self.break_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Reset(name) => self.break_cell(name, begins, CellFault::ResetMidBody),
-            FaultKind::EmptyKeys(host) => {
-                let fault = if begins {
-                    IdpFault::EmptySet
-                } else {
-                    IdpFault::None
-                };
-                self.provider(host).set_fault(fault);
+            FaultKind::EmptyKeys(host) => self.break_provider(host, begins, IdpFault::EmptySet),
+            FaultKind::HugeKeys(host) => self.break_provider(host, begins, IdpFault::Oversized),
+            FaultKind::WrongIssuer(host) => {
+                self.break_provider(host, begins, IdpFault::WrongIssuer);
+            }
+            FaultKind::WrongKeys(host, other) => {
+                let keys = begins.then(|| self.provider(other).jwks());
+                self.provider(host).set_foreign_keys(keys);
             }
             FaultKind::PublishKey(..)
             | FaultKind::SignWith(..)
@@ -90,6 +91,8 @@ impl World {
             FaultKind::RotateCertificate(name) => self.write_serving(name)?,
             FaultKind::BreakCertificate(name) if begins => self.break_certificate(name),
             FaultKind::BreakCertificate(name) => self.write_serving(name)?,
+            FaultKind::Configure(name, settings) => self.configure(name, settings),
+            FaultKind::BreakConfiguration(name) => self.write_configuration(name, begins),
             FaultKind::TrustNext(_) | FaultKind::IssueFromNext(_) | FaultKind::DropOld(_) => {
                 self.rotate_authority(&due.fault.kind)?;
             }
@@ -191,6 +194,11 @@ impl World {
         }
     }
 
+    fn break_provider(&self, host: &str, begins: bool, fault: IdpFault) {
+        let fault = if begins { fault } else { IdpFault::None };
+        self.provider(host).set_fault(fault);
+    }
+
     fn provider(&self, host: &str) -> cellway_mtls::lab::IdentityProvider {
         self.shared.lock().identity_providers[host].clone()
     }
@@ -219,11 +227,8 @@ impl World {
 
     fn publish(&mut self, change: &Change) {
         let document = self.shared.lock().documents.change(change);
-        if let Some((version, assignment)) = document.truth {
-            self.tell(&Fact::Published {
-                version,
-                assignment,
-            });
+        if let Some(published) = &document.truth {
+            self.tell(published);
         }
         self.shared.lock().control_plane.set_document(document.text);
     }
@@ -234,6 +239,28 @@ impl World {
 
     fn break_certificate(&self, name: &str) {
         self.disks[name].put("server.pem", "not a certificate");
+    }
+
+    /// Puts these settings over those that the router has.
+    fn configure(&mut self, name: &str, settings: &toml::Table) {
+        let present = self.settings.entry(name.to_owned()).or_default();
+        config::merge(present, settings);
+        self.write_configuration(name, false);
+    }
+
+    /// Writes a router's configuration file: as it is meant, or nonsense.
+    pub(super) fn write_configuration(&self, name: &str, broken: bool) {
+        if broken {
+            router::write_configuration(&self.disks[name], "not a configuration".to_owned());
+            return;
+        }
+        let settings = &self.settings[name];
+        let text = config::render(&self.scenario, settings);
+        router::write_configuration(&self.disks[name], text);
+        self.tell(&Fact::Configured {
+            router: name.to_owned(),
+            anonymous: config::anonymous_placement(settings),
+        });
     }
 
     fn rotate_authority(&self, kind: &FaultKind) -> Result<(), LabError> {

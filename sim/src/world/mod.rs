@@ -1,7 +1,8 @@
 //! A scenario come to life.
 
+mod bounds;
 mod client;
-mod config;
+pub(crate) mod config;
 mod documents;
 mod faults;
 mod hosts;
@@ -16,11 +17,10 @@ use std::time::Duration;
 use cellway_mtls::lab::LabError;
 
 use crate::engine::{self, Engine, Settings};
-use crate::fact::Fact;
-use crate::invariants::{self, Bounds};
+use crate::invariants;
 use crate::observer::Observer;
 use crate::report::Report;
-use crate::scenario::{Client, Credential, Scenario};
+use crate::scenario::Scenario;
 use crate::store::SimStore;
 use crate::trace::Trace;
 use documents::Documents;
@@ -28,23 +28,14 @@ use faults::Due;
 use pki::Pki;
 use shared::Shared;
 
-/// What the routers' headers begin with.
-const HEADER_PREFIX: &str = "x-cellway-";
-
-/// How much longer than its client waits a request may be open before it counts as forgotten.
-const ANSWER_SLACK: Duration = Duration::from_secs(5);
-
-/// The configuration file of a scenario's routers.
-pub(crate) fn router_config(scenario: &Scenario) -> String {
-    config::render(scenario)
-}
-
 struct World {
     scenario: Scenario,
     engine: Engine,
     shared: Shared,
     /// Routers' disks.
     disks: BTreeMap<String, SimStore>,
+    /// What each router's configuration has over the simulator's own.
+    settings: BTreeMap<String, toml::Table>,
     due: VecDeque<Due>,
 }
 
@@ -64,7 +55,7 @@ impl Scenario {
 
 fn run(scenario: Scenario, seed: u64) -> Report {
     let trace = Trace::default();
-    let observer = Observer::new(trace.clone(), invariants::all(&bounds(&scenario)));
+    let observer = Observer::new(trace.clone(), invariants::all(&bounds::of(&scenario)));
     let simulated = match World::build(scenario.clone(), seed, &trace, &observer) {
         Ok(mut world) => world.run(),
         Err(error) => {
@@ -94,59 +85,6 @@ fn run(scenario: Scenario, seed: u64) -> Report {
     report
 }
 
-/// What the invariants need to know of a scenario.
-fn bounds(scenario: &Scenario) -> Bounds {
-    let timeout = scenario.clients.iter().map(|client| client.timeout).max();
-    let cooldown = scenario.router_settings.get("issuer");
-    let cooldown =
-        cooldown.and_then(|issuer| issuer.get("keys")?.get("cooldown_secs")?.as_integer());
-    let cooldown = cooldown.and_then(|secs| u64::try_from(secs).ok());
-    Bounds {
-        key_cooldown: Duration::from_secs(cooldown.unwrap_or(30)),
-        header_prefix: HEADER_PREFIX.to_owned(),
-        calm_from: scenario.calm_from(),
-        recovery: scenario.expect.recovery,
-        answer_within: timeout.unwrap_or_default() + ANSWER_SLACK,
-        routable: routable(scenario),
-        errors: scenario.expect.errors.clone(),
-    }
-}
-
-/// The clients that must be served once the last fault is over, as the last good document has it.
-fn routable(scenario: &Scenario) -> Vec<String> {
-    let mut documents = Documents::new(scenario);
-    for fault in &scenario.faults {
-        if let crate::scenario::FaultKind::Publish(change) = &fault.kind {
-            documents.change(change);
-        }
-    }
-    let assignment = documents.assignment();
-    let served = |client: &&Client| {
-        let cells = assignment.get(&client.tenant);
-        client.credential.is_good()
-            && cells.is_some_and(|cells| !cells.is_empty())
-            && !scenario.expect.refused_at_end.contains(&client.name)
-    };
-    let clients = scenario.clients.iter().filter(served);
-    clients
-        .filter(|client| may_speak(scenario, client))
-        .map(|client| client.name.clone())
-        .collect()
-}
-
-/// Whether the client's issuer may speak for its tenant.
-fn may_speak(scenario: &Scenario, client: &Client) -> bool {
-    if client.credential == Credential::Certificate {
-        return true;
-    }
-    let issuer = scenario
-        .issuers
-        .iter()
-        .find(|issuer| issuer.name == client.issuer);
-    let tenants = issuer.and_then(|issuer| issuer.tenants.as_ref());
-    tenants.is_none_or(|tenants| tenants.contains(&client.tenant))
-}
-
 impl World {
     fn build(
         scenario: Scenario,
@@ -165,18 +103,15 @@ impl World {
         let documents = Documents::new(&scenario);
         let first = documents.present();
         let shared = Shared::new(seed, observer.clone(), Pki::new(seed)?, documents);
-        if let Some((version, assignment)) = first.truth {
-            let fact = Fact::Published {
-                version,
-                assignment,
-            };
-            observer.tell(Duration::ZERO, "world", &fact);
+        if let Some(published) = &first.truth {
+            observer.tell(Duration::ZERO, "world", published);
         }
         let mut world = Self {
             due: faults::timeline(&scenario.faults).into(),
             scenario,
             shared,
             disks: BTreeMap::new(),
+            settings: BTreeMap::new(),
             engine,
         };
         world.add_hosts()?;
@@ -197,11 +132,12 @@ impl World {
         for cell in &scenario.cells {
             hosts::add_cell(engine, shared, cell);
         }
-        let config = config::render(scenario);
         for name in &scenario.routers {
-            let disk = router::add(engine, shared, name, &config);
+            let disk = router::add(engine, shared, name);
             router::write_files(&disk, &mut shared.lock().pki, name)?;
             self.disks.insert(name.clone(), disk);
+            let settings = scenario.router_settings.clone();
+            self.settings.insert(name.clone(), settings);
         }
         for client in &scenario.clients {
             let (shared, spec) = (shared.clone(), client.clone());
@@ -212,6 +148,9 @@ impl World {
             let program =
                 move |env| client::run(env, shared.clone(), spec.clone(), routers.clone());
             engine.host(&client.name, program);
+        }
+        for name in self.disks.keys() {
+            self.write_configuration(name, false);
         }
         Ok(())
     }

@@ -97,25 +97,33 @@ impl Pki {
     /// The serving certificate of a host that is known by its name.
     pub(super) fn server(&mut self, host: &str) -> Result<Credential, LabError> {
         let san = San::Dns(host.to_owned());
-        self.issue(Authority::Servers, host, san, Usage::Server)
+        self.issue(Authority::Servers, host, san, Usage::Server, self.validity)
     }
 
     /// The certificate of a client that acts for a tenant.
-    pub(super) fn client(&mut self, client: &str, tenant: &str) -> Result<Credential, LabError> {
+    /// It holds for `validity`, or like all others.
+    pub(super) fn client(
+        &mut self,
+        client: &str,
+        tenant: &str,
+        validity: Option<Validity>,
+    ) -> Result<Credential, LabError> {
         let id = format!("spiffe://{CLIENTS_DOMAIN}/tenant/{tenant}/{client}");
-        self.issue(Authority::Clients, client, San::Uri(id), Usage::Client)
+        let validity = validity.unwrap_or(self.validity);
+        let authority = Authority::Clients;
+        self.issue(authority, client, San::Uri(id), Usage::Client, validity)
     }
 
     /// The serving certificate of a cell.
     pub(super) fn cell(&mut self, cell: &str) -> Result<Credential, LabError> {
         let id = San::Uri(cell_san(cell));
-        self.issue(Authority::Cells, cell, id, Usage::Server)
+        self.issue(Authority::Cells, cell, id, Usage::Server, self.validity)
     }
 
     /// The certificate that a router shows to cells.
     pub(super) fn router(&mut self, router: &str) -> Result<Credential, LabError> {
         let id = San::Uri(format!("spiffe://cells.test/router/{router}"));
-        self.issue(Authority::Cells, router, id, Usage::Client)
+        self.issue(Authority::Cells, router, id, Usage::Client, self.validity)
     }
 
     fn issue(
@@ -124,6 +132,7 @@ impl Pki {
         name: &str,
         san: San,
         usage: Usage,
+        validity: Validity,
     ) -> Result<Credential, LabError> {
         let key = self.key();
         self.serial += 1;
@@ -131,7 +140,7 @@ impl Pki {
             common_name: name.to_owned(),
             sans: vec![san],
             usage,
-            validity: self.validity,
+            validity,
             serial: self.serial,
         };
         let line = self.line(authority);

@@ -10,7 +10,7 @@ use cellway_core::{Decision, Now};
 use cellway_mtls::Router;
 use cellway_mtls::config::Config;
 use cellway_mtls::env::{Env, Privacy, Store};
-use cellway_mtls::event::{Event, Sink};
+use cellway_mtls::event::{Closed, Event, Sink};
 use cellway_mtls::lab::LabError;
 use cellway_mtls::log::{self, Level};
 use cellway_mtls::reload::Reloader;
@@ -27,12 +27,14 @@ pub(super) const PORT: u16 = 8443;
 
 const CONFIG: &str = "cellway.toml";
 
-/// Adds a router; returns its disk.
-pub(super) fn add(engine: &mut Engine, shared: &Shared, name: &str, config: &str) -> SimStore {
+/// Adds a router; returns its disk, which has no configuration yet.
+pub(super) fn add(engine: &mut Engine, shared: &Shared, name: &str) -> SimStore {
     let shared = shared.clone();
-    let disk = engine.host(name, move |env| run(env, shared.clone()));
-    disk.put(CONFIG, config.to_owned());
-    disk
+    engine.host(name, move |env| run(env, shared.clone()))
+}
+
+pub(super) fn write_configuration(disk: &SimStore, text: String) {
+    disk.put(CONFIG, text);
 }
 
 /// Writes what a router's configuration refers to, as the authorities now have it.
@@ -199,6 +201,10 @@ fn describe(event: &Event<'_>) -> Option<String> {
         Event::KeepFailed { file, error } => Some(format!("can't keep {file}: {error}")),
         Event::Reloaded => Some("reloaded".to_owned()),
         Event::ReloadRefused { error } => Some(format!("reload refused: {error}")),
+        Event::ConnectionClosed {
+            why: Closed::CertificateExpired,
+            ..
+        } => Some("ends a connection with its certificate".to_owned()),
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::Drained { .. } => Some("has drained".to_owned()),
         Event::Notice { notice, policy } => match notice {

@@ -7,6 +7,7 @@ use cellway_mtls::lab::{Claims, IdentityProvider, LabError};
 
 use super::shared::{AUDIENCE, Shared, unix_at};
 use crate::engine::EPOCH;
+use crate::fact::Token;
 use crate::scenario::{Client, Credential};
 
 /// How long before the start an expired token ended.
@@ -22,6 +23,7 @@ pub(super) struct Wallet {
 #[derive(Clone)]
 struct Held {
     token: String,
+    key: String,
     /// Since the start of the world.
     issued: Duration,
 }
@@ -30,8 +32,8 @@ struct Held {
 #[derive(Clone)]
 pub(super) struct Shown {
     pub(super) token: Option<String>,
-    /// Since the Unix epoch.
-    pub(super) token_ends: Option<Duration>,
+    /// What is true of it, if it is good for a time.
+    pub(super) truth: Option<Token>,
 }
 
 impl Wallet {
@@ -62,7 +64,7 @@ impl Wallet {
     pub(super) fn show(&self, elapsed: Duration, number: usize) -> Shown {
         let none = Shown {
             token: None,
-            token_ends: None,
+            truth: None,
         };
         let token = match self.spec.credential {
             Credential::None | Credential::Certificate => return none,
@@ -79,7 +81,7 @@ impl Wallet {
         };
         Shown {
             token: Some(token.expect("Ed25519 signs anything")),
-            token_ends: None,
+            truth: None,
         }
     }
 
@@ -91,20 +93,25 @@ impl Wallet {
             .as_ref()
             .is_some_and(|held| elapsed < held.issued + keep);
         if !fresh {
-            let claims = self.claims(AUDIENCE, elapsed);
-            let token = self
-                .provider()
-                .sign(&claims)
-                .expect("Ed25519 signs anything");
-            let issued = elapsed;
-            *held = Some(Held { token, issued });
+            let provider = self.provider();
+            let token = provider.sign(&self.claims(AUDIENCE, elapsed));
+            *held = Some(Held {
+                token: token.expect("Ed25519 signs anything"),
+                key: provider.signing_key(),
+                issued: elapsed,
+            });
         }
         let held = held.clone().expect("it was just made");
-        // `exp` has whole seconds.
-        let ends = unix_at(held.issued).after(lifetime).as_secs();
+        // `iat` and `exp` have whole seconds.
+        let (from, ends) = (unix_at(held.issued), unix_at(held.issued).after(lifetime));
         Shown {
             token: Some(held.token),
-            token_ends: Some(Duration::from_secs(ends)),
+            truth: Some(Token {
+                issuer: self.spec.issuer.clone(),
+                key: held.key,
+                from: Duration::from_secs(from.as_secs()),
+                ends: Duration::from_secs(ends.as_secs()),
+            }),
         }
     }
 

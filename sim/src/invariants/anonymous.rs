@@ -1,0 +1,202 @@
+//! Who shows nothing is served as nobody, and only where and while that is meant.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::{Journal, Passed};
+use crate::fact::{Assignment, Fact};
+
+/// A request without any credential arrives only while its router's configuration says so, only
+/// at a cell of the placement that this names, marked `anonymous`, and without a tenant.
+///
+/// The configuration is what the world wrote to the router's disk. A change counts from the
+/// router's next reload on, and from a bounded time on whatever the router does.
+#[derive(Debug)]
+pub struct AnonymousApart {
+    prefix: String,
+    journal: Journal,
+    reload_within: Duration,
+    routers: BTreeMap<String, Mode>,
+    placements: BTreeMap<u64, Assignment>,
+}
+
+/// Where a router's configuration sends requests without credentials.
+#[derive(Debug)]
+struct Mode {
+    now: Option<String>,
+    /// What it said before, and until when that may still be in force.
+    before: Option<(Option<String>, Duration)>,
+}
+
+impl AnonymousApart {
+    /// With this prefix of the router's own headers, and this bound on a reload.
+    pub fn new(prefix: &str, reload_within: Duration) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            journal: Journal::new(prefix),
+            reload_within,
+            routers: BTreeMap::new(),
+            placements: BTreeMap::new(),
+        }
+    }
+
+    fn configured(&mut self, at: Duration, router: &str, anonymous: Option<&String>) {
+        let before = self.routers.remove(router).map(|mode| mode.now);
+        let mode = Mode {
+            now: anonymous.cloned(),
+            before: before.map(|before| (before, at + self.reload_within)),
+        };
+        self.routers.insert(router.to_owned(), mode);
+    }
+
+    /// What was decided up to this moment may still arrive.
+    fn in_force(&mut self, at: Duration, router: &str) {
+        let mode = self.routers.get_mut(router);
+        if let Some((_, until)) = mode.and_then(|mode| mode.before.as_mut()) {
+            *until = at.min(*until);
+        }
+    }
+}
+
+impl Invariant for AnonymousApart {
+    fn name(&self) -> &'static str {
+        "anonymous_apart"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Configured { router, anonymous } => {
+                self.configured(at, router, anonymous.as_ref());
+            }
+            Fact::Started(life) => self.in_force(at, &life.router),
+            Fact::Noted(life, note) if note.kind == "reloaded" => self.in_force(at, &life.router),
+            Fact::Published {
+                version,
+                placements,
+                ..
+            } => {
+                self.placements.insert(*version, placements.clone());
+            }
+            _ => {}
+        }
+        match self.journal.passed(at, fact) {
+            Some(passed) if passed.sent.anonymous => {
+                judge(&self.prefix, &self.routers, &self.placements, &passed)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn judge(
+    prefix: &str,
+    routers: &BTreeMap<String, Mode>,
+    placements: &BTreeMap<u64, Assignment>,
+    passed: &Passed<'_>,
+) -> Result<(), String> {
+    let (tag, router) = (&passed.sent.tag, &passed.decided.life.router);
+    let own = |name: &str| passed.arrived.header(&format!("{prefix}{name}"));
+    if own("auth") != Some("anonymous") || own("tenant") != Some("") {
+        return Err(format!(
+            "{tag}, which shows nothing, arrived with auth {:?} and tenant {:?}",
+            own("auth"),
+            own("tenant")
+        ));
+    }
+    let mut allowed = Vec::new();
+    if let Some(mode) = routers.get(router) {
+        allowed.extend(&mode.now);
+        let before = mode.before.as_ref();
+        let before = before.filter(|(_, until)| passed.decided_at <= *until);
+        allowed.extend(before.and_then(|(before, _)| before.as_ref()));
+    }
+    if allowed.is_empty() {
+        return Err(format!("{tag}, which shows nothing, passed {router}"));
+    }
+    let version = passed.decided.registry_version.unwrap_or_default();
+    let there = |placement: &&String| {
+        let cells = placements.get(&version).and_then(|all| all.get(*placement));
+        cells.is_some_and(|cells| cells.contains(&passed.arrived.cell))
+    };
+    match allowed.into_iter().any(|placement| there(&placement)) {
+        true => Ok(()),
+        false => Err(format!(
+            "{tag}, which shows nothing, reached {}, which isn't for such requests",
+            passed.arrived.cell
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::fact::Note;
+
+    fn configured(anonymous: Option<&str>) -> Fact {
+        Fact::Configured {
+            router: "router-1".to_owned(),
+            anonymous: anonymous.map(str::to_owned),
+        }
+    }
+
+    fn nobody() -> Fact {
+        match bad("t") {
+            Fact::Sent(mut sent) => {
+                sent.anonymous = true;
+                Fact::Sent(sent)
+            }
+            other => other,
+        }
+    }
+
+    fn arrives(cell: &str) -> [Fact; 3] {
+        let marked = with_header(arrived(cell, "t", "r"), "x-cellway-auth", "anonymous");
+        let marked = with_header(marked, "x-cellway-tenant", "");
+        [nobody(), allowed("r", cell, 1), marked]
+    }
+
+    /// Facts are a second apart, and a reload takes two at most.
+    fn fed(first: &[Fact], then: &[Fact]) -> Result<(), String> {
+        let mut facts = vec![placed(1, &[("public", "p")])];
+        facts.extend_from_slice(first);
+        facts.extend_from_slice(then);
+        feed(&mut AnonymousApart::new("x-cellway-", SECOND * 2), &facts)
+    }
+
+    #[test]
+    fn content_where_it_is_meant() {
+        assert_eq!(fed(&[configured(Some("public"))], &arrives("p")), Ok(()));
+    }
+
+    #[test]
+    fn notices_where_it_is_not() {
+        assert!(fed(&[configured(None)], &arrives("p")).is_err());
+        assert!(fed(&[configured(Some("public"))], &arrives("a")).is_err());
+    }
+
+    #[test]
+    fn notices_a_wrong_mark() {
+        for (name, value) in [("x-cellway-auth", "verified"), ("x-cellway-tenant", "acme")] {
+            let [sent, decided, arrival] = arrives("p");
+            let facts = [sent, decided, with_header(arrival, name, value)];
+            assert!(fed(&[configured(Some("public"))], &facts).is_err());
+        }
+    }
+
+    #[test]
+    fn forgives_until_the_reload_and_no_longer() {
+        let flip = [configured(Some("public")), configured(None)];
+        assert_eq!(fed(&flip, &arrives("p")), Ok(()));
+        let note = Note {
+            kind: "reloaded".to_owned(),
+            text: String::new(),
+        };
+        let [first, second] = flip;
+        let noted = [first.clone(), second.clone(), Fact::Noted(life(0), note)];
+        assert!(fed(&noted, &arrives("p")).is_err());
+        let late = [first, second, nobody(), nobody()];
+        assert!(fed(&late, &arrives("p")).is_err());
+    }
+}

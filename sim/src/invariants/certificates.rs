@@ -1,0 +1,71 @@
+//! A connection doesn't outlive its client's certificate.
+
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::Journal;
+use crate::fact::Fact;
+
+/// No request passes that came over a connection whose client certificate had ended by the clock
+/// of the router that decided it.
+#[derive(Debug)]
+pub struct CertificateLife {
+    journal: Journal,
+}
+
+impl CertificateLife {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        let journal = Journal::new(prefix);
+        Self { journal }
+    }
+}
+
+impl Invariant for CertificateLife {
+    fn name(&self) -> &'static str {
+        "certificate_life"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let Some(passed) = self.journal.passed(at, fact) else {
+            return Ok(());
+        };
+        match passed.certificate_ends {
+            Some(ends) if passed.decided.unix >= ends => Err(format!(
+                "{} passed {} over a connection whose certificate had ended",
+                passed.sent.tag, passed.decided.life.router
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::engine::EPOCH;
+
+    /// `allowed` is decided when the router's clock shows the epoch.
+    fn fed(ends: &[Option<Duration>]) -> Result<(), String> {
+        let mut facts = vec![sent("t", "acme")];
+        facts.extend(ends.iter().map(|ends| Fact::Presented {
+            tag: "t".to_owned(),
+            certificate_ends: *ends,
+        }));
+        facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
+        feed(&mut CertificateLife::new("x-cellway-"), &facts)
+    }
+
+    #[test]
+    fn notices_a_certificate_that_has_ended() {
+        assert!(fed(&[Some(EPOCH)]).is_err());
+    }
+
+    #[test]
+    fn content_before_its_end_and_with_a_newer_one() {
+        assert_eq!(fed(&[Some(EPOCH + SECOND)]), Ok(()));
+        assert_eq!(fed(&[None]), Ok(()));
+        assert_eq!(fed(&[Some(EPOCH), Some(EPOCH + SECOND)]), Ok(()));
+    }
+}

@@ -1,0 +1,75 @@
+//! One customer's identity provider never speaks for another's tenant.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::Journal;
+use crate::fact::Fact;
+
+/// No request passes for a tenant with the token of an issuer that may not speak for it.
+#[derive(Debug)]
+pub struct IssuerSpeaks {
+    journal: Journal,
+    /// Issuers and tenants.
+    speakers: BTreeSet<(String, String)>,
+}
+
+impl IssuerSpeaks {
+    /// With this prefix of the router's own headers, and these pairs of issuer and tenant.
+    pub fn new(prefix: &str, speakers: &BTreeSet<(String, String)>) -> Self {
+        Self {
+            journal: Journal::new(prefix),
+            speakers: speakers.clone(),
+        }
+    }
+}
+
+impl Invariant for IssuerSpeaks {
+    fn name(&self) -> &'static str {
+        "issuer_speaks"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let Some(passed) = self.journal.passed(at, fact) else {
+            return Ok(());
+        };
+        let Some(token) = &passed.sent.token else {
+            return Ok(());
+        };
+        let pair = (token.issuer.clone(), passed.sent.tenant.clone());
+        match self.speakers.contains(&pair) {
+            true => Ok(()),
+            false => Err(format!(
+                "{} passed for {} with a token of {}, which may not speak for it",
+                passed.sent.tag, pair.1, pair.0
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn fed(issuer: &str) -> Result<(), String> {
+        let speakers = [("main".to_owned(), "acme".to_owned())].into();
+        let facts = [
+            with_token("t", issuer),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        feed(&mut IssuerSpeaks::new("x-cellway-", &speakers), &facts)
+    }
+
+    #[test]
+    fn content_with_the_tenants_own_issuer() {
+        assert_eq!(fed("main"), Ok(()));
+    }
+
+    #[test]
+    fn notices_another() {
+        assert!(fed("partner").unwrap_err().contains("may not speak"));
+    }
+}

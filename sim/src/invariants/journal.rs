@@ -1,0 +1,76 @@
+//! What the client, the router and the cell say about one request, put together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::fact::{Arrived, Decided, Fact, Sent};
+
+/// Remembers requests, to say all about each when it arrives at a cell.
+#[derive(Debug)]
+pub(super) struct Journal {
+    prefix: String,
+    sent: BTreeMap<String, Sent>,
+    /// By tag: the last connection's, since a request may be sent again over another.
+    certificates: BTreeMap<String, Option<Duration>>,
+    /// Kept after the answer: what the network held back may arrive late.
+    decided: BTreeMap<String, (Duration, Decided)>,
+}
+
+/// A request that has passed a router.
+pub(super) struct Passed<'a> {
+    pub(super) sent: &'a Sent,
+    /// Since the Unix epoch; `None` without a certificate that ends.
+    pub(super) certificate_ends: Option<Duration>,
+    /// Since the start.
+    pub(super) decided_at: Duration,
+    pub(super) decided: &'a Decided,
+    pub(super) arrived: &'a Arrived,
+}
+
+impl Journal {
+    /// With this prefix of the router's own headers.
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            sent: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            decided: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next fact. That nothing arrives of which no client and no router knows is for
+    /// `assigned_cell` to say.
+    pub(super) fn passed<'a>(&'a mut self, at: Duration, fact: &'a Fact) -> Option<Passed<'a>> {
+        match fact {
+            Fact::Sent(sent) => {
+                self.sent.insert(sent.tag.clone(), sent.clone());
+            }
+            Fact::Presented {
+                tag,
+                certificate_ends,
+            } => {
+                self.certificates.insert(tag.clone(), *certificate_ends);
+            }
+            Fact::Decided(decided) => {
+                let id = decided.request_id.clone();
+                self.decided.insert(id, (at, decided.clone()));
+            }
+            Fact::Arrived(arrived) => return self.find(arrived),
+            _ => {}
+        }
+        None
+    }
+
+    fn find<'a>(&'a self, arrived: &'a Arrived) -> Option<Passed<'a>> {
+        let tag = arrived.tag.as_ref()?;
+        let id = arrived.header(&format!("{}request-id", self.prefix))?;
+        let (decided_at, decided) = self.decided.get(id)?;
+        Some(Passed {
+            sent: self.sent.get(tag)?,
+            certificate_ends: self.certificates.get(tag).copied().flatten(),
+            decided_at: *decided_at,
+            decided,
+            arrived,
+        })
+    }
+}
