@@ -36,3 +36,48 @@ fn rotation() {
 fn stale_registry() {
     matches_snapshot("stale_registry");
 }
+
+#[test]
+fn cold_boot() {
+    matches_snapshot("cold_boot");
+}
+
+#[test]
+fn unknown_keys() {
+    matches_snapshot("unknown_keys");
+}
+
+#[test]
+fn key_sets() {
+    matches_snapshot("key_sets");
+}
+
+#[test]
+fn withdrawn_key() {
+    matches_snapshot("withdrawn_key");
+}
+
+#[test]
+fn permissive_to_required() {
+    matches_snapshot("permissive_to_required");
+}
+
+#[test]
+fn suspension() {
+    matches_snapshot("suspension");
+}
+
+#[test]
+fn client_authority() {
+    matches_snapshot("client_authority");
+}
+
+#[test]
+fn certificate_expiry() {
+    matches_snapshot("certificate_expiry");
+}
+
+#[test]
+fn clock_steps() {
+    matches_snapshot("clock_steps");
+}
