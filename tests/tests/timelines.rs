@@ -81,3 +81,8 @@ fn certificate_expiry() {
 fn clock_steps() {
     matches_snapshot("clock_steps");
 }
+
+#[test]
+fn rollback() {
+    matches_snapshot("rollback");
+}
