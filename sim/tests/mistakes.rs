@@ -169,3 +169,14 @@ fn router_settings_are_checked_by_the_router() {
         assert!(complaints.contains(expected), "{complaints}");
     }
 }
+
+/// A world that no router would serve isn't one to run.
+#[test]
+fn the_registry_is_checked_by_the_router() {
+    let placement = "[[world.placement]]\nid = \"spread\"\ntier = \"premium\"\ncells = [\"a\"]\n\n";
+    let complaints = complaints("[[world.tenant]]", &format!("{placement}[[world.tenant]]"));
+    assert!(
+        complaints.contains("world: the world's registry: a router refuses it"),
+        "{complaints}"
+    );
+}

@@ -12,6 +12,7 @@ use super::settings;
 use super::{
     Answers, CONTROL_PLANE, Cell, Client, Expect, Fault, Home, Issuer, Placement, Scenario, Tenant,
 };
+use crate::world;
 
 /// The most hosts of one kind: beyond, a run measures the machine's patience.
 const HOSTS_MAX: u32 = 64;
@@ -30,6 +31,12 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
     let scenario = resolve(path, &file, &mut errors);
     recovery_fits(&scenario, &file, &mut errors);
     settings::check(&scenario, &mut errors);
+    // With names that refer to nothing it would only say the same again.
+    if errors.is_empty()
+        && let Some(problem) = world::registry_refused(&scenario)
+    {
+        errors.add(0..0, "world", problem);
+    }
     errors.finish(path)?;
     Ok(scenario)
 }

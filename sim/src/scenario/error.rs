@@ -131,6 +131,11 @@ impl<'a> Errors<'a> {
         }
     }
 
+    /// Whether nothing was found so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     pub(super) fn finish(mut self, file: &str) -> Result<(), ScenarioErrors> {
         if self.found.is_empty() {
             return Ok(());

@@ -14,19 +14,39 @@ mod wallet;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use cellway_core::registry::Registry;
 use cellway_mtls::lab::LabError;
 
 use crate::engine::{self, Engine, Settings};
 use crate::invariants;
 use crate::observer::Observer;
 use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::scenario::{FaultKind, Scenario};
 use crate::store::SimStore;
 use crate::trace::Trace;
 use documents::Documents;
 use faults::Due;
 use pki::Pki;
 use shared::Shared;
+
+/// What the real router would refuse in the registry that a scenario begins with, or in one that
+/// its control plane publishes later and means to be good.
+pub(crate) fn registry_refused(scenario: &Scenario) -> Option<String> {
+    let mut documents = Documents::new(scenario);
+    let mut good = vec![("the world's registry".to_owned(), documents.present())];
+    for fault in &scenario.faults {
+        if let FaultKind::Publish(change) = &fault.kind {
+            good.push((fault.kind.to_string(), documents.change(change)));
+        }
+    }
+    let meant = good.iter().filter(|(_, document)| document.truth.is_some());
+    meant
+        .filter_map(|(what, document)| {
+            let refused = Registry::from_json(&document.text).err()?;
+            Some(format!("{what}: a router refuses it: {refused}"))
+        })
+        .next()
+}
 
 struct World {
     scenario: Scenario,
