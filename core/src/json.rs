@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// How deep arrays and objects may nest.
-const DEPTH_MAX: u8 = 8;
+const DEPTH_MAX: u8 = 16;
 
 /// Up to this many members, comparing all pairs is quicker than sorting.
 const PAIRWISE_MAX: usize = 16;
@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn refuses_what_parsers_disagree_about() {
-        let deep = format!("{}1{}", "[".repeat(8), "]".repeat(8));
+        let depth = usize::from(DEPTH_MAX);
+        let deep = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         let many = |last: &str| {
             let members: Vec<String> = (0..40).map(|i| format!("\"m{i}\":0")).collect();
             format!("{{{},\"{last}\":1}}", members.join(","))

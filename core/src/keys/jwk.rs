@@ -5,9 +5,9 @@ use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
 use crate::base64url;
 use crate::json::{Json, Object};
 
-use super::Algorithm;
 use super::algorithm::Curve;
-use super::jwks::Key;
+use super::key::Key;
+use super::{Algorithm, ed25519};
 
 /// The most bytes that a `kid` may have, in a key and in a token.
 pub(crate) const KID_LEN_MAX: usize = 256;
@@ -15,8 +15,10 @@ pub(crate) const KID_LEN_MAX: usize = 256;
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Longer public exponents only make verification slow.
 const RSA_EXPONENT_LEN_MAX: usize = 4;
-const ED25519_KEY_LEN: usize = 32;
 const ED25519_SIGNATURE_LEN: usize = 64;
+
+/// What a key for signatures may be for.
+const SIGNATURE_OPS: [&str; 2] = ["sign", "verify"];
 
 /// Members that only a private key has. An issuer that publishes one has lost the key.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
@@ -60,16 +62,32 @@ pub(super) fn read(entry: &Json<'_>, allowed: &[Algorithm]) -> Result<Key, &'sta
     }
 }
 
-/// `use` and `key_ops`, where they are given, must allow verifying signatures.
+/// `use` and `key_ops`, where they are given, must allow verifying signatures, and must not
+/// contradict each other (RFC 7517, section 4.3).
 fn check_purpose(jwk: &Object<'_>) -> Result<(), &'static str> {
-    if jwk.get("use").is_some_and(|u| u.as_str() != Some("sig")) {
-        return Err("`use` is not `sig`");
+    let for_signatures = match jwk.get("use") {
+        None => false,
+        Some(purpose) if purpose.as_str() == Some("sig") => true,
+        Some(_) => return Err("`use` is not `sig`"),
+    };
+    let Some(ops) = jwk.get("key_ops") else {
+        return Ok(());
+    };
+    let ops: Option<Vec<&str>> = match ops {
+        Json::Array(ops) => ops.iter().map(Json::as_str).collect(),
+        _ => None,
+    };
+    let ops = ops.ok_or("`key_ops` is not a list of strings")?;
+    if (1..ops.len()).any(|i| ops[..i].contains(&ops[i])) {
+        return Err("`key_ops` names an operation twice");
     }
-    match jwk.get("key_ops") {
-        None => Ok(()),
-        Some(Json::Array(ops)) if ops.iter().any(|op| op.as_str() == Some("verify")) => Ok(()),
-        Some(_) => Err("`key_ops` lacks `verify`"),
+    if !ops.contains(&"verify") {
+        return Err("`key_ops` lacks `verify`");
     }
+    if for_signatures && !ops.iter().all(|op| SIGNATURE_OPS.contains(op)) {
+        return Err("`key_ops` contradicts `use`");
+    }
+    Ok(())
 }
 
 fn named_algorithm(jwk: &Object<'_>) -> Result<Option<Algorithm>, &'static str> {
@@ -121,11 +139,11 @@ fn rsa(
     if e.len() > RSA_EXPONENT_LEN_MAX || !odd || e == [1] {
         return Err("the RSA exponent is not acceptable");
     }
-    let signature_len = n.len();
-    let public = RsaPublicKeyComponents { n, e }
+    let components = RsaPublicKeyComponents { n: &n, e: &e };
+    let public = components
         .to_parsed_public_key(parameters)
         .map_err(|_| "not an RSA key")?;
-    Ok(Key::new(kid, algorithm, signature_len, public))
+    Ok(Key::new(kid, algorithm, n.len(), &[&n, &e], public))
 }
 
 fn ec(
@@ -144,9 +162,10 @@ fn ec(
             .ok_or("a coordinate is not base64url of the curve's length")?;
         point.extend_from_slice(&coordinate);
     }
-    let public = ParsedPublicKey::new(curve.verification, point)
+    let public = ParsedPublicKey::new(curve.verification, &point)
         .map_err(|_| "the point is not on the curve")?;
-    Ok(Key::new(kid, algorithm, 2 * curve.coordinate_len, public))
+    let signature_len = 2 * curve.coordinate_len;
+    Ok(Key::new(kid, algorithm, signature_len, &[&point], public))
 }
 
 fn okp(
@@ -159,10 +178,14 @@ fn okp(
         return Err("`crv` is not supported");
     }
     let algorithm = implied(Algorithm::EdDSA, named, allowed)?;
-    let x = base64url::decode_exact::<ED25519_KEY_LEN>(required_str(jwk, "x")?)
+    let x = base64url::decode_exact::<{ ed25519::KEY_LEN }>(required_str(jwk, "x")?)
         .ok_or("`x` is not base64url of 32 bytes")?;
+    if !ed25519::is_sound(&x) {
+        return Err("not a point that an Ed25519 key can be");
+    }
     let public = ParsedPublicKey::new(&ED25519, x).map_err(|_| "not an Ed25519 key")?;
-    Ok(Key::new(kid, algorithm, ED25519_SIGNATURE_LEN, public))
+    let signature_len = ED25519_SIGNATURE_LEN;
+    Ok(Key::new(kid, algorithm, signature_len, &[&x], public))
 }
 
 fn required_str<'a>(jwk: &'a Object<'_>, name: &str) -> Result<&'a str, &'static str> {

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::ParsedPublicKey;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::json::{self, Json};
+use crate::json;
 
+use super::key::{Key, digest_of_all};
 use super::{Algorithm, jwk};
 
 /// The keys of one issuer that tokens can be verified with.
@@ -17,16 +18,16 @@ pub struct KeySet {
     digest: KeysDigest,
 }
 
-/// Names the content of a key set: equal documents read in the same way, equal digest.
+/// Names the content of a key set: the same keys under the same ids for the same algorithms, the
+/// same digest. White space, order and members that aren't used change nothing.
 pub type KeysDigest = [u8; 32];
 
-/// One public key, with the one algorithm that it verifies.
-#[derive(Debug)]
-pub(crate) struct Key {
-    kid: Option<Box<str>>,
-    algorithm: Algorithm,
-    signature_len: usize,
-    public: ParsedPublicKey,
+/// A document, its entries unread: one that is too deep or too large a number to read must not
+/// cost the others.
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
 }
 
 /// What a set has for a token.
@@ -109,30 +110,22 @@ impl KeySet {
         if body.len() > Self::BYTES_MAX {
             return Err(KeysRefused::Oversized);
         }
-        let document = json::parse(body).ok_or(KeysRefused::Malformed)?;
-        let Json::Object(document) = document else {
-            return Err(KeysRefused::Malformed);
-        };
-        let Some(Json::Array(entries)) = document.get_once("keys") else {
-            return Err(KeysRefused::Malformed);
-        };
+        let entries = entries(body).ok_or(KeysRefused::Malformed)?;
         if entries.len() > Self::KEYS_MAX {
             return Err(KeysRefused::TooManyKeys);
         }
-        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        let (mut keys, mut skipped) = (Vec::<Key>::new(), Vec::new());
         for entry in entries {
-            match jwk::read(entry, allowed) {
+            match read(entry, allowed) {
+                Ok(key) if keys.iter().any(|other| other.is_again(&key)) => {}
                 Ok(key) => keys.push(key),
-                Err(why) => skipped.push(Skipped {
-                    kid: jwk::kid(entry).map(Into::into),
-                    why,
-                }),
+                Err(why) => skipped.push(why),
             }
         }
         if keys.is_empty() {
             return Err(KeysRefused::NoUsableKey);
         }
-        let digest = digest_of(body, allowed);
+        let digest = digest_of_all(&keys);
         Ok(Self {
             keys,
             skipped,
@@ -176,7 +169,7 @@ impl KeySet {
         match (kid, candidates.iter().count()) {
             (Some(kid), 0) if self.has(kid) => Found::OtherAlgorithm,
             (_, 0) => Found::None,
-            (None, 2..) => Found::Ambiguous,
+            (None, 2..) if !candidates.are_one_key() => Found::Ambiguous,
             _ => Found::Keys(candidates),
         }
     }
@@ -194,6 +187,13 @@ impl<'a> Candidates<'a> {
         })
     }
 
+    /// Whether they are the same key under several ids.
+    fn are_one_key(&self) -> bool {
+        let mut digests = self.iter().map(|key| key.digest);
+        let first = digests.next();
+        digests.all(|digest| Some(digest) == first)
+    }
+
     /// The digest of the set that they are from.
     pub(crate) fn digest(&self) -> &'a KeysDigest {
         &self.set.digest
@@ -205,36 +205,27 @@ impl<'a> Candidates<'a> {
     }
 }
 
-impl Key {
-    /// A key for signatures of exactly `signature_len` bytes.
-    pub(super) fn new(
-        kid: Option<&str>,
-        algorithm: Algorithm,
-        signature_len: usize,
-        public: ParsedPublicKey,
-    ) -> Self {
-        Self {
-            kid: kid.map(Into::into),
-            algorithm,
-            signature_len,
-            public,
-        }
+/// The members of `keys`, each as it stands; `None` if there are none to be had.
+fn entries(body: &[u8]) -> Option<Vec<&RawValue>> {
+    let text = std::str::from_utf8(body).ok()?;
+    // serde would read an array as a struct's members in order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return None;
     }
-
-    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        signature.len() == self.signature_len && self.public.verify_sig(message, signature).is_ok()
-    }
+    // A second `keys` is an error there.
+    let document: Document<'_> = serde_json::from_str(text).ok()?;
+    Some(document.keys)
 }
 
-/// Which algorithms are allowed decides which keys are taken, and so belongs to the content.
-fn digest_of(body: &[u8], allowed: &[Algorithm]) -> KeysDigest {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for algorithm in allowed {
-        context.update(algorithm.as_str().as_bytes());
-        context.update(b",");
-    }
-    context.update(body);
-    let mut bytes = KeysDigest::default();
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
+fn read(entry: &RawValue, allowed: &[Algorithm]) -> Result<Key, Skipped> {
+    let Some(entry) = json::parse(entry.get().as_bytes()) else {
+        return Err(Skipped {
+            kid: None,
+            why: "nested too deeply, or not JSON",
+        });
+    };
+    jwk::read(&entry, allowed).map_err(|why| Skipped {
+        kid: jwk::kid(&entry).map(Into::into),
+        why,
+    })
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::policy::IssuerId;
 
 mod algorithm;
+mod ed25519;
 mod jwk;
 mod jwks;
+mod key;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -65,6 +65,14 @@ fn one_bad_key_is_skipped_and_the_others_stay() {
         with(&ed, json!({"use": 1})),
         with(&ed, json!({"key_ops": ["sign"]})),
         with(&ed, json!({"key_ops": "verify"})),
+        with(&ed, json!({"key_ops": []})),
+        with(&ed, json!({"key_ops": ["verify", 1]})),
+        with(&ed, json!({"key_ops": ["verify", "verify"]})),
+        with(&ed, json!({"key_ops": ["sign", "verify", "sign"]})),
+        with(&ed, json!({"use": "sig", "key_ops": ["verify", "encrypt"]})),
+        with(&ed, json!({"use": "enc", "key_ops": ["verify"]})),
+        with(&ed, json!({"x": crate::testing::base64url([0; 32])})),
+        with(&ed, json!({"x": crate::testing::base64url([0xff; 32])})),
         with(&ed, json!({"kid": 7})),
         with(&ed, json!({"kid": ""})),
         with(&ed, json!({"crv": "Ed448"})),
@@ -107,6 +115,7 @@ fn takes_what_issuers_really_write() {
             json!({"use": "sig", "alg": "RS256", "x5c": ["AA"], "x5t": "AA"}),
         ),
         with(&ed, json!({"key_ops": ["verify"], "ext": true})),
+        with(&ed, json!({"key_ops": ["sign", "verify"], "use": "sig"})),
         with(&ed, json!({"kid": null})),
     ] {
         assert_eq!(
@@ -128,6 +137,8 @@ fn refuses_documents_that_are_no_key_set() {
         (String::new(), Malformed),
         ("<html>".into(), Malformed),
         ("[]".into(), Malformed),
+        (format!("[[{ed}]]"), Malformed),
+        (r#"{"keys":null}"#.into(), Malformed),
         ("{}".into(), Malformed),
         (r#"{"keys":{}}"#.into(), Malformed),
         (r#"{"keys":[],"keys":[]}"#.into(), Malformed),
@@ -191,14 +202,64 @@ fn finds_a_key_by_id_and_algorithm() {
 }
 
 #[test]
-fn the_digest_names_the_content_as_read() {
+fn the_digest_names_the_keys_and_not_their_spelling() {
     let digest =
         |body: &[u8], allowed: &[Algorithm]| *KeySet::parse(body, allowed).unwrap().digest();
-    let (one, two) = (
-        jwks(&[Signer::ed25519(1).jwk("k")]),
-        jwks(&[Signer::ed25519(2).jwk("k")]),
+    let (one, two) = (Signer::ed25519(1), Signer::ed25519(2));
+    let x = one.jwk("k")["x"].as_str().unwrap().to_owned();
+    let of = |keys: &[Value]| digest(&jwks(keys), ALL);
+    let plain = of(&[one.jwk("k")]);
+    for same in [
+        format!("{{\n \"keys\": [ {} ] }}\n", one.jwk("k")),
+        format!(r#"{{"x":1,"keys":[{{"x":"{x}","kid":"\u006b","crv":"Ed25519","kty":"OKP"}}]}}"#),
+        format!(
+            r#"{{"keys":[{{"use":"sig","alg":"EdDSA","kid":"k","kty":"OKP","crv":"Ed25519","x":"{x}"}}]}}"#
+        ),
+        format!(
+            r#"{{"keys":[{0},{{"kty":"oct","k":"AAAA"}},{0}]}}"#,
+            one.jwk("k")
+        ),
+    ] {
+        assert_eq!(digest(same.as_bytes(), ALL), plain, "{same}");
+    }
+    assert_eq!(
+        of(&[one.jwk("k"), two.jwk("l")]),
+        of(&[two.jwk("l"), one.jwk("k")])
     );
-    assert_eq!(digest(&one, ALL), digest(&one, ALL));
-    assert_ne!(digest(&one, ALL), digest(&two, ALL));
-    assert_ne!(digest(&one, ALL), digest(&one, &[Algorithm::EdDSA]));
+    for other in [
+        of(&[two.jwk("k")]),
+        of(&[one.jwk("K")]),
+        of(&[with(&one.jwk("k"), json!({"kid": null}))]),
+        of(&[one.jwk("k"), one.jwk("l")]),
+        of(&[one.jwk("k"), two.jwk("k")]),
+    ] {
+        assert_ne!(other, plain);
+    }
+    let rsa = jwks(&[Signer::rsa().jwk("k")]);
+    assert_ne!(
+        digest(&rsa, &[Algorithm::RS256]),
+        digest(&rsa, &[Algorithm::PS256]),
+        "the algorithm that a key verifies belongs to it"
+    );
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_costs_no_other() {
+    let good = Signer::ed25519(1).jwk("good").to_string();
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for bad in [
+        deep.clone(),
+        format!(r#"{{"kty":"OKP","x":{deep}}}"#),
+        r#"{"kty":"RSA","n":1e999}"#.to_owned(),
+        r#"{"kty":"\ud800"}"#.to_owned(),
+        format!(r#"{{"kty":{}}}"#, "9".repeat(10_000)),
+        r#"{"kid":"a","kid":"b"}"#.to_owned(),
+        "0".to_owned(),
+        r#""""#.to_owned(),
+    ] {
+        let body = format!(r#"{{"keys":[{bad},{good}]}}"#);
+        let set = KeySet::parse(body.as_bytes(), ALL).unwrap();
+        assert!(set.has("good"), "{}", &bad[..bad.len().min(60)]);
+        assert_eq!((set.len(), set.skipped().len()), (1, 1));
+    }
 }

@@ -1,0 +1,73 @@
+//! A public key that tokens are verified with.
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::ParsedPublicKey;
+
+use super::{Algorithm, KeysDigest};
+
+/// One public key, with the one algorithm that it verifies.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(super) kid: Option<Box<str>>,
+    pub(super) algorithm: Algorithm,
+    /// Names the key itself, whatever its id.
+    pub(super) digest: KeysDigest,
+    signature_len: usize,
+    public: ParsedPublicKey,
+}
+
+impl Key {
+    /// A key for signatures of exactly `signature_len` bytes. `material` is what of it is told in
+    /// the open: equal for equal keys, whatever the spelling of their JWK.
+    pub(super) fn new(
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        signature_len: usize,
+        material: &[&[u8]],
+        public: ParsedPublicKey,
+    ) -> Self {
+        let parts = [algorithm.as_str().as_bytes()];
+        Self {
+            kid: kid.map(Into::into),
+            algorithm,
+            digest: digest_of(parts.iter().chain(material).copied()),
+            signature_len,
+            public,
+        }
+    }
+
+    /// Whether `signature` over `message` holds under this key.
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        signature.len() == self.signature_len && self.public.verify_sig(message, signature).is_ok()
+    }
+
+    /// Whether the other one is this key under the same id.
+    pub(super) fn is_again(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.digest == other.digest
+    }
+}
+
+/// Names the content of a set: which keys there are, in no order.
+pub(super) fn digest_of_all(keys: &[Key]) -> KeysDigest {
+    let mut all: Vec<_> = keys
+        .iter()
+        .map(|key| (key.kid.as_deref(), &key.digest))
+        .collect();
+    all.sort_unstable();
+    digest_of(all.iter().flat_map(|(kid, digest)| {
+        let named: &[u8] = if kid.is_some() { b"named" } else { b"unnamed" };
+        [named, kid.unwrap_or_default().as_bytes(), &digest[..]]
+    }))
+}
+
+/// Each part with its length, so that no two lists of parts are the same bytes.
+fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> KeysDigest {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut bytes = KeysDigest::default();
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
