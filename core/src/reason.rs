@@ -68,7 +68,7 @@ reasons! {
 
     /// The policy wants a token and none came.
     MissingToken => "missing_token", Unauthenticated;
-    /// The token isn't a well-formed signed JWT, or a claim in it has the wrong form.
+    /// The token isn't a well-formed signed JWT in an `Authorization: Bearer` field, or a claim in it has the wrong form.
     MalformedToken => "malformed_token", Unauthenticated;
     /// The signature doesn't hold under the key that the token names.
     BadSignature => "bad_signature", Unauthenticated;
@@ -88,7 +88,7 @@ reasons! {
     MissingClaim => "missing_claim", Unauthenticated;
     /// The token is bound to a key of the client's, and this connection hasn't proved to hold it.
     WrongBinding => "wrong_binding", Unauthenticated;
-    /// More than one bearer token came with the request.
+    /// More than one bearer token came with the request, in whatever places.
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
     /// The policy wants a client certificate and none came.
     MissingCertificate => "missing_certificate", Unauthenticated;

@@ -143,9 +143,13 @@ impl Header<'_> {
         self.typ.as_deref().is_some_and(same)
     }
 
-    /// Whether `typ` is absent, or one of these.
-    pub(crate) fn may_be_of_type(&self, allowed: &[Box<str>]) -> bool {
-        self.typ.is_none() || allowed.iter().any(|allowed| self.is_of_type(allowed))
+    /// Whether `typ` is one of these. A document without `typ` is a plain `JWT`: where only other
+    /// types are allowed, such as `at+jwt`, it must say that it is one (RFC 9068, section 4).
+    pub(crate) fn is_of_types(&self, allowed: &[Box<str>]) -> bool {
+        match self.typ {
+            None => allowed.iter().any(|typ| typ.eq_ignore_ascii_case("jwt")),
+            Some(_) => allowed.iter().any(|typ| self.is_of_type(typ)),
+        }
     }
 }
 
@@ -206,7 +210,8 @@ mod tests {
         let document = format!("{}.e30.", base64url(r#"{"alg":"EdDSA"}"#));
         let jws = Jws::parse(document.as_bytes()).unwrap();
         let header = jws.header().unwrap();
-        assert!(header.may_be_of_type(&["jwt".into()]));
+        assert!(header.is_of_types(&["at+jwt".into(), "jwt".into()]));
+        assert!(!header.is_of_types(&["at+jwt".into()]));
         assert!(!header.is_of_type("jwt"));
     }
 }

@@ -38,7 +38,7 @@ pub struct IssuerSpec {
     /// The algorithms that its tokens may be signed with.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<String>,
-    /// The values that `typ` may have. A token without `typ` passes.
+    /// The values that `typ` may have. A token without `typ` counts as a `JWT`.
     #[serde(default = "default_types")]
     pub types: Vec<String>,
     /// Which claims say what.

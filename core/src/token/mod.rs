@@ -1,8 +1,8 @@
 //! From a request's credentials to the identity that they prove.
 //!
-//! The parts: `verify` finds out whether a token's issuer signed it, `claims` reads what that
-//! proves, `memo` remembers it, and [`identify`] puts credentials together as the listener's policy
-//! says. Each check has a name, which `explain` shows.
+//! The parts: `carrier` finds the token, `verify` finds out whether its issuer signed it, `claims`
+//! reads what that proves, `memo` remembers it, and [`identify`] puts credentials together as the
+//! listener's policy says. Each check has a name, which `explain` shows.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::reason::Reason;
 use crate::text::Text;
 use crate::time::Now;
 
+mod carrier;
 mod claims;
 mod memo;
 #[cfg(test)]
@@ -192,30 +193,6 @@ impl Context<'_> {
         Ok((Reason::Verified, identity))
     }
 
-    /// The bearer token, if there is one. Another scheme is a credential too, and not a good one.
-    fn bearer(&self) -> Result<Option<&[u8]>, Denial> {
-        let credentials = self.evidence.credentials;
-        let denial = |reason, detail| Err(Denial::new("token.present", reason, detail));
-        if credentials.several {
-            return denial(
-                Reason::DuplicateCredentials,
-                "there is more than one Authorization header",
-            );
-        }
-        let Some(authorization) = &credentials.authorization else {
-            return Ok(None);
-        };
-        match authorization.as_bytes().split_at_checked(BEARER.len()) {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => {
-                Ok(Some(token.trim_ascii_start()))
-            }
-            _ => denial(
-                Reason::MalformedToken,
-                "the Authorization header is not a bearer token",
-            ),
-        }
-    }
-
     /// What the policy asks for and the request lacks.
     fn missing(&self, token: bool, peer: bool) -> Option<Denial> {
         let auth = self.auth;
@@ -292,9 +269,6 @@ impl Context<'_> {
         Ok(Arc::new(identity))
     }
 }
-
-/// The scheme and the space that ends it.
-const BEARER: &[u8] = b"bearer ";
 
 /// The token's identity, proved by the certificate too.
 fn agree(identity: &Identity, accepted: Accepted) -> Result<Arc<Identity>, Denial> {

@@ -13,7 +13,7 @@ use crate::reason::Reason;
 use crate::text::Text;
 
 use super::claims::{self, Proven};
-use super::{Context, Denial, Memo, Stop};
+use super::{Context, Denial, Memo, Stop, carrier};
 
 /// The request asks for a tenant that its credentials don't hold.
 pub(super) const NOT_HELD: Denial = Denial::new(
@@ -58,7 +58,8 @@ impl Context<'_> {
 
     /// Everything that the token's bytes, the policy and the key set decide.
     fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Stop> {
-        let jws = Jws::parse(token)?;
+        let jws = Jws::parse(token)
+            .map_err(|refused| carrier::spoiled(token).unwrap_or_else(|| refused.into()))?;
         let header = jws.header()?;
         let claims = jws.claims()?;
         recorder.pass("token.form", || format!("signed by {}", header.algorithm));
@@ -217,8 +218,8 @@ const UNREACHABLE: Denial = Denial::new(
 
 /// What the header alone decides, once the issuer is known.
 fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Denial> {
-    if !header.may_be_of_type(&issuer.types) {
-        let detail = "`typ` is not on the issuer's list";
+    if !header.is_of_types(&issuer.types) {
+        let detail = "`typ` is not on the issuer's list, or missing where it must be there";
         return Err(Denial::new("token.type", Reason::MalformedToken, detail));
     }
     if !issuer.algorithms.contains(&header.algorithm) {

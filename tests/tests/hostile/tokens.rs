@@ -5,7 +5,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cellway_core::Unix;
 use cellway_mtls::lab::{Claims, Key, Request, Signer, unsigned};
 use cellway_tests::world::{AUDIENCE, HOUR, World, now};
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -48,6 +49,8 @@ async fn malformed(table: &mut Table<'_>, good: &str) {
         ("four parts", format!("Bearer {good}.{payload}")),
         ("padded base64", format!("Bearer {good}==")),
         ("another scheme", "Basic YWNtZTphY21l".to_owned()),
+        ("for DPoP", format!("DPoP {good}")),
+        ("two words", format!("Bearer {good} {good}")),
         ("two in one header", format!("Bearer {good}, Bearer {good}")),
     ] {
         table.ask(what, authorization(&value)).await;
@@ -167,6 +170,17 @@ async fn carriers(table: &mut Table<'_>, good: &str) {
     table.ask("a bad one, then a good one", second).await;
     let query = Request::get(&format!("/orders?access_token={good}"));
     table.ask("a good one in the query", query).await;
+    let spelled = Request::get(&format!("/orders?a=b&%61ccess%5Ftoken={good}"));
+    table.ask("a good one in the query, escaped", spelled).await;
+    let both = Request::get("/orders?access_token=open-sesame").bearer(good);
+    table.ask("a good one, and one in the query", both).await;
+    let other = Request::get("/orders?token=open-sesame").bearer(good);
+    table.ask("a good one, and an innocent query", other).await;
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let mut form = get().header(CONTENT_TYPE, kind);
+    form.method = Method::POST;
+    form.body = format!("access_token={good}").into();
+    table.ask("a good one in a form", form).await;
     for (what, name) in [
         ("a good one as a cookie", "cookie"),
         ("a good one for proxies", "proxy-authorization"),

@@ -208,8 +208,14 @@ fn one_bearer_token_is_the_only_authorization() {
         (format!("Bearer\t{token}"), Reason::MalformedToken),
         (
             format!("Bearer {token}, Bearer {token}"),
-            Reason::MalformedToken,
+            Reason::DuplicateCredentials,
         ),
+        (
+            format!("Bearer {token},{token}"),
+            Reason::DuplicateCredentials,
+        ),
+        (format!("Bearer {token} {token}"), Reason::MalformedToken),
+        (format!("DPoP {token}"), Reason::MalformedToken),
         (format!("Basic {token}"), Reason::MalformedToken),
         (token, Reason::MalformedToken),
         ("Bearer".into(), Reason::MalformedToken),
@@ -225,6 +231,46 @@ fn one_bearer_token_is_the_only_authorization() {
     };
     let found = world.identify(&world.evidence(&credentials), &mut Memo::disabled());
     assert_eq!(reason_of(found), Reason::DuplicateCredentials);
+}
+
+#[test]
+fn a_token_in_the_query_is_not_passed_over() {
+    use Reason::*;
+    let token = ed_token(json!({}));
+    let header = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    let (jwt, both) = (
+        json!({"any_of": ["jwt"]}),
+        json!({"any_of": ["jwt", "mtls"]}),
+    );
+    let permissive = json!({"any_of": ["jwt"], "mode": "permissive", "anonymous_placement": "p"});
+    let mtls = json!({"any_of": ["mtls"]});
+    for (policy, in_header, in_query, expected) in [
+        (&jwt, true, true, DuplicateCredentials),
+        (&jwt, false, true, MalformedToken),
+        (&jwt, true, false, Verified),
+        (&both, false, true, MalformedToken),
+        (&both, false, false, Verified),
+        (&permissive, false, true, MalformedToken),
+        (&permissive, false, false, Anonymous),
+        // What isn't looked at proves nothing and hides nothing.
+        (&mtls, false, true, Verified),
+    ] {
+        let world = World::new(json!({}), policy.clone()).with_peer(ACME);
+        let credentials = Credentials {
+            authorization: in_header.then(|| header.clone()),
+            ..Credentials::default()
+        };
+        let path = format!("/?access_token={}", if in_query { &token } else { "" });
+        let evidence = Evidence {
+            path: if in_query { &path } else { "/?token=x" },
+            ..world.evidence(&credentials)
+        };
+        let found = match world.identify(&evidence, &mut Memo::disabled()) {
+            Ok((reason, _)) => reason,
+            Err(refusal) => reason_of::<()>(Err(refusal)),
+        };
+        assert_eq!(found, expected, "{policy} {in_header} {in_query}");
+    }
 }
 
 #[test]

@@ -106,6 +106,25 @@ fn headers_that_ask_for_trust_get_none() {
 }
 
 #[test]
+fn where_jwt_is_no_allowed_type_one_must_be_named() {
+    use Reason::*;
+    let mut world = World::new(json!({"types": ["at+jwt"]}), json!({"any_of": ["jwt"]}));
+    for (typ, expected) in [
+        (json!("at+jwt"), Verified),
+        (json!("application/AT+jwt"), Verified),
+        (json!("JWT"), MalformedToken),
+        (json!(null), MalformedToken),
+    ] {
+        let mut header = json!({"alg": "EdDSA", "kid": "ed"});
+        if typ.is_string() {
+            header["typ"] = typ;
+        }
+        let token = SIGNERS.ed.token(&header, &claims(json!({})));
+        assert_eq!(world.reason(&token), expected, "{header}");
+    }
+}
+
+#[test]
 fn only_the_canonical_spelling_is_a_token() {
     let mut world = World::jwt();
     let good = ed_token(json!({}));
