@@ -1,0 +1,343 @@
+//! Parts, encodings, headers and JSON.
+
+use serde_json::{Value, json};
+
+use crate::Row;
+use crate::keys::{claims, encode, header, message, sign, signed, token, with_header};
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = parts();
+    rows.extend(encodings());
+    rows.extend(headers());
+    rows.extend(objects());
+    rows
+}
+
+/// Anything but three parts.
+fn parts() -> Vec<Row> {
+    let good = token("EdDSA");
+    let [header, payload, signature] = split(&good);
+    let jwe = json!({"alg": "dir", "enc": "A128GCM", "kid": "EdDSA"}).to_string();
+    let general = json!({"payload": payload, "signatures": [
+        {"protected": header, "signature": signature}]});
+    let flat = json!({"payload": payload, "protected": header, "signature": signature});
+    [
+        ("nothing at all", String::new()),
+        ("one dot", ".".into()),
+        ("two dots", "..".into()),
+        ("one part", header.into()),
+        ("two parts", format!("{header}.{payload}")),
+        ("no header", format!(".{payload}.{signature}")),
+        ("no payload (detached)", format!("{header}..{signature}")),
+        ("a dot before", format!(".{good}")),
+        ("a dot after", format!("{good}.")),
+        ("four parts", format!("{good}.{signature}")),
+        (
+            "five parts (encrypted)",
+            format!("{}.{}.AAAA.AAAA.AAAA", encode(jwe), encode("key")),
+        ),
+        ("five parts, signed ones first", format!("{good}.AAAA.AAAA")),
+        ("JSON, general", general.to_string()),
+        ("JSON, flattened", flat.to_string()),
+        ("a quoted token", format!("\"{good}\"")),
+        ("the payload alone", payload.into()),
+        (
+            "over 16 KiB",
+            with_header("EdDSA", json!({"pad": "x".repeat(17_000)})),
+        ),
+    ]
+    .map(|(name, token)| Row::new("parts", name, token))
+    .into()
+}
+
+/// Base64url has one spelling.
+fn encodings() -> Vec<Row> {
+    let good = token("EdDSA");
+    let [header, payload, signature] = split(&good);
+    let mut rows = Vec::new();
+    let mut row = |name: String, token| rows.push(Row::new("base64url", name, token));
+    for (name, change) in [
+        (
+            "padded",
+            (&|part: &str| format!("{part}=")) as &dyn Fn(&str) -> String,
+        ),
+        ("padded twice", &|part| format!("{part}==")),
+        ("a space after", &|part| format!("{part} ")),
+        ("a tabulator before", &|part| format!("\t{part}")),
+        ("a space inside", &|part| {
+            format!("{} {}", &part[..4], &part[4..])
+        }),
+        ("one character more", &|part| format!("{part}A")),
+        ("one character less", &|part| {
+            part[..part.len() - 1].to_owned()
+        }),
+        ("a percent escape", &|part| {
+            format!("%{:02x}{}", part.as_bytes()[0], &part[1..])
+        }),
+        ("a star inside", &|part| {
+            format!("{}*{}", &part[..4], &part[4..])
+        }),
+    ] {
+        row(
+            format!("header: {name}"),
+            format!("{}.{payload}.{signature}", change(header)),
+        );
+        row(
+            format!("payload: {name}"),
+            format!("{header}.{}.{signature}", change(payload)),
+        );
+        row(
+            format!("signature: {name}"),
+            format!("{header}.{payload}.{}", change(signature)),
+        );
+    }
+    // 64 bytes leave two bits over in the last character.
+    let (rest, last) = signature.split_at(signature.len() - 1);
+    let dirty = char::from(last.as_bytes()[0] + 1);
+    row(
+        "signature: bits left over".into(),
+        format!("{header}.{payload}.{rest}{dirty}"),
+    );
+    let plus = signature.replace('-', "+").replace('_', "/");
+    row(
+        "signature: the other alphabet".into(),
+        format!("{header}.{payload}.{plus}+"),
+    );
+    // Well signed over the spelling that is sent.
+    for (name, header, payload) in [
+        (
+            "a padded header, signed as sent",
+            format!("{header}="),
+            payload.to_owned(),
+        ),
+        (
+            "a padded payload, signed as sent",
+            header.to_owned(),
+            format!("{payload}=="),
+        ),
+        (
+            "a payload of two encodings",
+            header.to_owned(),
+            encode(payload),
+        ),
+    ] {
+        let message = format!("{header}.{payload}");
+        row(
+            name.into(),
+            format!("{message}.{}", sign("EdDSA", &message)),
+        );
+    }
+    rows
+}
+
+/// Members that ask for something (RFC 7515, RFC 7797, RFC 8725 sections 3.10 to 3.12). Every one
+/// of these tokens is well signed.
+fn headers() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut row = |class, change: Value| {
+        let token = with_header("EdDSA", change.clone());
+        rows.push(Row::new(class, change.to_string(), token));
+    };
+    for crit in [
+        json!([]),
+        json!(["exp"]),
+        json!(["b64"]),
+        json!(["alg"]),
+        json!(["http://example.invalid/UNDEFINED"]),
+        json!(["kid", "kid"]),
+        json!([1]),
+        json!("exp"),
+        json!({}),
+        json!(true),
+        json!(false),
+        json!(0),
+    ] {
+        row("crit", json!({"crit": crit, "exp": 1}));
+    }
+    for change in [
+        json!({"b64": false}),
+        json!({"b64": true}),
+        json!({"b64": "false"}),
+        json!({"b64": false, "crit": ["b64"]}),
+        json!({"zip": "DEF"}),
+        json!({"zip": "none"}),
+        json!({"enc": "A256GCM"}),
+        json!({"cty": "JWT"}),
+        json!({"cty": "jwt"}),
+        json!({"cty": "application/jwt"}),
+        json!({"cty": 1}),
+    ] {
+        row("b64, zip, enc, cty", change);
+    }
+    for typ in [
+        json!(""),
+        json!("JWS"),
+        json!("JOSE"),
+        json!("JOSE+JSON"),
+        json!("cba+jwt"),
+        json!("CBA+JWT"),
+        json!("application/cba+jwt"),
+        json!("cellway-envelope+jwt"),
+        json!("application/cellway-envelope+jwt"),
+        json!("dpop+jwt"),
+        json!("logout+jwt"),
+        json!("secevent+jwt"),
+        json!("id_token"),
+        json!("JWT "),
+        json!("JWT;x=y"),
+        json!("text/JWT"),
+        json!("application/application/JWT"),
+        json!(1),
+        json!(["JWT"]),
+    ] {
+        row("typ", json!({"typ": typ}));
+    }
+    for kid in [
+        json!(""),
+        json!("eddsa"),
+        json!("EdDSA "),
+        json!("EdDSA\u{0}"),
+        json!("../../EdDSA"),
+        json!("' OR 1=1 --"),
+        json!("https://idp.example/EdDSA"),
+        json!("k".repeat(257)),
+        json!(1),
+        json!(["EdDSA"]),
+        json!({"kid": "EdDSA"}),
+    ] {
+        row("kid", json!({"kid": kid}));
+    }
+    for row in &mut rows {
+        row.name.truncate(58);
+    }
+    rows
+}
+
+/// What parsers disagree about. Every one of these is well signed.
+fn objects() -> Vec<Row> {
+    let good = claims().to_string();
+    let inside = &good[1..good.len() - 1];
+    let header = header("EdDSA").to_string();
+    let deep = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let headers = [
+        (
+            "alg twice",
+            r#"{"alg":"EdDSA","kid":"EdDSA","alg":"EdDSA"}"#.to_owned(),
+        ),
+        (
+            "alg, then none",
+            r#"{"alg":"EdDSA","kid":"EdDSA","alg":"none"}"#.to_owned(),
+        ),
+        (
+            "alg twice, escaped",
+            r#"{"alg":"EdDSA","kid":"EdDSA","\u0061lg":"EdDSA"}"#.to_owned(),
+        ),
+        (
+            "kid twice",
+            r#"{"alg":"EdDSA","kid":"x","kid":"EdDSA"}"#.to_owned(),
+        ),
+        (
+            "twice inside",
+            r#"{"alg":"EdDSA","kid":"EdDSA","x":{"a":1,"a":2}}"#.to_owned(),
+        ),
+        (
+            "crit, escaped",
+            r#"{"alg":"EdDSA","kid":"EdDSA","cr\u0069t":["exp"]}"#.to_owned(),
+        ),
+        ("text after", format!("{header}x")),
+        ("a zero byte after", format!("{header}\u{0}")),
+        ("a byte order mark", format!("\u{feff}{header}")),
+        ("a list", format!("[{header}]")),
+        ("a string", r#""EdDSA""#.to_owned()),
+        ("null", "null".to_owned()),
+        (
+            "a comma at the end",
+            r#"{"alg":"EdDSA","kid":"EdDSA",}"#.to_owned(),
+        ),
+        (
+            "a comment",
+            r#"{"alg":"EdDSA","kid":"EdDSA"/**/}"#.to_owned(),
+        ),
+        ("single quotes", "{'alg':'EdDSA','kid':'EdDSA'}".to_owned()),
+        (
+            "half a character",
+            r#"{"alg":"EdDSA","kid":"EdDSA","x":"\ud800"}"#.to_owned(),
+        ),
+        (
+            "too deep",
+            format!(r#"{{"alg":"EdDSA","kid":"EdDSA","x":{}}}"#, deep(16)),
+        ),
+        (
+            "far too deep",
+            format!(r#"{{"alg":"EdDSA","kid":"EdDSA","x":{}}}"#, deep(5000)),
+        ),
+    ];
+    let payloads = [
+        (
+            "iss twice",
+            format!(r#"{{{inside},"iss":"https://idp.example"}}"#),
+        ),
+        (
+            "another iss",
+            format!(r#"{{"iss":"https://evil.example",{inside}}}"#),
+        ),
+        (
+            "tenant twice",
+            format!(r#"{{{inside},"tenant_id":"acme"}}"#),
+        ),
+        (
+            "another tenant",
+            format!(r#"{{"tenant_id":"globex",{inside}}}"#),
+        ),
+        (
+            "another tenant, escaped",
+            format!(r#"{{"tenant\u005fid":"globex",{inside}}}"#),
+        ),
+        ("exp twice", format!(r#"{{{inside},"exp":9999999999}}"#)),
+        ("aud twice", format!(r#"{{{inside},"aud":"cellway"}}"#)),
+        (
+            "an unused claim twice",
+            format!(r#"{{{inside},"x":1,"x":1}}"#),
+        ),
+        (
+            "twice, deep inside",
+            format!(r#"{{{inside},"x":[{{"y":{{"a":1,"a":1}}}}]}}"#),
+        ),
+        ("text after", format!("{good}x")),
+        ("another object after", format!("{good}{good}")),
+        ("a byte order mark", format!("\u{feff}{good}")),
+        ("a list", format!("[{good}]")),
+        ("a string", format!("{good:?}")),
+        ("a token", token("EdDSA")),
+        ("empty", String::new()),
+        ("an empty object", "{}".to_owned()),
+        ("breaks off", good[..good.len() - 1].to_owned()),
+        ("a number too large", format!(r#"{{{inside},"x":1e999}}"#)),
+        ("not a number", format!(r#"{{{inside},"x":NaN}}"#)),
+        ("too deep", format!(r#"{{{inside},"x":{}}}"#, deep(16))),
+        (
+            "far too deep",
+            format!(r#"{{{inside},"x":{}}}"#, deep(5000)),
+        ),
+    ];
+    let mut rows = Vec::new();
+    for (name, text) in headers {
+        let token = signed("EdDSA", &text, &good);
+        rows.push(Row::new("JSON", format!("header: {name}"), token));
+    }
+    for (name, text) in payloads {
+        let token = signed("EdDSA", &header, &text);
+        rows.push(Row::new("JSON", format!("claims: {name}"), token));
+    }
+    // JSON is UTF-8; these bytes aren't.
+    let latin = encode([&good.as_bytes()[..good.len() - 1], b",\"x\":\"\xe9\"}"].concat());
+    let message = format!("{}.{latin}", message(&header, "").trim_end_matches('.'));
+    let token = format!("{message}.{}", sign("EdDSA", &message));
+    rows.push(Row::new("JSON", "claims: not UTF-8", token));
+    rows
+}
+
+fn split(token: &str) -> [&str; 3] {
+    let parts: Vec<&str> = token.split('.').collect();
+    parts.try_into().expect("three parts")
+}

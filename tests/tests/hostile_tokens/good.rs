@@ -1,0 +1,216 @@
+//! Tokens and key sets that are legal, however unusual, and must be taken.
+
+use serde_json::{Value, json};
+
+use crate::Row;
+use crate::keys::{
+    ALGORITHMS, AUDIENCE, EXP, bare, claims, decode, encode, header, jwk, message, set, sign,
+    signed, strangers, token, with, with_claims, with_header,
+};
+use crate::signatures::{fixed, row};
+
+pub fn rows() -> Vec<Row> {
+    let mut rows: Vec<Row> = fixed()
+        .into_iter()
+        .filter(|fixed| fixed.good)
+        .map(|fixed| row("good", fixed))
+        .collect();
+    rows.extend(tokens());
+    rows.extend(texts());
+    rows.extend(sets());
+    rows
+}
+
+fn tokens() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut row = |name: String, token| rows.push(Row::new("good", name, token));
+    for algorithm in ALGORITHMS {
+        row(algorithm.to_owned(), token(algorithm));
+        let kidless = with_header(algorithm, json!({"kid": null}));
+        row(format!("{algorithm}, no kid"), kidless);
+    }
+    for change in [
+        json!({"typ": null}),
+        json!({"typ": "jwt"}),
+        json!({"typ": "at+jwt"}),
+        json!({"typ": "AT+JWT"}),
+        json!({"typ": "application/at+jwt"}),
+        json!({"typ": "Application/JWT"}),
+        json!({"cty": "json"}),
+        json!({"x5t": "AAAA", "x5c": ["MIIB"], "x5u": "https://idp.example/x5u"}),
+        json!({"jku": "https://idp.example/jwks.json", "jwk": strangers("EdDSA")}),
+        json!({"unheard": {"of": [1, 2, {"a": null}]}}),
+    ] {
+        row(format!("header {change}"), with_header("EdDSA", change));
+    }
+    for change in [
+        json!({"aud": [AUDIENCE]}),
+        json!({"aud": ["other", AUDIENCE, "more"]}),
+        json!({"aud": [AUDIENCE, AUDIENCE]}),
+        json!({"exp": EXP as f64 + 0.5}),
+        json!({"exp": 253_402_300_799_u64}),
+        json!({"nbf": 0}),
+        json!({"nbf": 1.5, "iat": 1.5}),
+        json!({"iat": 1_700_000_000}),
+        json!({"jti": "x", "azp": "y", "scope": "a b", "client_id": "z"}),
+        json!({"sub": null}),
+        json!({"unheard": {"of": [1, -2, 3.5, true, null, "\u{1f600}"]}}),
+        json!({"verified": {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}}}}),
+    ] {
+        row(format!("claims {change}"), with_claims(change));
+    }
+    rows
+}
+
+/// Spellings that a JSON library wouldn't choose.
+fn texts() -> Vec<Row> {
+    let good = claims().to_string();
+    let header = header("EdDSA").to_string();
+    let spaced = good.replace(',', " ,\n\t").replace("\":", "\" : ");
+    [
+        ("white space in the claims", header.clone(), spaced),
+        (
+            "white space around the header",
+            format!(" \n{header}\t "),
+            good.clone(),
+        ),
+        (
+            "names escaped",
+            header.replace("alg", r"\u0061lg"),
+            good.replace("exp", r"e\u0078p"),
+        ),
+        (
+            "values escaped",
+            header.clone(),
+            good.replace("acme", r"\u0061cme"),
+        ),
+        ("slashes escaped", header.clone(), good.replace('/', r"\/")),
+        (
+            "exp with an exponent",
+            header.clone(),
+            good.replace("4102444800", "4.1024448e9"),
+        ),
+        (
+            "exp with a point",
+            header.clone(),
+            good.replace("4102444800", "4102444800.0"),
+        ),
+    ]
+    .map(|(name, header, payload)| Row::new("good", name, signed("EdDSA", &header, &payload)))
+    .into()
+}
+
+fn sets() -> Vec<Row> {
+    let ed = jwk("EdDSA");
+    let n = decode(bare("RS256")["n"].as_str().unwrap());
+    let padded = encode([&[0], &n[..]].concat());
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    let among = |bad: &str| format!(r#"{{"keys":[{bad},{ed},{bad}]}}"#);
+    let keys = |keys: &[Value]| set(keys);
+    let mut rows: Vec<Row> = [
+        (
+            "one key, nothing but the key",
+            "EdDSA",
+            keys(&[with(&ed, json!({"use": null, "alg": null}))]),
+        ),
+        (
+            "key_ops",
+            "EdDSA",
+            keys(&[with(&ed, json!({"key_ops": ["verify"], "ext": true}))]),
+        ),
+        (
+            "key_ops of both kinds",
+            "EdDSA",
+            keys(&[with(&ed, json!({"key_ops": ["sign", "verify"]}))]),
+        ),
+        (
+            "certificates beside the key",
+            "EdDSA",
+            keys(&[with(&ed, json!({"x5c": ["MIIB"], "x5t": "AAAA"}))]),
+        ),
+        (
+            "a modulus with a zero byte",
+            "RS256",
+            keys(&[with(&jwk("RS256"), json!({"n": padded}))]),
+        ),
+        (
+            "RSA for the first of the list",
+            "RS256",
+            keys(&[with(&jwk("RS256"), json!({"alg": null}))]),
+        ),
+        (
+            "two keys of one name",
+            "EdDSA",
+            keys(&[
+                with(&strangers("EdDSA"), json!({"kid": "EdDSA"})),
+                ed.clone(),
+            ]),
+        ),
+        (
+            "the same key twice",
+            "EdDSA",
+            keys(&[ed.clone(), ed.clone()]),
+        ),
+        ("64 keys", "EdDSA", keys(&vec![ed.clone(); 64])),
+        (
+            "members beside `keys`",
+            "EdDSA",
+            format!(r#"{{"x":{deep},"keys":[{ed}]}}"#),
+        ),
+        (
+            "white space",
+            "EdDSA",
+            format!("\n {{ \"keys\" : [ {ed} ] }} \r\n"),
+        ),
+        (
+            "among symmetric ones",
+            "EdDSA",
+            among(r#"{"kty":"oct","k":"AAAA"}"#),
+        ),
+        (
+            "among unknown ones",
+            "EdDSA",
+            among(r#"{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}"#),
+        ),
+        ("among deep ones", "EdDSA", among(&deep)),
+        (
+            "among huge numbers",
+            "EdDSA",
+            among(r#"{"kty":"RSA","n":1e999}"#),
+        ),
+        (
+            "among half characters",
+            "EdDSA",
+            among(r#"{"kid":"\ud800"}"#),
+        ),
+        (
+            "among names twice",
+            "EdDSA",
+            among(r#"{"kty":"OKP","kty":"OKP"}"#),
+        ),
+        (
+            "among what is no object",
+            "EdDSA",
+            among(r#"null,1,"x",[],true"#),
+        ),
+    ]
+    .map(|(name, algorithm, keys)| Row {
+        class: "good",
+        name: format!("set: {name}"),
+        keys,
+        token: token(algorithm),
+    })
+    .into();
+    // One key by two names is one key.
+    let message = message(&json!({"alg": "EdDSA"}).to_string(), &claims().to_string());
+    rows.push(Row {
+        class: "good",
+        name: "set: one key by two names, none in the token".to_owned(),
+        keys: set(&[
+            with(&ed, json!({"kid": "a"})),
+            with(&ed, json!({"kid": "b"})),
+        ]),
+        token: format!("{message}.{}", sign("EdDSA", &message)),
+    });
+    rows
+}
