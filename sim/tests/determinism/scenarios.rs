@@ -54,6 +54,7 @@ tenant = "globex"
 rate = "8/s"
 credential = "both"
 token_lifetime = "4s"
+certificate_lifetime = "16s"
 
 [[workload.client]]
 name = "flood"
@@ -96,6 +97,12 @@ kind = "publish"
 document = "move"
 tenant = "acme"
 cell = "green"
+
+[[fault]]
+at = "12s"
+kind = "configure"
+target = "router-1"
+settings = { upstream = { header_timeout_ms = 5000 } }
 
 [expect]
 recovery = "5s"
