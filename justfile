@@ -29,6 +29,10 @@ bench:
     cargo bench -p cellway-tests
     cargo bench -p cellway-mtls --bench proxy
 
+# Fuzz targets, each for so many seconds; a name runs that one alone: just fuzz 300 token
+fuzz SECONDS="60" TARGET="":
+    tests/fuzz/run {{SECONDS}} {{TARGET}}
+
 # Review changed snapshots
 review:
     cargo insta review

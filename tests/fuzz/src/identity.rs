@@ -1,0 +1,91 @@
+//! Asking the core who is calling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::cert::PeerCertificate;
+use cellway_core::keys::{KeySource, KeyTable};
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_core::token::{Memo, Refusal, identify};
+use cellway_core::{Credentials, Evidence, Identity, Mono, Now, Unix};
+use http::{HeaderValue, Method};
+use serde_json::Value;
+
+/// When all of this happens, in Unix seconds.
+pub const NOW: u64 = 1_800_000_000;
+
+/// The one moment at which everything is decided.
+pub fn now() -> Now {
+    Now {
+        mono: Mono::from_origin(Duration::ZERO),
+        unix: Unix::from_secs(NOW),
+    }
+}
+
+/// A core that knows these policies, and this document of its one issuer's keys, if it has one.
+pub struct Core {
+    policy: Policy,
+    keys: KeyTable,
+}
+
+impl Core {
+    /// `None` if the configuration is refused.
+    pub fn new(config: Value, keys: Option<Bytes>) -> Option<Self> {
+        let specs: PolicySpecs = serde_json::from_value(config).ok()?;
+        let policy = Policy::build(&specs).ok()?;
+        let mut table = KeyTable::default();
+        for (issuer, body) in policy.issuers.iter().zip(keys) {
+            let mono = now().mono;
+            let mut source = KeySource::new(issuer.algorithms.clone(), issuer.timing, mono, 1);
+            source.handle_timeout(mono);
+            source.handle_fetched(now(), Ok(body));
+            table.issuers.push(Arc::clone(source.view()));
+        }
+        Some(Self {
+            policy,
+            keys: table,
+        })
+    }
+
+    /// Whom the credentials prove, or the words that refuse them. Asked twice, the second time
+    /// with what the first has left in the memo.
+    pub fn ask(
+        &self,
+        authorization: Option<HeaderValue>,
+        peer: Option<&PeerCertificate>,
+    ) -> Result<Arc<Identity>, String> {
+        let credentials = Credentials {
+            authorization,
+            ..Credentials::default()
+        };
+        let evidence = Evidence {
+            policy: self.policy.policy_id("default").ok_or("no policy")?,
+            method: &Method::GET,
+            path: "/",
+            credentials: &credentials,
+            peer,
+            spread: 0,
+            waited: true,
+        };
+        let mut memo = Memo::new(4, 1);
+        let mut ask = || {
+            let found = identify(
+                &self.policy,
+                &self.keys,
+                &evidence,
+                now(),
+                &mut memo,
+                &mut (),
+            );
+            match found {
+                Ok((_, identity)) => Ok(identity),
+                Err(Refusal::Deny { detail, .. }) => Err(detail.to_owned()),
+                Err(Refusal::Wait(wait)) => panic!("waits again: {wait:?}"),
+            }
+        };
+        let first = ask();
+        assert_eq!(first, ask(), "the memo changes the answer");
+        first
+    }
+}
