@@ -16,6 +16,7 @@ pub mod env;
 pub mod event;
 pub mod explain;
 pub mod fetch;
+mod judge;
 pub mod keep;
 #[cfg(feature = "demo")]
 pub mod lab;

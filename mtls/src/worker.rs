@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::env::{Env, Listener};
 use crate::event::{Event, Sink};
+use crate::judge::KeyWaiters;
 use crate::listen;
 use crate::live::Common;
 use crate::pool::Pools;
-use crate::proxy::{DateCache, KeyWaiters};
+use crate::proxy::DateCache;
 use crate::router::StartError;
 
 /// How often unused connections to cells are looked at.

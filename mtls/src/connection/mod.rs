@@ -49,8 +49,6 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) name: Arc<str>,
     pub(crate) client: Option<Client>,
     pub(crate) activity: Arc<Activity>,
-    /// The settings by which the client's chain was last found good.
-    pub(crate) judged: AtomicU64,
 }
 
 /// Whom the handshake proved.
@@ -58,6 +56,8 @@ pub(crate) struct Client {
     pub(crate) certificate: PeerCertificate,
     /// As it came, to be verified again when the bundle changes.
     pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// The settings by which the chain was last found good.
+    pub(crate) judged: AtomicU64,
 }
 
 /// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
@@ -78,7 +78,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let opening = async {
         match &tls {
             None => sniff(stream, &settings.timeouts).await.map_err(Some),
-            Some(tls) => handshake(tls, stream, &settings.timeouts)
+            Some(tls) => handshake(tls, epoch, stream, &settings.timeouts)
                 .await
                 .map_err(|reason| {
                     worker.emit(&Event::TlsRefused {
@@ -107,7 +107,6 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         name: name.clone(),
         client: opened.client,
         activity,
-        judged: AtomicU64::new(epoch),
     });
     Some(run(connection, io, opened.http2, &settings).await)
 }
@@ -122,6 +121,7 @@ struct Opened<S> {
 
 async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     tls: &ServerTls,
+    epoch: u64,
     stream: St,
     timeouts: &ClientTimeouts,
 ) -> Result<Opened<St>, TlsRefusal> {
@@ -136,6 +136,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         Some(chain @ [leaf, ..]) => Some(Client {
             certificate: PeerCertificate::from_der(leaf).map_err(|_| TlsRefusal::BadCertificate)?,
             chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
+            judged: AtomicU64::new(epoch),
         }),
     };
     let wire = Wire::Tls(Box::new(TlsStream::Server(stream)));

@@ -2,30 +2,31 @@
 //! differently, and the difference is how requests are smuggled.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, Request, Version};
+use http::{Method, Version};
 
 /// What is wrong with the request, if anything.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), &'static str> {
-    if *request.method() == Method::CONNECT {
+pub(super) fn check(request: &Parts) -> Result<(), &'static str> {
+    if request.method == Method::CONNECT {
         return Err("CONNECT is not served here");
     }
     host(request)?;
-    content_length(request.headers())?;
-    transfer_encoding(request.headers())?;
+    content_length(&request.headers)?;
+    transfer_encoding(&request.headers)?;
     target(request)
 }
 
 /// Exactly one host, whichever way it is said (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
-fn host<B>(request: &Request<B>) -> Result<(), &'static str> {
-    let mut hosts = request.headers().get_all(HOST).iter();
+fn host(request: &Parts) -> Result<(), &'static str> {
+    let mut hosts = request.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err("more than one Host field");
     }
-    let authority = request.uri().authority();
+    let authority = request.uri.authority();
     match (host, authority) {
-        (None, None) if request.version() == Version::HTTP_10 => Ok(()),
+        (None, None) if request.version == Version::HTTP_10 => Ok(()),
         (None, None) => Err("no Host field"),
         (None, Some(authority)) => sound(authority),
         (Some(host), None) => match Authority::try_from(host.as_bytes()) {
@@ -84,9 +85,9 @@ pub(super) fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str>
 }
 
 /// A path, or `*` for `OPTIONS`. A fragment never travels, and hyper cuts it off silently.
-fn target<B>(request: &Request<B>) -> Result<(), &'static str> {
-    let path = request.uri().path();
-    if path.starts_with('/') || (path == "*" && *request.method() == Method::OPTIONS) {
+fn target(request: &Parts) -> Result<(), &'static str> {
+    let path = request.uri.path();
+    if path.starts_with('/') || (path == "*" && request.method == Method::OPTIONS) {
         Ok(())
     } else {
         Err("a target without a path")
@@ -95,14 +96,16 @@ fn target<B>(request: &Request<B>) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
-    fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+    fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut builder = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        builder.body(()).unwrap()
+        builder.body(()).unwrap().into_parts().0
     }
 
     #[test]

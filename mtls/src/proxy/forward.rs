@@ -8,6 +8,7 @@ use std::time::Duration;
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -49,7 +50,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
 
 /// A request that is to be sent.
 pub(super) struct Outgoing {
-    pub(super) request: Request<RequestBody>,
+    pub(super) parts: Parts,
+    pub(super) body: RequestBody,
     progress: Option<Arc<Progress>>,
 }
 
@@ -58,7 +60,8 @@ impl Outgoing {
         let (parts, incoming) = request.into_parts();
         let (body, progress) = RequestBody::new(incoming);
         Self {
-            request: Request::from_parts(parts, body),
+            parts,
+            body,
             progress,
         }
     }
@@ -100,10 +103,10 @@ pub(super) async fn forward<E: Env, S: Sink>(
         total: upstream.timeouts.total.map(|total| Instant::now() + total),
     };
     // hyper has answered it already, by reading the body when we ask for it.
-    outgoing.request.headers_mut().remove(EXPECT);
-    outgoing.request.extensions_mut().clear();
+    outgoing.parts.headers.remove(EXPECT);
+    outgoing.parts.extensions.clear();
     // Taken when it is sent, put back when it turns out that it was not.
-    let mut slot = Some(outgoing.request);
+    let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut failure = Refused::new(Reason::NoCellAvailable, "the cell has no endpoint");
     for endpoint in allow.endpoints().take(ENDPOINTS_TRIED_MAX) {
         let pool = worker.pools.endpoint(endpoint, &common.gates);

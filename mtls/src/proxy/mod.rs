@@ -4,7 +4,6 @@ mod answer;
 mod body;
 mod check;
 mod date;
-mod decide;
 mod forward;
 mod progress;
 mod report;
@@ -13,21 +12,19 @@ mod verdict;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cellway_core::{Challenge, Class, RETRY_AFTER_DEFAULT, Reason};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 
 pub(crate) use self::body::{RequestBody, ResponseBody};
 pub(crate) use self::date::DateCache;
-pub(crate) use self::decide::KeyWaiters;
 use self::forward::Outgoing;
 use self::report::Report;
 use crate::connection::Connection;
 use crate::env::Env;
 use crate::event::Sink;
+use crate::judge::{Judged, Refused, judge, stamp};
 
 /// What hyper calls for each request of one connection. Not a named type, so that the future of a
 /// request stands in the connection's own memory and isn't boxed.
@@ -48,27 +45,6 @@ pub(crate) fn service<E: Env, S: Sink>(
 /// What hyper sends.
 type Answer<E, S> = Response<ResponseBody<E, S>>;
 
-/// Why the router answers in its own name.
-#[derive(Debug)]
-struct Refused {
-    reason: Reason,
-    detail: &'static str,
-    challenge: Challenge,
-    retry_after: Option<Duration>,
-}
-
-impl Refused {
-    fn new(reason: Reason, detail: &'static str) -> Self {
-        let retry = reason.class() == Class::Unavailable;
-        Self {
-            reason,
-            detail,
-            challenge: Challenge::None,
-            retry_after: retry.then_some(RETRY_AFTER_DEFAULT),
-        }
-    }
-}
-
 /// Serves one request. What it takes is captured and used where it stands: the arguments of an
 /// `async fn` would be moved once more, and the future of a request is moved and allocated often.
 fn serve<E: Env, S: Sink>(
@@ -80,10 +56,14 @@ fn serve<E: Env, S: Sink>(
     let mut outgoing = Outgoing::new(request);
     let mut report = Report::new(connection, request_id);
     async move {
-        let decided = decide::decide(&report, &mut outgoing.request, spread).await;
-        let answered = match decided {
+        let checked = check::check(&outgoing.parts);
+        let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
+        let answered = match judged {
             Err(refused) => Err(refused),
-            Ok(allow) => {
+            Ok(Judged { allow, snapshot }) => {
+                stamp(&snapshot, &allow, &report.request_id, &mut outgoing.parts);
+                outgoing.body.stamped_by(&snapshot.policy);
+                drop(snapshot);
                 report.cell = Some(allow.cell.clone());
                 forward::forward(&report, &allow, outgoing).await
             }

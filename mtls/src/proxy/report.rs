@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use crate::connection::Connection;
 use crate::env::Env;
 use crate::event::{Event, Owner, Sink};
+use crate::judge::Case;
 
 /// What is told of a request when it is over. It is told by dropping this, so that it is told
 /// once and always: also where the client goes away in the middle and every future of the request
@@ -38,6 +39,20 @@ impl<E: Env, S: Sink> Report<E, S> {
             bytes: 0,
             complete: false,
             answered: None,
+        }
+    }
+
+    /// The request, as something to be judged.
+    pub(super) fn case(&self, spread: u64) -> Case<'_, E, S> {
+        let connection = &self.connection;
+        Case {
+            worker: &connection.worker,
+            listener: connection.listener,
+            name: &connection.name,
+            client: connection.client.as_ref(),
+            request_id: &self.request_id,
+            began: self.began,
+            spread,
         }
     }
 

@@ -1,0 +1,172 @@
+//! From a request's header to a decision, however the request came: by the proxy path, or described
+//! by another proxy that asks.
+//!
+//! [`judge`] takes out the credentials, sanitises and decides; [`stamp`] writes into an allowed
+//! request what its cell is told. Neither knows a body or a connection.
+
+mod keys;
+mod refused;
+mod stamp;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::Guard;
+use cellway_core::{
+    Allow, Challenge, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, headers,
+};
+use http::HeaderValue;
+use http::request::Parts;
+
+pub(crate) use self::keys::KeyWaiters;
+pub(crate) use self::refused::Refused;
+pub(crate) use self::stamp::stamp;
+use crate::connection::Client;
+use crate::env::Env;
+use crate::event::{Event, Sink};
+use crate::live::private;
+use crate::worker::WorkerState;
+
+/// A request that is to be judged: what is known of it besides its header.
+pub(crate) struct Case<'a, E: Env, S> {
+    pub(crate) worker: &'a WorkerState<E, S>,
+    /// By which listener it came, and that listener's name.
+    pub(crate) listener: usize,
+    pub(crate) name: &'a str,
+    /// Whose client certificate stands behind it.
+    pub(crate) client: Option<&'a Client>,
+    pub(crate) request_id: &'a HeaderValue,
+    /// When its header was whole.
+    pub(crate) began: Now,
+    /// Spreads requests over equal endpoints.
+    pub(crate) spread: u64,
+}
+
+/// A request that may pass.
+pub(crate) struct Judged {
+    pub(crate) allow: Allow,
+    /// On which that was decided. What is removed and what is stamped must have the same names, so
+    /// stamp by this; and don't hold it over an `await`.
+    pub(crate) snapshot: Guard<Arc<Snapshot>>,
+}
+
+/// Decides the request, and leaves in its header what may be forwarded: nothing of the client's
+/// under the router's names.
+///
+/// `checked` says whether the request is fit to be decided at all. It is looked at before the
+/// framing fields are taken away here, and answered after.
+pub(crate) async fn judge<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    checked: Result<(), &'static str>,
+    parts: &mut Parts,
+) -> Result<Judged, Refused> {
+    let shared = &case.worker.common.shared;
+    let (credentials, wait) = {
+        let snapshot = shared.snapshot();
+        let credentials = headers::sanitise(&snapshot.policy.headers, &mut parts.headers);
+        checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
+        judge_again(case)?;
+        match once(case, &snapshot, parts, &credentials, false)? {
+            Outcome::Done(decision) => return settle(decision, snapshot),
+            Outcome::Wait(wait) => (credentials, wait),
+        }
+    };
+    // Boxed: few requests wait, and all would carry the room for it.
+    Box::pin(keys::wait(case.worker, &wait)).await?;
+    // A reload may have changed the bundle and renamed the router's headers meanwhile.
+    judge_again(case)?;
+    let snapshot = shared.snapshot();
+    headers::sanitise(&snapshot.policy.headers, &mut parts.headers);
+    match once(case, &snapshot, parts, &credentials, true)? {
+        Outcome::Done(decision) => settle(decision, snapshot),
+        // Waiting once is the bound; `decide` promises not to ask again.
+        Outcome::Wait(_) => Err(Refused::new(
+            Reason::JwksUnreachable,
+            "keys did not come in time",
+        )),
+    }
+}
+
+fn settle(decision: Decision, snapshot: Guard<Arc<Snapshot>>) -> Result<Judged, Refused> {
+    match decision {
+        Decision::Allow(allow) => Ok(Judged { allow, snapshot }),
+        Decision::Deny(deny) => Err(deny.into()),
+    }
+}
+
+/// Verifies the client's chain again if settings have changed since it was: a connection must not
+/// carry an authority past the bundle that no longer names it.
+fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
+    let Some(client) = case.client else {
+        return Ok(());
+    };
+    let live = case.worker.common.live.load();
+    if client.judged.load(Ordering::Relaxed) == live.epoch {
+        return Ok(());
+    }
+    let tls = live.server_tls.get(case.listener);
+    match tls.and_then(Option::as_ref) {
+        Some(tls) if tls.still_accepts(&client.chain) => {
+            client.judged.store(live.epoch, Ordering::Relaxed);
+            Ok(())
+        }
+        _ => Err(Refused {
+            challenge: Challenge::Certificate,
+            ..Refused::new(
+                Reason::CertificateUntrusted,
+                "the client certificate is no longer trusted",
+            )
+        }),
+    }
+}
+
+/// Asks the core once, and tells the sink what it said.
+fn once<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    snapshot: &Snapshot,
+    parts: &Parts,
+    credentials: &Credentials,
+    waited: bool,
+) -> Result<Outcome, Refused> {
+    let worker = case.worker;
+    let policy = worker
+        .common
+        .live
+        .load()
+        .policy(case.listener, snapshot)
+        .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))?;
+    let evidence = Evidence {
+        policy,
+        method: &parts.method,
+        path: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+        credentials,
+        peer: case.client.map(|client| &client.certificate),
+        spread: case.spread,
+        waited,
+    };
+    let now = match waited {
+        false => case.began,
+        true => worker.common.clock.now(),
+    };
+    let mut memo = private(&worker.memo);
+    let outcome = cellway_core::decide(snapshot, &evidence, now, &mut memo, &mut ());
+    drop(memo);
+    let Outcome::Done(decision) = &outcome else {
+        return Ok(outcome);
+    };
+    worker.sink.emit(
+        now,
+        &Event::Decided {
+            listener: case.name,
+            mode: snapshot.policy.auth(policy).mode,
+            request_id: case.request_id.to_str().unwrap_or_default(),
+            decision,
+            registry_version: snapshot
+                .registry
+                .as_ref()
+                .map(|registry| registry.version()),
+            waited,
+        },
+    );
+    Ok(outcome)
+}
