@@ -41,10 +41,12 @@ pub fn decide(
             detail,
             tenant,
         }) => {
-            let challenge = challenge(snapshot, evidence, reason);
-            let retry_after = (reason.class() == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT);
+            let class = class(snapshot, evidence, reason);
+            let challenge = challenge(snapshot, evidence, reason, class);
+            let retry_after = (class == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT);
             Outcome::Done(Decision::Deny(Deny {
                 reason,
+                class,
                 detail,
                 tenant,
                 challenge,
@@ -172,8 +174,21 @@ fn locate(
     placed
 }
 
-fn challenge(snapshot: &Snapshot, evidence: &Evidence<'_>, reason: Reason) -> Challenge {
-    if reason.class() != Class::Unauthenticated {
+/// Some clients know what to do with a 401 and not with a 503, and so a policy may choose.
+fn class(snapshot: &Snapshot, evidence: &Evidence<'_>, reason: Reason) -> Class {
+    match reason {
+        Reason::JwksUnreachable => snapshot.policy.auth(evidence.policy).jwks_unreachable,
+        _ => reason.class(),
+    }
+}
+
+fn challenge(
+    snapshot: &Snapshot,
+    evidence: &Evidence<'_>,
+    reason: Reason,
+    class: Class,
+) -> Challenge {
+    if class != Class::Unauthenticated {
         return Challenge::None;
     }
     // Whoever is refused for a certificate would look for the fault in a token otherwise.

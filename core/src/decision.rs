@@ -8,7 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::identity::Identity;
 use crate::policy::IssuerId;
-use crate::reason::Reason;
+use crate::reason::{Class, Reason};
 use crate::registry::{Cell, Endpoint};
 use crate::text::Text;
 use crate::time::Mono;
@@ -68,6 +68,9 @@ pub struct Allow {
 pub struct Deny {
     /// Why.
     pub reason: Reason,
+    /// What kind of answer that leads to: the reason's own kind, unless the policy has chosen
+    /// another for `jwks_unreachable`.
+    pub class: Class,
     /// Which check failed, in words that hold nothing of the credential.
     pub detail: &'static str,
     /// The tenant, where one was proved before the request was refused.
@@ -181,7 +184,7 @@ impl Serialize for Decision {
             Self::Deny(deny) => {
                 map.serialize_entry("decision", "deny")?;
                 map.serialize_entry("reason", &deny.reason)?;
-                map.serialize_entry("status", &deny.reason.status().map(|s| s.as_u16()))?;
+                map.serialize_entry("status", &deny.class.status().map(|s| s.as_u16()))?;
                 map.serialize_entry("detail", deny.detail)?;
                 map.serialize_entry("tenant", &deny.tenant)?;
                 map.serialize_entry("retry_after_secs", &deny.retry_after.map(|d| d.as_secs()))?;

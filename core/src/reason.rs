@@ -153,34 +153,48 @@ reasons! {
     CellTimeoutTotal => "cell_timeout_total", GatewayTimeout;
 }
 
-impl Reason {
-    /// The HTTP status of a denial, `None` for the reasons that allow.
+impl Class {
+    /// The HTTP status of such an answer, `None` for a request that may pass.
     pub const fn status(self) -> Option<http::StatusCode> {
         use http::StatusCode as S;
-        Some(match self.class() {
-            Class::Allow => return None,
-            Class::Unauthenticated => S::UNAUTHORIZED,
-            Class::Forbidden => S::FORBIDDEN,
-            Class::Unavailable => S::SERVICE_UNAVAILABLE,
-            Class::BadRequest => S::BAD_REQUEST,
-            Class::RequestTimeout => S::REQUEST_TIMEOUT,
-            Class::BadGateway => S::BAD_GATEWAY,
-            Class::GatewayTimeout => S::GATEWAY_TIMEOUT,
+        Some(match self {
+            Self::Allow => return None,
+            Self::Unauthenticated => S::UNAUTHORIZED,
+            Self::Forbidden => S::FORBIDDEN,
+            Self::Unavailable => S::SERVICE_UNAVAILABLE,
+            Self::BadRequest => S::BAD_REQUEST,
+            Self::RequestTimeout => S::REQUEST_TIMEOUT,
+            Self::BadGateway => S::BAD_GATEWAY,
+            Self::GatewayTimeout => S::GATEWAY_TIMEOUT,
         })
+    }
+
+    /// The `grpc-status` of such an answer, `None` for a request that may pass.
+    pub const fn grpc_status(self) -> Option<u8> {
+        Some(match self {
+            Self::Allow => return None,
+            Self::Unauthenticated => 16,
+            Self::Forbidden => 7,
+            Self::BadRequest => 13,
+            Self::RequestTimeout => 1,
+            Self::Unavailable | Self::BadGateway => 14,
+            Self::GatewayTimeout => 4,
+        })
+    }
+}
+
+impl Reason {
+    /// The HTTP status of a denial, `None` for the reasons that allow. A policy may give
+    /// `jwks_unreachable` another class; what holds for one request is in
+    /// [`Deny::class`](crate::Deny::class).
+    pub const fn status(self) -> Option<http::StatusCode> {
+        self.class().status()
     }
 
     /// The `grpc-status` of a denial, `None` for the reasons that allow
     /// (the codes of grpc/grpc `doc/statuscodes.md`).
     pub const fn grpc_status(self) -> Option<u8> {
-        Some(match self.class() {
-            Class::Allow => return None,
-            Class::Unauthenticated => 16,
-            Class::Forbidden => 7,
-            Class::BadRequest => 13,
-            Class::RequestTimeout => 1,
-            Class::Unavailable | Class::BadGateway => 14,
-            Class::GatewayTimeout => 4,
-        })
+        self.class().grpc_status()
     }
 }
 

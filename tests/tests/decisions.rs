@@ -24,6 +24,7 @@ const CONFIG: &str = r#"
     [[policy]]
     name = "token"
     any_of = ["jwt"]
+    jwks_unreachable_status = 401
 
     [[policy]]
     name = "permissive"
@@ -125,7 +126,7 @@ fn table_at(secs: u64, core: &mut Core, rows: &[(&str, Request)]) -> String {
                 )
             }
             Decision::Deny(deny) => {
-                let status = deny.reason.status().map_or(0, |status| status.as_u16());
+                let status = deny.class.status().map_or(0, |status| status.as_u16());
                 writeln!(
                     table,
                     "deny  {status} {:22} {}",
@@ -363,7 +364,13 @@ fn registries() {
 /// When the sources fail, verification fails closed and placement stays.
 #[test]
 fn sources() {
-    let rows = [("token", Request::to("any").bearer(&token("acme")))];
+    let rows = [
+        ("token", Request::to("any").bearer(&token("acme"))),
+        (
+            "token, where 401 is expected",
+            Request::to("token").bearer(&token("acme")),
+        ),
+    ];
     let mut page = String::new();
     let mut say = |secs: u64, when: &str, core: &mut Core| {
         core.run_until(at(secs));

@@ -13,7 +13,8 @@ fn page() -> String {
          Every decision and every answer of the router's own has one of these. The set is closed. \
          A reason is the `reason` of the JSON body, of metrics and of logs, and the router's \
          `x-cellway-reason` header (under the configured prefix).\n\n\
-         gRPC requests get HTTP 200 with the `grpc-status` given here.\n\n\
+         gRPC requests get HTTP 200 with the `grpc-status` given here. `jwks_unreachable` is 401 (16) \
+         where a policy says `jwks_unreachable_status = 401`.\n\n\
          | reason | status | grpc-status | meaning |\n| --- | --- | --- | --- |\n",
     );
     for reason in Reason::ALL {

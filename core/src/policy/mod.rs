@@ -14,6 +14,7 @@ use crate::cert::SanTemplates;
 use crate::headers::HeaderRules;
 use crate::identity::Identity;
 use crate::keys::{Algorithm, KeyTiming};
+use crate::reason::Class;
 use crate::text::Text;
 
 mod build;
@@ -123,6 +124,8 @@ pub struct AuthPolicy {
     pub mtls: bool,
     /// Each credential that is looked at must be there, not only one of them.
     pub all: bool,
+    /// What answers a token whose issuer's keys can't be had: `Unavailable` or `Unauthenticated`.
+    pub jwks_unreachable: Class,
     /// Where requests without credentials go in `permissive` mode, and only then.
     pub anonymous_placement: Option<Text>,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.

@@ -197,6 +197,9 @@ pub struct PolicySpec {
     /// The names of the issuers that it accepts; all of them if absent.
     #[serde(default)]
     pub issuers: Option<Vec<String>>,
+    /// The status of `jwks_unreachable`: 503, or 401 for clients that expect it.
+    #[serde(default = "default_jwks_unreachable_status")]
+    pub jwks_unreachable_status: u16,
     /// Where requests without credentials go in `permissive` mode.
     #[serde(default)]
     pub anonymous_placement: Option<String>,
@@ -295,6 +298,10 @@ fn default_algorithms() -> Vec<String> {
 
 fn default_types() -> Vec<String> {
     ["JWT", "at+jwt"].map(Into::into).into()
+}
+
+fn default_jwks_unreachable_status() -> u16 {
+    503
 }
 
 fn default_leeway_nbf_secs() -> u64 {

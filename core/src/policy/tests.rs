@@ -148,6 +148,11 @@ fn mistakes_in_a_policy() {
             "policy[0].any_of",
         ),
         ("/policy/0/all_of", json!(["jwt"]), "policy[0].all_of"),
+        (
+            "/policy/0/jwks_unreachable_status",
+            json!(500),
+            "policy[0].jwks_unreachable_status",
+        ),
         ("/policy/0/issuers", json!([]), "policy[0].issuers"),
         ("/policy/0/issuers", json!(["other"]), "policy[0].issuers"),
     ]);

@@ -220,7 +220,7 @@ fn page(explanation: &Explanation, sources: &[String], policy: &Policy, id: Poli
             )
         }
         Decision::Deny(deny) => {
-            let status = deny.reason.status().map_or(0, |status| status.as_u16());
+            let status = deny.class.status().map_or(0, |status| status.as_u16());
             format!("deny {status} {}: {}", deny.reason, deny.detail)
         }
     };

@@ -8,6 +8,7 @@ use cellway_core::{Challenge, Class, Deny, RETRY_AFTER_DEFAULT, Reason};
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) reason: Reason,
+    pub(crate) class: Class,
     pub(crate) detail: &'static str,
     pub(crate) challenge: Challenge,
     pub(crate) retry_after: Option<Duration>,
@@ -15,9 +16,11 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub(crate) fn new(reason: Reason, detail: &'static str) -> Self {
-        let retry = reason.class() == Class::Unavailable;
+        let class = reason.class();
+        let retry = class == Class::Unavailable;
         Self {
             reason,
+            class,
             detail,
             challenge: Challenge::None,
             retry_after: retry.then_some(RETRY_AFTER_DEFAULT),
@@ -29,6 +32,7 @@ impl From<Deny> for Refused {
     fn from(deny: Deny) -> Self {
         Self {
             reason: deny.reason,
+            class: deny.class,
             detail: deny.detail,
             challenge: deny.challenge,
             retry_after: deny.retry_after,

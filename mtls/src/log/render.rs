@@ -169,7 +169,7 @@ fn decided(line: Line, event: &Event<'_>) -> Line {
             .opt("tenant", allow.identity.tenant.as_ref(), Line::show)
             .show("cell", &allow.cell.id),
         Decision::Deny(deny) => {
-            let status = deny.reason.status().map(|status| status.as_u16().into());
+            let status = deny.class.status().map(|status| status.as_u16().into());
             line.opt("status", status, Line::num)
                 .str("detail", deny.detail)
                 .opt("tenant", deny.tenant.as_ref(), Line::show)

@@ -13,6 +13,7 @@ const AT: Unix = Unix::from_secs(1_800_000_000);
 fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
     Decision::Deny(Deny {
         reason,
+        class: reason.class(),
         detail: "the time of `exp` has come",
         tenant: tenant.map(|tenant| Text::new(tenant).unwrap()),
         challenge: Challenge::Bearer,

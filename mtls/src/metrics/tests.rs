@@ -24,6 +24,7 @@ fn snapshot() -> Arc<Snapshot> {
 fn denied(reason: Reason) -> Decision {
     Decision::Deny(Deny {
         reason,
+        class: reason.class(),
         detail: "",
         tenant: None,
         challenge: Challenge::None,

@@ -74,7 +74,10 @@ pub(super) fn from_router<E: Env, S: Sink>(
     wants: &Wants,
 ) -> Response<ResponseBody<E, S>> {
     let reason = refused.reason;
-    let status = reason.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = refused
+        .class
+        .status()
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let (status, text) = match wants.grpc {
         true => (StatusCode::OK, Bytes::new()),
         false => (status, json(&report, refused)),
@@ -151,7 +154,7 @@ fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
 /// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
 fn grpc(refused: &Refused, headers: &mut http::HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    let status = refused.reason.grpc_status().unwrap_or(2);
+    let status = refused.class.grpc_status().unwrap_or(2);
     headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
     let message = HeaderValue::from_static(refused.reason.as_str());
     headers.insert("grpc-message", message);

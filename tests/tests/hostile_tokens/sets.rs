@@ -18,11 +18,16 @@ pub fn rows() -> Vec<Row> {
 
 /// A token of this algorithm, and the issuer's key for it with these members changed.
 fn changed(class: &'static str, algorithm: &str, change: Value) -> Row {
-    let mut name = format!("{algorithm}: {change}");
-    name.truncate(58);
+    let mut name = change.to_string();
+    name.truncate(50);
+    named(class, algorithm, &name, change)
+}
+
+/// The same where the change holds parts of a key, which is new in each run.
+fn named(class: &'static str, algorithm: &str, name: &str, change: Value) -> Row {
     Row {
         class,
-        name,
+        name: format!("{algorithm}: {name}"),
         keys: beside_another(with(&jwk(algorithm), change)),
         token: token(algorithm),
     }
@@ -102,27 +107,16 @@ fn shapes() -> Vec<Row> {
     for crv in ["Ed448", "X25519", "P-256", "ed25519", ""] {
         row("EdDSA", json!({"crv": crv}));
     }
-    for (algorithm, members) in [("RS256", ["n", "e"]), ("ES256", ["x", "y"])] {
-        for member in members {
-            let value = bare(algorithm)[member].as_str().unwrap().to_owned();
-            row(algorithm, json!({ member: null }));
-            row(algorithm, json!({ member: "" }));
-            row(algorithm, json!({ member: 1 }));
-            row(algorithm, json!({ member: format!("{value}=") }));
-            row(algorithm, json!({ member: format!("{value} ") }));
-        }
+    for (algorithm, member) in [
+        ("RS256", "n"),
+        ("RS256", "e"),
+        ("ES256", "x"),
+        ("ES256", "y"),
+    ] {
+        row(algorithm, json!({ member: null }));
+        row(algorithm, json!({ member: "" }));
+        row(algorithm, json!({ member: 1 }));
     }
-    let x = decode(bare("ES256")["x"].as_str().unwrap());
-    row("ES256", json!({"x": encode([&[0], &x[..]].concat())}));
-    row("ES256", json!({"x": encode(&x[1..])}));
-    row(
-        "ES256",
-        json!({"x": bare("ES256")["y"], "y": bare("ES256")["x"]}),
-    );
-    row("ES256", json!({"x": encode([0; 32]), "y": encode([0; 32])}));
-    let x = decode(bare("EdDSA")["x"].as_str().unwrap());
-    row("EdDSA", json!({"x": encode(&x[1..])}));
-    row("EdDSA", json!({"x": encode([&x[..], &[0]].concat())}));
     for kid in [
         json!(""),
         json!(1),
@@ -131,6 +125,59 @@ fn shapes() -> Vec<Row> {
     ] {
         row("EdDSA", json!({"kid": kid}));
     }
+    rows.extend(respelled());
+    rows
+}
+
+/// Parts of a key in another spelling, or of another length.
+fn respelled() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut row = |algorithm, name: &str, change| {
+        rows.push(named("shape of a key", algorithm, name, change));
+    };
+    for (algorithm, member) in [
+        ("RS256", "n"),
+        ("RS256", "e"),
+        ("ES256", "x"),
+        ("ES256", "y"),
+    ] {
+        let value = bare(algorithm)[member].as_str().unwrap().to_owned();
+        row(
+            algorithm,
+            &format!("{member} padded"),
+            json!({ member: format!("{value}=") }),
+        );
+        row(
+            algorithm,
+            &format!("a space after {member}"),
+            json!({ member: format!("{value} ") }),
+        );
+    }
+    for algorithm in ["ES256", "EdDSA"] {
+        let x = decode(bare(algorithm)["x"].as_str().unwrap());
+        row(
+            algorithm,
+            "x a byte longer",
+            json!({"x": encode([&[0], &x[..]].concat())}),
+        );
+        row(algorithm, "x a byte shorter", json!({"x": encode(&x[1..])}));
+    }
+    let key = bare("ES256");
+    row(
+        "ES256",
+        "x and y swapped",
+        json!({"x": key["y"], "y": key["x"]}),
+    );
+    row(
+        "ES256",
+        "y of another point",
+        json!({"y": strangers("ES256")["y"]}),
+    );
+    row(
+        "ES256",
+        "x and y zero",
+        json!({"x": encode([0; 32]), "y": encode([0; 32])}),
+    );
     rows
 }
 

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::headers::{HeaderRules, HeaderSpec};
 use crate::identity::Identity;
+use crate::reason::Class;
 use crate::text::Text;
 
 use super::{
@@ -132,6 +133,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
                 jwt,
                 mtls,
                 all: spec.all_of.is_some(),
+                jwks_unreachable: jwks_unreachable(spec, &at, errors),
                 anonymous_placement: anonymous,
                 stand_in: Arc::new(stand_in),
                 issuers,
@@ -168,6 +170,19 @@ fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) 
         errors.add(at(setting), "names a credential twice", "name each once");
     }
     (jwt > 0, mtls > 0)
+}
+
+/// What answers a token that can't be verified for want of keys.
+fn jwks_unreachable(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Class {
+    match spec.jwks_unreachable_status {
+        503 => Class::Unavailable,
+        401 => Class::Unauthenticated,
+        other => {
+            let fix = "write 503, or 401 for clients that expect it";
+            errors.add(at("jwks_unreachable_status"), format!("is {other}"), fix);
+            Class::Unavailable
+        }
+    }
 }
 
 /// By issuer: whether the policy accepts its tokens.
