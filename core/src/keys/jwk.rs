@@ -23,12 +23,13 @@ const SIGNATURE_OPS: [&str; 2] = ["sign", "verify"];
 /// Members that only a private key has. An issuer that publishes one has lost the key.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The `kid` of an entry, as far as there is one.
+/// The `kid` of an entry, as far as there is one of acceptable length.
 pub(super) fn kid<'a>(entry: &'a Json<'_>) -> Option<&'a str> {
-    match entry {
-        Json::Object(jwk) => jwk.get_once("kid")?.as_str(),
-        _ => None,
-    }
+    let Json::Object(jwk) = entry else {
+        return None;
+    };
+    let kid = jwk.get_once("kid")?.as_str();
+    kid.filter(|kid| kid.len() <= KID_LEN_MAX)
 }
 
 /// Reads one entry of `keys`.

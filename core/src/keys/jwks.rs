@@ -54,7 +54,7 @@ pub(crate) struct Candidates<'a> {
 /// A key of the set that is not used, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Skipped {
-    /// Its id, if it has one.
+    /// Its id, if it has one that a key may have.
     pub kid: Option<Box<str>>,
     /// Why it isn't used.
     pub why: &'static str,

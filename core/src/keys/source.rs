@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::time::{Mono, Now, Unix};
 
 use super::jwk::KID_LEN_MAX;
-use super::{Algorithm, FetchFailed, IssuerKeys, KeySet, KeysRefused};
+use super::{Algorithm, FetchFailed, IssuerKeys, KeySet, KeysRefused, Skipped};
 
 /// When an issuer's keys are fetched and how long they serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,8 +66,8 @@ pub enum KeyNotice {
     Fetched {
         /// How many keys can be used.
         keys: usize,
-        /// How many were skipped.
-        skipped: usize,
+        /// Those that are not used, and why; at most [`KeySet::KEYS_MAX`].
+        skipped: Vec<Skipped>,
         /// The content differs from what was there.
         changed: bool,
     },
@@ -188,7 +188,7 @@ impl KeySource {
 
     fn accept(&mut self, now: Now, view: &mut IssuerKeys, set: KeySet, body: Bytes) {
         let changed = view.set.as_ref().is_none_or(|s| s.digest() != set.digest());
-        let (keys, skipped) = (set.len(), set.skipped().len());
+        let (keys, skipped) = (set.len(), set.skipped().to_vec());
         if changed {
             view.set = Some(Arc::new(set));
             view.generation += 1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cellway_core::control::Notice;
 use cellway_core::health::HealthNotice;
-use cellway_core::keys::KeyNotice;
+use cellway_core::keys::{KeyNotice, Skipped};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, Snapshot, Unix};
@@ -213,13 +213,25 @@ fn keys(line: Line, issuer: IssuerId, notice: &KeyNotice, policy: &Policy) -> Li
     match notice {
         KeyNotice::Fetched { keys, skipped, .. } => line
             .num("keys", *keys as u64)
-            .num("skipped", *skipped as u64),
+            .num("skipped", skipped.len() as u64)
+            .opt("skipped_why", why_skipped(skipped).as_deref(), Line::str),
         KeyNotice::Restored { keys, age } => line
             .num("keys", *keys as u64)
             .num("age_secs", age.as_secs()),
         KeyNotice::Refused(refused) => line.show("error", refused),
         KeyNotice::Failed(failed) => line.show("error", failed),
     }
+}
+
+/// The first few keys that aren't used, each with its reason.
+fn why_skipped(skipped: &[Skipped]) -> Option<String> {
+    const NAMED_MAX: usize = 8;
+    let why = |key: &Skipped| match &key.kid {
+        Some(kid) => format!("{kid}: {}", key.why),
+        None => key.why.to_owned(),
+    };
+    let named: Vec<String> = skipped.iter().take(NAMED_MAX).map(why).collect();
+    (!named.is_empty()).then(|| named.join("; "))
 }
 
 fn registry(line: Line, notice: &RegistryNotice) -> Line {

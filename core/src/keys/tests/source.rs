@@ -258,6 +258,44 @@ fn a_key_that_the_fetch_didnt_bring_is_refused_for_a_cooldown() {
 }
 
 #[test]
+fn the_same_keys_written_otherwise_change_nothing() {
+    let mut world = World::with(&["a", "b"]);
+    world.unknown(100, "c");
+    world.answer(100, Ok(document(&["a", "b"])));
+    let before = world.source.view().generation;
+    let digest = *world.source.view().set.as_ref().unwrap().digest();
+    world.notices();
+    let [a, b] = [1, 2].map(Signer::ed25519);
+    let other = jwks(&[
+        b.jwk("b"),
+        serde_json::json!({"kty": "oct", "kid": "c", "k": "AAAA"}),
+        a.jwk("a"),
+    ]);
+    world.answer(101, Ok(other));
+    let view = world.source.view();
+    assert_eq!(view.generation, before);
+    assert_eq!(
+        view.set.as_ref().unwrap().digest(),
+        &digest,
+        "the memo stays warm"
+    );
+    assert_eq!(world.find(102, "c", false), Err(Miss::NoMatchingKey));
+    let [
+        KeyNotice::Fetched {
+            keys,
+            skipped,
+            changed,
+        },
+    ] = &world.notices()[..]
+    else {
+        panic!("one fetch, one notice");
+    };
+    assert_eq!((*keys, *changed), (2, false));
+    assert_eq!(skipped[0].kid.as_deref(), Some("c"));
+    assert_eq!(skipped[0].why, "a private or symmetric key");
+}
+
+#[test]
 fn a_new_set_clears_what_was_absent() {
     let mut world = World::with(&["a"]);
     world.unknown(100, "b");
