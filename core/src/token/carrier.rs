@@ -41,7 +41,11 @@ impl Context<'_> {
 
 /// Why what came as a token isn't of its form, where that has to do with how it was carried.
 pub(super) fn spoiled(token: &[u8]) -> Option<Denial> {
-    if token.contains(&b',') {
+    if token.starts_with(b"{") {
+        Some(malformed(
+            "the token is JSON, and only the compact form is read",
+        ))
+    } else if token.contains(&b',') {
         // One field with a list says what several fields would (RFC 9110, section 5.3).
         Some(twice("the Authorization header holds a list"))
     } else if token.iter().any(u8::is_ascii_whitespace) {

@@ -98,7 +98,10 @@ fn every_hostile_token_is_refused_with_its_reason() {
             counts[1] += usize::from(plain);
         }
     }
-    let mut text = format!("{} refused; a plain verifier takes {}\n", all[0], all[1]);
+    let mut text = format!(
+        "{} refused; a plain verifier takes {} (null in a name: absent)\n",
+        all[0], all[1]
+    );
     for (class, (rows, [count, plain])) in classes {
         write!(text, "\n== {class}: {count}, {plain}\n{rows}").unwrap();
     }
