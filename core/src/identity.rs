@@ -29,8 +29,13 @@ pub struct Identity {
 pub struct Proof {
     /// The configured name of the issuer whose token was verified.
     pub jwt: Option<Text>,
-    /// A client certificate's SAN was accepted.
+    /// A client certificate's SAN names the tenant.
     pub mtls: bool,
-    /// The trust domain of that SAN, where it is a SPIFFE ID.
+    /// The trust domain of the accepted SAN, where that is a SPIFFE ID. A SAN that names no tenant
+    /// counts too, as for the two below: it says who calls, and a token says for whom.
     pub trust_domain: Option<Text>,
+    /// The service that the accepted SAN names.
+    pub service: Option<Text>,
+    /// The cell that the accepted SAN names: where the request comes from, not where it goes.
+    pub cell: Option<Text>,
 }

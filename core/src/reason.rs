@@ -92,7 +92,7 @@ reasons! {
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
     /// The policy wants a client certificate and none came.
     MissingCertificate => "missing_certificate", Unauthenticated;
-    /// The client certificate's names match no configured template.
+    /// The client certificate's names match no configured template, or none that names a tenant.
     SanNotAccepted => "san_not_accepted", Unauthenticated;
     /// The client certificate is past its end, or before its start.
     CertificateExpired => "certificate_expired", Unauthenticated;

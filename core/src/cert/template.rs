@@ -1,4 +1,4 @@
-//! Templates that turn a SAN into a tenant.
+//! Templates that turn a SAN into a tenant, a service, a cell, or several of them.
 //!
 //! A template with `://` is one for URI SANs, any other for DNS SANs:
 //!
@@ -6,6 +6,9 @@
 //!   domains, `{tenant}` for one path segment, `*` for any one segment, and a `**` at the end for
 //!   any number of them, none included.
 //! - `{tenant}.clients.example`: `{tenant}` stands for one label.
+//!
+//! `{service}` and `{cell}` stand where `{tenant}` may, instead of it or beside it: who has such a
+//! certificate is that service or cell. One that names no tenant proves a caller, and no tenant.
 
 use std::fmt;
 
@@ -44,13 +47,25 @@ struct DnsTemplate {
 enum Part {
     Literal(Box<str>),
     Tenant,
+    Service,
+    Cell,
     Any,
 }
 
-/// What a certificate's SAN says.
+/// What a template finds in a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Named<'a> {
+    tenant: Option<&'a str>,
+    service: Option<&'a str>,
+    cell: Option<&'a str>,
+}
+
+/// What a certificate's SAN says. It names a tenant, a service or a cell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Accepted {
-    pub(crate) tenant: Text,
+    pub(crate) tenant: Option<Text>,
+    pub(crate) service: Option<Text>,
+    pub(crate) cell: Option<Text>,
     /// The SAN itself.
     pub(crate) subject: Text,
     /// Where the SAN is a SPIFFE ID.
@@ -78,6 +93,14 @@ impl SanTemplates {
     /// Whether there is a template for DNS SANs, which name no trust domain.
     pub(crate) fn any_dns(&self) -> bool {
         !self.dns_names.is_empty()
+    }
+
+    /// Whether a template takes cells of more than one trust domain.
+    pub(crate) fn cell_of_any_domain(&self) -> bool {
+        let of_any = |uri: &UriTemplate| uri.trust_domains.len() > 1;
+        self.uris
+            .iter()
+            .any(|uri| of_any(uri) && uri.path.contains(&Part::Cell))
     }
 
     /// Adds a template.
@@ -112,12 +135,14 @@ impl SanTemplates {
     fn accept_uri(&self, uri: &str) -> Result<Accepted, &'static str> {
         let id = SpiffeId::parse(uri).ok_or("the URI SAN is not a SPIFFE ID")?;
         let mut matches = self.uris.iter().filter_map(|template| template.find(&id));
-        let (tenant, trust_domain) = matches.next().ok_or("the URI SAN matches no template")?;
-        if matches.any(|(other, _)| other != tenant) {
-            return Err("the URI SAN names different tenants by different templates");
+        let (named, trust_domain) = matches.next().ok_or("the URI SAN matches no template")?;
+        if matches.any(|(other, _)| other != named) {
+            return Err("the URI SAN names different callers by different templates");
         }
         Ok(Accepted {
-            tenant: Text::new(tenant).map_err(|_| "the tenant in the URI SAN is too long")?,
+            tenant: text(named.tenant).ok_or("the tenant in the URI SAN is too long")?,
+            service: text(named.service).ok_or("the service in the URI SAN is too long")?,
+            cell: text(named.cell).ok_or("the cell in the URI SAN is too long")?,
             subject: Text::new(uri).map_err(|_| "the URI SAN is too long")?,
             trust_domain: Some(trust_domain.clone()),
         })
@@ -127,23 +152,33 @@ impl SanTemplates {
         let mut accepted: Option<Accepted> = None;
         for name in names {
             let name = name.to_ascii_lowercase();
-            let mut tenants = self.dns_names.iter().filter_map(|t| t.find(&name));
-            let Some(tenant) = tenants.next() else {
+            let mut matches = self.dns_names.iter().filter_map(|t| t.find(&name));
+            let Some(named) = matches.next() else {
                 continue;
             };
-            let earlier = accepted.as_ref().is_some_and(|a| a.tenant != *tenant);
-            if earlier || tenants.any(|other| other != tenant) {
-                return Err("the DNS SANs name different tenants");
+            if matches.any(|other| other != named) {
+                return Err("the DNS SANs name different callers");
             }
-            if accepted.is_none() {
-                accepted = Some(Accepted {
-                    tenant: Text::new(tenant).map_err(|_| "the tenant in the DNS SAN is bad")?,
-                    subject: Text::new(&name).map_err(|_| "the DNS SAN is too long")?,
-                    trust_domain: None,
-                });
+            let found = Accepted {
+                tenant: text(named.tenant).ok_or("the tenant in the DNS SAN is bad")?,
+                service: text(named.service).ok_or("the service in the DNS SAN is bad")?,
+                cell: text(named.cell).ok_or("the cell in the DNS SAN is bad")?,
+                subject: Text::new(&name).map_err(|_| "the DNS SAN is too long")?,
+                trust_domain: None,
+            };
+            match &accepted {
+                None => accepted = Some(found),
+                Some(first) if first.names_same(&found) => {}
+                Some(_) => return Err("the DNS SANs name different callers"),
             }
         }
         accepted.ok_or("the client certificate has no SAN that matches a template")
+    }
+}
+
+impl Accepted {
+    fn names_same(&self, other: &Self) -> bool {
+        (&self.tenant, &self.service, &self.cell) == (&other.tenant, &other.service, &other.cell)
     }
 }
 
@@ -172,7 +207,7 @@ impl UriTemplate {
             .split('/')
             .map(|part| Part::parse(part, is_segment))
             .collect::<Result<Vec<_>, _>>()?;
-        one_tenant(&path)?;
+        check_names(&path)?;
         Ok(Self {
             trust_domains,
             path,
@@ -180,15 +215,15 @@ impl UriTemplate {
         })
     }
 
-    /// The tenant and the trust domain, if the id matches.
-    fn find<'a>(&'a self, id: &SpiffeId<'a>) -> Option<(&'a str, &'a Text)> {
+    /// What it names, and the trust domain, if the id matches.
+    fn find<'a>(&'a self, id: &SpiffeId<'a>) -> Option<(Named<'a>, &'a Text)> {
         let domain = self
             .trust_domains
             .iter()
             .find(|d| **d == *id.trust_domain)?;
         let mut segments = id.path.split('/');
-        let tenant = find_tenant(&self.path, &mut segments)?;
-        (self.open || segments.next().is_none()).then_some((tenant, domain))
+        let named = find(&self.path, &mut segments)?;
+        (self.open || segments.next().is_none()).then_some((named, domain))
     }
 }
 
@@ -198,19 +233,19 @@ impl DnsTemplate {
             .split('.')
             .map(|part| Part::parse(part, is_label))
             .collect::<Result<Vec<_>, _>>()?;
-        one_tenant(&labels)?;
+        check_names(&labels)?;
         if labels.len() < 2 {
             return Err(TemplateError("would match any name of one label"));
         }
         Ok(Self { labels })
     }
 
-    /// The tenant, if the name (in lower case) matches.
-    fn find<'a>(&self, name: &'a str) -> Option<&'a str> {
+    /// What it names, if the name (in lower case) matches.
+    fn find<'a>(&self, name: &'a str) -> Option<Named<'a>> {
         let mut labels = name.split('.');
-        let tenant = find_tenant(&self.labels, &mut labels)?;
+        let named = find(&self.labels, &mut labels)?;
         // A wildcard's `*` is no label, and so never a tenant.
-        (labels.next().is_none() && name.split('.').all(is_label)).then_some(tenant)
+        (labels.next().is_none() && name.split('.').all(is_label)).then_some(named)
     }
 }
 
@@ -218,34 +253,51 @@ impl Part {
     fn parse(part: &str, is_literal: fn(&str) -> bool) -> Result<Self, TemplateError> {
         match part {
             "{tenant}" => Ok(Self::Tenant),
+            "{service}" => Ok(Self::Service),
+            "{cell}" => Ok(Self::Cell),
             "*" => Ok(Self::Any),
             literal if is_literal(literal) => Ok(Self::Literal(literal.into())),
             _ => Err(TemplateError(
-                "each part must be a plain word, {tenant} or *; ** may stand at the end of a path",
+                "each part must be a plain word, {tenant}, {service}, {cell} or *; ** may stand at the \
+                 end of a path",
             )),
         }
     }
 }
 
-fn one_tenant(parts: &[Part]) -> Result<(), TemplateError> {
-    match parts.iter().filter(|part| **part == Part::Tenant).count() {
-        1 => Ok(()),
-        _ => Err(TemplateError("must hold {tenant} exactly once")),
+fn check_names(parts: &[Part]) -> Result<(), TemplateError> {
+    let count = |wanted: Part| parts.iter().filter(|part| **part == wanted).count();
+    let counts = [Part::Tenant, Part::Service, Part::Cell].map(count);
+    if counts.contains(&1) && counts.iter().all(|count| *count <= 1) {
+        return Ok(());
     }
+    Err(TemplateError(
+        "must hold {tenant}, {service} or {cell}, and none of them twice",
+    ))
 }
 
-/// Matches `parts` against the beginning of `values`, and returns the one at `{tenant}`.
-fn find_tenant<'a>(parts: &[Part], values: &mut impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut tenant = None;
+/// Matches `parts` against the beginning of `values`, and returns those that it names.
+fn find<'a>(parts: &[Part], values: &mut impl Iterator<Item = &'a str>) -> Option<Named<'a>> {
+    let mut named = Named::default();
     for part in parts {
         let value = values.next()?;
         match part {
             Part::Literal(literal) if **literal != *value => return None,
-            Part::Tenant => tenant = Some(value),
+            Part::Tenant => named.tenant = Some(value),
+            Part::Service => named.service = Some(value),
+            Part::Cell => named.cell = Some(value),
             Part::Literal(_) | Part::Any => {}
         }
     }
-    tenant
+    Some(named)
+}
+
+/// A name as text, if there is one; `None` if it can't be.
+fn text(name: Option<&str>) -> Option<Option<Text>> {
+    match name {
+        None => Some(None),
+        Some(name) => Text::new(name).ok().map(Some),
+    }
 }
 
 struct SpiffeId<'a> {

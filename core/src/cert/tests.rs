@@ -74,6 +74,17 @@ fn refuses_templates_that_could_match_too_much() {
         ("spiffe://other/tenant/{tenant}", false),
         ("spiffe://{trust_domain}/tenant/x", false),
         ("spiffe://{trust_domain}/{tenant}/{tenant}", false),
+        (
+            "spiffe://{trust_domain}/tenant/{tenant}/svc/{service}",
+            true,
+        ),
+        ("spiffe://{trust_domain}/cell/{cell}/**", true),
+        ("spiffe://{trust_domain}/{cell}/{cell}", false),
+        (
+            "spiffe://{trust_domain}/{tenant}/{service}/{service}",
+            false,
+        ),
+        ("spiffe://{trust_domain}/*/**", false),
         ("spiffe://{trust_domain}/a-{tenant}", false),
         ("spiffe://{trust_domain}/**/{tenant}", false),
         ("spiffe://{trust_domain}//{tenant}", false),
@@ -81,6 +92,8 @@ fn refuses_templates_that_could_match_too_much() {
         ("https://example/{tenant}", false),
         ("{tenant}.clients.example", true),
         ("{tenant}.*.example", true),
+        ("{service}.{cell}.example", true),
+        ("{cell}", false),
         ("{tenant}", false),
         ("{tenant}.Example", false),
         ("clients.example", false),
@@ -103,7 +116,7 @@ fn a_spiffe_id_names_a_tenant_only_as_the_template_says() {
         let accepted = sans.accept(&peer(uris, dns)).ok()?;
         assert_eq!(accepted.trust_domain.unwrap().as_str(), "example");
         assert_eq!(accepted.subject.as_str(), uris[0]);
-        Some(accepted.tenant.to_string())
+        Some(accepted.tenant?.to_string())
     };
     for uri in [
         "spiffe://example/tenant/acme",
@@ -152,7 +165,7 @@ fn a_dns_name_names_a_tenant_by_one_label() {
     let tenant = |dns: &[&str]| {
         let accepted = sans.accept(&peer(&[], dns)).ok()?;
         assert_eq!(accepted.trust_domain, None);
-        Some(accepted.tenant.to_string())
+        Some(accepted.tenant?.to_string())
     };
     for (names, expected) in [
         (&["acme.clients.example"][..], Some("acme")),
@@ -193,4 +206,58 @@ fn an_svid_is_judged_by_its_uri_alone() {
     let sans = templates(&two, &["example"]).unwrap();
     assert!(sans.accept(&peer(&["spiffe://example/a/a"], &[])).is_ok());
     assert!(sans.accept(&peer(&["spiffe://example/a/b"], &[])).is_err());
+}
+
+#[test]
+fn a_certificate_can_name_a_service_or_a_cell_without_a_tenant() {
+    let sans = templates(
+        &[
+            "spiffe://{trust_domain}/cell/{cell}/**",
+            "spiffe://{trust_domain}/svc/{service}",
+            "spiffe://{trust_domain}/tenant/{tenant}/svc/{service}",
+            "{service}.{cell}.cells.example",
+        ],
+        &["example"],
+    )
+    .unwrap();
+    let named = |uris: &[&str], dns: &[&str]| {
+        let accepted = sans.accept(&peer(uris, dns)).ok()?;
+        let names = [accepted.tenant, accepted.service, accepted.cell];
+        Some(
+            names
+                .map(|name| name.map_or_else(|| "-".to_owned(), |n| n.to_string()))
+                .join(" "),
+        )
+    };
+    for (uris, dns, expected) in [
+        (&["spiffe://example/cell/a"][..], &[][..], Some("- - a")),
+        (&["spiffe://example/cell/a/agent"], &[], Some("- - a")),
+        (&["spiffe://example/svc/api"], &[], Some("- api -")),
+        (
+            &["spiffe://example/tenant/acme/svc/api"],
+            &[],
+            Some("acme api -"),
+        ),
+        (&[], &["api.a.cells.example"], Some("- api a")),
+        (&[], &["api.a.cells.example", "api.b.cells.example"], None),
+        (&[], &["api.a.cells.example", "web.a.cells.example"], None),
+        (&["spiffe://example/cell/"], &[], None),
+        (&["spiffe://example/tenant/acme/svc"], &[], None),
+    ] {
+        assert_eq!(named(uris, dns).as_deref(), expected, "{uris:?} {dns:?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_a_cell_by_one_template_and_a_tenant_by_another_is_neither() {
+    let both = [
+        "spiffe://{trust_domain}/cell/{cell}",
+        "spiffe://{trust_domain}/*/{tenant}",
+    ];
+    let sans = templates(&both, &["example"]).unwrap();
+    assert!(
+        sans.accept(&peer(&["spiffe://example/cell/a"], &[]))
+            .is_err()
+    );
+    assert!(sans.accept(&peer(&["spiffe://example/of/a"], &[])).is_ok());
 }

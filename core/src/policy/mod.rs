@@ -220,7 +220,8 @@ impl Policy {
     ///
     /// The registry's `issuer` is an issuer's name, its `iss`, or a trust domain. It binds its own
     /// kind: a tenant bound to an issuer takes no other issuer's token, and says nothing of
-    /// certificates. A binding to something that isn't configured holds for nobody.
+    /// certificates. A binding to something that isn't configured holds for nobody. A certificate
+    /// that names no tenant speaks for none, and so needs no leave to.
     pub fn may_speak(&self, identity: &Identity, bound_to: Option<&str>) -> bool {
         let Some(tenant) = identity.tenant.as_ref() else {
             return true;
@@ -235,7 +236,8 @@ impl Policy {
                 self.issuer(id).speaks.speaks_for(tenant, own) && (own || issuer.is_none())
             })
         });
-        let mtls = identity.proof.trust_domain.as_ref().is_none_or(|name| {
+        let named_by = identity.proof.trust_domain.as_ref();
+        let mtls = named_by.filter(|_| identity.proof.mtls).is_none_or(|name| {
             self.trust_domains.get(name).is_some_and(|speaks| {
                 let own = domain.is_some_and(|(bound, _)| bound == name);
                 speaks.speaks_for(tenant, own) && (own || domain.is_none())

@@ -268,7 +268,8 @@ pub struct TrustSpec {
     /// The SPIFFE trust domains that `{trust_domain}` stands for.
     pub trust_domains: Vec<TrustDomainSpec>,
     /// Templates that a client certificate's SAN must match, such as
-    /// `spiffe://{trust_domain}/tenant/{tenant}/**` or `{tenant}.clients.example`.
+    /// `spiffe://{trust_domain}/tenant/{tenant}/**` or `{tenant}.clients.example`. `{service}` and
+    /// `{cell}` may stand beside `{tenant}` or instead of it.
     pub san: Vec<String>,
 }
 

@@ -376,6 +376,13 @@ fn nobody_speaks_for_anothers_tenant() {
         policy.may_speak(&Identity::default(), Some("main")),
         "anonymous has no tenant"
     );
+    let mut by_cell = proved_by("acme", Some("main"), Some("two.example"));
+    assert!(!policy.may_speak(&by_cell, Some("main")));
+    by_cell.proof.mtls = false;
+    assert!(
+        policy.may_speak(&by_cell, Some("main")),
+        "the certificate names no tenant, the token does"
+    );
 }
 
 #[test]
@@ -397,7 +404,18 @@ fn several_trust_domains_must_be_bound() {
     assert_eq!(tables(json!(["a", "b"]), uri), missing);
     let bound = json!([{"name": "a", "tenants": "registry"}, {"name": "b", "tenants": ["x"]}]);
     assert_eq!(tables(bound.clone(), uri), [""; 0]);
-    assert_eq!(tables(bound, dns), ["trust.san"]);
+    assert_eq!(tables(bound.clone(), dns), ["trust.san"]);
+    let (any, own) = (
+        "spiffe://{trust_domain}/cell/{cell}",
+        "spiffe://a/cell/{cell}",
+    );
+    assert_eq!(tables(json!(["a"]), any), [""; 0]);
+    assert_eq!(
+        tables(bound.clone(), any),
+        ["trust.san"],
+        "b's cell would pass for a's"
+    );
+    assert_eq!(tables(bound, own), [""; 0]);
     let twice = json!([{"name": "a", "tenants": ["x"]}, {"name": "a", "tenants": ["x"]}]);
     assert_eq!(tables(twice, uri), ["trust.trust_domains[1]"]);
 }

@@ -247,32 +247,49 @@ impl Context<'_> {
         Ok(accepted)
     }
 
-    /// A certificate names one tenant. A client that asks for another gets none.
+    /// A certificate names one tenant. A client that asks for another gets none, and a service or
+    /// cell acts for a tenant by a token only.
     fn of_certificate(&self, accepted: Accepted) -> Result<Arc<Identity>, Denial> {
+        let Some(tenant) = &accepted.tenant else {
+            return Err(self.without_tenant());
+        };
         let choice = &self.evidence.credentials.tenant_choice;
         if choice
             .as_ref()
-            .is_some_and(|choice| *choice != accepted.tenant.as_str())
+            .is_some_and(|choice| *choice != tenant.as_str())
         {
             return Err(Denial {
-                tenant: Some(accepted.tenant),
+                tenant: accepted.tenant,
                 ..verify::NOT_HELD
             });
         }
         let mut identity = Identity {
-            tenant: Some(accepted.tenant),
-            subject: Some(accepted.subject),
+            tenant: accepted.tenant.clone(),
+            subject: Some(accepted.subject.clone()),
             ..Identity::default()
         };
-        identity.proof.mtls = true;
-        identity.proof.trust_domain = accepted.trust_domain;
+        prove(&mut identity, accepted);
         Ok(Arc::new(identity))
+    }
+
+    /// What to answer a certificate that came alone and names no tenant: where tokens are taken, one
+    /// is what is missing.
+    fn without_tenant(&self) -> Denial {
+        const CHECK: &str = "certificate.tenant";
+        if self.auth.jwt {
+            let detail = "the client certificate names no tenant, and there is no bearer token";
+            Denial::new(CHECK, Reason::MissingToken, detail)
+        } else {
+            let detail = "the client certificate names no tenant";
+            Denial::new(CHECK, Reason::SanNotAccepted, detail)
+        }
     }
 }
 
-/// The token's identity, proved by the certificate too.
+/// The token's identity, borne out by the certificate. One that names no tenant says who calls with
+/// the token, and can't contradict it.
 fn agree(identity: &Identity, accepted: Accepted) -> Result<Arc<Identity>, Denial> {
-    if identity.tenant.as_ref() != Some(&accepted.tenant) {
+    if accepted.tenant.is_some() && identity.tenant != accepted.tenant {
         return Err(Denial {
             tenant: identity.tenant.clone(),
             ..Denial::new(
@@ -283,7 +300,15 @@ fn agree(identity: &Identity, accepted: Accepted) -> Result<Arc<Identity>, Denia
         });
     }
     let mut identity = identity.clone();
-    identity.proof.mtls = true;
-    identity.proof.trust_domain = accepted.trust_domain;
+    prove(&mut identity, accepted);
     Ok(Arc::new(identity))
+}
+
+/// Notes what the certificate proves.
+fn prove(identity: &mut Identity, accepted: Accepted) {
+    let proof = &mut identity.proof;
+    proof.mtls = accepted.tenant.is_some();
+    proof.trust_domain = accepted.trust_domain;
+    proof.service = accepted.service;
+    proof.cell = accepted.cell;
 }

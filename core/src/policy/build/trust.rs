@@ -36,6 +36,15 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
             );
         }
     }
+    if sans.cell_of_any_domain() {
+        let problem = "{cell} stands under {trust_domain}, and there are several: one could pass \
+                       for another's cell";
+        errors.add(
+            "trust.san",
+            problem,
+            "write the cells' own trust domain into the template",
+        );
+    }
     if sans.any_dns() && domains.len() > 1 {
         let problem = "there are several trust domains, and a DNS SAN doesn't say whose it is";
         errors.add("trust.san", problem, "use URI templates only");

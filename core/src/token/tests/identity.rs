@@ -34,7 +34,7 @@ fn claims_are_mapped_as_configured() {
         "org": "o-1",
         "roles": ["admin", "dev ops"],
         "tier": null,
-        "proof": {"jwt": "main", "mtls": false, "trust_domain": null},
+        "proof": {"jwt": "main", "mtls": false, "trust_domain": null, "service": null, "cell": null},
     });
     assert_eq!(serde_json::to_value(&*identity).unwrap(), expected);
 
@@ -162,7 +162,7 @@ fn proof_says_which_credentials_hold() {
     let proof = serde_json::to_value(&identity.proof).unwrap();
     assert_eq!(
         proof,
-        json!({"jwt": null, "mtls": true, "trust_domain": "example"})
+        json!({"jwt": null, "mtls": true, "trust_domain": "example", "service": null, "cell": null})
     );
 
     let identity = world.bearer(&ed_token(json!({}))).unwrap();
@@ -170,7 +170,7 @@ fn proof_says_which_credentials_hold() {
     let proof = serde_json::to_value(&identity.proof).unwrap();
     assert_eq!(
         proof,
-        json!({"jwt": "main", "mtls": true, "trust_domain": "example"})
+        json!({"jwt": "main", "mtls": true, "trust_domain": "example", "service": null, "cell": null})
     );
 
     world.choice = Some("other");
@@ -181,6 +181,47 @@ fn proof_says_which_credentials_hold() {
     );
     world.choice = Some("acme");
     assert_eq!(reason_of(world.ask(None)), Reason::Verified);
+}
+
+#[test]
+fn a_certificate_without_a_tenant_says_who_calls_and_a_token_for_whom() {
+    use Reason::*;
+    const CELL: &str = "spiffe://example/cell/eu-1/agent";
+    const SERVICE: &str = "spiffe://example/tenant/acme/svc/api";
+    let jwt_or_mtls = json!({"any_of": ["jwt", "mtls"]});
+    let both = json!({"all_of": ["jwt", "mtls"]});
+    let mtls = json!({"any_of": ["mtls"]});
+    let lax = json!({"any_of": ["jwt", "mtls"], "mode": "permissive",
+                     "anonymous_placement": "public"});
+    let proof = |mtls: bool, service: Value, cell: Value| {
+        Ok(
+            json!({"jwt": "main", "mtls": mtls, "trust_domain": "example",
+                  "service": service, "cell": cell}),
+        )
+    };
+    let token = ed_token(json!({}));
+    let cell = proof(false, json!(null), json!("eu-1"));
+    for (policy, uri, with_token, expected) in [
+        (&jwt_or_mtls, CELL, false, Err(MissingToken)),
+        (&both, CELL, false, Err(MissingToken)),
+        (&lax, CELL, false, Err(MissingToken)),
+        (&mtls, CELL, false, Err(SanNotAccepted)),
+        (&jwt_or_mtls, CELL, true, cell.clone()),
+        (&both, CELL, true, cell),
+        (&both, SERVICE, true, proof(true, json!("api"), json!(null))),
+    ] {
+        let mut world = World::new(json!({}), policy.clone()).with_peer(uri);
+        let authorization = with_token.then(|| format!("Bearer {token}"));
+        let found = match world.ask(authorization.as_deref()) {
+            Ok((Verified, identity)) => {
+                assert_eq!(identity.tenant.as_ref().unwrap().as_str(), "acme");
+                assert_eq!(identity.subject.as_ref().unwrap().as_str(), "alice");
+                Ok(serde_json::to_value(&identity.proof).unwrap())
+            }
+            refused => Err(reason_of(refused)),
+        };
+        assert_eq!(found, expected, "{policy} {uri} {with_token}");
+    }
 }
 
 #[test]

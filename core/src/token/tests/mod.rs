@@ -67,7 +67,11 @@ impl World {
             "trust": {
                 "bundle": "ca.pem",
                 "trust_domains": ["example"],
-                "san": ["spiffe://{trust_domain}/tenant/{tenant}/**"],
+                "san": [
+                    "spiffe://{trust_domain}/tenant/{tenant}/svc/{service}",
+                    "spiffe://{trust_domain}/tenant/{tenant}/api",
+                    "spiffe://{trust_domain}/cell/{cell}/**",
+                ],
             },
         }));
         Self {
