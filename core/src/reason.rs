@@ -98,7 +98,7 @@ reasons! {
     CertificateExpired => "certificate_expired", Unauthenticated;
     /// The client certificate is one that signs others, and never names a client.
     CertificateAuthority => "certificate_authority", Unauthenticated;
-    /// The trust bundle has changed, and the client certificate isn't trusted any more.
+    /// The client certificate isn't signed by an authority of the trust bundle as it stands.
     CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 
     /// Two credentials, or a credential and the registry, disagree about the tenant or its tier.

@@ -15,6 +15,7 @@ mod driver;
 pub mod env;
 pub mod event;
 pub mod explain;
+mod ext_authz;
 pub mod fetch;
 mod judge;
 pub mod keep;

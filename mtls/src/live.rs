@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::ArcSwap;
 use cellway_core::Snapshot;
 use cellway_core::policy::PolicyId;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::pool::Gates;
-use crate::settings::RouterSettings;
+use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
-use crate::tls::{self, CellTls, MaterialError, Provider, ServerTls};
+use crate::tls::{self, CellTls, ClientVerifier, MaterialError, Provider, ServerTls};
 
 /// One router, as its workers see it.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct Live {
     /// In the order of `settings.listeners`; `None` for plain ones.
     pub(crate) server_tls: Vec<Option<ServerTls>>,
     pub(crate) cell_tls: Option<CellTls>,
+    /// Judges the client certificates that an Envoy describes; `None` without a bundle.
+    described: Option<ClientVerifier>,
 }
 
 impl Live {
@@ -81,6 +84,10 @@ impl Live {
                 .map_err(|error| (format!("listener.{}.tls", listener.name), error))?;
             server_tls.push(Some(loaded));
         }
+        let described = roots
+            .map(|roots| ClientVerifier::new(provider, roots, false))
+            .transpose()
+            .map_err(|error| ("trust.bundle".to_owned(), error))?;
         let cell_tls = CellTls::load(env, provider, &settings.upstream)
             .await
             .map_err(|error| ("upstream".to_owned(), error))?;
@@ -88,8 +95,34 @@ impl Live {
             epoch,
             server_tls,
             cell_tls,
+            described,
             settings,
         })
+    }
+
+    /// Whether this chain may stand behind a request that comes by the listener: its handshake's
+    /// verifier says so, or where requests are only described, the bundle itself.
+    pub(crate) fn trusts(&self, listener: usize, chain: &[CertificateDer<'static>]) -> bool {
+        match self.serves(listener) {
+            Some(Serves::Proxy) => self.trusts_peer(listener, chain),
+            Some(Serves::ExtAuthz(_)) => self
+                .described
+                .as_ref()
+                .is_some_and(|clients| clients.accepts(chain)),
+            None => false,
+        }
+    }
+
+    /// Whether whoever is at the other end of the listener's connection may still be there.
+    pub(crate) fn trusts_peer(&self, listener: usize, chain: &[CertificateDer<'static>]) -> bool {
+        let tls = self.server_tls.get(listener).and_then(Option::as_ref);
+        tls.is_some_and(|tls| tls.still_accepts(chain))
+    }
+
+    /// What the listener serves.
+    pub(crate) fn serves(&self, listener: usize) -> Option<&Serves> {
+        let settings = self.settings.listeners.get(listener)?;
+        Some(&settings.serves)
     }
 
     /// The listener's policy in this snapshot. By name where the snapshot has another policy than

@@ -59,6 +59,8 @@ pub struct ListenerSettings {
     pub bind: SocketAddr,
     /// The policy of requests that come in by it.
     pub policy: PolicyId,
+    /// What comes in by it.
+    pub serves: Serves,
     /// `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
     /// How long clients may take.
@@ -76,12 +78,32 @@ impl ListenerSettings {
             name: name.into(),
             bind,
             policy,
+            serves: Serves::Proxy,
             tls: None,
             timeouts: ClientTimeouts::default(),
             connections_max: 10_000,
             streams_max: 128,
         }
     }
+}
+
+/// What comes in by a listener.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Serves {
+    /// Requests, to be passed on to cells.
+    #[default]
+    Proxy,
+    /// Questions of an Envoy about requests that it passes on itself (`ext_authz`).
+    ExtAuthz(Callers),
+}
+
+/// Who may ask. Whoever may can say which certificate a client has shown, so nobody else must.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Callers {
+    /// Whose verified client certificate has one of these URI or DNS SANs.
+    Sans(Vec<Box<str>>),
+    /// Whoever reaches the listener, which is bound to a loopback address.
+    Loopback,
 }
 
 /// TLS of a listener.

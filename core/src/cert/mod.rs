@@ -107,6 +107,11 @@ impl PeerCertificate {
         &self.uris
     }
 
+    /// The DNS SANs, in the certificate's order.
+    pub fn dns_names(&self) -> &[Box<str>] {
+        &self.dns_names
+    }
+
     /// The SHA-256 of the DER.
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.thumbprint

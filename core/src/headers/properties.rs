@@ -31,6 +31,7 @@ fn routers_name() -> impl Strategy<Value = String> {
         spelled("x-renamed-cell"),
         spelled("x-routing-key"),
         spelled("cell-bound-authorization"),
+        spelled("x-forwarded-client-cert"),
     ]
 }
 
@@ -98,6 +99,7 @@ fn is_the_routers(name: &HeaderName) -> bool {
             "x-renamed-cell",
             "x-routing-key",
             "cell-bound-authorization",
+            "x-forwarded-client-cert",
         ]
         .contains(&name.as_str())
 }

@@ -22,8 +22,13 @@ pub const STAMP_NAMES: [&str; 9] = [
     "request-id",
 ];
 
-/// Removed from every request besides the prefix: what other parts of Cellway take as evidence.
-const RESERVED: [&str; 2] = ["x-routing-key", "cell-bound-authorization"];
+/// Removed from every request besides the prefix: what other parts of Cellway take as evidence, and
+/// by what name proxies tell of a client certificate that nobody here has verified.
+const RESERVED: [&str; 3] = [
+    "x-routing-key",
+    "cell-bound-authorization",
+    "x-forwarded-client-cert",
+];
 
 /// Where two renamed headers would break HTTP or the router itself.
 const NOT_RENAMEABLE_TO: [&str; 16] = [

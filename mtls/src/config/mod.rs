@@ -10,6 +10,7 @@ mod paths;
 mod report;
 mod resolve;
 mod schema;
+mod serves;
 mod shape;
 mod sources;
 mod tree;
@@ -20,8 +21,9 @@ use std::time::Duration;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AdminTable, ClientCertificateWord, FetchTable, File, ListenerTable, ListenerTlsTable, LogTable,
-    Off, Output, RegistryTable, RuntimeTable, SecsOrOff, StateTable, UpstreamTable,
+    AdminTable, CallersWord, ClientCertificateWord, FetchTable, File, ListenerTable,
+    ListenerTlsTable, LogTable, Loopback, Off, Output, RegistryTable, RuntimeTable, SecsOrOff,
+    ServesWord, StateTable, UpstreamTable,
 };
 use self::tree::Tree;
 use crate::settings::RouterSettings;

@@ -8,7 +8,8 @@ use super::Config;
 use super::error::ConfigError;
 use super::paths::Paths;
 use super::report::{Reporter, key_pair};
-use super::schema::{ClientCertificateWord, File, ListenerTable};
+use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
+use super::serves;
 use super::sources::{fetch, registry, upstream};
 use crate::fetch::SourceUrl;
 use crate::settings::{
@@ -30,7 +31,11 @@ pub(super) fn resolve(
     for (i, listener) in tables.listener.iter().enumerate() {
         let id = listener_policy(i, listener, &tables, policy.as_deref(), &mut report);
         check_listener(i, listener, &tables, &mut report);
-        listeners.push(listener_settings(i, listener, id, &mut report));
+        let serves = serves::serves(i, listener, &mut report);
+        listeners.push(ListenerSettings {
+            serves,
+            ..listener_settings(i, listener, id, &mut report)
+        });
     }
     let registry = registry(&tables.registry, &mut report);
     let upstream = upstream(&tables.upstream, &mut report);
@@ -201,7 +206,7 @@ fn check_listener<F: FnMut(ConfigError)>(
         let all = policy.all_of.as_deref().unwrap_or_default();
         policy.mode == Mode::Required && (any == [Scheme::Mtls] || all.contains(&Scheme::Mtls))
     });
-    if only_mtls && !asks {
+    if only_mtls && !asks && listener.serves == ServesWord::Proxy {
         report.mistake(
             format!("listener[{i}].tls.client_certificate"),
             "is `none`, but the listener's policy requires a client certificate",

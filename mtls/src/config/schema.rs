@@ -64,6 +64,12 @@ pub struct ListenerTable {
     /// The policy of requests that come in by it.
     #[serde(default = "default_policy")]
     pub policy: String,
+    /// What comes in by it.
+    #[serde(default)]
+    pub serves: ServesWord,
+    /// Who may ask an `ext_authz` listener: a list of URI or DNS SANs, or `"loopback"`.
+    #[serde(default)]
+    pub callers: Option<CallersWord>,
     /// TLS. Absent: plain HTTP.
     #[serde(default)]
     pub tls: Option<ListenerTlsTable>,
@@ -91,6 +97,38 @@ pub struct ListenerTable {
     /// Most concurrent HTTP/2 streams of one connection.
     #[serde(default)]
     pub streams_max: Option<u32>,
+}
+
+/// The words of `serves`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServesWord {
+    /// Requests, to be passed on to cells.
+    #[default]
+    Proxy,
+    /// Questions of an Envoy about requests that it passes on itself.
+    ExtAuthz,
+}
+
+/// A list of SANs, or the word `loopback`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "one of: a list of URI or DNS SANs, \"loopback\""
+)]
+pub enum CallersWord {
+    /// These.
+    Sans(Vec<Box<str>>),
+    /// Whoever reaches a loopback address.
+    Word(Loopback),
+}
+
+/// The word `loopback`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loopback {
+    /// `"loopback"`
+    Loopback,
 }
 
 /// `[listener.tls]`

@@ -211,6 +211,11 @@ fn names_each_mistake_of_meaning() {
         (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
         (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
         (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\""), "listener[0].callers: is missing, so that nobody may ask"),
+        (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: is of no use to a listener that serves requests"),
+        (LEAST.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true\nserves = \"ext_authz\"\ncallers = \"loopback\""), "listener[0].callers: is \"loopback\", but the listener's address isn't one"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = []"), "listener[0].callers: names nobody, or somebody without a name"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = [\"spiffe://a/envoy\"]"), "listener[0].tls.client_certificate: is not `required`, but the listener's callers are known by their certificates"),
         (LEAST.replace("[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"", ""), "listener: there is none"),
         (String::new(), "registry: is missing"),
     ];

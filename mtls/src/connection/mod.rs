@@ -6,13 +6,18 @@ mod io;
 pub(crate) mod stall;
 mod watch;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use cellway_core::cert::PeerCertificate;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncReadExt;
@@ -25,8 +30,10 @@ use self::io::ClientIo;
 pub(crate) use self::io::Wire;
 use crate::env::Env;
 use crate::event::{Closed, Event, Sink, TlsRefusal};
+use crate::ext_authz;
+use crate::live::Live;
 use crate::proxy;
-use crate::settings::{ClientTimeouts, ListenerSettings};
+use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
 use crate::tls::{ServerTls, refusal};
 use crate::worker::WorkerState;
 
@@ -58,6 +65,24 @@ pub(crate) struct Client {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// The settings by which the chain was last found good.
     pub(crate) judged: AtomicU64,
+}
+
+impl Client {
+    /// Whether the chain is good by these settings. `verify` is asked once for each settings.
+    pub(crate) fn is_trusted(
+        &self,
+        live: &Live,
+        verify: impl FnOnce(&[CertificateDer<'static>]) -> bool,
+    ) -> bool {
+        if self.judged.load(Ordering::Relaxed) == live.epoch {
+            return true;
+        }
+        let trusted = verify(&self.chain);
+        if trusted {
+            self.judged.store(live.epoch, Ordering::Relaxed);
+        }
+        trusted
+    }
 }
 
 /// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
@@ -184,7 +209,33 @@ async fn run<E: Env, S: Sink>(
     http2: bool,
     settings: &ListenerSettings,
 ) -> Closed {
-    let proxy = proxy::service(connection.clone());
+    match settings.serves {
+        Serves::Proxy => {
+            let service = proxy::service(connection.clone());
+            http(connection, io, http2, settings, service).await
+        }
+        Serves::ExtAuthz(_) => {
+            let service = ext_authz::service(connection.clone());
+            http(connection, io, http2, settings, service).await
+        }
+    }
+}
+
+async fn http<E: Env, S: Sink, F>(
+    connection: Arc<Connection<E, S>>,
+    io: ClientIo<E::Stream>,
+    http2: bool,
+    settings: &ListenerSettings,
+    service: impl Service<
+        Request<Incoming>,
+        Response = proxy::Answer<E, S>,
+        Error = Infallible,
+        Future = F,
+    >,
+) -> Closed
+where
+    F: Future<Output = Result<proxy::Answer<E, S>, Infallible>> + Send + 'static,
+{
     if http2 {
         let streams = stall::Streams {
             env: connection.worker.common.env.clone(),
@@ -198,7 +249,7 @@ async fn run<E: Env, S: Sink>(
             .max_header_list_size(HEADER_BYTES_MAX as u32)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        let serve = |io| builder.serve_connection(TokioIo::new(io), proxy);
+        let serve = |io| builder.serve_connection(TokioIo::new(io), service);
         let serving = Uncorking::new(io, serve);
         watch::run(serving, &connection, &settings.timeouts).await
     } else {
@@ -212,7 +263,7 @@ async fn run<E: Env, S: Sink>(
             .half_close(false)
             .max_headers(HEADER_FIELDS_MAX)
             .max_header_size(HEADER_BYTES_MAX)
-            .serve_connection(TokioIo::new(io), proxy);
+            .serve_connection(TokioIo::new(io), service);
         watch::run(serving, &connection, &settings.timeouts).await
     }
 }

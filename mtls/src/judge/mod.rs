@@ -9,7 +9,6 @@ mod refused;
 mod stamp;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arc_swap::Guard;
 use cellway_core::{
@@ -101,23 +100,24 @@ fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
         return Ok(());
     };
     let live = case.worker.common.live.load();
-    if client.judged.load(Ordering::Relaxed) == live.epoch {
+    if client.is_trusted(&live, |chain| live.trusts(case.listener, chain)) {
         return Ok(());
     }
-    let tls = live.server_tls.get(case.listener);
-    match tls.and_then(Option::as_ref) {
-        Some(tls) if tls.still_accepts(&client.chain) => {
-            client.judged.store(live.epoch, Ordering::Relaxed);
-            Ok(())
-        }
-        _ => Err(Refused {
-            challenge: Challenge::Certificate,
-            ..Refused::new(
-                Reason::CertificateUntrusted,
-                "the client certificate is no longer trusted",
-            )
-        }),
-    }
+    let (reason, detail) = if client.certificate.is_valid_at(case.began.unix) {
+        (
+            Reason::CertificateUntrusted,
+            "the client certificate is not trusted, or no longer",
+        )
+    } else {
+        (
+            Reason::CertificateExpired,
+            "the client certificate is not in force",
+        )
+    };
+    Err(Refused {
+        challenge: Challenge::Certificate,
+        ..Refused::new(reason, detail)
+    })
 }
 
 /// Asks the core once, and tells the sink what it said.

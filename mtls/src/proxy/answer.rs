@@ -5,7 +5,8 @@ use cellway_core::{Challenge, Class, headers};
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
 use super::Refused;
 use super::body::{CellBody, ResponseBody};
@@ -15,24 +16,29 @@ use crate::env::Env;
 use crate::event::{Owner, Sink};
 
 /// How the client wants to be refused.
-pub(super) struct Wants {
-    grpc: bool,
+pub(crate) struct Wants {
+    pub(crate) grpc: bool,
     /// HTTP/1.x, where a connection can be told to close.
     closable: bool,
 }
 
 impl Wants {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
-        let kind = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .map(HeaderValue::as_bytes);
+    /// As gRPC does, or as everybody; the connection stays.
+    pub(crate) fn new(grpc: bool) -> Self {
+        Self {
+            grpc,
+            closable: false,
+        }
+    }
+
+    pub(crate) fn of(request: &Parts) -> Self {
+        let kind = request.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let grpc = kind
             .and_then(|kind| kind.strip_prefix(b"application/grpc"))
             .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')));
         Self {
             grpc,
-            closable: request.version() < Version::HTTP_2,
+            closable: request.version < Version::HTTP_2,
         }
     }
 }
@@ -68,7 +74,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
 }
 
 /// Answers in the router's own name.
-pub(super) fn from_router<E: Env, S: Sink>(
+pub(crate) fn from_router<E: Env, S: Sink>(
     mut report: Report<E, S>,
     refused: &Refused,
     wants: &Wants,
@@ -89,35 +95,44 @@ pub(super) fn from_router<E: Env, S: Sink>(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(DATE, report.connection.worker.date.at(now.unix));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if wants.grpc {
         grpc(refused, headers);
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     }
+    let ends = matches!(reason.class(), Class::BadRequest | Class::RequestTimeout);
+    if ends && wants.closable {
+        // Where this request ends, and so where the next begins, isn't certain.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    say_why(&report, refused, headers);
+    response.map(|()| ResponseBody::router(report, text))
+}
+
+/// Says why, by whatever way the client hears of it.
+pub(crate) fn say_why<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    refused: &Refused,
+    headers: &mut HeaderMap,
+) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(challenge) = challenge(refused) {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(after) = refused.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
-    let ends = matches!(reason.class(), Class::BadRequest | Class::RequestTimeout);
-    if ends && wants.closable {
-        // Where this request ends, and so where the next begins, isn't certain.
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    own(&report, Owner::Router, headers);
+    own(report, Owner::Router, headers);
     let name = {
         let snapshot = report.connection.worker.common.shared.snapshot();
         snapshot.policy.headers.reason().clone()
     };
-    headers.insert(name, HeaderValue::from_static(reason.as_str()));
-    response.map(|()| ResponseBody::router(report, text))
+    headers.insert(name, HeaderValue::from_static(refused.reason.as_str()));
 }
 
 /// Says who made the answer, and for which request.
-fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut http::HeaderMap) {
+fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut HeaderMap) {
     let snapshot = report.connection.worker.common.shared.snapshot();
     let rules = &snapshot.policy.headers;
     let owner = HeaderValue::from_static(owner.as_str());
@@ -125,7 +140,8 @@ fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut http:
     headers.insert(rules.request_id(), report.request_id.clone());
 }
 
-fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
+/// The page that says why, for clients that read one.
+pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
     #[derive(serde::Serialize)]
     struct Page<'a> {
         error: Error<'a>,
@@ -152,7 +168,7 @@ fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
 
 /// A gRPC client reads the status from there, and HTTP's from nowhere (grpc/grpc,
 /// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
-fn grpc(refused: &Refused, headers: &mut http::HeaderMap) {
+fn grpc(refused: &Refused, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let status = refused.class.grpc_status().unwrap_or(2);
     headers.insert("grpc-status", HeaderValue::from(u16::from(status)));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::policy::Policy;
 use cellway_core::{Reason, headers};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -126,6 +127,8 @@ pub(crate) struct ResponseBody<E: Env, S: Sink> {
 
 enum Source {
     Router(Option<Bytes>),
+    /// A gRPC message; the trailers say that it is all.
+    Grpc(Option<Bytes>),
     Cell(CellBody),
     Ended,
 }
@@ -142,9 +145,17 @@ pub(super) struct CellBody {
 }
 
 impl<E: Env, S: Sink> ResponseBody<E, S> {
-    pub(super) fn router(report: Report<E, S>, text: Bytes) -> Self {
+    pub(crate) fn router(report: Report<E, S>, text: Bytes) -> Self {
         Self {
             source: Source::Router((!text.is_empty()).then_some(text)),
+            report: Some(report),
+        }
+    }
+
+    /// One framed gRPC message, and the status `OK`.
+    pub(crate) fn grpc(report: Report<E, S>, message: Bytes) -> Self {
+        Self {
+            source: Source::Grpc(Some(message)),
             report: Some(report),
         }
     }
@@ -250,6 +261,20 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                 this.finish();
                 return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
             }
+            Source::Grpc(message) => match message.take() {
+                Some(message) => {
+                    if let Some(report) = &mut this.report {
+                        report.bytes += message.len() as u64;
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(message))));
+                }
+                None => {
+                    this.finish();
+                    let mut trailers = HeaderMap::with_capacity(1);
+                    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+            },
             Source::Cell(body) => body,
         };
         match Pin::new(&mut body.incoming).poll_frame(cx) {
@@ -287,6 +312,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         match &self.source {
             Source::Ended => true,
             Source::Router(text) => text.is_none(),
+            Source::Grpc(_) => false,
             Source::Cell(body) => body.incoming.is_end_stream(),
         }
     }
@@ -297,6 +323,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             Source::Router(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }
+            Source::Grpc(_) => SizeHint::default(),
             Source::Cell(body) => body.incoming.size_hint(),
         }
     }

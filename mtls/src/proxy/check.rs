@@ -7,7 +7,7 @@ use http::uri::Authority;
 use http::{Method, Version};
 
 /// What is wrong with the request, if anything.
-pub(super) fn check(request: &Parts) -> Result<(), &'static str> {
+pub(crate) fn check(request: &Parts) -> Result<(), &'static str> {
     if request.method == Method::CONNECT {
         return Err("CONNECT is not served here");
     }

@@ -1,8 +1,8 @@
 //! One request: sanitise, identify, place, admit, stamp, forward.
 
-mod answer;
+pub(crate) mod answer;
 mod body;
-mod check;
+pub(crate) mod check;
 mod date;
 mod forward;
 mod progress;
@@ -17,10 +17,11 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 
+use self::answer::Wants;
 pub(crate) use self::body::{RequestBody, ResponseBody};
 pub(crate) use self::date::DateCache;
 use self::forward::Outgoing;
-use self::report::Report;
+pub(crate) use self::report::Report;
 use crate::connection::Connection;
 use crate::env::Env;
 use crate::event::Sink;
@@ -43,7 +44,7 @@ pub(crate) fn service<E: Env, S: Sink>(
 }
 
 /// What hyper sends.
-type Answer<E, S> = Response<ResponseBody<E, S>>;
+pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
 
 /// Serves one request. What it takes is captured and used where it stands: the arguments of an
 /// `async fn` would be moved once more, and the future of a request is moved and allocated often.
@@ -52,8 +53,8 @@ fn serve<E: Env, S: Sink>(
     request: Request<Incoming>,
 ) -> impl Future<Output = Answer<E, S>> + Send {
     let (request_id, spread) = connection.worker.next_id();
-    let wants = answer::Wants::of(&request);
     let mut outgoing = Outgoing::new(request);
+    let wants = Wants::of(&outgoing.parts);
     let mut report = Report::new(connection, request_id);
     async move {
         let checked = check::check(&outgoing.parts);

@@ -14,20 +14,20 @@ use crate::judge::Case;
 /// What is told of a request when it is over. It is told by dropping this, so that it is told
 /// once and always: also where the client goes away in the middle and every future of the request
 /// is dropped.
-pub(super) struct Report<E: Env, S: Sink> {
-    pub(super) connection: Arc<Connection<E, S>>,
-    pub(super) request_id: HeaderValue,
+pub(crate) struct Report<E: Env, S: Sink> {
+    pub(crate) connection: Arc<Connection<E, S>>,
+    pub(crate) request_id: HeaderValue,
     /// When the request's header was whole.
-    pub(super) began: Now,
-    pub(super) cell: Option<Arc<Cell>>,
-    pub(super) reason: Option<Reason>,
-    pub(super) bytes: u64,
-    pub(super) complete: bool,
+    pub(crate) began: Now,
+    pub(crate) cell: Option<Arc<Cell>>,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) bytes: u64,
+    pub(crate) complete: bool,
     answered: Option<(StatusCode, Owner, Now)>,
 }
 
 impl<E: Env, S: Sink> Report<E, S> {
-    pub(super) fn new(connection: Arc<Connection<E, S>>, request_id: HeaderValue) -> Self {
+    pub(crate) fn new(connection: Arc<Connection<E, S>>, request_id: HeaderValue) -> Self {
         connection.activity.request_begins();
         let began = connection.worker.common.clock.now();
         Self {
@@ -43,7 +43,7 @@ impl<E: Env, S: Sink> Report<E, S> {
     }
 
     /// The request, as something to be judged.
-    pub(super) fn case(&self, spread: u64) -> Case<'_, E, S> {
+    pub(crate) fn case(&self, spread: u64) -> Case<'_, E, S> {
         let connection = &self.connection;
         Case {
             worker: &connection.worker,
@@ -57,13 +57,13 @@ impl<E: Env, S: Sink> Report<E, S> {
     }
 
     /// The answer's header is there.
-    pub(super) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
+    pub(crate) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
         let now = self.connection.worker.common.clock.now();
         self.answered = Some((status, owner, now));
         now
     }
 
-    pub(super) fn request_id(&self) -> &str {
+    pub(crate) fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
     }
 }

@@ -19,7 +19,7 @@ use rustls::time_provider::TimeProvider;
 pub(crate) use self::cell::CellTls;
 pub use self::client::verified_leaf;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
-pub(crate) use self::server::{ServerTls, refusal};
+pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};
 pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
 

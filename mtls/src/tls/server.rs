@@ -19,8 +19,49 @@ use crate::settings::{ClientCertificate, ListenerTls, Pem};
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     /// Who judges clients' certificates; `None` where none is asked for.
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<ClientVerifier>,
+}
+
+/// Judges clients' chains.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientVerifier {
+    verifier: Arc<dyn ClientCertVerifier>,
     provider: Provider,
+}
+
+impl ClientVerifier {
+    /// Trusts whom the bundle names.
+    pub(crate) fn new(
+        provider: &Provider,
+        (bundle, roots): (&Pem, &Arc<RootCertStore>),
+        optional: bool,
+    ) -> Result<Self, MaterialError> {
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.crypto.clone());
+        let builder = if optional {
+            builder.allow_unauthenticated()
+        } else {
+            builder
+        };
+        let verifier = builder
+            .build()
+            .map_err(|error| MaterialError::new(bundle, error))?;
+        Ok(Self {
+            verifier,
+            provider: provider.clone(),
+        })
+    }
+
+    /// Whether a chain, its leaf first, is good at present.
+    pub(crate) fn accepts(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let Some((leaf, rest)) = chain.split_first() else {
+            return false;
+        };
+        let Some(now) = self.provider.time.current_time() else {
+            return false;
+        };
+        self.verifier.verify_client_cert(leaf, rest, now).is_ok()
+    }
 }
 
 impl ServerTls {
@@ -33,40 +74,35 @@ impl ServerTls {
         roots: Option<(&Pem, &Arc<RootCertStore>)>,
     ) -> Result<Self, MaterialError> {
         let (chain, key) = load_key_pair(env, &tls.identity).await?;
-        let verifier = client_verifier(provider, tls, roots)?;
+        let clients = client_verifier(provider, tls, roots)?;
         let refuse = |error: Error| MaterialError::new(&tls.identity.certificate, error);
         let builder =
             ServerConfig::builder_with_details(provider.crypto.clone(), provider.time.clone())
                 .with_safe_default_protocol_versions()
                 .map_err(refuse)?;
-        let mut config = match &verifier {
-            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+        let mut config = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
             None => builder.with_no_client_auth(),
         }
         .with_single_cert(chain, key)
         .map_err(refuse)?;
         config.alpn_protocols = alpn();
-        if verifier.is_some() {
+        if clients.is_some() {
             // A resumed session would skip the verifier, and so outlive certificate and bundle.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
         Ok(Self {
             config: Arc::new(config),
-            verifier,
-            provider: provider.clone(),
+            clients,
         })
     }
 
     /// Whether a chain that was accepted before a reload is still good.
     pub(crate) fn still_accepts(&self, chain: &[CertificateDer<'static>]) -> bool {
-        let (Some(verifier), Some((leaf, rest))) = (&self.verifier, chain.split_first()) else {
-            return false;
-        };
-        let Some(now) = self.provider.time.current_time() else {
-            return false;
-        };
-        verifier.verify_client_cert(leaf, rest, now).is_ok()
+        self.clients
+            .as_ref()
+            .is_some_and(|clients| clients.accepts(chain))
     }
 }
 
@@ -74,7 +110,7 @@ fn client_verifier(
     provider: &Provider,
     tls: &ListenerTls,
     roots: Option<(&Pem, &Arc<RootCertStore>)>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, MaterialError> {
+) -> Result<Option<ClientVerifier>, MaterialError> {
     let optional = match tls.client_certificate {
         ClientCertificate::None => return Ok(None),
         ClientCertificate::Optional => true,
@@ -86,17 +122,7 @@ fn client_verifier(
             problem: "is needed to verify clients' certificates".to_owned(),
         });
     };
-    let builder =
-        WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.crypto.clone());
-    let builder = if optional {
-        builder.allow_unauthenticated()
-    } else {
-        builder
-    };
-    let verifier = builder
-        .build()
-        .map_err(|error| MaterialError::new(bundle, error))?;
-    Ok(Some(verifier))
+    ClientVerifier::new(provider, (bundle, roots), optional).map(Some)
 }
 
 /// Sorts a failed handshake.

@@ -1,0 +1,67 @@
+//! What a listener serves, and to whom.
+
+use super::error::ConfigError;
+use super::report::Reporter;
+use super::schema::{CallersWord, ClientCertificateWord, ListenerTable, ServesWord};
+use crate::settings::{Callers, Serves};
+
+/// Checks `serves` and `callers`. After a mistake nothing is used, so any value will do.
+pub(super) fn serves<F: FnMut(ConfigError)>(
+    i: usize,
+    listener: &ListenerTable,
+    report: &mut Reporter<F>,
+) -> Serves {
+    let setting = format!("listener[{i}].callers");
+    match (listener.serves, &listener.callers) {
+        (ServesWord::Proxy, None) => return Serves::Proxy,
+        (ServesWord::Proxy, Some(_)) => report.mistake(
+            setting,
+            "is of no use to a listener that serves requests",
+            "take it out, or set serves = \"ext_authz\"",
+        ),
+        (ServesWord::ExtAuthz, None) => report.mistake(
+            setting,
+            "is missing, so that nobody may ask",
+            "list the SANs of your Envoys' client certificates, \
+             or write \"loopback\" if only the Envoy of this machine asks",
+        ),
+        (ServesWord::ExtAuthz, Some(CallersWord::Word(_))) => {
+            if !listener.bind.ip().is_loopback() {
+                report.mistake(
+                    setting,
+                    "is \"loopback\", but the listener's address isn't one",
+                    "bind 127.0.0.1 or [::1], or list the SANs of your Envoys' client certificates",
+                );
+            }
+            return Serves::ExtAuthz(Callers::Loopback);
+        }
+        (ServesWord::ExtAuthz, Some(CallersWord::Sans(sans))) => {
+            check_sans(i, listener, sans, report);
+            return Serves::ExtAuthz(Callers::Sans(sans.clone()));
+        }
+    }
+    Serves::Proxy
+}
+
+fn check_sans<F: FnMut(ConfigError)>(
+    i: usize,
+    listener: &ListenerTable,
+    sans: &[Box<str>],
+    report: &mut Reporter<F>,
+) {
+    if sans.is_empty() || sans.iter().any(|san| san.is_empty()) {
+        report.mistake(
+            format!("listener[{i}].callers"),
+            "names nobody, or somebody without a name",
+            "list the SANs of your Envoys' client certificates",
+        );
+    }
+    let asked = listener.tls.as_ref().map(|tls| tls.client_certificate);
+    if asked != Some(ClientCertificateWord::Required) {
+        report.mistake(
+            format!("listener[{i}].tls.client_certificate"),
+            "is not `required`, but the listener's callers are known by their certificates",
+            "add [listener.tls] with client_certificate = \"required\"",
+        );
+    }
+}

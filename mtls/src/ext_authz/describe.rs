@@ -1,0 +1,171 @@
+//! From a described request to one that can be judged.
+
+use std::sync::atomic::AtomicU64;
+
+use cellway_core::cert::PeerCertificate;
+use http::header::{AUTHORIZATION, HOST};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::message::{Attributes, CheckRequest, HttpRequest};
+use crate::connection::Client;
+
+/// Most header fields of a described request.
+const FIELDS_MAX: usize = 256;
+
+/// Most certificates that a described client may show.
+const CHAIN_MAX: usize = 8;
+
+/// No settings have this number, so that a described chain is always verified.
+const NEVER_JUDGED: u64 = u64::MAX;
+
+/// A request as another proxy has it.
+pub(super) struct Described {
+    pub(super) parts: Parts,
+    pub(super) client: Option<Client>,
+}
+
+/// Reads what the message says. The client's certificate is taken from the attributes alone: no
+/// header can bring one.
+///
+/// # Errors
+/// What is wrong with the description. It isn't the client's fault, and must not become an answer
+/// to it other than that it may not pass.
+pub(super) fn described(check: CheckRequest) -> Result<Described, &'static str> {
+    let Attributes { source, request } = check.attributes.ok_or("no attributes")?;
+    let http = request
+        .and_then(|request| request.http)
+        .ok_or("no HTTP request in the attributes")?;
+    let certificate = source.map(|source| source.certificate);
+    let client = match certificate.as_deref() {
+        None | Some("") => None,
+        Some(certificate) => Some(client(certificate)?),
+    };
+    Ok(Described {
+        parts: parts(http)?,
+        client,
+    })
+}
+
+fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    // A method that is no word of HTTP's grammar could not have come.
+    parts.method = Method::from_bytes(http.method.as_bytes()).map_err(|_| "no method")?;
+    parts.uri = target(&http.path)?;
+    parts.version = match http.protocol.as_str() {
+        "HTTP/1.0" => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    if !http.host.is_empty() {
+        let host = HeaderValue::from_str(&http.host).map_err(|_| "a host that is no text")?;
+        parts.headers.insert(HOST, host);
+    }
+    fields(&http, &mut parts)?;
+    Ok(parts)
+}
+
+/// The target, in origin form, so that nothing but the host says whose it is.
+fn target(path: &str) -> Result<Uri, &'static str> {
+    if !path.starts_with('/') && path != "*" {
+        return Err("no path");
+    }
+    let path = PathAndQuery::try_from(path).map_err(|_| "a path that is none")?;
+    Ok(Uri::from(path))
+}
+
+fn fields(http: &HttpRequest, parts: &mut Parts) -> Result<(), &'static str> {
+    let raw = http.header_map.as_ref().map_or(&[][..], |map| &map.headers);
+    if !raw.is_empty() && !http.headers.is_empty() {
+        return Err("the headers come in two forms");
+    }
+    if raw.len().max(http.headers.len()) > FIELDS_MAX {
+        return Err("too many headers");
+    }
+    for (name, value) in &http.headers {
+        if name == AUTHORIZATION.as_str() {
+            // No credential has a comma in it; two that were joined must still count as two.
+            for value in value.split(',') {
+                field(http, parts, name, value.trim_ascii().as_bytes())?;
+            }
+        } else {
+            field(http, parts, name, value.as_bytes())?;
+        }
+    }
+    for header in raw {
+        let value = match (header.value.as_bytes(), &*header.raw_value) {
+            (value, []) | ([], value) => value,
+            _ => return Err("a header with two values"),
+        };
+        field(http, parts, &header.key, value)?;
+    }
+    Ok(())
+}
+
+fn field(
+    http: &HttpRequest,
+    parts: &mut Parts,
+    name: &str,
+    value: &[u8],
+) -> Result<(), &'static str> {
+    const DIFFER: &str = "a pseudo-header that differs from its attribute";
+    let same = |attribute: &str| match attribute.as_bytes() == value {
+        true => Ok(()),
+        false => Err(DIFFER),
+    };
+    match name {
+        ":method" => return same(&http.method),
+        ":path" => return same(&http.path),
+        ":authority" => return same(&http.host),
+        "host" if http.host.as_bytes() == value => return Ok(()),
+        _ if name.starts_with(':') => return Ok(()),
+        _ => {}
+    }
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header without a name")?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| "a header's value that is none")?;
+    let fits = parts.headers.try_append(name, value);
+    fits.map(|_| ()).map_err(|_| "too many headers")
+}
+
+/// Reads the percent-encoded PEM of a client's certificate. What it says is believed only once the
+/// bundle's authorities have been found behind it.
+fn client(encoded: &str) -> Result<Client, &'static str> {
+    const NONE: &str = "a client certificate that is none";
+    let pem = percent_decoded(encoded.as_bytes()).ok_or(NONE)?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .take(CHAIN_MAX + 1)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| NONE)?;
+    if chain.len() > CHAIN_MAX {
+        return Err("too many client certificates");
+    }
+    let leaf = chain.first().ok_or(NONE)?;
+    Ok(Client {
+        certificate: PeerCertificate::from_der(leaf).map_err(|_| NONE)?,
+        chain,
+        judged: AtomicU64::new(NEVER_JUDGED),
+    })
+}
+
+fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                let byte = digit(high)? * 16 + digit(low)?;
+                decoded.push(u8::try_from(byte).ok()?);
+                tail
+            }
+            (b'%', _) => return None,
+            (&byte, tail) => {
+                decoded.push(byte);
+                tail
+            }
+        };
+    }
+    Some(decoded)
+}

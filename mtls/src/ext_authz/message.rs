@@ -1,0 +1,225 @@
+//! What an Envoy asks and hears: the part of `envoy.service.auth.v3` that a decision needs.
+//!
+//! Each field has the number and the JSON name of Envoy's own definitions (`external_auth.proto`,
+//! `attribute_context.proto`, and `base.proto` of `envoy.config.core.v3`). Fields that aren't here
+//! are skipped: they say nothing that is believed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// `CheckRequest`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct CheckRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) attributes: Option<Attributes>,
+}
+
+/// `AttributeContext`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Attributes {
+    #[prost(message, optional, tag = "1")]
+    pub(super) source: Option<Peer>,
+    #[prost(message, optional, tag = "4")]
+    pub(super) request: Option<Request>,
+}
+
+/// `AttributeContext.Peer`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Peer {
+    /// PEM, percent-encoded.
+    #[prost(string, tag = "5")]
+    pub(super) certificate: String,
+}
+
+/// `AttributeContext.Request`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Request {
+    #[prost(message, optional, tag = "2")]
+    pub(super) http: Option<HttpRequest>,
+}
+
+/// `AttributeContext.HttpRequest`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct HttpRequest {
+    #[prost(string, tag = "2")]
+    pub(super) method: String,
+    /// Each name once, with all its values joined by commas.
+    #[prost(btree_map = "string, string", tag = "3")]
+    #[serde(deserialize_with = "distinct")]
+    pub(super) headers: BTreeMap<String, String>,
+    #[prost(string, tag = "4")]
+    pub(super) path: String,
+    #[prost(string, tag = "5")]
+    pub(super) host: String,
+    #[prost(string, tag = "10")]
+    pub(super) protocol: String,
+    /// As they came; instead of `headers`, with `encode_raw_headers`.
+    #[prost(message, optional, tag = "13")]
+    #[serde(alias = "header_map")]
+    pub(super) header_map: Option<HeaderMap>,
+}
+
+/// `HeaderMap`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct HeaderMap {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) headers: Vec<HeaderValue>,
+}
+
+/// `HeaderValue`
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct HeaderValue {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
+    #[prost(bytes = "vec", tag = "3")]
+    #[serde(
+        alias = "raw_value",
+        deserialize_with = "base64",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(super) raw_value: Vec<u8>,
+}
+
+/// `CheckResponse`
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) status: Option<Status>,
+    #[prost(oneof = "HttpResponse", tags = "2, 3")]
+    #[serde(flatten)]
+    pub(super) http_response: Option<HttpResponse>,
+    #[prost(message, optional, tag = "4")]
+    pub(super) dynamic_metadata: Option<Struct>,
+}
+
+/// `google.rpc.Status`
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+pub(super) struct Status {
+    #[prost(int32, tag = "1")]
+    pub(super) code: i32,
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
+}
+
+/// `CheckResponse.http_response`
+#[derive(Clone, PartialEq, prost::Oneof, Serialize)]
+pub(super) enum HttpResponse {
+    #[prost(message, tag = "2")]
+    #[serde(rename = "deniedResponse")]
+    Denied(Denied),
+    #[prost(message, tag = "3")]
+    #[serde(rename = "okResponse")]
+    Ok(Allowed),
+}
+
+/// `DeniedHttpResponse`
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Denied {
+    #[prost(message, optional, tag = "1")]
+    pub(super) status: Option<HttpStatus>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) headers: Vec<HeaderValueOption>,
+    #[prost(string, tag = "3")]
+    pub(super) body: String,
+}
+
+/// `HttpStatus`
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+pub(super) struct HttpStatus {
+    /// An enum whose numbers are the statuses.
+    #[prost(int32, tag = "1")]
+    pub(super) code: i32,
+}
+
+/// `OkHttpResponse`
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Allowed {
+    #[prost(message, repeated, tag = "2")]
+    pub(super) headers: Vec<HeaderValueOption>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) headers_to_remove: Vec<String>,
+}
+
+/// `HeaderValueOption`
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HeaderValueOption {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<HeaderValue>,
+    /// Said outright: its default has been both.
+    #[prost(message, optional, tag = "2")]
+    pub(super) append: Option<Bool>,
+    #[prost(bool, tag = "4")]
+    pub(super) keep_empty_value: bool,
+}
+
+/// `google.protobuf.BoolValue`
+#[derive(Clone, Copy, PartialEq, prost::Message, Serialize)]
+#[serde(transparent)]
+pub(super) struct Bool {
+    #[prost(bool, tag = "1")]
+    pub(super) value: bool,
+}
+
+/// `google.protobuf.Struct`, of texts alone.
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+#[serde(transparent)]
+pub(super) struct Struct {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub(super) fields: BTreeMap<String, Value>,
+}
+
+/// `google.protobuf.Value`, where it is a text.
+#[derive(Clone, PartialEq, prost::Message, Serialize)]
+#[serde(transparent)]
+pub(super) struct Value {
+    #[prost(string, optional, tag = "3")]
+    pub(super) text: Option<String>,
+}
+
+/// A map in which no name stands twice: which of the two counts would be a matter of taste.
+fn distinct<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Distinct;
+    impl<'de> Visitor<'de> for Distinct {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = access.next_entry()? {
+                if map.insert(name, value).is_some() {
+                    return Err(A::Error::custom("a header stands twice"));
+                }
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(Distinct)
+}
+
+fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    STANDARD.decode(text).map_err(D::Error::custom)
+}

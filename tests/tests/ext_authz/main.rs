@@ -1,0 +1,185 @@
+//! The external authorizer decides as the proxy path does, and is closed to everything else.
+
+mod ask;
+mod hostile;
+mod wire;
+
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::lab::{Client, Credential, Protocol, San, Signer, Target};
+use cellway_tests::world::{Authorities, PATIENCE, Running, TENANT_SAN, World, certificate};
+
+use crate::ask::{Sent, Verdict};
+
+const LISTENER: &str = r#"
+[[listener]]
+name = "envoy"
+bind = "127.0.0.1:0"
+serves = "ext_authz"
+callers = "loopback"
+"#;
+
+/// A world with a router that is asked as well.
+async fn world() -> (World, Running) {
+    let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
+    world.configure(&format!("{}{LISTENER}", world.config()));
+    let router = world.router().await;
+    (world, router)
+}
+
+/// A client of the listener `envoy`.
+fn asking(router: &Running, protocol: Protocol) -> Client<TokioEnv> {
+    let addresses = router.handle.addresses();
+    let (_, address) = addresses
+        .iter()
+        .find(|(name, _)| &**name == "envoy")
+        .unwrap();
+    let target = Target {
+        host: address.ip().to_string(),
+        port: address.port(),
+        tls: None,
+        protocol,
+    };
+    Client::new(TokioEnv::new(), target, PATIENCE)
+}
+
+fn sent(headers: &[(&'static str, &str)], certificate: Option<Credential>) -> Sent {
+    let headers = headers.iter();
+    Sent {
+        headers: headers
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect(),
+        certificate,
+    }
+}
+
+/// What clients send, each with a name.
+fn rows(world: &World) -> Vec<(&'static str, Sent)> {
+    let bearer = |tenant: &str| {
+        let claims = world.claims().tenant(tenant);
+        format!("Bearer {}", world.idp.sign(&claims).unwrap())
+    };
+    let (acme, globex) = (bearer("acme"), bearer("globex"));
+    let expired = world.claims().with("exp", 1_000_000);
+    let expired = format!("Bearer {}", world.idp.sign(&expired).unwrap());
+    let stranger = Signer::from_seed("one", [8; 32]).unwrap();
+    let forged = format!("Bearer {}", world.claims().sign(&stranger).unwrap());
+    let authorization = "authorization";
+    let clients = &world.authorities.clients;
+    let named = |name: &str| Some(certificate(clients, vec![San::Uri(name.to_owned())]));
+    let of = |value: &str| sent(&[(authorization, value)], None);
+    let mut rows = vec![
+        ("nothing", sent(&[], None)),
+        ("a token", of(&acme)),
+        ("a token of a suspended tenant", of(&bearer("wayne"))),
+        ("a token of an unknown tenant", of(&bearer("nobody"))),
+        ("an expired token", of(&expired)),
+        ("a forged token", of(&forged)),
+        ("a token of no form", of("Bearer x.y.z")),
+        ("another scheme", of("Basic YTpi")),
+        ("a certificate", sent(&[], named(TENANT_SAN))),
+        (
+            "a certificate of nobody",
+            sent(&[], named("spiffe://elsewhere/tenant/acme")),
+        ),
+        (
+            "a token and its certificate",
+            sent(&[(authorization, &acme)], named(TENANT_SAN)),
+        ),
+        (
+            "a token and another's certificate",
+            sent(&[(authorization, &globex)], named(TENANT_SAN)),
+        ),
+    ];
+    rows.push((
+        "two tokens",
+        sent(&[(authorization, &acme), (authorization, &acme)], None),
+    ));
+    rows.push((
+        "stale identity headers",
+        sent(
+            &[
+                ("x-cellway-tenant", "globex"),
+                ("x-cellway-tenant", "initech"),
+                ("x-cellway-made-up", "1"),
+                ("X_Cellway_Roles", "admin"),
+                ("x-routing-key", "globex"),
+                ("cell-bound-authorization", "x.y.z"),
+                (
+                    "x-forwarded-client-cert",
+                    "URI=spiffe://clients.test/tenant/globex",
+                ),
+                ("accept", "text/html"),
+                ("accept", "text/plain"),
+                ("cookie", "a=b"),
+                (authorization, &acme),
+            ],
+            None,
+        ),
+    ));
+    rows.push((
+        "a certificate in a header only",
+        sent(
+            &[(
+                "x-forwarded-client-cert",
+                "URI=spiffe://clients.test/tenant/acme",
+            )],
+            None,
+        ),
+    ));
+    rows
+}
+
+/// Catches: a form that decides by itself, a stamp or a removal that one path forgets, another
+/// status, challenge or page.
+#[tokio::test]
+async fn every_form_gives_the_same_decision_and_the_same_headers() {
+    let (world, router) = world().await;
+    let (h1, h2) = (
+        asking(&router, Protocol::Http1),
+        asking(&router, Protocol::Http2),
+    );
+    let mut seen = String::new();
+    for (what, sent) in rows(&world) {
+        let proxied = ask::proxied(&world, &router, &sent).await;
+        let line = match &proxied {
+            Verdict::Arrives(headers) => {
+                let tenant = headers.iter().find(|(name, _)| name == "x-cellway-tenant");
+                format!("arrives, tenant {}", tenant.unwrap().1)
+            }
+            Verdict::Refused(status, headers, _) => {
+                let reason = headers.iter().find(|(name, _)| name == "x-cellway-reason");
+                format!("{status} {}", reason.unwrap().1)
+            }
+        };
+        seen.push_str(&format!("{what:36} {line}\n"));
+        for raw in [true, false] {
+            assert_eq!(ask::grpc(&h2, &sent, raw).await, proxied, "{what}, gRPC");
+            assert_eq!(ask::json(&h1, &sent, raw).await, proxied, "{what}, JSON");
+            assert_eq!(ask::json(&h2, &sent, raw).await, proxied, "{what}, JSON");
+        }
+        if sent.certificate.is_none() {
+            for client in [&h1, &h2] {
+                assert_eq!(ask::plain(client, &sent).await, proxied, "{what}, HTTP");
+            }
+        }
+    }
+    insta::assert_snapshot!(seen);
+}
+
+/// An Envoy that has not verified its client's certificate, or by other authorities, says so of
+/// anybody. Catches: a description that is believed without a look at the bundle.
+#[tokio::test]
+async fn a_described_certificate_is_verified_against_the_bundle() {
+    let (_world, router) = world().await;
+    let client = asking(&router, Protocol::Http2);
+    let name = || vec![San::Uri(TENANT_SAN.to_owned())];
+    let other = certificate(&Authorities::other("clients", 9), name());
+    let Verdict::Refused(status, headers, _) =
+        ask::grpc(&client, &sent(&[], Some(other)), true).await
+    else {
+        panic!("a stranger's certificate passed");
+    };
+    assert_eq!(status, 401);
+    let reason = ("x-cellway-reason", "certificate_untrusted");
+    assert!(headers.contains(&(reason.0.to_owned(), reason.1.to_owned())));
+}
