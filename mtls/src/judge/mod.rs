@@ -1,7 +1,7 @@
 //! From a request's header to a decision, however the request came: by the proxy path, or described
 //! by another proxy that asks.
 //!
-//! [`judge`] takes out the credentials, sanitises and decides; [`stamp`] writes into an allowed
+//! [`judge`] takes out the credentials, sanitises and decides; [`stamp`](stamp()) writes into an allowed
 //! request what its cell is told. Neither knows a body or a connection.
 
 mod keys;

@@ -150,6 +150,29 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
+impl ClientError {
+    /// Whether the server never took up the request, so that any request may be sent again over
+    /// another connection: it wasn't sent, or the server refused its stream, or ended the
+    /// connection in order before it came to it (RFC 9113, section 8.7).
+    pub fn is_unprocessed(&self) -> bool {
+        let Self::Http(error) = self else {
+            return false;
+        };
+        let source = std::error::Error::source(error);
+        let refused = source
+            .and_then(|source| source.downcast_ref::<h2::Error>())
+            .is_some_and(|error| {
+                error.is_remote()
+                    && match error.reason() {
+                        Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+                        Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+                        _ => false,
+                    }
+            });
+        refused || error.is_canceled() || error.is_closed()
+    }
+}
+
 /// Sends requests to one target, each within `timeout`.
 #[derive(Clone, Debug)]
 pub struct Client<E> {

@@ -192,8 +192,8 @@ impl Pool {
         }
     }
 
-    /// Sends over an idle connection or a new one. A connection that the router has closed while
-    /// it was idle isn't the request's fault, so such a request is sent once more.
+    /// Sends over an idle connection or a new one. A connection that the router ends just then
+    /// isn't the request's fault, so a request that it never took up is sent once more.
     async fn send(&self, tag: &str, request: Request) -> Result<Response, ClientError> {
         let (certified, idle) = self.checkout();
         if let Some(mut idle) = idle {
@@ -203,7 +203,7 @@ impl Pool {
                     self.checkin(idle);
                     return Ok(response);
                 }
-                Err(ClientError::Http(error)) if error.is_canceled() || error.is_closed() => {}
+                Err(error) if error.is_unprocessed() => {}
                 Err(error) => return Err(error),
             }
         }
