@@ -209,6 +209,7 @@ fn about_certificates(reason: Reason) -> bool {
             | Reason::SanNotAccepted
             | Reason::CertificateExpired
             | Reason::CertificateAuthority
+            | Reason::CertificateUsage
             | Reason::CertificateUntrusted
     )
 }

@@ -98,6 +98,8 @@ reasons! {
     CertificateExpired => "certificate_expired", Unauthenticated;
     /// The client certificate is one that signs others, and never names a client.
     CertificateAuthority => "certificate_authority", Unauthenticated;
+    /// The client certificate's key may not sign, or is an SVID's whose key usage doesn't say that it may.
+    CertificateUsage => "certificate_usage", Unauthenticated;
     /// The client certificate isn't signed by an authority of the trust bundle as it stands.
     CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 

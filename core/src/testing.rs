@@ -166,6 +166,7 @@ pub(crate) fn certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) ->
     let mut params = rcgen::CertificateParams::default();
     params.not_before = rcgen::date_time_ymd(1970, 1, 1);
     params.not_after = rcgen::date_time_ymd(1971, 1, 1);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
     change(&mut params);
     let key = rcgen::KeyPair::generate().unwrap();
     params.self_signed(&key).unwrap().der().to_vec()

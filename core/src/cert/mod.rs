@@ -31,7 +31,18 @@ pub struct PeerCertificate {
     not_before: Unix,
     not_after: Unix,
     authority: bool,
+    usage: Usage,
     thumbprint: Thumbprint,
+}
+
+/// What the key usage extension allows (RFC 5280, section 4.2.1.3), as far as a client needs it:
+/// a handshake proves the key by a digital signature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Usage {
+    /// There is no such extension, and so no limit.
+    Unstated,
+    Signatures,
+    OthersOnly,
 }
 
 /// Why a certificate can't be read. Rustls has verified the chain before, so that this means a
@@ -39,7 +50,7 @@ pub struct PeerCertificate {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Not a DER X.509 certificate, or bytes follow it.
+    /// Not a DER X.509 certificate, or bytes follow it, or an extension stands there twice.
     Malformed,
     /// A SAN that isn't ASCII, or two SAN extensions.
     MalformedSan,
@@ -74,6 +85,10 @@ impl PeerCertificate {
             return Err(CertificateError::Malformed);
         }
         let (uris, dns_names) = names(&certificate)?;
+        // Which of two would count is for nobody to guess (RFC 5280, section 4.2).
+        certificate
+            .extensions_map()
+            .map_err(|_| CertificateError::Malformed)?;
         let validity = certificate.validity();
         let mut thumbprint = Thumbprint::default();
         thumbprint.copy_from_slice(digest(&SHA256, der).as_ref());
@@ -83,6 +98,7 @@ impl PeerCertificate {
             not_before: unix(validity.not_before),
             not_after: unix(validity.not_after),
             authority: is_authority(&certificate)?,
+            usage: usage(&certificate)?,
             thumbprint,
         })
     }
@@ -90,6 +106,16 @@ impl PeerCertificate {
     /// Whether the certificate may sign others.
     pub fn is_authority(&self) -> bool {
         self.authority
+    }
+
+    /// Whether the key may prove who has it. An SVID must say so; of any other certificate it is
+    /// enough that it doesn't say otherwise (SPIFFE X.509-SVID, section 4.3).
+    pub fn may_prove(&self, svid: bool) -> bool {
+        match self.usage {
+            Usage::Signatures => true,
+            Usage::Unstated => !svid,
+            Usage::OthersOnly => false,
+        }
     }
 
     /// Whether the certificate is in force at `now`.
@@ -152,6 +178,15 @@ fn is_authority(certificate: &X509Certificate<'_>) -> Result<bool, CertificateEr
     let usage = certificate.key_usage().map_err(malformed)?;
     Ok(constraints.is_some_and(|constraints| constraints.value.ca)
         || usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign()))
+}
+
+fn usage(certificate: &X509Certificate<'_>) -> Result<Usage, CertificateError> {
+    let usage = certificate.key_usage();
+    Ok(match usage.map_err(|_| CertificateError::Malformed)? {
+        None => Usage::Unstated,
+        Some(usage) if usage.value.digital_signature() => Usage::Signatures,
+        Some(_) => Usage::OthersOnly,
+    })
 }
 
 /// Times before the epoch count as the epoch: no clock says so.

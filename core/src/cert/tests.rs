@@ -66,6 +66,36 @@ fn knows_who_may_sign_others() {
 }
 
 #[test]
+fn a_key_proves_its_owner_only_by_what_it_may_be_used_for() {
+    use rcgen::KeyUsagePurpose::{self, DigitalSignature, KeyAgreement, KeyEncipherment};
+    let may_prove = |usages: Vec<KeyUsagePurpose>| {
+        let der = certificate(|params| params.key_usages = usages);
+        let peer = PeerCertificate::from_der(&der).unwrap();
+        [false, true].map(|svid| peer.may_prove(svid))
+    };
+    assert_eq!(may_prove(vec![DigitalSignature]), [true, true]);
+    let also = vec![DigitalSignature, KeyEncipherment];
+    assert_eq!(may_prove(also), [true, true]);
+    assert_eq!(may_prove(vec![]), [true, false], "an SVID must say it");
+    let others = vec![KeyEncipherment, KeyAgreement];
+    assert_eq!(may_prove(others), [false, false]);
+}
+
+#[test]
+fn no_extension_stands_there_twice() {
+    let twice = |oid: &'static [u64]| {
+        let der = certificate(|params| {
+            let extension = || rcgen::CustomExtension::from_oid_content(oid, vec![5, 0]);
+            params.custom_extensions = vec![extension(), extension()];
+        });
+        PeerCertificate::from_der(&der).unwrap_err()
+    };
+    // Nobody's, and the subject alternative name's.
+    assert_eq!(twice(&[1, 3, 9999, 1]), CertificateError::Malformed);
+    assert_eq!(twice(&[2, 5, 29, 17]), CertificateError::MalformedSan);
+}
+
+#[test]
 fn refuses_templates_that_could_match_too_much() {
     for (template, good) in [
         ("spiffe://{trust_domain}/tenant/{tenant}", true),

@@ -244,6 +244,13 @@ impl Context<'_> {
             .accept(peer)
             .map_err(|detail| Denial::new("certificate.san", Reason::SanNotAccepted, detail))?;
         recorder.pass("certificate.san", || accepted.subject.to_string());
+        if !peer.may_prove(accepted.trust_domain.is_some()) {
+            return Err(Denial::new(
+                "certificate.usage",
+                Reason::CertificateUsage,
+                "the client certificate's key usage doesn't hold digitalSignature",
+            ));
+        }
         Ok(accepted)
     }
 

@@ -357,10 +357,21 @@ fn certificates_end_and_authorities_are_no_clients() {
     assert_eq!(reason_of(world.ask(None)), Reason::CertificateExpired);
 
     let mut world = World::new(json!({}), json!({"any_of": ["mtls"]}));
-    let der = testing::certificate(|params| {
+    let mut reason = |change: fn(&mut rcgen::CertificateParams)| {
+        let der = testing::certificate(|params| {
+            params.subject_alt_names = vec![rcgen::SanType::URI(ACME.try_into().unwrap())];
+            change(params);
+        });
+        world.peer = Some(PeerCertificate::from_der(&der).unwrap());
+        reason_of(world.ask(None))
+    };
+    assert_eq!(reason(|_| {}), Reason::Verified);
+    let authority = |params: &mut rcgen::CertificateParams| {
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.subject_alt_names = vec![rcgen::SanType::URI(ACME.try_into().unwrap())];
-    });
-    world.peer = Some(PeerCertificate::from_der(&der).unwrap());
-    assert_eq!(reason_of(world.ask(None)), Reason::CertificateAuthority);
+    };
+    assert_eq!(reason(authority), Reason::CertificateAuthority);
+    assert_eq!(
+        reason(|params| params.key_usages.clear()),
+        Reason::CertificateUsage
+    );
 }
