@@ -107,8 +107,10 @@ pub(super) fn deny<E: Env, S: Sink>(
     let Some(headers) = options(headers) else {
         return unsayable(report, form);
     };
-    let (reason, code) = (refused.reason, refused.reason.grpc_status().unwrap_or(2));
-    let http = reason.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // By the class, which a policy may choose, and not by the reason: as the proxy path answers.
+    let (reason, class) = (refused.reason, refused.class);
+    let code = class.grpc_status().unwrap_or(2);
+    let http = class.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let denied = Denied {
         status: Some(HttpStatus {
             code: http.as_u16().into(),

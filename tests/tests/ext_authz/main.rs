@@ -183,3 +183,27 @@ async fn a_described_certificate_is_verified_against_the_bundle() {
     let reason = ("x-cellway-reason", "certificate_untrusted");
     assert!(headers.contains(&(reason.0.to_owned(), reason.1.to_owned())));
 }
+
+/// Catches: a status made of the reason where the policy has chosen another.
+#[tokio::test]
+async fn a_policy_chooses_the_status_of_unreachable_keys_in_every_form() {
+    let world = World::down(Signer::from_seed("one", [7; 32]).unwrap()).await;
+    let config = world
+        .config()
+        .replace("keys = {", "keys = { wait_max_ms = 200,")
+        .replace("any_of =", "jwks_unreachable_status = 401\nany_of =");
+    world.configure(&format!("{config}{LISTENER}"));
+    let router = world.boot().await;
+    let bearer = format!("Bearer {}", world.token());
+    let sent = sent(&[("authorization", &bearer)], None);
+
+    let proxied = ask::proxied(&world, &router, &sent).await;
+    assert!(matches!(proxied, Verdict::Refused(401, ..)), "{proxied:?}");
+    let (h1, h2) = (
+        asking(&router, Protocol::Http1),
+        asking(&router, Protocol::Http2),
+    );
+    assert_eq!(ask::grpc(&h2, &sent, true).await, proxied);
+    assert_eq!(ask::json(&h1, &sent, true).await, proxied);
+    assert_eq!(ask::plain(&h1, &sent).await, proxied);
+}
