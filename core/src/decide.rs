@@ -210,6 +210,7 @@ fn about_certificates(reason: Reason) -> bool {
             | Reason::CertificateExpired
             | Reason::CertificateAuthority
             | Reason::CertificateUsage
+            | Reason::CertificateRevoked
             | Reason::CertificateUntrusted
     )
 }

@@ -100,6 +100,8 @@ reasons! {
     CertificateAuthority => "certificate_authority", Unauthenticated;
     /// The client certificate's key may not sign, or is an SVID's whose key usage doesn't say that it may.
     CertificateUsage => "certificate_usage", Unauthenticated;
+    /// A revocation list names the client certificate, or one that it was signed by.
+    CertificateRevoked => "certificate_revoked", Unauthenticated;
     /// The client certificate isn't signed by an authority of the trust bundle as it stands.
     CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 
@@ -124,6 +126,8 @@ reasons! {
     CellQuarantined => "cell_quarantined", Unavailable;
     /// What the registry says of tenants' status is older than the configured age.
     TenantStatusExpired => "tenant_status_expired", Unavailable;
+    /// No revocation list that is still fresh says whether the client certificate holds.
+    RevocationUnknown => "revocation_unknown", Unavailable;
     /// A limit of the router or of the cell is reached.
     Overloaded => "overloaded", Unavailable;
 

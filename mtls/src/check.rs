@@ -1,7 +1,6 @@
 //! Whether the files that settings name can be used.
 
 use std::fmt;
-use std::sync::Arc;
 
 use cellway_core::keys::KeySet;
 use cellway_core::policy::KeysLocation;
@@ -9,8 +8,8 @@ use cellway_core::registry::Registry;
 
 use crate::env::{Env, Privacy, Store};
 use crate::fetch::{KEYS_BYTES_MAX, RegistryLocation};
-use crate::settings::{Pem, RouterSettings};
-use crate::tls::{CellTls, Provider, ServerTls, load_roots, source_config};
+use crate::settings::RouterSettings;
+use crate::tls::{CellTls, Provider, ServerTls, Trust, source_config};
 
 /// A file that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,27 +73,25 @@ async fn listeners<E: Env>(
     settings: &RouterSettings,
     problems: &mut Problems,
 ) {
-    let roots = match &settings.trust_bundle {
+    let trust = match &settings.trust_bundle {
         None => None,
-        Some(bundle) => match load_roots(env, bundle).await {
-            Ok(roots) => Some((bundle, Arc::new(roots))),
-            Err(error) => {
-                problems.note("trust.bundle", Some(error));
+        Some(bundle) => match Trust::load(env, bundle, &settings.revocation).await {
+            Ok(trust) => Some(trust),
+            Err((setting, error)) => {
                 // The listeners' own files are checked all the same.
-                Some((bundle, Arc::new(rustls::RootCertStore::empty())))
+                problems.note(&setting, Some(error));
+                None
             }
         },
     };
-    let roots = roots.as_ref().filter(|(_, roots)| !roots.is_empty());
     for (i, listener) in settings.listeners.iter().enumerate() {
         let Some(tls) = &listener.tls else { continue };
         let mut tls = tls.clone();
-        if roots.is_none() {
+        if trust.is_none() {
             // Without a usable bundle, which was said above.
             tls.client_certificate = crate::settings::ClientCertificate::None;
         }
-        let roots: Option<(&Pem, &Arc<_>)> = roots.map(|(pem, roots)| (*pem, roots));
-        let loaded = ServerTls::load(env, provider, &tls, roots).await;
+        let loaded = ServerTls::load(env, provider, &tls, trust.as_ref()).await;
         problems.note(&format!("listener[{i}].tls"), loaded.err());
     }
 }

@@ -298,6 +298,8 @@ pub enum TlsRefusal {
     UnknownIssuer,
     /// The client's certificate is revoked.
     CertificateRevoked,
+    /// No revocation list that is still fresh says whether the client's certificate holds.
+    RevocationUnknown,
     /// The client's certificate is bad in another way.
     BadCertificate,
     /// The client refused the router's certificate, or said so with another alert.
@@ -315,6 +317,7 @@ impl TlsRefusal {
         Self::CertificateExpired,
         Self::UnknownIssuer,
         Self::CertificateRevoked,
+        Self::RevocationUnknown,
         Self::BadCertificate,
         Self::Alert,
     ];
@@ -330,6 +333,7 @@ impl TlsRefusal {
             Self::CertificateExpired => "certificate_expired",
             Self::UnknownIssuer => "unknown_issuer",
             Self::CertificateRevoked => "certificate_revoked",
+            Self::RevocationUnknown => "revocation_unknown",
             Self::BadCertificate => "bad_certificate",
             Self::Alert => "alert",
         }

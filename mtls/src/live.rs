@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
-use cellway_core::Snapshot;
 use cellway_core::policy::PolicyId;
+use cellway_core::{Reason, Snapshot, Unix};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
-use crate::tls::{self, CellTls, ClientVerifier, MaterialError, Provider, ServerTls};
+use crate::tls::{CellTls, ClientVerifier, MaterialError, Provider, ServerTls, Trust};
 
 /// One router, as its workers see it.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(crate) struct Live {
     pub(crate) cell_tls: Option<CellTls>,
     /// Judges the client certificates that an Envoy describes; `None` without a bundle.
     described: Option<ClientVerifier>,
+    /// From when on a revocation list is too old for what was judged by it.
+    pub(crate) stale_from: Option<Unix>,
 }
 
 impl Live {
@@ -63,29 +65,24 @@ impl Live {
         settings: RouterSettings,
         epoch: u64,
     ) -> Result<Self, (String, MaterialError)> {
-        let roots = match &settings.trust_bundle {
+        let trust = match &settings.trust_bundle {
             None => None,
-            Some(bundle) => {
-                let roots = tls::load_roots(env, bundle)
-                    .await
-                    .map_err(|error| ("trust.bundle".to_owned(), error))?;
-                Some((bundle, Arc::new(roots)))
-            }
+            Some(bundle) => Some(Trust::load(env, bundle, &settings.revocation).await?),
         };
-        let roots = roots.as_ref().map(|(bundle, roots)| (*bundle, roots));
+        let trust = trust.as_ref();
         let mut server_tls = Vec::with_capacity(settings.listeners.len());
         for listener in &settings.listeners {
             let Some(tls) = &listener.tls else {
                 server_tls.push(None);
                 continue;
             };
-            let loaded = ServerTls::load(env, provider, tls, roots)
+            let loaded = ServerTls::load(env, provider, tls, trust)
                 .await
                 .map_err(|error| (format!("listener.{}.tls", listener.name), error))?;
             server_tls.push(Some(loaded));
         }
-        let described = roots
-            .map(|roots| ClientVerifier::new(provider, roots, false))
+        let described = trust
+            .map(|trust| ClientVerifier::new(provider, trust, false))
             .transpose()
             .map_err(|error| ("trust.bundle".to_owned(), error))?;
         let cell_tls = CellTls::load(env, provider, &settings.upstream)
@@ -96,27 +93,40 @@ impl Live {
             server_tls,
             cell_tls,
             described,
+            stale_from: trust.and_then(Trust::stale_from),
             settings,
         })
     }
 
     /// Whether this chain may stand behind a request that comes by the listener: its handshake's
     /// verifier says so, or where requests are only described, the bundle itself.
-    pub(crate) fn trusts(&self, listener: usize, chain: &[CertificateDer<'static>]) -> bool {
-        match self.serves(listener) {
-            Some(Serves::Proxy) => self.trusts_peer(listener, chain),
-            Some(Serves::ExtAuthz(_)) => self
-                .described
-                .as_ref()
-                .is_some_and(|clients| clients.accepts(chain)),
-            None => false,
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(crate) fn judge(
+        &self,
+        listener: usize,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<(), Reason> {
+        match (self.serves(listener), &self.described) {
+            (Some(Serves::Proxy), _) => self.judge_peer(listener, chain),
+            (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.judge(chain),
+            (Some(Serves::ExtAuthz(_)), None) | (None, _) => Err(Reason::CertificateUntrusted),
         }
     }
 
     /// Whether whoever is at the other end of the listener's connection may still be there.
-    pub(crate) fn trusts_peer(&self, listener: usize, chain: &[CertificateDer<'static>]) -> bool {
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub(crate) fn judge_peer(
+        &self,
+        listener: usize,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<(), Reason> {
         let tls = self.server_tls.get(listener).and_then(Option::as_ref);
-        tls.is_some_and(|tls| tls.still_accepts(chain))
+        tls.ok_or(Reason::CertificateUntrusted)
+            .and_then(|tls| tls.judge(chain))
     }
 
     /// What the listener serves.

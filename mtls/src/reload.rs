@@ -154,7 +154,8 @@ fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
         &settings.upstream.bundle,
         &settings.sources.fetch.bundle,
     ];
-    bundles.into_iter().flatten().for_each(add);
+    let lists = &settings.revocation.lists;
+    bundles.into_iter().flatten().chain(lists).for_each(add);
     for issuer in &settings.policy.issuers {
         if let KeysLocation::File(path) = &issuer.keys {
             files.insert(path.to_string());

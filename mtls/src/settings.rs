@@ -20,10 +20,23 @@ pub struct RouterSettings {
     pub policy: Arc<Policy>,
     /// Whose client certificates are believed; required by listeners that ask for them.
     pub trust_bundle: Option<Pem>,
+    /// Which of these certificates no longer count.
+    pub revocation: RevocationSettings,
     /// The way to the cells.
     pub upstream: UpstreamSettings,
     /// Where keys and the registry come from, and where the last good ones are kept.
     pub sources: Sources,
+}
+
+/// Revoked client certificates.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RevocationSettings {
+    /// The lists, PEM or DER. Without any, nothing is revoked.
+    pub lists: Vec<Pem>,
+    /// A list that is past its time counts all the same.
+    pub stale_allowed: bool,
+    /// A certificate whose issuer has no list counts.
+    pub missing_allowed: bool,
 }
 
 /// PEM text, or the file that holds it.

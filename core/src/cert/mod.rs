@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
 
 use crate::time::Unix;
@@ -35,6 +36,19 @@ pub struct PeerCertificate {
     thumbprint: Thumbprint,
 }
 
+/// When a revocation list says that the next will be there; from then on it is stale.
+///
+/// # Errors
+/// [`CertificateError::Malformed`]: it is no DER list, or one without that time, which RFC 5280
+/// (section 5.1.2.5) asks for.
+pub fn crl_next_update(der: &[u8]) -> Result<Unix, CertificateError> {
+    let list = CertificateRevocationList::from_der(der);
+    let (_, list) = list.map_err(|_| CertificateError::Malformed)?;
+    list.next_update()
+        .map(unix)
+        .ok_or(CertificateError::Malformed)
+}
+
 /// What the key usage extension allows (RFC 5280, section 4.2.1.3), as far as a client needs it:
 /// a handshake proves the key by a digital signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +75,7 @@ pub enum CertificateError {
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "the certificate can't be parsed",
+            Self::Malformed => "it can't be parsed",
             Self::MalformedSan => "the certificate's subject alternative names can't be parsed",
             Self::TooManyNames => "the certificate has too many subject alternative names",
         })

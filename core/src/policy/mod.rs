@@ -23,8 +23,8 @@ mod spec;
 mod tests;
 
 pub use spec::{
-    BoundTrustDomainSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec, Mode, OneOrMany,
-    PolicySpec, PolicySpecs, Scheme, SpeaksSpec, TrustDomainSpec, TrustSpec,
+    BoundTrustDomainSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec, Mode, OnDoubt,
+    OneOrMany, PolicySpec, PolicySpecs, Scheme, SpeaksSpec, TrustDomainSpec, TrustSpec,
 };
 
 /// Which issuer: its place in [`Policy::issuers`] and in the configuration.

@@ -265,12 +265,30 @@ pub struct InsecureSpec {
 pub struct TrustSpec {
     /// A PEM file with the certificate authorities that sign clients' certificates.
     pub bundle: Option<String>,
+    /// Files with the revocation lists of those authorities, PEM or DER. Where there is one, every
+    /// certificate of a chain must be covered by one.
+    pub crl: Vec<String>,
+    /// What becomes of certificates whose list is past its time.
+    pub crl_stale: OnDoubt,
+    /// What becomes of certificates whose issuer has no list.
+    pub crl_missing: OnDoubt,
     /// The SPIFFE trust domains that `{trust_domain}` stands for.
     pub trust_domains: Vec<TrustDomainSpec>,
     /// Templates that a client certificate's SAN must match, such as
     /// `spiffe://{trust_domain}/tenant/{tenant}/**` or `{tenant}.clients.example`. `{service}` and
     /// `{cell}` may stand beside `{tenant}` or instead of it.
     pub san: Vec<String>,
+}
+
+/// What becomes of a certificate that may be revoked or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDoubt {
+    /// It doesn't count.
+    #[default]
+    Refuse,
+    /// It counts.
+    Allow,
 }
 
 /// A trust domain, alone or with the tenants that it may speak for.

@@ -386,6 +386,20 @@ fn nobody_speaks_for_anothers_tenant() {
 }
 
 #[test]
+fn revocation_lists_stand_beside_a_bundle() {
+    let settings = |change: fn(&mut Value)| {
+        let mut tables = good();
+        change(&mut tables["trust"]);
+        let errors = Policy::build(&specs(tables)).err().unwrap_or_default();
+        errors.into_iter().map(|e| e.setting).collect::<Vec<_>>()
+    };
+    let bundle = settings(|trust| trust["crl"] = json!(["a.crl"]));
+    assert_eq!(bundle, [""; 0]);
+    assert_eq!(settings(|t| t["crl"] = json!([""])), ["trust.crl"]);
+    assert_eq!(settings(|t| t["crl"] = json!(vec!["a"; 65])), ["trust.crl"]);
+}
+
+#[test]
 fn several_trust_domains_must_be_bound() {
     let tables = |domains: Value, san: &str| {
         let mut tables = good();

@@ -170,7 +170,14 @@ async fn peer(
     // A file that isn't there is no refused handshake.
     let there = env.store().stat(path).await;
     there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
-    let leaf = verified_leaf(env, &provider(), bundle, &Pem::File(path.clone())).await;
+    let leaf = verified_leaf(
+        env,
+        &provider(),
+        bundle,
+        &settings.revocation,
+        &Pem::File(path.clone()),
+    )
+    .await;
     let leaf = leaf.map_err(|error| {
         eprintln!("{error}\nThe TLS handshake would be refused; there is no decision.");
         Exit::No

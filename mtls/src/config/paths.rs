@@ -36,6 +36,9 @@ impl Paths {
             self.one(&mut tls.certificate);
             self.one(&mut tls.key);
         }
+        for list in trust.iter_mut().flat_map(|trust| &mut trust.crl) {
+            self.one(list);
+        }
         if let Some(state) = state {
             self.one(&mut state.directory);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cellway_core::policy::{Mode, Policy, PolicyId, PolicySpecs, Scheme};
+use cellway_core::policy::{Mode, OnDoubt, Policy, PolicyId, PolicySpecs, Scheme, TrustSpec};
 
 use super::Config;
 use super::error::ConfigError;
@@ -13,7 +13,8 @@ use super::serves;
 use super::sources::{fetch, registry, upstream};
 use crate::fetch::SourceUrl;
 use crate::settings::{
-    ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls, Pem, RouterSettings, Sources,
+    ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls, Pem, RevocationSettings,
+    RouterSettings, Sources,
 };
 
 /// Checks what the tables mean together. Mistakes go to `report`; `None` if there was one that
@@ -58,6 +59,7 @@ pub(super) fn resolve(
         router: RouterSettings {
             listeners,
             policy: policy?,
+            revocation: tables.trust.as_ref().map(revocation).unwrap_or_default(),
             trust_bundle: tables.trust.and_then(|trust| trust.bundle).map(Pem::File),
             upstream,
             sources: Sources {
@@ -252,5 +254,13 @@ fn listener_settings<F: FnMut(ConfigError)>(
         connections_max: report.count(connections, table.connections_max, defaults.connections_max),
         streams_max: table.streams_max.unwrap_or(defaults.streams_max),
         ..defaults
+    }
+}
+
+fn revocation(trust: &TrustSpec) -> RevocationSettings {
+    RevocationSettings {
+        lists: trust.crl.iter().cloned().map(Pem::File).collect(),
+        stale_allowed: trust.crl_stale == OnDoubt::Allow,
+        missing_allowed: trust.crl_missing == OnDoubt::Allow,
     }
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use cellway_core::cert::PeerCertificate;
+use cellway_core::{Reason, Unix};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -68,21 +69,30 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Whether the chain is good by these settings. `verify` is asked once for each settings.
-    pub(crate) fn is_trusted(
+    /// Whether the chain is good by these settings. `verify` is asked once for each settings, and
+    /// always once a revocation list is stale.
+    ///
+    /// # Errors
+    /// What `verify` says.
+    pub(crate) fn judge(
         &self,
         live: &Live,
-        verify: impl FnOnce(&[CertificateDer<'static>]) -> bool,
-    ) -> bool {
-        if self.judged.load(Ordering::Relaxed) == live.epoch {
-            return true;
+        now: Unix,
+        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        let judged = self.judged.load(Ordering::Relaxed);
+        if judged == live.epoch && is_before(now, live.stale_from) {
+            return Ok(());
         }
-        let trusted = verify(&self.chain);
-        if trusted {
-            self.judged.store(live.epoch, Ordering::Relaxed);
-        }
-        trusted
+        verify(&self.chain)?;
+        self.judged.store(live.epoch, Ordering::Relaxed);
+        Ok(())
     }
+}
+
+/// Whether what was judged by revocation lists needs no second look yet.
+fn is_before(now: Unix, stale_from: Option<Unix>) -> bool {
+    stale_from.is_none_or(|stale| now < stale)
 }
 
 /// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
@@ -265,5 +275,19 @@ where
             .max_header_size(HEADER_BYTES_MAX)
             .serve_connection(TokioIo::new(io), service);
         watch::run(serving, &connection, &settings.timeouts).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_stale_from_its_next_update_on() {
+        let stale = Unix::from_secs(1_000);
+        assert!(is_before(Unix::from_secs(999), Some(stale)));
+        assert!(!is_before(stale, Some(stale)));
+        assert!(!is_before(Unix::from_secs(2_000), Some(stale)));
+        assert!(is_before(Unix::from_secs(2_000), None), "no list");
     }
 }

@@ -30,12 +30,15 @@ pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<()
         return Err(stranger("the certificate names nobody who may ask"));
     }
     // The certificate is in force: its connection ends with it.
-    if !client.is_trusted(&live, |chain| live.trusts_peer(connection.listener, chain)) {
-        return Err(Refused::new(
-            Reason::CertificateUntrusted,
+    let verify = |chain: &[_]| live.judge_peer(connection.listener, chain);
+    let now = connection.worker.common.clock.now().unix;
+    let judged = client.judge(&live, now, verify);
+    judged.map_err(|reason| {
+        Refused::new(
+            reason,
             "the certificate of whoever asks is no longer trusted",
-        ));
-    }
+        )
+    })?;
     Ok(())
 }
 

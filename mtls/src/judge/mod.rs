@@ -93,30 +93,29 @@ fn settle(decision: Decision, snapshot: Guard<Arc<Snapshot>>) -> Result<Judged, 
     }
 }
 
-/// Verifies the client's chain again if settings have changed since it was: a connection must not
-/// carry an authority past the bundle that no longer names it.
+/// Verifies the client's chain again if settings have changed since it was, or a revocation list has
+/// become stale: a connection must not carry an authority past the bundle that no longer names it.
 fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
     let Some(client) = case.client else {
         return Ok(());
     };
     let live = case.worker.common.live.load();
-    if client.is_trusted(&live, |chain| live.trusts(case.listener, chain)) {
-        return Ok(());
-    }
-    let (reason, detail) = if client.certificate.is_valid_at(case.began.unix) {
-        (
-            Reason::CertificateUntrusted,
-            "the client certificate is not trusted, or no longer",
-        )
-    } else {
-        (
-            Reason::CertificateExpired,
-            "the client certificate is not in force",
-        )
-    };
-    Err(Refused {
-        challenge: Challenge::Certificate,
-        ..Refused::new(reason, detail)
+    let verify = |chain: &[_]| live.judge(case.listener, chain);
+    let judged = client.judge(&live, case.began.unix, verify);
+    judged.map_err(|reason| {
+        let detail = match reason {
+            Reason::CertificateExpired => "the client certificate is not in force",
+            Reason::CertificateRevoked => "the client certificate is revoked",
+            Reason::RevocationUnknown => "whether the client certificate is revoked isn't known",
+            _ => "the client certificate is not trusted, or no longer",
+        };
+        Refused {
+            challenge: match reason {
+                Reason::RevocationUnknown => Challenge::None,
+                _ => Challenge::Certificate,
+            },
+            ..Refused::new(reason, detail)
+        }
     })
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -56,6 +57,31 @@ impl Ca {
             chain: vec![certificate.into()],
             key: key.clone(),
         })
+    }
+
+    /// A list that revokes the certificates with these serial numbers, in PEM. It is stale after
+    /// `validity`.
+    ///
+    /// # Errors
+    /// [`LabError::Certificate`] if the list can't be signed.
+    pub fn revoke(&self, serials: &[u64], validity: Validity) -> Result<String, LabError> {
+        let epoch = date_time_ymd(1970, 1, 1);
+        let (from, until) = (validity.from.since_epoch(), validity.until.since_epoch());
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: epoch + from,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: epoch + from,
+            next_update: epoch + until,
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
     /// The root certificate in PEM.

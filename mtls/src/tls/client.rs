@@ -1,14 +1,11 @@
 //! Clients' certificates outside a handshake, for `explain`.
 
-use std::sync::Arc;
-
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
 
-use super::Provider;
-use super::material::{MaterialError, certificates, load_roots};
+use super::material::{MaterialError, certificates};
+use super::{Provider, Trust};
 use crate::env::Env;
-use crate::settings::Pem;
+use crate::settings::{Pem, RevocationSettings};
 
 /// The leaf of a client's chain, once the chain is verified as a handshake would, now.
 ///
@@ -18,13 +15,13 @@ pub async fn verified_leaf<E: Env>(
     env: &E,
     provider: &Provider,
     bundle: &Pem,
+    revocation: &RevocationSettings,
     chain: &Pem,
 ) -> Result<CertificateDer<'static>, MaterialError> {
-    let roots = Arc::new(load_roots(env, bundle).await?);
+    let trust = Trust::load(env, bundle, revocation).await;
+    let trust = trust.map_err(|(_, error)| error)?;
+    let verifier = trust.verifier(provider, false)?;
     let mut chain_der = certificates(env, chain).await?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.crypto.clone())
-        .build()
-        .map_err(|error| MaterialError::new(bundle, error))?;
     let refuse = |error: rustls::Error| MaterialError::new(chain, error);
     let now = provider
         .time

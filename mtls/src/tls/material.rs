@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use crate::env::{Env, Privacy, Store};
 use crate::settings::{KeyPair, Pem};
@@ -87,6 +87,25 @@ pub(super) async fn certificates<E: Env>(
         return Err(MaterialError::new(pem, "holds no certificate"));
     }
     Ok(certificates)
+}
+
+/// Reads revocation lists: PEM, one or several, or one as DER.
+pub(super) async fn revocation_lists<E: Env>(
+    env: &E,
+    pem: &Pem,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, MaterialError> {
+    let content = read(env, pem).await?;
+    // What a DER sequence begins with; PEM is text.
+    if content.first() == Some(&0x30) {
+        return Ok(vec![content.to_vec().into()]);
+    }
+    let lists = CertificateRevocationListDer::pem_slice_iter(&content)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
+    if lists.is_empty() {
+        return Err(MaterialError::new(pem, "holds no revocation list"));
+    }
+    Ok(lists)
 }
 
 /// In words, where the library shows a list of byte values.

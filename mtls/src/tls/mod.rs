@@ -10,6 +10,7 @@ mod client;
 mod material;
 mod server;
 mod source;
+mod trust;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};
 pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
+pub(crate) use self::trust::Trust;
 
 /// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator
 /// has both in its hand.

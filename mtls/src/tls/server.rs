@@ -3,16 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
+use cellway_core::Reason;
 use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{CertificateError, Error, RootCertStore, ServerConfig};
+use rustls::{CertificateError, Error, ServerConfig};
 
 use super::material::{MaterialError, load_key_pair};
-use super::{Provider, alpn};
+use super::{Provider, Trust, alpn};
 use crate::env::Env;
 use crate::event::TlsRefusal;
-use crate::settings::{ClientCertificate, ListenerTls, Pem};
+use crate::settings::{ClientCertificate, ListenerTls};
 
 /// What a listener needs for new connections, and to look at its standing ones again.
 #[derive(Clone, Debug)]
@@ -30,51 +31,57 @@ pub(crate) struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Trusts whom the bundle names.
+    /// Trusts whom the bundle names and no list revokes.
     pub(crate) fn new(
         provider: &Provider,
-        (bundle, roots): (&Pem, &Arc<RootCertStore>),
+        trust: &Trust,
         optional: bool,
     ) -> Result<Self, MaterialError> {
-        let builder =
-            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.crypto.clone());
-        let builder = if optional {
-            builder.allow_unauthenticated()
-        } else {
-            builder
-        };
-        let verifier = builder
-            .build()
-            .map_err(|error| MaterialError::new(bundle, error))?;
         Ok(Self {
-            verifier,
+            verifier: trust.verifier(provider, optional)?,
             provider: provider.clone(),
         })
     }
 
     /// Whether a chain, its leaf first, is good at present.
-    pub(crate) fn accepts(&self, chain: &[CertificateDer<'static>]) -> bool {
-        let Some((leaf, rest)) = chain.split_first() else {
-            return false;
+    ///
+    /// # Errors
+    /// Why it isn't.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), Reason> {
+        let now = self.provider.time.current_time();
+        let (Some((leaf, rest)), Some(now)) = (chain.split_first(), now) else {
+            return Err(Reason::CertificateUntrusted);
         };
-        let Some(now) = self.provider.time.current_time() else {
-            return false;
-        };
-        self.verifier.verify_client_cert(leaf, rest, now).is_ok()
+        match self.verifier.verify_client_cert(leaf, rest, now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(error)) => Err(reason(&error)),
+            Err(Error::InvalidCertRevocationList(_)) => Err(Reason::RevocationUnknown),
+            Err(_) => Err(Reason::CertificateUntrusted),
+        }
+    }
+}
+
+/// What a request is answered whose chain has been good in its handshake.
+fn reason(error: &CertificateError) -> Reason {
+    match certificate_refusal(error) {
+        TlsRefusal::CertificateExpired => Reason::CertificateExpired,
+        TlsRefusal::CertificateRevoked => Reason::CertificateRevoked,
+        TlsRefusal::RevocationUnknown => Reason::RevocationUnknown,
+        _ => Reason::CertificateUntrusted,
     }
 }
 
 impl ServerTls {
     /// Reads the listener's certificate and key, and makes ready to verify clients against
-    /// `roots`.
+    /// `trust`.
     pub(crate) async fn load<E: Env>(
         env: &E,
         provider: &Provider,
         tls: &ListenerTls,
-        roots: Option<(&Pem, &Arc<RootCertStore>)>,
+        trust: Option<&Trust>,
     ) -> Result<Self, MaterialError> {
         let (chain, key) = load_key_pair(env, &tls.identity).await?;
-        let clients = client_verifier(provider, tls, roots)?;
+        let clients = client_verifier(provider, tls, trust)?;
         let refuse = |error: Error| MaterialError::new(&tls.identity.certificate, error);
         let builder =
             ServerConfig::builder_with_details(provider.crypto.clone(), provider.time.clone())
@@ -98,31 +105,35 @@ impl ServerTls {
         })
     }
 
-    /// Whether a chain that was accepted before a reload is still good.
-    pub(crate) fn still_accepts(&self, chain: &[CertificateDer<'static>]) -> bool {
-        self.clients
-            .as_ref()
-            .is_some_and(|clients| clients.accepts(chain))
+    /// Whether a chain that was accepted before is still good.
+    ///
+    /// # Errors
+    /// Why it isn't.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), Reason> {
+        let clients = self.clients.as_ref();
+        clients
+            .ok_or(Reason::CertificateUntrusted)
+            .and_then(|clients| clients.judge(chain))
     }
 }
 
 fn client_verifier(
     provider: &Provider,
     tls: &ListenerTls,
-    roots: Option<(&Pem, &Arc<RootCertStore>)>,
+    trust: Option<&Trust>,
 ) -> Result<Option<ClientVerifier>, MaterialError> {
     let optional = match tls.client_certificate {
         ClientCertificate::None => return Ok(None),
         ClientCertificate::Optional => true,
         ClientCertificate::Required => false,
     };
-    let Some((bundle, roots)) = roots else {
+    let Some(trust) = trust else {
         return Err(MaterialError {
             source: "trust.bundle".to_owned(),
             problem: "is needed to verify clients' certificates".to_owned(),
         });
     };
-    ClientVerifier::new(provider, (bundle, roots), optional).map(Some)
+    ClientVerifier::new(provider, trust, optional).map(Some)
 }
 
 /// Sorts a failed handshake.
@@ -133,6 +144,8 @@ pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
     match error {
         Error::NoCertificatesPresented => TlsRefusal::NoCertificate,
         Error::InvalidCertificate(certificate) => certificate_refusal(certificate),
+        // A list that isn't signed by the issuer whose name it bears.
+        Error::InvalidCertRevocationList(_) => TlsRefusal::RevocationUnknown,
         Error::PeerIncompatible(_) | Error::NoApplicationProtocol => TlsRefusal::Incompatible,
         Error::AlertReceived(_) => TlsRefusal::Alert,
         _ => TlsRefusal::Protocol,
@@ -146,6 +159,9 @@ fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
         C::NotValidYet | C::NotValidYetContext { .. } => TlsRefusal::CertificateExpired,
         C::UnknownIssuer => TlsRefusal::UnknownIssuer,
         C::Revoked => TlsRefusal::CertificateRevoked,
+        C::UnknownRevocationStatus
+        | C::ExpiredRevocationList
+        | C::ExpiredRevocationListContext { .. } => TlsRefusal::RevocationUnknown,
         _ => TlsRefusal::BadCertificate,
     }
 }

@@ -8,6 +8,7 @@ mod drain;
 mod forward;
 mod identity;
 mod malformed;
+mod revocation;
 mod timeouts;
 mod tokens;
 mod world;

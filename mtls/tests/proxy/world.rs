@@ -17,8 +17,8 @@ use cellway_mtls::lab::{
     Target, TlsProvider, Usage, Validity, bundle_pem,
 };
 use cellway_mtls::settings::{
-    ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RouterSettings, Sources,
-    UpstreamSettings,
+    ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RevocationSettings, RouterSettings,
+    Sources, UpstreamSettings,
 };
 use cellway_mtls::{Handle, Router};
 use rustls::time_provider::DefaultTimeProvider;
@@ -111,6 +111,10 @@ pub fn issue(ca: &Ca, san: San) -> Credential {
 }
 
 pub fn issue_until(ca: &Ca, san: San, until: Unix) -> Credential {
+    issue_numbered(ca, san, until, 2)
+}
+
+pub fn issue_numbered(ca: &Ca, san: San, until: Unix, serial: u64) -> Credential {
     let spec = CertificateSpec {
         common_name: "leaf".to_owned(),
         sans: vec![san],
@@ -119,7 +123,7 @@ pub fn issue_until(ca: &Ca, san: San, until: Unix) -> Credential {
             from: Unix::from_epoch(now().since_epoch() - DAY),
             until,
         },
-        serial: 2,
+        serial,
     };
     ca.issue(&spec, &Key::from_seed([99; 32])).unwrap()
 }
@@ -252,6 +256,7 @@ pub fn plain(registry: Bytes) -> RouterSettings {
         listeners: vec![ListenerSettings::new("public", bind, id)],
         policy,
         trust_bundle: None,
+        revocation: RevocationSettings::default(),
         upstream: UpstreamSettings::default(),
         sources: Sources::new(RegistryLocation::Text(registry)),
     }

@@ -8,6 +8,9 @@ use crate::text::Text;
 use super::super::{BoundTrustDomainSpec, TrustDomainSpec, TrustSpec};
 use super::{Errors, Speaks, TABLES_MAX, speaks};
 
+/// The most files with revocation lists.
+const CRL_FILES_MAX: usize = 64;
+
 /// What is believed of client certificates.
 #[derive(Default)]
 pub(super) struct Trust {
@@ -21,6 +24,21 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
     };
     if spec.bundle.as_ref().is_some_and(String::is_empty) {
         errors.add("trust.bundle", "is empty", "write the path of a PEM file");
+    }
+    if spec.crl.len() > CRL_FILES_MAX {
+        let fix = format!("write at most {CRL_FILES_MAX}; a file may hold several lists");
+        errors.add("trust.crl", "has too many entries", fix);
+    }
+    if spec.crl.iter().any(String::is_empty) {
+        errors.add("trust.crl", "holds an empty path", "write paths of files");
+    }
+    if !spec.crl.is_empty() && spec.bundle.is_none() {
+        let fix = "set it, or leave trust.crl out";
+        errors.add(
+            "trust.bundle",
+            "is missing, and there are lists of revoked certificates",
+            fix,
+        );
     }
     let domains = domains(&spec.trust_domains, errors);
     let names: Vec<Text> = domains.keys().cloned().collect();
