@@ -75,7 +75,7 @@ async fn listeners<E: Env>(
 ) {
     let trust = match &settings.trust_bundle {
         None => None,
-        Some(bundle) => match Trust::load(env, bundle, &settings.revocation).await {
+        Some(bundle) => match Trust::load(env, provider, bundle, &settings.revocation).await {
             Ok(trust) => Some(trust),
             Err((setting, error)) => {
                 // The listeners' own files are checked all the same.

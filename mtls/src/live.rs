@@ -67,7 +67,7 @@ impl Live {
     ) -> Result<Self, (String, MaterialError)> {
         let trust = match &settings.trust_bundle {
             None => None,
-            Some(bundle) => Some(Trust::load(env, bundle, &settings.revocation).await?),
+            Some(bundle) => Some(Trust::load(env, provider, bundle, &settings.revocation).await?),
         };
         let trust = trust.as_ref();
         let mut server_tls = Vec::with_capacity(settings.listeners.len());

@@ -18,7 +18,7 @@ pub async fn verified_leaf<E: Env>(
     revocation: &RevocationSettings,
     chain: &Pem,
 ) -> Result<CertificateDer<'static>, MaterialError> {
-    let trust = Trust::load(env, bundle, revocation).await;
+    let trust = Trust::load(env, provider, bundle, revocation).await;
     let trust = trust.map_err(|(_, error)| error)?;
     let verifier = trust.verifier(provider, false)?;
     let mut chain_der = certificates(env, chain).await?;

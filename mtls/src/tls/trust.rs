@@ -36,6 +36,7 @@ impl Trust {
     /// that doesn't start would refuse more.
     pub(crate) async fn load<E: Env>(
         env: &E,
+        provider: &Provider,
         bundle: &Pem,
         rules: &RevocationSettings,
     ) -> Result<Self, (String, MaterialError)> {
@@ -52,6 +53,12 @@ impl Trust {
             let at = |error| (format!("trust.crl[{i}]"), error);
             let lists = revocation_lists(env, pem).await.map_err(at)?;
             for list in &lists {
+                // One by one, so that the error names the file.
+                let (roots, crypto) = (trust.roots.clone(), provider.crypto.clone());
+                WebPkiClientVerifier::builder_with_provider(roots, crypto)
+                    .with_crls([list.clone()])
+                    .build()
+                    .map_err(|error| at(MaterialError::new(pem, error)))?;
                 let next = crl_next_update(list);
                 let next = next.map_err(|error| at(MaterialError::new(pem, error)))?;
                 trust.stale_from = trust

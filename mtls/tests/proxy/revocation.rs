@@ -6,6 +6,8 @@ use cellway_core::Unix;
 use cellway_mtls::lab::{Ca, Credential, Key, Protocol, Request, ServerTls, Validity};
 use cellway_mtls::settings::{Pem, RevocationSettings, RouterSettings};
 use http::StatusCode;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::world::{
     World, ca, cell, issue_numbered, now, plain_endpoint, reason, registry, secure, start, uri,
@@ -132,14 +134,19 @@ async fn a_list_that_is_none_changes_nothing() {
     let (world, settings) = world(&clients).await;
     let credential = client(&clients, 8);
     let client = world.secure_client(Protocol::Http1, &clients, Some(&credential));
-    for bad in ["no PEM", "0 and so no DER either", ""] {
-        let lists = vec![fresh(&clients, &[8]), bad.to_owned().into()];
+    let good = clients.revoke(&[8], Validity::around(now(), HOUR)).unwrap();
+    let mut longer = CertificateRevocationListDer::from_pem_slice(good.as_bytes())
+        .unwrap()
+        .to_vec();
+    longer.push(0);
+    for bad in [&b"no PEM"[..], b"0 and so no DER either", b"", &longer] {
+        let lists = vec![fresh(&clients, &[8]), Pem::Text(bad.to_vec().into())];
         let error = world
             .handle
             .apply(with(&settings, lists))
             .await
             .unwrap_err();
-        assert_eq!(error.setting, "trust.crl[1]", "{bad}");
+        assert_eq!(error.setting, "trust.crl[1]", "{bad:?}");
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
     }
