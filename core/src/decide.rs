@@ -8,7 +8,8 @@ use crate::explain::Recorder;
 use crate::identity::Identity;
 use crate::placement::{PlaceQuery, PlaceRefused, Placed, place};
 use crate::reason::{Class, Reason};
-use crate::registry::Registry;
+use crate::registry::{Registry, TenantRef, Terms};
+use crate::roles;
 use crate::snapshot::Snapshot;
 use crate::text::Text;
 use crate::time::Now;
@@ -101,7 +102,16 @@ fn allow(
     if reason == Reason::Verified {
         check_status_age(snapshot, now, recorder).map_err(deny)?;
     }
-    let placed = locate(registry, snapshot, evidence, &identity, recorder).map_err(deny)?;
+    let tenant = identity.tenant.as_ref();
+    let tenant = tenant.and_then(|id| registry.tenant(id.as_str()));
+    let placed = locate(registry, snapshot, evidence, &identity, tenant, recorder).map_err(deny)?;
+    // What the configuration says of its stand-ins, it says of their roles too.
+    let identity = if reason == Reason::Verified {
+        let terms = tenant.map_or(Terms::none(), |tenant| tenant.terms);
+        roles::granted(identity, terms, recorder)
+    } else {
+        identity
+    };
     Ok(Allow {
         reason,
         identity,
@@ -152,12 +162,14 @@ fn locate(
     snapshot: &Snapshot,
     evidence: &Evidence<'_>,
     identity: &Identity,
+    tenant: Option<TenantRef<'_>>,
     recorder: &mut impl Recorder,
 ) -> Result<Placed, PlaceRefused> {
     const CHECK: &str = "placement";
     let auth = snapshot.policy.auth(evidence.policy);
     let query = PlaceQuery {
         identity,
+        tenant,
         policy: &snapshot.policy,
         anonymous_placement: auth.anonymous_placement.as_ref().map(Text::as_str),
         spread: evidence.spread,

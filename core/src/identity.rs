@@ -16,8 +16,11 @@ pub struct Identity {
     pub workspace: Option<Text>,
     /// The organisation.
     pub org: Option<Text>,
-    /// Roles in the order of the claim.
+    /// Roles in the order of the claim. In a decision, only those that the tenant allows.
     pub roles: Vec<Text>,
+    /// The credential says which roles, be it none.
+    #[serde(skip)]
+    pub names_roles: bool,
     /// The tier that the credential names; placement never goes below it.
     pub tier: Option<Text>,
     /// Which kinds of credential proved it.

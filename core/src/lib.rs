@@ -107,6 +107,7 @@ pub mod placement;
 pub mod policy;
 mod reason;
 pub mod registry;
+mod roles;
 mod snapshot;
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use cellway_core::Decision;
 use cellway_mtls::lab::{Claims, San, unsigned};
 use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
+use serde_json::json;
 
 const CONFIG: &str = r#"
     [[issuer]]
@@ -212,6 +213,66 @@ fn callers() {
         ),
     ];
     insta::assert_snapshot!(table(&mut core(Some(normal())), &rows));
+}
+
+/// Which roles reach the cell: what the token names, as far as the tenant allows it.
+#[test]
+fn roles() {
+    let tenants = [
+        ("no word", ""),
+        ("none allowed", r#", "allowed_roles": []"#),
+        ("two allowed", r#", "allowed_roles": ["editor", "viewer"]"#),
+        (
+            "two allowed, one by default",
+            r#", "allowed_roles": ["editor", "viewer"], "default_role": "viewer""#,
+        ),
+        ("one by default", r#", "default_role": "viewer""#),
+    ];
+    let claimed = [
+        ("no claim", None),
+        ("null", Some(json!(null))),
+        ("an empty list", Some(json!([]))),
+        ("editor", Some(json!("editor"))),
+        ("admin", Some(json!("admin"))),
+        (
+            "admin, editor, viewer",
+            Some(json!(["admin", "editor", "viewer"])),
+        ),
+        ("Editor", Some(json!("Editor"))),
+    ];
+    let mut page = String::new();
+    for (what, terms) in tenants {
+        writeln!(page, "-- the tenant: {what}").unwrap();
+        let terms = format!(r#""acme", "cell": "std-1"{terms}"#);
+        let registry = normal().replace(r#""acme", "cell": "std-1""#, &terms);
+        let mut core = core(Some(registry));
+        let mut roles = |request: &Request| {
+            let Decision::Allow(allow) = core.decide(request, at(10)).0 else {
+                panic!("{what}: denied");
+            };
+            match &*allow.identity.roles {
+                [] => "-".to_owned(),
+                roles => roles
+                    .iter()
+                    .map(|r| r.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }
+        };
+        for (label, claim) in &claimed {
+            let claims = match claim {
+                None => claims("acme"),
+                Some(claim) => claims("acme").with("roles", claim.clone()),
+            };
+            let request = signed(claims);
+            let left = roles(&request);
+            writeln!(page, "token: {label:22} -> {left}").unwrap();
+            assert_eq!(roles(&request), left, "remembered: {what}, {label}");
+        }
+        let left = roles(&certified(&[spiffe("acme")]));
+        writeln!(page, "certificate                   -> {left}").unwrap();
+    }
+    insta::assert_snapshot!(page);
 }
 
 /// Tokens with a good signature that say something else than they must.

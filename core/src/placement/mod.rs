@@ -34,6 +34,9 @@ use crate::text::Text;
 pub struct PlaceQuery<'a> {
     /// Whom the credentials proved.
     pub identity: &'a Identity,
+    /// What the registry says of the identity's tenant; `None` where it has none, or doesn't list
+    /// it.
+    pub tenant: Option<TenantRef<'a>>,
     /// Says whose credentials may speak for which tenant ([`Policy::may_speak`]).
     pub policy: &'a Policy,
     /// Where the policy sends callers without a tenant: an id of the registry's placements.
@@ -106,12 +109,10 @@ pub fn place(
     health: &Health,
     query: PlaceQuery<'_>,
 ) -> Result<Placed, PlaceRefused> {
-    let choice = match &query.identity.tenant {
-        None => anonymous(registry, query)?,
-        Some(id) => match registry.tenant(id.as_str()) {
-            Some(tenant) => assigned(tenant, query)?,
-            None => unknown(registry, id, query)?,
-        },
+    let choice = match (&query.identity.tenant, query.tenant) {
+        (None, _) => anonymous(registry, query)?,
+        (Some(_), Some(tenant)) => assigned(tenant, query)?,
+        (Some(id), None) => unknown(registry, id, query)?,
     };
     let cell = Arc::clone(choice.cell);
     let endpoints = Ranked::new(cell.endpoints.len(), query.spread, |at| {
@@ -146,7 +147,7 @@ fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, PlaceRefused> {
 
 /// The place of a tenant that the registry lists.
 fn assigned<'a>(tenant: TenantRef<'a>, query: PlaceQuery<'_>) -> Result<Choice<'a>, PlaceRefused> {
-    check_issuer(tenant.issuer, query)?;
+    check_issuer(tenant.terms.issuer.as_ref(), query)?;
     match tenant.status {
         TenantStatus::Active => {}
         TenantStatus::Suspended => {

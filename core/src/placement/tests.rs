@@ -46,8 +46,10 @@ fn of_tenant(id: &str) -> Identity {
 }
 
 fn ask(registry: &Registry, identity: &Identity) -> Result<Placed, PlaceRefused> {
+    let tenant = identity.tenant.as_ref();
     let query = PlaceQuery {
         identity,
+        tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
         policy: &policy(),
         anonymous_placement: Some("public"),
         spread: 0,
@@ -232,6 +234,10 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
     for spread in 0..9 {
         let query = PlaceQuery {
             identity: &identity,
+            tenant: identity
+                .tenant
+                .as_ref()
+                .and_then(|id| registry.tenant(id.as_str())),
             policy: &policy,
             anonymous_placement: None,
             spread,
@@ -268,6 +274,10 @@ fn places(registry: &Registry) -> Vec<String> {
         let identity = of_tenant(&format!("tenant-{n}"));
         let query = PlaceQuery {
             identity: &identity,
+            tenant: identity
+                .tenant
+                .as_ref()
+                .and_then(|id| registry.tenant(id.as_str())),
             policy: &policy,
             anonymous_placement: None,
             spread: n as u64,

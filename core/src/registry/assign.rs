@@ -6,6 +6,7 @@ use super::cell::{Cell, CellState};
 use super::document::RawTenants;
 use super::symbols::keep_slots;
 use super::tenants::{Duplicate, TenantIndex};
+use super::terms::{RawTerms, Terms};
 use super::{Placement, Registry, RegistryRefused};
 use crate::text::Text;
 
@@ -25,7 +26,7 @@ pub(super) struct Assigned {
     /// For each slot the position among the registry's cells or placements.
     positions: Vec<usize>,
     /// Slots.
-    issuers: Vec<Option<Text>>,
+    terms: Vec<Option<Terms>>,
 }
 
 impl Assigned {
@@ -35,10 +36,15 @@ impl Assigned {
         Some((*kind, *self.positions.get(slot as usize)?))
     }
 
-    /// The issuer, where a tenant names one.
-    pub(super) fn issuer(&self, slot_and_one: u16) -> Option<&Text> {
+    /// Whether slots stand for the same terms.
+    pub(super) fn has_terms_of(&self, other: &Self) -> bool {
+        self.terms == other.terms
+    }
+
+    /// The terms, where a tenant has any.
+    pub(super) fn terms(&self, slot_and_one: u16) -> Option<&Terms> {
         let slot = usize::from(slot_and_one).checked_sub(1)?;
-        self.issuers.get(slot)?.as_ref()
+        self.terms.get(slot)?.as_ref()
     }
 }
 
@@ -54,15 +60,10 @@ pub(super) fn assign(
     let placement_names = (placements.iter()).map(|it| (TargetKind::Placement, it.id.clone()));
     let wanted: Vec<_> = cell_names.chain(placement_names).collect();
     let targets = keep_slots(previous.map_or(&[], |it| &it.targets), &wanted);
-    let issuers = {
-        let names = tenants.issuers.names().iter();
-        let checked = names.map(|(_, name)| Text::new(name));
-        let wanted: Vec<_> = checked
-            .collect::<Result<_, _>>()
-            .map_err(|why| RegistryRefused::invalid(format!("tenants: an issuer {why}")))?;
-        keep_slots(previous.map_or(&[], |it| &it.issuers), &wanted)
-    };
-    resolve(&mut tenants, &targets, &issuers, cells)?;
+    let checked = tenants.terms.names().iter().map(RawTerms::check);
+    let wanted = checked.collect::<Result<Vec<_>, _>>()?;
+    let terms = keep_slots(previous.map_or(&[], |it| &it.terms), &wanted);
+    resolve(&mut tenants, &targets, (&wanted, &terms), cells)?;
     let index = TenantIndex::build(&tenants.items, previous.map(|it| &it.tenants));
     let index = index.map_err(|Duplicate { first, second }| {
         let id = &tenants.items[first].id;
@@ -73,7 +74,7 @@ pub(super) fn assign(
         tenants: index,
         positions: positions(&targets, cells, placements),
         targets,
-        issuers,
+        terms,
     })
 }
 
@@ -81,7 +82,7 @@ pub(super) fn assign(
 fn resolve(
     tenants: &mut RawTenants<'_>,
     targets: &[Option<(TargetKind, Text)>],
-    issuers: &[Option<Text>],
+    (wanted, terms): (&[Terms], &[Option<Terms>]),
     cells: &[Arc<Cell>],
 ) -> Result<(), RegistryRefused> {
     let target_of = by_name(targets);
@@ -100,17 +101,17 @@ fn resolve(
             return Err(unresolved(tenants, symbol, *kind, name, problem));
         }
     }
-    let issuer_of = by_name(issuers);
-    let issuer_slot = |(_, name): &((), std::borrow::Cow<'_, str>)| {
-        let found = issuer_of.binary_search_by(|(issuer, _)| issuer.as_str().cmp(name));
-        found.map_or(0, |at| issuer_of[at].1 as u16 + 1)
+    let terms_of = by_name(terms);
+    let terms_slot = |terms: &Terms| {
+        let found = terms_of.binary_search_by(|(other, _)| (*other).cmp(terms));
+        found.map_or(0, |at| terms_of[at].1 as u16 + 1)
     };
-    let issuer_slots: Vec<_> = tenants.issuers.names().iter().map(issuer_slot).collect();
+    let terms_slots: Vec<_> = wanted.iter().map(terms_slot).collect();
     for item in &mut tenants.items {
         let assignment = &mut item.assignment;
         assignment.target = target_slots[assignment.target as usize];
-        if let Some(symbol) = usize::from(assignment.issuer).checked_sub(1) {
-            assignment.issuer = issuer_slots[symbol];
+        if let Some(symbol) = usize::from(assignment.terms).checked_sub(1) {
+            assignment.terms = terms_slots[symbol];
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use super::assign::TargetKind;
 use super::cell::CellState;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
+use super::terms::RawTerms;
 use super::{RegistryFormat, RegistryRefused};
 use crate::text::Text;
 
@@ -104,11 +105,11 @@ pub(super) enum RawUnknownTenant {
 /// document, and the names that they refer to become numbers.
 #[derive(Default)]
 pub(super) struct RawTenants<'a> {
-    /// `target` is a symbol of [`RawTenants::targets`], `issuer` one of
-    /// [`RawTenants::issuers`] and one more.
+    /// `target` is a symbol of [`RawTenants::targets`], `terms` one of [`RawTenants::terms`] and
+    /// one more.
     pub(super) items: Vec<Item<'a>>,
-    pub(super) targets: Symbols<'a, TargetKind>,
-    pub(super) issuers: Symbols<'a, ()>,
+    pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
+    pub(super) terms: Symbols<RawTerms<'a>>,
     /// The first thing that is wrong with a tenant, its path first.
     pub(super) problem: Option<String>,
 }
@@ -129,6 +130,10 @@ struct RawTenant<'a> {
     status: RawStatus,
     #[serde(borrow)]
     issuer: Option<Str<'a>>,
+    #[serde(borrow)]
+    allowed_roles: Option<Vec<Str<'a>>>,
+    #[serde(borrow)]
+    default_role: Option<Str<'a>>,
 }
 
 #[derive(Deserialize, Default, PartialEq, Eq)]
@@ -150,16 +155,20 @@ impl<'a> RawTenants<'a> {
                 return Err(" has a cell and a placement; only one of them can be".into());
             }
         };
-        let issuer = match tenant.issuer {
-            None => 0,
-            Some(issuer) => {
-                let symbol = self.issuers.number((), issuer.0);
-                u16::try_from(symbol + 1).map_err(|_| ".issuer is one too many: 65,535 can be")?
-            }
+        let roles = |roles: Vec<Str<'a>>| roles.into_iter().map(|role| role.0).collect();
+        let terms = RawTerms {
+            issuer: tenant.issuer.map(|issuer| issuer.0),
+            allowed_roles: tenant.allowed_roles.map(roles),
+            default_role: tenant.default_role.map(|role| role.0),
+        };
+        let terms = match terms.is_empty() {
+            true => 0,
+            false => u16::try_from(self.terms.number(terms) + 1)
+                .map_err(|_| " has one too many combinations of issuer and roles: 65,535 can be")?,
         };
         let assignment = Assignment {
-            target: self.targets.number(kind, name.0),
-            issuer,
+            target: self.targets.number((kind, name.0)),
+            terms,
             suspended: tenant.status == RawStatus::Suspended,
         };
         self.items.push(Item::new(tenant.id.0, assignment));

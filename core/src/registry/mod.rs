@@ -57,6 +57,7 @@ mod refused;
 mod source;
 mod symbols;
 mod tenants;
+mod terms;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub use source::{
     RegistryTiming, RegistryWake,
 };
 pub use tenants::{Assignment, TenantIndex};
+pub use terms::Terms;
 
 /// One accepted version of the document: immutable, and shared by all requests.
 #[derive(Debug)]
@@ -187,10 +189,8 @@ pub struct TenantRef<'a> {
     pub id: &'a str,
     /// Whether it is served.
     pub status: TenantStatus,
-    /// The issuer (by the `name` in the router's configuration, or by its `iss`) whose tokens
-    /// alone may speak for it, or the trust domain whose certificates alone may
-    /// ([`Policy::may_speak`](crate::policy::Policy::may_speak)).
-    pub issuer: Option<&'a Text>,
+    /// Who may speak for it, and which roles its callers may have.
+    pub terms: &'a Terms,
     /// Where it goes.
     pub target: Target<'a>,
 }
@@ -272,7 +272,10 @@ impl Registry {
         Some(TenantRef {
             id,
             status,
-            issuer: self.assigned.issuer(assignment.issuer),
+            terms: self
+                .assigned
+                .terms(assignment.terms)
+                .unwrap_or(Terms::none()),
             target,
         })
     }
@@ -315,6 +318,8 @@ impl Registry {
         self.cells == previous.cells
             && self.placements == previous.placements
             && self.unknown_tenant == previous.unknown_tenant
+            // New terms may have got the slot of old ones, so that equal slots prove nothing.
+            && self.assigned.has_terms_of(&previous.assigned)
             && self.assigned.tenants.is_same_as(&previous.assigned.tenants)
     }
 }

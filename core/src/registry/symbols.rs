@@ -1,22 +1,22 @@
 //! Numbers for names: within one document, and from one version to the next.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
-/// Numbers the names of one document in the order in which they first come up.
-pub(super) struct Symbols<'a, K> {
+/// Numbers the names of one document, or what else its tenants share, in the order in which they
+/// first come up.
+pub(super) struct Symbols<T> {
     /// Positions in `names`; never walked.
     table: HashTable<u32>,
-    names: Vec<(K, Cow<'a, str>)>,
+    names: Vec<T>,
     /// Neighbours in a document often share a name.
     last: u32,
 }
 
-impl<K> Default for Symbols<'_, K> {
+impl<T> Default for Symbols<T> {
     fn default() -> Self {
         Self {
             table: HashTable::new(),
@@ -26,40 +26,34 @@ impl<K> Default for Symbols<'_, K> {
     }
 }
 
-impl<'a, K: Copy + Eq + Hash> Symbols<'a, K> {
+impl<T: Eq + Hash> Symbols<T> {
     /// The number of a name.
-    pub(super) fn number(&mut self, kind: K, name: Cow<'a, str>) -> u32 {
+    pub(super) fn number(&mut self, name: T) -> u32 {
         let names = &mut self.names;
-        let is = |at: u32, names: &[(K, Cow<'a, str>)]| {
-            names
-                .get(at as usize)
-                .is_some_and(|it| it.0 == kind && it.1 == name)
-        };
-        if is(self.last, names) {
+        if names.get(self.last as usize) == Some(&name) {
             return self.last;
         }
-        let hash = hash_of(kind, &name);
-        let found = self.table.find(hash, |&at| is(at, names)).copied();
+        let hash = hash_of(&name);
+        let is = |at: &u32| names.get(*at as usize) == Some(&name);
+        let found = self.table.find(hash, is).copied();
         self.last = found.unwrap_or_else(|| {
             let at = names.len() as u32;
-            names.push((kind, name));
-            self.table.insert_unique(hash, at, |&at| {
-                let (kind, name) = &names[at as usize];
-                hash_of(*kind, name)
-            });
+            names.push(name);
+            self.table
+                .insert_unique(hash, at, |&at| hash_of(&names[at as usize]));
             at
         });
         self.last
     }
 
     /// All names, in the order of their numbers.
-    pub(super) fn names(&self) -> &[(K, Cow<'a, str>)] {
+    pub(super) fn names(&self) -> &[T] {
         &self.names
     }
 }
 
-fn hash_of<K: Hash>(kind: K, name: &str) -> u64 {
-    FixedState::with_seed(0).hash_one((kind, name))
+fn hash_of(name: &impl Hash) -> u64 {
+    FixedState::with_seed(0).hash_one(name)
 }
 
 /// Gives every wanted name a slot: the one it had in the previous version, else the lowest that
@@ -89,7 +83,7 @@ mod tests {
     #[test]
     fn numbers_by_first_appearance() {
         let mut symbols = Symbols::default();
-        let mut number = |kind, name: &'static str| symbols.number(kind, Cow::Borrowed(name));
+        let mut number = |kind: u8, name: &'static str| symbols.number((kind, name));
         assert_eq!(number(1, "a"), 0);
         assert_eq!(number(1, "b"), 1);
         assert_eq!(number(2, "a"), 2);

@@ -85,6 +85,10 @@ impl Proven {
                 Some(name) => list(claims, name)?,
                 None => Vec::new(),
             },
+            names_roles: names.roles.as_ref().is_some_and(|name| {
+                let claim = claims.get(name);
+                claim.is_some_and(|claim| !matches!(claim, Json::Null))
+            }),
             proof: Proof {
                 jwt: Some(issuer.name.clone()),
                 ..Proof::default()

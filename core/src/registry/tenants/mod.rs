@@ -27,8 +27,8 @@ pub(super) use build::{Duplicate, Item};
 pub struct Assignment {
     /// The slot of the tenant's cell or placement. `u32::MAX` is taken by the index itself.
     pub target: u32,
-    /// The slot of the tenant's issuer and one more, or 0 for none.
-    pub issuer: u16,
+    /// The slot of the tenant's terms and one more, or 0 for none.
+    pub terms: u16,
     /// Whether the tenant is suspended.
     pub suspended: bool,
 }

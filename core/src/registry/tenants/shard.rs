@@ -21,7 +21,7 @@ struct Record {
     offset: u32,
     /// [`VACANT`] where there is no row.
     target: u32,
-    issuer: u16,
+    terms: u16,
     /// An id has 1 to 256 bytes.
     len_less_one: u8,
     suspended: bool,
@@ -57,7 +57,7 @@ impl Record {
         tag: 0,
         offset: 0,
         target: VACANT,
-        issuer: 0,
+        terms: 0,
         len_less_one: 0,
         suspended: false,
     };
@@ -65,7 +65,7 @@ impl Record {
     fn assignment(self) -> Assignment {
         Assignment {
             target: self.target,
-            issuer: self.issuer,
+            terms: self.terms,
             suspended: self.suspended,
         }
     }
@@ -86,7 +86,7 @@ impl Shard {
                 // Fits: a document has less than 4 GiB (`parse` sees to it).
                 offset: ids.len() as u32,
                 target: row.assignment.target,
-                issuer: row.assignment.issuer,
+                terms: row.assignment.terms,
                 len_less_one: (row.id.len() - 1) as u8,
                 suspended: row.assignment.suspended,
             };

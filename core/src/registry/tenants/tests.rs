@@ -8,7 +8,7 @@ use super::*;
 fn assigned(target: u32) -> Assignment {
     Assignment {
         target,
-        issuer: 0,
+        terms: 0,
         suspended: false,
     }
 }

@@ -111,13 +111,13 @@ fn reads_every_part() {
 
     let acme = registry.tenant("acme").unwrap();
     assert_eq!(
-        (acme.status, acme.issuer.unwrap().as_str()),
+        (acme.status, acme.terms.issuer.as_ref().unwrap().as_str()),
         (TenantStatus::Active, "main")
     );
     assert!(matches!(acme.target, Target::Placement(it) if it.id.as_str() == "one"));
     let globex = registry.tenant("globex").unwrap();
     assert_eq!(
-        (globex.status, globex.issuer),
+        (globex.status, globex.terms.issuer.as_ref()),
         (TenantStatus::Suspended, None)
     );
     assert!(matches!(globex.target, Target::Cell(it) if it.id.as_str() == "b"));

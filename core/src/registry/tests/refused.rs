@@ -161,6 +161,21 @@ const ROWS: &[(&str, &str, &str)] = &[
         "tenants: an issuer may hold",
     ),
     (
+        r#""issuer": "main""#,
+        r#""allowed_roles": ["a,b"]"#,
+        "tenants: the role \"a,b\" may hold",
+    ),
+    (
+        r#""issuer": "main""#,
+        r#""allowed_roles": ["editor"], "default_role": "viewer""#,
+        "`default_role` \"viewer\" is not among the `allowed_roles`",
+    ),
+    (
+        r#""issuer": "main""#,
+        r#""allowed_roles": "editor""#,
+        "tenants[0].allowed_roles: ",
+    ),
+    (
         r#"{"placement": "one"}"#,
         r#"{"placement": "x"}"#,
         "unknown_tenant.placement: there is no",
@@ -281,6 +296,39 @@ fn a_tenant_that_changes_is_other_content() {
     let suspended = with_tenants(1, [tenant("suspended")].into_iter());
     let refused = refusal(&suspended, Some(&changed(&active, None)));
     assert_eq!(refused.reason, RefusedReason::SameVersionOtherContent);
+}
+
+/// New terms may get the slot in which the old ones were, and the index then looks the same.
+#[test]
+fn terms_that_change_are_other_content() {
+    let under = |terms: &str| {
+        let tenant = format!(r#"{{"id":"t","cell":"a"{terms}}}"#);
+        with_tenants(1, [tenant].into_iter())
+    };
+    let before = changed(&under(r#","issuer":"main""#), None);
+    for terms in [
+        "",
+        r#","issuer":"other""#,
+        r#","issuer":"main","allowed_roles":["admin"]"#,
+        r#","issuer":"main","default_role":"viewer""#,
+    ] {
+        let refused = refusal(&under(terms), Some(&before));
+        let reason = refused.reason;
+        assert_eq!(reason, RefusedReason::SameVersionOtherContent, "{terms}");
+    }
+}
+
+#[test]
+fn a_tenant_allows_as_many_roles_as_every_request_may_be_compared_with() {
+    let roles = |count: usize| {
+        let roles: Vec<_> = (0..count).map(|n| format!("\"r{n}\"")).collect();
+        let roles = roles.join(",");
+        let tenant = format!(r#"{{"id":"t","cell":"a","allowed_roles":[{roles}]}}"#);
+        with_tenants(1, [tenant].into_iter())
+    };
+    changed(&roles(Terms::ROLES_MAX), None);
+    let refused = refusal(&roles(Terms::ROLES_MAX + 1), None);
+    assert_eq!(refused.reason, RefusedReason::Invalid);
 }
 
 #[test]

@@ -233,7 +233,7 @@ fn registry(cells: &[Cell]) -> Value {
             },
         ],
         "tenants": [
-            { "id": "acme", "placement": "premium" },
+            { "id": "acme", "placement": "premium", "allowed_roles": ["editor", "viewer"] },
             { "id": "globex", "cell": "standard-us" },
             { "id": "initech", "cell": "standard-eu" },
             { "id": "umbrella", "placement": "standard" },

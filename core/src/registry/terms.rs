@@ -1,0 +1,92 @@
+//! What the registry says of a tenant besides where it goes and whether it is served.
+//!
+//! Many tenants are on the same terms, and the index has room for a number only: so each set of
+//! terms is kept once, and costs a tenant nothing.
+
+use std::borrow::Cow;
+
+use super::RegistryRefused;
+use crate::text::Text;
+
+/// The terms of one tenant or of many.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Terms {
+    /// The issuer (by the `name` in the router's configuration, or by its `iss`) whose tokens
+    /// alone may speak for the tenant, or the trust domain whose certificates alone may
+    /// ([`Policy::may_speak`](crate::policy::Policy::may_speak)).
+    pub issuer: Option<Text>,
+    /// The roles that a credential may give its callers. Any other is cut; without a list, all.
+    pub allowed_roles: Vec<Text>,
+    /// The role of callers whose credential says nothing of roles.
+    pub default_role: Option<Text>,
+}
+
+impl Terms {
+    /// The most roles that a tenant may allow.
+    pub const ROLES_MAX: usize = 64;
+
+    /// Those of a tenant of which the registry says nothing more.
+    pub fn none() -> &'static Self {
+        static NONE: Terms = Terms {
+            issuer: None,
+            allowed_roles: Vec::new(),
+            default_role: None,
+        };
+        &NONE
+    }
+}
+
+/// Terms as a document writes them.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct RawTerms<'a> {
+    pub(super) issuer: Option<Cow<'a, str>>,
+    pub(super) allowed_roles: Option<Vec<Cow<'a, str>>>,
+    pub(super) default_role: Option<Cow<'a, str>>,
+}
+
+impl RawTerms<'_> {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Checks them.
+    pub(super) fn check(&self) -> Result<Terms, RegistryRefused> {
+        let issuer = |issuer: &Cow<'_, str>| {
+            Text::new(issuer)
+                .map_err(|why| RegistryRefused::invalid(format!("tenants: an issuer {why}")))
+        };
+        let allowed = self.allowed_roles.as_deref().unwrap_or_default();
+        if allowed.len() > Terms::ROLES_MAX {
+            return Err(RegistryRefused::invalid(format!(
+                "tenants: an `allowed_roles` has {} roles; {} can be",
+                allowed.len(),
+                Terms::ROLES_MAX
+            )));
+        }
+        let roles = allowed.iter().map(role_text);
+        let allowed_roles = roles.collect::<Result<Vec<_>, _>>()?;
+        let default_role = self.default_role.as_deref().map(role_text).transpose()?;
+        // Whoever narrows the list and forgets the default would go on giving what is forbidden.
+        if self.allowed_roles.is_some()
+            && let Some(role) = &default_role
+            && !allowed_roles.contains(role)
+        {
+            return Err(RegistryRefused::invalid(format!(
+                "tenants: `default_role` {:?} is not among the `allowed_roles` beside it",
+                role.as_str()
+            )));
+        }
+        Ok(Terms {
+            issuer: self.issuer.as_ref().map(issuer).transpose()?,
+            allowed_roles,
+            default_role,
+        })
+    }
+}
+
+fn role_text(role: impl AsRef<str>) -> Result<Text, RegistryRefused> {
+    let role = role.as_ref();
+    Text::new(role)
+        .map_err(|why| RegistryRefused::invalid(format!("tenants: the role {role:?} {why}")))
+}
