@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         policy: Arc::new(policy),
         keys: Arc::new(KeyTable::default()),
         registry: Some(Arc::new(Registry::from_json(REGISTRY)?)),
+        cell_keys: Arc::default(),
         registry_stale: false,
         status_expires_at: None,
         health: Arc::new(Health::default()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cba::{self, CbaRefused, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
@@ -41,20 +42,26 @@ pub fn decide(
             reason,
             detail,
             tenant,
+            cell_bound,
         }) => {
             let class = class(snapshot, evidence, reason);
             let challenge = challenge(snapshot, evidence, reason, class);
-            let retry_after = (class == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT);
             Outcome::Done(Decision::Deny(Deny {
                 reason,
                 class,
                 detail,
                 tenant,
                 challenge,
-                retry_after,
+                retry_after: retry_after(class),
+                cell_bound,
             }))
         }
     }
+}
+
+/// When to try again what was answered so.
+pub(crate) fn retry_after(class: Class) -> Option<Duration> {
+    (class == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT)
 }
 
 /// Why there is no allowance.
@@ -64,6 +71,7 @@ enum Stop {
         reason: Reason,
         detail: &'static str,
         tenant: Option<Text>,
+        cell_bound: Option<Box<CellBound>>,
     },
 }
 
@@ -79,6 +87,7 @@ impl From<Refusal> for Stop {
                 reason,
                 detail,
                 tenant,
+                cell_bound: None,
             },
         }
     }
@@ -97,6 +106,7 @@ fn allow(
         reason,
         detail,
         tenant: identity.tenant.clone(),
+        cell_bound: None,
     };
     let registry = registry(snapshot, recorder).map_err(deny)?;
     if reason == Reason::Verified {
@@ -112,6 +122,17 @@ fn allow(
     } else {
         identity
     };
+    let question = cba::Question {
+        policy,
+        auth: policy.auth(evidence.policy),
+        registry,
+        keys: &snapshot.cell_keys,
+        evidence,
+        identity: &identity,
+        cell: &placed.cell,
+        now,
+    };
+    let cell_bound = check_cell_bound(&question, recorder)?;
     Ok(Allow {
         reason,
         identity,
@@ -119,7 +140,25 @@ fn allow(
         cell: placed.cell,
         endpoints: placed.endpoints,
         placement_epoch: registry.version(),
+        cell_bound,
     })
+}
+
+/// Denies what the mode denies; what it only watches goes on with the request.
+fn check_cell_bound(
+    question: &cba::Question<'_>,
+    recorder: &mut impl Recorder,
+) -> Result<Option<Box<CellBound>>, Stop> {
+    let cell_bound = cba::judge(question, recorder);
+    match cell_bound.as_ref().and_then(|bound| bound.denies()) {
+        None => Ok(cell_bound),
+        Some(CbaRefused { reason, detail }) => Err(Stop::Deny {
+            reason,
+            detail,
+            tenant: question.identity.tenant.clone(),
+            cell_bound,
+        }),
+    }
 }
 
 fn registry<'a>(

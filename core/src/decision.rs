@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use crate::cba::{CbaRefused, CellBound, Claimed};
+use crate::decide::retry_after;
 use crate::identity::Identity;
 use crate::policy::IssuerId;
 use crate::reason::{Class, Reason};
@@ -61,6 +63,8 @@ pub struct Allow {
     pub endpoints: Ranked,
     /// The version of the registry that this was decided on; cells fence by it.
     pub placement_epoch: u64,
+    /// What its cell-bound authorization came to; `None` where there is none, and none is wanted.
+    pub cell_bound: Option<Box<CellBound>>,
 }
 
 /// A request that may not pass.
@@ -79,6 +83,8 @@ pub struct Deny {
     pub challenge: Challenge,
     /// When to try again, for `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// What its cell-bound authorization came to, where the request is denied for it.
+    pub cell_bound: Option<Box<CellBound>>,
 }
 
 /// What a 401 asks for.
@@ -164,6 +170,45 @@ impl Decision {
             Self::Deny(deny) => deny.reason,
         }
     }
+
+    /// What the request's cell-bound authorization came to, where it was looked at.
+    pub fn cell_bound(&self) -> Option<&CellBound> {
+        match self {
+            Self::Allow(allow) => allow.cell_bound.as_deref(),
+            Self::Deny(deny) => deny.cell_bound.as_deref(),
+        }
+    }
+
+    /// The decision once the driver has claimed its [`CellBound::claim`]: one that was claimed
+    /// before is denied, or in `monitor` mode would be.
+    #[must_use]
+    pub fn claimed(self, claimed: Claimed) -> Self {
+        let (reason, detail) = match claimed {
+            Claimed::First => return self,
+            Claimed::Again => (Reason::CbaReplayed, "the authorization was used before"),
+            Claimed::Full => (Reason::Overloaded, "too many authorizations to remember"),
+        };
+        let Self::Allow(mut allow) = self else {
+            return self;
+        };
+        let Some(mut bound) = allow.cell_bound.take() else {
+            return Self::Allow(allow);
+        };
+        bound.refused = Some(CbaRefused { reason, detail });
+        if bound.denies().is_none() {
+            allow.cell_bound = Some(bound);
+            return Self::Allow(allow);
+        }
+        Self::Deny(Deny {
+            reason,
+            class: reason.class(),
+            detail,
+            tenant: allow.identity.tenant.clone(),
+            challenge: Challenge::None,
+            retry_after: retry_after(reason.class()),
+            cell_bound: Some(bound),
+        })
+    }
 }
 
 /// The stable JSON form: `decision`, `reason`, then what belongs to each. Field order is fixed.
@@ -180,6 +225,9 @@ impl Serialize for Decision {
                 let endpoints: Vec<_> = allow.endpoints().map(|e| e.url.as_str()).collect();
                 map.serialize_entry("endpoints", &endpoints)?;
                 map.serialize_entry("placement_epoch", &allow.placement_epoch)?;
+                if let Some(bound) = &allow.cell_bound {
+                    map.serialize_entry("cell_bound", bound)?;
+                }
             }
             Self::Deny(deny) => {
                 map.serialize_entry("decision", "deny")?;

@@ -37,4 +37,6 @@ pub struct Credentials {
     pub several: bool,
     /// The header by which a client with several tenants picks one.
     pub tenant_choice: Option<HeaderValue>,
+    /// The `Cell-Bound-Authorization` fields: one is right, none is usual.
+    pub cell_bound: Vec<HeaderValue>,
 }

@@ -91,6 +91,7 @@
 #![warn(missing_docs)]
 
 mod base64url;
+pub mod cba;
 pub mod cert;
 pub mod control;
 mod decide;

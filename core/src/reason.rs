@@ -116,6 +116,41 @@ reasons! {
     /// The issuer may not speak for this tenant.
     IssuerNotAllowed => "issuer_not_allowed", Forbidden;
 
+    /// The policy requires a cell-bound authorization of callers whose certificate names a cell, and none came.
+    CbaMissing => "cba_missing", Forbidden;
+    /// More than one cell-bound authorization came with the request.
+    CbaDuplicate => "cba_duplicate", Forbidden;
+    /// The cell-bound authorization isn't a well-formed JWS of type `cba+jwt`, or lacks a claim, or a claim has the wrong form.
+    CbaMalformed => "cba_malformed", Forbidden;
+    /// The cell-bound authorization's algorithm isn't on the list, or isn't the key's own.
+    CbaForbiddenAlgorithm => "cba_forbidden_algorithm", Forbidden;
+    /// The registry has no cell that is called as `iss` of the cell-bound authorization says.
+    CbaUnknownCell => "cba_unknown_cell", Forbidden;
+    /// The source cell is neither active nor draining.
+    CbaCellNotAllowed => "cba_cell_not_allowed", Forbidden;
+    /// The source cell's annotation holds no key set that can be used.
+    CbaNoKeys => "cba_no_keys", Forbidden;
+    /// The source cell's key set has no key for this cell-bound authorization.
+    CbaNoMatchingKey => "cba_no_matching_key", Forbidden;
+    /// The cell-bound authorization's signature doesn't hold under the source cell's key.
+    CbaBadSignature => "cba_bad_signature", Forbidden;
+    /// The time of the cell-bound authorization's `exp` has come.
+    CbaExpired => "cba_expired", Forbidden;
+    /// The cell-bound authorization's `nbf` or `iat` lies ahead by more than the leeway.
+    CbaNotYetValid => "cba_not_yet_valid", Forbidden;
+    /// The cell-bound authorization is good for more than 60 seconds, or ends before it begins.
+    CbaLifetime => "cba_lifetime", Forbidden;
+    /// The cell-bound authorization is for another cell than the one decided, or than the one pinned.
+    CbaWrongDestination => "cba_wrong_destination", Forbidden;
+    /// The cell-bound authorization is for another tenant than the identity's.
+    CbaWrongTenant => "cba_wrong_tenant", Forbidden;
+    /// The cell-bound authorization is for another subject than the identity's.
+    CbaWrongSubject => "cba_wrong_subject", Forbidden;
+    /// The client certificate names another cell than `iss` of the cell-bound authorization, or none.
+    CbaCertificateMismatch => "cba_certificate_mismatch", Forbidden;
+    /// The cell-bound authorization was used before, at this router.
+    CbaReplayed => "cba_replayed", Forbidden;
+
     /// The issuer's keys were never fetched, have expired, or couldn't be refreshed.
     JwksUnreachable => "jwks_unreachable", Unavailable;
     /// No registry has been loaded since the router started.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cba::CellKeys;
 use crate::health::Health;
 use crate::keys::KeyTable;
 use crate::policy::Policy;
@@ -11,7 +12,7 @@ use crate::time::Mono;
 /// Everything that a decision reads: a few shared parts, each replaced on its own.
 ///
 /// A health flip makes a new snapshot that shares the tenants with the old one; a key rotation
-/// never touches the registry. Cloning costs four reference counts.
+/// never touches the registry. Cloning costs five reference counts.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Grows by one with every snapshot published by one [`Control`](crate::control::Control).
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub keys: Arc<KeyTable>,
     /// Cells, placements, tenants: `None` until a first document was accepted.
     pub registry: Option<Arc<Registry>>,
+    /// What the registry's cells sign their authorizations with.
+    pub cell_keys: Arc<CellKeys>,
     /// The registry's source has given no good answer for too long. It still places.
     pub registry_stale: bool,
     /// When tenants' status becomes too old to believe; `None` where that is switched off.

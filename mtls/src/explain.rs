@@ -42,6 +42,8 @@ pub struct Question<'a> {
     pub authorization: Option<HeaderValue>,
     /// The value of the header that picks one of several tenants.
     pub tenant_choice: Option<HeaderValue>,
+    /// The value of `Cell-Bound-Authorization`.
+    pub cell_bound: Option<HeaderValue>,
     /// The client's certificate, whose chain was verified.
     pub peer: Option<&'a PeerCertificate>,
 }
@@ -88,6 +90,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
         authorization: question.authorization.clone(),
         several: false,
         tenant_choice: question.tenant_choice.clone(),
+        cell_bound: question.cell_bound.iter().cloned().collect(),
     };
     let evidence = Evidence {
         policy: question.policy,

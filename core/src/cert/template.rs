@@ -95,6 +95,14 @@ impl SanTemplates {
         !self.dns_names.is_empty()
     }
 
+    /// Whether a certificate can name a cell at all.
+    pub(crate) fn any_cell(&self) -> bool {
+        let uris = self.uris.iter().map(|template| &template.path);
+        let dns_names = self.dns_names.iter().map(|template| &template.labels);
+        uris.chain(dns_names)
+            .any(|parts| parts.contains(&Part::Cell))
+    }
+
     /// Whether a template takes cells of more than one trust domain.
     pub(crate) fn cell_of_any_domain(&self) -> bool {
         let of_any = |uri: &UriTemplate| uri.trust_domains.len() > 1;

@@ -75,6 +75,7 @@ impl Control {
             policy: Arc::clone(&policy),
             keys: Arc::default(),
             registry: None,
+            cell_keys: Arc::default(),
             registry_stale: false,
             status_expires_at: None,
             health: Arc::clone(health.view()),
@@ -349,11 +350,23 @@ impl Control {
         } else {
             Arc::clone(&last.keys)
         };
+        let same_cells = same_registry(last.registry.as_ref(), registry);
+        let cell_keys = if same_cells && !policy_changed {
+            Arc::clone(&last.cell_keys)
+        } else {
+            let registry = registry.map(|registry| &**registry);
+            Arc::new(last.cell_keys.follow(&self.policy.cba, registry))
+        };
+        for (cell, refused) in cell_keys.newly_refused(&last.cell_keys) {
+            let notice = Notice::CellKeysRefused { cell, refused };
+            self.outputs.push_back(Output::Notice(notice));
+        }
         self.snapshot = Arc::new(Snapshot {
             epoch: last.epoch + 1,
             policy: Arc::clone(&self.policy),
             keys,
             registry: registry.cloned(),
+            cell_keys,
             registry_stale: self.registry.is_stale(),
             status_expires_at: self.registry.status_expires_at(),
             health: Arc::clone(self.health.view()),

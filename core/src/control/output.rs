@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::Retired;
 use crate::health::{HealthNotice, HealthWake};
-use crate::keys::{KeyNotice, KeyWake};
+use crate::keys::{KeyNotice, KeyWake, KeysRefused};
 use crate::policy::IssuerId;
 use crate::registry::{RegistryNotice, RegistryWake};
 use crate::snapshot::Snapshot;
+use crate::text::Text;
 use crate::time::Unix;
 
 /// Names one issuer's source of keys for as long as it lives. Unlike an [`IssuerId`] it is never
@@ -89,6 +90,13 @@ pub enum Notice {
     },
     /// At the registry's source.
     Registry(RegistryNotice),
+    /// A cell's annotation holds no key set that can be used; its authorizations are refused.
+    CellKeysRefused {
+        /// The cell.
+        cell: Text,
+        /// Why.
+        refused: KeysRefused,
+    },
     /// At an endpoint.
     Health(HealthNotice),
 }

@@ -12,7 +12,9 @@ mod rules;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::hop::forbidden_in_trailers;
-pub use self::rules::{HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps};
+pub use self::rules::{
+    CELL_BOUND_AUTHORIZATION, HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps,
+};
 use crate::evidence::Credentials;
 
 /// Takes the credentials out of a request's headers and removes everything that isn't the
@@ -20,9 +22,18 @@ use crate::evidence::Credentials;
 ///
 /// Run it first, and on every request; what it leaves may be forwarded.
 pub fn sanitise(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
-    let credentials = take_credentials(rules, headers);
+    let mut credentials = take_credentials(rules, headers);
+    // Taken where it is removed: requests without one, nearly all, are not searched for it.
+    remove_where(
+        headers,
+        |name| rules.reserves(name),
+        |name, values| {
+            if *name == CELL_BOUND_AUTHORIZATION {
+                credentials.cell_bound = values.collect();
+            }
+        },
+    );
     hop::remove(headers);
-    remove_reserved(rules, headers);
     credentials
 }
 
@@ -36,9 +47,8 @@ pub fn sanitise_response(rules: &HeaderRules, headers: &mut HeaderMap) {
 /// Removes from trailers, in either direction, what may not stand there: the router's own names
 /// and the fields that frame, route or authenticate (RFC 9110, section 6.5.1).
 pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
-    remove_where(trailers, |name| {
-        rules.reserves(name) || forbidden_in_trailers(name)
-    });
+    let refused = |name: &HeaderName| rules.reserves(name) || forbidden_in_trailers(name);
+    remove_where(trailers, refused, |_, _| ());
 }
 
 fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
@@ -71,19 +81,26 @@ fn choice(headers: &mut HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 }
 
 fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
-    remove_where(headers, |name| rules.reserves(name));
+    remove_where(headers, |name| rules.reserves(name), |_, _| ());
 }
 
-/// Removes the fields whose names are refused. The list is gathered first because a `HeaderMap`
+/// Removes the fields whose names are refused, and hands them over. The list is gathered first because a `HeaderMap`
 /// can't be edited while it is walked; it stays empty, and costs no allocation, for honest clients.
-fn remove_where(headers: &mut HeaderMap, refused: impl Fn(&HeaderName) -> bool) {
+fn remove_where(
+    headers: &mut HeaderMap,
+    refused: impl Fn(&HeaderName) -> bool,
+    mut removed: impl FnMut(&HeaderName, &mut dyn Iterator<Item = HeaderValue>),
+) {
     let names: Vec<HeaderName> = headers
         .keys()
         .filter(|name| refused(name))
         .cloned()
         .collect();
     for name in names {
-        headers.remove(name);
+        if let http::header::Entry::Occupied(entry) = headers.entry(&name) {
+            let (_, mut values) = entry.remove_entry_mult();
+            removed(&name, &mut values);
+        }
     }
 }
 

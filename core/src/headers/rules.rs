@@ -22,11 +22,14 @@ pub const STAMP_NAMES: [&str; 9] = [
     "request-id",
 ];
 
+/// The header by which a cell that calls another shows its authorization.
+pub const CELL_BOUND_AUTHORIZATION: &str = "cell-bound-authorization";
+
 /// Removed from every request besides the prefix: what other parts of Cellway take as evidence, and
 /// by what name proxies tell of a client certificate that nobody here has verified.
 const RESERVED: [&str; 3] = [
     "x-routing-key",
-    "cell-bound-authorization",
+    CELL_BOUND_AUTHORIZATION,
     "x-forwarded-client-cert",
 ];
 

@@ -17,6 +17,7 @@ mod view;
 
 pub use algorithm::Algorithm;
 pub(crate) use jwk::KID_LEN_MAX;
+pub(crate) use jwks::Found;
 pub use jwks::{KeySet, KeysDigest, KeysRefused, Skipped};
 pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreRefused};
 pub(crate) use view::Miss;

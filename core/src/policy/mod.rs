@@ -23,8 +23,9 @@ mod spec;
 mod tests;
 
 pub use spec::{
-    BoundTrustDomainSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec, Mode, OnDoubt,
-    OneOrMany, PolicySpec, PolicySpecs, Scheme, SpeaksSpec, TrustDomainSpec, TrustSpec,
+    BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec,
+    Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs, Scheme, SpeaksSpec,
+    TrustDomainSpec, TrustSpec,
 };
 
 /// Which issuer: its place in [`Policy::issuers`] and in the configuration.
@@ -42,6 +43,8 @@ pub struct Policy {
     pub issuers: Vec<Issuer>,
     /// What the router's headers are called.
     pub headers: HeaderRules,
+    /// Where cells' keys for cell-bound authorizations are, and how these are checked.
+    pub cba: CbaRules,
     auth: Vec<AuthPolicy>,
     sans: SanTemplates,
     trust_domains: BTreeMap<Text, Speaks>,
@@ -81,6 +84,28 @@ pub struct Issuer {
     /// When its keys are fetched and how long they serve.
     pub timing: KeyTiming,
     speaks: Speaks,
+}
+
+/// Where cells' keys for cell-bound authorizations are, and how these are checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CbaRules {
+    /// The annotation of a cell that holds its JWKS; `None` where no policy looks at one.
+    pub annotation: Option<Box<str>>,
+    /// The algorithms allowed, in order of preference.
+    pub algorithms: Vec<Algorithm>,
+    /// How many seconds `nbf` and `iat` may lie ahead.
+    pub leeway_secs: u64,
+    /// Each authorization is taken once, by one router.
+    pub one_use: bool,
+}
+
+/// What a policy makes of cell-bound authorizations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CbaPolicy {
+    /// What comes of them.
+    pub mode: CbaMode,
+    /// The only cell that they may lead to.
+    pub destination: Option<Text>,
 }
 
 /// Where an issuer's keys come from.
@@ -128,6 +153,8 @@ pub struct AuthPolicy {
     pub jwks_unreachable: Class,
     /// Where requests without credentials go in `permissive` mode, and only then.
     pub anonymous_placement: Option<Text>,
+    /// What it makes of cell-bound authorizations.
+    pub cba: CbaPolicy,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
     pub(crate) stand_in: Arc<Identity>,
     /// By [`IssuerId`]: whose tokens are accepted.

@@ -21,6 +21,8 @@ pub struct PolicySpecs {
     pub trust: Option<TrustSpec>,
     /// `[headers]`: what the router's own headers are called.
     pub headers: HeaderSpec,
+    /// `[cba]`: what cells show that call other cells.
+    pub cba: CbaSpec,
 }
 
 /// One `[[issuer]]`.
@@ -209,6 +211,9 @@ pub struct PolicySpec {
     /// Whom every request counts as in `disabled` mode.
     #[serde(default)]
     pub insecure_identity: Option<InsecureSpec>,
+    /// What differs from `[cba]` for this policy.
+    #[serde(default)]
+    pub cba: Option<PolicyCbaSpec>,
 }
 
 /// How strictly a policy asks for credentials.
@@ -257,6 +262,74 @@ pub struct InsecureSpec {
     pub tier: Option<String>,
     /// The roles.
     pub roles: Vec<String>,
+}
+
+/// `[cba]`: cell-bound authorizations, which cells show that call other cells.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CbaSpec {
+    /// What comes of them.
+    pub mode: CbaMode,
+    /// The only cell that they may lead to. Absent: whichever cell is decided.
+    pub destination: Option<String>,
+    /// The annotation of a cell in the registry that holds its JWKS, as a string.
+    pub annotation: String,
+    /// The algorithms that they may be signed with.
+    pub algorithms: Vec<String>,
+    /// How far `nbf` and `iat` may lie ahead, in seconds.
+    pub leeway_secs: u64,
+    /// Each is taken once, by this router.
+    pub one_use: bool,
+}
+
+impl Default for CbaSpec {
+    fn default() -> Self {
+        Self {
+            mode: CbaMode::default(),
+            destination: None,
+            annotation: "cba-jwks".into(),
+            algorithms: ["ES256", "EdDSA"].map(Into::into).into(),
+            leeway_secs: 5,
+            one_use: false,
+        }
+    }
+}
+
+/// `[policy.cba]`: what differs from `[cba]` for one policy.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyCbaSpec {
+    /// What comes of cell-bound authorizations here.
+    pub mode: Option<CbaMode>,
+    /// The only cell that they may lead to here.
+    pub destination: Option<String>,
+}
+
+/// What comes of cell-bound authorizations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CbaMode {
+    /// Nobody looks at them.
+    Off,
+    /// What `enforce` would deny passes, and is logged and counted.
+    Monitor,
+    /// One that is there must hold. A request without one passes.
+    #[default]
+    Enforce,
+    /// As `enforce`, and a client certificate that names a cell needs one.
+    Require,
+}
+
+impl CbaMode {
+    /// As the configuration and `/readyz` write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Monitor => "monitor",
+            Self::Enforce => "enforce",
+            Self::Require => "require",
+        }
+    }
 }
 
 /// `[trust]`: client certificates.

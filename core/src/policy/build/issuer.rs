@@ -11,7 +11,7 @@ use super::super::{IssuerSpec, KeyTimingSpec, KeysLocation};
 use super::{Errors, Issuer, speaks};
 
 /// The most that a leeway can be.
-const LEEWAY_SECS_MAX: u64 = 60;
+pub(super) const LEEWAY_SECS_MAX: u64 = 60;
 /// The most bytes of `issuer`, an audience, or a claim's name.
 const NAME_LEN_MAX: usize = 1024;
 /// What other signed documents of this router say in `typ`: never a bearer token's.
@@ -58,7 +58,7 @@ fn issuer(
             errors.add(at(member), format!("{secs} seconds is too much"), fix);
         }
     }
-    let algorithms = algorithms(spec, at, errors);
+    let algorithms = algorithms(&spec.algorithms, &at("algorithms"), errors);
     let types = types(spec, at, errors);
     let keys = location(spec, at, errors);
     let timing = timing(&spec.keys, at, errors);
@@ -123,18 +123,15 @@ fn claims(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
     }
 }
 
-fn algorithms(
-    spec: &IssuerSpec,
-    at: &dyn Fn(&str) -> String,
-    errors: &mut Errors,
-) -> Vec<Algorithm> {
+/// The algorithms of these names.
+pub(super) fn algorithms(names: &[String], setting: &str, errors: &mut Errors) -> Vec<Algorithm> {
     let known = || Algorithm::ALL.map(Algorithm::as_str).join(", ");
-    if spec.algorithms.is_empty() {
+    if names.is_empty() {
         let fix = format!("name some of {}", known());
-        errors.add(at("algorithms"), "is empty", fix);
+        errors.add(setting, "is empty", fix);
     }
     let mut algorithms = Vec::new();
-    for name in &spec.algorithms {
+    for name in names {
         match Algorithm::from_name(name) {
             Some(algorithm) if !algorithms.contains(&algorithm) => algorithms.push(algorithm),
             Some(_) => {}
@@ -146,11 +143,7 @@ fn algorithms(
                     }
                     _ => format!("{name:?} is not known"),
                 };
-                errors.add(
-                    at("algorithms"),
-                    problem,
-                    format!("use some of {}", known()),
-                );
+                errors.add(setting, problem, format!("use some of {}", known()));
             }
         }
     }

@@ -15,6 +15,7 @@ use super::{
     PolicySpecs, Scheme, Speaks, SpeaksSpec,
 };
 
+mod cba;
 mod issuer;
 mod trust;
 
@@ -37,6 +38,7 @@ pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
     let trust = trust::trust(specs.trust.as_ref(), &mut errors);
     let auth = policies(specs, &mut errors);
     let headers = headers(&specs.headers, &mut errors);
+    let cba = cba::rules(specs, &mut errors);
     if !errors.0.is_empty() {
         return Err(errors.0);
     }
@@ -46,6 +48,7 @@ pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
         by_name: issuers.iter().map(|i| i.name.clone()).zip(ids()).collect(),
         issuers,
         headers,
+        cba,
         auth,
         sans: trust.sans,
         trust_domains: trust.domains,
@@ -126,6 +129,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
         }
         let anonymous = anonymous_placement(spec, &at, errors);
         let stand_in = stand_in(spec, &at, errors);
+        let cba = cba::policy(&specs.cba, spec, &at, errors);
         if let Some(name) = name {
             policies.push(AuthPolicy {
                 name,
@@ -135,6 +139,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
                 all: spec.all_of.is_some(),
                 jwks_unreachable: jwks_unreachable(spec, &at, errors),
                 anonymous_placement: anonymous,
+                cba,
                 stand_in: Arc::new(stand_in),
                 issuers,
             });

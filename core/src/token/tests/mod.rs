@@ -98,8 +98,8 @@ impl World {
     fn ask(&mut self, authorization: Option<&str>) -> Result<(Reason, Arc<Identity>), Refusal> {
         let credentials = Credentials {
             authorization: authorization.map(|a| HeaderValue::from_str(a).unwrap()),
-            several: false,
             tenant_choice: self.choice.map(HeaderValue::from_static),
+            ..Credentials::default()
         };
         let mut memo = std::mem::replace(&mut self.memo, Memo::disabled());
         let evidence = self.evidence(&credentials);

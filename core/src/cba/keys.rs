@@ -1,0 +1,110 @@
+//! The keys that the registry's cells have published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::keys::{Algorithm, KeySet, KeysRefused};
+use crate::policy::CbaRules;
+use crate::registry::Registry;
+use crate::text::Text;
+
+/// The key set of each cell that has one, read from the registry's annotations.
+///
+/// A part of snapshots. It follows the registry and the policy, and shares with the table before
+/// what hasn't changed. An annotation that can't be used costs its own cell alone: the cell
+/// verifies nothing, and the document stays good.
+#[derive(Debug, Default)]
+pub struct CellKeys {
+    /// What the annotations were read by.
+    algorithms: Vec<Algorithm>,
+    cells: BTreeMap<Text, Arc<CellKeySet>>,
+}
+
+/// What one cell has published.
+#[derive(Debug)]
+pub struct CellKeySet {
+    /// The annotation, to tell whether it has changed.
+    text: Box<str>,
+    keys: Result<KeySet, KeysRefused>,
+}
+
+impl CellKeys {
+    /// The most bytes of one cell's annotation. Room for a dozen RSA keys; a cell needs two, to
+    /// change from one to the other.
+    pub const BYTES_MAX: usize = 16 << 10;
+
+    /// The table for these rules and this registry, sharing with this one what is the same.
+    pub(crate) fn follow(&self, rules: &CbaRules, registry: Option<&Registry>) -> Self {
+        let mut next = Self {
+            algorithms: rules.algorithms.clone(),
+            cells: BTreeMap::new(),
+        };
+        let (Some(annotation), Some(registry)) = (&rules.annotation, registry) else {
+            return next;
+        };
+        let same_rules = self.algorithms == rules.algorithms;
+        for cell in registry.cells() {
+            let Some(text) = cell.annotations.get(&**annotation) else {
+                continue;
+            };
+            let known = self
+                .cells
+                .get(&cell.id)
+                .filter(|known| same_rules && *known.text == **text);
+            let keys = match known {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(CellKeySet::read(text, &rules.algorithms)),
+            };
+            next.cells.insert(cell.id.clone(), keys);
+        }
+        next
+    }
+
+    /// What this cell has published, if anything.
+    pub fn cell(&self, id: &str) -> Option<&CellKeySet> {
+        self.cells.get(id).map(|keys| &**keys)
+    }
+
+    /// Cells whose annotation can't be used, with the reason, by id.
+    pub fn refused(&self) -> impl Iterator<Item = (&Text, KeysRefused)> {
+        let refused =
+            |(cell, set): (_, &Arc<CellKeySet>)| Some((cell, set.keys.as_ref().err().copied()?));
+        self.cells.iter().filter_map(refused)
+    }
+
+    /// How many cells have published keys that can be used.
+    pub fn usable(&self) -> usize {
+        self.cells.values().filter(|set| set.keys.is_ok()).count()
+    }
+
+    /// Those of [`refused`](Self::refused) that weren't so in `before`.
+    pub(crate) fn newly_refused(&self, before: &Self) -> Vec<(Text, KeysRefused)> {
+        let new = |(cell, _): &(&Text, KeysRefused)| {
+            let (old, new) = (before.cells.get(*cell), self.cells.get(*cell));
+            !old.zip(new).is_some_and(|(old, new)| Arc::ptr_eq(old, new))
+        };
+        let owned = |(cell, why): (&Text, KeysRefused)| (cell.clone(), why);
+        self.refused().filter(new).map(owned).collect()
+    }
+}
+
+impl CellKeySet {
+    fn read(text: &str, algorithms: &[Algorithm]) -> Self {
+        let keys = match text.len() > CellKeys::BYTES_MAX {
+            true => Err(KeysRefused::Oversized),
+            false => KeySet::parse(text.as_bytes(), algorithms),
+        };
+        Self {
+            text: text.into(),
+            keys,
+        }
+    }
+
+    /// The keys.
+    ///
+    /// # Errors
+    /// Why the annotation can't be used.
+    pub fn keys(&self) -> Result<&KeySet, KeysRefused> {
+        self.keys.as_ref().map_err(|refused| *refused)
+    }
+}

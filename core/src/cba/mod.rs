@@ -1,0 +1,250 @@
+//! Cell-bound authorizations: what a cell shows that calls another cell through the router.
+//!
+//! An authorization is a JWT in a header of its own. Its claims bind it to the cell that made it
+//! (`iss`), the one cell that it leads to (`aud`), and the request's own identity (`sub`, `tenant`);
+//! its key is published in the registry, as an annotation of the cell. So a cell that is broken
+//! into can speak for itself alone, and an authorization that leaks in one cell opens no other.
+//!
+//! It is judged last, because `aud` is held against the cell that was decided. The parts: `keys`
+//! has each cell's key set ready, `token` reads and verifies, `one_use` remembers what was used.
+
+use serde::{Serialize, Serializer};
+
+use crate::cert::PeerCertificate;
+use crate::evidence::Evidence;
+use crate::explain::Recorder;
+use crate::identity::Identity;
+use crate::policy::{AuthPolicy, CbaMode, Policy};
+use crate::reason::Reason;
+use crate::registry::{Cell, Registry};
+use crate::text::Text;
+use crate::time::Now;
+
+mod keys;
+mod one_use;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use keys::{CellKeySet, CellKeys};
+pub use one_use::{Claim, Claimed, OneUse};
+
+/// The longest time between `iat` and `exp`, in seconds.
+pub const LIFETIME_SECS_MAX: u64 = 60;
+
+/// What `typ` says.
+pub const TYPE: &str = "cba+jwt";
+
+/// What a request's cell-bound authorization came to, where one was there or was wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellBound {
+    /// What comes of one that doesn't hold.
+    pub mode: CbaMode,
+    /// The cell that `iss` names. Believed only if nothing was refused, but always one of the
+    /// registry's.
+    pub source: Option<Text>,
+    /// What is wrong with it.
+    pub refused: Option<CbaRefused>,
+    /// What the driver has to claim before the request may pass, where each authorization is
+    /// taken once. See [`Decision::claimed`](crate::Decision::claimed).
+    pub claim: Option<Claim>,
+}
+
+/// Why a cell-bound authorization doesn't hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CbaRefused {
+    /// One of the `cba_` reasons; `overloaded` where it couldn't be remembered.
+    pub reason: Reason,
+    /// Which check failed, in words that hold nothing of the authorization.
+    pub detail: &'static str,
+}
+
+impl CellBound {
+    /// Whether the request is denied for it.
+    pub fn denies(&self) -> Option<CbaRefused> {
+        self.refused.filter(|_| self.mode != CbaMode::Monitor)
+    }
+}
+
+/// The stable JSON form: the source, and what was refused.
+impl Serialize for CellBound {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Form<'a> {
+            mode: &'static str,
+            source: &'a Option<Text>,
+            refused: Option<Reason>,
+            detail: Option<&'static str>,
+            one_use: bool,
+        }
+        let form = Form {
+            mode: self.mode.as_str(),
+            source: &self.source,
+            refused: self.refused.map(|refused| refused.reason),
+            detail: self.refused.map(|refused| refused.detail),
+            one_use: self.claim.is_some(),
+        };
+        form.serialize(serializer)
+    }
+}
+
+/// A check that failed.
+#[derive(Clone, Copy, Debug)]
+struct Denial {
+    check: &'static str,
+    refused: CbaRefused,
+}
+
+const fn denial(check: &'static str, reason: Reason, detail: &'static str) -> Denial {
+    let refused = CbaRefused { reason, detail };
+    Denial { check, refused }
+}
+
+/// What an authorization is held against.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) auth: &'a AuthPolicy,
+    pub(crate) registry: &'a Registry,
+    pub(crate) keys: &'a CellKeys,
+    pub(crate) evidence: &'a Evidence<'a>,
+    pub(crate) identity: &'a Identity,
+    /// The cell decided.
+    pub(crate) cell: &'a Cell,
+    pub(crate) now: Now,
+}
+
+/// Judges what the request shows; `None` where it shows nothing and needn't.
+pub(crate) fn judge(
+    question: &Question<'_>,
+    recorder: &mut impl Recorder,
+) -> Option<Box<CellBound>> {
+    let mode = question.auth.cba.mode;
+    let shown = &question.evidence.credentials.cell_bound;
+    let wanted = match mode {
+        CbaMode::Off => return None,
+        CbaMode::Monitor | CbaMode::Enforce if shown.is_empty() => return None,
+        CbaMode::Monitor | CbaMode::Enforce => true,
+        CbaMode::Require => !shown.is_empty() || question.certificate_cell().is_some(),
+    };
+    if !wanted {
+        recorder.pass("cba.present", || {
+            "none, and no certificate names a cell".to_owned()
+        });
+        return None;
+    }
+    let mut source = None;
+    let (refused, claim) = match question.hold(&mut source, recorder) {
+        Ok(claim) => (None, claim),
+        Err(denial) => (Some(denial), None),
+    };
+    if let Some(Denial { check, refused }) = refused {
+        let CbaRefused { reason, detail } = refused;
+        match mode {
+            // The request goes on, and so do its steps.
+            CbaMode::Monitor => recorder.pass("cba.monitor", || {
+                format!("would be denied at {check}, {reason}: {detail}")
+            }),
+            CbaMode::Off | CbaMode::Enforce | CbaMode::Require => {
+                recorder.fail(check, || format!("{reason}: {detail}"));
+            }
+        }
+    }
+    Some(Box::new(CellBound {
+        mode,
+        source,
+        refused: refused.map(|denial| denial.refused),
+        claim,
+    }))
+}
+
+impl Question<'_> {
+    /// Everything that must hold. `source` is set as soon as it is known.
+    fn hold(
+        &self,
+        source: &mut Option<Text>,
+        recorder: &mut impl Recorder,
+    ) -> Result<Option<Claim>, Denial> {
+        let authorization = match &*self.evidence.credentials.cell_bound {
+            [] => {
+                let detail = "the certificate names a cell, and there is no authorization";
+                return Err(denial("cba.present", Reason::CbaMissing, detail));
+            }
+            [one] => one.as_bytes(),
+            [_, _, ..] => {
+                let detail = "there is more than one authorization";
+                return Err(denial("cba.present", Reason::CbaDuplicate, detail));
+            }
+        };
+        let proven = token::verify(self, authorization, source, recorder)?;
+        self.check_destination(&proven.audience)?;
+        recorder.pass("cba.destination", || format!("cell {}", self.cell.id));
+        self.check_identity(&proven)?;
+        recorder.pass("cba.identity", || "the request's own".to_owned());
+        self.check_certificate(&proven.source)?;
+        recorder.pass("cba.certificate", || match self.evidence.peer {
+            Some(_) => "names no other cell".to_owned(),
+            None => "none".to_owned(),
+        });
+        let one_use = self.policy.cba.one_use;
+        Ok(one_use.then(|| Claim::new(&proven.source, &proven.jti, proven.exp, self.now)))
+    }
+
+    /// With a pin, authorizations lead to the pinned cell and nowhere else: neither may the
+    /// authorization be for another, nor the decision.
+    fn check_destination(&self, audience: &Text) -> Result<(), Denial> {
+        let wrong = |detail| {
+            Err(denial(
+                "cba.destination",
+                Reason::CbaWrongDestination,
+                detail,
+            ))
+        };
+        if self.cell.id != *audience {
+            return wrong("`aud` is not the cell decided");
+        }
+        let pinned = self.auth.cba.destination.as_ref();
+        if pinned.is_some_and(|pinned| *pinned != self.cell.id) {
+            return wrong("the cell decided is not the one that authorizations are pinned to");
+        }
+        Ok(())
+    }
+
+    fn check_identity(&self, proven: &token::Proven) -> Result<(), Denial> {
+        const CHECK: &str = "cba.identity";
+        if self.identity.tenant.as_ref() != Some(&proven.tenant) {
+            let detail = "`tenant` is not the identity's";
+            return Err(denial(CHECK, Reason::CbaWrongTenant, detail));
+        }
+        if self.identity.subject != proven.subject {
+            let detail = "`sub` is not the identity's";
+            return Err(denial(CHECK, Reason::CbaWrongSubject, detail));
+        }
+        Ok(())
+    }
+
+    /// A certificate must name the source, where certificates can name cells at all.
+    fn check_certificate(&self, source: &Text) -> Result<(), Denial> {
+        let comparable = self.evidence.peer.is_some() && self.policy.sans().any_cell();
+        match self.certificate_cell() {
+            Some(cell) if cell == *source => Ok(()),
+            None if !comparable => Ok(()),
+            Some(_) | None => Err(denial(
+                "cba.certificate",
+                Reason::CbaCertificateMismatch,
+                "the client certificate does not name the source cell",
+            )),
+        }
+    }
+
+    /// The cell that the client certificate names, whether or not the policy looks at
+    /// certificates for the identity. Its chain was verified in the handshake, and the connection
+    /// ends when it does.
+    fn certificate_cell(&self) -> Option<Text> {
+        let sans = self.policy.sans();
+        let peer: &PeerCertificate = self.evidence.peer?;
+        (sans.any_cell() && !peer.is_authority())
+            .then(|| sans.accept(peer).ok()?.cell)
+            .flatten()
+    }
+}

@@ -1,0 +1,457 @@
+use http::{HeaderValue, Method};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::evidence::Credentials;
+use crate::explain::Steps;
+use crate::testing::{START, Signer, at, certificate_for, policy};
+use crate::time::Mono;
+
+/// What an authorization is held against: cell `a` calls cell `b` for `ada` of `acme`.
+struct World {
+    policy: Policy,
+    registry: Registry,
+    keys: CellKeys,
+    identity: Identity,
+    peer: Option<PeerCertificate>,
+    cell: &'static str,
+}
+
+fn annotation(signers: &[(&str, &Signer)]) -> String {
+    let keys: Vec<_> = signers.iter().map(|(kid, it)| it.jwk(kid)).collect();
+    json!({ "keys": keys }).to_string()
+}
+
+fn key() -> Signer {
+    Signer::ed25519(1)
+}
+
+fn rules(cba: Value) -> Policy {
+    policy(json!({
+        "policy": [{"name": "default", "any_of": ["jwt", "mtls"]}],
+        "issuer": [{"name": "main", "issuer": "https://idp.example", "audience": "cellway"}],
+        "trust": {
+            "bundle": "ca.pem",
+            "trust_domains": ["example"],
+            "san": ["spiffe://{trust_domain}/cell/{cell}", "spiffe://{trust_domain}/tenant/{tenant}"],
+        },
+        "cba": cba,
+    }))
+}
+
+fn registry_with(keys_of_a: &str, state_of_a: &str) -> Registry {
+    let cell = |id: &str, state: &str, annotations: Value| {
+        json!({"id": id, "tier": "std", "region": "eu", "state": state,
+               "endpoints": [{"url": format!("http://{id}.internal:80")}], "annotations": annotations})
+    };
+    let document = json!({
+        "version": 1,
+        "cells": [
+            cell("a", state_of_a, json!({"cba-jwks": keys_of_a})),
+            cell("b", "active", json!({})),
+            cell("broken", "active", json!({"cba-jwks": "{"})),
+        ],
+    });
+    Registry::from_json(&document.to_string()).unwrap()
+}
+
+impl World {
+    fn new(cba: Value) -> Self {
+        Self::with(cba, &annotation(&[("k1", &key())]), "active")
+    }
+
+    fn with(cba: Value, keys_of_a: &str, state_of_a: &str) -> Self {
+        let policy = rules(cba);
+        let registry = registry_with(keys_of_a, state_of_a);
+        let keys = CellKeys::default().follow(&policy.cba, Some(&registry));
+        let text = |value| Some(Text::new(value).unwrap());
+        Self {
+            policy,
+            registry,
+            keys,
+            identity: Identity {
+                tenant: text("acme"),
+                subject: text("ada"),
+                ..Identity::default()
+            },
+            peer: None,
+            cell: "b",
+        }
+    }
+
+    fn of(mut self, san: &str) -> Self {
+        self.peer = Some(PeerCertificate::from_der(&certificate_for(&[san], &[])).unwrap());
+        self
+    }
+
+    fn judge(&self, shown: &[String], secs: u64) -> (Option<Box<CellBound>>, Steps) {
+        let field = |text: &String| HeaderValue::from_str(text).unwrap();
+        let credentials = Credentials {
+            cell_bound: shown.iter().map(field).collect(),
+            ..Credentials::default()
+        };
+        let evidence = Evidence {
+            policy: self.policy.policy_id("default").unwrap(),
+            method: &Method::GET,
+            path: "/",
+            credentials: &credentials,
+            peer: self.peer.as_ref(),
+            spread: 0,
+            waited: false,
+        };
+        let question = Question {
+            policy: &self.policy,
+            auth: self.policy.auth(evidence.policy),
+            registry: &self.registry,
+            keys: &self.keys,
+            evidence: &evidence,
+            identity: &self.identity,
+            cell: self.registry.cell(self.cell).unwrap(),
+            now: at(secs),
+        };
+        let mut steps = Steps::default();
+        (judge(&question, &mut steps), steps)
+    }
+
+    /// The reason why one authorization is refused.
+    fn refuses(&self, shown: &str) -> Option<Reason> {
+        let (bound, _) = self.judge(&[shown.to_owned()], 0);
+        bound.unwrap().refused.map(|refused| refused.reason)
+    }
+}
+
+fn header() -> Value {
+    json!({"alg": "EdDSA", "typ": "cba+jwt", "kid": "k1"})
+}
+
+fn claims() -> Value {
+    json!({"iss": "a", "aud": "b", "sub": "ada", "tenant": "acme",
+           "iat": START, "exp": START + 60, "jti": "1"})
+}
+
+/// A good authorization with these members changed; `null` takes one away.
+fn changed(mut value: Value, members: Value) -> Value {
+    let object = value.as_object_mut().unwrap();
+    for (name, member) in members.as_object().unwrap().clone() {
+        match member {
+            Value::Null => drop(object.remove(&name)),
+            member => drop(object.insert(name, member)),
+        }
+    }
+    value
+}
+
+fn with_claims(members: Value) -> String {
+    key().token(&header(), &changed(claims(), members))
+}
+
+fn with_header(members: Value) -> String {
+    key().token(&changed(header(), members), &claims())
+}
+
+fn good() -> String {
+    with_claims(json!({}))
+}
+
+#[test]
+fn takes_what_holds() {
+    let world = World::new(json!({}));
+    for shown in [
+        good(),
+        with_claims(json!({"aud": ["b"]})),
+        with_claims(json!({"nbf": START + 5, "iat": START + 5})),
+        with_header(json!({"typ": "application/CBA+jwt"})),
+        with_header(json!({"kid": null})),
+    ] {
+        let (bound, steps) = world.judge(&[shown], 0);
+        let bound = bound.unwrap();
+        assert_eq!(bound.refused, None, "{steps}");
+        assert_eq!(bound.source.unwrap().as_str(), "a");
+        assert_eq!(bound.claim, None, "it was not asked for");
+    }
+}
+
+#[test]
+fn refuses_what_its_claims_do_not_bear_out() {
+    use Reason::*;
+    let world = World::new(json!({}));
+    for (members, reason) in [
+        (json!({"iss": null}), CbaMalformed),
+        (json!({"iss": ["a"]}), CbaMalformed),
+        (json!({"iss": "nobody"}), CbaUnknownCell),
+        (json!({"iss": "b"}), CbaNoKeys),
+        (json!({"iss": "broken"}), CbaNoKeys),
+        (json!({"aud": null}), CbaMalformed),
+        (json!({"aud": 7}), CbaMalformed),
+        (json!({"aud": []}), CbaMalformed),
+        (json!({"aud": ["b", "c"]}), CbaMalformed),
+        (json!({"aud": "a"}), CbaWrongDestination),
+        (json!({"aud": "B"}), CbaWrongDestination),
+        (json!({"tenant": null}), CbaMalformed),
+        (json!({"tenant": ["acme"]}), CbaMalformed),
+        (json!({"tenant": "globex"}), CbaWrongTenant),
+        (json!({"sub": null}), CbaWrongSubject),
+        (json!({"sub": 7}), CbaMalformed),
+        (json!({"sub": "bob"}), CbaWrongSubject),
+        (json!({"jti": null}), CbaMalformed),
+        (json!({"jti": ""}), CbaMalformed),
+        (json!({"jti": "x".repeat(257)}), CbaMalformed),
+        (json!({"cnf": {"jkt": "x"}}), CbaMalformed),
+        (json!({"exp": null}), CbaMalformed),
+        (json!({"iat": null}), CbaMalformed),
+        (json!({"exp": "soon"}), CbaMalformed),
+        (json!({"exp": START + 61}), CbaLifetime),
+        (json!({"exp": START}), CbaLifetime),
+        (json!({"iat": START - 60, "exp": START}), CbaExpired),
+        (json!({"iat": START + 6, "exp": START + 60}), CbaNotYetValid),
+        (json!({"nbf": START + 6}), CbaNotYetValid),
+    ] {
+        let refused = world.refuses(&with_claims(members.clone()));
+        assert_eq!(refused, Some(reason), "{members}");
+    }
+}
+
+#[test]
+fn refuses_what_another_has_signed_or_signed_otherwise() {
+    use Reason::*;
+    let world = World::new(json!({}));
+    let other = Signer::ed25519(2).token(&header(), &claims());
+    let p256 = Signer::p256().token(&changed(header(), json!({"alg": "ES256"})), &claims());
+    let mut cut = good();
+    cut.pop();
+    for (shown, reason) in [
+        (other, CbaBadSignature),
+        (p256, CbaForbiddenAlgorithm),
+        (with_header(json!({"kid": "k2"})), CbaNoMatchingKey),
+        (with_header(json!({"alg": "none"})), CbaForbiddenAlgorithm),
+        (with_header(json!({"alg": "HS256"})), CbaForbiddenAlgorithm),
+        (with_header(json!({"crit": ["exp"]})), CbaMalformed),
+        // A bearer token and an envelope are no authorization, whoever signed them.
+        (with_header(json!({"typ": "JWT"})), CbaMalformed),
+        (with_header(json!({"typ": "at+jwt"})), CbaMalformed),
+        (
+            with_header(json!({"typ": "cellway-envelope+jwt"})),
+            CbaMalformed,
+        ),
+        (with_header(json!({"typ": null})), CbaMalformed),
+        (cut, CbaMalformed),
+        (format!("Bearer {}", good()), CbaMalformed),
+        (format!("{}, {}", good(), good()), CbaMalformed),
+        (String::new(), CbaMalformed),
+        ("a.b".to_owned(), CbaMalformed),
+    ] {
+        assert_eq!(world.refuses(&shown), Some(reason), "{shown}");
+    }
+}
+
+#[test]
+fn two_are_one_too_many() {
+    let world = World::new(json!({}));
+    let (bound, _) = world.judge(&[good(), good()], 0);
+    assert_eq!(bound.unwrap().refused.unwrap().reason, Reason::CbaDuplicate);
+}
+
+#[test]
+fn only_active_and_draining_cells_may_call() {
+    let keys = annotation(&[("k1", &key())]);
+    for (state, refused) in [
+        ("active", None),
+        ("draining", None),
+        ("provisioning", Some(Reason::CbaCellNotAllowed)),
+        ("quarantined", Some(Reason::CbaCellNotAllowed)),
+        ("retired", Some(Reason::CbaCellNotAllowed)),
+    ] {
+        let world = World::with(json!({}), &keys, state);
+        assert_eq!(world.refuses(&good()), refused, "{state}");
+    }
+}
+
+#[test]
+fn it_ends_to_the_second() {
+    let world = World::new(json!({}));
+    let refused = |secs| world.judge(&[good()], secs).0.unwrap().refused;
+    assert_eq!(refused(59), None);
+    assert_eq!(refused(60).unwrap().reason, Reason::CbaExpired);
+}
+
+#[test]
+fn a_certificate_must_name_the_source() {
+    let world = |san: &str| World::new(json!({})).of(san);
+    assert_eq!(world("spiffe://example/cell/a").refuses(&good()), None);
+    for other in [
+        "spiffe://example/cell/b",
+        "spiffe://example/tenant/acme",
+        "spiffe://elsewhere/cell/a",
+    ] {
+        let refused = world(other).refuses(&good());
+        assert_eq!(refused, Some(Reason::CbaCertificateMismatch), "{other}");
+    }
+}
+
+#[test]
+fn a_pin_leads_to_one_cell_only() {
+    let mut world = World::new(json!({"destination": "b"}));
+    assert_eq!(world.refuses(&good()), None);
+    // Neither what is decided nor what is claimed gets round it.
+    world.cell = "broken";
+    for aud in ["broken", "b"] {
+        let refused = world.refuses(&with_claims(json!({"aud": aud})));
+        assert_eq!(refused, Some(Reason::CbaWrongDestination), "{aud}");
+    }
+}
+
+#[test]
+fn absence_is_denied_where_cells_must_show_one() {
+    let absent = |mode: &str, san: Option<&str>| {
+        let world = World::new(json!({ "mode": mode }));
+        let world = match san {
+            Some(san) => world.of(san),
+            None => world,
+        };
+        let (bound, _) = world.judge(&[], 0);
+        bound.map(|bound| bound.refused.unwrap().reason)
+    };
+    let (cell, tenant) = ("spiffe://example/cell/a", "spiffe://example/tenant/acme");
+    assert_eq!(absent("require", Some(cell)), Some(Reason::CbaMissing));
+    assert_eq!(absent("require", Some(tenant)), None);
+    assert_eq!(absent("require", None), None);
+    for mode in ["enforce", "monitor", "off"] {
+        assert_eq!(absent(mode, Some(cell)), None, "{mode}");
+    }
+}
+
+#[test]
+fn off_looks_at_nothing_and_parses_no_keys() {
+    let world = World::new(json!({"mode": "off"}));
+    assert_eq!(world.judge(&["rubbish".to_owned()], 0).0, None);
+    assert_eq!((world.keys.usable(), world.keys.refused().count()), (0, 0));
+}
+
+#[test]
+fn the_steps_say_what_failed_and_that_a_watched_request_goes_on() {
+    let shown = [with_claims(json!({"tenant": "globex"}))];
+    let last = |mode: &str| {
+        let world = World::new(json!({ "mode": mode }));
+        world.judge(&shown, 0).1.0.pop().unwrap()
+    };
+    let denied = last("enforce");
+    assert_eq!((denied.check, denied.passed), ("cba.identity", false));
+    let watched = last("monitor");
+    assert_eq!((watched.check, watched.passed), ("cba.monitor", true));
+    assert!(
+        watched.detail.contains("cba_wrong_tenant"),
+        "{}",
+        watched.detail
+    );
+}
+
+#[test]
+fn a_new_version_of_the_registry_withdraws_a_key_and_keeps_what_is_the_same() {
+    let mut world = World::new(json!({}));
+    let next = Signer::ed25519(2);
+    let by_next = next.token(&changed(header(), json!({"kid": "k2"})), &claims());
+    let both = annotation(&[("k1", &key()), ("k2", &next)]);
+    let only = annotation(&[("k2", &next)]);
+    for (keys, old, new) in [
+        (&both, None, None),
+        (&only, Some(Reason::CbaNoMatchingKey), None),
+    ] {
+        world.registry = registry_with(keys, "active");
+        world.keys = world.keys.follow(&world.policy.cba, Some(&world.registry));
+        assert_eq!(world.refuses(&good()), old);
+        assert_eq!(world.refuses(&by_next), new);
+    }
+    let again = world.keys.follow(&world.policy.cba, Some(&world.registry));
+    let same = |id: &str| std::ptr::eq(again.cell(id).unwrap(), world.keys.cell(id).unwrap());
+    assert!(same("a") && same("broken"));
+    assert_eq!(again.newly_refused(&world.keys), []);
+}
+
+#[test]
+fn a_broken_annotation_costs_its_own_cell_alone() {
+    let huge = format!(
+        r#"{{"keys": [], "pad": "{}"}}"#,
+        "x".repeat(CellKeys::BYTES_MAX)
+    );
+    let world = World::with(json!({}), &huge, "active");
+    let told = world.keys.newly_refused(&CellKeys::default());
+    let told: Vec<_> = told
+        .iter()
+        .map(|(cell, why)| (cell.as_str(), why.as_str()))
+        .collect();
+    assert_eq!(told, [("a", "oversized"), ("broken", "malformed")]);
+    assert_eq!(world.refuses(&good()), Some(Reason::CbaNoKeys));
+}
+
+#[test]
+fn other_rules_read_the_annotations_anew() {
+    let world = World::new(json!({}));
+    assert_eq!(world.keys.usable(), 1);
+    let other_algorithms = rules(json!({"algorithms": ["ES256"]}));
+    let other_name = rules(json!({"annotation": "keys"}));
+    for (rules, usable) in [(&other_algorithms, 0), (&other_name, 0), (&world.policy, 1)] {
+        let keys = world.keys.follow(&rules.cba, Some(&world.registry));
+        assert_eq!(keys.usable(), usable);
+    }
+}
+
+fn claim(source: &str, jti: &str) -> Claim {
+    let text = |value| Text::new(value).unwrap();
+    Claim::new(&text(source), &text(jti), START + 60, at(0))
+}
+
+#[test]
+fn one_is_used_once_until_it_ends() {
+    let mut table = OneUse::new(8);
+    let now = |secs| at(secs).mono;
+    assert_eq!(table.claim(&claim("a", "1"), now(0)), Claimed::First);
+    assert_eq!(table.claim(&claim("a", "1"), now(59)), Claimed::Again);
+    // Another cell's number is another authorization.
+    assert_eq!(table.claim(&claim("b", "1"), now(59)), Claimed::First);
+    assert_eq!(table.claim(&claim("a", "2"), now(60)), Claimed::First);
+    assert_eq!(table.len(), 1, "what can't be shown any more is let go");
+}
+
+#[test]
+fn a_full_table_takes_no_more_and_forgets_nothing() {
+    let mut table = OneUse::new(2);
+    let zero = Mono::default();
+    assert_eq!(table.claim(&claim("a", "1"), zero), Claimed::First);
+    assert_eq!(table.claim(&claim("a", "2"), zero), Claimed::First);
+    assert_eq!(table.claim(&claim("a", "3"), zero), Claimed::Full);
+    assert_eq!(table.claim(&claim("a", "1"), zero), Claimed::Again);
+}
+
+proptest! {
+    /// Whatever is shown, `monitor` would deny for the reason that `enforce` denies for, and denies
+    /// nothing itself.
+    #[test]
+    fn monitor_counts_what_enforce_denies(
+        member in prop::sample::select(vec!["iss", "aud", "sub", "tenant", "iat", "exp", "jti", "typ"]),
+        value in prop_oneof![
+            Just(Value::Null),
+            any::<u64>().prop_map(Value::from),
+            "[a-c]{0,2}".prop_map(Value::from),
+            (START - 70..START + 130).prop_map(Value::from),
+        ],
+        fields in 0_usize..3,
+        cell in any::<bool>(),
+    ) {
+        let shown = match member {
+            "typ" => with_header(json!({ "typ": value })),
+            member => with_claims(json!({ member: value })),
+        };
+        let shown = vec![shown; fields];
+        let judged = |mode: &str| {
+            let world = World::new(json!({ "mode": mode }));
+            let world = if cell { world.of("spiffe://example/cell/a") } else { world };
+            world.judge(&shown, 0).0
+        };
+        let (enforced, watched) = (judged("enforce"), judged("monitor"));
+        let refused = |bound: &Option<Box<CellBound>>| bound.as_ref().and_then(|it| it.refused);
+        prop_assert_eq!(refused(&enforced), refused(&watched));
+        prop_assert_eq!(enforced.as_ref().and_then(|it| it.denies()), refused(&enforced));
+        prop_assert_eq!(watched.as_ref().and_then(|it| it.denies()), None);
+    }
+}

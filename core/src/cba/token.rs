@@ -1,0 +1,199 @@
+//! Whether the source cell signed an authorization, and what it says.
+
+use crate::explain::Recorder;
+use crate::json::{Json, Object};
+use crate::jws::{DateClaim, Header, Jws, JwsRefused};
+use crate::keys::{Found, KeySet};
+use crate::reason::Reason;
+use crate::registry::{Cell, CellState};
+use crate::text::Text;
+
+use super::{Denial, LIFETIME_SECS_MAX, Question, TYPE, denial};
+
+/// What a signature proved.
+pub(super) struct Proven {
+    pub(super) source: Text,
+    pub(super) audience: Text,
+    pub(super) tenant: Text,
+    pub(super) subject: Option<Text>,
+    pub(super) jti: Text,
+    pub(super) exp: u64,
+}
+
+/// The dates of an authorization, in Unix seconds.
+struct Dates {
+    exp: u64,
+    iat: u64,
+    nbf: Option<u64>,
+}
+
+impl From<JwsRefused> for Denial {
+    fn from(refused: JwsRefused) -> Self {
+        let reason = match refused {
+            JwsRefused::Malformed(_) => Reason::CbaMalformed,
+            JwsRefused::ForbiddenAlgorithm => Reason::CbaForbiddenAlgorithm,
+        };
+        denial("cba.form", reason, refused.detail())
+    }
+}
+
+/// Takes an authorization apart, and holds it against its source cell's keys and the time.
+pub(super) fn verify(
+    question: &Question<'_>,
+    authorization: &[u8],
+    source: &mut Option<Text>,
+    recorder: &mut impl Recorder,
+) -> Result<Proven, Denial> {
+    let jws = Jws::parse(authorization)?;
+    let header = jws.header()?;
+    if !header.is_of_type(TYPE) {
+        return Err(malformed("`typ` is not cba+jwt"));
+    }
+    let claims = jws.claims()?;
+    recorder.pass("cba.form", || format!("signed by {}", header.algorithm));
+    // Not believed yet: it only says whose keys to hold the authorization against.
+    let cell = source_cell(question, &claims)?;
+    *source = Some(cell.id.clone());
+    check_state(cell)?;
+    recorder.pass("cba.source", || {
+        format!("cell {} is {}", cell.id, cell.state.as_str())
+    });
+    check_signature(keys_of(question, cell)?, &jws, &header)?;
+    recorder.pass("cba.signature", || "holds".to_owned());
+    let (proven, dates) = Proven::read(&claims, cell)?;
+    recorder.pass("cba.claims", || "well-formed".to_owned());
+    check_dates(question, &dates)?;
+    recorder.pass("cba.times", || format!("until {}", dates.exp));
+    Ok(proven)
+}
+
+fn source_cell<'a>(question: &Question<'a>, claims: &Object<'_>) -> Result<&'a Cell, Denial> {
+    let iss = claims.get("iss").and_then(Json::as_str);
+    let iss = iss.ok_or(malformed("`iss` is missing or not a string"))?;
+    question
+        .registry
+        .cell(iss)
+        .map(|cell| &**cell)
+        .ok_or(denial(
+            "cba.source",
+            Reason::CbaUnknownCell,
+            "the registry has no cell of this name",
+        ))
+}
+
+fn check_state(cell: &Cell) -> Result<(), Denial> {
+    match cell.state {
+        CellState::Active | CellState::Draining => Ok(()),
+        CellState::Provisioning | CellState::Quarantined | CellState::Retired => Err(denial(
+            "cba.source",
+            Reason::CbaCellNotAllowed,
+            "the source cell is neither active nor draining",
+        )),
+    }
+}
+
+fn keys_of<'a>(question: &Question<'a>, cell: &Cell) -> Result<&'a KeySet, Denial> {
+    let none = |detail| denial("cba.keys", Reason::CbaNoKeys, detail);
+    let published = question.keys.cell(cell.id.as_str());
+    let published = published.ok_or(none("the source cell has no keys in the registry"))?;
+    let unusable = |_| none("the source cell's keys in the registry can't be used");
+    published.keys().map_err(unusable)
+}
+
+fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<(), Denial> {
+    let no_key = |reason, detail| Err(denial("cba.keys", reason, detail));
+    let candidates = match keys.find(header.kid.as_deref(), header.algorithm) {
+        Found::Keys(candidates) => candidates,
+        Found::OtherAlgorithm => {
+            let detail = "the key is not for this algorithm";
+            return no_key(Reason::CbaForbiddenAlgorithm, detail);
+        }
+        Found::Ambiguous => {
+            let detail = "no key is named, and several fit";
+            return no_key(Reason::CbaNoMatchingKey, detail);
+        }
+        Found::None => {
+            let detail = "the source cell has no such key";
+            return no_key(Reason::CbaNoMatchingKey, detail);
+        }
+    };
+    if candidates.verify(jws.message, &jws.signature) {
+        return Ok(());
+    }
+    let detail = "the signature does not hold";
+    Err(denial("cba.signature", Reason::CbaBadSignature, detail))
+}
+
+impl Proven {
+    /// Reads the claims of an authorization whose signature holds.
+    fn read(claims: &Object<'_>, cell: &Cell) -> Result<(Self, Dates), Denial> {
+        if claims.has("cnf") {
+            return Err(malformed(
+                "`cnf` binds it to a key, which is not checked here",
+            ));
+        }
+        let dates = Dates {
+            exp: DateClaim::Exp
+                .read(claims)?
+                .ok_or(malformed("`exp` is missing"))?,
+            iat: DateClaim::Iat
+                .read(claims)?
+                .ok_or(malformed("`iat` is missing"))?,
+            nbf: DateClaim::Nbf.read(claims)?,
+        };
+        let proven = Self {
+            source: cell.id.clone(),
+            audience: audience(claims)?,
+            tenant: text(claims, "tenant")?.ok_or(malformed("`tenant` is missing"))?,
+            subject: text(claims, "sub")?,
+            jti: text(claims, "jti")?.ok_or(malformed("`jti` is missing"))?,
+            exp: dates.exp,
+        };
+        Ok((proven, dates))
+    }
+}
+
+/// `aud` as one string or a list of one. What is for several cells is bound to none.
+fn audience(claims: &Object<'_>) -> Result<Text, Denial> {
+    let aud = match claims.get("aud") {
+        Some(Json::Array(auds)) => match &**auds {
+            [only] => only.as_str(),
+            _ => return Err(malformed("`aud` is a list of another length than one")),
+        },
+        Some(aud) => aud.as_str(),
+        None => return Err(malformed("`aud` is missing")),
+    };
+    let aud = aud.ok_or(malformed("`aud` is not a string"))?;
+    Text::new(aud).map_err(|_| malformed("`aud` can't be a cell's id"))
+}
+
+fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    let value = value.as_str().and_then(|value| Text::new(value).ok());
+    let value = value.ok_or(malformed("`tenant`, `sub` or `jti` is not a short string"))?;
+    Ok(Some(value))
+}
+
+fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Denial> {
+    let wrong = |reason, detail| Err(denial("cba.times", reason, detail));
+    let now = question.now.unix.as_secs();
+    let Dates { exp, iat, nbf } = *dates;
+    if exp <= iat || exp - iat > LIFETIME_SECS_MAX {
+        let detail = "`exp` is not within 60 seconds after `iat`";
+        return wrong(Reason::CbaLifetime, detail);
+    }
+    if now >= exp {
+        return wrong(Reason::CbaExpired, "the time of `exp` has come");
+    }
+    let latest = now.saturating_add(question.policy.cba.leeway_secs);
+    if iat.max(nbf.unwrap_or(0)) > latest {
+        return wrong(Reason::CbaNotYetValid, "`nbf` or `iat` lies ahead");
+    }
+    Ok(())
+}
+
+const fn malformed(detail: &'static str) -> Denial {
+    denial("cba.form", Reason::CbaMalformed, detail)
+}
