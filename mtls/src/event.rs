@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cellway_core::cba::CellBound;
 use cellway_core::control::Notice;
 use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
@@ -123,6 +124,18 @@ pub enum Event<'a> {
         registry_version: Option<u64>,
         /// The request waited for keys.
         waited: bool,
+    },
+    /// A request's cell-bound authorization was looked at, or one was wanted and missing. Comes
+    /// after the request's `Decided`.
+    CellBound {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// What it came to.
+        bound: &'a CellBound,
+        /// The decision.
+        decision: &'a Decision,
     },
     /// A request was answered, or given up: the last event of each.
     Responded {

@@ -25,6 +25,7 @@ mod listen;
 mod live;
 pub mod log;
 pub mod metrics;
+mod one_use;
 mod pool;
 mod proxy;
 pub mod ready;

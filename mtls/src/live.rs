@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::env::Env;
+use crate::one_use::UsedOnce;
 use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
@@ -27,6 +28,7 @@ pub(crate) struct Common<E> {
     /// Read once for each connection and each request; replaced whole at a reload.
     pub(crate) live: ArcSwap<Live>,
     pub(crate) gates: Gates,
+    pub(crate) used_once: UsedOnce,
     pub(crate) drain: Drain,
     /// One for each listener, in the order of the settings.
     pub(crate) listeners: Vec<ListenerState>,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cellway_core::keys::KeyState;
+use cellway_core::keys::{KeyState, KeysRefused};
 use cellway_core::policy::{AuthPolicy, Mode};
-use cellway_core::{Mono, Snapshot};
+use cellway_core::{Mono, Snapshot, Text};
 use serde::Serialize;
 
 /// Whether a registry is loaded and some credential can be verified.
@@ -56,6 +56,13 @@ impl ReadyLatch {
     }
 }
 
+/// Most cells that are named because their keys can't be used.
+const WARNINGS_MAX: usize = 8;
+
+fn keys_refused((cell, why): (&Text, KeysRefused)) -> String {
+    format!("cell `{cell}` can call no other: its keys in the registry are {why}")
+}
+
 /// What `/readyz` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Status {
@@ -65,6 +72,8 @@ pub struct Status {
     pub cells: usize,
     /// Each policy's mode.
     pub auth_mode: BTreeMap<String, &'static str>,
+    /// What each policy makes of cell-bound authorizations.
+    pub cba_mode: BTreeMap<String, &'static str>,
     /// The registry in force.
     pub registry_version: Option<u64>,
     /// Its source has given no good answer for too long.
@@ -92,6 +101,9 @@ impl Status {
             auth_mode: (policy.auths().iter())
                 .map(|auth| (auth.name.to_string(), auth.mode.as_str()))
                 .collect(),
+            cba_mode: (policy.auths().iter())
+                .map(|auth| (auth.name.to_string(), auth.cba.mode.as_str()))
+                .collect(),
             registry_version: snapshot.registry.as_ref().map(|r| r.version()),
             registry_stale: snapshot.registry_stale,
             keys: issuers
@@ -99,6 +111,13 @@ impl Status {
                 .collect(),
             warnings: disabled
                 .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
+                .chain(
+                    snapshot
+                        .cell_keys
+                        .refused()
+                        .take(WARNINGS_MAX)
+                        .map(keys_refused),
+                )
                 .collect(),
         }
     }

@@ -18,6 +18,7 @@ use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::{Common, Drain, ListenerState, Live};
+use crate::one_use::UsedOnce;
 use crate::pool::{CellLoad, Gates};
 use crate::ready::is_ready;
 use crate::settings::RouterSettings;
@@ -125,6 +126,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             listeners: listeners.map(|_| ListenerState::default()).collect(),
             live: ArcSwap::from_pointee(live),
             gates: Gates::default(),
+            used_once: UsedOnce::default(),
             drain: Drain::default(),
         });
         // One after the other: the first chooses the ports that the others bind too.

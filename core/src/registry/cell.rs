@@ -24,7 +24,8 @@ pub struct Cell {
     /// At most [`Ranked::ENDPOINTS_MAX`](crate::Ranked::ENDPOINTS_MAX); at least one where the
     /// state lets traffic in.
     pub endpoints: Vec<Endpoint>,
-    /// Free notes of the control plane's; nothing here changes where a request goes.
+    /// Free notes of the control plane's; nothing here changes where a request goes. One may hold
+    /// the keys of the cell's own [authorizations](crate::cba).
     pub annotations: BTreeMap<String, String>,
 }
 

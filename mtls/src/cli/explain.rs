@@ -59,6 +59,9 @@ pub struct Args {
     /// What the request's header says that picks one of several tenants
     #[arg(long, value_name = "TENANT")]
     tenant_choice: Option<String>,
+    /// A file with the cell-bound authorization that the request shows
+    #[arg(long, value_name = "FILE")]
+    cba_file: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -85,6 +88,10 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let settings = &config.router;
     let policy = policy(args, &config)?;
     let authorization = token(&env, args).await?.map(bearer).transpose()?;
+    let cell_bound = match &args.cba_file {
+        Some(path) => Some(header(&text(&env, path).await?)?),
+        None => None,
+    };
     let tenant_choice = args.tenant_choice.as_deref().map(header).transpose()?;
     let peer = peer(&env, args, settings).await?;
     let client = match args.fetch {
@@ -99,6 +106,7 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
         path: &args.path,
         authorization,
         tenant_choice,
+        cell_bound,
         peer: peer.as_ref(),
     };
     let explanation = explain(&snapshot, &question, clock.now());
@@ -134,14 +142,19 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
 }
 
 async fn token(env: &TokioEnv, args: &Args) -> Result<Option<String>, Exit> {
-    let Some(path) = &args.token_file else {
-        return Ok(args.token.clone());
-    };
+    match &args.token_file {
+        Some(path) => text(env, path).await.map(Some),
+        None => Ok(args.token.clone()),
+    }
+}
+
+/// A file's one line.
+async fn text(env: &TokioEnv, path: &str) -> Result<String, Exit> {
     let read = env.store().read(path, TOKEN_BYTES_MAX, Privacy::Any).await;
     let read = read.map_err(|error| failed(format!("can't read {path}: {error}")))?;
     let text = String::from_utf8(read.into());
     let text = text.map_err(|_| failed(format!("{path} is no text")))?;
-    Ok(Some(text.trim().to_owned()))
+    Ok(text.trim().to_owned())
 }
 
 fn bearer(token: String) -> Result<HeaderValue, Exit> {

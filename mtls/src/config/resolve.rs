@@ -100,6 +100,7 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
         policy: tables.policy.clone(),
         trust: tables.trust.clone(),
         headers: tables.headers.clone(),
+        cba: tables.cba.clone(),
     };
     match Policy::build(&specs) {
         Ok(policy) => Some(Arc::new(policy)),

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use cellway_core::headers::HeaderSpec;
-use cellway_core::policy::{IssuerSpec, PolicySpec, TrustSpec};
+use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use serde::Deserialize;
 
 use crate::log::Level;
@@ -39,6 +39,9 @@ pub struct File {
     /// `[headers]`: what the router's own headers are called.
     #[serde(default)]
     pub headers: HeaderSpec,
+    /// `[cba]`: what cells show that call other cells.
+    #[serde(default)]
+    pub cba: CbaSpec,
     /// `[state]`: where last-known-good documents are kept. Absent: they aren't.
     #[serde(default)]
     pub state: Option<StateTable>,

@@ -150,16 +150,18 @@ fn once<E: Env, S: Sink>(
     let mut memo = private(&worker.memo);
     let outcome = cellway_core::decide(snapshot, &evidence, now, &mut memo, &mut ());
     drop(memo);
-    let Outcome::Done(decision) = &outcome else {
+    let Outcome::Done(decision) = outcome else {
         return Ok(outcome);
     };
+    let decision = worker.common.used_once.settle(decision, now);
+    let request_id = case.request_id.to_str().unwrap_or_default();
     worker.sink.emit(
         now,
         &Event::Decided {
             listener: case.name,
             mode: snapshot.policy.auth(policy).mode,
-            request_id: case.request_id.to_str().unwrap_or_default(),
-            decision,
+            request_id,
+            decision: &decision,
             registry_version: snapshot
                 .registry
                 .as_ref()
@@ -167,5 +169,16 @@ fn once<E: Env, S: Sink>(
             waited,
         },
     );
-    Ok(outcome)
+    if let Some(bound) = decision.cell_bound() {
+        worker.sink.emit(
+            now,
+            &Event::CellBound {
+                listener: case.name,
+                request_id,
+                bound,
+                decision: &decision,
+            },
+        );
+    }
+    Ok(Outcome::Done(decision))
 }

@@ -33,6 +33,11 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             Decision::Allow(_) => (Debug, "authz_allow"),
             Decision::Deny(_) => (Info, "authz_deny"),
         },
+        Event::CellBound { bound, .. } => match (bound.refused, bound.denies()) {
+            (None, _) => (Debug, "cba_allow"),
+            (Some(_), Some(_)) => (Info, "cba_deny"),
+            (Some(_), None) => (Info, "cba_would_deny"),
+        },
         Event::Responded { .. } => (Debug, "responded"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
@@ -40,6 +45,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::Notice { notice, .. } => match notice {
             Notice::Keys { notice, .. } => keys_heading(notice),
             Notice::Registry(notice) => registry_heading(notice),
+            Notice::CellKeysRefused { .. } => (Warn, "cell_keys_refused"),
             Notice::Health(HealthNotice::Ejected { .. }) => (Warn, "endpoint_ejected"),
             Notice::Health(HealthNotice::Returned { .. }) => (Info, "endpoint_returned"),
         },
@@ -99,6 +105,7 @@ fn body(line: Line, event: &Event<'_>) -> Line {
             .show("peer", peer)
             .str("reason", reason.as_str()),
         Event::Decided { .. } => decided(line, event),
+        Event::CellBound { .. } => cell_bound(line, event),
         Event::Responded { .. } => responded(line, event),
         Event::CellConnected { cell, endpoint } => {
             line.show("cell", cell).str("endpoint", endpoint)
@@ -142,6 +149,9 @@ fn happened(line: Line, notice: &Notice, policy: &Policy) -> Line {
     match notice {
         Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
         Notice::Registry(notice) => registry(line, notice),
+        Notice::CellKeysRefused { cell, refused } => {
+            line.show("cell", cell).str("reason", refused.as_str())
+        }
         Notice::Health(notice) => health(line, notice),
     }
 }
@@ -177,6 +187,34 @@ fn decided(line: Line, event: &Event<'_>) -> Line {
     };
     line.opt("registry_version", *registry_version, Line::num)
         .flag("waited", *waited)
+}
+
+fn cell_bound(line: Line, event: &Event<'_>) -> Line {
+    let Event::CellBound {
+        listener,
+        request_id,
+        bound,
+        decision,
+    } = event
+    else {
+        return line;
+    };
+    let line = line
+        .str("listener", listener)
+        .str("request_id", request_id)
+        .str("mode", bound.mode.as_str())
+        // As claimed, where something is refused; always a cell of the registry.
+        .opt("source", bound.source.as_ref(), Line::show);
+    let line = match decision {
+        Decision::Allow(allow) => line.show("cell", &allow.cell.id),
+        Decision::Deny(_) => line,
+    };
+    match bound.refused {
+        None => line,
+        Some(refused) => line
+            .str("reason", refused.reason.as_str())
+            .str("detail", refused.detail),
+    }
 }
 
 fn responded(line: Line, event: &Event<'_>) -> Line {

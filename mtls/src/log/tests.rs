@@ -18,6 +18,7 @@ fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
         tenant: tenant.map(|tenant| Text::new(tenant).unwrap()),
         challenge: Challenge::Bearer,
         retry_after: None,
+        cell_bound: None,
     })
 }
 
@@ -83,6 +84,7 @@ fn allowance() -> Decision {
         path: "/",
         authorization: None,
         tenant_choice: None,
+        cell_bound: None,
         peer: None,
     };
     explain(&snapshot, &question, now).decision

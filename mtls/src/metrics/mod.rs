@@ -80,6 +80,7 @@ impl Sink for Counting {
                     shard.allowed.add(1);
                 }
             }
+            Event::CellBound { bound, .. } => shard.cell_bound(bound),
             Event::Responded {
                 status,
                 owner,
@@ -104,6 +105,8 @@ impl Sink for Counting {
                 }
                 Notice::Registry(notice) => shard.registry(notice),
                 Notice::Health(notice) => shard.health(notice),
+                // A gauge says how many there are.
+                Notice::CellKeysRefused { .. } => {}
             },
             Event::KeptRefused { .. } => shard.kept_refused.add(1),
             Event::KeepFailed { .. } => shard.keep_failed.add(1),

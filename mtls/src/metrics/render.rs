@@ -10,7 +10,7 @@ use cellway_core::{Class, Mono, Reason, Snapshot};
 
 use super::Metrics;
 use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER};
-use super::shard::{Counter, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
+use super::shard::{CELL_BOUND, Counter, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
 use crate::event::{Closed, TlsRefusal};
 use crate::pool::CellLoad;
 
@@ -105,6 +105,7 @@ impl Page {
                 }
             }
         }
+        self.cell_bound(shards);
         let name = "requests_total";
         self.head(
             name,
@@ -124,6 +125,22 @@ impl Page {
         let answered = sum(shards, |shard| shard.answered.get());
         let allowed = sum(shards, |shard| shard.allowed.get());
         self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn cell_bound(&mut self, shards: &[Arc<Shard>]) {
+        let name = "cba_decisions_total";
+        let help = "Cell-bound authorizations, by what came of them and why.";
+        self.head(name, "counter", help);
+        for (d, decision) in CELL_BOUND.iter().enumerate() {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let at = d * Reason::ALL.len() + r;
+                let count = sum(shards, |shard| shard.cell_bound.get(at));
+                if count > 0 {
+                    let labels = [("decision", *decision), ("reason", reason.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
     }
 
     fn connections(&mut self, shards: &[Arc<Shard>]) {
@@ -313,6 +330,15 @@ impl Page {
             &[],
             u8::from(snapshot.registry.is_some()),
         );
+        let name = "cba_cell_keys";
+        let help = "Cells with keys for cell-bound authorizations, by whether these can be used.";
+        self.head(name, "gauge", help);
+        let (usable, refused) = (
+            snapshot.cell_keys.usable(),
+            snapshot.cell_keys.refused().count(),
+        );
+        self.sample(name, &[("state", "usable")], usable);
+        self.sample(name, &[("state", "refused")], refused);
         let help = "1 while the registry's source has given no good answer for too long.";
         self.head("registry_stale", "gauge", help);
         self.sample("registry_stale", &[], u8::from(snapshot.registry_stale));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use cellway_core::cba::CellBound;
 use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::policy::Mode;
@@ -52,6 +53,8 @@ impl<const N: usize> Counters<N> {
 
 /// The modes, in the order of their counters.
 pub(super) const MODES: [Mode; 3] = [Mode::Required, Mode::Permissive, Mode::Disabled];
+/// What comes of cell-bound authorizations, in the order of their counters.
+pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
 /// The makers of answers, in the order of their counters.
 pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
 /// Classes of status, in the order of their counters. `none`: the client went away before.
@@ -62,6 +65,7 @@ pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) decisions: Counters<{ 3 * Reason::ALL.len() }>,
+    pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) responses: Counters<{ 2 * STATUS_CLASSES.len() }>,
     /// Requests that were let through, and those of them that were answered or given up.
     pub(super) allowed: Counter,
@@ -91,6 +95,16 @@ impl Shard {
         let mode = MODES.iter().position(|m| *m == mode).unwrap_or_default();
         self.decisions
             .add(mode * Reason::ALL.len() + reason as usize);
+    }
+
+    pub(super) fn cell_bound(&self, bound: &CellBound) {
+        let (what, reason) = match (bound.refused, bound.denies()) {
+            (None, _) => (0, Reason::Verified),
+            (Some(_), Some(denied)) => (1, denied.reason),
+            (Some(watched), None) => (2, watched.reason),
+        };
+        self.cell_bound
+            .add(what * Reason::ALL.len() + reason as usize);
     }
 
     pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {

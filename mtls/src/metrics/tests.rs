@@ -29,6 +29,7 @@ fn denied(reason: Reason) -> Decision {
         tenant: None,
         challenge: Challenge::None,
         retry_after: None,
+        cell_bound: None,
     })
 }
 

@@ -84,7 +84,7 @@ fn says_what_an_operator_wants_to_know() {
     let status = Status::new(&snapshot, now().mono, true, false);
     assert_eq!(
         serde_json::to_string(&status).unwrap(),
-        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"registry_version":4,"registry_stale":false,"keys":{"main":"fresh"}}"#
+        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"cba_mode":{"default":"enforce"},"registry_version":4,"registry_stale":false,"keys":{"main":"fresh"}}"#
     );
     let draining = Status::new(&snapshot, now().mono, true, true);
     assert_eq!(draining.status, "draining");

@@ -243,6 +243,7 @@ fn policy(policy: Value, trust: Option<TrustSpec>, headers: HeaderSpec) -> Arc<P
         policy: vec![policy],
         trust,
         headers,
+        ..PolicySpecs::default()
     };
     Arc::new(Policy::build(&specs).unwrap())
 }

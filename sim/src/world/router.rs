@@ -214,6 +214,9 @@ fn describe(event: &Event<'_>) -> Option<String> {
                 describe_keys(issuer, notice)
             }
             Notice::Registry(notice) => describe_registry(notice),
+            Notice::CellKeysRefused { cell, refused } => {
+                Some(format!("refuses the keys of cell {cell}: {refused}"))
+            }
             Notice::Health(HealthNotice::Ejected { url, .. }) => Some(format!("ejects {url}")),
             Notice::Health(HealthNotice::Returned { url, .. }) => Some(format!("returns {url}")),
         },

@@ -1,0 +1,45 @@
+//! Cell-bound authorizations that were used, over all workers.
+//!
+//! "Once" has to hold whichever worker a connection landed on, so this is one of the few things
+//! that workers share and write. It is touched only by requests that show an authorization which
+//! holds, and only where each is to be used once; the table is cut into shards, each locked for one
+//! look-up and one insertion.
+
+use std::sync::Mutex;
+
+use cellway_core::cba::OneUse;
+use cellway_core::{Decision, Now};
+
+use crate::live::private;
+
+/// Parts of the table, each with a lock of its own.
+const SHARDS: usize = 16;
+
+/// Most authorizations that one shard remembers: half a million in all, which a router reaches
+/// with some 8,700 a second that are each good for a minute. Then they are refused as
+/// `overloaded`: one that can't be remembered could be shown again.
+const SHARD_ENTRIES_MAX: usize = 1 << 15;
+
+/// What was used.
+#[derive(Debug)]
+pub(crate) struct UsedOnce([Mutex<OneUse>; SHARDS]);
+
+impl Default for UsedOnce {
+    fn default() -> Self {
+        let shard = || Mutex::new(OneUse::new(SHARD_ENTRIES_MAX));
+        Self(std::array::from_fn(|_| shard()))
+    }
+}
+
+impl UsedOnce {
+    /// The decision once its authorization is used, if it has one to use.
+    pub(crate) fn settle(&self, decision: Decision, now: Now) -> Decision {
+        let claim = decision.cell_bound().and_then(|bound| bound.claim);
+        let Some(claim) = claim else {
+            return decision;
+        };
+        let shard = &self.0[claim.shard(SHARDS)];
+        let claimed = private(shard).claim(&claim, now.mono);
+        decision.claimed(claimed)
+    }
+}
