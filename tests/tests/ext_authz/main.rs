@@ -103,7 +103,7 @@ fn rows(world: &World) -> Vec<(&'static str, Sent)> {
                 ("x-cellway-made-up", "1"),
                 ("X_Cellway_Roles", "admin"),
                 ("x-routing-key", "globex"),
-                ("cell-bound-authorization", "x.y.z"),
+                ("Cell_Bound_Authorization", "x.y.z"),
                 (
                     "x-forwarded-client-cert",
                     "URI=spiffe://clients.test/tenant/globex",
@@ -111,6 +111,16 @@ fn rows(world: &World) -> Vec<(&'static str, Sent)> {
                 ("accept", "text/html"),
                 ("accept", "text/plain"),
                 ("cookie", "a=b"),
+                (authorization, &acme),
+            ],
+            None,
+        ),
+    ));
+    rows.push((
+        "a cell-bound authorization of no form",
+        sent(
+            &[
+                ("cell-bound-authorization", "x.y.z"),
                 (authorization, &acme),
             ],
             None,

@@ -39,11 +39,17 @@ pub async fn rows(table: &mut Table<'_>) {
     let others = [
         ("x-routing-key", "globex"),
         ("x_routing_key", "globex"),
-        ("cell-bound-authorization", "e30.e30."),
         ("Cell_Bound_Authorization", "e30.e30."),
     ];
     table
         .ask("what counts as evidence elsewhere", with(good(), &others))
+        .await;
+    let broken = [("cell-bound-authorization", "e30.e30.")];
+    table
+        .ask(
+            "a cell-bound authorization of no form",
+            with(good(), &broken),
+        )
         .await;
     let innocent = [("x-cellwayish", "kept"), ("x-tenant", "kept")];
     table
