@@ -3,6 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+/// Encodes `bytes`.
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 /// Decodes `text`, which must be exactly what encoding the result would give: no padding, no
 /// white space, no bits left over.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {

@@ -96,6 +96,7 @@ pub mod cert;
 pub mod control;
 mod decide;
 mod decision;
+pub mod envelope;
 mod evidence;
 mod explain;
 pub mod headers;

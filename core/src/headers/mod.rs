@@ -80,7 +80,8 @@ fn choice(headers: &mut HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     choice.or(first)
 }
 
-fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
+/// Removes everything under the router's names.
+pub(crate) fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
     remove_where(headers, |name| rules.reserves(name), |_, _| ());
 }
 

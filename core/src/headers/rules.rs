@@ -25,6 +25,19 @@ pub const STAMP_NAMES: [&str; 9] = [
 /// The header by which a cell that calls another shows its authorization.
 pub const CELL_BOUND_AUTHORIZATION: &str = "cell-bound-authorization";
 
+/// The header that carries an envelope, after the prefix.
+const ENVELOPE: &str = "envelope";
+
+/// The headers of an envelope's HMAC form, after the prefix.
+const ENVELOPE_HMAC: [&str; 6] = [
+    "envelope-kid",
+    "envelope-cell",
+    "envelope-issued",
+    "envelope-expires",
+    "envelope-claims",
+    "envelope-signature",
+];
+
 /// Removed from every request besides the prefix: what other parts of Cellway take as evidence, and
 /// by what name proxies tell of a client certificate that nobody here has verified.
 const RESERVED: [&str; 3] = [
@@ -104,6 +117,8 @@ pub struct HeaderRules {
     tenant_choice: HeaderName,
     owner: HeaderName,
     reason: HeaderName,
+    envelope: HeaderName,
+    envelope_hmac: [HeaderName; ENVELOPE_HMAC.len()],
 }
 
 /// Headers to set on a forwarded request, in the order of [`STAMP_NAMES`].
@@ -160,6 +175,8 @@ impl HeaderRules {
             reserved: own.chain(RESERVED).map(normalised).collect(),
             owner: prefixed(&spec.prefix, "owner"),
             reason: prefixed(&spec.prefix, "reason"),
+            envelope: prefixed(&spec.prefix, ENVELOPE),
+            envelope_hmac: ENVELOPE_HMAC.map(|short| prefixed(&spec.prefix, short)),
             prefix: normalised(&spec.prefix),
             stamps,
             tenant_choice,
@@ -191,6 +208,24 @@ impl HeaderRules {
     /// The header of a router's own answer that holds its reason.
     pub fn reason(&self) -> &HeaderName {
         &self.reason
+    }
+
+    /// The header that carries an envelope as a JWS.
+    pub fn envelope(&self) -> &HeaderName {
+        &self.envelope
+    }
+
+    /// The headers of an envelope's HMAC form: kid, cell, issued, expires, claims, signature.
+    pub fn envelope_hmac(&self) -> &[HeaderName; ENVELOPE_HMAC.len()] {
+        &self.envelope_hmac
+    }
+
+    /// The short name of the stamped header that `name` is under any spelling.
+    pub(crate) fn stamped(&self, name: &HeaderName) -> Option<&'static str> {
+        let name = normalised(name.as_str());
+        let same = |stamp: &HeaderName| normalised(stamp.as_str()) == name;
+        let at = self.stamps.iter().position(same)?;
+        Some(STAMP_NAMES[at])
     }
 
     /// The header that carries the request's id, to the cell and back to the client.

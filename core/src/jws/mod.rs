@@ -70,7 +70,15 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// [`JwsRefused::Malformed`].
     pub(crate) fn parse(document: &'a [u8]) -> Result<Self, JwsRefused> {
-        if document.len() > JWS_LEN_MAX {
+        Self::parse_within(document, JWS_LEN_MAX)
+    }
+
+    /// As [`parse`](Self::parse), for documents that may have `len_max` bytes.
+    ///
+    /// # Errors
+    /// [`JwsRefused::Malformed`].
+    pub(crate) fn parse_within(document: &'a [u8], len_max: usize) -> Result<Self, JwsRefused> {
+        if document.len() > len_max {
             return Err(JwsRefused::Malformed("the token is too long"));
         }
         let mut dots = document

@@ -1,0 +1,124 @@
+//! The HMAC form: six headers under a key that the router shares with one cell.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use aws_lc_rs::{constant_time, hmac};
+use http::{HeaderValue, Method};
+
+use crate::base64url;
+use crate::text::Text;
+
+use super::key::{KeyRefused, secret};
+use super::{Sealing, is_kid};
+
+/// How many bytes a shared key has: as many as its algorithm's output, or a few more.
+pub const HMAC_KEY_LEN: RangeInclusive<usize> = 32..=128;
+
+/// The first line of what is signed. It names the form and its version, so that no other use of
+/// the same key can be taken for an envelope.
+const DOMAIN: &str = "cellway-envelope-hmac-sha256-v1";
+
+/// A key that the router shares with one cell. Its id stands for HMAC-SHA256 and nothing else: no
+/// envelope says by which algorithm it wants to be verified. `Debug` shows id and cell alone.
+pub struct HmacKey {
+    kid: Box<str>,
+    cell: Text,
+    secret: Box<[u8]>,
+    key: hmac::Key,
+}
+
+/// The values of the six headers, in the order of
+/// [`HeaderRules::envelope_hmac`](crate::headers::HeaderRules::envelope_hmac).
+pub type HmacStamps = [HeaderValue; 6];
+
+impl HmacKey {
+    /// The key of this id, shared with this cell.
+    ///
+    /// # Errors
+    /// [`KeyRefused`].
+    pub fn new(kid: &str, cell: &str, secret: &[u8]) -> Result<Self, KeyRefused> {
+        if !is_kid(kid) {
+            return Err(KeyRefused::Kid);
+        }
+        if !HMAC_KEY_LEN.contains(&secret.len()) {
+            return Err(KeyRefused::HmacLength);
+        }
+        Ok(Self {
+            kid: kid.into(),
+            cell: Text::new(cell).map_err(|_| KeyRefused::Cell)?,
+            secret: secret.into(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+        })
+    }
+
+    /// Its id.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one cell that has it.
+    pub fn cell(&self) -> &Text {
+        &self.cell
+    }
+
+    /// Whether the other one is the same secret, whatever its id.
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(&self.secret, &other.secret).is_ok()
+    }
+
+    /// Whether the signature over these bytes holds. Takes as long for a wrong one as for a right.
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        hmac::verify(&self.key, message, signature).is_ok()
+    }
+}
+
+impl fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HmacKey")
+            .field("kid", &self.kid)
+            .field("cell", &self.cell)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is signed: lines that none of the values can break, the last without an end. `docs/envelope.md`
+/// has test vectors.
+pub fn canonical(
+    [kid, cell, issued, expires, claims]: [&str; 5],
+    method: &Method,
+    target: &str,
+) -> Vec<u8> {
+    let lines = [
+        DOMAIN,
+        kid,
+        cell,
+        issued,
+        expires,
+        method.as_str(),
+        target,
+        claims,
+    ];
+    lines.join("\n").into_bytes()
+}
+
+/// Seals a request that may pass to the cell of this key.
+pub fn seal_hmac(key: &HmacKey, sealing: &Sealing<'_>) -> HmacStamps {
+    let (issued, expires) = sealing.window();
+    let (issued, expires) = (issued.to_string(), expires.to_string());
+    let claims = base64url::encode(sealing.identity_claims());
+    let message = canonical(
+        [&key.kid, sealing.cell.as_str(), &issued, &expires, &claims],
+        sealing.method,
+        sealing.target,
+    );
+    let signature = base64url::encode(hmac::sign(&key.key, &message));
+    [
+        HeaderValue::try_from(&*key.kid).unwrap_or(HeaderValue::from_static("")),
+        sealing.cell.header_value().clone(),
+        secret(issued),
+        secret(expires),
+        secret(claims),
+        secret(signature),
+    ]
+}

@@ -1,0 +1,130 @@
+//! The router's private keys, and the JWS form.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use http::HeaderValue;
+
+use crate::base64url;
+
+use super::{Sealing, TYPE, is_kid};
+
+/// An Ed25519 key that seals envelopes. Its `Debug` shows the id alone.
+pub struct SigningKey {
+    kid: Box<str>,
+    pair: Ed25519KeyPair,
+    /// The header of every envelope under it, encoded, with its dot.
+    header: Box<str>,
+}
+
+/// Why something is not taken as a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyRefused {
+    /// Its id is empty, too long, or has more than letters, digits, `-`, `_` and `.`.
+    Kid,
+    /// It is no Ed25519 key in PKCS#8, or none that holds together.
+    NotEd25519,
+    /// A shared key of another length than [`HMAC_KEY_LEN`](super::HMAC_KEY_LEN) allows.
+    HmacLength,
+    /// The name of its cell can't be in a header.
+    Cell,
+}
+
+impl fmt::Display for KeyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kid => "its kid must have 1 to 64 letters, digits, `-`, `_` or `.`",
+            Self::NotEd25519 => "is no Ed25519 private key in PKCS#8",
+            Self::HmacLength => "must have 32 to 128 bytes",
+            Self::Cell => "its cell is no name that can be in a header",
+        })
+    }
+}
+
+impl std::error::Error for KeyRefused {}
+
+impl SigningKey {
+    /// The key of this id from its PKCS#8 form (RFC 8410), in DER.
+    ///
+    /// # Errors
+    /// [`KeyRefused`].
+    pub fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, KeyRefused> {
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der);
+        Self::new(kid, pair.map_err(|_| KeyRefused::NotEd25519)?)
+    }
+
+    /// The key of this id from 32 random bytes.
+    ///
+    /// # Errors
+    /// [`KeyRefused`].
+    pub fn from_seed(kid: &str, seed: &[u8; 32]) -> Result<Self, KeyRefused> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed);
+        Self::new(kid, pair.map_err(|_| KeyRefused::NotEd25519)?)
+    }
+
+    fn new(kid: &str, pair: Ed25519KeyPair) -> Result<Self, KeyRefused> {
+        if !is_kid(kid) {
+            return Err(KeyRefused::Kid);
+        }
+        // Neither has a character that JSON escapes.
+        let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{TYPE}"}}"#);
+        Ok(Self {
+            kid: kid.into(),
+            pair,
+            header: format!("{}.", base64url::encode(header)).into(),
+        })
+    }
+
+    /// Its id.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Its PKCS#8 form in DER, to be kept as a secret.
+    ///
+    /// # Errors
+    /// [`KeyRefused::NotEd25519`], which a key that was made doesn't meet.
+    pub fn to_pkcs8(&self) -> Result<Vec<u8>, KeyRefused> {
+        let document = self.pair.to_pkcs8v1();
+        let document = document.map_err(|_| KeyRefused::NotEd25519)?;
+        Ok(document.as_ref().to_vec())
+    }
+
+    /// Its public half as a JWK (RFC 8037).
+    pub(super) fn jwk(&self) -> String {
+        let (kid, x) = (&self.kid, base64url::encode(self.public()));
+        format!(
+            r#"{{"kty":"OKP","crv":"Ed25519","use":"sig","alg":"EdDSA","kid":"{kid}","x":"{x}"}}"#
+        )
+    }
+
+    pub(super) fn public(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SigningKey").field(&self.kid).finish()
+    }
+}
+
+/// Seals a request that may pass: a JWS in the compact form.
+pub fn seal(key: &SigningKey, sealing: &Sealing<'_>) -> HeaderValue {
+    let claims = base64url::encode(sealing.claims());
+    let mut envelope = String::with_capacity(key.header.len() + claims.len() + 87);
+    envelope.push_str(&key.header);
+    envelope.push_str(&claims);
+    let signature = key.pair.sign(envelope.as_bytes());
+    envelope.push('.');
+    envelope.push_str(&base64url::encode(signature));
+    secret(envelope)
+}
+
+/// A value that HTTP/2 doesn't keep in its table: it never comes again, and it is a credential.
+pub(super) fn secret(value: String) -> HeaderValue {
+    // base64url, digits and names that were checked; an empty one is refused by whoever verifies.
+    let mut value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}

@@ -1,0 +1,70 @@
+//! Identity envelopes: what proves to a cell whom the router verified.
+//!
+//! The plain headers that a router stamps are only as good as the way to the cell. An envelope is
+//! signed: it holds the identity, the one cell that it is for, and the method and path of the one
+//! request, for at most a minute. Whoever gets hold of it can't take it to another cell or use it
+//! for another call.
+//!
+//! There are two forms with the same claims. [`seal`] makes a JWS under an Ed25519 key that only
+//! the router has, [`seal_hmac`] six headers under a key that router and cell share. The other side
+//! of both is [`Verifier`], which a cell can have without any other part of Cellway; with the
+//! feature `tower`, [`EnvelopeLayer`](tower::EnvelopeLayer) puts it around a service.
+//!
+//! [`KeyRing`] says which of the router's keys signs at a given time, and which are published.
+
+mod claims;
+mod hmac;
+mod key;
+mod refused;
+mod ring;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "tower")]
+pub mod tower;
+mod trust;
+mod verify;
+
+use std::time::Duration;
+
+use http::Uri;
+
+pub use claims::{Sealing, Verified};
+pub use hmac::{HMAC_KEY_LEN, HmacKey, HmacStamps, canonical, seal_hmac};
+pub use key::{KeyRefused, SigningKey, seal};
+pub use refused::EnvelopeRefused;
+pub use ring::{KeyRing, RingEntry, RingRefused, RingTiming};
+pub use trust::{TrustMode, Verdict};
+pub use verify::{Verifier, VerifierSpec, VerifierSpecError};
+
+/// The longest time between `iat` and `exp`.
+pub const LIFETIME_MAX: Duration = Duration::from_secs(60);
+
+/// What `typ` says.
+pub const TYPE: &str = "cellway-envelope+jwt";
+
+/// Where the public keys are, on the router's listeners.
+pub const JWKS_PATH: &str = "/.well-known/cellway/jwks.json";
+
+/// The most bytes that a `kid` may have. It is a file's name, too: letters, digits, `-`, `_`, `.`.
+pub const KID_LEN_MAX: usize = 64;
+
+/// The most bytes that an envelope may have, base64 and all. More than the largest identity that a
+/// token can prove comes to, so that signing always succeeds.
+pub const LEN_MAX: usize = 32 * 1024;
+
+/// The path and query of a request as it is forwarded, which is what an envelope is bound to: the
+/// target in origin form, byte for byte; `*` for `OPTIONS *`.
+pub fn target(uri: &Uri) -> std::borrow::Cow<'_, str> {
+    match uri.path_and_query().map(|target| target.as_str()) {
+        None | Some("") => "/".into(),
+        // A URI such as `http://host?query` has no path, and travels with one.
+        Some(target) if target.starts_with('?') => format!("/{target}").into(),
+        Some(target) => target.into(),
+    }
+}
+
+/// Whether a key may have this id.
+fn is_kid(kid: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=KID_LEN_MAX).contains(&kid.len()) && kid.bytes().all(fine) && !kid.starts_with('.')
+}

@@ -1,0 +1,82 @@
+//! Why an envelope is not believed.
+
+use std::fmt;
+
+/// Why an envelope is not believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EnvelopeRefused {
+    /// There is none.
+    Missing,
+    /// A header of it occurs twice.
+    Several,
+    /// It isn't of the form. The words say where, and hold nothing of it.
+    Malformed(&'static str),
+    /// `typ` is another one: it is some other signed document.
+    OtherType,
+    /// `alg` is none that envelopes are signed with.
+    ForbiddenAlgorithm,
+    /// There are no keys to verify it with, because none could be fetched yet.
+    NoKeys,
+    /// It names a key that isn't there.
+    UnknownKey,
+    /// The signature doesn't hold; in the HMAC form that may be the method, the path or any
+    /// other part.
+    BadSignature,
+    /// Another one has sealed it.
+    OtherIssuer,
+    /// It is for another cell.
+    OtherCell,
+    /// It is for another method.
+    OtherMethod,
+    /// It is for another path or query.
+    OtherTarget,
+    /// It has ended.
+    Expired,
+    /// It was sealed in the future.
+    NotYetValid,
+    /// It holds for longer than an envelope may.
+    LifetimeTooLong,
+    /// A plain header says something else than it does.
+    HeaderMismatch,
+}
+
+impl EnvelopeRefused {
+    /// The name in metrics, logs and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "envelope_missing",
+            Self::Several => "envelope_several",
+            Self::Malformed(_) => "envelope_malformed",
+            Self::OtherType => "envelope_other_type",
+            Self::ForbiddenAlgorithm => "envelope_forbidden_algorithm",
+            Self::NoKeys => "envelope_no_keys",
+            Self::UnknownKey => "envelope_unknown_key",
+            Self::BadSignature => "envelope_bad_signature",
+            Self::OtherIssuer => "envelope_other_issuer",
+            Self::OtherCell => "envelope_other_cell",
+            Self::OtherMethod => "envelope_other_method",
+            Self::OtherTarget => "envelope_other_target",
+            Self::Expired => "envelope_expired",
+            Self::NotYetValid => "envelope_not_yet_valid",
+            Self::LifetimeTooLong => "envelope_lifetime_too_long",
+            Self::HeaderMismatch => "envelope_header_mismatch",
+        }
+    }
+
+    /// Whether newer keys may change that: fetch them, and ask again once.
+    pub const fn wants_keys(self) -> bool {
+        matches!(self, Self::NoKeys | Self::UnknownKey)
+    }
+}
+
+impl fmt::Display for EnvelopeRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        if let Self::Malformed(detail) = self {
+            write!(f, ": {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for EnvelopeRefused {}

@@ -1,0 +1,210 @@
+//! Which of the router's keys signs, and which are published.
+//!
+//! All replicas read the same keys, each with the time from which it signs. A key is published as
+//! soon as it is known, so that by the time it signs every service that keeps the set no longer
+//! than its maximum age has it; and it stays published until nothing that it signed holds any
+//! more. Nothing here is an event: what holds is a function of the time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::time::{Mono, Now, Unix};
+
+use super::SigningKey;
+
+/// How far replicas' clocks may be apart: one of them signs with the old key for so long after the
+/// others have changed to the new one.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// One of the router's keys.
+#[derive(Clone, Debug)]
+pub struct RingEntry {
+    /// The key.
+    pub key: Arc<SigningKey>,
+    /// When the key was added to the directory, and so published by every replica.
+    pub added: Unix,
+    /// From when on it signs, in place of those before it.
+    pub sign_from: Unix,
+}
+
+/// What the ring's times follow from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RingTiming {
+    /// How long services may keep the published set.
+    pub max_age: Duration,
+    /// How long an envelope holds.
+    pub lifetime: Duration,
+}
+
+/// The router's keys at one moment. It is never empty.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    /// By the time from which they sign.
+    keys: Vec<Ringed>,
+    timing: RingTiming,
+}
+
+#[derive(Clone, Debug)]
+struct Ringed {
+    entry: RingEntry,
+    /// It came while another one was signing: it doesn't sign before, whatever its own time says.
+    held_until: Mono,
+}
+
+/// Why keys are not taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RingRefused {
+    /// There is none.
+    Empty,
+    /// There are more than [`KeyRing::KEYS_MAX`].
+    TooMany,
+    /// Two keys have this id, or two ids one key, or two keys begin to sign at the same time.
+    Repeated(Box<str>),
+    /// This id named another key before.
+    Replaced(Box<str>),
+    /// This key would sign before services can know it.
+    NoOverlap {
+        /// Its id.
+        kid: Box<str>,
+        /// The earliest time from which it may sign.
+        earliest: Unix,
+    },
+}
+
+impl fmt::Display for RingRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("names no key"),
+            Self::TooMany => write!(f, "names more than {} keys", KeyRing::KEYS_MAX),
+            Self::Repeated(kid) => write!(
+                f,
+                "key `{kid}` has the kid, the key or the sign_from of another"
+            ),
+            Self::Replaced(kid) => write!(
+                f,
+                "`{kid}` is another key than before; give a new key a new kid"
+            ),
+            Self::NoOverlap { kid, earliest } => write!(
+                f,
+                "key `{kid}` would sign before services have fetched it; its sign_from must be \
+                 {} or later (added and envelope.jwks_max_age_secs)",
+                earliest.as_secs()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RingRefused {}
+
+impl KeyRing {
+    /// The most keys that are kept at a time: two while one takes another's place, and to spare.
+    pub const KEYS_MAX: usize = 8;
+
+    /// A ring of these keys, which takes the place of `before` if there was one.
+    ///
+    /// A key that wasn't in the ring before, while others of it still are, is held back for a
+    /// whole maximum age, even if its own times say that it was there long ago. A ring that has
+    /// nothing in common with the one before signs at once: that is how a key that is lost to a
+    /// thief is replaced.
+    ///
+    /// # Errors
+    /// [`RingRefused`].
+    pub fn new(
+        mut entries: Vec<RingEntry>,
+        timing: RingTiming,
+        now: Now,
+        before: Option<&Self>,
+    ) -> Result<Self, RingRefused> {
+        if entries.len() > Self::KEYS_MAX {
+            return Err(RingRefused::TooMany);
+        }
+        entries.sort_by_key(|entry| entry.sign_from);
+        check(&entries, timing)?;
+        let known = |entry: &RingEntry| before.and_then(|ring| ring.find(entry.key.kid()));
+        let goes_on = entries.iter().any(|entry| known(entry).is_some());
+        let mut keys = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let held_until = match known(&entry) {
+                Some(old) if old.entry.key.public() != entry.key.public() => {
+                    return Err(RingRefused::Replaced(entry.key.kid().into()));
+                }
+                Some(old) => old.held_until,
+                None if goes_on => now.mono.after(timing.max_age),
+                None => now.mono,
+            };
+            keys.push(Ringed { entry, held_until });
+        }
+        match keys.is_empty() {
+            true => Err(RingRefused::Empty),
+            false => Ok(Self { keys, timing }),
+        }
+    }
+
+    /// The key that signs now. Before the first one's time it is the first one: it is published,
+    /// and nothing is won by refusing.
+    pub fn signing(&self, now: Now) -> &Arc<SigningKey> {
+        let at = self.keys.iter().rposition(|key| key.signs(now));
+        &self.keys[at.unwrap_or(0)].entry.key
+    }
+
+    /// Those that services may meet, or may soon.
+    pub fn published(&self, now: Now) -> impl Iterator<Item = &Arc<SigningKey>> {
+        let last = self.timing.lifetime + self.timing.max_age + SKEW_MAX;
+        // Those before a key that has signed alone for so long are needed no more.
+        let alone = |key: &Ringed| {
+            key.entry.sign_from.after(last) <= now.unix && key.held_until.after(last) <= now.mono
+        };
+        let from = self.keys.iter().rposition(alone).unwrap_or(0);
+        self.keys[from..].iter().map(|key| &key.entry.key)
+    }
+
+    /// The published keys as a JWKS.
+    pub fn jwks(&self, now: Now) -> String {
+        let keys: Vec<String> = self.published(now).map(|key| key.jwk()).collect();
+        format!("{{\"keys\":[{}]}}\n", keys.join(","))
+    }
+
+    /// How long services may keep the published set.
+    pub fn max_age(&self) -> Duration {
+        self.timing.max_age
+    }
+
+    /// The ids of all keys, in the order in which they sign.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.entry.key.kid())
+    }
+
+    fn find(&self, kid: &str) -> Option<&Ringed> {
+        self.keys.iter().find(|key| key.entry.key.kid() == kid)
+    }
+}
+
+impl Ringed {
+    fn signs(&self, now: Now) -> bool {
+        self.entry.sign_from <= now.unix && self.held_until <= now.mono
+    }
+}
+
+/// What must be true of keys, sorted, by themselves.
+fn check(entries: &[RingEntry], timing: RingTiming) -> Result<(), RingRefused> {
+    for (i, entry) in entries.iter().enumerate() {
+        let kid = entry.key.kid();
+        let same = |other: &RingEntry| {
+            other.key.kid() == kid
+                || other.key.public() == entry.key.public()
+                || other.sign_from == entry.sign_from
+        };
+        if entries[..i].iter().any(same) {
+            return Err(RingRefused::Repeated(kid.into()));
+        }
+        let earliest = entry.added.after(timing.max_age);
+        if i > 0 && entry.sign_from < earliest {
+            return Err(RingRefused::NoOverlap {
+                kid: kid.into(),
+                earliest,
+            });
+        }
+    }
+    Ok(())
+}

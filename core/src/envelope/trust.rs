@@ -1,0 +1,72 @@
+//! What comes of an envelope, by how much a service leaves to the router.
+
+use serde::Deserialize;
+
+use super::{EnvelopeRefused, Verified};
+
+/// How much a service leaves to the router.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustMode {
+    /// The service checks for itself; an envelope that holds is a welcome second opinion, and one
+    /// that doesn't is as good as none.
+    ServiceEnforced,
+    /// Without an envelope the service checks for itself; with one it must hold.
+    Hybrid,
+    /// Nothing is served without an envelope that holds.
+    GatewayEnforced,
+}
+
+impl TrustMode {
+    /// Every mode there is.
+    pub const ALL: [Self; 3] = [Self::ServiceEnforced, Self::Hybrid, Self::GatewayEnforced];
+
+    /// The word in configurations and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceEnforced => "service_enforced",
+            Self::Hybrid => "hybrid",
+            Self::GatewayEnforced => "gateway_enforced",
+        }
+    }
+
+    /// What becomes of a request whose envelope was found to be so.
+    ///
+    /// # Errors
+    /// The mode doesn't let the request be served.
+    pub(super) fn judge(
+        self,
+        found: Result<Verified, EnvelopeRefused>,
+    ) -> Result<Verdict, EnvelopeRefused> {
+        let refused = match found {
+            Ok(verified) => return Ok(Verdict::Verified(Box::new(verified))),
+            Err(refused) => refused,
+        };
+        match (self, refused) {
+            (Self::ServiceEnforced, _) | (Self::Hybrid, EnvelopeRefused::Missing) => {
+                Ok(Verdict::Local(refused))
+            }
+            (Self::Hybrid | Self::GatewayEnforced, _) => Err(refused),
+        }
+    }
+}
+
+/// What a service is told of a request that it may serve.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The router has verified this identity, and chosen this cell for it.
+    Verified(Box<Verified>),
+    /// Nothing is proved, for this reason: check the request as if there were no router, and
+    /// believe none of the headers under its prefix.
+    Local(EnvelopeRefused),
+}
+
+impl Verdict {
+    /// The identity, if it is proved.
+    pub fn verified(&self) -> Option<&Verified> {
+        match self {
+            Self::Verified(verified) => Some(verified),
+            Self::Local(_) => None,
+        }
+    }
+}

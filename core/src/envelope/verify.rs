@@ -1,0 +1,372 @@
+//! The other side: whether an envelope holds for the request that it came with.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::base64url;
+use crate::headers::{HeaderRules, HeaderSpec};
+use crate::json;
+use crate::jws::{Jws, JwsRefused};
+use crate::keys::{Algorithm, Found, KeySet};
+use crate::text::Text;
+use crate::time::Unix;
+
+use super::claims::Reader;
+use super::{
+    EnvelopeRefused, HmacKey, LEN_MAX, LIFETIME_MAX, TYPE, TrustMode, Verdict, Verified, canonical,
+};
+
+/// The most that a leeway can be, in seconds.
+const LEEWAY_SECS_MAX: u64 = 60;
+/// The most digits of a date in the HMAC form.
+const DATE_LEN_MAX: usize = 12;
+
+/// What a [`Verifier`] is told.
+#[derive(Debug)]
+pub struct VerifierSpec {
+    /// Who seals: the router's `envelope.issuer`.
+    pub issuer: String,
+    /// Which cells this service is part of; in most cases one.
+    pub cells: Vec<String>,
+    /// How much it leaves to the router.
+    pub trust: TrustMode,
+    /// How far the clocks of router and service may be apart; at most 60 s.
+    pub leeway: Duration,
+    /// Envelopes under the router's published keys are taken.
+    pub jws: bool,
+    /// Envelopes under these shared keys are taken: several while one takes another's place.
+    pub hmac: Vec<HmacKey>,
+    /// The router's `[headers]`.
+    pub headers: HeaderSpec,
+}
+
+impl VerifierSpec {
+    /// A service of this cell that takes envelopes under the published keys of the router
+    /// `cellway`, and serves nothing without one.
+    pub fn new(cell: &str) -> Self {
+        Self {
+            issuer: "cellway".to_owned(),
+            cells: vec![cell.to_owned()],
+            trust: TrustMode::GatewayEnforced,
+            leeway: Duration::from_secs(5),
+            jws: true,
+            hmac: Vec::new(),
+            headers: HeaderSpec::default(),
+        }
+    }
+}
+
+/// Why a [`Verifier`] can't be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifierSpecError {
+    /// The member of [`VerifierSpec`].
+    pub setting: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for VerifierSpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for VerifierSpecError {}
+
+/// Verifies the envelopes of requests to one service.
+#[derive(Debug)]
+pub struct Verifier {
+    issuer: Box<str>,
+    cells: Vec<Text>,
+    trust: TrustMode,
+    leeway_secs: u64,
+    jws: bool,
+    hmac: Vec<HmacKey>,
+    rules: HeaderRules,
+}
+
+impl Verifier {
+    /// Checks what it is told.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn new(spec: VerifierSpec) -> Result<Self, VerifierSpecError> {
+        let refuse = |setting: &str, problem: &str| VerifierSpecError {
+            setting: setting.to_owned(),
+            problem: problem.to_owned(),
+        };
+        if spec.issuer.is_empty() {
+            return Err(refuse("issuer", "is empty"));
+        }
+        if spec.cells.is_empty() {
+            return Err(refuse("cells", "names no cell; name the one that this is"));
+        }
+        if spec.leeway.as_secs() > LEEWAY_SECS_MAX {
+            return Err(refuse("leeway", "is more than 60 s; set the clock instead"));
+        }
+        if !spec.jws && spec.hmac.is_empty() {
+            let problem = "is empty and jws is off, so that no envelope could ever hold";
+            return Err(refuse("hmac", problem));
+        }
+        let cells: Result<Vec<Text>, _> = spec.cells.iter().map(|cell| Text::new(cell)).collect();
+        let cells = cells.map_err(|error| refuse("cells", &format!("one {error}")))?;
+        for (i, key) in spec.hmac.iter().enumerate() {
+            if !cells.contains(key.cell()) {
+                return Err(refuse("hmac", "has a key of a cell that this isn't"));
+            }
+            if spec.hmac[..i].iter().any(|other| other.kid() == key.kid()) {
+                return Err(refuse("hmac", "has two keys of one kid"));
+            }
+        }
+        let rules = HeaderRules::new(&spec.headers).map_err(|errors| match errors.first() {
+            Some(error) => refuse(&error.setting, &error.problem),
+            None => refuse("headers", "can't be used"),
+        })?;
+        Ok(Self {
+            issuer: spec.issuer.into(),
+            cells,
+            trust: spec.trust,
+            leeway_secs: spec.leeway.as_secs(),
+            jws: spec.jws,
+            hmac: spec.hmac,
+            rules,
+        })
+    }
+
+    /// How a key set for it is read: [`KeySet::parse`] with these.
+    pub const ALGORITHMS: [Algorithm; 1] = [Algorithm::EdDSA];
+
+    /// Whether it takes envelopes under published keys, and so needs them.
+    pub fn needs_keys(&self) -> bool {
+        self.jws
+    }
+
+    /// The id of the key that a request's envelope names, for whoever fetches keys.
+    pub fn kid(&self, headers: &HeaderMap) -> Option<Box<str>> {
+        let envelope = headers.get(self.rules.envelope())?;
+        let jws = Jws::parse_within(envelope.as_bytes(), LEN_MAX).ok()?;
+        let header = jws.header().ok()?;
+        header.kid.as_deref().map(Into::into)
+    }
+
+    /// The names of the router's headers.
+    pub fn rules(&self) -> &HeaderRules {
+        &self.rules
+    }
+
+    /// Judges a request by its envelope and the trust mode. `keys` is what the router publishes,
+    /// `None` while it couldn't be fetched; `target` the path and query as they came, see
+    /// [`target`](super::target).
+    ///
+    /// # Errors
+    /// The request must not be served. With [`wants_keys`](EnvelopeRefused::wants_keys), newer
+    /// keys may change that.
+    pub fn check(
+        &self,
+        keys: Option<&KeySet>,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        now: Unix,
+    ) -> Result<Verdict, EnvelopeRefused> {
+        let request = Request {
+            method,
+            target,
+            headers,
+            now: now.as_secs(),
+        };
+        self.trust.judge(self.verify(keys, &request))
+    }
+
+    /// Every form that is there and that it knows must hold.
+    fn verify(
+        &self,
+        keys: Option<&KeySet>,
+        request: &Request<'_>,
+    ) -> Result<Verified, EnvelopeRefused> {
+        let jws = match self.jws {
+            true => request.header(self.rules.envelope())?,
+            false => None,
+        };
+        let hmac = match self.hmac.is_empty() {
+            true => None,
+            false => request.hmac(&self.rules)?,
+        };
+        let by_jws = jws.map(|envelope| self.verify_jws(keys, request, envelope));
+        let by_hmac = hmac.map(|values| self.verify_hmac(request, values));
+        let verified = match (by_jws, by_hmac) {
+            (None, None) => return Err(EnvelopeRefused::Missing),
+            (Some(one), None) | (None, Some(one)) => one?,
+            (Some(one), Some(other)) => {
+                let (one, other) = (one?, other?);
+                if one != other {
+                    return Err(EnvelopeRefused::HeaderMismatch);
+                }
+                one
+            }
+        };
+        self.check_headers(request.headers, &verified)?;
+        Ok(verified)
+    }
+
+    fn verify_jws(
+        &self,
+        keys: Option<&KeySet>,
+        request: &Request<'_>,
+        envelope: &str,
+    ) -> Result<Verified, EnvelopeRefused> {
+        let jws = Jws::parse_within(envelope.as_bytes(), LEN_MAX)?;
+        let header = jws.header()?;
+        if !header.is_of_type(TYPE) {
+            return Err(EnvelopeRefused::OtherType);
+        }
+        if header.algorithm != Algorithm::EdDSA {
+            return Err(EnvelopeRefused::ForbiddenAlgorithm);
+        }
+        let kid = header.kid.as_deref();
+        let kid = kid.ok_or(EnvelopeRefused::Malformed("it names no key"))?;
+        let keys = keys.ok_or(EnvelopeRefused::NoKeys)?;
+        let Found::Keys(keys) = keys.find(Some(kid), header.algorithm) else {
+            return Err(EnvelopeRefused::UnknownKey);
+        };
+        if !keys.verify(jws.message, &jws.signature) {
+            return Err(EnvelopeRefused::BadSignature);
+        }
+        let claims = jws.claims()?;
+        let claims = Reader(&claims);
+        let cell = self.own(claims.cell()?)?;
+        claims.check_request(request.method, request.target)?;
+        let (issued, expires) = claims.window()?;
+        self.check_window(issued, expires, request.now)?;
+        claims.identity(&self.issuer, cell, expires)
+    }
+
+    fn verify_hmac(
+        &self,
+        request: &Request<'_>,
+        [kid, cell, issued, expires, claims, signature]: [&str; 6],
+    ) -> Result<Verified, EnvelopeRefused> {
+        let mut keys = self.hmac.iter();
+        let key = keys
+            .find(|key| key.kid() == kid)
+            .ok_or(EnvelopeRefused::UnknownKey)?;
+        let decode = |part: &str| {
+            let part = base64url::decode(part.as_bytes());
+            part.ok_or(EnvelopeRefused::Malformed("not base64url"))
+        };
+        let signed = [kid, cell, issued, expires, claims];
+        let message = canonical(signed, request.method, request.target);
+        if !key.verify(&message, &decode(signature)?) {
+            return Err(EnvelopeRefused::BadSignature);
+        }
+        let cell = Text::new(cell).map_err(|_| EnvelopeRefused::OtherCell)?;
+        if cell != *key.cell() {
+            return Err(EnvelopeRefused::OtherCell);
+        }
+        let (issued, expires) = (date(issued)?, date(expires)?);
+        self.check_window(issued, expires, request.now)?;
+        let claims = decode(claims)?;
+        let claims = json::strict_object(&claims);
+        let claims = claims.ok_or(EnvelopeRefused::Malformed("the claims are no JSON object"))?;
+        Reader(&claims).identity(&self.issuer, self.own(cell)?, expires)
+    }
+
+    fn own(&self, cell: Text) -> Result<Text, EnvelopeRefused> {
+        match self.cells.contains(&cell) {
+            true => Ok(cell),
+            false => Err(EnvelopeRefused::OtherCell),
+        }
+    }
+
+    fn check_window(&self, issued: u64, expires: u64, now: u64) -> Result<(), EnvelopeRefused> {
+        if expires <= issued {
+            return Err(EnvelopeRefused::Malformed("it ends before it begins"));
+        }
+        if expires - issued > LIFETIME_MAX.as_secs() {
+            return Err(EnvelopeRefused::LifetimeTooLong);
+        }
+        if now >= expires.saturating_add(self.leeway_secs) {
+            return Err(EnvelopeRefused::Expired);
+        }
+        if issued > now.saturating_add(self.leeway_secs) {
+            return Err(EnvelopeRefused::NotYetValid);
+        }
+        Ok(())
+    }
+
+    /// Whoever reads the plain headers must read the same: each that is there, under any spelling,
+    /// says what the envelope says.
+    fn check_headers(
+        &self,
+        headers: &HeaderMap,
+        verified: &Verified,
+    ) -> Result<(), EnvelopeRefused> {
+        let plain = headers.iter().filter(|(name, _)| self.rules.reserves(name));
+        for (name, value) in plain {
+            let said = self.rules.stamped(name).and_then(|s| verified.stamp(s));
+            if said.is_some_and(|said| said.as_bytes() != value.as_bytes()) {
+                return Err(EnvelopeRefused::HeaderMismatch);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of a request an envelope is held against.
+struct Request<'a> {
+    method: &'a Method,
+    target: &'a str,
+    headers: &'a HeaderMap,
+    now: u64,
+}
+
+impl<'a> Request<'a> {
+    /// The one value of this header, if it is there.
+    fn header(&self, name: &HeaderName) -> Result<Option<&'a str>, EnvelopeRefused> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(EnvelopeRefused::Several);
+        }
+        let text = |value: &'a HeaderValue| {
+            let text = value.to_str();
+            text.map_err(|_| EnvelopeRefused::Malformed("not visible ASCII"))
+        };
+        first.map(text).transpose()
+    }
+
+    /// The values of the six headers, if any of them is there.
+    fn hmac(&self, rules: &HeaderRules) -> Result<Option<[&'a str; 6]>, EnvelopeRefused> {
+        let mut values = [None; 6];
+        for (value, name) in values.iter_mut().zip(rules.envelope_hmac()) {
+            *value = self.header(name)?;
+        }
+        match values {
+            [None, None, None, None, None, None] => Ok(None),
+            [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] => Ok(Some([a, b, c, d, e, f])),
+            _ => Err(EnvelopeRefused::Malformed(
+                "some of its six headers are missing",
+            )),
+        }
+    }
+}
+
+/// Digits, as they are written when a number is printed.
+fn date(text: &str) -> Result<u64, EnvelopeRefused> {
+    let canonical = text.len() <= DATE_LEN_MAX
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'));
+    let date = canonical.then(|| text.parse().ok()).flatten();
+    date.ok_or(EnvelopeRefused::Malformed("a date is no number of seconds"))
+}
+
+impl From<JwsRefused> for EnvelopeRefused {
+    fn from(refused: JwsRefused) -> Self {
+        match refused {
+            JwsRefused::Malformed(detail) => Self::Malformed(detail),
+            JwsRefused::ForbiddenAlgorithm => Self::ForbiddenAlgorithm,
+        }
+    }
+}
