@@ -82,8 +82,7 @@ impl fmt::Debug for HmacKey {
     }
 }
 
-/// What is signed: lines that none of the values can break, the last without an end. `docs/envelope.md`
-/// has test vectors.
+/// What is signed: lines that none of the values can break, the last without an end.
 pub fn canonical(
     [kid, cell, issued, expires, claims]: [&str; 5],
     method: &Method,

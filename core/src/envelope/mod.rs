@@ -42,7 +42,7 @@ pub const LIFETIME_MAX: Duration = Duration::from_secs(60);
 /// What `typ` says.
 pub const TYPE: &str = "cellway-envelope+jwt";
 
-/// Where the public keys are, on the router's listeners.
+/// The path under which the public keys are to be published.
 pub const JWKS_PATH: &str = "/.well-known/cellway/jwks.json";
 
 /// The most bytes that a `kid` may have. It is a file's name, too: letters, digits, `-`, `_`, `.`.

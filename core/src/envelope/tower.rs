@@ -89,9 +89,10 @@ impl KeyFeed for Arc<KeySet> {
 /// extension.
 ///
 /// A request that isn't let through is answered 403 (there is nothing that a client could be asked
-/// for), or 503 while there are no keys, with an empty body and the name of the reason in the router's `reason` header. Envelopes are taken out
-/// of the requests that are; so are, where nothing was proved, all other headers under the
-/// router's prefix: what nobody has proved shall not be read by accident.
+/// for), or 503 while there are no keys, with an empty body and the name of the reason in the
+/// router's `reason` header. Envelopes are taken out of the requests that are; so are, where
+/// nothing was proved, all other headers under the router's prefix: what nobody has proved shall
+/// not be read by accident.
 #[derive(Clone, Debug)]
 pub struct EnvelopeLayer<K, C> {
     shared: Arc<Shared<K, C>>,
