@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use cellway_core::policy::PolicyId;
-use cellway_core::{Reason, Snapshot, Unix};
+use cellway_core::{Snapshot, Unix};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
@@ -16,7 +16,9 @@ use crate::one_use::UsedOnce;
 use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
-use crate::tls::{CellTls, ClientVerifier, MaterialError, Provider, ServerTls, Trust};
+use crate::tls::{
+    CellTls, ChainRefused, ClientVerifier, MaterialError, Provider, ServerTls, Trust,
+};
 
 /// One router, as its workers see it.
 #[derive(Debug)]
@@ -109,11 +111,11 @@ impl Live {
         &self,
         listener: usize,
         chain: &[CertificateDer<'static>],
-    ) -> Result<(), Reason> {
+    ) -> Result<(), ChainRefused> {
         match (self.serves(listener), &self.described) {
             (Some(Serves::Proxy), _) => self.judge_peer(listener, chain),
             (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.judge(chain),
-            (Some(Serves::ExtAuthz(_)), None) | (None, _) => Err(Reason::CertificateUntrusted),
+            (Some(Serves::ExtAuthz(_)), None) | (None, _) => Err(ChainRefused::Untrusted),
         }
     }
 
@@ -125,9 +127,9 @@ impl Live {
         &self,
         listener: usize,
         chain: &[CertificateDer<'static>],
-    ) -> Result<(), Reason> {
+    ) -> Result<(), ChainRefused> {
         let tls = self.server_tls.get(listener).and_then(Option::as_ref);
-        tls.ok_or(Reason::CertificateUntrusted)
+        tls.ok_or(ChainRefused::Untrusted)
             .and_then(|tls| tls.judge(chain))
     }
 

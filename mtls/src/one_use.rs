@@ -5,12 +5,10 @@
 //! holds, and only where each is to be used once; the table is cut into shards, each locked for one
 //! look-up and one insertion.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use cellway_core::cba::OneUse;
 use cellway_core::{Decision, Now};
-
-use crate::live::private;
 
 /// Parts of the table, each with a lock of its own.
 const SHARDS: usize = 16;
@@ -39,7 +37,10 @@ impl UsedOnce {
             return decision;
         };
         let shard = &self.0[claim.shard(SHARDS)];
-        let claimed = private(shard).claim(&claim, now.mono);
+        // A claim is entered whole or not at all, so that a panic elsewhere leaves nothing half done.
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let claimed = shard.claim(&claim, now.mono);
+        drop(shard);
         decision.claimed(claimed)
     }
 }

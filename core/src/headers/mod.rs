@@ -85,8 +85,9 @@ pub(crate) fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
     remove_where(headers, |name| rules.reserves(name), |_, _| ());
 }
 
-/// Removes the fields whose names are refused, and hands them over. The list is gathered first because a `HeaderMap`
-/// can't be edited while it is walked; it stays empty, and costs no allocation, for honest clients.
+/// Removes the fields whose names are refused, and hands them over. The list is gathered first
+/// because a `HeaderMap` can't be edited while it is walked; it stays empty, and costs no
+/// allocation, for honest clients.
 fn remove_where(
     headers: &mut HeaderMap,
     refused: impl Fn(&HeaderName) -> bool,

@@ -14,7 +14,7 @@ use super::assign::TargetKind;
 use super::cell::CellState;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
-use super::terms::RawTerms;
+use super::terms::{RawTerms, Terms};
 use super::{RegistryFormat, RegistryRefused};
 use crate::text::Text;
 
@@ -155,7 +155,12 @@ impl<'a> RawTenants<'a> {
                 return Err(" has a cell and a placement; only one of them can be".into());
             }
         };
-        let roles = |roles: Vec<Str<'a>>| roles.into_iter().map(|role| role.0).collect();
+        // In order, because the same roles in another are the same terms.
+        let roles = |roles: Vec<Str<'a>>| {
+            let mut roles: Vec<_> = roles.into_iter().map(|role| role.0).collect();
+            roles.sort_unstable();
+            roles
+        };
         let terms = RawTerms {
             issuer: tenant.issuer.map(|issuer| issuer.0),
             allowed_roles: tenant.allowed_roles.map(roles),
@@ -163,8 +168,10 @@ impl<'a> RawTenants<'a> {
         };
         let terms = match terms.is_empty() {
             true => 0,
-            false => u16::try_from(self.terms.number(terms) + 1)
-                .map_err(|_| " has one too many combinations of issuer and roles: 65,535 can be")?,
+            false => u16::try_from(self.terms.number(terms) + 1).map_err(|_| {
+                let most = Terms::COMBINATIONS_MAX;
+                format!(" has one combination of issuer and roles too many: {most} can be")
+            })?,
         };
         let assignment = Assignment {
             target: self.targets.number((kind, name.0)),

@@ -24,6 +24,8 @@ pub struct Terms {
 impl Terms {
     /// The most roles that a tenant may allow.
     pub const ROLES_MAX: usize = 64;
+    /// The most different terms of one registry: the index numbers them in 16 bits, from 1.
+    pub const COMBINATIONS_MAX: u16 = u16::MAX;
 
     /// Those of a tenant of which the registry says nothing more.
     pub fn none() -> &'static Self {

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
-use cellway_core::{Reason, Unix};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncReadExt;
@@ -35,7 +35,7 @@ use crate::ext_authz;
 use crate::live::Live;
 use crate::proxy;
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
-use crate::tls::{ServerTls, refusal};
+use crate::tls::{ChainRefused, ServerTls, refusal};
 use crate::worker::WorkerState;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
@@ -78,8 +78,8 @@ impl Client {
         &self,
         live: &Live,
         now: Unix,
-        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<(), Reason>,
-    ) -> Result<(), Reason> {
+        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<(), ChainRefused>,
+    ) -> Result<(), ChainRefused> {
         let judged = self.judged.load(Ordering::Relaxed);
         if judged == live.epoch && is_before(now, live.stale_from) {
             return Ok(());
@@ -220,14 +220,8 @@ async fn run<E: Env, S: Sink>(
     settings: &ListenerSettings,
 ) -> Closed {
     match settings.serves {
-        Serves::Proxy => {
-            let service = proxy::service(connection.clone());
-            http(connection, io, http2, settings, service).await
-        }
-        Serves::ExtAuthz(_) => {
-            let service = ext_authz::service(connection.clone());
-            http(connection, io, http2, settings, service).await
-        }
+        Serves::Proxy => http(connection, io, http2, settings, proxy::serve).await,
+        Serves::ExtAuthz(_) => http(connection, io, http2, settings, ext_authz::serve).await,
     }
 }
 
@@ -236,16 +230,20 @@ async fn http<E: Env, S: Sink, F>(
     io: ClientIo<E::Stream>,
     http2: bool,
     settings: &ListenerSettings,
-    service: impl Service<
-        Request<Incoming>,
-        Response = proxy::Answer<E, S>,
-        Error = Infallible,
-        Future = F,
-    >,
+    serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>) -> F + Send,
 ) -> Closed
 where
-    F: Future<Output = Result<proxy::Answer<E, S>, Infallible>> + Send + 'static,
+    F: Future<Output = proxy::Answer<E, S>> + Send + 'static,
 {
+    // Not a named type, so that the future of a request stands in the connection's own memory and
+    // isn't boxed.
+    let service = service_fn({
+        let connection = connection.clone();
+        move |request| {
+            let answering = serve(connection.clone(), request);
+            async move { Ok::<_, Infallible>(answering.await) }
+        }
+    });
     if http2 {
         let streams = stall::Streams {
             env: connection.worker.common.env.clone(),

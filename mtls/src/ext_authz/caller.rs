@@ -32,14 +32,7 @@ pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<()
     // The certificate is in force: its connection ends with it.
     let verify = |chain: &[_]| live.judge_peer(connection.listener, chain);
     let now = connection.worker.common.clock.now().unix;
-    let judged = client.judge(&live, now, verify);
-    judged.map_err(|reason| {
-        Refused::new(
-            reason,
-            "the certificate of whoever asks is no longer trusted",
-        )
-    })?;
-    Ok(())
+    client.judge(&live, now, verify).map_err(Refused::caller)
 }
 
 fn stranger(detail: &'static str) -> Refused {

@@ -11,8 +11,6 @@ mod describe;
 mod grpc;
 mod message;
 
-use std::convert::Infallible;
-use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +20,6 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Request, Uri, Version};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
 use tokio::time::timeout;
 
 use self::answer::Mutations;
@@ -74,22 +71,8 @@ impl Form {
     }
 }
 
-/// What hyper calls for each question of one connection.
-pub(crate) fn service<E: Env, S: Sink>(
-    connection: Arc<Connection<E, S>>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Answer<E, S>,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Answer<E, S>, Infallible>> + Send,
-> {
-    service_fn(move |request| {
-        let connection = connection.clone();
-        async move { Ok(serve(connection, request).await) }
-    })
-}
-
-async fn serve<E: Env, S: Sink>(
+/// Answers one question.
+pub(crate) async fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
 ) -> Answer<E, S> {

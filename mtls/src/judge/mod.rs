@@ -1,8 +1,8 @@
 //! From a request's header to a decision, however the request came: by the proxy path, or described
 //! by another proxy that asks.
 //!
-//! [`judge`] takes out the credentials, sanitises and decides; [`stamp`](stamp()) writes into an allowed
-//! request what its cell is told. Neither knows a body or a connection.
+//! [`judge`] takes out the credentials, sanitises and decides; [`stamp`](stamp()) writes into an
+//! allowed request what its cell is told. Neither knows a body or a connection.
 
 mod keys;
 mod refused;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use cellway_core::{
-    Allow, Challenge, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, headers,
+    Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, headers,
 };
 use http::HeaderValue;
 use http::request::Parts;
@@ -102,21 +102,7 @@ fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
     let live = case.worker.common.live.load();
     let verify = |chain: &[_]| live.judge(case.listener, chain);
     let judged = client.judge(&live, case.began.unix, verify);
-    judged.map_err(|reason| {
-        let detail = match reason {
-            Reason::CertificateExpired => "the client certificate is not in force",
-            Reason::CertificateRevoked => "the client certificate is revoked",
-            Reason::RevocationUnknown => "whether the client certificate is revoked isn't known",
-            _ => "the client certificate is not trusted, or no longer",
-        };
-        Refused {
-            challenge: match reason {
-                Reason::RevocationUnknown => Challenge::None,
-                _ => Challenge::Certificate,
-            },
-            ..Refused::new(reason, detail)
-        }
-    })
+    judged.map_err(Refused::chain)
 }
 
 /// Asks the core once, and tells the sink what it said.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cellway_core::{Challenge, Class, Deny, RETRY_AFTER_DEFAULT, Reason};
 
+use crate::tls::ChainRefused;
+
 /// Why the router answers in its own name.
 #[derive(Debug)]
 pub(crate) struct Refused {
@@ -25,6 +27,47 @@ impl Refused {
             challenge: Challenge::None,
             retry_after: retry.then_some(RETRY_AFTER_DEFAULT),
         }
+    }
+
+    /// The client's certificate doesn't stand behind the request, or no longer.
+    pub(crate) fn chain(why: ChainRefused) -> Self {
+        let (challenge, detail) = match why {
+            ChainRefused::Expired => (
+                Challenge::Certificate,
+                "the client certificate is not in force",
+            ),
+            ChainRefused::Revoked => (Challenge::Certificate, "the client certificate is revoked"),
+            ChainRefused::RevocationUnknown => (
+                // Another certificate would fare no better.
+                Challenge::None,
+                "whether the client certificate is revoked isn't known",
+            ),
+            ChainRefused::Untrusted => (
+                Challenge::Certificate,
+                "the client certificate is not trusted, or no longer",
+            ),
+        };
+        Self {
+            challenge,
+            ..Self::new(reason(why), detail)
+        }
+    }
+
+    /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.
+    pub(crate) fn caller(why: ChainRefused) -> Self {
+        Self::new(
+            reason(why),
+            "the certificate of whoever asks is no longer trusted",
+        )
+    }
+}
+
+const fn reason(why: ChainRefused) -> Reason {
+    match why {
+        ChainRefused::Expired => Reason::CertificateExpired,
+        ChainRefused::Revoked => Reason::CertificateRevoked,
+        ChainRefused::RevocationUnknown => Reason::RevocationUnknown,
+        ChainRefused::Untrusted => Reason::CertificateUntrusted,
     }
 }
 

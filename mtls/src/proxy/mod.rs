@@ -9,13 +9,11 @@ mod progress;
 mod report;
 mod verdict;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
 
 use self::answer::Wants;
 pub(crate) use self::body::{RequestBody, ResponseBody};
@@ -27,28 +25,12 @@ use crate::env::Env;
 use crate::event::Sink;
 use crate::judge::{Judged, Refused, judge, stamp};
 
-/// What hyper calls for each request of one connection. Not a named type, so that the future of a
-/// request stands in the connection's own memory and isn't boxed.
-pub(crate) fn service<E: Env, S: Sink>(
-    connection: Arc<Connection<E, S>>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Answer<E, S>,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Answer<E, S>, Infallible>> + Send,
-> {
-    service_fn(move |request| {
-        let connection = connection.clone();
-        async move { Ok(serve(connection, request).await) }
-    })
-}
-
 /// What hyper sends.
 pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
 
 /// Serves one request. What it takes is captured and used where it stands: the arguments of an
 /// `async fn` would be moved once more, and the future of a request is moved and allocated often.
-fn serve<E: Env, S: Sink>(
+pub(crate) fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Answer<E, S>> + Send {

@@ -20,7 +20,7 @@ use rustls::time_provider::TimeProvider;
 pub(crate) use self::cell::CellTls;
 pub use self::client::verified_leaf;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
-pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};
+pub(crate) use self::server::{ChainRefused, ClientVerifier, ServerTls, refusal};
 pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
 pub(crate) use self::trust::Trust;

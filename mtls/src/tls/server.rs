@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use cellway_core::Reason;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
@@ -21,6 +20,34 @@ pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     /// Who judges clients' certificates; `None` where none is asked for.
     clients: Option<ClientVerifier>,
+}
+
+/// Why a chain is not good, or no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ChainRefused {
+    /// A certificate of it is past its end, or before its start.
+    Expired,
+    /// A certificate of it is revoked.
+    Revoked,
+    /// No revocation list that is still fresh says whether it holds.
+    RevocationUnknown,
+    /// Nobody in the bundle stands behind it, or it is bad in another way.
+    Untrusted,
+}
+
+impl From<&CertificateError> for ChainRefused {
+    fn from(error: &CertificateError) -> Self {
+        use CertificateError as C;
+        match error {
+            C::Expired | C::ExpiredContext { .. } => Self::Expired,
+            C::NotValidYet | C::NotValidYetContext { .. } => Self::Expired,
+            C::Revoked => Self::Revoked,
+            C::UnknownRevocationStatus
+            | C::ExpiredRevocationList
+            | C::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
+            _ => Self::Untrusted,
+        }
+    }
 }
 
 /// Judges clients' chains.
@@ -47,27 +74,17 @@ impl ClientVerifier {
     ///
     /// # Errors
     /// Why it isn't.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), Reason> {
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), ChainRefused> {
         let now = self.provider.time.current_time();
         let (Some((leaf, rest)), Some(now)) = (chain.split_first(), now) else {
-            return Err(Reason::CertificateUntrusted);
+            return Err(ChainRefused::Untrusted);
         };
         match self.verifier.verify_client_cert(leaf, rest, now) {
             Ok(_) => Ok(()),
-            Err(Error::InvalidCertificate(error)) => Err(reason(&error)),
-            Err(Error::InvalidCertRevocationList(_)) => Err(Reason::RevocationUnknown),
-            Err(_) => Err(Reason::CertificateUntrusted),
+            Err(Error::InvalidCertificate(error)) => Err((&error).into()),
+            Err(Error::InvalidCertRevocationList(_)) => Err(ChainRefused::RevocationUnknown),
+            Err(_) => Err(ChainRefused::Untrusted),
         }
-    }
-}
-
-/// What a request is answered whose chain has been good in its handshake.
-fn reason(error: &CertificateError) -> Reason {
-    match certificate_refusal(error) {
-        TlsRefusal::CertificateExpired => Reason::CertificateExpired,
-        TlsRefusal::CertificateRevoked => Reason::CertificateRevoked,
-        TlsRefusal::RevocationUnknown => Reason::RevocationUnknown,
-        _ => Reason::CertificateUntrusted,
     }
 }
 
@@ -109,10 +126,10 @@ impl ServerTls {
     ///
     /// # Errors
     /// Why it isn't.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), Reason> {
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), ChainRefused> {
         let clients = self.clients.as_ref();
         clients
-            .ok_or(Reason::CertificateUntrusted)
+            .ok_or(ChainRefused::Untrusted)
             .and_then(|clients| clients.judge(chain))
     }
 }
@@ -153,15 +170,13 @@ pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
 }
 
 fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
-    use CertificateError as C;
-    match error {
-        C::Expired | C::ExpiredContext { .. } => TlsRefusal::CertificateExpired,
-        C::NotValidYet | C::NotValidYetContext { .. } => TlsRefusal::CertificateExpired,
-        C::UnknownIssuer => TlsRefusal::UnknownIssuer,
-        C::Revoked => TlsRefusal::CertificateRevoked,
-        C::UnknownRevocationStatus
-        | C::ExpiredRevocationList
-        | C::ExpiredRevocationListContext { .. } => TlsRefusal::RevocationUnknown,
-        _ => TlsRefusal::BadCertificate,
+    match ChainRefused::from(error) {
+        ChainRefused::Expired => TlsRefusal::CertificateExpired,
+        ChainRefused::Revoked => TlsRefusal::CertificateRevoked,
+        ChainRefused::RevocationUnknown => TlsRefusal::RevocationUnknown,
+        ChainRefused::Untrusted if *error == CertificateError::UnknownIssuer => {
+            TlsRefusal::UnknownIssuer
+        }
+        ChainRefused::Untrusted => TlsRefusal::BadCertificate,
     }
 }

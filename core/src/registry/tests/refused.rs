@@ -319,6 +319,17 @@ fn terms_that_change_are_other_content() {
 }
 
 #[test]
+fn the_same_roles_in_another_order_are_the_same_content() {
+    let under = |roles: &str| {
+        let tenant = format!(r#"{{"id":"t","cell":"a","allowed_roles":[{roles}]}}"#);
+        with_tenants(1, [tenant].into_iter())
+    };
+    let before = changed(&under(r#""admin","viewer""#), None);
+    let again = parse(&under(r#""viewer","admin""#), Some(&before));
+    assert!(matches!(again, Ok(Parsed::Unchanged(_))), "{again:?}");
+}
+
+#[test]
 fn a_tenant_allows_as_many_roles_as_every_request_may_be_compared_with() {
     let roles = |count: usize| {
         let roles: Vec<_> = (0..count).map(|n| format!("\"r{n}\"")).collect();
