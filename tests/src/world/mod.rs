@@ -27,7 +27,7 @@ pub use self::authorities::{Authorities, CELL_SAN, TENANT_SAN, certificate, loop
 pub use self::folder::Folder;
 pub use self::heard::Heard;
 pub use self::host::{Host, Reserved};
-pub use self::router::{Running, boot, reason, settings};
+pub use self::router::{Running, boot, reason, settings, to};
 
 /// The `aud` that the router asks for.
 pub const AUDIENCE: &str = "cellway";

@@ -97,33 +97,25 @@ impl Running {
         let roots = Ca::roots(trusted).expect("a good root");
         let tls = provider().client(roots, credential, protocol);
         let tls = Some(tls.expect("a good credential"));
-        self.to(self.address(), protocol, tls)
+        to(self.address(), protocol, tls)
+    }
+
+    /// Where the listener of this name is.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let mut addresses = self.handle.addresses().iter();
+        let found = addresses.find(|(other, _)| **other == *name);
+        found.expect("a listener of the configuration").1
     }
 
     /// A client of the first listener, where that is plain.
     pub fn plain_client(&self, protocol: Protocol) -> Client<TokioEnv> {
-        self.to(self.address(), protocol, None)
-    }
-
-    fn to(
-        &self,
-        address: SocketAddr,
-        protocol: Protocol,
-        tls: Option<Arc<rustls::ClientConfig>>,
-    ) -> Client<TokioEnv> {
-        let target = Target {
-            host: address.ip().to_string(),
-            port: address.port(),
-            tls,
-            protocol,
-        };
-        Client::new(TokioEnv::new(), target, PATIENCE)
+        to(self.address(), protocol, None)
     }
 
     /// A page of the admin listener.
     pub async fn admin(&self, path: &str) -> Answer {
         let address = self.admin.expect("it has an admin listener");
-        let client = self.to(address, Protocol::Http1, None);
+        let client = to(address, Protocol::Http1, None);
         client.send(Request::get(path)).await.expect("it answers")
     }
 
@@ -159,6 +151,21 @@ impl Running {
         self.asked.notify_one();
         self.heard.after("reloaded", seen).await;
     }
+}
+
+/// A client of whatever listens at this address.
+pub fn to(
+    address: SocketAddr,
+    protocol: Protocol,
+    tls: Option<Arc<rustls::ClientConfig>>,
+) -> Client<TokioEnv> {
+    let target = Target {
+        host: address.ip().to_string(),
+        port: address.port(),
+        tls,
+        protocol,
+    };
+    Client::new(TokioEnv::new(), target, PATIENCE)
 }
 
 /// The reason of an answer of the router's own, which must say the same in header and body.

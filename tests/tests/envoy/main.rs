@@ -90,9 +90,7 @@ impl Scene {
 
     /// An Envoy by the configuration of this page, changed where it must be.
     async fn envoy(&self, name: &str, page: &str, listener: &str, more: &[(&str, &str)]) -> Envoy {
-        let addresses = self.router.handle.addresses();
-        let (_, address) = addresses.iter().find(|(n, _)| &**n == listener).unwrap();
-        let cellway = format!("port_value: {}", address.port());
+        let cellway = format!("port_value: {}", self.router.listener(listener).port());
         let cell = format!("port_value: {}", self.host.address().port());
         let documented = match listener {
             "envoy" => "port_value: 9000",

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Client, Protocol, Request, Target};
-use cellway_tests::world::{Folder, PATIENCE, until};
+use cellway_mtls::lab::{Client, Protocol, Request};
+use cellway_tests::world::{Folder, to, until};
 use rustls::ClientConfig;
 use serde_json::Value;
 
@@ -76,7 +76,7 @@ impl Envoy {
             let address = folder
                 .has(&file("admin"))
                 .then(|| folder.read(&file("admin")))?;
-            Some(client(address.trim().parse().ok()?, Protocol::Http1, None))
+            Some(to(address.trim().parse().ok()?, Protocol::Http1, None))
         };
         let ask = async |path: &str| {
             let answer = admin().await?.send(Request::get(path)).await.ok()?;
@@ -93,20 +93,6 @@ impl Envoy {
 
     /// A client of its listener.
     pub fn client(&self, protocol: Protocol, tls: Option<Arc<ClientConfig>>) -> Client<TokioEnv> {
-        client(self.public, protocol, tls)
+        to(self.public, protocol, tls)
     }
-}
-
-fn client(
-    address: SocketAddr,
-    protocol: Protocol,
-    tls: Option<Arc<ClientConfig>>,
-) -> Client<TokioEnv> {
-    let target = Target {
-        host: address.ip().to_string(),
-        port: address.port(),
-        tls,
-        protocol,
-    };
-    Client::new(TokioEnv::new(), target, PATIENCE)
 }

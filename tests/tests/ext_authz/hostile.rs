@@ -1,13 +1,95 @@
 //! Questions that aren't good ones, and those who may not ask.
 
+use bytes::Bytes;
 use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Ca, Client, Protocol, Request, San, Target};
-use cellway_tests::world::{PATIENCE, Running, World, certificate, provider};
+use cellway_mtls::lab::{Ca, Client, Protocol, Request, San};
+use cellway_tests::world::{Running, World, certificate, provider, to};
 use http::Method;
 
 use crate::ask::{self, call, framed, post, question};
 use crate::wire::field;
 use crate::{asking, sent, world};
+
+/// Broken questions, each with a name.
+type Questions = Vec<(&'static str, Bytes)>;
+
+/// Bodies that are no one framed message, made of a good one.
+fn misframed(good: &[u8]) -> Questions {
+    let mut compressed = framed(good).to_vec();
+    compressed[0] = 1;
+    vec![
+        ("nothing", framed(&[])),
+        ("no frame", "".into()),
+        ("half a frame", framed(good).slice(..20)),
+        ("two frames", [framed(good), framed(good)].concat().into()),
+        ("no protobuf", framed(b"\xff\xff\xff\xff")),
+        ("no HTTP request", framed(&field(1, field(4, [])))),
+        (
+            "a huge one",
+            framed(&[good, &field(99, vec![0; 300_000])].concat()),
+        ),
+        ("a compressed one", compressed.into()),
+    ]
+}
+
+/// Requests that lack a part or say something twice. By number: 2 is the method, 4 the path, 13 a
+/// list of headers and 3 a map of them.
+fn misdescribed() -> Questions {
+    let (method, path) = (field(2, "GET"), field(4, "/"));
+    let header =
+        |name: &str, value: &str| field(13, field(1, [field(1, name), field(2, value)].concat()));
+    let http = |fields: &[&[u8]]| framed(&field(1, field(4, field(2, fields.concat()))));
+    let with = |more: &[u8]| http(&[&method, &path, more]);
+    let in_map = field(3, [field(1, "a"), field(2, "b")].concat());
+    let many = (0..300).flat_map(|i| field(1, field(1, format!("a{i}"))));
+    vec![
+        ("no method", http(&[&path])),
+        ("no path", http(&[&method])),
+        (
+            "a path of another form",
+            http(&[&method, &field(4, "http://a/")]),
+        ),
+        ("a header without a name", with(&header("", "a"))),
+        ("a header that splits", with(&header("a", "b\r\nc: d"))),
+        ("another path in a header", with(&header(":path", "/admin"))),
+        (
+            "another method in a header",
+            with(&header(":method", "PUT")),
+        ),
+        (
+            "headers in two forms",
+            with(&[header("a", "b"), in_map].concat()),
+        ),
+        (
+            "too many headers",
+            with(&field(13, many.collect::<Vec<u8>>())),
+        ),
+    ]
+}
+
+/// Good requests with a certificate that can't be read.
+fn miscertified() -> Questions {
+    let request = field(4, field(2, [field(2, "GET"), field(4, "/")].concat()));
+    let source = |certificate: &str| field(1, field(5, certificate));
+    let with = |certificate| framed(&field(1, [source(certificate), request.clone()].concat()));
+    vec![
+        ("a certificate that is none", with("%2D")),
+        ("a certificate with a broken escape", with("%2")),
+    ]
+}
+
+/// Bodies that are no question in JSON.
+const MISWRITTEN: [&str; 9] = [
+    "",
+    "{}",
+    "[]",
+    "null",
+    r#"{"attributes": {"request": {"http": {}}}}"#,
+    r#"{"attributes": {"request": {"http": {"method": "GET", "method": "GET", "path": "/"}}}}"#,
+    r#"{"attributes": {"request": {"http": {"method": "GET", "path": "/", "headers": {"a": "b", "a": "c"}}}}}"#,
+    r#"{"attributes": {"request": {"http": {"method": "GET", "path": "/", "headerMap": {}, "header_map": {}}}}}"#,
+    r#"{"attributes": {"request": {"http": {"method": "GET", "path": 1}}}}"#,
+];
 
 /// Catches: a broken question that is taken for a good one, in part or as a whole. No answer to
 /// one may be leave to pass: neither `grpc-status` 0 nor HTTP 200.
@@ -16,97 +98,9 @@ async fn whatever_is_no_question_is_an_error_and_never_leave() {
     let (world, router) = world().await;
     let token = format!("Bearer {}", world.token());
     let good = question(&sent(&[("authorization", &token)], None), true);
-    let http = |fields: &[Vec<u8>]| field(1, field(4, field(2, fields.concat())));
-    let (method, path) = (field(2, "GET"), field(4, "/"));
-    let header =
-        |name: &str, value: &str| field(13, field(1, [field(1, name), field(2, value)].concat()));
-    let mut bodies = vec![
-        ("nothing", framed(&[])),
-        ("no frame", "".into()),
-        ("half a frame", framed(&good).slice(..20)),
-        ("two frames", [framed(&good), framed(&good)].concat().into()),
-        ("no protobuf", framed(b"\xff\xff\xff\xff")),
-        ("no HTTP request", framed(&field(1, field(4, [])))),
-        ("no method", framed(&http(std::slice::from_ref(&path)))),
-        ("no path", framed(&http(std::slice::from_ref(&method)))),
-        (
-            "a path of another form",
-            framed(&http(&[method.clone(), field(4, "http://a/")])),
-        ),
-        (
-            "a header without a name",
-            framed(&http(&[method.clone(), path.clone(), header("", "a")])),
-        ),
-        (
-            "a header that splits",
-            framed(&http(&[
-                method.clone(),
-                path.clone(),
-                header("a", "b\r\nc: d"),
-            ])),
-        ),
-        (
-            "another path in a header",
-            framed(&http(&[
-                method.clone(),
-                path.clone(),
-                header(":path", "/admin"),
-            ])),
-        ),
-        (
-            "another method in a header",
-            framed(&http(&[
-                method.clone(),
-                path.clone(),
-                header(":method", "PUT"),
-            ])),
-        ),
-        (
-            "headers in two forms",
-            framed(&http(&[
-                method.clone(),
-                path.clone(),
-                header("a", "b"),
-                field(3, [field(1, "a"), field(2, "b")].concat()),
-            ])),
-        ),
-        (
-            "a certificate that is none",
-            framed(&field(
-                1,
-                [
-                    field(1, field(5, "%2D")),
-                    field(4, field(2, [method.clone(), path.clone()].concat())),
-                ]
-                .concat(),
-            )),
-        ),
-        (
-            "a certificate with a broken escape",
-            framed(&field(
-                1,
-                [
-                    field(1, field(5, "%2")),
-                    field(4, field(2, [method.clone(), path.clone()].concat())),
-                ]
-                .concat(),
-            )),
-        ),
-        (
-            "a huge one",
-            framed(&[good.clone(), field(99, vec![0; 300_000])].concat()),
-        ),
-    ];
-    let mut compressed = framed(&good).to_vec();
-    compressed[0] = 1;
-    bodies.push(("a compressed one", compressed.into()));
-    let many = (0..300).flat_map(|i| field(1, field(1, format!("a{i}"))));
-    bodies.push((
-        "too many headers",
-        framed(&http(&[method, path, field(13, many.collect::<Vec<u8>>())])),
-    ));
     let client = asking(&router, Protocol::Http2);
-    for (what, body) in bodies {
+    let questions = [misframed(&good), misdescribed(), miscertified()];
+    for (what, body) in questions.concat() {
         let answer = call(&client, body).await;
         let status = answer
             .headers
@@ -115,17 +109,7 @@ async fn whatever_is_no_question_is_an_error_and_never_leave() {
         assert_eq!(status.unwrap(), "13", "{what}");
         assert!(answer.body.is_empty(), "{what}");
     }
-    for body in [
-        "",
-        "{}",
-        "[]",
-        "null",
-        r#"{"attributes": {"request": {"http": {}}}}"#,
-        r#"{"attributes": {"request": {"http": {"method": "GET", "method": "GET", "path": "/"}}}}"#,
-        r#"{"attributes": {"request": {"http": {"method": "GET", "path": "/", "headers": {"a": "b", "a": "c"}}}}}"#,
-        r#"{"attributes": {"request": {"http": {"method": "GET", "path": "/", "headerMap": {}, "header_map": {}}}}}"#,
-        r#"{"attributes": {"request": {"http": {"method": "GET", "path": 1}}}}"#,
-    ] {
+    for body in MISWRITTEN {
         assert_eq!(post(&client, body).await.status, 400, "{body}");
     }
     assert_eq!(post(&client, vec![b' '; 300_000]).await.status, 400);
@@ -159,24 +143,13 @@ async fn nothing_else_is_served_there() {
 
 /// A client of the listener `envoy` over TLS.
 fn certified(world: &World, router: &Running, san: Option<&str>) -> Client<TokioEnv> {
-    let addresses = router.handle.addresses();
-    let (_, address) = addresses
-        .iter()
-        .find(|(name, _)| &**name == "envoy")
-        .unwrap();
     let roots = Ca::roots(&[&world.authorities.servers]).unwrap();
     let credential =
         san.map(|san| certificate(&world.authorities.clients, vec![San::Uri(san.to_owned())]));
     let tls = provider()
         .client(roots, credential.as_ref(), Protocol::Http2)
         .unwrap();
-    let target = Target {
-        host: address.ip().to_string(),
-        port: address.port(),
-        tls: Some(tls),
-        protocol: Protocol::Http2,
-    };
-    Client::new(TokioEnv::new(), target, PATIENCE)
+    to(router.listener("envoy"), Protocol::Http2, Some(tls))
 }
 
 /// Catches: answers to a client of the router's, who could then say which certificate it has.

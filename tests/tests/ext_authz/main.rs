@@ -5,10 +5,12 @@ mod hostile;
 mod wire;
 
 use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Client, Credential, Protocol, San, Signer, Target};
-use cellway_tests::world::{Authorities, PATIENCE, Running, TENANT_SAN, World, certificate};
+use cellway_mtls::lab::{Client, Credential, Protocol, San, Signer};
+use cellway_tests::world::{Authorities, Running, TENANT_SAN, World, certificate, to};
 
 use crate::ask::{Sent, Verdict};
+
+const AUTHORIZATION: &str = "authorization";
 
 const LISTENER: &str = r#"
 [[listener]]
@@ -28,18 +30,7 @@ async fn world() -> (World, Running) {
 
 /// A client of the listener `envoy`.
 fn asking(router: &Running, protocol: Protocol) -> Client<TokioEnv> {
-    let addresses = router.handle.addresses();
-    let (_, address) = addresses
-        .iter()
-        .find(|(name, _)| &**name == "envoy")
-        .unwrap();
-    let target = Target {
-        host: address.ip().to_string(),
-        port: address.port(),
-        tls: None,
-        protocol,
-    };
-    Client::new(TokioEnv::new(), target, PATIENCE)
+    to(router.listener("envoy"), protocol, None)
 }
 
 fn sent(headers: &[(&'static str, &str)], certificate: Option<Credential>) -> Sent {
@@ -52,91 +43,93 @@ fn sent(headers: &[(&'static str, &str)], certificate: Option<Credential>) -> Se
     }
 }
 
+/// What a client sends, with a name.
+type Row = (&'static str, Sent);
+
+/// `Authorization` with a good token of this tenant.
+fn bearer(world: &World, tenant: &str) -> String {
+    let claims = world.claims().tenant(tenant);
+    format!("Bearer {}", world.idp.sign(&claims).unwrap())
+}
+
 /// What clients send, each with a name.
-fn rows(world: &World) -> Vec<(&'static str, Sent)> {
-    let bearer = |tenant: &str| {
-        let claims = world.claims().tenant(tenant);
-        format!("Bearer {}", world.idp.sign(&claims).unwrap())
-    };
-    let (acme, globex) = (bearer("acme"), bearer("globex"));
+fn rows(world: &World) -> Vec<Row> {
+    let mut rows = tokens(world);
+    rows.extend(certificates(world));
+    rows.extend(headers(world));
+    rows
+}
+
+fn tokens(world: &World) -> Vec<Row> {
     let expired = world.claims().with("exp", 1_000_000);
     let expired = format!("Bearer {}", world.idp.sign(&expired).unwrap());
     let stranger = Signer::from_seed("one", [8; 32]).unwrap();
     let forged = format!("Bearer {}", world.claims().sign(&stranger).unwrap());
-    let authorization = "authorization";
-    let clients = &world.authorities.clients;
-    let named = |name: &str| Some(certificate(clients, vec![San::Uri(name.to_owned())]));
-    let of = |value: &str| sent(&[(authorization, value)], None);
-    let mut rows = vec![
+    let of = |value: &str| sent(&[(AUTHORIZATION, value)], None);
+    vec![
         ("nothing", sent(&[], None)),
-        ("a token", of(&acme)),
-        ("a token of a suspended tenant", of(&bearer("wayne"))),
-        ("a token of an unknown tenant", of(&bearer("nobody"))),
+        ("a token", of(&bearer(world, "acme"))),
+        ("a token of a suspended tenant", of(&bearer(world, "wayne"))),
+        ("a token of an unknown tenant", of(&bearer(world, "nobody"))),
         ("an expired token", of(&expired)),
         ("a forged token", of(&forged)),
         ("a token of no form", of("Bearer x.y.z")),
         ("another scheme", of("Basic YTpi")),
+    ]
+}
+
+fn certificates(world: &World) -> Vec<Row> {
+    let clients = &world.authorities.clients;
+    let named = |name: &str| Some(certificate(clients, vec![San::Uri(name.to_owned())]));
+    let with = |tenant: &str| {
+        sent(
+            &[(AUTHORIZATION, &bearer(world, tenant))],
+            named(TENANT_SAN),
+        )
+    };
+    vec![
         ("a certificate", sent(&[], named(TENANT_SAN))),
         (
             "a certificate of nobody",
             sent(&[], named("spiffe://elsewhere/tenant/acme")),
         ),
-        (
-            "a token and its certificate",
-            sent(&[(authorization, &acme)], named(TENANT_SAN)),
-        ),
-        (
-            "a token and another's certificate",
-            sent(&[(authorization, &globex)], named(TENANT_SAN)),
-        ),
+        ("a token and its certificate", with("acme")),
+        ("a token and another's certificate", with("globex")),
+    ]
+}
+
+fn headers(world: &World) -> Vec<Row> {
+    let acme = bearer(world, "acme");
+    let xfcc = "x-forwarded-client-cert";
+    let stale = [
+        ("x-cellway-tenant", "globex"),
+        ("x-cellway-tenant", "initech"),
+        ("x-cellway-made-up", "1"),
+        ("X_Cellway_Roles", "admin"),
+        ("x-routing-key", "globex"),
+        ("Cell_Bound_Authorization", "x.y.z"),
+        (xfcc, "URI=spiffe://clients.test/tenant/globex"),
+        ("accept", "text/html"),
+        ("accept", "text/plain"),
+        ("cookie", "a=b"),
+        (AUTHORIZATION, &acme),
     ];
-    rows.push((
-        "two tokens",
-        sent(&[(authorization, &acme), (authorization, &acme)], None),
-    ));
-    rows.push((
-        "stale identity headers",
-        sent(
-            &[
-                ("x-cellway-tenant", "globex"),
-                ("x-cellway-tenant", "initech"),
-                ("x-cellway-made-up", "1"),
-                ("X_Cellway_Roles", "admin"),
-                ("x-routing-key", "globex"),
-                ("Cell_Bound_Authorization", "x.y.z"),
-                (
-                    "x-forwarded-client-cert",
-                    "URI=spiffe://clients.test/tenant/globex",
-                ),
-                ("accept", "text/html"),
-                ("accept", "text/plain"),
-                ("cookie", "a=b"),
-                (authorization, &acme),
-            ],
-            None,
+    let cell_bound = ("cell-bound-authorization", "x.y.z");
+    vec![
+        (
+            "two tokens",
+            sent(&[(AUTHORIZATION, &acme), (AUTHORIZATION, &acme)], None),
         ),
-    ));
-    rows.push((
-        "a cell-bound authorization of no form",
-        sent(
-            &[
-                ("cell-bound-authorization", "x.y.z"),
-                (authorization, &acme),
-            ],
-            None,
+        ("stale identity headers", sent(&stale, None)),
+        (
+            "a cell-bound authorization of no form",
+            sent(&[cell_bound, (AUTHORIZATION, &acme)], None),
         ),
-    ));
-    rows.push((
-        "a certificate in a header only",
-        sent(
-            &[(
-                "x-forwarded-client-cert",
-                "URI=spiffe://clients.test/tenant/acme",
-            )],
-            None,
+        (
+            "a certificate in a header only",
+            sent(&[(xfcc, "URI=spiffe://clients.test/tenant/acme")], None),
         ),
-    ));
-    rows
+    ]
 }
 
 /// Catches: a form that decides by itself, a stamp or a removal that one path forgets, another
@@ -204,8 +197,7 @@ async fn a_policy_chooses_the_status_of_unreachable_keys_in_every_form() {
         .replace("any_of =", "jwks_unreachable_status = 401\nany_of =");
     world.configure(&format!("{config}{LISTENER}"));
     let router = world.boot().await;
-    let bearer = format!("Bearer {}", world.token());
-    let sent = sent(&[("authorization", &bearer)], None);
+    let sent = sent(&[(AUTHORIZATION, &bearer(&world, "acme"))], None);
 
     let proxied = ask::proxied(&world, &router, &sent).await;
     assert!(matches!(proxied, Verdict::Refused(401, ..)), "{proxied:?}");

@@ -12,68 +12,70 @@ use tokio_rustls::TlsConnector;
 
 use crate::table::Table;
 
+/// Request lines and headers, without the credential and the end that each gets.
+const HEADS: &[(&str, &str)] = &[
+    ("well-formed, to compare", "GET / HTTP/1.1\r\nhost: a\r\n"),
+    ("no Host", "GET / HTTP/1.1\r\n"),
+    ("two Hosts", "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n"),
+    (
+        "a target that contradicts Host",
+        "GET http://a/ HTTP/1.1\r\nhost: b\r\n",
+    ),
+    ("a Host with a user", "GET / HTTP/1.1\r\nhost: acme@a\r\n"),
+    (
+        "a Transfer-Encoding besides chunked",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n",
+    ),
+    (
+        "chunked twice",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+    ),
+    (
+        "chunked, and not at the end",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n",
+    ),
+    (
+        "chunked after a vertical tabulator",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding:\x0bchunked\r\n",
+    ),
+    (
+        "two Content-Lengths",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n",
+    ),
+    (
+        "a Content-Length with a sign",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n",
+    ),
+    (
+        "CONNECT",
+        "CONNECT cell.internal:443 HTTP/1.1\r\nhost: cell.internal:443\r\n",
+    ),
+    (
+        "a space before the colon",
+        "GET / HTTP/1.1\r\nhost: a\r\nx-cellway-tenant : globex\r\n",
+    ),
+    (
+        "a folded line",
+        "GET / HTTP/1.1\r\nhost: a\r\nx-own: 1\r\n x-cellway-tenant: globex\r\n",
+    ),
+    (
+        "a bare carriage return in a value",
+        "GET / HTTP/1.1\r\nhost: a\r\nx-own: 1\rx-cellway-tenant: globex\r\n",
+    ),
+    (
+        "HTTP/2 where HTTP/1.1 was agreed",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n",
+    ),
+    ("no HTTP", "EHLO cell.internal\r\n"),
+    (
+        "an upgrade to h2c",
+        "GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n",
+    ),
+];
+
 pub async fn rows(table: &mut Table<'_>) {
     let token = table.world.token();
-    let rows: &[(&str, &str)] = &[
-        ("well-formed, to compare", "GET / HTTP/1.1\r\nhost: a\r\n"),
-        ("no Host", "GET / HTTP/1.1\r\n"),
-        ("two Hosts", "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n"),
-        (
-            "a target that contradicts Host",
-            "GET http://a/ HTTP/1.1\r\nhost: b\r\n",
-        ),
-        ("a Host with a user", "GET / HTTP/1.1\r\nhost: acme@a\r\n"),
-        (
-            "a Transfer-Encoding besides chunked",
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n",
-        ),
-        (
-            "chunked twice",
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
-        ),
-        (
-            "chunked, and not at the end",
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n",
-        ),
-        (
-            "chunked after a vertical tabulator",
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding:\x0bchunked\r\n",
-        ),
-        (
-            "two Content-Lengths",
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n",
-        ),
-        (
-            "a Content-Length with a sign",
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n",
-        ),
-        (
-            "CONNECT",
-            "CONNECT cell.internal:443 HTTP/1.1\r\nhost: cell.internal:443\r\n",
-        ),
-        (
-            "a space before the colon",
-            "GET / HTTP/1.1\r\nhost: a\r\nx-cellway-tenant : globex\r\n",
-        ),
-        (
-            "a folded line",
-            "GET / HTTP/1.1\r\nhost: a\r\nx-own: 1\r\n x-cellway-tenant: globex\r\n",
-        ),
-        (
-            "a bare carriage return in a value",
-            "GET / HTTP/1.1\r\nhost: a\r\nx-own: 1\rx-cellway-tenant: globex\r\n",
-        ),
-        (
-            "HTTP/2 where HTTP/1.1 was agreed",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n",
-        ),
-        ("no HTTP", "EHLO cell.internal\r\n"),
-        (
-            "an upgrade to h2c",
-            "GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n",
-        ),
-    ];
-    for (what, head) in rows {
+    for (what, head) in HEADS {
         let bytes = format!("{head}authorization: Bearer {token}\r\nconnection: close\r\n\r\n");
         let outcome = exchange(table, &bytes).await;
         table.row(what, "h1", &outcome);

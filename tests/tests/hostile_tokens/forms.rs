@@ -50,34 +50,37 @@ fn parts() -> Vec<Row> {
     .into()
 }
 
+/// A change to one part of a token.
+type Respelling = fn(&str) -> String;
+
+/// Other spellings of base64url, or none.
+const RESPELLINGS: [(&str, Respelling); 9] = [
+    ("padded", |part| format!("{part}=")),
+    ("padded twice", |part| format!("{part}==")),
+    ("a space after", |part| format!("{part} ")),
+    ("a tabulator before", |part| format!("\t{part}")),
+    ("a space inside", |part| {
+        format!("{} {}", &part[..4], &part[4..])
+    }),
+    ("one character more", |part| format!("{part}A")),
+    ("one character less", |part| {
+        part[..part.len() - 1].to_owned()
+    }),
+    ("a percent escape", |part| {
+        format!("%{:02x}{}", part.as_bytes()[0], &part[1..])
+    }),
+    ("a star inside", |part| {
+        format!("{}*{}", &part[..4], &part[4..])
+    }),
+];
+
 /// Base64url has one spelling.
 fn encodings() -> Vec<Row> {
     let good = token("EdDSA");
     let [header, payload, signature] = split(&good);
     let mut rows = Vec::new();
     let mut row = |name: String, token| rows.push(Row::new("base64url", name, token));
-    for (name, change) in [
-        (
-            "padded",
-            (&|part: &str| format!("{part}=")) as &dyn Fn(&str) -> String,
-        ),
-        ("padded twice", &|part| format!("{part}==")),
-        ("a space after", &|part| format!("{part} ")),
-        ("a tabulator before", &|part| format!("\t{part}")),
-        ("a space inside", &|part| {
-            format!("{} {}", &part[..4], &part[4..])
-        }),
-        ("one character more", &|part| format!("{part}A")),
-        ("one character less", &|part| {
-            part[..part.len() - 1].to_owned()
-        }),
-        ("a percent escape", &|part| {
-            format!("%{:02x}{}", part.as_bytes()[0], &part[1..])
-        }),
-        ("a star inside", &|part| {
-            format!("{}*{}", &part[..4], &part[4..])
-        }),
-    ] {
+    for (name, change) in RESPELLINGS {
         row(
             format!("header: {name}"),
             format!("{}.{payload}.{signature}", change(header)),
@@ -103,31 +106,30 @@ fn encodings() -> Vec<Row> {
         "signature: the other alphabet".into(),
         format!("{header}.{payload}.{plus}+"),
     );
-    // Well signed over the spelling that is sent.
-    for (name, header, payload) in [
+    rows.extend(signed_as_sent(header, payload));
+    rows
+}
+
+/// Well signed over the spelling that is sent.
+fn signed_as_sent(header: &str, payload: &str) -> impl Iterator<Item = Row> {
+    let rows = [
         (
             "a padded header, signed as sent",
-            format!("{header}="),
-            payload.to_owned(),
+            format!("{header}=.{payload}"),
         ),
         (
             "a padded payload, signed as sent",
-            header.to_owned(),
-            format!("{payload}=="),
+            format!("{header}.{payload}=="),
         ),
         (
             "a payload of two encodings",
-            header.to_owned(),
-            encode(payload),
+            format!("{header}.{}", encode(payload)),
         ),
-    ] {
-        let message = format!("{header}.{payload}");
-        row(
-            name.into(),
-            format!("{message}.{}", sign("EdDSA", &message)),
-        );
-    }
-    rows
+    ];
+    rows.into_iter().map(|(name, message)| {
+        let token = format!("{message}.{}", sign("EdDSA", &message));
+        Row::new("base64url", name, token)
+    })
 }
 
 /// Members that ask for something (RFC 7515, RFC 7797, RFC 8725 sections 3.10 to 3.12). Every one
@@ -136,9 +138,28 @@ fn headers() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |class, change: Value| {
         let token = with_header("EdDSA", change.clone());
-        rows.push(Row::new(class, change.to_string(), token));
+        let mut name = change.to_string();
+        name.truncate(58);
+        rows.push(Row::new(class, name, token));
     };
-    for crit in [
+    for crit in crits() {
+        row("crit", json!({"crit": crit, "exp": 1}));
+    }
+    for change in wrappings() {
+        row("b64, zip, enc, cty", change);
+    }
+    for typ in types() {
+        row("typ", json!({"typ": typ}));
+    }
+    for kid in kids() {
+        row("kid", json!({"kid": kid}));
+    }
+    rows
+}
+
+/// Extensions that must be understood; none is.
+fn crits() -> Vec<Value> {
+    vec![
         json!([]),
         json!(["exp"]),
         json!(["b64"]),
@@ -151,10 +172,12 @@ fn headers() -> Vec<Row> {
         json!(true),
         json!(false),
         json!(0),
-    ] {
-        row("crit", json!({"crit": crit, "exp": 1}));
-    }
-    for change in [
+    ]
+}
+
+/// Payloads that are something else than claims in base64url.
+fn wrappings() -> Vec<Value> {
+    vec![
         json!({"b64": false}),
         json!({"b64": true}),
         json!({"b64": "false"}),
@@ -166,10 +189,12 @@ fn headers() -> Vec<Row> {
         json!({"cty": "jwt"}),
         json!({"cty": "application/jwt"}),
         json!({"cty": 1}),
-    ] {
-        row("b64, zip, enc, cty", change);
-    }
-    for typ in [
+    ]
+}
+
+/// Other kinds of document.
+fn types() -> Vec<Value> {
+    vec![
         json!(""),
         json!("JWS"),
         json!("JOSE"),
@@ -189,10 +214,12 @@ fn headers() -> Vec<Row> {
         json!("application/application/JWT"),
         json!(1),
         json!(["JWT"]),
-    ] {
-        row("typ", json!({"typ": typ}));
-    }
-    for kid in [
+    ]
+}
+
+/// Names of no key.
+fn kids() -> Vec<Value> {
+    vec![
         json!(""),
         json!("eddsa"),
         json!("EdDSA "),
@@ -204,22 +231,33 @@ fn headers() -> Vec<Row> {
         json!(1),
         json!(["EdDSA"]),
         json!({"kid": "EdDSA"}),
-    ] {
-        row("kid", json!({"kid": kid}));
-    }
-    for row in &mut rows {
-        row.name.truncate(58);
-    }
-    rows
+    ]
 }
 
 /// What parsers disagree about. Every one of these is well signed.
 fn objects() -> Vec<Row> {
     let good = claims().to_string();
-    let inside = &good[1..good.len() - 1];
     let header = header("EdDSA").to_string();
-    let deep = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
-    let headers = [
+    let mut rows = Vec::new();
+    for (name, text) in header_texts(&header) {
+        let token = signed("EdDSA", &text, &good);
+        rows.push(Row::new("JSON", format!("header: {name}"), token));
+    }
+    for (name, text) in claims_texts(&good) {
+        let token = signed("EdDSA", &header, &text);
+        rows.push(Row::new("JSON", format!("claims: {name}"), token));
+    }
+    // JSON is UTF-8; these bytes aren't.
+    let latin = encode([&good.as_bytes()[..good.len() - 1], b",\"x\":\"\xe9\"}"].concat());
+    let message = format!("{}.{latin}", message(&header, "").trim_end_matches('.'));
+    let token = format!("{message}.{}", sign("EdDSA", &message));
+    rows.push(Row::new("JSON", "claims: not UTF-8", token));
+    rows
+}
+
+/// Headers that are JSON to some parsers, and say the same or another thing to others.
+fn header_texts(header: &str) -> Vec<(&'static str, String)> {
+    vec![
         (
             "alg twice",
             r#"{"alg":"EdDSA","kid":"EdDSA","alg":"EdDSA"}"#.to_owned(),
@@ -271,8 +309,13 @@ fn objects() -> Vec<Row> {
             "far too deep",
             format!(r#"{{"alg":"EdDSA","kid":"EdDSA","x":{}}}"#, deep(5000)),
         ),
-    ];
-    let payloads = [
+    ]
+}
+
+/// Claims that are.
+fn claims_texts(good: &str) -> Vec<(&'static str, String)> {
+    let inside = &good[1..good.len() - 1];
+    vec![
         (
             "iss twice",
             format!(r#"{{{inside},"iss":"https://idp.example"}}"#),
@@ -319,22 +362,12 @@ fn objects() -> Vec<Row> {
             "far too deep",
             format!(r#"{{{inside},"x":{}}}"#, deep(5000)),
         ),
-    ];
-    let mut rows = Vec::new();
-    for (name, text) in headers {
-        let token = signed("EdDSA", &text, &good);
-        rows.push(Row::new("JSON", format!("header: {name}"), token));
-    }
-    for (name, text) in payloads {
-        let token = signed("EdDSA", &header, &text);
-        rows.push(Row::new("JSON", format!("claims: {name}"), token));
-    }
-    // JSON is UTF-8; these bytes aren't.
-    let latin = encode([&good.as_bytes()[..good.len() - 1], b",\"x\":\"\xe9\"}"].concat());
-    let message = format!("{}.{latin}", message(&header, "").trim_end_matches('.'));
-    let token = format!("{message}.{}", sign("EdDSA", &message));
-    rows.push(Row::new("JSON", "claims: not UTF-8", token));
-    rows
+    ]
+}
+
+/// An array in an array, so many times.
+fn deep(depth: usize) -> String {
+    format!("{}1{}", "[".repeat(depth), "]".repeat(depth))
 }
 
 fn split(token: &str) -> [&str; 3] {

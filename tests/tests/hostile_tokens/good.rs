@@ -101,13 +101,42 @@ fn texts() -> Vec<Row> {
 }
 
 fn sets() -> Vec<Row> {
+    let mut rows: Vec<Row> = spelled_sets()
+        .into_iter()
+        .chain(mixed_sets())
+        .map(|(name, algorithm, keys)| Row {
+            class: "good",
+            name: format!("set: {name}"),
+            keys,
+            token: token(algorithm),
+        })
+        .collect();
+    let ed = jwk("EdDSA");
+    // One key by two names is one key.
+    let message = message(&json!({"alg": "EdDSA"}).to_string(), &claims().to_string());
+    rows.push(Row {
+        class: "good",
+        name: "set: one key by two names, none in the token".to_owned(),
+        keys: set(&[
+            with(&ed, json!({"kid": "a"})),
+            with(&ed, json!({"kid": "b"})),
+        ]),
+        token: format!("{message}.{}", sign("EdDSA", &message)),
+    });
+    rows
+}
+
+/// A name, the algorithm of the token, and the document.
+type Set = (&'static str, &'static str, String);
+
+/// Documents whose keys are all good.
+fn spelled_sets() -> Vec<Set> {
     let ed = jwk("EdDSA");
     let n = decode(bare("RS256")["n"].as_str().unwrap());
     let padded = encode([&[0], &n[..]].concat());
-    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
-    let among = |bad: &str| format!(r#"{{"keys":[{bad},{ed},{bad}]}}"#);
+    let deep = deep();
     let keys = |keys: &[Value]| set(keys);
-    let mut rows: Vec<Row> = [
+    vec![
         (
             "one key, nothing but the key",
             "EdDSA",
@@ -162,6 +191,14 @@ fn sets() -> Vec<Row> {
             "EdDSA",
             format!("\n {{ \"keys\" : [ {ed} ] }} \r\n"),
         ),
+    ]
+}
+
+/// A good key among what is none.
+fn mixed_sets() -> Vec<Set> {
+    let ed = jwk("EdDSA");
+    let among = |bad: &str| format!(r#"{{"keys":[{bad},{ed},{bad}]}}"#);
+    vec![
         (
             "among symmetric ones",
             "EdDSA",
@@ -172,7 +209,7 @@ fn sets() -> Vec<Row> {
             "EdDSA",
             among(r#"{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}"#),
         ),
-        ("among deep ones", "EdDSA", among(&deep)),
+        ("among deep ones", "EdDSA", among(&deep())),
         (
             "among huge numbers",
             "EdDSA",
@@ -194,23 +231,9 @@ fn sets() -> Vec<Row> {
             among(r#"null,1,"x",[],true"#),
         ),
     ]
-    .map(|(name, algorithm, keys)| Row {
-        class: "good",
-        name: format!("set: {name}"),
-        keys,
-        token: token(algorithm),
-    })
-    .into();
-    // One key by two names is one key.
-    let message = message(&json!({"alg": "EdDSA"}).to_string(), &claims().to_string());
-    rows.push(Row {
-        class: "good",
-        name: "set: one key by two names, none in the token".to_owned(),
-        keys: set(&[
-            with(&ed, json!({"kid": "a"})),
-            with(&ed, json!({"kid": "b"})),
-        ]),
-        token: format!("{message}.{}", sign("EdDSA", &message)),
-    });
-    rows
+}
+
+/// Nested more deeply than any document that is read.
+fn deep() -> String {
+    format!("{}{}", "[".repeat(5000), "]".repeat(5000))
 }
