@@ -88,6 +88,30 @@ impl Scene {
         }
     }
 
+    /// The Envoy of `docs/envoy/grpc.yaml`.
+    async fn grpc_envoy(&self) -> Envoy {
+        let path = |name: &str| self.world.folder.path(name);
+        let more = [
+            (
+                "address: 0.0.0.0, port_value: 8443",
+                "address: 127.0.0.1, port_value: 0",
+            ),
+            ("/etc/envoy/server.pem", &path("envoy-server.pem")),
+            ("/etc/envoy/server.key", &path("envoy-server.key")),
+            ("/etc/envoy/envoy.pem", &path("envoy.pem")),
+            ("/etc/envoy/envoy.key", &path("envoy.key")),
+            ("/etc/envoy/clients.pem", &path("clients.pem")),
+            ("/etc/envoy/cellway-ca.pem", &path("clients.pem")),
+        ];
+        self.envoy("grpc", GRPC, "envoy", &more).await
+    }
+
+    /// The Envoy of `docs/envoy/http.yaml`.
+    async fn http_envoy(&self) -> Envoy {
+        let more = [("port_value: 8080", "port_value: 0")];
+        self.envoy("http", HTTP, "envoy-plain", &more).await
+    }
+
     /// An Envoy by the configuration of this page, changed where it must be.
     async fn envoy(&self, name: &str, page: &str, listener: &str, more: &[(&str, &str)]) -> Envoy {
         let cellway = format!("port_value: {}", self.router.listener(listener).port());
@@ -246,35 +270,8 @@ async fn an_envoy_lets_pass_what_the_router_allows_and_nothing_else() {
         return;
     };
     let scene = Scene::new(binary).await;
-    let folder = &scene.world.folder;
-    let path = |name: &str| folder.path(name);
-    let envoy = scene
-        .envoy(
-            "grpc",
-            GRPC,
-            "envoy",
-            &[
-                (
-                    "address: 0.0.0.0, port_value: 8443",
-                    "address: 127.0.0.1, port_value: 0",
-                ),
-                ("/etc/envoy/server.pem", &path("envoy-server.pem")),
-                ("/etc/envoy/server.key", &path("envoy-server.key")),
-                ("/etc/envoy/envoy.pem", &path("envoy.pem")),
-                ("/etc/envoy/envoy.key", &path("envoy.key")),
-                ("/etc/envoy/clients.pem", &path("clients.pem")),
-                ("/etc/envoy/cellway-ca.pem", &path("clients.pem")),
-            ],
-        )
-        .await;
-    let plain = scene
-        .envoy(
-            "http",
-            HTTP,
-            "envoy-plain",
-            &[("port_value: 8080", "port_value: 0")],
-        )
-        .await;
+    let envoy = scene.grpc_envoy().await;
+    let plain = scene.http_envoy().await;
     let tls = |san, alpn| Some(scene.pki.client(san, alpn));
     let h1 = envoy.client(Protocol::Http1, tls(None, b"http/1.1"));
     let h2 = envoy.client(Protocol::Http2, tls(None, b"h2"));
