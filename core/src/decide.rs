@@ -7,11 +7,13 @@ use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
-use crate::placement::{PlaceQuery, PlaceRefused, Placed, place};
+use crate::placement::{PlaceQuery, Placed, place};
 use crate::reason::{Class, Reason};
+use crate::refused::Refused;
 use crate::registry::{Registry, TenantRef, Terms};
 use crate::roles;
 use crate::snapshot::Snapshot;
+use crate::tenant;
 use crate::text::Text;
 use crate::time::Now;
 use crate::token::{Memo, Refusal, identify};
@@ -93,6 +95,16 @@ impl From<Refusal> for Stop {
     }
 }
 
+/// What a failed check comes to for a caller of whom this much is proved.
+fn deny(identity: &Identity) -> impl Fn(Refused) -> Stop + '_ {
+    |Refused { reason, detail }| Stop::Deny {
+        reason,
+        detail,
+        tenant: identity.tenant.clone(),
+        cell_bound: None,
+    }
+}
+
 fn allow(
     snapshot: &Snapshot,
     evidence: &Evidence<'_>,
@@ -102,19 +114,11 @@ fn allow(
 ) -> Result<Allow, Stop> {
     let (policy, keys) = (&snapshot.policy, &snapshot.keys);
     let (reason, identity) = identify(policy, keys, evidence, now, memo, recorder)?;
-    let deny = |PlaceRefused { reason, detail }| Stop::Deny {
-        reason,
-        detail,
-        tenant: identity.tenant.clone(),
-        cell_bound: None,
-    };
-    let registry = registry(snapshot, recorder).map_err(deny)?;
+    let registry = registry(snapshot, recorder).map_err(deny(&identity))?;
     if reason == Reason::Verified {
-        check_status_age(snapshot, now, recorder).map_err(deny)?;
+        check_status_age(snapshot, now, recorder).map_err(deny(&identity))?;
     }
-    let tenant = identity.tenant.as_ref();
-    let tenant = tenant.and_then(|id| registry.tenant(id.as_str()));
-    let placed = locate(registry, snapshot, evidence, &identity, tenant, recorder).map_err(deny)?;
+    let tenant = tenant::check(registry, policy, &identity, recorder).map_err(deny(&identity))?;
     // What the configuration says of its stand-ins, it says of their roles too.
     let identity = if reason == Reason::Verified {
         let terms = tenant.map_or(Terms::none(), |tenant| tenant.terms);
@@ -122,6 +126,8 @@ fn allow(
     } else {
         identity
     };
+    let placed = locate(registry, snapshot, evidence, &identity, tenant, recorder)
+        .map_err(deny(&identity))?;
     let question = cba::Question {
         policy,
         auth: policy.auth(evidence.policy),
@@ -164,14 +170,14 @@ fn check_cell_bound(
 fn registry<'a>(
     snapshot: &'a Snapshot,
     recorder: &mut impl Recorder,
-) -> Result<&'a Registry, PlaceRefused> {
+) -> Result<&'a Registry, Refused> {
     const CHECK: &str = "registry.loaded";
     let Some(registry) = &snapshot.registry else {
-        recorder.fail(CHECK, || "no document has been accepted yet".to_owned());
-        return Err(PlaceRefused {
+        return Err(Refused {
             reason: Reason::RegistryNeverLoaded,
             detail: "no registry has been loaded yet",
-        });
+        }
+        .at(CHECK, recorder));
     };
     recorder.pass(CHECK, || format!("version {}", registry.version()));
     Ok(registry)
@@ -182,15 +188,15 @@ fn check_status_age(
     snapshot: &Snapshot,
     now: Now,
     recorder: &mut impl Recorder,
-) -> Result<(), PlaceRefused> {
+) -> Result<(), Refused> {
     const CHECK: &str = "registry.status_age";
     let expires = snapshot.status_expires_at;
     if expires.is_some_and(|expires| now.mono >= expires) {
-        recorder.fail(CHECK, || "older than identity_max_age".to_owned());
-        return Err(PlaceRefused {
+        return Err(Refused {
             reason: Reason::TenantStatusExpired,
             detail: "tenant status is too old to believe",
-        });
+        }
+        .at(CHECK, recorder));
     }
     recorder.pass(CHECK, || "within identity_max_age".to_owned());
     Ok(())
@@ -203,13 +209,12 @@ fn locate(
     identity: &Identity,
     tenant: Option<TenantRef<'_>>,
     recorder: &mut impl Recorder,
-) -> Result<Placed, PlaceRefused> {
+) -> Result<Placed, Refused> {
     const CHECK: &str = "placement";
     let auth = snapshot.policy.auth(evidence.policy);
     let query = PlaceQuery {
         identity,
         tenant,
-        policy: &snapshot.policy,
         anonymous_placement: auth.anonymous_placement.as_ref().map(Text::as_str),
         spread: evidence.spread,
     };
@@ -218,8 +223,8 @@ fn locate(
         Ok(Placed { cell, rule, .. }) => {
             recorder.pass(CHECK, || format!("cell {} ({})", cell.id, rule.as_str()));
         }
-        Err(PlaceRefused { reason, detail }) => {
-            recorder.fail(CHECK, || format!("{reason}: {detail}"));
+        Err(refused) => {
+            refused.at(CHECK, recorder);
         }
     }
     placed

@@ -3,7 +3,8 @@
 //! A tenant with a cell of its own, or with a placement of one cell, goes there and nowhere else,
 //! whatever becomes of the cell. Only a `stateless` placement, and the tenants that are unknown
 //! under `by_tier`, are spread, by weighted rendezvous hashing of the tenant's id.
-//! Which cell serves whom depends on the registry and the identity, never on health.
+//! Which cell serves whom depends on the registry and the identity, never on health. Whether the
+//! caller may act for the tenant at all has been asked before.
 //!
 //! | state of the cell | tenant that the registry lists | any other caller |
 //! | --- | --- | --- |
@@ -22,11 +23,9 @@ use std::sync::Arc;
 use crate::decision::Ranked;
 use crate::health::Health;
 use crate::identity::Identity;
-use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::registry::{
-    Cell, CellState, Placement, Registry, Target, TenantRef, TenantStatus, UnknownTenant,
-};
+use crate::refused::Refused;
+use crate::registry::{Cell, CellState, Placement, Registry, Target, TenantRef, UnknownTenant};
 use crate::text::Text;
 
 /// Who asks for a place.
@@ -37,8 +36,6 @@ pub struct PlaceQuery<'a> {
     /// What the registry says of the identity's tenant; `None` where it has none, or doesn't list
     /// it.
     pub tenant: Option<TenantRef<'a>>,
-    /// Says whose credentials may speak for which tenant ([`Policy::may_speak`]).
-    pub policy: &'a Policy,
     /// Where the policy sends callers without a tenant: an id of the registry's placements.
     pub anonymous_placement: Option<&'a str>,
     /// [`Evidence::spread`](crate::Evidence::spread).
@@ -87,32 +84,22 @@ impl PlaceRule {
     }
 }
 
-/// Why there is no place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PlaceRefused {
-    /// The reason of the denial.
-    pub reason: Reason,
-    /// Which check failed.
-    pub detail: &'static str,
-}
-
 /// Finds the cell that serves a request, and ranks its endpoints.
 ///
 /// The cell follows from registry and identity alone; health only says which of its endpoints are
 /// worth a try.
 ///
 /// # Errors
-/// [`PlaceRefused`]: the tenant is unknown, suspended or not the issuer's to speak for, its tier
-/// contradicts the identity's, or no cell that may serve it takes traffic.
+/// [`Refused`]: the registry has no place for the tenant, or no cell that may serve it takes traffic.
 pub fn place(
     registry: &Registry,
     health: &Health,
     query: PlaceQuery<'_>,
-) -> Result<Placed, PlaceRefused> {
+) -> Result<Placed, Refused> {
     let choice = match (&query.identity.tenant, query.tenant) {
         (None, _) => anonymous(registry, query)?,
-        (Some(_), Some(tenant)) => assigned(tenant, query)?,
-        (Some(id), None) => unknown(registry, id, query)?,
+        (Some(_), Some(tenant)) => assigned(tenant)?,
+        (Some(id), None) => unknown(registry, id, query.identity)?,
     };
     let cell = Arc::clone(choice.cell);
     let endpoints = Ranked::new(cell.endpoints.len(), query.spread, |at| {
@@ -141,32 +128,12 @@ enum Guest {
     Unlisted,
 }
 
-fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, PlaceRefused> {
-    Err(PlaceRefused { reason, detail })
+fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, Refused> {
+    Err(Refused { reason, detail })
 }
 
 /// The place of a tenant that the registry lists.
-fn assigned<'a>(tenant: TenantRef<'a>, query: PlaceQuery<'_>) -> Result<Choice<'a>, PlaceRefused> {
-    check_issuer(tenant.terms.issuer.as_ref(), query)?;
-    match tenant.status {
-        TenantStatus::Active => {}
-        TenantStatus::Suspended => {
-            return refuse(Reason::TenantSuspended, "the tenant is suspended");
-        }
-    }
-    let tier = match tenant.target {
-        Target::Cell(cell) => &cell.tier,
-        Target::Placement(placement) => &placement.tier,
-    };
-    if query
-        .identity
-        .tier
-        .as_ref()
-        .is_some_and(|named| named != tier)
-    {
-        let detail = "the credential names another tier than the tenant's placement has";
-        return refuse(Reason::IdentityConflict, detail);
-    }
+fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
     match tenant.target {
         Target::Cell(cell) => Ok(Choice {
             placement: None,
@@ -181,43 +148,25 @@ fn assigned<'a>(tenant: TenantRef<'a>, query: PlaceQuery<'_>) -> Result<Choice<'
     }
 }
 
-/// Whether those who proved the identity may speak for its tenant, given what the registry binds
-/// the tenant to. Comes before all that would tell a stranger how the tenant is doing.
-fn check_issuer(named: Option<&Text>, query: PlaceQuery<'_>) -> Result<(), PlaceRefused> {
-    if query
-        .policy
-        .may_speak(query.identity, named.map(Text::as_str))
-    {
-        return Ok(());
-    }
-    let detail = "who proved the identity may not speak for this tenant";
-    refuse(Reason::IssuerNotAllowed, detail)
-}
-
 /// The place of a tenant that the registry doesn't list.
 fn unknown<'a>(
     registry: &'a Registry,
     tenant: &Text,
-    query: PlaceQuery<'_>,
-) -> Result<Choice<'a>, PlaceRefused> {
+    identity: &Identity,
+) -> Result<Choice<'a>, Refused> {
     let placement = match registry.unknown_tenant() {
         UnknownTenant::Deny => {
             let detail = "the registry doesn't list the tenant";
             return refuse(Reason::TenantUnknown, detail);
         }
-        UnknownTenant::ByTier => None,
-        UnknownTenant::Placement(id) => Some(registry.placement(id.as_str())),
+        UnknownTenant::ByTier => return by_tier(registry, tenant, identity),
+        UnknownTenant::Placement(id) => registry.placement(id.as_str()),
     };
-    check_issuer(None, query)?;
-    let placement = match placement {
-        None => return by_tier(registry, tenant, query.identity),
-        Some(None) => {
-            let detail = "the placement for unknown tenants is gone";
-            return refuse(Reason::NoCellAvailable, detail);
-        }
-        Some(Some(placement)) => placement,
+    let Some(placement) = placement else {
+        let detail = "the placement for unknown tenants is gone";
+        return refuse(Reason::NoCellAvailable, detail);
     };
-    let named = query.identity.tier.as_ref();
+    let named = identity.tier.as_ref();
     if named.is_some_and(|named| *named != placement.tier) {
         let detail =
             "the placement for unknown tenants isn't of the tier that the credential names";
@@ -235,7 +184,7 @@ fn by_tier<'a>(
     registry: &'a Registry,
     tenant: &Text,
     identity: &Identity,
-) -> Result<Choice<'a>, PlaceRefused> {
+) -> Result<Choice<'a>, Refused> {
     let Some(tier) = &identity.tier else {
         let detail = "the registry doesn't list the tenant, and the credential names no tier";
         return refuse(Reason::TenantUnknown, detail);
@@ -252,10 +201,7 @@ fn by_tier<'a>(
     }
 }
 
-fn anonymous<'a>(
-    registry: &'a Registry,
-    query: PlaceQuery<'_>,
-) -> Result<Choice<'a>, PlaceRefused> {
+fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice<'a>, Refused> {
     let Some(placement) = query
         .anonymous_placement
         .and_then(|id| registry.placement(id))
@@ -276,7 +222,7 @@ fn within(
     placement: &Placement,
     key: impl FnOnce() -> u64,
     guest: Guest,
-) -> Result<&Arc<Cell>, PlaceRefused> {
+) -> Result<&Arc<Cell>, Refused> {
     if let Some(cell) = placement.spread.only() {
         return admits(cell, guest);
     }
@@ -296,7 +242,7 @@ fn within(
 }
 
 /// The cell itself, if its state lets such a guest in.
-fn admits(cell: &Arc<Cell>, guest: Guest) -> Result<&Arc<Cell>, PlaceRefused> {
+fn admits(cell: &Arc<Cell>, guest: Guest) -> Result<&Arc<Cell>, Refused> {
     match (cell.state, guest) {
         (CellState::Active, _) | (CellState::Draining, Guest::Listed) => Ok(cell),
         (CellState::Draining, Guest::Unlisted) => refuse(

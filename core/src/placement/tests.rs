@@ -4,28 +4,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::Proof;
 use crate::health::{HealthControl, HealthTiming, Outcome};
-use crate::policy::PolicySpecs;
 use crate::time::Now;
 
 fn text(value: &str) -> Text {
     Text::new(value).unwrap()
-}
-
-/// Two issuers, one of which may speak only for tenants that name it.
-fn policy() -> Policy {
-    let specs = json!({
-        "issuer": [
-            {"name": "main", "issuer": "https://main.example", "audience": "cellway",
-             "tenants": "registry"},
-            {"name": "partner", "issuer": "https://partner.example", "audience": "cellway",
-             "tenants": ["acme", "free-rider"]},
-        ],
-        "policy": [{"name": "default", "any_of": ["jwt"]}],
-    });
-    let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
-    Policy::build(&specs).unwrap()
 }
 
 fn cell(id: &str, tier: &str, state: &str, weight: u32) -> Value {
@@ -45,12 +28,11 @@ fn of_tenant(id: &str) -> Identity {
     }
 }
 
-fn ask(registry: &Registry, identity: &Identity) -> Result<Placed, PlaceRefused> {
+fn ask(registry: &Registry, identity: &Identity) -> Result<Placed, Refused> {
     let tenant = identity.tenant.as_ref();
     let query = PlaceQuery {
         identity,
         tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
-        policy: &policy(),
         anonymous_placement: Some("public"),
         spread: 0,
     };
@@ -108,7 +90,7 @@ fn says_which_placement_chose() {
 }
 
 #[test]
-fn a_tier_is_never_downgraded_and_never_contradicted() {
+fn a_tier_is_never_downgraded() {
     let with = |unknown: Value| {
         registry(&json!({
             "version": 1,
@@ -125,8 +107,6 @@ fn a_tier_is_never_downgraded_and_never_contradicted() {
     let at = |cell: &str, rule| Ok((cell.to_owned(), rule));
     for (unknown, tenant, tier, want) in [
         (&deny, "own", Some("gold"), at("g", PlaceRule::OwnCell)),
-        (&deny, "own", Some("free"), Err(Reason::IdentityConflict)),
-        (&deny, "placed", Some("gold"), Err(Reason::IdentityConflict)),
         (&deny, "placed", None, at("f", PlaceRule::TenantPlacement)),
         (&deny, "new", None, Err(Reason::TenantUnknown)),
         (&shared, "new", None, at("f", PlaceRule::UnknownPlacement)),
@@ -168,44 +148,6 @@ fn a_tier_is_never_downgraded_and_never_contradicted() {
 }
 
 #[test]
-fn an_issuer_speaks_for_its_own_tenants_only() {
-    let registry = registry(&json!({
-        "version": 1,
-        "cells": [cell("c", "free", "active", 1)],
-        "placements": [{"id": "public", "tier": "free", "cells": ["c"]}],
-        "tenants": [
-            {"id": "acme", "cell": "c"},
-            {"id": "globex", "cell": "c", "issuer": "main"},
-            {"id": "asleep", "cell": "c", "issuer": "main", "status": "suspended"},
-            {"id": "lost", "cell": "c", "issuer": "nobody"},
-        ],
-        "unknown_tenant": {"placement": "public"},
-    }));
-    for (issuer, tenant, want) in [
-        ("partner", "acme", None),
-        ("main", "acme", Some(Reason::IssuerNotAllowed)),
-        ("main", "globex", None),
-        ("partner", "globex", Some(Reason::IssuerNotAllowed)),
-        ("main", "asleep", Some(Reason::TenantSuspended)),
-        // Not "suspended": that is nobody's business but the tenant's.
-        ("partner", "asleep", Some(Reason::IssuerNotAllowed)),
-        ("main", "lost", Some(Reason::IssuerNotAllowed)),
-        ("partner", "free-rider", None),
-        ("main", "free-rider", Some(Reason::IssuerNotAllowed)),
-    ] {
-        let identity = Identity {
-            proof: Proof {
-                jwt: Some(text(issuer)),
-                ..Proof::default()
-            },
-            ..of_tenant(tenant)
-        };
-        let got = answer(&registry, &identity).err();
-        assert_eq!(got, want, "{issuer} for {tenant}");
-    }
-}
-
-#[test]
 fn an_anonymous_placement_must_be_there() {
     let registry = registry(&json!({"version": 1, "cells": [cell("c", "free", "active", 1)]}));
     let got = answer(&registry, &Identity::default());
@@ -230,7 +172,7 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
     for _ in 0..5 {
         control.handle_outcome(Now::default(), sick, Outcome::Reset);
     }
-    let (identity, policy) = (of_tenant("t"), policy());
+    let identity = of_tenant("t");
     for spread in 0..9 {
         let query = PlaceQuery {
             identity: &identity,
@@ -238,7 +180,6 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
                 .tenant
                 .as_ref()
                 .and_then(|id| registry.tenant(id.as_str())),
-            policy: &policy,
             anonymous_placement: None,
             spread,
         };
@@ -269,7 +210,6 @@ const KEYS: usize = 600;
 
 /// Where each tenant goes; a refusal's reason stands for the cell.
 fn places(registry: &Registry) -> Vec<String> {
-    let policy = policy();
     let one = |n| {
         let identity = of_tenant(&format!("tenant-{n}"));
         let query = PlaceQuery {
@@ -278,7 +218,6 @@ fn places(registry: &Registry) -> Vec<String> {
                 .tenant
                 .as_ref()
                 .and_then(|id| registry.tenant(id.as_str())),
-            policy: &policy,
             anonymous_placement: None,
             spread: n as u64,
         };

@@ -1,0 +1,119 @@
+//! Whether the registry lets the caller act for the tenant that the credentials name.
+//!
+//! Runs on every request, on what the registry says now: nothing of it is remembered with a token.
+//! Who may speak for the tenant comes first, before all that would tell a stranger how the tenant
+//! is doing.
+
+use crate::explain::Recorder;
+use crate::identity::Identity;
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::refused::Refused;
+use crate::registry::{Registry, Target, TenantRef, TenantStatus, UnknownTenant};
+use crate::text::Text;
+
+/// The tenant's place in the registry, if it is listed and its caller may act for it.
+///
+/// A tenant that isn't listed passes where the registry has something for such; what that is, is
+/// for placement to find.
+pub(crate) fn check<'a>(
+    registry: &'a Registry,
+    policy: &Policy,
+    identity: &Identity,
+    recorder: &mut impl Recorder,
+) -> Result<Option<TenantRef<'a>>, Refused> {
+    let Some(id) = &identity.tenant else {
+        return Ok(None);
+    };
+    let Some(tenant) = registry.tenant(id.as_str()) else {
+        check_unlisted(registry, recorder)?;
+        check_issuer(policy, identity, None, recorder)?;
+        return Ok(None);
+    };
+    check_issuer(policy, identity, tenant.terms.issuer.as_ref(), recorder)?;
+    check_status(tenant, recorder)?;
+    check_tier(tenant, identity, recorder)?;
+    Ok(Some(tenant))
+}
+
+/// Whether the registry has a place for tenants that it doesn't list.
+fn check_unlisted(registry: &Registry, recorder: &mut impl Recorder) -> Result<(), Refused> {
+    const CHECK: &str = "tenant.listed";
+    match registry.unknown_tenant() {
+        UnknownTenant::ByTier | UnknownTenant::Placement(_) => {
+            recorder.pass(CHECK, || "no, and such have a place".to_owned());
+            Ok(())
+        }
+        UnknownTenant::Deny => Err(Refused {
+            reason: Reason::TenantUnknown,
+            detail: "the registry doesn't list the tenant",
+        }
+        .at(CHECK, recorder)),
+    }
+}
+
+/// Whether those who proved the identity may speak for its tenant, given what the registry binds
+/// the tenant to.
+fn check_issuer(
+    policy: &Policy,
+    identity: &Identity,
+    named: Option<&Text>,
+    recorder: &mut impl Recorder,
+) -> Result<(), Refused> {
+    const CHECK: &str = "tenant.issuer";
+    if !policy.may_speak(identity, named.map(Text::as_str)) {
+        return Err(Refused {
+            reason: Reason::IssuerNotAllowed,
+            detail: "who proved the identity may not speak for this tenant",
+        }
+        .at(CHECK, recorder));
+    }
+    recorder.pass(CHECK, || match named {
+        Some(named) => format!("bound to {named}"),
+        None => "may speak for the tenant".to_owned(),
+    });
+    Ok(())
+}
+
+fn check_status(tenant: TenantRef<'_>, recorder: &mut impl Recorder) -> Result<(), Refused> {
+    const CHECK: &str = "tenant.status";
+    match tenant.status {
+        TenantStatus::Active => {
+            recorder.pass(CHECK, || "active".to_owned());
+            Ok(())
+        }
+        TenantStatus::Suspended => Err(Refused {
+            reason: Reason::TenantSuspended,
+            detail: "the tenant is suspended",
+        }
+        .at(CHECK, recorder)),
+    }
+}
+
+/// A credential that names a tier names that of the tenant's placement.
+fn check_tier(
+    tenant: TenantRef<'_>,
+    identity: &Identity,
+    recorder: &mut impl Recorder,
+) -> Result<(), Refused> {
+    const CHECK: &str = "tenant.tier";
+    let Some(named) = &identity.tier else {
+        return Ok(());
+    };
+    let tier = match tenant.target {
+        Target::Cell(cell) => &cell.tier,
+        Target::Placement(placement) => &placement.tier,
+    };
+    if named != tier {
+        return Err(Refused {
+            reason: Reason::IdentityConflict,
+            detail: "the credential names another tier than the tenant's placement has",
+        }
+        .at(CHECK, recorder));
+    }
+    recorder.pass(CHECK, || tier.to_string());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
