@@ -16,6 +16,7 @@ pub mod env;
 pub mod event;
 pub mod explain;
 mod ext_authz;
+pub mod feed;
 pub mod fetch;
 mod judge;
 pub mod keep;

@@ -154,6 +154,11 @@ impl KeySource {
         }
     }
 
+    /// How long a set that comes from now on counts as fresh: for sources that say so themselves.
+    pub fn set_fresh(&mut self, fresh: Duration) {
+        self.timing.fresh = fresh;
+    }
+
     /// Takes in what came of a fetch. A document that nobody asked for, from a file that was seen
     /// to change, is taken in just so.
     pub fn handle_fetched(&mut self, now: Now, result: Result<Bytes, FetchFailed>) {

@@ -92,6 +92,16 @@ impl IssuerKeys {
         self.set.as_deref().filter(|_| now < self.expires_at)
     }
 
+    /// Until when a fetch may bring the key of this id. `None` if the key is there, was asked for
+    /// a moment ago in vain, or can't come in time.
+    pub fn wait_for(&self, now: Mono, kid: &str) -> Option<Mono> {
+        let there = self.usable(now).is_some_and(|set| set.has(kid));
+        if there || self.is_absent(now, Some(kid)) {
+            return None;
+        }
+        Some(self.wait_until(now)).filter(|until| now < *until)
+    }
+
     /// The keys for a token with this `kid` and `alg`. With `waited`, the answer is final.
     pub(crate) fn find<'a>(
         &'a self,
@@ -122,15 +132,17 @@ impl IssuerKeys {
     /// wait: a request that waits only to see the fetch begin has waited for nothing. Otherwise the
     /// time is `now`: control hears of the key, and nobody waits.
     fn wait(&self, now: Mono) -> Miss {
+        Miss::Wait(self.wait_until(now))
+    }
+
+    fn wait_until(&self, now: Mono) -> Mono {
         let until = now.after(self.wait_max);
         let can_start = self.refresh_at.min(self.cooldown_until);
-        Miss::Wait(
-            if self.fetching || can_start.after(self.wait_max / 2) <= until {
-                until
-            } else {
-                now
-            },
-        )
+        if self.fetching || can_start.after(self.wait_max / 2) <= until {
+            until
+        } else {
+            now
+        }
     }
 
     pub(super) fn is_absent(&self, now: Mono, kid: Option<&str>) -> bool {

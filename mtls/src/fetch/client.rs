@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::FetchError;
+use super::freshness;
 use super::url::SourceUrl;
 use crate::env::Env;
 
@@ -58,13 +59,18 @@ pub struct Get<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// What we have is still right.
-    NotModified,
+    NotModified {
+        /// For how long from now on, if the answer says.
+        max_age: Option<Duration>,
+    },
     /// A document, and its `ETag`.
     Document {
         /// The body.
         body: Bytes,
         /// What to send as `If-None-Match` the next time.
         etag: Option<HeaderValue>,
+        /// How long it may be used without asking again, if the answer says.
+        max_age: Option<Duration>,
     },
 }
 
@@ -82,6 +88,11 @@ impl<E: Env> Client<E> {
             tls: Some(tls),
             total_timeout,
         }
+    }
+
+    /// Where it connects from.
+    pub(crate) fn env(&self) -> &E {
+        &self.env
     }
 
     /// A client that fetches nothing, for sources that are files.
@@ -193,13 +204,18 @@ async fn read(
     body_max: usize,
 ) -> Result<Step, FetchError> {
     let (parts, body) = response.into_parts();
+    let max_age = freshness::max_age(&parts.headers);
     match parts.status {
         StatusCode::OK => {
             let body = collect(&parts.headers, body, body_max).await?;
             let etag = parts.headers.get(header::ETAG).cloned();
-            Ok(Step::Done(Answer::Document { body, etag }))
+            Ok(Step::Done(Answer::Document {
+                body,
+                etag,
+                max_age,
+            }))
         }
-        StatusCode::NOT_MODIFIED => Ok(Step::Done(Answer::NotModified)),
+        StatusCode::NOT_MODIFIED => Ok(Step::Done(Answer::NotModified { max_age })),
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::SEE_OTHER

@@ -104,6 +104,6 @@ async fn document<E: Env>(
     };
     match client.get(get).await? {
         Answer::Document { body, .. } => Ok(body),
-        Answer::NotModified => Err(FetchError::NotAskedAbout),
+        Answer::NotModified { .. } => Err(FetchError::NotAskedAbout),
     }
 }

@@ -3,6 +3,7 @@
 
 mod client;
 mod error;
+mod freshness;
 mod keys;
 mod registry;
 mod url;

@@ -130,9 +130,9 @@ async fn from_control_plane<E: Env>(
         body_max,
     };
     match client.get(get).await? {
-        Answer::NotModified if etag.is_none() => Err(FetchError::NotAskedAbout),
-        Answer::NotModified => Ok(RegistryAnswer::NotModified),
-        Answer::Document { body, etag } => Ok(RegistryAnswer::Document {
+        Answer::NotModified { .. } if etag.is_none() => Err(FetchError::NotAskedAbout),
+        Answer::NotModified { .. } => Ok(RegistryAnswer::NotModified),
+        Answer::Document { body, etag, .. } => Ok(RegistryAnswer::Document {
             body,
             validator: etag.and_then(|etag| etag.to_str().ok().map(Arc::from)),
         }),

@@ -137,7 +137,15 @@ async fn brings_a_document_and_its_etag() {
     let answer = get(&lab, &server, 5).await.unwrap();
     let etag = Some(HeaderValue::from_static("\"new\""));
     let body = "hello".into();
-    assert_eq!(answer, Answer::Document { body, etag });
+    let max_age = None;
+    assert_eq!(
+        answer,
+        Answer::Document {
+            body,
+            etag,
+            max_age
+        }
+    );
     let request = server.requests.lock().unwrap()[0].to_ascii_lowercase();
     assert!(
         request.starts_with("get /doc?x=1 http/1.1\r\n"),
@@ -156,7 +164,9 @@ async fn brings_a_document_and_its_etag() {
 async fn hears_that_nothing_has_changed() {
     let lab = Lab::new(1);
     let server = lab.serve(vec![status("304 Not Modified")]).await;
-    assert_eq!(get(&lab, &server, 5).await.unwrap(), Answer::NotModified);
+    let max_age = None;
+    let expected = Answer::NotModified { max_age };
+    assert_eq!(get(&lab, &server, 5).await.unwrap(), expected);
 }
 
 #[tokio::test]

@@ -1,0 +1,84 @@
+//! How long an answer may be used without asking again (RFC 9111).
+
+use std::time::Duration;
+
+use http::header::{AGE, CACHE_CONTROL};
+use http::{HeaderMap, HeaderName};
+
+/// What is left of the answer's `max-age` (section 5.2.2.1) after its `Age` (5.1); zero where it
+/// must not be used without asking (`no-cache`, `no-store`); `None` if it doesn't say.
+///
+/// `s-maxage` is for shared caches, and what we keep isn't one. Of several answers the shortest
+/// counts (4.2.1 lets us choose), and a `max-age` that is no number is zero, as 4.2.1 recommends.
+pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives = values(headers, &CACHE_CONTROL)
+        .flat_map(|value| value.split(','))
+        .filter_map(|directive| {
+            let (name, argument) = match directive.split_once('=') {
+                Some((name, argument)) => (name, argument.trim().trim_matches('"')),
+                None => (directive, ""),
+            };
+            match name.trim().to_ascii_lowercase().as_str() {
+                "max-age" => Some(seconds(argument).unwrap_or(0)),
+                "no-cache" | "no-store" => Some(0),
+                _ => None,
+            }
+        });
+    let shortest = directives.min()?;
+    let age = values(headers, &AGE).filter_map(|value| seconds(value.trim()));
+    let left = shortest.saturating_sub(age.max().unwrap_or(0));
+    Some(Duration::from_secs(left))
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter();
+    values.filter_map(|value| value.to_str().ok())
+}
+
+/// A number of seconds; one that is too large to hold is the largest (section 1.2.2).
+fn seconds(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::from(u32::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// Catches: a directive that is misread, and a set that is kept for longer than its source
+    /// allows.
+    #[test]
+    fn the_shortest_time_that_the_answer_allows() {
+        let table: [(&[(&'static str, &'static str)], Option<u64>); 15] = [
+            (&[], None),
+            (&[("cache-control", "public")], None),
+            (&[("cache-control", "max-age=60")], Some(60)),
+            (&[("cache-control", "public, Max-Age=60")], Some(60)),
+            (&[("cache-control", "max-age=\"60\"")], Some(60)),
+            (&[("cache-control", "s-maxage=9, max-age=60")], Some(60)),
+            (&[("cache-control", "max-age=60, max-age=5")], Some(5)),
+            (&[("cache-control", "max-age=60, no-cache")], Some(0)),
+            (&[("cache-control", "no-store")], Some(0)),
+            (&[("cache-control", "max-age=soon")], Some(0)),
+            (&[("cache-control", "max-age=-1")], Some(0)),
+            (
+                &[("cache-control", "max-age=99999999999999999999")],
+                Some(u64::from(u32::MAX)),
+            ),
+            (&[("cache-control", "max-age=60"), ("age", "20")], Some(40)),
+            (&[("cache-control", "max-age=60"), ("age", "99")], Some(0)),
+            (&[("cache-control", "max-age=60"), ("age", "x")], Some(60)),
+        ];
+        for (lines, expected) in table {
+            let line = |(name, value): &(&'static str, &'static str)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            };
+            let headers: HeaderMap = lines.iter().map(line).collect();
+            let found = max_age(&headers).map(|age| age.as_secs());
+            assert_eq!(found, expected, "{lines:?}");
+        }
+    }
+}
