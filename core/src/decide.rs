@@ -11,6 +11,7 @@ use crate::placement::{PlaceQuery, Placed, place};
 use crate::reason::{Class, Reason};
 use crate::refused::Refused;
 use crate::registry::{Registry, TenantRef, Terms};
+use crate::revoked;
 use crate::roles;
 use crate::snapshot::Snapshot;
 use crate::tenant;
@@ -117,6 +118,8 @@ fn allow(
     let registry = registry(snapshot, recorder).map_err(deny(&identity))?;
     if reason == Reason::Verified {
         check_status_age(snapshot, now, recorder).map_err(deny(&identity))?;
+        revoked::check(registry.revocations(), policy, &identity, recorder)
+            .map_err(deny(&identity))?;
     }
     let tenant = tenant::check(registry, policy, &identity, recorder).map_err(deny(&identity))?;
     // What the configuration says of its stand-ins, it says of their roles too.
@@ -248,7 +251,9 @@ fn challenge(
         return Challenge::None;
     }
     // Whoever is refused for a certificate would look for the fault in a token otherwise.
-    if about_certificates(reason) {
+    let certificate_alone =
+        reason == Reason::Revoked && evidence.credentials.authorization.is_none();
+    if about_certificates(reason) || certificate_alone {
         return Challenge::Certificate;
     }
     if snapshot.policy.auth(evidence.policy).jwt {

@@ -1,8 +1,11 @@
 //! What the evidence proved.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::text::Text;
+use crate::time::Unix;
 
 /// Who is calling, as far as verified credentials (or the configuration, for the `disabled` and
 /// `permissive` modes) say.
@@ -41,4 +44,28 @@ pub struct Proof {
     pub service: Option<Text>,
     /// The cell that the accepted SAN names: where the request comes from, not where it goes.
     pub cell: Option<Text>,
+    /// What the registry can revoke the token by, besides whom it names.
+    #[serde(skip)]
+    pub token: TokenMarks,
+    /// What the registry can revoke the client certificate by; `None` where none counts.
+    #[serde(skip)]
+    pub certificate: Option<CertificateMarks>,
+}
+
+/// What tells a token from others of the same subject.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TokenMarks {
+    /// Its `jti`.
+    pub jti: Option<Arc<str>>,
+    /// Its `iat`, in seconds since 1970.
+    pub iat: Option<u64>,
+}
+
+/// What tells a client certificate from others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateMarks {
+    /// The accepted SAN. With a token beside it, [`Identity::subject`] is the token's.
+    pub subject: Text,
+    /// When it came into force, which stands for when it was issued.
+    pub not_before: Unix,
 }

@@ -88,6 +88,8 @@ reasons! {
     MissingClaim => "missing_claim", Unauthenticated;
     /// The token is bound to a key of the client's, and this connection hasn't proved to hold it.
     WrongBinding => "wrong_binding", Unauthenticated;
+    /// The registry revokes the token or the certificate, or what its subject, tenant or issuer showed before a certain time.
+    Revoked => "revoked", Unauthenticated;
     /// More than one bearer token came with the request, in whatever places.
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
     /// The policy wants a client certificate and none came.

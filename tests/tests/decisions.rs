@@ -275,6 +275,63 @@ fn roles() {
     insta::assert_snapshot!(page);
 }
 
+/// Credentials that hold and that the registry revokes, remembered ones too.
+#[test]
+fn revocations() {
+    let san = "spiffe://example/tenant/acme";
+    let entries = [
+        ("none", json!([])),
+        ("one token", json!([{"jti": "t-1", "issuer": "main"}])),
+        ("a subject", json!([{"sub": "alice", "tenant": "acme"}])),
+        (
+            "a certificate's subject",
+            json!([{"sub": san, "issuer": "example"}]),
+        ),
+        ("a tenant", json!([{"tenant": "acme"}])),
+        (
+            "a tenant, what is older",
+            json!([{"tenant": "acme", "issued_before": 1_800_000_005}]),
+        ),
+        (
+            "an issuer, what is older",
+            json!([{"issuer": "main", "issued_before": 1_800_000_005}]),
+        ),
+        (
+            "a subject, older than these",
+            json!([{"sub": "alice", "tenant": "acme", "issued_before": 1_799_000_000}]),
+        ),
+    ];
+    let alice = |jti: &str, iat: u64| {
+        let claims = claims("acme").subject("alice").with("iat", iat);
+        signed(claims.with("jti", jti))
+    };
+    let rows = [
+        ("alice's first token", alice("t-1", 1_800_000_000)),
+        ("alice's second token", alice("t-2", 1_800_000_006)),
+        (
+            "a token without a date",
+            signed(claims("acme").without("iat")),
+        ),
+        ("certificate", certified(&[spiffe("acme")])),
+        (
+            "second token and certificate",
+            alice("t-2", 1_800_000_006).certificate(&[spiffe("acme")]),
+        ),
+        ("another tenant's token", bearer(&token("globex"))),
+    ];
+    let mut core = core(Some(normal()));
+    table(&mut core, &rows);
+    let mut page = String::new();
+    for (version, (what, entries)) in (2..).zip(&entries) {
+        let version = format!(r#""version": {version}, "revocations": {entries}"#);
+        core.sources.registry = Some(normal().replace(r#""version": 1"#, &version));
+        core.control.handle_refresh(at(10));
+        core.serve(at(10));
+        writeln!(page, "-- revoked: {what}\n{}", table(&mut core, &rows)).unwrap();
+    }
+    insta::assert_snapshot!(page);
+}
+
 /// Tokens with a good signature that say something else than they must.
 #[test]
 fn claims_of_tokens() {

@@ -137,6 +137,11 @@ impl PeerCertificate {
         self.not_before <= now && now < self.not_after
     }
 
+    /// When the certificate comes into force.
+    pub fn not_before(&self) -> Unix {
+        self.not_before
+    }
+
     /// When the certificate, and so the connection, ends.
     pub fn not_after(&self) -> Unix {
         self.not_after

@@ -12,6 +12,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::assign::TargetKind;
 use super::cell::CellState;
+use super::revocations::RawRevocation;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
 use super::terms::{RawTerms, Terms};
@@ -32,6 +33,8 @@ pub(super) struct Document<'a> {
     pub(super) placements: Vec<RawPlacement>,
     #[serde(default, borrow)]
     pub(super) tenants: RawTenants<'a>,
+    #[serde(default)]
+    pub(super) revocations: Vec<RawRevocation>,
     pub(super) unknown_tenant: Option<RawUnknownTenant>,
     pub(super) allow_shrink_from: Option<u64>,
 }

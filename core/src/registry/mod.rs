@@ -20,6 +20,7 @@
 //!     { "id": "acme", "placement": "shared", "status": "active", "issuer": "main" },
 //!     { "id": "globex", "cell": "cell-1", "status": "suspended" }
 //!   ],
+//!   "revocations": [{ "sub": "alice", "tenant": "acme", "issued_before": 1767225600 }],
 //!   "unknown_tenant": { "placement": "shared" },
 //!   "allow_shrink_from": 6
 //! }
@@ -32,6 +33,9 @@
 //! - A tenant has a `cell` or a `placement`; `status` is `active` if left out. `issuer` is an
 //!   issuer's `name` in the router's configuration, its `iss`, or a trust domain; without it those
 //!   may speak for the tenant whom the configuration lets.
+//! - A revocation is a `jti` with its `issuer`; a `sub` with its `tenant` or `issuer`; a `tenant`;
+//!   or none of these; and but for a `jti`, `issued_before` limits it to what was issued before that
+//!   second. An `issuer` alone or nobody at all needs that limit.
 //! - `unknown_tenant` is `"deny"` (the default), `"by_tier"` or `{ "placement": id }`.
 //! - `allow_shrink_from` names the current version, to let this document lose more than
 //!   [`RegistryLimits::shrink_percent_max`] of its cells or tenants.
@@ -54,6 +58,7 @@ mod cells;
 mod document;
 mod parse;
 mod refused;
+mod revocations;
 mod source;
 mod symbols;
 mod tenants;
@@ -69,6 +74,8 @@ use assign::{Assigned, TargetKind};
 
 pub use cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 pub use refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
+pub(crate) use revocations::Kind as RevocationKind;
+pub use revocations::Revocations;
 pub use source::{
     FetchProblem, RegistryAction, RegistryFailure, RegistryFetched, RegistryNotice, RegistrySource,
     RegistryTiming, RegistryWake,
@@ -90,6 +97,7 @@ pub struct Registry {
     placements: Vec<Placement>,
     assigned: Assigned,
     unknown_tenant: UnknownTenant,
+    revocations: Revocations,
     /// The cells of each tier.
     tiers: BTreeMap<Text, Spread>,
     /// Each endpoint's cell, by position; in order.
@@ -257,6 +265,11 @@ impl Registry {
         &self.unknown_tenant
     }
 
+    /// Which credentials don't count although they verify.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
     /// What the registry says of a tenant. The same time whatever the number of tenants.
     pub fn tenant(&self, id: &str) -> Option<TenantRef<'_>> {
         let (id, assignment) = self.assigned.tenants.get(id)?;
@@ -318,6 +331,7 @@ impl Registry {
         self.cells == previous.cells
             && self.placements == previous.placements
             && self.unknown_tenant == previous.unknown_tenant
+            && self.revocations == previous.revocations
             // New terms may have got the slot of old ones, so that equal slots prove nothing.
             && self.assigned.has_terms_of(&previous.assigned)
             && self.assigned.tenants.is_same_as(&previous.assigned.tenants)

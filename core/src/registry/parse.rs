@@ -10,6 +10,7 @@ use super::cell::{Cell, CellState};
 use super::cells::{self, Cells};
 use super::document::{Document, OlderCell, RawCell, RawPlacement, RawUnknownTenant};
 use super::refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
+use super::revocations;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, UnknownTenant};
 use crate::placement::rendezvous::Spread;
 use crate::text::Text;
@@ -128,6 +129,12 @@ fn build(
         true => UnknownTenant::ByTier,
         false => UnknownTenant::Deny,
     };
+    check_count(
+        "revocations",
+        document.revocations.len(),
+        limits.revocations_max,
+    )?;
+    let revocations = revocations::read(document.revocations)?;
     let unknown = document.unknown_tenant;
     let unknown_tenant = read_unknown(unknown, default, &placements)?;
     let assigned = assign(document.tenants, &cells, &placements, previous)?;
@@ -142,6 +149,7 @@ fn build(
         placements,
         assigned,
         unknown_tenant,
+        revocations,
     })
 }
 

@@ -45,7 +45,7 @@ pub enum RefusedReason {
     OlderVersion,
     /// Its version is the current one, and it says something else.
     SameVersionOtherContent,
-    /// It has more bytes, cells, placements or tenants than [`RegistryLimits`] allows.
+    /// It has more bytes, cells, placements, tenants or revocations than [`RegistryLimits`] allows.
     Oversized,
     /// It has no byte, or no cell.
     Empty,
@@ -88,18 +88,21 @@ pub struct RegistryLimits {
     pub placements_max: usize,
     /// The most tenants.
     pub tenants_max: usize,
+    /// The most revocations.
+    pub revocations_max: usize,
     /// The greatest loss of cells, and of tenants, from one version to the next, in percent.
     pub shrink_percent_max: u8,
 }
 
 impl Default for RegistryLimits {
-    /// 512 MiB, 10,000 cells, 100,000 placements, 4,000,000 tenants, 20 %.
+    /// 512 MiB, 10,000 cells, 100,000 placements, 4,000,000 tenants, 1,000,000 revocations, 20 %.
     fn default() -> Self {
         Self {
             document_bytes_max: 512 << 20,
             cells_max: 10_000,
             placements_max: 100_000,
             tenants_max: 4_000_000,
+            revocations_max: 1_000_000,
             shrink_percent_max: 20,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base64url;
 use crate::cert::Thumbprint;
-use crate::identity::{Identity, Proof};
+use crate::identity::{Identity, Proof, TokenMarks};
 use crate::json::{Json, Object};
 use crate::jws::DateClaim;
 use crate::keys::KeysDigest;
@@ -70,6 +70,7 @@ impl Proven {
             "`exp` is missing",
         ))?;
         let (tenants, default) = tenants(claims, issuer)?;
+        let iat = DateClaim::Iat.read(claims)?;
         let names = &issuer.claims;
         let optional = |name: &Option<String>| match name {
             Some(name) => text(claims, name),
@@ -91,6 +92,10 @@ impl Proven {
             }),
             proof: Proof {
                 jwt: Some(issuer.name.clone()),
+                token: TokenMarks {
+                    jti: jti(claims)?,
+                    iat,
+                },
                 ..Proof::default()
             },
         };
@@ -100,7 +105,7 @@ impl Proven {
             keys,
             exp,
             nbf: DateClaim::Nbf.read(claims)?,
-            iat: DateClaim::Iat.read(claims)?,
+            iat,
             bound_to: binding(claims)?,
             tenants,
             identity: Arc::new(identity),
@@ -131,6 +136,15 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
         (None, _) => Ok((tenants, None)),
         (Some(scalar), _) if tenants.contains(&scalar) => Ok((tenants, Some(scalar))),
         (Some(_), _) => Err(malformed("the default tenant is not among the tenants")),
+    }
+}
+
+/// What the registry may revoke the token by: any string (RFC 7519, section 4.1.7).
+fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Denial> {
+    match claims.get("jti") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(jti)) => Ok(Some(Arc::from(&**jti))),
+        Some(_) => Err(malformed("`jti` is not a string")),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cert::{Accepted, PeerCertificate};
 use crate::decision::KeyWait;
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
-use crate::identity::Identity;
+use crate::identity::{CertificateMarks, Identity};
 use crate::jws::JwsRefused;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
@@ -169,20 +169,20 @@ impl Context<'_> {
             return Err(missing.into());
         }
         let accepted = match peer {
-            Some(peer) => Some(self.accept(peer, recorder)?),
+            Some(peer) => Some((self.accept(peer, recorder)?, peer)),
             None => None,
         };
         let identity = match (token, accepted) {
             (Some(token), None) => self.verify(token, memo, recorder)?,
-            (Some(token), Some(accepted)) => {
+            (Some(token), Some((accepted, peer))) => {
                 let identity = self.verify(token, memo, recorder)?;
-                let both = agree(&identity, accepted)?;
+                let both = agree(&identity, accepted, peer)?;
                 recorder.pass("identity.agree", || {
                     "token and certificate agree".to_owned()
                 });
                 both
             }
-            (None, Some(accepted)) => self.of_certificate(accepted)?,
+            (None, Some((accepted, peer))) => self.of_certificate(accepted, peer)?,
             // `missing` has said so above.
             (None, None) => Arc::clone(&auth.stand_in),
         };
@@ -256,7 +256,11 @@ impl Context<'_> {
 
     /// A certificate names one tenant. A client that asks for another gets none, and a service or
     /// cell acts for a tenant by a token only.
-    fn of_certificate(&self, accepted: Accepted) -> Result<Arc<Identity>, Denial> {
+    fn of_certificate(
+        &self,
+        accepted: Accepted,
+        peer: &PeerCertificate,
+    ) -> Result<Arc<Identity>, Denial> {
         let Some(tenant) = &accepted.tenant else {
             return Err(self.without_tenant());
         };
@@ -275,7 +279,7 @@ impl Context<'_> {
             subject: Some(accepted.subject.clone()),
             ..Identity::default()
         };
-        prove(&mut identity, accepted);
+        prove(&mut identity, accepted, peer);
         Ok(Arc::new(identity))
     }
 
@@ -295,7 +299,11 @@ impl Context<'_> {
 
 /// The token's identity, borne out by the certificate. One that names no tenant says who calls with
 /// the token, and can't contradict it.
-fn agree(identity: &Identity, accepted: Accepted) -> Result<Arc<Identity>, Denial> {
+fn agree(
+    identity: &Identity,
+    accepted: Accepted,
+    peer: &PeerCertificate,
+) -> Result<Arc<Identity>, Denial> {
     if accepted.tenant.is_some() && identity.tenant != accepted.tenant {
         return Err(Denial {
             tenant: identity.tenant.clone(),
@@ -307,13 +315,17 @@ fn agree(identity: &Identity, accepted: Accepted) -> Result<Arc<Identity>, Denia
         });
     }
     let mut identity = identity.clone();
-    prove(&mut identity, accepted);
+    prove(&mut identity, accepted, peer);
     Ok(Arc::new(identity))
 }
 
 /// Notes what the certificate proves.
-fn prove(identity: &mut Identity, accepted: Accepted) {
+fn prove(identity: &mut Identity, accepted: Accepted, peer: &PeerCertificate) {
     let proof = &mut identity.proof;
+    proof.certificate = Some(CertificateMarks {
+        subject: accepted.subject,
+        not_before: peer.not_before(),
+    });
     proof.mtls = accepted.tenant.is_some();
     proof.trust_domain = accepted.trust_domain;
     proof.service = accepted.service;

@@ -23,6 +23,7 @@ const GOOD: &str = r#"{
     {"id": "globex", "cell": "b", "status": "suspended"},
     {"id": "t\u00e9st"  , "placement": "many"}
   ],
+  "revocations": [{"jti": "t-1", "issuer": "main"}],
   "unknown_tenant": {"placement": "one"}
 }"#;
 

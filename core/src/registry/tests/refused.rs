@@ -182,8 +182,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     (
         r#""unknown_tenant""#,
-        r#""revocations": [], "x""#,
-        "revocations: unknown field",
+        r#""revocations": [], "unknown_tenant""#,
+        "duplicate field `revocations`",
     ),
     (
         r#""unknown_tenant""#,
@@ -361,6 +361,7 @@ fn refuses_what_is_oversized() {
         cells_max: 3,
         placements_max: 2,
         tenants_max: 3,
+        revocations_max: 1,
         ..RegistryLimits::default()
     };
     assert!(refused(is.clone()).is_ok(), "each bound is allowed itself");
@@ -379,6 +380,10 @@ fn refuses_what_is_oversized() {
         },
         RegistryLimits {
             tenants_max: 2,
+            ..is.clone()
+        },
+        RegistryLimits {
+            revocations_max: 0,
             ..is
         },
     ] {
@@ -425,4 +430,113 @@ fn reasons_are_named_once() {
         .map(|reason| reason.as_str())
         .collect();
     assert_eq!(names.len(), RefusedReason::ALL.len());
+}
+
+/// Each row is an entry that says too little, too much or something that can't be.
+#[test]
+fn refuses_a_revocation_that_is_not_of_a_form() {
+    let rows = [
+        (r#"{}"#, "[1] is empty"),
+        (
+            r#"{"jti": "x"}"#,
+            "[1] has a jti, which goes with its issuer",
+        ),
+        (
+            r#"{"jti": "x", "issuer": "main", "issued_before": 5}"#,
+            "[1] has a jti, which goes",
+        ),
+        (
+            r#"{"jti": "x", "issuer": "main", "tenant": "acme"}"#,
+            "[1] has a jti, which goes",
+        ),
+        (
+            r#"{"jti": "", "issuer": "main"}"#,
+            "[1].jti must have 1 to 1024 bytes",
+        ),
+        (
+            r#"{"sub": "alice"}"#,
+            "[1] has a sub, which goes with a tenant or an issuer",
+        ),
+        (
+            r#"{"sub": "alice", "issued_before": 5}"#,
+            "[1] has a sub, which goes with",
+        ),
+        (
+            r#"{"sub": "alice", "tenant": "acme", "issuer": "main"}"#,
+            "[1] has a sub, which",
+        ),
+        (r#"{"sub": "", "tenant": "acme"}"#, "[1].sub is empty"),
+        (r#"{"tenant": "a,b"}"#, "[1].tenant may hold"),
+        (
+            r#"{"tenant": "acme", "issuer": "main"}"#,
+            "[1] has a tenant and an issuer",
+        ),
+        (
+            r#"{"issuer": "main"}"#,
+            "[1] revokes all of an issuer, and needs issued_before",
+        ),
+        (
+            r#"{"issued_before": 0}"#,
+            "[1].issued_before is not a time in seconds",
+        ),
+        (
+            r#"{"issued_before": 1767225600000}"#,
+            "[1].issued_before is not a time in seconds",
+        ),
+        (
+            r#"{"issued_before": -5}"#,
+            "revocations[1].issued_before: invalid value",
+        ),
+        (
+            r#"{"issued_before": 5.5}"#,
+            "revocations[1].issued_before: invalid type",
+        ),
+        (
+            r#"{"subject": "alice", "tenant": "acme"}"#,
+            "revocations[1].subject: unknown field",
+        ),
+        (
+            r#"{"jti": "t-1", "issuer": "main"}"#,
+            "[1] names what another entry names",
+        ),
+    ];
+    let good = good();
+    let first = r#"{"jti": "t-1", "issuer": "main"}"#;
+    for (entry, message) in rows {
+        let broken = good.replace(first, &format!("{first}, {entry}"));
+        let refused = refusal(&broken, None);
+        assert_eq!(refused.reason, RefusedReason::Invalid, "{entry}");
+        assert!(
+            refused.detail.contains(message),
+            "{entry}: {}",
+            refused.detail
+        );
+    }
+}
+
+#[test]
+fn other_revocations_are_other_content() {
+    let current = changed(&good(), None);
+    let more = r#""revocations": [{"issued_before": 5}, "#;
+    let other = good().replace(r#""revocations": ["#, more);
+    let refused = refusal(&other, Some(&current));
+    assert_eq!(refused.reason, RefusedReason::SameVersionOtherContent);
+    let next = changed(
+        &other.replace(r#""version": 7"#, r#""version": 8"#),
+        Some(&current),
+    );
+    assert_eq!(
+        (current.revocations().len(), next.revocations().len()),
+        (1, 2)
+    );
+    // The same entries in another order are the same content.
+    let turned = good().replace(
+        r#"[{"jti": "t-1", "issuer": "main"}]"#,
+        r#"[{"issued_before": 5}, {"issuer": "main", "jti": "t-1"}]"#,
+    );
+    let turned = turned.replace(r#""version": 7"#, r#""version": 8"#);
+    assert!(matches!(
+        parse(&turned, Some(&next)),
+        Ok(Parsed::Unchanged(_))
+    ));
 }

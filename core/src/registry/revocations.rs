@@ -1,0 +1,246 @@
+//! What the registry revokes: credentials that still verify, and no longer count.
+//!
+//! An index of what is revoked, by what a credential names: found in the same time whatever the
+//! number of entries, and not looked for where there are none of the kind.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::quality::FixedState;
+use hashbrown::{Equivalent, HashMap};
+use serde::Deserialize;
+
+use super::RegistryRefused;
+use crate::text::Text;
+
+/// The entries of a registry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Revocations {
+    /// A fixed hash, as for tenants: strangers can only look up.
+    entries: HashMap<Key, Cutoff, FixedHash>,
+    /// Of every credential, whoever it is.
+    everybody: Option<u64>,
+    /// Which kinds there are entries of, a bit each.
+    kinds: u8,
+}
+
+/// Which credentials an entry names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Kind {
+    /// One token: its issuer and `jti`.
+    Token,
+    /// A subject of a tenant.
+    TenantSubject,
+    /// A subject of an issuer or trust domain.
+    IssuerSubject,
+    /// All of a tenant.
+    Tenant,
+    /// All of an issuer or trust domain.
+    Issuer,
+}
+
+/// Up to when credentials don't count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cutoff {
+    /// Whenever they were issued.
+    Always,
+    /// Those issued before this time, in seconds since 1970.
+    Before(u64),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Key {
+    kind: Kind,
+    /// The issuer or tenant.
+    of: Box<str>,
+    /// The `jti` or subject; empty for all.
+    name: Box<str>,
+}
+
+/// A [`Key`] to look up.
+#[derive(Hash)]
+struct KeyRef<'a> {
+    kind: Kind,
+    of: &'a str,
+    name: &'a str,
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.kind == key.kind && *self.of == *key.of && *self.name == *key.name
+    }
+}
+
+/// Always the same hash, so that equal documents make equal indexes.
+#[derive(Clone, Copy, Debug, Default)]
+struct FixedHash;
+
+impl BuildHasher for FixedHash {
+    type Hasher = <FixedState as BuildHasher>::Hasher;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        FixedState::with_seed(0).build_hasher()
+    }
+}
+
+impl Cutoff {
+    /// Whether it reaches a credential issued then. One that doesn't say when may be from before.
+    fn reaches(self, issued_at: Option<u64>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Before(time) => issued_at.is_none_or(|issued_at| issued_at < time),
+        }
+    }
+}
+
+impl Revocations {
+    /// The most bytes of an entry's `jti`.
+    pub const JTI_LEN_MAX: usize = 1024;
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len() + usize::from(self.everybody.is_some())
+    }
+
+    /// Whether nothing is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.kinds == 0 && self.everybody.is_none()
+    }
+
+    /// Whether an entry of this kind reaches a credential that was issued then.
+    pub(crate) fn reach(&self, kind: Kind, of: &str, name: &str, issued_at: Option<u64>) -> bool {
+        if self.kinds & kind.bit() == 0 {
+            return false;
+        }
+        let cutoff = self.entries.get(&KeyRef { kind, of, name });
+        cutoff.is_some_and(|cutoff| cutoff.reaches(issued_at))
+    }
+
+    /// Whether everything issued then is revoked, whosever it is.
+    pub(crate) fn reach_everybody(&self, issued_at: Option<u64>) -> bool {
+        self.everybody
+            .is_some_and(|time| Cutoff::Before(time).reaches(issued_at))
+    }
+}
+
+/// The number only: subjects belong in no log.
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kind {
+    fn bit(self) -> u8 {
+        1 << match self {
+            Self::Token => 0,
+            Self::TenantSubject => 1,
+            Self::IssuerSubject => 2,
+            Self::Tenant => 3,
+            Self::Issuer => 4,
+        }
+    }
+}
+
+/// One entry as a document writes it.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of jti, sub, tenant, issuer or issued_before"
+)]
+pub(super) struct RawRevocation {
+    jti: Option<String>,
+    sub: Option<String>,
+    tenant: Option<String>,
+    issuer: Option<String>,
+    issued_before: Option<u64>,
+}
+
+/// The first second of the year 10000: what lies behind it was meant as milliseconds.
+const TIME_END: u64 = 253_402_300_800;
+
+/// Checks the entries and indexes them.
+pub(super) fn read(raw: Vec<RawRevocation>) -> Result<Revocations, RegistryRefused> {
+    let mut revocations = Revocations::default();
+    for (at, entry) in raw.into_iter().enumerate() {
+        let refused = |why: String| RegistryRefused::invalid(format!("revocations[{at}]{why}"));
+        let read = entry.read().map_err(refused)?;
+        let twice = match read {
+            Read::Everybody(time) => revocations.everybody.replace(time).is_some(),
+            Read::Named(key, cutoff) => {
+                revocations.kinds |= key.kind.bit();
+                revocations.entries.insert(key, cutoff).is_some()
+            }
+        };
+        if twice {
+            let why = " names what another entry names; keep the one with the later issued_before";
+            return Err(refused(why.into()));
+        }
+    }
+    Ok(revocations)
+}
+
+enum Read {
+    Everybody(u64),
+    Named(Key, Cutoff),
+}
+
+impl RawRevocation {
+    fn read(self) -> Result<Read, String> {
+        let Self {
+            jti,
+            sub,
+            tenant,
+            issuer,
+            issued_before,
+        } = self;
+        let texts = [("sub", &sub), ("tenant", &tenant), ("issuer", &issuer)];
+        for (member, value) in texts {
+            if let Some(value) = value {
+                Text::check(value).map_err(|why| format!(".{member} {why}"))?;
+            }
+        }
+        if issued_before.is_some_and(|time| time == 0 || time >= TIME_END) {
+            let why = "is not a time in seconds since 1970, before the year 10000";
+            return Err(format!(".issued_before {why}"));
+        }
+        let cutoff = issued_before.map_or(Cutoff::Always, Cutoff::Before);
+        let named = |kind, of: String, name: String| {
+            let (of, name) = (of.into(), name.into());
+            Ok(Read::Named(Key { kind, of, name }, cutoff))
+        };
+        match (jti, sub, tenant, issuer) {
+            (Some(jti), None, None, Some(issuer)) if issued_before.is_none() => {
+                if jti.is_empty() || jti.len() > Revocations::JTI_LEN_MAX {
+                    let most = Revocations::JTI_LEN_MAX;
+                    return Err(format!(".jti must have 1 to {most} bytes"));
+                }
+                named(Kind::Token, issuer, jti)
+            }
+            (Some(_), ..) => Err(" has a jti, which goes with its issuer and nothing else".into()),
+            (None, Some(sub), Some(tenant), None) => named(Kind::TenantSubject, tenant, sub),
+            (None, Some(sub), None, Some(issuer)) => named(Kind::IssuerSubject, issuer, sub),
+            (None, Some(_), ..) => {
+                Err(" has a sub, which goes with a tenant or an issuer, one of them".into())
+            }
+            (None, None, Some(tenant), None) => named(Kind::Tenant, tenant, String::new()),
+            (None, None, Some(_), Some(_)) => {
+                Err(" has a tenant and an issuer; only one of them can be".into())
+            }
+            (None, None, None, Some(issuer)) if issued_before.is_some() => {
+                named(Kind::Issuer, issuer, String::new())
+            }
+            (None, None, None, Some(_)) => Err(
+                " revokes all of an issuer, and needs issued_before; an issuer that is not to be \
+                 believed at all is taken out of the configuration"
+                    .into(),
+            ),
+            (None, None, None, None) => match issued_before {
+                Some(time) => Ok(Read::Everybody(time)),
+                None => Err(" is empty".into()),
+            },
+        }
+    }
+}

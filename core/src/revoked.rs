@@ -1,0 +1,125 @@
+//! Whether the registry revokes what the identity stands on.
+//!
+//! Asked on every request, so that a remembered token is no safer than a new one. Each credential
+//! is looked up by its own names: whoever shows a good token beside a revoked certificate shows a
+//! revoked credential.
+
+use crate::explain::Recorder;
+use crate::identity::Identity;
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::refused::Refused;
+use crate::registry::{RevocationKind, Revocations};
+
+/// Looks up every credential of `identity`.
+pub(crate) fn check(
+    revocations: &Revocations,
+    policy: &Policy,
+    identity: &Identity,
+    recorder: &mut impl Recorder,
+) -> Result<(), Refused> {
+    const CHECK: &str = "registry.revocations";
+    if revocations.is_empty() {
+        recorder.pass(CHECK, || "there are none".to_owned());
+        return Ok(());
+    }
+    let found = of_token(revocations, policy, identity)
+        .or_else(|| of_certificate(revocations, identity))
+        .or_else(|| of_tenant(revocations, identity));
+    match found {
+        None => {
+            recorder.pass(CHECK, || format!("none of {} fits", revocations.len()));
+            Ok(())
+        }
+        Some(detail) => Err(Refused {
+            reason: Reason::Revoked,
+            detail,
+        }
+        .at(CHECK, recorder)),
+    }
+}
+
+/// What one credential says of itself.
+struct Shown<'a> {
+    issuer: &'a str,
+    tenant: Option<&'a str>,
+    subject: Option<&'a str>,
+    issued_at: Option<u64>,
+}
+
+fn of_token(
+    revocations: &Revocations,
+    policy: &Policy,
+    identity: &Identity,
+) -> Option<&'static str> {
+    let name = identity.proof.jwt.as_ref()?;
+    let marks = &identity.proof.token;
+    let by = |issuer: &str| {
+        if let Some(jti) = &marks.jti
+            && revocations.reach(RevocationKind::Token, issuer, jti, None)
+        {
+            return Some("the token is revoked");
+        }
+        let shown = Shown {
+            issuer,
+            tenant: identity.tenant.as_ref().map(|tenant| tenant.as_str()),
+            subject: identity.subject.as_ref().map(|subject| subject.as_str()),
+            issued_at: marks.iat,
+        };
+        shown.reached_by(revocations)
+    };
+    // The registry may write an issuer's name or its `iss`, as it may for a tenant.
+    let iss = policy.issuer_named(name.as_str());
+    by(name.as_str()).or_else(|| by(&policy.issuer(iss?).iss))
+}
+
+fn of_certificate(revocations: &Revocations, identity: &Identity) -> Option<&'static str> {
+    let marks = identity.proof.certificate.as_ref()?;
+    let domain = identity.proof.trust_domain.as_ref();
+    let tenant = identity.tenant.as_ref().filter(|_| identity.proof.mtls);
+    let shown = Shown {
+        issuer: domain.map_or("", |domain| domain.as_str()),
+        tenant: tenant.map(|tenant| tenant.as_str()),
+        subject: Some(marks.subject.as_str()),
+        issued_at: Some(marks.not_before.as_secs()),
+    };
+    shown.reached_by(revocations)
+}
+
+/// The tenant as such, however it was proved.
+fn of_tenant(revocations: &Revocations, identity: &Identity) -> Option<&'static str> {
+    let tenant = identity.tenant.as_ref()?.as_str();
+    // A proof that says nothing of its age is of this moment.
+    let reached = revocations.reach(RevocationKind::Tenant, tenant, "", Some(u64::MAX));
+    reached.then_some(OF_TENANT)
+}
+
+const OF_TENANT: &str = "the tenant's credentials are revoked";
+
+impl Shown<'_> {
+    fn reached_by(&self, revocations: &Revocations) -> Option<&'static str> {
+        let reach = |kind, of: &str, name: &str| revocations.reach(kind, of, name, self.issued_at);
+        if let Some(subject) = self.subject {
+            let in_tenant = |tenant: &str| reach(RevocationKind::TenantSubject, tenant, subject);
+            if self.tenant.is_some_and(in_tenant)
+                || reach(RevocationKind::IssuerSubject, self.issuer, subject)
+            {
+                return Some("the subject's credentials are revoked");
+            }
+        }
+        if self
+            .tenant
+            .is_some_and(|tenant| reach(RevocationKind::Tenant, tenant, ""))
+        {
+            return Some(OF_TENANT);
+        }
+        if reach(RevocationKind::Issuer, self.issuer, "") {
+            return Some("what the issuer issued before a certain time is revoked");
+        }
+        let everybody = revocations.reach_everybody(self.issued_at);
+        everybody.then_some("what was issued before a certain time is revoked")
+    }
+}
+
+#[cfg(test)]
+mod tests;

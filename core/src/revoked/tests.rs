@@ -1,0 +1,178 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::identity::{CertificateMarks, Proof, TokenMarks};
+use crate::policy::PolicySpecs;
+use crate::registry::Registry;
+use crate::text::Text;
+use crate::time::Unix;
+
+fn text(value: &str) -> Text {
+    Text::new(value).unwrap()
+}
+
+fn policy() -> Policy {
+    let specs = json!({
+        "issuer": [{"name": "main", "issuer": "https://idp.example", "audience": "cellway"}],
+        "policy": [{"name": "default", "any_of": ["jwt"]}],
+    });
+    let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
+    Policy::build(&specs).unwrap()
+}
+
+fn registry(entries: &Value) -> Registry {
+    let document = json!({
+        "version": 1,
+        "cells": [{"id": "c", "tier": "t", "region": "r", "state": "active",
+                   "endpoints": [{"url": "http://c:1"}]}],
+        "revocations": entries,
+    });
+    Registry::from_json(&document.to_string()).unwrap()
+}
+
+/// Alice's token for acme, `jti` t-1, issued at 100.
+fn token() -> Identity {
+    Identity {
+        tenant: Some(text("acme")),
+        subject: Some(text("alice")),
+        proof: Proof {
+            jwt: Some(text("main")),
+            token: TokenMarks {
+                jti: Some("t-1".into()),
+                iat: Some(100),
+            },
+            ..Proof::default()
+        },
+        ..Identity::default()
+    }
+}
+
+const SAN: &str = "spiffe://example/tenant/acme";
+
+/// Acme's certificate of the trust domain `example`, in force from 100.
+fn certificate() -> Identity {
+    Identity {
+        tenant: Some(text("acme")),
+        subject: Some(text(SAN)),
+        proof: certified(Proof::default()),
+        ..Identity::default()
+    }
+}
+
+fn certified(proof: Proof) -> Proof {
+    Proof {
+        mtls: true,
+        trust_domain: Some(text("example")),
+        certificate: Some(CertificateMarks {
+            subject: text(SAN),
+            not_before: Unix::from_secs(100),
+        }),
+        ..proof
+    }
+}
+
+/// A token beside the certificate of a service that names no tenant.
+fn token_by_service() -> Identity {
+    let mut identity = token();
+    identity.proof = Proof {
+        mtls: false,
+        ..certified(identity.proof)
+    };
+    identity
+}
+
+fn is_revoked(entry: &Value, identity: &Identity) -> bool {
+    let registry = registry(&json!([entry]));
+    let checked = check(registry.revocations(), &policy(), identity, &mut ());
+    assert!(checked.is_ok_and(|()| true) || checked.is_err_and(|it| it.reason == Reason::Revoked));
+    checked.is_err()
+}
+
+/// For each entry: whether it reaches the token, the certificate, and a token that a service shows.
+#[test]
+fn an_entry_reaches_what_it_names_and_nothing_else() {
+    for (entry, want) in [
+        (json!({"jti": "t-1", "issuer": "main"}), [true, false, true]),
+        (
+            json!({"jti": "t-1", "issuer": "https://idp.example"}),
+            [true, false, true],
+        ),
+        (json!({"jti": "t-1", "issuer": "other"}), [false; 3]),
+        (json!({"jti": "t-2", "issuer": "main"}), [false; 3]),
+        (
+            json!({"sub": "alice", "tenant": "acme"}),
+            [true, false, true],
+        ),
+        (json!({"sub": "alice", "tenant": "globex"}), [false; 3]),
+        (
+            json!({"sub": "alice", "issuer": "main"}),
+            [true, false, true],
+        ),
+        (
+            json!({"sub": "alice", "issuer": "https://idp.example"}),
+            [true, false, true],
+        ),
+        (json!({"sub": "alice", "issuer": "example"}), [false; 3]),
+        (json!({"sub": "bob", "tenant": "acme"}), [false; 3]),
+        (json!({"sub": SAN, "tenant": "acme"}), [false, true, false]),
+        (
+            json!({"sub": SAN, "issuer": "example"}),
+            [false, true, true],
+        ),
+        (json!({"tenant": "acme"}), [true; 3]),
+        (json!({"tenant": "globex"}), [false; 3]),
+        (json!({"tenant": "alice"}), [false; 3]),
+        (json!({"tenant": "acme", "issued_before": 100}), [false; 3]),
+        (json!({"tenant": "acme", "issued_before": 101}), [true; 3]),
+        (
+            json!({"sub": "alice", "tenant": "acme", "issued_before": 101}),
+            [true, false, true],
+        ),
+        (
+            json!({"sub": "alice", "tenant": "acme", "issued_before": 100}),
+            [false; 3],
+        ),
+        (
+            json!({"issuer": "main", "issued_before": 101}),
+            [true, false, true],
+        ),
+        (json!({"issuer": "main", "issued_before": 100}), [false; 3]),
+        (
+            json!({"issuer": "example", "issued_before": 101}),
+            [false, true, true],
+        ),
+        (json!({"issued_before": 101}), [true; 3]),
+        (json!({"issued_before": 100}), [false; 3]),
+    ] {
+        let got = [token(), certificate(), token_by_service()]
+            .each_ref()
+            .map(|identity| is_revoked(&entry, identity));
+        assert_eq!(got, want, "{entry}");
+    }
+}
+
+#[test]
+fn a_token_that_does_not_say_when_it_was_issued_may_be_from_before() {
+    let mut identity = token();
+    identity.proof.token = TokenMarks::default();
+    for (entry, want) in [
+        (json!({"tenant": "acme", "issued_before": 1}), true),
+        (json!({"issued_before": 1}), true),
+        (json!({"jti": "t-1", "issuer": "main"}), false),
+    ] {
+        assert_eq!(is_revoked(&entry, &identity), want, "{entry}");
+    }
+}
+
+#[test]
+fn a_tenant_is_revoked_however_it_was_proved() {
+    let identity = Identity {
+        tenant: Some(text("acme")),
+        ..Identity::default()
+    };
+    assert!(is_revoked(&json!({"tenant": "acme"}), &identity));
+    assert!(!is_revoked(
+        &json!({"tenant": "acme", "issued_before": 101}),
+        &identity
+    ));
+}
