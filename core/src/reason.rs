@@ -165,6 +165,8 @@ reasons! {
     TenantStatusExpired => "tenant_status_expired", Unavailable;
     /// No revocation list that is still fresh says whether the client certificate holds.
     RevocationUnknown => "revocation_unknown", Unavailable;
+    /// The cell is to get an identity envelope, and none can be sealed for it.
+    EnvelopeUnavailable => "envelope_unavailable", Unavailable;
     /// A limit of the router or of the cell is reached.
     Overloaded => "overloaded", Unavailable;
 

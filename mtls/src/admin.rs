@@ -1,4 +1,5 @@
-//! Health and metrics, for those who run the router: `/healthz`, `/readyz`, `/metrics`.
+//! Health and metrics, for those who run the router: `/healthz`, `/readyz`, `/metrics`; and the public
+//! keys of envelopes, for services of the same machine.
 //!
 //! The listener authenticates nobody, so it binds loopback only. It has few connections and short
 //! times, so that whoever reaches it can't hold the router's memory.
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::env::{Env, Listener};
+use crate::envelope::{self, Page};
 use crate::event::Sink;
 use crate::metrics::Metrics;
 use crate::ready::{ReadyLatch, Status};
@@ -104,6 +106,18 @@ struct Pages<E: Env, S> {
 
 impl<E: Env, S: Sink> Pages<E, S> {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if envelope::is_asked(request.uri()) {
+            let Page {
+                status,
+                headers,
+                body,
+            } = self
+                .router
+                .envelope_keys(request.method(), request.headers());
+            let mut page = Response::new(Full::new(body));
+            (*page.status_mut(), *page.headers_mut()) = (status, headers);
+            return page;
+        }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".into());
             let allowed = HeaderValue::from_static("GET, HEAD");
@@ -129,7 +143,8 @@ impl<E: Env, S: Sink> Pages<E, S> {
     fn readyz(&self) -> Response<Full<Bytes>> {
         let (snapshot, now) = (self.router.shared().snapshot(), self.router.clock().mono());
         let ready = self.latch.check(&snapshot, now);
-        let status = Status::new(&snapshot, now, ready, self.router.is_draining());
+        let status = Status::new(&snapshot, now, ready, self.router.is_draining())
+            .with_envelope(self.router.envelope());
         let code = match status.is_ready() {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,12 +4,17 @@ use std::fmt;
 
 use cellway_core::keys::KeySet;
 use cellway_core::policy::KeysLocation;
-use cellway_core::registry::Registry;
+use cellway_core::registry::{Candidate, Parsed, Registry};
 
+use crate::clock::Clock;
 use crate::env::{Env, Privacy, Store};
+use crate::envelope::{Sealer, without_key};
 use crate::fetch::{KEYS_BYTES_MAX, RegistryLocation};
 use crate::settings::RouterSettings;
 use crate::tls::{CellTls, Provider, ServerTls, Trust, source_config};
+
+/// Most cells that are named because no key for envelopes is shared with them.
+const CELLS_NAMED_MAX: usize = 16;
 
 /// A file that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +57,14 @@ pub async fn check_files<E: Env>(
             }
         }
     }
-    registry(env, settings, &mut problems).await;
+    let registry = registry(env, settings, &mut problems).await;
+    envelope(
+        env,
+        settings,
+        registry.as_deref().map(Candidate::registry),
+        &mut problems,
+    )
+    .await;
     problems.0
 }
 
@@ -96,7 +108,38 @@ async fn listeners<E: Env>(
     }
 }
 
-async fn registry<E: Env>(env: &E, settings: &RouterSettings, problems: &mut Problems) {
+/// The keys, and whether each cell of the registry has one, where that is a file.
+async fn envelope<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    registry: Option<&Registry>,
+    problems: &mut Problems,
+) {
+    let Some(envelope) = &settings.envelope else {
+        return;
+    };
+    let now = Clock::new(env.clone()).now();
+    let sealer = match Sealer::load(env, envelope, now, None).await {
+        Ok(sealer) => sealer,
+        Err(error) => return problems.note("envelope.keys", Some(error)),
+    };
+    let cells = (registry.into_iter()).flat_map(|registry| without_key(&sealer, registry, now));
+    for cell in cells.take(CELLS_NAMED_MAX) {
+        let problem = format!(
+            "{}: no key is shared with cell `{cell}`, so that its requests would be refused\n    \
+             cellway envelope-key new --cell {cell}",
+            envelope.keys
+        );
+        problems.note("envelope.keys", Some(problem));
+    }
+}
+
+/// Says what is wrong with the registry's file; what is right in it.
+async fn registry<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    problems: &mut Problems,
+) -> Option<Box<Candidate>> {
     let registry = &settings.sources.registry;
     let limit = registry.limits.document_bytes_max;
     let (setting, path) = match &registry.location {
@@ -105,8 +148,9 @@ async fn registry<E: Env>(env: &E, settings: &RouterSettings, problems: &mut Pro
             token_file: Some(path),
             ..
         } => ("registry.token_file", path),
-        RegistryLocation::Http { .. } | RegistryLocation::Text(_) => return,
+        RegistryLocation::Http { .. } | RegistryLocation::Text(_) => return None,
     };
+    let mut good = None;
     let problem = match env.store().read(path, limit, Privacy::Any).await {
         Err(error) if setting == "registry.file" => Some(format!(
             "{error}\n    docs/registry.md shows what stands in it"
@@ -115,9 +159,20 @@ async fn registry<E: Env>(env: &E, settings: &RouterSettings, problems: &mut Pro
         Ok(body) if setting == "registry.file" => {
             let (format, limits) = (registry.location.format(), registry.limits.clone());
             let parsed = env.heavy(move || Registry::parse(&body, format, None, &limits));
-            parsed.await.err().map(|refused| refused.to_string())
+            match parsed.await {
+                Ok(parsed) => {
+                    // Compared with none, so it isn't unchanged.
+                    good = match parsed {
+                        Parsed::Changed(candidate) => Some(candidate),
+                        Parsed::Unchanged(_) => None,
+                    };
+                    None
+                }
+                Err(refused) => Some(refused.to_string()),
+            }
         }
         Ok(_) => None,
     };
     problems.note(setting, problem.map(|problem| format!("{path}: {problem}")));
+    good
 }

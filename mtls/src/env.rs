@@ -81,8 +81,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Reads a whole file of at most `limit` bytes.
     ///
     /// # Errors
-    /// `NotFound` where there is none, `FileTooLarge` above the limit, `PermissionDenied` where
-    /// `private` is asked for and the file is a link or others may write it.
+    /// `NotFound` where there is none, `FileTooLarge` above the limit, `PermissionDenied` where the
+    /// file isn't as private as asked for.
     fn read(
         &self,
         path: &str,
@@ -103,8 +103,12 @@ pub trait Store: Clone + Send + Sync + 'static {
 pub enum Privacy {
     /// Any readable file will do: configuration, certificates, registries.
     Any,
-    /// The router's own state: refused where others could have written it.
+    /// The router's own state: refused where it is a link, somebody else's, or others could have
+    /// written it.
     Own,
+    /// A secret of the router's own: refused where others could even have read it, or put another
+    /// in its place.
+    Secret,
 }
 
 /// A file's identity at one moment. Two equal values mean: very likely not written between.

@@ -12,6 +12,7 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
 
 use crate::fetch::FetchError;
+use crate::settings::EnvelopeForm;
 
 /// Hears what happens. Cloned into every task.
 pub trait Sink: Clone + Send + Sync + 'static {
@@ -137,6 +138,21 @@ pub enum Event<'a> {
         /// The decision.
         decision: &'a Decision,
     },
+    /// A verified request was to get an identity envelope. Comes after the request's `Decided`.
+    Envelope {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// The cell that it is for.
+        cell: &'a Text,
+        /// How envelopes are made.
+        form: EnvelopeForm,
+        /// What came of it.
+        outcome: SealOutcome,
+        /// The key, if there is one.
+        kid: Option<&'a str>,
+    },
     /// A request was answered, or given up: the last event of each.
     Responded {
         /// The listener's name.
@@ -241,6 +257,31 @@ pub enum Event<'a> {
         /// Connections that were cut at the deadline.
         abandoned: usize,
     },
+}
+
+/// What came of sealing an envelope.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SealOutcome {
+    /// The cell gets it.
+    Sealed,
+    /// No key is shared with the cell; the request is refused.
+    NoKey,
+    /// It would be larger than services take; the request is refused.
+    TooLarge,
+}
+
+impl SealOutcome {
+    /// Every value there is.
+    pub const ALL: &'static [Self] = &[Self::Sealed, Self::NoKey, Self::TooLarge];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::NoKey => "no_key",
+            Self::TooLarge => "too_large",
+        }
+    }
 }
 
 /// Why a client's connection ended.

@@ -13,6 +13,7 @@ pub mod config;
 mod connection;
 mod driver;
 pub mod env;
+pub mod envelope;
 pub mod event;
 pub mod explain;
 mod ext_authz;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use cellway_core::policy::PolicyId;
-use cellway_core::{Snapshot, Unix};
+use cellway_core::{Now, Snapshot, Unix};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::env::Env;
+use crate::envelope::Sealer;
 use crate::one_use::UsedOnce;
 use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
@@ -55,6 +56,8 @@ pub(crate) struct Live {
     /// In the order of `settings.listeners`; `None` for plain ones.
     pub(crate) server_tls: Vec<Option<ServerTls>>,
     pub(crate) cell_tls: Option<CellTls>,
+    /// Seals identity envelopes; `None` without `[envelope]`.
+    pub(crate) sealer: Option<Sealer>,
     /// Judges the client certificates that an Envoy describes; `None` without a bundle.
     described: Option<ClientVerifier>,
     /// From when on a revocation list is too old for what was judged by it.
@@ -62,12 +65,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Reads all files that the settings name.
+    /// Reads all files that the settings name, to take the place of `before`.
     pub(crate) async fn load<E: Env>(
         env: &E,
         provider: &Provider,
         settings: RouterSettings,
-        epoch: u64,
+        now: Now,
+        before: Option<&Self>,
     ) -> Result<Self, (String, MaterialError)> {
         let trust = match &settings.trust_bundle {
             None => None,
@@ -92,10 +96,19 @@ impl Live {
         let cell_tls = CellTls::load(env, provider, &settings.upstream)
             .await
             .map_err(|error| ("upstream".to_owned(), error))?;
+        let sealer = match &settings.envelope {
+            None => None,
+            Some(envelope) => {
+                let before = before.and_then(|live| live.sealer.as_ref());
+                let sealer = Sealer::load(env, envelope, now, before).await;
+                Some(sealer.map_err(|error| ("envelope.keys".to_owned(), error))?)
+            }
+        };
         Ok(Self {
-            epoch,
+            epoch: before.map_or(1, |live| live.epoch + 1),
             server_tls,
             cell_tls,
+            sealer,
             described,
             stale_from: trust.and_then(Trust::stale_from),
             settings,

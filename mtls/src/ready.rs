@@ -8,6 +8,8 @@ use cellway_core::policy::{AuthPolicy, Mode};
 use cellway_core::{Mono, Snapshot, Text};
 use serde::Serialize;
 
+use crate::envelope::EnvelopeStatus;
+
 /// Whether a registry is loaded and some credential can be verified.
 pub fn is_ready(snapshot: &Snapshot, now: Mono) -> bool {
     let auths = snapshot.policy.auths();
@@ -80,6 +82,9 @@ pub struct Status {
     pub registry_stale: bool,
     /// Each issuer's state of keys.
     pub keys: BTreeMap<String, &'static str>,
+    /// What seals identity envelopes; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<EnvelopeStatus>,
     /// What an operator should not overlook.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -109,6 +114,7 @@ impl Status {
             keys: issuers
                 .map(|(issuer, keys)| (issuer.name.to_string(), keys.state(now).as_str()))
                 .collect(),
+            envelope: None,
             warnings: disabled
                 .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
                 .chain(
@@ -120,6 +126,16 @@ impl Status {
                 )
                 .collect(),
         }
+    }
+
+    /// The same, and what seals envelopes.
+    #[must_use]
+    pub fn with_envelope(mut self, envelope: Option<EnvelopeStatus>) -> Self {
+        let without = envelope.iter().flat_map(|status| &status.cells_without_key);
+        self.warnings.extend(without.map(|cell| {
+            format!("cell `{cell}` gets no requests: no key for envelopes is shared with it")
+        }));
+        Self { envelope, ..self }
     }
 
     /// Whether to send requests here.

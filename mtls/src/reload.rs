@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::env::{Env, Privacy, Stat, Store};
+use crate::envelope;
 use crate::event::{Event, Sink};
 use crate::router::Handle;
 use crate::settings::{Pem, RouterSettings};
@@ -124,6 +125,9 @@ where
         let mut stats = Vec::new();
         let mut files = files_of(&self.config.router);
         files.insert(self.file.clone());
+        if let Some(envelope) = &self.config.router.envelope {
+            files.extend(envelope::files(&self.env, envelope).await);
+        }
         for file in &files {
             stats.push(self.env.store().stat(file).await.ok());
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cellway_core::policy::{Mode, Policy};
+use http::{HeaderMap, Method};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
+use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::event::{Event, Sink};
 use crate::live::{Common, Drain, ListenerState, Live};
 use crate::one_use::UsedOnce;
@@ -101,10 +103,10 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             .await
             .map_err(|error| StartError::Tls(ReloadError::new("fetch", error)))?;
         let source_tls = Arc::new(ArcSwap::from_pointee(source_tls));
-        let live = Live::load(&env, &self.provider, settings.clone(), 1)
+        let clock = Clock::new(env.clone());
+        let live = Live::load(&env, &self.provider, settings.clone(), clock.now(), None)
             .await
             .map_err(|(setting, error)| StartError::Tls(ReloadError::new(setting, error)))?;
-        let clock = Clock::new(env.clone());
         let Driving {
             driver,
             shared,
@@ -218,6 +220,21 @@ impl<E: Env, S: Sink> Handle<E, S> {
         self.0.common.gates.loads()
     }
 
+    /// What seals identity envelopes at present; `None` without `[envelope]`.
+    pub fn envelope(&self) -> Option<EnvelopeStatus> {
+        let (live, snapshot) = (self.0.common.live.load(), self.shared().snapshot());
+        let registry = snapshot.registry.as_deref();
+        let now = self.0.common.clock.now();
+        (live.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
+    }
+
+    /// The page of public keys, as every listener answers it.
+    pub(crate) fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {
+        let live = self.0.common.live.load();
+        let now = self.0.common.clock.now();
+        page(live.sealer.as_ref(), method, headers, now)
+    }
+
     /// Waits until a registry is loaded and some credential can be verified.
     pub async fn ready(&self) {
         let shared = self.shared();
@@ -231,7 +248,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         }
     }
 
-    /// Reads certificates, keys and bundles again, and puts them in force if all are good.
+    /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
     /// Connections that stand go on, and no request is dropped; a client whose certificate the new
     /// bundle doesn't trust is refused at its next request. Asks the registry's source, too.
     ///
@@ -273,7 +290,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let fetch = tls::router_source_config(&common.env, &common.provider, &settings)
             .await
             .map_err(|error| ReloadError::new("fetch", error))?;
-        let live = Live::load(&common.env, &common.provider, settings, before.epoch + 1)
+        let now = common.clock.now();
+        let live = Live::load(&common.env, &common.provider, settings, now, Some(&before))
             .await
             .map_err(|(setting, error)| ReloadError::new(setting, error))?;
         // All of it is good. The policy first, because the listeners' settings name parts of it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::policy::{Policy, PolicyId};
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
+use serde::{Deserialize, Serialize};
 
 use crate::fetch::RegistryLocation;
 
@@ -26,6 +27,44 @@ pub struct RouterSettings {
     pub upstream: UpstreamSettings,
     /// Where keys and the registry come from, and where the last good ones are kept.
     pub sources: Sources,
+    /// What proves to cells whom the router verified: `[envelope]`. `None`: nothing does.
+    pub envelope: Option<EnvelopeSettings>,
+}
+
+/// `[envelope]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EnvelopeSettings {
+    /// How they are made.
+    pub form: EnvelopeForm,
+    /// What they name as their issuer; the same at all replicas.
+    pub issuer: Box<str>,
+    /// The folder of the keys, with its index.
+    pub keys: String,
+    /// How long each holds.
+    pub lifetime: Duration,
+    /// How long services may keep the published keys, and so how long a new one waits.
+    pub jwks_max_age: Duration,
+}
+
+/// How envelopes are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvelopeForm {
+    /// A JWS under a private key; the public ones are published.
+    #[default]
+    Jws,
+    /// Six headers under a key that is shared with the cell.
+    Hmac,
+}
+
+impl EnvelopeForm {
+    /// The word in configurations, metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jws => "jws",
+            Self::Hmac => "hmac",
+        }
+    }
 }
 
 /// Revoked client certificates.

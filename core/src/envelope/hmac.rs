@@ -24,8 +24,9 @@ const DOMAIN: &str = "cellway-envelope-hmac-sha256-v1";
 pub struct HmacKey {
     kid: Box<str>,
     cell: Text,
-    secret: Box<[u8]>,
     key: hmac::Key,
+    /// What the key makes of no message: the same for every spelling of one secret.
+    print: hmac::Tag,
 }
 
 /// The values of the six headers, in the order of
@@ -44,12 +45,23 @@ impl HmacKey {
         if !HMAC_KEY_LEN.contains(&secret.len()) {
             return Err(KeyRefused::HmacLength);
         }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         Ok(Self {
             kid: kid.into(),
             cell: Text::new(cell).map_err(|_| KeyRefused::Cell)?,
-            secret: secret.into(),
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            print: hmac::sign(&key, b""),
+            key,
         })
+    }
+
+    /// As [`new`](Self::new), from the secret as its file has it: base64url without padding, and
+    /// white space around it.
+    ///
+    /// # Errors
+    /// [`KeyRefused`].
+    pub fn from_text(kid: &str, cell: &str, text: &str) -> Result<Self, KeyRefused> {
+        let secret = base64url::decode(text.trim_ascii().as_bytes());
+        Self::new(kid, cell, &secret.ok_or(KeyRefused::NotBase64)?)
     }
 
     /// Its id.
@@ -62,9 +74,11 @@ impl HmacKey {
         &self.cell
     }
 
-    /// Whether the other one is the same secret, whatever its id.
+    /// Whether the other one is the same secret, whatever its id. HMAC knows a secret and the same
+    /// with zeros after it as one (RFC 2104, section 2), and so does this.
     pub fn is_same_secret(&self, other: &Self) -> bool {
-        constant_time::verify_slices_are_equal(&self.secret, &other.secret).is_ok()
+        let (one, other) = (self.print.as_ref(), other.print.as_ref());
+        constant_time::verify_slices_are_equal(one, other).is_ok()
     }
 
     /// Whether the signature over these bytes holds. Takes as long for a wrong one as for a right.

@@ -24,6 +24,8 @@ pub enum KeyRefused {
     Kid,
     /// It is no Ed25519 key in PKCS#8, or none that holds together.
     NotEd25519,
+    /// It is no base64url without padding.
+    NotBase64,
     /// A shared key of another length than [`HMAC_KEY_LEN`](super::HMAC_KEY_LEN) allows.
     HmacLength,
     /// The name of its cell can't be in a header.
@@ -35,6 +37,7 @@ impl fmt::Display for KeyRefused {
         f.write_str(match self {
             Self::Kid => "its kid must have 1 to 64 letters, digits, `-`, `_` or `.`",
             Self::NotEd25519 => "is no Ed25519 private key in PKCS#8",
+            Self::NotBase64 => "is no shared key in base64url without padding",
             Self::HmacLength => "must have 32 to 128 bytes",
             Self::Cell => "its cell is no name that can be in a header",
         })

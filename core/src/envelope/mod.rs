@@ -64,7 +64,7 @@ pub fn target(uri: &Uri) -> std::borrow::Cow<'_, str> {
 }
 
 /// Whether a key may have this id.
-fn is_kid(kid: &str) -> bool {
+pub fn is_kid(kid: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=KID_LEN_MAX).contains(&kid.len()) && kid.bytes().all(fine) && !kid.starts_with('.')
 }

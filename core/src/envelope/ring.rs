@@ -37,6 +37,17 @@ pub struct RingTiming {
     pub lifetime: Duration,
 }
 
+impl RingTiming {
+    /// For how long after a key has begun to sign those before it are still needed: until the last
+    /// envelope under them has ended, wherever it was sealed, and nobody keeps a set without the
+    /// new one.
+    pub const fn overlap(self) -> Duration {
+        self.lifetime
+            .saturating_add(self.max_age)
+            .saturating_add(SKEW_MAX)
+    }
+}
+
 /// The router's keys at one moment. It is never empty.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
@@ -148,9 +159,21 @@ impl KeyRing {
         &self.keys[at.unwrap_or(0)].entry.key
     }
 
+    /// The key that signs next, and from when on as things stand; `None` if none waits.
+    pub fn next(&self, now: Now) -> Option<(&Arc<SigningKey>, Unix)> {
+        let at = self.keys.iter().rposition(|key| key.signs(now));
+        let from = |key: &Ringed| {
+            let held = now.unix.after(key.held_until.since(now.mono));
+            key.entry.sign_from.max(held)
+        };
+        let waiting = self.keys[at.unwrap_or(0) + 1..].iter();
+        let next = waiting.min_by_key(|key| from(key))?;
+        Some((&next.entry.key, from(next)))
+    }
+
     /// Those that services may meet, or may soon.
     pub fn published(&self, now: Now) -> impl Iterator<Item = &Arc<SigningKey>> {
-        let last = self.timing.lifetime + self.timing.max_age + SKEW_MAX;
+        let last = self.timing.overlap();
         // Those before a key that has signed alone for so long are needed no more.
         let alone = |key: &Ringed| {
             key.entry.sign_from.after(last) <= now.unix && key.held_until.after(last) <= now.mono

@@ -5,6 +5,7 @@
 //! settings, wrong types) and of meaning (a listener whose policy doesn't exist). What it returns
 //! needs no further check except of the files that it names.
 
+mod envelope;
 mod error;
 mod paths;
 mod report;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AdminTable, CallersWord, ClientCertificateWord, FetchTable, File, ListenerTable,
+    AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable, FetchTable, File, ListenerTable,
     ListenerTlsTable, LogTable, Loopback, Off, Output, RegistryTable, RuntimeTable, SecsOrOff,
     ServesWord, StateTable, UpstreamTable,
 };

@@ -26,6 +26,7 @@ impl Paths {
             registry,
             upstream,
             fetch,
+            envelope,
             state,
             ..
         } = tables;
@@ -41,6 +42,9 @@ impl Paths {
         }
         if let Some(state) = state {
             self.one(&mut state.directory);
+        }
+        if let Some(envelope) = envelope {
+            self.one(&mut envelope.keys);
         }
         let optional = [
             trust.as_mut().map(|trust| &mut trust.bundle),

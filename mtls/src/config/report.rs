@@ -1,5 +1,6 @@
 //! Checks of single settings, and where their mistakes go.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::error::{ConfigError, Place};
@@ -34,12 +35,22 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         min: u64,
         default: u64,
     ) -> Duration {
+        self.secs_within(setting, secs, min..=SECS_MAX, default)
+    }
+
+    pub(super) fn secs_within(
+        &mut self,
+        setting: &str,
+        secs: Option<u64>,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> Duration {
         let secs = secs.unwrap_or(default);
-        if !(min..=SECS_MAX).contains(&secs) {
-            let fix = format!("give {min} to {SECS_MAX}");
+        if !range.contains(&secs) {
+            let fix = format!("give {} to {}", range.start(), range.end());
             self.mistake(setting, format!("is {secs} seconds"), fix);
         }
-        Duration::from_secs(secs.min(SECS_MAX))
+        Duration::from_secs(secs.min(*range.end()))
     }
 
     pub(super) fn ms(&mut self, setting: String, ms: Option<u64>, default: Duration) -> Duration {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cellway_core::policy::{Mode, OnDoubt, Policy, PolicyId, PolicySpecs, Scheme, TrustSpec};
 
 use super::Config;
+use super::envelope::envelope;
 use super::error::ConfigError;
 use super::paths::Paths;
 use super::report::{Reporter, key_pair};
@@ -41,6 +42,7 @@ pub(super) fn resolve(
     let registry = registry(&tables.registry, &mut report);
     let upstream = upstream(&tables.upstream, &mut report);
     let fetch = fetch(&tables.fetch, &mut report);
+    let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
     if let Some(admin) = &tables.admin
         && !admin.bind.ip().is_loopback()
     {
@@ -67,6 +69,7 @@ pub(super) fn resolve(
                 fetch,
                 state: tables.state.map(|state| state.directory),
             },
+            envelope,
         },
         admin: tables.admin.map(|admin| admin.bind),
         workers: tables.runtime.workers.map(usize::from),

@@ -11,6 +11,7 @@ use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use serde::Deserialize;
 
 use crate::log::Level;
+use crate::settings::EnvelopeForm;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +43,9 @@ pub struct File {
     /// `[cba]`: what cells show that call other cells.
     #[serde(default)]
     pub cba: CbaSpec,
+    /// `[envelope]`: what proves to cells whom the router verified. Absent: nothing does.
+    #[serde(default)]
+    pub envelope: Option<EnvelopeTable>,
     /// `[state]`: where last-known-good documents are kept. Absent: they aren't.
     #[serde(default)]
     pub state: Option<StateTable>,
@@ -241,6 +245,26 @@ pub struct FetchTable {
     pub key: Option<String>,
     /// For a whole fetch, from connecting to the last byte, in milliseconds.
     pub total_timeout_ms: Option<u64>,
+}
+
+/// `[envelope]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvelopeTable {
+    /// How envelopes are made: `jws` or `hmac`.
+    #[serde(default)]
+    pub form: EnvelopeForm,
+    /// What they name as their issuer.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// The folder of the keys, which `cellway envelope-key` keeps.
+    pub keys: String,
+    /// How long each holds, in seconds; at most 60.
+    #[serde(default)]
+    pub lifetime_secs: Option<u64>,
+    /// How long services may keep the published keys, in seconds. Of the form `jws` only.
+    #[serde(default)]
+    pub jwks_max_age_secs: Option<u64>,
 }
 
 /// `[state]`

@@ -170,7 +170,7 @@ etc/cellway.toml:14: policy[0].any_of[1]: `password` is no known value
 etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
     expected a number of seconds, \"off\"
 etc/cellway.toml:20: metrics: `metrics` is no known setting
-    known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, cba, state, admin, runtime, log"
+    known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, cba, envelope, state, admin, runtime, log"
     );
 }
 
@@ -210,6 +210,13 @@ fn names_each_mistake_of_meaning() {
         (LEAST.to_owned() + "[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n", "upstream.certificate: stands without a key\n    set upstream.key"),
         (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
         (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
+        (LEAST.to_owned() + "[envelope]\nform = \"hmac\"\nkeys = \"k\"\nlifetime_secs = 61\n", "envelope.lifetime_secs: is 61 seconds\n    give 1 to 60"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"\"\n", "envelope.keys: is empty"),
+        (LEAST.to_owned() + "[envelope]\nform = \"jws\"\n", "envelope.keys: is missing"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nissuer = \"\"\n", "envelope.issuer: is empty"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\njwks_max_age_secs = 86401\n", "envelope.jwks_max_age_secs: is 86401 seconds\n    give 1 to 86400"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"hmac\"\njwks_max_age_secs = 60\n", "envelope.jwks_max_age_secs: is of use with form = \"jws\" only"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"rsa\"\n", "envelope.form: `rsa` is no known value\n    known here: jws, hmac"),
         (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\""), "listener[0].callers: is missing, so that nobody may ask"),
         (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: is of no use to a listener that serves requests"),

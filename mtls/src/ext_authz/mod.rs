@@ -27,9 +27,10 @@ use self::describe::{Described, described};
 use self::message::CheckRequest;
 use crate::connection::Connection;
 use crate::env::Env;
+use crate::envelope;
 use crate::event::Sink;
 use crate::judge::{Case, Judged, Refused, judge, stamp};
-use crate::proxy::answer::{Wants, from_router};
+use crate::proxy::answer::{Wants, envelope_keys, from_router};
 use crate::proxy::{Answer, Report, check};
 
 /// gRPC's own name of the method.
@@ -79,6 +80,11 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let (request_id, spread) = connection.worker.next_id();
     let report = Report::new(connection, request_id);
     let (head, incoming) = request.into_parts();
+    // Public, like the page itself; no request that is asked about has this path, but under the
+    // prefix of the plain form.
+    if envelope::is_asked(&head.uri) {
+        return envelope_keys(report, &head);
+    }
     let asking = Wants::of(&head);
     let asked = match caller::check(&report.connection) {
         Ok(()) => asked(&report, head, incoming).await,
@@ -97,12 +103,17 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     };
     let judged = judge(&case, checked, &mut parts).await;
     match judged {
-        Ok(Judged { allow, snapshot }) => {
-            stamp(&snapshot, &allow, &report.request_id, &mut parts);
-            let mutations = Mutations::new(&before, &parts.headers, &snapshot, &allow);
-            drop(snapshot);
-            answer::allow(report, form, mutations)
-        }
+        Ok(Judged { allow, snapshot }) => match stamp(&case, &snapshot, &allow, &mut parts) {
+            Ok(()) => {
+                let mutations = Mutations::new(&before, &parts.headers, &snapshot, &allow);
+                drop(snapshot);
+                answer::allow(report, form, mutations)
+            }
+            Err(refused) => {
+                drop(snapshot);
+                answer::deny(report, form, &refused, &wants)
+            }
+        },
         Err(refused) => answer::deny(report, form, &refused, &wants),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cellway_core::{Challenge, Class, Deny, RETRY_AFTER_DEFAULT, Reason};
 
+use crate::envelope::SealRefused;
 use crate::tls::ChainRefused;
 
 /// Why the router answers in its own name.
@@ -51,6 +52,15 @@ impl Refused {
             challenge,
             ..Self::new(reason(why), detail)
         }
+    }
+
+    /// The request's cell is to get an envelope, and there is none.
+    pub(crate) fn envelope(why: SealRefused) -> Self {
+        let detail = match why {
+            SealRefused::NoKey => "no key for envelopes is shared with the cell",
+            SealRefused::TooLarge => "the envelope would be too large",
+        };
+        Self::new(Reason::EnvelopeUnavailable, detail)
     }
 
     /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.

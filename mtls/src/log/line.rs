@@ -65,6 +65,13 @@ impl Line {
     }
 }
 
+/// RFC 3339 in UTC, to the millisecond.
+pub(crate) fn rfc3339(at: Unix) -> String {
+    let mut text = String::new();
+    timestamp(&mut text, at);
+    text
+}
+
 /// RFC 3339 in UTC, to the millisecond. The date is Howard Hinnant's `civil_from_days`.
 fn timestamp(out: &mut String, at: Unix) {
     let secs = at.as_secs();

@@ -11,7 +11,7 @@ use cellway_core::{Decision, Snapshot, Unix};
 
 use super::Level;
 use super::line::Line;
-use crate::event::Event;
+use crate::event::{Event, SealOutcome};
 
 /// The line for an event; `None` if it is less severe than `least`.
 pub fn render(at: Unix, event: &Event<'_>, least: Level) -> Option<String> {
@@ -37,6 +37,10 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             (None, _) => (Debug, "cba_allow"),
             (Some(_), Some(_)) => (Info, "cba_deny"),
             (Some(_), None) => (Info, "cba_would_deny"),
+        },
+        Event::Envelope { outcome, .. } => match outcome {
+            SealOutcome::Sealed => (Debug, "envelope_sealed"),
+            SealOutcome::NoKey | SealOutcome::TooLarge => (Warn, "envelope_failed"),
         },
         Event::Responded { .. } => (Debug, "responded"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
@@ -106,6 +110,20 @@ fn body(line: Line, event: &Event<'_>) -> Line {
             .str("reason", reason.as_str()),
         Event::Decided { .. } => decided(line, event),
         Event::CellBound { .. } => cell_bound(line, event),
+        Event::Envelope {
+            listener,
+            request_id,
+            cell,
+            form,
+            outcome,
+            kid,
+        } => line
+            .str("listener", listener)
+            .str("request_id", request_id)
+            .show("cell", cell)
+            .str("form", form.as_str())
+            .str("outcome", outcome.as_str())
+            .opt("kid", *kid, Line::str),
         Event::Responded { .. } => responded(line, event),
         Event::CellConnected { cell, endpoint } => {
             line.show("cell", cell).str("endpoint", endpoint)

@@ -81,6 +81,7 @@ impl Sink for Counting {
                 }
             }
             Event::CellBound { bound, .. } => shard.cell_bound(bound),
+            Event::Envelope { form, outcome, .. } => shard.envelope(*form, *outcome),
             Event::Responded {
                 status,
                 owner,

@@ -10,8 +10,8 @@ use cellway_core::{Class, Mono, Reason, Snapshot};
 
 use super::Metrics;
 use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER};
-use super::shard::{CELL_BOUND, Counter, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
-use crate::event::{Closed, TlsRefusal};
+use super::shard::{CELL_BOUND, Counter, FORMS, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
+use crate::event::{Closed, SealOutcome, TlsRefusal};
 use crate::pool::CellLoad;
 
 impl Metrics {
@@ -106,6 +106,7 @@ impl Page {
             }
         }
         self.cell_bound(shards);
+        self.envelopes(shards);
         let name = "requests_total";
         self.head(
             name,
@@ -137,6 +138,22 @@ impl Page {
                 let count = sum(shards, |shard| shard.cell_bound.get(at));
                 if count > 0 {
                     let labels = [("decision", *decision), ("reason", reason.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+    }
+
+    fn envelopes(&mut self, shards: &[Arc<Shard>]) {
+        let name = "envelopes_total";
+        let help = "Verified requests that were to get an envelope, by form and what came of it.";
+        self.head(name, "counter", help);
+        for (f, form) in FORMS.iter().enumerate() {
+            for (o, outcome) in SealOutcome::ALL.iter().enumerate() {
+                let at = f * SealOutcome::ALL.len() + o;
+                let count = sum(shards, |shard| shard.envelopes.get(at));
+                if count > 0 {
+                    let labels = [("form", form.as_str()), ("outcome", outcome.as_str())];
                     self.sample(name, &labels, count);
                 }
             }

@@ -12,7 +12,8 @@ use cellway_core::registry::{RefusedReason, RegistryNotice};
 use cellway_core::{Reason, Text};
 
 use super::cells::Cells;
-use crate::event::{Closed, Owner, TlsRefusal};
+use crate::event::{Closed, Owner, SealOutcome, TlsRefusal};
+use crate::settings::EnvelopeForm;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -53,6 +54,8 @@ impl<const N: usize> Counters<N> {
 
 /// The modes, in the order of their counters.
 pub(super) const MODES: [Mode; 3] = [Mode::Required, Mode::Permissive, Mode::Disabled];
+/// The forms of envelopes, in the order of their counters.
+pub(super) const FORMS: [EnvelopeForm; 2] = [EnvelopeForm::Jws, EnvelopeForm::Hmac];
 /// What comes of cell-bound authorizations, in the order of their counters.
 pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
 /// The makers of answers, in the order of their counters.
@@ -66,6 +69,7 @@ pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
 pub(super) struct Shard {
     pub(super) decisions: Counters<{ 3 * Reason::ALL.len() }>,
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
+    pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
     pub(super) responses: Counters<{ 2 * STATUS_CLASSES.len() }>,
     /// Requests that were let through, and those of them that were answered or given up.
     pub(super) allowed: Counter,
@@ -105,6 +109,12 @@ impl Shard {
         };
         self.cell_bound
             .add(what * Reason::ALL.len() + reason as usize);
+    }
+
+    pub(super) fn envelope(&self, form: EnvelopeForm, outcome: SealOutcome) {
+        let form = FORMS.iter().position(|f| *f == form).unwrap_or_default();
+        self.envelopes
+            .add(form * SealOutcome::ALL.len() + outcome as usize);
     }
 
     pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {

@@ -13,6 +13,7 @@ use super::body::{CellBody, ResponseBody};
 use super::forward::Answered;
 use super::report::Report;
 use crate::env::Env;
+use crate::envelope;
 use crate::event::{Owner, Sink};
 
 /// How the client wants to be refused.
@@ -108,6 +109,26 @@ pub(crate) fn from_router<E: Env, S: Sink>(
     }
     say_why(&report, refused, headers);
     response.map(|()| ResponseBody::router(report, text))
+}
+
+/// Answers with the page of envelopes' public keys, or says that there is none.
+pub(crate) fn envelope_keys<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    request: &Parts,
+) -> Response<ResponseBody<E, S>> {
+    let common = &report.connection.worker.common;
+    let page = {
+        let (live, now) = (common.live.load(), common.clock.now());
+        envelope::page(live.sealer.as_ref(), &request.method, &request.headers, now)
+    };
+    let now = report.answered(page.status, Owner::Router);
+    let mut response = Response::new(());
+    *response.status_mut() = page.status;
+    *response.headers_mut() = page.headers;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    own(&report, Owner::Router, headers);
+    response.map(|()| ResponseBody::router(report, page.body))
 }
 
 /// Says why, by whatever way the client hears of it.

@@ -22,6 +22,7 @@ use self::forward::Outgoing;
 pub(crate) use self::report::Report;
 use crate::connection::Connection;
 use crate::env::Env;
+use crate::envelope;
 use crate::event::Sink;
 use crate::judge::{Judged, Refused, judge, stamp};
 
@@ -40,15 +41,23 @@ pub(crate) fn serve<E: Env, S: Sink>(
     let mut report = Report::new(connection, request_id);
     async move {
         let checked = check::check(&outgoing.parts);
+        // Before anything is decided: no cell may answer this, and nobody needs a credential.
+        if checked.is_ok() && envelope::is_asked(&outgoing.parts.uri) {
+            return answer::envelope_keys(report, &outgoing.parts);
+        }
         let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
         let answered = match judged {
             Err(refused) => Err(refused),
             Ok(Judged { allow, snapshot }) => {
-                stamp(&snapshot, &allow, &report.request_id, &mut outgoing.parts);
+                let case = report.case(spread);
+                let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
                 outgoing.body.stamped_by(&snapshot.policy);
                 drop(snapshot);
                 report.cell = Some(allow.cell.clone());
-                forward::forward(&report, &allow, outgoing).await
+                match stamped {
+                    Ok(()) => forward::forward(&report, &allow, outgoing).await,
+                    Err(refused) => Err(refused),
+                }
             }
         };
         match answered {

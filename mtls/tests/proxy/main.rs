@@ -5,6 +5,7 @@
 )]
 
 mod drain;
+mod envelope;
 mod forward;
 mod identity;
 mod malformed;

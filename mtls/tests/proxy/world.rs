@@ -260,6 +260,7 @@ pub fn plain(registry: Bytes) -> RouterSettings {
         revocation: RevocationSettings::default(),
         upstream: UpstreamSettings::default(),
         sources: Sources::new(RegistryLocation::Text(registry)),
+        envelope: None,
     }
 }
 

@@ -1,0 +1,56 @@
+//! `[envelope]`: what proves to cells whom the router verified.
+
+use cellway_core::Text;
+use cellway_core::envelope::LIFETIME_MAX;
+
+use super::error::ConfigError;
+use super::report::Reporter;
+use super::schema::EnvelopeTable;
+use crate::settings::{EnvelopeForm, EnvelopeSettings};
+
+/// What a verifier expects that is told nothing else.
+const ISSUER_DEFAULT: &str = "cellway";
+/// Long enough for clocks that are a few seconds apart and a slow way to the cell.
+const LIFETIME_SECS: u64 = 30;
+const JWKS_MAX_AGE_SECS: u64 = 300;
+/// A day: a new key waits for as long.
+const JWKS_MAX_AGE_SECS_MAX: u64 = 86_400;
+
+/// Checks what a table says. After a mistake nothing is used, so any value will do.
+pub(super) fn envelope<F: FnMut(ConfigError)>(
+    table: &EnvelopeTable,
+    report: &mut Reporter<F>,
+) -> EnvelopeSettings {
+    let issuer = table.issuer.as_deref().unwrap_or(ISSUER_DEFAULT);
+    if issuer.is_empty() || Text::new(issuer).is_err() {
+        let problem = match issuer {
+            "" => "is empty",
+            _ => "is too long, or has bytes that no header may",
+        };
+        let fix = "name the router as the cells' verifiers do, or leave it out";
+        report.mistake("envelope.issuer", problem, fix);
+    }
+    if table.keys.is_empty() {
+        let fix = "name the folder that `cellway envelope-key new` is to make";
+        report.mistake("envelope.keys", "is empty", fix);
+    }
+    if table.form == EnvelopeForm::Hmac && table.jwks_max_age_secs.is_some() {
+        let problem = "is of use with form = \"jws\" only: nothing is published otherwise";
+        report.mistake("envelope.jwks_max_age_secs", problem, "remove it");
+    }
+    let (lifetime, most) = (table.lifetime_secs, LIFETIME_MAX.as_secs());
+    let lifetime = report.secs_within("envelope.lifetime_secs", lifetime, 1..=most, LIFETIME_SECS);
+    let jwks_max_age = report.secs_within(
+        "envelope.jwks_max_age_secs",
+        table.jwks_max_age_secs,
+        1..=JWKS_MAX_AGE_SECS_MAX,
+        JWKS_MAX_AGE_SECS,
+    );
+    EnvelopeSettings {
+        form: table.form,
+        issuer: issuer.into(),
+        keys: table.keys.clone(),
+        lifetime,
+        jwks_max_age,
+    }
+}

@@ -1,0 +1,84 @@
+//! The files of a folder of keys.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use cellway_core::envelope::{HmacKey, KeyRefused, SigningKey};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::settings::EnvelopeForm;
+
+/// How long a line of PEM is (RFC 7468, section 2).
+const PEM_LINE: usize = 64;
+
+/// The name of the file of a key with this id: the id, and what kind it is.
+pub fn key_file(form: EnvelopeForm, kid: &str) -> String {
+    match form {
+        EnvelopeForm::Jws => format!("{kid}.pem"),
+        EnvelopeForm::Hmac => format!("{kid}.key"),
+    }
+}
+
+/// What stands in the file of a key that signs: PKCS#8 in PEM, as `openssl genpkey` writes it.
+///
+/// # Errors
+/// The key can't be written so, which doesn't happen to one that was made.
+pub fn signing_pem(key: &SigningKey) -> Result<String, KeyRefused> {
+    let text = STANDARD.encode(key.to_pkcs8()?);
+    let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+    for line in text.as_bytes().chunks(PEM_LINE) {
+        let _ = writeln!(pem, "{}", String::from_utf8_lossy(line));
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    Ok(pem)
+}
+
+/// What stands in the file of a key that is shared with a cell: base64url, one line.
+pub fn secret_text(secret: &[u8]) -> String {
+    format!("{}\n", URL_SAFE_NO_PAD.encode(secret))
+}
+
+pub(super) fn signing_key(kid: &str, pem: &[u8]) -> Result<SigningKey, KeyRefused> {
+    let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| KeyRefused::NotEd25519)?;
+    SigningKey::from_pkcs8(kid, der.secret_pkcs8_der())
+}
+
+pub(super) fn shared_key(kid: &str, cell: &str, text: &[u8]) -> Result<HmacKey, KeyRefused> {
+    let text = std::str::from_utf8(text).map_err(|_| KeyRefused::NotBase64)?;
+    HmacKey::from_text(kid, cell, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_their_files() {
+        let key = SigningKey::from_seed("k1", &[1; 32]).unwrap();
+        let pem = signing_pem(&key).unwrap();
+        assert!(pem.lines().all(|line| line.len() <= PEM_LINE), "{pem}");
+        let read = signing_key("k1", pem.as_bytes()).unwrap();
+        assert_eq!(read.to_pkcs8(), key.to_pkcs8());
+
+        let secret = [7; 32];
+        let read = shared_key("s", "eu-1", secret_text(&secret).as_bytes()).unwrap();
+        assert!(read.is_same_secret(&HmacKey::new("t", "eu-1", &secret).unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let rsa = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+        for pem in ["", "junk", rsa, "-----BEGIN PRIVATE KEY-----\nMAA="] {
+            let refused = signing_key("k1", pem.as_bytes()).unwrap_err();
+            assert_eq!(refused, KeyRefused::NotEd25519, "{pem}");
+        }
+        for text in [&b"a+b"[..], b"YQ==", b"\xff"] {
+            let refused = shared_key("s", "eu-1", text).unwrap_err();
+            assert_eq!(refused, KeyRefused::NotBase64);
+        }
+        let refused = shared_key("s", "eu-1", b"c2hvcnQ").unwrap_err();
+        assert_eq!(refused, KeyRefused::HmacLength);
+    }
+}

@@ -1,0 +1,186 @@
+//! The index of a folder of keys: which there are, and from when on each signs.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use cellway_core::Unix;
+use serde::Deserialize;
+
+use crate::log::rfc3339;
+
+/// The index's name in its folder.
+pub const INDEX: &str = "keys.toml";
+
+const HEAD: &str = "\
+# The keys of identity envelopes. `cellway envelope-key` keeps this file; times are Unix seconds.
+";
+
+/// Which keys a folder has.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// In no order that matters.
+    #[serde(default, rename = "key")]
+    pub keys: Vec<IndexKey>,
+}
+
+/// One key of a folder.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexKey {
+    /// Its id, and the name of its file.
+    pub kid: String,
+    /// The one cell that it is shared with; `None` for a key that signs.
+    #[serde(default)]
+    pub cell: Option<String>,
+    /// When it was added, in Unix seconds.
+    pub added: u64,
+    /// From when on it is used, in Unix seconds, in place of the cell's or the router's others.
+    pub sign_from: u64,
+}
+
+impl Index {
+    /// The most bytes that an index may have.
+    pub const BYTES_MAX: usize = 512 * 1024;
+
+    /// Reads an index.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that follow the file's name.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(text).map_err(|_| "is no UTF-8 text".to_owned())?;
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+
+    /// The text of the index.
+    pub fn render(&self) -> String {
+        let mut text = HEAD.to_owned();
+        for key in &self.keys {
+            let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
+            let _ = writeln!(text, "\n[[key]]\nkid = {}", quoted(&key.kid));
+            if let Some(cell) = &key.cell {
+                let _ = writeln!(text, "cell = {}", quoted(cell));
+            }
+            for (name, secs) in [("added", key.added), ("sign_from", key.sign_from)] {
+                let date = rfc3339(Unix::from_secs(secs));
+                let _ = writeln!(text, "{name} = {secs} # {date}");
+            }
+        }
+        text
+    }
+
+    /// The keys of this cell, or those that sign, in the order in which they are used.
+    pub fn of(&self, cell: Option<&str>) -> Vec<&IndexKey> {
+        let keys = self.keys.iter();
+        let mut keys: Vec<_> = keys.filter(|key| key.cell.as_deref() == cell).collect();
+        keys.sort_by_key(|key| key.sign_from);
+        keys
+    }
+
+    /// The key of this cell, or that signs, that is used now.
+    pub fn in_use(&self, cell: Option<&str>, now: Unix) -> Option<&IndexKey> {
+        let keys = self.of(cell);
+        let begun = keys.iter().rposition(|key| key.sign_from <= now.as_secs());
+        keys.get(begun.unwrap_or(0)).copied()
+    }
+
+    /// The keys of this cell, or that sign, that are not used yet.
+    pub fn waiting(&self, cell: Option<&str>, now: Unix) -> Vec<&IndexKey> {
+        let used = self.in_use(cell, now).map_or(0, |key| key.sign_from);
+        let mut keys = self.of(cell);
+        keys.retain(|key| key.sign_from > used);
+        keys
+    }
+
+    /// Takes out the keys that nobody needs any more: those before one that has been used alone for
+    /// `overlap`.
+    pub fn prune(&mut self, now: Unix, overlap: Duration) -> Vec<IndexKey> {
+        let all = self.keys.clone();
+        let alone = |old: &IndexKey| {
+            all.iter().any(|new| {
+                let over = Unix::from_secs(new.sign_from).after(overlap) <= now;
+                new.cell == old.cell && new.sign_from > old.sign_from && over
+            })
+        };
+        let (gone, kept) = all.iter().cloned().partition(alone);
+        self.keys = kept;
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kid: &str, cell: Option<&str>, sign_from: u64) -> IndexKey {
+        IndexKey {
+            kid: kid.to_owned(),
+            cell: cell.map(str::to_owned),
+            added: 1_800_000_000,
+            sign_from: 1_800_000_000 + sign_from,
+        }
+    }
+
+    fn at(secs: u64) -> Unix {
+        Unix::from_secs(1_800_000_000 + secs)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let keys = vec![key("a", None, 0), key("b", Some("eu \"1\""), 360)];
+        let index = Index { keys };
+        let text = index.render();
+        assert_eq!(Index::parse(text.as_bytes()), Ok(index));
+        assert!(
+            text.contains("sign_from = 1800000360 # 2027-01-15T08:06:00"),
+            "{text}"
+        );
+        assert_eq!(Index::parse(b""), Ok(Index::default()));
+    }
+
+    #[test]
+    fn what_is_no_index_is_refused() {
+        for text in [
+            &b"\xff"[..],
+            b"key = 1",
+            b"[[key]]\nkid = \"a\"",
+            b"[[key]]\nkid = \"a\"\nadded = -1\nsign_from = 1",
+            b"[[key]]\nkid = \"a\"\nadded = 1\nsign_from = 1\nuse = 1",
+            b"[[key]]\nkid = \"a\"\nadded = 1\nsign_from = 2027-01-15T08:00:00Z",
+        ] {
+            assert!(Index::parse(text).is_err(), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn each_key_has_its_time() {
+        let of_cell = Some("eu-1");
+        let mut index = Index {
+            keys: vec![
+                key("c", None, 900),
+                key("a", None, 0),
+                key("s", of_cell, 500),
+            ],
+        };
+        let used = |index: &Index, secs| index.in_use(None, at(secs)).unwrap().kid.clone();
+        assert_eq!(used(&index, 0), "a");
+        assert_eq!(used(&index, 899), "a");
+        assert_eq!(used(&index, 900), "c");
+        assert_eq!(
+            index.in_use(of_cell, at(0)).unwrap().kid,
+            "s",
+            "the first doesn't wait"
+        );
+        assert_eq!(index.in_use(Some("eu-2"), at(0)), None);
+        let waiting: Vec<_> = index.waiting(None, at(0)).into_iter().cloned().collect();
+        assert_eq!(waiting, [key("c", None, 900)]);
+        assert!(index.waiting(None, at(900)).is_empty());
+        assert!(index.waiting(of_cell, at(0)).is_empty());
+
+        let overlap = Duration::from_secs(390);
+        assert_eq!(index.prune(at(1289), overlap), []);
+        assert_eq!(index.prune(at(1290), overlap), [key("a", None, 0)]);
+        assert_eq!(index.keys.len(), 2);
+        assert_eq!(index.prune(at(9999), overlap), [], "the last one stays");
+    }
+}

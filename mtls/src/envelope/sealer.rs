@@ -1,0 +1,258 @@
+//! The keys in force, and sealing with them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::envelope::{
+    HmacStamps, KeyRing, LEN_MAX, RingEntry, RingTiming, Sealing, is_kid, seal, seal_hmac,
+};
+use cellway_core::{Now, Text, Unix};
+use http::HeaderValue;
+
+use super::files::{key_file, shared_key, signing_key};
+use super::index::{INDEX, Index, IndexKey};
+use super::shared::{SHARED_KEYS_MAX, SharedKeys};
+use crate::env::{Env, Privacy, Store};
+use crate::settings::{EnvelopeForm, EnvelopeSettings};
+use crate::tls::MaterialError;
+
+/// The most bytes of a key's file.
+const KEY_BYTES_MAX: usize = 4 * 1024;
+
+/// What seals at present.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    pub(super) issuer: Box<str>,
+    pub(super) lifetime: Duration,
+    pub(super) keys: Keys,
+}
+
+#[derive(Debug)]
+pub(super) enum Keys {
+    Jws(KeyRing),
+    Hmac(SharedKeys),
+}
+
+/// An envelope, and the id of the key under which it was sealed.
+pub(crate) enum Sealed<'a> {
+    Jws(&'a str, HeaderValue),
+    Hmac(&'a str, HmacStamps),
+}
+
+/// Why a request gets no envelope that should have one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SealRefused {
+    /// No key is shared with its cell.
+    NoKey,
+    /// It would be larger than whoever verifies takes.
+    TooLarge,
+}
+
+impl Sealer {
+    /// Reads the folder that the settings name. `before` is what sealed until now, if anything did:
+    /// a key that wasn't there then doesn't sign before services can know it.
+    ///
+    /// # Errors
+    /// Which file can't be used, and why.
+    pub(crate) async fn load<E: Env>(
+        env: &E,
+        settings: &EnvelopeSettings,
+        now: Now,
+        before: Option<&Self>,
+    ) -> Result<Self, MaterialError> {
+        let index = path(settings, INDEX);
+        let refuse = |problem: String| MaterialError {
+            source: index.clone(),
+            problem,
+        };
+        let text = read(env, &index, Index::BYTES_MAX, Privacy::Own).await?;
+        let entries = Index::parse(&text).map_err(refuse)?;
+        check(settings.form, &entries).map_err(refuse)?;
+        let keys = match settings.form {
+            EnvelopeForm::Jws => {
+                let mut ring = Vec::with_capacity(entries.keys.len());
+                for entry in &entries.keys {
+                    ring.push(ring_entry(env, settings, entry).await?);
+                }
+                let timing = RingTiming {
+                    max_age: settings.jwks_max_age,
+                    lifetime: settings.lifetime,
+                };
+                let before = before.and_then(Self::ring);
+                let ring = KeyRing::new(ring, timing, now, before);
+                Keys::Jws(ring.map_err(|refused| refuse(refused.to_string()))?)
+            }
+            EnvelopeForm::Hmac => {
+                let mut keys = Vec::with_capacity(entries.keys.len());
+                for entry in &entries.keys {
+                    let (file, text) = secret(env, settings, entry).await?;
+                    let cell = entry.cell.as_deref().unwrap_or_default();
+                    let key = shared_key(&entry.kid, cell, &text);
+                    let key = key.map_err(|refused| unusable(file, refused))?;
+                    keys.push((Unix::from_secs(entry.sign_from), key));
+                }
+                Keys::Hmac(SharedKeys::new(keys).map_err(refuse)?)
+            }
+        };
+        Ok(Self {
+            issuer: settings.issuer.clone(),
+            lifetime: settings.lifetime,
+            keys,
+        })
+    }
+
+    /// What its envelopes name as their issuer.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// How long its envelopes hold.
+    pub(crate) fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// How its envelopes are made.
+    pub(crate) fn form(&self) -> EnvelopeForm {
+        match self.keys {
+            Keys::Jws(_) => EnvelopeForm::Jws,
+            Keys::Hmac(_) => EnvelopeForm::Hmac,
+        }
+    }
+
+    /// The id of the key that seals for this cell now; `None` if there is none.
+    pub(crate) fn kid(&self, cell: &Text, now: Now) -> Option<&str> {
+        match &self.keys {
+            Keys::Jws(ring) => Some(ring.signing(now).kid()),
+            Keys::Hmac(keys) => keys.of(cell, now.unix).map(|key| key.kid()),
+        }
+    }
+
+    /// Seals.
+    ///
+    /// # Errors
+    /// There must be no request to the cell without an envelope, then.
+    pub(crate) fn seal(&self, sealing: &Sealing<'_>, now: Now) -> Result<Sealed<'_>, SealRefused> {
+        match &self.keys {
+            Keys::Jws(ring) => {
+                let key = ring.signing(now);
+                let value = seal(key, sealing);
+                fits([&value])?;
+                Ok(Sealed::Jws(key.kid(), value))
+            }
+            Keys::Hmac(keys) => {
+                let key = keys.of(sealing.cell, now.unix).ok_or(SealRefused::NoKey)?;
+                let values = seal_hmac(key, sealing);
+                fits(&values)?;
+                Ok(Sealed::Hmac(key.kid(), values))
+            }
+        }
+    }
+
+    /// The keys that sign, if any do.
+    pub(super) fn ring(&self) -> Option<&KeyRing> {
+        match &self.keys {
+            Keys::Jws(ring) => Some(ring),
+            Keys::Hmac(_) => None,
+        }
+    }
+}
+
+/// All the files that a reload is to look at: the index, and those that it names.
+pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTreeSet<String> {
+    let index = path(settings, INDEX);
+    let text = env.store().read(&index, Index::BYTES_MAX, Privacy::Any);
+    let index_keys = text.await.ok().and_then(|text| Index::parse(&text).ok());
+    let keys = index_keys.into_iter().flat_map(|index| index.keys);
+    let named = keys.filter(|key| is_kid(&key.kid)).take(SHARED_KEYS_MAX);
+    let file = |key: IndexKey| path(settings, &key_file(settings.form, &key.kid));
+    named.map(file).chain([index]).collect()
+}
+
+/// What must be true of an index before a file is looked for by a name that stands in it.
+fn check(form: EnvelopeForm, index: &Index) -> Result<(), String> {
+    let most = match form {
+        EnvelopeForm::Jws => KeyRing::KEYS_MAX,
+        EnvelopeForm::Hmac => SHARED_KEYS_MAX,
+    };
+    if index.keys.len() > most {
+        return Err(format!("names more than {most} keys"));
+    }
+    for key in &index.keys {
+        let kid = &key.kid;
+        if !is_kid(kid) {
+            let shown: String = kid.escape_debug().take(80).collect();
+            return Err(format!(
+                "has a kid `{shown}`; give 1 to 64 letters, digits, `-`, `_` or `.`"
+            ));
+        }
+        match (form, &key.cell) {
+            (EnvelopeForm::Jws, None) | (EnvelopeForm::Hmac, Some(_)) => {}
+            (EnvelopeForm::Jws, Some(_)) => {
+                return Err(format!(
+                    "key `{kid}` is one cell's, and envelope.form is `jws`; use a folder for each form"
+                ));
+            }
+            (EnvelopeForm::Hmac, None) => {
+                return Err(format!(
+                    "key `{kid}` names no cell, and envelope.form is `hmac`; use a folder for each form"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn ring_entry<E: Env>(
+    env: &E,
+    settings: &EnvelopeSettings,
+    entry: &IndexKey,
+) -> Result<RingEntry, MaterialError> {
+    let (file, pem) = secret(env, settings, entry).await?;
+    let key = signing_key(&entry.kid, &pem).map_err(|refused| unusable(file, refused))?;
+    Ok(RingEntry {
+        key: Arc::new(key),
+        added: Unix::from_secs(entry.added),
+        sign_from: Unix::from_secs(entry.sign_from),
+    })
+}
+
+async fn secret<E: Env>(
+    env: &E,
+    settings: &EnvelopeSettings,
+    entry: &IndexKey,
+) -> Result<(String, bytes::Bytes), MaterialError> {
+    let file = path(settings, &key_file(settings.form, &entry.kid));
+    let text = read(env, &file, KEY_BYTES_MAX, Privacy::Secret).await?;
+    Ok((file, text))
+}
+
+async fn read<E: Env>(
+    env: &E,
+    file: &str,
+    limit: usize,
+    privacy: Privacy,
+) -> Result<bytes::Bytes, MaterialError> {
+    let read = env.store().read(file, limit, privacy).await;
+    read.map_err(|error| unusable(file.to_owned(), format_args!("can't be used: {error}")))
+}
+
+fn unusable(source: String, problem: impl std::fmt::Display) -> MaterialError {
+    MaterialError {
+        source,
+        problem: problem.to_string(),
+    }
+}
+
+fn path(settings: &EnvelopeSettings, name: &str) -> String {
+    format!("{}/{name}", settings.keys.trim_end_matches('/'))
+}
+
+/// Whoever verifies refuses an empty value or one that is too long; better to say so here.
+fn fits<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Result<(), SealRefused> {
+    let sound = |value: &HeaderValue| (1..=LEN_MAX).contains(&value.len());
+    match values.into_iter().all(sound) {
+        true => Ok(()),
+        false => Err(SealRefused::TooLarge),
+    }
+}
