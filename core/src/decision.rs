@@ -186,7 +186,10 @@ impl Decision {
         let (reason, detail) = match claimed {
             Claimed::First => return self,
             Claimed::Again => (Reason::CbaReplayed, "the authorization was used before"),
-            Claimed::Full => (Reason::Overloaded, "too many authorizations to remember"),
+            Claimed::Full => (
+                Reason::Overloaded,
+                "the source cell has too many authorizations to remember",
+            ),
         };
         let Self::Allow(mut allow) = self else {
             return self;

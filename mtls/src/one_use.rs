@@ -13,9 +13,9 @@ use cellway_core::{Decision, Now};
 /// Parts of the table, each with a lock of its own.
 const SHARDS: usize = 16;
 
-/// Most authorizations that one shard remembers: half a million in all, which a router reaches
-/// with some 8,700 a second that are each good for a minute. Then they are refused as
-/// `overloaded`: one that can't be remembered could be shown again.
+/// Most authorizations that one shard remembers: half a million in all. One cell gets half of it,
+/// which it reaches with some 4,400 a second that are each good for a minute; then its calls are
+/// refused as `overloaded`, and others' are not. One that can't be remembered could be shown again.
 const SHARD_ENTRIES_MAX: usize = 1 << 15;
 
 /// What was used.
@@ -32,7 +32,7 @@ impl Default for UsedOnce {
 impl UsedOnce {
     /// The decision once its authorization is used, if it has one to use.
     pub(crate) fn settle(&self, decision: Decision, now: Now) -> Decision {
-        let claim = decision.cell_bound().and_then(|bound| bound.claim);
+        let claim = decision.cell_bound().and_then(|bound| bound.claim.clone());
         let Some(claim) = claim else {
             return decision;
         };

@@ -238,9 +238,12 @@ impl Question<'_> {
     }
 
     /// The cell that the client certificate names, whether or not the policy looks at
-    /// certificates for the identity. Its chain was verified in the handshake, and the connection
-    /// ends when it does.
+    /// certificates for the identity: where it does, the identity says so already. The chain was
+    /// verified in the handshake, and the connection ends when it does.
     fn certificate_cell(&self) -> Option<Text> {
+        if self.auth.mtls {
+            return self.identity.proof.cell.clone();
+        }
         let sans = self.policy.sans();
         let peer: &PeerCertificate = self.evidence.peer?;
         (sans.any_cell() && !peer.is_authority())

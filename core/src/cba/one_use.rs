@@ -3,9 +3,16 @@
 //! The decision is a function and remembers nothing: it says what is to be [claimed](Claim), and
 //! the driver claims it in a table that all workers share. An entry stays as long as the
 //! authorization could be shown again, by a clock that nobody can set.
+//!
+//! Room is limited and nothing is forgotten early, so the cells must share it. Each may hold as
+//! much as is still free: one cell that signs without end gets half of the table, two get a third
+//! each, and a cell that holds nothing finds room whatever the others do. (Switches share their
+//! buffers so: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
+//! switches", 1998.) A fixed share for each would have to be cut for as many cells as a registry
+//! may ever have, and would be too small for the few that are busy.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,8 +21,10 @@ use crate::text::Text;
 use crate::time::{Mono, Now};
 
 /// One authorization, to be used once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
+    /// The cell that made it.
+    source: Text,
     /// Names the source and its `jti`, alike on every router.
     id: [u8; 32],
     /// When it can't be shown any more.
@@ -29,7 +38,7 @@ pub enum Claimed {
     First,
     /// It was used before.
     Again,
-    /// The table is full, so that it couldn't be remembered.
+    /// Its cell has used up its room, so that it couldn't be remembered.
     Full,
 }
 
@@ -41,6 +50,7 @@ impl Claim {
         id.copy_from_slice(digest(&SHA256, named.as_bytes()).as_ref());
         let left = exp.saturating_sub(now.unix.as_secs());
         Self {
+            source: source.clone(),
             id,
             until: now.mono.after(Duration::from_secs(left)),
         }
@@ -55,9 +65,12 @@ impl Claim {
 /// Authorizations that were used, until they can't be used any more.
 #[derive(Debug)]
 pub struct OneUse {
-    used: BTreeSet<[u8; 32]>,
+    /// Each with the cell that made it.
+    used: BTreeMap<[u8; 32], Text>,
     /// The same, the first to end on top.
     ends: BinaryHeap<Reverse<(Mono, [u8; 32])>>,
+    /// How many are a cell's; a cell with none isn't listed.
+    held: BTreeMap<Text, usize>,
     entries_max: usize,
 }
 
@@ -69,32 +82,44 @@ impl OneUse {
     /// An empty table for at most so many entries.
     pub fn new(entries_max: usize) -> Self {
         Self {
-            used: BTreeSet::new(),
+            used: BTreeMap::new(),
             ends: BinaryHeap::new(),
+            held: BTreeMap::new(),
             entries_max,
         }
     }
 
     /// Uses an authorization.
     pub fn claim(&mut self, claim: &Claim, now: Mono) -> Claimed {
+        self.let_go(now);
+        if self.used.contains_key(&claim.id) {
+            return Claimed::Again;
+        }
+        let free = self.entries_max.saturating_sub(self.used.len());
+        let held = self.held.get(&claim.source).copied().unwrap_or(0);
+        if held >= free {
+            return Claimed::Full;
+        }
+        self.held.insert(claim.source.clone(), held + 1);
+        self.used.insert(claim.id, claim.source.clone());
+        self.ends.push(Reverse((claim.until, claim.id)));
+        Claimed::First
+    }
+
+    fn let_go(&mut self, now: Mono) {
         for _ in 0..Self::FREED_MAX {
             match self.ends.peek() {
                 Some(Reverse((until, _))) if *until <= now => {}
-                _ => break,
+                _ => return,
             }
-            if let Some(Reverse((_, id))) = self.ends.pop() {
-                self.used.remove(&id);
+            let ended = self.ends.pop();
+            let source = ended.and_then(|Reverse((_, id))| self.used.remove(&id));
+            let Some(source) = source else { continue };
+            match self.held.remove(&source) {
+                Some(held @ 2..) => drop(self.held.insert(source, held - 1)),
+                Some(_) | None => {}
             }
         }
-        if self.used.contains(&claim.id) {
-            return Claimed::Again;
-        }
-        if self.used.len() >= self.entries_max {
-            return Claimed::Full;
-        }
-        self.used.insert(claim.id);
-        self.ends.push(Reverse((claim.until, claim.id)));
-        Claimed::First
     }
 
     /// How many are remembered.

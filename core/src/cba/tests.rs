@@ -15,6 +15,8 @@ struct World {
     keys: CellKeys,
     identity: Identity,
     peer: Option<PeerCertificate>,
+    /// The policy's name.
+    by: &'static str,
     cell: &'static str,
 }
 
@@ -29,7 +31,7 @@ fn key() -> Signer {
 
 fn rules(cba: Value) -> Policy {
     policy(json!({
-        "policy": [{"name": "default", "any_of": ["jwt", "mtls"]}],
+        "policy": [{"name": "default", "any_of": ["jwt", "mtls"]}, {"name": "tokens", "any_of": ["jwt"]}],
         "issuer": [{"name": "main", "issuer": "https://idp.example", "audience": "cellway"}],
         "trust": {
             "bundle": "ca.pem",
@@ -76,12 +78,26 @@ impl World {
                 ..Identity::default()
             },
             peer: None,
+            by: "default",
             cell: "b",
         }
     }
 
+    /// Over a connection with this certificate, which the identity knows if the policy looks at it.
     fn of(mut self, san: &str) -> Self {
-        self.peer = Some(PeerCertificate::from_der(&certificate_for(&[san], &[])).unwrap());
+        let peer = PeerCertificate::from_der(&certificate_for(&[san], &[])).unwrap();
+        let id = self.policy.policy_id(self.by).unwrap();
+        if self.policy.auth(id).mtls {
+            let accepted = self.policy.sans().accept(&peer).ok();
+            self.identity.proof.cell = accepted.and_then(|accepted| accepted.cell);
+        }
+        self.peer = Some(peer);
+        self
+    }
+
+    /// By the policy that looks at tokens alone.
+    fn by_tokens(mut self) -> Self {
+        self.by = "tokens";
         self
     }
 
@@ -92,7 +108,7 @@ impl World {
             ..Credentials::default()
         };
         let evidence = Evidence {
-            policy: self.policy.policy_id("default").unwrap(),
+            policy: self.policy.policy_id(self.by).unwrap(),
             method: &Method::GET,
             path: "/",
             credentials: &credentials,
@@ -277,15 +293,21 @@ fn it_ends_to_the_second() {
 
 #[test]
 fn a_certificate_must_name_the_source() {
-    let world = |san: &str| World::new(json!({})).of(san);
-    assert_eq!(world("spiffe://example/cell/a").refuses(&good()), None);
-    for other in [
-        "spiffe://example/cell/b",
-        "spiffe://example/tenant/acme",
-        "spiffe://elsewhere/cell/a",
-    ] {
-        let refused = world(other).refuses(&good());
-        assert_eq!(refused, Some(Reason::CbaCertificateMismatch), "{other}");
+    let worlds: [fn() -> World; 2] = [
+        || World::new(json!({})),
+        || World::new(json!({})).by_tokens(),
+    ];
+    for world in worlds {
+        let refused = |san: &str| world().of(san).refuses(&good());
+        assert_eq!(refused("spiffe://example/cell/a"), None);
+        for other in [
+            "spiffe://example/cell/b",
+            "spiffe://example/tenant/acme",
+            "spiffe://elsewhere/cell/a",
+        ] {
+            let mismatch = Some(Reason::CbaCertificateMismatch);
+            assert_eq!(refused(other), mismatch, "{other}");
+        }
     }
 }
 
@@ -319,6 +341,9 @@ fn absence_is_denied_where_cells_must_show_one() {
     for mode in ["enforce", "monitor", "off"] {
         assert_eq!(absent(mode, Some(cell)), None, "{mode}");
     }
+    let by_tokens = World::new(json!({"mode": "require"})).by_tokens();
+    let (bound, _) = by_tokens.of(cell).judge(&[], 0);
+    assert_eq!(bound.unwrap().refused.unwrap().reason, Reason::CbaMissing);
 }
 
 #[test]
@@ -417,10 +442,44 @@ fn one_is_used_once_until_it_ends() {
 fn a_full_table_takes_no_more_and_forgets_nothing() {
     let mut table = OneUse::new(2);
     let zero = Mono::default();
-    assert_eq!(table.claim(&claim("a", "1"), zero), Claimed::First);
-    assert_eq!(table.claim(&claim("a", "2"), zero), Claimed::First);
-    assert_eq!(table.claim(&claim("a", "3"), zero), Claimed::Full);
-    assert_eq!(table.claim(&claim("a", "1"), zero), Claimed::Again);
+    for (source, jti, claimed) in [
+        ("a", "1", Claimed::First),
+        ("a", "2", Claimed::Full),
+        ("b", "1", Claimed::First),
+        ("c", "1", Claimed::Full),
+        ("a", "1", Claimed::Again),
+        ("b", "1", Claimed::Again),
+    ] {
+        let claim = claim(source, jti);
+        assert_eq!(table.claim(&claim, zero), claimed, "{source} {jti}");
+    }
+}
+
+#[test]
+fn a_noisy_cell_leaves_room_for_the_others() {
+    let mut table = OneUse::new(12);
+    let zero = Mono::default();
+    let mut fill = |source: &str| {
+        let claims = (0..100).map(|jti| claim(source, &jti.to_string()));
+        claims
+            .filter(|claim| table.claim(claim, zero) == Claimed::First)
+            .count()
+    };
+    assert_eq!([fill("a"), fill("a"), fill("b")], [6, 0, 3]);
+    assert_eq!([fill("c"), fill("d")], [2, 1], "half of what is free");
+    // All is given back, to whoever comes first.
+    assert_eq!(table.len(), 12);
+    let later = at(60);
+    for jti in 0..6 {
+        let late = Claim::new(
+            &Text::new("a").unwrap(),
+            &Text::new(&format!("late {jti}")).unwrap(),
+            START + 120,
+            later,
+        );
+        assert_eq!(table.claim(&late, later.mono), Claimed::First, "{jti}");
+    }
+    assert_eq!(table.len(), 6);
 }
 
 proptest! {

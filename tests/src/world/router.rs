@@ -54,6 +54,7 @@ pub async fn boot(file: &str) -> Result<Running, String> {
     let TlsProvider { crypto, time } = provider();
     let settings = config.router.clone();
     let router = Router::builder(env.clone(), settings, crypto, time, sink.clone());
+    let router = router.workers(config.workers.unwrap_or(1));
     let handle = router.start().await.map_err(|error| error.to_string())?;
     let plain = config.router.listeners[0].tls.is_none();
     let mut admin = None;
