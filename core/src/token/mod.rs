@@ -1,8 +1,9 @@
 //! From a request's credentials to the identity that they prove.
 //!
 //! The parts: `carrier` finds the token, `verify` finds out whether its issuer signed it, `claims`
-//! reads what that proves, `memo` remembers it, and [`identify`] puts credentials together as the
-//! listener's policy says. Each check has a name, which `explain` shows.
+//! reads what that proves, `memo` remembers it; `certificate` judges a client's certificate; and
+//! [`identify`] collects the credentials that the listener's policy looks at, verifies each, and has
+//! `combine` make one identity of what they prove. Each check has a name, which `explain` shows.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::cert::{Accepted, PeerCertificate};
 use crate::decision::KeyWait;
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
-use crate::identity::{CertificateMarks, Identity};
+use crate::identity::Identity;
 use crate::jws::JwsRefused;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
@@ -19,7 +20,9 @@ use crate::text::Text;
 use crate::time::Now;
 
 mod carrier;
+mod certificate;
 mod claims;
+mod combine;
 mod memo;
 #[cfg(test)]
 mod tests;
@@ -147,6 +150,20 @@ pub fn identify(
     })
 }
 
+/// The credentials that came and that the policy looks at. Any other proves nothing here and is not
+/// judged: without settings for its scheme nobody could say whether it holds.
+#[derive(Clone, Copy)]
+struct Presented<'a> {
+    token: Option<&'a [u8]>,
+    certificate: Option<&'a PeerCertificate>,
+}
+
+/// What each of them proves.
+struct Proven<'a> {
+    token: Option<Arc<Identity>>,
+    certificate: Option<(Accepted, &'a PeerCertificate)>,
+}
+
 impl Context<'_> {
     fn identify(
         &self,
@@ -160,32 +177,15 @@ impl Context<'_> {
         if auth.mode == Mode::Disabled {
             return Ok((Reason::Insecure, Arc::clone(&auth.stand_in)));
         }
-        let token = if auth.jwt { self.bearer()? } else { None };
-        let peer = self.evidence.peer.filter(|_| auth.mtls);
-        if let Some(missing) = self.missing(token.is_some(), peer.is_some()) {
-            if auth.mode == Mode::Permissive && token.is_none() && peer.is_none() {
+        let presented = self.collect()?;
+        if let Some(missing) = self.missing(presented) {
+            if auth.mode == Mode::Permissive && presented.is_empty() {
                 return Ok((Reason::Anonymous, Arc::clone(&auth.stand_in)));
             }
             return Err(missing.into());
         }
-        let accepted = match peer {
-            Some(peer) => Some((self.accept(peer, recorder)?, peer)),
-            None => None,
-        };
-        let identity = match (token, accepted) {
-            (Some(token), None) => self.verify(token, memo, recorder)?,
-            (Some(token), Some((accepted, peer))) => {
-                let identity = self.verify(token, memo, recorder)?;
-                let both = agree(&identity, accepted, peer)?;
-                recorder.pass("identity.agree", || {
-                    "token and certificate agree".to_owned()
-                });
-                both
-            }
-            (None, Some((accepted, peer))) => self.of_certificate(accepted, peer)?,
-            // `missing` has said so above.
-            (None, None) => Arc::clone(&auth.stand_in),
-        };
+        let proven = self.verify_each(presented, memo, recorder)?;
+        let identity = self.combine(proven, recorder)?;
         recorder.pass("identity", || match &identity.tenant {
             Some(tenant) => format!("tenant {tenant}"),
             None => "no tenant".to_owned(),
@@ -193,141 +193,62 @@ impl Context<'_> {
         Ok((Reason::Verified, identity))
     }
 
-    /// What the policy asks for and the request lacks.
-    fn missing(&self, token: bool, peer: bool) -> Option<Denial> {
+    fn collect(&self) -> Result<Presented<'_>, Denial> {
         let auth = self.auth;
-        let enough = if auth.all {
-            (token || !auth.jwt) && (peer || !auth.mtls)
-        } else {
-            token || peer
-        };
-        if enough {
-            return None;
-        }
-        Some(if auth.jwt && !token {
-            Denial::new(
-                "token.present",
-                Reason::MissingToken,
-                "there is no bearer token",
-            )
-        } else {
-            Denial::new(
-                "certificate.present",
-                Reason::MissingCertificate,
-                "there is no client certificate",
-            )
+        Ok(Presented {
+            token: if auth.jwt { self.bearer()? } else { None },
+            certificate: self.evidence.peer.filter(|_| auth.mtls),
         })
     }
 
-    fn accept(
+    /// What the policy asks for and the request lacks.
+    fn missing(&self, presented: Presented<'_>) -> Option<Denial> {
+        let auth = self.auth;
+        let token = (auth.jwt, presented.token.is_some(), NO_TOKEN);
+        let certificate = (auth.mtls, presented.certificate.is_some(), NO_CERTIFICATE);
+        let mut lacking = [token, certificate]
+            .into_iter()
+            .filter(|(asked, there, _)| *asked && !there);
+        let enough = !auth.all && !presented.is_empty();
+        lacking
+            .next()
+            .filter(|_| !enough)
+            .map(|(_, _, denial)| denial)
+    }
+
+    /// The certificate first, because a token may wait for keys.
+    fn verify_each<'a>(
         &self,
-        peer: &PeerCertificate,
+        presented: Presented<'a>,
+        memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<Accepted, Denial> {
-        if !peer.is_valid_at(self.now.unix) {
-            return Err(Denial::new(
-                "certificate.valid",
-                Reason::CertificateExpired,
-                "the client certificate is not in force",
-            ));
-        }
-        if peer.is_authority() {
-            return Err(Denial::new(
-                "certificate.leaf",
-                Reason::CertificateAuthority,
-                "the client certificate is a certificate authority's",
-            ));
-        }
-        let accepted = self
-            .policy
-            .sans()
-            .accept(peer)
-            .map_err(|detail| Denial::new("certificate.san", Reason::SanNotAccepted, detail))?;
-        recorder.pass("certificate.san", || accepted.subject.to_string());
-        if !peer.may_prove(accepted.trust_domain.is_some()) {
-            return Err(Denial::new(
-                "certificate.usage",
-                Reason::CertificateUsage,
-                "the client certificate's key usage doesn't hold digitalSignature",
-            ));
-        }
-        Ok(accepted)
-    }
-
-    /// A certificate names one tenant. A client that asks for another gets none, and a service or
-    /// cell acts for a tenant by a token only.
-    fn of_certificate(
-        &self,
-        accepted: Accepted,
-        peer: &PeerCertificate,
-    ) -> Result<Arc<Identity>, Denial> {
-        let Some(tenant) = &accepted.tenant else {
-            return Err(self.without_tenant());
+    ) -> Result<Proven<'a>, Stop> {
+        let certificate = match presented.certificate {
+            Some(peer) => Some((self.accept(peer, recorder)?, peer)),
+            None => None,
         };
-        let choice = &self.evidence.credentials.tenant_choice;
-        if choice
-            .as_ref()
-            .is_some_and(|choice| *choice != tenant.as_str())
-        {
-            return Err(Denial {
-                tenant: accepted.tenant,
-                ..verify::NOT_HELD
-            });
-        }
-        let mut identity = Identity {
-            tenant: accepted.tenant.clone(),
-            subject: Some(accepted.subject.clone()),
-            ..Identity::default()
+        let token = match presented.token {
+            Some(token) => Some(self.verify(token, memo, recorder)?),
+            None => None,
         };
-        prove(&mut identity, accepted, peer);
-        Ok(Arc::new(identity))
-    }
-
-    /// What to answer a certificate that came alone and names no tenant: where tokens are taken, one
-    /// is what is missing.
-    fn without_tenant(&self) -> Denial {
-        const CHECK: &str = "certificate.tenant";
-        if self.auth.jwt {
-            let detail = "the client certificate names no tenant, and there is no bearer token";
-            Denial::new(CHECK, Reason::MissingToken, detail)
-        } else {
-            let detail = "the client certificate names no tenant";
-            Denial::new(CHECK, Reason::SanNotAccepted, detail)
-        }
+        Ok(Proven { token, certificate })
     }
 }
 
-/// The token's identity, borne out by the certificate. One that names no tenant says who calls with
-/// the token, and can't contradict it.
-fn agree(
-    identity: &Identity,
-    accepted: Accepted,
-    peer: &PeerCertificate,
-) -> Result<Arc<Identity>, Denial> {
-    if accepted.tenant.is_some() && identity.tenant != accepted.tenant {
-        return Err(Denial {
-            tenant: identity.tenant.clone(),
-            ..Denial::new(
-                "identity.agree",
-                Reason::IdentityConflict,
-                "the token and the client certificate name different tenants",
-            )
-        });
+impl Presented<'_> {
+    fn is_empty(&self) -> bool {
+        self.token.is_none() && self.certificate.is_none()
     }
-    let mut identity = identity.clone();
-    prove(&mut identity, accepted, peer);
-    Ok(Arc::new(identity))
 }
 
-/// Notes what the certificate proves.
-fn prove(identity: &mut Identity, accepted: Accepted, peer: &PeerCertificate) {
-    let proof = &mut identity.proof;
-    proof.certificate = Some(CertificateMarks {
-        subject: accepted.subject,
-        not_before: peer.not_before(),
-    });
-    proof.mtls = accepted.tenant.is_some();
-    proof.trust_domain = accepted.trust_domain;
-    proof.service = accepted.service;
-    proof.cell = accepted.cell;
-}
+const NO_TOKEN: Denial = Denial::new(
+    "token.present",
+    Reason::MissingToken,
+    "there is no bearer token",
+);
+
+const NO_CERTIFICATE: Denial = Denial::new(
+    "certificate.present",
+    Reason::MissingCertificate,
+    "there is no client certificate",
+);
