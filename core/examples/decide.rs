@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let evidence = Evidence {
         policy: id,
         method: &Method::GET,
+        authority: "api.example",
         path: "/orders",
         credentials: &credentials,
         peer: None,

@@ -256,11 +256,28 @@ fn challenge(
     if about_certificates(reason) || certificate_alone {
         return Challenge::Certificate;
     }
+    if about_routing_keys(reason) {
+        return Challenge::RoutingKey;
+    }
     if snapshot.policy.auth(evidence.policy).jwt {
         Challenge::Bearer
     } else {
         Challenge::Certificate
     }
+}
+
+fn about_routing_keys(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::MissingRoutingKey
+            | Reason::DuplicateRoutingKey
+            | Reason::MalformedRoutingKey
+            | Reason::UntrustedRoutingKey
+            | Reason::RoutingKeyUnknownSigner
+            | Reason::RoutingKeyBadSignature
+            | Reason::RoutingKeyExpired
+            | Reason::RoutingKeyNotYetValid
+    )
 }
 
 fn about_certificates(reason: Reason) -> bool {

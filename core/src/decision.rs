@@ -97,6 +97,8 @@ pub enum Challenge {
     Bearer,
     /// A client certificate in the TLS handshake.
     Certificate,
+    /// A routing key from a gateway, or signed.
+    RoutingKey,
 }
 
 /// The endpoints of a cell that take traffic, in the order to try them.

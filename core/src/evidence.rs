@@ -15,6 +15,8 @@ pub struct Evidence<'a> {
     pub policy: PolicyId,
     /// The request's method.
     pub method: &'a Method,
+    /// Host and port as the request names them, in `:authority` or `Host`; empty where it names none.
+    pub authority: &'a str,
     /// The path and query as received.
     pub path: &'a str,
     /// What was taken out of the request's headers.
@@ -39,4 +41,8 @@ pub struct Credentials {
     pub tenant_choice: Option<HeaderValue>,
     /// The `Cell-Bound-Authorization` fields: one is right, none is usual.
     pub cell_bound: Vec<HeaderValue>,
+    /// The routing key's fields: one is right, none is usual.
+    pub routing_key: Vec<HeaderValue>,
+    /// The fields with its signature.
+    pub routing_key_signature: Vec<HeaderValue>,
 }

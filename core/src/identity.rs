@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::routing_key::Voucher;
 use crate::text::Text;
 use crate::time::Unix;
 
@@ -50,6 +51,9 @@ pub struct Proof {
     /// What the registry can revoke the client certificate by; `None` where none counts.
     #[serde(skip)]
     pub certificate: Option<CertificateMarks>,
+    /// Who stood behind the routing key that names the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing_key: Option<Voucher>,
 }
 
 /// What tells a token from others of the same subject.

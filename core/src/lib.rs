@@ -112,6 +112,7 @@ mod refused;
 pub mod registry;
 mod revoked;
 mod roles;
+pub mod routing_key;
 mod snapshot;
 mod tenant;
 #[cfg(test)]

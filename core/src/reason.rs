@@ -107,6 +107,23 @@ reasons! {
     /// The client certificate isn't signed by an authority of the trust bundle as it stands.
     CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 
+    /// The policy wants a routing key and none came.
+    MissingRoutingKey => "missing_routing_key", Unauthenticated;
+    /// More than one routing key, or more than one signature of it, came with the request.
+    DuplicateRoutingKey => "duplicate_routing_key", Unauthenticated;
+    /// The routing key can't be a tenant's name, or its signature isn't of the form, or stands without it.
+    MalformedRoutingKey => "malformed_routing_key", Unauthenticated;
+    /// The routing key isn't signed, and whoever sent it is no listed gateway.
+    UntrustedRoutingKey => "untrusted_routing_key", Unauthenticated;
+    /// The routing key's signature names a kid that no configured signer has.
+    RoutingKeyUnknownSigner => "routing_key_unknown_signer", Unauthenticated;
+    /// The routing key's signature doesn't hold for this request: its method, authority, path, or the key itself.
+    RoutingKeyBadSignature => "routing_key_bad_signature", Unauthenticated;
+    /// The routing key's signature is older than `max_age_secs`.
+    RoutingKeyExpired => "routing_key_expired", Unauthenticated;
+    /// The time of the routing key's signature lies ahead by more than `skew_secs`.
+    RoutingKeyNotYetValid => "routing_key_not_yet_valid", Unauthenticated;
+
     /// Two credentials, or a credential and the registry, disagree about the tenant or its tier.
     IdentityConflict => "identity_conflict", Forbidden;
     /// The token names several tenants and the request picks none of them.
@@ -115,7 +132,7 @@ reasons! {
     TenantSuspended => "tenant_suspended", Forbidden;
     /// The registry doesn't know the tenant, and unknown tenants are denied.
     TenantUnknown => "tenant_unknown", Forbidden;
-    /// The issuer may not speak for this tenant.
+    /// Whoever vouches for this tenant, an issuer, a trust domain, a gateway or a signer, may not speak for it.
     IssuerNotAllowed => "issuer_not_allowed", Forbidden;
 
     /// The policy requires a cell-bound authorization of callers whose certificate names a cell, and none came.

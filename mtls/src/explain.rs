@@ -36,6 +36,8 @@ pub struct Question<'a> {
     pub policy: PolicyId,
     /// The method.
     pub method: &'a Method,
+    /// Host and port.
+    pub authority: &'a str,
     /// Path and query.
     pub path: &'a str,
     /// The value of `Authorization`.
@@ -44,6 +46,10 @@ pub struct Question<'a> {
     pub tenant_choice: Option<HeaderValue>,
     /// The value of `Cell-Bound-Authorization`.
     pub cell_bound: Option<HeaderValue>,
+    /// The routing key.
+    pub routing_key: Option<HeaderValue>,
+    /// Its signature.
+    pub routing_key_signature: Option<HeaderValue>,
     /// The client's certificate, whose chain was verified.
     pub peer: Option<&'a PeerCertificate>,
 }
@@ -91,10 +97,13 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
         several: false,
         tenant_choice: question.tenant_choice.clone(),
         cell_bound: question.cell_bound.iter().cloned().collect(),
+        routing_key: question.routing_key.iter().cloned().collect(),
+        routing_key_signature: question.routing_key_signature.iter().cloned().collect(),
     };
     let evidence = Evidence {
         policy: question.policy,
         method: question.method,
+        authority: question.authority,
         path: question.path,
         credentials: &credentials,
         peer: question.peer,

@@ -27,11 +27,12 @@ fn can_verify(snapshot: &Snapshot, auth: &AuthPolicy, now: Mono) -> bool {
         let keys = snapshot.keys.issuer(id);
         auth.accepts(id) && keys.is_some_and(|keys| usable(keys.state(now)))
     });
-    // The bundle was read at start, so certificates can always be verified.
-    match (auth.jwt, auth.mtls) {
-        (true, true) if auth.all => jwt,
-        (_, true) => true,
-        (_, false) => jwt,
+    // The bundle was read at start, and signers' keys stand in the configuration: certificates and
+    // routing keys can always be verified.
+    match auth.mtls || auth.routing_key {
+        true if auth.jwt && auth.all => jwt,
+        true => true,
+        false => jwt,
     }
 }
 

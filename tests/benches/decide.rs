@@ -86,6 +86,7 @@ fn decide_one(world: &World, credentials: &Credentials, memo: &mut Memo) -> Outc
             .policy_id("default")
             .expect("the policy"),
         method: &Method::GET,
+        authority: "api.example",
         path: "/orders?page=2",
         credentials,
         peer: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Output};
-use cellway_core::headers::{HeaderRules, sanitise};
+use cellway_core::headers::sanitise;
 use cellway_core::keys::FetchFailed;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::registry::{
@@ -157,14 +157,15 @@ impl Core {
     ) -> Outcome {
         let snapshot = Arc::clone(self.control.snapshot());
         let mut headers = request.headers.clone();
-        let credentials = sanitise(&HeaderRules::default(), &mut headers);
+        let credentials = sanitise(&snapshot.policy.headers, &mut headers);
         let evidence = Evidence {
             policy: snapshot
                 .policy
                 .policy_id(&request.policy)
                 .expect("the policy exists"),
-            method: &Method::GET,
-            path: "/",
+            method: &request.method,
+            authority: &request.authority,
+            path: &request.path,
             credentials: &credentials,
             peer: request.peer.as_ref(),
             spread: 0,
@@ -178,6 +179,9 @@ impl Core {
 #[derive(Clone, Debug)]
 pub struct Request {
     policy: String,
+    method: Method,
+    authority: String,
+    path: String,
     headers: HeaderMap,
     peer: Option<PeerCertificate>,
 }
@@ -187,9 +191,21 @@ impl Request {
     pub fn to(policy: &str) -> Self {
         Self {
             policy: policy.to_owned(),
+            method: Method::GET,
+            authority: "api.example".to_owned(),
+            path: "/".to_owned(),
             headers: HeaderMap::new(),
             peer: None,
         }
+    }
+
+    /// For this method, authority, and path with query.
+    #[must_use]
+    pub fn target(mut self, method: Method, authority: &str, path: &str) -> Self {
+        self.method = method;
+        self.authority = authority.to_owned();
+        self.path = path.to_owned();
+        self
     }
 
     /// With `Authorization: Bearer` and this token.

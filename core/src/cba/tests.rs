@@ -110,6 +110,7 @@ impl World {
         let evidence = Evidence {
             policy: self.policy.policy_id(self.by).unwrap(),
             method: &Method::GET,
+            authority: "api.example",
             path: "/",
             credentials: &credentials,
             peer: self.peer.as_ref(),

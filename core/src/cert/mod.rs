@@ -16,7 +16,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use template::{Accepted, is_trust_domain};
+pub(crate) use template::{Accepted, is_dns_name, is_trust_domain, spiffe_trust_domain};
 pub use template::{SanTemplates, TemplateError};
 
 /// The SHA-256 of a certificate's DER, as `x5t#S256` of RFC 8705 has it.

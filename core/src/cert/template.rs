@@ -90,6 +90,11 @@ impl SanTemplates {
         self.uris.is_empty() && self.dns_names.is_empty()
     }
 
+    /// Whether there is a template for URI SANs.
+    pub(crate) fn any_uri(&self) -> bool {
+        !self.uris.is_empty()
+    }
+
     /// Whether there is a template for DNS SANs, which name no trust domain.
     pub(crate) fn any_dns(&self) -> bool {
         !self.dns_names.is_empty()
@@ -325,6 +330,16 @@ impl<'a> SpiffeId<'a> {
         (is_trust_domain(trust_domain) && path.split('/').all(is_segment))
             .then_some(Self { trust_domain, path })
     }
+}
+
+/// The trust domain of a SPIFFE ID.
+pub(crate) fn spiffe_trust_domain(uri: &str) -> Option<&str> {
+    SpiffeId::parse(uri).map(|id| id.trust_domain)
+}
+
+/// Whether `name` is a DNS name in lower case, of two labels or more and without a wildcard.
+pub(crate) fn is_dns_name(name: &str) -> bool {
+    name.contains('.') && name.split('.').all(is_label)
 }
 
 /// Whether `name` can be a SPIFFE trust domain.

@@ -30,6 +30,10 @@ pub fn sanitise(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
         |name, values| {
             if *name == CELL_BOUND_AUTHORIZATION {
                 credentials.cell_bound = values.collect();
+            } else if name == rules.routing_key() {
+                credentials.routing_key = values.collect();
+            } else if name == rules.routing_key_signature() {
+                credentials.routing_key_signature = values.collect();
             }
         },
     );

@@ -7,6 +7,7 @@ use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::decision::Allow;
+use crate::routing_key;
 
 /// What the router tells a cell, in the order in which it is stamped. The header's name is the
 /// configured prefix and this, unless it is renamed.
@@ -40,8 +41,9 @@ const ENVELOPE_HMAC: [&str; 6] = [
 
 /// Removed from every request besides the prefix: what other parts of Cellway take as evidence, and
 /// by what name proxies tell of a client certificate that nobody here has verified.
-const RESERVED: [&str; 3] = [
-    "x-routing-key",
+const RESERVED: [&str; 4] = [
+    routing_key::HEADER,
+    "x-routing-key-signature",
     CELL_BOUND_AUTHORIZATION,
     "x-forwarded-client-cert",
 ];
@@ -115,6 +117,8 @@ pub struct HeaderRules {
     reserved: Vec<Box<[u8]>>,
     stamps: [HeaderName; STAMP_NAMES.len()],
     tenant_choice: HeaderName,
+    routing_key: HeaderName,
+    routing_key_signature: HeaderName,
     owner: HeaderName,
     reason: HeaderName,
     envelope: HeaderName,
@@ -173,6 +177,8 @@ impl HeaderRules {
             .map(HeaderName::as_str);
         Ok(Self {
             reserved: own.chain(RESERVED).map(normalised).collect(),
+            routing_key: HeaderName::from_static(routing_key::HEADER),
+            routing_key_signature: HeaderName::from_static(RESERVED[1]),
             owner: prefixed(&spec.prefix, "owner"),
             reason: prefixed(&spec.prefix, "reason"),
             envelope: prefixed(&spec.prefix, ENVELOPE),
@@ -181,6 +187,37 @@ impl HeaderRules {
             stamps,
             tenant_choice,
         })
+    }
+
+    /// With another name for the routing key's header, and so for its signature's. The usual ones stay
+    /// reserved: nobody's old configuration may let them pass.
+    ///
+    /// # Errors
+    /// The name is none, has a meaning in HTTP, or is one of the router's other headers.
+    pub fn with_routing_key(mut self, header: &str) -> Result<Self, HeaderSpecError> {
+        const SETTING: &str = "routing_key.header";
+        let mut errors = Vec::new();
+        let signature = format!("{header}{}", routing_key::SIGNATURE_SUFFIX);
+        let names = [header, &signature].map(|name| named(name, SETTING, &mut errors));
+        if let Some(error) = errors.into_iter().next() {
+            return Err(error);
+        }
+        let others = self.stamps.iter().chain([&self.tenant_choice]);
+        let others: Vec<_> = others.map(|name| normalised(name.as_str())).collect();
+        for name in &names {
+            let folded = normalised(name.as_str());
+            let usual = [routing_key::HEADER, RESERVED[1]].contains(&name.as_str());
+            if others.contains(&folded) || (self.reserves(name) && !usual) {
+                return Err(HeaderSpecError {
+                    setting: SETTING.to_owned(),
+                    problem: format!("\"{name}\" is another header of the router's own"),
+                });
+            }
+        }
+        self.reserved
+            .extend(names.iter().map(|name| normalised(name.as_str())));
+        [self.routing_key, self.routing_key_signature] = names;
+        Ok(self)
     }
 
     /// Whether this name is the router's, under any spelling that a cell might read as the same:
@@ -198,6 +235,16 @@ impl HeaderRules {
     /// The header by which a client picks one of its tenants.
     pub fn tenant_choice(&self) -> &HeaderName {
         &self.tenant_choice
+    }
+
+    /// The header by which a gateway tells which tenant a request is for.
+    pub fn routing_key(&self) -> &HeaderName {
+        &self.routing_key
+    }
+
+    /// The header with its signature.
+    pub fn routing_key_signature(&self) -> &HeaderName {
+        &self.routing_key_signature
     }
 
     /// The header of an answer that says whether router or cell made it.

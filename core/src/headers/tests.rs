@@ -72,6 +72,41 @@ fn credentials_become_evidence_and_leave_the_headers() {
 }
 
 #[test]
+fn every_routing_key_becomes_evidence_by_its_own_name_alone() {
+    let lines = [
+        ("connection", "x-routing-key, x-routing-key-signature"),
+        ("X-Routing-Key", "acme"),
+        ("x_routing_key", "evil"),
+        ("x-routing.key", "evil"),
+        ("x-routing-key", "globex"),
+        ("x-routing-key-signature", "v1"),
+        ("x_routing-key_signature", "evil"),
+        ("x-shard", "own"),
+        ("x-shard-signature", "v1 own"),
+        ("accept", "kept"),
+    ];
+    let mut map = headers(&lines);
+    let credentials = sanitise(&HeaderRules::default(), &mut map);
+    assert_eq!(credentials.routing_key, ["acme", "globex"]);
+    assert_eq!(credentials.routing_key_signature, ["v1"]);
+    assert_eq!(names(&map), ["accept", "x-shard", "x-shard-signature"]);
+
+    let renamed = HeaderRules::default().with_routing_key("X-Shard").unwrap();
+    let mut map = headers(&lines);
+    let credentials = sanitise(&renamed, &mut map);
+    assert_eq!(credentials.routing_key, ["own"]);
+    assert_eq!(credentials.routing_key_signature, ["v1 own"]);
+    // The usual names say nothing then, and still pass nowhere.
+    assert_eq!(names(&map), ["accept"]);
+    let mut answer = headers(&lines[1..]);
+    sanitise_response(&renamed, &mut answer);
+    assert_eq!(names(&answer), ["accept"]);
+    let mut trailers = headers(&lines[1..]);
+    sanitise_trailers(&renamed, &mut trailers);
+    assert_eq!(names(&trailers), ["accept"]);
+}
+
+#[test]
 fn two_choices_of_a_tenant_are_a_choice_of_neither() {
     let mut map = headers(&[
         ("x-cellway-select-tenant", "acme"),

@@ -3,7 +3,7 @@
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
 
 use crate::base64url;
-use crate::json::{Json, Object};
+use crate::json::{self, Json, Object};
 
 use super::algorithm::Curve;
 use super::key::Key;
@@ -30,6 +30,14 @@ pub(super) fn kid<'a>(entry: &'a Json<'_>) -> Option<&'a str> {
     };
     let kid = jwk.get_once("kid")?.as_str();
     kid.filter(|kid| kid.len() <= KID_LEN_MAX)
+}
+
+/// Reads a document that is one JWK.
+///
+/// # Errors
+/// Why it isn't used.
+pub(crate) fn public_key(jwk: &[u8], allowed: &[Algorithm]) -> Result<Key, &'static str> {
+    read(&json::parse(jwk).ok_or("not JSON")?, allowed)
 }
 
 /// Reads one entry of `keys`.

@@ -37,7 +37,7 @@ impl Key {
     }
 
     /// Whether `signature` over `message` holds under this key.
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         signature.len() == self.signature_len && self.public.verify_sig(message, signature).is_ok()
     }
 

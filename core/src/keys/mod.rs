@@ -17,8 +17,10 @@ mod view;
 
 pub use algorithm::Algorithm;
 pub(crate) use jwk::KID_LEN_MAX;
+pub(crate) use jwk::public_key;
 pub(crate) use jwks::Found;
 pub use jwks::{KeySet, KeysDigest, KeysRefused, Skipped};
+pub(crate) use key::Key;
 pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreRefused};
 pub(crate) use view::Miss;
 pub use view::{IssuerKeys, KeyState};

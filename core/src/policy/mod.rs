@@ -15,6 +15,7 @@ use crate::headers::HeaderRules;
 use crate::identity::Identity;
 use crate::keys::{Algorithm, KeyTiming};
 use crate::reason::Class;
+use crate::routing_key::RoutingKeyRules;
 use crate::text::Text;
 
 mod build;
@@ -45,6 +46,8 @@ pub struct Policy {
     pub headers: HeaderRules,
     /// Where cells' keys for cell-bound authorizations are, and how these are checked.
     pub cba: CbaRules,
+    /// Whose word is taken for a routing key.
+    pub routing_key: RoutingKeyRules,
     auth: Vec<AuthPolicy>,
     sans: SanTemplates,
     trust_domains: BTreeMap<Text, Speaks>,
@@ -147,6 +150,8 @@ pub struct AuthPolicy {
     pub jwt: bool,
     /// A client certificate is looked at.
     pub mtls: bool,
+    /// A routing key is looked at.
+    pub routing_key: bool,
     /// Each credential that is looked at must be there, not only one of them.
     pub all: bool,
     /// What answers a token whose issuer's keys can't be had: `Unavailable` or `Unauthenticated`.
@@ -248,7 +253,8 @@ impl Policy {
     /// The registry's `issuer` is an issuer's name, its `iss`, or a trust domain. It binds its own
     /// kind: a tenant bound to an issuer takes no other issuer's token, and says nothing of
     /// certificates. A binding to something that isn't configured holds for nobody. A certificate
-    /// that names no tenant speaks for none, and so needs no leave to.
+    /// that names no tenant speaks for none, and so needs no leave to. For whom gateways and signers
+    /// of routing keys speak, the configuration alone says.
     pub fn may_speak(&self, identity: &Identity, bound_to: Option<&str>) -> bool {
         let Some(tenant) = identity.tenant.as_ref() else {
             return true;
@@ -270,7 +276,9 @@ impl Policy {
                 speaks.speaks_for(tenant, own) && (own || domain.is_none())
             })
         });
-        !unknown && jwt && mtls
+        let voucher = identity.proof.routing_key.as_ref();
+        let routing_key = voucher.is_none_or(|voucher| self.routing_key.may_speak(voucher, tenant));
+        !unknown && jwt && mtls && routing_key
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::headers::HeaderSpec;
+use crate::routing_key::RoutingKeySpec;
 
 /// Every table that a [`Policy`](super::Policy) is built from.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +24,8 @@ pub struct PolicySpecs {
     pub headers: HeaderSpec,
     /// `[cba]`: what cells show that call other cells.
     pub cba: CbaSpec,
+    /// `[routing_key]`: who may say in a header which tenant a request is for.
+    pub routing_key: RoutingKeySpec,
 }
 
 /// One `[[issuer]]`.
@@ -248,6 +251,8 @@ pub enum Scheme {
     Jwt,
     /// A client certificate.
     Mtls,
+    /// A routing key that a gateway or a signature stands behind.
+    RoutingKey,
 }
 
 /// The synthetic identity of `disabled` mode.

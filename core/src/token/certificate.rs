@@ -1,8 +1,9 @@
-//! Whether a client's certificate says who is calling.
+//! Whether a client's certificate holds, and says who is calling.
 
 use crate::cert::{Accepted, PeerCertificate};
 use crate::explain::Recorder;
 use crate::reason::Reason;
+use crate::routing_key::Gateway;
 
 use super::{Context, Denial};
 
@@ -13,6 +14,38 @@ impl Context<'_> {
         peer: &PeerCertificate,
         recorder: &mut impl Recorder,
     ) -> Result<Accepted, Denial> {
+        self.check_leaf(peer)?;
+        let accepted = self
+            .policy
+            .sans()
+            .accept(peer)
+            .map_err(|detail| Denial::new("certificate.san", Reason::SanNotAccepted, detail))?;
+        recorder.pass("certificate.san", || accepted.subject.to_string());
+        check_usage(peer, accepted.trust_domain.is_some())?;
+        Ok(accepted)
+    }
+
+    /// A listed gateway's certificate matches no template, and holds by the same rules otherwise.
+    pub(super) fn accept_gateway(
+        &self,
+        gateway: &Gateway,
+        peer: &PeerCertificate,
+        recorder: &mut impl Recorder,
+    ) -> Result<Accepted, Denial> {
+        self.check_leaf(peer)?;
+        let san = gateway.san.text();
+        recorder.pass("certificate.gateway", || san.to_string());
+        check_usage(peer, gateway.trust_domain.is_some())?;
+        Ok(Accepted {
+            tenant: None,
+            service: None,
+            cell: None,
+            subject: san.clone(),
+            trust_domain: gateway.trust_domain.clone(),
+        })
+    }
+
+    fn check_leaf(&self, peer: &PeerCertificate) -> Result<(), Denial> {
         if !peer.is_valid_at(self.now.unix) {
             return Err(Denial::new(
                 "certificate.valid",
@@ -27,19 +60,14 @@ impl Context<'_> {
                 "the client certificate is a certificate authority's",
             ));
         }
-        let accepted = self
-            .policy
-            .sans()
-            .accept(peer)
-            .map_err(|detail| Denial::new("certificate.san", Reason::SanNotAccepted, detail))?;
-        recorder.pass("certificate.san", || accepted.subject.to_string());
-        if !peer.may_prove(accepted.trust_domain.is_some()) {
-            return Err(Denial::new(
-                "certificate.usage",
-                Reason::CertificateUsage,
-                "the client certificate's key usage doesn't hold digitalSignature",
-            ));
-        }
-        Ok(accepted)
+        Ok(())
     }
+}
+
+fn check_usage(peer: &PeerCertificate, svid: bool) -> Result<(), Denial> {
+    peer.may_prove(svid).then_some(()).ok_or(Denial::new(
+        "certificate.usage",
+        Reason::CertificateUsage,
+        "the client certificate's key usage doesn't hold digitalSignature",
+    ))
 }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::cert::{Accepted, PeerCertificate};
 use crate::explain::Recorder;
 use crate::identity::{CertificateMarks, Identity};
 use crate::reason::Reason;
 use crate::text::Text;
 
-use super::{Context, Denial, Proven, verify};
+use super::{Caller, Context, Denial, Proven, verify};
+
+/// What is said of two credentials that name different tenants.
+const TOKEN_AND_CERTIFICATE: &str = "the token and the client certificate name different tenants";
+const TOKEN_AND_KEY: &str = "the token and the routing key name different tenants";
+const CERTIFICATE_AND_KEY: &str =
+    "the client certificate and the routing key name different tenants";
 
 impl Context<'_> {
     /// The identity that all of the credentials agree about. The token says the most, and is the base
@@ -18,98 +23,125 @@ impl Context<'_> {
         proven: Proven<'_>,
         recorder: &mut impl Recorder,
     ) -> Result<Arc<Identity>, Denial> {
-        proven.agree()?;
-        if proven.count() > 1 {
-            recorder.pass("identity.agree", || {
-                "token and certificate agree".to_owned()
-            });
-        }
-        let Proven { token, certificate } = proven;
-        let Some((accepted, peer)) = certificate else {
-            return token.ok_or_else(|| self.without_tenant());
-        };
-        let mut identity = match token {
+        proven.agree(recorder)?;
+        let Proven {
+            token,
+            certificate,
+            routing_key,
+        } = proven;
+        let named = routing_key.as_ref().map(|vouched| &vouched.tenant);
+        let base = match token {
+            Some(token) if certificate.is_none() && named.is_none() => return Ok(token),
             Some(token) => Identity::clone(&token),
-            None => self.of_certificate(&accepted)?,
+            None => self.without_token(certificate.as_ref(), named)?,
         };
-        prove(&mut identity, accepted, peer);
+        let mut identity = base;
+        if let Some(caller) = certificate {
+            prove(&mut identity, caller);
+        }
+        identity.proof.routing_key = routing_key.map(|vouched| vouched.by);
         Ok(Arc::new(identity))
     }
 
-    /// A certificate names one tenant. A client that asks for another gets none, and a service or
-    /// cell acts for a tenant by a token only.
-    fn of_certificate(&self, accepted: &Accepted) -> Result<Identity, Denial> {
-        let Some(tenant) = &accepted.tenant else {
+    /// A certificate and a routing key name one tenant. A client that asks for another gets none; and
+    /// a service or cell acts for a tenant only by a token or a routing key.
+    fn without_token(
+        &self,
+        caller: Option<&Caller<'_>>,
+        named: Option<&Text>,
+    ) -> Result<Identity, Denial> {
+        let tenant = caller.and_then(|caller| caller.accepted.tenant.as_ref());
+        let Some(tenant) = tenant.or(named) else {
             return Err(self.without_tenant());
         };
-        self.check_choice(tenant)?;
+        if let Some(choice) = &self.evidence.credentials.tenant_choice
+            && *choice != tenant.as_str()
+        {
+            return Err(Denial {
+                tenant: Some(tenant.clone()),
+                ..verify::NOT_HELD
+            });
+        }
+        let subject = caller.filter(|caller| !caller.gateway);
         Ok(Identity {
             tenant: Some(tenant.clone()),
-            subject: Some(accepted.subject.clone()),
+            subject: subject.map(|caller| caller.accepted.subject.clone()),
             ..Identity::default()
         })
     }
 
-    /// Whoever holds one tenant can't pick another.
-    fn check_choice(&self, tenant: &Text) -> Result<(), Denial> {
-        match &self.evidence.credentials.tenant_choice {
-            Some(choice) if *choice != tenant.as_str() => Err(Denial {
-                tenant: Some(tenant.clone()),
-                ..verify::NOT_HELD
-            }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// What to answer a certificate that came alone and names no tenant: where tokens are taken, one
-    /// is what is missing.
+    /// What to answer a certificate that came alone and names no tenant: what the policy takes that
+    /// would name one is what is missing.
     fn without_tenant(&self) -> Denial {
-        const CHECK: &str = "certificate.tenant";
-        if self.auth.jwt {
+        let (reason, detail) = if self.auth.jwt {
             let detail = "the client certificate names no tenant, and there is no bearer token";
-            Denial::new(CHECK, Reason::MissingToken, detail)
+            (Reason::MissingToken, detail)
+        } else if self.auth.routing_key {
+            let detail = "the client certificate names no tenant, and there is no routing key";
+            (Reason::MissingRoutingKey, detail)
         } else {
             let detail = "the client certificate names no tenant";
-            Denial::new(CHECK, Reason::SanNotAccepted, detail)
-        }
+            (Reason::SanNotAccepted, detail)
+        };
+        Denial::new("certificate.tenant", reason, detail)
     }
 }
 
 impl Proven<'_> {
-    fn count(&self) -> usize {
-        usize::from(self.token.is_some()) + usize::from(self.certificate.is_some())
-    }
-
     /// Each two name the same tenant. A certificate that names none says who calls, and can't
     /// contradict the others.
-    fn agree(&self) -> Result<(), Denial> {
-        let of_token = self.token.as_ref().map(|token| &token.tenant);
-        let of_certificate = self
-            .certificate
-            .as_ref()
-            .map(|(accepted, _)| &accepted.tenant);
-        match (of_token, of_certificate) {
-            (Some(token), Some(certificate)) if certificate.is_some() && token != certificate => {
-                Err(Denial {
-                    tenant: token.clone(),
-                    ..Denial::new(
-                        "identity.agree",
-                        Reason::IdentityConflict,
-                        "the token and the client certificate name different tenants",
-                    )
-                })
+    fn agree(&self, recorder: &mut impl Recorder) -> Result<(), Denial> {
+        let token = self.token.as_ref().map(|token| token.tenant.as_ref());
+        let certificate = self.certificate.as_ref();
+        let certificate = certificate.and_then(|caller| caller.accepted.tenant.as_ref());
+        let key = self.routing_key.as_ref().map(|vouched| &vouched.tenant);
+        let of_token = token.flatten();
+        for (one, other, detail) in [
+            (of_token, certificate, TOKEN_AND_CERTIFICATE),
+            (of_token, key, TOKEN_AND_KEY),
+            (certificate, key, CERTIFICATE_AND_KEY),
+        ] {
+            if one.zip(other).is_some_and(|(one, other)| one != other) {
+                return Err(Denial {
+                    tenant: one.cloned(),
+                    ..Denial::new("identity.agree", Reason::IdentityConflict, detail)
+                });
             }
-            _ => Ok(()),
+        }
+        if let Some(who) = self.several() {
+            recorder.pass("identity.agree", || format!("{who} agree"));
+        }
+        Ok(())
+    }
+
+    /// Which credentials there are, where there are several.
+    fn several(&self) -> Option<&'static str> {
+        let there = (
+            self.token.is_some(),
+            self.certificate.is_some(),
+            self.routing_key.is_some(),
+        );
+        match there {
+            (true, true, true) => Some("token, certificate and routing key"),
+            (true, true, false) => Some("token and certificate"),
+            (true, false, true) => Some("token and routing key"),
+            (false, true, true) => Some("certificate and routing key"),
+            (_, false, false) | (false, _, false) | (false, false, true) => None,
         }
     }
 }
 
 /// Notes what the certificate proves.
-fn prove(identity: &mut Identity, accepted: Accepted, peer: &PeerCertificate) {
+fn prove(identity: &mut Identity, caller: Caller<'_>) {
+    let Caller {
+        accepted,
+        certificate,
+        ..
+    } = caller;
     let proof = &mut identity.proof;
     proof.certificate = Some(CertificateMarks {
         subject: accepted.subject,
-        not_before: peer.not_before(),
+        not_before: certificate.not_before(),
     });
     proof.mtls = accepted.tenant.is_some();
     proof.trust_domain = accepted.trust_domain;

@@ -1,8 +1,8 @@
 //! From a request's credentials to the identity that they prove.
 //!
 //! The parts: `carrier` finds the token, `verify` finds out whether its issuer signed it, `claims`
-//! reads what that proves, `memo` remembers it; `certificate` judges a client's certificate; and
-//! [`identify`] collects the credentials that the listener's policy looks at, verifies each, and has
+//! reads what that proves, `memo` remembers it; `certificate` judges a client's certificate, and
+//! [`routing_key`](crate::routing_key) what a gateway says; and [`identify`] collects the credentials that the listener's policy looks at, verifies each, and has
 //! `combine` make one identity of what they prove. Each check has a name, which `explain` shows.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::jws::JwsRefused;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
+use crate::routing_key::{self, Gateway, Shown, Vouched};
 use crate::text::Text;
 use crate::time::Now;
 
@@ -156,12 +157,22 @@ pub fn identify(
 struct Presented<'a> {
     token: Option<&'a [u8]>,
     certificate: Option<&'a PeerCertificate>,
+    routing_key: Option<Shown<'a>>,
 }
 
 /// What each of them proves.
 struct Proven<'a> {
     token: Option<Arc<Identity>>,
-    certificate: Option<(Accepted, &'a PeerCertificate)>,
+    certificate: Option<Caller<'a>>,
+    routing_key: Option<Vouched>,
+}
+
+/// Who is at the other end of the connection.
+struct Caller<'a> {
+    accepted: Accepted,
+    certificate: &'a PeerCertificate,
+    /// A listed gateway, which brings the request and isn't who makes it.
+    gateway: bool,
 }
 
 impl Context<'_> {
@@ -198,6 +209,7 @@ impl Context<'_> {
         Ok(Presented {
             token: if auth.jwt { self.bearer()? } else { None },
             certificate: self.evidence.peer.filter(|_| auth.mtls),
+            routing_key: self.shown().filter(|_| auth.routing_key),
         })
     }
 
@@ -206,7 +218,12 @@ impl Context<'_> {
         let auth = self.auth;
         let token = (auth.jwt, presented.token.is_some(), NO_TOKEN);
         let certificate = (auth.mtls, presented.certificate.is_some(), NO_CERTIFICATE);
-        let mut lacking = [token, certificate]
+        let routing_key = (
+            auth.routing_key,
+            presented.routing_key.is_some(),
+            NO_ROUTING_KEY,
+        );
+        let mut lacking = [token, certificate, routing_key]
             .into_iter()
             .filter(|(asked, there, _)| *asked && !there);
         let enough = !auth.all && !presented.is_empty();
@@ -216,28 +233,88 @@ impl Context<'_> {
             .map(|(_, _, denial)| denial)
     }
 
-    /// The certificate first, because a token may wait for keys.
+    /// The token last, because it may wait for keys.
     fn verify_each<'a>(
-        &self,
+        &'a self,
         presented: Presented<'a>,
         memo: &mut Memo,
         recorder: &mut impl Recorder,
     ) -> Result<Proven<'a>, Stop> {
-        let certificate = match presented.certificate {
-            Some(peer) => Some((self.accept(peer, recorder)?, peer)),
+        let gateway = self.gateway();
+        let certificate = self.caller(presented, gateway, recorder)?;
+        let routing_key = match presented.routing_key {
+            Some(shown) => Some(self.vouched(shown, gateway, recorder)?),
             None => None,
         };
         let token = match presented.token {
             Some(token) => Some(self.verify(token, memo, recorder)?),
             None => None,
         };
-        Ok(Proven { token, certificate })
+        Ok(Proven {
+            token,
+            certificate,
+            routing_key,
+        })
+    }
+
+    /// A listed gateway's certificate counts by its listing alone, and only where it is looked at: as
+    /// a credential of its own, or behind a routing key.
+    fn caller<'a>(
+        &'a self,
+        presented: Presented<'a>,
+        gateway: Option<&Gateway>,
+        recorder: &mut impl Recorder,
+    ) -> Result<Option<Caller<'a>>, Denial> {
+        let behind_key = presented.routing_key.and(self.evidence.peer);
+        let (accepted, certificate) = match (gateway, presented.certificate) {
+            (None, None) => return Ok(None),
+            (None, Some(peer)) => (self.accept(peer, recorder)?, peer),
+            (Some(gateway), shown) => match shown.or(behind_key) {
+                None => return Ok(None),
+                Some(peer) => (self.accept_gateway(gateway, peer, recorder)?, peer),
+            },
+        };
+        Ok(Some(Caller {
+            accepted,
+            certificate,
+            gateway: gateway.is_some(),
+        }))
+    }
+
+    fn shown(&self) -> Option<Shown<'_>> {
+        let credentials = self.evidence.credentials;
+        Shown::new(&credentials.routing_key, &credentials.routing_key_signature)
+    }
+
+    /// The listed gateway whose connection the request came by, where the policy takes routing keys.
+    fn gateway(&self) -> Option<&Gateway> {
+        let peer = self.evidence.peer.filter(|_| self.auth.routing_key)?;
+        let by_uri = self.policy.sans().any_uri();
+        self.policy.routing_key.gateway(peer, by_uri)
+    }
+
+    fn vouched(
+        &self,
+        shown: Shown<'_>,
+        gateway: Option<&Gateway>,
+        recorder: &mut impl Recorder,
+    ) -> Result<Vouched, Denial> {
+        let question = routing_key::Question {
+            rules: &self.policy.routing_key,
+            gateway,
+            method: self.evidence.method,
+            authority: self.evidence.authority,
+            path: self.evidence.path,
+            now: self.now.unix,
+        };
+        let vouched = question.judge(shown, recorder);
+        vouched.map_err(|why| Denial::new(why.check, why.reason, why.detail))
     }
 }
 
 impl Presented<'_> {
     fn is_empty(&self) -> bool {
-        self.token.is_none() && self.certificate.is_none()
+        self.token.is_none() && self.certificate.is_none() && self.routing_key.is_none()
     }
 }
 
@@ -251,4 +328,10 @@ const NO_CERTIFICATE: Denial = Denial::new(
     "certificate.present",
     Reason::MissingCertificate,
     "there is no client certificate",
+);
+
+const NO_ROUTING_KEY: Denial = Denial::new(
+    "routing_key.present",
+    Reason::MissingRoutingKey,
+    "there is no routing key",
 );

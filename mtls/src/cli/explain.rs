@@ -47,7 +47,7 @@ pub struct Args {
     /// A PEM file with the client's certificate chain, leaf first
     #[arg(long, value_name = "FILE")]
     cert: Option<String>,
-    /// Path and query of the request (no decision depends on it, nor on the method)
+    /// Path and query of the request (of what decides, only a routing key's signature is over them)
     #[arg(long, default_value = "/")]
     path: String,
     /// Method of the request
@@ -62,6 +62,20 @@ pub struct Args {
     /// A file with the cell-bound authorization that the request shows
     #[arg(long, value_name = "FILE")]
     cba_file: Option<String>,
+    /// The routing key that the request shows
+    #[arg(long, value_name = "KEY")]
+    routing_key: Option<String>,
+    /// The value of the header with the routing key's signature
+    #[arg(long, value_name = "SIGNATURE")]
+    routing_key_signature: Option<String>,
+    /// Host and port of the request (a routing key's signature is over them)
+    #[arg(
+        long,
+        value_name = "HOST",
+        default_value = "",
+        hide_default_value = true
+    )]
+    authority: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -93,6 +107,9 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
         None => None,
     };
     let tenant_choice = args.tenant_choice.as_deref().map(header).transpose()?;
+    let routing_key = args.routing_key.as_deref().map(header).transpose()?;
+    let signature = args.routing_key_signature.as_deref();
+    let routing_key_signature = signature.map(header).transpose()?;
     let peer = peer(&env, args, settings).await?;
     let client = match args.fetch {
         true => Some(client(&env, settings).await?),
@@ -103,10 +120,13 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let question = Question {
         policy,
         method: &args.method,
+        authority: &args.authority,
         path: &args.path,
         authorization,
         tenant_choice,
         cell_bound,
+        routing_key,
+        routing_key_signature,
         peer: peer.as_ref(),
     };
     let explanation = explain(&snapshot, &question, clock.now());

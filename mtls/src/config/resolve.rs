@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cellway_core::policy::{Mode, OnDoubt, Policy, PolicyId, PolicySpecs, Scheme, TrustSpec};
+use cellway_core::policy::{
+    Mode, OnDoubt, Policy, PolicyId, PolicySpec, PolicySpecs, Scheme, TrustSpec,
+};
 
 use super::Config;
 use super::envelope::envelope;
@@ -104,6 +106,7 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
         trust: tables.trust.clone(),
         headers: tables.headers.clone(),
         cba: tables.cba.clone(),
+        routing_key: tables.routing_key.clone(),
     };
     match Policy::build(&specs) {
         Ok(policy) => Some(Arc::new(policy)),
@@ -185,6 +188,7 @@ fn check_listener<F: FnMut(ConfigError)>(
             "bind 127.0.0.1, or give it a policy that authenticates",
         );
     }
+    gateways_can_come(i, listener, policy, tables, report);
     let Some(tls) = &listener.tls else {
         if !loopback && !listener.allow_plain {
             report.mistake(
@@ -217,6 +221,33 @@ fn check_listener<F: FnMut(ConfigError)>(
             format!("listener[{i}].tls.client_certificate"),
             "is `none`, but the listener's policy requires a client certificate",
             "set it to optional or required",
+        );
+    }
+}
+
+/// Where gateways alone vouch for routing keys, and these alone count, a listener that asks nobody
+/// for a certificate would let nobody pass.
+fn gateways_can_come<F: FnMut(ConfigError)>(
+    i: usize,
+    listener: &ListenerTable,
+    policy: Option<&PolicySpec>,
+    tables: &File,
+    report: &mut Reporter<F>,
+) {
+    let asked = listener.tls.as_ref().map(|tls| tls.client_certificate);
+    let asks = asked.is_some_and(|asked| asked != ClientCertificateWord::None);
+    let only_routing_keys = policy.is_some_and(|policy| {
+        let any = policy.any_of.as_deref().unwrap_or_default();
+        let all = policy.all_of.as_deref().unwrap_or_default();
+        policy.mode == Mode::Required
+            && (any == [Scheme::RoutingKey] || all.contains(&Scheme::RoutingKey))
+    });
+    let by_gateway = tables.routing_key.signer.is_empty();
+    if only_routing_keys && by_gateway && !asks && listener.serves == ServesWord::Proxy {
+        report.mistake(
+            format!("listener[{i}].tls.client_certificate"),
+            "asks for none, but the listener's policy requires a gateway's certificate",
+            "set it to optional or required, or add a [[routing_key.signer]]",
         );
     }
 }

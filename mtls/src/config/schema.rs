@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use cellway_core::headers::HeaderSpec;
 use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
+use cellway_core::routing_key::RoutingKeySpec;
 use serde::Deserialize;
 
 use crate::log::Level;
@@ -43,6 +44,9 @@ pub struct File {
     /// `[cba]`: what cells show that call other cells.
     #[serde(default)]
     pub cba: CbaSpec,
+    /// `[routing_key]`: who may say in a header which tenant a request is for.
+    #[serde(default)]
+    pub routing_key: RoutingKeySpec,
     /// `[envelope]`: what proves to cells whom the router verified. Absent: nothing does.
     #[serde(default)]
     pub envelope: Option<EnvelopeTable>,

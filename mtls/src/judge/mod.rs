@@ -15,6 +15,7 @@ use cellway_core::{
     Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, headers,
 };
 use http::HeaderValue;
+use http::header::HOST;
 use http::request::Parts;
 
 pub(crate) use self::keys::KeyWaiters;
@@ -105,6 +106,14 @@ fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
     judged.map_err(Refused::chain)
 }
 
+/// Host and port, whichever way they are said. Where both ways are used they say the same, or the
+/// request is refused before it comes here.
+fn authority(parts: &Parts) -> &str {
+    let host = || parts.headers.get(HOST)?.to_str().ok();
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    authority.or_else(host).unwrap_or_default()
+}
+
 /// Asks the core once, and tells the sink what it said.
 fn once<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
@@ -123,6 +132,7 @@ fn once<E: Env, S: Sink>(
     let evidence = Evidence {
         policy,
         method: &parts.method,
+        authority: authority(parts),
         path: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
         credentials,
         peer: case.client.map(|client| &client.certificate),

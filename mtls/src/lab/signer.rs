@@ -1,5 +1,6 @@
 //! Keys that sign tokens.
 
+use cellway_core::routing_key::{Signed, canonical};
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
@@ -105,6 +106,20 @@ impl Signer {
     /// The public half as a JWK (RFC 7517, RFC 8037).
     pub fn jwk(&self) -> Value {
         self.jwk.clone()
+    }
+
+    /// What a gateway sends beside a routing key: this key's signature, under whichever kid it says.
+    ///
+    /// # Errors
+    /// [`LabError::Token`] if the cryptography library fails.
+    pub fn sign_routing_key(&self, signed: &Signed<'_>) -> Result<String, LabError> {
+        let message = canonical(signed);
+        let signature = jsonwebtoken::crypto::sign(&message, &self.key, self.algorithm.jws());
+        let signature = signature.map_err(|why| LabError::Token(why.to_string()))?;
+        Ok(format!(
+            "v1; kid={}; t={}; sig={signature}",
+            signed.kid, signed.time
+        ))
     }
 
     /// A JWS (RFC 7515) of these claims, whose header has this `kid` and `typ`.

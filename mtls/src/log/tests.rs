@@ -81,10 +81,13 @@ fn allowance() -> Decision {
     let question = Question {
         policy: id,
         method: &http::Method::GET,
+        authority: "",
         path: "/",
         authorization: None,
         tenant_choice: None,
         cell_bound: None,
+        routing_key: None,
+        routing_key_signature: None,
         peer: None,
     };
     explain(&snapshot, &question, now).decision

@@ -203,6 +203,7 @@ fn challenge(refused: &Refused) -> Option<HeaderValue> {
     let text = match refused.challenge {
         Challenge::None => return None,
         Challenge::Certificate => "Certificate realm=\"cellway\"",
+        Challenge::RoutingKey => "RoutingKey realm=\"cellway\"",
         Challenge::Bearer if refused.reason == Reason::MissingToken => "Bearer realm=\"cellway\"",
         Challenge::Bearer => {
             return HeaderValue::try_from(format!(

@@ -62,6 +62,7 @@ impl Core {
         let evidence = Evidence {
             policy: self.policy.policy_id("default").ok_or("no policy")?,
             method: &Method::GET,
+            authority: "api.example",
             path: "/",
             credentials: &credentials,
             peer,

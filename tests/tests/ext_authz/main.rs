@@ -2,6 +2,7 @@
 
 mod ask;
 mod hostile;
+mod routing_keys;
 mod wire;
 
 use cellway_mtls::env::tokio::TokioEnv;

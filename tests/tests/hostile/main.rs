@@ -8,6 +8,7 @@
 mod certificates;
 mod headers;
 mod raw;
+mod routing_keys;
 mod table;
 mod tokens;
 
@@ -38,4 +39,17 @@ async fn whatever_is_sent_only_the_proven_tenant_arrives() {
     table.counted("cellway_tls_refused_total").await;
     table.counted("cellway_authz_decisions_total").await;
     insta::assert_snapshot!("table", table.text());
+}
+
+/// As above, by a policy that takes routing keys too.
+#[tokio::test]
+async fn a_routing_key_decides_only_with_somebody_behind_it() {
+    let world = World::up(Signer::from_seed("one", ED_SEED).unwrap()).await;
+    world.configure(&routing_keys::config(&world));
+    let router = world.router().await;
+    let mut table = Table::new(&world, &router);
+    routing_keys::rows(&mut table).await;
+    table.section("counted");
+    table.counted("cellway_authz_decisions_total").await;
+    insta::assert_snapshot!("routing_keys", table.text());
 }

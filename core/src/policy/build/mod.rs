@@ -17,6 +17,7 @@ use super::{
 
 mod cba;
 mod issuer;
+mod routing_key;
 mod trust;
 
 /// The most issuers, policies and trust domains.
@@ -38,6 +39,8 @@ pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
     let trust = trust::trust(specs.trust.as_ref(), &mut errors);
     let auth = policies(specs, &mut errors);
     let headers = headers(&specs.headers, &mut errors);
+    let headers = routing_key::headers(headers, &specs.routing_key, &mut errors);
+    let routing_key = routing_key::rules(specs, &mut errors);
     let cba = cba::rules(specs, &mut errors);
     if !errors.0.is_empty() {
         return Err(errors.0);
@@ -49,6 +52,7 @@ pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
         issuers,
         headers,
         cba,
+        routing_key,
         auth,
         sans: trust.sans,
         trust_domains: trust.domains,
@@ -122,10 +126,14 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
             errors.add(at("name"), "is another policy's name", "write another one");
         }
         let name = errors.text(&at("name"), &spec.name);
-        let (jwt, mtls) = schemes(spec, &at, errors);
+        let Schemes {
+            jwt,
+            mtls,
+            routing_key,
+        } = schemes(spec, &at, errors);
         let issuers = accepted_issuers(specs, spec, jwt, &at, errors);
         if mtls {
-            require_trust(specs, &at, errors);
+            require_trust(specs, routing_key, &at, errors);
         }
         let anonymous = anonymous_placement(spec, &at, errors);
         let stand_in = stand_in(spec, &at, errors);
@@ -136,6 +144,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
                 mode: spec.mode,
                 jwt,
                 mtls,
+                routing_key,
                 all: spec.all_of.is_some(),
                 jwks_unreachable: jwks_unreachable(spec, &at, errors),
                 anonymous_placement: anonymous,
@@ -148,33 +157,46 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
     policies
 }
 
-/// Whether the policy looks at tokens, and at certificates.
-fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> (bool, bool) {
+/// What the policy looks at.
+#[derive(Clone, Copy, Default)]
+struct Schemes {
+    jwt: bool,
+    mtls: bool,
+    routing_key: bool,
+}
+
+fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Schemes {
     if spec.mode == Mode::Disabled {
-        return (false, false);
+        return Schemes::default();
     }
     let (setting, schemes) = match (&spec.any_of, &spec.all_of) {
         (Some(any), None) => ("any_of", any),
         (None, Some(all)) => ("all_of", all),
         (None, None) => {
-            let fix = "write any_of = [\"jwt\"], [\"mtls\"] or [\"jwt\", \"mtls\"], or all_of";
+            let fix = "write any_of or all_of with some of \"jwt\", \"mtls\", \"routing_key\"";
             errors.add(at("any_of"), "no credential is named", fix);
-            return (false, false);
+            return Schemes::default();
         }
         (Some(_), Some(_)) => {
             errors.add(at("all_of"), "stands beside any_of", "keep one of them");
-            return (false, false);
+            return Schemes::default();
         }
     };
     let count = |scheme| schemes.iter().filter(|s| **s == scheme).count();
-    let (jwt, mtls) = (count(Scheme::Jwt), count(Scheme::Mtls));
-    if jwt + mtls == 0 {
-        errors.add(at(setting), "is empty", "name \"jwt\", \"mtls\" or both");
+    let counts = [Scheme::Jwt, Scheme::Mtls, Scheme::RoutingKey].map(count);
+    if schemes.is_empty() {
+        let fix = "name some of \"jwt\", \"mtls\", \"routing_key\"";
+        errors.add(at(setting), "is empty", fix);
     }
-    if jwt > 1 || mtls > 1 {
+    if counts.iter().any(|count| *count > 1) {
         errors.add(at(setting), "names a credential twice", "name each once");
     }
-    (jwt > 0, mtls > 0)
+    let [jwt, mtls, routing_key] = counts.map(|count| count > 0);
+    Schemes {
+        jwt,
+        mtls,
+        routing_key,
+    }
 }
 
 /// What answers a token that can't be verified for want of keys.
@@ -220,15 +242,22 @@ fn accepted_issuers(
     specs.issuer.iter().map(named).collect()
 }
 
-fn require_trust(specs: &PolicySpecs, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
+/// `routing_key`: the policy takes routing keys too, so that a listed gateway's certificate is one.
+fn require_trust(
+    specs: &PolicySpecs,
+    routing_key: bool,
+    at: &dyn Fn(&str) -> String,
+    errors: &mut Errors,
+) {
     let trust = specs.trust.as_ref();
+    let gateways = routing_key && !specs.routing_key.gateways.is_empty();
     let policy = at("any_of");
-    if trust.is_none_or(|trust| trust.bundle.is_none()) {
+    if !gateways && trust.is_none_or(|trust| trust.bundle.is_none()) {
         let problem = format!("is missing, and {policy} or all_of accepts client certificates");
         let fix = "write the path of a PEM file with the CAs that sign them";
         errors.add("trust.bundle", problem, fix);
     }
-    if trust.is_none_or(|trust| trust.san.is_empty()) {
+    if !gateways && trust.is_none_or(|trust| trust.san.is_empty()) {
         let problem = format!("is missing, and {policy} or all_of accepts client certificates");
         let fix = "write a template, such as spiffe://{trust_domain}/tenant/{tenant}/**";
         errors.add("trust.san", problem, fix);

@@ -11,6 +11,7 @@ use crate::testing::{self, START, Signer, at, certificate_for, issuer, jwks, key
 
 mod identity;
 mod memo;
+mod routing_key;
 mod tokens;
 
 /// An issuer with one key of each kind, and a policy that believes it.
@@ -112,6 +113,7 @@ impl World {
         Evidence {
             policy: self.policy.policy_id("default").unwrap(),
             method: &Method::GET,
+            authority: "api.example",
             path: "/",
             credentials,
             peer: self.peer.as_ref(),

@@ -1,0 +1,163 @@
+//! Whether somebody stands behind the routing key that came.
+
+use http::{HeaderValue, Method};
+
+use crate::explain::Recorder;
+use crate::reason::Reason;
+use crate::text::Text;
+use crate::time::Unix;
+
+use super::rules::{Gateway, RoutingKeyRules, Signer};
+use super::signature::{Signature, Signed, canonical};
+use super::{Vouched, Voucher};
+
+/// The fields that came, under the router's two names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a> {
+    keys: &'a [HeaderValue],
+    signatures: &'a [HeaderValue],
+}
+
+/// What a routing key is held against.
+pub(crate) struct Question<'a> {
+    pub(crate) rules: &'a RoutingKeyRules,
+    /// The listed gateway whose connection it came by.
+    pub(crate) gateway: Option<&'a Gateway>,
+    pub(crate) method: &'a Method,
+    pub(crate) authority: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) now: Unix,
+}
+
+/// A check that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refused {
+    pub(crate) check: &'static str,
+    pub(crate) reason: Reason,
+    pub(crate) detail: &'static str,
+}
+
+const fn refused(check: &'static str, reason: Reason, detail: &'static str) -> Refused {
+    Refused {
+        check,
+        reason,
+        detail,
+    }
+}
+
+const FORM: &str = "routing_key.form";
+const SIGNER: &str = "routing_key.signer";
+
+impl<'a> Shown<'a> {
+    /// `None` where neither came. A signature alone is a credential too, and not a good one.
+    pub(crate) fn new(keys: &'a [HeaderValue], signatures: &'a [HeaderValue]) -> Option<Self> {
+        let there = !keys.is_empty() || !signatures.is_empty();
+        there.then_some(Self { keys, signatures })
+    }
+
+    /// The one key and the one signature, if any.
+    fn fields(self) -> Result<(Text, Option<&'a HeaderValue>), Refused> {
+        const PRESENT: &str = "routing_key.present";
+        let malformed = |detail| refused(FORM, Reason::MalformedRoutingKey, detail);
+        let twice = |detail| refused(PRESENT, Reason::DuplicateRoutingKey, detail);
+        let key = match self.keys {
+            [] => return Err(malformed("there is a signature and no routing key")),
+            [key] => key,
+            [_, _, ..] => return Err(twice("there is more than one routing key")),
+        };
+        if self.signatures.len() > 1 {
+            return Err(twice("there is more than one signature"));
+        }
+        let key = key.to_str().ok().and_then(|key| Text::new(key).ok());
+        let key = key.ok_or(malformed(
+            "the routing key is empty, too long, or has a character that none may",
+        ))?;
+        Ok((key, self.signatures.first()))
+    }
+}
+
+impl Question<'_> {
+    /// The routing key, and who stands behind it. A signature that is there must hold, whoever
+    /// brings it, and then it is the signer who speaks.
+    pub(crate) fn judge(
+        &self,
+        shown: Shown<'_>,
+        recorder: &mut impl Recorder,
+    ) -> Result<Vouched, Refused> {
+        let (tenant, signature) = shown.fields()?;
+        let by = match (signature, self.gateway) {
+            (Some(signature), _) => Voucher::Signer(self.signer(signature, &tenant, recorder)?),
+            (None, Some(gateway)) => Voucher::Gateway(gateway.san.text().clone()),
+            (None, None) => {
+                return Err(refused(
+                    "routing_key.sender",
+                    Reason::UntrustedRoutingKey,
+                    "the routing key is not signed, and comes from no listed gateway",
+                ));
+            }
+        };
+        recorder.pass("routing_key.sender", || by.to_string());
+        Ok(Vouched { tenant, by })
+    }
+
+    /// Whose signature holds, for this request and now.
+    fn signer(
+        &self,
+        header: &HeaderValue,
+        key: &Text,
+        recorder: &mut impl Recorder,
+    ) -> Result<Text, Refused> {
+        let shown = Signature::parse(header.as_bytes()).ok_or(refused(
+            FORM,
+            Reason::MalformedRoutingKey,
+            "the signature is not of the form `v1; kid=...; t=...; sig=...`",
+        ))?;
+        let signer = self.rules.signer(shown.kid).ok_or(refused(
+            SIGNER,
+            Reason::RoutingKeyUnknownSigner,
+            "no signer has this kid",
+        ))?;
+        recorder.pass(SIGNER, || format!("kid {:?}", signer.kid));
+        self.check_time(shown.time)?;
+        recorder.pass("routing_key.time", || format!("signed at {}", shown.time));
+        self.check_signature(signer, &shown, key)?;
+        recorder.pass("routing_key.signature", || "holds".to_owned());
+        Ok(signer.kid.clone())
+    }
+
+    fn check_time(&self, time: u64) -> Result<(), Refused> {
+        const CHECK: &str = "routing_key.time";
+        let now = self.now.as_secs();
+        if now > time.saturating_add(self.rules.max_age_secs) {
+            let detail = "the signature is too old";
+            return Err(refused(CHECK, Reason::RoutingKeyExpired, detail));
+        }
+        if time > now.saturating_add(self.rules.skew_secs) {
+            let detail = "the signature's time lies ahead";
+            return Err(refused(CHECK, Reason::RoutingKeyNotYetValid, detail));
+        }
+        Ok(())
+    }
+
+    fn check_signature(
+        &self,
+        signer: &Signer,
+        shown: &Signature<'_>,
+        key: &Text,
+    ) -> Result<(), Refused> {
+        let message = canonical(&Signed {
+            kid: shown.kid,
+            time: shown.time,
+            method: self.method,
+            authority: self.authority,
+            path: self.path,
+            key: key.as_str(),
+        });
+        let holds = signer.key.verify(&message, &shown.signature);
+        holds.then_some(()).ok_or(refused(
+            "routing_key.signature",
+            Reason::RoutingKeyBadSignature,
+            "the signature does not hold for this request",
+        ))
+    }
+}

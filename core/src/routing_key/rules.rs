@@ -1,0 +1,128 @@
+//! Whose word is taken for a routing key.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::cert::PeerCertificate;
+use crate::keys::Key;
+use crate::text::Text;
+
+use super::Voucher;
+
+/// Who may say in a header which tenant a request is for, and for how long a signature says it.
+#[derive(Clone, Debug, Default)]
+pub struct RoutingKeyRules {
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) signers: Vec<Arc<Signer>>,
+    pub(crate) max_age_secs: u64,
+    pub(crate) skew_secs: u64,
+}
+
+/// A gateway whose word is taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) san: GatewaySan,
+    /// Where the SAN is a SPIFFE ID.
+    pub(crate) trust_domain: Option<Text>,
+    pub(crate) speaks: SpeaksFor,
+}
+
+/// What its certificate must carry. A name counts in the field of its own kind alone: a URI that
+/// reads like a host is no DNS name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum GatewaySan {
+    /// A URI, byte for byte.
+    Uri(Text),
+    /// A DNS name in lower case, without a wildcard.
+    Dns(Text),
+}
+
+/// A key whose signature is taken.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    pub(crate) kid: Text,
+    pub(crate) key: Key,
+    pub(crate) speaks: SpeaksFor,
+}
+
+/// For whom a gateway or a signer may speak.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum SpeaksFor {
+    Any,
+    Listed(BTreeSet<Text>),
+}
+
+impl SpeaksFor {
+    fn speaks_for(&self, tenant: &Text) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(tenants) => tenants.contains(tenant),
+        }
+    }
+}
+
+impl GatewaySan {
+    pub(crate) fn text(&self) -> &Text {
+        match self {
+            Self::Uri(san) | Self::Dns(san) => san,
+        }
+    }
+}
+
+impl RoutingKeyRules {
+    /// How many gateways are listed.
+    pub fn gateways(&self) -> usize {
+        self.gateways.len()
+    }
+
+    /// How many keys may sign.
+    pub fn signers(&self) -> usize {
+        self.signers.len()
+    }
+
+    /// The listed gateway that this certificate is. Where a gateway is known by a URI, or a template
+    /// reads URIs (`by_uri`), a certificate with a URI SAN is judged by that one name alone, and one
+    /// with two isn't an SVID: as the templates have it.
+    pub(crate) fn gateway(&self, peer: &PeerCertificate, by_uri: bool) -> Option<&Gateway> {
+        let uri = |gateway: &&Gateway| matches!(gateway.san, GatewaySan::Uri(_));
+        let by_uri = by_uri || self.gateways.iter().any(|gateway| uri(&gateway));
+        match peer.uris() {
+            [] => self.by_dns(peer),
+            _ if !by_uri => self.by_dns(peer),
+            [san] => self
+                .gateways
+                .iter()
+                .find(|gateway| uri(gateway) && *gateway.san.text() == **san),
+            _ => None,
+        }
+    }
+
+    fn by_dns(&self, peer: &PeerCertificate) -> Option<&Gateway> {
+        let carries = |name: &Text| {
+            let same = |san: &Box<str>| san.eq_ignore_ascii_case(name.as_str());
+            peer.dns_names().iter().any(same)
+        };
+        self.gateways.iter().find(|gateway| match &gateway.san {
+            GatewaySan::Uri(_) => false,
+            GatewaySan::Dns(name) => carries(name),
+        })
+    }
+
+    pub(crate) fn signer(&self, kid: &str) -> Option<&Signer> {
+        let named = |signer: &&Arc<Signer>| signer.kid.as_str() == kid;
+        self.signers.iter().find(named).map(|signer| &**signer)
+    }
+
+    /// Whether whoever vouched for a key may speak for its tenant. Those who aren't listed may not.
+    pub(crate) fn may_speak(&self, voucher: &Voucher, tenant: &Text) -> bool {
+        let speaks = match voucher {
+            Voucher::Gateway(san) => self
+                .gateways
+                .iter()
+                .find(|gateway| gateway.san.text() == san)
+                .map(|gateway| &gateway.speaks),
+            Voucher::Signer(kid) => self.signer(kid.as_str()).map(|signer| &signer.speaks),
+        };
+        speaks.is_some_and(|speaks| speaks.speaks_for(tenant))
+    }
+}
