@@ -114,6 +114,7 @@ mod revoked;
 mod roles;
 pub mod routing_key;
 mod snapshot;
+mod standing;
 mod tenant;
 #[cfg(test)]
 mod testing;
@@ -129,5 +130,6 @@ pub use identity::{CertificateMarks, Identity, Proof, TokenMarks};
 pub use reason::{Class, Reason};
 pub use refused::Refused;
 pub use snapshot::Snapshot;
+pub use standing::standing;
 pub use text::{NotText, Text};
 pub use time::{Mono, Now, Unix};

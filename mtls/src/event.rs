@@ -176,6 +176,18 @@ pub enum Event<'a> {
         /// The answer's body was sent whole.
         complete: bool,
     },
+    /// A request that had been let through was closed under way, because a new registry refuses
+    /// its tenant. Its `Responded` follows.
+    StreamClosed {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// The tenant that is no longer served.
+        tenant: Option<&'a Text>,
+        /// Why a new request would be refused.
+        reason: Reason,
+    },
     /// A connection to a cell stands.
     CellConnected {
         /// The cell.
@@ -301,6 +313,8 @@ pub enum Closed {
     Stalled,
     /// The client's certificate expired.
     CertificateExpired,
+    /// The one stream that it carried was closed, because its tenant is no longer served.
+    StreamClosed,
     /// The router drains.
     Drain,
 }
@@ -315,6 +329,7 @@ impl Closed {
         Self::Idle,
         Self::Stalled,
         Self::CertificateExpired,
+        Self::StreamClosed,
         Self::Drain,
     ];
 
@@ -328,6 +343,7 @@ impl Closed {
             Self::Idle => "idle",
             Self::Stalled => "stalled",
             Self::CertificateExpired => "certificate_expired",
+            Self::StreamClosed => "stream_closed",
             Self::Drain => "drain",
         }
     }

@@ -35,6 +35,7 @@ pub mod reload;
 mod router;
 pub mod settings;
 mod shared;
+mod streams;
 #[cfg(test)]
 mod testing;
 pub mod tls;
@@ -45,4 +46,5 @@ pub use driver::{Command, Driver, Driving};
 pub use pool::CellLoad;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
 pub use shared::{Inbox, Shared, ToControl};
+pub use streams::STREAMS_CLOSED_WITHIN;
 pub use worker::Worker;

@@ -18,6 +18,7 @@ use crate::live::Common;
 use crate::pool::Pools;
 use crate::proxy::DateCache;
 use crate::router::StartError;
+use crate::streams::{self, Streams};
 
 /// How often unused connections to cells are looked at.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
@@ -63,7 +64,11 @@ impl<E: Env, S: Sink> Worker<E, S> {
         if self.listening.send(bound).is_err() || failed {
             return;
         }
-        state.upkeep().await;
+        tokio::select! {
+            biased;
+            () = state.upkeep() => {}
+            () = streams::follow(&state) => {}
+        }
     }
 }
 
@@ -107,6 +112,7 @@ pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) memo: Mutex<Memo>,
     pub(crate) waiters: KeyWaiters,
     pub(crate) date: DateCache,
+    pub(crate) streams: Arc<Streams>,
     ids: Ids,
 }
 
@@ -123,6 +129,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
             memo: Mutex::new(memo),
             waiters: KeyWaiters::default(),
             date: DateCache::default(),
+            streams: Arc::default(),
             ids,
         }
     }

@@ -100,6 +100,11 @@ pub enum Fact {
         /// What the client saw.
         answer: Answer,
     },
+    /// A client: more of an answer's body came, of one that was asked for as a long stream.
+    Streamed {
+        /// The request's tag.
+        tag: String,
+    },
     /// A cell: a request arrived.
     Arrived(Arrived),
     /// A cell: the trailers of a request.

@@ -184,6 +184,7 @@ impl State {
             | Fact::Started(_)
             | Fact::Crashed(_)
             | Fact::Responded(_)
+            | Fact::Streamed { .. }
             | Fact::Arrived(_)
             | Fact::Trailers { .. } => {}
         }

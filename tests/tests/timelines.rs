@@ -68,6 +68,11 @@ fn suspension() {
 }
 
 #[test]
+fn suspended_streams() {
+    matches_snapshot("suspended_streams");
+}
+
+#[test]
 fn client_authority() {
     matches_snapshot("client_authority");
 }

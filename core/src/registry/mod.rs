@@ -87,6 +87,8 @@ pub use terms::Terms;
 #[derive(Debug)]
 pub struct Registry {
     version: u64,
+    /// The first version in a row that says the same of all tenants.
+    tenants_since: u64,
     /// The document has a version of its own: only the older form may lack one.
     names_version: bool,
     /// SHA-256 of the document.
@@ -245,6 +247,12 @@ impl Registry {
         self.version
     }
 
+    /// The first version in a row that says the same of all tenants, listed or not: while this
+    /// doesn't change, nobody's standing does.
+    pub fn tenants_since(&self) -> u64 {
+        self.tenants_since
+    }
+
     /// All cells, by id.
     pub fn cells(&self) -> &[Arc<Cell>] {
         &self.cells
@@ -330,7 +338,11 @@ impl Registry {
     fn says_the_same_as(&self, previous: &Self) -> bool {
         self.cells == previous.cells
             && self.placements == previous.placements
-            && self.unknown_tenant == previous.unknown_tenant
+            && self.says_the_same_of_tenants_as(previous)
+    }
+
+    fn says_the_same_of_tenants_as(&self, previous: &Self) -> bool {
+        self.unknown_tenant == previous.unknown_tenant
             && self.revocations == previous.revocations
             // New terms may have got the slot of old ones, so that equal slots prove nothing.
             && self.assigned.has_terms_of(&previous.assigned)

@@ -138,9 +138,12 @@ fn build(
     let unknown = document.unknown_tenant;
     let unknown_tenant = read_unknown(unknown, default, &placements)?;
     let assigned = assign(document.tenants, &cells, &placements, previous)?;
-    Ok(Registry {
-        version: version.unwrap_or_else(|| previous.map_or(1, |it| it.version.saturating_add(1))),
-        names_version: version.is_some(),
+    let names_version = version.is_some();
+    let version = version.unwrap_or_else(|| previous.map_or(1, |it| it.version.saturating_add(1)));
+    let mut registry = Registry {
+        version,
+        tenants_since: version,
+        names_version,
         digest,
         tiers: by_tier(&cells),
         endpoints: by_endpoint(&cells),
@@ -150,7 +153,11 @@ fn build(
         assigned,
         unknown_tenant,
         revocations,
-    })
+    };
+    if let Some(previous) = previous.filter(|it| registry.says_the_same_of_tenants_as(it)) {
+        registry.tenants_since = previous.tenants_since;
+    }
+    Ok(registry)
 }
 
 fn check_count(what: &str, count: usize, max: usize) -> Result<(), RegistryRefused> {

@@ -31,6 +31,7 @@ pub(crate) struct Activity {
     /// Since when the client takes no bytes, or `FLOWS`.
     blocked: AtomicU64,
     stalled: AtomicBool,
+    cut: AtomicBool,
 }
 
 /// What the watch finds.
@@ -56,6 +57,7 @@ impl Activity {
             requests: AtomicU32::new(0),
             blocked: AtomicU64::new(FLOWS),
             stalled: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
         }
     }
 
@@ -97,6 +99,20 @@ impl Activity {
     /// The connection is about to be cut because the client takes no bytes.
     pub(crate) fn stall(&self) {
         self.stalled.store(true, Relaxed);
+    }
+
+    /// The stream that the connection carries alone is closed, and the connection ends with it.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Relaxed)
+    }
+
+    /// Whether the connection carries one request at a time.
+    pub(crate) fn is_http1(&self) -> bool {
+        !self.http2
     }
 
     /// Whether what is dropped now is dropped because the client took too long.

@@ -7,9 +7,10 @@
 //! resets the stream. HTTP/1.1 needs none of it: there a stalled client blocks the connection's
 //! writes, which [`Activity`](super::Activity) sees.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::env::Env;
+use crate::streams::{Side, Stream};
 
 /// Bytes a second below which a client that takes something counts as one that takes nothing: a
 /// frame may be long, and is seen to be taken only when all of it is.
@@ -38,6 +40,8 @@ struct Flow {
     behind: Cell<u64>,
     ahead: Cell<u64>,
     cut: Cell<bool>,
+    /// What the task carries, once an answer has begun.
+    stream: RefCell<Option<Arc<Stream>>>,
 }
 
 /// The client was given so many bytes, and may take its time to take them.
@@ -53,6 +57,12 @@ pub(crate) fn client_has_the_turn(bytes: usize) {
 /// The client has taken all there is.
 pub(crate) fn client_waits() {
     let _ = FLOW.try_with(|flow| flow.given.set(false));
+}
+
+/// The task sends an answer for this stream: it ends when that is closed, though the client should
+/// take nothing and the body never be asked.
+pub(crate) fn carries(stream: &Arc<Stream>) {
+    let _ = FLOW.try_with(|flow| *flow.stream.borrow_mut() = Some(stream.clone()));
 }
 
 /// This stream is being dropped because its client took too long.
@@ -101,6 +111,15 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
         let mut this = self.project();
         let task = this.task.as_mut().as_pin_mut();
         if task.is_none_or(|task| task.poll(cx).is_ready()) {
+            return Poll::Ready(());
+        }
+        let closed = FLOW.with(|flow| {
+            let stream = flow.stream.borrow();
+            let stream = stream.as_ref();
+            stream.is_some_and(|stream| stream.poll_closed(Side::Answer, cx).is_ready())
+        });
+        if closed {
+            this.task.set(None);
             return Poll::Ready(());
         }
         let (given, turn, behind) =

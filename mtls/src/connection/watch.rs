@@ -84,6 +84,10 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(watch.ended(&result));
         }
+        // Where the client takes nothing, hyper asks for no more and hears of no end.
+        if connection.activity.is_cut() {
+            return Poll::Ready(Closed::StreamClosed);
+        }
         if watch.drained(changed.as_mut(), cx) {
             if drain.is_stopped() {
                 return Poll::Ready(Closed::Drain);
@@ -119,6 +123,9 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
     }
 
     fn ended(&self, result: &hyper::Result<()>) -> Closed {
+        if self.connection.activity.is_cut() {
+            return Closed::StreamClosed;
+        }
         self.ending.unwrap_or(match result {
             Ok(()) => Closed::Client,
             Err(_) => Closed::Error,

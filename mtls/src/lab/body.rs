@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A body that is in memory, and may break off or stall before it is whole.
 pub(super) struct Buffered {
     steps: VecDeque<Step>,
     /// What `Content-Length` says; more than what follows where the body isn't whole.
-    length: u64,
+    length: Option<u64>,
 }
 
 enum Step {
@@ -23,7 +26,16 @@ enum Step {
     Breathe,
     Break,
     Stall,
+    /// A line whenever the time has come, so many times.
+    Ticks {
+        left: u32,
+        every: Duration,
+        next: Pin<Box<Sleep>>,
+    },
 }
+
+/// What a stream says at each tick.
+const TICK: &[u8] = b"tick\n";
 
 /// The connection was broken off on purpose.
 #[derive(Debug)]
@@ -40,7 +52,7 @@ impl std::error::Error for BrokenOff {}
 impl Buffered {
     pub(super) fn whole(body: Bytes) -> Self {
         Self {
-            length: body.len() as u64,
+            length: Some(body.len() as u64),
             // An empty body is none: a request's header then is its end.
             steps: Some(body)
                 .filter(|body| !body.is_empty())
@@ -53,7 +65,7 @@ impl Buffered {
     /// The first half of `body`, then the end of the connection (of the stream, in HTTP/2).
     pub(super) fn half(body: &Bytes) -> Self {
         Self {
-            length: body.len() as u64,
+            length: Some(body.len() as u64),
             steps: VecDeque::from([first_half(body), Step::Breathe, Step::Break]),
         }
     }
@@ -61,8 +73,21 @@ impl Buffered {
     /// The first half of `body`, then silence.
     pub(super) fn stalled(body: &Bytes) -> Self {
         Self {
-            length: body.len() as u64,
+            length: Some(body.len() as u64),
             steps: VecDeque::from([first_half(body), Step::Stall]),
+        }
+    }
+
+    /// A line each so often, until that has been so many times.
+    pub(super) fn ticking(every: Duration, times: u32) -> Self {
+        let ticks = Step::Ticks {
+            left: times,
+            every,
+            next: Box::pin(sleep(every)),
+        };
+        Self {
+            length: None,
+            steps: VecDeque::from([ticks]),
         }
     }
 
@@ -83,7 +108,7 @@ impl Buffered {
 
     pub(super) fn empty(status: StatusCode) -> Response<Self> {
         let mut response = Response::new(Self {
-            length: 0,
+            length: Some(0),
             steps: VecDeque::new(),
         });
         *response.status_mut() = status;
@@ -112,6 +137,20 @@ impl Body for Buffered {
                 Poll::Pending
             }
             Some(Step::Break) => Poll::Ready(Some(Err(BrokenOff))),
+            Some(Step::Ticks { left: 0, .. }) => Poll::Ready(None),
+            Some(Step::Ticks {
+                left,
+                every,
+                mut next,
+            }) => {
+                let due = next.as_mut().poll(context);
+                let left = left - u32::from(due.is_ready());
+                if due.is_ready() {
+                    next.as_mut().reset(Instant::now() + every);
+                }
+                self.steps.push_front(Step::Ticks { left, every, next });
+                due.map(|()| Some(Ok(Frame::data(Bytes::from_static(TICK)))))
+            }
             Some(Step::Stall) => {
                 // No waker is kept: only the other side's end of the connection ends this.
                 self.steps.push_front(Step::Stall);
@@ -128,7 +167,9 @@ impl Body for Buffered {
         match self.steps.back() {
             // With a length hyper would write no trailers over HTTP/1.1.
             Some(Step::Trailers(_)) => SizeHint::default(),
-            _ => SizeHint::with_exact(self.length),
+            _ => self
+                .length
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

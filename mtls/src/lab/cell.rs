@@ -18,7 +18,8 @@ use super::body::Buffered;
 use super::serve::{self, Host, Peer, version_name};
 use crate::env::Env;
 
-/// A cell: reports each request to a sink, and echoes it as JSON.
+/// A cell: reports each request to a sink, and echoes it as JSON. Asked for `/stream/30`, it
+/// answers for thirty seconds, a line each quarter of a second.
 ///
 /// The sink is the cell's own word of what reached it. An oracle that only read the router's log
 /// would believe the router.
@@ -183,6 +184,10 @@ impl Host for EchoCell {
         } = self.behaviour().clone();
         let body = Bytes::from(echo(&received, &ended));
         let mut response = match fault {
+            CellFault::None if stream_secs(&received.path).is_some() => {
+                let secs = stream_secs(&received.path).unwrap_or_default();
+                Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
+            }
             CellFault::None => Buffered::json(StatusCode::OK, body),
             CellFault::Slow(delay) => {
                 tokio::time::sleep(delay).await;
@@ -196,6 +201,18 @@ impl Host for EchoCell {
         response.headers_mut().extend(answer_headers);
         response
     }
+}
+
+/// How often a stream says something.
+const TICK_INTERVAL: Duration = Duration::from_millis(250);
+const TICKS_A_SECOND: u32 = 4;
+/// The longest stream.
+const STREAM_SECS_MAX: u32 = 3600;
+
+/// How long a stream is asked for: `/stream/30`.
+fn stream_secs(path: &str) -> Option<u32> {
+    let secs = path.strip_prefix("/stream/")?.parse().ok()?;
+    Some(STREAM_SECS_MAX.min(secs))
 }
 
 fn authority(request: &Request<Incoming>) -> Option<String> {

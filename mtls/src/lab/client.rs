@@ -282,8 +282,20 @@ impl Connection {
     /// # Errors
     /// [`ClientError`] where no whole answer came in time. The connection may be of no more use.
     pub async fn send(&mut self, request: Request) -> Result<Answer, ClientError> {
+        self.send_and_watch(request, || ()).await
+    }
+
+    /// As [`send`](Self::send), and tells of each frame of the answer's body when it comes.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub async fn send_and_watch(
+        &mut self,
+        request: Request,
+        watch: impl FnMut(),
+    ) -> Result<Answer, ClientError> {
         let request = self.prepare(request).map_err(ClientError::Path)?;
-        let exchange = self.sender.exchange(request);
+        let exchange = self.sender.exchange(request, watch);
         tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| ClientError::Timeout)?
@@ -328,7 +340,11 @@ impl Connection {
 }
 
 impl Sender {
-    async fn exchange(&mut self, request: http::Request<Buffered>) -> Result<Answer, ClientError> {
+    async fn exchange(
+        &mut self,
+        request: http::Request<Buffered>,
+        watch: impl FnMut(),
+    ) -> Result<Answer, ClientError> {
         let started = Instant::now();
         let response = match self {
             Self::Http1(sender) => {
@@ -341,7 +357,7 @@ impl Sender {
             }
         };
         let (head, body) = response.map_err(ClientError::Http)?.into_parts();
-        let (body, trailers) = collect(body).await?;
+        let (body, trailers) = collect(body, watch).await?;
         Ok(Answer {
             status: head.status,
             version: head.version,
@@ -353,7 +369,14 @@ impl Sender {
     }
 }
 
-async fn collect(body: Incoming) -> Result<(Bytes, HeaderMap), ClientError> {
+async fn collect(
+    body: Incoming,
+    mut watch: impl FnMut(),
+) -> Result<(Bytes, HeaderMap), ClientError> {
+    let body = body.map_frame(|frame| {
+        watch();
+        frame
+    });
     let collected = Limited::new(body, ANSWER_LEN_MAX).collect().await;
     let collected = collected.map_err(ClientError::Body)?;
     let trailers = collected.trailers().cloned().unwrap_or_default();

@@ -43,6 +43,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             SealOutcome::NoKey | SealOutcome::TooLarge => (Warn, "envelope_failed"),
         },
         Event::Responded { .. } => (Debug, "responded"),
+        Event::StreamClosed { .. } => (Info, "stream_closed"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
         Event::Published { .. } => (Debug, "published"),
@@ -125,6 +126,16 @@ fn body(line: Line, event: &Event<'_>) -> Line {
             .str("outcome", outcome.as_str())
             .opt("kid", *kid, Line::str),
         Event::Responded { .. } => responded(line, event),
+        Event::StreamClosed {
+            listener,
+            request_id,
+            tenant,
+            reason,
+        } => line
+            .str("listener", listener)
+            .str("request_id", request_id)
+            .opt("tenant", *tenant, Line::show)
+            .str("reason", reason.as_str()),
         Event::CellConnected { cell, endpoint } => {
             line.show("cell", cell).str("endpoint", endpoint)
         }

@@ -95,6 +95,7 @@ impl Sink for Counting {
                     shard.cells.of(cell).latency.observe(*latency);
                 }
             }
+            Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
             Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);

@@ -120,12 +120,25 @@ impl Page {
                 self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
             }
         }
+        self.streams_closed(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
         // Answers are read first: one that ends meanwhile must not make the difference negative.
         let answered = sum(shards, |shard| shard.answered.get());
         let allowed = sum(shards, |shard| shard.allowed.get());
         self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn streams_closed(&mut self, shards: &[Arc<Shard>]) {
+        let name = "streams_closed_total";
+        let help = "Open streams closed because their tenant is no longer served, by why.";
+        self.head(name, "counter", help);
+        for (r, reason) in Reason::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.streams_closed.get(r));
+            if count > 0 {
+                self.sample(name, &[("reason", reason.as_str())], count);
+            }
+        }
     }
 
     fn cell_bound(&mut self, shards: &[Arc<Shard>]) {

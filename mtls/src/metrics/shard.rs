@@ -74,6 +74,7 @@ pub(super) struct Shard {
     /// Requests that were let through, and those of them that were answered or given up.
     pub(super) allowed: Counter,
     pub(super) answered: Counter,
+    pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
     pub(super) accept_failed: Counter,

@@ -22,6 +22,7 @@ use crate::connection::stall;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::pool::{Lease, RequestPermit};
+use crate::streams::{Side, Stream};
 
 /// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
 /// recipient must never take a cut body for a whole one.
@@ -50,6 +51,34 @@ struct Watched {
     /// By which the request was stamped: its trailers may not have the names of those stamps,
     /// whatever a reload makes of them meanwhile.
     stamped_by: Option<Arc<Policy>>,
+    stream: Option<Arc<Stream>>,
+}
+
+/// Why a request's body is not passed on to its end.
+#[derive(Debug)]
+pub(crate) enum RequestBroken {
+    /// The client broke it off.
+    Client(hyper::Error),
+    /// The router did.
+    Closed(BrokenOff),
+}
+
+impl fmt::Display for RequestBroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => error.fmt(f),
+            Self::Closed(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RequestBroken {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Client(error) => error.source(),
+            Self::Closed(_) => None,
+        }
+    }
 }
 
 impl RequestBody {
@@ -62,31 +91,42 @@ impl RequestBody {
         let watched = Some(Watched {
             progress: progress.clone(),
             stamped_by: None,
+            stream: None,
         });
         (Self { incoming, watched }, Some(progress))
     }
 
-    /// Notes whose names the request's header has. Until then no trailers pass.
-    pub(super) fn stamped_by(&mut self, policy: &Arc<Policy>) {
+    /// The request was let through. Notes whose names its header has (until then no trailers pass),
+    /// and the stream that it belongs to.
+    pub(super) fn passes(&mut self, policy: &Arc<Policy>, stream: Option<Arc<Stream>>) {
         if let Some(watched) = &mut self.watched {
             watched.stamped_by = Some(policy.clone());
+            watched.stream = stream;
         }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestBroken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        if let Some(watched) = &self.watched
+            && let Some(stream) = &watched.stream
+            && let Poll::Ready(reason) = stream.poll_closed(Side::Request, cx)
+        {
+            watched.progress.moved(Turn::Broken);
+            return Poll::Ready(Some(Err(RequestBroken::Closed(BrokenOff(reason)))));
+        }
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let ended = self.incoming.is_end_stream();
         if let Some(Watched {
             progress,
             stamped_by,
+            stream: _,
         }) = &self.watched
         {
             match &mut polled {
@@ -106,7 +146,7 @@ impl Body for RequestBody {
                 }
             }
         }
-        polled
+        polled.map_err(RequestBroken::Client)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -168,8 +208,12 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
         };
         if ended {
             this.finish();
-        } else {
-            stall::client_has_the_turn(0);
+            return this;
+        }
+        stall::client_has_the_turn(0);
+        if let Some(stream) = this.stream() {
+            stream.answers();
+            stall::carries(stream);
         }
         this
     }
@@ -195,6 +239,19 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
             && let Some(mut report) = self.report.take()
         {
             verdict::failed(&report, &body.lease.pool, reason, error);
+            report.reason = Some(reason);
+        }
+        BrokenOff(reason)
+    }
+
+    fn stream(&self) -> Option<&Arc<Stream>> {
+        self.report.as_ref()?.stream.as_ref()
+    }
+
+    /// The stream is closed. The cell isn't to blame.
+    fn close(&mut self, reason: Reason) -> BrokenOff {
+        self.source = Source::Ended;
+        if let Some(mut report) = self.report.take() {
             report.reason = Some(reason);
         }
         BrokenOff(reason)
@@ -277,6 +334,12 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             },
             Source::Cell(body) => body,
         };
+        let stream = this.report.as_ref().and_then(|it| it.stream.as_ref());
+        if let Some(stream) = stream
+            && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
+        {
+            return Poll::Ready(Some(Err(this.close(reason))));
+        }
         match Pin::new(&mut body.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 body.timer = None;

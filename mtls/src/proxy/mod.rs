@@ -9,8 +9,10 @@ mod progress;
 mod report;
 mod verdict;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -25,6 +27,7 @@ use crate::env::Env;
 use crate::envelope;
 use crate::event::Sink;
 use crate::judge::{Judged, Refused, judge, stamp};
+use crate::streams::{Side, Stream};
 
 /// What hyper sends.
 pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
@@ -51,11 +54,15 @@ pub(crate) fn serve<E: Env, S: Sink>(
             Ok(Judged { allow, snapshot }) => {
                 let case = report.case(spread);
                 let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
-                outgoing.body.stamped_by(&snapshot.policy);
+                let stream = report.opens(&allow, &snapshot);
+                outgoing.body.passes(&snapshot.policy, stream.clone());
                 drop(snapshot);
                 report.cell = Some(allow.cell.clone());
                 match stamped {
-                    Ok(()) => forward::forward(&report, &allow, outgoing).await,
+                    Ok(()) => {
+                        let forwarding = pin!(forward::forward(&report, &allow, outgoing));
+                        unless_closed(stream.as_deref(), forwarding).await
+                    }
                     Err(refused) => Err(refused),
                 }
             }
@@ -66,6 +73,26 @@ pub(crate) fn serve<E: Env, S: Sink>(
         }
     }
 }
+
+/// What comes of the request, unless its caller is refused meanwhile.
+fn unless_closed<T>(
+    stream: Option<&Stream>,
+    mut forwarding: Pin<&mut impl Future<Output = Result<T, Refused>>>,
+) -> impl Future<Output = Result<T, Refused>> {
+    poll_fn(move |cx| {
+        let closed = stream.map_or(Poll::Pending, |it| it.poll_closed(Side::Answer, cx));
+        match (closed, stream) {
+            (Poll::Ready(reason), Some(stream)) => Poll::Ready(Err(Refused {
+                challenge: stream.challenge(reason),
+                ..Refused::new(reason, CLOSED)
+            })),
+            _ => forwarding.as_mut().poll(cx),
+        }
+    })
+}
+
+/// What a request is told whose caller was refused while it waited for its answer.
+const CLOSED: &str = "the registry has changed, and refuses the caller now";
 
 #[cfg(test)]
 mod tests {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use cellway_core::registry::Cell;
-use cellway_core::{Now, Reason};
+use cellway_core::{Allow, Now, Reason, Snapshot};
 use http::{HeaderValue, StatusCode};
 
 use crate::connection::Connection;
 use crate::env::Env;
 use crate::event::{Event, Owner, Sink};
 use crate::judge::Case;
+use crate::streams::{Stream, tenants_since};
 
 /// What is told of a request when it is over. It is told by dropping this, so that it is told
 /// once and always: also where the client goes away in the middle and every future of the request
@@ -23,6 +24,8 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) reason: Option<Reason>,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
+    /// The request as an open stream, once it was let through.
+    pub(crate) stream: Option<Arc<Stream>>,
     answered: Option<(StatusCode, Owner, Now)>,
 }
 
@@ -38,6 +41,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             reason: None,
             bytes: 0,
             complete: false,
+            stream: None,
             answered: None,
         }
     }
@@ -56,6 +60,23 @@ impl<E: Env, S: Sink> Report<E, S> {
         }
     }
 
+    /// The request passes: it is an open stream from here on. What has become known of its tenant
+    /// since `snapshot`, on which that was decided, counts at once.
+    pub(crate) fn opens(&mut self, allow: &Allow, snapshot: &Snapshot) -> Option<Arc<Stream>> {
+        allow.identity.tenant.as_ref()?;
+        let (connection, worker) = (&self.connection, &self.connection.worker);
+        let activity = &connection.activity;
+        let alone = activity.is_http1().then(|| activity.clone());
+        let (name, id) = (&connection.name, &self.request_id);
+        let stream = worker.streams.open(name, id, allow, alone);
+        let present = worker.common.shared.snapshot();
+        if tenants_since(&present) != tenants_since(snapshot) {
+            stream.check(worker, &present);
+        }
+        self.stream = Some(stream.clone());
+        Some(stream)
+    }
+
     /// The answer's header is there.
     pub(crate) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
         let now = self.connection.worker.common.clock.now();
@@ -71,6 +92,9 @@ impl<E: Env, S: Sink> Report<E, S> {
 impl<E: Env, S: Sink> Drop for Report<E, S> {
     fn drop(&mut self) {
         let unfinished = self.answered.is_some() && !self.complete;
+        if unfinished && self.reason.is_none() {
+            self.reason = self.stream.as_ref().and_then(|stream| stream.why_closed());
+        }
         if unfinished && self.reason.is_none() && self.connection.activity.is_stalled() {
             self.reason = Some(Reason::ClientStalled);
         }

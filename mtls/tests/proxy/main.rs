@@ -10,6 +10,7 @@ mod forward;
 mod identity;
 mod malformed;
 mod revocation;
+mod suspension;
 mod timeouts;
 mod tokens;
 mod world;

@@ -15,7 +15,7 @@ use crate::world::{
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn identity_provider() -> IdentityProvider {
+pub async fn identity_provider() -> IdentityProvider {
     let (listener, address) = listen().await;
     let signer = Signer::from_seed("one", [1; 32]).unwrap();
     let provider = IdentityProvider::new(&format!("http://{address}"), signer);

@@ -53,6 +53,11 @@ impl Sink for Heard {
             Event::TlsRefused { reason, .. } => format!("tls refused {}", reason.as_str()),
             Event::CellFailed { reason, .. } => format!("cell failed {reason}"),
             Event::ConnectionRefused { .. } => "connection refused".to_owned(),
+            Event::StreamClosed { reason, .. } => format!("stream closed {reason}"),
+            Event::Published { snapshot } => match &snapshot.registry {
+                Some(registry) => format!("registry {}", registry.version()),
+                None => return,
+            },
             Event::Reloaded => "reloaded".to_owned(),
             Event::ReloadRefused { .. } => "reload refused".to_owned(),
             _ => return,

@@ -83,6 +83,10 @@ pub struct Bounds {
     pub withdrawn: Vec<Withdrawn>,
     /// How old a tenant's status may be, and the time to hear of a new one.
     pub status_max_age: Duration,
+    /// How long after applying a version without a tenant a router may leave its streams open.
+    pub streams_within: Duration,
+    /// How long messages from routers to clients may be under way, faults included.
+    pub held: Duration,
     /// Issuers, and tenants for whom they may speak.
     pub speakers: BTreeSet<(String, String)>,
     /// How soon a router follows its configuration file.
@@ -112,7 +116,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(AnonymousApart::new(prefix, bounds.reload_within)),
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
-        Box::new(Suspended::new(prefix, bounds.status_max_age)),
+        Box::new(Suspended::new(bounds)),
         Box::new(CertificateLife::new(prefix)),
         Box::new(MonotonicRegistry::default()),
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),

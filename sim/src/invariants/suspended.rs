@@ -1,35 +1,49 @@
-//! A suspended tenant isn't served.
+//! A suspended tenant isn't served, by what is new and by what is open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Invariant;
-use super::journal::Journal;
-use crate::fact::{Fact, Life};
+use super::journal::{Journal, Passed};
+use super::{Bounds, Invariant};
+use crate::fact::{Decided, Fact, Life};
 
 /// Nothing of a suspended tenant passes a router that has applied the suspension, nor any router
-/// once the suspension is older than a router may believe what it last heard.
+/// once the suspension is older than a router may believe what it last heard. What the tenant had
+/// open ends within a bound of that: by the router's own word, and by its client's, who gets
+/// nothing more.
 #[derive(Debug)]
 pub struct Suspended {
     journal: Journal,
     status_max_age: Duration,
+    streams_within: Duration,
+    held: Duration,
     published: BTreeMap<u64, BTreeSet<String>>,
     /// When each tenant that is suspended now was.
     since: BTreeMap<String, Duration>,
-    /// What each router applied last, and when.
-    applied: BTreeMap<Life, (Duration, u64)>,
+    /// Since when each router has known of whose suspension.
+    known: BTreeMap<Life, BTreeMap<String, Duration>>,
+    /// Requests that were let through and haven't ended, by router and its name for them: whose.
+    open: BTreeMap<(Life, String), String>,
+    /// Which router let the request of a tag pass.
+    passed: BTreeMap<String, Life>,
+    /// For whom a client acts, by tag.
+    tenants: BTreeMap<String, String>,
 }
 
 impl Suspended {
-    /// With this prefix of the router's own headers, and this age beyond which no status of a
-    /// tenant is believed.
-    pub fn new(prefix: &str, status_max_age: Duration) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(prefix),
-            status_max_age,
+            journal: Journal::new(&bounds.header_prefix),
+            status_max_age: bounds.status_max_age,
+            streams_within: bounds.streams_within,
+            held: bounds.held,
             published: BTreeMap::new(),
             since: BTreeMap::new(),
-            applied: BTreeMap::new(),
+            known: BTreeMap::new(),
+            open: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            tenants: BTreeMap::new(),
         }
     }
 
@@ -41,39 +55,76 @@ impl Suspended {
         self.published.insert(version, suspended.clone());
     }
 
-    /// Whether a router has applied, before this moment, a version in which this tenant is
-    /// suspended.
-    fn knows(&self, life: &Life, tenant: &str, at: Duration) -> bool {
-        let applied = self.applied.get(life).filter(|(since, _)| *since < at);
-        let suspended = applied.and_then(|(_, version)| self.published.get(version));
-        suspended.is_some_and(|suspended| suspended.contains(tenant))
-    }
-}
-
-impl Invariant for Suspended {
-    fn name(&self) -> &'static str {
-        "suspended"
-    }
-
-    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        match fact {
-            Fact::Published {
-                version, suspended, ..
-            } => self.published(at, *version, suspended),
-            Fact::RegistryApplied { life, version } => {
-                self.applied.insert(life.clone(), (at, *version));
-            }
-            _ => {}
+    fn applied(&mut self, at: Duration, life: &Life, version: u64) {
+        let none = BTreeSet::new();
+        let suspended = self.published.get(&version).unwrap_or(&none);
+        let known = self.known.entry(life.clone()).or_default();
+        known.retain(|tenant, _| suspended.contains(tenant));
+        for tenant in suspended {
+            known.entry(tenant.clone()).or_insert(at);
         }
-        let Some(passed) = self.journal.passed(at, fact) else {
+    }
+
+    /// Since when a router has known that this tenant is suspended.
+    fn knows_since(&self, life: &Life, tenant: &str) -> Option<Duration> {
+        self.known.get(life)?.get(tenant).copied()
+    }
+
+    fn decided(&mut self, decided: &Decided) {
+        if let (Some(_), Some(tenant)) = (&decided.cell, &decided.tenant) {
+            let key = (decided.life.clone(), decided.request_id.clone());
+            self.open.insert(key, tenant.clone());
+        }
+    }
+
+    /// Whether a router has left something open for too long.
+    fn check_open(&self, at: Duration) -> Result<(), String> {
+        for ((life, id), tenant) in &self.open {
+            let since = self.knows_since(life, tenant);
+            if let Some(since) = since.filter(|since| at > *since + self.streams_within) {
+                let router = &life.router;
+                return Err(format!(
+                    "{router} has {id} of {tenant} open, whose suspension it knows since {since:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a client gets something that it shouldn't any more.
+    fn check_streamed(&self, at: Duration, tag: &str) -> Result<(), String> {
+        let (Some(life), Some(tenant)) = (self.passed.get(tag), self.tenants.get(tag)) else {
             return Ok(());
         };
-        if passed.sent.anonymous {
+        let since = self.knows_since(life, tenant);
+        match since.filter(|since| at > *since + self.streams_within + self.held) {
+            Some(since) => Err(format!(
+                "{tag} still gets an answer from {}, which knows since {since:?} that {tenant} is suspended",
+                life.router
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_passed(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let Some(Passed {
+            sent,
+            decided,
+            decided_at,
+            ..
+        }) = self.journal.passed(at, fact)
+        else {
+            return Ok(());
+        };
+        if sent.anonymous {
             return Ok(());
         }
-        let (tag, tenant) = (passed.sent.tag.clone(), passed.sent.tenant.clone());
-        let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
-        if self.knows(&life, &tenant, decided_at) {
+        let (tag, tenant) = (sent.tag.clone(), sent.tenant.clone());
+        let life = decided.life.clone();
+        self.passed.insert(tag.clone(), life.clone());
+        self.tenants.insert(tag.clone(), tenant.clone());
+        let known = self.knows_since(&life, &tenant);
+        if known.is_some_and(|known| known < decided_at) {
             let router = life.router;
             return Err(format!(
                 "{tag} passed {router}, which knows that {tenant} is suspended"
@@ -90,6 +141,35 @@ impl Invariant for Suspended {
     }
 }
 
+impl Invariant for Suspended {
+    fn name(&self) -> &'static str {
+        "suspended"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Published {
+                version, suspended, ..
+            } => self.published(at, *version, suspended),
+            Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
+            Fact::Decided(decided) => self.decided(decided),
+            Fact::Responded(responded) => {
+                let key = (responded.life.clone(), responded.request_id.clone());
+                self.open.remove(&key);
+            }
+            Fact::Crashed(crashed) => self.open.retain(|(life, _), _| life != crashed),
+            Fact::Streamed { tag } => self.check_streamed(at, tag)?,
+            _ => {}
+        }
+        self.check_passed(at, fact)?;
+        self.check_open(at)
+    }
+
+    fn finish(&mut self, at: Duration) -> Result<(), String> {
+        self.check_open(at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
@@ -103,8 +183,37 @@ mod tests {
             allowed("r", "a", 1),
             arrived("a", "t", "r"),
         ]);
-        let mut suspended = Suspended::new("x-cellway-", SECOND * status_max_age);
-        feed(&mut suspended, &all)
+        all.push(responded("r"));
+        feed(&mut suspended(status_max_age), &all)
+    }
+
+    fn suspended(status_max_age: u32) -> Suspended {
+        Suspended::new(&Bounds {
+            header_prefix: "x-cellway-".to_owned(),
+            status_max_age: SECOND * status_max_age,
+            streams_within: SECOND,
+            held: SECOND,
+            ..Bounds::default()
+        })
+    }
+
+    /// A request passes, its tenant is suspended, and this follows.
+    fn fed_open(more: &[Fact]) -> Result<(), String> {
+        let mut all = vec![
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+            suspending(2, &["acme"]),
+            applied(0, 2),
+        ];
+        all.extend_from_slice(more);
+        feed(&mut suspended(9), &all)
+    }
+
+    fn streamed() -> Fact {
+        Fact::Streamed {
+            tag: "t".to_owned(),
+        }
     }
 
     #[test]
@@ -134,5 +243,25 @@ mod tests {
             applied(0, 2),
         ];
         assert_eq!(fed(&resumed, 1), Ok(()));
+    }
+
+    #[test]
+    fn content_with_what_ends_in_time() {
+        assert_eq!(fed_open(&[responded("r"), streamed()]), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_router_that_leaves_a_stream_open() {
+        let why = fed_open(&[suspending(3, &["acme"]), suspending(4, &["acme"])]).unwrap_err();
+        assert!(why.contains("has r of acme open"), "{why}");
+    }
+
+    #[test]
+    fn notices_a_stream_that_only_the_router_calls_closed() {
+        let in_time = fed_open(&[responded("r"), streamed()]);
+        assert_eq!(in_time, Ok(()), "under way until then");
+        let later = [responded("r"), streamed(), streamed()];
+        let why = fed_open(&later).unwrap_err();
+        assert!(why.contains("still gets an answer"), "{why}");
     }
 }

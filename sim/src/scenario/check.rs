@@ -362,6 +362,7 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         renews: spec.renews,
         protocol: spec.protocol,
         router,
+        stream: spec.stream.map(|span| span.0),
         timeout: spec.timeout.0,
     }
 }

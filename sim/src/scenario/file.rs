@@ -191,6 +191,8 @@ pub(super) struct Client {
     pub protocol: ClientProtocol,
     /// The router that it uses; all in turn unless named.
     pub router: Option<Name>,
+    /// Every request asks for an answer that lasts so long; an echo unless said.
+    pub stream: Option<Span>,
     /// How long it waits for an answer.
     #[serde(default = "timeout")]
     pub timeout: Span,

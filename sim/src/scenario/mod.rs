@@ -152,6 +152,8 @@ pub struct Client {
     pub protocol: ClientProtocol,
     /// The router that it uses; all in turn if there is none.
     pub router: Option<String>,
+    /// How long the answers last that it asks for, if not as long as an echo takes.
+    pub stream: Option<Duration>,
     /// How long it waits for an answer.
     pub timeout: Duration,
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::documents::Documents;
 use super::hosts::FIRST_KEY;
+use cellway_mtls::STREAMS_CLOSED_WITHIN;
+
 use crate::invariants::{Bounds, Withdrawn};
 use crate::scenario::{Client, Credential, FaultKind, Scenario};
 
@@ -13,6 +15,9 @@ const HEADER_PREFIX: &str = "x-cellway-";
 
 /// How much longer than its client waits a request may be open before it counts as forgotten.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);
+
+/// How long a client takes to be told of what has arrived.
+const DELIVERY_SLACK: Duration = Duration::from_millis(500);
 
 /// How long a fetch of keys or of a registry takes where nothing is in its way.
 const FETCH_SLACK: Duration = Duration::from_secs(2);
@@ -33,9 +38,23 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         errors: scenario.expect.errors.clone(),
         withdrawn: withdrawn(scenario),
         status_max_age: max_age + FETCH_SLACK,
+        streams_within: STREAMS_CLOSED_WITHIN,
+        held: held(scenario),
         speakers: speakers(scenario),
         reload_within: watch + FETCH_SLACK,
     }
+}
+
+/// How long what a router sends to a client may be under way: faults hold it back.
+fn held(scenario: &Scenario) -> Duration {
+    let is_client = |host: &String| scenario.clients.iter().any(|client| client.name == *host);
+    let holds = |kind: &FaultKind| match kind {
+        FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => is_client(a) || is_client(b),
+        _ => false,
+    };
+    let faults = scenario.faults.iter().filter(|fault| holds(&fault.kind));
+    let longest = faults.map(|fault| fault.until - fault.at).max();
+    longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
 }
 
 /// A setting of the scenario's routers in seconds.

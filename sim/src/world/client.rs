@@ -95,7 +95,14 @@ impl Exchange {
             once: self.once,
         };
         self.shared.tell(&self.env, &Fact::Sent(sent));
-        let answer = match self.pool.send(&self.tag, self.request(spec, &shown)).await {
+        let streamed = || {
+            if spec.stream.is_some() {
+                let tag = self.tag.clone();
+                self.shared.tell(&self.env, &Fact::Streamed { tag });
+            }
+        };
+        let request = self.request(spec, &shown);
+        let answer = match self.pool.send(&self.tag, request, streamed).await {
             Ok(response) => judge(&response),
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
@@ -107,7 +114,10 @@ impl Exchange {
     }
 
     fn request(&self, spec: &scenario::Client, shown: &Shown) -> Request {
-        let mut request = Request::get("/orders?page=2");
+        let mut request = match spec.stream {
+            Some(stream) => Request::get(&format!("/stream/{}", stream.as_secs())),
+            None => Request::get("/orders?page=2"),
+        };
         let forged = HeaderValue::from_static(FORGED);
         for name in FORGED_NAMES {
             request = request.header(HeaderName::from_static(name), forged.clone());
@@ -194,11 +204,19 @@ impl Pool {
 
     /// Sends over an idle connection or a new one. A connection that the router ends just then
     /// isn't the request's fault, so a request that it never took up is sent once more.
-    async fn send(&self, tag: &str, request: Request) -> Result<Response, ClientError> {
+    async fn send(
+        &self,
+        tag: &str,
+        request: Request,
+        mut streamed: impl FnMut(),
+    ) -> Result<Response, ClientError> {
         let (certified, idle) = self.checkout();
         if let Some(mut idle) = idle {
             self.presents(tag, idle.certificate_ends);
-            match idle.connection.send(request.clone()).await {
+            let sending = idle
+                .connection
+                .send_and_watch(request.clone(), &mut streamed);
+            match sending.await {
                 Ok(response) => {
                     self.checkin(idle);
                     return Ok(response);
@@ -211,7 +229,7 @@ impl Pool {
         self.presents(tag, certificate_ends);
         let client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
         let mut connection = client.connect().await?;
-        let response = connection.send(request).await?;
+        let response = connection.send_and_watch(request, streamed).await?;
         self.checkin(Idle {
             connection,
             certificate_ends,

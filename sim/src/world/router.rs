@@ -205,6 +205,10 @@ fn describe(event: &Event<'_>) -> Option<String> {
             why: Closed::CertificateExpired,
             ..
         } => Some("ends a connection with its certificate".to_owned()),
+        Event::StreamClosed { tenant, reason, .. } => {
+            let tenant = tenant.map_or("nobody", |tenant| tenant.as_str());
+            Some(format!("closes open streams of {tenant}: {reason}"))
+        }
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::Drained { .. } => Some("has drained".to_owned()),
         Event::Notice { notice, policy } => match notice {
