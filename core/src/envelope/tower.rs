@@ -117,6 +117,15 @@ impl<K: KeyFeed, C: Fn() -> Unix + Send + Sync + 'static> EnvelopeLayer<K, C> {
             shared: Arc::new(shared),
         }
     }
+
+    /// What the layer says of a request with this head, for services that don't speak tower. Waits
+    /// for newer keys where these may change that.
+    ///
+    /// # Errors
+    /// The request must not be served.
+    pub async fn judge(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
+        self.shared.judge(head).await
+    }
 }
 
 impl<S, K, C> Layer<S> for EnvelopeLayer<K, C> {

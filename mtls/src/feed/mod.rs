@@ -8,6 +8,7 @@
 //! has published for less than that.
 //!
 //! ```
+//! use std::sync::Arc;
 //! use std::time::Duration;
 //!
 //! use cellway_core::envelope::tower::EnvelopeLayer;
@@ -19,7 +20,7 @@
 //!
 //! # async fn service(tls: rustls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
 //! let env = TokioEnv::new();
-//! let client = Client::new(env.clone(), tls_of(tls), Duration::from_secs(5));
+//! let client = Client::with_tls(env.clone(), Arc::new(tls), Duration::from_secs(5));
 //! let url = SourceUrl::parse("https://router.internal/.well-known/cellway/jwks.json")?;
 //! let keys = EnvelopeKeys::start(client, url, FeedTiming::default(), |notice| {
 //!     eprintln!("envelope keys: {notice:?}");
@@ -28,10 +29,6 @@
 //! let layer = EnvelopeLayer::new(verifier, keys, move || env.unix_now());
 //! # let _: EnvelopeLayer<_, _> = layer;
 //! # Ok(())
-//! # }
-//! # use std::sync::Arc;
-//! # fn tls_of(tls: rustls::ClientConfig) -> Arc<arc_swap::ArcSwap<rustls::ClientConfig>> {
-//! #     Arc::new(arc_swap::ArcSwap::from_pointee(tls))
 //! # }
 //! ```
 //!

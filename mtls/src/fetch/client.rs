@@ -90,6 +90,11 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// As [`new`](Self::new), for trust and identity that stay as they are.
+    pub fn with_tls(env: E, tls: Arc<ClientConfig>, total_timeout: Duration) -> Self {
+        Self::new(env, Arc::new(ArcSwap::new(tls)), total_timeout)
+    }
+
     /// Where it connects from.
     pub(crate) fn env(&self) -> &E {
         &self.env

@@ -1,12 +1,18 @@
 //! A cell that answers with what it received.
 
-use std::future;
+use std::fmt;
+use std::future::{self, Future};
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::Unix;
+use cellway_core::envelope::tower::{EnvelopeLayer, KeyFeed};
+use cellway_core::envelope::{EnvelopeRefused, Verdict};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -39,6 +45,39 @@ struct Shared {
 struct Behaviour {
     fault: CellFault,
     answer_headers: HeaderMap,
+    /// `None`: it doesn't look at envelopes.
+    envelopes: Option<Judge>,
+}
+
+#[derive(Clone)]
+struct Judge(Arc<dyn EnvelopeJudge>);
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+/// What a cell makes of the envelopes that requests bring. An [`EnvelopeLayer`] is one.
+pub trait EnvelopeJudge: Send + Sync + 'static {
+    /// Judges a request by its head.
+    ///
+    /// # Errors
+    /// The cell refuses to serve it.
+    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a>;
+}
+
+/// What [`EnvelopeJudge::judge`] comes to, once keys are there or can't come in time.
+pub type Judging<'a> = Pin<Box<dyn Future<Output = Result<Verdict, EnvelopeRefused>> + Send + 'a>>;
+
+impl<K, C> EnvelopeJudge for EnvelopeLayer<K, C>
+where
+    K: KeyFeed,
+    C: Fn() -> Unix + Send + Sync + 'static,
+{
+    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a> {
+        Box::pin(self.judge(head))
+    }
 }
 
 /// What is wrong with a cell. That it is down is the network's to say.
@@ -136,6 +175,12 @@ impl EchoCell {
         self.behaviour().fault = fault;
     }
 
+    /// From now on it judges the envelope of every request before it answers, and refuses as
+    /// `judge` says.
+    pub fn verify_envelopes(&self, judge: impl EnvelopeJudge) {
+        self.behaviour().envelopes = Some(Judge(Arc::new(judge)));
+    }
+
     /// Adds this header to every answer: a cell that tries to speak in the router's name.
     pub fn add_answer_header(&self, name: HeaderName, value: HeaderValue) {
         self.behaviour().answer_headers.append(name, value);
@@ -176,13 +221,24 @@ impl Host for EchoCell {
     async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Buffered> {
         let received = self.received(peer, &request);
         (self.shared.sink)(Report::Arrived(&received));
-        let ended = read(request.into_body()).await;
+        let (head, body) = request.into_parts();
+        let judge = self.behaviour().envelopes.clone();
+        let judged = match &judge {
+            Some(judge) => Some(judge.0.judge(&head).await),
+            None => None,
+        };
+        let ended = read(body).await;
         (self.shared.sink)(Report::Ended(&received, &ended));
+        if let Some(Err(refused)) = judged {
+            return refusal(refused);
+        }
+        let verdict = judged.and_then(Result::ok);
         let Behaviour {
             fault,
             answer_headers,
+            ..
         } = self.behaviour().clone();
-        let body = Bytes::from(echo(&received, &ended));
+        let body = Bytes::from(echo(&received, &ended, verdict.as_ref()));
         let mut response = match fault {
             CellFault::None if stream_secs(&received.path).is_some() => {
                 let secs = stream_secs(&received.path).unwrap_or_default();
@@ -249,8 +305,8 @@ async fn read(mut body: Incoming) -> Ended {
 }
 
 /// The answer's body: a header that came once is a string, one that came several times a list.
-fn echo(received: &Received, ended: &Ended) -> String {
-    let echo = json!({
+fn echo(received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String {
+    let mut echo = json!({
         "cell": received.cell,
         "peer": received.peer,
         "version": received.version,
@@ -261,7 +317,29 @@ fn echo(received: &Received, ended: &Ended) -> String {
         "body_bytes": ended.body_bytes,
         "trailers": by_name(&ended.trailers),
     });
+    if let Some(verdict) = verdict {
+        echo["envelope"] = match verdict {
+            Verdict::Verified(caller) => json!({
+                "tenant": caller.tenant.as_ref().map(|tenant| tenant.as_str()),
+                "sub": caller.subject.as_ref().map(|subject| subject.as_str()),
+                "cell": caller.cell.as_str(),
+                "placement_epoch": caller.placement_epoch,
+            }),
+            Verdict::Local(refused) => json!({ "refused": refused.as_str() }),
+        };
+    }
     format!("{echo:#}\n")
+}
+
+/// As [`EnvelopeLayer`] refuses, but with a body for people.
+fn refusal(refused: EnvelopeRefused) -> Response<Buffered> {
+    let status = if refused == EnvelopeRefused::NoKeys {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::FORBIDDEN
+    };
+    let body = json!({ "refused": refused.as_str() });
+    Buffered::json(status, format!("{body}\n"))
 }
 
 fn by_name(pairs: &[(String, String)]) -> Value {

@@ -63,7 +63,7 @@ mod tls;
 mod token;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
-pub use cell::{CellFault, EchoCell, Ended, Received, Report};
+pub use cell::{CellFault, EchoCell, Ended, EnvelopeJudge, Judging, Received, Report};
 pub use client::{Answer, Client, ClientError, Connection, Protocol, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};
 pub use idp::{IdentityProvider, IdpCounts, IdpFault};
