@@ -107,6 +107,15 @@ pub enum Fact {
     },
     /// A cell: a request arrived.
     Arrived(Arrived),
+    /// A cell: what it makes of the envelope of a request that arrived.
+    EnvelopeJudged(EnvelopeJudged),
+    /// A cell: it fetched the public keys of envelopes, or couldn't.
+    EnvelopeKeys {
+        /// Which endpoint.
+        host: String,
+        /// How many keys it has now, or why it keeps what it had.
+        outcome: Result<usize, String>,
+    },
     /// A cell: the trailers of a request.
     Trailers {
         /// Which cell.
@@ -208,6 +217,32 @@ impl Arrived {
         let found = self.headers.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// What an endpoint of a cell makes of an envelope.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EnvelopeJudged {
+    /// Which endpoint.
+    pub host: String,
+    /// The router's name for the request.
+    pub request_id: Option<String>,
+    /// The key that the envelope names.
+    pub kid: Option<String>,
+    /// What it proves, or why the cell doesn't believe it.
+    pub found: Result<Proved, String>,
+    /// What each other cell of the world would make of it, with the same keys.
+    pub elsewhere: Vec<(String, Result<(), String>)>,
+}
+
+/// What an envelope proves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proved {
+    /// For whom the caller acts.
+    pub tenant: Option<String>,
+    /// The cell that it is for.
+    pub cell: String,
+    /// The registry's version that it was decided on.
+    pub placement_epoch: u64,
 }
 
 /// What a client saw of an answer.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, Fact};
+use crate::fact::{Answer, EnvelopeJudged, Fact};
 use crate::invariants::Invariant;
 use crate::report::{Line, Violation};
 use crate::trace::Trace;
@@ -30,6 +30,8 @@ pub(crate) struct State {
     /// What hosts were seen to do, and clients to be answered, since the world last changed: the
     /// timeline shows what is new, not each of a hundred timeouts.
     shown: BTreeSet<(String, String)>,
+    /// The keys under which each endpoint of a cell has taken an envelope.
+    envelope_kids: BTreeSet<(String, String)>,
     /// How often each kind of notable event was seen.
     pub(crate) events: BTreeMap<String, u64>,
 }
@@ -60,6 +62,7 @@ impl Observer {
             by_tag: BTreeMap::new(),
             last_answer: BTreeMap::new(),
             shown: BTreeSet::new(),
+            envelope_kids: BTreeSet::new(),
             events: BTreeMap::new(),
         })))
     }
@@ -176,6 +179,17 @@ impl State {
                     answered: None,
                 });
             }
+            Fact::EnvelopeJudged(judged) => self.envelope(at, host, judged),
+            Fact::EnvelopeKeys { outcome, .. } => match outcome {
+                Ok(keys) => {
+                    let text = format!("has the keys of envelopes, now {keys}");
+                    self.notable(at, host, "envelope_keys", text);
+                }
+                Err(why) => {
+                    let text = format!("gets no keys of envelopes: {why}");
+                    self.notable(at, host, "envelope_keys_failed", text);
+                }
+            },
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             Fact::Published { .. }
             | Fact::Configured { .. }
@@ -187,6 +201,24 @@ impl State {
             | Fact::Streamed { .. }
             | Fact::Arrived(_)
             | Fact::Trailers { .. } => {}
+        }
+    }
+
+    /// The first envelope under each key is news, and each kind of refusal.
+    fn envelope(&mut self, at: Duration, host: &str, judged: &EnvelopeJudged) {
+        let kid = judged.kid.clone().unwrap_or_default();
+        match &judged.found {
+            Err(refused) if refused == "envelope_missing" => {}
+            Err(refused) => {
+                let text = format!("refuses an envelope under {kid}: {refused}");
+                self.notable(at, host, "envelope_refused", text);
+            }
+            Ok(_) => {
+                if self.envelope_kids.insert((host.to_owned(), kid.clone())) {
+                    let text = format!("takes envelopes under {kid}");
+                    self.notable(at, host, "envelope_kid", text);
+                }
+            }
         }
     }
 

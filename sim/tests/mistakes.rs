@@ -161,6 +161,33 @@ fn router_settings_are_checked_by_the_router() {
             "anonymous_placement",
         ),
         (
+            "[router.envelope]\nform = \"hmac\"",
+            "s.toml:30: router.envelope.form: can't be set",
+        ),
+        (
+            "[router.envelope]\nlifetime_secs = 61",
+            "s.toml:30: router.envelope.lifetime_secs: ",
+        ),
+        (
+            "[[fault]]\nat = \"6s\"\nkind = \"configure\"\ntarget = \"router-1\"\n\
+             settings = { envelope = { lifetime_secs = 9 } }",
+            "router.envelope: must be there from the start",
+        ),
+        (
+            "[[fault]]\nat = \"6s\"\nkind = \"remove_envelope_key\"\nkey = \"env-1\"",
+            "s.toml:32: fault.key: nobody seals envelopes",
+        ),
+        (
+            "[[fault]]\nat = \"6s\"\nkind = \"add_envelope_key\"\nkey = \"a/b\"\n\n\
+             [router.envelope]",
+            "fault.signs_after: a fault of the kind `add_envelope_key` needs",
+        ),
+        (
+            "[[fault]]\nat = \"6s\"\nkind = \"add_envelope_key\"\nkey = \"a/b\"\n\
+             signs_after = \"9s\"\n\n[router.envelope]",
+            "s.toml:32: fault.key: must be 1 to 64 letters",
+        ),
+        (
             "[[router.issuer]]\nname = \"mine\"",
             "s.toml:29: router.issuer: would replace",
         ),

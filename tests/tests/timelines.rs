@@ -91,3 +91,8 @@ fn clock_steps() {
 fn rollback() {
     matches_snapshot("rollback");
 }
+
+#[test]
+fn envelope_rotation() {
+    matches_snapshot("envelope_rotation");
+}

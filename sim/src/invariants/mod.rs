@@ -7,6 +7,7 @@
 mod anonymous;
 mod answers;
 mod certificates;
+mod envelope;
 mod errors;
 mod headers;
 mod issuers;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
 pub use certificates::CertificateLife;
+pub use envelope::EnvelopeHolds;
 pub use errors::NoUnexpectedErrors;
 pub use headers::{FORGED, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
@@ -91,6 +93,15 @@ pub struct Bounds {
     pub speakers: BTreeSet<(String, String)>,
     /// How soon a router follows its configuration file.
     pub reload_within: Duration,
+    /// What holds of envelopes; `None` where no router seals any.
+    pub envelope: Option<EnvelopeBounds>,
+}
+
+/// What a scenario's envelopes rely on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EnvelopeBounds {
+    /// How long services may keep the published keys.
+    pub keys_max_age: Duration,
 }
 
 /// A key that its issuer has withdrawn.
@@ -118,6 +129,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
         Box::new(Suspended::new(bounds)),
         Box::new(CertificateLife::new(prefix)),
+        Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),
         Box::new(MonotonicRegistry::default()),
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),
         Box::new(OneAnswer::new(bounds.answer_within)),

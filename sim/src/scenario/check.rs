@@ -129,6 +129,7 @@ struct Known {
     tenants: BTreeSet<String>,
     clients: BTreeSet<String>,
     hosts: BTreeSet<String>,
+    envelopes: bool,
 }
 
 impl Known {
@@ -161,6 +162,7 @@ impl Known {
                 errors,
             ),
             hosts: BTreeSet::from([CONTROL_PLANE.to_owned()]),
+            envelopes: file.router.contains_key("envelope"),
         };
         for cell in &world.cell {
             let endpoints = count(&cell.endpoints, "world.cell.endpoints", errors);
@@ -201,6 +203,9 @@ impl Names for Known {
     }
     fn is_tenant(&self, name: &str) -> bool {
         self.tenants.contains(name)
+    }
+    fn has_envelopes(&self) -> bool {
+        self.envelopes
     }
 }
 

@@ -67,6 +67,11 @@ pub enum FaultKind {
     IssueFromNext(Authority),
     /// Nobody trusts the old authority any more.
     DropOld(Authority),
+    /// The folder of keys for envelopes, which all routers share, gets a new one, which signs after
+    /// this long.
+    AddEnvelopeKey(String, Duration),
+    /// A key is taken out of that folder.
+    RemoveEnvelopeKey(String),
     /// A host's wall clock is wrong by so many milliseconds.
     ClockSkew(String, i64),
     /// A host's disk is full.
@@ -155,6 +160,10 @@ impl fmt::Display for FaultKind {
             Self::TrustNext(ca) => write!(f, "trust the next {} authority too", ca.as_str()),
             Self::IssueFromNext(ca) => write!(f, "issue from the next {} authority", ca.as_str()),
             Self::DropOld(ca) => write!(f, "distrust the old {} authority", ca.as_str()),
+            Self::AddEnvelopeKey(kid, after) => {
+                write!(f, "new key {kid} for envelopes, signs after {after:?}")
+            }
+            Self::RemoveEnvelopeKey(kid) => write!(f, "key {kid} for envelopes is removed"),
             Self::ClockSkew(host, millis) => write!(f, "clock of {host} off by {millis}ms"),
             Self::DiskFull(host) => write!(f, "disk of {host} full"),
             Self::TornWrite(host) => write!(f, "torn write on {host}"),

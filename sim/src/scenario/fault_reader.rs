@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cellway_core::envelope::is_kid;
+
 use super::CONTROL_PLANE;
 use super::error::Errors;
 use super::fault::{Authority, Change, Fault, FaultKind};
@@ -15,6 +17,8 @@ pub(super) trait Names {
     fn is_cell(&self, name: &str) -> bool;
     fn is_identity_provider(&self, name: &str) -> bool;
     fn is_tenant(&self, name: &str) -> bool;
+    /// Whether the routers seal envelopes.
+    fn has_envelopes(&self) -> bool;
 }
 
 /// Reads one `[[fault]]`; mistakes go to `errors`.
@@ -97,6 +101,11 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             "trust_next" => (K::TrustNext(self.authority()?), false),
             "issue_from_next" => (K::IssueFromNext(self.authority()?), false),
             "drop_old" => (K::DropOld(self.authority()?), false),
+            "add_envelope_key" => (
+                K::AddEnvelopeKey(self.envelope_key()?, self.signs_after()?),
+                false,
+            ),
+            "remove_envelope_key" => (K::RemoveEnvelopeKey(self.envelope_key()?), false),
             "clock_skew" => (K::ClockSkew(self.host()?, self.skew()?), true),
             "disk_full" => (K::DiskFull(self.router()?), true),
             "torn_write" => (K::TornWrite(self.router()?), false),
@@ -250,6 +259,24 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.need("key", &self.spec.key).map(Name::into_inner)
     }
 
+    fn envelope_key(&mut self) -> Option<String> {
+        let key = self.need("key", &self.spec.key)?;
+        if !self.names.has_envelopes() {
+            let problem = "nobody seals envelopes in this world: write [router.envelope]";
+            self.errors.add(key.span(), "fault.key", problem);
+        }
+        if !is_kid(key.get_ref()) {
+            let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
+            self.errors.add(key.span(), "fault.key", problem);
+        }
+        Some(key.into_inner())
+    }
+
+    fn signs_after(&mut self) -> Option<Duration> {
+        let after = self.need("signs_after", &self.spec.signs_after)?;
+        Some(after.get_ref().0)
+    }
+
     fn authority(&mut self) -> Option<Authority> {
         let name = self.need("authority", &self.spec.authority)?;
         let found = Authority::ALL
@@ -333,6 +360,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             ("document", spec.document.is_some()),
             ("keys_of", spec.keys_of.is_some()),
             ("settings", spec.settings.is_some()),
+            ("signs_after", spec.signs_after.is_some()),
         ];
         for (name, is_given) in given {
             if is_given && !self.used.contains(&name) {
@@ -345,8 +373,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 const KINDS: &str = "crash, partition, latency, slow, status, half_open, reset, empty_keys, \
      huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
      replace_keys, publish, rotate_certificate, break_certificate, configure, \
-     break_configuration, trust_next, issue_from_next, drop_old, clock_skew, disk_full, \
-     torn_write";
+     break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \
+     remove_envelope_key, clock_skew, disk_full, torn_write";
 
 const DOCUMENTS: &str =
     "same, move, suspend, resume, cell_state, older, same_version, invalid, empty, shrunken";

@@ -292,6 +292,7 @@ pub(super) struct Fault {
     pub document: Option<Name>,
     pub keys_of: Option<Name>,
     pub settings: Option<Spanned<toml::Table>>,
+    pub signs_after: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -234,6 +234,11 @@ impl Scenario {
         ends.max().unwrap_or_default()
     }
 
+    /// Whether its routers seal envelopes, and so its cells verify them.
+    pub fn seals_envelopes(&self) -> bool {
+        self.router_settings.contains_key("envelope")
+    }
+
     /// The hosts that a name in a fault means: a cell's id stands for all of its endpoints.
     pub fn hosts_of(&self, name: &str) -> Vec<String> {
         match self.cells.iter().find(|cell| cell.id == name) {

@@ -8,7 +8,7 @@ use super::{FaultKind, Scenario};
 use crate::world::config;
 
 /// Settings that the invariants rely on.
-const FIXED: [(&[&str], &str); 4] = [
+const FIXED: [(&[&str], &str); 7] = [
     (
         &["headers"],
         "cells and clients of the simulator know the router's headers by the default names",
@@ -25,6 +25,18 @@ const FIXED: [(&[&str], &str); 4] = [
         &["policy", "all_of"],
         "the invariants judge a router that takes any credential",
     ),
+    (
+        &["envelope", "keys"],
+        "the simulator keeps the folder that the routers share",
+    ),
+    (
+        &["envelope", "form"],
+        "the simulator's cells verify by the published keys",
+    ),
+    (
+        &["envelope", "issuer"],
+        "the simulator's cells know the routers by the default name",
+    ),
 ];
 
 /// Checks what a scenario sets over the simulator's own settings, and each change to it.
@@ -39,6 +51,10 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
                 && target == router
             {
                 own(change, errors);
+                if change.contains_key("envelope") && !scenario.seals_envelopes() {
+                    let problem = "must be there from the start: write [router.envelope]";
+                    errors.setting("envelope", problem.to_owned());
+                }
                 config::merge(&mut settings, change);
                 loads(scenario, &settings, errors);
             }

@@ -7,7 +7,7 @@ use super::documents::Documents;
 use super::hosts::FIRST_KEY;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
-use crate::invariants::{Bounds, Withdrawn};
+use crate::invariants::{Bounds, EnvelopeBounds, Withdrawn};
 use crate::scenario::{Client, Credential, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
@@ -42,6 +42,9 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         held: held(scenario),
         speakers: speakers(scenario),
         reload_within: watch + FETCH_SLACK,
+        envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
+            keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
+        }),
     }
 }
 

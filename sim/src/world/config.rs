@@ -3,6 +3,7 @@
 
 use toml::{Table, Value};
 
+use super::envelope;
 use super::pki::CLIENTS_DOMAIN;
 use super::router::PORT;
 use super::shared::AUDIENCE;
@@ -13,6 +14,11 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
     let mut config: Table = toml::from_str(&base()).expect("the text below is TOML");
     let issuers = scenario.issuers.iter().map(|i| Value::Table(issuer(i)));
     config.insert("issuer".to_owned(), Value::Array(issuers.collect()));
+    if settings.contains_key("envelope") {
+        let keys = Value::String(envelope::FOLDER.to_owned());
+        let table = Table::from_iter([("keys".to_owned(), keys)]);
+        config.insert("envelope".to_owned(), Value::Table(table));
+    }
     merge(&mut config, settings);
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
 }

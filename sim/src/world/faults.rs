@@ -6,6 +6,7 @@ use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError};
 use http::StatusCode;
 
 use super::router;
+use super::shared::unix_at;
 use super::{World, config};
 use crate::fact::Fact;
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
@@ -95,6 +96,9 @@ impl World {
             FaultKind::BreakConfiguration(name) => self.write_configuration(name, begins),
             FaultKind::TrustNext(_) | FaultKind::IssueFromNext(_) | FaultKind::DropOld(_) => {
                 self.rotate_authority(&due.fault.kind)?;
+            }
+            FaultKind::AddEnvelopeKey(..) | FaultKind::RemoveEnvelopeKey(_) => {
+                self.rotate_envelope_keys(&due.fault.kind)?;
             }
             FaultKind::ClockSkew(name, millis) => {
                 self.set_skew(name, if begins { *millis } else { 0 });
@@ -288,6 +292,23 @@ impl World {
             router::write_trust(disk, &state.pki);
         }
         state.renew_serving()
+    }
+
+    fn rotate_envelope_keys(&mut self, kind: &FaultKind) -> Result<(), LabError> {
+        let now = unix_at(self.engine.elapsed());
+        match kind {
+            FaultKind::AddEnvelopeKey(kid, after) => self.envelope_keys.add(kid, now, *after),
+            FaultKind::RemoveEnvelopeKey(kid) => self.envelope_keys.remove(kid),
+            other => unreachable!("{other} is no rotation of envelopes' keys"),
+        }
+        self.write_envelope_keys()
+    }
+
+    /// Puts the shared folder before every router.
+    pub(super) fn write_envelope_keys(&self) -> Result<(), LabError> {
+        let seed = self.shared.seed();
+        let mut disks = self.disks.values();
+        disks.try_for_each(|disk| self.envelope_keys.write(disk, seed))
     }
 
     fn set_skew(&self, name: &str, millis: i64) {

@@ -6,6 +6,7 @@ use cellway_mtls::env::Env;
 use cellway_mtls::lab::{EchoCell, IdentityProvider, Report, ServerTls};
 
 use super::documents::CELL_PORT;
+use super::envelope::{self, Cells};
 use super::shared::{CellHost, Served, Shared};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, Fact};
@@ -20,7 +21,12 @@ const HTTPS: u16 = 443;
 /// The first key of every identity provider.
 pub(super) const FIRST_KEY: &str = "key-1";
 
-pub(super) fn add_cell(engine: &mut Engine, shared: &Shared, cell: &Cell) {
+pub(super) fn add_cell(
+    engine: &mut Engine,
+    shared: &Shared,
+    cell: &Cell,
+    verifying: Option<&Cells>,
+) {
     for host in cell.hosts() {
         let echo = EchoCell::new(&cell.id, cell_sink(shared.observer.clone(), &host));
         let known = CellHost {
@@ -30,8 +36,14 @@ pub(super) fn add_cell(engine: &mut Engine, shared: &Shared, cell: &Cell) {
         };
         shared.lock().cells.insert(host.clone(), known.clone());
         let shared = shared.clone();
+        let verifying = verifying.cloned();
         engine.host(&host, move |env| {
             let (shared, known) = (shared.clone(), known.clone());
+            if let Some(cells) = &verifying {
+                let judge = envelope::judge(&env, &shared, cells, &known.id);
+                let judge = judge.expect("the lab's certificates are good");
+                known.echo.verify_envelopes(judge);
+            }
             async move { serve_cell(env, shared, known).await }
         });
     }

@@ -4,6 +4,7 @@ mod bounds;
 mod client;
 pub(crate) mod config;
 mod documents;
+mod envelope;
 mod faults;
 mod hosts;
 mod pki;
@@ -14,6 +15,7 @@ mod wallet;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use cellway_core::Unix;
 use cellway_core::registry::Registry;
 use cellway_mtls::lab::LabError;
 
@@ -25,6 +27,7 @@ use crate::scenario::{FaultKind, Scenario};
 use crate::store::SimStore;
 use crate::trace::Trace;
 use documents::Documents;
+use envelope::{Cells, Folder};
 use faults::Due;
 use pki::Pki;
 use shared::Shared;
@@ -56,6 +59,8 @@ struct World {
     disks: BTreeMap<String, SimStore>,
     /// What each router's configuration has over the simulator's own.
     settings: BTreeMap<String, toml::Table>,
+    /// The keys of envelopes, which all routers share.
+    envelope_keys: Folder,
     due: VecDeque<Due>,
 }
 
@@ -132,6 +137,7 @@ impl World {
             shared,
             disks: BTreeMap::new(),
             settings: BTreeMap::new(),
+            envelope_keys: Folder::default(),
             engine,
         };
         world.add_hosts()?;
@@ -149,8 +155,9 @@ impl World {
             hosts::add_identity_provider(engine, shared, issuer);
         }
         hosts::add_control_plane(engine, shared);
+        let verifying = Cells::of(scenario);
         for cell in &scenario.cells {
-            hosts::add_cell(engine, shared, cell);
+            hosts::add_cell(engine, shared, cell, verifying.as_ref());
         }
         for name in &scenario.routers {
             let disk = router::add(engine, shared, name);
@@ -171,6 +178,13 @@ impl World {
         }
         for name in self.disks.keys() {
             self.write_configuration(name, false);
+        }
+        if self.scenario.seals_envelopes() {
+            // There from the start, so that it signs at once.
+            let start = Unix::from_epoch(engine::EPOCH);
+            self.envelope_keys
+                .add(envelope::FIRST_KEY, start, Duration::ZERO);
+            self.write_envelope_keys()?;
         }
         Ok(())
     }

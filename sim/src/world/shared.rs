@@ -89,6 +89,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What every random choice of the run follows from.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Tells the observer a fact in a host's name.
     pub(super) fn tell(&self, env: &SimEnv, fact: &Fact) {
         self.observer.tell(env.elapsed(), env.name(), fact);
