@@ -48,9 +48,16 @@ pub(crate) struct RequestBody {
 #[derive(Debug)]
 struct Watched {
     progress: Arc<Progress>,
+    /// Boxed, because the body is moved often on its way to the cell.
+    passed: Option<Box<Passed>>,
+}
+
+/// What a body has to do with once its request was let through.
+#[derive(Debug)]
+struct Passed {
     /// By which the request was stamped: its trailers may not have the names of those stamps,
     /// whatever a reload makes of them meanwhile.
-    stamped_by: Option<Arc<Policy>>,
+    stamped_by: Arc<Policy>,
     stream: Option<Arc<Stream>>,
 }
 
@@ -90,8 +97,7 @@ impl RequestBody {
         let progress = Arc::new(Progress::new());
         let watched = Some(Watched {
             progress: progress.clone(),
-            stamped_by: None,
-            stream: None,
+            passed: None,
         });
         (Self { incoming, watched }, Some(progress))
     }
@@ -100,8 +106,10 @@ impl RequestBody {
     /// and the stream that it belongs to.
     pub(super) fn passes(&mut self, policy: &Arc<Policy>, stream: Option<Arc<Stream>>) {
         if let Some(watched) = &mut self.watched {
-            watched.stamped_by = Some(policy.clone());
-            watched.stream = stream;
+            watched.passed = Some(Box::new(Passed {
+                stamped_by: policy.clone(),
+                stream,
+            }));
         }
     }
 }
@@ -115,7 +123,7 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
         if let Some(watched) = &self.watched
-            && let Some(stream) = &watched.stream
+            && let Some(stream) = watched.passed.as_ref().and_then(|it| it.stream.as_ref())
             && let Poll::Ready(reason) = stream.poll_closed(Side::Request, cx)
         {
             watched.progress.moved(Turn::Broken);
@@ -123,12 +131,7 @@ impl Body for RequestBody {
         }
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let ended = self.incoming.is_end_stream();
-        if let Some(Watched {
-            progress,
-            stamped_by,
-            stream: _,
-        }) = &self.watched
-        {
+        if let Some(Watched { progress, passed }) = &self.watched {
             match &mut polled {
                 Poll::Pending => progress.turn_to(Turn::Client),
                 Poll::Ready(None) => progress.moved(Turn::Done),
@@ -137,8 +140,10 @@ impl Body for RequestBody {
                     // Nothing follows trailers, and nobody asks whether something does.
                     let ended = ended || frame.is_trailers();
                     if let Some(trailers) = frame.trailers_mut() {
-                        match stamped_by {
-                            Some(policy) => headers::sanitise_trailers(&policy.headers, trailers),
+                        match passed {
+                            Some(passed) => {
+                                headers::sanitise_trailers(&passed.stamped_by.headers, trailers);
+                            }
                             None => trailers.clear(),
                         }
                     }

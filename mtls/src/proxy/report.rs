@@ -62,8 +62,10 @@ impl<E: Env, S: Sink> Report<E, S> {
 
     /// The request passes: it is an open stream from here on. What has become known of its tenant
     /// since `snapshot`, on which that was decided, counts at once.
-    pub(crate) fn opens(&mut self, allow: &Allow, snapshot: &Snapshot) -> Option<Arc<Stream>> {
-        allow.identity.tenant.as_ref()?;
+    pub(crate) fn opens(&mut self, allow: &Allow, snapshot: &Snapshot) {
+        if allow.identity.tenant.is_none() {
+            return;
+        }
         let (connection, worker) = (&self.connection, &self.connection.worker);
         let activity = &connection.activity;
         let alone = activity.is_http1().then(|| activity.clone());
@@ -73,8 +75,7 @@ impl<E: Env, S: Sink> Report<E, S> {
         if tenants_since(&present) != tenants_since(snapshot) {
             stream.check(worker, &present);
         }
-        self.stream = Some(stream.clone());
-        Some(stream)
+        self.stream = Some(stream);
     }
 
     /// The answer's header is there.
