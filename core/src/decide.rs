@@ -1,7 +1,9 @@
 //! From evidence to a decision.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::authorise;
 use crate::cba::{self, CbaRefused, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
 use crate::evidence::Evidence;
@@ -44,6 +46,7 @@ pub fn decide(
         Err(Stop::Deny {
             reason,
             detail,
+            rule,
             tenant,
             cell_bound,
         }) => {
@@ -53,6 +56,7 @@ pub fn decide(
                 reason,
                 class,
                 detail,
+                rule,
                 tenant,
                 challenge,
                 retry_after: retry_after(class),
@@ -73,6 +77,7 @@ enum Stop {
     Deny {
         reason: Reason,
         detail: &'static str,
+        rule: Option<Arc<str>>,
         tenant: Option<Text>,
         cell_bound: Option<Box<CellBound>>,
     },
@@ -89,6 +94,7 @@ impl From<Refusal> for Stop {
             } => Self::Deny {
                 reason,
                 detail,
+                rule: None,
                 tenant,
                 cell_bound: None,
             },
@@ -101,6 +107,7 @@ fn deny(identity: &Identity) -> impl Fn(Refused) -> Stop + '_ {
     |Refused { reason, detail }| Stop::Deny {
         reason,
         detail,
+        rule: None,
         tenant: identity.tenant.clone(),
         cell_bound: None,
     }
@@ -129,6 +136,7 @@ fn allow(
     } else {
         identity
     };
+    let rule = authorise(snapshot, evidence, reason, &identity, recorder)?;
     let placed = locate(registry, snapshot, evidence, &identity, tenant, recorder)
         .map_err(deny(&identity))?;
     let question = cba::Question {
@@ -148,8 +156,32 @@ fn allow(
         placement: placed.placement,
         cell: placed.cell,
         endpoints: placed.endpoints,
+        rule,
         placement_epoch: registry.version(),
         cell_bound,
+    })
+}
+
+/// The rule that lets the request pass, where the policy has rules.
+fn authorise(
+    snapshot: &Snapshot,
+    evidence: &Evidence<'_>,
+    reason: Reason,
+    identity: &Identity,
+    recorder: &mut impl Recorder,
+) -> Result<Option<Arc<str>>, Stop> {
+    let auth = snapshot.policy.auth(evidence.policy);
+    let checked = authorise::check(auth, evidence, reason, identity, recorder);
+    let (Refused { reason, detail }, rule) = match checked {
+        Ok(rule) => return Ok(rule.cloned()),
+        Err(refused) => refused,
+    };
+    Err(Stop::Deny {
+        reason,
+        detail,
+        rule: rule.cloned(),
+        tenant: identity.tenant.clone(),
+        cell_bound: None,
     })
 }
 
@@ -164,6 +196,7 @@ fn check_cell_bound(
         Some(CbaRefused { reason, detail }) => Err(Stop::Deny {
             reason,
             detail,
+            rule: None,
             tenant: question.identity.tenant.clone(),
             cell_bound,
         }),

@@ -61,6 +61,8 @@ pub struct Allow {
     pub cell: Arc<Cell>,
     /// The cell's endpoints that take traffic, best first.
     pub endpoints: Ranked,
+    /// The rule that lets the request pass, where the policy has rules.
+    pub rule: Option<Arc<str>>,
     /// The version of the registry that this was decided on; cells fence by it.
     pub placement_epoch: u64,
     /// What its cell-bound authorization came to; `None` where there is none, and none is wanted.
@@ -77,6 +79,8 @@ pub struct Deny {
     pub class: Class,
     /// Which check failed, in words that hold nothing of the credential.
     pub detail: &'static str,
+    /// The rule of the policy that the request is denied by.
+    pub rule: Option<Arc<str>>,
     /// The tenant, where one was proved before the request was refused.
     pub tenant: Option<Text>,
     /// Which credential is missing or bad, for `WWW-Authenticate`.
@@ -173,6 +177,14 @@ impl Decision {
         }
     }
 
+    /// The rule that decided, where the policy has rules and one fits.
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Allow(allow) => allow.rule.as_deref(),
+            Self::Deny(deny) => deny.rule.as_deref(),
+        }
+    }
+
     /// What the request's cell-bound authorization came to, where it was looked at.
     pub fn cell_bound(&self) -> Option<&CellBound> {
         match self {
@@ -208,6 +220,7 @@ impl Decision {
             reason,
             class: reason.class(),
             detail,
+            rule: None,
             tenant: allow.identity.tenant.clone(),
             challenge: Challenge::None,
             retry_after: retry_after(reason.class()),
@@ -230,6 +243,9 @@ impl Serialize for Decision {
                 let endpoints: Vec<_> = allow.endpoints().map(|e| e.url.as_str()).collect();
                 map.serialize_entry("endpoints", &endpoints)?;
                 map.serialize_entry("placement_epoch", &allow.placement_epoch)?;
+                if let Some(rule) = &allow.rule {
+                    map.serialize_entry("rule", &**rule)?;
+                }
                 if let Some(bound) = &allow.cell_bound {
                     map.serialize_entry("cell_bound", bound)?;
                 }
@@ -239,6 +255,9 @@ impl Serialize for Decision {
                 map.serialize_entry("reason", &deny.reason)?;
                 map.serialize_entry("status", &deny.class.status().map(|s| s.as_u16()))?;
                 map.serialize_entry("detail", deny.detail)?;
+                if let Some(rule) = &deny.rule {
+                    map.serialize_entry("rule", &**rule)?;
+                }
                 map.serialize_entry("tenant", &deny.tenant)?;
                 map.serialize_entry("retry_after_secs", &deny.retry_after.map(|d| d.as_secs()))?;
             }

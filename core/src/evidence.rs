@@ -19,7 +19,7 @@ pub struct Evidence<'a> {
     pub authority: &'a str,
     /// The path and query as received.
     pub path: &'a str,
-    /// What was taken out of the request's headers.
+    /// What was taken out of the request's headers, and seen there.
     pub credentials: &'a Credentials,
     /// The leaf of the client's certificate chain, present only once rustls has verified it.
     pub peer: Option<&'a PeerCertificate>,
@@ -30,7 +30,8 @@ pub struct Evidence<'a> {
     pub waited: bool,
 }
 
-/// The credentials that [`sanitise`](crate::headers::sanitise) took out of a request's headers.
+/// The credentials that [`sanitise`](crate::headers::sanitise) took out of a request's headers, and
+/// what it saw there of which a policy's rules depend.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The first `Authorization` field, whatever its scheme.
@@ -45,4 +46,8 @@ pub struct Credentials {
     pub routing_key: Vec<HeaderValue>,
     /// The fields with its signature.
     pub routing_key_signature: Vec<HeaderValue>,
+    /// The content type is gRPC's.
+    pub grpc: bool,
+    /// A header names another method or path, which frameworks behind the router may follow.
+    pub says_otherwise: bool,
 }

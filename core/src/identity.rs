@@ -22,6 +22,9 @@ pub struct Identity {
     pub org: Option<Text>,
     /// Roles in the order of the claim. In a decision, only those that the tenant allows.
     pub roles: Vec<Text>,
+    /// What the client that shows the token may do in the subject's name (RFC 6749, section 3.3).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Box<str>>,
     /// The credential says which roles, be it none.
     #[serde(skip)]
     pub names_roles: bool,

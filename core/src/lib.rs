@@ -90,6 +90,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod authorise;
 mod base64url;
 pub mod cba;
 pub mod cert;
@@ -105,6 +106,7 @@ mod identity;
 mod json;
 mod jws;
 pub mod keys;
+pub mod path;
 pub mod placement;
 pub mod policy;
 mod reason;

@@ -132,6 +132,8 @@ reasons! {
     TenantSuspended => "tenant_suspended", Forbidden;
     /// The registry doesn't know the tenant, and unknown tenants are denied.
     TenantUnknown => "tenant_unknown", Forbidden;
+    /// No rule of the policy lists the request, or the one that does asks for roles or scopes that the caller hasn't got.
+    RoleForbidden => "role_forbidden", Forbidden;
     /// Whoever vouches for this tenant, an issuer, a trust domain, a gateway or a signer, may not speak for it.
     IssuerNotAllowed => "issuer_not_allowed", Forbidden;
 
@@ -189,6 +191,8 @@ reasons! {
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
     BadRequest => "bad_request", BadRequest;
+    /// The policy has rules, and the request's path, or a header that names another method or path, can be read in two ways.
+    AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The client stopped sending its request's body.
     ClientTimeout => "client_timeout", RequestTimeout;
     /// The client stopped taking the answer's body, which was cut.

@@ -40,6 +40,8 @@ pub struct Question<'a> {
     pub authority: &'a str,
     /// Path and query.
     pub path: &'a str,
+    /// Its content type is gRPC's.
+    pub grpc: bool,
     /// The value of `Authorization`.
     pub authorization: Option<HeaderValue>,
     /// The value of the header that picks one of several tenants.
@@ -99,6 +101,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
         cell_bound: question.cell_bound.iter().cloned().collect(),
         routing_key: question.routing_key.iter().cloned().collect(),
         routing_key_signature: question.routing_key_signature.iter().cloned().collect(),
+        grpc: question.grpc,
+        says_otherwise: false,
     };
     let evidence = Evidence {
         policy: question.policy,

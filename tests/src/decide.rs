@@ -208,6 +208,14 @@ impl Request {
         self
     }
 
+    /// By this method, for this path and query, instead of `GET /`.
+    #[must_use]
+    pub fn asks(mut self, method: &str, path: &str) -> Self {
+        self.method = Method::from_bytes(method.as_bytes()).expect("a method");
+        path.clone_into(&mut self.path);
+        self
+    }
+
     /// With `Authorization: Bearer` and this token.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {

@@ -7,9 +7,10 @@
 //! them.
 
 mod hop;
+mod otherwise;
 mod rules;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::hop::forbidden_in_trailers;
 pub use self::rules::{
@@ -56,7 +57,11 @@ pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
 }
 
 fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
-    let mut credentials = Credentials::default();
+    let mut credentials = Credentials {
+        grpc: is_grpc(headers),
+        says_otherwise: headers.keys().any(otherwise::names_another_request),
+        ..Credentials::default()
+    };
     if let http::header::Entry::Occupied(entry) = headers.entry(AUTHORIZATION) {
         let (_, mut values) = entry.remove_entry_mult();
         credentials.authorization = values.next();
@@ -66,6 +71,18 @@ fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials
         credentials.tenant_choice = choice(headers, rules.tenant_choice());
     }
     credentials
+}
+
+/// Whether the one content type is gRPC's: `application/grpc`, alone or with `+` and a format. A cell
+/// takes `application/grpc-web` for something else, and so do the rules.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    const NAME: &[u8] = b"application/grpc";
+    let (name, rest) = only.as_bytes().split_at(NAME.len().min(only.len()));
+    name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 /// Several fields say what one with a list would (RFC 9110, section 5.3), and a list is no tenant:

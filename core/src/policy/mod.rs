@@ -19,14 +19,17 @@ use crate::routing_key::RoutingKeyRules;
 use crate::text::Text;
 
 mod build;
+mod rules;
 mod spec;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rules::{Asked, Who};
+pub use rules::{Rule, Rules};
 pub use spec::{
     BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec,
-    Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs, Scheme, SpeaksSpec,
-    TrustDomainSpec, TrustSpec,
+    Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs, RuleAllow, RuleSpec, Scheme,
+    SpeaksSpec, TrustDomainSpec, TrustSpec,
 };
 
 /// Which issuer: its place in [`Policy::issuers`] and in the configuration.
@@ -160,6 +163,8 @@ pub struct AuthPolicy {
     pub anonymous_placement: Option<Text>,
     /// What it makes of cell-bound authorizations.
     pub cba: CbaPolicy,
+    /// Which callers may ask for what; `None`: all for anything.
+    pub rules: Option<Rules>,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
     pub(crate) stand_in: Arc<Identity>,
     /// By [`IssuerId`]: whose tokens are accepted.

@@ -124,6 +124,8 @@ pub struct ClaimsSpec {
     pub tier: Option<String>,
     /// The roles, a string or an array of them.
     pub roles: Option<String>,
+    /// The scopes: a string with spaces between them (RFC 8693, section 4.2), or an array.
+    pub scopes: Option<String>,
 }
 
 impl Default for ClaimsSpec {
@@ -136,6 +138,7 @@ impl Default for ClaimsSpec {
             org: None,
             tier: None,
             roles: None,
+            scopes: None,
         }
     }
 }
@@ -217,6 +220,39 @@ pub struct PolicySpec {
     /// What differs from `[cba]` for this policy.
     #[serde(default)]
     pub cba: Option<PolicyCbaSpec>,
+    /// `[[policy.rule]]`: which callers may ask for what. Absent: whoever is let in, for anything.
+    #[serde(default)]
+    pub rule: Option<Vec<RuleSpec>>,
+}
+
+/// One `[[policy.rule]]`: the first that fits a request decides, and what none fits is denied.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleSpec {
+    /// What logs and `explain` call it; otherwise its place.
+    pub name: Option<String>,
+    /// The methods; all if absent. `GET` stands for `HEAD` too.
+    pub methods: Option<Vec<String>>,
+    /// The paths: `/orders/{id}`, `/orders/*`, `/orders/**`.
+    pub path: Option<String>,
+    /// Instead of a path: `package.Service/Method`, or `package.Service/*`.
+    pub grpc: Option<String>,
+    /// The caller needs one of these.
+    pub roles: Option<Vec<String>>,
+    /// The caller needs all of these.
+    pub scopes: Option<Vec<String>>,
+    /// Instead of roles and scopes: whoever is verified, or anyone.
+    pub allow: Option<RuleAllow>,
+}
+
+/// Whom a rule without roles and scopes lets pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAllow {
+    /// Everyone whose credentials hold.
+    Verified,
+    /// Anonymous callers too, where the mode is permissive.
+    Anyone,
 }
 
 /// How strictly a policy asks for credentials.
@@ -267,6 +303,8 @@ pub struct InsecureSpec {
     pub tier: Option<String>,
     /// The roles.
     pub roles: Vec<String>,
+    /// The scopes.
+    pub scopes: Vec<String>,
 }
 
 /// `[cba]`: cell-bound authorizations, which cells show that call other cells.

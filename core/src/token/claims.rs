@@ -16,6 +16,8 @@ use super::Denial;
 
 /// The most values in a claim that is a list.
 const LIST_MAX: usize = 64;
+/// The most scopes of a token: some issuers give one for each kind of call.
+const SCOPES_MAX: usize = 256;
 
 /// What the signature of a token proved, with what it was verified against. Nothing in here
 /// depends on the time, the connection or the registry, so that it can be remembered.
@@ -84,6 +86,10 @@ impl Proven {
             tier: optional(&names.tier)?,
             roles: match &names.roles {
                 Some(name) => list(claims, name)?,
+                None => Vec::new(),
+            },
+            scopes: match &names.scopes {
+                Some(name) => scopes(claims, name)?,
                 None => Vec::new(),
             },
             names_roles: names.roles.as_ref().is_some_and(|name| {
@@ -197,6 +203,32 @@ fn list(claims: &Object<'_>, name: &str) -> Result<Vec<Text>, Denial> {
             "a claim of the identity is not a list of acceptable length",
         )),
     }
+}
+
+/// A claim that holds scopes: a string with spaces between them (RFC 8693, section 4.2; RFC 9068,
+/// section 2.2.3), or an array. They stand in no header, and so needn't be a [`Text`].
+fn scopes(claims: &Object<'_>, name: &str) -> Result<Vec<Box<str>>, Denial> {
+    let all: Vec<&str> = match claims.get(name) {
+        None | Some(Json::Null) => Vec::new(),
+        Some(Json::String(value)) => value.split(' ').filter(|scope| !scope.is_empty()).collect(),
+        Some(Json::Array(values)) => values
+            .iter()
+            .map(|value| value.as_str().ok_or(malformed(NO_SCOPES)))
+            .collect::<Result<_, _>>()?,
+        Some(_) => return Err(malformed(NO_SCOPES)),
+    };
+    if all.len() > SCOPES_MAX || !all.iter().all(|scope| is_scope(scope)) {
+        return Err(malformed(NO_SCOPES));
+    }
+    Ok(all.into_iter().map(Into::into).collect())
+}
+
+const NO_SCOPES: &str = "the claim of scopes is not a list of scopes";
+
+/// Whether it is one `scope-token` (RFC 6749, section 3.3).
+pub(crate) fn is_scope(scope: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    !scope.is_empty() && scope.bytes().all(allowed)
 }
 
 fn value_text(value: &str) -> Result<Text, Denial> {

@@ -29,6 +29,7 @@ mod memo;
 mod tests;
 mod verify;
 
+pub(crate) use claims::is_scope;
 pub use memo::Memo;
 
 /// Why [`identify`] found no identity.

@@ -47,12 +47,15 @@ pub struct Args {
     /// A PEM file with the client's certificate chain, leaf first
     #[arg(long, value_name = "FILE")]
     cert: Option<String>,
-    /// Path and query of the request (of what decides, only a routing key's signature is over them)
+    /// Path and query of the request, for the policy's rules and a routing key's signature
     #[arg(long, default_value = "/")]
     path: String,
-    /// Method of the request
+    /// Method of the request, for the same
     #[arg(long, default_value = "GET")]
     method: Method,
+    /// The request is a gRPC call (as --method POST, with the content type application/grpc)
+    #[arg(long, conflicts_with = "method")]
+    grpc: bool,
     /// The listener that the request comes in by (may be left out if there is only one)
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
@@ -119,9 +122,14 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let (snapshot, sources) = gather(&env, &clock, settings, client.as_ref()).await;
     let question = Question {
         policy,
-        method: &args.method,
+        method: if args.grpc {
+            &Method::POST
+        } else {
+            &args.method
+        },
         authority: &args.authority,
         path: &args.path,
+        grpc: args.grpc,
         authorization,
         tenant_choice,
         cell_bound,

@@ -201,7 +201,8 @@ fn decided(line: Line, event: &Event<'_>) -> Line {
         .str("listener", listener)
         .str("request_id", request_id)
         .str("mode", mode.as_str())
-        .str("reason", decision.reason().as_str());
+        .str("reason", decision.reason().as_str())
+        .opt("rule", decision.rule(), Line::str);
     // The tenant is who pays, not who calls; the subject stays out.
     let line = match decision {
         Decision::Allow(allow) => line

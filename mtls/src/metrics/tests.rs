@@ -26,6 +26,7 @@ fn denied(reason: Reason) -> Decision {
         reason,
         class: reason.class(),
         detail: "",
+        rule: None,
         tenant: None,
         challenge: Challenge::None,
         retry_after: None,

@@ -16,6 +16,7 @@ use crate::wire::{Message, field};
 pub struct Sent {
     pub headers: Vec<(&'static str, String)>,
     pub certificate: Option<Credential>,
+    pub path: &'static str,
 }
 
 pub const PATH: &str = "/orders?page=2";
@@ -91,12 +92,12 @@ pub async fn proxied(world: &World, router: &Running, sent: &Sent) -> Verdict {
     let client = router.client(Protocol::Http1, &[ca], sent.certificate.as_ref());
     world.seen.since();
     let answer = client
-        .send(headers(Request::get(PATH), sent))
+        .send(headers(Request::get(sent.path), sent))
         .await
         .unwrap();
     match world.seen.since().pop() {
         Some((received, _)) => {
-            assert_eq!(received.path, PATH);
+            assert_eq!(received.path, sent.path);
             Verdict::Arrives(compared(received.headers))
         }
         None => refused(answer.status.as_u16(), pairs(&answer), &answer.body),
@@ -130,7 +131,10 @@ pub fn question(sent: &Sent, raw: bool) -> Vec<u8> {
     http.extend(field(1, "17"));
     http.extend(field(2, "GET"));
     if raw {
-        let pseudo = [(":method", "GET".to_owned()), (":path", PATH.to_owned())];
+        let pseudo = [
+            (":method", "GET".to_owned()),
+            (":path", sent.path.to_owned()),
+        ];
         let fields = pseudo
             .iter()
             .chain(&sent.headers)
@@ -144,7 +148,7 @@ pub fn question(sent: &Sent, raw: bool) -> Vec<u8> {
             http.extend(field(3, [field(1, name), field(2, value)].concat()));
         }
     }
-    http.extend(field(4, PATH));
+    http.extend(field(4, sent.path));
     http.extend(field(5, "shop.example"));
     http.extend(field(10, "HTTP/1.1"));
     let certificate = sent.certificate.as_ref().map(encoded);
@@ -218,7 +222,7 @@ fn options(message: &Message) -> Vec<(String, String)> {
 /// A `CheckRequest` as JSON; snake case and raw values, or camel case and joined ones.
 fn json_question(sent: &Sent, raw: bool) -> Value {
     let certificate = sent.certificate.as_ref().map(encoded).unwrap_or_default();
-    let mut http = json!({"method": "GET", "path": PATH, "host": "shop.example", "size": "-1",
+    let mut http = json!({"method": "GET", "path": sent.path, "host": "shop.example", "size": "-1",
                           "protocol": "HTTP/1.1"});
     if raw {
         let fields = sent
@@ -276,7 +280,7 @@ pub async fn json(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict 
 
 /// By Envoy's plain form.
 pub async fn plain(client: &Client<TokioEnv>, sent: &Sent) -> Verdict {
-    let path = format!("/ext_authz/v3/http{PATH}");
+    let path = format!("/ext_authz/v3/http{}", sent.path);
     let answer = client
         .send(headers(Request::get(&path), sent))
         .await

@@ -41,6 +41,7 @@ fn sent(headers: &[(&'static str, &str)], certificate: Option<Credential>) -> Se
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect(),
         certificate,
+        path: ask::PATH,
     }
 }
 
@@ -166,6 +167,77 @@ async fn every_form_gives_the_same_decision_and_the_same_headers() {
                 assert_eq!(ask::plain(client, &sent).await, proxied, "{what}, HTTP");
             }
         }
+    }
+    insta::assert_snapshot!(seen);
+}
+
+const RULES: &str = r#"
+[[policy.rule]]
+path = "/orders"
+allow = "verified"
+
+[[policy.rule]]
+path = "/admin/**"
+roles = ["admin"]
+
+[trust]"#;
+
+/// Catches: a form that holds rules against another method or path than the proxy path does.
+#[tokio::test]
+async fn rules_decide_alike_in_every_form() {
+    let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
+    let config = world.config().replacen("[trust]", RULES, 1);
+    world.configure(&format!("{config}{LISTENER}"));
+    let router = world.router().await;
+    let (h1, h2) = (
+        asking(&router, Protocol::Http1),
+        asking(&router, Protocol::Http2),
+    );
+    let acme = bearer(&world, "acme");
+    let plain = [(AUTHORIZATION, &*acme)];
+    let overridden = [(AUTHORIZATION, &*acme), ("X-HTTP-Method-Override", "PUT")];
+    let grpc = [
+        (AUTHORIZATION, &*acme),
+        ("content-type", "application/grpc"),
+    ];
+    let mut seen = String::new();
+    for (path, headers) in [
+        ("/orders?page=2", &plain[..]),
+        ("/%6frders", &plain),
+        ("/orders/", &plain),
+        ("/admin/x", &plain),
+        ("/admin/x", &grpc),
+        ("/orders/..;/admin", &plain),
+        ("/orders/%2e%2e/admin", &plain),
+        ("/orders%2fx", &plain),
+        ("//orders", &plain),
+        ("/orders", &overridden),
+    ] {
+        let sent = Sent {
+            path,
+            ..sent(headers, None)
+        };
+        let proxied = ask::proxied(&world, &router, &sent).await;
+        let said = match &proxied {
+            Verdict::Arrives(_) => "arrives".to_owned(),
+            Verdict::Refused(status, headers, _) => {
+                let shown = headers
+                    .iter()
+                    .filter(|(name, _)| name == "x-cellway-reason" || name == "grpc-status");
+                let shown: Vec<_> = shown.map(|(_, value)| value.as_str()).collect();
+                format!("{status} {}", shown.join(" "))
+            }
+        };
+        seen.push_str(&format!(
+            "{path:24} {:24} {said}\n",
+            headers.last().unwrap().0
+        ));
+        for raw in [true, false] {
+            assert_eq!(ask::grpc(&h2, &sent, raw).await, proxied, "{path}, gRPC");
+            assert_eq!(ask::json(&h1, &sent, raw).await, proxied, "{path}, JSON");
+        }
+        assert_eq!(ask::plain(&h1, &sent).await, proxied, "{path}, HTTP");
+        assert_eq!(ask::plain(&h2, &sent).await, proxied, "{path}, HTTP");
     }
     insta::assert_snapshot!(seen);
 }

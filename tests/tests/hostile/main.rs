@@ -7,6 +7,7 @@
 
 mod certificates;
 mod headers;
+mod paths;
 mod raw;
 mod routing_keys;
 mod table;
@@ -52,4 +53,17 @@ async fn a_routing_key_decides_only_with_somebody_behind_it() {
     table.section("counted");
     table.counted("cellway_authz_decisions_total").await;
     insta::assert_snapshot!("routing_keys", table.text());
+}
+
+/// Catches: a path that passes by one rule and is another's to the cell.
+#[tokio::test]
+async fn no_spelling_of_a_path_gets_round_a_rule() {
+    let world = World::up(Signer::from_seed("ed", ED_SEED).unwrap()).await;
+    let rules = format!("{}\n[trust]", paths::RULES);
+    world.configure(&world.config().replacen("[trust]", &rules, 1));
+    let router = world.router().await;
+    let mut table = Table::new(&world, &router);
+    paths::rows(&mut table).await;
+    table.counted("cellway_authz_decisions_total").await;
+    insta::assert_snapshot!("paths", table.text());
 }

@@ -91,7 +91,7 @@ pub async fn rows(table: &mut Table<'_>) {
 }
 
 /// Sends these bytes, reads to the end, and says what came of it.
-async fn exchange(table: &Table<'_>, bytes: &str) -> String {
+pub async fn exchange(table: &Table<'_>, bytes: &str) -> String {
     let answer = talk(table, bytes).await;
     let line = answer.lines().next().unwrap_or("nothing");
     let status = line.split(' ').nth(1).unwrap_or(line);

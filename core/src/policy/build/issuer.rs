@@ -109,6 +109,7 @@ fn claims(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
         ("org", &claims.org),
         ("tier", &claims.tier),
         ("roles", &claims.roles),
+        ("scopes", &claims.scopes),
     ];
     let required = [
         ("tenant", Some(&claims.tenant)),

@@ -18,6 +18,7 @@ use super::{
 mod cba;
 mod issuer;
 mod routing_key;
+mod rule;
 mod trust;
 
 /// The most issuers, policies and trust domains.
@@ -138,6 +139,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
         let anonymous = anonymous_placement(spec, &at, errors);
         let stand_in = stand_in(spec, &at, errors);
         let cba = cba::policy(&specs.cba, spec, &at, errors);
+        let rules = rule::rules(specs, spec, &at, errors);
         if let Some(name) = name {
             policies.push(AuthPolicy {
                 name,
@@ -149,6 +151,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
                 jwks_unreachable: jwks_unreachable(spec, &at, errors),
                 anonymous_placement: anonymous,
                 cba,
+                rules,
                 stand_in: Arc::new(stand_in),
                 issuers,
             });
@@ -303,6 +306,7 @@ fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors)
         subject,
         tier,
         roles,
+        scopes,
     } = insecure;
     let mut text =
         |member: &str, value: &str| errors.text(&at(&format!("insecure_identity.{member}")), value);
@@ -311,6 +315,7 @@ fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors)
         subject: subject.as_ref().and_then(|s| text("subject", s)),
         tier: tier.as_ref().and_then(|t| text("tier", t)),
         roles: roles.iter().filter_map(|r| text("roles", r)).collect(),
+        scopes: scopes.iter().map(|scope| scope.as_str().into()).collect(),
         ..Identity::default()
     }
 }

@@ -1,0 +1,109 @@
+//! Whether the policy's rules let this caller make this request.
+//!
+//! Runs on every request, on the roles that the tenant's terms have left.
+
+use std::sync::Arc;
+
+use crate::evidence::Evidence;
+use crate::explain::Recorder;
+use crate::identity::Identity;
+use crate::path::Path;
+use crate::policy::{Asked, AuthPolicy, Rule, Who};
+use crate::reason::Reason;
+use crate::refused::Refused;
+
+const CHECK: &str = "policy.rule";
+
+/// The rule that lets the request pass, if the policy has rules.
+///
+/// # Errors
+/// Why it may not pass, and by which rule, where one fits it.
+pub(crate) fn check<'a>(
+    auth: &'a AuthPolicy,
+    evidence: &Evidence<'_>,
+    reason: Reason,
+    identity: &Identity,
+    recorder: &mut impl Recorder,
+) -> Result<Option<&'a Arc<str>>, (Refused, Option<&'a Arc<str>>)> {
+    let Some(rules) = &auth.rules else {
+        return Ok(None);
+    };
+    let asked =
+        asked(evidence).map_err(|refused| (refused.at("request.reading", recorder), None))?;
+    let Some(rule) = rules.find(asked) else {
+        let detail = "no rule of the policy lists such a request";
+        return Err((forbidden(detail).at(CHECK, recorder), None));
+    };
+    match allows(auth, rule, reason, identity) {
+        Ok(()) => {
+            recorder.pass(CHECK, || format!("{}: {}", rule.name, rule.describe()));
+            Ok(Some(&rule.name))
+        }
+        Err(refused) => {
+            let Refused { reason, detail } = refused;
+            recorder.fail(CHECK, || {
+                format!("{}: {}: {reason}: {detail}", rule.name, rule.describe())
+            });
+            Err((refused, Some(&rule.name)))
+        }
+    }
+}
+
+/// The request, if router and cell are sure to read it alike.
+fn asked<'a>(evidence: &Evidence<'a>) -> Result<Asked<'a>, Refused> {
+    let ambiguous = |detail| Refused {
+        reason: Reason::AmbiguousRequest,
+        detail,
+    };
+    if evidence.credentials.says_otherwise {
+        return Err(ambiguous("a header names another method or path"));
+    }
+    Ok(Asked {
+        method: evidence.method,
+        path: Path::of(evidence.path).map_err(|why| ambiguous(why.detail()))?,
+        grpc: evidence.credentials.grpc,
+    })
+}
+
+fn allows(
+    auth: &AuthPolicy,
+    rule: &Rule,
+    reason: Reason,
+    identity: &Identity,
+) -> Result<(), Refused> {
+    let (roles, scopes) = match rule.who() {
+        Who::Anyone => return Ok(()),
+        // Credentials could help, and a client that is told so may bring some.
+        Who::Verified | Who::Granted { .. } if reason == Reason::Anonymous => {
+            return Err(if auth.jwt {
+                Refused {
+                    reason: Reason::MissingToken,
+                    detail: "the rule is not for anonymous callers, and there is no bearer token",
+                }
+            } else {
+                Refused {
+                    reason: Reason::MissingCertificate,
+                    detail: "the rule is not for anonymous callers, and there is no client certificate",
+                }
+            });
+        }
+        Who::Verified => return Ok(()),
+        Who::Granted { roles, scopes } => (roles, scopes),
+    };
+    if !roles.is_empty() && !roles.iter().any(|role| identity.roles.contains(role)) {
+        return Err(forbidden(
+            "the caller has none of the roles that the rule names",
+        ));
+    }
+    if !scopes.iter().all(|scope| identity.scopes.contains(scope)) {
+        return Err(forbidden("the caller lacks a scope that the rule names"));
+    }
+    Ok(())
+}
+
+fn forbidden(detail: &'static str) -> Refused {
+    Refused {
+        reason: Reason::RoleForbidden,
+        detail,
+    }
+}

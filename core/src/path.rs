@@ -1,0 +1,270 @@
+//! The paths that rules are held against, and the patterns that they are held against by.
+//!
+//! A rule is worth as much as the agreement between router and cell about what a path says. The
+//! router forwards it byte for byte, so it can't make the cell read it as it does; it refuses every
+//! path that has two readings ([`Path::of`]), and compares the rest as a cell does that decodes
+//! percent-encoding once, segment by segment, and minds case (RFC 3986, section 6.2.2).
+
+use std::fmt;
+
+/// The path of a request, if it has one reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Path<'a>(&'a str);
+
+/// Why a path has no one reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ambiguous(&'static str);
+
+impl Ambiguous {
+    /// In words that hold nothing of the path.
+    pub fn detail(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Ambiguous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Ambiguous {}
+
+impl<'a> Path<'a> {
+    /// The path of this target, which may have a query.
+    ///
+    /// # Errors
+    /// [`Ambiguous`]: servers differ about what it says. That is the case for a slash, backslash,
+    /// percent sign, semicolon, question mark or number sign that is percent-encoded, for a
+    /// backslash or semicolon as such, for dot segments in any spelling, empty segments but the last,
+    /// bytes that aren't visible ASCII (encoded ones too, but for the space), and a percent sign
+    /// without two hexadecimal digits.
+    pub fn of(target: &'a str) -> Result<Self, Ambiguous> {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        // A URI such as `http://host?query` has no path, and travels with this one.
+        let path = if path.is_empty() { "/" } else { path };
+        let Some(rest) = path.strip_prefix('/') else {
+            return Err(Ambiguous("the target is not a path"));
+        };
+        let mut segments = rest.split('/').peekable();
+        while let Some(segment) = segments.next() {
+            if segment.is_empty() && segments.peek().is_some() {
+                return Err(Ambiguous("the path holds an empty segment"));
+            }
+            check_segment(segment)?;
+        }
+        Ok(Self(path))
+    }
+
+    /// Still encoded. The last one is empty where the path ends in a slash.
+    fn segments(self) -> impl Iterator<Item = &'a str> {
+        self.0.get(1..).unwrap_or_default().split('/')
+    }
+
+    /// As it was received.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+fn check_segment(segment: &str) -> Result<(), Ambiguous> {
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => check_encoded(bytes.next(), bytes.next())?,
+            b'\\' => return Err(Ambiguous("the path holds a backslash")),
+            b';' => return Err(Ambiguous("the path holds parameters")),
+            b'#' => return Err(Ambiguous("the path holds a fragment")),
+            b'!'..=b'~' => {}
+            _ => return Err(Ambiguous("the path holds a byte that isn't visible ASCII")),
+        }
+    }
+    let dots = |n| decoded(segment).eq(std::iter::repeat_n(b'.', n));
+    if dots(1) || dots(2) {
+        return Err(Ambiguous("the path holds a dot segment"));
+    }
+    Ok(())
+}
+
+fn check_encoded(high: Option<u8>, low: Option<u8>) -> Result<(), Ambiguous> {
+    match (high.and_then(hex), low.and_then(hex)) {
+        (Some(high), Some(low)) => match high << 4 | low {
+            b'/' | b'\\' | b'%' | b';' | b'?' | b'#' => {
+                Err(Ambiguous("the path holds a delimiter that is encoded"))
+            }
+            b' '..=b'~' => Ok(()),
+            _ => Err(Ambiguous(
+                "the path holds an encoded byte that isn't visible ASCII",
+            )),
+        },
+        _ => Err(Ambiguous("the path holds a broken percent-encoding")),
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The bytes that a segment which was checked stands for.
+fn decoded(segment: &str) -> impl Iterator<Item = u8> {
+    let mut bytes = segment.bytes();
+    std::iter::from_fn(move || match bytes.next()? {
+        b'%' => {
+            let (high, low) = (bytes.next().and_then(hex)?, bytes.next().and_then(hex)?);
+            Some(high << 4 | low)
+        }
+        byte => Some(byte),
+    })
+}
+
+/// A pattern for paths: `/orders/{id}`, `/orders/*` (any one segment), `/orders/**` (the path itself
+/// and whatever lies below).
+///
+/// Case matters, and so does a slash at the end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathPattern {
+    text: Box<str>,
+    segments: Vec<Segment>,
+    /// It ends in `**`.
+    rest: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Segment {
+    /// Exactly this, once decoded.
+    Literal(Box<str>),
+    /// Any but the empty one.
+    Any,
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PatternError(&'static str);
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+impl PathPattern {
+    /// The most bytes of a pattern.
+    pub const LEN_MAX: usize = 1024;
+
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`]: it could match no path, or says what no path may say.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        if text.len() > Self::LEN_MAX {
+            return Err(PatternError("is longer than 1024 bytes"));
+        }
+        let Some(inner) = text.strip_prefix('/') else {
+            return Err(PatternError("doesn't begin with a slash"));
+        };
+        let (inner, rest) = match inner.strip_suffix("**") {
+            Some("") => ("", true),
+            Some(before) => match before.strip_suffix('/') {
+                Some(before) => (before, true),
+                None => return Err(PatternError("has `**` beside something else in a segment")),
+            },
+            None => (inner, false),
+        };
+        let count = inner.split('/').count();
+        let read = |(at, segment)| Segment::read(segment, !rest && at + 1 == count);
+        let segments = match (inner, rest) {
+            ("", true) => Vec::new(),
+            _ => (inner.split('/').enumerate())
+                .map(read)
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Self {
+            text: text.into(),
+            segments,
+            rest,
+        })
+    }
+
+    /// Whether the path is one of those meant.
+    pub fn matches(&self, path: Path<'_>) -> bool {
+        let mut segments = path.segments();
+        for wanted in &self.segments {
+            match segments.next() {
+                Some(segment) if wanted.matches(segment) => {}
+                _ => return false,
+            }
+        }
+        self.rest || segments.next().is_none()
+    }
+
+    /// Whether it matches every path that `other` does.
+    pub fn covers(&self, other: &Self) -> bool {
+        let as_long = match self.rest {
+            true => self.segments.len() <= other.segments.len(),
+            false => self.segments.len() == other.segments.len() && !other.rest,
+        };
+        as_long
+            && std::iter::zip(&self.segments, &other.segments).all(|(own, other)| match own {
+                Segment::Literal(_) => own == other,
+                Segment::Any => *other != Segment::Literal("".into()),
+            })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Segment {
+    fn read(text: &str, last: bool) -> Result<Self, PatternError> {
+        let name = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        if let Some(name) = name {
+            let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            return match !name.is_empty() && name.bytes().all(fine) {
+                true => Ok(Self::Any),
+                false => Err(PatternError(
+                    "has a name in braces that isn't letters, digits and _",
+                )),
+            };
+        }
+        match text {
+            "*" => return Ok(Self::Any),
+            "" if !last => return Err(PatternError("has an empty segment")),
+            "**" => return Err(PatternError("has `**` elsewhere than at its end")),
+            "." | ".." => return Err(PatternError("has a dot segment, which no path may have")),
+            _ => {}
+        }
+        if text.contains(['*', '{', '}']) {
+            return Err(PatternError(
+                "has a wildcard beside something else in a segment",
+            ));
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"%?#;\\".contains(&byte);
+        match text.bytes().all(plain) {
+            true => Ok(Self::Literal(text.into())),
+            false => Err(PatternError(
+                "has a character that no path may have, or an encoded one; write those as they are meant",
+            )),
+        }
+    }
+
+    fn matches(&self, segment: &str) -> bool {
+        match self {
+            Self::Literal(literal) => decoded(segment).eq(literal.bytes()),
+            Self::Any => !segment.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

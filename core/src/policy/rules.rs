@@ -1,0 +1,138 @@
+//! Which callers may ask for what: the rules of a policy.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::path::{Path, PathPattern};
+use crate::text::Text;
+
+/// The rules of a policy, in order. The first that fits a request decides; what none fits is denied.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(pub(super) Vec<Rule>);
+
+/// One `[[policy.rule]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// What logs and `explain` call it: its name, or else its place.
+    pub name: Arc<str>,
+    pub(super) what: What,
+    pub(super) who: Who,
+}
+
+/// Which requests a rule is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// Those by these methods (any, if none is named) for these paths.
+    Http {
+        methods: Vec<Method>,
+        path: PathPattern,
+    },
+    /// gRPC calls: POST, this path, and the content type of gRPC.
+    Grpc(PathPattern),
+}
+
+/// Whom a rule lets pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Who {
+    /// Anonymous callers too.
+    Anyone,
+    /// Everyone whose credentials hold.
+    Verified,
+    /// Who has one of the roles, if there are any, and all of the scopes.
+    Granted {
+        /// One of these.
+        roles: Vec<Text>,
+        /// All of these.
+        scopes: Vec<Box<str>>,
+    },
+}
+
+/// What rules look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: Path<'a>,
+    /// The content type is gRPC's.
+    pub(crate) grpc: bool,
+}
+
+impl Rules {
+    /// The most rules of one policy: they are tried one by one.
+    pub const MAX: usize = 256;
+
+    /// The rule that decides.
+    pub(crate) fn find(&self, asked: Asked<'_>) -> Option<&Rule> {
+        self.0.iter().find(|rule| rule.what.fits(asked))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none, so that everything is denied.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Rule {
+    pub(crate) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// What it is for, as the configuration has it.
+    pub(crate) fn describe(&self) -> String {
+        match &self.what {
+            What::Http { methods, path } if methods.is_empty() => path.as_str().to_owned(),
+            What::Http { methods, path } => {
+                let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
+                format!("{} {}", methods.join("|"), path.as_str())
+            }
+            What::Grpc(path) => format!("gRPC {}", path.as_str()),
+        }
+    }
+}
+
+impl What {
+    fn fits(&self, asked: Asked<'_>) -> bool {
+        match self {
+            Self::Http { methods, path } => {
+                holds(methods, asked.method) && path.matches(asked.path)
+            }
+            Self::Grpc(path) => {
+                asked.grpc && asked.method == Method::POST && path.matches(asked.path)
+            }
+        }
+    }
+
+    /// Whether it fits every request that `other` does.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Http { methods, path },
+                Self::Http {
+                    methods: others,
+                    path: other,
+                },
+            ) => {
+                let all = !others.is_empty() && others.iter().all(|method| holds(methods, method));
+                (methods.is_empty() || all) && path.covers(other)
+            }
+            (Self::Http { methods, path }, Self::Grpc(other)) => {
+                holds(methods, &Method::POST) && path.covers(other)
+            }
+            (Self::Grpc(path), Self::Grpc(other)) => path.covers(other),
+            (Self::Grpc(_), Self::Http { .. }) => false,
+        }
+    }
+}
+
+/// Whether the method is on the list, which is of all methods if empty. Who may GET may ask for the
+/// header of the answer alone (RFC 9110, section 9.3.2).
+fn holds(methods: &[Method], method: &Method) -> bool {
+    methods.is_empty()
+        || methods.contains(method)
+        || (method == Method::HEAD && methods.contains(&Method::GET))
+}
