@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 /// A tenant, subject, workspace, role, cell id and the like: a short string that can stand in a
 /// header as it is.
 ///
-/// Between 1 and [`Text::LEN_MAX`] bytes of visible ASCII, no comma, inner spaces allowed.
+/// Between 1 and [`Text::LEN_MAX`] bytes ([`Text::ID_LEN_MAX`] for a SPIFFE ID) of visible ASCII, no comma, inner spaces allowed.
 /// A value from a claim, a SAN or the registry that isn't so is refused where it is read. That
 /// rules out header injection, a list smuggled into a scalar (`admin,owner` as one role), and
 /// two spellings that a cell would read as one.
@@ -21,13 +21,32 @@ pub struct Text(HeaderValue);
 impl Text {
     /// The most bytes a value may have.
     pub const LEN_MAX: usize = 256;
+    /// The most bytes of a SPIFFE ID (SPIFFE ID, section 2.3).
+    pub const ID_LEN_MAX: usize = 2048;
 
     /// Takes `value` if it keeps the rules.
     ///
     /// # Errors
     /// [`NotText`] says which rule is broken.
     pub fn new(value: &str) -> Result<Self, NotText> {
-        Self::check(value)?;
+        Self::within(value, Self::LEN_MAX)
+    }
+
+    /// As [`new`](Self::new), for whatever names a caller: a SPIFFE ID may be longer than any other
+    /// value.
+    ///
+    /// # Errors
+    /// [`NotText`] says which rule is broken.
+    pub fn id(value: &str) -> Result<Self, NotText> {
+        let most = match value.starts_with("spiffe://") {
+            true => Self::ID_LEN_MAX,
+            false => Self::LEN_MAX,
+        };
+        Self::within(value, most)
+    }
+
+    fn within(value: &str, len_max: usize) -> Result<Self, NotText> {
+        check(value, len_max)?;
         HeaderValue::from_str(value)
             .map(Self)
             .map_err(|_| NotText::BadCharacter)
@@ -38,19 +57,7 @@ impl Text {
     /// # Errors
     /// [`NotText`] says which rule is broken.
     pub fn check(value: &str) -> Result<(), NotText> {
-        let bytes = value.as_bytes();
-        if bytes.is_empty() {
-            return Err(NotText::Empty);
-        }
-        if bytes.len() > Self::LEN_MAX {
-            return Err(NotText::TooLong);
-        }
-        let allowed = |b: &u8| matches!(b, b' '..=b'~') && *b != b',';
-        let edge = |b: Option<&u8>| b == Some(&b' ');
-        if !bytes.iter().all(allowed) || edge(bytes.first()) || edge(bytes.last()) {
-            return Err(NotText::BadCharacter);
-        }
-        Ok(())
+        check(value, Self::LEN_MAX)
     }
 
     /// The value as a string.
@@ -63,6 +70,22 @@ impl Text {
     pub fn header_value(&self) -> &HeaderValue {
         &self.0
     }
+}
+
+fn check(value: &str, len_max: usize) -> Result<(), NotText> {
+    let bytes = value.as_bytes();
+    if bytes.is_empty() {
+        return Err(NotText::Empty);
+    }
+    if bytes.len() > len_max {
+        return Err(NotText::TooLong);
+    }
+    let allowed = |b: &u8| matches!(b, b' '..=b'~') && *b != b',';
+    let edge = |b: Option<&u8>| b == Some(&b' ');
+    if !bytes.iter().all(allowed) || edge(bytes.first()) || edge(bytes.last()) {
+        return Err(NotText::BadCharacter);
+    }
+    Ok(())
 }
 
 impl Hash for Text {
@@ -118,7 +141,7 @@ impl Serialize for Text {
 pub enum NotText {
     /// It has no bytes.
     Empty,
-    /// It has more than [`Text::LEN_MAX`] bytes.
+    /// It has more bytes than such a value may have.
     TooLong,
     /// A control character, a comma, a byte outside ASCII, or a space at an end.
     BadCharacter,

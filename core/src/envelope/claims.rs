@@ -208,7 +208,7 @@ impl Reader<'_> {
         };
         Ok(Verified {
             tenant: self.text("tenant")?,
-            subject: self.text("sub")?,
+            subject: self.subject()?,
             workspace: self.text("workspace")?,
             org: self.text("org")?,
             roles: self.roles()?,
@@ -235,6 +235,16 @@ impl Reader<'_> {
         }
     }
 
+    /// The subject, which may be a SPIFFE ID and so longer than other texts.
+    fn subject(&self) -> Result<Option<Text>, EnvelopeRefused> {
+        match self.0.get("sub") {
+            None => Ok(None),
+            Some(_) => Text::id(self.required("sub")?)
+                .map(Some)
+                .map_err(|_| BAD_TEXT),
+        }
+    }
+
     fn roles(&self) -> Result<Vec<Text>, EnvelopeRefused> {
         const REFUSED: EnvelopeRefused = EnvelopeRefused::Malformed("`roles` is no list of texts");
         match self.0.get("roles") {
@@ -247,8 +257,10 @@ impl Reader<'_> {
     }
 }
 
+const BAD_TEXT: EnvelopeRefused = EnvelopeRefused::Malformed("a claim that can't be in a header");
+
 fn text(value: &str) -> Result<Text, EnvelopeRefused> {
-    Text::new(value).map_err(|_| EnvelopeRefused::Malformed("a claim that can't be in a header"))
+    Text::new(value).map_err(|_| BAD_TEXT)
 }
 
 impl Verified {
