@@ -85,16 +85,13 @@ async fn listeners<E: Env>(
     settings: &RouterSettings,
     problems: &mut Problems,
 ) {
-    let trust = match &settings.trust_bundle {
-        None => None,
-        Some(bundle) => match Trust::load(env, provider, bundle, &settings.revocation).await {
-            Ok(trust) => Some(trust),
-            Err((setting, error)) => {
-                // The listeners' own files are checked all the same.
-                problems.note(&setting, Some(error));
-                None
-            }
-        },
+    let trust = match Trust::load(env, settings).await {
+        Ok(trust) => trust,
+        Err((setting, error)) => {
+            // The listeners' own files are checked all the same.
+            problems.note(&setting, Some(error));
+            None
+        }
     };
     for (i, listener) in settings.listeners.iter().enumerate() {
         let Some(tls) = &listener.tls else { continue };

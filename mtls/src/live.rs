@@ -60,8 +60,7 @@ pub(crate) struct Live {
     pub(crate) sealer: Option<Sealer>,
     /// Judges the client certificates that an Envoy describes; `None` without a bundle.
     described: Option<ClientVerifier>,
-    /// From when on a revocation list is too old for what was judged by it.
-    pub(crate) stale_from: Option<Unix>,
+    trust: Option<Arc<Trust>>,
 }
 
 impl Live {
@@ -73,26 +72,20 @@ impl Live {
         now: Now,
         before: Option<&Self>,
     ) -> Result<Self, (String, MaterialError)> {
-        let trust = match &settings.trust_bundle {
-            None => None,
-            Some(bundle) => Some(Trust::load(env, provider, bundle, &settings.revocation).await?),
-        };
-        let trust = trust.as_ref();
+        let trust = Trust::load(env, &settings).await?;
         let mut server_tls = Vec::with_capacity(settings.listeners.len());
         for listener in &settings.listeners {
             let Some(tls) = &listener.tls else {
                 server_tls.push(None);
                 continue;
             };
-            let loaded = ServerTls::load(env, provider, tls, trust)
+            let loaded = ServerTls::load(env, provider, tls, trust.as_ref())
                 .await
                 .map_err(|error| (format!("listener.{}.tls", listener.name), error))?;
             server_tls.push(Some(loaded));
         }
-        let described = trust
-            .map(|trust| ClientVerifier::new(provider, trust, false))
-            .transpose()
-            .map_err(|error| ("trust.bundle".to_owned(), error))?;
+        let described = trust.as_ref();
+        let described = described.map(|trust| ClientVerifier::new(provider, trust, false));
         let cell_tls = CellTls::load(env, provider, &settings.upstream)
             .await
             .map_err(|error| ("upstream".to_owned(), error))?;
@@ -110,13 +103,21 @@ impl Live {
             cell_tls,
             sealer,
             described,
-            stale_from: trust.and_then(Trust::stale_from),
+            trust,
             settings,
         })
     }
 
+    /// When the next revocation list will be past its time, so that what was judged by it has to be
+    /// judged again.
+    pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
+        self.trust
+            .as_ref()
+            .and_then(|trust| trust.next_staling(now))
+    }
+
     /// Whether this chain may stand behind a request that comes by the listener: its handshake's
-    /// verifier says so, or where requests are only described, the bundle itself.
+    /// verifier says so, or where requests are only described, the bundle itself. And until when.
     ///
     /// # Errors
     /// Why it may not.
@@ -124,7 +125,7 @@ impl Live {
         &self,
         listener: usize,
         chain: &[CertificateDer<'static>],
-    ) -> Result<(), ChainRefused> {
+    ) -> Result<Unix, ChainRefused> {
         match (self.serves(listener), &self.described) {
             (Some(Serves::Proxy), _) => self.judge_peer(listener, chain),
             (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.judge(chain),
@@ -140,7 +141,7 @@ impl Live {
         &self,
         listener: usize,
         chain: &[CertificateDer<'static>],
-    ) -> Result<(), ChainRefused> {
+    ) -> Result<Unix, ChainRefused> {
         let tls = self.server_tls.get(listener).and_then(Option::as_ref);
         tls.ok_or(ChainRefused::Untrusted)
             .and_then(|tls| tls.judge(chain))

@@ -159,7 +159,9 @@ fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
         &settings.sources.fetch.bundle,
     ];
     let lists = &settings.revocation.lists;
-    bundles.into_iter().flatten().chain(lists).for_each(add);
+    let domains = settings.domain_bundles.iter().map(|domain| &domain.bundle);
+    let all = bundles.into_iter().flatten().chain(domains).chain(lists);
+    all.for_each(add);
     for issuer in &settings.policy.issuers {
         if let KeysLocation::File(path) = &issuer.keys {
             files.insert(path.to_string());

@@ -21,6 +21,9 @@ pub struct RouterSettings {
     pub policy: Arc<Policy>,
     /// Whose client certificates are believed; required by listeners that ask for them.
     pub trust_bundle: Option<Pem>,
+    /// Trust domains with bundles of their own: only these authorities vouch for their names, and
+    /// they vouch for nothing else.
+    pub domain_bundles: Vec<DomainBundle>,
     /// Which of these certificates no longer count.
     pub revocation: RevocationSettings,
     /// The way to the cells.
@@ -67,6 +70,15 @@ impl EnvelopeForm {
     }
 }
 
+/// Who signs for a trust domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DomainBundle {
+    /// The SPIFFE trust domain.
+    pub trust_domain: String,
+    /// Its certificate authorities.
+    pub bundle: Pem,
+}
+
 /// Revoked client certificates.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RevocationSettings {
@@ -76,6 +88,13 @@ pub struct RevocationSettings {
     pub stale_allowed: bool,
     /// A certificate whose issuer has no list counts.
     pub missing_allowed: bool,
+}
+
+impl RouterSettings {
+    /// Whether anybody's client certificates are believed.
+    pub fn trusts_clients(&self) -> bool {
+        self.trust_bundle.is_some() || !self.domain_bundles.is_empty()
+    }
 }
 
 /// PEM text, or the file that holds it.

@@ -7,17 +7,23 @@ use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
 
 use crate::time::Unix;
 
+mod list;
+mod signer;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use list::RevocationList;
+pub use signer::{Signer, SignerRefused, check_signers};
 pub(crate) use template::{Accepted, is_dns_name, is_trust_domain, spiffe_trust_domain};
 pub use template::{SanTemplates, TemplateError};
+
+/// The most bytes of a serial number (RFC 5280, section 4.1.2.2).
+const SERIAL_LEN_MAX: usize = 20;
 
 /// The SHA-256 of a certificate's DER, as `x5t#S256` of RFC 8705 has it.
 pub type Thumbprint = [u8; 32];
@@ -36,19 +42,6 @@ pub struct PeerCertificate {
     thumbprint: Thumbprint,
 }
 
-/// When a revocation list says that the next will be there; from then on it is stale.
-///
-/// # Errors
-/// [`CertificateError::Malformed`]: it is no DER list, or one without that time, which RFC 5280
-/// (section 5.1.2.5) asks for.
-pub fn crl_next_update(der: &[u8]) -> Result<Unix, CertificateError> {
-    let list = CertificateRevocationList::from_der(der);
-    let (_, list) = list.map_err(|_| CertificateError::Malformed)?;
-    list.next_update()
-        .map(unix)
-        .ok_or(CertificateError::Malformed)
-}
-
 /// What the key usage extension allows (RFC 5280, section 4.2.1.3), as far as a client needs it:
 /// a handshake proves the key by a digital signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,9 +57,13 @@ enum Usage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Not a DER X.509 certificate, or bytes follow it, or an extension stands there twice.
+    /// Not a DER X.509 certificate, or bytes follow it, or an extension stands there twice, or a
+    /// limit for authorities in a certificate that isn't one's.
     Malformed,
-    /// A SAN that isn't ASCII, or two SAN extensions.
+    /// A serial number that isn't positive, is longer than 20 bytes, or could be written shorter
+    /// (RFC 5280, section 4.1.2.2). Revocation lists are searched by it.
+    BadSerial,
+    /// SANs that can't be parsed, or one that isn't ASCII.
     MalformedSan,
     /// More names than [`PeerCertificate::NAMES_MAX`].
     TooManyNames,
@@ -76,6 +73,7 @@ impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "it can't be parsed",
+            Self::BadSerial => "its serial number isn't one",
             Self::MalformedSan => "the certificate's subject alternative names can't be parsed",
             Self::TooManyNames => "the certificate has too many subject alternative names",
         })
@@ -93,16 +91,8 @@ impl PeerCertificate {
     /// # Errors
     /// [`CertificateError`]; the connection must then be closed.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let (rest, certificate) =
-            X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(CertificateError::Malformed);
-        }
+        let certificate = parse(der)?;
         let (uris, dns_names) = names(&certificate)?;
-        // Which of two would count is for nobody to guess (RFC 5280, section 4.2).
-        certificate
-            .extensions_map()
-            .map_err(|_| CertificateError::Malformed)?;
         let validity = certificate.validity();
         let mut thumbprint = Thumbprint::default();
         thumbprint.copy_from_slice(digest(&SHA256, der).as_ref());
@@ -152,6 +142,14 @@ impl PeerCertificate {
         &self.uris
     }
 
+    /// The trust domain of the certificate's SPIFFE ID, if it has one, and no other URI.
+    pub fn trust_domain(&self) -> Option<&str> {
+        match &*self.uris {
+            [uri] => template::SpiffeId::parse(uri).map(|id| id.trust_domain),
+            _ => None,
+        }
+    }
+
     /// The DNS SANs, in the certificate's order.
     pub fn dns_names(&self) -> &[Box<str>] {
         &self.dns_names
@@ -161,6 +159,34 @@ impl PeerCertificate {
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.thumbprint
     }
+}
+
+/// Reads a certificate of any kind.
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    let (rest, certificate) =
+        X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(CertificateError::Malformed);
+    }
+    // Which of two would count is for nobody to guess (RFC 5280, section 4.2).
+    certificate
+        .extensions_map()
+        .map_err(|_| CertificateError::Malformed)?;
+    if !is_canonical_serial(certificate.raw_serial()) {
+        return Err(CertificateError::BadSerial);
+    }
+    Ok(certificate)
+}
+
+/// Whether these bytes are a positive integer of at most 20 bytes, as DER writes it. A zero before
+/// a first bit that is set makes it positive, and isn't counted.
+fn is_canonical_serial(bytes: &[u8]) -> bool {
+    let value = match bytes {
+        [0, next, ..] if *next >= 0x80 => &bytes[1..],
+        [1..=0x7f, ..] => bytes,
+        _ => return false,
+    };
+    value.len() <= SERIAL_LEN_MAX
 }
 
 type Names = Vec<Box<str>>;
@@ -194,6 +220,11 @@ fn names(certificate: &X509Certificate<'_>) -> Result<(Names, Names), Certificat
 fn is_authority(certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
     let malformed = |_| CertificateError::Malformed;
     let constraints = certificate.basic_constraints().map_err(malformed)?;
+    if constraints.as_ref().is_some_and(|constraints| {
+        constraints.value.path_len_constraint.is_some() && !constraints.value.ca
+    }) {
+        return Err(CertificateError::Malformed);
+    }
     let usage = certificate.key_usage().map_err(malformed)?;
     Ok(constraints.is_some_and(|constraints| constraints.value.ca)
         || usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign()))

@@ -108,6 +108,12 @@ impl SanTemplates {
             .any(|parts| parts.contains(&Part::Cell))
     }
 
+    /// Whether a template takes names of this trust domain.
+    pub(crate) fn any_of_domain(&self, name: &str) -> bool {
+        let of = |uri: &UriTemplate| uri.trust_domains.iter().any(|domain| *domain == *name);
+        self.uris.iter().any(of)
+    }
+
     /// Whether a template takes cells of more than one trust domain.
     pub(crate) fn cell_of_any_domain(&self) -> bool {
         let of_any = |uri: &UriTemplate| uri.trust_domains.len() > 1;
@@ -156,7 +162,7 @@ impl SanTemplates {
             tenant: text(named.tenant).ok_or("the tenant in the URI SAN is too long")?,
             service: text(named.service).ok_or("the service in the URI SAN is too long")?,
             cell: text(named.cell).ok_or("the cell in the URI SAN is too long")?,
-            subject: Text::new(uri).map_err(|_| "the URI SAN is too long")?,
+            subject: Text::id(uri).map_err(|_| "the URI SAN is too long")?,
             trust_domain: Some(trust_domain.clone()),
         })
     }
@@ -313,8 +319,8 @@ fn text(name: Option<&str>) -> Option<Option<Text>> {
     }
 }
 
-struct SpiffeId<'a> {
-    trust_domain: &'a str,
+pub(super) struct SpiffeId<'a> {
+    pub(super) trust_domain: &'a str,
     /// Without the first slash.
     path: &'a str,
 }
@@ -322,13 +328,19 @@ struct SpiffeId<'a> {
 impl<'a> SpiffeId<'a> {
     /// Reads an id as SPIFFE ID, section 2, has it: no user, port, query, fragment or
     /// percent-encoding, and a path without empty or dot segments.
-    fn parse(uri: &'a str) -> Option<Self> {
+    pub(super) fn parse(uri: &'a str) -> Option<Self> {
         if uri.len() > SPIFFE_ID_LEN_MAX {
             return None;
         }
         let (trust_domain, path) = uri.strip_prefix(SCHEME)?.split_once('/')?;
         (is_trust_domain(trust_domain) && path.split('/').all(is_segment))
             .then_some(Self { trust_domain, path })
+    }
+
+    /// The trust domain of an id that has no path, which is an authority's.
+    pub(super) fn authority(uri: &'a str) -> Option<&'a str> {
+        uri.strip_prefix(SCHEME)
+            .filter(|name| is_trust_domain(name))
     }
 }
 

@@ -46,6 +46,77 @@ fn refuses_what_is_no_certificate() {
 }
 
 #[test]
+fn a_serial_has_one_spelling() {
+    let mut long = [0x11; 21];
+    assert!(is_canonical_serial(&long[..20]));
+    assert!(!is_canonical_serial(&long), "21 bytes");
+    (long[0], long[1]) = (0, 0x80);
+    assert!(is_canonical_serial(&long), "a zero that makes it positive");
+    for (bytes, good) in [
+        (&[][..], false),
+        (&[0], false),
+        (&[0, 0], false),
+        (&[1], true),
+        (&[0x7f], true),
+        (&[0x80], false),
+        (&[0, 0x7f], false),
+        (&[0, 0x80], true),
+    ] {
+        assert_eq!(is_canonical_serial(bytes), good, "{bytes:?}");
+    }
+}
+
+#[test]
+fn who_signed_a_leaf_must_be_allowed_to() {
+    use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
+    let signer = |usages: Vec<KeyUsagePurpose>, depth, uris: &[&str]| {
+        let uris = uris.iter().map(|uri| (*uri).try_into().unwrap());
+        let names = uris.map(rcgen::SanType::URI).collect();
+        Signer::from_der(&certificate(|params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(depth));
+            params.key_usages = usages;
+            params.subject_alt_names = names;
+        }))
+    };
+    let signs = || vec![KeyUsagePurpose::KeyCertSign];
+    let leaf = peer(&["spiffe://example/tenant/acme"], &[]);
+    let now = Unix::from_secs(START);
+    let ends = Ok(leaf.not_after());
+    let check = |signers: &[Signer], now| check_signers(&leaf, signers, now);
+    let plain = signer(signs(), 0, &[]).unwrap();
+    let own = signer(signs(), 1, &["spiffe://example"]).unwrap();
+    let silent = signer(vec![], 1, &["https://ca.example/"]).unwrap();
+    assert_eq!(check(&[plain.clone(), own.clone()], now), ends);
+    assert_eq!(check(&[silent], now), ends);
+    assert_eq!(
+        check(&[own, plain.clone()], now),
+        Err(SignerRefused::TooDeep)
+    );
+    let lists = signer(vec![KeyUsagePurpose::CrlSign], 0, &[]).unwrap();
+    assert_eq!(
+        check(&[plain.clone(), lists], now),
+        Err(SignerRefused::MayNotSign)
+    );
+    let other = signer(signs(), 0, &["spiffe://other"]).unwrap();
+    assert_eq!(check(&[other], now), Err(SignerRefused::OtherDomain));
+    let ended = plain.not_after();
+    assert_eq!(check(&[plain], ended), Err(SignerRefused::NotInForce));
+    for bad in [
+        &["spiffe://example/ca"][..],
+        &["spiffe://example/"],
+        &["spiffe://example", "spiffe://example"],
+        &["SPIFFE://example"],
+        &["spiffe:example"],
+    ] {
+        assert_eq!(
+            signer(signs(), 0, bad),
+            Err(SignerRefused::BadId),
+            "{bad:?}"
+        );
+    }
+}
+
+#[test]
 fn knows_who_may_sign_others() {
     use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
     let authority = |change: fn(&mut rcgen::CertificateParams)| {
@@ -92,7 +163,7 @@ fn no_extension_stands_there_twice() {
     };
     // Nobody's, and the subject alternative name's.
     assert_eq!(twice(&[1, 3, 9999, 1]), CertificateError::Malformed);
-    assert_eq!(twice(&[2, 5, 29, 17]), CertificateError::MalformedSan);
+    assert_eq!(twice(&[2, 5, 29, 17]), CertificateError::Malformed);
 }
 
 #[test]

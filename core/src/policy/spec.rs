@@ -396,6 +396,20 @@ pub struct TrustSpec {
     pub san: Vec<String>,
 }
 
+impl TrustSpec {
+    /// Whether anybody's client certificates are believed.
+    pub fn has_bundle(&self) -> bool {
+        self.bundle.is_some() || self.own_bundles().next().is_some()
+    }
+
+    /// The trust domains with bundles of their own, and those bundles.
+    pub fn own_bundles(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.trust_domains
+            .iter()
+            .filter_map(TrustDomainSpec::own_bundle)
+    }
+}
+
 /// What becomes of a certificate that may be revoked or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -407,9 +421,9 @@ pub enum OnDoubt {
     Allow,
 }
 
-/// A trust domain, alone or with the tenants that it may speak for.
+/// A trust domain, alone or with the tenants that it may speak for and a bundle of its own.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(untagged, expecting = "one of: a name, { name, tenants }")]
+#[serde(untagged, expecting = "one of: a name, { name, tenants, bundle }")]
 pub enum TrustDomainSpec {
     /// `"example"`
     Name(String),
@@ -417,14 +431,28 @@ pub enum TrustDomainSpec {
     Bound(BoundTrustDomainSpec),
 }
 
-/// A trust domain with the tenants that it may speak for.
+impl TrustDomainSpec {
+    fn own_bundle(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Name(_) => None,
+            Self::Bound(bound) => Some((&bound.name, bound.bundle.as_deref()?)),
+        }
+    }
+}
+
+/// A trust domain with the tenants that it may speak for, a bundle of its own, or both.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoundTrustDomainSpec {
     /// The trust domain.
     pub name: String,
     /// The tenants that it may speak for. Required as soon as there are two trust domains.
-    pub tenants: SpeaksSpec,
+    #[serde(default)]
+    pub tenants: Option<SpeaksSpec>,
+    /// A PEM file with the certificate authorities that sign for it, instead of those in
+    /// `trust.bundle`. They count for no other trust domain.
+    #[serde(default)]
+    pub bundle: Option<String>,
 }
 
 fn default_algorithms() -> Vec<String> {

@@ -400,6 +400,38 @@ fn revocation_lists_stand_beside_a_bundle() {
 }
 
 #[test]
+fn a_trust_domain_may_have_a_bundle_of_its_own() {
+    let tables = |bundle: Value, domains: Value, san: &str| {
+        let mut tables = good();
+        tables["trust"] = json!({"bundle": bundle, "trust_domains": domains, "san": [san]});
+        let errors = Policy::build(&specs(tables)).err().unwrap_or_default();
+        errors.into_iter().map(|e| e.setting).collect::<Vec<_>>()
+    };
+    let none = Value::Null;
+    let one = json!([{"name": "a", "bundle": "a.pem"}]);
+    let uri = "spiffe://{trust_domain}/{tenant}";
+    assert_eq!(tables(none.clone(), one.clone(), uri), [""; 0]);
+    let both = json!([
+        {"name": "a", "bundle": "a.pem", "tenants": ["x"]},
+        {"name": "b", "tenants": ["y"]},
+    ]);
+    assert_eq!(tables(json!("all.pem"), both.clone(), uri), [""; 0]);
+    assert_eq!(tables(none.clone(), both.clone(), uri), ["trust.bundle"]);
+    let other = "spiffe://b/{tenant}";
+    assert_eq!(tables(json!("all.pem"), both, other), ["trust.san"]);
+    let dns = "{tenant}.clients.example";
+    let refused = ["trust.san", "trust.bundle"];
+    assert_eq!(
+        tables(none, one, dns),
+        refused,
+        "DNS names are nobody's then"
+    );
+    let empty = json!([{"name": "a", "bundle": ""}]);
+    let refused = tables(json!("all.pem"), empty, uri);
+    assert_eq!(refused, ["trust.trust_domains[0].bundle"]);
+}
+
+#[test]
 fn several_trust_domains_must_be_bound() {
     let tables = |domains: Value, san: &str| {
         let mut tables = good();

@@ -202,23 +202,16 @@ async fn peer(
     let Some(path) = &args.cert else {
         return Ok(None);
     };
-    let Some(bundle) = &settings.trust_bundle else {
+    if !settings.trusts_clients() {
         let advice = "set trust.bundle to accept client certificates";
         return Err(failed(format!(
             "no client certificate is trusted; {advice}"
         )));
-    };
+    }
     // A file that isn't there is no refused handshake.
     let there = env.store().stat(path).await;
     there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
-    let leaf = verified_leaf(
-        env,
-        &provider(),
-        bundle,
-        &settings.revocation,
-        &Pem::File(path.clone()),
-    )
-    .await;
+    let leaf = verified_leaf(env, &provider(), settings, &Pem::File(path.clone())).await;
     let leaf = leaf.map_err(|error| {
         eprintln!("{error}\nThe TLS handshake would be refused; there is no decision.");
         Exit::No

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use cellway_core::policy::{BoundTrustDomainSpec, TrustDomainSpec};
+
 use super::schema::File;
 
 /// Paths in a configuration are taken from the folder that it stands in, so that it works
@@ -39,6 +41,14 @@ impl Paths {
         }
         for list in trust.iter_mut().flat_map(|trust| &mut trust.crl) {
             self.one(list);
+        }
+        for domain in trust.iter_mut().flat_map(|trust| &mut trust.trust_domains) {
+            if let TrustDomainSpec::Bound(BoundTrustDomainSpec {
+                bundle: Some(path), ..
+            }) = domain
+            {
+                self.one(path);
+            }
         }
         if let Some(state) = state {
             self.one(&mut state.directory);

@@ -16,8 +16,8 @@ use super::serves;
 use super::sources::{fetch, registry, upstream};
 use crate::fetch::SourceUrl;
 use crate::settings::{
-    ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls, Pem, RevocationSettings,
-    RouterSettings, Sources,
+    ClientCertificate, ClientTimeouts, DomainBundle, ListenerSettings, ListenerTls, Pem,
+    RevocationSettings, RouterSettings, Sources,
 };
 
 /// Checks what the tables mean together. Mistakes go to `report`; `None` if there was one that
@@ -64,6 +64,11 @@ pub(super) fn resolve(
             listeners,
             policy: policy?,
             revocation: tables.trust.as_ref().map(revocation).unwrap_or_default(),
+            domain_bundles: tables
+                .trust
+                .as_ref()
+                .map(domain_bundles)
+                .unwrap_or_default(),
             trust_bundle: tables.trust.and_then(|trust| trust.bundle).map(Pem::File),
             upstream,
             sources: Sources {
@@ -200,10 +205,7 @@ fn check_listener<F: FnMut(ConfigError)>(
         return;
     };
     let asks = tls.client_certificate != ClientCertificateWord::None;
-    let trusts = tables
-        .trust
-        .as_ref()
-        .is_some_and(|trust| trust.bundle.is_some());
+    let trusts = tables.trust.as_ref().is_some_and(TrustSpec::has_bundle);
     if asks && !trusts {
         report.mistake(
             format!("listener[{i}].tls.client_certificate"),
@@ -290,6 +292,15 @@ fn listener_settings<F: FnMut(ConfigError)>(
         streams_max: table.streams_max.unwrap_or(defaults.streams_max),
         ..defaults
     }
+}
+
+fn domain_bundles(trust: &TrustSpec) -> Vec<DomainBundle> {
+    let own = trust.own_bundles();
+    own.map(|(name, path)| DomainBundle {
+        trust_domain: name.to_owned(),
+        bundle: Pem::File(path.to_owned()),
+    })
+    .collect()
 }
 
 fn revocation(trust: &TrustSpec) -> RevocationSettings {

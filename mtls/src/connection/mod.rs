@@ -1,6 +1,7 @@
 //! One client's connection, from the handshake to its end.
 
 mod activity;
+mod client;
 mod cork;
 mod io;
 pub(crate) mod stall;
@@ -10,7 +11,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use cellway_core::Unix;
@@ -26,16 +26,16 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 pub(crate) use self::activity::Activity;
+pub(crate) use self::client::Client;
 use self::cork::Uncorking;
 use self::io::ClientIo;
 pub(crate) use self::io::Wire;
 use crate::env::Env;
 use crate::event::{Closed, Event, Sink, TlsRefusal};
 use crate::ext_authz;
-use crate::live::Live;
 use crate::proxy;
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
-use crate::tls::{ChainRefused, ServerTls, refusal};
+use crate::tls::{ServerTls, refusal};
 use crate::worker::WorkerState;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
@@ -59,42 +59,6 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) activity: Arc<Activity>,
 }
 
-/// Whom the handshake proved.
-pub(crate) struct Client {
-    pub(crate) certificate: PeerCertificate,
-    /// As it came, to be verified again when the bundle changes.
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    /// The settings by which the chain was last found good.
-    pub(crate) judged: AtomicU64,
-}
-
-impl Client {
-    /// Whether the chain is good by these settings. `verify` is asked once for each settings, and
-    /// always once a revocation list is stale.
-    ///
-    /// # Errors
-    /// What `verify` says.
-    pub(crate) fn judge(
-        &self,
-        live: &Live,
-        now: Unix,
-        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<(), ChainRefused>,
-    ) -> Result<(), ChainRefused> {
-        let judged = self.judged.load(Ordering::Relaxed);
-        if judged == live.epoch && is_before(now, live.stale_from) {
-            return Ok(());
-        }
-        verify(&self.chain)?;
-        self.judged.store(live.epoch, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// Whether what was judged by revocation lists needs no second look yet.
-fn is_before(now: Unix, stale_from: Option<Unix>) -> bool {
-    stale_from.is_none_or(|stale| now < stale)
-}
-
 /// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
 /// event of its own.
 pub(crate) async fn serve<E: Env, S: Sink>(
@@ -109,11 +73,12 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let tls = live.server_tls.get(listener)?.clone();
     let epoch = live.epoch;
     drop(live);
+    let now = worker.common.clock.now().unix;
 
     let opening = async {
         match &tls {
             None => sniff(stream, &settings.timeouts).await.map_err(Some),
-            Some(tls) => handshake(tls, epoch, stream, &settings.timeouts)
+            Some(tls) => handshake(tls, epoch, now, stream, &settings.timeouts)
                 .await
                 .map_err(|reason| {
                     worker.emit(&Event::TlsRefused {
@@ -157,6 +122,7 @@ struct Opened<S> {
 async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     tls: &ServerTls,
     epoch: u64,
+    now: Unix,
     stream: St,
     timeouts: &ClientTimeouts,
 ) -> Result<Opened<St>, TlsRefusal> {
@@ -168,11 +134,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     };
     let client = match stream.get_ref().1.peer_certificates() {
         None | Some([]) => None,
-        Some(chain @ [leaf, ..]) => Some(Client {
-            certificate: PeerCertificate::from_der(leaf).map_err(|_| TlsRefusal::BadCertificate)?,
-            chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
-            judged: AtomicU64::new(epoch),
-        }),
+        Some(chain) => Some(proven(tls, epoch, now, chain)?),
     };
     let wire = Wire::Tls(Box::new(TlsStream::Server(stream)));
     Ok(Opened {
@@ -181,6 +143,31 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         read_ahead: Bytes::new(),
         client,
     })
+}
+
+/// Whom a chain proves that the handshake has found good.
+fn proven(
+    tls: &ServerTls,
+    epoch: u64,
+    now: Unix,
+    chain: &[CertificateDer<'_>],
+) -> Result<Client, TlsRefusal> {
+    const BAD: TlsRefusal = TlsRefusal::BadCertificate;
+    let leaf = chain.first().ok_or(BAD)?;
+    let certificate = PeerCertificate::from_der(leaf).map_err(|_| BAD)?;
+    let clients = tls.clients.as_ref().ok_or(BAD)?;
+    let chain: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
+    let ends = clients
+        .ends(&certificate, &chain)
+        .map_err(TlsRefusal::from)?;
+    let staling = clients.next_staling(now);
+    Ok(Client::proven(
+        certificate,
+        chain,
+        epoch,
+        [now, ends],
+        staling,
+    ))
 }
 
 /// Reads as far as it takes to tell HTTP/2 from HTTP/1.1.
@@ -273,19 +260,5 @@ where
             .max_header_size(HEADER_BYTES_MAX)
             .serve_connection(TokioIo::new(io), service);
         watch::run(serving, &connection, &settings.timeouts).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_is_stale_from_its_next_update_on() {
-        let stale = Unix::from_secs(1_000);
-        assert!(is_before(Unix::from_secs(999), Some(stale)));
-        assert!(!is_before(stale, Some(stale)));
-        assert!(!is_before(Unix::from_secs(2_000), Some(stale)));
-        assert!(is_before(Unix::from_secs(2_000), None), "no list");
     }
 }

@@ -220,10 +220,10 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             .unwrap_or(idle)
     }
 
-    /// How long the client's certificate is still good.
+    /// How long the client's chain is still good.
     fn certificate_left(&self) -> Option<Duration> {
         let client = self.connection.client.as_ref()?;
         let now = self.connection.worker.common.env.unix_now();
-        Some(client.certificate.not_after().since(now))
+        Some(client.ends().since(now))
     }
 }

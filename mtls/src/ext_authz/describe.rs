@@ -1,7 +1,5 @@
 //! From a described request to one that can be judged.
 
-use std::sync::atomic::AtomicU64;
-
 use cellway_core::cert::PeerCertificate;
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
@@ -18,9 +16,6 @@ const FIELDS_MAX: usize = 256;
 
 /// Most certificates that a described client may show.
 const CHAIN_MAX: usize = 8;
-
-/// No settings have this number, so that a described chain is always verified.
-const NEVER_JUDGED: u64 = u64::MAX;
 
 /// A request as another proxy has it.
 pub(super) struct Described {
@@ -142,11 +137,8 @@ fn client(encoded: &str) -> Result<Client, &'static str> {
         return Err("too many client certificates");
     }
     let leaf = chain.first().ok_or(NONE)?;
-    Ok(Client {
-        certificate: PeerCertificate::from_der(leaf).map_err(|_| NONE)?,
-        chain,
-        judged: AtomicU64::new(NEVER_JUDGED),
-    })
+    let certificate = PeerCertificate::from_der(leaf).map_err(|_| NONE)?;
+    Ok(Client::unproven(certificate, chain))
 }
 
 fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {

@@ -43,7 +43,7 @@ impl Refused {
                 Challenge::None,
                 "whether the client certificate is revoked isn't known",
             ),
-            ChainRefused::Untrusted => (
+            ChainRefused::UnknownIssuer | ChainRefused::Signer(_) | ChainRefused::Untrusted => (
                 Challenge::Certificate,
                 "the client certificate is not trusted, or no longer",
             ),
@@ -77,7 +77,9 @@ const fn reason(why: ChainRefused) -> Reason {
         ChainRefused::Expired => Reason::CertificateExpired,
         ChainRefused::Revoked => Reason::CertificateRevoked,
         ChainRefused::RevocationUnknown => Reason::RevocationUnknown,
-        ChainRefused::Untrusted => Reason::CertificateUntrusted,
+        ChainRefused::UnknownIssuer | ChainRefused::Signer(_) | ChainRefused::Untrusted => {
+            Reason::CertificateUntrusted
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use rustls::pki_types::CertificateDer;
 
 use super::material::{MaterialError, certificates};
-use super::{Provider, Trust};
+use super::{ClientVerifier, Provider, Trust};
 use crate::env::Env;
-use crate::settings::{Pem, RevocationSettings};
+use crate::settings::{Pem, RouterSettings};
 
 /// The leaf of a client's chain, once the chain is verified as a handshake would, now.
 ///
@@ -14,22 +14,15 @@ use crate::settings::{Pem, RevocationSettings};
 pub async fn verified_leaf<E: Env>(
     env: &E,
     provider: &Provider,
-    bundle: &Pem,
-    revocation: &RevocationSettings,
+    settings: &RouterSettings,
     chain: &Pem,
 ) -> Result<CertificateDer<'static>, MaterialError> {
-    let trust = Trust::load(env, provider, bundle, revocation).await;
+    let trust = Trust::load(env, settings).await;
     let trust = trust.map_err(|(_, error)| error)?;
-    let verifier = trust.verifier(provider, false)?;
+    let refuse = |why: &dyn std::fmt::Display| MaterialError::new(chain, why);
+    let trust = trust.ok_or_else(|| refuse(&"no client certificate is trusted"))?;
     let mut chain_der = certificates(env, chain).await?;
-    let refuse = |error: rustls::Error| MaterialError::new(chain, error);
-    let now = provider
-        .time
-        .current_time()
-        .ok_or_else(|| refuse(rustls::Error::FailedToGetCurrentTime))?;
-    let leaf = chain_der.remove(0);
-    verifier
-        .verify_client_cert(&leaf, &chain_der, now)
-        .map_err(refuse)?;
-    Ok(leaf)
+    let verifier = ClientVerifier::new(provider, &trust, false);
+    verifier.judge(&chain_der).map_err(|why| refuse(&why))?;
+    Ok(chain_der.swap_remove(0))
 }

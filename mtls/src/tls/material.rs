@@ -49,10 +49,18 @@ impl MaterialError {
 /// The file can't be read, holds no certificate, or one that can't be a trust anchor: a bundle is
 /// taken whole or not at all, so that a typo doesn't silently lose an issuer.
 pub async fn load_roots<E: Env>(env: &E, bundle: &Pem) -> Result<RootCertStore, MaterialError> {
+    store(bundle, &certificates(env, bundle).await?)
+}
+
+/// Makes a store of a bundle's certificates.
+pub(super) fn store(
+    bundle: &Pem,
+    certificates: &[CertificateDer<'static>],
+) -> Result<RootCertStore, MaterialError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(env, bundle).await? {
+    for certificate in certificates {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|error| MaterialError::new(bundle, format!("can't be trusted: {error}")))?;
     }
     Ok(roots)

@@ -6,7 +6,9 @@
 //! certificate: a resumed handshake would outlive the certificate.
 
 mod cell;
+mod chain;
 mod client;
+mod lists;
 mod material;
 mod server;
 mod source;
@@ -18,9 +20,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
 
 pub(crate) use self::cell::CellTls;
+pub(crate) use self::chain::ChainRefused;
 pub use self::client::verified_leaf;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
-pub(crate) use self::server::{ChainRefused, ClientVerifier, ServerTls, refusal};
+pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};
 pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
 pub(crate) use self::trust::Trust;

@@ -3,11 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use cellway_core::Unix;
+use cellway_core::cert::{PeerCertificate, Signer};
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
-use rustls::server::danger::ClientCertVerifier;
+use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, Error, ServerConfig};
 
+use super::chain::{ChainRefused, ChainVerifier};
 use super::material::{MaterialError, load_key_pair};
 use super::{Provider, Trust, alpn};
 use crate::env::Env;
@@ -19,72 +22,60 @@ use crate::settings::{ClientCertificate, ListenerTls};
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     /// Who judges clients' certificates; `None` where none is asked for.
-    clients: Option<ClientVerifier>,
-}
-
-/// Why a chain is not good, or no longer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ChainRefused {
-    /// A certificate of it is past its end, or before its start.
-    Expired,
-    /// A certificate of it is revoked.
-    Revoked,
-    /// No revocation list that is still fresh says whether it holds.
-    RevocationUnknown,
-    /// Nobody in the bundle stands behind it, or it is bad in another way.
-    Untrusted,
-}
-
-impl From<&CertificateError> for ChainRefused {
-    fn from(error: &CertificateError) -> Self {
-        use CertificateError as C;
-        match error {
-            C::Expired | C::ExpiredContext { .. } => Self::Expired,
-            C::NotValidYet | C::NotValidYetContext { .. } => Self::Expired,
-            C::Revoked => Self::Revoked,
-            C::UnknownRevocationStatus
-            | C::ExpiredRevocationList
-            | C::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
-            _ => Self::Untrusted,
-        }
-    }
+    pub(crate) clients: Option<ClientVerifier>,
 }
 
 /// Judges clients' chains.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientVerifier {
-    verifier: Arc<dyn ClientCertVerifier>,
-    provider: Provider,
+    verifier: Arc<ChainVerifier>,
+    time: Arc<dyn TimeProvider>,
 }
 
 impl ClientVerifier {
-    /// Trusts whom the bundle names and no list revokes.
-    pub(crate) fn new(
-        provider: &Provider,
-        trust: &Trust,
-        optional: bool,
-    ) -> Result<Self, MaterialError> {
-        Ok(Self {
-            verifier: trust.verifier(provider, optional)?,
-            provider: provider.clone(),
-        })
+    /// Trusts whom the bundles name and no list revokes.
+    pub(crate) fn new(provider: &Provider, trust: &Arc<Trust>, optional: bool) -> Self {
+        Self {
+            verifier: Arc::new(trust.verifier(provider, optional)),
+            time: provider.time.clone(),
+        }
     }
 
-    /// Whether a chain, its leaf first, is good at present.
+    /// Whether a chain, its leaf first, is good at present, and when the first certificate of it
+    /// ends.
     ///
     /// # Errors
     /// Why it isn't.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), ChainRefused> {
-        let now = self.provider.time.current_time();
-        let (Some((leaf, rest)), Some(now)) = (chain.split_first(), now) else {
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Unix, ChainRefused> {
+        let (Some((leaf, rest)), Some(now)) = (chain.split_first(), self.time.current_time())
+        else {
             return Err(ChainRefused::Untrusted);
         };
-        match self.verifier.verify_client_cert(leaf, rest, now) {
-            Ok(_) => Ok(()),
-            Err(Error::InvalidCertificate(error)) => Err((&error).into()),
-            Err(Error::InvalidCertRevocationList(_)) => Err(ChainRefused::RevocationUnknown),
-            Err(_) => Err(ChainRefused::Untrusted),
+        self.verifier.verify(leaf, rest, now)
+    }
+
+    /// As [`judge`](Self::judge), of a chain that a handshake has just found good: verified again
+    /// only where an authority might end before its leaf.
+    pub(crate) fn ends(
+        &self,
+        peer: &PeerCertificate,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Unix, ChainRefused> {
+        let leafs = peer.not_after();
+        let outlives = |der: &CertificateDer<'_>| {
+            Signer::from_der(der).is_ok_and(|signer| leafs <= signer.not_after())
+        };
+        let root = self.verifier.trust.first_root_end(peer);
+        let above = chain.get(1..).unwrap_or_default();
+        if root.is_some_and(|root| leafs <= root) && above.iter().all(outlives) {
+            return Ok(leafs);
         }
+        self.judge(chain)
+    }
+
+    /// When the next revocation list will be past its time.
+    pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
+        self.verifier.trust.next_staling(now)
     }
 }
 
@@ -95,7 +86,7 @@ impl ServerTls {
         env: &E,
         provider: &Provider,
         tls: &ListenerTls,
-        trust: Option<&Trust>,
+        trust: Option<&Arc<Trust>>,
     ) -> Result<Self, MaterialError> {
         let (chain, key) = load_key_pair(env, &tls.identity).await?;
         let clients = client_verifier(provider, tls, trust)?;
@@ -126,7 +117,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// Why it isn't.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), ChainRefused> {
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Unix, ChainRefused> {
         let clients = self.clients.as_ref();
         clients
             .ok_or(ChainRefused::Untrusted)
@@ -137,7 +128,7 @@ impl ServerTls {
 fn client_verifier(
     provider: &Provider,
     tls: &ListenerTls,
-    trust: Option<&Trust>,
+    trust: Option<&Arc<Trust>>,
 ) -> Result<Option<ClientVerifier>, MaterialError> {
     let optional = match tls.client_certificate {
         ClientCertificate::None => return Ok(None),
@@ -150,7 +141,7 @@ fn client_verifier(
             problem: "is needed to verify clients' certificates".to_owned(),
         });
     };
-    ClientVerifier::new(provider, trust, optional).map(Some)
+    Ok(Some(ClientVerifier::new(provider, trust, optional)))
 }
 
 /// Sorts a failed handshake.
@@ -158,25 +149,32 @@ pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
     let Some(error) = error.get_ref().and_then(|e| e.downcast_ref::<Error>()) else {
         return TlsRefusal::Closed;
     };
+    refusal_of(error)
+}
+
+fn refusal_of(error: &Error) -> TlsRefusal {
     match error {
         Error::NoCertificatesPresented => TlsRefusal::NoCertificate,
         Error::InvalidCertificate(certificate) => certificate_refusal(certificate),
-        // A list that isn't signed by the issuer whose name it bears.
-        Error::InvalidCertRevocationList(_) => TlsRefusal::RevocationUnknown,
         Error::PeerIncompatible(_) | Error::NoApplicationProtocol => TlsRefusal::Incompatible,
         Error::AlertReceived(_) => TlsRefusal::Alert,
         _ => TlsRefusal::Protocol,
     }
 }
 
+impl From<ChainRefused> for TlsRefusal {
+    fn from(refused: ChainRefused) -> Self {
+        refusal_of(&refused.into())
+    }
+}
+
+/// The chain's verifier says no more than this; the rest is about the handshake's own signature.
 fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
-    match ChainRefused::from(error) {
-        ChainRefused::Expired => TlsRefusal::CertificateExpired,
-        ChainRefused::Revoked => TlsRefusal::CertificateRevoked,
-        ChainRefused::RevocationUnknown => TlsRefusal::RevocationUnknown,
-        ChainRefused::Untrusted if *error == CertificateError::UnknownIssuer => {
-            TlsRefusal::UnknownIssuer
-        }
-        ChainRefused::Untrusted => TlsRefusal::BadCertificate,
+    match error {
+        CertificateError::Expired => TlsRefusal::CertificateExpired,
+        CertificateError::Revoked => TlsRefusal::CertificateRevoked,
+        CertificateError::UnknownRevocationStatus => TlsRefusal::RevocationUnknown,
+        CertificateError::UnknownIssuer => TlsRefusal::UnknownIssuer,
+        _ => TlsRefusal::BadCertificate,
     }
 }

@@ -1,34 +1,32 @@
 //! Whose client certificates are believed, and which of them no longer are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cellway_core::Unix;
-use cellway_core::cert::crl_next_update;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
+use cellway_core::cert::PeerCertificate;
 
 use super::Provider;
-use super::material::{MaterialError, load_roots, revocation_lists};
+use super::chain::{ChainVerifier, Roots};
+use super::lists::Lists;
+use super::material::{MaterialError, certificates, revocation_lists, store};
 use crate::env::Env;
-use crate::settings::{Pem, RevocationSettings};
+use crate::settings::{Pem, RouterSettings};
 
-/// The trust bundle and the revocation lists, read from their files.
+/// The trust bundles and the revocation lists, read from their files.
 ///
-/// Lists are looked at for every certificate of a chain but the root. rustls checks each list's
-/// signature whenever it is used, and takes neither delta nor indirect ones.
+/// A trust domain with a bundle of its own is vouched for by that one alone, and that one vouches
+/// for nothing else: neither for another trust domain nor for DNS names.
+#[derive(Debug)]
 pub(crate) struct Trust {
-    bundle: Pem,
-    roots: Arc<RootCertStore>,
-    lists: Vec<CertificateRevocationListDer<'static>>,
-    rules: RevocationSettings,
-    /// When the first of the lists that must be fresh no longer is.
-    stale_from: Option<Unix>,
+    /// For DNS names, and for all trust domains that have no bundle of their own.
+    common: Option<Roots>,
+    domains: BTreeMap<Box<str>, Roots>,
+    lists: Lists,
 }
 
 impl Trust {
-    /// Reads the bundle and all lists.
+    /// Reads all bundles and lists; `None` if nobody's certificates are believed.
     ///
     /// # Errors
     /// The setting, and what is wrong with its file: it can't be read, or holds what is no bundle or
@@ -36,70 +34,75 @@ impl Trust {
     /// that doesn't start would refuse more.
     pub(crate) async fn load<E: Env>(
         env: &E,
-        provider: &Provider,
-        bundle: &Pem,
-        rules: &RevocationSettings,
-    ) -> Result<Self, (String, MaterialError)> {
-        let roots = load_roots(env, bundle).await;
-        let roots = roots.map_err(|error| ("trust.bundle".to_owned(), error))?;
+        settings: &RouterSettings,
+    ) -> Result<Option<Arc<Self>>, (String, MaterialError)> {
+        if !settings.trusts_clients() {
+            return Ok(None);
+        }
         let mut trust = Self {
-            bundle: bundle.clone(),
-            roots: Arc::new(roots),
-            lists: Vec::new(),
-            rules: rules.clone(),
-            stale_from: None,
+            common: None,
+            domains: BTreeMap::new(),
+            lists: Lists::new(&settings.revocation),
         };
-        for (i, pem) in rules.lists.iter().enumerate() {
+        if let Some(bundle) = &settings.trust_bundle {
+            let roots = roots(env, bundle).await;
+            let at = |error| ("trust.bundle".to_owned(), error);
+            trust.common = Some(roots.map_err(at)?);
+        }
+        for domain in &settings.domain_bundles {
+            let name = &domain.trust_domain;
+            let roots = roots(env, &domain.bundle).await;
+            let at = |error| (format!("trust.trust_domains ({name}) bundle"), error);
+            trust
+                .domains
+                .insert(name.as_str().into(), roots.map_err(at)?);
+        }
+        for (i, pem) in settings.revocation.lists.iter().enumerate() {
             let at = |error| (format!("trust.crl[{i}]"), error);
-            let lists = revocation_lists(env, pem).await.map_err(at)?;
-            for list in &lists {
-                // One by one, so that the error names the file.
-                let (roots, crypto) = (trust.roots.clone(), provider.crypto.clone());
-                WebPkiClientVerifier::builder_with_provider(roots, crypto)
-                    .with_crls([list.clone()])
-                    .build()
-                    .map_err(|error| at(MaterialError::new(pem, error)))?;
-                let next = crl_next_update(list);
-                let next = next.map_err(|error| at(MaterialError::new(pem, error)))?;
-                trust.stale_from = trust
-                    .stale_from
-                    .map_or(Some(next), |old| Some(old.min(next)));
+            for list in revocation_lists(env, pem).await.map_err(at)? {
+                let added = trust.lists.add(&list);
+                added.map_err(|problem| at(MaterialError::new(pem, problem)))?;
             }
-            trust.lists.extend(lists);
         }
-        if rules.stale_allowed {
-            trust.stale_from = None;
-        }
-        Ok(trust)
+        Ok(Some(Arc::new(trust)))
     }
 
-    /// From when on a chain that was found good must be looked at again for every request.
-    pub(crate) fn stale_from(&self) -> Option<Unix> {
-        self.stale_from
+    /// Who may vouch for this leaf. A certificate with several URI names is nobody's SVID, and no
+    /// listener takes it.
+    pub(super) fn roots(&self, leaf: &PeerCertificate) -> Option<&Roots> {
+        let own = leaf.trust_domain().and_then(|name| self.domains.get(name));
+        own.or(self.common.as_ref())
+    }
+
+    pub(super) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// When the next list will be past its time, and certificates to be looked at again.
+    pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
+        self.lists.next_staling(now)
+    }
+
+    /// When the first of the roots ends that may vouch for this leaf.
+    pub(super) fn first_root_end(&self, leaf: &PeerCertificate) -> Option<Unix> {
+        self.roots(leaf).and_then(Roots::first_end)
     }
 
     /// Who judges chains; with `optional`, a client may have none.
-    ///
-    /// # Errors
-    /// The bundle is empty, or a list is one that rustls can't use.
-    pub(crate) fn verifier(
-        &self,
-        provider: &Provider,
-        optional: bool,
-    ) -> Result<Arc<dyn ClientCertVerifier>, MaterialError> {
-        let (roots, crypto) = (self.roots.clone(), provider.crypto.clone());
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, crypto)
-            .with_crls(self.lists.iter().cloned());
-        if !self.rules.stale_allowed {
-            builder = builder.enforce_revocation_expiration();
+    pub(super) fn verifier(self: &Arc<Self>, provider: &Provider, optional: bool) -> ChainVerifier {
+        let all = self.common.iter().chain(self.domains.values());
+        ChainVerifier {
+            trust: Arc::clone(self),
+            algorithms: provider.crypto.signature_verification_algorithms,
+            optional,
+            hints: all.flat_map(Roots::subjects).collect(),
         }
-        if self.rules.missing_allowed {
-            builder = builder.allow_unknown_revocation_status();
-        }
-        if optional {
-            builder = builder.allow_unauthenticated();
-        }
-        let built = builder.build();
-        built.map_err(|error| MaterialError::new(&self.bundle, error))
     }
+}
+
+/// Reads a bundle. It is taken whole or not at all.
+async fn roots<E: Env>(env: &E, bundle: &Pem) -> Result<Roots, MaterialError> {
+    let certificates = certificates(env, bundle).await?;
+    let store = store(bundle, &certificates)?;
+    Ok(Roots::new(store, &certificates))
 }

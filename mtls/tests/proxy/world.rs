@@ -262,6 +262,7 @@ pub fn plain(registry: Bytes) -> RouterSettings {
         listeners: vec![ListenerSettings::new("public", bind, id)],
         policy,
         trust_bundle: None,
+        domain_bundles: Vec::new(),
         revocation: RevocationSettings::default(),
         upstream: UpstreamSettings::default(),
         sources: Sources::new(RegistryLocation::Text(registry)),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use cellway_core::Text;
-use cellway_core::cert::PeerCertificate;
+use cellway_core::cert::{PeerCertificate, RevocationList, Signer};
 use rcgen::{CertificateParams, KeyPair, SanType};
 use serde_json::json;
 
@@ -26,8 +26,11 @@ fn core(templates: &[&str]) -> Option<Core> {
     Core::new(config, None)
 }
 
-/// Any bytes as the DER of a leaf.
+/// Any bytes as the DER of a leaf, of an authority and of a revocation list.
 pub fn run(data: &[u8]) {
+    // Whatever is read, nothing panics.
+    let _ = Signer::from_der(data);
+    let _ = RevocationList::from_der(data);
     if let Ok(peer) = PeerCertificate::from_der(data) {
         check(&CORE, &peer);
     }

@@ -255,7 +255,7 @@ fn require_trust(
     let trust = specs.trust.as_ref();
     let gateways = routing_key && !specs.routing_key.gateways.is_empty();
     let policy = at("any_of");
-    if !gateways && trust.is_none_or(|trust| trust.bundle.is_none()) {
+    if !gateways && !trust.is_some_and(super::TrustSpec::has_bundle) {
         let problem = format!("is missing, and {policy} or all_of accepts client certificates");
         let fix = "write the path of a PEM file with the CAs that sign them";
         errors.add("trust.bundle", problem, fix);

@@ -32,7 +32,7 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
     if spec.crl.iter().any(String::is_empty) {
         errors.add("trust.crl", "holds an empty path", "write paths of files");
     }
-    if !spec.crl.is_empty() && spec.bundle.is_none() {
+    if !spec.crl.is_empty() && !spec.has_bundle() {
         let fix = "set it, or leave trust.crl out";
         errors.add(
             "trust.bundle",
@@ -67,7 +67,29 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
         let problem = "there are several trust domains, and a DNS SAN doesn't say whose it is";
         errors.add("trust.san", problem, "use URI templates only");
     }
+    own_bundles(spec, &sans, errors);
     Trust { sans, domains }
+}
+
+/// Bundles of trust domains: a certificate with a SPIFFE ID must be judged by that ID, and somebody
+/// must vouch for the names that no bundle of a trust domain is about.
+fn own_bundles(spec: &TrustSpec, sans: &SanTemplates, errors: &mut Errors) {
+    let own: Vec<&str> = spec.own_bundles().map(|(name, _)| name).collect();
+    for name in own.iter().filter(|name| !sans.any_of_domain(name)) {
+        errors.add(
+            "trust.san",
+            format!("no template takes names of {name}, which has a bundle of its own"),
+            "write a URI template for it, or leave the trust domain out",
+        );
+    }
+    let left = sans.any_dns() || spec.trust_domains.len() > own.len();
+    if !own.is_empty() && left && spec.bundle.is_none() {
+        errors.add(
+            "trust.bundle",
+            "is missing, and there are names that no trust domain's own bundle is about",
+            "set it, or give each trust domain its own bundle and use URI templates only",
+        );
+    }
 }
 
 fn domains(specs: &[TrustDomainSpec], errors: &mut Errors) -> BTreeMap<Text, Speaks> {
@@ -79,10 +101,18 @@ fn domains(specs: &[TrustDomainSpec], errors: &mut Errors) -> BTreeMap<Text, Spe
     }
     for (i, spec) in specs.iter().enumerate() {
         let setting = format!("trust.trust_domains[{i}]");
-        let (name, tenants) = match spec {
-            TrustDomainSpec::Name(name) => (name, None),
-            TrustDomainSpec::Bound(BoundTrustDomainSpec { name, tenants }) => (name, Some(tenants)),
+        let (name, tenants, bundle) = match spec {
+            TrustDomainSpec::Name(name) => (name, None, None),
+            TrustDomainSpec::Bound(BoundTrustDomainSpec {
+                name,
+                tenants,
+                bundle,
+            }) => (name, tenants.as_ref(), bundle.as_ref()),
         };
+        if bundle.is_some_and(String::is_empty) {
+            let fix = "write the path of a PEM file";
+            errors.add(format!("{setting}.bundle"), "is empty", fix);
+        }
         if !is_trust_domain(name) {
             let fix = "write lower-case letters, digits, dots, dashes and underscores only";
             errors.add(&*setting, format!("{name:?} is not a trust domain"), fix);

@@ -1,0 +1,146 @@
+//! The certificates above a client's: who signed it, up to the root.
+//!
+//! That each is signed by the next is for whoever verified the chain. Here stands what SPIFFE
+//! (X.509-SVID, sections 3 and 4) and RFC 5280 ask of them besides.
+
+use std::fmt;
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+use crate::time::Unix;
+
+use super::template::SpiffeId;
+use super::{PeerCertificate, parse, unix};
+
+/// A certificate that signs others: an authority between leaf and root, or the root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Signer {
+    not_before: Unix,
+    not_after: Unix,
+    /// The trust domain of its SPIFFE ID, if it has one.
+    trust_domain: Option<Box<str>>,
+    /// Its key usage, if it has one, holds `keyCertSign`.
+    may_sign: bool,
+    /// How many authorities may stand between it and a leaf.
+    below_max: Option<u32>,
+}
+
+/// Why a certificate can't have signed the one below it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SignerRefused {
+    /// Not a certificate, or one with parts that RFC 5280 doesn't allow.
+    Malformed,
+    /// It is past its end, or before its start. This goes for roots too.
+    NotInForce,
+    /// Its key usage doesn't hold `keyCertSign` (RFC 5280, section 4.2.1.3).
+    MayNotSign,
+    /// More authorities stand below it than it allows (RFC 5280, section 4.2.1.9).
+    TooDeep,
+    /// It has several SPIFFE IDs, one that is none, or one with a path, which is a workload's
+    /// (X.509-SVID, section 3).
+    BadId,
+    /// Its SPIFFE ID is of another trust domain than the leaf's.
+    OtherDomain,
+}
+
+impl fmt::Display for SignerRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "an authority's certificate is malformed",
+            Self::NotInForce => "an authority's certificate is not in force",
+            Self::MayNotSign => "an authority's key usage doesn't hold keyCertSign",
+            Self::TooDeep => "more authorities follow one another than one of them allows",
+            Self::BadId => "an authority's SPIFFE ID is not an authority's",
+            Self::OtherDomain => "an authority is of another trust domain",
+        })
+    }
+}
+
+impl std::error::Error for SignerRefused {}
+
+impl Signer {
+    /// Reads an authority's certificate.
+    ///
+    /// # Errors
+    /// [`SignerRefused::Malformed`] or [`SignerRefused::BadId`].
+    pub fn from_der(der: &[u8]) -> Result<Self, SignerRefused> {
+        let certificate = parse(der).map_err(|_| SignerRefused::Malformed)?;
+        let malformed = |_| SignerRefused::Malformed;
+        let constraints = certificate.basic_constraints().map_err(malformed)?;
+        let usage = certificate.key_usage().map_err(malformed)?;
+        let validity = certificate.validity();
+        Ok(Self {
+            not_before: unix(validity.not_before),
+            not_after: unix(validity.not_after),
+            trust_domain: trust_domain(&certificate)?,
+            may_sign: usage.is_none_or(|usage| usage.value.key_cert_sign()),
+            below_max: constraints.and_then(|all| all.value.path_len_constraint),
+        })
+    }
+
+    /// When the certificate ends.
+    pub fn not_after(&self) -> Unix {
+        self.not_after
+    }
+
+    fn is_valid_at(&self, now: Unix) -> bool {
+        self.not_before <= now && now < self.not_after
+    }
+}
+
+/// Looks at those who stand above a leaf, its own issuer first, the root last. Returns when the first
+/// of all these certificates ends, the leaf among them: nothing proved by the chain outlives that.
+///
+/// # Errors
+/// [`SignerRefused`], of the first that can't be there.
+pub fn check_signers<'a>(
+    leaf: &PeerCertificate,
+    signers: impl IntoIterator<Item = &'a Signer>,
+    now: Unix,
+) -> Result<Unix, SignerRefused> {
+    let domain = leaf.trust_domain();
+    let mut ends = leaf.not_after();
+    for (below, signer) in signers.into_iter().enumerate() {
+        if !signer.is_valid_at(now) {
+            return Err(SignerRefused::NotInForce);
+        }
+        if !signer.may_sign {
+            return Err(SignerRefused::MayNotSign);
+        }
+        let most = signer.below_max.map(usize::try_from);
+        if most.is_some_and(|most| most.is_ok_and(|most| below > most)) {
+            return Err(SignerRefused::TooDeep);
+        }
+        if let (Some(leafs), Some(own)) = (domain, &signer.trust_domain)
+            && *leafs != **own
+        {
+            return Err(SignerRefused::OtherDomain);
+        }
+        ends = ends.min(signer.not_after);
+    }
+    Ok(ends)
+}
+
+/// The trust domain of an authority's SPIFFE ID. Names of other kinds say nothing.
+fn trust_domain(certificate: &X509Certificate<'_>) -> Result<Option<Box<str>>, SignerRefused> {
+    const SCHEME: &str = "spiffe:";
+    let names = certificate.subject_alternative_name();
+    let names = names.map_err(|_| SignerRefused::Malformed)?;
+    let mut found = None;
+    for name in names.iter().flat_map(|san| &san.value.general_names) {
+        let GeneralName::URI(uri) = name else {
+            continue;
+        };
+        let scheme = uri.as_bytes().get(..SCHEME.len());
+        if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes())) {
+            continue;
+        }
+        let domain = SpiffeId::authority(uri).ok_or(SignerRefused::BadId)?;
+        if found.replace(domain.into()).is_some() {
+            return Err(SignerRefused::BadId);
+        }
+    }
+    Ok(found)
+}

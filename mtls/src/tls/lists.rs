@@ -1,0 +1,179 @@
+//! Revocation lists, and which of them a chain is held against.
+//!
+//! webpki asks the first list that bears an issuer's name and looks no further. So wherever there
+//! are several of one name, each has its turn to be the first: a certificate that is on any of them
+//! is revoked. Two authorities of one name, as there are while one takes over from the other, have
+//! lists of the same name too; there a chain is held against those that its own issuer signed.
+
+use cellway_core::Unix;
+use cellway_core::cert::RevocationList;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateRevocationListDer, SubjectPublicKeyInfoDer};
+use webpki::{
+    CertRevocationList, Error, ExpirationPolicy, OwnedCertRevocationList, RawPublicKeyEntity,
+    RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy,
+    VerifiedPath, spki_for_anchor,
+};
+
+use crate::settings::RevocationSettings;
+
+/// All lists, and what becomes of certificates that none of them decides.
+#[derive(Debug)]
+pub(super) struct Lists {
+    lists: Vec<List>,
+    status: UnknownStatusPolicy,
+    expiration: ExpirationPolicy,
+    /// When one after another is past its time, sorted.
+    staling: Vec<Unix>,
+    /// Two of them bear the same issuer's name.
+    namesakes: bool,
+}
+
+#[derive(Debug)]
+struct List {
+    parsed: CertRevocationList<'static>,
+    own: RevocationList,
+}
+
+/// Which lists to ask, the first of each issuer first.
+pub(super) type Order<'a> = Vec<&'a CertRevocationList<'static>>;
+
+impl Lists {
+    pub(super) fn new(rules: &RevocationSettings) -> Self {
+        let status = match rules.missing_allowed {
+            true => UnknownStatusPolicy::Allow,
+            false => UnknownStatusPolicy::Deny,
+        };
+        let expiration = match rules.stale_allowed {
+            true => ExpirationPolicy::Ignore,
+            false => ExpirationPolicy::Enforce,
+        };
+        Self {
+            lists: Vec::new(),
+            status,
+            expiration,
+            staling: Vec::new(),
+            namesakes: false,
+        }
+    }
+
+    /// Adds a list.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn add(&mut self, der: &CertificateRevocationListDer<'_>) -> Result<(), String> {
+        let parsed = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
+        let own = RevocationList::from_der(der)
+            .map_err(|_| "is no revocation list with a next update".to_owned())?;
+        if self.expiration == ExpirationPolicy::Enforce {
+            self.staling.push(own.next_update());
+            self.staling.sort_unstable();
+        }
+        let parsed = CertRevocationList::from(parsed);
+        let mut others = self.lists.iter();
+        self.namesakes |= others.any(|other| other.parsed.issuer() == parsed.issuer());
+        self.lists.push(List { parsed, own });
+        Ok(())
+    }
+
+    /// When the next list will be past its time, seen from `now`.
+    pub(super) fn next_staling(&self, now: Unix) -> Option<Unix> {
+        self.staling.iter().copied().find(|staling| now < *staling)
+    }
+
+    /// All lists, where that is all there is to say: each issuer's name stands on one.
+    pub(super) fn plain_order(&self) -> Option<Order<'_>> {
+        (!self.namesakes).then(|| self.all())
+    }
+
+    fn all(&self) -> Order<'_> {
+        self.lists.iter().map(|list| &list.parsed).collect()
+    }
+
+    /// In which orders to ask them about a chain, at least one. It is good if it is by each of them.
+    pub(super) fn orders(
+        &self,
+        path: &VerifiedPath<'_>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Vec<Order<'_>> {
+        let (mut asked, mut others) = (Vec::new(), Vec::new());
+        for (name, key) in issuers(path) {
+            for list in &self.lists {
+                if list.parsed.issuer() == name {
+                    match is_signed(&list.own, &key, algorithms) {
+                        true => asked.push(list),
+                        false => others.push(list),
+                    }
+                }
+            }
+        }
+        // A name on no list that holds: webpki finds the false ones, and refuses.
+        let held: Vec<_> = asked.iter().map(|list| list.parsed.issuer()).collect();
+        others.retain(|list| !held.contains(&list.parsed.issuer()));
+        asked.extend(others);
+        if asked.is_empty() {
+            return vec![self.all()];
+        }
+        let fronts = asked.iter().enumerate();
+        fronts
+            .map(|(i, front)| {
+                let rest = asked[..i].iter().chain(&asked[i + 1..]);
+                let rest = rest.map(|other| &other.parsed);
+                std::iter::once(&front.parsed).chain(rest).collect()
+            })
+            .collect()
+    }
+
+    /// What webpki is told.
+    pub(super) fn options<'a>(&self, order: &'a Order<'a>) -> Option<RevocationOptions<'a>> {
+        let builder = RevocationOptionsBuilder::new(order).ok()?;
+        let builder = builder.with_depth(RevocationCheckDepth::Chain);
+        let builder = builder.with_status_policy(self.status);
+        Some(builder.with_expiration_policy(self.expiration).build())
+    }
+}
+
+/// The names that issued a chain's certificates, with their keys.
+fn issuers(path: &VerifiedPath<'_>) -> Vec<(Vec<u8>, SubjectPublicKeyInfoDer<'static>)> {
+    let mut names = vec![path.end_entity().issuer().to_vec()];
+    let mut keys = Vec::new();
+    for certificate in path.intermediate_certificates() {
+        names.push(certificate.issuer().to_vec());
+        keys.push(certificate.subject_public_key_info());
+    }
+    keys.push(spki_for_anchor(path.anchor()).into_owned());
+    names.into_iter().zip(keys).collect()
+}
+
+fn is_signed(
+    list: &RevocationList,
+    key: &SubjectPublicKeyInfoDer<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> bool {
+    let Ok(key) = RawPublicKeyEntity::try_from(key) else {
+        return false;
+    };
+    let holds = |algorithm: &&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
+        let verified = key.verify_signature(*algorithm, list.signed(), list.signature());
+        verified.is_ok()
+    };
+    algorithms.all.iter().any(holds)
+}
+
+/// Why a list can't be honoured, in words.
+fn unusable(error: &Error) -> String {
+    match error {
+        Error::UnsupportedDeltaCrl => {
+            "is a delta list, which says only what has changed since another: name the whole list"
+        }
+        Error::UnsupportedIndirectCrl => {
+            "is an indirect list, which revokes certificates of other issuers than its own: name \
+             each issuer's own list"
+        }
+        Error::UnsupportedRevocationReasonsPartitioning => {
+            "covers some reasons of revocation only: name a list that covers all"
+        }
+        other => return format!("is no usable revocation list: {other}"),
+    }
+    .to_owned()
+}
