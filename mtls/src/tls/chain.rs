@@ -209,6 +209,9 @@ impl ChainVerifier {
     }
 }
 
+/// What is asked of each path that webpki finds.
+type Judge<'j> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'j;
+
 /// One question to webpki.
 struct Run<'a> {
     algorithms: &'a WebPkiSupportedAlgorithms,
@@ -222,7 +225,7 @@ impl<'a> Run<'a> {
         anchors: &'p [TrustAnchor<'_>],
         between: &'p [CertificateDer<'p>],
         options: Option<RevocationOptions<'_>>,
-        judge: Option<&dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>>,
+        judge: Option<&Judge<'_>>,
     ) -> Result<VerifiedPath<'p>, webpki::Error>
     where
         'a: 'p,

@@ -93,8 +93,8 @@ fn somebody(specs: &PolicySpecs, errors: &mut Errors) {
         let fix = "list the SANs of your gateways, or add a [[routing_key.signer]]";
         errors.add("routing_key.gateways", problem, fix);
     }
-    let bundle = specs.trust.as_ref().and_then(|trust| trust.bundle.as_ref());
-    if !spec.gateways.is_empty() && bundle.is_none() {
+    let trusts = specs.trust.as_ref().is_some_and(|trust| trust.has_bundle());
+    if !spec.gateways.is_empty() && !trusts {
         let problem = "is missing, and gateways are known by their certificates";
         let fix = "write the path of a PEM file with the CAs that sign them";
         errors.add("trust.bundle", problem, fix);
