@@ -170,14 +170,18 @@ pub fn framed(message: &[u8]) -> Bytes {
     [&[0][..], &length, message].concat().into()
 }
 
-/// Calls `Check` with this body.
-pub async fn call(client: &Client<TokioEnv>, body: Bytes) -> Answer {
+/// The call of `Check` with this body.
+pub fn check(body: Bytes) -> Request {
     let mut request = Request::get("/envoy.service.auth.v3.Authorization/Check");
     request.method = Method::POST;
     request.body = body;
     let kind = HeaderValue::from_static("application/grpc");
-    let request = request.header(http::header::CONTENT_TYPE, kind);
-    client.send(request).await.unwrap()
+    request.header(http::header::CONTENT_TYPE, kind)
+}
+
+/// Calls `Check` with this body.
+pub async fn call(client: &Client<TokioEnv>, body: Bytes) -> Answer {
+    client.send(check(body)).await.unwrap()
 }
 
 /// By gRPC.

@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::ask::{self, call, framed, post, question};
 use crate::wire::field;
-use crate::{asking, sent, world};
+use crate::{asking, sent, world, world_with};
 
 /// Broken questions, each with a name.
 type Questions = Vec<(&'static str, Bytes)>;
@@ -141,8 +141,21 @@ async fn nothing_else_is_served_there() {
     assert!(world.seen.since().is_empty(), "a cell was asked");
 }
 
+/// A listener that answers one name alone.
+pub const CALLERS: &str = r#"
+[[listener]]
+name = "envoy"
+bind = "127.0.0.1:0"
+serves = "ext_authz"
+callers = ["spiffe://clients.test/envoy"]
+[listener.tls]
+certificate = "server.pem"
+key = "server.key"
+client_certificate = "required"
+"#;
+
 /// A client of the listener `envoy` over TLS.
-fn certified(world: &World, router: &Running, san: Option<&str>) -> Client<TokioEnv> {
+pub fn certified(world: &World, router: &Running, san: Option<&str>) -> Client<TokioEnv> {
     let roots = Ca::roots(&[&world.authorities.servers]).unwrap();
     let credential =
         san.map(|san| certificate(&world.authorities.clients, vec![San::Uri(san.to_owned())]));
@@ -155,20 +168,7 @@ fn certified(world: &World, router: &Running, san: Option<&str>) -> Client<Tokio
 /// Catches: answers to a client of the router's, who could then say which certificate it has.
 #[tokio::test]
 async fn only_listed_callers_are_answered() {
-    let world = World::up(cellway_mtls::lab::Signer::from_seed("one", [7; 32]).unwrap()).await;
-    let listener = r#"
-[[listener]]
-name = "envoy"
-bind = "127.0.0.1:0"
-serves = "ext_authz"
-callers = ["spiffe://clients.test/envoy"]
-[listener.tls]
-certificate = "server.pem"
-key = "server.key"
-client_certificate = "required"
-"#;
-    world.configure(&format!("{}{listener}", world.config()));
-    let router = world.router().await;
+    let (world, router) = world_with(CALLERS).await;
     let token = format!("Bearer {}", world.token());
     let good = sent(&[("authorization", &token)], None);
     let envoy = certified(&world, &router, Some("spiffe://clients.test/envoy"));

@@ -1,8 +1,13 @@
 //! The external authorizer decides as the proxy path does, and is closed to everything else.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests run on tokio alone and spawn what drains"
+)]
 
 mod ask;
 mod hostile;
 mod routing_keys;
+mod trouble;
 mod wire;
 
 use cellway_mtls::env::tokio::TokioEnv;
@@ -23,8 +28,13 @@ callers = "loopback"
 
 /// A world with a router that is asked as well.
 async fn world() -> (World, Running) {
+    world_with(LISTENER).await
+}
+
+/// The same with this listener.
+async fn world_with(listener: &str) -> (World, Running) {
     let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
-    world.configure(&format!("{}{LISTENER}", world.config()));
+    world.configure(&format!("{}{listener}", world.config()));
     let router = world.router().await;
     (world, router)
 }
