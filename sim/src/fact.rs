@@ -35,6 +35,8 @@ pub enum Fact {
         placements: Assignment,
         /// Whose tenants' traffic it forbids.
         suspended: BTreeSet<String>,
+        /// Which cells may call others, and have their key in it.
+        callers: BTreeSet<String>,
     },
     /// The world: a fault begins, or something is done to a host.
     FaultBegins(String),
@@ -46,6 +48,8 @@ pub enum Fact {
         router: String,
         /// Where requests without credentials go; `None`: nowhere.
         anonymous: Option<String>,
+        /// What comes of cell-bound authorizations.
+        cell_bound: CellBoundRules,
     },
     /// The world: a router's last-known-good state can't be relied on any more.
     StateDamaged(String),
@@ -183,6 +187,8 @@ pub struct Sent {
     pub anonymous: bool,
     /// The token that it shows, if that is good for a time.
     pub token: Option<Token>,
+    /// The cell-bound authorization that it shows, if it calls in a cell's name.
+    pub cell_bound: Option<CellBound>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
 }
@@ -196,6 +202,34 @@ pub struct Token {
     pub key: String,
     /// When, since the Unix epoch.
     pub from: Duration,
+    /// When it ends, since the Unix epoch.
+    pub ends: Duration,
+}
+
+/// What a router's configuration says of cell-bound authorizations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CellBoundRules {
+    /// One that doesn't hold is denied.
+    pub enforced: bool,
+    /// Each is taken once.
+    pub once: bool,
+}
+
+/// What is true of a cell-bound authorization.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellBound {
+    /// The cell that it names as its maker.
+    pub source: String,
+    /// That cell has signed it.
+    pub genuine: bool,
+    /// The cell that it leads to.
+    pub destination: String,
+    /// For whom it is: the tenant.
+    pub tenant: String,
+    /// For whom it is: the user.
+    pub subject: String,
+    /// Its number among those of its source.
+    pub jti: String,
     /// When it ends, since the Unix epoch.
     pub ends: Duration,
 }

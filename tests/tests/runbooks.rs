@@ -17,6 +17,8 @@ const EXAMPLE: &str = include_str!("../../docs/cellway.example.toml");
 const EVENTS: &str = include_str!("../../mtls/src/log/render.rs");
 /// Where the reasons for which a registry is refused stand.
 const REFUSALS: &str = include_str!("../../core/src/registry/refused.rs");
+/// Where the values of metrics' labels stand.
+const METRICS: &str = include_str!("../../docs/metrics.md");
 const REGISTRY: &str = include_str!("../../docs/registry.md");
 /// A seed that the timelines' snapshots don't use.
 const SEED: u64 = 11;
@@ -98,6 +100,7 @@ async fn every_name_is_one_of_the_routers() {
     let mut known = words(EXAMPLE);
     known.extend(words(EVENTS));
     known.extend(words(REFUSALS));
+    known.extend(words(METRICS));
     known.extend(words(REGISTRY));
     known.extend(words(&metrics));
     known.extend(Reason::ALL.iter().map(|reason| reason.as_str()));

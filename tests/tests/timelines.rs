@@ -63,6 +63,11 @@ fn permissive_to_required() {
 }
 
 #[test]
+fn cba_rollout() {
+    matches_snapshot("cba_rollout");
+}
+
+#[test]
 fn suspension() {
     matches_snapshot("suspension");
 }

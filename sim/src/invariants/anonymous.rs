@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Invariant;
+use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
 use crate::fact::{Assignment, Fact};
 
@@ -17,16 +18,8 @@ pub struct AnonymousApart {
     prefix: String,
     journal: Journal,
     reload_within: Duration,
-    routers: BTreeMap<String, Mode>,
+    routers: BTreeMap<String, InForce<Option<String>>>,
     placements: BTreeMap<u64, Assignment>,
-}
-
-/// Where a router's configuration sends requests without credentials.
-#[derive(Debug)]
-struct Mode {
-    now: Option<String>,
-    /// What it said before, and until when that may still be in force.
-    before: Option<(Option<String>, Duration)>,
 }
 
 impl AnonymousApart {
@@ -40,23 +33,6 @@ impl AnonymousApart {
             placements: BTreeMap::new(),
         }
     }
-
-    fn configured(&mut self, at: Duration, router: &str, anonymous: Option<&String>) {
-        let before = self.routers.remove(router).map(|mode| mode.now);
-        let mode = Mode {
-            now: anonymous.cloned(),
-            before: before.map(|before| (before, at + self.reload_within)),
-        };
-        self.routers.insert(router.to_owned(), mode);
-    }
-
-    /// What was decided up to this moment may still arrive.
-    fn in_force(&mut self, at: Duration, router: &str) {
-        let mode = self.routers.get_mut(router);
-        if let Some((_, until)) = mode.and_then(|mode| mode.before.as_mut()) {
-            *until = at.min(*until);
-        }
-    }
 }
 
 impl Invariant for AnonymousApart {
@@ -66,11 +42,14 @@ impl Invariant for AnonymousApart {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Configured { router, anonymous } => {
-                self.configured(at, router, anonymous.as_ref());
-            }
-            Fact::Started(life) => self.in_force(at, &life.router),
-            Fact::Noted(life, note) if note.kind == "reloaded" => self.in_force(at, &life.router),
+            Fact::Configured {
+                router, anonymous, ..
+            } => in_force::configured(
+                &mut self.routers,
+                router,
+                anonymous.clone(),
+                at + self.reload_within,
+            ),
             Fact::Published {
                 version,
                 placements,
@@ -78,7 +57,7 @@ impl Invariant for AnonymousApart {
             } => {
                 self.placements.insert(*version, placements.clone());
             }
-            _ => {}
+            _ => in_force::reloaded(&mut self.routers, at, fact),
         }
         match self.journal.passed(at, fact) {
             Some(passed) if passed.sent.anonymous => {
@@ -91,7 +70,7 @@ impl Invariant for AnonymousApart {
 
 fn judge(
     prefix: &str,
-    routers: &BTreeMap<String, Mode>,
+    routers: &BTreeMap<String, InForce<Option<String>>>,
     placements: &BTreeMap<u64, Assignment>,
     passed: &Passed<'_>,
 ) -> Result<(), String> {
@@ -104,13 +83,11 @@ fn judge(
             own("tenant")
         ));
     }
-    let mut allowed = Vec::new();
-    if let Some(mode) = routers.get(router) {
-        allowed.extend(&mode.now);
-        let before = mode.before.as_ref();
-        let before = before.filter(|(_, until)| passed.decided_at <= *until);
-        allowed.extend(before.and_then(|(before, _)| before.as_ref()));
-    }
+    let modes = routers.get(router);
+    let modes = modes
+        .into_iter()
+        .flat_map(|mode| mode.at(passed.decided_at));
+    let allowed: Vec<_> = modes.flatten().collect();
     if allowed.is_empty() {
         return Err(format!("{tag}, which shows nothing, passed {router}"));
     }
@@ -138,6 +115,10 @@ mod tests {
         Fact::Configured {
             router: "router-1".to_owned(),
             anonymous: anonymous.map(str::to_owned),
+            cell_bound: crate::fact::CellBoundRules {
+                enforced: true,
+                once: false,
+            },
         }
     }
 

@@ -6,10 +6,12 @@
 
 mod anonymous;
 mod answers;
+mod cell_bound;
 mod certificates;
 mod envelope;
 mod errors;
 mod headers;
+mod in_force;
 mod issuers;
 mod journal;
 mod keys;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
+pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use certificates::CertificateLife;
 pub use envelope::EnvelopeHolds;
 pub use errors::NoUnexpectedErrors;
@@ -128,6 +131,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
         Box::new(Suspended::new(bounds)),
+        Box::new(CellBoundCalls::new(prefix, bounds.reload_within)),
         Box::new(CertificateLife::new(prefix)),
         Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),
         Box::new(MonotonicRegistry::default()),

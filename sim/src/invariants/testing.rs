@@ -32,6 +32,7 @@ pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
         assignment: tenants.iter().map(cells).collect(),
         placements: Assignment::new(),
         suspended: BTreeSet::new(),
+        callers: BTreeSet::new(),
     }
 }
 
@@ -43,6 +44,7 @@ pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
             assignment: Assignment::new(),
             placements: assignment,
             suspended: BTreeSet::new(),
+            callers: BTreeSet::new(),
         },
         other => other,
     }
@@ -55,6 +57,7 @@ pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
         assignment: Assignment::new(),
         placements: Assignment::new(),
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
+        callers: BTreeSet::new(),
     }
 }
 
@@ -73,6 +76,7 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         good: true,
         anonymous: false,
         token: None,
+        cell_bound: None,
         once: true,
     })
 }

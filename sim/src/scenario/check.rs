@@ -10,7 +10,8 @@ use super::fault_reader::{self, Names};
 use super::file::{self, File, Name};
 use super::settings;
 use super::{
-    Answers, CONTROL_PLANE, Cell, Client, Expect, Fault, Home, Issuer, Placement, Scenario, Tenant,
+    Answers, CONTROL_PLANE, Cell, CellBound, Client, Expect, Fault, Home, Issuer, Placement,
+    Scenario, Tenant,
 };
 use crate::world;
 
@@ -281,6 +282,7 @@ fn cell(spec: &file::Cell) -> Cell {
         state: spec.state,
         endpoints: *spec.endpoints.get_ref(),
         protocol: spec.protocol,
+        publishes_key: spec.publishes_key,
     }
 }
 
@@ -355,6 +357,12 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
             errors,
         )
     });
+    let bound = spec.cell_bound.as_ref();
+    let field = "workload.client.cell_bound.source";
+    let cell_bound = bound.map(|bound| CellBound {
+        source: refer(&bound.source, &names.cells, field, "cell", errors),
+        shows: bound.shows,
+    });
     // A tenant that the registry doesn't know may call too: it must be refused.
     Client {
         name: spec.name.get_ref().clone(),
@@ -366,6 +374,7 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         certificate_lifetime: spec.certificate_lifetime.map(|span| span.0),
         renews: spec.renews,
         protocol: spec.protocol,
+        cell_bound,
         router,
         stream: spec.stream.map(|span| span.0),
         timeout: spec.timeout.0,

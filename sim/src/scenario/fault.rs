@@ -93,6 +93,8 @@ pub enum Change {
     Resume(String),
     /// The next version, in which a cell has another state.
     CellState(String, CellState),
+    /// The next version, in which a cell's key for calls to other cells is there.
+    CellKey(String),
     /// A version that was published before, with every tenant elsewhere. Must be refused.
     Older,
     /// The present version with other content. Must be refused.
@@ -179,6 +181,7 @@ impl fmt::Display for Change {
             Self::Suspend(tenant) => write!(f, "{tenant} suspended"),
             Self::Resume(tenant) => write!(f, "{tenant} active again"),
             Self::CellState(cell, state) => write!(f, "{cell} {}", state.as_str()),
+            Self::CellKey(cell) => write!(f, "the key of {cell}"),
             Self::Older => f.write_str("an older version"),
             Self::SameVersion => f.write_str("other content under the same version"),
             Self::Invalid => f.write_str("an invalid document"),

@@ -314,6 +314,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
                 let state = self.need("state", &self.spec.state);
                 Change::CellState(self.cell()?, state?.into_inner())
             }
+            "cell_key" => Change::CellKey(self.cell()?),
             "older" => Change::Older,
             "same_version" => Change::SameVersion,
             "invalid" => Change::Invalid,
@@ -376,5 +377,4 @@ const KINDS: &str = "crash, partition, latency, slow, status, half_open, reset, 
      break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \
      remove_envelope_key, clock_skew, disk_full, torn_write";
 
-const DOCUMENTS: &str =
-    "same, move, suspend, resume, cell_state, older, same_version, invalid, empty, shrunken";
+const DOCUMENTS: &str = "same, move, suspend, resume, cell_state, cell_key, older, same_version, invalid, empty, shrunken";

@@ -79,6 +79,9 @@ pub(super) struct Cell {
     pub endpoints: Spanned<u32>,
     #[serde(default)]
     pub protocol: CellProtocol,
+    /// If it calls other cells: its key is in the registry from the start.
+    #[serde(default = "yes")]
+    pub publishes_key: bool,
 }
 
 fn region() -> String {
@@ -189,6 +192,8 @@ pub(super) struct Client {
     pub renews: bool,
     #[serde(default)]
     pub protocol: ClientProtocol,
+    /// It calls in a cell's name, with a cell-bound authorization on each request.
+    pub cell_bound: Option<CellBound>,
     /// The router that it uses; all in turn unless named.
     pub router: Option<Name>,
     /// Every request asks for an answer that lasts so long; an echo unless said.
@@ -196,6 +201,30 @@ pub(super) struct Client {
     /// How long it waits for an answer.
     #[serde(default = "timeout")]
     pub timeout: Span,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CellBound {
+    /// The cell.
+    pub source: Name,
+    #[serde(default)]
+    pub shows: Authorization,
+}
+
+/// Which cell-bound authorizations a client shows.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Authorization {
+    /// A new one of its cell's own with each request, for the cell that has its tenant.
+    #[default]
+    Good,
+    /// The same for another cell.
+    Misdirected,
+    /// One that claims its cell's key and was signed by another.
+    Forged,
+    /// What another client of this cell has shown the same router just before, token and all.
+    Replayed,
 }
 
 fn yes() -> bool {

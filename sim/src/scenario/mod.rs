@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind};
-pub use file::{CellProtocol, CellState, ClientProtocol, Credential};
+pub use file::{Authorization, CellProtocol, CellState, ClientProtocol, Credential};
 
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";
@@ -85,6 +85,8 @@ pub struct Cell {
     pub endpoints: u32,
     /// What they speak.
     pub protocol: CellProtocol,
+    /// If it calls other cells: its key is in the registry from the start.
+    pub publishes_key: bool,
 }
 
 impl Cell {
@@ -150,12 +152,23 @@ pub struct Client {
     pub renews: bool,
     /// What it speaks.
     pub protocol: ClientProtocol,
+    /// In which cell's name it calls, if in one's.
+    pub cell_bound: Option<CellBound>,
     /// The router that it uses; all in turn if there is none.
     pub router: Option<String>,
     /// How long the answers last that it asks for, if not as long as an echo takes.
     pub stream: Option<Duration>,
     /// How long it waits for an answer.
     pub timeout: Duration,
+}
+
+/// Who calls in a cell's name, with a cell-bound authorization on each request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellBound {
+    /// The cell.
+    pub source: String,
+    /// Which authorizations.
+    pub shows: Authorization,
 }
 
 /// What must hold besides the invariants.
@@ -237,6 +250,12 @@ impl Scenario {
     /// Whether its routers seal envelopes, and so its cells verify them.
     pub fn seals_envelopes(&self) -> bool {
         self.router_settings.contains_key("envelope")
+    }
+
+    /// Whether some client calls in this cell's name.
+    pub fn is_source(&self, cell: &str) -> bool {
+        let sources = self.clients.iter().filter_map(|c| c.cell_bound.as_ref());
+        sources.into_iter().any(|bound| bound.source == cell)
     }
 
     /// The hosts that a name in a fault means: a cell's id stands for all of its endpoints.

@@ -8,7 +8,7 @@ use super::hosts::FIRST_KEY;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::invariants::{Bounds, EnvelopeBounds, Withdrawn};
-use crate::scenario::{Client, Credential, FaultKind, Scenario};
+use crate::scenario::{Authorization, Client, Credential, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
 const HEADER_PREFIX: &str = "x-cellway-";
@@ -150,7 +150,7 @@ fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
 
 /// The clients that must be served once the last fault is over, as the last good document has it.
 fn routable(scenario: &Scenario) -> Vec<String> {
-    let mut documents = Documents::new(scenario);
+    let mut documents = Documents::new(scenario, 0);
     for fault in &scenario.faults {
         if let FaultKind::Publish(change) = &fault.kind {
             documents.change(change);
@@ -161,6 +161,10 @@ fn routable(scenario: &Scenario) -> Vec<String> {
         let cells = assignment.get(&client.tenant);
         client.credential.is_good()
             && cells.is_some_and(|cells| !cells.is_empty())
+            && client
+                .cell_bound
+                .as_ref()
+                .is_none_or(|bound| bound.shows == Authorization::Good)
             && !scenario.expect.refused_at_end.contains(&client.name)
     };
     let clients = scenario.clients.iter().filter(served);

@@ -10,13 +10,14 @@ use cellway_mtls::lab::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::authorization;
 use super::hosts::TAG;
 use super::router::PORT;
 use super::shared::{Shared, tls_provider, unix_at};
 use super::wallet::{Shown, Wallet};
 use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, Sent};
-use crate::invariants::FORGED;
+use crate::invariants::{CELL_BOUND, FORGED};
 use crate::random::Random;
 use crate::scenario::{self, Authority, ClientProtocol, Credential};
 
@@ -48,7 +49,6 @@ pub(super) async fn run(env: SimEnv, shared: Shared, spec: scenario::Client, rou
     tokio::time::sleep(jittered(spec.interval, &mut random) / 2).await;
     loop {
         if let Ok(permit) = open.clone().acquire_owned().await {
-            let shown = wallet.show(env.elapsed(), number);
             let exchange = Exchange {
                 env: env.clone(),
                 shared: shared.clone(),
@@ -56,11 +56,14 @@ pub(super) async fn run(env: SimEnv, shared: Shared, spec: scenario::Client, rou
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
                 once: random.below(2) == 0,
             };
-            let spec = spec.clone();
-            env.spawn(async move {
-                exchange.run(&spec, shown).await;
-                drop(permit);
-            });
+            let shown = wallet.show(env.elapsed(), number);
+            if let Some(shown) = exchange.bind(&spec, shown) {
+                let spec = spec.clone();
+                env.spawn(async move {
+                    exchange.run(&spec, shown).await;
+                    drop(permit);
+                });
+            }
         }
         number += 1;
         tokio::time::sleep(jittered(spec.interval, &mut random)).await;
@@ -84,6 +87,11 @@ struct Exchange {
 }
 
 impl Exchange {
+    fn bind(&self, spec: &scenario::Client, shown: Shown) -> Option<Shown> {
+        let names = (self.pool.router.as_str(), self.tag.as_str());
+        authorization::bind(&self.shared, spec, names, self.env.elapsed(), shown)
+    }
+
     async fn run(self, spec: &scenario::Client, shown: Shown) {
         let sent = Sent {
             client: spec.name.clone(),
@@ -92,6 +100,7 @@ impl Exchange {
             good: spec.credential.can_prove(),
             anonymous: spec.credential == Credential::None,
             token: shown.truth.clone(),
+            cell_bound: shown.bound.as_ref().map(|bound| bound.truth.clone()),
             once: self.once,
         };
         self.shared.tell(&self.env, &Fact::Sent(sent));
@@ -107,6 +116,9 @@ impl Exchange {
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
         };
+        if answer == Answer::Ok {
+            authorization::spent(&self.shared, spec, &self.pool.router, &shown);
+        }
         self.env
             .record(format_args!("{} is answered {answer}", self.tag));
         let tag = self.tag;
@@ -131,6 +143,10 @@ impl Exchange {
         }
         if let Some(token) = &shown.token {
             request = request.bearer(token);
+        }
+        if let Some(bound) = &shown.bound {
+            let value = HeaderValue::try_from(&bound.token).expect("a token is ASCII");
+            request = request.header(HeaderName::from_static(CELL_BOUND), value);
         }
         if self.once {
             request.method = Method::POST;

@@ -7,6 +7,7 @@ use super::envelope;
 use super::pki::CLIENTS_DOMAIN;
 use super::router::PORT;
 use super::shared::AUDIENCE;
+use crate::fact::CellBoundRules;
 use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
 
 /// The file's text, with these settings over the simulator's own.
@@ -29,6 +30,19 @@ pub(super) fn anonymous_placement(settings: &Table) -> Option<String> {
     let text = |name| Some(policy.get(name)?.as_str()?.to_owned());
     text("mode").filter(|mode| mode == "permissive")?;
     text("anonymous_placement")
+}
+
+/// What a router with these settings makes of cell-bound authorizations.
+pub(super) fn cell_bound(settings: &Table) -> CellBoundRules {
+    let setting = |name| settings.get("cba")?.get(name);
+    CellBoundRules {
+        enforced: match setting("mode").and_then(Value::as_str) {
+            Some("off" | "monitor") => false,
+            // The default.
+            None | Some(_) => true,
+        },
+        once: setting("one_use").and_then(Value::as_bool).unwrap_or(false),
+    }
 }
 
 fn base() -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::pki;
+use super::{pki, shared};
 use crate::fact::{Assignment, Fact};
 use crate::scenario::{Cell, CellProtocol, CellState, Change, Home, Placement, Scenario, Tenant};
 
@@ -21,6 +21,8 @@ pub(super) struct Documents {
     cells: Vec<Cell>,
     placements: Vec<Placement>,
     tenants: Vec<Tenant>,
+    /// What cells sign with that call others, by cell, as public keys.
+    keys: BTreeMap<String, Value>,
 }
 
 /// A document that was made for a [`Change`].
@@ -31,8 +33,14 @@ pub(super) struct Document {
 }
 
 impl Documents {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    /// The keys in it are those of this seed.
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let cells = scenario.cells.iter();
+        let sources = cells.filter(|cell| scenario.is_source(&cell.id));
         Self {
+            keys: sources
+                .map(|cell| (cell.id.clone(), shared::cell_jwk(seed, &cell.id)))
+                .collect(),
             version: FIRST_VERSION,
             cells: scenario.cells.clone(),
             placements: scenario.placements.clone(),
@@ -58,7 +66,15 @@ impl Documents {
                 .map(|placement| (placement.id.clone(), self.serving(&placement.cells)))
                 .collect(),
             suspended: suspended.map(|tenant| tenant.id.clone()).collect(),
+            callers: self.callers(),
         }
+    }
+
+    /// The cells that may call others, and have said by which key.
+    fn callers(&self) -> BTreeSet<String> {
+        let known = |cell: &&Cell| cell.publishes_key && self.keys.contains_key(&cell.id);
+        let cells = self.cells.iter().filter(known);
+        self.serving(&cells.map(|cell| cell.id.clone()).collect::<Vec<_>>())
     }
 
     /// The document that the change asks for. Good ones become the present one; bad ones don't.
@@ -73,6 +89,11 @@ impl Documents {
                     if known.id == *cell {
                         known.state = *state;
                     }
+                }
+            }
+            Change::CellKey(id) => {
+                for cell in self.cells.iter_mut().filter(|cell| cell.id == *id) {
+                    cell.publishes_key = true;
                 }
             }
             Change::Older => return bad(self.elsewhere().render(self.version - 1)),
@@ -101,10 +122,19 @@ impl Documents {
         });
         json!({
             "version": version,
-            "cells": self.cells.iter().map(render_cell).collect::<Vec<_>>(),
+            "cells": self.cells.iter().map(|cell| self.render_cell(cell)).collect::<Vec<_>>(),
             "placements": placements.collect::<Vec<_>>(),
             "tenants": self.tenants.iter().map(render_tenant).collect::<Vec<_>>(),
         })
+    }
+
+    fn render_cell(&self, cell: &Cell) -> Value {
+        let mut rendered = render_cell(cell);
+        if let Some(key) = self.keys.get(&cell.id).filter(|_| cell.publishes_key) {
+            let set = json!({ "keys": [key] }).to_string();
+            rendered["annotations"] = json!({ "cba-jwks": set });
+        }
+        rendered
     }
 
     /// Every tenant at a cell where it doesn't belong: a router that takes this does harm.

@@ -264,6 +264,7 @@ impl World {
         self.tell(&Fact::Configured {
             router: name.to_owned(),
             anonymous: config::anonymous_placement(settings),
+            cell_bound: config::cell_bound(settings),
         });
     }
 

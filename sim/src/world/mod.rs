@@ -1,5 +1,6 @@
 //! A scenario come to life.
 
+mod authorization;
 mod bounds;
 mod client;
 pub(crate) mod config;
@@ -35,7 +36,7 @@ use shared::Shared;
 /// What the real router would refuse in the registry that a scenario begins with, or in one that
 /// its control plane publishes later and means to be good.
 pub(crate) fn registry_refused(scenario: &Scenario) -> Option<String> {
-    let mut documents = Documents::new(scenario);
+    let mut documents = Documents::new(scenario, 0);
     let mut good = vec![("the world's registry".to_owned(), documents.present())];
     for fault in &scenario.faults {
         if let FaultKind::Publish(change) = &fault.kind {
@@ -125,7 +126,7 @@ impl World {
             latency_max,
         };
         let engine = Engine::new(&settings, trace.clone());
-        let documents = Documents::new(&scenario);
+        let documents = Documents::new(&scenario, seed);
         let first = documents.present();
         let shared = Shared::new(seed, observer.clone(), Pki::new(seed)?, documents);
         if let Some(published) = &first.truth {

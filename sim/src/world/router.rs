@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cellway_core::cba::CellBound;
 use cellway_core::control::Notice;
 use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
@@ -209,6 +210,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
             let tenant = tenant.map_or("nobody", |tenant| tenant.as_str());
             Some(format!("closes open streams of {tenant}: {reason}"))
         }
+        Event::CellBound { bound, .. } => describe_cell_bound(bound),
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::Drained { .. } => Some("has drained".to_owned()),
         Event::Notice { notice, policy } => match notice {
@@ -226,6 +228,15 @@ fn describe(event: &Event<'_>) -> Option<String> {
         },
         _ => None,
     }
+}
+
+fn describe_cell_bound(bound: &CellBound) -> Option<String> {
+    let reason = bound.refused?.reason;
+    let source = bound.source.as_ref().map_or("?", |source| source.as_str());
+    Some(match bound.denies() {
+        Some(_) => format!("denies a call of cell {source}: {reason}"),
+        None => format!("would deny a call of cell {source}: {reason}"),
+    })
 }
 
 fn describe_keys(issuer: &str, notice: &KeyNotice) -> Option<String> {

@@ -11,6 +11,7 @@ use cellway_mtls::lab::{
 
 use super::documents::Documents;
 use super::pki::Pki;
+use super::wallet::Shown;
 use crate::engine::{EPOCH, SimEnv};
 use crate::fact::{Fact, Life};
 use crate::observer::Observer;
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) identity_providers: BTreeMap<String, IdentityProvider>,
     /// By host.
     pub(super) cells: BTreeMap<String, CellHost>,
+    /// What was shown last by each cell's own clients to each router: router, then cell.
+    pub(super) spent: BTreeMap<(String, String), Shown>,
     /// The TLS of running lab hosts, to be replaced when certificates are.
     serving: BTreeMap<String, Serving>,
     /// The present life of each router.
@@ -75,6 +78,7 @@ impl Shared {
             control_plane,
             identity_providers: BTreeMap::new(),
             cells: BTreeMap::new(),
+            spent: BTreeMap::new(),
             serving: BTreeMap::new(),
             lives: BTreeMap::new(),
         };
@@ -104,6 +108,11 @@ impl Shared {
         let mut secret = [0; 32];
         Random::new(self.seed, host, 0, kid).fill(&mut secret);
         Signer::from_seed(kid, secret)
+    }
+
+    /// What a cell signs with that calls another.
+    pub(super) fn cell_signer(&self, cell: &str) -> Result<Signer, LabError> {
+        cell_signer(self.seed, cell)
     }
 
     /// A key that claims to be another's.
@@ -156,6 +165,21 @@ impl State {
         self.serving = serving;
         Ok(())
     }
+}
+
+/// The name of the key that each cell signs with.
+pub(super) const CELL_KEY: &str = "cell-key-1";
+
+fn cell_signer(seed: u64, cell: &str) -> Result<Signer, LabError> {
+    let mut secret = [0; 32];
+    Random::new(seed, cell, 0, CELL_KEY).fill(&mut secret);
+    Signer::from_seed(CELL_KEY, secret)
+}
+
+/// What a cell's control plane knows of its key.
+pub(super) fn cell_jwk(seed: u64, cell: &str) -> serde_json::Value {
+    let signer = cell_signer(seed, cell);
+    signer.expect("32 bytes are an Ed25519 key").jwk()
 }
 
 /// TLS that draws from the host's own randomness and clock.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cellway_mtls::lab::{Claims, IdentityProvider, LabError};
 
+use super::authorization::Bound;
 use super::shared::{AUDIENCE, Shared, unix_at};
 use crate::engine::EPOCH;
 use crate::fact::Token;
@@ -34,6 +35,8 @@ pub(super) struct Shown {
     pub(super) token: Option<String>,
     /// What is true of it, if it is good for a time.
     pub(super) truth: Option<Token>,
+    /// A cell-bound authorization, where its client calls in a cell's name.
+    pub(super) bound: Option<Bound>,
 }
 
 impl Wallet {
@@ -65,6 +68,7 @@ impl Wallet {
         let none = Shown {
             token: None,
             truth: None,
+            bound: None,
         };
         let token = match self.spec.credential {
             Credential::None | Credential::Certificate => return none,
@@ -82,6 +86,7 @@ impl Wallet {
         Shown {
             token: Some(token.expect("Ed25519 signs anything")),
             truth: None,
+            bound: None,
         }
     }
 
@@ -112,6 +117,7 @@ impl Wallet {
                 from: Duration::from_secs(from.as_secs()),
                 ends: Duration::from_secs(ends.as_secs()),
             }),
+            bound: None,
         }
     }
 

@@ -1,0 +1,285 @@
+//! A call in a cell's name is that cell's own, for the cell that it reaches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Invariant;
+use super::in_force::{self, InForce};
+use super::journal::{Journal, Passed};
+use crate::fact::{CellBound, CellBoundRules, Fact, Life};
+
+/// The header that carries an authorization.
+pub const CELL_BOUND: &str = "cell-bound-authorization";
+
+/// While its router's configuration enforces it, a request that was sent with a cell-bound
+/// authorization arrives only if that was made by the cell that it names, for the cell where it
+/// arrives and for the tenant and user that it is stamped with; if it holds by the router's clock;
+/// if that cell may call, and its key was in the registry that was decided on; and, where each is
+/// taken once, if nothing passed this life of the router with it before. In any mode the
+/// authorization itself arrives nowhere.
+#[derive(Debug)]
+pub struct CellBoundCalls {
+    prefix: String,
+    journal: Journal,
+    reload_within: Duration,
+    routers: BTreeMap<String, InForce<CellBoundRules>>,
+    callers: BTreeMap<u64, BTreeSet<String>>,
+    /// With which request each was used: source, number.
+    used: BTreeMap<(Life, String, String), String>,
+}
+
+impl CellBoundCalls {
+    /// With this prefix of the router's own headers, and this bound on a reload.
+    pub fn new(prefix: &str, reload_within: Duration) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            journal: Journal::new(prefix),
+            reload_within,
+            routers: BTreeMap::new(),
+            callers: BTreeMap::new(),
+            used: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for CellBoundCalls {
+    fn name(&self) -> &'static str {
+        "cell_bound"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Configured {
+                router, cell_bound, ..
+            } => {
+                let until = at + self.reload_within;
+                in_force::configured(&mut self.routers, router, *cell_bound, until);
+            }
+            Fact::Published {
+                version, callers, ..
+            } => {
+                self.callers.insert(*version, callers.clone());
+            }
+            Fact::Arrived(arrived) if arrived.header(CELL_BOUND).is_some() => {
+                return Err(format!("{} received an authorization", arrived.cell));
+            }
+            _ => in_force::reloaded(&mut self.routers, at, fact),
+        }
+        let Some(passed) = self.journal.passed(at, fact) else {
+            return Ok(());
+        };
+        let Some(bound) = &passed.sent.cell_bound else {
+            return Ok(());
+        };
+        let life = &passed.decided.life;
+        let rules = self.routers.get(&life.router);
+        let all = |test: fn(&CellBoundRules) -> bool| {
+            rules.is_some_and(|rules| rules.at(passed.decided_at).all(test))
+        };
+        let number = (life.clone(), bound.source.clone(), bound.jti.clone());
+        let request = &passed.decided.request_id;
+        let first = self.used.entry(number).or_insert_with(|| request.clone());
+        if !all(|rules| rules.enforced) {
+            return Ok(());
+        }
+        if all(|rules| rules.once) && first != request {
+            return Err(wrong(&passed, "was shown before"));
+        }
+        let version = passed.decided.registry_version.unwrap_or_default();
+        let callers = self.callers.get(&version);
+        judge(&self.prefix, callers, &passed, bound)
+    }
+}
+
+fn judge(
+    prefix: &str,
+    callers: Option<&BTreeSet<String>>,
+    passed: &Passed<'_>,
+    bound: &CellBound,
+) -> Result<(), String> {
+    let stamped = |name: &str| passed.arrived.header(&format!("{prefix}{name}"));
+    let holds = [
+        (bound.genuine, "isn't its cell's"),
+        (
+            bound.destination == passed.arrived.cell,
+            "is for another cell",
+        ),
+        (
+            stamped("tenant") == Some(&bound.tenant),
+            "is for another tenant",
+        ),
+        (
+            stamped("sub") == Some(&bound.subject),
+            "is for another user",
+        ),
+        (passed.decided.unix < bound.ends, "has ended"),
+        (
+            callers.is_some_and(|callers| callers.contains(&bound.source)),
+            "is of a cell that may not call or has no key",
+        ),
+    ];
+    match holds.iter().find(|(holds, _)| !holds) {
+        None => Ok(()),
+        Some((_, what)) => Err(wrong(passed, what)),
+    }
+}
+
+fn wrong(passed: &Passed<'_>, what: &str) -> String {
+    let (tag, cell) = (&passed.sent.tag, &passed.arrived.cell);
+    format!("{tag} arrived at {cell} with an authorization that {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::fact::Note;
+
+    fn configured(enforced: bool) -> Fact {
+        Fact::Configured {
+            router: "router-1".to_owned(),
+            anonymous: None,
+            cell_bound: CellBoundRules {
+                enforced,
+                once: true,
+            },
+        }
+    }
+
+    fn calling(version: u64, cells: &[&str]) -> Fact {
+        match published(version, &[("acme", "a")]) {
+            Fact::Published {
+                assignment,
+                placements,
+                suspended,
+                ..
+            } => Fact::Published {
+                version,
+                assignment,
+                placements,
+                suspended,
+                callers: cells.iter().map(|cell| (*cell).to_owned()).collect(),
+            },
+            other => other,
+        }
+    }
+
+    fn bound() -> CellBound {
+        CellBound {
+            source: "b".to_owned(),
+            genuine: true,
+            destination: "a".to_owned(),
+            tenant: "acme".to_owned(),
+            subject: "ada".to_owned(),
+            jti: "1".to_owned(),
+            ends: crate::engine::EPOCH + SECOND * 30,
+        }
+    }
+
+    fn call(tag: &str, bound: CellBound) -> Vec<Fact> {
+        let Fact::Sent(mut sent) = sent(tag, "acme") else {
+            panic!("not what was sent");
+        };
+        sent.cell_bound = Some(bound);
+        let arrival = with_header(arrived("a", tag, tag), "x-cellway-sub", "ada");
+        vec![Fact::Sent(sent), allowed(tag, "a", 1), arrival]
+    }
+
+    fn fed(first: &[Fact], then: Vec<Fact>) -> Result<(), String> {
+        let facts: Vec<_> = first.iter().cloned().chain(then).collect();
+        feed(&mut CellBoundCalls::new("x-cellway-", SECOND * 2), &facts)
+    }
+
+    fn enforced(then: Vec<Fact>) -> Result<(), String> {
+        fed(&[calling(1, &["b"]), configured(true)], then)
+    }
+
+    #[test]
+    fn content_with_what_holds_and_with_what_shows_none() {
+        assert_eq!(enforced(call("t", bound())), Ok(()));
+        let none = vec![
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        assert_eq!(enforced(none), Ok(()));
+    }
+
+    #[test]
+    fn notices_whatever_does_not_hold() {
+        let text = |text: &str| text.to_owned();
+        for wrong in [
+            CellBound {
+                genuine: false,
+                ..bound()
+            },
+            CellBound {
+                source: text("c"),
+                ..bound()
+            },
+            CellBound {
+                destination: text("b"),
+                ..bound()
+            },
+            CellBound {
+                tenant: text("globex"),
+                ..bound()
+            },
+            CellBound {
+                subject: text("eve"),
+                ..bound()
+            },
+            CellBound {
+                ends: crate::engine::EPOCH,
+                ..bound()
+            },
+        ] {
+            assert!(enforced(call("t", wrong.clone())).is_err(), "{wrong:?}");
+            let watched = [calling(1, &["b"]), configured(false)];
+            assert_eq!(fed(&watched, call("t", wrong)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn notices_a_key_that_is_not_in_the_registry() {
+        let other = [calling(1, &[]), calling(2, &["b"]), configured(true)];
+        assert!(fed(&other, call("t", bound())).is_err());
+    }
+
+    #[test]
+    fn notices_a_second_use_and_none_over_a_restart() {
+        let mut twice = call("first", bound());
+        twice.extend(call("second", bound()));
+        assert!(enforced(twice).is_err());
+        let mut other = call("first", bound());
+        let jti = "2".to_owned();
+        other.extend(call("second", CellBound { jti, ..bound() }));
+        assert_eq!(enforced(other), Ok(()));
+    }
+
+    #[test]
+    fn notices_an_authorization_that_arrives() {
+        let passed_on = with_header(arrived("a", "t", "r"), CELL_BOUND, "x.y.z");
+        assert!(fed(&[configured(false)], vec![passed_on]).is_err());
+    }
+
+    #[test]
+    fn forgives_until_the_reload_and_no_longer() {
+        let wrong = || CellBound {
+            genuine: false,
+            ..bound()
+        };
+        let flip = vec![calling(1, &["b"]), configured(false), configured(true)];
+        assert_eq!(fed(&flip, call("t", wrong())), Ok(()));
+        let note = Note {
+            kind: "reloaded".to_owned(),
+            text: String::new(),
+        };
+        let mut noted = flip.clone();
+        noted.push(Fact::Noted(life(0), note));
+        assert!(fed(&noted, call("t", wrong())).is_err());
+        let mut late = flip;
+        late.extend([sent("u", "acme"), sent("v", "acme")]);
+        assert!(fed(&late, call("t", wrong())).is_err());
+    }
+}

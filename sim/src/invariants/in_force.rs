@@ -1,0 +1,51 @@
+//! What routers' configurations say, and since when that must be in force.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::fact::Fact;
+
+/// Something that a router's configuration file says. A change counts from the router's next
+/// reload on, and from a bounded time on whatever the router does.
+#[derive(Debug)]
+pub(super) struct InForce<T> {
+    now: T,
+    /// What it said before, and until when that may still be in force.
+    before: Option<(T, Duration)>,
+}
+
+impl<T> InForce<T> {
+    /// What may have been in force at this time since the start.
+    pub(super) fn at(&self, at: Duration) -> impl Iterator<Item = &T> {
+        let before = self.before.as_ref();
+        let before = before.filter(|(_, until)| at <= *until);
+        [&self.now]
+            .into_iter()
+            .chain(before.map(|(before, _)| before))
+    }
+}
+
+/// The router's file says this now, and the router must know at `until`.
+pub(super) fn configured<T>(
+    routers: &mut BTreeMap<String, InForce<T>>,
+    router: &str,
+    now: T,
+    until: Duration,
+) {
+    let before = routers.remove(router).map(|known| (known.now, until));
+    routers.insert(router.to_owned(), InForce { now, before });
+}
+
+/// If the fact is that a router has read its file: what was decided up to this moment may still
+/// arrive, and no more.
+pub(super) fn reloaded<T>(routers: &mut BTreeMap<String, InForce<T>>, at: Duration, fact: &Fact) {
+    let life = match fact {
+        Fact::Started(life) => life,
+        Fact::Noted(life, note) if note.kind == "reloaded" => life,
+        _ => return,
+    };
+    let known = routers.get_mut(&life.router);
+    if let Some((_, until)) = known.and_then(|known| known.before.as_mut()) {
+        *until = at.min(*until);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a cell shows that calls another: authorizations good and bad.
+
+use std::time::Duration;
+
+use cellway_mtls::lab::{Claims, Signer};
+
+use super::shared::{CELL_KEY, Shared, unix_at};
+use super::wallet::Shown;
+use crate::fact::CellBound;
+use crate::scenario::{Authorization, Client};
+
+/// How long an authorization holds.
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// An authorization that goes with a request.
+#[derive(Clone)]
+pub(super) struct Bound {
+    pub(super) token: String,
+    /// What is true of it.
+    pub(super) truth: CellBound,
+}
+
+/// Adds to a request of this tag what its client shows in a cell's name, if it calls in one's.
+/// `None`: there is nothing yet to show again.
+pub(super) fn bind(
+    shared: &Shared,
+    spec: &Client,
+    (router, tag): (&str, &str),
+    elapsed: Duration,
+    shown: Shown,
+) -> Option<Shown> {
+    let Some(bound) = &spec.cell_bound else {
+        return Some(shown);
+    };
+    let own = || shared.cell_signer(&bound.source);
+    let (signer, genuine) = match bound.shows {
+        Authorization::Replayed => {
+            let last = (router.to_owned(), bound.source.clone());
+            return shared.lock().spent.get(&last).cloned();
+        }
+        Authorization::Forged => (shared.forged_signer(CELL_KEY), false),
+        Authorization::Good | Authorization::Misdirected => (own(), true),
+    };
+    let signer = signer.expect("32 bytes are an Ed25519 key");
+    let (token, truth) = sign(shared, spec, &signer, tag, elapsed);
+    let truth = CellBound { genuine, ..truth };
+    Some(Shown {
+        bound: Some(Bound { token, truth }),
+        ..shown
+    })
+}
+
+/// Remembers what this router has taken, for whoever shows it again.
+pub(super) fn spent(shared: &Shared, spec: &Client, router: &str, shown: &Shown) {
+    let bound = spec.cell_bound.as_ref();
+    let good = bound.filter(|bound| bound.shows == Authorization::Good);
+    if let Some(bound) = good {
+        let last = (router.to_owned(), bound.source.clone());
+        shared.lock().spent.insert(last, shown.clone());
+    }
+}
+
+fn sign(
+    shared: &Shared,
+    spec: &Client,
+    signer: &Signer,
+    jti: &str,
+    elapsed: Duration,
+) -> (String, CellBound) {
+    let bound = spec.cell_bound.as_ref();
+    let bound = bound.expect("only who calls in a cell's name is asked");
+    let destination = destination(shared, spec, bound.shows == Authorization::Misdirected);
+    let now = unix_at(elapsed);
+    let ends = now.after(LIFETIME);
+    let claims = Claims::cell_bound(&bound.source, &destination, jti, now)
+        .with("exp", ends.as_secs())
+        .with("tenant", spec.tenant.as_str())
+        .subject(&spec.name);
+    let token = claims.sign(signer).expect("Ed25519 signs anything");
+    let truth = CellBound {
+        source: bound.source.clone(),
+        genuine: true,
+        destination,
+        tenant: spec.tenant.clone(),
+        subject: spec.name.clone(),
+        jti: jti.to_owned(),
+        ends: Duration::from_secs(ends.as_secs()),
+    };
+    (token, truth)
+}
+
+/// The cell that has the client's tenant, or another.
+fn destination(shared: &Shared, spec: &Client, misdirected: bool) -> String {
+    let state = shared.lock();
+    let assignment = state.documents.assignment();
+    let of = |tenant: &String| assignment.get(tenant).and_then(|cells| cells.first());
+    let right = of(&spec.tenant);
+    let mut others = assignment
+        .values()
+        .flatten()
+        .filter(|cell| Some(*cell) != right);
+    let chosen = if misdirected { others.next() } else { right };
+    chosen.map_or_else(|| "nowhere".to_owned(), Clone::clone)
+}
