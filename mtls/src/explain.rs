@@ -10,13 +10,17 @@ use cellway_core::keys::RestoreRefused;
 use cellway_core::policy::{KeysLocation, PolicyId};
 use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
 use cellway_core::token::Memo;
-use cellway_core::{Credentials, Decision, Evidence, Now, Outcome, Snapshot, Steps, decide};
+use cellway_core::{
+    Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, Steps, decide,
+};
 use http::{HeaderValue, Method};
 use serde::Serialize;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::env::Env;
+use crate::envelope::Sealer;
 use crate::fetch::{
     Client, KEYS_BYTES_MAX, RegistryAnswer, RegistryLocation, fetch_keys, keys_source,
 };
@@ -121,6 +125,85 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
         Outcome::Wait(_) => unreachable!("a request that has waited is decided"),
     };
     Explanation { decision, steps }
+}
+
+/// What becomes of the envelope of a request that may pass.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Envelope {
+    /// There is no `[envelope]`.
+    Off,
+    /// Nobody is verified.
+    NotVerified,
+    /// The cell gets one.
+    Sealed {
+        /// `jws` or `hmac`.
+        form: &'static str,
+        /// The key.
+        kid: String,
+    },
+    /// No key is shared with the cell, so the request is refused.
+    NoKey,
+    /// The keys can't be used; no router would start.
+    Unusable {
+        /// Why.
+        error: String,
+    },
+}
+
+impl fmt::Display for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("none, because there is no [envelope]"),
+            Self::NotVerified => f.write_str("none, because nobody is verified"),
+            Self::Sealed { form, kid } => write!(f, "{form} under key {kid}"),
+            Self::NoKey => write!(
+                f,
+                "none, because no key is shared with the cell: 503 {}",
+                Reason::EnvelopeUnavailable
+            ),
+            Self::Unusable { error } => write!(f, "none, because envelope.keys: {error}"),
+        }
+    }
+}
+
+impl Envelope {
+    /// Whether the request reaches its cell.
+    pub fn lets_pass(&self) -> bool {
+        match self {
+            Self::Off | Self::NotVerified | Self::Sealed { .. } => true,
+            Self::NoKey | Self::Unusable { .. } => false,
+        }
+    }
+}
+
+/// Says whether a request that was allowed so would bring its cell an envelope. Seals none.
+pub async fn envelope<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    allow: &Allow,
+    now: Now,
+) -> Envelope {
+    let Some(envelope) = &settings.envelope else {
+        return Envelope::Off;
+    };
+    let sealer = match Sealer::load(env, envelope, now, None).await {
+        Ok(sealer) => sealer,
+        Err(error) => {
+            let error = error.to_string();
+            return Envelope::Unusable { error };
+        }
+    };
+    if allow.reason != Reason::Verified {
+        return Envelope::NotVerified;
+    }
+    match sealer.kid(&allow.cell.id, now) {
+        None => Envelope::NoKey,
+        Some(kid) => Envelope::Sealed {
+            form: sealer.form().as_str(),
+            kid: kid.to_owned(),
+        },
+    }
 }
 
 struct Gather<'a, E: Env> {

@@ -209,7 +209,7 @@ from  file:DIR/registry.json: read
 
 #[test]
 fn help_is_complete_and_shows_examples() {
-    for command in ["serve", "check", "explain"] {
+    for command in ["serve", "check", "explain", "envelope-key"] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, 0);
         assert!(
@@ -219,6 +219,156 @@ fn help_is_complete_and_shows_examples() {
     }
     let (_, out, _) = run(&["--help"]);
     assert!(out.contains("Exit codes:"), "{out}");
+}
+
+/// The configuration, with envelopes of this form.
+fn sealing(form: &str) -> String {
+    let envelope = format!("[envelope]\nform = \"{form}\"\nkeys = \"sealing\"\n");
+    CONFIG.replace("[admin]", &format!("{envelope}\n[admin]"))
+}
+
+#[test]
+fn envelope_keys_are_made_shown_and_removed() {
+    let folder = Folder::new("envelope-keys");
+    let config = folder.config();
+    let key = |args: &[&str]| {
+        let mut all = vec!["envelope-key", args[0], "-c", &config];
+        all.extend(&args[1..]);
+        run(&all)
+    };
+    let (code, _, err) = key(&["new"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("add [envelope]"), "{err}");
+
+    folder.write("cellway.toml", &sealing("jws"));
+    let (code, _, err) = run(&["check", "-c", &config]);
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("envelope.keys: ") && err.contains("keys.toml"),
+        "{err}"
+    );
+    assert_eq!(key(&["list"]).0, 3, "there is no folder yet");
+
+    let (code, out, err) = key(&["new", "--kid", "first"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("first.pem: published from now on"), "{out}");
+    assert_eq!(run(&["check", "-c", &config]).0, 0);
+    let mode = |name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata = fs::metadata(folder.0.join("sealing").join(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(
+        (mode(""), mode("first.pem"), mode("keys.toml")),
+        (0o700, 0o600, 0o600)
+    );
+
+    // The next one waits; a third must, until that one signs.
+    assert_eq!(key(&["new"]).0, 0);
+    let (_, out, _) = key(&["list"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("first: in use (added "), "{out}");
+    assert!(lines[1].contains(": waits (added "), "{out}");
+    let (code, _, err) = key(&["new"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("waits already"), "{err}");
+    let (code, out, _) = key(&["prune"]);
+    assert_eq!((code, out.as_str()), (0, "every key is needed still\n"));
+    for bad in [
+        &["new", "--cell", "a"][..],
+        &["replace", "--kid", "../x"],
+        &["replace", "--kid", "first"],
+    ] {
+        assert_eq!(key(bad).0, 3, "{bad:?}");
+    }
+
+    let (code, out, err) = key(&["replace", "--kid", "second"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("removed: first, "), "{out}");
+    let left: Vec<_> = fs::read_dir(folder.0.join("sealing")).unwrap().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(run(&["check", "-c", &config]).0, 0);
+
+    // Long after the next one has begun, the old one can go.
+    let index = folder.0.join("sealing/keys.toml");
+    let text = fs::read_to_string(&index).unwrap();
+    let old = "\n[[key]]\nkid = \"old\"\nadded = 1\nsign_from = 1\n";
+    let text = text
+        .replace("sign_from = 1", "sign_from = 1000 # 1")
+        .replace("added = 1", "added = 500 # 1");
+    fs::write(&index, text + old).unwrap();
+    let (_, out, _) = key(&["list"]);
+    assert!(out.contains("old: can be pruned"), "{out}");
+    let (code, out, err) = key(&["prune"]);
+    assert_eq!((code, out.as_str()), (0, "removed: old\n"), "{err}");
+}
+
+#[test]
+fn shared_envelope_keys_are_one_for_each_cell() {
+    let folder = Folder::new("shared-keys");
+    let config = folder.config();
+    folder.write("cellway.toml", &sealing("hmac"));
+    let new = |args: &[&str]| {
+        let mut all = vec!["envelope-key", "new", "-c", &config];
+        all.extend(args);
+        run(&all)
+    };
+    let (code, _, err) = new(&[]);
+    assert_eq!(code, 3);
+    assert!(err.contains("--cell"), "{err}");
+    assert_eq!(new(&["--cell", "b"]).0, 0);
+    // The registry has a cell without one.
+    let (code, _, err) = run(&["check", "-c", &config]);
+    assert_eq!(code, 1);
+    assert!(err.contains("no key is shared with cell `a`"), "{err}");
+    folder.write("token", &token("acme", false));
+    let file = folder.0.join("token").display().to_string();
+    let explain = || run(&["explain", "-c", &config, "--token-file", &file]);
+    let (code, out, _) = explain();
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("503 envelope_unavailable"), "{out}");
+
+    let (code, out, err) = new(&["--cell", "a", "--kid", "a-1"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("a-1.key: take it to cell `a`"), "{out}");
+    assert_eq!(run(&["check", "-c", &config]).0, 0);
+    let (code, out, _) = explain();
+    assert_eq!(code, 0, "{out}");
+    assert!(out.ends_with("envelope: hmac under key a-1\n"), "{out}");
+
+    // The same secret for two cells, and for a router that starts.
+    let keys = folder.0.join("sealing");
+    let other = fs::read_dir(&keys)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let other = other.filter(|path| path.extension().is_some_and(|e| e == "key"));
+    let other = other
+        .into_iter()
+        .find(|path| !path.ends_with("a-1.key"))
+        .unwrap();
+    fs::copy(keys.join("a-1.key"), other).unwrap();
+    for command in ["check", "serve"] {
+        let (code, _, err) = run(&[command, "-c", &config]);
+        assert_ne!(code, 0);
+        assert!(err.contains("are the same secret"), "{err}");
+    }
+    // Nothing is added to a folder that no router takes.
+    assert_eq!(new(&["--cell", "c"]).0, 3);
+}
+
+#[test]
+fn only_one_command_changes_envelope_keys_at_a_time() {
+    let folder = Folder::new("locked-keys");
+    folder.write("cellway.toml", &sealing("jws"));
+    let new = || run(&["envelope-key", "new", "-c", &folder.config()]);
+    assert_eq!(new().0, 0);
+    let held = fs::File::open(folder.0.join("sealing")).unwrap();
+    held.lock().unwrap();
+    let (code, _, err) = new();
+    assert_eq!(code, 3);
+    assert!(err.contains("another command works on"), "{err}");
+    drop(held);
+    assert_eq!(new().0, 0);
 }
 
 /// A router in a process of its own, ended with the test.

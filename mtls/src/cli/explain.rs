@@ -10,7 +10,7 @@ use cellway_mtls::Clock;
 use cellway_mtls::config::Config;
 use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::env::{Env, Privacy, Store};
-use cellway_mtls::explain::{Explanation, Question, explain, gather};
+use cellway_mtls::explain::{Envelope, Explanation, Question, envelope, explain, gather};
 use cellway_mtls::fetch::Client;
 use cellway_mtls::settings::{Pem, RouterSettings};
 use cellway_mtls::tls::{source_config, verified_leaf};
@@ -138,14 +138,24 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
         peer: peer.as_ref(),
     };
     let explanation = explain(&snapshot, &question, clock.now());
+    let envelope = match &explanation.decision {
+        Decision::Allow(allow) => Some(envelope(&env, settings, allow, clock.now()).await),
+        Decision::Deny(_) => None,
+    };
     let text = match args.json {
-        true => json(&explanation, &sources),
-        false => page(&explanation, &sources, &settings.policy, policy),
+        true => json(&explanation, envelope.as_ref(), &sources),
+        false => {
+            let mut page = page(&explanation, &sources, &settings.policy, policy);
+            if let Some(envelope) = &envelope {
+                page += &format!("\nenvelope: {envelope}");
+            }
+            page
+        }
     };
     println!("{text}");
-    Ok(match explanation.decision {
-        Decision::Allow(_) => Exit::Ok,
-        Decision::Deny(_) => Exit::No,
+    Ok(match envelope {
+        Some(envelope) if envelope.lets_pass() => Exit::Ok,
+        Some(_) | None => Exit::No,
     })
 }
 
@@ -229,10 +239,11 @@ async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<Toki
     Ok(Client::new(env.clone(), tls, fetch.total_timeout))
 }
 
-fn json(explanation: &Explanation, sources: &[String]) -> String {
+fn json(explanation: &Explanation, envelope: Option<&Envelope>, sources: &[String]) -> String {
     let whole = serde_json::json!({
         "decision": explanation.decision,
         "steps": explanation.steps,
+        "envelope": envelope,
         "sources": sources,
     });
     serde_json::to_string_pretty(&whole).unwrap_or_default()

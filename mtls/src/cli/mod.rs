@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod envelope_key;
 mod explain;
 mod input;
 mod serve;
@@ -33,6 +34,7 @@ Examples:
   cellway check --config cellway.toml   every mistake, with line and what to do
   cellway serve --config cellway.toml
   cellway explain --config cellway.toml --token-file token.jwt --path /orders
+  cellway envelope-key new --config cellway.toml
 
 Exit codes:
   0  all is well
@@ -63,6 +65,8 @@ enum Command {
     Check(check::Args),
     /// Say step by step where a request would go and why, without sending anything
     Explain(explain::Args),
+    /// Make, show and remove the keys of identity envelopes
+    EnvelopeKey(envelope_key::Args),
     /// Run a router with everything around it in one process, on loopback
     #[cfg(feature = "demo")]
     Demo(cellway_mtls::lab::demo::DemoArgs),
@@ -74,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args).into(),
         Command::Check(args) => check::run(&args).into(),
         Command::Explain(args) => explain::run(&args).into(),
+        Command::EnvelopeKey(args) => envelope_key::run(&args).into(),
         #[cfg(feature = "demo")]
         Command::Demo(args) => cellway_mtls::lab::demo::run(&args),
     }
@@ -95,13 +100,18 @@ mod tests {
     fn every_argument_is_well_formed_and_described() {
         let mut command = Cli::command();
         command.build();
+        check(&command);
+        command.debug_assert();
+    }
+
+    fn check(command: &clap::Command) {
         for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
             assert!(sub.get_about().is_some(), "{}", sub.get_name());
             for arg in sub.get_arguments() {
                 let name = format!("{} {}", sub.get_name(), arg.get_id());
                 assert!(arg.get_help().is_some(), "{name}");
             }
+            check(sub);
         }
-        command.debug_assert();
     }
 }

@@ -15,6 +15,8 @@ mod status;
 pub use self::files::{key_file, secret_text, signing_pem};
 pub use self::index::{INDEX, Index, IndexKey};
 pub(crate) use self::page::{Page, is_asked, page};
+pub use self::sealer::check;
 pub(crate) use self::sealer::{SealRefused, Sealed, Sealer, files};
 pub use self::status::EnvelopeStatus;
 pub(crate) use self::status::without_key;
+pub use crate::log::rfc3339;

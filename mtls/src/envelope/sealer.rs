@@ -7,7 +7,7 @@ use std::time::Duration;
 use cellway_core::envelope::{
     HmacStamps, KeyRing, LEN_MAX, RingEntry, RingTiming, Sealing, is_kid, seal, seal_hmac,
 };
-use cellway_core::{Now, Text, Unix};
+use cellway_core::{Mono, Now, Text, Unix};
 use http::HeaderValue;
 
 use super::files::{key_file, shared_key, signing_key};
@@ -68,7 +68,7 @@ impl Sealer {
         };
         let text = read(env, &index, Index::BYTES_MAX, Privacy::Own).await?;
         let entries = Index::parse(&text).map_err(refuse)?;
-        check(settings.form, &entries).map_err(refuse)?;
+        check_index(settings.form, &entries).map_err(refuse)?;
         let keys = match settings.form {
             EnvelopeForm::Jws => {
                 let mut ring = Vec::with_capacity(entries.keys.len());
@@ -158,6 +158,20 @@ impl Sealer {
     }
 }
 
+/// Whether a router that starts now would take the folder that the settings name.
+///
+/// # Errors
+/// Which file can't be used, and why.
+pub async fn check<E: Env>(
+    env: &E,
+    settings: &EnvelopeSettings,
+    now: Unix,
+) -> Result<(), MaterialError> {
+    let mono = Mono::default();
+    let now = Now { mono, unix: now };
+    Sealer::load(env, settings, now, None).await.map(|_| ())
+}
+
 /// All the files that a reload is to look at: the index, and those that it names.
 pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTreeSet<String> {
     let index = path(settings, INDEX);
@@ -170,7 +184,7 @@ pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTree
 }
 
 /// What must be true of an index before a file is looked for by a name that stands in it.
-fn check(form: EnvelopeForm, index: &Index) -> Result<(), String> {
+fn check_index(form: EnvelopeForm, index: &Index) -> Result<(), String> {
     let most = match form {
         EnvelopeForm::Jws => KeyRing::KEYS_MAX,
         EnvelopeForm::Hmac => SHARED_KEYS_MAX,

@@ -66,7 +66,7 @@ impl Line {
 }
 
 /// RFC 3339 in UTC, to the millisecond.
-pub(crate) fn rfc3339(at: Unix) -> String {
+pub fn rfc3339(at: Unix) -> String {
     let mut text = String::new();
     timestamp(&mut text, at);
     text

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use cellway_core::Now;
 
-pub(crate) use self::line::rfc3339;
+pub use self::line::rfc3339;
 pub use self::render::{heading, render};
 pub use self::writer::{Flush, LogWriter, Lost};
 use crate::event::{Event, Sink};

@@ -1,5 +1,6 @@
 mod ring;
 mod trust;
+mod vectors;
 mod verify;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use cellway_core::envelope::{EnvelopeRefused, JWKS_PATH};
 use cellway_mtls::lab::{Protocol, Request};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
 
 use self::world::{Sealing, refused, verify};
 use crate::world::{body, reason};
@@ -184,6 +185,54 @@ async fn the_hmac_form_holds_likewise() {
         let late = check("a", 1, &Method::GET, "/orders?id=7", late);
         assert_eq!(late, Err(EnvelopeRefused::Expired));
     }
+}
+
+/// What an Envoy is told to set, in the form in which a cell echoes its headers.
+fn set(told: &Value) -> Value {
+    let headers = told["okResponse"]["headers"].as_array().unwrap();
+    let pair = |option: &Value| {
+        let header = &option["header"];
+        (
+            header["key"].as_str().unwrap().to_owned(),
+            header["value"].clone(),
+        )
+    };
+    json!({ "headers": headers.iter().map(pair).collect::<serde_json::Map<_, _>>() })
+}
+
+#[tokio::test]
+async fn an_envoy_is_told_the_same_envelope() {
+    let jws = Sealing::jws("envoy", &[("k1", 0)]).await;
+    let hmac = Sealing::hmac("envoy-hmac", &[("a", 1)]).await;
+    let (method, path) = (Method::POST, "/orders?id=7");
+    let forged = json!({"x-cellway-envelope": "forged", "x_cellway_envelope-kid": "forged"});
+
+    let told = jws.ask(&method, path, &forged, Some("acme")).await;
+    let (keys, now) = (jws.published(Protocol::Http1).await, jws.env.now());
+    let check = |cell, method: &Method, path| verify(&set(&told), &keys, cell, method, path, now);
+    let verified = check("a", &method, path).unwrap();
+    assert_eq!(verified.tenant.as_ref().unwrap().as_str(), "acme");
+    assert_eq!(check("b", &method, path), Err(EnvelopeRefused::OtherCell));
+    let other = check("a", &Method::GET, path);
+    assert_eq!(other, Err(EnvelopeRefused::OtherMethod));
+    let other = check("a", &method, "/orders?id=8");
+    assert_eq!(other, Err(EnvelopeRefused::OtherTarget));
+    let removed = told["okResponse"]["headersToRemove"].to_string();
+    assert!(removed.contains("x_cellway_envelope-kid"), "{removed}");
+
+    // Nobody is verified: the forged ones are taken away and nothing is set in their place.
+    let told = jws.ask(&method, path, &forged, None).await;
+    assert!(!set(&told).to_string().contains("envelope"), "{told}");
+    let removed = told["okResponse"]["headersToRemove"].to_string();
+    assert!(removed.contains("\"x-cellway-envelope\""), "{removed}");
+
+    let told = hmac.ask(&method, path, &forged, Some("acme")).await;
+    let now = hmac.env.now();
+    world::verify_hmac(&set(&told), "a", 1, &method, path, now).unwrap();
+    // A cell without a key: the Envoy refuses its request.
+    let told = hmac.ask(&method, path, &forged, Some("bolt")).await;
+    assert_eq!(told["deniedResponse"]["status"]["code"], 503, "{told}");
+    assert!(told.to_string().contains("envelope_unavailable"), "{told}");
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ use cellway_mtls::env::tokio::{FileStore, TokioEnv, TokioListener};
 use cellway_mtls::env::{Env, Store};
 use cellway_mtls::envelope::{INDEX, Index, IndexKey, key_file, secret_text, signing_pem};
 use cellway_mtls::lab::{Ca, Client, EchoCell, Protocol, Request, ServerTls, Target};
-use cellway_mtls::settings::{EnvelopeForm, EnvelopeSettings, RouterSettings};
+use cellway_mtls::settings::{
+    Callers, EnvelopeForm, EnvelopeSettings, ListenerSettings, RouterSettings, Serves,
+};
 use cellway_mtls::{Handle, Router};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -240,6 +242,44 @@ impl Sealing {
         Client::new(TokioEnv::new(), target, PATIENCE)
     }
 
+    /// Asks as an Envoy does, in JSON, about a request with this certificate; what it is told.
+    pub async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &Value,
+        tenant: Option<&str>,
+    ) -> Value {
+        let certificate = tenant.map(|tenant| {
+            let id = format!("spiffe://lab.example/tenant/{tenant}");
+            let pem = issue(&self.clients, uri(&id)).pem().to_owned();
+            pem.bytes()
+                .map(|byte| format!("%{byte:02X}"))
+                .collect::<String>()
+        });
+        let question = json!({"attributes": {
+            "source": {"certificate": certificate.unwrap_or_default()},
+            "request": {"http": {
+                "method": method.as_str(), "path": path, "host": "shop.example",
+                "protocol": "HTTP/2", "headers": headers,
+            }},
+        }});
+        let target = Target {
+            host: "127.0.0.1".to_owned(),
+            port: self.handle.addresses()[1].1.port(),
+            tls: None,
+            protocol: Protocol::Http1,
+        };
+        let request = Request {
+            method: Method::POST,
+            body: question.to_string().into(),
+            ..Request::get("/ext_authz/v3/check")
+        };
+        let client = Client::new(TokioEnv::new(), target, PATIENCE);
+        let answer = client.send(request).await.unwrap();
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
     /// The published keys, as somebody without a credential gets them.
     pub async fn published(&self, protocol: Protocol) -> KeySet {
         let request = Request::get(cellway_core::envelope::JWKS_PATH);
@@ -290,7 +330,13 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
         ..PolicySpecs::default()
     };
     settings.policy = Arc::new(Policy::build(&specs).unwrap());
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    let id = settings.policy.policy_id("default").unwrap();
+    settings.listeners[0].policy = id;
+    let envoy = ListenerSettings::new("envoy", "127.0.0.1:0".parse().unwrap(), id);
+    settings.listeners.push(ListenerSettings {
+        serves: Serves::ExtAuthz(Callers::Loopback),
+        ..envoy
+    });
     settings
 }
 

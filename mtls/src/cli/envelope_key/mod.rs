@@ -1,0 +1,331 @@
+//! `cellway envelope-key`
+
+mod folder;
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use cellway_core::Unix;
+use cellway_core::envelope::{HmacKey, KeyRing, RingTiming, SigningKey};
+use cellway_mtls::env::Env;
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::envelope::{IndexKey, rfc3339, secret_text, signing_pem};
+use cellway_mtls::settings::{EnvelopeForm, EnvelopeSettings};
+
+use self::folder::Folder;
+use super::input::ConfigFile;
+use super::{Exit, failed};
+
+/// How much longer than services keep the published set a new key waits, in seconds: until all
+/// replicas have read the folder, and their clocks agree.
+const MARGIN_SECS: u64 = 60;
+
+/// How long a new shared key waits unless told, in seconds: somebody must take it to its cell.
+const SHARED_WAIT_SECS: u64 = 3600;
+
+/// The bytes of a shared key: as many as HMAC-SHA256 makes (RFC 2104, section 3).
+const SECRET_LEN: usize = 32;
+
+/// The arguments of `cellway envelope-key`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Works on the folder that `envelope.keys` of the configuration names. Run it as the user that the
+router runs as, then bring the folder to all replicas; routers see it within runtime.watch_secs and
+need no restart.
+
+Examples:
+  cellway envelope-key new -c cellway.toml               published now, signs once services know it
+  cellway envelope-key list -c cellway.toml
+  cellway envelope-key prune -c cellway.toml             later: removes what nobody needs any more
+  cellway envelope-key replace -c cellway.toml           a key is lost: the old ones count no more
+  cellway envelope-key new -c cellway.toml --cell eu-1   of the form hmac: one key for each cell
+
+Exit codes: 0 done, 1 the configuration has mistakes, 2 usage, 3 it could not be done (nothing was
+changed)")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Make a key that takes the place of the present one, once everybody can know it
+    New(Making),
+    /// Show the keys, and what each is for now
+    List(Reading),
+    /// Remove the keys that nobody needs any more
+    Prune(Reading),
+    /// Make a key that takes the place of all others at once: a key is in strange hands
+    Replace(Replacing),
+}
+
+#[derive(clap::Args, Debug)]
+struct Reading {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+#[derive(clap::Args, Debug)]
+struct Replacing {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The new key's id (made up if absent)
+    #[arg(long)]
+    kid: Option<String>,
+    /// The cell that the key is shared with, in the form hmac
+    #[arg(long)]
+    cell: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+struct Making {
+    #[command(flatten)]
+    key: Replacing,
+    /// How long it waits, at least; in the form jws never less than services keep the public keys
+    #[arg(long, value_name = "SECONDS")]
+    wait_secs: Option<u64>,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(carry_out(&args.command)),
+        Err(error) => return failed(error),
+    };
+    match done {
+        Ok(said) => {
+            println!("{said}");
+            Exit::Ok
+        }
+        Err(exit) => exit,
+    }
+}
+
+async fn carry_out(command: &Command) -> Result<String, Exit> {
+    let env = TokioEnv::new();
+    let now = env.unix_now();
+    match command {
+        Command::New(args) => {
+            let settings = settings(&env, &args.key.config).await?;
+            let folder = Folder::open(&env, &settings, true).await?;
+            new(&folder, args, now).await
+        }
+        Command::Replace(args) => {
+            let settings = settings(&env, &args.config).await?;
+            let folder = Folder::open(&env, &settings, true).await?;
+            replace(&folder, args, now).await
+        }
+        Command::List(args) => {
+            let settings = settings(&env, &args.config).await?;
+            let folder = Folder::open(&env, &settings, false).await?;
+            Ok(list(&folder, now))
+        }
+        Command::Prune(args) => {
+            let settings = settings(&env, &args.config).await?;
+            let folder = Folder::open(&env, &settings, false).await?;
+            prune(&folder, now).await
+        }
+    }
+}
+
+async fn settings(env: &TokioEnv, file: &ConfigFile) -> Result<EnvelopeSettings, Exit> {
+    let config = file.load(env).await?;
+    config.router.envelope.ok_or_else(|| {
+        let advice =
+            "add [envelope] with keys = \"envelope-keys\", or whatever the folder is to be";
+        failed(format!("{} has no keys of envelopes; {advice}", file.path))
+    })
+}
+
+async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Exit> {
+    let cell = cell_of(folder.settings, &args.key)?;
+    // A folder that routers refuse gets no better by another key.
+    folder.check().await?;
+    let mut index = folder.index.clone();
+    if let Some(next) = index.waiting(cell, now).first() {
+        let (kid, from) = (&next.kid, rfc3339(Unix::from_secs(next.sign_from)));
+        return Err(failed(format!(
+            "key `{kid}` waits already, until {from}; make the next one after that"
+        )));
+    }
+    if folder.settings.form == EnvelopeForm::Jws && index.keys.len() >= KeyRing::KEYS_MAX {
+        let most = KeyRing::KEYS_MAX;
+        let advice = "cellway envelope-key prune";
+        return Err(failed(format!(
+            "there are {most} keys already\n    {advice}"
+        )));
+    }
+    let wait = match (folder.settings.form, index.of(cell).is_empty()) {
+        (_, true) => args.wait_secs.unwrap_or(0),
+        (EnvelopeForm::Jws, false) => {
+            let least = folder.settings.jwks_max_age.as_secs() + MARGIN_SECS;
+            args.wait_secs.unwrap_or(0).max(least)
+        }
+        (EnvelopeForm::Hmac, false) => args.wait_secs.unwrap_or(SHARED_WAIT_SECS),
+    };
+    let from = now.after(Duration::from_secs(wait)).as_secs();
+    let (key, text) = make(folder, &args.key, now, from)?;
+    let kid = key.kid.clone();
+    index.keys.push(key);
+    let file = folder.add(&kid, text, &index).await?;
+    let from = rfc3339(Unix::from_secs(from));
+    Ok(match cell {
+        None => format!("{file}: published from now on, signs from {from}"),
+        Some(cell) => format!("{file}: take it to cell `{cell}`; it is used from {from}"),
+    })
+}
+
+async fn replace(folder: &Folder<'_>, args: &Replacing, now: Unix) -> Result<String, Exit> {
+    let cell = cell_of(folder.settings, args)?;
+    let mut index = folder.index.clone();
+    let lost = |key: &IndexKey| key.cell.as_deref() == cell;
+    let (gone, kept): (Vec<_>, _) = index.keys.iter().cloned().partition(lost);
+    index.keys = kept;
+    let (key, text) = make(folder, args, now, now.as_secs())?;
+    let kid = key.kid.clone();
+    index.keys.push(key);
+    let file = folder.add(&kid, text, &index).await?;
+    folder.remove(&gone)?;
+    let names = names(&gone);
+    Ok(match cell {
+        None => format!(
+            "{file}: signs as soon as routers see it; removed: {names}\n\
+             A service may take what the lost key seals until it fetches the keys anew, for {} s at \
+             most; restart those that must not.",
+            folder.settings.jwks_max_age.as_secs()
+        ),
+        Some(cell) => format!(
+            "{file}: take it to cell `{cell}`, whose requests fail until it has it; removed: {names}"
+        ),
+    })
+}
+
+async fn prune(folder: &Folder<'_>, now: Unix) -> Result<String, Exit> {
+    let mut index = folder.index.clone();
+    let gone = index.prune(now, overlap(folder.settings));
+    if gone.is_empty() {
+        return Ok("every key is needed still".to_owned());
+    }
+    folder.write(&index).await?;
+    folder.remove(&gone)?;
+    Ok(format!("removed: {}", names(&gone)))
+}
+
+fn list(folder: &Folder<'_>, now: Unix) -> String {
+    let mut rest = folder.index.clone();
+    let unneeded = rest.prune(now, overlap(folder.settings));
+    let mut lines = Vec::new();
+    for key in &folder.index.keys {
+        let cell = key.cell.as_deref();
+        let waits = folder.index.waiting(cell, now).contains(&key);
+        let state = if waits {
+            "waits"
+        } else if folder.index.in_use(cell, now) == Some(key) {
+            "in use"
+        } else if unneeded.contains(key) {
+            "can be pruned"
+        } else {
+            "needed still"
+        };
+        let of = cell
+            .map(|cell| format!(" of cell `{cell}`"))
+            .unwrap_or_default();
+        let date = |secs| rfc3339(Unix::from_secs(secs));
+        lines.push(format!(
+            "{}{of}: {state} (added {}, from {})",
+            key.kid,
+            date(key.added),
+            date(key.sign_from)
+        ));
+    }
+    lines.extend(
+        folder
+            .strays()
+            .map(|file| format!("{file}: in no use, the index doesn't name it")),
+    );
+    match lines.is_empty() {
+        true => "there is no key\n    cellway envelope-key new".to_owned(),
+        false => lines.join("\n"),
+    }
+}
+
+/// For how long after a key's time has come those before it are needed.
+fn overlap(settings: &EnvelopeSettings) -> Duration {
+    let max_age = match settings.form {
+        EnvelopeForm::Jws => settings.jwks_max_age,
+        EnvelopeForm::Hmac => Duration::ZERO,
+    };
+    RingTiming {
+        max_age,
+        lifetime: settings.lifetime,
+    }
+    .overlap()
+}
+
+fn cell_of<'a>(settings: &EnvelopeSettings, args: &'a Replacing) -> Result<Option<&'a str>, Exit> {
+    match (settings.form, &args.cell) {
+        (EnvelopeForm::Jws, None) => Ok(None),
+        (EnvelopeForm::Hmac, Some(cell)) => Ok(Some(cell)),
+        (EnvelopeForm::Jws, Some(_)) => {
+            let problem = "--cell is of use in the form hmac only, and envelope.form is `jws`";
+            Err(failed(problem))
+        }
+        (EnvelopeForm::Hmac, None) => {
+            let problem = "envelope.form is `hmac`: name the cell that has the key with --cell";
+            Err(failed(problem))
+        }
+    }
+}
+
+/// A new key: its entry, and what stands in its file.
+fn make(
+    folder: &Folder<'_>,
+    args: &Replacing,
+    now: Unix,
+    sign_from: u64,
+) -> Result<(IndexKey, String), Exit> {
+    let kid = match &args.kid {
+        Some(kid) => kid.clone(),
+        None => {
+            let random: [u8; 4] = random()?;
+            let date = rfc3339(now);
+            let day = date.split('T').next().unwrap_or_default();
+            format!("{day}-{:08x}", u32::from_be_bytes(random))
+        }
+    };
+    let secret: [u8; SECRET_LEN] = random()?;
+    let text = match &args.cell {
+        None => SigningKey::from_seed(&kid, &secret).and_then(|key| signing_pem(&key)),
+        Some(cell) => HmacKey::new(&kid, cell, &secret).map(|_| secret_text(&secret)),
+    };
+    let text = text.map_err(|refused| failed(format!("key `{kid}` {refused}")))?;
+    if folder.has(&kid) {
+        let advice = "give the new key an id of its own with --kid";
+        return Err(failed(format!("there is a key `{kid}` already; {advice}")));
+    }
+    let key = IndexKey {
+        kid,
+        cell: args.cell.clone(),
+        added: now.as_secs(),
+        sign_from,
+    };
+    Ok((key, text))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Exit> {
+    let mut bytes = [0; N];
+    let filled = rand::fill(&mut bytes);
+    filled.map_err(|_| failed("the system gives no random bytes"))?;
+    Ok(bytes)
+}
+
+fn names(keys: &[IndexKey]) -> String {
+    let names: Vec<_> = keys.iter().map(|key| &*key.kid).collect();
+    match names.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    }
+}
