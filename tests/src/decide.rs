@@ -148,6 +148,40 @@ impl Core {
         }
     }
 
+    /// Puts another configuration in force, as a reload does.
+    pub fn reload(&mut self, config: &str, now: Now) {
+        let specs: PolicySpecs = toml::from_str(config).expect("the tables parse");
+        let policy = Policy::build(&specs).expect("the policy is valid");
+        self.control.handle_policy(now, Arc::new(policy));
+        self.control.handle_timeout(now);
+        self.serve(now);
+    }
+
+    /// Takes what the sources say now, without waiting for the next time to ask.
+    pub fn refresh(&mut self, now: Now) {
+        self.control.handle_refresh(now);
+        self.serve(now);
+    }
+
+    /// Asks once with what is remembered and once without. Both must come to the same.
+    ///
+    /// # Panics
+    /// If they don't.
+    pub fn both_ways(&mut self, request: &Request, now: Now, waited: bool) -> (Outcome, Steps) {
+        let mut steps = Steps::default();
+        let with = self.ask(request, now, waited, &mut steps);
+        let warm = std::mem::replace(&mut self.memo, Memo::disabled());
+        let without = self.ask(request, now, waited, &mut ());
+        self.memo = warm;
+        assert_eq!(with, without, "{request:?} {steps}");
+        let bytes = |outcome: &Outcome| match outcome {
+            Outcome::Done(decision) => serde_json::to_string(decision).expect("it serialises"),
+            Outcome::Wait(wait) => format!("{wait:?}"),
+        };
+        assert_eq!(bytes(&with), bytes(&without));
+        (with, steps)
+    }
+
     fn ask(
         &mut self,
         request: &Request,
@@ -261,7 +295,8 @@ pub fn jwks(signers: &[&Signer]) -> String {
     serde_json::json!({ "keys": keys }).to_string()
 }
 
-fn certificate(sans: &[San]) -> PeerCertificate {
+/// A client certificate with these SANs, good for the first hour.
+pub fn certificate(sans: &[San]) -> PeerCertificate {
     let validity = Validity::around(EPOCH, Duration::from_secs(3600));
     let key = Key::from_seed([1; 32]);
     let ca = Ca::new("tests", &key, validity, 1).expect("an authority");
