@@ -50,6 +50,8 @@ pub enum Fact {
         anonymous: Option<String>,
         /// What comes of cell-bound authorizations.
         cell_bound: CellBoundRules,
+        /// Whose signatures of routing keys it takes: their kids.
+        signers: BTreeSet<String>,
     },
     /// The world: a router's last-known-good state can't be relied on any more.
     StateDamaged(String),
@@ -172,6 +174,22 @@ pub struct Responded {
     pub reason: Option<Reason>,
 }
 
+/// Who stands behind a routing key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Behind {
+    /// A gateway's certificate.
+    Gateway,
+    /// A signature that is good for a time.
+    Signer {
+        /// The key's name.
+        kid: String,
+        /// Since the Unix epoch.
+        time: Duration,
+    },
+    /// Nobody, or nobody any more.
+    Nobody,
+}
+
 /// A client's request, with the truth about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sent {
@@ -189,6 +207,8 @@ pub struct Sent {
     pub token: Option<Token>,
     /// The cell-bound authorization that it shows, if it calls in a cell's name.
     pub cell_bound: Option<CellBound>,
+    /// Who really stands behind the routing key that it shows, if it shows one.
+    pub routing_key: Option<Behind>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
 }

@@ -93,6 +93,11 @@ fn clock_steps() {
 }
 
 #[test]
+fn routing_key() {
+    matches_snapshot("routing_key");
+}
+
+#[test]
 fn rollback() {
     matches_snapshot("rollback");
 }

@@ -107,6 +107,8 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::testing::*;
     use super::*;
     use crate::fact::Note;
@@ -119,6 +121,7 @@ mod tests {
                 enforced: true,
                 once: false,
             },
+            signers: BTreeSet::new(),
         }
     }
 

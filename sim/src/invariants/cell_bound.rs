@@ -143,6 +143,7 @@ mod tests {
                 enforced,
                 once: true,
             },
+            signers: std::collections::BTreeSet::new(),
         }
     }
 

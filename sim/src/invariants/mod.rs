@@ -18,6 +18,7 @@ mod keys;
 mod placement;
 mod recovery;
 mod registry;
+mod routing_keys;
 mod suspended;
 mod verified;
 mod withdrawn;
@@ -40,6 +41,7 @@ pub use keys::BoundedKeyFetches;
 pub use placement::AssignedCell;
 pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
+pub use routing_keys::RoutingKeys;
 pub use suspended::Suspended;
 pub use verified::OnlyVerified;
 pub use withdrawn::WithdrawnKeys;
@@ -94,6 +96,8 @@ pub struct Bounds {
     pub held: Duration,
     /// Issuers, and tenants for whom they may speak.
     pub speakers: BTreeSet<(String, String)>,
+    /// How old a routing key's signature may be, and how far its time may lie ahead.
+    pub signature_times: [Duration; 2],
     /// How soon a router follows its configuration file.
     pub reload_within: Duration,
     /// What holds of envelopes; `None` where no router seals any.
@@ -128,6 +132,11 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(NoForgedHeaders::new(prefix)),
         Box::new(OnlyVerified::new(prefix)),
         Box::new(AnonymousApart::new(prefix, bounds.reload_within)),
+        Box::new(RoutingKeys::new(
+            prefix,
+            bounds.reload_within,
+            bounds.signature_times,
+        )),
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
         Box::new(Suspended::new(bounds)),

@@ -77,6 +77,7 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         anonymous: false,
         token: None,
         cell_bound: None,
+        routing_key: None,
         once: true,
     })
 }

@@ -370,6 +370,7 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         interval: spec.rate.interval,
         credential: spec.credential,
         issuer,
+        signer: spec.signer.clone(),
         token_lifetime: spec.token_lifetime.0,
         certificate_lifetime: spec.certificate_lifetime.map(|span| span.0),
         renews: spec.renews,

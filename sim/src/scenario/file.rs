@@ -181,6 +181,9 @@ pub(super) struct Client {
     pub credential: Credential,
     /// Who issues its tokens; the first issuer unless named.
     pub issuer: Option<Name>,
+    /// Whose key signs its routing keys, by its kid.
+    #[serde(default = "signer")]
+    pub signer: String,
     /// How long its tokens hold. It gets a new one when three quarters of that have passed.
     #[serde(default = "token_lifetime")]
     pub token_lifetime: Span,
@@ -231,6 +234,10 @@ fn yes() -> bool {
     true
 }
 
+fn signer() -> String {
+    "edge-1".to_owned()
+}
+
 fn token_lifetime() -> Span {
     Span(std::time::Duration::from_secs(3600))
 }
@@ -264,20 +271,60 @@ pub enum Credential {
     Conflicting,
     /// A good token that it goes on showing for a while after its end.
     Overdue,
+    /// A gateway's certificate, and its tenant as the routing key.
+    GatewayKey,
+    /// Its tenant as the routing key, signed anew for each request by its signer.
+    SignedKey,
+    /// Its tenant as the routing key, and nothing else.
+    SpoofedKey,
+    /// Its tenant as the routing key, spoofed beside another tenant's certificate.
+    BorrowedKey,
+    /// Its tenant as the routing key, signed by another key under its signer's name.
+    ForgedKey,
+    /// Its tenant as the routing key, signed by its signer minutes ago.
+    StaleKey,
 }
 
 impl Credential {
     /// Whether a router in `required` mode must always let it in, as far as credentials go.
     pub fn is_good(self) -> bool {
         match self {
-            Self::Token | Self::Certificate | Self::Both => true,
+            Self::Token | Self::Certificate | Self::Both | Self::GatewayKey | Self::SignedKey => {
+                true
+            }
             Self::None
             | Self::Expired
             | Self::WrongAudience
             | Self::Forged
             | Self::UnknownKey
             | Self::Conflicting
-            | Self::Overdue => false,
+            | Self::Overdue
+            | Self::SpoofedKey
+            | Self::BorrowedKey
+            | Self::ForgedKey
+            | Self::StaleKey => false,
+        }
+    }
+
+    /// Whether there is a token that somebody issued.
+    pub fn has_token(self) -> bool {
+        match self {
+            Self::Token
+            | Self::Both
+            | Self::Expired
+            | Self::WrongAudience
+            | Self::Forged
+            | Self::UnknownKey
+            | Self::Conflicting
+            | Self::Overdue => true,
+            Self::None
+            | Self::Certificate
+            | Self::GatewayKey
+            | Self::SignedKey
+            | Self::SpoofedKey
+            | Self::BorrowedKey
+            | Self::ForgedKey
+            | Self::StaleKey => false,
         }
     }
 

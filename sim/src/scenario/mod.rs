@@ -144,6 +144,8 @@ pub struct Client {
     pub credential: Credential,
     /// Who issues its tokens: an issuer's name.
     pub issuer: String,
+    /// Whose key signs its routing keys, by its kid.
+    pub signer: String,
     /// How long its tokens hold.
     pub token_lifetime: Duration,
     /// How long its certificates hold, if not for the whole run.

@@ -8,7 +8,7 @@ use super::hosts::FIRST_KEY;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::invariants::{Bounds, EnvelopeBounds, Withdrawn};
-use crate::scenario::{Authorization, Client, Credential, FaultKind, Scenario};
+use crate::scenario::{Authorization, Client, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
 const HEADER_PREFIX: &str = "x-cellway-";
@@ -41,6 +41,10 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         streams_within: STREAMS_CLOSED_WITHIN,
         held: held(scenario),
         speakers: speakers(scenario),
+        signature_times: [
+            seconds(scenario, &["routing_key", "max_age_secs"], 60),
+            seconds(scenario, &["routing_key", "skew_secs"], 5),
+        ],
         reload_within: watch + FETCH_SLACK,
         envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
             keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
@@ -177,5 +181,5 @@ fn routable(scenario: &Scenario) -> Vec<String> {
 /// Whether the client's issuer may speak for its tenant.
 fn may_speak(scenario: &Scenario, client: &Client) -> bool {
     let pair = (client.issuer.clone(), client.tenant.clone());
-    client.credential == Credential::Certificate || speakers(scenario).contains(&pair)
+    !client.credential.has_token() || speakers(scenario).contains(&pair)
 }

@@ -33,13 +33,28 @@ const FORGED_NAMES: [&str; 8] = [
     "x-cellway-made-up",
     "x_cellway_tenant",
     "x-cellway.sub",
-    "x-routing-key",
+    ROUTING_KEY,
 ];
 
+/// The header with a routing key.
+const ROUTING_KEY: &str = "x-routing-key";
+
+/// What clients ask for, unless for a stream.
+const PATH: &str = "/orders?page=2";
+
 /// Sends requests for as long as the world runs.
-pub(super) async fn run(env: SimEnv, shared: Shared, spec: scenario::Client, routers: Vec<String>) {
+///
+/// Where routers look at routing keys (`keys`), only those whose business that is send one: it would
+/// be a bad credential of all others'.
+pub(super) async fn run(
+    env: SimEnv,
+    shared: Shared,
+    spec: scenario::Client,
+    routers: Vec<String>,
+    keys: bool,
+) {
     let mut random = env.random("workload");
-    let wallet = Wallet::new(&shared, &spec);
+    let wallet = Arc::new(Wallet::new(&shared, &spec));
     let pools = routers
         .iter()
         .map(|router| Pool::new(&env, &shared, &spec, router));
@@ -55,6 +70,8 @@ pub(super) async fn run(env: SimEnv, shared: Shared, spec: scenario::Client, rou
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
                 once: random.below(2) == 0,
+                wallet: wallet.clone(),
+                keys,
             };
             let shown = wallet.show(env.elapsed(), number);
             if let Some(shown) = exchange.bind(&spec, shown) {
@@ -84,6 +101,9 @@ struct Exchange {
     tag: String,
     /// A `POST` with body and trailers; otherwise a `GET`.
     once: bool,
+    wallet: Arc<Wallet>,
+    /// Routers look at routing keys.
+    keys: bool,
 }
 
 impl Exchange {
@@ -93,6 +113,8 @@ impl Exchange {
     }
 
     async fn run(self, spec: &scenario::Client, shown: Shown) {
+        let elapsed = self.env.elapsed();
+        let behind = self.wallet.behind(elapsed);
         let sent = Sent {
             client: spec.name.clone(),
             tag: self.tag.clone(),
@@ -101,6 +123,7 @@ impl Exchange {
             anonymous: spec.credential == Credential::None,
             token: shown.truth.clone(),
             cell_bound: shown.bound.as_ref().map(|bound| bound.truth.clone()),
+            routing_key: behind.clone(),
             once: self.once,
         };
         self.shared.tell(&self.env, &Fact::Sent(sent));
@@ -110,7 +133,10 @@ impl Exchange {
                 self.shared.tell(&self.env, &Fact::Streamed { tag });
             }
         };
-        let request = self.request(spec, &shown);
+        let mut request = self.request(spec, &shown);
+        if behind.is_some() {
+            self.show_key(spec, elapsed, &mut request);
+        }
         let answer = match self.pool.send(&self.tag, request, streamed).await {
             Ok(response) => judge(&response),
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
@@ -128,10 +154,11 @@ impl Exchange {
     fn request(&self, spec: &scenario::Client, shown: &Shown) -> Request {
         let mut request = match spec.stream {
             Some(stream) => Request::get(&format!("/stream/{}", stream.as_secs())),
-            None => Request::get("/orders?page=2"),
+            None => Request::get(PATH),
         };
         let forged = HeaderValue::from_static(FORGED);
-        for name in FORGED_NAMES {
+        let misplaced = |name: &str| self.keys && name == ROUTING_KEY;
+        for name in FORGED_NAMES.into_iter().filter(|name| !misplaced(name)) {
             request = request.header(HeaderName::from_static(name), forged.clone());
         }
         let tag = HeaderValue::try_from(&self.tag).expect("tags are made of names and numbers");
@@ -148,6 +175,9 @@ impl Exchange {
             let value = HeaderValue::try_from(&bound.token).expect("a token is ASCII");
             request = request.header(HeaderName::from_static(CELL_BOUND), value);
         }
+        if self.keys {
+            request = request.header(HeaderName::from_static("x_routing_key"), forged.clone());
+        }
         if self.once {
             request.method = Method::POST;
             request.body = Bytes::from_static(b"an order");
@@ -155,6 +185,21 @@ impl Exchange {
                 HeaderMap::from_iter([(HeaderName::from_static("x-cellway-roles"), forged)]);
         }
         request
+    }
+
+    /// The routing key, and its signature if there is one.
+    fn show_key(&self, spec: &scenario::Client, elapsed: Duration, request: &mut Request) {
+        let value = |text: &str| HeaderValue::try_from(text).expect("names and base64url");
+        let authority = format!("{}:{PORT}", self.pool.router);
+        let signature = self
+            .wallet
+            .signature(elapsed, &request.method, &authority, &request.path);
+        let headers = &mut request.headers;
+        headers.insert(HeaderName::from_static(ROUTING_KEY), value(&spec.tenant));
+        if let Some(signature) = signature {
+            let name = HeaderName::from_static("x-routing-key-signature");
+            headers.insert(name, value(&signature));
+        }
     }
 }
 
@@ -254,7 +299,7 @@ impl Pool {
     }
 
     fn presents(&self, tag: &str, certificate_ends: Option<Duration>) {
-        if Wallet::certified_tenant(&self.spec).is_some() {
+        if Wallet::certified_as(&self.spec).is_some() {
             let fact = Fact::Presented {
                 tag: tag.to_owned(),
                 certificate_ends,
@@ -307,8 +352,8 @@ impl Pool {
         let validity = self.spec.certificate_lifetime;
         let validity = validity.map(|lifetime| Validity::around(unix_at(issued), lifetime));
         let mut state = self.shared.lock();
-        let certificate = Wallet::certified_tenant(&self.spec)
-            .map(|tenant| state.pki.client(&self.spec.name, tenant, validity))
+        let certificate = Wallet::certified_as(&self.spec)
+            .map(|path| state.pki.client(&self.spec.name, &path, validity))
             .transpose();
         let tls = certificate.and_then(|certificate| {
             let roots = state.pki.roots(Authority::Servers)?;

@@ -1,6 +1,8 @@
 //! The configuration file of a world's routers: what the simulator needs, with the scenario's
 //! settings merged over it, in the very form that an operator writes.
 
+use std::collections::BTreeSet;
+
 use toml::{Table, Value};
 
 use super::envelope;
@@ -19,6 +21,12 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
         let keys = Value::String(envelope::FOLDER.to_owned());
         let table = Table::from_iter([("keys".to_owned(), keys)]);
         config.insert("envelope".to_owned(), Value::Table(table));
+    }
+    if takes_routing_keys(settings) {
+        let any_of = ["jwt", "mtls", "routing_key"].map(Value::from);
+        let policy = Table::from_iter([("any_of".to_owned(), Value::from(any_of.to_vec()))]);
+        let over = Table::from_iter([("policy".to_owned(), Value::Table(policy))]);
+        merge(&mut config, &over);
     }
     merge(&mut config, settings);
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
@@ -43,6 +51,19 @@ pub(super) fn cell_bound(settings: &Table) -> CellBoundRules {
         },
         once: setting("one_use").and_then(Value::as_bool).unwrap_or(false),
     }
+}
+
+/// Whether routers with these settings look at routing keys: as soon as they say whose are good.
+pub(super) fn takes_routing_keys(settings: &Table) -> bool {
+    settings.contains_key("routing_key")
+}
+
+/// Whose signatures of routing keys a router with these settings takes.
+pub(super) fn signers(settings: &Table) -> BTreeSet<String> {
+    let table = settings.get("routing_key").and_then(Value::as_table);
+    let signers = table.and_then(|table| table.get("signer")?.as_array());
+    let kid = |signer: &Value| Some(signer.get("kid")?.as_str()?.to_owned());
+    signers.into_iter().flatten().filter_map(kid).collect()
 }
 
 fn base() -> String {

@@ -265,6 +265,7 @@ impl World {
             router: name.to_owned(),
             anonymous: config::anonymous_placement(settings),
             cell_bound: config::cell_bound(settings),
+            signers: config::signers(settings),
         });
     }
 

@@ -167,6 +167,7 @@ impl World {
             let settings = scenario.router_settings.clone();
             self.settings.insert(name.clone(), settings);
         }
+        let keys = config::takes_routing_keys(&scenario.router_settings);
         for client in &scenario.clients {
             let (shared, spec) = (shared.clone(), client.clone());
             let routers = match &client.router {
@@ -174,7 +175,7 @@ impl World {
                 None => scenario.routers.clone(),
             };
             let program =
-                move |env| client::run(env, shared.clone(), spec.clone(), routers.clone());
+                move |env| client::run(env, shared.clone(), spec.clone(), routers.clone(), keys);
             engine.host(&client.name, program);
         }
         for name in self.disks.keys() {

@@ -100,15 +100,15 @@ impl Pki {
         self.issue(Authority::Servers, host, san, Usage::Server, self.validity)
     }
 
-    /// The certificate of a client that acts for a tenant.
+    /// The certificate of a client, with this path in its name.
     /// It holds for `validity`, or like all others.
     pub(super) fn client(
         &mut self,
         client: &str,
-        tenant: &str,
+        path: &str,
         validity: Option<Validity>,
     ) -> Result<Credential, LabError> {
-        let id = format!("spiffe://{CLIENTS_DOMAIN}/tenant/{tenant}/{client}");
+        let id = format!("spiffe://{CLIENTS_DOMAIN}/{path}");
         let validity = validity.unwrap_or(self.validity);
         let authority = Authority::Clients;
         self.issue(authority, client, San::Uri(id), Usage::Client, validity)

@@ -3,16 +3,21 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cellway_mtls::lab::{Claims, IdentityProvider, LabError};
+use cellway_core::routing_key::Signed;
+use cellway_mtls::lab::{Claims, IdentityProvider, LabError, Signer};
+use http::Method;
 
 use super::authorization::Bound;
 use super::shared::{AUDIENCE, Shared, unix_at};
 use crate::engine::EPOCH;
-use crate::fact::Token;
+use crate::fact::{Behind, Token};
 use crate::scenario::{Client, Credential};
 
 /// How long before the start an expired token ended.
 const EXPIRED_FOR: Duration = Duration::from_secs(60);
+
+/// How old a stale signature is: more than any router may allow.
+const STALE_FOR: Duration = Duration::from_secs(300);
 
 /// A client's tokens.
 pub(super) struct Wallet {
@@ -48,19 +53,90 @@ impl Wallet {
         }
     }
 
-    /// For whom the client's certificate speaks, if it has one.
-    pub(super) fn certified_tenant(spec: &Client) -> Option<&str> {
+    /// The path in the name of the client's certificate, if it has one.
+    pub(super) fn certified_as(spec: &Client) -> Option<String> {
+        let of = |tenant: &str| Some(format!("tenant/{tenant}/{}", spec.name));
         match spec.credential {
-            Credential::Certificate | Credential::Both => Some(&spec.tenant),
-            Credential::Conflicting => Some("somebody-else"),
+            Credential::Certificate | Credential::Both => of(&spec.tenant),
+            Credential::Conflicting | Credential::BorrowedKey => of("somebody-else"),
+            Credential::GatewayKey => Some(format!("gateway/{}", spec.name)),
             Credential::Token
             | Credential::None
             | Credential::Expired
             | Credential::WrongAudience
             | Credential::Forged
             | Credential::UnknownKey
+            | Credential::Overdue
+            | Credential::SignedKey
+            | Credential::SpoofedKey
+            | Credential::ForgedKey
+            | Credential::StaleKey => None,
+        }
+    }
+
+    /// Who stands behind the client's routing key at this time, if it shows one.
+    pub(super) fn behind(&self, elapsed: Duration) -> Option<Behind> {
+        match self.spec.credential {
+            Credential::GatewayKey => Some(Behind::Gateway),
+            Credential::SignedKey => Some(Behind::Signer {
+                kid: self.spec.signer.clone(),
+                time: Duration::from_secs(unix_at(elapsed).as_secs()),
+            }),
+            Credential::SpoofedKey
+            | Credential::BorrowedKey
+            | Credential::ForgedKey
+            | Credential::StaleKey => Some(Behind::Nobody),
+            Credential::Token
+            | Credential::Certificate
+            | Credential::Both
+            | Credential::None
+            | Credential::Expired
+            | Credential::WrongAudience
+            | Credential::Forged
+            | Credential::UnknownKey
+            | Credential::Conflicting
             | Credential::Overdue => None,
         }
+    }
+
+    /// What the client sends as its routing key's signature, if anything.
+    pub(super) fn signature(
+        &self,
+        elapsed: Duration,
+        method: &Method,
+        authority: &str,
+        path: &str,
+    ) -> Option<String> {
+        let now = unix_at(elapsed).as_secs();
+        let (time, forged) = match self.spec.credential {
+            Credential::SignedKey => (now, false),
+            Credential::ForgedKey => (now, true),
+            Credential::StaleKey => (now.saturating_sub(STALE_FOR.as_secs()), false),
+            Credential::Token
+            | Credential::Certificate
+            | Credential::Both
+            | Credential::None
+            | Credential::Expired
+            | Credential::WrongAudience
+            | Credential::Forged
+            | Credential::UnknownKey
+            | Credential::Conflicting
+            | Credential::Overdue
+            | Credential::GatewayKey
+            | Credential::SpoofedKey
+            | Credential::BorrowedKey => return None,
+        };
+        let signed = Signed {
+            kid: &self.spec.signer,
+            time,
+            method,
+            authority,
+            path,
+            key: &self.spec.tenant,
+        };
+        let signature = edge_signer(&self.spec.signer, forged)
+            .and_then(|signer| signer.sign_routing_key(&signed));
+        Some(signature.expect("Ed25519 signs anything"))
     }
 
     /// What to show at this time since the start, with the request of this number.
@@ -71,7 +147,14 @@ impl Wallet {
             bound: None,
         };
         let token = match self.spec.credential {
-            Credential::None | Credential::Certificate => return none,
+            Credential::None
+            | Credential::Certificate
+            | Credential::GatewayKey
+            | Credential::SignedKey
+            | Credential::SpoofedKey
+            | Credential::BorrowedKey
+            | Credential::ForgedKey
+            | Credential::StaleKey => return none,
             Credential::Token | Credential::Both | Credential::Conflicting => {
                 return self.renewed(elapsed, self.spec.token_lifetime * 3 / 4);
             }
@@ -156,4 +239,14 @@ impl Wallet {
         let provider = self.shared.lock().identity_providers.get(&host).cloned();
         provider.expect("the scenario was checked: clients name issuers that exist")
     }
+}
+
+/// The key of this name that signs routing keys. It is the same in every run, so that a scenario can
+/// write down its public half: the name's bytes, and zeros, are its seed.
+fn edge_signer(kid: &str, forged: bool) -> Result<Signer, LabError> {
+    let mut seed = [u8::from(forged); 32];
+    for (at, byte) in seed.iter_mut().zip(kid.bytes()) {
+        *at = byte;
+    }
+    Signer::from_seed(kid, seed)
 }
