@@ -1,0 +1,147 @@
+//! The keys of envelopes are replaced, over real sockets: a router, and a cell that fetches its keys.
+
+use cellway_core::Unix;
+use cellway_core::envelope::tower::EnvelopeLayer;
+use cellway_core::envelope::{EnvelopeRefused, JWKS_PATH, SigningKey, Verifier, VerifierSpec};
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::env::{Env, Store};
+use cellway_mtls::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
+use cellway_mtls::feed::{EnvelopeKeys, FeedTiming};
+use cellway_mtls::fetch;
+use cellway_mtls::fetch::SourceUrl;
+use cellway_mtls::lab::{Ca, Protocol, Request, Signer};
+use cellway_mtls::settings::EnvelopeForm;
+use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, provider};
+use http::request::Parts;
+use serde_json::Value;
+
+type Layer = EnvelopeLayer<EnvelopeKeys<TokioEnv>, fn() -> Unix>;
+
+/// Writes the shared folder with these keys, each with the seconds from now on after which it signs.
+async fn keys(world: &World, keys: &[(&str, u64)]) {
+    let (env, now) = (TokioEnv::new(), now().as_secs());
+    let mut index = Index::default();
+    for (kid, after) in keys {
+        let mut seed = [0; 32];
+        seed[..kid.len()].copy_from_slice(kid.as_bytes());
+        let key = SigningKey::from_seed(kid, &seed).unwrap();
+        let file = format!("envelope/{}", key_file(EnvelopeForm::Jws, kid));
+        let pem = signing_pem(&key).unwrap();
+        let path = world.folder.path(&file);
+        env.store().replace(&path, pem.into()).await.unwrap();
+        index.keys.push(IndexKey {
+            kid: (*kid).to_owned(),
+            cell: None,
+            added: now,
+            sign_from: now + after,
+        });
+    }
+    let path = world.folder.path(&format!("envelope/{INDEX}"));
+    let text = index.render().into();
+    env.store().replace(&path, text).await.unwrap();
+}
+
+/// A world whose router seals under `env-1`, and whose cell serves nothing without an envelope.
+async fn world() -> (World, Running, Layer) {
+    let world = World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await;
+    world.configure(&format!(
+        "{}\n[envelope]\nkeys = \"envelope\"\n",
+        world.config()
+    ));
+    keys(&world, &[("env-1", 0)]).await;
+    let router = world.router().await;
+    let roots = Ca::roots(&[&world.authorities.servers]).unwrap();
+    let tls = provider().client(roots, None, Protocol::Http1).unwrap();
+    let client = fetch::Client::with_tls(TokioEnv::new(), tls, PATIENCE);
+    let page = format!("https://{}{JWKS_PATH}", router.address());
+    // A request may wait for as long as a busy machine needs. Of fetches that are forced there is one,
+    // so that nothing waits for a second.
+    let timing = FeedTiming {
+        wait_max: PATIENCE,
+        cooldown: HOUR,
+        ..FeedTiming::default()
+    };
+    let page = SourceUrl::parse(&page).unwrap();
+    let feed = EnvelopeKeys::start(client, page, timing, |_| ());
+    let verifier = Verifier::new(VerifierSpec::new("a")).unwrap();
+    let layer: Layer = EnvelopeLayer::new(verifier, feed, now);
+    world.cell.verify_envelopes(layer.clone());
+    (world, router, layer)
+}
+
+/// Sends a request of acme's; gives back its head as the cell received it.
+async fn sent(world: &World, router: &Running) -> Parts {
+    let client = router.client(Protocol::Http2, &[&world.authorities.servers], None);
+    let request = Request::get("/orders?of=may").bearer(&world.token());
+    let answer = client.send(request).await.unwrap();
+    let echo: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status, 200, "{echo}");
+    assert_eq!(echo["envelope"]["tenant"], "acme");
+    assert_eq!(echo["envelope"]["sub"], "ada");
+    let (mut head, ()) = http::Request::get("/orders?of=may")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let envelope = echo["headers"]["x-cellway-envelope"].as_str().unwrap();
+    head.headers
+        .insert("x-cellway-envelope", envelope.parse().unwrap());
+    head
+}
+
+fn kid(head: &Parts) -> String {
+    let verifier = Verifier::new(VerifierSpec::new("a")).unwrap();
+    verifier.kid(&head.headers).unwrap().into()
+}
+
+/// Catches: a lost key that goes on counting once the new one is met, a request lost to the change.
+#[tokio::test]
+async fn a_lost_key_is_replaced_at_once() {
+    let (world, router, layer) = world().await;
+    let before = sent(&world, &router).await;
+    assert_eq!(kid(&before), "env-1");
+    assert!(layer.judge(&before).await.is_ok(), "it holds for a while");
+
+    keys(&world, &[("env-2", 0)]).await;
+    router.reload().await;
+    // The cell doesn't know the key, fetches the page, and serves.
+    let after = sent(&world, &router).await;
+    assert_eq!(kid(&after), "env-2");
+    let judged = layer.judge(&before).await;
+    assert_eq!(
+        judged,
+        Err(EnvelopeRefused::UnknownKey),
+        "as if it were a thief's"
+    );
+    assert!(layer.judge(&after).await.is_ok());
+}
+
+/// Catches: a rotation without overlap that is taken, or one that ends sealing altogether.
+#[tokio::test]
+async fn a_key_that_would_sign_too_early_changes_nothing() {
+    let (world, router, _layer) = world().await;
+    keys(&world, &[("env-1", 0), ("env-2", 299)]).await;
+    let why = router.reload_refused().await;
+    assert!(
+        why.contains("key `env-2` would sign before services"),
+        "{why}"
+    );
+    assert_eq!(kid(&sent(&world, &router).await), "env-1");
+    let published = router.admin(JWKS_PATH).await.body;
+    let published = String::from_utf8(published.into()).unwrap();
+    assert!(
+        published.contains("env-1") && !published.contains("env-2"),
+        "{published}"
+    );
+
+    keys(&world, &[("env-1", 0), ("env-2", 300)]).await;
+    router.reload().await;
+    let published = router.admin(JWKS_PATH).await.body;
+    assert!(
+        String::from_utf8(published.into())
+            .unwrap()
+            .contains("env-2")
+    );
+    assert_eq!(kid(&sent(&world, &router).await), "env-1", "not yet");
+    let (_, ready) = router.readyz().await;
+    assert_eq!(ready["envelope"]["next_kid"], "env-2");
+}
