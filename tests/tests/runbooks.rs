@@ -19,6 +19,10 @@ const EVENTS: &str = include_str!("../../mtls/src/log/render.rs");
 const REFUSALS: &str = include_str!("../../core/src/registry/refused.rs");
 /// Where the values of metrics' labels stand.
 const METRICS: &str = include_str!("../../docs/metrics.md");
+/// Where the reasons for which services refuse envelopes stand.
+const ENVELOPES: &str = include_str!("../../core/src/envelope/refused.rs");
+/// Where the members of a service's feed stand.
+const FEED: &str = include_str!("../../mtls/src/feed/mod.rs");
 const REGISTRY: &str = include_str!("../../docs/registry.md");
 /// A seed that the timelines' snapshots don't use.
 const SEED: u64 = 11;
@@ -101,6 +105,8 @@ async fn every_name_is_one_of_the_routers() {
     known.extend(words(EVENTS));
     known.extend(words(REFUSALS));
     known.extend(words(METRICS));
+    known.extend(words(ENVELOPES));
+    known.extend(words(FEED));
     known.extend(words(REGISTRY));
     known.extend(words(&metrics));
     known.extend(Reason::ALL.iter().map(|reason| reason.as_str()));
