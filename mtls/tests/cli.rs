@@ -458,6 +458,46 @@ fn serve_listens_reloads_and_drains() {
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn serve_shows_which_key_seals_and_which_is_next() {
+    let folder = Folder::new("serve-keys");
+    folder.write("cellway.toml", &sealing("jws"));
+    let config = folder.config();
+    let new = |kid| run(&["envelope-key", "new", "-c", &config, "--kid", kid]).0;
+    assert_eq!(new("k1"), 0);
+    let mut serving = Serving::start(&config);
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
+    let public = address(serving.wait("listening", Some("local")));
+    let admin = address(serving.wait("listening", Some("admin")));
+    let page = |path: &str| {
+        let answer = get(&admin, path);
+        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        serde_json::from_str::<serde_json::Value>(body).unwrap()
+    };
+    let envelope = page("/readyz")["envelope"].clone();
+    assert_eq!(
+        envelope,
+        serde_json::json!({"form": "jws", "signing_kid": "k1"})
+    );
+    let keys = "/.well-known/cellway/jwks.json";
+    assert_eq!(page(keys)["keys"].as_array().unwrap().len(), 1);
+
+    // No restart: the next key is published before it signs.
+    assert_eq!(new("k2"), 0);
+    serving.signal("-HUP");
+    serving.wait("reloaded", None);
+    let envelope = page("/readyz")["envelope"].clone();
+    assert_eq!(
+        (&envelope["signing_kid"], &envelope["next_kid"]),
+        (&"k1".into(), &"k2".into())
+    );
+    assert!(envelope["next_from"].as_u64().is_some(), "{envelope}");
+    assert_eq!(page(keys)["keys"].as_array().unwrap().len(), 2);
+    assert!(get(&public, keys).contains("\"kid\":\"k2\""));
+    let missing = get(&public, "/.well-known/cellway/other.json");
+    assert!(missing.starts_with("HTTP/1.1 401 "), "{missing}");
+}
+
 fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
     let file = folder.join("cellway.toml");
     fs::write(&file, CONFIG.replace("any_of", "anyof")).unwrap();

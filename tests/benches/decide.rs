@@ -1,13 +1,19 @@
 //! What one decision costs: with a token seen before, with one never seen, and the signature check
-//! that nobody can do without.
+//! that nobody can do without. And what an identity envelope costs on top, at the router and at the
+//! cell.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cellway_core::envelope::{
+    HmacKey, KeyRing, RingEntry, RingTiming, Sealing, SigningKey, Verifier, VerifierSpec, seal,
+    seal_hmac,
+};
 use cellway_core::headers::{HeaderRules, sanitise};
+use cellway_core::keys::KeySet;
 use cellway_core::token::Memo;
-use cellway_core::{Credentials, Evidence, Outcome, Snapshot, decide};
+use cellway_core::{Credentials, Decision, Evidence, Outcome, Snapshot, decide};
 use cellway_mtls::lab::{Algorithm, Claims, Signer};
 use cellway_tests::decide::{AUDIENCE, Core, EPOCH, ISSUER, Sources, at, jwks};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -129,5 +135,63 @@ fn decisions(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decisions);
+/// Sealing is done for each verified request, verifying by each cell that looks.
+fn envelopes(c: &mut Criterion) {
+    let world = world();
+    let outcome = decide_one(&world, &world.credentials[0], &mut Memo::disabled());
+    let Outcome::Done(Decision::Allow(allow)) = outcome else {
+        unreachable!("the token is good: {outcome:?}");
+    };
+    let key = SigningKey::from_seed("bench", &[1; 32]).expect("a key");
+    let shared = HmacKey::new("shared", "a", &[2; 32]).expect("a key");
+    let sealing = Sealing {
+        issuer: "cellway",
+        identity: &allow.identity,
+        cell: &allow.cell.id,
+        placement_epoch: allow.placement_epoch,
+        id: "f1ffe1ea2d064e1f0000000000000014",
+        method: &Method::GET,
+        target: "/orders?page=2",
+        now: EPOCH,
+        lifetime: Duration::from_secs(30),
+    };
+    let rules = HeaderRules::default();
+    let jws = HeaderMap::from_iter([(rules.envelope().clone(), seal(&key, &sealing))]);
+    let names = rules.envelope_hmac().iter().cloned();
+    let hmac: HeaderMap = names.zip(seal_hmac(&shared, &sealing)).collect();
+    let entry = RingEntry {
+        key: Arc::new(key),
+        added: EPOCH,
+        sign_from: EPOCH,
+    };
+    let timing = RingTiming {
+        max_age: Duration::from_secs(300),
+        lifetime: Duration::from_secs(30),
+    };
+    let ring = KeyRing::new(vec![entry], timing, at(0), None).expect("a ring");
+    let keys = ring.jwks(at(0));
+    let keys = KeySet::parse(keys.as_bytes(), &Verifier::ALGORITHMS).expect("keys");
+    let verifier = Verifier::new(VerifierSpec {
+        hmac: vec![HmacKey::new("shared", "a", &[2; 32]).expect("a key")],
+        ..VerifierSpec::new("a")
+    });
+    let verifier = verifier.expect("a verifier");
+
+    let mut group = c.benchmark_group("envelope");
+    group.bench_function("seal, JWS", |b| {
+        b.iter(|| black_box(seal(ring.signing(at(1)), black_box(&sealing))));
+    });
+    group.bench_function("seal, HMAC", |b| {
+        b.iter(|| black_box(seal_hmac(&shared, black_box(&sealing))));
+    });
+    for (name, headers) in [("verify, JWS", &jws), ("verify, HMAC", &hmac)] {
+        let (method, target) = (sealing.method, sealing.target);
+        let verify = || verifier.check(Some(&keys), method, target, headers, EPOCH);
+        assert!(verify().is_ok(), "{name}");
+        group.bench_function(name, |b| b.iter(|| black_box(verify())));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decisions, envelopes);
 criterion_main!(benches);

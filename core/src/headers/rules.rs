@@ -148,41 +148,44 @@ impl HeaderRules {
             });
             return Err(errors);
         }
-        for unknown in spec
-            .rename
-            .keys()
-            .filter(|key| !STAMP_NAMES.contains(&key.as_str()))
-        {
-            let known = STAMP_NAMES.join(", ");
+        let known: Vec<&str> = renameable().collect();
+        let unknown = spec.rename.keys().filter(|key| !known.contains(&&***key));
+        for unknown in unknown {
+            let known = known.join(", ");
             errors.push(HeaderSpecError {
                 setting: format!("headers.rename.{unknown}"),
                 problem: format!("there is no such header; known are {known}"),
             });
         }
-        let stamps = STAMP_NAMES.map(|short| match spec.rename.get(short) {
+        let mut own = |short: &str| match spec.rename.get(short) {
             Some(name) => named(name, &format!("headers.rename.{short}"), &mut errors),
             None => prefixed(&spec.prefix, short),
-        });
+        };
+        let stamps = STAMP_NAMES.map(&mut own);
+        let envelope = own(ENVELOPE);
+        let envelope_hmac = ENVELOPE_HMAC.map(&mut own);
         let tenant_choice = match &spec.tenant_choice {
             Some(name) => named(name, "headers.tenant_choice", &mut errors),
             None => prefixed(&spec.prefix, "select-tenant"),
         };
-        check_distinct(&stamps, &tenant_choice, &mut errors);
+        let own = stamps.iter().chain([&envelope]).chain(&envelope_hmac);
+        let own: Vec<&str> = own
+            .chain([&tenant_choice])
+            .map(HeaderName::as_str)
+            .collect();
+        check_distinct(&own, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let own = stamps
-            .iter()
-            .chain([&tenant_choice])
-            .map(HeaderName::as_str);
+        let reserved = own.into_iter().chain(RESERVED).map(normalised).collect();
         Ok(Self {
-            reserved: own.chain(RESERVED).map(normalised).collect(),
+            reserved,
             routing_key: HeaderName::from_static(routing_key::HEADER),
             routing_key_signature: HeaderName::from_static(RESERVED[1]),
             owner: prefixed(&spec.prefix, "owner"),
             reason: prefixed(&spec.prefix, "reason"),
-            envelope: prefixed(&spec.prefix, ENVELOPE),
-            envelope_hmac: ENVELOPE_HMAC.map(|short| prefixed(&spec.prefix, short)),
+            envelope,
+            envelope_hmac,
             prefix: normalised(&spec.prefix),
             stamps,
             tenant_choice,
@@ -356,15 +359,19 @@ fn prefixed(prefix: &str, short: &str) -> HeaderName {
     HeaderName::try_from(format!("{prefix}{short}")).expect("a checked prefix and a known word")
 }
 
-fn check_distinct(
-    stamps: &[HeaderName],
-    tenant_choice: &HeaderName,
-    errors: &mut Vec<HeaderSpecError>,
-) {
+/// What `rename` may name.
+fn renameable() -> impl Iterator<Item = &'static str> {
+    STAMP_NAMES
+        .into_iter()
+        .chain([ENVELOPE])
+        .chain(ENVELOPE_HMAC)
+}
+
+/// Whether these names, those that may be renamed and then the tenant's choice, are all different.
+fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
     let mut seen = BTreeMap::new();
-    let short = STAMP_NAMES.iter().copied().chain(["select-tenant"]);
-    for (name, short) in stamps.iter().chain([tenant_choice]).zip(short) {
-        if let Some(other) = seen.insert(normalised(name.as_str()), short) {
+    for (name, short) in names.iter().zip(renameable().chain(["select-tenant"])) {
+        if let Some(other) = seen.insert(normalised(name), short) {
             errors.push(HeaderSpecError {
                 setting: "headers.rename".to_owned(),
                 problem: format!("\"{name}\" stands for both {other} and {short}"),

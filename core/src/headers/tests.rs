@@ -21,7 +21,12 @@ fn names(map: &HeaderMap) -> Vec<&str> {
 }
 
 fn renamed() -> HeaderRules {
-    let rename = [("cell", "x-cell"), ("tenant", "X-Tenant")];
+    let rename = [
+        ("cell", "x-cell"),
+        ("tenant", "X-Tenant"),
+        ("envelope", "X-Proof"),
+        ("envelope-claims", "x-proof-claims"),
+    ];
     let rename = rename
         .map(|(short, name)| (short.to_owned(), name.to_owned()))
         .into();
@@ -41,6 +46,9 @@ fn near_misses_of_the_routers_names_are_removed() {
         ("x-cellway-anything", "evil"),
         ("x_tenant", "evil"),
         ("x-cell", "evil"),
+        ("X_Proof", "evil"),
+        ("x-proof_claims", "evil"),
+        ("X-Cellway_Envelope", "evil"),
         ("X-Routing_Key", "evil"),
         ("Cell-Bound-Authorization", "evil"),
         ("x-cellwayward", "kept"),
@@ -53,6 +61,15 @@ fn near_misses_of_the_routers_names_are_removed() {
         names(&map),
         ["accept", "x-cellway", "x-cellwayward", "x-tenants"]
     );
+}
+
+#[test]
+fn envelopes_have_the_names_that_the_configuration_gives_them() {
+    let rules = renamed();
+    assert_eq!(rules.envelope(), "x-proof");
+    let hmac = rules.envelope_hmac().each_ref().map(HeaderName::as_str);
+    assert_eq!(hmac[0], "x-cellway-envelope-kid");
+    assert_eq!(hmac[4], "x-proof-claims");
 }
 
 #[test]
@@ -179,6 +196,10 @@ fn names_that_would_break_http_or_hide_nothing_are_refused() {
         ("cell", "x cell"),
         ("nope", "x-nope"),
         ("cell", "x_cellway_tenant"),
+        ("cell", "x-cellway-envelope"),
+        ("envelope", "x-cellway-envelope_kid"),
+        ("envelope-signature", "x-cellway-select-tenant"),
+        ("envelopes", "x-proof"),
     ] {
         assert!(
             HeaderRules::new(&rename(short, name)).is_err(),

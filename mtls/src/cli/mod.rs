@@ -64,7 +64,7 @@ enum Command {
     /// Say whether a configuration, and every file that it names, is valid
     Check(check::Args),
     /// Say step by step where a request would go and why, without sending anything
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
     /// Make, show and remove the keys of identity envelopes
     EnvelopeKey(envelope_key::Args),
     /// Run a router with everything around it in one process, on loopback

@@ -1,11 +1,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use cellway_core::envelope::SigningKey;
 use rustls::time_provider::DefaultTimeProvider;
 
 use super::*;
+use crate::envelope::{Index, IndexKey, key_file, signing_pem};
 use crate::lab::{Ca, CertificateSpec, Credential, Key, San, Signer, Usage, Validity};
 use crate::router::Router;
+use crate::settings::EnvelopeForm;
 use crate::testing::{Heard, Host};
 
 const FILE: &str = "cellway.toml";
@@ -56,15 +59,19 @@ fn put_credential(host: &Host, seed: u8) {
 
 /// A router that follows the files of `host`. Time is paused, so that looking at them costs none.
 async fn start(host: &Host) -> Heard {
+    start_from(host, CONFIG).await
+}
+
+async fn start_from(host: &Host, config: &str) -> Heard {
     let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
     host.disk.put(
         "keys.json",
         serde_json::json!({ "keys": [jwk] }).to_string(),
     );
     host.disk.put("registry.json", "{}");
-    host.disk.put(FILE, CONFIG);
+    host.disk.put(FILE, config.to_owned());
     put_credential(host, 2);
-    let config = Config::load(FILE, CONFIG, []).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Config::load(FILE, config, []).unwrap_or_else(|errors| panic!("{errors}"));
     let heard = Heard::default();
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let (settings, time) = (config.router.clone(), Arc::new(DefaultTimeProvider));
@@ -125,6 +132,55 @@ async fn a_key_of_another_certificate_is_refused() {
     some_looks().await;
     host.disk.put("server.key", credential(9).1.pem().unwrap());
     until(&heard, "reload_refused", 1).await;
+}
+
+/// Puts signing keys of these ids into the folder, and then the index.
+fn put_envelope_keys(host: &Host, kids: &[&str]) {
+    let mut index = Index::default();
+    for (seed, kid) in (1..).zip(kids) {
+        let key = SigningKey::from_seed(kid, &[seed; 32]).unwrap();
+        let file = format!("sealing/{}", key_file(EnvelopeForm::Jws, kid));
+        host.disk.put(&file, signing_pem(&key).unwrap());
+        index.keys.push(IndexKey {
+            kid: (*kid).to_owned(),
+            cell: None,
+            added: u64::from(seed),
+            sign_from: u64::from(seed) * 1000,
+        });
+    }
+    host.disk.put("sealing/keys.toml", index.render());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_envelopes_are_looked_at_and_a_bad_one_leaves_the_old() {
+    let host = Host::new();
+    put_envelope_keys(&host, &["k1"]);
+    let config = format!("{CONFIG}\n[envelope]\nkeys = \"sealing\"\n");
+    let heard = start_from(&host, &config).await;
+    some_looks().await;
+    assert!(heard.of("reloaded").is_empty());
+
+    // The index comes last, and with it all is there.
+    put_envelope_keys(&host, &["k1", "k2"]);
+    until(&heard, "reloaded", 1).await;
+
+    // A file that the index names counts as well as the index.
+    let good = host.disk.get("sealing/k2.pem").unwrap();
+    host.disk.put("sealing/k2.pem", "junk");
+    let refused = until(&heard, "reload_refused", 1).await;
+    let expected = "envelope.keys: sealing/k2.pem: is no Ed25519 private key in PKCS#8";
+    assert!(refused.contains(expected), "{refused}");
+    host.disk.put("sealing/k2.pem", good);
+    until(&heard, "reloaded", 2).await;
+
+    host.disk.put("sealing/keys.toml", "junk");
+    let refused = until(&heard, "reload_refused", 2).await;
+    assert!(
+        refused.contains("envelope.keys: sealing/keys.toml"),
+        "{refused}"
+    );
+    put_envelope_keys(&host, &["k1", "k2"]);
+    until(&heard, "reloaded", 3).await;
 }
 
 #[tokio::test(start_paused = true)]
