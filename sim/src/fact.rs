@@ -35,6 +35,8 @@ pub enum Fact {
         placements: Assignment,
         /// Whose tenants' traffic it forbids.
         suspended: BTreeSet<String>,
+        /// Whose tokens it revokes: tenants, and subjects of theirs.
+        revoked: BTreeSet<(String, String)>,
         /// Which cells may call others, and have their key in it.
         callers: BTreeSet<String>,
     },

@@ -78,6 +78,11 @@ fn suspended_streams() {
 }
 
 #[test]
+fn revocation() {
+    matches_snapshot("revocation");
+}
+
+#[test]
 fn client_authority() {
     matches_snapshot("client_authority");
 }

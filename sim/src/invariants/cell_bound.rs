@@ -159,6 +159,7 @@ mod tests {
                 assignment,
                 placements,
                 suspended,
+                revoked: BTreeSet::new(),
                 callers: cells.iter().map(|cell| (*cell).to_owned()).collect(),
             },
             other => other,

@@ -18,6 +18,7 @@ mod keys;
 mod placement;
 mod recovery;
 mod registry;
+mod revoked;
 mod routing_keys;
 mod suspended;
 mod verified;
@@ -41,6 +42,7 @@ pub use keys::BoundedKeyFetches;
 pub use placement::AssignedCell;
 pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
+pub use revoked::Revoked;
 pub use routing_keys::RoutingKeys;
 pub use suspended::Suspended;
 pub use verified::OnlyVerified;
@@ -140,6 +142,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
         Box::new(Suspended::new(bounds)),
+        Box::new(Revoked::new(prefix, bounds.status_max_age)),
         Box::new(CellBoundCalls::new(prefix, bounds.reload_within)),
         Box::new(CertificateLife::new(prefix)),
         Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),

@@ -33,6 +33,7 @@ pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
         placements: Assignment::new(),
         suspended: BTreeSet::new(),
         callers: BTreeSet::new(),
+        revoked: BTreeSet::new(),
     }
 }
 
@@ -45,6 +46,7 @@ pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
             placements: assignment,
             suspended: BTreeSet::new(),
             callers: BTreeSet::new(),
+            revoked: BTreeSet::new(),
         },
         other => other,
     }
@@ -58,6 +60,31 @@ pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
         placements: Assignment::new(),
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
         callers: BTreeSet::new(),
+        revoked: BTreeSet::new(),
+    }
+}
+
+/// With the tokens of this subject of acme's revoked.
+pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
+    match published(version, &[]) {
+        Fact::Published {
+            assignment,
+            placements,
+            suspended,
+            callers,
+            ..
+        } => Fact::Published {
+            version,
+            assignment,
+            placements,
+            suspended,
+            callers,
+            revoked: subjects
+                .iter()
+                .map(|subject| ("acme".to_owned(), (*subject).to_owned()))
+                .collect(),
+        },
+        other => other,
     }
 }
 

@@ -91,6 +91,10 @@ pub enum Change {
     Suspend(String),
     /// The next version, in which a tenant is active again.
     Resume(String),
+    /// The next version, in which what a subject of a tenant shows is revoked.
+    Revoke(String, String),
+    /// The next version, in which it no longer is.
+    Restore(String, String),
     /// The next version, in which a cell has another state.
     CellState(String, CellState),
     /// The next version, in which a cell's key for calls to other cells is there.
@@ -180,6 +184,8 @@ impl fmt::Display for Change {
             Self::Move(tenant, cell) => write!(f, "{tenant} moved to {cell}"),
             Self::Suspend(tenant) => write!(f, "{tenant} suspended"),
             Self::Resume(tenant) => write!(f, "{tenant} active again"),
+            Self::Revoke(tenant, subject) => write!(f, "{subject} of {tenant} revoked"),
+            Self::Restore(tenant, subject) => write!(f, "{subject} of {tenant} not revoked"),
             Self::CellState(cell, state) => write!(f, "{cell} {}", state.as_str()),
             Self::CellKey(cell) => write!(f, "the key of {cell}"),
             Self::Older => f.write_str("an older version"),

@@ -310,6 +310,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             "move" => Change::Move(self.tenant()?, self.cell()?),
             "suspend" => Change::Suspend(self.tenant()?),
             "resume" => Change::Resume(self.tenant()?),
+            "revoke" => Change::Revoke(self.tenant()?, self.subject()?),
+            "restore" => Change::Restore(self.tenant()?, self.subject()?),
             "cell_state" => {
                 let state = self.need("state", &self.spec.state);
                 Change::CellState(self.cell()?, state?.into_inner())
@@ -338,6 +340,12 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         )
     }
 
+    /// The `sub` of a client's tokens is its name.
+    fn subject(&mut self) -> Option<String> {
+        self.need("subject", &self.spec.subject)
+            .map(Name::into_inner)
+    }
+
     fn cell(&mut self) -> Option<String> {
         let cell = &self.spec.cell;
         self.name("cell", cell, |names, name| names.is_cell(name), "cell")
@@ -354,6 +362,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             ("key", spec.key.is_some()),
             ("authority", spec.authority.is_some()),
             ("tenant", spec.tenant.is_some()),
+            ("subject", spec.subject.is_some()),
             ("cell", spec.cell.is_some()),
             ("state", spec.state.is_some()),
             ("ahead", spec.ahead.is_some()),
@@ -377,4 +386,4 @@ const KINDS: &str = "crash, partition, latency, slow, status, half_open, reset, 
      break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \
      remove_envelope_key, clock_skew, disk_full, torn_write";
 
-const DOCUMENTS: &str = "same, move, suspend, resume, cell_state, cell_key, older, same_version, invalid, empty, shrunken";
+const DOCUMENTS: &str = "same, move, suspend, resume, revoke, restore, cell_state, cell_key, older, same_version, invalid, empty, shrunken";

@@ -361,6 +361,7 @@ pub(super) struct Fault {
     pub key: Option<Name>,
     pub authority: Option<Name>,
     pub tenant: Option<Name>,
+    pub subject: Option<Name>,
     pub cell: Option<Name>,
     pub state: Option<Spanned<CellState>>,
     pub ahead: Option<Spanned<Span>>,

@@ -23,6 +23,8 @@ pub(super) struct Documents {
     tenants: Vec<Tenant>,
     /// What cells sign with that call others, by cell, as public keys.
     keys: BTreeMap<String, Value>,
+    /// Tenants, and subjects of theirs.
+    revoked: BTreeSet<(String, String)>,
 }
 
 /// A document that was made for a [`Change`].
@@ -45,6 +47,7 @@ impl Documents {
             cells: scenario.cells.clone(),
             placements: scenario.placements.clone(),
             tenants: scenario.tenants.clone(),
+            revoked: BTreeSet::new(),
         }
     }
 
@@ -67,6 +70,7 @@ impl Documents {
                 .collect(),
             suspended: suspended.map(|tenant| tenant.id.clone()).collect(),
             callers: self.callers(),
+            revoked: self.revoked.clone(),
         }
     }
 
@@ -84,6 +88,12 @@ impl Documents {
             Change::Move(tenant, cell) => self.tenant(tenant).home = Home::Cell(cell.clone()),
             Change::Suspend(tenant) => self.tenant(tenant).suspended = true,
             Change::Resume(tenant) => self.tenant(tenant).suspended = false,
+            Change::Revoke(tenant, subject) => {
+                self.revoked.insert((tenant.clone(), subject.clone()));
+            }
+            Change::Restore(tenant, subject) => {
+                self.revoked.remove(&(tenant.clone(), subject.clone()));
+            }
             Change::CellState(cell, state) => {
                 for known in &mut self.cells {
                     if known.id == *cell {
@@ -120,10 +130,14 @@ impl Documents {
                 "stateless": placement.stateless,
             })
         });
+        let revoked = self.revoked.iter();
+        let revocations =
+            revoked.map(|(tenant, subject)| json!({ "sub": subject, "tenant": tenant }));
         json!({
             "version": version,
             "cells": self.cells.iter().map(|cell| self.render_cell(cell)).collect::<Vec<_>>(),
             "placements": placements.collect::<Vec<_>>(),
+            "revocations": revocations.collect::<Vec<_>>(),
             "tenants": self.tenants.iter().map(render_tenant).collect::<Vec<_>>(),
         })
     }

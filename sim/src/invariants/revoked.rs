@@ -1,0 +1,152 @@
+//! A revoked token proves nothing any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::Journal;
+use crate::fact::{Fact, Life};
+
+/// No token of a revoked subject passes a router that has applied the revocation, nor any router
+/// once the revocation is older than a router may believe what it last heard: cached tokens neither.
+#[derive(Debug)]
+pub struct Revoked {
+    journal: Journal,
+    status_max_age: Duration,
+    published: BTreeMap<u64, BTreeSet<Subject>>,
+    /// When each subject that is revoked now was.
+    since: BTreeMap<Subject, Duration>,
+    /// What each router applied last, and when.
+    applied: BTreeMap<Life, (Duration, u64)>,
+}
+
+/// A tenant, and who acts for it.
+type Subject = (String, String);
+
+impl Revoked {
+    /// With this prefix of the router's own headers, and this age beyond which no revocations are
+    /// believed.
+    pub fn new(prefix: &str, status_max_age: Duration) -> Self {
+        Self {
+            journal: Journal::new(prefix),
+            status_max_age,
+            published: BTreeMap::new(),
+            since: BTreeMap::new(),
+            applied: BTreeMap::new(),
+        }
+    }
+
+    fn published(&mut self, at: Duration, version: u64, revoked: &BTreeSet<Subject>) {
+        self.since.retain(|subject, _| revoked.contains(subject));
+        for subject in revoked {
+            self.since.entry(subject.clone()).or_insert(at);
+        }
+        self.published.insert(version, revoked.clone());
+    }
+
+    /// Whether a router has applied, before this moment, a version that revokes this subject.
+    fn knows(&self, life: &Life, subject: &Subject, at: Duration) -> bool {
+        let applied = self.applied.get(life).filter(|(since, _)| *since < at);
+        let revoked = applied.and_then(|(_, version)| self.published.get(version));
+        revoked.is_some_and(|revoked| revoked.contains(subject))
+    }
+}
+
+impl Invariant for Revoked {
+    fn name(&self) -> &'static str {
+        "revoked"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Published {
+                version, revoked, ..
+            } => self.published(at, *version, revoked),
+            Fact::RegistryApplied { life, version } => {
+                self.applied.insert(life.clone(), (at, *version));
+            }
+            _ => {}
+        }
+        let Some(passed) = self.journal.passed(at, fact) else {
+            return Ok(());
+        };
+        if passed.sent.token.is_none() {
+            return Ok(());
+        }
+        let tag = passed.sent.tag.clone();
+        let subject = (passed.sent.tenant.clone(), passed.sent.client.clone());
+        let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
+        if self.knows(&life, &subject, decided_at) {
+            return Err(format!(
+                "{tag} passed {}, which knows that {} is revoked",
+                life.router, subject.1
+            ));
+        }
+        let since = self.since.get(&subject).copied();
+        match since.filter(|since| decided_at > *since + self.status_max_age) {
+            Some(since) => Err(format!(
+                "{tag} passed {}, but {} is revoked since {since:?}",
+                life.router, subject.1
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    /// Facts are a second apart.
+    fn fed(facts: &[Fact], status_max_age: u32) -> Result<(), String> {
+        let mut all = facts.to_vec();
+        all.extend([
+            with_token("t", "main"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ]);
+        let mut revoked = Revoked::new("x-cellway-", SECOND * status_max_age);
+        feed(&mut revoked, &all)
+    }
+
+    #[test]
+    fn content_while_the_router_may_not_know() {
+        assert_eq!(fed(&[revoking(1, &["client"])], 9), Ok(()));
+        assert_eq!(fed(&[revoking(1, &["other"]), applied(0, 1)], 0), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_router_that_knows() {
+        let why = fed(&[revoking(1, &["client"]), applied(0, 1)], 9).unwrap_err();
+        assert!(why.contains("knows"), "{why}");
+    }
+
+    #[test]
+    fn notices_a_router_that_has_heard_nothing_for_too_long() {
+        let why = fed(&[revoking(1, &["client"])], 1).unwrap_err();
+        assert!(why.contains("since 0ns"), "{why}");
+    }
+
+    #[test]
+    fn content_once_the_subject_is_restored_and_without_a_token() {
+        let restored = [
+            revoking(1, &["client"]),
+            applied(0, 1),
+            revoking(2, &[]),
+            applied(0, 2),
+        ];
+        assert_eq!(fed(&restored, 1), Ok(()));
+        let facts = [
+            revoking(1, &["client"]),
+            applied(0, 1),
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        assert_eq!(
+            feed(&mut Revoked::new("x-cellway-", SECOND), &facts),
+            Ok(())
+        );
+    }
+}
