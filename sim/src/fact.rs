@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cellway_core::Reason;
+use cellway_mtls::lab::Heard;
 
 /// One life of one router.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -100,6 +101,13 @@ pub enum Fact {
         tag: String,
         /// Since the Unix epoch; `None` if the certificate outlives the run.
         certificate_ends: Option<Duration>,
+    },
+    /// An Envoy: what it heard of a request from the router that it asked.
+    Heard {
+        /// The request's tag, if it had one.
+        tag: Option<String>,
+        /// What it was told.
+        heard: Heard,
     },
     /// A client: what became of its request.
     Answered {
@@ -211,6 +219,8 @@ pub struct Sent {
     pub cell_bound: Option<CellBound>,
     /// Who really stands behind the routing key that it shows, if it shows one.
     pub routing_key: Option<Behind>,
+    /// The Envoy that it goes through, if it doesn't go through a router.
+    pub via: Option<String>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
 }

@@ -194,6 +194,7 @@ impl State {
             Fact::Published { .. }
             | Fact::Configured { .. }
             | Fact::Presented { .. }
+            | Fact::Heard { .. }
             | Fact::StateDamaged(_)
             | Fact::Started(_)
             | Fact::Crashed(_)

@@ -68,6 +68,11 @@ fn cba_rollout() {
 }
 
 #[test]
+fn ext_authz() {
+    matches_snapshot("ext_authz");
+}
+
+#[test]
 fn suspension() {
     matches_snapshot("suspension");
 }

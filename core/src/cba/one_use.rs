@@ -115,9 +115,8 @@ impl OneUse {
             let ended = self.ends.pop();
             let source = ended.and_then(|Reverse((_, id))| self.used.remove(&id));
             let Some(source) = source else { continue };
-            match self.held.remove(&source) {
-                Some(held @ 2..) => drop(self.held.insert(source, held - 1)),
-                Some(_) | None => {}
+            if let Some(held @ 2..) = self.held.remove(&source) {
+                self.held.insert(source, held - 1);
             }
         }
     }

@@ -10,7 +10,7 @@ const PREFIX: usize = 5;
 ///
 /// # Errors
 /// There isn't exactly one, it is compressed, or it can't be decoded.
-pub(super) fn read<M: Message + Default>(body: &[u8]) -> Result<M, &'static str> {
+pub(crate) fn read<M: Message + Default>(body: &[u8]) -> Result<M, &'static str> {
     let Some((&[flag, a, b, c, d], message)) = body.split_first_chunk::<PREFIX>() else {
         return Err("no gRPC message");
     };
@@ -24,7 +24,7 @@ pub(super) fn read<M: Message + Default>(body: &[u8]) -> Result<M, &'static str>
 }
 
 /// The message with its prefix.
-pub(super) fn write(message: &impl Message) -> Bytes {
+pub(crate) fn write(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut text = BytesMut::with_capacity(PREFIX + length);
     text.put_u8(0);

@@ -15,110 +15,110 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// `CheckRequest`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct CheckRequest {
+pub(crate) struct CheckRequest {
     #[prost(message, optional, tag = "1")]
-    pub(super) attributes: Option<Attributes>,
+    pub(crate) attributes: Option<Attributes>,
 }
 
 /// `AttributeContext`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     #[prost(message, optional, tag = "1")]
-    pub(super) source: Option<Peer>,
+    pub(crate) source: Option<Peer>,
     #[prost(message, optional, tag = "4")]
-    pub(super) request: Option<Request>,
+    pub(crate) request: Option<Request>,
 }
 
 /// `AttributeContext.Peer`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// PEM, percent-encoded.
     #[prost(string, tag = "5")]
-    pub(super) certificate: String,
+    pub(crate) certificate: String,
 }
 
 /// `AttributeContext.Request`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Request {
+pub(crate) struct Request {
     #[prost(message, optional, tag = "2")]
-    pub(super) http: Option<HttpRequest>,
+    pub(crate) http: Option<HttpRequest>,
 }
 
 /// `AttributeContext.HttpRequest`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct HttpRequest {
+pub(crate) struct HttpRequest {
     #[prost(string, tag = "2")]
-    pub(super) method: String,
+    pub(crate) method: String,
     /// Each name once, with all its values joined by commas.
     #[prost(btree_map = "string, string", tag = "3")]
     #[serde(deserialize_with = "distinct")]
-    pub(super) headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     #[prost(string, tag = "4")]
-    pub(super) path: String,
+    pub(crate) path: String,
     #[prost(string, tag = "5")]
-    pub(super) host: String,
+    pub(crate) host: String,
     #[prost(string, tag = "10")]
-    pub(super) protocol: String,
+    pub(crate) protocol: String,
     /// As they came; instead of `headers`, with `encode_raw_headers`.
     #[prost(message, optional, tag = "13")]
     #[serde(alias = "header_map")]
-    pub(super) header_map: Option<HeaderMap>,
+    pub(crate) header_map: Option<HeaderMap>,
 }
 
 /// `HeaderMap`
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct HeaderMap {
+pub(crate) struct HeaderMap {
     #[prost(message, repeated, tag = "1")]
-    pub(super) headers: Vec<HeaderValue>,
+    pub(crate) headers: Vec<HeaderValue>,
 }
 
 /// `HeaderValue`
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct HeaderValue {
+pub(crate) struct HeaderValue {
     #[prost(string, tag = "1")]
-    pub(super) key: String,
+    pub(crate) key: String,
     #[prost(string, tag = "2")]
-    pub(super) value: String,
+    pub(crate) value: String,
     #[prost(bytes = "vec", tag = "3")]
     #[serde(
         alias = "raw_value",
         deserialize_with = "base64",
         skip_serializing_if = "Vec::is_empty"
     )]
-    pub(super) raw_value: Vec<u8>,
+    pub(crate) raw_value: Vec<u8>,
 }
 
 /// `CheckResponse`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CheckResponse {
+pub(crate) struct CheckResponse {
     #[prost(message, optional, tag = "1")]
-    pub(super) status: Option<Status>,
+    pub(crate) status: Option<Status>,
     #[prost(oneof = "HttpResponse", tags = "2, 3")]
     #[serde(flatten)]
-    pub(super) http_response: Option<HttpResponse>,
+    pub(crate) http_response: Option<HttpResponse>,
     #[prost(message, optional, tag = "4")]
-    pub(super) dynamic_metadata: Option<Struct>,
+    pub(crate) dynamic_metadata: Option<Struct>,
 }
 
 /// `google.rpc.Status`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
-pub(super) struct Status {
+pub(crate) struct Status {
     #[prost(int32, tag = "1")]
-    pub(super) code: i32,
+    pub(crate) code: i32,
     #[prost(string, tag = "2")]
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 /// `CheckResponse.http_response`
 #[derive(Clone, PartialEq, prost::Oneof, Serialize)]
-pub(super) enum HttpResponse {
+pub(crate) enum HttpResponse {
     #[prost(message, tag = "2")]
     #[serde(rename = "deniedResponse")]
     Denied(Denied),
@@ -130,68 +130,68 @@ pub(super) enum HttpResponse {
 /// `DeniedHttpResponse`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Denied {
+pub(crate) struct Denied {
     #[prost(message, optional, tag = "1")]
-    pub(super) status: Option<HttpStatus>,
+    pub(crate) status: Option<HttpStatus>,
     #[prost(message, repeated, tag = "2")]
-    pub(super) headers: Vec<HeaderValueOption>,
+    pub(crate) headers: Vec<HeaderValueOption>,
     #[prost(string, tag = "3")]
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 /// `HttpStatus`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
-pub(super) struct HttpStatus {
+pub(crate) struct HttpStatus {
     /// An enum whose numbers are the statuses.
     #[prost(int32, tag = "1")]
-    pub(super) code: i32,
+    pub(crate) code: i32,
 }
 
 /// `OkHttpResponse`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Allowed {
+pub(crate) struct Allowed {
     #[prost(message, repeated, tag = "2")]
-    pub(super) headers: Vec<HeaderValueOption>,
+    pub(crate) headers: Vec<HeaderValueOption>,
     #[prost(string, repeated, tag = "5")]
-    pub(super) headers_to_remove: Vec<String>,
+    pub(crate) headers_to_remove: Vec<String>,
 }
 
 /// `HeaderValueOption`
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct HeaderValueOption {
+pub(crate) struct HeaderValueOption {
     #[prost(message, optional, tag = "1")]
-    pub(super) header: Option<HeaderValue>,
+    pub(crate) header: Option<HeaderValue>,
     /// Said outright: its default has been both.
     #[prost(message, optional, tag = "2")]
-    pub(super) append: Option<Bool>,
+    pub(crate) append: Option<Bool>,
     #[prost(bool, tag = "4")]
-    pub(super) keep_empty_value: bool,
+    pub(crate) keep_empty_value: bool,
 }
 
 /// `google.protobuf.BoolValue`
 #[derive(Clone, Copy, PartialEq, prost::Message, Serialize)]
 #[serde(transparent)]
-pub(super) struct Bool {
+pub(crate) struct Bool {
     #[prost(bool, tag = "1")]
-    pub(super) value: bool,
+    pub(crate) value: bool,
 }
 
 /// `google.protobuf.Struct`, of texts alone.
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(transparent)]
-pub(super) struct Struct {
+pub(crate) struct Struct {
     #[prost(btree_map = "string, message", tag = "1")]
-    pub(super) fields: BTreeMap<String, Value>,
+    pub(crate) fields: BTreeMap<String, Value>,
 }
 
 /// `google.protobuf.Value`, where it is a text.
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(transparent)]
-pub(super) struct Value {
+pub(crate) struct Value {
     #[prost(string, optional, tag = "3")]
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
 }
 
 /// A map in which no name stands twice: which of the two counts would be a matter of taste.

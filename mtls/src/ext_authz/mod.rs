@@ -8,8 +8,8 @@
 mod answer;
 mod caller;
 mod describe;
-mod grpc;
-mod message;
+pub(crate) mod grpc;
+pub(crate) mod message;
 
 use std::sync::Arc;
 

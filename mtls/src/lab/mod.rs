@@ -52,6 +52,7 @@ mod cell;
 mod client;
 mod control_plane;
 pub mod demo;
+mod envoy;
 mod idp;
 mod key;
 
@@ -66,6 +67,7 @@ pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
 pub use cell::{CellFault, EchoCell, Ended, EnvelopeJudge, Judging, Received, Report};
 pub use client::{Answer, Client, ClientError, Connection, Protocol, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};
+pub use envoy::{Envoy, Heard};
 pub use idp::{IdentityProvider, IdpCounts, IdpFault};
 pub use key::Key;
 pub use signer::{Algorithm, Signer};

@@ -61,6 +61,12 @@ impl Journal {
         None
     }
 
+    /// Whether the request of this tag was sent through an Envoy.
+    pub(super) fn is_via(&self, tag: Option<&str>) -> bool {
+        let sent = tag.and_then(|tag| self.sent.get(tag));
+        sent.is_some_and(|sent| sent.via.is_some())
+    }
+
     fn find<'a>(&'a self, arrived: &'a Arrived) -> Option<Passed<'a>> {
         let tag = arrived.tag.as_ref()?;
         let id = arrived.header(&format!("{}request-id", self.prefix))?;

@@ -9,6 +9,7 @@ mod answers;
 mod cell_bound;
 mod certificates;
 mod envelope;
+mod envoy;
 mod errors;
 mod headers;
 mod in_force;
@@ -35,6 +36,7 @@ pub use answers::OneAnswer;
 pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use certificates::CertificateLife;
 pub use envelope::EnvelopeHolds;
+pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
 pub use headers::{FORGED, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
@@ -144,6 +146,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(Suspended::new(bounds)),
         Box::new(Revoked::new(prefix, bounds.status_max_age)),
         Box::new(CellBoundCalls::new(prefix, bounds.reload_within)),
+        Box::new(EnvoyObeys::new(prefix)),
         Box::new(CertificateLife::new(prefix)),
         Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),
         Box::new(MonotonicRegistry::default()),

@@ -105,6 +105,7 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         token: None,
         cell_bound: None,
         routing_key: None,
+        via: None,
         once: true,
     })
 }

@@ -10,8 +10,8 @@ use super::fault_reader::{self, Names};
 use super::file::{self, File, Name};
 use super::settings;
 use super::{
-    Answers, CONTROL_PLANE, Cell, CellBound, Client, Expect, Fault, Home, Issuer, Placement,
-    Scenario, Tenant,
+    Answers, CONTROL_PLANE, Cell, CellBound, CellProtocol, Client, Envoy, Expect, Fault, Home,
+    Issuer, Placement, Scenario, Tenant,
 };
 use crate::world;
 
@@ -64,6 +64,9 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
             .map(|i| issuer(i, &names, errors))
             .collect(),
         cells: world.cell.iter().map(cell).collect(),
+        envoys: (world.envoy.iter())
+            .map(|e| envoy(e, file, &names, errors))
+            .collect(),
         placements: placements.map(|p| placement(p, &names, errors)).collect(),
         tenants: world
             .tenant
@@ -130,6 +133,7 @@ struct Known {
     tenants: BTreeSet<String>,
     clients: BTreeSet<String>,
     hosts: BTreeSet<String>,
+    envoys: BTreeSet<String>,
     envelopes: bool,
 }
 
@@ -163,6 +167,7 @@ impl Known {
                 errors,
             ),
             hosts: BTreeSet::from([CONTROL_PLANE.to_owned()]),
+            envoys: BTreeSet::new(),
             envelopes: file.router.contains_key("envelope"),
         };
         for cell in &world.cell {
@@ -174,6 +179,17 @@ impl Known {
             .hosts
             .extend(known.issuers.iter().map(|name| format!("idp-{name}")));
         known.hosts.extend(known.routers.iter().cloned());
+        known.envoys = unique(
+            world.envoy.iter().map(|envoy| &envoy.name),
+            "world.envoy.name",
+            errors,
+        );
+        for envoy in &world.envoy {
+            if !known.hosts.insert(envoy.name.get_ref().clone()) {
+                let problem = "another host has this name";
+                errors.add(envoy.name.span(), "world.envoy.name", problem);
+            }
+        }
         for client in &file.workload.client {
             if !known.hosts.insert(client.name.get_ref().clone()) {
                 let problem = "another host has this name";
@@ -286,6 +302,31 @@ fn cell(spec: &file::Cell) -> Cell {
     }
 }
 
+/// It knows cells by their addresses alone, so it speaks plainly to them.
+fn envoy(spec: &file::Envoy, file: &File, names: &Known, errors: &mut Errors<'_>) -> Envoy {
+    for cell in &file.world.cell {
+        if cell.protocol == CellProtocol::Https {
+            let problem = "where there is an Envoy, cells speak http or h2c";
+            errors.add(cell.id.span(), "world.cell.protocol", problem);
+        }
+    }
+    let field = "world.envoy.router";
+    Envoy {
+        name: spec.name.get_ref().clone(),
+        router: refer(&spec.router, &names.routers, field, "router", errors),
+    }
+}
+
+fn via(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Option<String> {
+    const FIELD: &str = "workload.client.via";
+    let via = spec.via.as_ref()?;
+    if spec.credential.is_certified() || spec.router.is_some() {
+        let problem = "an Envoy asks for no client certificates, and has its own router";
+        errors.add(via.span(), FIELD, problem);
+    }
+    Some(refer(via, &names.envoys, FIELD, "Envoy", errors))
+}
+
 fn placement(spec: &file::Placement, names: &Known, errors: &mut Errors<'_>) -> Placement {
     let mut cell = |name| refer(name, &names.cells, "world.placement.cells", "cell", errors);
     Placement {
@@ -377,6 +418,7 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         protocol: spec.protocol,
         cell_bound,
         router,
+        via: via(spec, names, errors),
         stream: spec.stream.map(|span| span.0),
         timeout: spec.timeout.0,
     }

@@ -47,6 +47,9 @@ pub(super) struct World {
     pub latency: Spanned<[Span; 2]>,
     pub issuer: Vec<Issuer>,
     pub cell: Vec<Cell>,
+    /// Envoys that ask a router about each request.
+    #[serde(default)]
+    pub envoy: Vec<Envoy>,
     #[serde(default)]
     pub placement: Vec<Placement>,
     pub tenant: Vec<Tenant>,
@@ -82,6 +85,14 @@ pub(super) struct Cell {
     /// If it calls other cells: its key is in the registry from the start.
     #[serde(default = "yes")]
     pub publishes_key: bool,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Envoy {
+    pub name: Name,
+    /// The router that it asks.
+    pub router: Name,
 }
 
 fn region() -> String {
@@ -199,6 +210,8 @@ pub(super) struct Client {
     pub cell_bound: Option<CellBound>,
     /// The router that it uses; all in turn unless named.
     pub router: Option<Name>,
+    /// The Envoy that it uses, and no router then.
+    pub via: Option<Name>,
     /// Every request asks for an answer that lasts so long; an echo unless said.
     pub stream: Option<Span>,
     /// How long it waits for an answer.
@@ -323,6 +336,28 @@ impl Credential {
             | Self::SignedKey
             | Self::SpoofedKey
             | Self::BorrowedKey
+            | Self::ForgedKey
+            | Self::StaleKey => false,
+        }
+    }
+
+    /// Whether it has a client certificate in it.
+    pub fn is_certified(self) -> bool {
+        match self {
+            Self::Certificate
+            | Self::Both
+            | Self::Conflicting
+            | Self::GatewayKey
+            | Self::BorrowedKey => true,
+            Self::Token
+            | Self::None
+            | Self::Expired
+            | Self::WrongAudience
+            | Self::Forged
+            | Self::UnknownKey
+            | Self::Overdue
+            | Self::SignedKey
+            | Self::SpoofedKey
             | Self::ForgedKey
             | Self::StaleKey => false,
         }

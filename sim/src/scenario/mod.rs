@@ -40,6 +40,8 @@ pub struct Scenario {
     pub issuers: Vec<Issuer>,
     /// The cells of the first registry.
     pub cells: Vec<Cell>,
+    /// Envoys that ask a router about each request.
+    pub envoys: Vec<Envoy>,
     /// The placements of the first registry.
     pub placements: Vec<Placement>,
     /// The tenants of the first registry.
@@ -94,6 +96,15 @@ impl Cell {
     pub fn hosts(&self) -> impl Iterator<Item = String> + '_ {
         (1..=self.endpoints).map(|n| format!("{}-{n}", self.id))
     }
+}
+
+/// An Envoy that asks a router about each request, and forwards it to a cell by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Envoy {
+    /// Its host's name.
+    pub name: String,
+    /// The router that it asks.
+    pub router: String,
 }
 
 /// A placement of the registry.
@@ -158,6 +169,8 @@ pub struct Client {
     pub cell_bound: Option<CellBound>,
     /// The router that it uses; all in turn if there is none.
     pub router: Option<String>,
+    /// The Envoy that it uses, and no router then.
+    pub via: Option<String>,
     /// How long the answers last that it asks for, if not as long as an echo takes.
     pub stream: Option<Duration>,
     /// How long it waits for an answer.

@@ -11,7 +11,7 @@ use crate::invariants::{Bounds, EnvelopeBounds, Withdrawn};
 use crate::scenario::{Authorization, Client, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
-const HEADER_PREFIX: &str = "x-cellway-";
+pub(super) const HEADER_PREFIX: &str = "x-cellway-";
 
 /// How much longer than its client waits a request may be open before it counts as forgotten.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);

@@ -124,6 +124,7 @@ impl Exchange {
             token: shown.truth.clone(),
             cell_bound: shown.bound.as_ref().map(|bound| bound.truth.clone()),
             routing_key: behind.clone(),
+            via: spec.via.clone(),
             once: self.once,
         };
         self.shared.tell(&self.env, &Fact::Sent(sent));

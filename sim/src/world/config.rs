@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 use super::envelope;
-use super::pki::CLIENTS_DOMAIN;
-use super::router::PORT;
+use super::pki::{CLIENTS_DOMAIN, envoy_san};
+use super::router::{ASKED_PORT, PORT};
 use super::shared::AUDIENCE;
 use crate::fact::CellBoundRules;
 use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
@@ -27,6 +27,11 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
         let policy = Table::from_iter([("any_of".to_owned(), Value::from(any_of.to_vec()))]);
         let over = Table::from_iter([("policy".to_owned(), Value::Table(policy))]);
         merge(&mut config, &over);
+    }
+    if !scenario.envoys.is_empty()
+        && let Some(Value::Array(listeners)) = config.get_mut("listener")
+    {
+        listeners.push(Value::Table(asked_by(scenario)));
     }
     merge(&mut config, settings);
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
@@ -64,6 +69,24 @@ pub(super) fn signers(settings: &Table) -> BTreeSet<String> {
     let signers = table.and_then(|table| table.get("signer")?.as_array());
     let kid = |signer: &Value| Some(signer.get("kid")?.as_str()?.to_owned());
     signers.into_iter().flatten().filter_map(kid).collect()
+}
+
+/// The listener that answers the scenario's Envoys.
+fn asked_by(scenario: &Scenario) -> Table {
+    let callers = scenario.envoys.iter().map(|envoy| envoy_san(&envoy.name));
+    let callers: Vec<_> = callers.map(|san| format!("{san:?}")).collect();
+    let text = format!(
+        r#"
+        name = "envoy"
+        bind = "0.0.0.0:{ASKED_PORT}"
+        policy = "default"
+        serves = "ext_authz"
+        callers = [{}]
+        tls = {{ certificate = "server.pem", key = "server.key", client_certificate = "required" }}
+        "#,
+        callers.join(", ")
+    );
+    toml::from_str(&text).expect("the text above is TOML")
 }
 
 fn base() -> String {

@@ -6,6 +6,7 @@ mod client;
 pub(crate) mod config;
 mod documents;
 mod envelope;
+mod envoy;
 mod faults;
 mod hosts;
 mod pki;
@@ -168,10 +169,13 @@ impl World {
             self.settings.insert(name.clone(), settings);
         }
         let keys = config::takes_routing_keys(&scenario.router_settings);
+        for spec in &scenario.envoys {
+            envoy::add(engine, shared, scenario, spec)?;
+        }
         for client in &scenario.clients {
             let (shared, spec) = (shared.clone(), client.clone());
-            let routers = match &client.router {
-                Some(router) => vec![router.clone()],
+            let routers = match client.via.as_ref().or(client.router.as_ref()) {
+                Some(named) => vec![named.clone()],
                 None => scenario.routers.clone(),
             };
             let program =

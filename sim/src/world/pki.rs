@@ -120,6 +120,12 @@ impl Pki {
         self.issue(Authority::Cells, cell, id, Usage::Server, self.validity)
     }
 
+    /// The certificate by which an Envoy may ask routers.
+    pub(super) fn envoy(&mut self, envoy: &str) -> Result<Credential, LabError> {
+        let id = San::Uri(envoy_san(envoy));
+        self.issue(Authority::Clients, envoy, id, Usage::Client, self.validity)
+    }
+
     /// The certificate that a router shows to cells.
     pub(super) fn router(&mut self, router: &str) -> Result<Credential, LabError> {
         let id = San::Uri(format!("spiffe://cells.test/router/{router}"));
@@ -171,6 +177,11 @@ impl Pki {
             .get_mut(&authority)
             .expect("`new` makes a line for each authority")
     }
+}
+
+/// The SAN of an Envoy's certificate.
+pub(super) fn envoy_san(envoy: &str) -> String {
+    format!("spiffe://{CLIENTS_DOMAIN}/envoy/{envoy}")
 }
 
 /// The SAN of a cell's certificate.

@@ -25,6 +25,8 @@ use crate::store::SimStore;
 
 /// Where routers listen.
 pub(super) const PORT: u16 = 8443;
+/// Where Envoys ask them.
+pub(super) const ASKED_PORT: u16 = 9443;
 
 const CONFIG: &str = "cellway.toml";
 

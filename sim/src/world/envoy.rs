@@ -1,0 +1,116 @@
+//! Envoys: hosts that ask a router about each request, and forward it to a cell by themselves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_mtls::env::Env;
+use cellway_mtls::lab::{Client, Credential, Envoy, LabError, Protocol, Target};
+use http::HeaderMap;
+
+use super::bounds::HEADER_PREFIX;
+use super::documents::CELL_PORT;
+use super::hosts::{TAG, any};
+use super::router::{ASKED_PORT, PORT};
+use super::shared::{Served, Shared, tls_provider};
+use crate::engine::{Engine, SimEnv};
+use crate::fact::Fact;
+use crate::scenario::{self, Authority, CellProtocol, Scenario};
+
+/// How long an Envoy waits for its router.
+const ASKS_FOR: Duration = Duration::from_secs(1);
+
+/// How long it waits for a cell.
+const FORWARDS_FOR: Duration = Duration::from_secs(8);
+
+/// Adds an Envoy. It takes its clients' connections on the port of routers.
+pub(super) fn add(
+    engine: &mut Engine,
+    shared: &Shared,
+    scenario: &Scenario,
+    spec: &scenario::Envoy,
+) -> Result<(), LabError> {
+    let credential = shared.lock().pki.envoy(&spec.name)?;
+    let (shared, router) = (shared.clone(), spec.router.clone());
+    let cells: Arc<BTreeMap<_, _>> = Arc::new(scenario.cells.iter().map(address).collect());
+    engine.host(&spec.name, move |env| {
+        let (shared, router) = (shared.clone(), router.clone());
+        let (credential, cells) = (credential.clone(), cells.clone());
+        async move {
+            let tls = shared.serve_tls(&env, Served::Server);
+            let tls = tls.expect("the lab's certificates are good");
+            let asks = asks(&env, &shared, &router, &credential);
+            let asks = asks.expect("the lab's certificates are good");
+            let envoy = envoy(&env, &shared, asks, cells);
+            let listener = env.bind(any(PORT), false).await;
+            let listener = listener.expect("a fresh host's ports are free");
+            let _ended = envoy.serve(listener, tls).await;
+        }
+    });
+    Ok(())
+}
+
+/// Where a cell is, by its id.
+fn address(cell: &scenario::Cell) -> (String, (String, Protocol)) {
+    let host = cell.hosts().next().unwrap_or_default();
+    let protocol = match cell.protocol {
+        CellProtocol::Http | CellProtocol::Https => Protocol::Http1,
+        CellProtocol::H2c => Protocol::Http2,
+    };
+    (cell.id.clone(), (host, protocol))
+}
+
+fn asks(
+    env: &SimEnv,
+    shared: &Shared,
+    router: &str,
+    credential: &Credential,
+) -> Result<Client<SimEnv>, LabError> {
+    let roots = shared.lock().pki.roots(Authority::Servers)?;
+    let tls = tls_provider(env).client(roots, Some(credential), Protocol::Http2)?;
+    let target = Target {
+        host: router.to_owned(),
+        port: ASKED_PORT,
+        tls: Some(tls),
+        protocol: Protocol::Http2,
+    };
+    Ok(Client::new(env.clone(), target, ASKS_FOR))
+}
+
+fn envoy(
+    env: &SimEnv,
+    shared: &Shared,
+    asks: Client<SimEnv>,
+    cells: Arc<BTreeMap<String, (String, Protocol)>>,
+) -> Envoy<SimEnv> {
+    let here = env.clone();
+    let find = move |cell: &str| {
+        let (host, protocol) = cells.get(cell)?.clone();
+        let target = Target {
+            host,
+            port: CELL_PORT,
+            tls: None,
+            protocol,
+        };
+        Some(Client::new(here.clone(), target, FORWARDS_FOR))
+    };
+    let (here, shared) = (env.clone(), shared.clone());
+    Envoy::new(
+        env.clone(),
+        HEADER_PREFIX,
+        asks,
+        find,
+        move |headers, heard| {
+            let fact = Fact::Heard {
+                tag: tag(headers),
+                heard: heard.clone(),
+            };
+            shared.tell(&here, &fact);
+        },
+    )
+}
+
+fn tag(headers: &HeaderMap) -> Option<String> {
+    let tag = headers.get(TAG)?.to_str().ok()?;
+    Some(tag.to_owned())
+}
