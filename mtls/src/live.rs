@@ -30,6 +30,8 @@ pub(crate) struct Common<E> {
     pub(crate) shared: Arc<Shared>,
     /// Read once for each connection and each request; replaced whole at a reload.
     pub(crate) live: ArcSwap<Live>,
+    /// Tells that it was replaced.
+    pub(crate) reloaded: Notify,
     pub(crate) gates: Gates,
     pub(crate) used_once: UsedOnce,
     pub(crate) drain: Drain,

@@ -127,6 +127,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             shared,
             listeners: listeners.map(|_| ListenerState::default()).collect(),
             live: ArcSwap::from_pointee(live),
+            reloaded: tokio::sync::Notify::new(),
             gates: Gates::default(),
             used_once: UsedOnce::default(),
             drain: Drain::default(),
@@ -249,8 +250,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 
     /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
-    /// Connections that stand go on, and no request is dropped; a client whose certificate the new
-    /// bundle doesn't trust is refused at its next request. Asks the registry's source, too.
+    /// Connections that stand go on, and no request is dropped but those of clients whose certificates
+    /// are revoked or no longer trusted. Asks the registry's source, too.
     ///
     /// # Errors
     /// What is wrong with them; the old are still in force.
@@ -299,6 +300,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
             self.publish_policy(&policy).await?;
         }
         common.live.store(Arc::new(live));
+        common.reloaded.notify_waiters();
         self.0.source_tls.store(Arc::new(fetch));
         let _ = self.0.commands.send(Command::Refresh).await;
         Ok(())

@@ -5,6 +5,9 @@
 //! has let through. When a registry is applied that says something else of tenants, each worker
 //! looks through its own list: no request waits for that, and no worker for another.
 //!
+//! The same goes for clients whose certificates a reload takes away: revoked, or no longer trusted. Where
+//! no fresh list says whether one is revoked, only new requests are refused.
+//!
 //! A stream that is closed ends wherever it is. While no answer has begun, the request is answered
 //! as a new one would be. After that the answer breaks off: HTTP/2 resets the stream and leaves the
 //! others of the connection alone, HTTP/1.1 ends the connection. A request's body that is still
@@ -19,10 +22,11 @@ use std::time::Duration;
 use cellway_core::{Allow, Challenge, Class, Identity, Reason, Snapshot, standing};
 use http::HeaderValue;
 
-use crate::connection::Activity;
+use crate::connection::{Activity, Client};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::private;
+use crate::tls::ChainRefused;
 use crate::worker::WorkerState;
 
 /// Within this time of applying a registry in which a tenant isn't served, nothing of the tenant's
@@ -57,6 +61,8 @@ pub(crate) struct Stream {
     identity: Arc<Identity>,
     /// The connection's, where it carries this alone: HTTP/1.1.
     alone: Option<Arc<Activity>>,
+    /// Whose certificate is behind it, and the listener that they came by.
+    client: Option<(usize, Arc<Client>)>,
     state: Mutex<State>,
 }
 
@@ -85,6 +91,7 @@ impl Streams {
         request_id: &HeaderValue,
         allow: &Allow,
         alone: Option<Arc<Activity>>,
+        client: Option<(usize, Arc<Client>)>,
     ) -> Arc<Stream> {
         let mut table = private(&self.0);
         let slot = table.free.pop().unwrap_or(table.slots.len());
@@ -96,6 +103,7 @@ impl Streams {
             allowed: allow.reason,
             identity: allow.identity.clone(),
             alone,
+            client,
             state: Mutex::default(),
         });
         let listed = Some(Arc::downgrade(&stream));
@@ -132,7 +140,12 @@ impl Stream {
 
     /// Which credential to show another of, where that is what would help.
     pub(crate) fn challenge(&self, reason: Reason) -> Challenge {
+        let by_certificate = matches!(
+            reason,
+            Reason::CertificateRevoked | Reason::CertificateUntrusted | Reason::CertificateExpired
+        );
         match (reason.class(), &self.identity.proof.jwt) {
+            _ if by_certificate => Challenge::Certificate,
             (Class::Unauthenticated, Some(_)) => Challenge::Bearer,
             (Class::Unauthenticated, None) => Challenge::Certificate,
             _ => Challenge::None,
@@ -185,6 +198,22 @@ impl Stream {
         }
     }
 
+    /// Closes it if its client's certificate has been taken away.
+    pub(crate) fn check_client<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>) {
+        let Some((listener, client)) = &self.client else {
+            return;
+        };
+        let live = worker.common.live.load();
+        let now = worker.common.clock.now().unix;
+        let judged = client.judge(&live, now, |chain| live.judge(*listener, chain));
+        let Err(reason) = judged.map_err(ChainRefused::reason) else {
+            return;
+        };
+        if reason.class() == Class::Unauthenticated {
+            self.close(worker, reason);
+        }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,20 +229,27 @@ impl Drop for Stream {
     }
 }
 
-/// Looks through a worker's streams whenever a registry says something new of tenants. Runs as long
-/// as it is polled.
+/// Looks through a worker's streams whenever a registry says something new of tenants, or a reload
+/// something new of certificates. Runs as long as it is polled.
 pub(crate) async fn follow<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
     let shared = &worker.common.shared;
     let mut seen = None;
     loop {
         let mut published = std::pin::pin!(shared.published().notified());
+        let mut reloaded = std::pin::pin!(worker.common.reloaded.notified());
         published.as_mut().enable();
+        reloaded.as_mut().enable();
         let tenants = tenants_since(&shared.snapshot());
-        if tenants != seen {
-            seen = tenants;
+        let present = Some((tenants, worker.common.live.load().epoch));
+        if present != seen {
+            seen = present;
             check_all(worker).await;
         }
-        published.await;
+        tokio::select! {
+            biased;
+            () = published => {}
+            () = reloaded => {}
+        }
     }
 }
 
@@ -230,6 +266,7 @@ async fn check_all<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
             let snapshot = worker.common.shared.snapshot();
             for stream in &streams {
                 stream.check(worker, &snapshot);
+                stream.check_client(worker);
             }
         }
         slot += CHECKED_AT_ONCE;

@@ -10,6 +10,7 @@ use crate::live::{Live, private};
 use crate::tls::ChainRefused;
 
 /// A client's certificate and the chain behind it.
+#[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) certificate: PeerCertificate,
     /// As it came, to be verified again when bundles, lists or their age change.

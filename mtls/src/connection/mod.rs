@@ -55,7 +55,7 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) worker: Arc<WorkerState<E, S>>,
     pub(crate) listener: usize,
     pub(crate) name: Arc<str>,
-    pub(crate) client: Option<Client>,
+    pub(crate) client: Option<Arc<Client>>,
     pub(crate) activity: Arc<Activity>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         worker: worker.clone(),
         listener,
         name: name.clone(),
-        client: opened.client,
+        client: opened.client.map(Arc::new),
         activity,
     });
     Some(run(connection, io, opened.http2, &settings).await)

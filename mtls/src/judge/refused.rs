@@ -50,7 +50,7 @@ impl Refused {
         };
         Self {
             challenge,
-            ..Self::new(reason(why), detail)
+            ..Self::new(why.reason(), detail)
         }
     }
 
@@ -66,19 +66,20 @@ impl Refused {
     /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.
     pub(crate) fn caller(why: ChainRefused) -> Self {
         Self::new(
-            reason(why),
+            why.reason(),
             "the certificate of whoever asks is no longer trusted",
         )
     }
 }
 
-const fn reason(why: ChainRefused) -> Reason {
-    match why {
-        ChainRefused::Expired => Reason::CertificateExpired,
-        ChainRefused::Revoked => Reason::CertificateRevoked,
-        ChainRefused::RevocationUnknown => Reason::RevocationUnknown,
-        ChainRefused::UnknownIssuer | ChainRefused::Signer(_) | ChainRefused::Untrusted => {
-            Reason::CertificateUntrusted
+impl ChainRefused {
+    /// What a request is told.
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::CertificateExpired,
+            Self::Revoked => Reason::CertificateRevoked,
+            Self::RevocationUnknown => Reason::RevocationUnknown,
+            Self::UnknownIssuer | Self::Signer(_) | Self::Untrusted => Reason::CertificateUntrusted,
         }
     }
 }

@@ -53,7 +53,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             worker: &connection.worker,
             listener: connection.listener,
             name: &connection.name,
-            client: connection.client.as_ref(),
+            client: connection.client.as_deref(),
             request_id: &self.request_id,
             began: self.began,
             spread,
@@ -61,7 +61,8 @@ impl<E: Env, S: Sink> Report<E, S> {
     }
 
     /// The request passes: it is an open stream from here on. What has become known of its tenant
-    /// since `snapshot`, on which that was decided, counts at once.
+    /// since `snapshot`, on which that was decided, counts at once; so does what has become known of its
+    /// certificate.
     pub(crate) fn opens(&mut self, allow: &Allow, snapshot: &Snapshot) {
         if allow.identity.tenant.is_none() {
             return;
@@ -70,7 +71,10 @@ impl<E: Env, S: Sink> Report<E, S> {
         let activity = &connection.activity;
         let alone = activity.is_http1().then(|| activity.clone());
         let (name, id) = (&connection.name, &self.request_id);
-        let stream = worker.streams.open(name, id, allow, alone);
+        let client = connection.client.clone();
+        let client = client.map(|client| (connection.listener, client));
+        let stream = worker.streams.open(name, id, allow, alone, client);
+        stream.check_client(worker);
         let present = worker.common.shared.snapshot();
         if tenants_since(&present) != tenants_since(snapshot) {
             stream.check(worker, &present);

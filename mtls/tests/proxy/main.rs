@@ -4,12 +4,14 @@
     reason = "tests run on tokio alone and spawn what plays the other sides"
 )]
 
+mod ageing;
 mod drain;
 mod envelope;
 mod forward;
 mod identity;
 mod malformed;
 mod revocation;
+mod stepped;
 mod suspension;
 mod timeouts;
 mod tokens;

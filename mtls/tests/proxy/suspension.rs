@@ -60,15 +60,15 @@ impl http_body::Body for Body {
 }
 
 /// Waits, and no longer than a test may take.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.unwrap()
 }
 
 /// A cell that begins an answer with one byte and sends another to all at each `more`. What is
 /// posted to `/upload` it reads without end. It counts the exchanges that arrived and broke off.
 #[derive(Clone)]
-struct LongCell {
-    more: Arc<Notify>,
+pub struct LongCell {
+    pub more: Arc<Notify>,
     /// Makes it send as much as goes, and say when no more does.
     flood: Arc<Notify>,
     blocked: Arc<Semaphore>,
@@ -94,7 +94,7 @@ const CHUNK: [u8; 4104] = {
 const FULL_AFTER: Duration = Duration::from_millis(300);
 
 impl LongCell {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let none = || Arc::new(Semaphore::new(0));
         Self {
             more: Arc::default(),
@@ -105,7 +105,7 @@ impl LongCell {
         }
     }
 
-    async fn start(&self) -> u16 {
+    pub async fn start(&self) -> u16 {
         let (mut listener, address) = listen().await;
         let cell = self.clone();
         tokio::spawn(async move {
@@ -149,14 +149,14 @@ impl LongCell {
         self.gone.add_permits(1);
     }
 
-    async fn arrivals(&self, count: u32) {
+    pub async fn arrivals(&self, count: u32) {
         soon(self.arrived.acquire_many(count))
             .await
             .unwrap()
             .forget();
     }
 
-    async fn losses(&self, count: u32) {
+    pub async fn losses(&self, count: u32) {
         soon(self.gone.acquire_many(count)).await.unwrap().forget();
     }
 }

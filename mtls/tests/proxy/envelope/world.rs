@@ -1,11 +1,7 @@
 //! A router that seals, two cells behind it, a folder of keys and a clock that can be stepped.
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +11,8 @@ use cellway_core::envelope::{
 };
 use cellway_core::keys::KeySet;
 use cellway_core::policy::{Policy, PolicySpecs};
-use cellway_mtls::env::tokio::{FileStore, TokioEnv, TokioListener};
-use cellway_mtls::env::{Env, Store};
+use cellway_mtls::env::Store;
+use cellway_mtls::env::tokio::{FileStore, TokioEnv};
 use cellway_mtls::envelope::{INDEX, Index, IndexKey, key_file, secret_text, signing_pem};
 use cellway_mtls::lab::{Ca, Client, EchoCell, Protocol, Request, ServerTls, Target};
 use cellway_mtls::settings::{
@@ -26,68 +22,11 @@ use cellway_mtls::{Handle, Router};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
+use crate::stepped::Stepped;
 use crate::world::{Heard, PATIENCE, ca, cell, issue, now, provider, secure, uri};
 
 pub const MAX_AGE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(30);
-
-/// The machine, with a wall clock that goes by steps alone.
-#[derive(Clone)]
-pub struct Stepped {
-    machine: TokioEnv,
-    secs: Arc<AtomicU64>,
-}
-
-impl Stepped {
-    fn new(start: u64) -> Self {
-        Self {
-            machine: TokioEnv::new(),
-            secs: Arc::new(AtomicU64::new(start)),
-        }
-    }
-
-    pub fn now(&self) -> Unix {
-        Unix::from_secs(self.secs.load(Ordering::Relaxed))
-    }
-
-    pub fn step(&self, secs: u64) {
-        self.secs.fetch_add(secs, Ordering::Relaxed);
-    }
-}
-
-impl Env for Stepped {
-    type Stream = <TokioEnv as Env>::Stream;
-    type Listener = TokioListener;
-    type Store = FileStore;
-
-    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
-        self.machine.connect(host, port).await
-    }
-
-    async fn bind(&self, address: SocketAddr, shared: bool) -> io::Result<TokioListener> {
-        self.machine.bind(address, shared).await
-    }
-
-    fn unix_now(&self) -> Unix {
-        self.now()
-    }
-
-    fn fill(&self, buffer: &mut [u8]) {
-        self.machine.fill(buffer);
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.machine.spawn(task);
-    }
-
-    async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        self.machine.heavy(work).await
-    }
-
-    fn store(&self) -> &FileStore {
-        self.machine.store()
-    }
-}
 
 /// A folder of keys, gone with the value.
 pub struct Folder {
