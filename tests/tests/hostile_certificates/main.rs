@@ -12,6 +12,7 @@ mod der;
 mod domains;
 mod forms;
 mod good;
+mod lists;
 mod make;
 mod pki;
 mod revoked;

@@ -198,7 +198,8 @@ fn said(answer: &Answer) -> String {
     format!("{status} {reason} {detail}").trim_end().to_owned()
 }
 
-fn config(world: &World, setup: Setup) -> String {
+/// A router's configuration for this setup.
+pub fn config(world: &World, setup: Setup) -> String {
     let text = world.config();
     let (before, rest) = text.split_once("[trust]").unwrap();
     let (_, after) = rest.split_once("[registry]").unwrap();
