@@ -13,6 +13,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use cellway_core::Unix;
+use cellway_core::routing_key::Signed;
 use cellway_mtls::lab::{Claims, Signer};
 
 const CONFIG: &str = r#"
@@ -205,6 +206,63 @@ from  file:DIR/registry.json: read
         err.contains("no listener is called other; there is: local"),
         "{err}"
     );
+}
+
+#[test]
+fn explain_shows_the_checks_of_a_routing_key() {
+    let folder = Folder::new("explain-key");
+    let jwk = signer().jwk();
+    let keys = format!(
+        "[[routing_key.signer]]\nkid = \"k1\"\ntenants = [\"acme\"]\n\
+         jwk = {{ kty = \"OKP\", crv = \"Ed25519\", x = {} }}\n[registry]",
+        jwk["x"]
+    );
+    let config = CONFIG.replace("[\"jwt\"]", "[\"jwt\", \"routing_key\"]");
+    folder.write("cellway.toml", &config.replace("[registry]", &keys));
+    let config = folder.config();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let signature = signer().sign_routing_key(&Signed {
+        kid: "k1",
+        time: now.as_secs(),
+        method: &http::Method::PUT,
+        authority: "api.example",
+        path: "/orders",
+        key: "acme",
+    });
+    let signature = signature.unwrap();
+    let ask = |path: &str, more: &[&str]| {
+        let base = [
+            "explain",
+            "-c",
+            &config,
+            "--routing-key",
+            "acme",
+            "--path",
+            path,
+        ];
+        let target = ["--method", "PUT", "--authority", "api.example"];
+        run(&[&base[..], &target, more].concat())
+    };
+    let signed = ["--routing-key-signature", &signature];
+    let (code, out, err) = ask("/orders", &signed);
+    assert_eq!(code, 0, "{out}{err}");
+    for check in [
+        "routing_key.time",
+        "routing_key.signature",
+        "routing_key.sender",
+    ] {
+        let passed = |line: &&str| line.starts_with("pass") && line.contains(check);
+        assert!(out.lines().any(|line| passed(&line)), "{check} in {out}");
+    }
+    for (path, more, expected) in [
+        ("/other", &signed[..], "FAIL  routing_key.signature"),
+        ("/orders", &[], "deny 401 untrusted_routing_key: "),
+    ] {
+        let (code, out, err) = ask(path, more);
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
 }
 
 #[test]

@@ -196,6 +196,12 @@ fn names_every_syntax_error_with_its_line() {
 /// One change to a valid file, and what must be said about it: place, setting, problem.
 #[test]
 fn names_each_mistake_of_meaning() {
+    let by_gateway = LEAST.replace("[\"jwt\"]", "[\"routing_key\"]").replace(
+        "[[issuer]]",
+        "[listener.tls]\ncertificate = \"s.pem\"\nkey = \"s.key\"\n[trust]\nbundle = \"ca.pem\"\n\
+         trust_domains = [\"example\"]\n[routing_key]\n\
+         gateways = [{ san = \"spiffe://example/gateway\", tenants = \"any\" }]\n[[issuer]]",
+    );
     let tls = "\n[listener.tls]\ncertificate = \"a\"\nkey = \"b\"\n";
     let table = [
         (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
@@ -204,6 +210,12 @@ fn names_each_mistake_of_meaning() {
         (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: `local` is the name of another listener too"),
         (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 is the address of another listener too"),
         (LEAST.replace("[[issuer]]", &format!("{tls}client_certificate = \"optional\"\n[[issuer]]")), "listener[0].tls.client_certificate: asks for certificates, but nobody's are trusted\n    set trust.bundle"),
+        (LEAST.replace("[\"jwt\"]", "[\"routing_key\"]"), "routing_key.gateways: is missing, and a policy accepts routing keys"),
+        (by_gateway.clone(), "listener[0].tls.client_certificate: asks for none, but the listener's policy requires a gateway's certificate"),
+        (by_gateway.replace("[listener.tls]", "[listener.tls]\nclient_certificate = \"none\""), "listener[0].tls.client_certificate: asks for none, but the listener's policy"),
+        (LEAST.to_owned() + "[routing_key]\nmax_age_secs = 61\n", "routing_key.max_age_secs: is 61\n    write 1 to 60"),
+        (LEAST.to_owned() + "[routing_key]\nheader = \"Host\"\n", "routing_key.header: \"Host\" has a meaning of its own in HTTP"),
+        (LEAST.to_owned() + "[routing_key]\nsigners = []\n", "routing_key.signers: `signers` is no known setting"),
         (LEAST.replace("file = \"registry.json\"", ""), "registry: names no source\n    set registry.file or registry.url"),
         (LEAST.replace("file = ", "url = \"https://c.example/manage/cells\"\nfile = "), "registry.url: stands beside registry.file"),
         (LEAST.replace("file = \"registry.json\"", "url = \"http://control.example/manage/cells\""), "etc/cellway.toml:16: registry.url: is http, which is for this machine only\n    use https"),
@@ -257,6 +269,8 @@ fn variables_override_the_file() {
             // Looks like a number, but the setting wants a string.
             ("CELLWAY__POLICY__0__ANONYMOUS_PLACEMENT", "17"),
             ("CELLWAY__ISSUER__0__AUDIENCE", r#"["a", "b"]"#),
+            ("CELLWAY__ROUTING_KEY__MAX_AGE_SECS", "7"),
+            ("CELLWAY__ROUTING_KEY__HEADER", "x-shard"),
             ("CELLWAY__LOG__LEVEL", "debug"),
             // Kubernetes' own, for a service called cellway.
             ("CELLWAY_SERVICE_HOST", "10.0.0.1"),
@@ -275,6 +289,8 @@ fn variables_override_the_file() {
     assert_eq!(auth.mode, Mode::Permissive);
     assert_eq!(auth.anonymous_placement.as_ref().unwrap().as_str(), "17");
     assert_eq!(config.router.policy.issuers[0].audiences.len(), 2);
+    let headers = &config.router.policy.headers;
+    assert_eq!(headers.routing_key_signature(), "x-shard-signature");
     assert_eq!(config.log.level, crate::log::Level::Debug);
 }
 

@@ -207,6 +207,11 @@ fn decided(line: Line, event: &Event<'_>) -> Line {
     let line = match decision {
         Decision::Allow(allow) => line
             .opt("tenant", allow.identity.tenant.as_ref(), Line::show)
+            .opt(
+                "vouched_by",
+                allow.identity.proof.routing_key.as_ref(),
+                Line::show,
+            )
             .show("cell", &allow.cell.id),
         Decision::Deny(deny) => {
             let status = deny.class.status().map(|status| status.as_u16().into());

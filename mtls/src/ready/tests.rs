@@ -15,6 +15,7 @@ fn control(policy: serde_json::Value, with_keys: bool) -> Control {
         "trust": { "bundle": "ca.pem", "trust_domains": ["example"],
                    "san": ["spiffe://{trust_domain}/tenant/{tenant}"] },
         "policy": [policy],
+        "routing_key": { "gateways": [{ "san": "spiffe://example/gateway", "tenants": "any" }] },
     }))
     .unwrap();
     let policy = Arc::new(Policy::build(&specs).unwrap_or_else(|errors| panic!("{errors:?}")));
@@ -52,7 +53,12 @@ fn ready_is_a_registry_and_some_credential_that_can_be_verified() {
     let both = serde_json::json!({ "name": "default", "all_of": ["jwt", "mtls"] });
     let open = serde_json::json!({ "name": "default", "mode": "permissive", "any_of": ["jwt"],
                                    "anonymous_placement": "public" });
+    let key = serde_json::json!({ "name": "default", "any_of": ["routing_key"] });
+    let key_and_jwt = serde_json::json!({ "name": "default", "all_of": ["jwt", "routing_key"] });
     for (policy, with_keys, expected) in [
+        (&key, false, true),
+        (&key_and_jwt, false, false),
+        (&key_and_jwt, true, true),
         (&jwt, false, false),
         (&jwt, true, true),
         (&either, false, true),

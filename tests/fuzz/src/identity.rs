@@ -59,12 +59,34 @@ impl Core {
             authorization,
             ..Credentials::default()
         };
+        self.identify(&credentials, peer)
+    }
+
+    /// As [`ask`](Self::ask), with a routing key and perhaps its signature.
+    pub fn ask_by_key(
+        &self,
+        key: HeaderValue,
+        signature: Option<HeaderValue>,
+    ) -> Result<Arc<Identity>, String> {
+        let credentials = Credentials {
+            routing_key: vec![key],
+            routing_key_signature: signature.into_iter().collect(),
+            ..Credentials::default()
+        };
+        self.identify(&credentials, None)
+    }
+
+    fn identify(
+        &self,
+        credentials: &Credentials,
+        peer: Option<&PeerCertificate>,
+    ) -> Result<Arc<Identity>, String> {
         let evidence = Evidence {
             policy: self.policy.policy_id("default").ok_or("no policy")?,
             method: &Method::GET,
             authority: "api.example",
             path: "/",
-            credentials: &credentials,
+            credentials,
             peer,
             spread: 0,
             waited: true,

@@ -15,6 +15,7 @@ mod identity;
 mod jwks;
 mod mutate;
 mod registry;
+mod routing_key;
 mod token;
 
 pub use self::mutate::Mutations;
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "token",
         run: token::run,
@@ -49,6 +50,11 @@ pub const TARGETS: [Target; 5] = [
         name: "registry",
         run: registry::run,
         seeds: registry::seeds,
+    },
+    Target {
+        name: "routing_key",
+        run: routing_key::run,
+        seeds: routing_key::seeds,
     },
     Target {
         name: "certificate",
