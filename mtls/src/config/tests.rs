@@ -272,6 +272,8 @@ fn variables_override_the_file() {
             ("CELLWAY__ROUTING_KEY__MAX_AGE_SECS", "7"),
             ("CELLWAY__ROUTING_KEY__HEADER", "x-shard"),
             ("CELLWAY__LOG__LEVEL", "debug"),
+            ("CELLWAY__ENVELOPE__KEYS", "sealing"),
+            ("CELLWAY__ENVELOPE__LIFETIME_SECS", "7"),
             // Kubernetes' own, for a service called cellway.
             ("CELLWAY_SERVICE_HOST", "10.0.0.1"),
             ("CELLWAY_PORT", "tcp://10.0.0.1:80"),
@@ -292,6 +294,11 @@ fn variables_override_the_file() {
     let headers = &config.router.policy.headers;
     assert_eq!(headers.routing_key_signature(), "x-shard-signature");
     assert_eq!(config.log.level, crate::log::Level::Debug);
+    let envelope = config.router.envelope.unwrap();
+    assert_eq!(envelope.keys, "etc/sealing");
+    assert_eq!(envelope.lifetime.as_secs(), 7);
+    assert_eq!(envelope.jwks_max_age.as_secs(), 300);
+    assert_eq!(&*envelope.issuer, "cellway");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use cellway_core::registry::Registry;
 use cellway_core::{Challenge, Decision, Deny, Reason, Snapshot, Text, Unix};
 
 use super::*;
+use crate::event::SealOutcome;
 use crate::explain::{Question, explain};
+use crate::settings::EnvelopeForm;
 
 const AT: Unix = Unix::from_secs(1_800_000_000);
 
@@ -32,6 +34,29 @@ fn decided(decision: &Decision) -> Event<'_> {
         registry_version: Some(3),
         waited: false,
     }
+}
+
+#[test]
+fn a_request_without_the_envelope_it_needs_is_told_at_the_default_level() {
+    let cell = Text::new("eu-1").unwrap();
+    let line = |outcome, kid| {
+        let event = Event::Envelope {
+            listener: "public",
+            request_id: "r1",
+            cell: &cell,
+            form: EnvelopeForm::Hmac,
+            outcome,
+            kid,
+        };
+        render(AT, &event, Level::Info)
+    };
+    assert_eq!(line(SealOutcome::Sealed, Some("k1")), None);
+    assert_eq!(
+        line(SealOutcome::NoKey, None).unwrap(),
+        "{\"ts\":\"2027-01-15T08:00:00.000Z\",\"level\":\"warn\",\"event\":\"envelope_failed\",\
+         \"listener\":\"public\",\"request_id\":\"r1\",\"cell\":\"eu-1\",\"form\":\"hmac\",\
+         \"outcome\":\"no_key\"}\n"
+    );
 }
 
 #[test]

@@ -7,8 +7,9 @@ use cellway_core::policy::{Mode, Policy, PolicySpecs};
 use cellway_core::{Challenge, Deny, Mono, Reason, Snapshot, Text};
 
 use super::*;
-use crate::event::{Owner, TlsRefusal};
+use crate::event::{Owner, SealOutcome, TlsRefusal};
 use crate::pool::CellLoad;
+use crate::settings::EnvelopeForm;
 
 fn snapshot() -> Arc<Snapshot> {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
@@ -141,6 +142,34 @@ fn adds_up_what_workers_count() {
         1.0
     );
     assert_eq!(count("cellway_registry_loaded"), 0.0);
+}
+
+#[test]
+fn envelopes_are_counted_by_form_and_outcome() {
+    let metrics = Metrics::new();
+    let cell = Text::new("a").unwrap();
+    for form in [EnvelopeForm::Jws, EnvelopeForm::Hmac] {
+        for (times, outcome) in (1..).zip(SealOutcome::ALL) {
+            for _ in 0..times {
+                let event = Event::Envelope {
+                    listener: "public",
+                    request_id: "1",
+                    cell: &cell,
+                    form,
+                    outcome: *outcome,
+                    kid: None,
+                };
+                metrics.sink().emit(Now::default(), &event);
+            }
+        }
+    }
+    let series = rendered(&metrics);
+    for form in ["jws", "hmac"] {
+        for (times, outcome) in [(1.0, "sealed"), (2.0, "no_key"), (3.0, "too_large")] {
+            let labels = format!("{{form=\"{form}\",outcome=\"{outcome}\"}}");
+            assert_eq!(series[&format!("cellway_envelopes_total{labels}")], times);
+        }
+    }
 }
 
 #[test]

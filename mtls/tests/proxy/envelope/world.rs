@@ -245,7 +245,11 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
         "version": 1,
         "cells": cells.iter().map(|(id, port)| json!({
             "id": id, "tier": "t", "region": "r", "state": "active",
-            "endpoints": [{"url": format!("http://127.0.0.1:{port}")}],
+            // Nobody is at the first: what was sealed for the cell goes to the next one.
+            "endpoints": [
+                {"url": "http://127.0.0.1:1"},
+                {"url": format!("http://127.0.0.1:{port}")},
+            ],
         })).collect::<Vec<_>>(),
         "placements": [{"id": "public", "tier": "t", "cells": ["a"]}],
         "tenants": [{"id": "acme", "cell": "a"}, {"id": "bolt", "cell": "b"}],
