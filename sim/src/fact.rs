@@ -216,7 +216,7 @@ pub struct Sent {
     /// The token that it shows, if that is good for a time.
     pub token: Option<Token>,
     /// The cell-bound authorization that it shows, if it calls in a cell's name.
-    pub cell_bound: Option<CellBound>,
+    pub cell_bound: Option<Box<CellBound>>,
     /// Who really stands behind the routing key that it shows, if it shows one.
     pub routing_key: Option<Behind>,
     /// The Envoy that it goes through, if it doesn't go through a router.

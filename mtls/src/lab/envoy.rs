@@ -65,9 +65,15 @@ struct Inner<E: Env> {
     env: E,
     prefix: String,
     authorizer: Client<E>,
-    cells: Box<dyn Fn(&str) -> Option<Client<E>> + Send + Sync>,
-    sink: Box<dyn Fn(&HeaderMap, &Heard) + Send + Sync>,
+    cells: Cells<E>,
+    sink: Sink,
 }
+
+/// Finds a cell by its id.
+type Cells<E> = Box<dyn Fn(&str) -> Option<Client<E>> + Send + Sync>;
+
+/// Is told what was heard about a request with these headers.
+type Sink = Box<dyn Fn(&HeaderMap, &Heard) + Send + Sync>;
 
 /// What is to be done with a request.
 enum Verdict {

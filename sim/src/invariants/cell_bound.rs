@@ -182,7 +182,7 @@ mod tests {
         let Fact::Sent(mut sent) = sent(tag, "acme") else {
             panic!("not what was sent");
         };
-        sent.cell_bound = Some(bound);
+        sent.cell_bound = Some(Box::new(bound));
         let arrival = with_header(arrived("a", tag, tag), "x-cellway-sub", "ada");
         vec![Fact::Sent(sent), allowed(tag, "a", 1), arrival]
     }

@@ -122,7 +122,10 @@ impl Exchange {
             good: spec.credential.can_prove(),
             anonymous: spec.credential == Credential::None,
             token: shown.truth.clone(),
-            cell_bound: shown.bound.as_ref().map(|bound| bound.truth.clone()),
+            cell_bound: shown
+                .bound
+                .as_ref()
+                .map(|bound| Box::new(bound.truth.clone())),
             routing_key: behind.clone(),
             via: spec.via.clone(),
             once: self.once,
