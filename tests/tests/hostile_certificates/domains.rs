@@ -1,6 +1,10 @@
 //! Two trust domains, `clients.test` under the common bundle and `own.test` under its own: whose
 //! authority vouches for whose names.
 
+use cellway_mtls::lab::Request;
+use cellway_tests::world::reason;
+
+use crate::der::name;
 use crate::make::{Authority, Cert, Key, Shown, dns_name, names, uri_name};
 use crate::pki::{ACME, Pki};
 use crate::{Row, Setup};
@@ -103,4 +107,56 @@ pub fn good(pki: &Pki) -> Vec<(Row, &'static str)> {
         ),
     ]);
     rows.into_iter().zip(tenants).collect()
+}
+
+#[tokio::test]
+async fn an_authority_is_changed_for_its_own_trust_domain_alone() {
+    let pki = Pki::new();
+    let stand = crate::stand(&pki).await;
+    let (router, folder) = (stand.router(Setup::Domains), &stand.world.folder);
+    let next = Authority::root("own", Key::seeded(64));
+    let shown = |authority: &Authority, uri: &str| authority.issue(Cert::svid(uri), &pki.key);
+    let connect = async |shown: &Shown| {
+        let client = stand.client_of(Setup::Domains, shown);
+        client.connect().await.unwrap()
+    };
+    let (acme, lagging, renewed) = (
+        shown(&pki.root, ACME),
+        shown(&pki.own, GLOBEX),
+        shown(&next, GLOBEX),
+    );
+    let (mut common, mut old) = (connect(&acme).await, connect(&lagging).await);
+    let asked = acme.hints.lock().unwrap().clone();
+    for authority in [&pki.root, &pki.own] {
+        assert!(asked.contains(&name(&authority.name)), "{}", authority.name);
+    }
+    let get = || Request::get("/orders");
+    assert_eq!(common.send(get()).await.unwrap().status, 200);
+    assert_eq!(old.send(get()).await.unwrap().status, 200);
+
+    // Both, one beside the other and of one name, while clients renew.
+    Pki::write_own(folder, &[&pki.own, &next]);
+    router.reload().await;
+    let mut new = connect(&renewed).await;
+    for standing in [&mut common, &mut old, &mut new] {
+        assert_eq!(standing.send(get()).await.unwrap().status, 200);
+    }
+    Pki::write_own(folder, &[&next]);
+    router.reload().await;
+    assert_eq!(common.send(get()).await.unwrap().status, 200);
+    assert_eq!(new.send(get()).await.unwrap().status, 200);
+    let answer = old.send(get()).await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), reason(&answer)),
+        (401, "certificate_untrusted".to_owned())
+    );
+
+    // What is no bundle changes nothing, and is named.
+    folder.write("own.pem", "no PEM");
+    let refused = router.reload_refused().await;
+    assert!(
+        refused.contains("trust.trust_domains (own.test) bundle"),
+        "{refused}"
+    );
+    assert_eq!(new.send(get()).await.unwrap().status, 200);
 }

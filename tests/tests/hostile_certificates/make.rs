@@ -1,6 +1,6 @@
 //! Certificates and lists, every part of which can be another than it should be.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cellway_mtls::lab;
 use rcgen::{KeyPair, PublicKeyData, SigningKey as _};
@@ -245,6 +245,7 @@ impl Authority {
             chain,
             key: key.handshake(),
             tls12: false,
+            hints: Arc::default(),
         }
     }
 
@@ -280,6 +281,8 @@ pub struct Shown {
     pub key: Arc<dyn SigningKey>,
     /// Speaks TLS 1.2 only.
     pub tls12: bool,
+    /// The authorities' names that a server last asked for.
+    pub hints: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Shown {

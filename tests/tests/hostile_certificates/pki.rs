@@ -114,7 +114,7 @@ impl Pki {
     /// Writes what the setups name.
     pub fn write(&self, folder: &Folder) {
         folder.write("all.pem", &pem("CERTIFICATE", &self.roots()));
-        folder.write("own.pem", &pem("CERTIFICATE", &[self.own.root.clone()]));
+        Self::write_own(folder, &[&self.own]);
         let forger = Authority::root("forged", Key::seeded(70));
         let lists = [
             self.listed.list(&[Self::REVOKED], FUTURE, &[]),
@@ -127,6 +127,12 @@ impl Pki {
             forger.list(&[], FUTURE, &[]),
         ];
         folder.write("lists.pem", &pem("X509 CRL", &lists));
+    }
+
+    /// Writes the bundle of `own.test`.
+    pub fn write_own(folder: &Folder, authorities: &[&Authority]) {
+        let roots: Vec<_> = authorities.iter().map(|a| a.root.clone()).collect();
+        folder.write("own.pem", &pem("CERTIFICATE", &roots));
     }
 
     /// An authority with a list of its own below [`Self::listed`], whose own certificate has this

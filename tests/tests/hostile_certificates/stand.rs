@@ -1,8 +1,9 @@
 //! Routers that certificates are shown to, and the plain verifier beside them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use cellway_mtls::lab::{Answer, Ca, ClientError, Protocol, Request};
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::lab::{Answer, Ca, Client, ClientError, Protocol, Request};
 use cellway_tests::world::{Running, World, boot, certificate, loopback, provider, to};
 use http::header::WWW_AUTHENTICATE;
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -20,7 +21,7 @@ use crate::{Row, Setup};
 
 /// Everything that a row needs.
 pub struct Stand {
-    world: World,
+    pub world: World,
     routers: Vec<(Setup, Running)>,
     plain: TlsAcceptor,
     roots: RootCertStore,
@@ -65,10 +66,21 @@ impl Stand {
         }
     }
 
+    /// The router of this setup.
+    pub fn router(&self, setup: Setup) -> &Running {
+        &self.routers[setup as usize].1
+    }
+
+    /// A client of the router of this setup.
+    pub fn client_of(&self, setup: Setup, shown: &Shown) -> Client<TokioEnv> {
+        let tls = self.client(shown);
+        let address = self.router(setup).address();
+        to(address, Protocol::Http1, Some(tls))
+    }
+
     async fn ask(&self, row: &Row) -> Result<String, String> {
-        let (_, router) = &self.routers[row.setup as usize];
-        let tls = self.client(&row.shown, b"http/1.1");
-        let client = to(router.address(), Protocol::Http1, Some(tls));
+        let router = self.router(row.setup);
+        let client = self.client_of(row.setup, &row.shown);
         let refused = router.heard.count("tls_refused");
         let answer = client.send(Request::get("/orders")).await;
         let seen = self.world.seen.since();
@@ -104,7 +116,7 @@ impl Stand {
         };
         let asking = async {
             let stream = TcpStream::connect(address).await.unwrap();
-            let connector = TlsConnector::from(self.client(shown, b"http/1.1"));
+            let connector = TlsConnector::from(self.client(shown));
             let host = ServerName::try_from("127.0.0.1").unwrap();
             if let Ok(mut stream) = connector.connect(host, stream).await {
                 // Whatever ends it: only the server's view counts.
@@ -114,7 +126,7 @@ impl Stand {
         tokio::join!(serving, asking).0
     }
 
-    fn client(&self, shown: &Shown, protocol: &[u8]) -> Arc<ClientConfig> {
+    fn client(&self, shown: &Shown) -> Arc<ClientConfig> {
         let versions: &[_] = match shown.tls12 {
             true => &[&rustls::version::TLS12],
             false => &[&rustls::version::TLS13],
@@ -124,7 +136,7 @@ impl Stand {
             .unwrap()
             .with_root_certificates(self.roots.clone())
             .with_client_cert_resolver(Arc::new(Shows::new(shown)));
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::disabled();
         Arc::new(config)
     }
@@ -132,20 +144,19 @@ impl Stand {
 
 /// Shows a certificate whatever it is asked for: rustls's own client would look at it before.
 #[derive(Debug)]
-struct Shows(Arc<CertifiedKey>);
+struct Shows(Arc<CertifiedKey>, Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Shows {
     fn new(shown: &Shown) -> Self {
         let chain = shown.chain.iter().cloned().map(CertificateDer::from);
-        Self(Arc::new(CertifiedKey::new(
-            chain.collect(),
-            shown.key.clone(),
-        )))
+        let key = CertifiedKey::new(chain.collect(), shown.key.clone());
+        Self(Arc::new(key), shown.hints.clone())
     }
 }
 
 impl ResolvesClientCert for Shows {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hints: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.1.lock().unwrap() = hints.iter().map(|hint| hint.to_vec()).collect();
         Some(self.0.clone())
     }
 

@@ -93,6 +93,7 @@ fn authorities(pki: &Pki) -> Vec<Row> {
         chain,
         key: authority.key.handshake(),
         tls12: false,
+        hints: Default::default(),
     };
     let named = Cert::authority("named").and(names(&[uri_name(ACME)]));
     let below = pki.root.below(named, crate::make::Key::seeded(31));
