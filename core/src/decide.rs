@@ -48,6 +48,7 @@ pub fn decide(
             detail,
             rule,
             tenant,
+            subject,
             cell_bound,
         }) => {
             let class = class(snapshot, evidence, reason);
@@ -58,6 +59,7 @@ pub fn decide(
                 detail,
                 rule,
                 tenant,
+                subject,
                 challenge,
                 retry_after: retry_after(class),
                 cell_bound,
@@ -79,6 +81,7 @@ enum Stop {
         detail: &'static str,
         rule: Option<Arc<str>>,
         tenant: Option<Text>,
+        subject: Option<Text>,
         cell_bound: Option<Box<CellBound>>,
     },
 }
@@ -96,6 +99,7 @@ impl From<Refusal> for Stop {
                 detail,
                 rule: None,
                 tenant,
+                subject: None,
                 cell_bound: None,
             },
         }
@@ -109,6 +113,7 @@ fn deny(identity: &Identity) -> impl Fn(Refused) -> Stop + '_ {
         detail,
         rule: None,
         tenant: identity.tenant.clone(),
+        subject: identity.subject.clone(),
         cell_bound: None,
     }
 }
@@ -181,6 +186,7 @@ fn authorise(
         detail,
         rule: rule.cloned(),
         tenant: identity.tenant.clone(),
+        subject: identity.subject.clone(),
         cell_bound: None,
     })
 }
@@ -198,6 +204,7 @@ fn check_cell_bound(
             detail,
             rule: None,
             tenant: question.identity.tenant.clone(),
+            subject: question.identity.subject.clone(),
             cell_bound,
         }),
     }

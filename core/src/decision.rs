@@ -83,6 +83,8 @@ pub struct Deny {
     pub rule: Option<Arc<str>>,
     /// The tenant, where one was proved before the request was refused.
     pub tenant: Option<Text>,
+    /// The subject, where one was proved. For logs, which hash it; it isn't part of the JSON form.
+    pub subject: Option<Text>,
     /// Which credential is missing or bad, for `WWW-Authenticate`.
     pub challenge: Challenge,
     /// When to try again, for `Retry-After`.
@@ -222,6 +224,7 @@ impl Decision {
             detail,
             rule: None,
             tenant: allow.identity.tenant.clone(),
+            subject: allow.identity.subject.clone(),
             challenge: Challenge::None,
             retry_after: retry_after(reason.class()),
             cell_bound: Some(bound),

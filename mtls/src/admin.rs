@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 use crate::env::{Env, Listener};
 use crate::envelope::{self, Page};
 use crate::event::Sink;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::ready::{ReadyLatch, Status};
 use crate::router::Handle;
 
@@ -130,7 +130,9 @@ impl<E: Env, S: Sink> Pages<E, S> {
             "/metrics" => {
                 let snapshot = self.router.shared().snapshot();
                 let (now, loads) = (self.router.clock().mono(), self.router.cell_loads());
-                let text = self.metrics.render(&snapshot, now, &loads);
+                let mut text = self.metrics.render(&snapshot, now, &loads);
+                let lists = self.router.revocation_lists();
+                text += &metrics::ages(&snapshot, self.router.clock().now().unix, &lists);
                 page(StatusCode::OK, PROMETHEUS, text)
             }
             _ => {
@@ -141,9 +143,11 @@ impl<E: Env, S: Sink> Pages<E, S> {
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {
-        let (snapshot, now) = (self.router.shared().snapshot(), self.router.clock().mono());
-        let ready = self.latch.check(&snapshot, now);
+        let (snapshot, now) = (self.router.shared().snapshot(), self.router.clock().now());
+        let ready = self.latch.check(&snapshot, now.mono);
         let status = Status::new(&snapshot, now, ready, self.router.is_draining())
+            .with_listeners(&snapshot.policy, &self.router.listeners())
+            .with_revocation_lists(now.unix, &self.router.revocation_lists())
             .with_envelope(self.router.envelope());
         let code = match status.is_ready() {
             true => StatusCode::OK,

@@ -12,6 +12,7 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
 
 use crate::fetch::FetchError;
+pub use crate::judge::{Asked, Schemes};
 use crate::settings::EnvelopeForm;
 
 /// Hears what happens. Cloned into every task.
@@ -119,6 +120,8 @@ pub enum Event<'a> {
         request_id: &'a str,
         /// How strictly the listener's policy asks for credentials.
         mode: Mode,
+        /// What it asked with.
+        asked: &'a Asked<'a>,
         /// The answer.
         decision: &'a Decision,
         /// The registry that it was decided on; `None` before the first.
@@ -185,6 +188,8 @@ pub enum Event<'a> {
         request_id: &'a str,
         /// The tenant that is no longer served.
         tenant: Option<&'a Text>,
+        /// Who the request was let through for.
+        subject: Option<&'a Text>,
         /// Why a new request would be refused.
         reason: Reason,
     },

@@ -18,7 +18,7 @@ use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
 use crate::tls::{
-    CellTls, ChainRefused, ClientVerifier, MaterialError, Provider, ServerTls, Trust,
+    CellTls, ChainRefused, ClientVerifier, ListDates, MaterialError, Provider, ServerTls, Trust,
 };
 
 /// One router, as its workers see it.
@@ -147,6 +147,11 @@ impl Live {
         let tls = self.server_tls.get(listener).and_then(Option::as_ref);
         tls.ok_or(ChainRefused::Untrusted)
             .and_then(|tls| tls.judge(chain))
+    }
+
+    /// When the revocation lists in force were issued, and are followed by others.
+    pub(crate) fn lists(&self) -> &[ListDates] {
+        self.trust.as_ref().map_or(&[], |trust| trust.dates())
     }
 
     /// What the listener serves.

@@ -1,14 +1,16 @@
 //! Whether a router can serve, and what it says of itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cellway_core::keys::{KeyState, KeysRefused};
-use cellway_core::policy::{AuthPolicy, Mode};
-use cellway_core::{Mono, Snapshot, Text};
+use cellway_core::keys::{IssuerKeys, KeyState, KeysRefused};
+use cellway_core::policy::{AuthPolicy, Mode, Policy};
+use cellway_core::{Mono, Now, Snapshot, Text, Unix};
 use serde::Serialize;
 
 use crate::envelope::EnvelopeStatus;
+use crate::tls::ListDates;
 
 /// Whether a registry is loaded and some credential can be verified.
 pub fn is_ready(snapshot: &Snapshot, now: Mono) -> bool {
@@ -66,6 +68,59 @@ fn keys_refused((cell, why): (&Text, KeysRefused)) -> String {
     format!("cell `{cell}` can call no other: its keys in the registry are {why}")
 }
 
+/// How an issuer's keys are doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct IssuerStatus {
+    /// `empty`, `fresh`, `stale` or `expired`.
+    pub state: &'static str,
+    /// How long ago the set in force was fetched.
+    pub age_secs: Option<u64>,
+    /// They should have been fetched again by now, and serve on.
+    pub stale: bool,
+    /// When they are fetched next, from now; `None` while they are.
+    pub next_refresh_secs: Option<u64>,
+    /// Why the last fetch brought none, in a word of a closed set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<&'static str>,
+    /// How many fetches have failed one after another.
+    pub consecutive_failures: u32,
+}
+
+/// What a listener asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ListenerStatus {
+    /// The policy's name.
+    pub policy: String,
+    /// Its mode.
+    pub mode: &'static str,
+}
+
+/// How a certificate revocation list is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ListStatus {
+    /// Which setting names its file: `trust.crl[0]`.
+    pub setting: String,
+    /// How long ago it was issued.
+    pub age_secs: u64,
+    /// How long from now another should be there; 0 where that is over.
+    pub next_update_secs: u64,
+    /// Another should be there by now.
+    pub stale: bool,
+}
+
+fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
+    let state = keys.state(now.mono);
+    let waits = !keys.is_fetching();
+    IssuerStatus {
+        state: state.as_str(),
+        age_secs: keys.fetched_at.map(|at| now.unix.since(at).as_secs()),
+        stale: state == KeyState::Stale,
+        next_refresh_secs: waits.then(|| keys.refresh_at().since(now.mono).as_secs()),
+        last_error: keys.last_error,
+        consecutive_failures: keys.failures,
+    }
+}
+
 /// What `/readyz` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Status {
@@ -83,6 +138,13 @@ pub struct Status {
     pub registry_stale: bool,
     /// Each issuer's state of keys.
     pub keys: BTreeMap<String, &'static str>,
+    /// More of each issuer's keys.
+    pub issuers: BTreeMap<String, IssuerStatus>,
+    /// Each listener's policy and mode; empty where that wasn't said.
+    pub listeners: BTreeMap<String, ListenerStatus>,
+    /// The certificate revocation lists in force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_lists: Vec<ListStatus>,
     /// What seals identity envelopes; absent where nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub envelope: Option<EnvelopeStatus>,
@@ -93,7 +155,7 @@ pub struct Status {
 
 impl Status {
     /// The status of a router that decides by `snapshot`.
-    pub fn new(snapshot: &Snapshot, now: Mono, ready: bool, draining: bool) -> Self {
+    pub fn new(snapshot: &Snapshot, now: Now, ready: bool, draining: bool) -> Self {
         let policy = &snapshot.policy;
         let issuers = policy.issuers.iter().zip(&snapshot.keys.issuers);
         let disabled = policy.auths().iter().filter(|a| a.mode == Mode::Disabled);
@@ -112,9 +174,14 @@ impl Status {
                 .collect(),
             registry_version: snapshot.registry.as_ref().map(|r| r.version()),
             registry_stale: snapshot.registry_stale,
-            keys: issuers
-                .map(|(issuer, keys)| (issuer.name.to_string(), keys.state(now).as_str()))
+            keys: (issuers.clone())
+                .map(|(issuer, keys)| (issuer.name.to_string(), keys.state(now.mono).as_str()))
                 .collect(),
+            issuers: issuers
+                .map(|(issuer, keys)| (issuer.name.to_string(), issuer_status(keys, now)))
+                .collect(),
+            listeners: BTreeMap::new(),
+            revocation_lists: Vec::new(),
             envelope: None,
             warnings: disabled
                 .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
@@ -127,6 +194,34 @@ impl Status {
                 )
                 .collect(),
         }
+    }
+
+    /// The same, and what listeners ask for.
+    #[must_use]
+    pub fn with_listeners(mut self, policy: &Policy, listeners: &[(Arc<str>, Text)]) -> Self {
+        for (listener, name) in listeners {
+            let auth = policy.policy_id(name.as_str()).map(|id| policy.auth(id));
+            let status = ListenerStatus {
+                policy: name.to_string(),
+                // Unknown only for the moment in which a reload takes effect.
+                mode: auth.map_or("reloading", |auth| auth.mode.as_str()),
+            };
+            self.listeners.insert(listener.to_string(), status);
+        }
+        self
+    }
+
+    /// The same, and how revocation lists are doing.
+    #[must_use]
+    pub fn with_revocation_lists(mut self, now: Unix, lists: &[ListDates]) -> Self {
+        let status = |list: &ListDates| ListStatus {
+            setting: format!("trust.crl[{}]", list.setting),
+            age_secs: now.since(list.issued).as_secs(),
+            next_update_secs: list.next.since(now).as_secs(),
+            stale: now >= list.next,
+        };
+        self.revocation_lists = lists.iter().map(status).collect();
+        self
     }
 
     /// The same, and what seals envelopes.

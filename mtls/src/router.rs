@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use cellway_core::Text;
 use cellway_core::policy::{Mode, Policy};
 use http::{HeaderMap, Method};
 use rustls::ClientConfig;
@@ -25,7 +26,7 @@ use crate::pool::{CellLoad, Gates};
 use crate::ready::is_ready;
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
-use crate::tls::{self, Provider};
+use crate::tls::{self, ListDates, Provider};
 use crate::worker::Worker;
 
 /// The way to start a router.
@@ -214,6 +215,21 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// The clocks of this router's events and snapshots.
     pub fn clock(&self) -> &Clock<E> {
         &self.0.common.clock
+    }
+
+    /// When the revocation lists in force were issued, and are followed by others.
+    pub fn revocation_lists(&self) -> Vec<ListDates> {
+        self.0.common.live.load().lists().to_vec()
+    }
+
+    /// Each listener with its policy, by names.
+    pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
+        let live = self.0.common.live.load();
+        let policy = |id| live.settings.policy.auth(id).name.clone();
+        let listeners = live.settings.listeners.iter();
+        listeners
+            .map(|listener| (listener.name.clone(), policy(listener.policy)))
+            .collect()
     }
 
     /// What each cell takes at present, by id.

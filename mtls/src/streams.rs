@@ -183,6 +183,7 @@ impl Stream {
             listener: &self.listener,
             request_id: self.request_id.to_str().unwrap_or_default(),
             tenant: self.identity.tenant.as_ref(),
+            subject: self.identity.subject.as_ref(),
             reason,
         });
     }

@@ -13,7 +13,7 @@ use cellway_core::{Now, Unix};
 use crate::env::tokio::TokioEnv;
 use crate::env::{Env, Privacy, Stat, Store};
 use crate::event::{Event, Sink};
-use crate::log::{Level, render};
+use crate::log::{Level, Subjects, render};
 
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Mutex<Disk>>);
@@ -141,7 +141,7 @@ impl Heard {
 
 impl Sink for Heard {
     fn emit(&self, now: Now, event: &Event<'_>) {
-        let line = render(now.unix, event, Level::Debug);
+        let line = render(now.unix, event, Level::Debug, &Subjects::Off);
         self.0.lock().unwrap().extend(line);
     }
 }

@@ -10,6 +10,7 @@ use super::{CertificateError, unix};
 /// When a list is followed by the next, and what its issuer signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevocationList {
+    this_update: Unix,
     next_update: Unix,
     signed: Box<[u8]>,
     signature: Box<[u8]>,
@@ -27,12 +28,18 @@ impl RevocationList {
         let next = list.next_update();
         match next {
             Some(next) if rest.is_empty() => Ok(Self {
+                this_update: unix(list.last_update()),
                 next_update: unix(next),
                 signed: list.tbs_cert_list.as_ref().into(),
                 signature: list.signature_value.data.as_ref().into(),
             }),
             Some(_) | None => Err(CertificateError::Malformed),
         }
+    }
+
+    /// When it was issued.
+    pub fn this_update(&self) -> Unix {
+        self.this_update
     }
 
     /// When the next list will be there; from then on this one is stale.

@@ -176,6 +176,12 @@ impl KeySource {
             Ok((set, body)) => self.accept(now, &mut view, set, body),
             Err(notice) => {
                 view.last_failed = true;
+                view.failures = view.failures.saturating_add(1);
+                view.last_error = match &notice {
+                    KeyNotice::Failed(failed) => Some(failed.as_str()),
+                    KeyNotice::Refused(refused) => Some(refused.as_str()),
+                    KeyNotice::Fetched { .. } | KeyNotice::Restored { .. } => None,
+                };
                 self.actions.push_back(KeyAction::Notice(notice));
                 // A failed forced fetch is tried again when the cooldown ends, because the key is
                 // still wanted, and the schedule goes its own way. Any other failure counts against
@@ -200,6 +206,8 @@ impl KeySource {
             view.absent.clear();
         }
         view.last_failed = false;
+        view.last_error = None;
+        view.failures = 0;
         view.fetched_at = Some(now.unix);
         view.fresh_until = now.mono.after(self.timing.fresh);
         view.expires_at = view.fresh_until.after(self.timing.stale_max);

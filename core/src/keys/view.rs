@@ -7,6 +7,8 @@ use crate::time::{Mono, Unix};
 
 use super::jwks::{Candidates, Found};
 use super::{Algorithm, KeySet};
+#[cfg(doc)]
+use super::{FetchFailed, KeysRefused};
 
 /// One issuer's keys at one moment, immutable.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,10 @@ pub struct IssuerKeys {
     pub fetched_at: Option<Unix>,
     /// The last completed fetch brought no good set.
     pub last_failed: bool,
+    /// Why, in a word of a closed set: [`FetchFailed::as_str`] or [`KeysRefused::as_str`].
+    pub last_error: Option<&'static str>,
+    /// How many fetches have failed one after another.
+    pub failures: u32,
     pub(super) fresh_until: Mono,
     pub(super) expires_at: Mono,
     /// A fetch is under way.
@@ -85,6 +91,16 @@ impl IssuerKeys {
             Some(_) if now < self.expires_at => KeyState::Stale,
             Some(_) => KeyState::Expired,
         }
+    }
+
+    /// A fetch is under way.
+    pub fn is_fetching(&self) -> bool {
+        self.fetching
+    }
+
+    /// When the next fetch starts on its own.
+    pub fn refresh_at(&self) -> Mono {
+        self.refresh_at
     }
 
     /// The set, unless it is too old to serve.

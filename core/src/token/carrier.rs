@@ -68,6 +68,11 @@ fn malformed(detail: &'static str) -> Denial {
     Denial::new("token.present", Reason::MalformedToken, detail)
 }
 
+/// The token of an `Authorization` field, if it is of the scheme.
+pub(super) fn token_of(authorization: &[u8]) -> Option<&[u8]> {
+    after(authorization, BEARER)
+}
+
 /// What follows the scheme, and any further spaces.
 fn after<'a>(authorization: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (found, mut rest) = authorization.split_at_checked(scheme.len())?;

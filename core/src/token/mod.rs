@@ -24,12 +24,14 @@ mod carrier;
 mod certificate;
 mod claims;
 mod combine;
+mod hint;
 mod memo;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub(crate) use claims::is_scope;
+pub use hint::{Hint, hint};
 pub use memo::Memo;
 
 /// Why [`identify`] found no identity.

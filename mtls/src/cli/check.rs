@@ -2,6 +2,7 @@
 
 use cellway_mtls::check::check_files;
 use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::log::Subjects;
 
 use super::input::{ConfigFile, provider};
 use super::{Exit, failed};
@@ -43,7 +44,12 @@ async fn check(args: &Args) -> Exit {
     for problem in &problems {
         eprintln!("{}: {problem}", args.config.path);
     }
-    if !problems.is_empty() {
+    let key = config.log.subject_key.as_deref();
+    let subjects = Subjects::load(&env, config.log.subject, key).await;
+    if let Err(error) = &subjects {
+        eprintln!("{}: log.subject_key: {error}", args.config.path);
+    }
+    if !problems.is_empty() || subjects.is_err() {
         return Exit::No;
     }
     println!("{} is valid", args.config.path);

@@ -11,7 +11,7 @@ use cellway_mtls::config::{Config, Output};
 use cellway_mtls::env::Env;
 use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::event::{Event, Sink};
-use cellway_mtls::log::{Log, LogWriter};
+use cellway_mtls::log::{Log, LogWriter, Subjects};
 use cellway_mtls::metrics::{Counting, Metrics};
 use cellway_mtls::reload::Reloader;
 use cellway_mtls::{Handle, Router, Worker};
@@ -79,7 +79,12 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         Err(error) => return failed(format!("can't listen for signals: {error}")),
     };
     let metrics = Metrics::new().with_log(writer.lost());
-    let sink: Sinks = (Log::new(config.log.level, writer), metrics.sink());
+    let subjects = match subjects(&env, &config).await {
+        Ok(subjects) => subjects,
+        Err(exit) => return exit,
+    };
+    let log = Log::new(config.log.level, writer).with_subjects(subjects);
+    let sink: Sinks = (log, metrics.sink());
     let admin = match bind_admin(&env, &config).await {
         Ok(admin) => admin,
         Err(exit) => return exit,
@@ -110,6 +115,12 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         () = signals.end(&asked) => {}
     }
     Exit::Ok
+}
+
+async fn subjects(env: &TokioEnv, config: &Config) -> Result<Subjects, Exit> {
+    let key = config.log.subject_key.as_deref();
+    let loaded = Subjects::load(env, config.log.subject, key).await;
+    loaded.map_err(|error| failed(format!("log.subject_key: {error}")))
 }
 
 async fn bind_admin(env: &TokioEnv, config: &Config) -> Result<Option<Admin<TokioEnv>>, Exit> {

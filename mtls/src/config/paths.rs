@@ -30,8 +30,12 @@ impl Paths {
             fetch,
             envelope,
             state,
+            log,
             ..
         } = tables;
+        if let Some(key) = &mut log.subject_key {
+            self.one(key);
+        }
         for tls in listener
             .iter_mut()
             .filter_map(|listener| listener.tls.as_mut())

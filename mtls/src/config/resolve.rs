@@ -15,6 +15,7 @@ use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
 use super::sources::{fetch, registry, upstream};
 use crate::fetch::SourceUrl;
+use crate::log::SubjectForm;
 use crate::settings::{
     ClientCertificate, ClientTimeouts, DomainBundle, ListenerSettings, ListenerTls, Pem,
     RevocationSettings, RouterSettings, Sources,
@@ -58,6 +59,13 @@ pub(super) fn resolve(
     let watch = report.secs("runtime.watch_secs", tables.runtime.watch_secs, 1, 5);
     if tables.runtime.workers == Some(0) {
         report.mistake("runtime.workers", "is 0", "give at least one");
+    }
+    if tables.log.subject_key.is_some() && tables.log.subject != SubjectForm::Hash {
+        report.mistake(
+            "log.subject_key",
+            "is of no use where subjects aren't hashed",
+            "set log.subject = \"hash\", or take it away",
+        );
     }
     Some(Config {
         router: RouterSettings {

@@ -11,7 +11,7 @@ use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use cellway_core::routing_key::RoutingKeySpec;
 use serde::Deserialize;
 
-use crate::log::Level;
+use crate::log::{Level, SubjectForm};
 use crate::settings::EnvelopeForm;
 
 /// The whole file.
@@ -307,6 +307,10 @@ pub struct LogTable {
     pub level: Level,
     /// Where to: `stderr` or `stdout`.
     pub to: Output,
+    /// How subjects are shown: `hash`, `raw` or `off`.
+    pub subject: SubjectForm,
+    /// The file with the key of the hash; the router makes one at its start unless said.
+    pub subject_key: Option<String>,
 }
 
 /// Where log lines go.

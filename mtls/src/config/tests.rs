@@ -302,6 +302,22 @@ fn variables_override_the_file() {
 }
 
 #[test]
+fn a_key_for_subjects_is_beside_the_file_and_only_for_hashes() {
+    let with = |log: &str| format!("{LEAST}\n[log]\n{log}\n");
+    let config = load(&with("subject_key = \"subjects.key\"")).unwrap();
+    assert_eq!(config.log.subject_key.as_deref(), Some("etc/subjects.key"));
+    let text = errors(&with("subject = \"raw\"\nsubject_key = \"subjects.key\""));
+    assert!(
+        text.contains("log.subject_key: is of no use where"),
+        "{text}"
+    );
+    let text = errors(&with("subject = \"plain\""));
+    assert!(text.contains("known here: hash, raw, off"), "{text}");
+    let config = load_with(LEAST, &[("CELLWAY__LOG__SUBJECT", "off")]).unwrap();
+    assert_eq!(config.log.subject, crate::log::SubjectForm::Off);
+}
+
+#[test]
 fn a_mistake_in_a_variable_names_the_variable() {
     let errors = load_with(
         LEAST,

@@ -4,6 +4,7 @@
 //! [`judge`] takes out the credentials, sanitises and decides; [`stamp`](stamp()) writes into an
 //! allowed request what its cell is told. Neither knows a body or a connection.
 
+mod asked;
 mod keys;
 mod refused;
 mod stamp;
@@ -11,6 +12,7 @@ mod stamp;
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use cellway_core::policy::PolicyId;
 use cellway_core::{
     Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, headers,
 };
@@ -18,6 +20,7 @@ use http::HeaderValue;
 use http::header::HOST;
 use http::request::Parts;
 
+pub use self::asked::{Asked, Schemes};
 pub(crate) use self::keys::KeyWaiters;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
@@ -65,17 +68,19 @@ pub(crate) async fn judge<E: Env, S: Sink>(
         let snapshot = shared.snapshot();
         let credentials = headers::sanitise(&snapshot.policy.headers, &mut parts.headers);
         checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
-        judge_again(case)?;
+        judge_again(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
         match once(case, &snapshot, parts, &credentials, false)? {
             Outcome::Done(decision) => return settle(decision, snapshot),
             Outcome::Wait(wait) => (credentials, wait),
         }
     };
     // Boxed: few requests wait, and all would carry the room for it.
-    Box::pin(keys::wait(case.worker, &wait)).await?;
-    // A reload may have changed the bundle and renamed the router's headers meanwhile.
-    judge_again(case)?;
+    let waited = Box::pin(keys::wait(case.worker, &wait)).await;
     let snapshot = shared.snapshot();
+    // A reload may have changed the bundle and renamed the router's headers meanwhile.
+    waited
+        .and_then(|()| judge_again(case))
+        .map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
     headers::sanitise(&snapshot.policy.headers, &mut parts.headers);
     match once(case, &snapshot, parts, &credentials, true)? {
         Outcome::Done(decision) => settle(decision, snapshot),
@@ -150,14 +155,59 @@ fn once<E: Env, S: Sink>(
         return Ok(outcome);
     };
     let decision = worker.common.used_once.settle(decision, now);
+    told(
+        case,
+        snapshot,
+        policy,
+        parts,
+        credentials,
+        (now, waited),
+        &decision,
+    );
+    Ok(Outcome::Done(decision))
+}
+
+/// Tells the sink of a request that was refused before the core was asked.
+fn tell<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    snapshot: &Snapshot,
+    parts: &Parts,
+    credentials: &Credentials,
+    refused: Refused,
+) -> Refused {
+    let worker = case.worker;
+    let live = worker.common.live.load();
+    if let Some(policy) = live.policy(case.listener, snapshot) {
+        let decision = Decision::Deny(refused.as_denial());
+        let at = (worker.common.clock.now(), false);
+        told(case, snapshot, policy, parts, credentials, at, &decision);
+    }
+    refused
+}
+
+/// Tells the sink of a decision, made at this time, after waiting for keys or without.
+fn told<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    snapshot: &Snapshot,
+    policy: PolicyId,
+    parts: &Parts,
+    credentials: &Credentials,
+    (now, waited): (Now, bool),
+    decision: &Decision,
+) {
+    let worker = case.worker;
     let request_id = case.request_id.to_str().unwrap_or_default();
+    let auth = snapshot.policy.auth(policy);
+    let certificate = case.client.is_some();
+    let name = &auth.name;
     worker.sink.emit(
         now,
         &Event::Decided {
+            asked: &Asked::new(snapshot, name, parts, credentials, certificate, decision),
             listener: case.name,
-            mode: snapshot.policy.auth(policy).mode,
+            mode: auth.mode,
             request_id,
-            decision: &decision,
+            decision,
             registry_version: snapshot
                 .registry
                 .as_ref()
@@ -172,9 +222,8 @@ fn once<E: Env, S: Sink>(
                 listener: case.name,
                 request_id,
                 bound,
-                decision: &decision,
+                decision,
             },
         );
     }
-    Ok(Outcome::Done(decision))
 }

@@ -63,6 +63,21 @@ impl Refused {
         Self::new(Reason::EnvelopeUnavailable, detail)
     }
 
+    /// The same as a decision of the core's. Nobody is proved.
+    pub(super) fn as_denial(&self) -> Deny {
+        Deny {
+            reason: self.reason,
+            class: self.class,
+            detail: self.detail,
+            tenant: None,
+            subject: None,
+            rule: None,
+            challenge: self.challenge,
+            retry_after: self.retry_after,
+            cell_bound: None,
+        }
+    }
+
     /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.
     pub(crate) fn caller(why: ChainRefused) -> Self {
         Self::new(

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use cellway_core::Unix;
+use cellway_core::{Text, Unix};
 
-use super::Level;
+use super::{Level, Subjects};
 
 pub(super) struct Line(String);
 
@@ -52,6 +52,24 @@ impl Line {
             Some(value) => put(self, key, value),
             None => self,
         }
+    }
+
+    /// Who it was, as far as that is shown.
+    pub(super) fn subject(self, subject: Option<&Text>, subjects: &Subjects) -> Self {
+        let shown = subject.and_then(|subject| subjects.show(subject.as_str()));
+        match shown {
+            Some((key, value)) => self.str(key, &value),
+            None => self,
+        }
+    }
+
+    /// A list of words.
+    pub(super) fn list(mut self, key: &str, words: impl Iterator<Item = &'static str>) -> Self {
+        self.key(key);
+        let words: Vec<_> = words.collect();
+        self.0
+            .push_str(&serde_json::to_string(&words).unwrap_or_default());
+        self
     }
 
     pub(super) fn end(mut self) -> String {

@@ -1,11 +1,13 @@
 //! JSON lines for people and machines, one for each event.
 //!
-//! A line says what happened, never who it was in their own words: no token, no subject. Rendering
+//! A line says what happened, never who it was in their own words, unless that was asked for: no
+//! token, and of a subject a keyed hash. Rendering
 //! is a function of the event; writing belongs to a thread of its own behind a bounded queue, so
 //! that a reader that hangs costs lines (which are counted), never requests.
 
 mod line;
 mod render;
+mod subjects;
 mod writer;
 
 use serde::Deserialize;
@@ -14,6 +16,7 @@ use cellway_core::Now;
 
 pub use self::line::rfc3339;
 pub use self::render::{heading, render};
+pub use self::subjects::{SubjectForm, Subjects};
 pub use self::writer::{Flush, LogWriter, Lost};
 use crate::event::{Event, Sink};
 
@@ -48,19 +51,30 @@ impl Level {
 #[derive(Clone, Debug)]
 pub struct Log {
     level: Level,
+    subjects: Subjects,
     writer: LogWriter,
 }
 
 impl Log {
     /// Writes to `writer` what is at least as severe as `level`.
     pub fn new(level: Level, writer: LogWriter) -> Self {
-        Self { level, writer }
+        Self {
+            level,
+            subjects: Subjects::Off,
+            writer,
+        }
+    }
+
+    /// Shows subjects so, where a line has one.
+    #[must_use]
+    pub fn with_subjects(self, subjects: Subjects) -> Self {
+        Self { subjects, ..self }
     }
 }
 
 impl Sink for Log {
     fn emit(&self, now: Now, event: &Event<'_>) {
-        if let Some(line) = render(now.unix, event, self.level) {
+        if let Some(line) = render(now.unix, event, self.level, &self.subjects) {
             self.writer.write(line);
         }
     }

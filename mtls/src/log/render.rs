@@ -9,14 +9,14 @@ use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, Snapshot, Unix};
 
-use super::Level;
 use super::line::Line;
+use super::{Level, Subjects};
 use crate::event::{Event, SealOutcome};
 
 /// The line for an event; `None` if it is less severe than `least`.
-pub fn render(at: Unix, event: &Event<'_>, least: Level) -> Option<String> {
+pub fn render(at: Unix, event: &Event<'_>, least: Level, subjects: &Subjects) -> Option<String> {
     let (level, name) = heading(event);
-    (level <= least).then(|| body(Line::new(at, level, name), event).end())
+    (level <= least).then(|| body(Line::new(at, level, name), event, subjects).end())
 }
 
 /// How severe an event is, and its name.
@@ -86,7 +86,7 @@ fn registry_heading(notice: &RegistryNotice) -> (Level, &'static str) {
     }
 }
 
-fn body(line: Line, event: &Event<'_>) -> Line {
+fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     match event {
         Event::Listening { listener, address } => {
             line.str("listener", listener).show("address", address)
@@ -109,7 +109,7 @@ fn body(line: Line, event: &Event<'_>) -> Line {
             .str("listener", listener)
             .show("peer", peer)
             .str("reason", reason.as_str()),
-        Event::Decided { .. } => decided(line, event),
+        Event::Decided { .. } => decided(line, event, subjects),
         Event::CellBound { .. } => cell_bound(line, event),
         Event::Envelope {
             listener,
@@ -130,11 +130,13 @@ fn body(line: Line, event: &Event<'_>) -> Line {
             listener,
             request_id,
             tenant,
+            subject,
             reason,
         } => line
             .str("listener", listener)
             .str("request_id", request_id)
             .opt("tenant", *tenant, Line::show)
+            .subject(*subject, subjects)
             .str("reason", reason.as_str()),
         Event::CellConnected { cell, endpoint } => {
             line.show("cell", cell).str("endpoint", endpoint)
@@ -185,11 +187,12 @@ fn happened(line: Line, notice: &Notice, policy: &Policy) -> Line {
     }
 }
 
-fn decided(line: Line, event: &Event<'_>) -> Line {
+fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     let Event::Decided {
         listener,
         request_id,
         mode,
+        asked,
         decision,
         registry_version,
         waited,
@@ -199,14 +202,19 @@ fn decided(line: Line, event: &Event<'_>) -> Line {
     };
     let line = line
         .str("listener", listener)
+        .str("policy", asked.policy.as_str())
         .str("request_id", request_id)
+        .opt("trace_id", asked.trace_id, Line::str)
+        .str("method", asked.method)
         .str("mode", mode.as_str())
         .str("reason", decision.reason().as_str())
         .opt("rule", decision.rule(), Line::str);
-    // The tenant is who pays, not who calls; the subject stays out.
+    // The tenant is who pays, not who calls.
     let line = match decision {
         Decision::Allow(allow) => line
             .opt("tenant", allow.identity.tenant.as_ref(), Line::show)
+            .subject(allow.identity.subject.as_ref(), subjects)
+            .opt("issuer", allow.identity.proof.jwt.as_ref(), Line::show)
             .opt(
                 "vouched_by",
                 allow.identity.proof.routing_key.as_ref(),
@@ -218,9 +226,13 @@ fn decided(line: Line, event: &Event<'_>) -> Line {
             line.opt("status", status, Line::num)
                 .str("detail", deny.detail)
                 .opt("tenant", deny.tenant.as_ref(), Line::show)
+                .subject(deny.subject.as_ref(), subjects)
+                .opt("issuer", asked.hint.issuer, Line::show)
+                .opt("kid", asked.hint.kid.as_deref(), Line::str)
         }
     };
-    line.opt("registry_version", *registry_version, Line::num)
+    line.list("credentials", asked.schemes.names())
+        .opt("registry_version", *registry_version, Line::num)
         .flag("waited", *waited)
 }
 

@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cellway_core::control::{Control, ControlSettings};
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
 use cellway_core::registry::Registry;
+use cellway_core::token::Hint;
 use cellway_core::{Challenge, Decision, Deny, Reason, Snapshot, Text, Unix};
 
 use super::*;
+use crate::event::{Asked, Schemes};
 use crate::event::SealOutcome;
 use crate::explain::{Question, explain};
 use crate::settings::EnvelopeForm;
@@ -19,9 +21,30 @@ fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
         detail: "the time of `exp` has come",
         rule: None,
         tenant: tenant.map(|tenant| Text::new(tenant).unwrap()),
+        subject: None,
         challenge: Challenge::Bearer,
         retry_after: None,
         cell_bound: None,
+    })
+}
+
+/// A request with two credentials, of which the token names what is known.
+fn asked() -> &'static Asked<'static> {
+    static POLICY: OnceLock<Text> = OnceLock::new();
+    static ASKED: OnceLock<Asked<'static>> = OnceLock::new();
+    ASKED.get_or_init(|| Asked {
+        policy: POLICY.get_or_init(|| Text::new("default").unwrap()),
+        method: "GET",
+        schemes: Schemes {
+            authorization: true,
+            certificate: true,
+            ..Schemes::default()
+        },
+        hint: Hint {
+            issuer: None,
+            kid: Some("key-1".into()),
+        },
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     })
 }
 
@@ -30,6 +53,7 @@ fn decided(decision: &Decision) -> Event<'_> {
         listener: "public",
         request_id: "r1",
         mode: Mode::Required,
+        asked: asked(),
         decision,
         registry_version: Some(3),
         waited: false,
@@ -65,20 +89,30 @@ fn each_denial_is_one_line_with_its_reason() {
         AT,
         &decided(&denial(Reason::ExpiredToken, Some("acme"))),
         Level::Info,
+        &Subjects::Off,
     );
     assert_eq!(
         line.unwrap(),
         "{\"ts\":\"2027-01-15T08:00:00.000Z\",\"level\":\"info\",\"event\":\"authz_deny\",\
-         \"listener\":\"public\",\"request_id\":\"r1\",\"mode\":\"required\",\
+         \"listener\":\"public\",\"policy\":\"default\",\"request_id\":\"r1\",\
+         \"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"method\":\"GET\",\
+         \"mode\":\"required\",\
          \"reason\":\"expired_token\",\"status\":401,\
          \"detail\":\"the time of `exp` has come\",\"tenant\":\"acme\",\
+         \"kid\":\"key-1\",\"credentials\":[\"authorization\",\"certificate\"],\
          \"registry_version\":3,\"waited\":false}\n"
     );
     for reason in Reason::ALL
         .iter()
         .filter(|reason| reason.status().is_some())
     {
-        let line = render(AT, &decided(&denial(*reason, None)), Level::Info).unwrap();
+        let line = render(
+            AT,
+            &decided(&denial(*reason, None)),
+            Level::Info,
+            &Subjects::Off,
+        )
+        .unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["event"], "authz_deny");
         assert_eq!(line["reason"], reason.as_str());
@@ -123,11 +157,49 @@ fn allowance() -> Decision {
 #[test]
 fn an_allowance_never_names_the_subject() {
     let decision = allowance();
-    assert_eq!(render(AT, &decided(&decision), Level::Info), None);
-    let line = render(AT, &decided(&decision), Level::Debug).unwrap();
+    assert_eq!(
+        render(AT, &decided(&decision), Level::Info, &Subjects::Off),
+        None
+    );
+    let line = render(AT, &decided(&decision), Level::Debug, &Subjects::Off).unwrap();
     assert!(line.contains("\"event\":\"authz_allow\""), "{line}");
     assert!(line.contains("\"tenant\":\"acme\""), "{line}");
     assert!(!line.contains("alice"), "{line}");
+    assert!(!line.contains("subject"), "{line}");
+}
+
+#[test]
+fn a_subject_is_hashed_under_a_key_unless_it_is_asked_for() {
+    let decision = allowance();
+    let line = |subjects| {
+        let line = render(AT, &decided(&decision), Level::Debug, &subjects).unwrap();
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    let raw = line(Subjects::Raw);
+    assert_eq!(raw["subject"], "alice@acme.example");
+    let hashed = line(Subjects::with_key(&[1; 32]));
+    // The first half of HMAC-SHA256, by another implementation.
+    assert_eq!(hashed["subject_hash"], "a9f036e21bc790b0444905d06c6dccae");
+    assert!(hashed["subject"].is_null());
+    let other = line(Subjects::with_key(&[2; 32]));
+    assert_ne!(other["subject_hash"], hashed["subject_hash"]);
+}
+
+#[test]
+fn a_denial_shows_whom_it_had_proved() {
+    let Decision::Allow(allow) = allowance() else {
+        panic!("not allowed");
+    };
+    let Decision::Deny(deny) = denial(Reason::TenantSuspended, Some("acme")) else {
+        unreachable!("it is a denial");
+    };
+    let denied = Decision::Deny(Deny {
+        subject: allow.identity.subject.clone(),
+        ..deny
+    });
+    let line = |subjects| render(AT, &decided(&denied), Level::Info, &subjects).unwrap();
+    assert!(line(Subjects::Raw).contains("\"subject\":\"alice@acme.example\""));
+    assert!(!line(Subjects::with_key(&[1; 32])).contains("alice"));
 }
 
 #[test]
@@ -136,7 +208,9 @@ fn a_level_lets_through_what_is_as_severe() {
     let draining = Event::Draining {
         deadline: std::time::Duration::from_secs(1),
     };
-    let lines = |level| [&refused, &draining].map(|event| render(AT, event, level).is_some());
+    let lines = |level| {
+        [&refused, &draining].map(|event| render(AT, event, level, &Subjects::Off).is_some())
+    };
     assert_eq!(lines(Level::Error), [true, false]);
     assert_eq!(lines(Level::Warn), [true, false]);
     assert_eq!(lines(Level::Info), [true, true]);

@@ -5,6 +5,7 @@
 //! bounded set of values: closed enums, configured names, and at most [`CELLS_MAX`] cells. No
 //! tenant, path or client ever becomes a label.
 
+mod ages;
 mod cells;
 mod render;
 mod shard;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use cellway_core::control::Notice;
 use cellway_core::{Decision, Now};
 
+pub use self::ages::ages;
 pub use self::cells::CELLS_MAX;
 use self::shard::Shard;
 use crate::event::{Event, Sink};

@@ -40,17 +40,25 @@ impl Metrics {
     }
 }
 
-struct Page(String);
+pub(super) struct Page(String);
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Page {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn new() -> Self {
+        Self(String::new())
+    }
+
+    pub(super) fn text(self) -> String {
+        self.0
+    }
+
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP cellway_{name} {help}");
         let _ = writeln!(self.0, "# TYPE cellway_{name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl std::fmt::Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl std::fmt::Display) {
         let _ = write!(self.0, "cellway_{name}");
         for (i, (label, value)) in labels.iter().enumerate() {
             let open = if i == 0 { '{' } else { ',' };

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use cellway_core::control::{Control, ControlSettings};
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
+use cellway_core::token::Hint;
 use cellway_core::{Challenge, Deny, Mono, Reason, Snapshot, Text};
 
 use super::*;
-use crate::event::{Owner, SealOutcome, TlsRefusal};
+use crate::event::{Asked, Owner, Schemes, SealOutcome, TlsRefusal};
 use crate::pool::CellLoad;
 use crate::settings::EnvelopeForm;
 
@@ -29,6 +30,7 @@ fn denied(reason: Reason) -> Decision {
         detail: "",
         rule: None,
         tenant: None,
+        subject: None,
         challenge: Challenge::None,
         retry_after: None,
         cell_bound: None,
@@ -36,10 +38,19 @@ fn denied(reason: Reason) -> Decision {
 }
 
 fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
+    let policy = Text::new("default").unwrap();
+    let asked = Asked {
+        policy: &policy,
+        method: "GET",
+        schemes: Schemes::default(),
+        hint: Hint::default(),
+        trace_id: None,
+    };
     let event = Event::Decided {
         listener: "public",
         request_id: "1",
         mode,
+        asked: &asked,
         decision,
         registry_version: None,
         waited: false,

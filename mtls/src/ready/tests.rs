@@ -87,18 +87,18 @@ fn a_source_that_is_lost_later_never_unreadies() {
 fn says_what_an_operator_wants_to_know() {
     let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
     let snapshot = with_registry(&control(jwt, true));
-    let status = Status::new(&snapshot, now().mono, true, false);
+    let status = Status::new(&snapshot, now(), true, false);
     assert_eq!(
         serde_json::to_string(&status).unwrap(),
-        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"cba_mode":{"default":"enforce"},"registry_version":4,"registry_stale":false,"keys":{"main":"fresh"}}"#
+        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"cba_mode":{"default":"enforce"},"registry_version":4,"registry_stale":false,"keys":{"main":"fresh"},"issuers":{"main":{"state":"fresh","age_secs":0,"stale":false,"next_refresh_secs":531,"consecutive_failures":0}},"listeners":{}}"#
     );
-    let draining = Status::new(&snapshot, now().mono, true, true);
+    let draining = Status::new(&snapshot, now(), true, true);
     assert_eq!(draining.status, "draining");
     assert!(!draining.is_ready());
 
     let disabled = serde_json::json!({ "name": "default", "mode": "disabled",
         "allow_insecure": true, "insecure_identity": { "tenant": "acme" } });
     let snapshot = with_registry(&control(disabled, false));
-    let status = Status::new(&snapshot, now().mono, true, false);
+    let status = Status::new(&snapshot, now(), true, false);
     assert_eq!(status.warnings, ["policy `default` authenticates nobody"]);
 }

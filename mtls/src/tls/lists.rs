@@ -61,7 +61,10 @@ impl Lists {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(super) fn add(&mut self, der: &CertificateRevocationListDer<'_>) -> Result<(), String> {
+    pub(super) fn add(
+        &mut self,
+        der: &CertificateRevocationListDer<'_>,
+    ) -> Result<&RevocationList, String> {
         let parsed = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
         let own = RevocationList::from_der(der)
             .map_err(|_| "is no revocation list with a next update".to_owned())?;
@@ -73,7 +76,8 @@ impl Lists {
         let mut others = self.lists.iter();
         self.namesakes |= others.any(|other| other.parsed.issuer() == parsed.issuer());
         self.lists.push(List { parsed, own });
-        Ok(())
+        let added = self.lists.last().ok_or("is lost")?;
+        Ok(&added.own)
     }
 
     /// When the next list will be past its time, seen from `now`.

@@ -26,6 +26,7 @@ pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};
 pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
+pub use self::trust::ListDates;
 pub(crate) use self::trust::Trust;
 
 /// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator

@@ -23,6 +23,18 @@ pub(crate) struct Trust {
     common: Option<Roots>,
     domains: BTreeMap<Box<str>, Roots>,
     lists: Lists,
+    dates: Vec<ListDates>,
+}
+
+/// When a revocation list was issued, and when another should follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListDates {
+    /// Which of `trust.crl`; a file may hold several lists.
+    pub setting: usize,
+    /// `thisUpdate`.
+    pub issued: Unix,
+    /// `nextUpdate`: from then on it is stale.
+    pub next: Unix,
 }
 
 impl Trust {
@@ -43,6 +55,7 @@ impl Trust {
             common: None,
             domains: BTreeMap::new(),
             lists: Lists::new(&settings.revocation),
+            dates: Vec::new(),
         };
         if let Some(bundle) = &settings.trust_bundle {
             let roots = roots(env, bundle).await;
@@ -61,7 +74,12 @@ impl Trust {
             let at = |error| (format!("trust.crl[{i}]"), error);
             for list in revocation_lists(env, pem).await.map_err(at)? {
                 let added = trust.lists.add(&list);
-                added.map_err(|problem| at(MaterialError::new(pem, problem)))?;
+                let list = added.map_err(|problem| at(MaterialError::new(pem, problem)))?;
+                trust.dates.push(ListDates {
+                    setting: i,
+                    issued: list.this_update(),
+                    next: list.next_update(),
+                });
             }
         }
         Ok(Some(Arc::new(trust)))
@@ -72,6 +90,11 @@ impl Trust {
     pub(super) fn roots(&self, leaf: &PeerCertificate) -> Option<&Roots> {
         let own = leaf.trust_domain().and_then(|name| self.domains.get(name));
         own.or(self.common.as_ref())
+    }
+
+    /// When each of the lists was issued, and is followed by another.
+    pub(crate) fn dates(&self) -> &[ListDates] {
+        &self.dates
     }
 
     pub(super) fn lists(&self) -> &Lists {

@@ -13,7 +13,7 @@ use cellway_mtls::config::Config;
 use cellway_mtls::env::{Env, Privacy, Store};
 use cellway_mtls::event::{Closed, Event, Sink};
 use cellway_mtls::lab::LabError;
-use cellway_mtls::log::{self, Level};
+use cellway_mtls::log::{self, Level, Subjects};
 use cellway_mtls::reload::Reloader;
 
 use super::pki::Pki;
@@ -114,7 +114,7 @@ struct SimSink {
 
 impl Sink for SimSink {
     fn emit(&self, now: Now, event: &Event<'_>) {
-        if let Some(line) = log::render(now.unix, event, Level::Debug) {
+        if let Some(line) = log::render(now.unix, event, Level::Debug, &Subjects::Off) {
             self.env.record(line.trim_end());
         }
         if let Some(fact) = self.fact(now, event) {

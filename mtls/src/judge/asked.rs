@@ -1,0 +1,158 @@
+//! What may be told of a request besides its decision.
+
+use cellway_core::token::{Hint, hint};
+use cellway_core::{Credentials, Decision, Snapshot, Text};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+/// What a request asked with. Nothing in it is a credential or taken from one, but for names that
+/// the configuration or an issuer's key set has too.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// The policy's name.
+    pub policy: &'a Text,
+    /// The method, or `other` for one that isn't HTTP's own.
+    pub method: &'static str,
+    /// Which kinds of credential came.
+    pub schemes: Schemes,
+    /// The issuer that a refused token names, if it is configured, and the key, if it is known.
+    pub hint: Hint<'a>,
+    /// The trace that the request belongs to (W3C Trace Context), 32 hexadecimal digits.
+    pub trace_id: Option<&'a str>,
+}
+
+/// Kinds of credential, whether or not the policy looks at them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Schemes {
+    /// An `Authorization` header.
+    pub authorization: bool,
+    /// A client certificate.
+    pub certificate: bool,
+    /// A routing key.
+    pub routing_key: bool,
+    /// A cell-bound authorization.
+    pub cell_bound: bool,
+}
+
+impl Schemes {
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.authorization, "authorization"),
+            (self.certificate, "certificate"),
+            (self.routing_key, "routing_key"),
+            (self.cell_bound, "cell_bound"),
+        ]
+        .into_iter()
+        .filter_map(|(came, name)| came.then_some(name))
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// Of a request that was decided so.
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        policy: &'a Text,
+        parts: &'a Parts,
+        credentials: &Credentials,
+        certificate: bool,
+        decision: &Decision,
+    ) -> Self {
+        let hint = match decision {
+            Decision::Allow(_) => Hint::default(),
+            Decision::Deny(_) => hint(&snapshot.policy, &snapshot.keys, credentials),
+        };
+        Self {
+            policy,
+            method: method(&parts.method),
+            schemes: Schemes {
+                authorization: credentials.authorization.is_some(),
+                certificate,
+                routing_key: !credentials.routing_key.is_empty(),
+                cell_bound: !credentials.cell_bound.is_empty(),
+            },
+            hint,
+            trace_id: trace_id(&parts.headers),
+        }
+    }
+}
+
+/// The methods that HTTP has; a client can make up any number of others.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&Method; 9] = [
+        &Method::GET,
+        &Method::HEAD,
+        &Method::POST,
+        &Method::PUT,
+        &Method::DELETE,
+        &Method::OPTIONS,
+        &Method::PATCH,
+        &Method::CONNECT,
+        &Method::TRACE,
+    ];
+    let known = KNOWN.into_iter().find(|known| *known == method);
+    known.map_or("other", Method::as_str)
+}
+
+/// The trace id of a `traceparent` of version 00 (W3C Trace Context, section 3.2).
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (all.next(), all.next()) else {
+        return None;
+    };
+    let value = value.to_str().ok()?;
+    let mut parts = value.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, len| {
+        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let sound = version == "00"
+        && is_hex(trace, 32)
+        && is_hex(span, 16)
+        && is_hex(flags, 2)
+        && parts.next().is_none()
+        && trace.bytes().any(|b| b != b'0')
+        && span.bytes().any(|b| b != b'0');
+    sound.then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_a_sound_traceparent_names_a_trace() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("traceparent", HeaderValue::from_str(value).unwrap());
+            }
+            trace_id(&headers).map(str::to_owned)
+        };
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(of(&[good]).as_deref(), Some(trace));
+        for bad in [
+            "",
+            "00",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-alice",
+            "00-alice-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(of(&[bad]), None, "{bad}");
+        }
+        assert_eq!(of(&[good, good]), None);
+    }
+
+    #[test]
+    fn made_up_methods_have_one_name() {
+        assert_eq!(method(&Method::GET), "GET");
+        assert_eq!(method(&Method::from_bytes(b"ALICE").unwrap()), "other");
+    }
+}

@@ -1,0 +1,56 @@
+//! How old is what decisions rely on.
+
+use cellway_core::{Snapshot, Unix};
+
+use super::render::Page;
+use crate::tls::ListDates;
+
+/// Most revocation lists that are shown apart.
+const LISTS_MAX: usize = 64;
+
+/// Gauges of ages at `now`, in the same form as [`Metrics::render`](super::Metrics::render). Issuers
+/// and lists are configured, and few.
+pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
+    let mut page = Page::new();
+    let name = "jwks_age_seconds";
+    page.head(name, "gauge", "How long ago an issuer's keys were fetched.");
+    for (issuer, keys) in snapshot.policy.issuers.iter().zip(&snapshot.keys.issuers) {
+        if let Some(at) = keys.fetched_at {
+            let labels = [("issuer", issuer.name.as_str())];
+            page.sample(name, &labels, now.since(at).as_secs());
+        }
+    }
+    let name = "jwks_failures";
+    let help = "Fetches of an issuer's keys that failed one after another.";
+    page.head(name, "gauge", help);
+    for (issuer, keys) in snapshot.policy.issuers.iter().zip(&snapshot.keys.issuers) {
+        page.sample(name, &[("issuer", issuer.name.as_str())], keys.failures);
+    }
+    type Of = fn(&ListDates, Unix) -> u64;
+    let gauges: [(&str, &str, Of); 3] = [
+        (
+            "crl_age_seconds",
+            "How long ago a revocation list was issued.",
+            |list, now| now.since(list.issued).as_secs(),
+        ),
+        (
+            "crl_next_update_seconds",
+            "Seconds until another revocation list should be there.",
+            |list, now| list.next.since(now).as_secs(),
+        ),
+        (
+            "crl_stale",
+            "1 once another revocation list should be there.",
+            |list, now| u64::from(now >= list.next),
+        ),
+    ];
+    for (name, help, of) in gauges {
+        page.head(name, "gauge", help);
+        for (at, list) in lists.iter().take(LISTS_MAX).enumerate() {
+            let (at, setting) = (at.to_string(), list.setting.to_string());
+            let labels = [("list", at.as_str()), ("setting", setting.as_str())];
+            page.sample(name, &labels, of(list, now));
+        }
+    }
+    page.text()
+}

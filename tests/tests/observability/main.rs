@@ -1,0 +1,6 @@
+//! What the router says of itself while strangers say things to it: nothing of theirs, in no log
+//! line, metric, page, error or header; and never more series than before.
+
+mod canary;
+mod labels;
+mod pages;

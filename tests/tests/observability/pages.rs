@@ -1,0 +1,95 @@
+//! What `/readyz` and `/metrics` say of an issuer whose keys stop coming, and of revocation lists.
+
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_mtls::lab::{IdpFault, Signer, Validity};
+use cellway_tests::world::{HOUR, World, now, until};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_issuer_that_fails_is_named_with_a_word_and_a_count() {
+    let mut world = World::down(Signer::from_seed("k1", [1; 32]).unwrap()).await;
+    world.plane_host.start().await;
+    let router = world.boot().await;
+    until("the fetch has failed", async || {
+        router.readyz().await.1["issuers"]["main"]["consecutive_failures"] != json!(0)
+    })
+    .await;
+    let page = router.readyz().await.1;
+    let main = &page["issuers"]["main"];
+    assert_eq!(main["state"], "empty", "{page}");
+    assert_eq!(main["last_error"], "unreachable");
+    assert_eq!(main["age_secs"], json!(null));
+    assert_eq!(
+        page["listeners"]["public"],
+        json!({"policy": "default", "mode": "required"})
+    );
+
+    world.idp.set_fault(IdpFault::Garbage);
+    world.idp_host.start().await;
+    until("the answer is nonsense", async || {
+        let error = router.readyz().await.1["issuers"]["main"]["last_error"].clone();
+        error == "discovery" || error == "malformed"
+    })
+    .await;
+    world.idp.set_fault(IdpFault::None);
+    until("the keys are there", async || {
+        router.readyz().await.1["issuers"]["main"]["state"] == "fresh"
+    })
+    .await;
+    let page = router.readyz().await.1;
+    let main = &page["issuers"]["main"];
+    assert_eq!(main["stale"], json!(false));
+    assert_eq!(main["consecutive_failures"], json!(0));
+    assert!(main["last_error"].is_null(), "{main}");
+    assert!(main["age_secs"].as_u64().unwrap() < 60, "{main}");
+    assert!(main["next_refresh_secs"].as_u64().unwrap() > 60, "{main}");
+    let metrics = router.admin("/metrics").await.body;
+    let metrics = String::from_utf8(metrics.into()).unwrap();
+    assert!(
+        metrics.contains("cellway_jwks_age_seconds{issuer=\"main\"}"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("cellway_jwks_failures{issuer=\"main\"} 0"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn revocation_lists_are_shown_with_their_ages() {
+    let world = World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await;
+    let clients = &world.authorities.clients;
+    let stale = Validity {
+        from: Unix::from_epoch(now().since_epoch() - HOUR),
+        until: Unix::from_epoch(now().since_epoch() - Duration::from_secs(60)),
+    };
+    for (name, validity) in [
+        ("fresh.crl", Validity::around(now(), HOUR)),
+        ("stale.crl", stale),
+    ] {
+        world
+            .folder
+            .write(name, &clients.revoke(&[9], validity).unwrap());
+    }
+    let config = world.config().replace(
+        "[trust]\n",
+        "[trust]\ncrl = [\"fresh.crl\", \"stale.crl\"]\n",
+    );
+    world.configure(&config);
+    let router = world.router().await;
+    let lists = router.readyz().await.1["revocation_lists"].clone();
+    assert_eq!(lists[0]["setting"], "trust.crl[0]");
+    assert_eq!(lists[0]["stale"], json!(false));
+    assert!(
+        lists[0]["next_update_secs"].as_u64().unwrap() > 60,
+        "{lists}"
+    );
+    assert_eq!(lists[1]["stale"], json!(true));
+    assert_eq!(lists[1]["next_update_secs"], json!(0));
+    assert!(lists[1]["age_secs"].as_u64().unwrap() >= 3_600, "{lists}");
+    let stale = router.metric("cellway_crl_stale").await;
+    assert_eq!(stale, ["cellway_crl_stale{list=\"1\",setting=\"1\"} 1"]);
+    assert_eq!(router.metric("cellway_crl_age_seconds").await.len(), 2);
+}
