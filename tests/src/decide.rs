@@ -131,7 +131,16 @@ impl Core {
     }
 
     /// Decides a request, fetching keys if the decision waits for them.
+    ///
+    /// # Panics
+    /// If the steps don't end with the check that failed, whatever the request.
     pub fn decide(&mut self, request: &Request, now: Now) -> (Decision, Steps) {
+        let (decision, steps) = self.decide_unchecked(request, now);
+        check_steps(&decision, &steps);
+        (decision, steps)
+    }
+
+    fn decide_unchecked(&mut self, request: &Request, now: Now) -> (Decision, Steps) {
         let mut steps = Steps::default();
         match self.ask(request, now, false, &mut steps) {
             Outcome::Done(decision) => (decision, steps),
@@ -209,6 +218,25 @@ impl Core {
     }
 }
 
+/// The first check that fails decides, and is the last that is shown. What is only watched may fail
+/// without consequence.
+fn check_steps(decision: &Decision, steps: &Steps) {
+    let failed = steps.0.iter().filter(|step| !step.passed).count();
+    match decision {
+        Decision::Allow(allow) => {
+            let watched = allow
+                .cell_bound
+                .as_ref()
+                .is_some_and(|it| it.refused.is_some());
+            assert_eq!(failed, usize::from(watched), "{}\n{steps}", allow.reason);
+        }
+        Decision::Deny(deny) => {
+            let last = steps.0.last().is_some_and(|step| !step.passed);
+            assert!(last && failed == 1, "{}\n{steps}", deny.reason);
+        }
+    }
+}
+
 /// A request, as far as decisions look at it.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -262,6 +290,13 @@ impl Request {
         let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
         self.headers
             .append(name, HeaderValue::from_str(value).expect("a header value"));
+        self
+    }
+
+    /// Over a connection with this client certificate.
+    #[must_use]
+    pub fn shows(mut self, certificate: PeerCertificate) -> Self {
+        self.peer = Some(certificate);
         self
     }
 
