@@ -7,8 +7,8 @@ use cellway_core::token::Hint;
 use cellway_core::{Challenge, Decision, Deny, Reason, Snapshot, Text, Unix};
 
 use super::*;
-use crate::event::{Asked, Schemes};
 use crate::event::SealOutcome;
+use crate::event::{Asked, Schemes};
 use crate::explain::{Question, explain};
 use crate::settings::EnvelopeForm;
 
@@ -72,7 +72,7 @@ fn a_request_without_the_envelope_it_needs_is_told_at_the_default_level() {
             outcome,
             kid,
         };
-        render(AT, &event, Level::Info)
+        render(AT, &event, Level::Info, &Subjects::Off)
     };
     assert_eq!(line(SealOutcome::Sealed, Some("k1")), None);
     assert_eq!(
