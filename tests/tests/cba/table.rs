@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use cellway_core::Decision;
+use cellway_core::cba::Claimed;
+use cellway_core::{Decision, Reason};
 use cellway_mtls::lab::San;
 use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, claims, jwks, signer};
 use serde_json::json;
@@ -139,4 +140,35 @@ fn pins() {
     ];
     let pins = [r#"destination = "a""#, r#"destination = "b""#];
     insta::assert_snapshot!(page(&pins, &rows));
+}
+
+/// What the driver finds once the decision is made. Catches: one that can't be remembered and passes.
+#[test]
+fn what_was_used_or_cannot_be_remembered_is_denied_and_in_monitor_counted() {
+    let request = call(&[cases::good("1", EPOCH).sign(&cases::key()).unwrap()]);
+    for (claimed, reason, status) in [
+        (Claimed::Again, Reason::CbaReplayed, 403),
+        (Claimed::Full, Reason::Overloaded, 503),
+    ] {
+        for (mode, denied) in [("monitor", false), ("enforce", true), ("require", true)] {
+            let mut core = core(&format!("mode = \"{mode}\"\none_use = true"));
+            let (decision, _) = core.decide(&request, at(0));
+            assert!(decision.cell_bound().unwrap().claim.is_some(), "{mode}");
+            let decision = decision.claimed(claimed);
+            let bound = decision.cell_bound().unwrap();
+            assert_eq!(bound.refused.unwrap().reason, reason, "{mode}");
+            assert_eq!(bound.denies().is_some(), denied, "{mode}");
+            let Decision::Deny(deny) = decision else {
+                assert!(!denied, "{mode}");
+                continue;
+            };
+            assert!(denied, "{mode}");
+            assert_eq!(deny.class.status().unwrap(), status);
+            assert_eq!(deny.retry_after.is_some(), status == 503);
+        }
+        let mut core = core("one_use = true");
+        let (decision, _) = core.decide(&request, at(0));
+        let same = decision.clone().claimed(Claimed::First);
+        assert_eq!(same, decision);
+    }
 }
