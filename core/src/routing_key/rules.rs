@@ -99,8 +99,8 @@ impl RoutingKeyRules {
 
     fn by_dns(&self, peer: &PeerCertificate) -> Option<&Gateway> {
         let carries = |name: &Text| {
-            let same = |san: &Box<str>| san.eq_ignore_ascii_case(name.as_str());
-            peer.dns_names().iter().any(same)
+            let mut names = peer.dns_names().iter();
+            names.any(|san| san.eq_ignore_ascii_case(name.as_str()))
         };
         self.gateways.iter().find(|gateway| match &gateway.san {
             GatewaySan::Uri(_) => false,
