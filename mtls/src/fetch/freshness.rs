@@ -51,7 +51,8 @@ mod tests {
     /// allows.
     #[test]
     fn the_shortest_time_that_the_answer_allows() {
-        let table: [(&[(&'static str, &'static str)], Option<u64>); 15] = [
+        type Line = (&'static str, &'static str);
+        let table: [(&[Line], Option<u64>); 15] = [
             (&[], None),
             (&[("cache-control", "public")], None),
             (&[("cache-control", "max-age=60")], Some(60)),
@@ -72,7 +73,7 @@ mod tests {
             (&[("cache-control", "max-age=60"), ("age", "x")], Some(60)),
         ];
         for (lines, expected) in table {
-            let line = |(name, value): &(&'static str, &'static str)| {
+            let line = |(name, value): &Line| {
                 let name = HeaderName::from_static(name);
                 (name, HeaderValue::from_static(value))
             };
