@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
+use cellway_core::path::Ambiguous;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Now, Snapshot, Unix};
 use rustls::pki_types::CertificateDer;
@@ -160,11 +161,36 @@ impl Live {
         Some(&settings.serves)
     }
 
-    /// The listener's policy in this snapshot. By name where the snapshot has another policy than
-    /// these settings, which is so for a moment while a reload takes effect; `None` where the name
-    /// is unknown there.
-    pub(crate) fn policy(&self, listener: usize, snapshot: &Snapshot) -> Option<PolicyId> {
-        let id = self.settings.listeners.get(listener)?.policy;
+    /// The policy that these settings have for a request for this path and query.
+    ///
+    /// # Errors
+    /// As [`ListenerSettings::policy_of`](crate::settings::ListenerSettings::policy_of).
+    pub(crate) fn policy(
+        &self,
+        listener: usize,
+        target: &str,
+    ) -> Result<Option<PolicyId>, Ambiguous> {
+        let settings = self.settings.listeners.get(listener);
+        settings
+            .map(|listener| listener.policy_of(target))
+            .transpose()
+    }
+
+    /// The policy of the listener's requests that no route is for.
+    pub(crate) fn own_policy(&self, listener: usize) -> Option<PolicyId> {
+        let settings = self.settings.listeners.get(listener)?;
+        Some(settings.policy)
+    }
+
+    /// Whether the listener's policy hangs on what is asked for.
+    pub(crate) fn has_routes(&self, listener: usize) -> bool {
+        let settings = self.settings.listeners.get(listener);
+        settings.is_some_and(|listener| !listener.routes.is_empty())
+    }
+
+    /// The policy in this snapshot. By name where the snapshot has another policy than these settings,
+    /// which is so for a moment while a reload takes effect; `None` where the name is unknown there.
+    pub(crate) fn policy_in(&self, snapshot: &Snapshot, id: PolicyId) -> Option<PolicyId> {
         if Arc::ptr_eq(&self.settings.policy, &snapshot.policy) {
             return Some(id);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::path::{Ambiguous, Path, PathPattern};
 use cellway_core::policy::{Policy, PolicyId};
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use serde::{Deserialize, Serialize};
@@ -128,8 +129,10 @@ pub struct ListenerSettings {
     pub name: Arc<str>,
     /// Where to bind; port 0 lets the system choose.
     pub bind: SocketAddr,
-    /// The policy of requests that come in by it.
+    /// The policy of requests that come in by it, but for those that a route is for.
     pub policy: PolicyId,
+    /// Other policies for some paths; the first that fits decides.
+    pub routes: Vec<ListenerRoute>,
     /// What comes in by it.
     pub serves: Serves,
     /// `None`: plain HTTP.
@@ -149,6 +152,7 @@ impl ListenerSettings {
             name: name.into(),
             bind,
             policy,
+            routes: Vec::new(),
             serves: Serves::Proxy,
             tls: None,
             timeouts: ClientTimeouts::default(),
@@ -156,6 +160,29 @@ impl ListenerSettings {
             streams_max: 128,
         }
     }
+
+    /// The policy of a request for this path and query.
+    ///
+    /// # Errors
+    /// [`Ambiguous`]: there are routes, and the path can be read in two ways. It must not fall to
+    /// whichever policy is the laxer.
+    pub fn policy_of(&self, target: &str) -> Result<PolicyId, Ambiguous> {
+        if self.routes.is_empty() {
+            return Ok(self.policy);
+        }
+        let path = Path::of(target)?;
+        let found = self.routes.iter().find(|route| route.path.matches(path));
+        Ok(found.map_or(self.policy, |route| route.policy))
+    }
+}
+
+/// The policy of some of a listener's paths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerRoute {
+    /// Which paths.
+    pub path: PathPattern,
+    /// Their policy.
+    pub policy: PolicyId,
 }
 
 /// What comes in by a listener.

@@ -170,12 +170,17 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
         (None, _) => return Err(failed(format!("name one with --listener: {}", names()))),
         (Some(name), all) => all.iter().find(|listener| *listener.name == **name),
     };
-    found.map(|listener| listener.policy).ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         let name = args.listener.as_deref().unwrap_or_default();
         failed(format!(
             "no listener is called {name}; there is: {}",
             names()
         ))
+    })?;
+    found.policy_of(&args.path).map_err(|why| {
+        let reason = cellway_core::Reason::AmbiguousRequest;
+        println!("deny 400 {reason}: {why}, and the listener's routes go by it");
+        Exit::No
     })
 }
 

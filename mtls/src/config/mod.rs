@@ -10,6 +10,7 @@ mod error;
 mod paths;
 mod report;
 mod resolve;
+mod routes;
 mod schema;
 mod serves;
 mod shape;

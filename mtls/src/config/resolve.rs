@@ -11,6 +11,7 @@ use super::envelope::envelope;
 use super::error::ConfigError;
 use super::paths::Paths;
 use super::report::{Reporter, key_pair};
+use super::routes;
 use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
 use super::sources::{fetch, registry, upstream};
@@ -34,11 +35,12 @@ pub(super) fn resolve(
     listeners_exist(&tables, &mut report);
     let mut listeners = Vec::new();
     for (i, listener) in tables.listener.iter().enumerate() {
-        let id = listener_policy(i, listener, &tables, policy.as_deref(), &mut report);
+        let (id, routes) = routes::policies(i, listener, &tables, policy.as_deref(), &mut report);
         check_listener(i, listener, &tables, &mut report);
         let serves = serves::serves(i, listener, &mut report);
         listeners.push(ListenerSettings {
             serves,
+            routes,
             ..listener_settings(i, listener, id, &mut report)
         });
     }
@@ -157,32 +159,6 @@ fn listeners_exist<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F
     }
 }
 
-fn listener_policy<F: FnMut(ConfigError)>(
-    i: usize,
-    listener: &ListenerTable,
-    tables: &File,
-    policy: Option<&Policy>,
-    report: &mut Reporter<F>,
-) -> PolicyId {
-    if !tables
-        .policy
-        .iter()
-        .any(|policy| policy.name == listener.policy)
-    {
-        let problem = format!("there is no [[policy]] with the name `{}`", listener.policy);
-        let names: Vec<_> = tables.policy.iter().map(|policy| &*policy.name).collect();
-        let fix = match names.as_slice() {
-            [] => "add one".to_owned(),
-            names => format!("the names are: {}", names.join(", ")),
-        };
-        report.mistake(format!("listener[{i}].policy"), problem, fix);
-    }
-    // Without a policy there is a mistake already, and nothing is used.
-    policy
-        .and_then(|policy| policy.policy_id(&listener.policy))
-        .unwrap_or(PolicyId(0))
-}
-
 fn check_listener<F: FnMut(ConfigError)>(
     i: usize,
     listener: &ListenerTable,
@@ -190,18 +166,9 @@ fn check_listener<F: FnMut(ConfigError)>(
     report: &mut Reporter<F>,
 ) {
     let loopback = listener.bind.ip().is_loopback();
-    let policy = tables
-        .policy
-        .iter()
-        .find(|policy| policy.name == listener.policy);
-    if policy.is_some_and(|policy| policy.mode == Mode::Disabled) && !loopback {
-        report.mistake(
-            format!("listener[{i}].bind"),
-            "is not a loopback address, and its policy is `disabled`",
-            "bind 127.0.0.1, or give it a policy that authenticates",
-        );
+    for policy in routes::named(listener, tables) {
+        check_policy(i, listener, policy, tables, report);
     }
-    gateways_can_come(i, listener, policy, tables, report);
     let Some(tls) = &listener.tls else {
         if !loopback && !listener.allow_plain {
             report.mistake(
@@ -221,11 +188,32 @@ fn check_listener<F: FnMut(ConfigError)>(
             "set trust.bundle",
         );
     }
-    let only_mtls = policy.is_some_and(|policy| {
-        let any = policy.any_of.as_deref().unwrap_or_default();
-        let all = policy.all_of.as_deref().unwrap_or_default();
-        policy.mode == Mode::Required && (any == [Scheme::Mtls] || all.contains(&Scheme::Mtls))
-    });
+}
+
+/// What a policy of the listener's asks of the listener.
+fn check_policy<F: FnMut(ConfigError)>(
+    i: usize,
+    listener: &ListenerTable,
+    policy: &PolicySpec,
+    tables: &File,
+    report: &mut Reporter<F>,
+) {
+    if policy.mode == Mode::Disabled && !listener.bind.ip().is_loopback() {
+        report.mistake(
+            format!("listener[{i}].bind"),
+            "is not a loopback address, and its policy is `disabled`",
+            "bind 127.0.0.1, or give it a policy that authenticates",
+        );
+    }
+    gateways_can_come(i, listener, policy, tables, report);
+    let Some(tls) = &listener.tls else {
+        return;
+    };
+    let any = policy.any_of.as_deref().unwrap_or_default();
+    let all = policy.all_of.as_deref().unwrap_or_default();
+    let only_mtls =
+        policy.mode == Mode::Required && (any == [Scheme::Mtls] || all.contains(&Scheme::Mtls));
+    let asks = tls.client_certificate != ClientCertificateWord::None;
     if only_mtls && !asks && listener.serves == ServesWord::Proxy {
         report.mistake(
             format!("listener[{i}].tls.client_certificate"),
@@ -240,18 +228,16 @@ fn check_listener<F: FnMut(ConfigError)>(
 fn gateways_can_come<F: FnMut(ConfigError)>(
     i: usize,
     listener: &ListenerTable,
-    policy: Option<&PolicySpec>,
+    policy: &PolicySpec,
     tables: &File,
     report: &mut Reporter<F>,
 ) {
     let asked = listener.tls.as_ref().map(|tls| tls.client_certificate);
     let asks = asked.is_some_and(|asked| asked != ClientCertificateWord::None);
-    let only_routing_keys = policy.is_some_and(|policy| {
-        let any = policy.any_of.as_deref().unwrap_or_default();
-        let all = policy.all_of.as_deref().unwrap_or_default();
-        policy.mode == Mode::Required
-            && (any == [Scheme::RoutingKey] || all.contains(&Scheme::RoutingKey))
-    });
+    let any = policy.any_of.as_deref().unwrap_or_default();
+    let all = policy.all_of.as_deref().unwrap_or_default();
+    let only_routing_keys = policy.mode == Mode::Required
+        && (any == [Scheme::RoutingKey] || all.contains(&Scheme::RoutingKey));
     let by_gateway = tables.routing_key.signer.is_empty();
     if only_routing_keys && by_gateway && !asks && listener.serves == ServesWord::Proxy {
         report.mistake(

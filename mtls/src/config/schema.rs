@@ -75,6 +75,9 @@ pub struct ListenerTable {
     /// The policy of requests that come in by it.
     #[serde(default = "default_policy")]
     pub policy: String,
+    /// `[[listener.route]]`: other policies for some paths.
+    #[serde(default)]
+    pub route: Vec<RouteTable>,
     /// What comes in by it.
     #[serde(default)]
     pub serves: ServesWord,
@@ -108,6 +111,16 @@ pub struct ListenerTable {
     /// Most concurrent HTTP/2 streams of one connection.
     #[serde(default)]
     pub streams_max: Option<u32>,
+}
+
+/// One `[[listener.route]]`: the first that fits a request's path gives it its policy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTable {
+    /// A pattern: `/admin/**`.
+    pub path: String,
+    /// The policy of such requests.
+    pub policy: String,
 }
 
 /// The words of `serves`.

@@ -206,6 +206,9 @@ fn names_each_mistake_of_meaning() {
     let table = [
         (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
         (LEAST.replace("any_of = [\"jwt\"]", "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"a\" }").replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true"), "listener[0].bind: is not a loopback address, and its policy is `disabled`"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", policy = \"strict\" }]"), "listener[0].route[0].policy: there is no [[policy]] with the name `strict`\n    the names are: default"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"a\", policy = \"default\" }]"), "listener[0].route[0].path: \"a\" doesn't begin with a slash"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/**\", policy = \"default\" }, { path = \"/a\", policy = \"default\" }]"), "listener[0].route[1].path: is never asked: \"/**\" before it fits all that it fits"),
         (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: there is no [[policy]] with the name `strict`\n    the names are: default"),
         (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: `local` is the name of another listener too"),
         (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 is the address of another listener too"),

@@ -119,6 +119,31 @@ fn authority(parts: &Parts) -> &str {
     authority.or_else(host).unwrap_or_default()
 }
 
+/// The path and query as they came.
+fn target(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", |path| path.as_str())
+}
+
+/// The policy that the request is decided by.
+fn policy<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    snapshot: &Snapshot,
+    path: &str,
+    credentials: &Credentials,
+) -> Result<PolicyId, Refused> {
+    let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
+    let live = case.worker.common.live.load();
+    if credentials.says_otherwise && live.has_routes(case.listener) {
+        return Err(ambiguous("a header names another method or path"));
+    }
+    let policy = live
+        .policy(case.listener, path)
+        .map_err(|why| ambiguous(why.detail()))?;
+    policy
+        .and_then(|id| live.policy_in(snapshot, id))
+        .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))
+}
+
 /// Asks the core once, and tells the sink what it said.
 fn once<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
@@ -128,17 +153,14 @@ fn once<E: Env, S: Sink>(
     waited: bool,
 ) -> Result<Outcome, Refused> {
     let worker = case.worker;
-    let policy = worker
-        .common
-        .live
-        .load()
-        .policy(case.listener, snapshot)
-        .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))?;
+    let path = target(parts);
+    let policy = policy(case, snapshot, path, credentials)
+        .map_err(|why| tell(case, snapshot, parts, credentials, why))?;
     let evidence = Evidence {
         policy,
         method: &parts.method,
         authority: authority(parts),
-        path: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+        path,
         credentials,
         peer: case.client.map(|client| &client.certificate),
         spread: case.spread,
@@ -177,7 +199,10 @@ fn tell<E: Env, S: Sink>(
 ) -> Refused {
     let worker = case.worker;
     let live = worker.common.live.load();
-    if let Some(policy) = live.policy(case.listener, snapshot) {
+    // Where the path has two readings no route is its own, and the listener's policy stands for it.
+    let picked = live.policy(case.listener, target(parts));
+    let policy = picked.unwrap_or_else(|_| live.own_policy(case.listener));
+    if let Some(policy) = policy.and_then(|id| live.policy_in(snapshot, id)) {
         let decision = Decision::Deny(refused.as_denial());
         let at = (worker.common.clock.now(), false);
         told(case, snapshot, policy, parts, credentials, at, &decision);

@@ -244,6 +244,63 @@ async fn rules_decide_alike_in_every_form() {
     insta::assert_snapshot!(seen);
 }
 
+/// Catches: a form that picks the policy by another path, and a path that falls to the laxer policy.
+#[tokio::test]
+async fn routes_give_the_same_policy_in_every_form() {
+    let world = World::up(Signer::from_seed("one", [7; 32]).unwrap()).await;
+    let strict = "[[policy]]\nname = \"strict\"\nall_of = [\"jwt\", \"mtls\"]\n\n[trust]";
+    let route = "[[listener.route]]\npath = \"/admin/**\"\npolicy = \"strict\"\n";
+    let config = world.config().replacen("[trust]", strict, 1);
+    let config = config.replacen("\n[[issuer]]", &format!("\n{route}\n[[issuer]]"), 1);
+    world.configure(&format!("{config}{LISTENER}{route}"));
+    let router = world.router().await;
+    let (h1, h2) = (
+        asking(&router, Protocol::Http1),
+        asking(&router, Protocol::Http2),
+    );
+    let acme = bearer(&world, "acme");
+    let own = certificate(
+        &world.authorities.clients,
+        vec![San::Uri(TENANT_SAN.to_owned())],
+    );
+    let mut seen = String::new();
+    for (path, certificate, header) in [
+        ("/orders", None, None),
+        ("/admin", None, None),
+        ("/%61dmin/x", None, None),
+        ("/admin/x?y=z", Some(own), None),
+        ("/Admin", None, None),
+        ("/orders/../admin", None, None),
+        ("/orders/%2e%2e/admin", None, None),
+        ("//admin", None, None),
+        ("/admin;x", None, None),
+        ("/orders", None, Some(("X-Original-URL", "/admin"))),
+    ] {
+        let headers = [(AUTHORIZATION, &*acme)].into_iter().chain(header);
+        let sent = Sent {
+            path,
+            ..sent(&headers.collect::<Vec<_>>(), certificate)
+        };
+        let proxied = ask::proxied(&world, &router, &sent).await;
+        let said = match &proxied {
+            Verdict::Arrives(_) => "arrives".to_owned(),
+            Verdict::Refused(status, headers, _) => {
+                let reason = headers.iter().find(|(name, _)| name == "x-cellway-reason");
+                format!("{status} {}", reason.unwrap().1)
+            }
+        };
+        seen.push_str(&format!("{path:24} {said}\n"));
+        for raw in [true, false] {
+            assert_eq!(ask::grpc(&h2, &sent, raw).await, proxied, "{path}, gRPC");
+            assert_eq!(ask::json(&h1, &sent, raw).await, proxied, "{path}, JSON");
+        }
+        if sent.certificate.is_none() {
+            assert_eq!(ask::plain(&h1, &sent).await, proxied, "{path}, HTTP");
+        }
+    }
+    insta::assert_snapshot!(seen);
+}
+
 /// An Envoy that has not verified its client's certificate, or by other authorities, says so of
 /// anybody. Catches: a description that is believed without a look at the bundle.
 #[tokio::test]

@@ -1,0 +1,89 @@
+//! Which policy goes with which of a listener's paths.
+
+use cellway_core::path::PathPattern;
+use cellway_core::policy::{Policy, PolicyId, PolicySpec};
+
+use super::error::ConfigError;
+use super::report::Reporter;
+use super::schema::{File, ListenerTable};
+use crate::settings::ListenerRoute;
+
+/// The most routes of one listener: they are tried one by one.
+const ROUTES_MAX: usize = 256;
+
+/// The listener's own policy, and those of its routes.
+pub(super) fn policies<F: FnMut(ConfigError)>(
+    i: usize,
+    listener: &ListenerTable,
+    tables: &File,
+    policy: Option<&Policy>,
+    report: &mut Reporter<F>,
+) -> (PolicyId, Vec<ListenerRoute>) {
+    let own = format!("listener[{i}].policy");
+    let own = find(own, &listener.policy, tables, policy, report);
+    if listener.route.len() > ROUTES_MAX {
+        let problem = format!("there are {} routes", listener.route.len());
+        let fix = format!("write at most {ROUTES_MAX}");
+        report.mistake(format!("listener[{i}].route"), problem, fix);
+        return (own, Vec::new());
+    }
+    let mut routes: Vec<ListenerRoute> = Vec::new();
+    for (n, route) in listener.route.iter().enumerate() {
+        let at = |member: &str| format!("listener[{i}].route[{n}].{member}");
+        let policy = find(at("policy"), &route.policy, tables, policy, report);
+        let path = match PathPattern::new(&route.path) {
+            Ok(path) => path,
+            Err(why) => {
+                let problem = format!("{:?} {why}", route.path);
+                let fix = "write a path such as \"/admin\" or \"/admin/**\"";
+                report.mistake(at("path"), problem, fix);
+                continue;
+            }
+        };
+        if let Some(before) = routes.iter().find(|before| before.path.covers(&path)) {
+            let problem = format!(
+                "is never asked: {:?} before it fits all that it fits",
+                before.path.as_str()
+            );
+            report.mistake(at("path"), problem, "put the narrower route first");
+        }
+        routes.push(ListenerRoute { path, policy });
+    }
+    (own, routes)
+}
+
+/// The tables of the listener's policies, as far as there are such, each once.
+pub(super) fn named<'a>(
+    listener: &'a ListenerTable,
+    tables: &'a File,
+) -> impl Iterator<Item = &'a PolicySpec> {
+    tables.policy.iter().filter(|policy| {
+        policy.name == listener.policy
+            || listener
+                .route
+                .iter()
+                .any(|route| route.policy == policy.name)
+    })
+}
+
+fn find<F: FnMut(ConfigError)>(
+    setting: String,
+    name: &str,
+    tables: &File,
+    policy: Option<&Policy>,
+    report: &mut Reporter<F>,
+) -> PolicyId {
+    if !tables.policy.iter().any(|policy| policy.name == name) {
+        let problem = format!("there is no [[policy]] with the name `{name}`");
+        let names: Vec<_> = tables.policy.iter().map(|policy| &*policy.name).collect();
+        let fix = match names.as_slice() {
+            [] => "add one".to_owned(),
+            names => format!("the names are: {}", names.join(", ")),
+        };
+        report.mistake(setting, problem, fix);
+    }
+    // Without a policy there is a mistake already, and nothing is used.
+    policy
+        .and_then(|policy| policy.policy_id(name))
+        .unwrap_or(PolicyId(0))
+}
