@@ -37,7 +37,7 @@ pub enum Subjects {
     Raw,
     /// As HMAC-SHA256 under this key, in the field `subject_hash`: lines about one subject can be
     /// found, and nobody without the key can try out who it is.
-    Hash(hmac::Key),
+    Hash(Box<hmac::Key>),
 }
 
 impl Subjects {
@@ -76,7 +76,7 @@ impl Subjects {
 
     /// Hashes under this key.
     pub fn with_key(key: &[u8]) -> Self {
-        Self::Hash(hmac::Key::new(hmac::HMAC_SHA256, key))
+        Self::Hash(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
     /// The field and its value.
