@@ -14,6 +14,9 @@ use crate::refused::Refused;
 
 const CHECK: &str = "policy.rule";
 
+/// The name of the rule that decided; `None` where none did.
+type Decider<'a> = Option<&'a Arc<str>>;
+
 /// The rule that lets the request pass, if the policy has rules.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub(crate) fn check<'a>(
     reason: Reason,
     identity: &Identity,
     recorder: &mut impl Recorder,
-) -> Result<Option<&'a Arc<str>>, (Refused, Option<&'a Arc<str>>)> {
+) -> Result<Decider<'a>, (Refused, Decider<'a>)> {
     let Some(rules) = &auth.rules else {
         return Ok(None);
     };
