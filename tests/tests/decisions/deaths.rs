@@ -87,8 +87,10 @@ struct Death {
     how: &'static str,
     /// When the token is shown again, in seconds.
     secs: u64,
-    change: Box<dyn Fn(&mut Core, Now)>,
+    change: Change,
 }
+
+type Change = Box<dyn Fn(&mut Core, Now)>;
 
 fn death(how: &'static str, secs: u64, change: impl Fn(&mut Core, Now) + 'static) -> Death {
     let change = Box::new(change);
@@ -173,7 +175,7 @@ fn by_configuration() -> Vec<Death> {
             let config = CONFIG.replacen("issuers = [\"main\"]", "issuers = [\"other\"]", 1);
             let config = config.replacen(
                 issuer,
-                &format!("[[issuer]]\n tenants = [\"acme\"]\n name = \"main\""),
+                "[[issuer]]\n tenants = [\"acme\"]\n name = \"main\"",
                 1,
             );
             // Some issuer of the policy must say where scopes are.
