@@ -250,6 +250,11 @@ fn chains(pki: &Pki) -> Vec<Row> {
         Row::new("", "an authority with its own id", pki.below(own, leaf())),
         Row::new(
             "",
+            "an authority with names that are no ids",
+            pki.below(web, leaf()),
+        ),
+        Row::new(
+            "",
             "an authority for both purposes",
             pki.below(both, leaf()),
         ),

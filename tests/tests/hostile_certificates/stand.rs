@@ -191,11 +191,11 @@ fn first_uri(leaf: &CertificateDer<'_>) -> Option<String> {
         ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
         _ => None,
     });
-    let uri = names.flatten().find_map(|name| match name {
+    let mut names = names.flatten();
+    names.find_map(|name| match name {
         GeneralName::URI(uri) => Some((*uri).to_owned()),
         _ => None,
-    });
-    uri
+    })
 }
 
 /// Reason and description of a refusal.
