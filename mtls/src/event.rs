@@ -124,6 +124,8 @@ pub enum Event<'a> {
         asked: &'a Asked<'a>,
         /// The answer.
         decision: &'a Decision,
+        /// The router forwards what is allowed. It doesn't where an Envoy asks, which does so itself.
+        forwards: bool,
         /// The registry that it was decided on; `None` before the first.
         registry_version: Option<u64>,
         /// The request waited for keys.

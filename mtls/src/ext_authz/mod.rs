@@ -99,6 +99,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let checked = check::check(&parts);
     let case = Case {
         client: client.as_ref(),
+        forwards: false,
         ..report.case(spread)
     };
     let judged = judge(&case, checked, &mut parts).await;

@@ -43,6 +43,8 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) began: Now,
     /// Spreads requests over equal endpoints.
     pub(crate) spread: u64,
+    /// The router forwards it if it may pass. An Envoy that asks does so itself.
+    pub(crate) forwards: bool,
 }
 
 /// A request that may pass.
@@ -233,6 +235,7 @@ fn told<E: Env, S: Sink>(
             mode: auth.mode,
             request_id,
             decision,
+            forwards: case.forwards,
             registry_version: snapshot
                 .registry
                 .as_ref()

@@ -196,6 +196,7 @@ fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         decision,
         registry_version,
         waited,
+        forwards: _,
     } = event
     else {
         return line;

@@ -55,6 +55,7 @@ fn decided(decision: &Decision) -> Event<'_> {
         mode: Mode::Required,
         asked: asked(),
         decision,
+        forwards: true,
         registry_version: Some(3),
         waited: false,
     }

@@ -76,9 +76,14 @@ impl Sink for Counting {
             Event::ConnectionClosed { why, .. } => shard.closed.add(*why as usize),
             Event::TlsRefused { reason, .. } => shard.tls_refused.add(*reason as usize),
             Event::AcceptFailed { .. } => shard.accept_failed.add(1),
-            Event::Decided { mode, decision, .. } => {
+            Event::Decided {
+                mode,
+                decision,
+                forwards,
+                ..
+            } => {
                 shard.decided(*mode, decision.reason());
-                if matches!(decision, Decision::Allow(_)) {
+                if *forwards && matches!(decision, Decision::Allow(_)) {
                     shard.allowed.add(1);
                 }
             }

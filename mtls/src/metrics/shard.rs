@@ -71,7 +71,8 @@ pub(super) struct Shard {
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
     pub(super) responses: Counters<{ 2 * STATUS_CLASSES.len() }>,
-    /// Requests that were let through, and those of them that were answered or given up.
+    /// Requests that were let through for the router to forward, and those of them that were answered or
+    /// given up.
     pub(super) allowed: Counter,
     pub(super) answered: Counter,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,

@@ -52,6 +52,7 @@ fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
         mode,
         asked: &asked,
         decision,
+        forwards: true,
         registry_version: None,
         waited: false,
     };

@@ -57,6 +57,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             request_id: &self.request_id,
             began: self.began,
             spread,
+            forwards: true,
         }
     }
 

@@ -181,6 +181,22 @@ async fn every_form_gives_the_same_decision_and_the_same_headers() {
     insta::assert_snapshot!(seen);
 }
 
+/// Catches: questions that are counted as requests on their way to a cell, whose end nobody tells.
+#[tokio::test]
+async fn what_an_envoy_forwards_is_not_counted_as_in_flight_here() {
+    let (world, router) = world().await;
+    let token = format!("Bearer {}", world.token());
+    let asked = sent(&[("authorization", &token)], None);
+    let h2 = asking(&router, Protocol::Http2);
+    for _ in 0..3 {
+        let verdict = ask::grpc(&h2, &asked, true).await;
+        assert!(matches!(verdict, Verdict::Arrives(_)), "{verdict:?}");
+    }
+    let page = router.admin("/metrics").await.body;
+    let page = String::from_utf8(page.into()).unwrap();
+    assert!(page.contains("\ncellway_requests_in_flight 0\n"), "{page}");
+}
+
 const RULES: &str = r#"
 [[policy.rule]]
 path = "/orders"
