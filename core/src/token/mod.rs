@@ -2,8 +2,9 @@
 //!
 //! The parts: `carrier` finds the token, `verify` finds out whether its issuer signed it, `claims`
 //! reads what that proves, `memo` remembers it; `certificate` judges a client's certificate, and
-//! [`routing_key`](crate::routing_key) what a gateway says; and [`identify`] collects the credentials that the listener's policy looks at, verifies each, and has
-//! `combine` make one identity of what they prove. Each check has a name, which `explain` shows.
+//! [`routing_key`] what a gateway says; and [`identify`] collects the credentials that the
+//! listener's policy looks at, verifies each, and has `combine` make one identity of what they
+//! prove. Each check has a name, which `explain` shows.
 
 use std::sync::Arc;
 
