@@ -208,6 +208,95 @@ from  file:DIR/registry.json: read
     );
 }
 
+const ROUTES: &str = r#"
+[[listener.route]]
+path = "/admin/**"
+policy = "admin"
+"#;
+
+const RULES: &str = r#"
+[[policy]]
+name = "admin"
+any_of = ["jwt"]
+
+[[policy.rule]]
+path = "/admin/**"
+methods = ["GET"]
+allow = "verified"
+
+[[policy.rule]]
+grpc = "admin.Cells/*"
+allow = "verified"
+"#;
+
+const REGISTRY_TOML: &str = r#"
+version = 1
+[[cells]]
+id = "a"
+tier = "std"
+region = "eu"
+state = "active"
+endpoints = [{ url = "http://127.0.0.1:9" }]
+[[tenants]]
+id = "acme"
+cell = "a"
+[[revocations]]
+tenant = "acme"
+sub = "mallory"
+"#;
+
+/// Catches: an explanation by the listener's policy where a route names another, rules that are
+/// held against another request than the one described, revocations that TOML loses.
+#[test]
+fn explain_follows_routes_rules_and_revocations() {
+    let folder = Folder::new("explain-routes");
+    let config = CONFIG
+        .replacen("[[issuer]]", &format!("{ROUTES}\n[[issuer]]"), 1)
+        .replacen("registry.json", "registry.toml", 1);
+    folder.write("cellway.toml", &format!("{config}{RULES}"));
+    folder.write("registry.toml", REGISTRY_TOML);
+    let config = folder.config();
+    let token = token("acme", false);
+    for (asked, code, policy, expected) in [
+        (&["--path", "/orders"][..], 0, "default", "allow verified: "),
+        (&["--path", "/admin/cells"], 0, "admin", "allow verified: "),
+        (
+            &["--path", "/admin/cells", "--method", "DELETE"],
+            1,
+            "admin",
+            "deny 403 role_forbidden: ",
+        ),
+        // No policy is picked for it: it could have either.
+        (
+            &["--path", "/admin/../admin/cells"],
+            1,
+            "",
+            "deny 400 ambiguous_request: ",
+        ),
+        (
+            &["--path", "/admin.Cells/List", "--grpc"],
+            0,
+            "default",
+            "allow verified: ",
+        ),
+    ] {
+        let mut args = vec!["explain", "-c", &config, "--token", &token];
+        args.extend(asked);
+        let (found, out, err) = run(&args);
+        assert_eq!(found, code, "{asked:?} {out}{err}");
+        let named = out.contains(&format!("policy {policy} "));
+        assert_eq!(named, !policy.is_empty(), "{asked:?} {out}");
+        assert!(out.contains(expected), "{asked:?} {out}");
+    }
+
+    let revoked = REGISTRY_TOML.replacen("mallory", "alice", 1);
+    folder.write("registry.toml", &revoked);
+    let (code, out, _) = run(&["explain", "-c", &config, "--token", &token]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("deny 401 revoked: "), "{out}");
+    assert!(!out.contains("alice"), "{out}");
+}
+
 #[test]
 fn explain_shows_the_checks_of_a_routing_key() {
     let folder = Folder::new("explain-key");
