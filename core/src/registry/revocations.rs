@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::quality::FixedState;
 use hashbrown::{Equivalent, HashMap};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::RegistryRefused;
 use crate::text::Text;
@@ -151,11 +151,25 @@ impl Kind {
     expecting = "a table of jti, sub, tenant, issuer or issued_before"
 )]
 pub(super) struct RawRevocation {
+    #[serde(default, deserialize_with = "given")]
     jti: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     sub: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     tenant: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     issuer: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     issued_before: Option<u64>,
+}
+
+/// A member that is there. `null` is no value: an entry that names less revokes more.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The first second of the year 10000: what lies behind it was meant as milliseconds.
@@ -196,11 +210,13 @@ impl RawRevocation {
             issuer,
             issued_before,
         } = self;
-        let texts = [("sub", &sub), ("tenant", &tenant), ("issuer", &issuer)];
-        for (member, value) in texts {
+        for (member, value) in [("tenant", &tenant), ("issuer", &issuer)] {
             if let Some(value) = value {
                 Text::check(value).map_err(|why| format!(".{member} {why}"))?;
             }
+        }
+        if let Some(sub) = &sub {
+            Text::id(sub).map_err(|why| format!(".sub {why}"))?;
         }
         if issued_before.is_some_and(|time| time == 0 || time >= TIME_END) {
             let why = "is not a time in seconds since 1970, before the year 10000";

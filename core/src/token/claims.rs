@@ -10,6 +10,7 @@ use crate::jws::DateClaim;
 use crate::keys::KeysDigest;
 use crate::policy::{Fingerprint, Issuer, IssuerId};
 use crate::reason::Reason;
+use crate::registry::Revocations;
 use crate::text::Text;
 
 use super::Denial;
@@ -145,10 +146,14 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
     }
 }
 
-/// What the registry may revoke the token by: any string (RFC 7519, section 4.1.7).
+/// What the registry may revoke the token by: any string (RFC 7519, section 4.1.7) that an entry
+/// there can hold.
 fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Denial> {
     match claims.get("jti") {
         None | Some(Json::Null) => Ok(None),
+        Some(Json::String(jti)) if jti.len() > Revocations::JTI_LEN_MAX => {
+            Err(malformed("`jti` is longer than can be revoked"))
+        }
         Some(Json::String(jti)) => Ok(Some(Arc::from(&**jti))),
         Some(_) => Err(malformed("`jti` is not a string")),
     }

@@ -492,6 +492,14 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
             "revocations[1].issued_before: invalid type",
         ),
         (
+            r#"{"sub": null, "tenant": "acme"}"#,
+            "revocations[1].sub: invalid type: null",
+        ),
+        (
+            r#"{"sub": "alice", "tenant": "acme", "issued_before": null}"#,
+            "revocations[1].issued_before: invalid type: null",
+        ),
+        (
             r#"{"subject": "alice", "tenant": "acme"}"#,
             "revocations[1].subject: unknown field",
         ),
@@ -512,6 +520,24 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
             refused.detail
         );
     }
+}
+
+/// Whatever a certificate may be called can be revoked by its name.
+#[test]
+fn a_revocation_names_a_subject_as_long_as_a_spiffe_id() {
+    let read = |len: usize| {
+        let sub = format!("{:a<len$}", "spiffe://prod.example/");
+        let entry = format!(r#""revocations": [{{"sub": "{sub}", "tenant": "acme"}}, "#);
+        let body = good().replace(r#""revocations": ["#, &entry);
+        Registry::parse(
+            body.as_bytes(),
+            RegistryFormat::Json,
+            None,
+            &RegistryLimits::default(),
+        )
+    };
+    assert!(read(Text::ID_LEN_MAX).is_ok());
+    assert!(read(Text::ID_LEN_MAX + 1).is_err());
 }
 
 #[test]

@@ -228,6 +228,8 @@ fn claims_are_held_to_their_form() {
         (json!({"iss": "https://idp.example/"}), WrongIssuer),
         (json!({"iss": "https://IDP.example"}), WrongIssuer),
         (json!({"iss": ["https://idp.example"]}), MalformedToken),
+        (json!({"jti": "j".repeat(1024)}), Verified),
+        (json!({"jti": "j".repeat(1025)}), MalformedToken),
         (json!({"aud": "REMOVED"}), MissingClaim),
         (json!({"aud": "other"}), WrongAudience),
         (json!({"aud": "cellway2"}), WrongAudience),
