@@ -17,26 +17,33 @@ pub(crate) fn granted(
     recorder: &mut impl Recorder,
 ) -> Arc<Identity> {
     let allowed = |role: &Text| terms.allowed_roles.contains(role);
-    let identity = if !identity.names_roles && identity.roles.is_empty() {
-        match &terms.default_role {
-            None => identity,
-            Some(role) => with_roles(&identity, vec![role.clone()]),
-        }
+    let other = if !identity.names_roles && identity.roles.is_empty() {
+        let role = terms.default_role.as_ref();
+        role.map(|role| with_roles(&identity, vec![role.clone()]))
     } else if identity.roles.iter().all(allowed) {
-        identity
+        None
     } else {
         let left = identity.roles.iter().filter(|role| allowed(role));
-        with_roles(&identity, left.cloned().collect())
+        Some(with_roles(&identity, left.cloned().collect()))
     };
-    recorder.pass("tenant.roles", || match &*identity.roles {
-        [] => "none".to_owned(),
-        roles => roles
-            .iter()
-            .map(Text::as_str)
-            .collect::<Vec<_>>()
-            .join(", "),
+    recorder.pass("tenant.roles", || {
+        let left = &other.as_ref().unwrap_or(&identity).roles;
+        let cut = identity.roles.iter().filter(|role| !allowed(role));
+        match (&*listed(left.iter()), &*listed(cut)) {
+            ("", "") => "none".to_owned(),
+            ("", cut) if terms.allowed_roles.is_empty() => {
+                format!("none (cut: {cut}; the tenant has no allowed_roles)")
+            }
+            ("", cut) => format!("none (cut: {cut})"),
+            (left, "") => left.to_owned(),
+            (left, cut) => format!("{left} (cut: {cut})"),
+        }
     });
-    identity
+    other.unwrap_or(identity)
+}
+
+fn listed<'a>(roles: impl Iterator<Item = &'a Text>) -> String {
+    roles.map(Text::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn with_roles(identity: &Identity, roles: Vec<Text>) -> Arc<Identity> {

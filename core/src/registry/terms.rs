@@ -15,7 +15,8 @@ pub struct Terms {
     /// alone may speak for the tenant, or the trust domain whose certificates alone may
     /// ([`Policy::may_speak`](crate::policy::Policy::may_speak)).
     pub issuer: Option<Text>,
-    /// The roles that a credential may give its callers. Any other is cut; without a list, all.
+    /// The roles that a credential may give its callers. Any other is cut; without a list, every
+    /// one is.
     pub allowed_roles: Vec<Text>,
     /// The role of callers whose credential says nothing of roles.
     pub default_role: Option<Text>,
