@@ -15,6 +15,7 @@
 mod claims;
 mod hmac;
 mod key;
+mod page;
 mod refused;
 mod ring;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use http::Uri;
 pub use claims::{Sealing, Verified};
 pub use hmac::{HMAC_KEY_LEN, HmacKey, HmacStamps, canonical, seal_hmac};
 pub use key::{KeyRefused, SigningKey, seal};
+pub use page::respells_jwks_path;
 pub use refused::EnvelopeRefused;
 pub use ring::{KeyRing, RingEntry, RingRefused, RingTiming};
 pub use trust::{TrustMode, Verdict};

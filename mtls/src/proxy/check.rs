@@ -1,6 +1,7 @@
 //! Requests that hyper lets through and a proxy must not: two recipients could read them
 //! differently, and the difference is how requests are smuggled.
 
+use cellway_core::envelope::respells_jwks_path;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
@@ -87,6 +88,9 @@ pub(super) fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str>
 /// A path, or `*` for `OPTIONS`. A fragment never travels, and hyper cuts it off silently.
 fn target(request: &Parts) -> Result<(), &'static str> {
     let path = request.uri.path();
+    if respells_jwks_path(path) {
+        return Err("the page of public keys in another spelling");
+    }
     if path.starts_with('/') || (path == "*" && request.method == Method::OPTIONS) {
         Ok(())
     } else {
@@ -168,6 +172,14 @@ mod tests {
         ];
         assert!(check(&request("POST", "/", &lengths)).is_err());
         assert!(check(&request("POST", "/", &lengths[..2])).is_ok());
+    }
+
+    #[test]
+    fn the_page_of_keys_has_one_spelling() {
+        let path = |path| check(&request("GET", path, &[("host", "a")]));
+        assert!(path("/.well-known/cellway/%6awks.json").is_err());
+        assert!(path("//.well-known/cellway/jwks.json?x").is_err());
+        assert_eq!(path("/.well-known/cellway/jwks.json"), Ok(()));
     }
 
     #[test]

@@ -135,6 +135,20 @@ async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
             );
         }
     }
+    // Nor in a spelling that something in between could take for the page, with any credential.
+    for protocol in PROTOCOLS {
+        let client = world.client(protocol, "acme");
+        for path in [
+            "/.well-known/cellway/%6awks.json",
+            "//.well-known/cellway/jwks.json",
+            "/.well-known/./cellway/jwks.json",
+            "/.well-known/cellway/jwks.jso%6e",
+        ] {
+            let answer = client.send(Request::get(path)).await.unwrap();
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+            assert_eq!(answer.headers["x-cellway-owner"], "router");
+        }
+    }
     assert_eq!(world.arrivals(), 0);
 
     // Without keys that sign there is no page, and no cell can put one there.
