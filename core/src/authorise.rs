@@ -59,7 +59,9 @@ fn asked<'a>(evidence: &Evidence<'a>) -> Result<Asked<'a>, Refused> {
         detail,
     };
     if evidence.credentials.says_otherwise {
-        return Err(ambiguous("a header names another method or path"));
+        return Err(ambiguous(
+            "a header names another method, path or content type",
+        ));
     }
     Ok(Asked {
         method: evidence.method,

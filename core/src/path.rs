@@ -37,8 +37,8 @@ impl<'a> Path<'a> {
     /// [`Ambiguous`]: servers differ about what it says. That is the case for a slash, backslash,
     /// percent sign, semicolon, question mark or number sign that is percent-encoded, for a
     /// backslash or semicolon as such, for dot segments in any spelling, empty segments but the last,
-    /// bytes that aren't visible ASCII (encoded ones too, but for the space), and a percent sign
-    /// without two hexadecimal digits.
+    /// bytes that aren't visible ASCII (encoded ones too, but for the space within a segment), and a
+    /// percent sign without two hexadecimal digits.
     pub fn of(target: &'a str) -> Result<Self, Ambiguous> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         // A URI such as `http://host?query` has no path, and travels with this one.
@@ -78,6 +78,10 @@ fn check_segment(segment: &str) -> Result<(), Ambiguous> {
             b'!'..=b'~' => {}
             _ => return Err(Ambiguous("the path holds a byte that isn't visible ASCII")),
         }
+    }
+    // Some servers trim them. Other encoded whitespace is refused above, wherever it stands.
+    if segment.starts_with("%20") || segment.ends_with("%20") {
+        return Err(Ambiguous("a segment of the path begins or ends in a space"));
     }
     let dots = |n| decoded(segment).eq(std::iter::repeat_n(b'.', n));
     if dots(1) || dots(2) {

@@ -191,7 +191,7 @@ reasons! {
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
     BadRequest => "bad_request", BadRequest;
-    /// A policy's rules or a listener's routes go by the path, and it can be read in two ways, or a header names another method or path.
+    /// A policy's rules or a listener's routes go by the path, and it can be read in two ways, or a header names another method, path or content type.
     AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The client stopped sending its request's body.
     ClientTimeout => "client_timeout", RequestTimeout;

@@ -3,13 +3,15 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Always removed, whether or not `Connection` names them.
-pub(super) const HOP_BY_HOP: [HeaderName; 8] = [
+pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    // Goes with the upgrade to HTTP/2 that RFC 9113, section 3.1, has taken back.
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];

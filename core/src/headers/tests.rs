@@ -145,6 +145,7 @@ fn hop_by_hop_fields_go_and_nomination_reaches_no_further() {
         ("content-length", "3"),
         ("keep-alive", "timeout=5"),
         ("upgrade", "websocket"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
         ("transfer-encoding", "chunked"),
         ("te", "gzip;q=0.5, Trailers"),
         ("proxy-authorization", "Basic x"),
@@ -152,6 +153,46 @@ fn hop_by_hop_fields_go_and_nomination_reaches_no_further() {
     sanitise(&rules, &mut map);
     assert_eq!(names(&map), ["content-length", "host", "te"]);
     assert_eq!(map["te"], "trailers");
+}
+
+#[test]
+fn headers_that_name_another_request_are_seen_in_any_spelling() {
+    let says_otherwise = |name: &str| {
+        let mut map = headers(&[("content-type", "application/grpc"), (name, "x")]);
+        sanitise(&HeaderRules::default(), &mut map).says_otherwise
+    };
+    for name in [
+        "x-http-method",
+        "x-http-method-override",
+        "x-httpmethod-override",
+        "x-method-override",
+        "http-method-override",
+        "http_method_override",
+        "x-original-url",
+        "x-original-uri",
+        "x_original_uri",
+        "x.original.uri",
+        "x-original-method",
+        "x-forwarded-uri",
+        "x_forwarded-uri",
+        "x-forwarded-method",
+        "x-rewrite-url",
+        "content_type",
+        "content.type",
+    ] {
+        assert!(says_otherwise(name), "{name}");
+    }
+    for name in [
+        "content-type",
+        "content-length",
+        "host",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-original",
+        "xoriginal-uri",
+    ] {
+        assert!(!says_otherwise(name), "{name}");
+    }
 }
 
 #[test]

@@ -136,7 +136,9 @@ fn policy<E: Env, S: Sink>(
     let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
     let live = case.worker.common.live.load();
     if credentials.says_otherwise && live.has_routes(case.listener) {
-        return Err(ambiguous("a header names another method or path"));
+        return Err(ambiguous(
+            "a header names another method, path or content type",
+        ));
     }
     let policy = live
         .policy(case.listener, path)
