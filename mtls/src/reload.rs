@@ -4,7 +4,7 @@
 //! the simulator sees it too), and an operator may ask. Either way everything is read, checked and
 //! built anew, and only then put in force: a bad file leaves the old in force, and says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cellway_core::policy::KeysLocation;
@@ -27,6 +27,10 @@ pub struct Reloader<E: Env, S: Sink, V> {
     file: String,
     variables: V,
     config: Config,
+    /// What was read last and refused: a file that it names may be all that it lacks.
+    refused: Option<RouterSettings>,
+    /// What each file was when it was last looked at.
+    seen: BTreeMap<String, Option<Stat>>,
 }
 
 impl<E, S, V, I> Reloader<E, S, V>
@@ -53,12 +57,14 @@ where
             file: file.to_owned(),
             variables,
             config,
+            refused: None,
+            seen: BTreeMap::new(),
         }
     }
 
     /// Reloads whenever a file has changed and whenever `asked` is notified, without end.
     pub async fn run(mut self, asked: Arc<Notify>) {
-        let mut seen = self.look().await;
+        self.seen = self.look().await;
         loop {
             let by_order = tokio::select! {
                 biased;
@@ -66,9 +72,11 @@ where
                 () = sleep(self.config.watch) => false,
             };
             let now = self.look().await;
-            // What is bad is tried again when it changes, not at every look.
-            if by_order || now != seen {
-                seen = now;
+            // What is bad is tried again when it changes, not at every look. A file that nothing
+            // names any more is no change: what named it is one.
+            let changed = (now.iter()).any(|(file, stat)| self.seen.get(file) != Some(stat));
+            if by_order || changed {
+                self.seen = now;
                 self.reload().await;
             }
         }
@@ -78,15 +86,27 @@ where
     pub async fn reload(&mut self) {
         match self.read().await {
             Ok(config) => {
+                self.refused = Some(config.router.clone());
+                self.look_at_more().await;
                 // What is wrong with the files it names, the handle tells the sink.
                 if self.handle.apply(config.router.clone()).await.is_ok() {
                     self.config = config;
+                    self.refused = None;
                 }
             }
             Err(error) => {
+                self.refused = None;
                 let event = Event::ReloadRefused { error: &error };
                 self.sink.emit(self.handle.clock().now(), &event);
             }
+        }
+    }
+
+    /// Looks at the files that only the settings about to be tried name, before they are read: a
+    /// change that comes while they are is seen at the next look.
+    async fn look_at_more(&mut self) {
+        for (file, stat) in self.look().await {
+            self.seen.entry(file).or_insert(stat);
         }
     }
 
@@ -120,16 +140,20 @@ where
         }
     }
 
-    /// What all files are at present.
-    async fn look(&self) -> Vec<Option<Stat>> {
-        let mut stats = Vec::new();
-        let mut files = files_of(&self.config.router);
-        files.insert(self.file.clone());
-        if let Some(envelope) = &self.config.router.envelope {
-            files.extend(envelope::files(&self.env, envelope).await);
+    /// What all files are at present: those in force, and those that would be.
+    async fn look(&self) -> BTreeMap<String, Option<Stat>> {
+        let mut files = BTreeSet::from([self.file.clone()]);
+        for settings in [Some(&self.config.router), self.refused.as_ref()] {
+            let Some(settings) = settings else { continue };
+            files.extend(files_of(settings));
+            if let Some(envelope) = &settings.envelope {
+                files.extend(envelope::files(&self.env, envelope).await);
+            }
         }
-        for file in &files {
-            stats.push(self.env.store().stat(file).await.ok());
+        let mut stats = BTreeMap::new();
+        for file in files {
+            let stat = self.env.store().stat(&file).await.ok();
+            stats.insert(file, stat);
         }
         stats
     }

@@ -184,6 +184,47 @@ async fn keys_of_envelopes_are_looked_at_and_a_bad_one_leaves_the_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_configuration_is_tried_again_when_what_it_lacked_is_there() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    let with_envelope = format!("{CONFIG}\n[envelope]\nkeys = \"sealing\"\n");
+    host.disk.put(FILE, with_envelope);
+    let refused = until(&heard, "reload_refused", 1).await;
+    assert!(refused.contains("sealing/keys.toml"), "{refused}");
+    some_looks().await;
+    assert_eq!(heard.of("reload_refused").len(), 1, "nothing came");
+
+    put_envelope_keys(&host, &["k1"]);
+    until(&heard, "reloaded", 1).await;
+    some_looks().await;
+    assert_eq!(heard.of("reloaded").len(), 1, "and nothing came later");
+    put_envelope_keys(&host, &["k1", "k2"]);
+    until(&heard, "reloaded", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_a_refused_configuration_counts_until_that_is_replaced() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    host.disk.put(FILE, CONFIG.replace("server.", "late."));
+    until(&heard, "reload_refused", 1).await;
+    host.disk.put("late.pem", "junk");
+    until(&heard, "reload_refused", 2).await;
+    // What is in force is looked at all the while.
+    put_credential(&host, 3);
+    until(&heard, "reload_refused", 3).await;
+
+    host.disk.put(FILE, CONFIG);
+    until(&heard, "reloaded", 1).await;
+    host.disk.put("late.pem", "other junk");
+    some_looks().await;
+    assert_eq!(heard.of("reload_refused").len(), 3);
+    assert_eq!(heard.of("reloaded").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
     let host = Host::new();
     let heard = start(&host).await;
