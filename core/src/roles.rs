@@ -52,3 +52,6 @@ fn with_roles(identity: &Identity, roles: Vec<Text>) -> Arc<Identity> {
         ..identity.clone()
     })
 }
+
+#[cfg(test)]
+mod tests;
