@@ -32,11 +32,13 @@ impl fmt::Display for FileProblem {
 }
 
 /// Reads certificates, keys, bundles, key sets and the registry as a router at its start would,
-/// and says everything that is wrong with them. Connects to nothing.
+/// and says everything that is wrong with them. Connects to nothing. `config` is the file that the
+/// settings are from, for commands that mend something.
 pub async fn check_files<E: Env>(
     env: &E,
     provider: &Provider,
     settings: &RouterSettings,
+    config: &str,
 ) -> Vec<FileProblem> {
     let mut problems = Problems(Vec::new());
     listeners(env, provider, settings, &mut problems).await;
@@ -61,6 +63,7 @@ pub async fn check_files<E: Env>(
     envelope(
         env,
         settings,
+        config,
         registry.as_deref().map(Candidate::registry),
         &mut problems,
     )
@@ -109,6 +112,7 @@ async fn listeners<E: Env>(
 async fn envelope<E: Env>(
     env: &E,
     settings: &RouterSettings,
+    config: &str,
     registry: Option<&Registry>,
     problems: &mut Problems,
 ) {
@@ -124,7 +128,7 @@ async fn envelope<E: Env>(
     for cell in cells.take(CELLS_NAMED_MAX) {
         let problem = format!(
             "{}: no key is shared with cell `{cell}`, so that its requests would be refused\n    \
-             cellway envelope-key new --cell {cell}",
+             cellway envelope-key new -c {config} --cell {cell}",
             envelope.keys
         );
         problems.note("envelope.keys", Some(problem));

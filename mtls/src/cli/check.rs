@@ -5,7 +5,7 @@ use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::log::Subjects;
 
 use super::input::{ConfigFile, provider};
-use super::{Exit, failed};
+use super::{Exit, failed, say};
 
 /// The arguments of `cellway check`.
 #[derive(clap::Args, Debug)]
@@ -40,7 +40,7 @@ async fn check(args: &Args) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let problems = check_files(&env, &provider(), &config.router).await;
+    let problems = check_files(&env, &provider(), &config.router, &args.config.path).await;
     for problem in &problems {
         eprintln!("{}: {problem}", args.config.path);
     }
@@ -52,6 +52,5 @@ async fn check(args: &Args) -> Exit {
     if !problems.is_empty() || subjects.is_err() {
         return Exit::No;
     }
-    println!("{} is valid", args.config.path);
-    Exit::Ok
+    say(&format!("{} is valid", args.config.path), Exit::Ok)
 }

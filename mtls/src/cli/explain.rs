@@ -17,7 +17,7 @@ use cellway_mtls::tls::{source_config, verified_leaf};
 use http::{HeaderValue, Method};
 
 use super::input::{ConfigFile, provider};
-use super::{Exit, failed};
+use super::{Exit, failed, say};
 
 /// The most bytes of a token's file.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -69,16 +69,11 @@ pub struct Args {
     #[arg(long, value_name = "KEY")]
     routing_key: Option<String>,
     /// The value of the header with the routing key's signature
-    #[arg(long, value_name = "SIGNATURE")]
+    #[arg(long, value_name = "SIGNATURE", requires = "authority")]
     routing_key_signature: Option<String>,
     /// Host and port of the request (a routing key's signature is over them)
-    #[arg(
-        long,
-        value_name = "HOST",
-        default_value = "",
-        hide_default_value = true
-    )]
-    authority: String,
+    #[arg(long, value_name = "HOST")]
+    authority: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -127,7 +122,7 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
         } else {
             &args.method
         },
-        authority: &args.authority,
+        authority: args.authority.as_deref().unwrap_or_default(),
         path: &args.path,
         grpc: args.grpc,
         authorization,
@@ -152,11 +147,11 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
             page
         }
     };
-    println!("{text}");
-    Ok(match envelope {
+    let exit = match envelope {
         Some(envelope) if envelope.lets_pass() => Exit::Ok,
         Some(_) | None => Exit::No,
-    })
+    };
+    Ok(say(&text, exit))
 }
 
 fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
@@ -179,8 +174,8 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
     })?;
     found.policy_of(&args.path).map_err(|why| {
         let reason = cellway_core::Reason::AmbiguousRequest;
-        println!("deny 400 {reason}: {why}, and the listener's routes go by it");
-        Exit::No
+        let text = format!("deny 400 {reason}: {why}, and the listener's routes go by it");
+        say(&text, Exit::No)
     })
 }
 

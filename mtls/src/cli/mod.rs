@@ -6,6 +6,7 @@ mod explain;
 mod input;
 mod serve;
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -88,6 +89,24 @@ pub fn run() -> ExitCode {
 fn failed(problem: impl std::fmt::Display) -> Exit {
     eprintln!("cellway: {problem}");
     Exit::Failed
+}
+
+/// Prints a command's answer. The command ends with `exit`, or fails if nobody can have the answer.
+fn say(text: &str, exit: Exit) -> Exit {
+    match print(text) {
+        Ok(()) => exit,
+        Err(error) => failed(format!("can't write to standard output: {error}")),
+    }
+}
+
+/// Prints a line. A reader that has gone wants no more of it, which is no mistake.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let printed = writeln!(out, "{text}").and_then(|()| out.flush());
+    match printed {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }
 
 #[cfg(test)]

@@ -92,17 +92,35 @@ impl Index {
         keys
     }
 
+    /// Until when a key is needed: another takes its place, and has been used alone for `overlap`
+    /// then. `None` if none is to.
+    pub fn needed_until(&self, key: &IndexKey, overlap: Duration) -> Option<Unix> {
+        let later = |new: &&IndexKey| new.cell == key.cell && new.sign_from > key.sign_from;
+        let next = self.keys.iter().filter(later).map(|new| new.sign_from);
+        next.min().map(|from| Unix::from_secs(from).after(overlap))
+    }
+
+    /// This time, or the next second at which no other key of the cell, or that signs, begins: two
+    /// that begin together are in no order, and routers refuse them.
+    pub fn free_from(&self, cell: Option<&str>, mut from: u64) -> u64 {
+        for key in self.of(cell) {
+            if key.sign_from == from {
+                from = from.saturating_add(1);
+            }
+        }
+        from
+    }
+
     /// Takes out the keys that nobody needs any more: those before one that has been used alone for
     /// `overlap`.
     pub fn prune(&mut self, now: Unix, overlap: Duration) -> Vec<IndexKey> {
-        let all = self.keys.clone();
-        let alone = |old: &IndexKey| {
-            all.iter().any(|new| {
-                let over = Unix::from_secs(new.sign_from).after(overlap) <= now;
-                new.cell == old.cell && new.sign_from > old.sign_from && over
-            })
+        let unneeded = |key: &&IndexKey| {
+            let until = self.needed_until(key, overlap);
+            until.is_some_and(|until| until <= now)
         };
-        let (gone, kept) = all.iter().cloned().partition(alone);
+        let gone: Vec<_> = self.keys.iter().filter(unneeded).cloned().collect();
+        let kept = self.keys.iter().filter(|key| !gone.contains(key));
+        let kept = kept.cloned().collect();
         self.keys = kept;
         gone
     }
@@ -177,7 +195,13 @@ mod tests {
         assert!(index.waiting(None, at(900)).is_empty());
         assert!(index.waiting(of_cell, at(0)).is_empty());
 
+        assert_eq!(index.free_from(None, at(901).as_secs()), at(901).as_secs());
+        assert_eq!(index.free_from(None, at(900).as_secs()), at(901).as_secs());
+        assert_eq!(index.free_from(of_cell, at(0).as_secs()), at(0).as_secs());
+
         let overlap = Duration::from_secs(390);
+        let until = |index: &Index, at: usize| index.needed_until(&index.keys[at], overlap);
+        assert_eq!((until(&index, 1), until(&index, 0)), (Some(at(1290)), None));
         assert_eq!(index.prune(at(1289), overlap), []);
         assert_eq!(index.prune(at(1290), overlap), [key("a", None, 0)]);
         assert_eq!(index.keys.len(), 2);

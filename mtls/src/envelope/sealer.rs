@@ -68,7 +68,22 @@ impl Sealer {
         };
         let text = read(env, &index, Index::BYTES_MAX, Privacy::Own).await?;
         let entries = Index::parse(&text).map_err(refuse)?;
-        check_index(settings.form, &entries).map_err(refuse)?;
+        Self::of(env, settings, &entries, now, before).await
+    }
+
+    /// Reads the files that an index names, whether or not it stands in the folder.
+    async fn of<E: Env>(
+        env: &E,
+        settings: &EnvelopeSettings,
+        entries: &Index,
+        now: Now,
+        before: Option<&Self>,
+    ) -> Result<Self, MaterialError> {
+        let refuse = |problem: String| MaterialError {
+            source: path(settings, INDEX),
+            problem,
+        };
+        check_index(settings.form, entries).map_err(refuse)?;
         let keys = match settings.form {
             EnvelopeForm::Jws => {
                 let mut ring = Vec::with_capacity(entries.keys.len());
@@ -170,6 +185,22 @@ pub async fn check<E: Env>(
     let mono = Mono::default();
     let now = Now { mono, unix: now };
     Sealer::load(env, settings, now, None).await.map(|_| ())
+}
+
+/// Whether a router would take the folder if this index stood in it.
+///
+/// # Errors
+/// Which file can't be used, and why.
+pub async fn check_next<E: Env>(
+    env: &E,
+    settings: &EnvelopeSettings,
+    index: &Index,
+    now: Unix,
+) -> Result<(), MaterialError> {
+    let mono = Mono::default();
+    let now = Now { mono, unix: now };
+    let sealer = Sealer::of(env, settings, index, now, None).await;
+    sealer.map(|_| ())
 }
 
 /// All the files that a reload is to look at: the index, and those that it names.

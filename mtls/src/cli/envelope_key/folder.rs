@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::env::{Env, Privacy, Store};
-use cellway_mtls::envelope::{INDEX, Index, IndexKey, check, key_file};
+use cellway_mtls::envelope::{INDEX, Index, IndexKey, check, check_next, key_file};
 use cellway_mtls::settings::EnvelopeSettings;
 
 use crate::cli::{Exit, failed};
@@ -75,11 +75,25 @@ impl<'a> Folder<'a> {
 
     /// Adds a key's file, and then the index that names it: a router never reads a name without a
     /// file. Returns the file's path.
+    ///
+    /// Never makes a folder that routers take into one that they refuse. One that they refuse
+    /// already may need mending cell by cell, and isn't looked at.
     pub(super) async fn add(&self, kid: &str, text: String, index: &Index) -> Result<String, Exit> {
+        let now = self.env.unix_now();
+        let empty = self.index.keys.is_empty();
+        let good = empty || check(self.env, self.settings, now).await.is_ok();
         let file = self.file(kid).display().to_string();
         let written = self.env.store().replace(&file, text.into()).await;
         written.map_err(|error| failed(format!("can't write {file}: {error}")))?;
-        if let Err(exit) = self.write(index).await {
+        let next = match good {
+            true => check_next(self.env, self.settings, index, now).await,
+            false => Ok(()),
+        };
+        let written = match next {
+            Ok(()) => self.write(index).await,
+            Err(refused) => Err(failed(refused)),
+        };
+        if let Err(exit) = written {
             let _ = fs::remove_file(&file);
             return Err(exit);
         }

@@ -14,7 +14,7 @@ use cellway_mtls::settings::{EnvelopeForm, EnvelopeSettings};
 
 use self::folder::Folder;
 use super::input::ConfigFile;
-use super::{Exit, failed};
+use super::{Exit, failed, print, say};
 
 /// How much longer than services keep the published set a new key waits, in seconds: until all
 /// replicas have read the folder, and their clocks agree.
@@ -41,7 +41,7 @@ Examples:
   cellway envelope-key new -c cellway.toml --cell eu-1   of the form hmac: one key for each cell
 
 Exit codes: 0 done, 1 the configuration has mistakes, 2 usage, 3 it could not be done (nothing was
-changed)")]
+changed, unless it says that it is done)")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -81,7 +81,8 @@ struct Replacing {
 struct Making {
     #[command(flatten)]
     key: Replacing,
-    /// How long it waits, at least; in the form jws never less than services keep the public keys
+    /// How long it waits, at least; 0 is as soon as can be: in the form hmac at once, in the form
+    /// jws once no service keeps a set of public keys without it
     #[arg(long, value_name = "SECONDS")]
     wait_secs: Option<u64>,
 }
@@ -96,11 +97,22 @@ pub fn run(args: &Args) -> Exit {
         Err(error) => return failed(error),
     };
     match done {
-        Ok(said) => {
-            println!("{said}");
-            Exit::Ok
-        }
+        Ok(said) => match args.command {
+            Command::List(_) => say(&said, Exit::Ok),
+            Command::New(_) | Command::Prune(_) | Command::Replace(_) => said_of_done(&said),
+        },
         Err(exit) => exit,
+    }
+}
+
+/// Says what was done; where standard output can't be written, on standard error, lest it be done
+/// twice.
+fn said_of_done(said: &str) -> Exit {
+    match print(said) {
+        Ok(()) => Exit::Ok,
+        Err(error) => failed(format!(
+            "can't write to standard output: {error}; but it is done:\n{said}"
+        )),
     }
 }
 
@@ -121,7 +133,7 @@ async fn carry_out(command: &Command) -> Result<String, Exit> {
         Command::List(args) => {
             let settings = settings(&env, &args.config).await?;
             let folder = Folder::open(&env, &settings, false).await?;
-            Ok(list(&folder, now))
+            Ok(list(&folder, &args.config.path, now))
         }
         Command::Prune(args) => {
             let settings = settings(&env, &args.config).await?;
@@ -153,7 +165,7 @@ async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Ex
     }
     if folder.settings.form == EnvelopeForm::Jws && index.keys.len() >= KeyRing::KEYS_MAX {
         let most = KeyRing::KEYS_MAX;
-        let advice = "cellway envelope-key prune";
+        let advice = format!("cellway envelope-key prune -c {}", args.key.config.path);
         return Err(failed(format!(
             "there are {most} keys already\n    {advice}"
         )));
@@ -167,6 +179,7 @@ async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Ex
         (EnvelopeForm::Hmac, false) => args.wait_secs.unwrap_or(SHARED_WAIT_SECS),
     };
     let from = now.after(Duration::from_secs(wait)).as_secs();
+    let from = index.free_from(cell, from);
     let (key, text) = make(folder, &args.key, now, from)?;
     let kid = key.kid.clone();
     index.keys.push(key);
@@ -207,14 +220,22 @@ async fn prune(folder: &Folder<'_>, now: Unix) -> Result<String, Exit> {
     let mut index = folder.index.clone();
     let gone = index.prune(now, overlap(folder.settings));
     if gone.is_empty() {
-        return Ok("every key is needed still".to_owned());
+        let until = |key| index.needed_until(key, overlap(folder.settings));
+        let next = index.keys.iter().filter_map(until).min();
+        return Ok(match next {
+            Some(next) => format!(
+                "every key is needed still; one can be removed from {}",
+                when(next, now)
+            ),
+            None => "every key is needed still".to_owned(),
+        });
     }
     folder.write(&index).await?;
     folder.remove(&gone)?;
     Ok(format!("removed: {}", names(&gone)))
 }
 
-fn list(folder: &Folder<'_>, now: Unix) -> String {
+fn list(folder: &Folder<'_>, config: &str, now: Unix) -> String {
     let mut rest = folder.index.clone();
     let unneeded = rest.prune(now, overlap(folder.settings));
     let mut lines = Vec::new();
@@ -222,13 +243,16 @@ fn list(folder: &Folder<'_>, now: Unix) -> String {
         let cell = key.cell.as_deref();
         let waits = folder.index.waiting(cell, now).contains(&key);
         let state = if waits {
-            "waits"
+            "waits".to_owned()
         } else if folder.index.in_use(cell, now) == Some(key) {
-            "in use"
+            "in use".to_owned()
         } else if unneeded.contains(key) {
-            "can be pruned"
+            "can be pruned".to_owned()
         } else {
-            "needed still"
+            let until = folder.index.needed_until(key, overlap(folder.settings));
+            until.map_or("needed still".to_owned(), |until| {
+                format!("needed still, until {}", when(until, now))
+            })
         };
         let of = cell
             .map(|cell| format!(" of cell `{cell}`"))
@@ -247,9 +271,15 @@ fn list(folder: &Folder<'_>, now: Unix) -> String {
             .map(|file| format!("{file}: in no use, the index doesn't name it")),
     );
     match lines.is_empty() {
-        true => "there is no key\n    cellway envelope-key new".to_owned(),
+        true => format!("there is no key\n    cellway envelope-key new -c {config}"),
         false => lines.join("\n"),
     }
+}
+
+/// A time to come, and how far away it is.
+fn when(time: Unix, now: Unix) -> String {
+    let secs = time.as_secs().saturating_sub(now.as_secs());
+    format!("{} (in {secs} s)", rfc3339(time))
 }
 
 /// For how long after a key's time has come those before it are needed.

@@ -67,6 +67,11 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        // A reader that has gone wants no more. With `--exit`, nobody has seen every row hold.
+        Err(DemoError::Output(why)) if why.kind() == io::ErrorKind::BrokenPipe => match args.exit {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        },
         Err(why) => {
             eprintln!("cellway demo: {why}");
             // As everywhere: a "no" is 1, and what can't be carried out is 3.
@@ -194,10 +199,10 @@ fn verdict(problems: &[String]) -> String {
 }
 
 /// Prints; a reader that has gone ends the demo.
-fn say(text: &str) -> io::Result<()> {
+fn say(text: &str) -> Result<(), DemoError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.map_err(DemoError::Output)
 }
 
 /// Why the demo can't run.
@@ -207,6 +212,8 @@ enum DemoError {
     Lab(LabError),
     /// A socket or signal failed.
     Network(io::Error),
+    /// Standard output can't be written.
+    Output(io::Error),
     /// A file couldn't be written.
     Write(PathBuf, io::Error),
     /// An address of the router can't be bound.
@@ -220,6 +227,7 @@ impl fmt::Display for DemoError {
         match self {
             Self::Lab(why) => why.fmt(f),
             Self::Network(why) => why.fmt(f),
+            Self::Output(why) => write!(f, "can't write to standard output: {why}"),
             Self::Write(path, why) => write!(f, "can't write {}: {why}", path.display()),
             Self::Taken(address, why) => write!(f, "the router can't bind {address}: {why}"),
             Self::Router(why) => write!(f, "the router didn't start: {why}"),
