@@ -1,0 +1,219 @@
+//! `cellway explain`.
+
+use cellway_core::routing_key::Signed;
+
+use crate::{CONFIG, Folder, run, signer, token};
+
+#[test]
+fn explain_tells_each_step_and_what_follows() {
+    let folder = Folder::new("explain");
+    let config = folder.config();
+    folder.write("token", &token("acme", false));
+    let file = folder.0.join("token").display().to_string();
+    let (code, out, err) = run(&["explain", "-c", &config, "--token-file", &file]);
+    assert_eq!(code, 0, "{out}{err}");
+    let out = out.replace(&folder.0.display().to_string(), "DIR");
+    let expected = "\
+policy default (required)
+from  keys of https://idp.example at DIR/keys.json: read
+from  file:DIR/registry.json: read
+";
+    assert!(out.starts_with(expected), "{out}");
+    for check in [
+        "token.signature",
+        "token.times",
+        "registry.loaded",
+        "placement",
+    ] {
+        let passed = |line: &&str| line.starts_with("pass") && line.contains(check);
+        assert!(out.lines().any(|line| passed(&line)), "{check} in {out}");
+    }
+    assert!(
+        out.contains("allow verified: cell a by its own cell"),
+        "{out}"
+    );
+    assert!(
+        !out.contains("alice") && !out.contains(&token("acme", false)),
+        "{out}"
+    );
+
+    let denied = [
+        (vec![], "deny 401 missing_token: "),
+        (vec![token("acme", true)], "deny 401 expired_token: "),
+        (vec![token("late", false)], "deny 403 tenant_suspended: "),
+        (vec![token("else", false)], "deny 403 tenant_unknown: "),
+        (vec!["a.b.c".to_owned()], "deny 401 malformed_token: "),
+    ];
+    for (tokens, expected) in denied {
+        let mut args = vec!["explain", "-c", &config];
+        args.extend(tokens.iter().flat_map(|token| ["--token", token]));
+        let (code, out, err) = run(&args);
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(out.contains(expected), "{expected} in {out}");
+        assert!(out.lines().any(|line| line.starts_with("FAIL")), "{out}");
+    }
+
+    let (_, out, _) = run(&["explain", "-c", &config, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["decision"]["reason"], "missing_token");
+    assert_eq!(
+        json["steps"].as_array().unwrap().last().unwrap()["passed"],
+        false
+    );
+
+    let (code, _, err) = run(&["explain", "-c", &config, "--listener", "other"]);
+    assert_eq!(code, 3);
+    assert!(
+        err.contains("no listener is called other; there is: local"),
+        "{err}"
+    );
+}
+
+const ROUTES: &str = r#"
+[[listener.route]]
+path = "/admin/**"
+policy = "admin"
+"#;
+
+const RULES: &str = r#"
+[[policy]]
+name = "admin"
+any_of = ["jwt"]
+
+[[policy.rule]]
+path = "/admin/**"
+methods = ["GET"]
+allow = "verified"
+
+[[policy.rule]]
+grpc = "admin.Cells/*"
+allow = "verified"
+"#;
+
+const REGISTRY_TOML: &str = r#"
+version = 1
+[[cells]]
+id = "a"
+tier = "std"
+region = "eu"
+state = "active"
+endpoints = [{ url = "http://127.0.0.1:9" }]
+[[tenants]]
+id = "acme"
+cell = "a"
+[[revocations]]
+tenant = "acme"
+sub = "mallory"
+"#;
+
+/// Catches: an explanation by the listener's policy where a route names another, rules that are
+/// held against another request than the one described, revocations that TOML loses.
+#[test]
+fn explain_follows_routes_rules_and_revocations() {
+    let folder = Folder::new("explain-routes");
+    let config = CONFIG
+        .replacen("[[issuer]]", &format!("{ROUTES}\n[[issuer]]"), 1)
+        .replacen("registry.json", "registry.toml", 1);
+    folder.write("cellway.toml", &format!("{config}{RULES}"));
+    folder.write("registry.toml", REGISTRY_TOML);
+    let config = folder.config();
+    let token = token("acme", false);
+    for (asked, code, policy, expected) in [
+        (&["--path", "/orders"][..], 0, "default", "allow verified: "),
+        (&["--path", "/admin/cells"], 0, "admin", "allow verified: "),
+        (
+            &["--path", "/admin/cells", "--method", "DELETE"],
+            1,
+            "admin",
+            "deny 403 role_forbidden: ",
+        ),
+        // No policy is picked for it: it could have either.
+        (
+            &["--path", "/admin/../admin/cells"],
+            1,
+            "",
+            "deny 400 ambiguous_request: ",
+        ),
+        (
+            &["--path", "/admin.Cells/List", "--grpc"],
+            0,
+            "default",
+            "allow verified: ",
+        ),
+    ] {
+        let mut args = vec!["explain", "-c", &config, "--token", &token];
+        args.extend(asked);
+        let (found, out, err) = run(&args);
+        assert_eq!(found, code, "{asked:?} {out}{err}");
+        let named = out.contains(&format!("policy {policy} "));
+        assert_eq!(named, !policy.is_empty(), "{asked:?} {out}");
+        assert!(out.contains(expected), "{asked:?} {out}");
+    }
+
+    let revoked = REGISTRY_TOML.replacen("mallory", "alice", 1);
+    folder.write("registry.toml", &revoked);
+    let (code, out, _) = run(&["explain", "-c", &config, "--token", &token]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("deny 401 revoked: "), "{out}");
+    assert!(!out.contains("alice"), "{out}");
+}
+
+#[test]
+fn explain_shows_the_checks_of_a_routing_key() {
+    let folder = Folder::new("explain-key");
+    let jwk = signer().jwk();
+    let keys = format!(
+        "[[routing_key.signer]]\nkid = \"k1\"\ntenants = [\"acme\"]\n\
+         jwk = {{ kty = \"OKP\", crv = \"Ed25519\", x = {} }}\n[registry]",
+        jwk["x"]
+    );
+    let config = CONFIG.replace("[\"jwt\"]", "[\"jwt\", \"routing_key\"]");
+    folder.write("cellway.toml", &config.replace("[registry]", &keys));
+    let config = folder.config();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let signature = signer().sign_routing_key(&Signed {
+        kid: "k1",
+        time: now.as_secs(),
+        method: &http::Method::PUT,
+        authority: "api.example",
+        path: "/orders",
+        key: "acme",
+    });
+    let signature = signature.unwrap();
+    let ask = |path: &str, more: &[&str]| {
+        let base = [
+            "explain",
+            "-c",
+            &config,
+            "--routing-key",
+            "acme",
+            "--path",
+            path,
+        ];
+        let target = ["--method", "PUT", "--authority", "api.example"];
+        run(&[&base[..], &target, more].concat())
+    };
+    let signed = ["--routing-key-signature", &signature];
+    let (code, out, err) = ask("/orders", &signed);
+    assert_eq!(code, 0, "{out}{err}");
+    for check in [
+        "routing_key.time",
+        "routing_key.signature",
+        "routing_key.sender",
+    ] {
+        let passed = |line: &&str| line.starts_with("pass") && line.contains(check);
+        assert!(out.lines().any(|line| passed(&line)), "{check} in {out}");
+    }
+    let (code, _, err) = run(&[&["explain", "-c", &config], &signed[..]].concat());
+    assert_eq!(code, 2, "a signature is over the authority");
+    assert!(err.contains("--authority"), "{err}");
+    for (path, more, expected) in [
+        ("/other", &signed[..], "FAIL  routing_key.signature"),
+        ("/orders", &[], "deny 401 untrusted_routing_key: "),
+    ] {
+        let (code, out, err) = ask(path, more);
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
+}

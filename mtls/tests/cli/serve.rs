@@ -1,0 +1,174 @@
+//! `cellway serve`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::{CONFIG, Folder, run, sealing};
+
+/// A router in a process of its own, ended with the test.
+struct Serving {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Serving {
+    fn start(config: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
+            .args(["serve", "--config", config])
+            .env("CELLWAY__RUNTIME__WORKERS", "2")
+            // Long, so that what the tests see came of what they asked for.
+            .env("CELLWAY__RUNTIME__WATCH_SECS", "3600")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Waits for the next line of this event (and, for `listening`, of this listener).
+    fn wait(&mut self, event: &str, listener: Option<&str>) -> serde_json::Value {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = self.lines.read_line(&mut line).unwrap();
+            assert!(read > 0, "the log ended before {event}");
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if value["event"] == event && listener.is_none_or(|name| value["listener"] == name) {
+                return value;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn serve_listens_reloads_and_drains() {
+    let folder = Folder::new("serve");
+    let mut serving = Serving::start(&folder.config());
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
+    let public = address(serving.wait("listening", Some("local")));
+    let admin = address(serving.wait("listening", Some("admin")));
+    serving.wait("registry_applied", None);
+
+    let answer = get(&public, "/");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert_eq!(serving.wait("authz_deny", None)["reason"], "missing_token");
+    assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(get(&admin, "/readyz").contains("\"status\":\"ready\""));
+    assert!(get(&admin, "/metrics").contains("reason=\"missing_token\"} 1"));
+    assert!(get(&admin, "/other").starts_with("HTTP/1.1 404 "));
+
+    reloads_what_is_good_only(&folder.0, &mut serving);
+    assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
+
+    serving.signal("-TERM");
+    serving.wait("drained", None);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn serve_shows_which_key_seals_and_which_is_next() {
+    let folder = Folder::new("serve-keys");
+    folder.write("cellway.toml", &sealing("jws"));
+    let config = folder.config();
+    let new = |kid| run(&["envelope-key", "new", "-c", &config, "--kid", kid]).0;
+    assert_eq!(new("k1"), 0);
+    let mut serving = Serving::start(&config);
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
+    let public = address(serving.wait("listening", Some("local")));
+    let admin = address(serving.wait("listening", Some("admin")));
+    let page = |path: &str| {
+        let answer = get(&admin, path);
+        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        serde_json::from_str::<serde_json::Value>(body).unwrap()
+    };
+    let envelope = page("/readyz")["envelope"].clone();
+    assert_eq!(
+        envelope,
+        serde_json::json!({"form": "jws", "signing_kid": "k1"})
+    );
+    let keys = "/.well-known/cellway/jwks.json";
+    assert_eq!(page(keys)["keys"].as_array().unwrap().len(), 1);
+
+    // No restart: the next key is published before it signs.
+    assert_eq!(new("k2"), 0);
+    serving.signal("-HUP");
+    serving.wait("reloaded", None);
+    let envelope = page("/readyz")["envelope"].clone();
+    assert_eq!(
+        (&envelope["signing_kid"], &envelope["next_kid"]),
+        (&"k1".into(), &"k2".into())
+    );
+    assert!(envelope["next_from"].as_u64().is_some(), "{envelope}");
+    assert_eq!(page(keys)["keys"].as_array().unwrap().len(), 2);
+    assert!(get(&public, keys).contains("\"kid\":\"k2\""));
+    let missing = get(&public, "/.well-known/cellway/other.json");
+    assert!(missing.starts_with("HTTP/1.1 401 "), "{missing}");
+}
+
+fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
+    let file = folder.join("cellway.toml");
+    fs::write(&file, CONFIG.replace("any_of", "anyof")).unwrap();
+    serving.signal("-HUP");
+    let refused = serving.wait("reload_refused", None);
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.contains("policy[0].anyof"), "{error}");
+
+    // What is set once for good is refused, too, and says so.
+    fs::write(&file, CONFIG.replace("to = \"stdout\"", "to = \"stderr\"")).unwrap();
+    serving.signal("-HUP");
+    let refused = serving.wait("reload_refused", None);
+    assert!(
+        refused["error"].as_str().unwrap().contains("restart"),
+        "{refused}"
+    );
+
+    fs::write(&file, CONFIG).unwrap();
+    serving.signal("-HUP");
+    serving.wait("reloaded", None);
+}
+
+#[test]
+fn serve_says_why_it_cannot_start() {
+    let folder = Folder::new("nostart");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = CONFIG.replacen("127.0.0.1:0", &address, 1);
+    folder.write("cellway.toml", &config);
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains(&address) && err.contains("local"), "{err}");
+
+    folder.write("cellway.toml", "");
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    assert_eq!(code, 1, "{err}");
+}
