@@ -28,6 +28,7 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
     type Store: Store;
 
     /// Connects to `host:port`. Takes the name, not an address: resolving it is the environment's.
+    /// So is finding out that a silent peer is dead: the stream then fails, within a minute or so.
     fn connect(
         &self,
         host: &str,

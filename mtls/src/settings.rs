@@ -264,7 +264,15 @@ pub struct UpstreamSettings {
     pub timeouts: CellTimeouts,
     /// What one cell may take of the router.
     pub limits: CellLimits,
+    /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
+    /// cell; `None`: never. At least [`KEEPALIVE_MIN`].
+    pub keepalive: Option<Duration>,
 }
+
+/// The shortest time between two HTTP/2 pings to a cell: what gRPC allows clients that ask for
+/// less (gRFC A8). Without an agreement, gRPC servers allow one in five minutes, and answer the
+/// third that comes too early with GOAWAY, which ends every stream of the connection.
+pub const KEEPALIVE_MIN: Duration = Duration::from_secs(10);
 
 /// How long cells may take. Each has its own reason in a 504.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

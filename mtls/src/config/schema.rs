@@ -244,6 +244,9 @@ pub struct UpstreamTable {
     pub total_timeout_ms: Option<u64>,
     /// How long an unused connection is kept, in milliseconds.
     pub keep_ms: Option<u64>,
+    /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
+    /// cell, in milliseconds. Absent: never.
+    pub keepalive_ms: Option<u64>,
     /// Most connections to all endpoints of one cell.
     pub connections_max: Option<u64>,
     /// Most requests in flight to one cell.

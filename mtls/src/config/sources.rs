@@ -9,7 +9,7 @@ use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
 use crate::fetch::RegistryLocation;
 use crate::settings::{
-    CellLimits, CellTimeouts, FetchSettings, Pem, RegistrySettings, UpstreamSettings,
+    CellLimits, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem, RegistrySettings, UpstreamSettings,
 };
 
 /// How often a registry file is looked at; it costs a `stat`.
@@ -158,7 +158,20 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
                 limits.requests_max,
             ),
         },
+        keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),
     }
+}
+
+fn keepalive<F: FnMut(ConfigError)>(name: String, ms: u64, report: &mut Reporter<F>) -> Duration {
+    let least = KEEPALIVE_MIN.as_millis() as u64;
+    if ms < least {
+        let fix = format!(
+            "give at least {least}, and at least 300000 for gRPC servers that don't permit more \
+             pings, or remove it"
+        );
+        report.mistake(name.clone(), format!("is {ms} milliseconds"), fix);
+    }
+    report.ms(name, Some(ms.max(least)), KEEPALIVE_MIN)
 }
 
 pub(super) fn fetch<F: FnMut(ConfigError)>(

@@ -45,8 +45,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const HEADER_FIELDS_MAX: usize = 128;
 
-/// How often a busy HTTP/2 connection is asked whether it is still there, and how long it may take
-/// to say so.
+/// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
+/// answer. A client that is gone without a word would else hold its places in the cells' bulkheads. Clients
+/// don't count pings, unlike gRPC servers (gRFC A8 bounds clients alone), so these are always sent.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 

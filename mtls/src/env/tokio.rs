@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cellway_core::Unix;
 use rustls::crypto::SecureRandom;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use self::store::FileStore;
@@ -22,6 +22,30 @@ use super::{Env, Listener};
 
 /// How many connections the kernel holds for a listener before it is accepted from.
 const BACKLOG: i32 = 1024;
+
+/// After so long a silence the kernel asks a peer that we connected to whether it is still there,
+/// and goes on asking so often until it has asked so many times in vain. Unlike HTTP/2's pings,
+/// no application sees this or counts it.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+/// So long may a peer leave what we sent unacknowledged; the kernel's own limit is some 15 minutes,
+/// and keepalive says nothing of such a peer.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+
+/// Has the kernel end the connection when the peer is gone without a word.
+fn find_dead_peers(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
+}
 
 /// The machine that the process runs on. Use it inside a tokio runtime.
 #[derive(Clone, Debug)]
@@ -59,6 +83,7 @@ impl Env for TokioEnv {
             .unwrap_or(host);
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        find_dead_peers(&stream)?;
         Ok(stream)
     }
 

@@ -15,14 +15,12 @@ use super::endpoint::Opened;
 use super::gate::ConnectionPermit;
 use crate::connection::Wire;
 use crate::env::Env;
-use crate::settings::CellTimeouts;
+use crate::settings::{CellTimeouts, UpstreamSettings};
 use crate::tls::CellTls;
 use crate::worker::Spawner;
 
-/// How often a cell is asked on a busy HTTP/2 connection whether it is still there, and how long
-/// it may take to say so: a dead one is found although its socket never says so.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a cell may take to answer an HTTP/2 ping, where they are sent at all.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Windows for what cells send on HTTP/2: large enough that one stream fills a link between
 /// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
@@ -50,9 +48,10 @@ pub(super) async fn connect<E: Env>(
     env: &E,
     endpoint: &Endpoint,
     tls: Option<&CellTls>,
-    timeouts: &CellTimeouts,
+    upstream: &UpstreamSettings,
     permit: ConnectionPermit,
 ) -> Result<Opened, ConnectError> {
+    let timeouts = &upstream.timeouts;
     let connecting = env.connect(endpoint.url.host(), endpoint.url.port());
     let stream = match timeout(timeouts.connect, connecting).await {
         Err(_) => {
@@ -73,9 +72,11 @@ pub(super) async fn connect<E: Env>(
             (wire, http2)
         }
     };
-    speak(env, wire, http2, permit)
-        .await
-        .map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
+    let opened = match http2 {
+        true => speak_http2(env, wire, upstream.keepalive, permit).await,
+        false => speak_http1(env, wire, permit).await,
+    };
+    opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
 }
 
 async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
@@ -112,34 +113,42 @@ fn tls_reason(error: &io::Error) -> Reason {
     }
 }
 
-async fn speak<E: Env>(
+async fn speak_http1<E: Env>(
     env: &E,
     wire: Wire<E::Stream>,
-    http2: bool,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
-    let io = TokioIo::new(wire);
-    if http2 {
-        let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(io)
-            .await?;
-        env.spawn(async move {
-            // Requests hear of its errors themselves.
-            let _ = connection.await;
-            drop(permit);
-        });
-        Ok(Opened::H2(sender))
-    } else {
-        let (sender, connection) = http1::Builder::new().handshake(io).await?;
-        env.spawn(async move {
-            let _ = connection.await;
-            drop(permit);
-        });
-        Ok(Opened::H1(sender))
-    }
+    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
+    env.spawn(async move {
+        // Requests hear of its errors themselves.
+        let _ = connection.await;
+        drop(permit);
+    });
+    Ok(Opened::H1(sender))
+}
+
+/// Unless `keepalive` says otherwise, a quiet connection is left alone: gRPC servers close those
+/// that are pinged more often than they permit. A dead cell is found by TCP (see
+/// [`Env::connect`]), and by the first request that it leaves without an answer
+/// ([`Lease::unanswered`](super::Lease::unanswered)). There are no pings to measure bandwidth either
+/// (`adaptive_window`): gRPC servers count those too.
+async fn speak_http2<E: Env>(
+    env: &E,
+    wire: Wire<E::Stream>,
+    keepalive: Option<Duration>,
+    permit: ConnectionPermit,
+) -> hyper::Result<Opened> {
+    let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(keepalive)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .handshake(TokioIo::new(wire))
+        .await?;
+    env.spawn(async move {
+        let _ = connection.await;
+        drop(permit);
+    });
+    Ok(Opened::H2(sender))
 }

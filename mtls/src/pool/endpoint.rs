@@ -5,7 +5,7 @@
 //! endpoint speaks, and while a first HTTP/2 connection is on its way, one request connects and
 //! the others wait for it; a failure is shared by all who waited.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ pub(crate) struct Lease {
     /// It was opened for this request.
     pub(crate) opened: bool,
     epoch: u64,
-    /// Counts among the connection's requests for as long as the lease lasts.
-    _stream: Option<Stream>,
+    /// Counts among the connection's requests for as long as the lease lasts. `None` on HTTP/1.1.
+    stream: Option<Stream>,
 }
 
 impl Lease {
@@ -67,23 +67,48 @@ impl Lease {
             self.pool.keep(sender, self.epoch);
         }
     }
+
+    /// The cell answered.
+    pub(crate) fn answered(&self) {
+        if let Some(stream) = &self.stream {
+            stream.load.answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The cell has left the request without an answer for too long. Where it answered nothing else
+    /// on the connection meanwhile, the connection may be dead, and gets no more requests. What is
+    /// open on it goes on.
+    pub(crate) fn unanswered(&self) {
+        if let Some(Stream { load, answers }) = &self.stream
+            && load.answers.load(Ordering::Relaxed) == *answers
+        {
+            self.pool.retire(load);
+        }
+    }
 }
 
 /// One request's share of an HTTP/2 connection.
 #[derive(Debug)]
-pub(crate) struct Stream(Arc<Load>);
+pub(crate) struct Stream {
+    load: Arc<Load>,
+    /// [`Load::answers`] when the request began.
+    answers: u64,
+}
 
 impl Stream {
     fn on(load: &Arc<Load>) -> Self {
         load.streams.fetch_add(1, Ordering::Relaxed);
-        Self(load.clone())
+        Self {
+            answers: load.answers.load(Ordering::Relaxed),
+            load: load.clone(),
+        }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *private(&self.0.idle_since) = Instant::now();
+        if self.load.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *private(&self.load.idle_since) = Instant::now();
         }
     }
 }
@@ -92,6 +117,8 @@ impl Drop for Stream {
 #[derive(Debug)]
 struct Load {
     streams: AtomicUsize,
+    /// Answers that came on it so far: a sign of life.
+    answers: AtomicU64,
     idle_since: Mutex<Instant>,
 }
 
@@ -247,9 +274,9 @@ impl EndpointPool {
         live: &Live,
         permit: ConnectionPermit,
     ) -> Result<Lease, ConnectError> {
-        let timeouts = &live.settings.upstream.timeouts;
+        let upstream = &live.settings.upstream;
         let tls = live.cell_tls.as_ref();
-        let opened = connect(env, &self.endpoint, tls, timeouts, permit).await?;
+        let opened = connect(env, &self.endpoint, tls, upstream, permit).await?;
         let lease = match opened {
             Opened::H1(sender) => {
                 private(&self.state).protocol = Protocol::Http1;
@@ -272,7 +299,7 @@ impl EndpointPool {
             sender,
             opened: false,
             epoch,
-            _stream: stream,
+            stream,
         }
     }
 
@@ -306,6 +333,7 @@ impl EndpointPool {
     fn share(&self, sender: http2::SendRequest<RequestBody>, epoch: u64) -> Stream {
         let load = Arc::new(Load {
             streams: AtomicUsize::new(0),
+            answers: AtomicU64::new(0),
             idle_since: Mutex::new(Instant::now()),
         });
         let stream = Stream::on(&load);
@@ -323,6 +351,14 @@ impl EndpointPool {
             let since = Instant::now();
             state.idle.push(Idle { sender, since });
         }
+    }
+
+    /// Lends this connection to no further request.
+    fn retire(&self, load: &Arc<Load>) {
+        let mut state = private(&self.state);
+        state
+            .shared
+            .retain(|shared| !Arc::ptr_eq(&shared.load, load));
     }
 
     /// Closes what has been unused for too long.

@@ -215,6 +215,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Attempt::Failed(Reason::ClientTimeout, "the request's body stopped coming")
             }
             Err(reason) => {
+                lease.unanswered();
                 verdict::failed(self.report, &lease.pool, reason, reason.describe());
                 Attempt::Failed(reason, "the cell took too long")
             }
@@ -222,6 +223,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 
     fn accept(&self, response: Response<Incoming>, lease: Lease) -> Attempt {
+        lease.answered();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let reason = Reason::CellProtocolError;
             verdict::failed(self.report, &lease.pool, reason, "101 without an upgrade");

@@ -1,0 +1,105 @@
+//! A cell that speaks HTTP/2 frame by frame, for what no library's server would do.
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+// Types of frames and their flags (RFC 9113, section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+
+/// `:status: 200`, from HPACK's static table.
+const STATUS_200: &[u8] = &[0x88];
+
+/// The server's side of one connection.
+pub struct Frames<S> {
+    stream: S,
+    /// Pings that came, which are answered.
+    pub pings: usize,
+}
+
+/// What a test does something about; the rest is dealt with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Came {
+    /// The header of a request, on this stream.
+    Head(u32),
+    /// The last of a request.
+    End(u32),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+    /// Takes the client's preface and sends the server's.
+    pub async fn greet(mut stream: S) -> Self {
+        let mut preface = [0; PREFACE.len()];
+        stream.read_exact(&mut preface).await.unwrap();
+        assert_eq!(preface, PREFACE);
+        let mut this = Self { stream, pings: 0 };
+        this.send(SETTINGS, 0, 0, &[]).await;
+        this
+    }
+
+    /// What comes next; `None` at the end of the connection.
+    pub async fn next(&mut self) -> Option<Came> {
+        loop {
+            let (kind, flags, id, payload) = self.frame().await?;
+            match kind {
+                HEADERS if flags & END_STREAM != 0 => return Some(Came::End(id)),
+                HEADERS => return Some(Came::Head(id)),
+                DATA if flags & END_STREAM != 0 => return Some(Came::End(id)),
+                SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await,
+                PING if flags & ACK == 0 => {
+                    self.pings += 1;
+                    self.send(PING, ACK, 0, &payload).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Serves whatever comes until the connection ends.
+    pub async fn serve(&mut self) {
+        while let Some(came) = self.next().await {
+            if let Came::End(id) = came {
+                self.answer(id).await;
+            }
+        }
+    }
+
+    /// A whole answer.
+    pub async fn answer(&mut self, id: u32) {
+        self.head(id).await;
+        self.data(id, b"served", true).await;
+    }
+
+    pub async fn head(&mut self, id: u32) {
+        self.send(HEADERS, END_HEADERS, id, STATUS_200).await;
+    }
+
+    pub async fn data(&mut self, id: u32, data: &[u8], last: bool) {
+        self.send(DATA, u8::from(last), id, data).await;
+    }
+
+    async fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(id.to_be_bytes());
+        frame.extend(payload);
+        // Whether it still arrives is the other side's to say.
+        let _ = self.stream.write_all(&frame).await;
+        let _ = self.stream.flush().await;
+    }
+
+    async fn frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).await.ok()?;
+        let [l0, l1, l2, kind, flags, i0, i1, i2, i3] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
+        self.stream.read_exact(&mut payload).await.ok()?;
+        Some((kind, flags, u32::from_be_bytes([i0, i1, i2, i3]), payload))
+    }
+}

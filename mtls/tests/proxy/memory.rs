@@ -1,0 +1,110 @@
+//! A machine whose network is in memory, so that tokio's paused clock can stand for the time: it
+//! jumps ahead whenever all tasks wait, which real sockets would make it do too early.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use cellway_core::Unix;
+use cellway_mtls::env::tokio::{FileStore, TokioEnv};
+use cellway_mtls::env::{Env, Listener};
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What one side may send before the other reads.
+const BUFFER: usize = 64 * 1024;
+
+type Accepting = UnboundedSender<DuplexStream>;
+
+/// The machine, with a network of its own: every name leads to it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    machine: TokioEnv,
+    ports: Arc<Mutex<BTreeMap<u16, Accepting>>>,
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        Self {
+            machine: TokioEnv::new(),
+            ports: Arc::default(),
+        }
+    }
+
+    /// A listener on a free port.
+    pub async fn listen(&self) -> (MemoryListener, u16) {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = self.bind(any, false).await.unwrap();
+        let port = listener.address.port();
+        (listener, port)
+    }
+}
+
+impl Env for Memory {
+    type Stream = DuplexStream;
+    type Listener = MemoryListener;
+    type Store = FileStore;
+
+    async fn connect(&self, _: &str, port: u16) -> io::Result<DuplexStream> {
+        let (near, far) = duplex(BUFFER);
+        let ports = self.ports.lock().unwrap();
+        let accepting = ports.get(&port).ok_or(io::ErrorKind::ConnectionRefused)?;
+        let sent = accepting.send(far);
+        sent.map_err(|_| io::ErrorKind::ConnectionRefused)?;
+        Ok(near)
+    }
+
+    async fn bind(&self, mut address: SocketAddr, _: bool) -> io::Result<MemoryListener> {
+        let mut ports = self.ports.lock().unwrap();
+        if address.port() == 0 {
+            address.set_port(1 + ports.keys().next_back().unwrap_or(&0));
+        }
+        let (accepting, incoming) = unbounded_channel();
+        ports.insert(address.port(), accepting);
+        Ok(MemoryListener { address, incoming })
+    }
+
+    fn unix_now(&self) -> Unix {
+        self.machine.unix_now()
+    }
+
+    fn fill(&self, buffer: &mut [u8]) {
+        self.machine.fill(buffer);
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.machine.spawn(task);
+    }
+
+    async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        work()
+    }
+
+    fn store(&self) -> &FileStore {
+        self.machine.store()
+    }
+}
+
+/// Where connections to one port come in.
+#[derive(Debug)]
+pub struct MemoryListener {
+    address: SocketAddr,
+    incoming: UnboundedReceiver<DuplexStream>,
+}
+
+impl Listener for MemoryListener {
+    type Stream = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+        match self.incoming.recv().await {
+            Some(stream) => Ok((stream, self.address)),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
