@@ -95,6 +95,7 @@ mod base64url;
 pub mod cba;
 pub mod cert;
 pub mod control;
+pub mod cors;
 mod decide;
 mod decision;
 pub mod envelope;

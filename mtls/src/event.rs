@@ -131,6 +131,15 @@ pub enum Event<'a> {
         /// The request waited for keys.
         waited: bool,
     },
+    /// A browser's preflight was answered. It has no `Decided`: nobody is asked who they are.
+    Preflight {
+        /// The listener's name.
+        listener: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// The policy allows what the browser asks for.
+        covered: bool,
+    },
     /// A request's cell-bound authorization was looked at, or one was wanted and missing. Comes
     /// after the request's `Decided`.
     CellBound {

@@ -64,6 +64,8 @@ pub(crate) struct Live {
     /// Judges the client certificates that an Envoy describes; `None` without a bundle.
     described: Option<ClientVerifier>,
     trust: Option<Arc<Trust>>,
+    /// By listener: [`has_cors`](Self::has_cors).
+    cors: Vec<bool>,
 }
 
 impl Live {
@@ -100,7 +102,12 @@ impl Live {
                 Some(sealer.map_err(|error| ("envelope.keys".to_owned(), error))?)
             }
         };
+        let cors = settings
+            .listeners
+            .iter()
+            .map(|it| it.has_cors(&settings.policy));
         Ok(Self {
+            cors: cors.collect(),
             epoch: before.map_or(1, |live| live.epoch + 1),
             server_tls,
             cell_tls,
@@ -186,6 +193,11 @@ impl Live {
     pub(crate) fn has_routes(&self, listener: usize) -> bool {
         let settings = self.settings.listeners.get(listener);
         settings.is_some_and(|listener| !listener.routes.is_empty())
+    }
+
+    /// Whether any of the listener's policies says something about pages of other origins.
+    pub(crate) fn has_cors(&self, listener: usize) -> bool {
+        self.cors.get(listener) == Some(&true)
     }
 
     /// The policy in this snapshot. By name where the snapshot has another policy than these settings,

@@ -174,6 +174,13 @@ impl ListenerSettings {
         let found = self.routes.iter().find(|route| route.path.matches(path));
         Ok(found.map_or(self.policy, |route| route.policy))
     }
+
+    /// Whether `policy` says something about pages of other origins for any of its paths.
+    pub(crate) fn has_cors(&self, policy: &Policy) -> bool {
+        let routed = self.routes.iter().map(|route| route.policy);
+        let mut all = routed.chain([self.policy]);
+        all.any(|id| policy.auth(id).cors.is_some())
+    }
 }
 
 /// The policy of some of a listener's paths.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::cert::SanTemplates;
+use crate::cors::CorsRules;
 use crate::headers::HeaderRules;
 use crate::identity::Identity;
 use crate::keys::{Algorithm, KeyTiming};
@@ -27,9 +28,9 @@ mod tests;
 pub(crate) use rules::{Asked, Who};
 pub use rules::{Rule, Rules};
 pub use spec::{
-    BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimsSpec, InsecureSpec, IssuerSpec, KeyTimingSpec,
-    Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs, RuleAllow, RuleSpec, Scheme,
-    SpeaksSpec, TrustDomainSpec, TrustSpec,
+    BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimsSpec, CorsSpec, InsecureSpec, IssuerSpec,
+    KeyTimingSpec, Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs, RuleAllow,
+    RuleSpec, Scheme, SpeaksSpec, TrustDomainSpec, TrustSpec,
 };
 
 /// Which issuer: its place in [`Policy::issuers`] and in the configuration.
@@ -165,6 +166,8 @@ pub struct AuthPolicy {
     pub cba: CbaPolicy,
     /// Which callers may ask for what; `None`: all for anything.
     pub rules: Option<Rules>,
+    /// Which pages of other origins may make requests; `None`: that is left to the cells.
+    pub cors: Option<Arc<CorsRules>>,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
     pub(crate) stand_in: Arc<Identity>,
     /// By [`IssuerId`]: whose tokens are accepted.

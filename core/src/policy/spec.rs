@@ -223,6 +223,43 @@ pub struct PolicySpec {
     /// `[[policy.rule]]`: which callers may ask for what. Absent: whoever is let in, for anything.
     #[serde(default)]
     pub rule: Option<Vec<RuleSpec>>,
+    /// `[policy.cors]`: which pages of other origins may make requests. Absent: that is left to the
+    /// cells, and a preflight is a request without credentials like any other.
+    #[serde(default)]
+    pub cors: Option<CorsSpec>,
+}
+
+/// `[policy.cors]`: the router answers browsers' preflights, and says which pages may read its
+/// answers and the cells'.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorsSpec {
+    /// The origins of the pages, as browsers send them: `https://app.example`. A star as the first
+    /// label stands for all hosts below, a star alone for every origin.
+    pub origins: Vec<String>,
+    /// The methods that pages may use.
+    pub methods: Vec<String>,
+    /// The request header fields that pages may set.
+    pub headers: Vec<String>,
+    /// The answers' header fields that pages may read, besides the router's own.
+    pub expose: Vec<String>,
+    /// Whether browsers send cookies and client certificates along.
+    pub credentials: bool,
+    /// How long a browser may remember the answer to a preflight, in seconds.
+    pub max_age_secs: u64,
+}
+
+impl Default for CorsSpec {
+    fn default() -> Self {
+        Self {
+            origins: Vec::new(),
+            methods: ["GET", "HEAD", "POST"].map(str::to_owned).into(),
+            headers: ["authorization", "content-type"].map(str::to_owned).into(),
+            expose: Vec::new(),
+            credentials: false,
+            max_age_secs: 600,
+        }
+    }
 }
 
 /// One `[[policy.rule]]`: the first that fits a request decides, and what none fits is denied.

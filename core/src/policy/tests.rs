@@ -42,6 +42,57 @@ fn name_their_settings(mistakes: &[(&str, Value, &str)]) {
 }
 
 #[test]
+fn mistakes_in_what_pages_may_do() {
+    let cors = |cors: Value| json!([{"name": "p", "any_of": ["jwt"], "cors": cors}]);
+    let app = "https://app.example";
+    for (spec, member) in [
+        (json!({}), "origins"),
+        (json!({"origins": vec![app; 65]}), "origins"),
+        (json!({"origins": ["null"]}), "origins"),
+        (json!({"origins": ["app.example"]}), "origins"),
+        (json!({"origins": ["https://app.example/"]}), "origins"),
+        (json!({"origins": ["https://App.example"]}), "origins"),
+        (json!({"origins": ["https://app.example:443"]}), "origins"),
+        (json!({"origins": ["https://app.example:port"]}), "origins"),
+        (json!({"origins": ["https://*"]}), "origins"),
+        (json!({"origins": ["https://a.*.example"]}), "origins"),
+        (json!({"origins": ["https://*app.example"]}), "origins"),
+        (json!({"origins": ["https://[::g]"]}), "origins"),
+        (json!({"origins": ["*", app]}), "origins"),
+        (json!({"origins": ["*"], "credentials": true}), "origins"),
+        (json!({"origins": [app], "methods": ["TRACE"]}), "methods"),
+        (json!({"origins": [app], "methods": ["*"]}), "methods"),
+        (json!({"origins": [app], "methods": ["P UT"]}), "methods"),
+        (json!({"origins": [app], "headers": ["*"]}), "headers"),
+        (json!({"origins": [app], "headers": ["a b"]}), "headers"),
+        (json!({"origins": [app], "expose": [""]}), "expose"),
+        (
+            json!({"origins": [app], "max_age_secs": 86_401}),
+            "max_age_secs",
+        ),
+    ] {
+        let setting = format!("policy[0].cors.{member}");
+        assert_eq!(
+            complaints("/policy", cors(spec.clone())),
+            [setting],
+            "{spec}"
+        );
+    }
+    for origin in [
+        app,
+        "http://localhost:3000",
+        "https://*.app.example",
+        "https://[::1]:8443",
+        "capacitor://localhost",
+    ] {
+        assert!(
+            complaints("/policy", cors(json!({"origins": [origin]}))).is_empty(),
+            "{origin}"
+        );
+    }
+}
+
+#[test]
 fn mistakes_in_what_an_issuer_is() {
     name_their_settings(&[
         ("/issuer", json!([]), "issuer"),

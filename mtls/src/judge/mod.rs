@@ -122,7 +122,7 @@ fn authority(parts: &Parts) -> &str {
 }
 
 /// The path and query as they came.
-fn target(parts: &Parts) -> &str {
+pub(crate) fn target(parts: &Parts) -> &str {
     parts.uri.path_and_query().map_or("/", |path| path.as_str())
 }
 

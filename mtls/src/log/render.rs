@@ -44,6 +44,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         },
         Event::Responded { .. } => (Debug, "responded"),
         Event::StreamClosed { .. } => (Info, "stream_closed"),
+        Event::Preflight { .. } => (Debug, "cors_preflight"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
         Event::Published { .. } => (Debug, "published"),
@@ -138,6 +139,14 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
             .opt("tenant", *tenant, Line::show)
             .subject(*subject, subjects)
             .str("reason", reason.as_str()),
+        Event::Preflight {
+            listener,
+            request_id,
+            covered,
+        } => line
+            .str("listener", listener)
+            .str("request_id", request_id)
+            .flag("allowed", *covered),
         Event::CellConnected { cell, endpoint } => {
             line.show("cell", cell).str("endpoint", endpoint)
         }

@@ -128,6 +128,7 @@ impl Page {
                 self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
             }
         }
+        self.preflights(shards);
         self.streams_closed(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
@@ -135,6 +136,16 @@ impl Page {
         let answered = sum(shards, |shard| shard.answered.get());
         let allowed = sum(shards, |shard| shard.allowed.get());
         self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn preflights(&mut self, shards: &[Arc<Shard>]) {
+        let name = "cors_preflights_total";
+        let help = "Browsers' preflights, by whether the policy allows what they ask for.";
+        self.head(name, "counter", help);
+        for (covered, result) in ["refused", "allowed"].into_iter().enumerate() {
+            let count = sum(shards, |shard| shard.preflights.get(covered));
+            self.sample(name, &[("result", result)], count);
+        }
     }
 
     fn streams_closed(&mut self, shards: &[Arc<Shard>]) {

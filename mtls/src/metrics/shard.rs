@@ -75,6 +75,8 @@ pub(super) struct Shard {
     /// given up.
     pub(super) allowed: Counter,
     pub(super) answered: Counter,
+    /// Browsers' preflights, answered with no and with yes.
+    pub(super) preflights: Counters<2>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,

@@ -62,6 +62,9 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         parts.headers.insert(DATE, date);
     }
     own(&report, Owner::Cell, &mut parts.headers);
+    if let Some(cors) = &report.cors {
+        cors.write(&mut parts.headers);
+    }
     let body = CellBody {
         incoming,
         lease: answered.lease,
@@ -108,7 +111,26 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     say_why(&report, refused, headers);
+    if let Some(cors) = &report.cors {
+        cors.write(headers);
+    }
     response.map(|()| ResponseBody::router(report, text))
+}
+
+/// Answers a preflight with these fields.
+pub(super) fn preflight<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    headers: HeaderMap,
+) -> Response<ResponseBody<E, S>> {
+    let status = StatusCode::NO_CONTENT;
+    let now = report.answered(status, Owner::Router);
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    own(&report, Owner::Router, headers);
+    response.map(|()| ResponseBody::router(report, Bytes::new()))
 }
 
 /// Answers with the page of envelopes' public keys, or says that there is none.

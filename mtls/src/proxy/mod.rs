@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 mod body;
 pub(crate) mod check;
+mod cors;
 mod date;
 mod forward;
 mod progress;
@@ -14,11 +15,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
 use self::answer::Wants;
 pub(crate) use self::body::{RequestBody, ResponseBody};
+use self::cors::Grant;
 pub(crate) use self::date::DateCache;
 use self::forward::Outgoing;
 pub(crate) use self::report::Report;
@@ -48,6 +51,10 @@ pub(crate) fn serve<E: Env, S: Sink>(
         if checked.is_ok() && envelope::is_asked(&outgoing.parts.uri) {
             return answer::envelope_keys(report, &outgoing.parts);
         }
+        report.cors = Grant::of(&report, &outgoing.parts);
+        if let Some(headers) = preflight(&report, &checked, &outgoing.parts) {
+            return answer::preflight(report, headers);
+        }
         let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
         let answered = match judged {
             Err(refused) => Err(refused),
@@ -74,6 +81,17 @@ pub(crate) fn serve<E: Env, S: Sink>(
             Err(refused) => answer::from_router(report, &refused, &wants),
         }
     }
+}
+
+/// What a preflight is answered. A browser sends it without credentials, so it is answered before
+/// any are asked for.
+fn preflight<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    checked: &Result<(), &'static str>,
+    request: &Parts,
+) -> Option<HeaderMap> {
+    let cors = report.cors.as_ref().filter(|_| checked.is_ok())?;
+    cors.preflight(report, request)
 }
 
 /// What comes of the request, unless its caller is refused meanwhile.

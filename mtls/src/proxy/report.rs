@@ -6,6 +6,7 @@ use cellway_core::registry::Cell;
 use cellway_core::{Allow, Now, Reason, Snapshot};
 use http::{HeaderValue, StatusCode};
 
+use super::cors::Grant;
 use crate::connection::Connection;
 use crate::env::Env;
 use crate::event::{Event, Owner, Sink};
@@ -24,6 +25,8 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) reason: Option<Reason>,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
+    /// Which page of another origin may read the answer.
+    pub(super) cors: Option<Box<Grant>>,
     /// The request as an open stream, once it was let through.
     pub(crate) stream: Option<Arc<Stream>>,
     answered: Option<(StatusCode, Owner, Now)>,
@@ -41,6 +44,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             reason: None,
             bytes: 0,
             complete: false,
+            cors: None,
             stream: None,
             answered: None,
         }

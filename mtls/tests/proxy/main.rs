@@ -5,6 +5,7 @@
 )]
 
 mod ageing;
+mod cors;
 mod drain;
 mod envelope;
 mod forward;

@@ -16,6 +16,7 @@ use super::{
 };
 
 mod cba;
+mod cors;
 mod issuer;
 mod routing_key;
 mod rule;
@@ -38,8 +39,8 @@ pub(super) fn build(specs: &PolicySpecs) -> Result<Policy, Vec<PolicyError>> {
     }
     let issuers = issuer::issuers(&specs.issuer, &mut errors);
     let trust = trust::trust(specs.trust.as_ref(), &mut errors);
-    let auth = policies(specs, &mut errors);
     let headers = headers(&specs.headers, &mut errors);
+    let auth = policies(specs, &headers, &mut errors);
     let headers = routing_key::headers(headers, &specs.routing_key, &mut errors);
     let routing_key = routing_key::rules(specs, &mut errors);
     let cba = cba::rules(specs, &mut errors);
@@ -111,7 +112,7 @@ fn headers(spec: &HeaderSpec, errors: &mut Errors) -> HeaderRules {
     }
 }
 
-fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
+fn policies(specs: &PolicySpecs, headers: &HeaderRules, errors: &mut Errors) -> Vec<AuthPolicy> {
     if specs.policy.is_empty() {
         errors.add(
             "policy",
@@ -140,6 +141,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
         let stand_in = stand_in(spec, &at, errors);
         let cba = cba::policy(&specs.cba, spec, &at, errors);
         let rules = rule::rules(specs, spec, &at, errors);
+        let cors = cors::rules(spec.cors.as_ref(), headers, &at, errors);
         if let Some(name) = name {
             policies.push(AuthPolicy {
                 name,
@@ -152,6 +154,7 @@ fn policies(specs: &PolicySpecs, errors: &mut Errors) -> Vec<AuthPolicy> {
                 anonymous_placement: anonymous,
                 cba,
                 rules,
+                cors,
                 stand_in: Arc::new(stand_in),
                 issuers,
             });
