@@ -4,6 +4,7 @@
 //! what happens ([`Sink`](event::Sink)), so that a service embeds it, the binary runs it on every
 //! core and the simulator runs it on virtual time, all with the same code.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]
 
 pub mod admin;

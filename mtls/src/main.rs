@@ -1,5 +1,6 @@
 //! The `cellway` binary: a thin shell over the library.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 

@@ -62,6 +62,8 @@ pub enum Fact {
     Started(Life),
     /// The world: a router was stopped in the middle of whatever it did.
     Crashed(Life),
+    /// The world: a client's host was stopped, and what it had open has no answer any more.
+    ClientStopped(String),
     /// A router: something without a bearing on any invariant, for the timeline.
     Noted(Life, Note),
     /// A router: it decides on this registry from now on.
@@ -219,6 +221,8 @@ pub struct Sent {
     pub cell_bound: Option<Box<CellBound>>,
     /// Who really stands behind the routing key that it shows, if it shows one.
     pub routing_key: Option<Behind>,
+    /// The host that it is sent to: a router or an Envoy.
+    pub to: String,
     /// The Envoy that it goes through, if it doesn't go through a router.
     pub via: Option<String>,
     /// The method may change something, so the request must not be sent to a cell twice.

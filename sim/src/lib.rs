@@ -1,15 +1,18 @@
 //! Cellway's simulator: the real router, hyper and rustls in a world made of simulated time and
 //! network, with faults, invariants and a trace that one seed determines byte for byte.
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod determinism;
 pub mod engine;
 mod entropy;
+mod expected;
 pub mod fact;
+mod failure;
 pub mod invariants;
 mod observer;
 mod random;
+mod replay;
 pub mod report;
 pub mod scenario;
 mod store;
@@ -17,7 +20,9 @@ mod tls;
 mod trace;
 mod world;
 
+pub use failure::{Faults, Request, Violation};
 pub use random::Random;
+pub use replay::quoted;
 pub use report::Report;
 pub use scenario::Scenario;
 pub use store::SimStore;

@@ -1,5 +1,7 @@
 //! `cellway-sim`: scenarios from a terminal.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 
 use std::process::ExitCode;

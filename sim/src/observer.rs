@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, EnvelopeJudged, Fact};
+use crate::fact::{Answer, Arrived, EnvelopeJudged, Fact};
+use crate::failure::{Request, Violation};
 use crate::invariants::Invariant;
-use crate::report::{Line, Violation};
+use crate::report::Line;
 use crate::trace::Trace;
 
 /// Takes facts from every host of a world. Clones are the same observer.
@@ -17,7 +18,11 @@ pub(crate) struct Observer(Arc<Mutex<State>>);
 pub(crate) struct State {
     trace: Trace,
     invariants: Vec<Box<dyn Invariant>>,
-    pub(crate) violations: Vec<Violation>,
+    /// The name of the header by which cells know the router's own name for a request.
+    request_id: String,
+    found: Vec<Found>,
+    /// When the last fact was told.
+    latest: Duration,
     pub(crate) checked: u64,
     pub(crate) timeline: Vec<Line>,
     /// Decisions per router and reason.
@@ -25,6 +30,8 @@ pub(crate) struct State {
     /// All requests by their tag, in the order of sending.
     pub(crate) requests: Vec<Request>,
     by_tag: BTreeMap<String, usize>,
+    /// By the router's own name for them, once they have arrived at a cell.
+    by_id: BTreeMap<String, usize>,
     /// What each client was answered last.
     last_answer: BTreeMap<String, Answer>,
     /// What hosts were seen to do, and clients to be answered, since the world last changed: the
@@ -36,30 +43,27 @@ pub(crate) struct State {
     pub(crate) events: BTreeMap<String, u64>,
 }
 
-/// A request as its client saw it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Request {
-    /// Who sent it.
-    pub client: String,
-    /// When, since the start.
-    pub sent: Duration,
-    /// What came back; `None` if the run ended first.
-    pub answer: Option<Answer>,
-    /// When.
-    pub answered: Option<Duration>,
+/// A violation, and which request it is about.
+struct Found {
+    violation: Violation,
+    request: Option<usize>,
 }
 
 impl Observer {
-    pub(crate) fn new(trace: Trace, invariants: Vec<Box<dyn Invariant>>) -> Self {
+    /// With this prefix of the router's own headers.
+    pub(crate) fn new(trace: Trace, prefix: &str, invariants: Vec<Box<dyn Invariant>>) -> Self {
         Self(Arc::new(Mutex::new(State {
             trace,
             invariants,
-            violations: Vec::new(),
+            request_id: format!("{prefix}request-id"),
+            found: Vec::new(),
+            latest: Duration::ZERO,
             checked: 0,
             timeline: Vec::new(),
             decisions: BTreeMap::new(),
             requests: Vec::new(),
             by_tag: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             last_answer: BTreeMap::new(),
             shown: BTreeSet::new(),
             envelope_kids: BTreeSet::new(),
@@ -70,23 +74,30 @@ impl Observer {
     /// Takes a fact that `host` reports at this time since the start.
     pub(crate) fn tell(&self, at: Duration, host: &str, fact: &Fact) {
         let mut state = self.lock();
-        state.check(at, |invariant| invariant.observe(at, fact));
+        state.latest = at;
         state.count(at, host, fact);
+        state.check(at, Some(fact), |invariant| invariant.observe(at, fact));
     }
 
     /// The run is over.
     pub(crate) fn finish(&self, at: Duration) {
-        self.lock().check(at, |invariant| invariant.finish(at));
+        self.lock()
+            .check(at, None, |invariant| invariant.finish(at));
     }
 
     /// Adds a violation that isn't an invariant's.
     pub(crate) fn fail(&self, at: Duration, name: &str, why: impl Display) {
-        self.lock().violation(at, name, &why.to_string());
+        self.lock().violation(at, name, &why.to_string(), None);
+    }
+
+    /// When the last fact was told.
+    pub(crate) fn latest(&self) -> Duration {
+        self.lock().latest
     }
 
     /// Whether anything has failed.
     pub(crate) fn has_failed(&self) -> bool {
-        !self.lock().violations.is_empty()
+        !self.lock().found.is_empty()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -98,6 +109,7 @@ impl State {
     fn check(
         &mut self,
         at: Duration,
+        fact: Option<&Fact>,
         mut ask: impl FnMut(&mut dyn Invariant) -> Result<(), String>,
     ) {
         self.checked += 1;
@@ -108,19 +120,36 @@ impl State {
             }
         }
         for (name, why) in found {
-            self.violation(at, name, &why);
+            self.violation(at, name, &why, fact);
         }
     }
 
-    fn violation(&mut self, at: Duration, name: &str, why: &str) {
+    fn violation(&mut self, at: Duration, name: &str, why: &str, fact: Option<&Fact>) {
         let line = format_args!("VIOLATION {name}: {why}").to_string();
         self.trace.push(at, "world", &line);
         self.timeline.push(Line::new(at, "world", line.clone()));
-        self.violations.push(Violation {
-            at,
-            name: name.to_owned(),
-            why: why.to_owned(),
+        let mut violation = Violation::new(at, name, why);
+        violation.router = fact.and_then(router).map(str::to_owned);
+        let request = fact.and_then(|fact| self.request(fact));
+        self.found.push(Found { violation, request });
+    }
+
+    /// What didn't hold, each with all that the run has shown of its request.
+    pub(crate) fn violations(&mut self) -> Vec<Violation> {
+        let found = std::mem::take(&mut self.found);
+        let whole = found.into_iter().map(|found| Violation {
+            request: found.request.and_then(|i| self.requests.get(i).cloned()),
+            ..found.violation
         });
+        whole.collect()
+    }
+
+    /// Which request a fact is about.
+    fn request(&self, fact: &Fact) -> Option<usize> {
+        match subject(fact)? {
+            Subject::Tag(tag) => self.by_tag.get(tag).copied(),
+            Subject::Id(id) => self.by_id.get(id).copied(),
+        }
     }
 
     /// Something that belongs in the timeline, unless it has been there since the world changed.
@@ -174,7 +203,10 @@ impl State {
                 self.by_tag.insert(sent.tag.clone(), self.requests.len());
                 self.requests.push(Request {
                     client: sent.client.clone(),
+                    tag: sent.tag.clone(),
+                    to: sent.to.clone(),
                     sent: at,
+                    cell: None,
                     answer: None,
                     answered: None,
                 });
@@ -191,6 +223,7 @@ impl State {
                 }
             },
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
+            Fact::Arrived(arrived) => self.arrived(arrived),
             Fact::Published { .. }
             | Fact::Configured { .. }
             | Fact::Presented { .. }
@@ -198,9 +231,9 @@ impl State {
             | Fact::StateDamaged(_)
             | Fact::Started(_)
             | Fact::Crashed(_)
+            | Fact::ClientStopped(_)
             | Fact::Responded(_)
             | Fact::Streamed { .. }
-            | Fact::Arrived(_)
             | Fact::Trailers { .. } => {}
         }
     }
@@ -223,6 +256,19 @@ impl State {
         }
     }
 
+    fn arrived(&mut self, arrived: &Arrived) {
+        let index = arrived.tag.as_ref().and_then(|tag| self.by_tag.get(tag));
+        let Some(index) = index.copied() else {
+            return;
+        };
+        if let Some(request) = self.requests.get_mut(index) {
+            request.cell = Some(arrived.cell.clone());
+        }
+        if let Some(id) = arrived.header(&self.request_id) {
+            self.by_id.insert(id.to_owned(), index);
+        }
+    }
+
     fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) {
         let Some(request) = self.by_tag.get(tag).and_then(|i| self.requests.get_mut(*i)) else {
             return;
@@ -237,4 +283,53 @@ impl State {
 
 fn is_answered(answer: &Answer) -> String {
     format!("is answered {answer}")
+}
+
+/// How a fact names the request that it is about.
+enum Subject<'a> {
+    /// By its client's name for it.
+    Tag(&'a str),
+    /// By its router's.
+    Id(&'a str),
+}
+
+fn subject(fact: &Fact) -> Option<Subject<'_>> {
+    match fact {
+        Fact::Sent(sent) => Some(Subject::Tag(&sent.tag)),
+        Fact::Presented { tag, .. } | Fact::Answered { tag, .. } | Fact::Streamed { tag } => {
+            Some(Subject::Tag(tag))
+        }
+        Fact::Heard { tag, .. } | Fact::Trailers { tag, .. } => tag.as_deref().map(Subject::Tag),
+        Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
+        Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
+        Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
+        Fact::EnvelopeJudged(judged) => judged.request_id.as_deref().map(Subject::Id),
+        Fact::Published { .. }
+        | Fact::FaultBegins(_)
+        | Fact::FaultEnds(_)
+        | Fact::Configured { .. }
+        | Fact::StateDamaged(_)
+        | Fact::Started(_)
+        | Fact::Crashed(_)
+        | Fact::ClientStopped(_)
+        | Fact::Noted(..)
+        | Fact::RegistryApplied { .. }
+        | Fact::KeysAsked { .. }
+        | Fact::Error { .. }
+        | Fact::EnvelopeKeys { .. } => None,
+    }
+}
+
+/// The router whose word a fact is.
+fn router(fact: &Fact) -> Option<&str> {
+    let life = match fact {
+        Fact::Started(life) | Fact::Crashed(life) | Fact::Noted(life, _) => life,
+        Fact::RegistryApplied { life, .. }
+        | Fact::KeysAsked { life, .. }
+        | Fact::Error { life, .. } => life,
+        Fact::Decided(decided) => &decided.life,
+        Fact::Responded(responded) => &responded.life,
+        _ => return None,
+    };
+    Some(&life.router)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::observer::Request;
-use crate::scenario::{Answers, Expect, Scenario};
+use crate::expected;
+use crate::failure::{Request, Violation};
+use crate::scenario::Scenario;
 
 /// What came of one run of a scenario.
 #[derive(Clone, Debug)]
@@ -31,17 +32,7 @@ pub struct Report {
     /// All that happened, line by line: see [`Trace`](crate::Trace).
     pub trace: Vec<String>,
     pub(crate) lines: Vec<Line>,
-}
-
-/// Something that didn't hold.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Violation {
-    /// When it was noticed, since the start.
-    pub at: Duration,
-    /// The invariant or expectation.
-    pub name: String,
-    /// What can't be, in words.
-    pub why: String,
+    pub(crate) replay: String,
 }
 
 /// A line of the timeline.
@@ -65,10 +56,18 @@ impl Report {
         self.violations.is_empty()
     }
 
-    /// The command that runs this again.
-    pub fn replay(&self) -> String {
-        let Self { path, seed, .. } = self;
-        format!("cargo run --release -p cellway-sim -- run {path} --seed {seed}")
+    /// The command that runs this again: see [`Scenario::replayed_by`].
+    pub fn replay(&self) -> &str {
+        &self.replay
+    }
+
+    /// What didn't hold, in words: each with its request, the line of the scenario and the faults
+    /// of its time.
+    pub fn failures(&self) -> Vec<String> {
+        let violations = self.violations.iter();
+        violations
+            .map(|violation| violation.describe(&self.path))
+            .collect()
     }
 
     /// What happened, for people and for snapshots: faults, what routers applied and refused, and
@@ -126,9 +125,8 @@ impl Report {
             .map(|((c, a), n)| (c.as_str(), a.as_str(), *n));
         text += &rows("answers by client", answers.collect());
         text.push('\n');
-        for violation in &self.violations {
-            let Violation { at, name, why } = violation;
-            let _ = writeln!(text, "FAILED {name} at {:.3}s: {why}", at.as_secs_f64());
+        for failure in self.failures() {
+            let _ = writeln!(text, "FAILED {failure}");
         }
         let Self { scenario, seed, .. } = self;
         let (secs, facts) = (self.simulated.as_secs(), self.facts);
@@ -148,62 +146,7 @@ impl Report {
 
     /// Adds what the scenario expects and the run doesn't show.
     pub(crate) fn check(&mut self, scenario: &Scenario) {
-        let Expect {
-            answers, events, ..
-        } = &scenario.expect;
-        for (n, expected) in answers.iter().enumerate() {
-            let name = format!("expect.answers[{n}]");
-            for client in &expected.clients {
-                if let Err(why) = self.check_answers(client, expected) {
-                    self.fail(&name, why);
-                }
-            }
-        }
-        for (kind, least) in events {
-            let seen = self.events.get(kind).copied().unwrap_or(0);
-            if seen < u64::from(*least) {
-                self.fail(
-                    &format!("expect.events.{kind}"),
-                    format!("seen {seen} times, not {least}"),
-                );
-            }
-        }
-    }
-
-    fn fail(&mut self, name: &str, why: String) {
-        self.violations.push(Violation {
-            at: self.simulated,
-            name: name.to_owned(),
-            why,
-        });
-    }
-
-    fn check_answers(&self, client: &str, expected: &Answers) -> Result<(), String> {
-        let window = expected.from..expected.until;
-        let requests = self.requests.iter();
-        let seen: Vec<(Duration, String)> = requests
-            .filter(|request| request.client == client && window.contains(&request.sent))
-            .filter_map(|request| Some((request.sent, request.answer.as_ref()?.to_string())))
-            .collect();
-        if seen.is_empty() {
-            return Err(format!("{client} was answered nothing between {window:?}"));
-        }
-        let allowed = |answer: &String| expected.only.is_empty() || expected.only.contains(answer);
-        if let Some((sent, answer)) = seen.iter().find(|(_, answer)| !allowed(answer)) {
-            let only = expected.only.join(", ");
-            return Err(format!(
-                "{client} was answered {answer} at {sent:?}, expected only {only}"
-            ));
-        }
-        let missing = expected
-            .some
-            .iter()
-            .find(|some| !seen.iter().any(|(_, a)| a == *some));
-        match missing {
-            Some(missing) => Err(format!(
-                "{client} was never answered {missing} between {window:?}"
-            )),
-            None => Ok(()),
-        }
+        let missing = expected::missing(self, scenario);
+        self.violations.extend(missing);
     }
 }

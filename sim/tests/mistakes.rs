@@ -207,3 +207,220 @@ fn the_registry_is_checked_by_the_router() {
         "{complaints}"
     );
 }
+
+/// A fault that can't be done at its time, or that nobody would see.
+#[test]
+fn faults_rely_on_what_is_there() {
+    let fault = |at: u32, kind: &str, fields: &str| {
+        format!("[[fault]]\nat = \"{at}s\"\nkind = \"{kind}\"\n{fields}\n\n")
+    };
+    let key = |kind, key: &str| {
+        let fields = format!("target = \"idp-main\"\nkey = \"{key}\"");
+        fault(12, kind, &fields)
+    };
+    let authority = |kind| fault(12, kind, "authority = \"cells\"");
+    for (faults, expected) in [
+        (
+            key("sign_with", "key-2"),
+            "s.toml:30: fault.key: idp-main doesn't publish `key-2` then: add a `publish_key`",
+        ),
+        (
+            // The order of time counts, not that of the file.
+            key("sign_with", "key-2")
+                + &fault(13, "publish_key", "target = \"idp-main\"\nkey = \"key-2\""),
+            "s.toml:30: fault.key: idp-main doesn't publish `key-2` then",
+        ),
+        (
+            key("replace_keys", "key-2") + &key("sign_with", "key-1"),
+            "s.toml:36: fault.key: idp-main doesn't publish `key-1` then",
+        ),
+        (
+            key("withdraw_key", "key-2"),
+            "s.toml:30: fault.key: idp-main doesn't publish `key-2` then",
+        ),
+        (
+            key("publish_key", "key-1"),
+            "s.toml:30: fault.key: idp-main publishes `key-1` already",
+        ),
+        (
+            key("publish_key", "a b"),
+            "s.toml:33: fault.key: must be 1 to 64 letters",
+        ),
+        (
+            authority("issue_from_next"),
+            "s.toml:30: fault.authority: cells has no new successor then",
+        ),
+        (
+            authority("drop_old"),
+            "s.toml:30: fault.authority: cells has no new successor then",
+        ),
+        (
+            fault(9, "crash", "target = \"a-1\"\nfor = \"5s\""),
+            "s.toml:30: fault.at: `crash a` of line 24 lasts until 10s",
+        ),
+        (
+            fault(12, "crash", "target = \"a\"\nfor = \"0s\""),
+            "s.toml:33: fault.for: must be longer than nothing",
+        ),
+        (
+            fault(12, "partition", "between = [\"a\", \"a\"]\nfor = \"2s\""),
+            "s.toml:32: fault.between: must be two",
+        ),
+        (
+            // A host whose name begins like a cell's, and which is none of its.
+            fault(12, "slow", "target = \"web\"\nfor = \"2s\"\ndelay = \"1s\""),
+            "s.toml:32: fault.target: `web` is no cell, identity provider or control plane",
+        ),
+        (
+            fault(
+                12,
+                "publish",
+                "document = \"revoke\"\ntenant = \"acme\"\nsubject = \"wbe\"",
+            ),
+            "s.toml:34: fault.subject: `wbe` is no client of this world",
+        ),
+        (
+            fault(
+                12,
+                "publish",
+                "document = \"move\"\ntenant = \"acme\"\ncell = \"a-1\"",
+            ),
+            "s.toml:34: fault.cell: `a-1` is no cell of this world",
+        ),
+    ] {
+        let complaints = complaints("[expect]", &format!("{faults}[expect]"));
+        assert!(complaints.contains(expected), "{faults}{complaints}");
+    }
+}
+
+/// What holds of every run, or of none, shows nothing.
+#[test]
+fn expectations_can_fail() {
+    for (expect, expected) in [
+        (
+            "clients = []\nonly = [\"ok\"]",
+            "s.toml:32: expect.answers.clients: names no client",
+        ),
+        (
+            "clients = [\"web\"]",
+            "s.toml:32: expect.answers: needs `only`, `some` or `cells`",
+        ),
+        (
+            "clients = [\"web\"]\nonly = [\"ok\"]\nfrom = \"30s\"",
+            "s.toml:34: expect.answers.from: nothing can be sent from 30s until 30s",
+        ),
+        (
+            "clients = [\"web\"]\nonly = [\"ok\"]\nfrom = \"9s\"\nuntil = \"8s\"",
+            "s.toml:35: expect.answers.until: nothing can be sent from 9s until 8s",
+        ),
+        (
+            "clients = [\"web\"]\nonly = [\"ok\"]\nuntil = \"31s\"",
+            "s.toml:34: expect.answers.until: the scenario ends before that, after 30s",
+        ),
+        (
+            "clients = [\"web\"]\nonly = [\"ok\"]\nsome = [\"no_answer\"]",
+            "s.toml:34: expect.answers.some: `no_answer` isn't among `only`",
+        ),
+        (
+            "clients = [\"web\"]\ncells = [\"b\"]",
+            "s.toml:33: expect.answers.cells: `b` is no cell; known: a",
+        ),
+        (
+            "clients = [\"web\"]\nonly = [\"refused\"]\ncells = [\"a\"]",
+            "s.toml:34: expect.answers.cells: no answer among `only` is a cell's",
+        ),
+    ] {
+        let recovery = "recovery = \"5s\"\n";
+        let with = format!("{recovery}[[expect.answers]]\n{expect}\n");
+        let complaints = complaints(recovery, &with);
+        assert!(complaints.contains(expected), "{expect}\n{complaints}");
+    }
+    let recovery = "recovery = \"5s\"\n";
+    let complaints = complaints(recovery, &format!("{recovery}[expect.events]\nfault = 0\n"));
+    let expected = "s.toml:32: expect.events.fault: every run has that";
+    assert!(complaints.contains(expected), "{complaints}");
+}
+
+/// Names and numbers that no part of the simulator could do anything with.
+#[test]
+fn a_world_can_be_built() {
+    for (old, new, expected) in [
+        (
+            "tenant = \"acme\"",
+            "tenant = \"Ac me\"",
+            "s.toml:20: workload.client.tenant: must be 1 to 40",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\nsigner = \"a b\"",
+            "s.toml:22: workload.client.signer: ",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\ncertificate_lifetime = \"0s\"",
+            "s.toml:22: workload.client.certificate_lifetime: must be 1s to ",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\ntoken_lifetime = \"99999999999h\"",
+            "s.toml:22: workload.client.token_lifetime: invalid value",
+        ),
+        (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\nstream = \"2500ms\"",
+            "s.toml:22: workload.client.stream: must be whole seconds",
+        ),
+        (
+            "id = \"a\"",
+            "id = \"router\"",
+            "s.toml:11: world.cell.id: another host has the name `router-1`",
+        ),
+        (
+            "name = \"web\"",
+            "name = \"a\"",
+            "s.toml:11: world.cell.id: a host has this name",
+        ),
+    ] {
+        let complaints = complaints(old, new);
+        assert!(complaints.contains(expected), "{new:?}: {complaints}");
+    }
+    let clients = (1..=64).map(|n| {
+        format!("[[workload.client]]\nname = \"more-{n}\"\ntenant = \"acme\"\nrate = \"1/s\"\n")
+    });
+    let clients: String = clients.collect();
+    let complaints = complaints("[[fault]]", &format!("{clients}[[fault]]"));
+    assert!(
+        complaints.contains("there may be 64 at most"),
+        "{complaints}"
+    );
+}
+
+/// Files that no simulated disk has, and what the simulator's own hosts rely on.
+#[test]
+fn settings_of_the_simulator_stay_its_own() {
+    for (settings, expected) in [
+        (
+            "[router.trust]\ncrl = [\"no.crl\"]",
+            "router.trust.crl: can't be set: a simulated disk",
+        ),
+        (
+            "[router.issuer]\njwks_file = \"no.json\"",
+            "router.issuer.jwks_file: can't be set",
+        ),
+        (
+            "[router.runtime]\nworkers = 2",
+            "router.runtime.workers: can't be set",
+        ),
+        (
+            "[router.listener]\nbind = \"0.0.0.0:1\"",
+            "router.listener.bind: can't be set",
+        ),
+        (
+            "[router.registry]\nurl = \"https://else/\"",
+            "router.registry.url: can't be set",
+        ),
+    ] {
+        let complaints = complaints("[expect]", &format!("{settings}\n\n[expect]"));
+        assert!(complaints.contains(expected), "{complaints}");
+    }
+}

@@ -1,6 +1,9 @@
 //! The scenarios of this repository hold, and the simulator notices when a world is run wrongly.
 
+use std::time::Duration;
+
 use cellway_sim::fact::Answer;
+use cellway_sim::scenario::{Fault, FaultKind};
 use cellway_sim::{Report, Scenario};
 
 fn load(name: &str) -> Scenario {
@@ -64,7 +67,8 @@ recovery = "2s"
 /// Runs the small world with these lines added.
 fn run(more: &str) -> Report {
     let scenario = Scenario::parse("small.toml", &format!("{SMALL}{more}"));
-    scenario.unwrap_or_else(|error| panic!("{error}")).run(1)
+    let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
+    scenario.replayed_by("just small {seed}").run(1)
 }
 
 #[track_caller]
@@ -72,11 +76,8 @@ fn fails(more: &str, name: &str) {
     let report = run(more);
     let failed: Vec<_> = report.violations.iter().map(|v| v.name.as_str()).collect();
     assert_eq!(failed, [name], "{}", report.summary());
-    assert!(
-        report.summary().contains("run small.toml --seed 1"),
-        "{}",
-        report.replay()
-    );
+    let summary = report.summary();
+    assert!(summary.contains("\nreplay: just small 1\n"), "{summary}");
 }
 
 #[test]
@@ -141,4 +142,36 @@ only = ["missing_token"]
         "\n[expect.events]\nreloaded = 1\n",
         "expect.events.reloaded",
     );
+}
+
+/// What `check` would refuse, to see that a panic is a failure like any other.
+#[test]
+fn a_panic_in_the_world_is_a_failure_with_a_replay_line() {
+    let mut scenario = Scenario::parse("small.toml", SMALL).unwrap();
+    scenario.faults.push(Fault {
+        at: Duration::from_secs(3),
+        until: Duration::from_secs(3),
+        kind: FaultKind::SignWith("idp-main".to_owned(), "key-2".to_owned()),
+        line: 99,
+    });
+    let report = scenario.replayed_by("just small {seed}").run(1);
+    let summary = report.summary();
+    assert_eq!(report.violations.len(), 1, "{summary}");
+    assert!(summary.contains("FAILED run at 3."), "{summary}");
+    assert!(summary.contains("panic: "), "{summary}");
+    assert!(summary.contains("\nreplay: just small 1\n"), "{summary}");
+}
+
+/// A client's host that stops takes its open requests with it.
+#[test]
+fn a_client_crashes() {
+    let crash = r#"
+[[fault]]
+at = "5s"
+for = "5s"
+kind = "crash"
+target = "web"
+"#;
+    let report = run(crash);
+    assert!(report.passed(), "{}", report.summary());
 }

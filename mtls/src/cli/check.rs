@@ -5,7 +5,7 @@ use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::log::Subjects;
 
 use super::input::{ConfigFile, provider};
-use super::{Exit, failed, say};
+use super::{Exit, complain, failed, say};
 
 /// The arguments of `cellway check`.
 #[derive(clap::Args, Debug)]
@@ -42,12 +42,15 @@ async fn check(args: &Args) -> Exit {
     };
     let problems = check_files(&env, &provider(), &config.router, &args.config.path).await;
     for problem in &problems {
-        eprintln!("{}: {problem}", args.config.path);
+        complain(format_args!("{}: {problem}", args.config.path));
     }
     let key = config.log.subject_key.as_deref();
     let subjects = Subjects::load(&env, config.log.subject, key).await;
     if let Err(error) = &subjects {
-        eprintln!("{}: log.subject_key: {error}", args.config.path);
+        complain(format_args!(
+            "{}: log.subject_key: {error}",
+            args.config.path
+        ));
     }
     if !problems.is_empty() || subjects.is_err() {
         return Exit::No;

@@ -17,7 +17,7 @@ use cellway_mtls::tls::{source_config, verified_leaf};
 use http::{HeaderValue, Method};
 
 use super::input::{ConfigFile, provider};
-use super::{Exit, failed, say};
+use super::{Exit, complain, failed, say};
 
 /// The most bytes of a token's file.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
@@ -223,7 +223,9 @@ async fn peer(
     there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
     let leaf = verified_leaf(env, &provider(), settings, &Pem::File(path.clone())).await;
     let leaf = leaf.map_err(|error| {
-        eprintln!("{error}\nThe TLS handshake would be refused; there is no decision.");
+        complain(format_args!(
+            "{error}\nThe TLS handshake would be refused; there is no decision."
+        ));
         Exit::No
     })?;
     let peer = PeerCertificate::from_der(&leaf);

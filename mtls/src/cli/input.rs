@@ -7,7 +7,7 @@ use cellway_mtls::env::{Env, Privacy, Store};
 use cellway_mtls::tls::Provider;
 use rustls::time_provider::DefaultTimeProvider;
 
-use super::{Exit, failed};
+use super::{Exit, complain, failed};
 
 /// The `--config` of every command.
 #[derive(clap::Args, Clone, Debug)]
@@ -48,10 +48,10 @@ pub fn variables() -> Vec<(String, String)> {
 
 /// Says every mistake on standard error.
 pub fn report(errors: &ConfigErrors) -> Exit {
-    eprintln!("{errors}");
+    complain(errors);
     let count = errors.errors.len();
     let mistakes = if count == 1 { "mistake" } else { "mistakes" };
-    eprintln!("\n{count} {mistakes} in {}", errors.file);
+    complain(format_args!("\n{count} {mistakes} in {}", errors.file));
     Exit::No
 }
 

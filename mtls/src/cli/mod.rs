@@ -87,8 +87,13 @@ pub fn run() -> ExitCode {
 
 /// Says on standard error why a command can't be carried out.
 fn failed(problem: impl std::fmt::Display) -> Exit {
-    eprintln!("cellway: {problem}");
+    complain(format_args!("cellway: {problem}"));
     Exit::Failed
+}
+
+/// Says something on standard error. Where nobody can hear it, the exit code still says it.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints a command's answer. The command ends with `exit`, or fails if nobody can have the answer.

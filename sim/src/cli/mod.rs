@@ -1,12 +1,13 @@
 //! The command line.
 
+mod output;
 mod progress;
 mod sweep;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cellway_sim::{Report, Scenario};
+use cellway_sim::{Report, Scenario, quoted};
 use clap::{Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -17,8 +18,10 @@ Examples:
 
 docs/scenarios.md has every field and fault, docs/invariants.md what must always hold.
 
-Exit codes: 0 all passed, 1 a run failed or a scenario has mistakes (check), 2 the command could
-not be carried out";
+Exit codes:
+  0  all is well
+  1  a run failed, a scenario has mistakes, a file can't be read or written
+  2  the command line is not understood";
 
 /// Runs real Cellway routers through simulated worlds, faults and all.
 #[derive(Parser)]
@@ -57,13 +60,16 @@ struct Run {
     json: bool,
 }
 
-/// The exit code for a scenario that failed.
+/// The exit code where something failed or isn't valid. A command line that isn't understood has
+/// clap's own, 2.
 const FAILED: u8 = 1;
-/// The exit code for a command that couldn't be carried out.
-const UNUSABLE: u8 = 2;
 
 pub(crate) fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Sweep(sweep) => sweep.execute(),
         Command::Check { paths } => check(&paths),
@@ -72,41 +78,57 @@ pub(crate) fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::from(UNUSABLE)
+            output::complain(&format!("cellway-sim: {problem}\n"));
+            ExitCode::from(FAILED)
         }
     }
+}
+
+/// Prints help where it was asked for, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    let code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
+    match printed {
+        Err(_) if code == 0 => ExitCode::from(FAILED),
+        _ => ExitCode::from(code),
+    }
+}
+
+/// The command that runs a scenario again, of this program as it was called.
+fn replay(file: &Path, seed: &str) -> String {
+    let program = std::env::args_os().next();
+    let program = program.as_deref().unwrap_or("cellway-sim".as_ref());
+    let [program, file] = [program, file.as_os_str()].map(|word| quoted(&word.to_string_lossy()));
+    format!("{program} run {file} --seed {seed}")
 }
 
 impl Run {
     /// Whether the run passed.
     fn execute(&self) -> Result<bool, String> {
         let scenario = Scenario::load(&self.file).map_err(|error| error.to_string())?;
+        let scenario = scenario.replayed_by(replay(&self.file, "{seed}"));
         let report = scenario.run(self.seed);
         if let Some(file) = &self.trace {
             let lines = report.trace.join("\n") + "\n";
             std::fs::write(file, lines).map_err(|e| format!("{}: {e}", file.display()))?;
         }
-        match self.json {
-            true => println!("{}", json(&report)),
-            false => print!("{}", report.summary()),
-        }
+        output::print(&match self.json {
+            true => format!("{}\n", json(&report)),
+            false => report.summary(),
+        })?;
         Ok(report.passed())
     }
 }
 
 /// What a sweep needs to know of a run.
 fn json(report: &Report) -> serde_json::Value {
-    let violations = report.violations.iter();
-    let violations =
-        violations.map(|v| format!("{} at {:.3}s: {}", v.name, v.at.as_secs_f64(), v.why));
     serde_json::json!({
         "scenario": report.scenario,
         "seed": report.seed,
         "passed": report.passed(),
         "requests": report.requests.len(),
         "simulated_ms": u64::try_from(report.simulated.as_millis()).unwrap_or(u64::MAX),
-        "violations": violations.collect::<Vec<_>>(),
+        "violations": report.failures(),
     })
 }
 
@@ -114,9 +136,9 @@ fn check(paths: &[PathBuf]) -> Result<bool, String> {
     let mut good = true;
     for file in sweep::scenario_files(paths)? {
         match Scenario::load(&file) {
-            Ok(_) => println!("{}: ok", file.display()),
+            Ok(_) => output::print(&format!("{}: ok\n", file.display()))?,
             Err(error) => {
-                println!("{error}");
+                output::print(&format!("{error}\n"))?;
                 good = false;
             }
         }

@@ -1,7 +1,9 @@
 //! How far a sweep is, on standard error: a bar for a terminal, a line now and then for a log.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
+
+use super::output;
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -46,7 +48,7 @@ impl Progress {
             )]
             let now = Instant::now();
             self.last_line = now;
-            eprintln!("{}", self.words());
+            output::complain(&format!("{}\n", self.words()));
         }
     }
 
@@ -58,16 +60,14 @@ impl Progress {
     /// Clears the bar, so that something else can be printed.
     pub(super) fn clear(&self) {
         if self.terminal {
-            eprint!("\r\x1b[K");
+            output::complain("\r\x1b[K");
         }
     }
 
     fn draw(&self) {
         let filled = BAR_WIDTH * self.done / self.total.max(1);
         let bar = format!("{}{}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled));
-        eprint!("\r[{bar}] {}\x1b[K", self.words());
-        // A bar that doesn't show is no reason to stop.
-        let _ = stderr().flush();
+        output::complain(&format!("\r[{bar}] {}\x1b[K", self.words()));
     }
 
     fn words(&self) -> String {

@@ -10,6 +10,7 @@ use cellway_sim::Scenario;
 use clap::Args;
 use serde::Deserialize;
 
+use super::output;
 use super::progress::Progress;
 
 /// Runs scenarios with many seeds, a process for each, on all cores.
@@ -73,6 +74,7 @@ fn run_all(jobs: VecDeque<Job>, workers: usize) -> Result<bool, String> {
     let (results, done) = mpsc::channel();
     let mut tally = Tally::default();
     let mut progress = Progress::new(total);
+    let mut printed = Ok(());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             let (results, next) = (results.clone(), &next);
@@ -91,12 +93,17 @@ fn run_all(jobs: VecDeque<Job>, workers: usize) -> Result<bool, String> {
             progress.step(report.is_none());
             if let Some(report) = report {
                 progress.clear();
-                println!("{report}");
+                // Whoever can't be told of this failure is told of none: the rest runs for nothing.
+                printed = output::print(&format!("{report}\n"));
+                if printed.is_err() {
+                    return;
+                }
             }
         }
     });
     progress.clear();
-    println!("{}", tally.summary(total, &progress));
+    printed?;
+    output::print(&format!("{}\n", tally.summary(total, &progress)))?;
     Ok(tally.failed == 0)
 }
 
@@ -144,10 +151,10 @@ impl Tally {
         }
         self.failed += 1;
         let (file, seed) = (job.file.display(), job.seed);
-        let replay = format!("cargo run --release -p cellway-sim -- run {file} --seed {seed}");
+        let why = why.join("\n").replace('\n', "\n  ");
+        let replay = super::replay(&job.file, &seed.to_string());
         Some(format!(
-            "FAILED {file} seed {seed}\n  {}\n  replay: {replay}",
-            why.join("\n  ")
+            "FAILED {file} seed {seed}\n  {why}\n  replay: {replay}"
         ))
     }
 

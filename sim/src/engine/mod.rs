@@ -177,6 +177,16 @@ impl Engine {
     }
 }
 
+/// Does this in a simulated thread, where a panic must not end the thread.
+///
+/// # Errors
+/// [`Broken::Panic`] if it panics.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Broken> {
+    // What it leaves half done is looked at for the report alone.
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.map_err(|_| Broken::Panic(panics::take().unwrap_or_else(|| "in the world".to_owned())))
+}
+
 /// Runs `world` on a thread of its own, whose clock and entropy are simulated.
 ///
 /// A fresh thread, because std draws a thread's hash seed once, when it is first needed.

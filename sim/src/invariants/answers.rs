@@ -15,8 +15,8 @@ pub struct OneAnswer {
     /// Decided and not yet ended: when.
     open: BTreeMap<(Life, String), Duration>,
     ended: BTreeSet<(Life, String)>,
-    /// Sent and not yet answered: when, and whether it must arrive once only.
-    waiting: BTreeMap<String, Duration>,
+    /// Sent and not yet answered, by tag: when, and by which client.
+    waiting: BTreeMap<String, (Duration, String)>,
     answered: BTreeSet<String>,
     once: BTreeSet<String>,
     arrived: BTreeSet<String>,
@@ -74,8 +74,13 @@ impl Invariant for OneAnswer {
                 self.open.retain(|(life, _), _| life != crashed);
                 Ok(())
             }
+            Fact::ClientStopped(stopped) => {
+                self.waiting.retain(|_, (_, client)| client != stopped);
+                Ok(())
+            }
             Fact::Sent(sent) => {
-                self.waiting.insert(sent.tag.clone(), at);
+                let waiting = (at, sent.client.clone());
+                self.waiting.insert(sent.tag.clone(), waiting);
                 if sent.once {
                     self.once.insert(sent.tag.clone());
                 }
@@ -98,7 +103,8 @@ impl Invariant for OneAnswer {
 
     fn finish(&mut self, at: Duration) -> Result<(), String> {
         let overdue = |since: &Duration| at.saturating_sub(*since) > self.within;
-        if let Some((tag, since)) = self.waiting.iter().find(|(_, since)| overdue(since)) {
+        let mut waiting = self.waiting.iter();
+        if let Some((tag, (since, _))) = waiting.find(|(_, (since, _))| overdue(since)) {
             return Err(format!("{tag}, sent at {since:?}, was never answered"));
         }
         if let Some(((life, id), since)) = self.open.iter().find(|(_, since)| overdue(since)) {
@@ -155,6 +161,8 @@ mod tests {
         assert!(fed(&[allowed("r", "a", 1), noise()]).is_err());
         assert!(fed(&[sent("t", "acme"), noise()]).is_err());
         assert_eq!(fed(&[noise(), sent("t", "acme")]), Ok(()));
+        let stopped = Fact::ClientStopped("client".to_owned());
+        assert_eq!(fed(&[sent("t", "acme"), stopped, noise()]), Ok(()));
         assert_eq!(
             fed(&[allowed("r", "a", 1), Fact::Crashed(life(0)), noise()]),
             Ok(())

@@ -105,6 +105,7 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         token: None,
         cell_bound: None,
         routing_key: None,
+        to: "router-1".to_owned(),
         via: None,
         once: true,
     })

@@ -1,24 +1,25 @@
 //! From the tables of a file to a [`Scenario`] in which every name refers to something.
 
-use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use cellway_core::Reason;
+use cellway_core::envelope::is_kid;
+use toml::Spanned;
 
 use super::error::{Errors, ScenarioErrors};
-use super::fault_reader::{self, Names};
-use super::file::{self, File, Name};
-use super::settings;
+use super::file::{self, File};
+use super::names::{Known, refer, spelled};
+use super::units::Span;
 use super::{
-    Answers, CONTROL_PLANE, Cell, CellBound, CellProtocol, Client, Envoy, Expect, Fault, Home,
-    Issuer, Placement, Scenario, Tenant,
+    Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement, Scenario, Tenant,
 };
+use super::{expectations, fault_reader, order, settings};
 use crate::world;
 
-/// The most hosts of one kind: beyond, a run measures the machine's patience.
-const HOSTS_MAX: u32 = 64;
 /// The longest that a world may run.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest stream that a cell sends.
+const STREAM_MAX: Duration = Duration::from_secs(3600);
 
 pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> {
     let mut errors = Errors::new(text);
@@ -31,6 +32,7 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
     };
     let scenario = resolve(path, &file, &mut errors);
     recovery_fits(&scenario, &file, &mut errors);
+    order::check(&scenario, &mut errors);
     settings::check(&scenario, &mut errors);
     // With names that refer to nothing it would only say the same again.
     if errors.is_empty()
@@ -46,6 +48,7 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
 fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
     let names = Known::new(file, errors);
     times(file, errors);
+    peopled(file, errors);
     let world = &file.world;
     let duration = file.duration.get_ref().0;
     let placements = world.placement.iter();
@@ -53,6 +56,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
     Scenario {
         name: stem(path),
         path: path.to_owned(),
+        replay: None,
         about: file.about.clone(),
         duration,
         tick: file.tick.get_ref().0,
@@ -75,7 +79,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
             .collect(),
         clients: clients.map(|c| client(c, &names, errors)).collect(),
         faults: faults(file, &names, errors),
-        expect: expect(&file.expect, duration, &names, errors),
+        expect: expectations::read(&file.expect, duration, &names, errors),
         router_settings: file.router.clone(),
     }
 }
@@ -114,6 +118,20 @@ fn times(file: &File, errors: &mut Errors<'_>) {
     }
 }
 
+/// A world in which nobody asks, or nobody could be asked, shows nothing.
+fn peopled(file: &File, errors: &mut Errors<'_>) {
+    for (empty, field) in [
+        (file.world.issuer.is_empty(), "world.issuer"),
+        (file.world.cell.is_empty(), "world.cell"),
+        (file.world.tenant.is_empty(), "world.tenant"),
+        (file.workload.client.is_empty(), "workload.client"),
+    ] {
+        if empty {
+            errors.at_line(0, field, "there must be at least one");
+        }
+    }
+}
+
 /// After the last fault there must be time to recover, and time to see that it did.
 fn recovery_fits(scenario: &Scenario, file: &File, errors: &mut Errors<'_>) {
     let calm = scenario.calm_from() + scenario.expect.recovery;
@@ -121,156 +139,6 @@ fn recovery_fits(scenario: &Scenario, file: &File, errors: &mut Errors<'_>) {
         let problem = format!("the last fault's end and the recovery reach {calm:?}: run longer");
         errors.add(file.duration.span(), "duration", problem);
     }
-}
-
-/// All names of a file, to check references against.
-struct Known {
-    routers: BTreeSet<String>,
-    issuers: BTreeSet<String>,
-    first_issuer: String,
-    cells: BTreeSet<String>,
-    placements: BTreeSet<String>,
-    tenants: BTreeSet<String>,
-    clients: BTreeSet<String>,
-    hosts: BTreeSet<String>,
-    envoys: BTreeSet<String>,
-    envelopes: bool,
-}
-
-impl Known {
-    fn new(file: &File, errors: &mut Errors<'_>) -> Self {
-        let world = &file.world;
-        let routers = count(&world.routers, "world.routers", errors);
-        let first_issuer = world.issuer.first().map(|i| i.name.get_ref().clone());
-        let mut known = Self {
-            first_issuer: first_issuer.unwrap_or_default(),
-            routers: (1..=routers).map(|n| format!("router-{n}")).collect(),
-            issuers: unique(
-                world.issuer.iter().map(|i| &i.name),
-                "world.issuer.name",
-                errors,
-            ),
-            cells: unique(world.cell.iter().map(|c| &c.id), "world.cell.id", errors),
-            placements: unique(
-                world.placement.iter().map(|p| &p.id),
-                "world.placement.id",
-                errors,
-            ),
-            tenants: unique(
-                world.tenant.iter().map(|t| &t.id),
-                "world.tenant.id",
-                errors,
-            ),
-            clients: unique(
-                file.workload.client.iter().map(|c| &c.name),
-                "workload.client.name",
-                errors,
-            ),
-            hosts: BTreeSet::from([CONTROL_PLANE.to_owned()]),
-            envoys: BTreeSet::new(),
-            envelopes: file.router.contains_key("envelope"),
-        };
-        for cell in &world.cell {
-            let endpoints = count(&cell.endpoints, "world.cell.endpoints", errors);
-            let hosts = (1..=endpoints).map(|n| format!("{}-{n}", cell.id.get_ref()));
-            known.hosts.extend(hosts);
-        }
-        known
-            .hosts
-            .extend(known.issuers.iter().map(|name| format!("idp-{name}")));
-        known.hosts.extend(known.routers.iter().cloned());
-        known.envoys = unique(
-            world.envoy.iter().map(|envoy| &envoy.name),
-            "world.envoy.name",
-            errors,
-        );
-        for envoy in &world.envoy {
-            if !known.hosts.insert(envoy.name.get_ref().clone()) {
-                let problem = "another host has this name";
-                errors.add(envoy.name.span(), "world.envoy.name", problem);
-            }
-        }
-        for client in &file.workload.client {
-            if !known.hosts.insert(client.name.get_ref().clone()) {
-                let problem = "another host has this name";
-                errors.add(client.name.span(), "workload.client.name", problem);
-            }
-        }
-        known
-    }
-}
-
-impl Names for Known {
-    fn is_host(&self, name: &str) -> bool {
-        self.hosts.contains(name)
-    }
-    fn is_router(&self, name: &str) -> bool {
-        self.routers.contains(name)
-    }
-    fn is_cell(&self, name: &str) -> bool {
-        let of_cell = |cell: &String| {
-            let rest = name.strip_prefix(cell.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || self.hosts.contains(name))
-        };
-        self.cells.iter().any(of_cell)
-    }
-    fn is_identity_provider(&self, name: &str) -> bool {
-        name.strip_prefix("idp-")
-            .is_some_and(|name| self.issuers.contains(name))
-    }
-    fn is_tenant(&self, name: &str) -> bool {
-        self.tenants.contains(name)
-    }
-    fn has_envelopes(&self) -> bool {
-        self.envelopes
-    }
-}
-
-fn count(number: &toml::Spanned<u32>, field: &str, errors: &mut Errors<'_>) -> u32 {
-    let value = *number.get_ref();
-    if !(1..=HOSTS_MAX).contains(&value) {
-        errors.add(number.span(), field, format!("must be 1 to {HOSTS_MAX}"));
-    }
-    value.clamp(1, HOSTS_MAX)
-}
-
-fn unique<'a>(
-    names: impl Iterator<Item = &'a Name>,
-    field: &str,
-    errors: &mut Errors<'_>,
-) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        let text = name.get_ref();
-        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if text.is_empty() || text.len() > 40 || !text.chars().all(letters) {
-            let problem = "must be 1 to 40 lower-case letters, digits and hyphens";
-            errors.add(name.span(), field, problem);
-        }
-        if !seen.insert(text.clone()) {
-            errors.add(name.span(), field, format!("`{text}` is there already"));
-        }
-    }
-    seen
-}
-
-fn refer(
-    name: &Name,
-    to: &BTreeSet<String>,
-    field: &str,
-    what: &str,
-    errors: &mut Errors<'_>,
-) -> String {
-    if !to.contains(name.get_ref()) {
-        let known: Vec<_> = to.iter().map(String::as_str).collect();
-        let problem = format!(
-            "`{}` is no {what}; known: {}",
-            name.get_ref(),
-            known.join(", ")
-        );
-        errors.add(name.span(), field, problem);
-    }
-    name.get_ref().clone()
 }
 
 fn issuer(spec: &file::Issuer, names: &Known, errors: &mut Errors<'_>) -> Issuer {
@@ -405,86 +273,55 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         shows: bound.shows,
     });
     // A tenant that the registry doesn't know may call too: it must be refused.
+    spelled(&spec.tenant, "workload.client.tenant", errors);
+    if !is_kid(spec.signer.get_ref()) {
+        let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
+        errors.add(spec.signer.span(), "workload.client.signer", problem);
+    }
+    client_times(spec, errors);
     Client {
         name: spec.name.get_ref().clone(),
         tenant: spec.tenant.get_ref().clone(),
         interval: spec.rate.interval,
         credential: spec.credential,
         issuer,
-        signer: spec.signer.clone(),
-        token_lifetime: spec.token_lifetime.0,
-        certificate_lifetime: spec.certificate_lifetime.map(|span| span.0),
+        signer: spec.signer.get_ref().clone(),
+        token_lifetime: spec.token_lifetime.get_ref().0,
+        certificate_lifetime: time(&spec.certificate_lifetime),
         renews: spec.renews,
         protocol: spec.protocol,
         cell_bound,
         router,
         via: via(spec, names, errors),
-        stream: spec.stream.map(|span| span.0),
-        timeout: spec.timeout.0,
+        stream: time(&spec.stream),
+        timeout: spec.timeout.get_ref().0,
     }
 }
 
-fn expect(
-    spec: &file::Expect,
-    duration: Duration,
-    names: &Known,
-    errors: &mut Errors<'_>,
-) -> Expect {
-    let answers = spec.answers.iter();
-    let refused = spec.refused_at_end.iter();
-    let field = "expect.refused_at_end";
-    Expect {
-        refused_at_end: refused
-            .map(|name| refer(name, &names.clients, field, "client", errors))
-            .collect(),
-        recovery: spec.recovery.get_ref().0,
-        errors: spec.errors.clone(),
-        answers: answers
-            .map(|a| answer(a, duration, names, errors))
-            .collect(),
-        events: spec.events.clone(),
-    }
+fn time(span: &Option<Spanned<Span>>) -> Option<Duration> {
+    Some(span.as_ref()?.get_ref().0)
 }
 
-fn answer(
-    spec: &file::Answers,
-    duration: Duration,
-    names: &Known,
-    errors: &mut Errors<'_>,
-) -> Answers {
-    let field = "expect.answers.clients";
-    let clients = spec.clients.iter();
-    let clients = clients.map(|name| refer(name, &names.clients, field, "client", errors));
-    Answers {
-        clients: clients.collect(),
-        from: spec.from.get_ref().0,
-        until: spec
-            .until
-            .as_ref()
-            .map_or(duration, |until| until.get_ref().0),
-        only: spec
-            .only
-            .iter()
-            .map(|a| outcome(a, "expect.answers.only", errors))
-            .collect(),
-        some: spec
-            .some
-            .iter()
-            .map(|a| outcome(a, "expect.answers.some", errors))
-            .collect(),
+/// Tokens and certificates have whole seconds, and a cell's streams too.
+fn client_times(spec: &file::Client, errors: &mut Errors<'_>) {
+    let second = Duration::from_secs(1);
+    let millisecond = Duration::from_millis(1);
+    let mut within = |span: &Spanned<Span>, field: &str, range: RangeInclusive<Duration>| {
+        if !range.contains(&span.get_ref().0) {
+            let problem = format!("must be {:?} to {:?}", range.start(), range.end());
+            errors.add(span.span(), &format!("workload.client.{field}"), problem);
+        }
+    };
+    within(&spec.token_lifetime, "token_lifetime", second..=Span::MAX);
+    within(&spec.timeout, "timeout", millisecond..=DURATION_MAX);
+    if let Some(lifetime) = &spec.certificate_lifetime {
+        within(lifetime, "certificate_lifetime", second..=Span::MAX);
     }
-}
-
-/// What a client can be answered: `ok`, a reason of the router's, a cell's status, or nothing.
-fn outcome(name: &Name, field: &str, errors: &mut Errors<'_>) -> String {
-    let text = name.get_ref();
-    let is_reason = Reason::ALL.iter().any(|reason| reason.as_str() == text);
-    let status = text.strip_prefix("cell_status_");
-    let is_status = status.is_some_and(|s| s.len() == 3 && s.parse::<u16>().is_ok());
-    if !is_reason && !is_status && !["ok", "no_answer", "refused"].contains(&text.as_str()) {
-        let problem = "must be `ok`, a reason such as `expired_token`, `cell_status_503`, \
-             `refused` (no connection) or `no_answer`";
-        errors.add(name.span(), field, problem);
+    if let Some(stream) = &spec.stream {
+        within(stream, "stream", second..=STREAM_MAX);
+        if stream.get_ref().0.subsec_nanos() != 0 {
+            let problem = "must be whole seconds";
+            errors.add(stream.span(), "workload.client.stream", problem);
+        }
     }
-    text.clone()
 }

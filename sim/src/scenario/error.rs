@@ -54,12 +54,20 @@ impl<'a> Errors<'a> {
         Self { text, found }
     }
 
-    pub(super) fn add(&mut self, at: Range<usize>, field: &str, problem: impl Into<String>) {
-        // What a default filled in has no place in the file.
-        let line = match at.is_empty() {
+    /// The line on which this begins, from 1; 0 for what a default filled in, which has no place.
+    pub(super) fn line(&self, at: &Range<usize>) -> usize {
+        match at.is_empty() {
             true => 0,
             false => 1 + self.text[..at.start].matches('\n').count(),
-        };
+        }
+    }
+
+    pub(super) fn add(&mut self, at: Range<usize>, field: &str, problem: impl Into<String>) {
+        self.at_line(self.line(&at), field, problem);
+    }
+
+    /// A mistake on this line.
+    pub(super) fn at_line(&mut self, line: usize, field: &str, problem: impl Into<String>) {
         self.found.push(ScenarioError {
             line,
             field: field.to_owned(),

@@ -14,6 +14,8 @@ pub struct Fault {
     pub until: Duration,
     /// What happens.
     pub kind: FaultKind,
+    /// The line of the scenario on which it begins.
+    pub line: usize,
 }
 
 /// What can go wrong, and what operators do.

@@ -3,20 +3,24 @@
 use std::time::Duration;
 
 use cellway_core::envelope::is_kid;
+use toml::Spanned;
 
 use super::CONTROL_PLANE;
 use super::error::Errors;
 use super::fault::{Authority, Change, Fault, FaultKind};
 use super::file::{self, Name};
+use super::units::Span;
 
 /// What kinds of hosts and things a world has, to check names against.
 pub(super) trait Names {
     fn is_host(&self, name: &str) -> bool;
     fn is_router(&self, name: &str) -> bool;
-    /// A cell's id, or one of its endpoints' hosts.
     fn is_cell(&self, name: &str) -> bool;
+    /// The host of an endpoint of a cell.
+    fn is_endpoint(&self, name: &str) -> bool;
     fn is_identity_provider(&self, name: &str) -> bool;
     fn is_tenant(&self, name: &str) -> bool;
+    fn is_client(&self, name: &str) -> bool;
     /// Whether the routers seal envelopes.
     fn has_envelopes(&self) -> bool;
 }
@@ -32,7 +36,10 @@ pub(super) fn read(
     let mut reader = Reader::new(spec, names, errors);
     let kind = reader.kind()?;
     let until = match reader.take("for", &spec.lasts) {
-        Some(lasts) => at + lasts.get_ref().0,
+        Some(lasts) => {
+            reader.lasts(&lasts);
+            at + lasts.get_ref().0
+        }
         None => at,
     };
     reader.refuse_the_rest();
@@ -40,7 +47,13 @@ pub(super) fn read(
         let problem = "it must end before the scenario does, or nothing shows the recovery";
         errors.add(spec.at.span(), "fault.at", problem);
     }
-    Some(Fault { at, until, kind })
+    let line = errors.line(&spec.at.span());
+    Some(Fault {
+        at,
+        until,
+        kind,
+        line,
+    })
 }
 
 /// Reads the fields of one fault and remembers which were asked for.
@@ -141,6 +154,14 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         taken
     }
 
+    /// A fault that ends when it begins never ends.
+    fn lasts(&mut self, lasts: &Spanned<Span>) {
+        if lasts.get_ref().0.is_zero() {
+            let problem = "must be longer than nothing";
+            self.errors.add(lasts.span(), "fault.for", problem);
+        }
+    }
+
     fn missing(&mut self, name: &str) {
         let kind = self.spec.kind.get_ref();
         let problem = format!("a fault of the kind `{kind}` needs `{name}`");
@@ -190,7 +211,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     }
 
     fn cell_target(&mut self) -> Option<String> {
-        self.target(|names, name| names.is_cell(name), "cell")
+        let known = |names: &dyn Names, name: &str| names.is_cell(name) || names.is_endpoint(name);
+        self.target(known, "cell")
     }
 
     fn identity_provider(&mut self) -> Option<String> {
@@ -217,7 +239,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 
     fn service(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| {
-            names.is_cell(name) || names.is_identity_provider(name) || name == CONTROL_PLANE
+            let cell = names.is_cell(name) || names.is_endpoint(name);
+            cell || names.is_identity_provider(name) || name == CONTROL_PLANE
         };
         self.target(known, "cell, identity provider or control plane")
     }
@@ -238,6 +261,10 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
                 return None;
             }
         }
+        if a.get_ref() == b.get_ref() {
+            let problem = "must be two: nothing travels from a host to itself";
+            self.errors.add(b.span(), "fault.between", problem);
+        }
         Some((a.into_inner(), b.into_inner()))
     }
 
@@ -256,7 +283,16 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     }
 
     fn key(&mut self) -> Option<String> {
-        self.need("key", &self.spec.key).map(Name::into_inner)
+        let key = self.need("key", &self.spec.key)?;
+        self.kid(&key);
+        Some(key.into_inner())
+    }
+
+    fn kid(&mut self, key: &Name) {
+        if !is_kid(key.get_ref()) {
+            let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
+            self.errors.add(key.span(), "fault.key", problem);
+        }
     }
 
     fn envelope_key(&mut self) -> Option<String> {
@@ -265,10 +301,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             let problem = "nobody seals envelopes in this world: write [router.envelope]";
             self.errors.add(key.span(), "fault.key", problem);
         }
-        if !is_kid(key.get_ref()) {
-            let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
-            self.errors.add(key.span(), "fault.key", problem);
-        }
+        self.kid(&key);
         Some(key.into_inner())
     }
 
@@ -290,7 +323,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     }
 
     fn skew(&mut self) -> Option<i64> {
-        let millis = |span: &toml::Spanned<super::units::Span>| span.get_ref().0.as_millis() as i64;
+        let millis = |span: &Spanned<Span>| span.get_ref().0.as_millis() as i64;
         let ahead = self.take("ahead", &self.spec.ahead);
         let behind = self.take("behind", &self.spec.behind);
         match (ahead, behind) {
@@ -342,8 +375,13 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 
     /// The `sub` of a client's tokens is its name.
     fn subject(&mut self) -> Option<String> {
-        self.need("subject", &self.spec.subject)
-            .map(Name::into_inner)
+        let subject = &self.spec.subject;
+        self.name(
+            "subject",
+            subject,
+            |names, name| names.is_client(name),
+            "client",
+        )
     }
 
     fn cell(&mut self) -> Option<String> {

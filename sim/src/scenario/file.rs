@@ -194,13 +194,13 @@ pub(super) struct Client {
     pub issuer: Option<Name>,
     /// Whose key signs its routing keys, by its kid.
     #[serde(default = "signer")]
-    pub signer: String,
+    pub signer: Name,
     /// How long its tokens hold. It gets a new one when three quarters of that have passed.
     #[serde(default = "token_lifetime")]
-    pub token_lifetime: Span,
+    pub token_lifetime: Spanned<Span>,
     /// How long its certificates hold; for the whole run unless said. A client that renews gets a
     /// new one when three quarters of that have passed.
-    pub certificate_lifetime: Option<Span>,
+    pub certificate_lifetime: Option<Spanned<Span>>,
     /// It gets new certificates as old ones end and authorities change.
     #[serde(default = "yes")]
     pub renews: bool,
@@ -213,10 +213,10 @@ pub(super) struct Client {
     /// The Envoy that it uses, and no router then.
     pub via: Option<Name>,
     /// Every request asks for an answer that lasts so long; an echo unless said.
-    pub stream: Option<Span>,
+    pub stream: Option<Spanned<Span>>,
     /// How long it waits for an answer.
     #[serde(default = "timeout")]
-    pub timeout: Span,
+    pub timeout: Spanned<Span>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -247,16 +247,20 @@ fn yes() -> bool {
     true
 }
 
-fn signer() -> String {
-    "edge-1".to_owned()
+fn signer() -> Name {
+    Spanned::new(0..0, "edge-1".to_owned())
 }
 
-fn token_lifetime() -> Span {
-    Span(std::time::Duration::from_secs(3600))
+fn token_lifetime() -> Spanned<Span> {
+    seconds(3600)
 }
 
-fn timeout() -> Span {
-    Span(std::time::Duration::from_secs(10))
+fn timeout() -> Spanned<Span> {
+    seconds(10)
+}
+
+fn seconds(n: u64) -> Spanned<Span> {
+    Spanned::new(0..0, Span(std::time::Duration::from_secs(n)))
 }
 
 /// What a client shows.
@@ -422,13 +426,13 @@ pub(super) struct Expect {
     pub answers: Vec<Answers>,
     /// How often each kind of notable event must be seen, at least.
     #[serde(default)]
-    pub events: BTreeMap<String, u32>,
+    pub events: BTreeMap<String, Spanned<u32>>,
 }
 
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answers {
-    pub clients: Vec<Name>,
+    pub clients: Spanned<Vec<Name>>,
     /// Counted from the moment the request was sent.
     #[serde(default = "start")]
     pub from: Spanned<Span>,
@@ -439,6 +443,9 @@ pub(super) struct Answers {
     /// Each of these comes at least once.
     #[serde(default)]
     pub some: Vec<Name>,
+    /// Whatever a cell answers, one of these does.
+    #[serde(default)]
+    pub cells: Vec<Name>,
 }
 
 fn start() -> Spanned<Span> {

@@ -2,9 +2,12 @@
 
 mod check;
 mod error;
+mod expectations;
 mod fault;
 mod fault_reader;
 mod file;
+mod names;
+mod order;
 mod settings;
 mod units;
 
@@ -19,13 +22,20 @@ pub use file::{Authorization, CellProtocol, CellState, ClientProtocol, Credentia
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";
 
+/// The first key of every identity provider.
+pub(crate) const FIRST_KEY: &str = "key-1";
+/// The key of envelopes that signs when a world begins.
+pub(crate) const FIRST_ENVELOPE_KEY: &str = "env-1";
+
 /// A checked scenario: every name in it refers to something, every fault has its fields.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
     /// The file's name without folder and ending.
     pub name: String,
-    /// The path that it was loaded from; what a replay command names.
+    /// The path that it was loaded from; what mistakes and failures name.
     pub path: String,
+    /// The command that runs it again: see [`Scenario::replayed_by`].
+    pub replay: Option<String>,
     /// One sentence for people.
     pub about: String,
     /// How long the world runs.
@@ -198,7 +208,16 @@ pub struct Expect {
     /// What clients must be answered.
     pub answers: Vec<Answers>,
     /// How often each kind of notable event must be seen, at least.
-    pub events: BTreeMap<String, u32>,
+    pub events: BTreeMap<String, Events>,
+}
+
+/// How often a kind of notable event must be seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Events {
+    /// At least so often.
+    pub least: u32,
+    /// The line of the scenario that says so.
+    pub line: usize,
 }
 
 /// What clients must be answered during some time.
@@ -214,6 +233,10 @@ pub struct Answers {
     pub only: Vec<String>,
     /// Each of these comes at least once.
     pub some: Vec<String>,
+    /// Every request that a cell answers reached one of these cells; any cell if there is none.
+    pub cells: Vec<String>,
+    /// The line of the scenario that says so.
+    pub line: usize,
 }
 
 /// Why a scenario can't be loaded.
@@ -248,12 +271,22 @@ impl Scenario {
         Self::parse(&shown, &text).map_err(LoadError::Mistakes)
     }
 
-    /// Checks a scenario's text. `path` is what mistakes and replay commands name.
+    /// Checks a scenario's text. `path` is what mistakes and failures name.
     ///
     /// # Errors
     /// All mistakes that could be found at once.
     pub fn parse(path: &str, text: &str) -> Result<Self, ScenarioErrors> {
         check::check(path, text)
+    }
+
+    /// Sets the command that a failed run names to be run again; `{seed}` in it stands for the seed.
+    ///
+    /// Without it a failure names the test that ran the scenario, or the command line of the
+    /// process. Set it where neither would run the same seed again.
+    #[must_use]
+    pub fn replayed_by(mut self, command: impl Into<String>) -> Self {
+        self.replay = Some(command.into());
+        self
     }
 
     /// When the last fault is over.

@@ -8,7 +8,7 @@ use super::{FaultKind, Scenario};
 use crate::world::config;
 
 /// Settings that the invariants rely on.
-const FIXED: [(&[&str], &str); 7] = [
+const FIXED: [(&[&str], &str); 29] = [
     (
         &["headers"],
         "cells and clients of the simulator know the router's headers by the default names",
@@ -37,7 +37,35 @@ const FIXED: [(&[&str], &str); 7] = [
         &["envelope", "issuer"],
         "the simulator's cells know the routers by the default name",
     ),
+    (&["listener", "name"], LISTENERS),
+    (&["listener", "bind"], LISTENERS),
+    (&["listener", "policy"], LISTENERS),
+    (&["listener", "serves"], LISTENERS),
+    (&["listener", "callers"], LISTENERS),
+    (&["listener", "tls"], FILES),
+    (&["issuer", "name"], ISSUERS),
+    (&["issuer", "issuer"], ISSUERS),
+    (&["issuer", "jwks_uri"], ISSUERS),
+    (&["issuer", "jwks_file"], FILES),
+    (&["trust", "bundle"], FILES),
+    (&["trust", "crl"], FILES),
+    (&["registry", "url"], CONTROL),
+    (&["registry", "file"], CONTROL),
+    (&["registry", "token_file"], FILES),
+    (&["upstream", "bundle"], FILES),
+    (&["upstream", "certificate"], FILES),
+    (&["upstream", "key"], FILES),
+    (&["fetch", "bundle"], FILES),
+    (&["fetch", "certificate"], FILES),
+    (&["runtime", "workers"], "a simulated host has one thread"),
+    (&["log", "subject_key"], FILES),
 ];
+
+const LISTENERS: &str = "clients and Envoys connect to the simulator's own listeners";
+const ISSUERS: &str =
+    "the simulator's own identity providers issue the tokens: see [[world.issuer]]";
+const CONTROL: &str = "the registry comes from the simulator's control plane";
+const FILES: &str = "a simulated disk has the simulator's own files only";
 
 /// Checks what a scenario sets over the simulator's own settings, and each change to it.
 pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {

@@ -10,6 +10,9 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 pub(super) struct Span(pub(super) Duration);
 
 impl Span {
+    /// The longest: what the simulator's own certificates hold for, far beyond any scenario.
+    pub(super) const MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
     fn parse(text: &str) -> Option<Self> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
@@ -21,16 +24,15 @@ impl Span {
             "h" => 3_600_000,
             _ => return None,
         };
-        number
-            .checked_mul(millis)
-            .map(|all| Self(Duration::from_millis(all)))
+        let all = Duration::from_millis(number.checked_mul(millis)?);
+        (all <= Self::MAX).then_some(Self(all))
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Text {
-            expected: "a length of time such as \"250ms\", \"5s\", \"2min\" or \"1h\"",
+            expected: "a length of time such as \"250ms\", \"5s\", \"2min\" or \"1h\", at most ten years",
             parse: Self::parse,
         })
     }
@@ -99,7 +101,9 @@ mod tests {
         assert_eq!(millis("250ms"), Some(250));
         assert_eq!(millis("5 s"), Some(5000));
         assert_eq!(millis("2min"), Some(120_000));
-        for wrong in ["", "5", "s", "-1s", "1.5s", "5m", "99999999999999999999s"] {
+        assert_eq!(millis("87600h"), Some(315_360_000_000));
+        let endless = "99999999999999999999s";
+        for wrong in ["", "5", "s", "-1s", "1.5s", "5m", "87601h", endless] {
             assert_eq!(millis(wrong), None, "{wrong:?}");
         }
     }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::documents::Documents;
-use super::hosts::FIRST_KEY;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::invariants::{Bounds, EnvelopeBounds, Withdrawn};
-use crate::scenario::{Authorization, Client, FaultKind, Scenario};
+use crate::scenario::{Authorization, Client, FIRST_KEY, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
 pub(super) const HEADER_PREFIX: &str = "x-cellway-";

@@ -127,6 +127,7 @@ impl Exchange {
                 .as_ref()
                 .map(|bound| Box::new(bound.truth.clone())),
             routing_key: behind.clone(),
+            to: self.pool.router.clone(),
             via: spec.via.clone(),
             once: self.once,
         };

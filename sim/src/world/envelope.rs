@@ -27,8 +27,6 @@ use crate::store::SimStore;
 
 /// The folder of keys, as the routers' configuration names it.
 pub(super) const FOLDER: &str = "envelope";
-/// The key that signs when a world begins.
-pub(super) const FIRST_KEY: &str = "env-1";
 /// The longest that a cell may take to fetch the published keys.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 

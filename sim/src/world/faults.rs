@@ -131,6 +131,14 @@ impl World {
             if let Some(life) = life {
                 self.tell(&Fact::Crashed(life));
             }
+            if self
+                .scenario
+                .clients
+                .iter()
+                .any(|client| client.name == host)
+            {
+                self.tell(&Fact::ClientStopped(host));
+            }
         }
     }
 

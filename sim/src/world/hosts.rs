@@ -11,15 +11,12 @@ use super::shared::{CellHost, Served, Shared};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, Fact};
 use crate::observer::Observer;
-use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, Issuer};
+use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, FIRST_KEY, Issuer};
 
 /// The header by which cells know a client's request.
 pub(super) const TAG: &str = "x-sim-tag";
 
 const HTTPS: u16 = 443;
-
-/// The first key of every identity provider.
-pub(super) const FIRST_KEY: &str = "key-1";
 
 pub(super) fn add_cell(
     engine: &mut Engine,

@@ -24,8 +24,9 @@ use cellway_mtls::lab::LabError;
 use crate::engine::{self, Engine, Settings};
 use crate::invariants;
 use crate::observer::Observer;
+use crate::replay;
 use crate::report::Report;
-use crate::scenario::{FaultKind, Scenario};
+use crate::scenario::{FIRST_ENVELOPE_KEY, FaultKind, Scenario};
 use crate::store::SimStore;
 use crate::trace::Trace;
 use documents::Documents;
@@ -72,32 +73,43 @@ impl Scenario {
     /// The trace is determined by the seed, byte for byte, if this is the first run of its
     /// process; invariants and expectations hold in any.
     ///
+    /// What panics in the world is a failure of the run, and so in the report.
+    ///
     /// # Panics
     /// If the thread can't be started.
     pub fn run(&self, seed: u64) -> Report {
+        let replay = replay::command(self.replay.as_deref(), seed);
         let scenario = self.clone();
-        engine::isolated(seed, move || run(scenario, seed))
+        engine::isolated(seed, move || run(&scenario, seed, replay))
     }
 }
 
-fn run(scenario: Scenario, seed: u64) -> Report {
+fn run(scenario: &Scenario, seed: u64, replay: String) -> Report {
     let trace = Trace::default();
-    let observer = Observer::new(trace.clone(), invariants::all(&bounds::of(&scenario)));
-    let simulated = match World::build(scenario.clone(), seed, &trace, &observer) {
-        Ok(mut world) => world.run(),
-        Err(error) => {
-            observer.fail(Duration::ZERO, "world", error);
-            Duration::ZERO
+    let bounds = bounds::of(scenario);
+    let prefix = &bounds.header_prefix;
+    let observer = Observer::new(trace.clone(), prefix, invariants::all(&bounds));
+    let simulated = match engine::caught(|| simulate(scenario, seed, &trace, &observer)) {
+        Ok(simulated) => simulated,
+        Err(broken) => {
+            let at = observer.latest();
+            observer.fail(at, "run", broken);
+            at
         }
     };
     observer.finish(simulated);
     let mut state = observer.lock();
+    let mut violations = state.violations();
+    for violation in &mut violations {
+        violation.blame(&scenario.faults);
+    }
     let mut report = Report {
         scenario: scenario.name.clone(),
         path: scenario.path.clone(),
         seed,
+        replay,
         simulated,
-        violations: std::mem::take(&mut state.violations),
+        violations,
         facts: state.checked,
         decisions: std::mem::take(&mut state.decisions),
         requests: std::mem::take(&mut state.requests),
@@ -107,9 +119,20 @@ fn run(scenario: Scenario, seed: u64) -> Report {
     };
     // What a run that was cut short doesn't show is no news.
     if report.passed() {
-        report.check(&scenario);
+        report.check(scenario);
     }
     report
+}
+
+/// Runs the world to its end, or to the first thing that doesn't hold; returns how far it came.
+fn simulate(scenario: &Scenario, seed: u64, trace: &Trace, observer: &Observer) -> Duration {
+    match World::build(scenario.clone(), seed, trace, observer) {
+        Ok(mut world) => world.run(),
+        Err(error) => {
+            observer.fail(Duration::ZERO, "world", error);
+            Duration::ZERO
+        }
+    }
 }
 
 impl World {
@@ -189,7 +212,7 @@ impl World {
             // There from the start, so that it signs at once.
             let start = Unix::from_epoch(engine::EPOCH);
             self.envelope_keys
-                .add(envelope::FIRST_KEY, start, Duration::ZERO);
+                .add(FIRST_ENVELOPE_KEY, start, Duration::ZERO);
             self.write_envelope_keys()?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Routers: the real ones, started from a configuration file on their simulated disk.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use cellway_core::cba::CellBound;
@@ -86,11 +87,11 @@ async fn run(env: SimEnv, shared: Shared) {
     let text = String::from_utf8_lossy(&text);
     let config = match Config::load(CONFIG, &text, []) {
         Ok(config) => config,
-        Err(errors) => panic!("the scenario was checked, and yet:\n{errors}"),
+        Err(errors) => return never(&env, &shared, &errors).await,
     };
     let sink = SimSink {
         env: env.clone(),
-        shared,
+        shared: shared.clone(),
         life,
     };
     let (provider, time) = (env.provider(), Arc::new(env.clock()));
@@ -98,10 +99,17 @@ async fn run(env: SimEnv, shared: Shared) {
     let router = Router::builder(env.clone(), settings, provider, time, sink.clone());
     let handle = match router.start().await {
         Ok(handle) => handle,
-        Err(error) => panic!("the router doesn't start: {error}"),
+        Err(error) => return never(&env, &shared, &error).await,
     };
     let reloader = Reloader::new(env, handle, sink, CONFIG, Vec::new, config);
     reloader.run(Arc::default()).await;
+}
+
+/// A router that doesn't start fails the run, and its host stays up until the world has noticed.
+async fn never(env: &SimEnv, shared: &Shared, why: &impl Display) {
+    let problem = format!("{} doesn't start: {why}", env.name());
+    shared.observer.fail(env.elapsed(), "router", problem);
+    std::future::pending().await
 }
 
 /// Turns a router's events into lines of the trace and facts for the invariants.

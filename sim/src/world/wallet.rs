@@ -11,7 +11,7 @@ use super::authorization::Bound;
 use super::shared::{AUDIENCE, Shared, unix_at};
 use crate::engine::EPOCH;
 use crate::fact::{Behind, Token};
-use crate::scenario::{Client, Credential};
+use crate::scenario::{Client, Credential, FIRST_KEY};
 
 /// How long before the start an expired token ended.
 const EXPIRED_FOR: Duration = Duration::from_secs(60);
@@ -215,7 +215,7 @@ impl Wallet {
     /// has ever had.
     fn forged(&self, elapsed: Duration, made_up: Option<usize>) -> Result<String, LabError> {
         let kid = match made_up {
-            None => super::hosts::FIRST_KEY.to_owned(),
+            None => FIRST_KEY.to_owned(),
             Some(number) => format!("{}-made-up-{number}", self.spec.name),
         };
         let signer = self.shared.forged_signer(&kid)?;

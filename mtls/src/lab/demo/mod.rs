@@ -73,7 +73,8 @@ pub fn run(args: &DemoArgs) -> ExitCode {
             false => ExitCode::SUCCESS,
         },
         Err(why) => {
-            eprintln!("cellway demo: {why}");
+            // Where nobody can hear it, the exit code still says it.
+            let _ = writeln!(io::stderr(), "cellway demo: {why}");
             // As everywhere: a "no" is 1, and what can't be carried out is 3.
             ExitCode::from(3)
         }

@@ -1,7 +1,7 @@
 //! What stands around the demo's router: authorities, identity provider, control plane, cells.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -152,7 +152,7 @@ fn run<E: Env>(
 ) {
     env.spawn(async move {
         if let Err(why) = host.await {
-            eprintln!("cellway demo: the {name} ended: {why}");
+            let _ = writeln!(io::stderr(), "cellway demo: the {name} ended: {why}");
         }
     });
 }

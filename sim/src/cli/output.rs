@@ -1,0 +1,21 @@
+//! Standard output and standard error, which may be full or gone.
+
+use std::io::{self, ErrorKind, Write};
+
+/// Prints an answer. A reader that has gone wants no more of it, which is no mistake.
+pub(super) fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("can't write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says what is wrong, or how far things are. Where nobody can hear it, the exit code still says it.
+pub(super) fn complain(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}

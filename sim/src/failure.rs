@@ -1,0 +1,157 @@
+//! What didn't hold in a run, with what a person needs to understand it: the request, the line of
+//! the scenario, and the faults of that time.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::fact::Answer;
+use crate::scenario::Fault;
+
+/// A request as its client saw it, and the cell that it reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Who sent it.
+    pub client: String,
+    /// The name under which it is in the trace.
+    pub tag: String,
+    /// The router that it was sent to, or the Envoy.
+    pub to: String,
+    /// When, since the start.
+    pub sent: Duration,
+    /// The last cell that it arrived at, by that cell's own word.
+    pub cell: Option<String>,
+    /// What came back; `None` if the run ended first.
+    pub answer: Option<Answer>,
+    /// When.
+    pub answered: Option<Duration>,
+}
+
+/// Something that didn't hold.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Violation {
+    /// When it was noticed, since the start: for a wrong answer, when the client got it.
+    pub at: Duration,
+    /// The invariant or expectation.
+    pub name: String,
+    /// What can't be, in words.
+    pub why: String,
+    /// The line of the scenario that expects otherwise; `None` for invariants.
+    pub line: Option<usize>,
+    /// The request that shows it, if it is about one.
+    pub request: Option<Request>,
+    /// The router whose word shows it, where no request does.
+    pub router: Option<String>,
+    /// The faults of that time.
+    pub faults: Faults,
+}
+
+/// The faults of a scenario that lie in some time.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Faults {
+    /// Those that were in force, or were over at once, during it.
+    pub during: Vec<Fault>,
+    /// If there were none: the last one before.
+    pub before: Option<Fault>,
+}
+
+impl Faults {
+    /// Those of this time since the start.
+    pub(crate) fn of(timeline: &[Fault], from: Duration, to: Duration) -> Self {
+        let overlaps = |fault: &&Fault| fault.at <= to && fault.until >= from;
+        let during: Vec<Fault> = timeline.iter().filter(overlaps).cloned().collect();
+        let before = timeline.iter().rfind(|fault| fault.at <= to);
+        Self {
+            before: before.filter(|_| during.is_empty()).cloned(),
+            during,
+        }
+    }
+
+    fn describe(&self, file: &str) -> String {
+        let place = |fault: &Fault| format!("{} ({file}:{})", fault.kind, fault.line);
+        let during = self.during.iter().map(|fault| {
+            let (place, from) = (place(fault), seconds(fault.at));
+            match fault.until > fault.at {
+                true => format!("{place}, {from} to {}", seconds(fault.until)),
+                false => format!("{place}, at {from}"),
+            }
+        });
+        match (&self.before, self.during.is_empty()) {
+            (None, true) => "none until then".to_owned(),
+            (Some(last), _) => {
+                let (place, at) = (place(last), seconds(last.at));
+                format!("none then; the last was {place}, at {at}")
+            }
+            (None, false) => during.collect::<Vec<_>>().join("; "),
+        }
+    }
+}
+
+impl Violation {
+    /// Without a request, a line or faults.
+    pub(crate) fn new(at: Duration, name: &str, why: &str) -> Self {
+        Self {
+            at,
+            name: name.to_owned(),
+            why: why.to_owned(),
+            line: None,
+            request: None,
+            router: None,
+            faults: Faults::default(),
+        }
+    }
+
+    /// Adds the faults of its time: since its request was sent, if it is about one.
+    pub(crate) fn blame(&mut self, timeline: &[Fault]) {
+        let from = self
+            .request
+            .as_ref()
+            .map_or(self.at, |request| request.sent);
+        self.faults = Faults::of(timeline, from, self.at);
+    }
+
+    /// All of it in a few lines, for people. `file` is the scenario's.
+    pub fn describe(&self, file: &str) -> String {
+        let Self { name, why, at, .. } = self;
+        let mut text = format!("{name} at {}: {why}", seconds(*at));
+        let mut row = |what: &str, value: &str| {
+            // Writing to a string can't fail.
+            let _ = write!(text, "\n  {what:<9}{value}");
+        };
+        if let Some(line) = self.line {
+            row("expected", &format!("{file}:{line}"));
+        }
+        match (&self.request, &self.router) {
+            (Some(request), _) => row("request", &request.to_string()),
+            (None, Some(router)) => row("router", router),
+            (None, None) => {}
+        }
+        row("faults", &self.faults.describe(file));
+        text
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tag, client, to, ..
+        } = self;
+        write!(
+            f,
+            "{tag} of {client}, sent to {to} at {}",
+            seconds(self.sent)
+        )?;
+        match &self.cell {
+            Some(cell) => write!(f, ", reached cell {cell}")?,
+            None => f.write_str(", reached no cell")?,
+        }
+        match (&self.answer, self.answered) {
+            (Some(answer), Some(at)) => write!(f, ", answered {answer} at {}", seconds(at)),
+            _ => f.write_str(", not answered yet"),
+        }
+    }
+}
+
+/// As the trace shows times.
+pub(crate) fn seconds(since_start: Duration) -> String {
+    format!("{:.3}s", since_start.as_secs_f64())
+}

@@ -1,0 +1,76 @@
+//! The command that runs a failed scenario again.
+
+use std::env;
+use std::path::Path;
+use std::thread;
+
+/// What in a command stands for the seed.
+const SEED: &str = "{seed}";
+
+/// The command for this seed. `set` is what the scenario's owner says; without it the running test
+/// is named, or the command line of this process.
+pub(crate) fn command(set: Option<&str>, seed: u64) -> String {
+    match set {
+        Some(command) => command.replace(SEED, &seed.to_string()),
+        None => guess(),
+    }
+}
+
+fn guess() -> String {
+    let package = env::var("CARGO_PKG_NAME").ok();
+    // The test harness names each test's thread by the test.
+    let thread = thread::current();
+    let test = thread.name().filter(|name| *name != "main");
+    let program = env::args_os().next().unwrap_or_default();
+    match (package, test) {
+        (Some(package), Some(test)) if is_test(Path::new(&program)) => {
+            format!("cargo test -p {package} {} -- --exact", quoted(test))
+        }
+        _ => {
+            let arguments = env::args_os().map(|argument| quoted(&argument.to_string_lossy()));
+            arguments.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// Whether Cargo has put this program where it puts tests, and not where it puts examples.
+fn is_test(program: &Path) -> bool {
+    let folder = program.parent().and_then(Path::file_name);
+    folder.is_some_and(|folder| folder == "deps")
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_wins_and_has_the_seed() {
+        let command = command(Some("just sim shop.toml {seed}"), 7);
+        assert_eq!(command, "just sim shop.toml 7");
+    }
+
+    #[test]
+    fn a_test_is_named() {
+        let expected = "cargo test -p cellway-sim replay::tests::a_test_is_named -- --exact";
+        // With one thread the harness runs tests on its main one, and the command line is named.
+        if thread::current().name() != Some("main") {
+            assert_eq!(command(None, 7), expected);
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("scenarios/a-b.toml"), "scenarios/a-b.toml");
+        assert_eq!(quoted("my file's"), r"'my file'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

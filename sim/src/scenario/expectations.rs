@@ -1,0 +1,151 @@
+//! `[expect]`: what a scenario asks for must be able to fail.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cellway_core::Reason;
+use toml::Spanned;
+
+use super::error::Errors;
+use super::file::{self, Name};
+use super::names::{Known, refer};
+use super::{Answers, Events, Expect};
+
+/// Reads `[expect]` of a scenario that lasts so long.
+pub(super) fn read(
+    spec: &file::Expect,
+    duration: Duration,
+    names: &Known,
+    errors: &mut Errors<'_>,
+) -> Expect {
+    let answers = spec.answers.iter();
+    let refused = spec.refused_at_end.iter();
+    let field = "expect.refused_at_end";
+    Expect {
+        refused_at_end: refused
+            .map(|name| refer(name, &names.clients, field, "client", errors))
+            .collect(),
+        recovery: spec.recovery.get_ref().0,
+        errors: spec.errors.clone(),
+        answers: answers
+            .map(|a| answer(a, duration, names, errors))
+            .collect(),
+        events: events(&spec.events, errors),
+    }
+}
+
+fn events(
+    spec: &BTreeMap<String, Spanned<u32>>,
+    errors: &mut Errors<'_>,
+) -> BTreeMap<String, Events> {
+    let read = |(kind, least): (&String, &Spanned<u32>)| {
+        if *least.get_ref() == 0 {
+            let problem = "every run has that: say how often it must be seen at least";
+            errors.add(least.span(), &format!("expect.events.{kind}"), problem);
+        }
+        let events = Events {
+            least: *least.get_ref(),
+            line: errors.line(&least.span()),
+        };
+        (kind.clone(), events)
+    };
+    spec.iter().map(read).collect()
+}
+
+fn answer(
+    spec: &file::Answers,
+    duration: Duration,
+    names: &Known,
+    errors: &mut Errors<'_>,
+) -> Answers {
+    let clients = spec.clients.get_ref().iter();
+    let field = "expect.answers.clients";
+    let clients = clients.map(|name| refer(name, &names.clients, field, "client", errors));
+    let clients = clients.collect();
+    let cells = spec.cells.iter();
+    let field = "expect.answers.cells";
+    let cells = cells.map(|name| refer(name, &names.cells, field, "cell", errors));
+    let cells = cells.collect();
+    let mut outcomes = |list: &[Name], field| {
+        let outcomes = list.iter().map(|name| outcome(name, field, errors));
+        outcomes.collect::<Vec<_>>()
+    };
+    let read = Answers {
+        clients,
+        from: spec.from.get_ref().0,
+        until: spec
+            .until
+            .as_ref()
+            .map_or(duration, |until| until.get_ref().0),
+        only: outcomes(&spec.only, "expect.answers.only"),
+        some: outcomes(&spec.some, "expect.answers.some"),
+        cells,
+        line: errors.line(&spec.clients.span()),
+    };
+    window(spec, &read, duration, errors);
+    can_fail(spec, &read, errors);
+    read
+}
+
+/// A time in which something can be sent.
+fn window(spec: &file::Answers, read: &Answers, duration: Duration, errors: &mut Errors<'_>) {
+    if read.until > duration
+        && let Some(until) = &spec.until
+    {
+        let problem = format!("the scenario ends before that, after {duration:?}");
+        errors.add(until.span(), "expect.answers.until", problem);
+    } else if read.from >= read.until {
+        let (at, field) = match &spec.until {
+            Some(until) => (until.span(), "expect.answers.until"),
+            None => (spec.from.span(), "expect.answers.from"),
+        };
+        let problem = format!(
+            "nothing can be sent from {:?} until {:?}",
+            read.from, read.until
+        );
+        errors.add(at, field, problem);
+    }
+}
+
+/// What every run has, and what no run can have, isn't worth asking for.
+fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
+    let at = || spec.clients.span();
+    if read.clients.is_empty() {
+        let problem = "names no client, so that it holds of every run";
+        errors.add(at(), "expect.answers.clients", problem);
+    }
+    if read.only.is_empty() && read.some.is_empty() && read.cells.is_empty() {
+        let problem = "needs `only`, `some` or `cells`: without them it says nothing";
+        errors.add(at(), "expect.answers", problem);
+    }
+    if read.only.is_empty() {
+        return;
+    }
+    for some in &spec.some {
+        if !read.only.contains(some.get_ref()) {
+            let problem = format!("`{}` isn't among `only`, so it can't come", some.get_ref());
+            errors.add(some.span(), "expect.answers.some", problem);
+        }
+    }
+    let from_a_cell = |answer: &String| answer == "ok" || answer.starts_with("cell_status_");
+    if let Some(cell) = spec.cells.first()
+        && !read.only.iter().any(from_a_cell)
+    {
+        let problem = "no answer among `only` is a cell's";
+        errors.add(cell.span(), "expect.answers.cells", problem);
+    }
+}
+
+/// What a client can be answered: `ok`, a reason of the router's, a cell's status, or nothing.
+fn outcome(name: &Name, field: &str, errors: &mut Errors<'_>) -> String {
+    let text = name.get_ref();
+    let is_reason = Reason::ALL.iter().any(|reason| reason.as_str() == text);
+    let status = text.strip_prefix("cell_status_");
+    let is_status = status.is_some_and(|s| s.len() == 3 && s.parse::<u16>().is_ok());
+    if !is_reason && !is_status && !["ok", "no_answer", "refused"].contains(&text.as_str()) {
+        let problem = "must be `ok`, a reason such as `expired_token`, `cell_status_503`, \
+             `refused` (no connection) or `no_answer`";
+        errors.add(name.span(), field, problem);
+    }
+    text.clone()
+}

@@ -1,0 +1,211 @@
+//! All names of a scenario file, to check what refers to them.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+
+use super::CONTROL_PLANE;
+use super::error::Errors;
+use super::fault_reader::Names;
+use super::file::{File, Name};
+
+/// The most hosts of one kind: beyond, a run measures the machine's patience.
+const HOSTS_MAX: u32 = 64;
+
+/// All names of a file, to check references against.
+pub(super) struct Known {
+    pub(super) routers: BTreeSet<String>,
+    pub(super) issuers: BTreeSet<String>,
+    pub(super) first_issuer: String,
+    pub(super) cells: BTreeSet<String>,
+    pub(super) placements: BTreeSet<String>,
+    pub(super) tenants: BTreeSet<String>,
+    pub(super) clients: BTreeSet<String>,
+    pub(super) envoys: BTreeSet<String>,
+    /// The hosts of cells' endpoints.
+    endpoints: BTreeSet<String>,
+    hosts: BTreeSet<String>,
+    envelopes: bool,
+}
+
+impl Known {
+    pub(super) fn new(file: &File, errors: &mut Errors<'_>) -> Self {
+        let world = &file.world;
+        let routers = count(&world.routers, "world.routers", errors);
+        let first_issuer = world.issuer.first().map(|i| i.name.get_ref().clone());
+        let routers: BTreeSet<_> = (1..=routers).map(|n| format!("router-{n}")).collect();
+        let placements = world.placement.iter().map(|p| &p.id);
+        let mut known = Self {
+            first_issuer: first_issuer.unwrap_or_default(),
+            issuers: named(
+                world.issuer.iter().map(|i| &i.name),
+                "world.issuer.name",
+                errors,
+            ),
+            cells: named(world.cell.iter().map(|c| &c.id), "world.cell.id", errors),
+            placements: unique(placements, "world.placement.id", errors),
+            tenants: unique(
+                world.tenant.iter().map(|t| &t.id),
+                "world.tenant.id",
+                errors,
+            ),
+            clients: named(
+                file.workload.client.iter().map(|c| &c.name),
+                "workload.client.name",
+                errors,
+            ),
+            envoys: named(
+                world.envoy.iter().map(|e| &e.name),
+                "world.envoy.name",
+                errors,
+            ),
+            endpoints: BTreeSet::new(),
+            hosts: routers
+                .iter()
+                .cloned()
+                .chain([CONTROL_PLANE.to_owned()])
+                .collect(),
+            routers,
+            envelopes: file.router.contains_key("envelope"),
+        };
+        known.add_hosts(file, errors);
+        known
+    }
+
+    /// Every host has a name of its own, and no cell is called like a host.
+    fn add_hosts(&mut self, file: &File, errors: &mut Errors<'_>) {
+        for issuer in &file.world.issuer {
+            let host = format!("idp-{}", issuer.name.get_ref());
+            self.add_host(host, &issuer.name, "world.issuer.name", errors);
+        }
+        for cell in &file.world.cell {
+            let endpoints = count(&cell.endpoints, "world.cell.endpoints", errors);
+            for host in (1..=endpoints).map(|n| format!("{}-{n}", cell.id.get_ref())) {
+                self.endpoints.insert(host.clone());
+                self.add_host(host, &cell.id, "world.cell.id", errors);
+            }
+        }
+        for envoy in &file.world.envoy {
+            let host = envoy.name.get_ref().clone();
+            self.add_host(host, &envoy.name, "world.envoy.name", errors);
+        }
+        for client in &file.workload.client {
+            let host = client.name.get_ref().clone();
+            self.add_host(host, &client.name, "workload.client.name", errors);
+        }
+        for cell in &file.world.cell {
+            if self.hosts.contains(cell.id.get_ref()) {
+                let problem = "a host has this name, so that a fault could mean either";
+                errors.add(cell.id.span(), "world.cell.id", problem);
+            }
+        }
+    }
+
+    /// A host that exists twice belongs to the first of the two.
+    fn add_host(&mut self, host: String, name: &Name, field: &str, errors: &mut Errors<'_>) {
+        // A name that is there twice has been reported as such.
+        if !self.hosts.insert(host.clone()) {
+            let problem = format!("another host has the name `{host}`");
+            errors.add(name.span(), field, problem);
+        }
+    }
+}
+
+impl Names for Known {
+    fn is_host(&self, name: &str) -> bool {
+        self.hosts.contains(name)
+    }
+    fn is_router(&self, name: &str) -> bool {
+        self.routers.contains(name)
+    }
+    fn is_cell(&self, name: &str) -> bool {
+        self.cells.contains(name)
+    }
+    fn is_endpoint(&self, name: &str) -> bool {
+        self.endpoints.contains(name)
+    }
+    fn is_identity_provider(&self, name: &str) -> bool {
+        name.strip_prefix("idp-")
+            .is_some_and(|name| self.issuers.contains(name))
+    }
+    fn is_tenant(&self, name: &str) -> bool {
+        self.tenants.contains(name)
+    }
+    fn is_client(&self, name: &str) -> bool {
+        self.clients.contains(name)
+    }
+    fn has_envelopes(&self) -> bool {
+        self.envelopes
+    }
+}
+
+fn count(number: &Spanned<u32>, field: &str, errors: &mut Errors<'_>) -> u32 {
+    let value = *number.get_ref();
+    if !(1..=HOSTS_MAX).contains(&value) {
+        errors.add(number.span(), field, format!("must be 1 to {HOSTS_MAX}"));
+    }
+    value.clamp(1, HOSTS_MAX)
+}
+
+/// Names of hosts: unique, and not too many.
+fn named<'a>(
+    names: impl Iterator<Item = &'a Name>,
+    field: &str,
+    errors: &mut Errors<'_>,
+) -> BTreeSet<String> {
+    let names: Vec<_> = names.collect();
+    if let Some(beyond) = names.get(HOSTS_MAX as usize) {
+        errors.add(
+            beyond.span(),
+            field,
+            format!("there may be {HOSTS_MAX} at most"),
+        );
+    }
+    unique(names.into_iter(), field, errors)
+}
+
+pub(super) fn unique<'a>(
+    names: impl Iterator<Item = &'a Name>,
+    field: &str,
+    errors: &mut Errors<'_>,
+) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        spelled(name, field, errors);
+        if !seen.insert(name.get_ref().clone()) {
+            let problem = format!("`{}` is there already", name.get_ref());
+            errors.add(name.span(), field, problem);
+        }
+    }
+    seen
+}
+
+/// A name that can be a host's, a header's value and a part of a SAN.
+pub(super) fn spelled(name: &Name, field: &str, errors: &mut Errors<'_>) {
+    let text = name.get_ref();
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > 40 || !text.chars().all(letters) {
+        let problem = "must be 1 to 40 lower-case letters, digits and hyphens";
+        errors.add(name.span(), field, problem);
+    }
+}
+
+/// The name, which must be one of `to`.
+pub(super) fn refer(
+    name: &Name,
+    to: &BTreeSet<String>,
+    field: &str,
+    what: &str,
+    errors: &mut Errors<'_>,
+) -> String {
+    if !to.contains(name.get_ref()) {
+        let known: Vec<_> = to.iter().map(String::as_str).collect();
+        let problem = format!(
+            "`{}` is no {what}; known: {}",
+            name.get_ref(),
+            known.join(", ")
+        );
+        errors.add(name.span(), field, problem);
+    }
+    name.get_ref().clone()
+}

@@ -1,0 +1,161 @@
+//! The command line: what it prints, what it exits with, and what it does where nobody can read it.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+const GOOD: &str = r#"
+about = "small"
+duration = "3s"
+[world]
+routers = 1
+[[world.issuer]]
+name = "main"
+[[world.cell]]
+id = "blue"
+tier = "standard"
+[[world.tenant]]
+id = "acme"
+cell = "blue"
+[[workload.client]]
+name = "web"
+tenant = "acme"
+rate = "5/s"
+[expect]
+recovery = "1s"
+"#;
+
+/// A run of it fails: nothing of the kind is ever seen.
+const FAILING: &str = "[expect.events]\nreloaded = 1\n";
+
+/// A folder of scenario files.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&path).unwrap();
+        for (file, text) in files {
+            fs::write(path.join(file), text).unwrap();
+        }
+        Self(path)
+    }
+
+    fn sim(&self, arguments: &[&str], out: Stdio) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_cellway-sim"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn exit_codes() {
+    let failing = format!("{GOOD}{FAILING}");
+    let files = [
+        ("good.toml", GOOD),
+        ("bad.toml", "about = 1"),
+        ("failing.toml", failing.as_str()),
+    ];
+    let folder = Folder::new("exit_codes", &files);
+    for (arguments, code) in [
+        (&["run", "good.toml"][..], 0),
+        (&["check", "good.toml"], 0),
+        (&["--help"], 0),
+        (&["run", "failing.toml"], 1),
+        (&["sweep", "failing.toml", "--seeds", "1"], 1),
+        (&["run", "bad.toml"], 1),
+        (&["check", "bad.toml"], 1),
+        (&["sweep", "bad.toml"], 1),
+        (&["run", "none.toml"], 1),
+        (&["check", "none.toml"], 1),
+        (&["run", "good.toml", "--trace", "no/such/folder"], 1),
+        (&["run"], 2),
+        (&["walk"], 2),
+        (&["run", "good.toml", "--seed", "x"], 2),
+    ] {
+        let output = folder.sim(arguments, Stdio::piped());
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+    }
+}
+
+/// A device that is always full: every write to it fails, and none may panic.
+#[test]
+fn standard_output_is_full() {
+    let folder = Folder::new("full", &[("good.toml", GOOD)]);
+    for arguments in [
+        &["run", "good.toml"][..],
+        &["run", "good.toml", "--json"],
+        &["check", "good.toml"],
+        &["sweep", "good.toml", "--seeds", "1"],
+        &["--help"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = folder.sim(arguments, full.into());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+        let explains = said.contains("can't write to standard output");
+        assert!(explains || arguments == ["--help"], "{said}");
+    }
+}
+
+#[test]
+fn standard_error_is_full() {
+    let folder = Folder::new("full_error", &[("good.toml", GOOD)]);
+    for (arguments, code) in [
+        (&["run", "none.toml"][..], 1),
+        (&["sweep", "good.toml", "--seeds", "1"], 0),
+        (&["walk"], 2),
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let status = Command::new(env!("CARGO_BIN_EXE_cellway-sim"))
+            .args(arguments)
+            .current_dir(&folder.0)
+            .stdout(Stdio::null())
+            .stderr(full)
+            .status();
+        assert_eq!(status.unwrap().code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// The line names this very program, and what it names fails in the same way.
+#[test]
+fn the_replay_line_can_be_run() {
+    let failing = format!("{GOOD}{FAILING}");
+    let folder = Folder::new("replay", &[("it fails.toml", failing.as_str())]);
+    for arguments in [
+        &["run", "it fails.toml", "--seed", "3"][..],
+        &["sweep", "it fails.toml", "--from", "3", "--seeds", "1"],
+    ] {
+        let output = folder.sim(arguments, Stdio::piped());
+        let printed = text(&output.stdout);
+        let line = printed
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("replay: "));
+        let line = line.unwrap_or_else(|| panic!("no replay line: {printed}"));
+        let again = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(&folder.0)
+            .output()
+            .unwrap();
+        assert_eq!(again.status.code(), Some(1), "{line}: {again:?}");
+        let again = text(&again.stdout);
+        assert!(
+            again.contains("failed: it fails, seed 3"),
+            "{line}: {again}"
+        );
+        assert!(again.contains("FAILED expect.events.reloaded"), "{again}");
+    }
+}
