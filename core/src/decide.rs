@@ -8,7 +8,7 @@ use crate::cba::{self, CbaRefused, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
-use crate::identity::Identity;
+use crate::identity::{Identity, LeftOut};
 use crate::placement::{PlaceQuery, Placed, place};
 use crate::reason::{Class, Reason};
 use crate::refused::Refused;
@@ -43,14 +43,16 @@ pub fn decide(
     match allow(snapshot, evidence, now, memo, recorder) {
         Ok(allow) => Outcome::Done(Decision::Allow(allow)),
         Err(Stop::Wait(wait)) => Outcome::Wait(wait),
-        Err(Stop::Deny {
-            reason,
-            detail,
-            rule,
-            tenant,
-            subject,
-            cell_bound,
-        }) => {
+        Err(Stop::Deny(denied)) => {
+            let Denied {
+                reason,
+                detail,
+                rule,
+                tenant,
+                subject,
+                left_out,
+                cell_bound,
+            } = *denied;
             let class = class(snapshot, evidence, reason);
             let challenge = challenge(snapshot, evidence, reason, class);
             Outcome::Done(Decision::Deny(Deny {
@@ -60,6 +62,7 @@ pub fn decide(
                 rule,
                 tenant,
                 subject,
+                left_out,
                 challenge,
                 retry_after: retry_after(class),
                 cell_bound,
@@ -76,14 +79,32 @@ pub(crate) fn retry_after(class: Class) -> Option<Duration> {
 /// Why there is no allowance.
 enum Stop {
     Wait(KeyWait),
-    Deny {
-        reason: Reason,
-        detail: &'static str,
-        rule: Option<Arc<str>>,
-        tenant: Option<Text>,
-        subject: Option<Text>,
-        cell_bound: Option<Box<CellBound>>,
-    },
+    Deny(Box<Denied>),
+}
+
+/// A check that failed, and what was proved of the caller before.
+struct Denied {
+    reason: Reason,
+    detail: &'static str,
+    rule: Option<Arc<str>>,
+    tenant: Option<Text>,
+    subject: Option<Text>,
+    left_out: LeftOut,
+    cell_bound: Option<Box<CellBound>>,
+}
+
+impl Denied {
+    fn new(identity: &Identity, Refused { reason, detail }: Refused) -> Self {
+        Self {
+            reason,
+            detail,
+            rule: None,
+            tenant: identity.tenant.clone(),
+            subject: identity.subject.clone(),
+            left_out: identity.left_out,
+            cell_bound: None,
+        }
+    }
 }
 
 impl From<Refusal> for Stop {
@@ -94,28 +115,17 @@ impl From<Refusal> for Stop {
                 reason,
                 detail,
                 tenant,
-            } => Self::Deny {
-                reason,
-                detail,
-                rule: None,
+            } => Self::Deny(Box::new(Denied {
                 tenant,
-                subject: None,
-                cell_bound: None,
-            },
+                ..Denied::new(&Identity::default(), Refused { reason, detail })
+            })),
         }
     }
 }
 
-/// What a failed check comes to for a caller of whom this much is proved.
+/// Turns a failed check into a denial that carries what has been proved about the caller so far.
 fn deny(identity: &Identity) -> impl Fn(Refused) -> Stop + '_ {
-    |Refused { reason, detail }| Stop::Deny {
-        reason,
-        detail,
-        rule: None,
-        tenant: identity.tenant.clone(),
-        subject: identity.subject.clone(),
-        cell_bound: None,
-    }
+    |refused| Stop::Deny(Box::new(Denied::new(identity, refused)))
 }
 
 fn allow(
@@ -177,18 +187,14 @@ fn authorise(
 ) -> Result<Option<Arc<str>>, Stop> {
     let auth = snapshot.policy.auth(evidence.policy);
     let checked = authorise::check(auth, evidence, reason, identity, recorder);
-    let (Refused { reason, detail }, rule) = match checked {
+    let (refused, rule) = match checked {
         Ok(rule) => return Ok(rule.cloned()),
         Err(refused) => refused,
     };
-    Err(Stop::Deny {
-        reason,
-        detail,
+    Err(Stop::Deny(Box::new(Denied {
         rule: rule.cloned(),
-        tenant: identity.tenant.clone(),
-        subject: identity.subject.clone(),
-        cell_bound: None,
-    })
+        ..Denied::new(identity, refused)
+    })))
 }
 
 /// Denies what the mode denies; what it only watches goes on with the request.
@@ -199,14 +205,10 @@ fn check_cell_bound(
     let cell_bound = cba::judge(question, recorder);
     match cell_bound.as_ref().and_then(|bound| bound.denies()) {
         None => Ok(cell_bound),
-        Some(CbaRefused { reason, detail }) => Err(Stop::Deny {
-            reason,
-            detail,
-            rule: None,
-            tenant: question.identity.tenant.clone(),
-            subject: question.identity.subject.clone(),
+        Some(CbaRefused { reason, detail }) => Err(Stop::Deny(Box::new(Denied {
             cell_bound,
-        }),
+            ..Denied::new(question.identity, Refused { reason, detail })
+        }))),
     }
 }
 

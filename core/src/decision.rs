@@ -8,7 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::cba::{CbaRefused, CellBound, Claimed};
 use crate::decide::retry_after;
-use crate::identity::Identity;
+use crate::identity::{Identity, LeftOut};
 use crate::policy::IssuerId;
 use crate::reason::{Class, Reason};
 use crate::registry::{Cell, Endpoint};
@@ -85,6 +85,8 @@ pub struct Deny {
     pub tenant: Option<Text>,
     /// The subject, where one was proved. For logs, which hash it; it isn't part of the JSON form.
     pub subject: Option<Text>,
+    /// What a proved credential says that can't be used; a role that is missing may be among it.
+    pub left_out: LeftOut,
     /// Which credential is missing or bad, for `WWW-Authenticate`.
     pub challenge: Challenge,
     /// When to try again, for `Retry-After`.
@@ -225,6 +227,7 @@ impl Decision {
             rule: None,
             tenant: allow.identity.tenant.clone(),
             subject: allow.identity.subject.clone(),
+            left_out: allow.identity.left_out,
             challenge: Challenge::None,
             retry_after: retry_after(reason.class()),
             cell_bound: Some(bound),
@@ -262,6 +265,9 @@ impl Serialize for Decision {
                     map.serialize_entry("rule", &**rule)?;
                 }
                 map.serialize_entry("tenant", &deny.tenant)?;
+                if !deny.left_out.is_nothing() {
+                    map.serialize_entry("left_out", &deny.left_out)?;
+                }
                 map.serialize_entry("retry_after_secs", &deny.retry_after.map(|d| d.as_secs()))?;
             }
         }

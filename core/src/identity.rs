@@ -1,5 +1,6 @@
 //! What the evidence proved.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,7 +15,8 @@ use crate::time::Unix;
 pub struct Identity {
     /// The tenant that the request acts for. `None` for anonymous callers only.
     pub tenant: Option<Text>,
-    /// The principal: `sub` of the token, or the certificate's SAN.
+    /// The principal: `sub` of the token, or the certificate's SAN. Percent-encoded
+    /// ([`Text::encode`]), as are the next two.
     pub subject: Option<Text>,
     /// The workspace inside the tenant.
     pub workspace: Option<Text>,
@@ -30,8 +32,55 @@ pub struct Identity {
     pub names_roles: bool,
     /// The tier that the credential names; placement never goes below it.
     pub tier: Option<Text>,
+    /// What the credential says that can't be used, and grants nothing.
+    #[serde(skip_serializing_if = "LeftOut::is_nothing")]
+    pub left_out: LeftOut,
     /// Which kinds of credential proved it.
     pub proof: Proof,
+}
+
+/// How many of a token's values were left out because they can't be used: a role with a comma, a
+/// list of organizations. They would have granted nothing, so they cost the caller nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct LeftOut {
+    /// Roles that can't be [`Text`]s, and those beyond the most that are kept.
+    pub roles: u16,
+    /// Scopes that aren't scope tokens (RFC 6749, section 3.3), and those beyond the most.
+    pub scopes: u16,
+    /// A workspace that is no string, or too long for a header.
+    pub workspace: bool,
+    /// An organisation likewise.
+    pub org: bool,
+}
+
+impl LeftOut {
+    /// The claims that it counts, in the order of [`counts`](Self::counts).
+    pub const CLAIMS: [&'static str; 4] = ["roles", "scopes", "workspace", "org"];
+
+    /// How many values of each claim.
+    pub fn counts(&self) -> [u16; Self::CLAIMS.len()] {
+        let (workspace, org) = (self.workspace.into(), self.org.into());
+        [self.roles, self.scopes, workspace, org]
+    }
+
+    /// Whether everything could be used.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// `3 roles, 1 org`; empty where nothing was left out.
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        for (claim, count) in Self::CLAIMS.iter().zip(self.counts()) {
+            if count > 0 {
+                write!(f, "{comma}{count} {claim}")?;
+                comma = ", ";
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The credentials that an [`Identity`] stands on.

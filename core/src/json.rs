@@ -60,25 +60,28 @@ pub(crate) fn parse(text: &[u8]) -> Option<Json<'_>> {
 }
 
 impl<'a> Object<'a> {
-    /// How many members there are.
+    /// How many members have a value.
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
+        let values = self.members.iter().map(|(_, value)| value);
+        values.filter(|value| !value.is_null()).count()
     }
 
-    /// The member of this name.
+    /// The member of this name. One that is `null` is absent, here and below: many writers put
+    /// `null` where they have no value.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         let (_, value) = self.members.iter().find(|(member, _)| member == name)?;
-        Some(value)
+        Some(value).filter(|value| !value.is_null())
     }
 
     /// The member of this name, if there is exactly one.
     pub(crate) fn get_once(&self, name: &str) -> Option<&Json<'a>> {
         let mut found = self.members.iter().filter(|(member, _)| member == name);
         let (_, value) = found.next()?;
-        found.next().is_none().then_some(value)
+        let value = Some(value).filter(|value| !value.is_null());
+        found.next().is_none().then_some(value).flatten()
     }
 
-    /// Whether there is a member of this name.
+    /// Whether the member of this name has a value.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
@@ -95,6 +98,20 @@ impl Json<'_> {
             Self::String(string) => Some(string),
             _ => None,
         }
+    }
+
+    /// A string as it is, and a number as its digits where it is a whole one that no sender writes in
+    /// two ways: from 0 to 2^64 - 1, without fraction or exponent.
+    pub(crate) fn digits_or_str(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::String(string) => Some(Cow::Borrowed(string)),
+            Self::Number(Number::Unsigned(number)) => Some(Cow::Owned(number.to_string())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
     }
 
     fn repeats(&self) -> bool {
@@ -242,6 +259,38 @@ mod tests {
             assert_eq!(strict_object(text.as_bytes()).is_some(), good, "{text}");
         }
         assert!(strict_object(b"{\"a\":\"\xff\"}").is_none(), "not UTF-8");
+    }
+
+    #[test]
+    fn null_is_no_value() {
+        let object = strict_object(br#"{"a":null,"b":1}"#).unwrap();
+        assert_eq!((object.get("a"), object.has("a")), (None, false));
+        assert_eq!((object.get_once("a"), object.len()), (None, 1));
+        assert!(object.has("b"));
+        assert!(
+            strict_object(br#"{"a":null,"a":1}"#).is_none(),
+            "it is a name all the same"
+        );
+    }
+
+    #[test]
+    fn only_a_whole_number_has_digits() {
+        for (value, digits) in [
+            ("0", Some("0")),
+            ("42", Some("42")),
+            ("18446744073709551615", Some("18446744073709551615")),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("-0", None),
+            ("42.0", None),
+            ("4.2e1", None),
+            ("true", None),
+            ("[42]", None),
+            (r#""x""#, Some("x")),
+        ] {
+            let found = parse(value.as_bytes()).unwrap();
+            assert_eq!(found.digits_or_str().as_deref(), digits, "{value}");
+        }
     }
 
     #[test]

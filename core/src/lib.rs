@@ -129,7 +129,7 @@ pub use decide::{RETRY_AFTER_DEFAULT, decide};
 pub use decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome, Ranked};
 pub use evidence::{Credentials, Evidence};
 pub use explain::{Recorder, Step, Steps};
-pub use identity::{CertificateMarks, Identity, Proof, TokenMarks};
+pub use identity::{CertificateMarks, Identity, LeftOut, Proof, TokenMarks};
 pub use reason::{Class, Reason};
 pub use refused::Refused;
 pub use snapshot::Snapshot;

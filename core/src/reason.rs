@@ -78,13 +78,13 @@ reasons! {
     NotYetValid => "not_yet_valid", Unauthenticated;
     /// No configured issuer that this policy accepts has this `iss`.
     WrongIssuer => "wrong_issuer", Unauthenticated;
-    /// `aud` doesn't hold a configured audience.
+    /// `aud` doesn't hold a configured audience, or `client_id` or `azp` isn't on the issuer's list.
     WrongAudience => "wrong_audience", Unauthenticated;
     /// The issuer's current key set has no key for this token.
     NoMatchingKey => "no_matching_key", Unauthenticated;
     /// The token's algorithm isn't on the issuer's list, or isn't the key's own.
     ForbiddenAlgorithm => "forbidden_algorithm", Unauthenticated;
-    /// A claim that the configuration requires isn't there.
+    /// A claim that must be there is missing, `null` or empty: the tenant, the subject, `exp` and the like.
     MissingClaim => "missing_claim", Unauthenticated;
     /// The token is bound to a key of the client's, and this connection hasn't proved to hold it.
     WrongBinding => "wrong_binding", Unauthenticated;

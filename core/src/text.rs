@@ -1,18 +1,22 @@
 //! A value that an identity carries.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use http::HeaderValue;
 use serde::{Serialize, Serializer};
 
-/// A tenant, subject, workspace, role, cell id and the like: a short string that can stand in a
-/// header as it is.
+/// A tenant, subject, workspace, role, cell id and the like: a short string that a header can hold.
 ///
-/// Between 1 and [`Text::LEN_MAX`] bytes ([`Text::ID_LEN_MAX`] for a SPIFFE ID) of visible ASCII, no comma, inner spaces allowed.
-/// A value from a claim, a SAN or the registry that isn't so is refused where it is read. That
-/// rules out header injection, a list smuggled into a scalar (`admin,owner` as one role), and
-/// two spellings that a cell would read as one.
+/// Between 1 and [`Text::LEN_MAX`] bytes ([`Text::ID_LEN_MAX`] where it names a caller) of visible
+/// ASCII, no comma, inner spaces allowed. That rules out header injection, a list smuggled into a
+/// scalar (`admin,owner` as one role), and two spellings that a cell would read as one.
+///
+/// What decides where a request goes and what it may do (tenants, tiers, roles, cells) is taken as
+/// it is, and refused or left out where it breaks these rules. What only tells the cell who is
+/// calling (subject, workspace, organisation) is percent-encoded by [`Text::encode`], so that any
+/// string can be passed on and read back.
 ///
 /// Cloning is a reference count; nothing is copied when it is stamped on a request.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,7 +25,8 @@ pub struct Text(HeaderValue);
 impl Text {
     /// The most bytes a value may have.
     pub const LEN_MAX: usize = 256;
-    /// The most bytes of a SPIFFE ID (SPIFFE ID, section 2.3).
+    /// The most bytes of a caller's name: a SPIFFE ID (SPIFFE ID, section 2.3), or what
+    /// [`encode`](Self::encode) makes.
     pub const ID_LEN_MAX: usize = 2048;
 
     /// Takes `value` if it keeps the rules.
@@ -32,17 +37,51 @@ impl Text {
         Self::within(value, Self::LEN_MAX)
     }
 
-    /// As [`new`](Self::new), for whatever names a caller: a SPIFFE ID may be longer than any other
-    /// value.
+    /// As [`new`](Self::new), for a SPIFFE ID or a value that is encoded already: these may be
+    /// longer than any other value.
     ///
     /// # Errors
     /// [`NotText`] says which rule is broken.
     pub fn id(value: &str) -> Result<Self, NotText> {
-        let most = match value.starts_with("spiffe://") {
-            true => Self::ID_LEN_MAX,
-            false => Self::LEN_MAX,
-        };
-        Self::within(value, most)
+        Self::within(value, Self::ID_LEN_MAX)
+    }
+
+    /// Makes a text of any string by percent-encoding (RFC 3986, section 2.1) of its UTF-8: `%`,
+    /// the comma, spaces at the ends, and all that isn't visible ASCII or a space become `%` and two
+    /// upper-case hexadecimal digits. Everything else stays as it is. Two strings never become the
+    /// same text, because `%` is always encoded.
+    ///
+    /// # Errors
+    /// [`NotText::Empty`], and [`NotText::TooLong`] where the text would have more than
+    /// [`Text::ID_LEN_MAX`] bytes.
+    pub fn encode(value: &str) -> Result<Self, NotText> {
+        match value.contains('%') {
+            false if check(value, Self::ID_LEN_MAX).is_ok() => Self::id(value),
+            _ => Self::id(&percent_encoded(value)),
+        }
+    }
+
+    /// The string that [`encode`](Self::encode) made this text of. A `%` that doesn't begin an
+    /// escape stands for itself, and bytes that aren't UTF-8 become U+FFFD: `encode` makes neither.
+    pub fn decode(&self) -> Cow<'_, str> {
+        let text = self.as_str();
+        if !text.contains('%') {
+            return Cow::Borrowed(text);
+        }
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let [byte, after @ ..] = rest {
+            rest = after;
+            let escape = after.split_at_checked(2).filter(|_| *byte == b'%');
+            match escape.and_then(|(digits, after)| Some((hex(digits)?, after))) {
+                Some((decoded, after)) => {
+                    bytes.push(decoded);
+                    rest = after;
+                }
+                None => bytes.push(*byte),
+            }
+        }
+        Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn within(value: &str, len_max: usize) -> Result<Self, NotText> {
@@ -70,6 +109,36 @@ impl Text {
     pub fn header_value(&self) -> &HeaderValue {
         &self.0
     }
+}
+
+fn percent_encoded(value: &str) -> String {
+    let bytes = value.as_bytes();
+    let inner = bytes.trim_ascii_start().len();
+    // Where the spaces at the start end, and where those at the end begin.
+    let (first, last) = (bytes.len() - inner, bytes.trim_ascii_end().len());
+    let mut encoded = String::with_capacity(value.len() + 16);
+    for (at, byte) in bytes.iter().enumerate() {
+        let edge = at < first || at >= last;
+        match byte {
+            b'%' | b',' => push_escape(&mut encoded, *byte),
+            b' ' if edge => push_escape(&mut encoded, *byte),
+            b' '..=b'~' => encoded.push(char::from(*byte)),
+            _ => push_escape(&mut encoded, *byte),
+        }
+    }
+    encoded
+}
+
+fn push_escape(text: &mut String, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let [high, low] = digits else { return None };
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 fn check(value: &str, len_max: usize) -> Result<(), NotText> {
@@ -151,7 +220,12 @@ impl fmt::Display for NotText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("is empty"),
-            Self::TooLong => write!(f, "is longer than {} bytes", Text::LEN_MAX),
+            Self::TooLong => write!(
+                f,
+                "is longer than {} bytes ({} for the name of a caller)",
+                Text::LEN_MAX,
+                Text::ID_LEN_MAX
+            ),
             Self::BadCharacter => {
                 f.write_str("may hold visible ASCII and inner spaces only, and no comma")
             }
@@ -163,7 +237,57 @@ impl std::error::Error for NotText {}
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn any_string_can_be_encoded_and_read_back() {
+        for (value, encoded) in [
+            ("ada", "ada"),
+            ("acme corp", "acme corp"),
+            ("https://idp.example/u/1?a=b", "https://idp.example/u/1?a=b"),
+            ("Acme, Inc.", "Acme%2C Inc."),
+            ("CN=Ada,OU=People", "CN=Ada%2COU=People"),
+            ("jos\u{e9}", "jos%C3%A9"),
+            ("100%", "100%25"),
+            ("a%2Cb", "a%252Cb"),
+            (" a b ", "%20a b%20"),
+            ("  ", "%20%20"),
+            ("a\r\nx: y", "a%0D%0Ax: y"),
+            ("a\0\u{7f}", "a%00%7F"),
+        ] {
+            let text = Text::encode(value).unwrap();
+            assert_eq!((text.as_str(), &*text.decode()), (encoded, value));
+        }
+        assert_eq!(Text::encode("").unwrap_err(), NotText::Empty);
+        let longest = "\u{e9}".repeat(Text::ID_LEN_MAX / 6);
+        assert_eq!(Text::encode(&longest).unwrap().decode(), longest);
+        let longer = format!("{longest}\u{e9}");
+        assert_eq!(Text::encode(&longer).unwrap_err(), NotText::TooLong);
+    }
+
+    #[test]
+    fn what_encode_never_makes_is_read_without_panic() {
+        for (text, decoded) in [
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz", "%zz"),
+            ("%FF", "\u{fffd}"),
+        ] {
+            assert_eq!(Text::new(text).unwrap().decode(), decoded);
+        }
+    }
+
+    proptest! {
+        /// Catches: two names that a cell would read as one, and one that can't be read back.
+        #[test]
+        fn encoding_is_reversible(value in "\\PC{1,20}|[ -~\\r\\n%]{1,20}") {
+            let text = Text::encode(&value).unwrap();
+            prop_assert!(Text::id(text.as_str()).is_ok());
+            prop_assert_eq!(&*text.decode(), &*value);
+        }
+    }
 
     #[test]
     fn refuses_what_a_header_or_a_list_would_misread() {

@@ -167,7 +167,7 @@ async fn show() -> Result<()> {
     let token = |tenant: &str| {
         let hour = Duration::from_secs(3_600);
         let claims = Claims::new(ISSUER, "orders", env.unix_now(), hour);
-        claims.tenant(tenant).sign(&folder.issuer)
+        claims.tenant(tenant).subject("ada").sign(&folder.issuer)
     };
     let orders = Request::get("/orders");
     let stolen = ask(router, orders.clone().bearer(&token(THIEF.1)?)).await?;

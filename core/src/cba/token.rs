@@ -145,7 +145,7 @@ impl Proven {
             source: cell.id.clone(),
             audience: audience(claims)?,
             tenant: text(claims, "tenant")?.ok_or(malformed("`tenant` is missing"))?,
-            subject: text(claims, "sub")?,
+            subject: subject(claims)?,
             jti: text(claims, "jti")?.ok_or(malformed("`jti` is missing"))?,
             exp: dates.exp,
         };
@@ -172,7 +172,18 @@ fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
         return Ok(None);
     };
     let value = value.as_str().and_then(|value| Text::new(value).ok());
-    let value = value.ok_or(malformed("`tenant`, `sub` or `jti` is not a short string"))?;
+    let value = value.ok_or(malformed("`tenant` or `jti` is not a short string"))?;
+    Ok(Some(value))
+}
+
+/// The subject in the form of the header that the cell got it in: percent-encoded, and so possibly
+/// longer than other claims.
+fn subject(claims: &Object<'_>) -> Result<Option<Text>, Denial> {
+    let Some(value) = claims.get("sub") else {
+        return Ok(None);
+    };
+    let value = value.as_str().and_then(|value| Text::id(value).ok());
+    let value = value.ok_or(malformed("`sub` is not a string that a header can hold"))?;
     Ok(Some(value))
 }
 

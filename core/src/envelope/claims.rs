@@ -16,8 +16,8 @@ use crate::time::Unix;
 
 use super::{EnvelopeRefused, LIFETIME_MAX};
 
-/// The most roles that an identity has: as many as a token's claim may list.
-const ROLES_MAX: usize = 64;
+/// The most roles that an identity has: as many as are kept of a token's claim.
+const ROLES_MAX: usize = 256;
 
 /// The only value of `auth`: nobody else gets an envelope.
 const VERIFIED: &str = "verified";
@@ -51,7 +51,8 @@ pub struct Sealing<'a> {
 pub struct Verified {
     /// The tenant that the request acts for.
     pub tenant: Option<Text>,
-    /// The principal.
+    /// The principal. Percent-encoded, as in the plain header; [`Text::decode`] reads it. So are the
+    /// next two.
     pub subject: Option<Text>,
     /// The workspace inside the tenant.
     pub workspace: Option<Text>,
@@ -208,9 +209,9 @@ impl Reader<'_> {
         };
         Ok(Verified {
             tenant: self.text("tenant")?,
-            subject: self.subject()?,
-            workspace: self.text("workspace")?,
-            org: self.text("org")?,
+            subject: self.encoded("sub")?,
+            workspace: self.encoded("workspace")?,
+            org: self.encoded("org")?,
             roles: self.roles()?,
             cell,
             placement_epoch: *placement_epoch,
@@ -235,11 +236,11 @@ impl Reader<'_> {
         }
     }
 
-    /// The subject, which may be a SPIFFE ID and so longer than other texts.
-    fn subject(&self) -> Result<Option<Text>, EnvelopeRefused> {
-        match self.0.get("sub") {
+    /// A claim that may be a SPIFFE ID or percent-encoded, and so longer than other texts.
+    fn encoded(&self, name: &str) -> Result<Option<Text>, EnvelopeRefused> {
+        match self.0.get(name) {
             None => Ok(None),
-            Some(_) => Text::id(self.required("sub")?)
+            Some(_) => Text::id(self.required(name)?)
                 .map(Some)
                 .map_err(|_| BAD_TEXT),
         }

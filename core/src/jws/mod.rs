@@ -114,7 +114,12 @@ impl<'a> Jws<'a> {
         }
         let algorithm =
             Algorithm::from_name(required_alg(&header)?).ok_or(JwsRefused::ForbiddenAlgorithm)?;
-        let kid = optional_str(&header, "kid")?;
+        let kid = match header.get("kid") {
+            None => None,
+            Some(kid) => Some(kid_of(kid).ok_or(JwsRefused::Malformed(
+                "`kid` is neither a string nor a whole number",
+            ))?),
+        };
         if kid
             .as_ref()
             .is_some_and(|kid| !(1..=KID_LEN_MAX).contains(&kid.len()))
@@ -171,6 +176,17 @@ fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, st
         None => Ok(None),
         Some(Json::String(value)) => Ok(Some(value.clone())),
         Some(_) => Err(JwsRefused::Malformed("a header member is not a string")),
+    }
+}
+
+/// A `kid` is a string (RFC 7515, section 4.1.4). Some issuers write a number, in their keys and in
+/// their tokens: it stands for its digits.
+fn kid_of<'a>(kid: &Json<'a>) -> Option<Cow<'a, str>> {
+    match kid {
+        Json::String(kid) => Some(kid.clone()),
+        other => other
+            .digits_or_str()
+            .map(|digits| digits.into_owned().into()),
     }
 }
 

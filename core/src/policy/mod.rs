@@ -28,9 +28,9 @@ mod tests;
 pub(crate) use rules::{Asked, Who};
 pub use rules::{Rule, Rules};
 pub use spec::{
-    BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimsSpec, CorsSpec, InsecureSpec, IssuerSpec,
-    KeyTimingSpec, Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs, RuleAllow,
-    RuleSpec, Scheme, SpeaksSpec, TrustDomainSpec, TrustSpec,
+    BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimSpec, ClaimsSpec, CorsSpec, InsecureSpec,
+    IssuerSpec, KeyTimingSpec, Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs,
+    RuleAllow, RuleSpec, Scheme, SpeaksSpec, SubjectNeed, TrustDomainSpec, TrustSpec,
 };
 
 /// Which issuer: its place in [`Policy::issuers`] and in the configuration.
@@ -76,6 +76,10 @@ pub struct Issuer {
     pub iss: Box<str>,
     /// One of these must be in `aud`.
     pub audiences: Vec<Box<str>>,
+    /// Or, where there is no `aud`, the `client_id` of an access token is one of these.
+    pub client_ids: Vec<Box<str>>,
+    /// If there are any, `azp` must be one of these.
+    pub authorized_parties: Vec<Box<str>>,
     /// The algorithms allowed, in order of preference.
     pub algorithms: Vec<Algorithm>,
     /// The media types that `typ` may name, in lower case and without `application/`.
@@ -158,6 +162,8 @@ pub struct AuthPolicy {
     pub routing_key: bool,
     /// Each credential that is looked at must be there, not only one of them.
     pub all: bool,
+    /// Whether a token must have a subject.
+    pub subject: SubjectNeed,
     /// What answers a token whose issuer's keys can't be had: `Unavailable` or `Unauthenticated`.
     pub jwks_unreachable: Class,
     /// Where requests without credentials go in `permissive` mode, and only then.

@@ -40,6 +40,14 @@ pub struct IssuerSpec {
     /// One of these must be in `aud`.
     #[serde(default)]
     pub audience: OneOrMany,
+    /// The clients whose access tokens name no audience: with `client_id` one of these,
+    /// `token_use` `access` and no `aud`, as Amazon Cognito writes them.
+    #[serde(default)]
+    pub client_ids: OneOrMany,
+    /// `azp` must be one of these, if there are any: who the token was issued to (OpenID Connect
+    /// Core 1.0, section 2).
+    #[serde(default)]
+    pub authorized_parties: OneOrMany,
     /// The algorithms that its tokens may be signed with.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<String>,
@@ -105,27 +113,96 @@ pub enum SpeaksSpec {
     Word(String),
 }
 
-/// The names of the claims that an identity is read from. A name is taken as it stands: dots and
-/// slashes in it mean nothing, so `https://example/tenant_id` is one name.
+/// The claims that an identity is read from.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimsSpec {
     /// The tenant, a string. With `tenants` too it is the default choice among them.
-    pub tenant: String,
+    pub tenant: ClaimSpec,
     /// All tenants that the token may act for, an array of strings.
-    pub tenants: Option<String>,
+    pub tenants: Option<ClaimSpec>,
     /// The principal.
-    pub subject: String,
+    pub subject: ClaimSpec,
     /// The workspace inside the tenant.
-    pub workspace: Option<String>,
+    pub workspace: Option<ClaimSpec>,
     /// The organisation.
-    pub org: Option<String>,
+    pub org: Option<ClaimSpec>,
     /// The tier, below which placement never goes.
-    pub tier: Option<String>,
+    pub tier: Option<ClaimSpec>,
     /// The roles, a string or an array of them.
-    pub roles: Option<String>,
+    pub roles: Option<ClaimSpec>,
     /// The scopes: a string with spaces between them (RFC 8693, section 4.2), or an array.
-    pub scopes: Option<String>,
+    pub scopes: Option<ClaimSpec>,
+}
+
+/// Where a claim is, and how it is read: `"roles"`, `["realm_access", "roles"]`, or
+/// `{ claim = ..., number = true }` with either of them.
+///
+/// A name is taken as it stands: dots and slashes in it mean nothing, so `https://example/tenant_id`
+/// and `realm_access.roles` are one name each. Only a list leads into an object.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(from = "RawClaimSpec", into = "RawClaimSpec")]
+pub struct ClaimSpec {
+    /// The names from the outermost object to the claim; one for a claim at the top.
+    pub path: Vec<String>,
+    /// A whole number counts as the string of its digits.
+    pub number: bool,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "one of: a claim's name, a list of names such as [\"realm_access\", \"roles\"], { claim, number }"
+)]
+enum RawClaimSpec {
+    At(OneOrMany),
+    Read(ReadClaimSpec),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadClaimSpec {
+    claim: OneOrMany,
+    #[serde(default)]
+    number: bool,
+}
+
+impl From<&str> for ClaimSpec {
+    fn from(name: &str) -> Self {
+        Self {
+            path: vec![name.to_owned()],
+            number: false,
+        }
+    }
+}
+
+impl From<RawClaimSpec> for ClaimSpec {
+    fn from(raw: RawClaimSpec) -> Self {
+        let (claim, number) = match raw {
+            RawClaimSpec::At(claim) => (claim, false),
+            RawClaimSpec::Read(ReadClaimSpec { claim, number }) => (claim, number),
+        };
+        Self {
+            path: claim.as_slice().to_vec(),
+            number,
+        }
+    }
+}
+
+impl From<ClaimSpec> for RawClaimSpec {
+    fn from(spec: ClaimSpec) -> Self {
+        let claim = match &*spec.path {
+            [name] => OneOrMany::One(name.clone()),
+            _ => OneOrMany::Many(spec.path),
+        };
+        match spec.number {
+            false => Self::At(claim),
+            true => Self::Read(ReadClaimSpec {
+                claim,
+                number: true,
+            }),
+        }
+    }
 }
 
 impl Default for ClaimsSpec {
@@ -202,6 +279,9 @@ pub struct PolicySpec {
     /// All of these must be there.
     #[serde(default)]
     pub all_of: Option<Vec<Scheme>>,
+    /// Whether a token must say who it is about.
+    #[serde(default)]
+    pub subject: SubjectNeed,
     /// The names of the issuers that it accepts; all of them if absent.
     #[serde(default)]
     pub issuers: Option<Vec<String>>,
@@ -314,6 +394,17 @@ impl Mode {
             Self::Disabled => "disabled",
         }
     }
+}
+
+/// Whether a policy asks tokens for a subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectNeed {
+    /// A token without a subject is refused: nobody could revoke what that caller shows.
+    #[default]
+    Required,
+    /// A token may lack it if it has a `jti`, by which it can be revoked all the same.
+    Optional,
 }
 
 /// A kind of credential.

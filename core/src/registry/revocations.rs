@@ -215,9 +215,10 @@ impl RawRevocation {
                 Text::check(value).map_err(|why| format!(".{member} {why}"))?;
             }
         }
-        if let Some(sub) = &sub {
-            Text::id(sub).map_err(|why| format!(".sub {why}"))?;
-        }
+        // Kept as identities have it, so that looking one up costs no decoding.
+        let sub = sub.map(|sub| Text::encode(&sub)).transpose();
+        let sub = sub.map_err(|why| format!(".sub {why}"))?;
+        let sub = sub.map(|sub| sub.as_str().to_owned());
         if issued_before.is_some_and(|time| time == 0 || time >= TIME_END) {
             let why = "is not a time in seconds since 1970, before the year 10000";
             return Err(format!(".issued_before {why}"));

@@ -1,23 +1,27 @@
 //! What a token's claims say, once its signature holds (RFC 7519).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::base64url;
 use crate::cert::Thumbprint;
-use crate::identity::{Identity, Proof, TokenMarks};
+use crate::identity::{Identity, LeftOut, Proof, TokenMarks};
 use crate::json::{Json, Object};
 use crate::jws::DateClaim;
 use crate::keys::KeysDigest;
-use crate::policy::{Fingerprint, Issuer, IssuerId};
+use crate::policy::{ClaimSpec, Fingerprint, Issuer, IssuerId};
 use crate::reason::Reason;
 use crate::registry::Revocations;
-use crate::text::Text;
+use crate::text::{NotText, Text};
 
 use super::Denial;
 
-/// The most values in a claim that is a list.
-const LIST_MAX: usize = 64;
-/// The most scopes of a token: some issuers give one for each kind of call.
+/// The most tenants of a token.
+const TENANTS_MAX: usize = 64;
+/// The most roles that are kept of a token. Some issuers put every group of a user into the claim,
+/// up to 200.
+const ROLES_MAX: usize = 256;
+/// The most scopes that are kept of a token: some issuers give one for each kind of call.
 const SCOPES_MAX: usize = 256;
 
 /// What the signature of a token proved, with what it was verified against. Nothing in here
@@ -40,22 +44,89 @@ pub(super) struct Proven {
     pub(super) identity: Arc<Identity>,
 }
 
-/// Whether `aud` holds one of the issuer's audiences.
+/// Whether the token is for this service, and was issued to somebody who may use it here.
 pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
-    let denial = |reason, detail| Err(Denial::new("token.audience", reason, detail));
     let ours = |aud: &str| issuer.audiences.iter().any(|audience| **audience == *aud);
     let found = match claims.get("aud") {
-        None => return denial(Reason::MissingClaim, "`aud` is missing"),
+        None if issuer.client_ids.is_empty() => {
+            return Err(audience(Reason::MissingClaim, "`aud` is missing"));
+        }
+        None => return check_client(claims, issuer).and_then(|()| check_party(claims, issuer)),
         Some(Json::String(aud)) => ours(aud),
         Some(Json::Array(auds)) if auds.iter().all(|aud| aud.as_str().is_some()) => {
             auds.iter().filter_map(Json::as_str).any(ours)
         }
-        Some(_) => return denial(Reason::MalformedToken, "`aud` is not a string or a list"),
+        Some(_) => {
+            let detail = "`aud` is not a string or a list";
+            return Err(audience(Reason::MalformedToken, detail));
+        }
     };
-    if found {
+    if !found {
+        let detail = "`aud` does not hold this service";
+        return Err(audience(Reason::WrongAudience, detail));
+    }
+    check_party(claims, issuer)
+}
+
+/// An access token that names the client instead of an audience, as Amazon Cognito writes them. An
+/// ID token says whom a client has seen; it is no leave to call anybody.
+fn check_client(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
+    one_of(
+        claims,
+        "token_use",
+        &["access".into()],
+        [
+            "`aud` and `token_use` are missing",
+            "`token_use` is not a string",
+            "`aud` is missing, and `token_use` is not `access`",
+        ],
+    )?;
+    one_of(
+        claims,
+        "client_id",
+        &issuer.client_ids,
+        [
+            "`aud` and `client_id` are missing",
+            "`client_id` is not a string",
+            "`client_id` is not on the issuer's list",
+        ],
+    )
+}
+
+/// Whether the token was issued to one of those that the issuer's settings list, if they list any.
+fn check_party(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
+    if issuer.authorized_parties.is_empty() {
         return Ok(());
     }
-    denial(Reason::WrongAudience, "`aud` does not hold this service")
+    one_of(
+        claims,
+        "azp",
+        &issuer.authorized_parties,
+        [
+            "`azp` is missing",
+            "`azp` is not a string",
+            "`azp` is not on the issuer's list",
+        ],
+    )
+}
+
+/// Whether the claim is one of these; else the words for: missing, no string, another value.
+fn one_of(
+    claims: &Object<'_>,
+    name: &str,
+    allowed: &[Box<str>],
+    [missing, no_string, other]: [&'static str; 3],
+) -> Result<(), Denial> {
+    match claims.get(name) {
+        None => Err(audience(Reason::MissingClaim, missing)),
+        Some(Json::String(value)) if allowed.iter().any(|one| **one == **value) => Ok(()),
+        Some(Json::String(_)) => Err(audience(Reason::WrongAudience, other)),
+        Some(_) => Err(audience(Reason::MalformedToken, no_string)),
+    }
+}
+
+fn audience(reason: Reason, detail: &'static str) -> Denial {
+    Denial::new("token.audience", reason, detail)
 }
 
 impl Proven {
@@ -74,38 +145,6 @@ impl Proven {
         ))?;
         let (tenants, default) = tenants(claims, issuer)?;
         let iat = DateClaim::Iat.read(claims)?;
-        let names = &issuer.claims;
-        let optional = |name: &Option<String>| match name {
-            Some(name) => text(claims, name),
-            None => Ok(None),
-        };
-        let identity = Identity {
-            tenant: default,
-            subject: text(claims, &names.subject)?,
-            workspace: optional(&names.workspace)?,
-            org: optional(&names.org)?,
-            tier: optional(&names.tier)?,
-            roles: match &names.roles {
-                Some(name) => list(claims, name)?,
-                None => Vec::new(),
-            },
-            scopes: match &names.scopes {
-                Some(name) => scopes(claims, name)?,
-                None => Vec::new(),
-            },
-            names_roles: names.roles.as_ref().is_some_and(|name| {
-                let claim = claims.get(name);
-                claim.is_some_and(|claim| !matches!(claim, Json::Null))
-            }),
-            proof: Proof {
-                jwt: Some(issuer.name.clone()),
-                token: TokenMarks {
-                    jti: jti(claims)?,
-                    iat,
-                },
-                ..Proof::default()
-            },
-        };
         Ok(Self {
             issuer: id,
             policy,
@@ -115,16 +154,65 @@ impl Proven {
             iat,
             bound_to: binding(claims)?,
             tenants,
-            identity: Arc::new(identity),
+            identity: Arc::new(identity(claims, issuer, default, iat)?),
         })
     }
+}
+
+/// Who the token is about. What is strict here decides where the request goes, what it may do, or
+/// how it is revoked; the rest grants nothing, and costs nothing where it can't be used.
+fn identity(
+    claims: &Object<'_>,
+    issuer: &Issuer,
+    tenant: Option<Text>,
+    iat: Option<u64>,
+) -> Result<Identity, Denial> {
+    let at = &issuer.claims;
+    let mut left_out = LeftOut::default();
+    let tier = match &at.tier {
+        Some(at) => text(claims, at)?,
+        None => None,
+    };
+    let named = |at: &Option<ClaimSpec>, left_out: &mut bool| {
+        let found = encoded(claims, at.as_ref()?);
+        *left_out = found.is_err();
+        found.unwrap_or_default()
+    };
+    Ok(Identity {
+        tenant,
+        subject: encoded(claims, &at.subject).map_err(malformed)?,
+        workspace: named(&at.workspace, &mut left_out.workspace),
+        org: named(&at.org, &mut left_out.org),
+        tier,
+        roles: match &at.roles {
+            Some(at) => roles(claims, at, &mut left_out.roles),
+            None => Vec::new(),
+        },
+        scopes: match &at.scopes {
+            Some(at) => scopes(claims, at, &mut left_out.scopes),
+            None => Vec::new(),
+        },
+        names_roles: at
+            .roles
+            .as_ref()
+            .is_some_and(|at| !matches!(find(claims, at), Ok(None))),
+        left_out,
+        proof: Proof {
+            jwt: Some(issuer.name.clone()),
+            token: TokenMarks {
+                jti: jti(claims)?,
+                iat,
+            },
+            ..Proof::default()
+        },
+    })
 }
 
 /// The tenants that the token may act for, and the one that it means unless told otherwise.
 fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Text>), Denial> {
     let scalar = text(claims, &issuer.claims.tenant)?;
     let mut tenants = match &issuer.claims.tenants {
-        Some(name) => list(claims, name)?,
+        Some(at) => list(claims, at)?,
         None => Vec::new(),
     };
     tenants.sort_unstable();
@@ -147,15 +235,17 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
 }
 
 /// What the registry may revoke the token by: any string (RFC 7519, section 4.1.7) that an entry
-/// there can hold.
+/// there can hold, or a number as its digits.
 fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Denial> {
-    match claims.get("jti") {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::String(jti)) if jti.len() > Revocations::JTI_LEN_MAX => {
-            Err(malformed("`jti` is longer than can be revoked"))
-        }
-        Some(Json::String(jti)) => Ok(Some(Arc::from(&**jti))),
-        Some(_) => Err(malformed("`jti` is not a string")),
+    let Some(jti) = claims.get("jti") else {
+        return Ok(None);
+    };
+    let jti = jti.digits_or_str();
+    let jti = jti.ok_or(malformed("`jti` is neither a string nor a whole number"))?;
+    match jti.len() {
+        0 => Ok(None),
+        1..=Revocations::JTI_LEN_MAX => Ok(Some(Arc::from(&*jti))),
+        _ => Err(malformed("`jti` is longer than can be revoked")),
     }
 }
 
@@ -181,64 +271,138 @@ fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Denial> {
     }
 }
 
-/// A claim that is one string. `null` counts as absent.
-fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
-    match claims.get(name) {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::String(value)) => value_text(value).map(Some),
-        Some(_) => Err(malformed("a claim of the identity is not a string")),
-    }
-}
-
-/// A claim that is one string or a list of them. `null` counts as absent.
-fn list(claims: &Object<'_>, name: &str) -> Result<Vec<Text>, Denial> {
-    match claims.get(name) {
-        None | Some(Json::Null) => Ok(Vec::new()),
-        Some(Json::String(value)) => Ok(vec![value_text(value)?]),
-        Some(Json::Array(values)) if values.len() <= LIST_MAX => values
-            .iter()
-            .map(|value| match value {
-                Json::String(value) => value_text(value),
-                _ => Err(malformed(
-                    "a claim of the identity is not a list of strings",
-                )),
-            })
-            .collect(),
-        Some(_) => Err(malformed(
-            "a claim of the identity is not a list of acceptable length",
-        )),
-    }
-}
-
-/// A claim that holds scopes: a string with spaces between them (RFC 8693, section 4.2; RFC 9068,
-/// section 2.2.3), or an array. They stand in no header, and so needn't be a [`Text`].
-fn scopes(claims: &Object<'_>, name: &str) -> Result<Vec<Box<str>>, Denial> {
-    let all: Vec<&str> = match claims.get(name) {
-        None | Some(Json::Null) => Vec::new(),
-        Some(Json::String(value)) => value.split(' ').filter(|scope| !scope.is_empty()).collect(),
-        Some(Json::Array(values)) => values
-            .iter()
-            .map(|value| value.as_str().ok_or(malformed(NO_SCOPES)))
-            .collect::<Result<_, _>>()?,
-        Some(_) => return Err(malformed(NO_SCOPES)),
+/// The value that a mapping leads to; `None` where it, or an object on the way, is missing.
+///
+/// # Errors
+/// Something on the way is no object.
+fn find<'a, 'j>(
+    claims: &'a Object<'j>,
+    at: &ClaimSpec,
+) -> Result<Option<&'a Json<'j>>, &'static str> {
+    let Some((last, way)) = at.path.split_last() else {
+        return Ok(None);
     };
-    if all.len() > SCOPES_MAX || !all.iter().all(|scope| is_scope(scope)) {
-        return Err(malformed(NO_SCOPES));
+    let mut object = claims;
+    for name in way {
+        match object.get(name) {
+            None => return Ok(None),
+            Some(Json::Object(inner)) => object = inner,
+            Some(_) => return Err("a claim that should hold other claims is not an object"),
+        }
     }
-    Ok(all.into_iter().map(Into::into).collect())
+    Ok(object.get(last))
 }
 
-const NO_SCOPES: &str = "the claim of scopes is not a list of scopes";
+/// One value as a string: as it is, or a number's digits where the mapping takes numbers.
+fn word<'a>(value: &'a Json<'_>, at: &ClaimSpec) -> Result<Cow<'a, str>, &'static str> {
+    match value {
+        Json::String(value) => Ok(Cow::Borrowed(value)),
+        Json::Number(_) if at.number => value
+            .digits_or_str()
+            .ok_or("a claim of the identity is not a whole number"),
+        Json::Number(_) => {
+            Err("a claim of the identity is a number, and its mapping does not say `number = true`")
+        }
+        _ => Err("a claim of the identity is not a string"),
+    }
+}
+
+/// A claim that is one string and stands in a header as it is.
+fn text(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, Denial> {
+    match find(claims, at).map_err(malformed)? {
+        None => Ok(None),
+        Some(value) => value_text(value, at).map(Some),
+    }
+}
+
+/// A claim that is one string or a list of them, each as it stands in a header.
+fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Denial> {
+    match find(claims, at).map_err(malformed)? {
+        None => Ok(Vec::new()),
+        Some(Json::Array(values)) if values.len() <= TENANTS_MAX => {
+            values.iter().map(|value| value_text(value, at)).collect()
+        }
+        Some(Json::Array(_)) => Err(malformed("a claim of the identity is too long a list")),
+        Some(value) => Ok(vec![value_text(value, at)?]),
+    }
+}
+
+fn value_text(value: &Json<'_>, at: &ClaimSpec) -> Result<Text, Denial> {
+    let word = word(value, at).map_err(malformed)?;
+    Text::new(&word)
+        .map_err(|_| malformed("a claim of the identity can not stand in a header as it is"))
+}
+
+/// A claim that is one string, encoded where a header can't hold it. An empty one says nothing.
+///
+/// # Errors
+/// Why it can't be used.
+fn encoded(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, &'static str> {
+    let Some(value) = find(claims, at)? else {
+        return Ok(None);
+    };
+    match Text::encode(&word(value, at)?) {
+        Ok(text) => Ok(Some(text)),
+        Err(NotText::Empty) => Ok(None),
+        Err(NotText::TooLong | NotText::BadCharacter) => {
+            Err("a claim of the identity is longer than a header may hold")
+        }
+    }
+}
+
+/// The values of a claim that is one value or a list. Those that are `null` are absent.
+fn values<'a, 'j>(value: &'a Json<'j>) -> impl Iterator<Item = &'a Json<'j>> {
+    let all = match value {
+        Json::Array(values) => &**values,
+        one => std::slice::from_ref(one),
+    };
+    all.iter().filter(|value| !value.is_null())
+}
+
+/// The roles that can be roles, in the order of the claim. The tenant cuts them further.
+fn roles(claims: &Object<'_>, at: &ClaimSpec, left_out: &mut u16) -> Vec<Text> {
+    let role = |value| Text::new(&word(value, at).ok()?).ok();
+    match find(claims, at) {
+        Ok(Some(value)) => usable(values(value).map(role), ROLES_MAX, left_out),
+        Ok(None) => Vec::new(),
+        Err(_) => usable([None].into_iter(), ROLES_MAX, left_out),
+    }
+}
+
+/// The scopes of a claim that is a string with spaces between them (RFC 8693, section 4.2; RFC 9068,
+/// section 2.2.3), or an array. They stand in no header, and so needn't be [`Text`]s.
+fn scopes(claims: &Object<'_>, at: &ClaimSpec, left_out: &mut u16) -> Vec<Box<str>> {
+    let one = |scope: &str| is_scope(scope).then(|| scope.into());
+    match find(claims, at) {
+        Ok(Some(Json::String(all))) => {
+            let all = all.split(' ').filter(|scope| !scope.is_empty());
+            usable(all.map(one), SCOPES_MAX, left_out)
+        }
+        Ok(Some(value)) => {
+            let scope = |value| one(&word(value, at).ok()?);
+            usable(values(value).map(scope), SCOPES_MAX, left_out)
+        }
+        Ok(None) => Vec::new(),
+        Err(_) => usable([None].into_iter(), SCOPES_MAX, left_out),
+    }
+}
+
+/// The first `most` values that can be used; counts all others.
+fn usable<T>(all: impl Iterator<Item = Option<T>>, most: usize, left_out: &mut u16) -> Vec<T> {
+    let mut kept = Vec::new();
+    for value in all {
+        match value {
+            Some(value) if kept.len() < most => kept.push(value),
+            Some(_) | None => *left_out = left_out.saturating_add(1),
+        }
+    }
+    kept
+}
 
 /// Whether it is one `scope-token` (RFC 6749, section 3.3).
 pub(crate) fn is_scope(scope: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     !scope.is_empty() && scope.bytes().all(allowed)
-}
-
-fn value_text(value: &str) -> Result<Text, Denial> {
-    Text::new(value)
-        .map_err(|_| malformed("a claim of the identity can not stand in a header as it is"))
 }
 
 fn malformed(detail: &'static str) -> Denial {

@@ -8,7 +8,7 @@ use crate::identity::Identity;
 use crate::json::{Json, Object};
 use crate::jws::{Header, Jws};
 use crate::keys::{IssuerKeys, Miss};
-use crate::policy::{Issuer, IssuerId};
+use crate::policy::{Issuer, IssuerId, SubjectNeed};
 use crate::reason::Reason;
 use crate::text::Text;
 
@@ -45,6 +45,7 @@ impl Context<'_> {
         self.check_times(&proven)?;
         recorder.pass("token.times", || format!("until {}", proven.exp));
         self.check_binding(&proven)?;
+        self.check_subject(&proven.identity)?;
         Ok(self.select(&proven)?)
     }
 
@@ -91,7 +92,10 @@ impl Context<'_> {
         recorder.pass("token.audience", || "holds this service".to_owned());
         let policy = *self.policy.fingerprint();
         let proven = Proven::read(&claims, id, issuer, policy, *candidates.digest())?;
-        recorder.pass("token.claims", || "well-formed".to_owned());
+        recorder.pass("token.claims", || match &proven.identity.left_out {
+            nothing if nothing.is_nothing() => "well-formed".to_owned(),
+            left_out => format!("well-formed; left out as unusable: {left_out}"),
+        });
         Ok(proven)
     }
 
@@ -110,6 +114,21 @@ impl Context<'_> {
     /// Policies share the memo, and don't all accept the same issuers.
     fn check_issuer(&self, id: IssuerId) -> Result<(), Denial> {
         self.auth.accepts(id).then_some(()).ok_or(WRONG_ISSUER)
+    }
+
+    /// Whatever is verified must be revocable, by whom it is about or by its own name: revoking all
+    /// of a tenant or an issuer would cost others their access. Policies share the memo, and don't
+    /// all ask for the same.
+    fn check_subject(&self, identity: &Identity) -> Result<(), Denial> {
+        let missing = |detail| Err(Denial::new("token.subject", Reason::MissingClaim, detail));
+        match (&identity.subject, self.auth.subject) {
+            (Some(_), _) => Ok(()),
+            (None, SubjectNeed::Required) => missing("the claim of the subject is missing"),
+            (None, SubjectNeed::Optional) if identity.proof.token.jti.is_some() => Ok(()),
+            (None, SubjectNeed::Optional) => {
+                missing("the claim of the subject and `jti` are missing: nothing could revoke it")
+            }
+        }
     }
 
     /// A table without the issuer belongs to another policy, so that nothing is known of its keys.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cellway_core::{Challenge, Class, Deny, RETRY_AFTER_DEFAULT, Reason};
+use cellway_core::{Challenge, Class, Deny, LeftOut, RETRY_AFTER_DEFAULT, Reason};
 
 use crate::envelope::SealRefused;
 use crate::tls::ChainRefused;
@@ -71,6 +71,7 @@ impl Refused {
             detail: self.detail,
             tenant: None,
             subject: None,
+            left_out: LeftOut::default(),
             rule: None,
             challenge: self.challenge,
             retry_after: self.retry_after,

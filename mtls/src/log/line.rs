@@ -56,7 +56,7 @@ impl Line {
 
     /// Who it was, as far as that is shown.
     pub(super) fn subject(self, subject: Option<&Text>, subjects: &Subjects) -> Self {
-        let shown = subject.and_then(|subject| subjects.show(subject.as_str()));
+        let shown = subject.and_then(|subject| subjects.show(&subject.decode()));
         match shown {
             Some((key, value)) => self.str(key, &value),
             None => self,

@@ -7,7 +7,7 @@ use cellway_core::health::HealthNotice;
 use cellway_core::keys::{KeyNotice, Skipped};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
-use cellway_core::{Decision, Snapshot, Unix};
+use cellway_core::{Decision, LeftOut, Snapshot, Unix};
 
 use super::line::Line;
 use super::{Level, Subjects};
@@ -235,6 +235,7 @@ fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
             let status = deny.class.status().map(|status| status.as_u16().into());
             line.opt("status", status, Line::num)
                 .str("detail", deny.detail)
+                .opt("left_out", left_out(&deny.left_out).as_deref(), Line::str)
                 .opt("tenant", deny.tenant.as_ref(), Line::show)
                 .subject(deny.subject.as_ref(), subjects)
                 .opt("issuer", asked.hint.issuer, Line::show)
@@ -244,6 +245,11 @@ fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     line.list("credentials", asked.schemes.names())
         .opt("registry_version", *registry_version, Line::num)
         .flag("waited", *waited)
+}
+
+/// What a role or scope that is missing may be among.
+fn left_out(left_out: &LeftOut) -> Option<String> {
+    (!left_out.is_nothing()).then(|| left_out.to_string())
 }
 
 fn cell_bound(line: Line, event: &Event<'_>) -> Line {

@@ -4,7 +4,7 @@ use cellway_core::control::{Control, ControlSettings};
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
 use cellway_core::registry::Registry;
 use cellway_core::token::Hint;
-use cellway_core::{Challenge, Decision, Deny, Reason, Snapshot, Text, Unix};
+use cellway_core::{Challenge, Decision, Deny, LeftOut, Reason, Snapshot, Text, Unix};
 
 use super::*;
 use crate::event::SealOutcome;
@@ -22,6 +22,7 @@ fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
         rule: None,
         tenant: tenant.map(|tenant| Text::new(tenant).unwrap()),
         subject: None,
+        left_out: LeftOut::default(),
         challenge: Challenge::Bearer,
         retry_after: None,
         cell_bound: None,
@@ -201,6 +202,39 @@ fn a_denial_shows_whom_it_had_proved() {
     let line = |subjects| render(AT, &decided(&denied), Level::Info, &subjects).unwrap();
     assert!(line(Subjects::Raw).contains("\"subject\":\"alice@acme.example\""));
     assert!(!line(Subjects::with_key(&[1; 32])).contains("alice"));
+}
+
+/// Catches: a hash that nobody can compute from the subject that the issuer writes, and a missing
+/// role without a word of why.
+#[test]
+fn a_subject_is_shown_as_its_issuer_writes_it() {
+    let Decision::Deny(deny) = denial(Reason::RoleForbidden, Some("acme")) else {
+        unreachable!("it is a denial");
+    };
+    let denied = |subject: &str| {
+        Decision::Deny(Deny {
+            subject: Some(Text::encode(subject).unwrap()),
+            left_out: LeftOut {
+                roles: 2,
+                org: true,
+                ..LeftOut::default()
+            },
+            ..deny.clone()
+        })
+    };
+    let line =
+        |subject, subjects| render(AT, &decided(&denied(subject)), Level::Info, &subjects).unwrap();
+    let shown = line("CN=Ada,OU=100%", Subjects::Raw);
+    assert!(shown.contains("\"subject\":\"CN=Ada,OU=100%\""), "{shown}");
+    assert!(shown.contains("\"left_out\":\"2 roles, 1 org\""), "{shown}");
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[1; 32]);
+    let hash = aws_lc_rs::hmac::sign(&key, "CN=Ada,OU=100%".as_bytes());
+    let hash: String = hash.as_ref()[..16]
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let hashed = line("CN=Ada,OU=100%", Subjects::with_key(&[1; 32]));
+    assert!(hashed.contains(&hash), "{hash} in {hashed}");
 }
 
 #[test]

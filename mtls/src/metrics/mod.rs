@@ -83,6 +83,7 @@ impl Sink for Counting {
                 ..
             } => {
                 shard.decided(*mode, decision.reason());
+                shard.left_out(decision);
                 if *forwards && matches!(decision, Decision::Allow(_)) {
                     shard.allowed.add(1);
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cellway_core::keys::KeyState;
 use cellway_core::registry::RefusedReason;
-use cellway_core::{Class, Mono, Reason, Snapshot};
+use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
 use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER};
@@ -113,6 +113,7 @@ impl Page {
                 }
             }
         }
+        self.left_out(shards);
         self.cell_bound(shards);
         self.envelopes(shards);
         let name = "requests_total";
@@ -145,6 +146,17 @@ impl Page {
         for (covered, result) in ["refused", "allowed"].into_iter().enumerate() {
             let count = sum(shards, |shard| shard.preflights.get(covered));
             self.sample(name, &[("result", result)], count);
+        }
+    }
+
+    fn left_out(&mut self, shards: &[Arc<Shard>]) {
+        let name = "claims_left_out_total";
+        let help =
+            "Values of tokens' claims that couldn't be used, by claim; each decision counts.";
+        self.head(name, "counter", help);
+        for (at, claim) in LeftOut::CLAIMS.into_iter().enumerate() {
+            let count = sum(shards, |shard| shard.left_out.get(at));
+            self.sample(name, &[("claim", claim)], count);
         }
     }
 

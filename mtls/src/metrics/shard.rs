@@ -9,7 +9,7 @@ use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::policy::Mode;
 use cellway_core::registry::{RefusedReason, RegistryNotice};
-use cellway_core::{Reason, Text};
+use cellway_core::{Decision, LeftOut, Reason, Text};
 
 use super::cells::Cells;
 use crate::event::{Closed, Owner, SealOutcome, TlsRefusal};
@@ -41,8 +41,12 @@ impl<const N: usize> Default for Counters<N> {
 
 impl<const N: usize> Counters<N> {
     pub(super) fn add(&self, position: usize) {
+        self.add_n(position, 1);
+    }
+
+    pub(super) fn add_n(&self, position: usize, n: u64) {
         if let Some(counter) = self.0.get(position) {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(n, Ordering::Relaxed);
         }
     }
 
@@ -68,6 +72,7 @@ pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) decisions: Counters<{ 3 * Reason::ALL.len() }>,
+    pub(super) left_out: Counters<{ LeftOut::CLAIMS.len() }>,
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
     pub(super) responses: Counters<{ 2 * STATUS_CLASSES.len() }>,
@@ -103,6 +108,18 @@ impl Shard {
         let mode = MODES.iter().position(|m| *m == mode).unwrap_or_default();
         self.decisions
             .add(mode * Reason::ALL.len() + reason as usize);
+    }
+
+    pub(super) fn left_out(&self, decision: &Decision) {
+        let left_out = match decision {
+            Decision::Allow(allow) => &allow.identity.left_out,
+            Decision::Deny(deny) => &deny.left_out,
+        };
+        if !left_out.is_nothing() {
+            for (claim, count) in left_out.counts().into_iter().enumerate() {
+                self.left_out.add_n(claim, count.into());
+            }
+        }
     }
 
     pub(super) fn cell_bound(&self, bound: &CellBound) {

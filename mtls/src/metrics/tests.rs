@@ -5,7 +5,7 @@ use std::time::Duration;
 use cellway_core::control::{Control, ControlSettings};
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
 use cellway_core::token::Hint;
-use cellway_core::{Challenge, Deny, Mono, Reason, Snapshot, Text};
+use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
 use crate::event::{Asked, Owner, Schemes, SealOutcome, TlsRefusal};
@@ -30,6 +30,7 @@ fn denied(reason: Reason) -> Decision {
         detail: "",
         rule: None,
         tenant: None,
+        left_out: LeftOut::default(),
         subject: None,
         challenge: Challenge::None,
         retry_after: None,

@@ -278,7 +278,7 @@ fn request(method: &str, path: &str, body: Body) -> Request<Body> {
 fn get(provider: &IdentityProvider, tenant: &str) -> Request<Body> {
     let hour = Duration::from_secs(3600);
     let claims = Claims::new(provider.issuer(), "cellway", now(), hour).tenant(tenant);
-    let token = provider.sign(&claims).unwrap();
+    let token = provider.sign(&claims.subject("ada")).unwrap();
     let mut request = request("GET", "/", Body::empty());
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.headers_mut().insert("authorization", bearer);

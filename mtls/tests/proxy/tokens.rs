@@ -30,7 +30,9 @@ pub async fn identity_provider() -> IdentityProvider {
 
 async fn world(provider: &IdentityProvider) -> World {
     let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
-                        "jwks_uri": provider.jwks_uri()});
+                        "jwks_uri": provider.jwks_uri(),
+                        "claims": {"org": "org", "workspace": ["team", "name"],
+                                   "roles": ["realm_access", "roles"]}});
     let specs = PolicySpecs {
         issuer: vec![serde_json::from_value(issuer).unwrap()],
         policy: vec![
@@ -46,7 +48,9 @@ async fn world(provider: &IdentityProvider) -> World {
 }
 
 fn acme(provider: &IdentityProvider) -> Claims {
-    Claims::new(provider.issuer(), "cellway", now(), HOUR).tenant("acme")
+    Claims::new(provider.issuer(), "cellway", now(), HOUR)
+        .tenant("acme")
+        .subject("ada")
 }
 
 fn get(token: &str) -> Request {
@@ -76,6 +80,37 @@ async fn a_token_opens_the_way_and_stays_behind() {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     let challenge = answer.headers["www-authenticate"].to_str().unwrap();
     assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+}
+
+/// Catches: a name that reaches the cell in two readings, or not at all, and a user locked out by a
+/// group's name.
+#[tokio::test]
+async fn odd_claims_reach_the_cell_encoded_and_are_counted() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    let claims = acme(&provider)
+        .subject("CN=Ada,OU=100%")
+        .with("org", "Acme, Inc.")
+        .with("team", json!({"name": "B\u{fc}ro\r\nx: y"}))
+        .with("realm_access", json!({"roles": ["CN=Admins,OU=x", "", 7]}))
+        .with("nbf", json!(null))
+        .with("cnf", json!(null));
+    let token = provider.sign(&claims).unwrap();
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let answer = world.client(protocol).send(get(&token)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        let headers = body(&answer)["headers"].clone();
+        assert_eq!(headers["x-cellway-sub"], "CN=Ada%2COU=100%25");
+        assert_eq!(headers["x-cellway-org"], "Acme%2C Inc.");
+        assert_eq!(headers["x-cellway-workspace"], "B%C3%BCro%0D%0Ax: y");
+        assert_eq!(headers["x-cellway-roles"], "");
+    }
+    let nobody = acme(&provider).without("sub").with("jti", "1");
+    let token = provider.sign(&nobody).unwrap();
+    let answer = world.client(Protocol::Http1).send(get(&token)).await;
+    let answer = answer.unwrap();
+    assert_eq!(reason(&answer), "missing_claim");
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

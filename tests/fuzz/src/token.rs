@@ -24,7 +24,7 @@ static CORE: LazyLock<Core> = LazyLock::new(|| {
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x});
     let config = json!({
         "issuer": [{"name": "main", "issuer": ISSUER, "audience": AUDIENCE,
-                    "claims": {"tenants": "tenants", "roles": "roles"}}],
+                    "claims": {"tenants": "tenants", "roles": ["realm", "roles"], "org": "org"}}],
         "policy": [{"name": "default", "any_of": ["jwt"]}],
     });
     let keys = json!({ "keys": [jwk] }).to_string();
@@ -51,6 +51,17 @@ pub fn run(data: &[u8]) {
         .as_ref()
         .expect("a verified caller has a tenant");
     Text::check(tenant.as_str()).expect("a tenant can stand in a header");
+    let subject = identity.subject.as_ref().expect("somebody to revoke");
+    assert_eq!(claims["sub"], *subject.decode(), "no two subjects are one");
+    if let Some(org) = &identity.org {
+        assert_eq!(claims["org"], *org.decode());
+    }
+    for role in &identity.roles {
+        let role = json!(role.as_str());
+        let named = &claims["realm"]["roles"];
+        let listed = named.as_array().is_some_and(|all| all.contains(&role));
+        assert!(listed || *named == role, "{role} is not in {claims}");
+    }
     let one = claims["tenant_id"].as_str() == Some(tenant.as_str());
     let only =
         json!([tenant.as_str()]) == claims["tenants"] || claims["tenants"] == tenant.as_str();
@@ -79,7 +90,7 @@ fn read_again(token: &[u8]) -> Value {
         .collect();
     let header: Value = serde_json::from_slice(&decoded[0]).expect("JSON");
     for member in ["crit", "b64", "zip", "enc"] {
-        assert!(header.get(member).is_none(), "{header}");
+        assert!(header[member].is_null(), "{header}");
     }
     assert_eq!(header["alg"], "EdDSA");
     let claims: Value = serde_json::from_slice(&decoded[1]).expect("JSON");
@@ -91,11 +102,11 @@ fn read_again(token: &[u8]) -> Value {
     assert!(held, "{claims}");
     assert!(claims["exp"].as_f64().expect("a number") >= NOW as f64);
     for claim in ["nbf", "iat"] {
-        if let Some(date) = claims.get(claim) {
+        if let Some(date) = claims.get(claim).filter(|date| !date.is_null()) {
             assert!(date.as_f64().expect("a number") <= NOW as f64 + LEEWAY_SECS);
         }
     }
-    assert!(claims.get("cnf").is_none(), "there is no certificate");
+    assert!(claims["cnf"].is_null(), "there is no certificate");
     claims
 }
 
@@ -112,10 +123,11 @@ fn signed(header: &[u8], claims: &[u8]) -> String {
 pub fn seeds() -> Vec<Vec<u8>> {
     let header = json!({"alg": "EdDSA", "kid": "k", "typ": "JWT"});
     let rich = json!({"alg": "EdDSA", "kid": "k", "typ": "at+jwt", "cty": "json", "x5t": "AAAA"});
-    let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "tenant_id": "acme"});
+    let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "sub": "ada",
+        "tenant_id": "acme", "org": "Acme, Inc.", "nbf": null});
     let several = json!({"iss": ISSUER, "aud": [AUDIENCE, "other"], "exp": NOW as f64 + 0.5,
-        "nbf": NOW, "iat": NOW, "sub": "ada", "tenant_id": "acme", "tenants": ["acme", "globex"],
-        "roles": ["a", "b"], "x": {"y": [null, true, -1, "\u{1f600}"]}});
+        "nbf": NOW, "iat": NOW, "sub": "CN=100%,OU=jos\u{e9}", "tenant_id": "acme", "tenants": ["acme", "globex"],
+        "realm": {"roles": ["a", "b,c", "", 1]}, "org": 7, "x": {"y": [null, true, -1, "\u{1f600}"]}});
     let bound = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "tenants": "acme",
         "cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode([0; 32])}});
     let bad = json!({"alg": "none", "kid": "k", "crit": ["exp"], "b64": false, "zip": "DEF"});

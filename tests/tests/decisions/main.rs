@@ -1,6 +1,7 @@
 //! Who goes where, and who doesn't, and why: the whole table, to be read and reviewed.
 
 mod deaths;
+mod revocable;
 mod rules;
 
 use std::fmt::Write;

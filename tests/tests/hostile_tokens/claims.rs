@@ -55,8 +55,29 @@ pub fn rows() -> Vec<Row> {
         row("tenant", json!({"tenant_id": tenant}));
     }
     row("tenant", json!({"tenant_id": null}));
-    for sub in [json!(1), json!(["ada"]), json!("ada\n"), json!({"ada": 1})] {
-        row("tenant", json!({"sub": sub}));
+    for sub in [
+        json!(null),
+        json!(""),
+        json!(1),
+        json!(true),
+        json!(["ada"]),
+        json!({"ada": 1}),
+        json!("\u{e9}".repeat(342)),
+    ] {
+        row("subject", json!({"sub": sub}));
+    }
+    row("subject", json!({"sub": null, "jti": "1"}));
+    for jti in [
+        json!("j".repeat(1025)),
+        json!(["j"]),
+        json!(1.5),
+        json!(-1),
+        json!(true),
+    ] {
+        row("subject", json!({"jti": jti}));
+    }
+    for tier in [json!(1), json!("std,gold"), json!(["std"]), json!("")] {
+        row("tier", json!({"tier": tier}));
     }
     rows.extend(dates());
     rows
@@ -129,7 +150,6 @@ fn dates() -> Vec<Row> {
     };
     for claim in ["exp", "nbf", "iat"] {
         for value in [
-            "null",
             "true",
             "\"\"",
             "\"never\"",
@@ -178,5 +198,8 @@ fn dates() -> Vec<Row> {
         "no exp",
         with_claims(json!({"exp": null})),
     ));
+    let claims = claims().to_string().replace(&EXP.to_string(), "null");
+    let token = signed("EdDSA", &header("EdDSA").to_string(), &claims);
+    rows.push(Row::new("dates", "exp null", token));
     rows
 }

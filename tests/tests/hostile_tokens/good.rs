@@ -53,7 +53,29 @@ fn tokens() -> Vec<Row> {
         json!({"nbf": 1.5, "iat": 1.5}),
         json!({"iat": 1_700_000_000}),
         json!({"jti": "x", "azp": "y", "scope": "a b", "client_id": "z"}),
-        json!({"sub": null}),
+        json!({"jti": 7}),
+        json!({"jti": ""}),
+        json!({"sub": "CN=Ada,OU=People,DC=example"}),
+        json!({"sub": "jos\u{e9} \u{1f600}"}),
+        json!({"sub": "ada\r\nx-tenant: globex"}),
+        json!({"sub": " 100% "}),
+        json!({"sub": "s".repeat(2048)}),
+        json!({"org": "Acme, Inc."}),
+        json!({"org": ""}),
+        json!({"org": 42}),
+        json!({"org": ["acme"]}),
+        json!({"team": "B\u{fc}ro"}),
+        json!({"team": "t".repeat(3000)}),
+        json!({"team": {"id": 1}}),
+        json!({"realm_access": {"roles": vec!["r"; 65]}}),
+        json!({"realm_access": {"roles": groups(200)}}),
+        json!({"realm_access": {"roles": ["CN=Admins,OU=Groups", "B\u{fc}ro", "", null, 1]}}),
+        json!({"realm_access": {"roles": "admin,owner"}}),
+        json!({"realm_access": {"roles": {"admin": true}}}),
+        json!({"realm_access": "admin"}),
+        json!({"realm_access.roles": ["admin"]}),
+        json!({"scope": ["a", 1, "b c", "\""]}),
+        json!({"scope": true}),
         json!({"unheard": {"of": [1, -2, 3.5, true, null, "\u{1f600}"]}}),
         json!({"verified": {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}}}}),
     ] {
@@ -62,12 +84,52 @@ fn tokens() -> Vec<Row> {
     rows
 }
 
-/// Spellings that a JSON library wouldn't choose.
+/// As many as some issuers put into one token.
+fn groups(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("{i:08x}-aaaa-bbbb")).collect()
+}
+
+/// Spellings that a JSON library wouldn't choose, and `null`, which [`with`] would take away.
 fn texts() -> Vec<Row> {
     let good = claims().to_string();
     let header = header("EdDSA").to_string();
     let spaced = good.replace(',', " ,\n\t").replace("\":", "\" : ");
+    let nulls = |text: &str, names: &[&str]| {
+        let nulls: String = names
+            .iter()
+            .map(|name| format!("\"{name}\":null,"))
+            .collect();
+        text.replacen('{', &format!("{{{nulls}"), 1)
+    };
+    let optional = [
+        "nbf",
+        "iat",
+        "jti",
+        "cnf",
+        "org",
+        "team",
+        "realm_access",
+        "scope",
+        "tier",
+    ];
+    let of_header = ["typ", "cty", "crit", "b64", "zip", "enc", "x5t"];
     [
+        ("null claims", header.clone(), nulls(&good, &optional)),
+        (
+            "null in the header",
+            nulls(
+                &header
+                    .replace(r#""typ":"JWT","#, "")
+                    .replace(r#","typ":"JWT""#, ""),
+                &of_header,
+            ),
+            good.clone(),
+        ),
+        (
+            "a null kid",
+            r#"{"alg":"EdDSA","kid":null}"#.to_owned(),
+            good.clone(),
+        ),
         ("white space in the claims", header.clone(), spaced),
         (
             "white space around the header",

@@ -28,6 +28,7 @@ const CONFIG: &str = r#"
     issuer = "https://idp.example"
     audience = "cellway"
     algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+    claims = { roles = ["realm_access", "roles"], org = "org", workspace = "team", scopes = "scope", tier = "tier" }
 
     [[policy]]
     name = "token"

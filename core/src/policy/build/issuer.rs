@@ -7,13 +7,15 @@ use http::Uri;
 
 use crate::keys::{Algorithm, KeyTiming};
 
-use super::super::{IssuerSpec, KeyTimingSpec, KeysLocation};
+use super::super::{ClaimSpec, IssuerSpec, KeyTimingSpec, KeysLocation, OneOrMany};
 use super::{Errors, Issuer, speaks};
 
 /// The most that a leeway can be.
 pub(super) const LEEWAY_SECS_MAX: u64 = 60;
 /// The most bytes of `issuer`, an audience, or a claim's name.
 const NAME_LEN_MAX: usize = 1024;
+/// The most names that lead to a claim.
+const CLAIM_DEPTH_MAX: usize = 8;
 /// What other signed documents of this router say in `typ`: never a bearer token's.
 const OTHER_TYPES: [&str; 2] = ["cellway-envelope+jwt", "cba+jwt"];
 
@@ -66,12 +68,9 @@ fn issuer(
     Some(Issuer {
         name: name?,
         iss: spec.issuer.as_str().into(),
-        audiences: spec
-            .audience
-            .as_slice()
-            .iter()
-            .map(|a| a.as_str().into())
-            .collect(),
+        audiences: values(&spec.audience),
+        client_ids: values(&spec.client_ids),
+        authorized_parties: values(&spec.authorized_parties),
         algorithms,
         types,
         claims: spec.claims.clone(),
@@ -84,21 +83,28 @@ fn issuer(
 }
 
 fn audience(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
-    let audiences = spec.audience.as_slice();
-    if audiences.is_empty() {
+    if spec.audience.as_slice().is_empty() && spec.client_ids.as_slice().is_empty() {
         let fix = "write what the issuer puts into `aud` of tokens for this service";
         errors.add(at("audience"), "is missing", fix);
     }
-    if audiences
-        .iter()
-        .any(|a| a.is_empty() || a.len() > NAME_LEN_MAX)
-    {
-        errors.add(
-            at("audience"),
-            "is empty or too long",
-            "write another value",
-        );
+    for (member, list) in [
+        ("audience", &spec.audience),
+        ("client_ids", &spec.client_ids),
+        ("authorized_parties", &spec.authorized_parties),
+    ] {
+        if list.as_slice().iter().any(|value| !is_name(value)) {
+            errors.add(at(member), "is empty or too long", "write another value");
+        }
     }
+}
+
+fn values(list: &OneOrMany) -> Vec<Box<str>> {
+    let values = list.as_slice().iter();
+    values.map(|value| value.as_str().into()).collect()
+}
+
+fn is_name(value: &str) -> bool {
+    (1..=NAME_LEN_MAX).contains(&value.len())
 }
 
 fn claims(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
@@ -116,9 +122,15 @@ fn claims(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) {
         ("subject", Some(&claims.subject)),
     ];
     let optional = optional.map(|(member, name)| (member, name.as_ref()));
-    for (member, name) in required.into_iter().chain(optional) {
-        if name.is_some_and(|name| name.is_empty() || name.len() > NAME_LEN_MAX) {
-            let setting = at(&format!("claims.{member}"));
+    for (member, claim) in required.into_iter().chain(optional) {
+        let Some(ClaimSpec { path, .. }) = claim else {
+            continue;
+        };
+        let setting = at(&format!("claims.{member}"));
+        if path.len() > CLAIM_DEPTH_MAX {
+            let fix = format!("write at most {CLAIM_DEPTH_MAX}");
+            errors.add(setting, format!("has {} names", path.len()), fix);
+        } else if path.is_empty() || !path.iter().all(|name| is_name(name)) {
             errors.add(setting, "is empty or too long", "write a claim's name");
         }
     }

@@ -150,6 +150,7 @@ fn policies(specs: &PolicySpecs, headers: &HeaderRules, errors: &mut Errors) -> 
                 mtls,
                 routing_key,
                 all: spec.all_of.is_some(),
+                subject: spec.subject,
                 jwks_unreachable: jwks_unreachable(spec, &at, errors),
                 anonymous_placement: anonymous,
                 cba,
@@ -311,11 +312,17 @@ fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors)
         roles,
         scopes,
     } = insecure;
+    // Any string, as a token's subject may be.
+    let subject = subject.as_ref().map(|subject| Text::encode(subject));
+    if let Some(Err(why)) = &subject {
+        let setting = at("insecure_identity.subject");
+        errors.add(setting, why.to_string(), "write another value");
+    }
     let mut text =
         |member: &str, value: &str| errors.text(&at(&format!("insecure_identity.{member}")), value);
     Identity {
         tenant: text("tenant", tenant),
-        subject: subject.as_ref().and_then(|s| text("subject", s)),
+        subject: subject.and_then(Result::ok),
         tier: tier.as_ref().and_then(|t| text("tier", t)),
         roles: roles.iter().filter_map(|r| text("roles", r)).collect(),
         scopes: scopes.iter().map(|scope| scope.as_str().into()).collect(),
