@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         registry: Some(Arc::new(Registry::from_json(REGISTRY)?)),
         cell_keys: Arc::default(),
         registry_stale: false,
+        status_ages_at: None,
         status_expires_at: None,
         health: Arc::new(Health::default()),
     };

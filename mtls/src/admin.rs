@@ -25,6 +25,7 @@ use crate::env::{Env, Listener};
 use crate::envelope::{self, Page};
 use crate::event::Sink;
 use crate::metrics::{self, Metrics};
+use crate::opening::BindError;
 use crate::ready::{ReadyLatch, Status};
 use crate::router::Handle;
 
@@ -48,13 +49,17 @@ impl<E: Env> Admin<E> {
     ///
     /// # Errors
     /// `InvalidInput` for another address; otherwise what the system said.
-    pub async fn bind(env: E, address: SocketAddr) -> io::Result<Self> {
+    pub async fn bind(env: E, address: SocketAddr) -> Result<Self, BindError> {
+        let refused = |error: io::Error| BindError::new(address, &error);
         if !address.ip().is_loopback() {
             let problem = "the admin listener binds loopback addresses only";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+            return Err(refused(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                problem,
+            )));
         }
-        let listener = env.bind(address, false).await?;
-        let address = listener.local_addr()?;
+        let listener = env.bind(address, false).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
         Ok(Self {
             env,
             listener,
@@ -146,6 +151,7 @@ impl<E: Env, S: Sink> Pages<E, S> {
         let (snapshot, now) = (self.router.shared().snapshot(), self.router.clock().now());
         let ready = self.latch.check(&snapshot, now.mono);
         let status = Status::new(&snapshot, now, ready, self.router.is_draining())
+            .with_open(self.router.is_open())
             .with_listeners(&snapshot.policy, &self.router.listeners())
             .with_revocation_lists(now.unix, &self.router.revocation_lists())
             .with_envelope(self.router.envelope());
@@ -180,7 +186,7 @@ mod tests {
         let bind = |address: &str| Admin::bind(Host::new(), address.parse().unwrap());
         for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
             let error = bind(address).await.err().expect(address);
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{address}");
+            assert_eq!(error.kind, io::ErrorKind::InvalidInput, "{address}");
         }
         assert!(bind("127.0.0.1:0").await.is_ok());
     }

@@ -22,6 +22,8 @@ use cellway_core::Unix;
 pub trait Env: Clone + Send + Sync + Unpin + 'static {
     /// A connected byte stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// An address that is bound, and not listened on yet.
+    type Claim: Claim<Listener = Self::Listener>;
     /// A bound socket that accepts streams.
     type Listener: Listener<Stream = Self::Stream>;
     /// Durable storage for last-known-good state, and the way files are read.
@@ -35,13 +37,31 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
         port: u16,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Binds a listening socket. With `shared`, other workers of this host bind the same address
-    /// (`SO_REUSEPORT`).
+    /// Binds an address. Connections to it are refused until [`Claim::listen`].
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody listens there who doesn't share the address.
+    fn claim(
+        &self,
+        address: SocketAddr,
+        sharing: Sharing,
+    ) -> impl Future<Output = io::Result<Self::Claim>> + Send;
+
+    /// Binds an address and listens there: alone, or `shared` with others that say the same.
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody listens there who doesn't share the address.
     fn bind(
         &self,
         address: SocketAddr,
         shared: bool,
-    ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    ) -> impl Future<Output = io::Result<Self::Listener>> + Send {
+        let sharing = match shared {
+            true => Sharing::Shared,
+            false => Sharing::Alone,
+        };
+        async move { self.claim(address, sharing).await?.listen().await }
+    }
 
     /// The wall clock.
     fn unix_now(&self) -> Unix;
@@ -61,6 +81,36 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
 
     /// The host's storage.
     fn store(&self) -> &Self::Store;
+}
+
+/// Who else may listen on an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Nobody, before or after.
+    Alone,
+    /// Nobody before. Once this socket listens, others may join it as [`Sharing::Shared`]. Two
+    /// processes that start at the same moment can't both listen: the second to try fails.
+    First,
+    /// Everybody who says the same (`SO_REUSEPORT`): the system spreads connections over them.
+    Shared,
+}
+
+/// A bound address.
+pub trait Claim: Send + 'static {
+    /// What it becomes.
+    type Listener;
+
+    /// Begins to listen. Call it where the listener's connections are served.
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody else was first.
+    fn listen(self) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// The address (the port chosen, where 0 was asked for).
+    ///
+    /// # Errors
+    /// What the system said.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
 /// A bound socket.

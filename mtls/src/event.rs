@@ -75,6 +75,11 @@ pub enum Event<'a> {
         /// Where, with the port chosen if 0 was asked for.
         address: SocketAddr,
     },
+    /// The listeners open although no registry is loaded: the wait for one is over.
+    OpenedEmpty {
+        /// How long they waited.
+        waited: Duration,
+    },
     /// Accepting failed, for want of file descriptors for example; it is tried again.
     AcceptFailed {
         /// The listener's name.

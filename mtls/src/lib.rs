@@ -29,6 +29,7 @@ mod live;
 pub mod log;
 pub mod metrics;
 mod one_use;
+mod opening;
 mod pool;
 mod proxy;
 pub mod ready;
@@ -44,6 +45,7 @@ mod worker;
 
 pub use clock::Clock;
 pub use driver::{Command, Driver, Driving};
+pub use opening::BindError;
 pub use pool::CellLoad;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
 pub use shared::{Inbox, Shared, ToControl};

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::env::Env;
 use crate::envelope::Sealer;
 use crate::one_use::UsedOnce;
+use crate::opening::Opening;
 use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
@@ -36,6 +37,7 @@ pub(crate) struct Common<E> {
     pub(crate) gates: Gates,
     pub(crate) used_once: UsedOnce,
     pub(crate) drain: Drain,
+    pub(crate) opening: Opening,
     /// One for each listener, in the order of the settings.
     pub(crate) listeners: Vec<ListenerState>,
 }

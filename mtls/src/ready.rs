@@ -121,11 +121,59 @@ fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
     }
 }
 
+/// How old the registry's word on tenants is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantStatus {
+    /// No registry was loaded yet.
+    None,
+    /// Its age has no bound, or it isn't half as old as it may be.
+    Current,
+    /// It is more than half as old as it may be.
+    Aging,
+    /// It is too old: requests are refused.
+    Expired,
+}
+
+impl TenantStatus {
+    fn of(snapshot: &Snapshot, now: Mono) -> Self {
+        let reached = |at: Option<Mono>| at.is_some_and(|at| at <= now);
+        match &snapshot.registry {
+            None => Self::None,
+            Some(_) if reached(snapshot.status_expires_at) => Self::Expired,
+            Some(_) if reached(snapshot.status_ages_at) => Self::Aging,
+            Some(_) => Self::Current,
+        }
+    }
+}
+
+/// Why a router can't serve: one sentence for each thing that it lacks.
+fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
+    let mut lacks = Vec::new();
+    match tenants {
+        TenantStatus::None => lacks.push("no registry is loaded".to_owned()),
+        TenantStatus::Expired => lacks.push(
+            "tenants' status is older than registry.identity_max_age_secs: requests are refused \
+             until the registry's source answers"
+                .to_owned(),
+        ),
+        TenantStatus::Current | TenantStatus::Aging => {}
+    }
+    let auths = snapshot.policy.auths();
+    if !auths.iter().any(|auth| can_verify(snapshot, auth, now)) {
+        lacks.push("no issuer has keys that can be used, and no policy can do without".to_owned());
+    }
+    lacks
+}
+
 /// What `/readyz` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Status {
-    /// `ready`, `starting` or `draining`.
+    /// `ready`, `starting`, `failed` (tenants' status is too old) or `draining`.
     pub status: &'static str,
+    /// What it lacks, where it isn't ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     /// How many cells the registry has.
     pub cells: usize,
     /// Each policy's mode.
@@ -136,6 +184,10 @@ pub struct Status {
     pub registry_version: Option<u64>,
     /// Its source has given no good answer for too long.
     pub registry_stale: bool,
+    /// How old its source's last good answer is.
+    pub tenant_status: TenantStatus,
+    /// Until that is too old; `None` without a bound.
+    pub tenant_status_left_secs: Option<u64>,
     /// Each issuer's state of keys.
     pub keys: BTreeMap<String, &'static str>,
     /// More of each issuer's keys.
@@ -159,12 +211,30 @@ impl Status {
         let policy = &snapshot.policy;
         let issuers = policy.issuers.iter().zip(&snapshot.keys.issuers);
         let disabled = policy.auths().iter().filter(|a| a.mode == Mode::Disabled);
+        let tenant_status = TenantStatus::of(snapshot, now.mono);
+        let left = snapshot.status_expires_at;
+        let left = left.map(|expires| expires.since(now.mono).as_secs());
+        let status = match (draining, ready, tenant_status) {
+            (true, _, _) => "draining",
+            // A router that was ready serves on without its sources, but not past this bound: one
+            // that still has its control plane shall get the requests.
+            (false, true, TenantStatus::Expired) => "failed",
+            (false, true, _) => "ready",
+            (false, false, _) => "starting",
+        };
+        let lacks = match status {
+            "ready" | "draining" => Vec::new(),
+            _ => lacks(snapshot, now.mono, tenant_status),
+        };
+        let aging = (tenant_status == TenantStatus::Aging).then(|| {
+            let left = left.unwrap_or_default();
+            format!("the registry's source doesn't answer; in {left} s all requests are refused")
+        });
         Self {
-            status: match (draining, ready) {
-                (true, _) => "draining",
-                (false, true) => "ready",
-                (false, false) => "starting",
-            },
+            status,
+            lacks,
+            tenant_status,
+            tenant_status_left_secs: left,
             cells: snapshot.registry.as_ref().map_or(0, |r| r.cells().len()),
             auth_mode: (policy.auths().iter())
                 .map(|auth| (auth.name.to_string(), auth.mode.as_str()))
@@ -185,6 +255,7 @@ impl Status {
             envelope: None,
             warnings: disabled
                 .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
+                .chain(aging)
                 .chain(
                     snapshot
                         .cell_keys
@@ -221,6 +292,16 @@ impl Status {
             stale: now >= list.next,
         };
         self.revocation_lists = lists.iter().map(status).collect();
+        self
+    }
+
+    /// The same, and whether the listeners are open: without, nobody can be served.
+    #[must_use]
+    pub fn with_open(mut self, open: bool) -> Self {
+        if !open && self.status == "ready" {
+            self.status = "starting";
+            self.lacks.push("the listeners are not open yet".to_owned());
+        }
         self
     }
 

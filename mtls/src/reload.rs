@@ -130,6 +130,10 @@ where
         let changed = [
             ("admin.bind", old.admin != new.admin),
             ("runtime.workers", old.workers != new.workers),
+            (
+                "runtime.share_addresses",
+                old.share_addresses != new.share_addresses,
+            ),
             ("log", old.log != new.log),
         ];
         match changed.iter().find(|(_, changed)| *changed) {

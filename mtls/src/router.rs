@@ -1,13 +1,14 @@
 //! A whole router: start it, reload it, drain it.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cellway_core::Text;
 use cellway_core::policy::{Mode, Policy};
+use cellway_core::{Snapshot, Text};
 use http::{HeaderMap, Method};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
@@ -22,6 +23,7 @@ use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::event::{Event, Sink};
 use crate::live::{Common, Drain, ListenerState, Live};
 use crate::one_use::UsedOnce;
+use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
 use crate::pool::{CellLoad, Gates};
 use crate::ready::is_ready;
 use crate::settings::RouterSettings;
@@ -52,6 +54,8 @@ impl Router {
             },
             sink,
             workers: 1,
+            share_addresses: false,
+            open_wait: OPEN_WAIT_DEFAULT,
         }
     }
 }
@@ -64,6 +68,8 @@ pub struct RouterBuilder<E, S> {
     provider: Provider,
     sink: S,
     workers: usize,
+    share_addresses: bool,
+    open_wait: Duration,
 }
 
 impl<E: Env, S: Sink> RouterBuilder<E, S> {
@@ -74,24 +80,50 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         self
     }
 
-    /// Starts the router, all of it on the present runtime, and returns once it listens.
+    /// Lets other processes listen on the same addresses if they say the same, for a hand-over from
+    /// one to the next. Unless told, an address belongs to this router alone.
+    #[must_use]
+    pub fn share_addresses(mut self, share: bool) -> Self {
+        self.share_addresses = share;
+        self
+    }
+
+    /// How long the listeners wait for the first registry before they open without one; 30 s unless
+    /// told.
+    #[must_use]
+    pub fn open_wait(mut self, wait: Duration) -> Self {
+        self.open_wait = wait;
+        self
+    }
+
+    /// Starts the router, all of it on the present runtime, and returns once it listens: when a
+    /// registry is loaded, or after [`open_wait`](Self::open_wait).
     ///
-    /// Listening isn't ready: requests are answered 503 until keys and a registry are there. See
+    /// Listening isn't ready: requests may be answered 503 until keys are there. See
     /// [`Handle::ready`].
     ///
     /// # Errors
     /// A certificate, key or bundle can't be read or used, or an address can't be bound.
     pub async fn start(self) -> Result<Handle<E, S>, StartError> {
         let env = self.env.clone();
-        self.start_on(move |worker| {
-            env.spawn(worker.run());
-        })
-        .await
+        let handle = self
+            .start_on(move |worker| {
+                env.spawn(worker.run());
+            })
+            .await?;
+        match handle.opened().await {
+            Ok(()) => Ok(handle),
+            Err(error) => {
+                handle.drain(Duration::ZERO).await;
+                Err(error)
+            }
+        }
     }
 
     /// Starts the router, its control task on the present runtime and each worker where `place`
     /// puts it: the binary gives each a thread with a runtime of its own. `place` must see to it
-    /// that [`Worker::run`] runs.
+    /// that [`Worker::run`] runs. Returns once the addresses are bound; [`Handle::opened`] tells
+    /// when they are listened on.
     ///
     /// # Errors
     /// As [`start`](Self::start). Workers that were placed before end by themselves.
@@ -132,14 +164,13 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             gates: Gates::default(),
             used_once: UsedOnce::default(),
             drain: Drain::default(),
+            opening: Opening::new(self.workers, self.share_addresses, self.open_wait),
         });
         // One after the other: the first chooses the ports that the others bind too.
         for index in 0..self.workers {
-            let (worker, listening) = Worker::new(index, common.clone(), sink.shard(index));
+            let (worker, bound) = Worker::new(index, self.workers, &common, sink.shard(index));
             place(worker);
-            let started = listening
-                .await
-                .unwrap_or(Err(StartError::WorkerLost(index)));
+            let started = bound.await.unwrap_or(Err(StartError::WorkerLost(index)));
             if let Err(error) = started {
                 common.drain.begin();
                 common.drain.stop();
@@ -148,6 +179,8 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         }
         warn_of_insecure(&common, &sink);
         env.spawn(driver.run());
+        let (allowing, telling) = (common.clone(), sink.clone());
+        env.spawn(async move { opening::allow(&allowing, &telling).await });
         Ok(Handle::new(common, sink, commands, source_tls))
     }
 }
@@ -252,17 +285,30 @@ impl<E: Env, S: Sink> Handle<E, S> {
         page(live.sealer.as_ref(), method, headers, now)
     }
 
+    /// Waits until all listeners are open, because a registry was loaded or the wait for it is over,
+    /// or until the router drains.
+    ///
+    /// # Errors
+    /// An address can't be listened on. The router serves nothing then; [`drain`](Self::drain) it.
+    pub async fn opened(&self) -> Result<(), StartError> {
+        let common = &self.0.common;
+        tokio::select! {
+            biased;
+            opened = common.opening.opened() => opened,
+            () = common.drain.begun() => Ok(()),
+        }
+    }
+
+    /// Whether all listeners are open.
+    pub fn is_open(&self) -> bool {
+        self.0.common.opening.is_open()
+    }
+
     /// Waits until a registry is loaded and some credential can be verified.
     pub async fn ready(&self) {
-        let shared = self.shared();
-        loop {
-            let mut published = std::pin::pin!(shared.published().notified());
-            published.as_mut().enable();
-            if is_ready(&shared.snapshot(), self.0.common.clock.mono()) {
-                return;
-            }
-            published.await;
-        }
+        let clock = &self.0.common.clock;
+        let ready = |snapshot: &Snapshot| is_ready(snapshot, clock.mono());
+        self.shared().until(ready).await;
     }
 
     /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
@@ -304,6 +350,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let before = common.live.load_full();
         same_for_good(&before.settings, &settings)?;
         let policy = settings.policy.clone();
+        let registry = Box::new(settings.sources.registry.clone());
         let fetch = tls::router_source_config(&common.env, &common.provider, &settings)
             .await
             .map_err(|error| ReloadError::new("fetch", error))?;
@@ -318,6 +365,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         common.live.store(Arc::new(live));
         common.reloaded.notify_waiters();
         self.0.source_tls.store(Arc::new(fetch));
+        let _ = self.0.commands.send(Command::Registry(registry)).await;
         let _ = self.0.commands.send(Command::Refresh).await;
         Ok(())
     }
@@ -328,15 +376,9 @@ impl<E: Env, S: Sink> Handle<E, S> {
         if self.0.commands.send(command).await.is_err() {
             return Err(ReloadError::new("policy", "the router has drained"));
         }
-        let shared = self.shared();
-        loop {
-            let mut published = std::pin::pin!(shared.published().notified());
-            published.as_mut().enable();
-            if Arc::ptr_eq(&shared.snapshot().policy, policy) {
-                return Ok(());
-            }
-            published.await;
-        }
+        let published = |snapshot: &Snapshot| Arc::ptr_eq(&snapshot.policy, policy);
+        self.shared().until(published).await;
+        Ok(())
     }
 
     /// Takes no new connections, lets requests in flight finish, and cuts what is left after
@@ -408,17 +450,15 @@ pub struct Drained {
 }
 
 /// Why a router can't start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// An address can't be bound.
     Bind {
         /// The listener's name.
         listener: Arc<str>,
-        /// Where.
-        address: SocketAddr,
-        /// The system's error.
-        error: std::io::Error,
+        /// Where, and why.
+        error: BindError,
     },
     /// A certificate, key or bundle can't be used.
     Tls(ReloadError),
@@ -429,11 +469,12 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind {
-                listener,
-                address,
-                error,
-            } => write!(f, "listener {listener}: can't bind {address}: {error}"),
+            Self::Bind { listener, error } if error.kind == ErrorKind::AddrInUse => write!(
+                f,
+                "listener {listener}: {error}. For a hand-over from one router to the next, set \
+                 runtime.share_addresses = true for both"
+            ),
+            Self::Bind { listener, error } => write!(f, "listener {listener}: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::WorkerLost(index) => write!(f, "worker {index} was never run"),
         }

@@ -75,6 +75,18 @@ impl Shared {
         &self.published
     }
 
+    /// Waits until the present snapshot is such a one.
+    pub async fn until(&self, found: impl Fn(&Snapshot) -> bool) {
+        loop {
+            let mut published = std::pin::pin!(self.published.notified());
+            published.as_mut().enable();
+            if found(&self.snapshot()) {
+                return;
+            }
+            published.await;
+        }
+    }
+
     /// Tells control something. `false` if its inbox is full or it is gone.
     pub fn tell(&self, message: ToControl) -> bool {
         self.to_control.try_send(message).is_ok()

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cellway_core::{Now, Unix};
 
 use crate::env::tokio::TokioEnv;
-use crate::env::{Env, Privacy, Stat, Store};
+use crate::env::{Env, Privacy, Sharing, Stat, Store};
 use crate::event::{Event, Sink};
 use crate::log::{Level, Subjects, render};
 
@@ -89,6 +89,7 @@ impl Host {
 
 impl Env for Host {
     type Stream = <TokioEnv as Env>::Stream;
+    type Claim = <TokioEnv as Env>::Claim;
     type Listener = <TokioEnv as Env>::Listener;
     type Store = Memory;
 
@@ -96,8 +97,8 @@ impl Env for Host {
         self.machine.connect(host, port).await
     }
 
-    async fn bind(&self, address: SocketAddr, shared: bool) -> io::Result<Self::Listener> {
-        self.machine.bind(address, shared).await
+    async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<Self::Claim> {
+        self.machine.claim(address, sharing).await
     }
 
     /// Stands still.

@@ -1,6 +1,8 @@
 //! One worker: its own listeners, pool and token cache, on one thread.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,11 +12,12 @@ use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::env::{Env, Listener};
+use crate::env::{Claim, Env, Listener, Sharing};
 use crate::event::{Event, Sink};
 use crate::judge::KeyWaiters;
 use crate::listen;
 use crate::live::Common;
+use crate::opening::BindError;
 use crate::pool::Pools;
 use crate::proxy::DateCache;
 use crate::router::StartError;
@@ -27,26 +30,30 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Worker<E: Env, S> {
     index: usize,
+    /// How many there are.
+    workers: usize,
     common: Arc<Common<E>>,
     sink: S,
-    /// Told once the worker listens, or can't.
-    listening: oneshot::Sender<Result<(), StartError>>,
+    /// Told once the worker's addresses are bound, or can't be.
+    bound: oneshot::Sender<Result<(), StartError>>,
 }
 
 impl<E: Env, S: Sink> Worker<E, S> {
     pub(crate) fn new(
         index: usize,
-        common: Arc<Common<E>>,
+        workers: usize,
+        common: &Arc<Common<E>>,
         sink: S,
     ) -> (Self, oneshot::Receiver<Result<(), StartError>>) {
-        let (listening, listens) = oneshot::channel();
+        let (bound, told) = oneshot::channel();
         let worker = Self {
             index,
-            common,
+            workers,
+            common: common.clone(),
             sink,
-            listening,
+            bound,
         };
-        (worker, listens)
+        (worker, told)
     }
 
     /// Which one: 0 is the first.
@@ -57,12 +64,31 @@ impl<E: Env, S: Sink> Worker<E, S> {
     /// Serves until the router has drained. Run it on the runtime that shall own its sockets; a
     /// listener that can't be bound ends it, and whoever starts the router hears of it.
     pub async fn run(self) {
+        let (index, workers) = (self.index, self.workers);
         let state = Arc::new(WorkerState::new(self.common, self.sink));
-        let bound = bind(&state).await;
+        // The others bind when the first one listens: nobody else can be there any more then.
+        let claimed = match index {
+            0 => claim(&state.common, state.common.opening.sharing(0, workers)).await,
+            _ => Ok(Vec::new()),
+        };
+        let (claims, bound) = match claimed {
+            Ok(claims) => (claims, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
         let failed = bound.is_err();
         // Nobody listens if the start was given up meanwhile; then there is no router either.
-        if self.listening.send(bound).is_err() || failed {
+        if self.bound.send(bound).is_err() || failed {
             return;
+        }
+        let common = &state.common;
+        tokio::select! {
+            biased;
+            () = common.drain.begun() => return,
+            () = common.opening.turn(index, workers) => {}
+        }
+        match open(&state, claims, common.opening.sharing(index, workers)).await {
+            Ok(()) => common.opening.listens(),
+            Err(error) => return common.opening.failed(error),
         }
         tokio::select! {
             biased;
@@ -72,23 +98,54 @@ impl<E: Env, S: Sink> Worker<E, S> {
     }
 }
 
-/// Binds all listeners of a worker, and accepts on them.
-async fn bind<E: Env, S: Sink>(state: &Arc<WorkerState<E, S>>) -> Result<(), StartError> {
-    let common = &state.common;
+/// Binds the addresses of all listeners: those of the settings, or where these leave the port to the
+/// system, those that the first worker was given.
+async fn claim<E: Env>(common: &Common<E>, sharing: Sharing) -> Result<Vec<E::Claim>, StartError> {
     let live = common.live.load_full();
-    let mut sockets = Vec::with_capacity(live.settings.listeners.len());
+    let mut claims = Vec::with_capacity(live.settings.listeners.len());
     for (listener, shared) in live.settings.listeners.iter().zip(&common.listeners) {
         let address = *shared.address.get().unwrap_or(&listener.bind);
-        let bound = match common.env.bind(address, true).await {
+        let claimed = match common.env.claim(address, sharing).await {
+            Ok(claim) => claim.local_addr().map(|address| (claim, address)),
+            Err(error) => Err(error),
+        };
+        let refused = |error| refused(&listener.name, address, &error);
+        let (claim, address) = claimed.map_err(refused)?;
+        let _ = shared.address.set(address);
+        claims.push(claim);
+    }
+    Ok(claims)
+}
+
+fn refused(listener: &Arc<str>, address: SocketAddr, error: &io::Error) -> StartError {
+    StartError::Bind {
+        listener: listener.clone(),
+        error: BindError::new(address, error),
+    }
+}
+
+/// Listens on the addresses of all listeners, which are bound now if they aren't yet, and accepts.
+async fn open<E: Env, S: Sink>(
+    state: &Arc<WorkerState<E, S>>,
+    mut claims: Vec<E::Claim>,
+    sharing: Sharing,
+) -> Result<(), StartError> {
+    let common = &state.common;
+    if claims.is_empty() {
+        claims = claim(common, sharing).await?;
+    }
+    let live = common.live.load_full();
+    let mut sockets = Vec::with_capacity(claims.len());
+    for ((listener, shared), claim) in
+        (live.settings.listeners.iter().zip(&common.listeners)).zip(claims)
+    {
+        let bound = *shared.address.get().unwrap_or(&listener.bind);
+        let listening = match claim.listen().await {
             Ok(socket) => socket.local_addr().map(|address| (socket, address)),
             Err(error) => Err(error),
         };
-        let (socket, address) = bound.map_err(|error| StartError::Bind {
-            listener: listener.name.clone(),
-            address,
-            error,
-        })?;
-        let _ = shared.address.set(address);
+        let refused = |error| refused(&listener.name, bound, &error);
+        let (socket, address) = listening.map_err(refused)?;
         sockets.push((listener.name.clone(), socket, address));
     }
     for (index, (name, socket, address)) in sockets.into_iter().enumerate() {

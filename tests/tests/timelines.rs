@@ -38,6 +38,16 @@ fn stale_registry() {
 }
 
 #[test]
+fn control_plane_down() {
+    matches_snapshot("control_plane_down");
+}
+
+#[test]
+fn no_registry() {
+    matches_snapshot("no_registry");
+}
+
+#[test]
 fn cold_boot() {
     matches_snapshot("cold_boot");
 }

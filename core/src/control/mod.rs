@@ -77,6 +77,7 @@ impl Control {
             registry: None,
             cell_keys: Arc::default(),
             registry_stale: false,
+            status_ages_at: None,
             status_expires_at: None,
             health: Arc::clone(health.view()),
         };
@@ -150,6 +151,12 @@ impl Control {
         fetched_at: Unix,
     ) {
         self.registry.handle_restored(now, parsed, fetched_at);
+        self.settle(now);
+    }
+
+    /// Other times for the registry's source, from a reload.
+    pub fn handle_registry_timing(&mut self, now: Now, timing: RegistryTiming) {
+        self.registry.handle_timing(now, timing);
         self.settle(now);
     }
 
@@ -368,6 +375,7 @@ impl Control {
             registry: registry.cloned(),
             cell_keys,
             registry_stale: self.registry.is_stale(),
+            status_ages_at: self.registry.status_ages_at(),
             status_expires_at: self.registry.status_expires_at(),
             health: Arc::clone(self.health.view()),
         });

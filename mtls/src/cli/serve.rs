@@ -14,7 +14,7 @@ use cellway_mtls::event::{Event, Sink};
 use cellway_mtls::log::{Log, LogWriter, Subjects};
 use cellway_mtls::metrics::{Counting, Metrics};
 use cellway_mtls::reload::Reloader;
-use cellway_mtls::{Handle, Router, Worker};
+use cellway_mtls::{Handle, Router, StartError, Worker};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -107,7 +107,12 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
     let reloader = Reloader::new(env.clone(), handle.clone(), sink, path, variables, config);
     env.spawn(reloader.run(Arc::clone(&asked)));
 
-    signals.end(&asked).await;
+    tokio::select! {
+        biased;
+        () = signals.end(&asked) => {}
+        // Another process was faster than this one: there is nothing to drain.
+        error = never_opened(&handle) => return failed(error),
+    }
     tokio::select! {
         biased;
         _drained = handle.drain(drain) => {}
@@ -115,6 +120,14 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         () = signals.end(&asked) => {}
     }
     Exit::Ok
+}
+
+/// Ends with an error if the listeners can't open, and else never.
+async fn never_opened(handle: &Handle<TokioEnv, Sinks>) -> StartError {
+    match handle.opened().await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => error,
+    }
 }
 
 async fn subjects(env: &TokioEnv, config: &Config) -> Result<Subjects, Exit> {
@@ -127,12 +140,9 @@ async fn bind_admin(env: &TokioEnv, config: &Config) -> Result<Option<Admin<Toki
     let Some(address) = config.admin else {
         return Ok(None);
     };
-    let admin = Admin::bind(env.clone(), address).await.map_err(|error| {
-        let advice = "set admin.bind to a free loopback address";
-        failed(format!(
-            "admin.bind: can't bind {address}: {error}\n    {advice}"
-        ))
-    })?;
+    let admin = Admin::bind(env.clone(), address)
+        .await
+        .map_err(|error| failed(format!("admin.bind: {error}")))?;
     Ok(Some(admin))
 }
 
@@ -152,6 +162,8 @@ async fn start(
         sink,
     )
     .workers(workers)
+    .share_addresses(config.share_addresses)
+    .open_wait(config.open_wait)
     .start_on(on_own_thread)
     .await
     .map_err(|error| {

@@ -39,6 +39,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// How many workers; `None`: one for each core.
     pub workers: Option<usize>,
+    /// Other processes may listen on the same addresses, for a hand-over.
+    pub share_addresses: bool,
+    /// How long the listeners wait for the first registry.
+    pub open_wait: Duration,
     /// How long requests in flight have after SIGTERM.
     pub drain: Duration,
     /// How often the configuration, certificates, keys, bundles and key sets are looked at for

@@ -17,6 +17,7 @@ use super::serves;
 use super::sources::{fetch, registry, upstream};
 use crate::fetch::SourceUrl;
 use crate::log::SubjectForm;
+use crate::opening::OPEN_WAIT_DEFAULT;
 use crate::settings::{
     ClientCertificate, ClientTimeouts, DomainBundle, ListenerSettings, ListenerTls, Pem,
     RevocationSettings, RouterSettings, Sources,
@@ -57,6 +58,13 @@ pub(super) fn resolve(
             "use 127.0.0.1 or [::1]",
         );
     }
+    let wait = OPEN_WAIT_DEFAULT.as_secs();
+    let open_wait = report.secs(
+        "runtime.open_wait_secs",
+        tables.runtime.open_wait_secs,
+        0,
+        wait,
+    );
     let drain = report.secs("runtime.drain_secs", tables.runtime.drain_secs, 0, 30);
     let watch = report.secs("runtime.watch_secs", tables.runtime.watch_secs, 1, 5);
     if tables.runtime.workers == Some(0) {
@@ -90,6 +98,8 @@ pub(super) fn resolve(
         },
         admin: tables.admin.map(|admin| admin.bind),
         workers: tables.runtime.workers.map(usize::from),
+        share_addresses: tables.runtime.share_addresses,
+        open_wait,
         drain,
         watch,
         log: tables.log,

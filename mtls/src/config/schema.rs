@@ -309,6 +309,10 @@ pub struct AdminTable {
 pub struct RuntimeTable {
     /// Worker threads. Absent: one for each core.
     pub workers: Option<u16>,
+    /// Lets another router listen on the same addresses if it says the same, for a hand-over.
+    pub share_addresses: bool,
+    /// How long the listeners wait for the first registry, in seconds.
+    pub open_wait_secs: Option<u64>,
     /// How long requests in flight have after SIGTERM, in seconds.
     pub drain_secs: Option<u64>,
     /// How often files are looked at for changes, in seconds.

@@ -27,7 +27,7 @@ use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::fetch::{Client, KEYS_BYTES_MAX, keys_source};
 use crate::keep::{Keep, KeepRefused, KeptId, Slot};
-use crate::settings::Sources;
+use crate::settings::{RegistrySettings, Sources};
 use crate::shared::{Inbox, Shared, ToControl};
 
 /// Most answers that may wait. There are never more than fetches in flight: one for each issuer
@@ -41,6 +41,8 @@ const COMMANDS_MAX: usize = 8;
 pub enum Command {
     /// Decide by this policy from now on.
     Policy(Arc<Policy>),
+    /// Ask the registry's source at these times, and hold its documents to these limits.
+    Registry(Box<RegistrySettings>),
     /// Ask the registry's source, read key files and try failing issuers again now, whatever the
     /// interval.
     Refresh,
@@ -145,6 +147,11 @@ impl<E: Env, S: Sink> Driver<E, S> {
                 Some(command) = self.commands.recv() => match command {
                     Command::Policy(policy) => {
                         self.control.handle_policy(self.clock.now(), policy);
+                    }
+                    Command::Registry(settings) => {
+                        let timing = settings.timing.clone();
+                        self.tasks.registry = Arc::from(settings);
+                        self.control.handle_registry_timing(self.clock.now(), timing);
                     }
                     Command::Refresh => self.refresh(),
                     Command::Stop => return,

@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use self::store::FileStore;
-use super::{Env, Listener};
+use super::{Claim, Env, Listener, Sharing};
 
 /// How many connections the kernel holds for a listener before it is accepted from.
 const BACKLOG: i32 = 1024;
@@ -72,6 +72,7 @@ impl Default for TokioEnv {
 
 impl Env for TokioEnv {
     type Stream = TcpStream;
+    type Claim = TokioClaim;
     type Listener = TokioListener;
     type Store = FileStore;
 
@@ -87,22 +88,20 @@ impl Env for TokioEnv {
         Ok(stream)
     }
 
-    async fn bind(&self, address: SocketAddr, shared: bool) -> io::Result<TokioListener> {
+    async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<TokioClaim> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
+        // Else a restart would wait for the connections that the process before has closed.
         socket.set_reuse_address(true)?;
-        if shared {
-            socket.set_reuse_port(true)?;
-        }
+        socket.set_reuse_port(sharing == Sharing::Shared)?;
         socket.set_nonblocking(true)?;
         // Inherited by what is accepted on Linux; set again there for those that don't.
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into()).map(TokioListener)
+        Ok(TokioClaim { socket, sharing })
     }
 
     fn unix_now(&self) -> Unix {
@@ -137,6 +136,34 @@ impl Env for TokioEnv {
     }
 }
 
+/// A bound TCP socket.
+#[derive(Debug)]
+pub struct TokioClaim {
+    socket: Socket,
+    sharing: Sharing,
+}
+
+impl Claim for TokioClaim {
+    type Listener = TokioListener;
+
+    async fn listen(self) -> io::Result<TokioListener> {
+        // Binding is no proof: two sockets with SO_REUSEADDR may be bound to one address, and the
+        // system lets only one of them listen. So this is what decides between two processes.
+        self.socket.listen(BACKLOG)?;
+        if self.sharing == Sharing::First {
+            // Only now, so that nobody with SO_REUSEPORT could be there before. The system looks at
+            // the option when another socket is bound, and makes one group of all that have it.
+            self.socket.set_reuse_port(true)?;
+        }
+        TcpListener::from_std(self.socket.into()).map(TokioListener)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.socket.local_addr()?;
+        (address.as_socket()).ok_or_else(|| io::Error::other("is no internet address"))
+    }
+}
+
 /// A listening TCP socket.
 #[derive(Debug)]
 pub struct TokioListener(TcpListener);
@@ -154,3 +181,6 @@ impl Listener for TokioListener {
         self.0.local_addr()
     }
 }
+
+#[cfg(test)]
+mod tests;

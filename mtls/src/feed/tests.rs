@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::env::Listener;
 use crate::env::tokio::TokioEnv;
+use crate::env::{Claim, Listener, Sharing};
 use crate::lab::Signer;
 use crate::testing::Memory;
 
@@ -42,8 +42,21 @@ impl Listener for Nothing {
     }
 }
 
+impl Claim for Nothing {
+    type Listener = Self;
+
+    async fn listen(self) -> io::Result<Self> {
+        Ok(self)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 impl Env for Page {
     type Stream = DuplexStream;
+    type Claim = Nothing;
     type Listener = Nothing;
     type Store = Memory;
 
@@ -68,7 +81,7 @@ impl Env for Page {
         Ok(near)
     }
 
-    async fn bind(&self, _: SocketAddr, _: bool) -> io::Result<Nothing> {
+    async fn claim(&self, _: SocketAddr, _: Sharing) -> io::Result<Nothing> {
         Ok(Nothing)
     }
 

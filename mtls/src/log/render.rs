@@ -24,6 +24,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
     use Level::{Debug, Error, Info, Warn};
     match event {
         Event::Listening { .. } => (Info, "listening"),
+        Event::OpenedEmpty { .. } => (Warn, "opened_without_registry"),
         Event::AcceptFailed { .. } => (Error, "accept_failed"),
         Event::ConnectionAccepted { .. } => (Debug, "connection_accepted"),
         Event::ConnectionRefused { .. } => (Warn, "connection_refused"),
@@ -84,6 +85,9 @@ fn registry_heading(notice: &RegistryNotice) -> (Level, &'static str) {
         RegistryNotice::FetchFailed { .. } => (Level::Warn, "registry_fetch_failed"),
         RegistryNotice::Stale => (Level::Warn, "registry_stale"),
         RegistryNotice::Fresh => (Level::Info, "registry_fresh"),
+        RegistryNotice::StatusAging { .. } => (Level::Warn, "tenant_status_aging"),
+        RegistryNotice::StatusExpired => (Level::Error, "tenant_status_expired"),
+        RegistryNotice::StatusCurrent => (Level::Info, "tenant_status_current"),
     }
 }
 
@@ -92,6 +96,7 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         Event::Listening { listener, address } => {
             line.str("listener", listener).show("address", address)
         }
+        Event::OpenedEmpty { waited } => line.num("waited_ms", millis(*waited)),
         Event::AcceptFailed { listener, error } => {
             line.str("listener", listener).show("error", error)
         }
@@ -357,7 +362,11 @@ fn registry(line: Line, notice: &RegistryNotice) -> Line {
             .str("reason", failure.problem.as_str())
             .str("error", &failure.detail)
             .num("consecutive", (*consecutive).into()),
-        RegistryNotice::Stale | RegistryNotice::Fresh => line,
+        RegistryNotice::StatusAging { left } => line.num("left_secs", left.as_secs()),
+        RegistryNotice::Stale
+        | RegistryNotice::Fresh
+        | RegistryNotice::StatusExpired
+        | RegistryNotice::StatusCurrent => line,
     }
 }
 

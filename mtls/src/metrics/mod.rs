@@ -124,6 +124,7 @@ impl Sink for Counting {
             Event::Reloaded => shard.reloaded.add(1),
             Event::ReloadRefused { .. } => shard.reload_refused.add(1),
             Event::Listening { .. }
+            | Event::OpenedEmpty { .. }
             | Event::Insecure { .. }
             | Event::Published { .. }
             | Event::KeysRequested { .. }

@@ -403,6 +403,13 @@ impl Page {
         let help = "1 while the registry's source has given no good answer for too long.";
         self.head("registry_stale", "gauge", help);
         self.sample("registry_stale", &[], u8::from(snapshot.registry_stale));
+        // Absent where the age of tenants' status has no bound.
+        if let Some(expires) = snapshot.status_expires_at {
+            let name = "tenant_status_left_seconds";
+            let help = "Until tenants' status is too old to trust and requests are refused.";
+            self.head(name, "gauge", help);
+            self.sample(name, &[], expires.since(now).as_secs());
+        }
         self.head("endpoints_ejected", "gauge", "Endpoints that rest.");
         self.sample("endpoints_ejected", &[], snapshot.health.ejected().len());
         let name = "keys_state";

@@ -169,7 +169,12 @@ impl Shard {
             RegistryNotice::Applied { .. } => self.registry_applied.add(1),
             RegistryNotice::Refused(refused) => self.registry_rejected.add(refused.reason as usize),
             RegistryNotice::FetchFailed { .. } => self.registry_failed.add(1),
-            RegistryNotice::Stale | RegistryNotice::Fresh => {}
+            // Gauges say how old it is.
+            RegistryNotice::Stale
+            | RegistryNotice::Fresh
+            | RegistryNotice::StatusAging { .. }
+            | RegistryNotice::StatusExpired
+            | RegistryNotice::StatusCurrent => {}
         }
     }
 

@@ -90,7 +90,7 @@ fn says_what_an_operator_wants_to_know() {
     let status = Status::new(&snapshot, now(), true, false);
     assert_eq!(
         serde_json::to_string(&status).unwrap(),
-        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"cba_mode":{"default":"enforce"},"registry_version":4,"registry_stale":false,"keys":{"main":"fresh"},"issuers":{"main":{"state":"fresh","age_secs":0,"stale":false,"next_refresh_secs":531,"consecutive_failures":0}},"listeners":{}}"#
+        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"cba_mode":{"default":"enforce"},"registry_version":4,"registry_stale":false,"tenant_status":"current","tenant_status_left_secs":null,"keys":{"main":"fresh"},"issuers":{"main":{"state":"fresh","age_secs":0,"stale":false,"next_refresh_secs":531,"consecutive_failures":0}},"listeners":{}}"#
     );
     let draining = Status::new(&snapshot, now(), true, true);
     assert_eq!(draining.status, "draining");
@@ -101,4 +101,44 @@ fn says_what_an_operator_wants_to_know() {
     let snapshot = with_registry(&control(disabled, false));
     let status = Status::new(&snapshot, now(), true, false);
     assert_eq!(status.warnings, ["policy `default` authenticates nobody"]);
+}
+
+/// A router serves on without its control plane, until it may not know any more who is suspended.
+#[test]
+fn fails_when_tenants_status_is_too_old_and_says_so_before() {
+    let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
+    let mut snapshot = with_registry(&control(jwt, true));
+    let at = |secs| Mono::from_origin(std::time::Duration::from_secs(secs));
+    (snapshot.status_ages_at, snapshot.status_expires_at) = (Some(at(50)), Some(at(100)));
+    let status = |secs| {
+        let now = Now {
+            mono: at(secs),
+            ..now()
+        };
+        Status::new(&snapshot, now, true, false)
+    };
+    let current = status(49);
+    assert_eq!(current.tenant_status, TenantStatus::Current);
+    assert_eq!(current.tenant_status_left_secs, Some(51));
+    let aging = status(50);
+    assert_eq!(aging.tenant_status, TenantStatus::Aging);
+    assert!(aging.is_ready(), "it still serves");
+    let warning = "the registry's source doesn't answer; in 50 s all requests are refused";
+    assert_eq!(aging.warnings, [warning]);
+    let expired = status(100);
+    assert_eq!((expired.status, expired.is_ready()), ("failed", false));
+    assert!(expired.lacks[0].contains("registry.identity_max_age_secs"));
+}
+
+#[test]
+fn says_what_it_lacks() {
+    let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
+    let control = control(jwt, false);
+    let status = Status::new(control.snapshot(), now(), false, false);
+    assert_eq!(status.status, "starting");
+    let keys = "no issuer has keys that can be used, and no policy can do without";
+    assert_eq!(status.lacks, ["no registry is loaded", keys]);
+    let closed = Status::new(&with_registry(&control), now(), true, false).with_open(false);
+    assert_eq!(closed.status, "starting");
+    assert_eq!(closed.lacks, ["the listeners are not open yet"]);
 }

@@ -5,6 +5,7 @@
     reason = "a test of the process"
 )]
 
+mod addresses;
 mod envelope_keys;
 mod explain;
 mod serve;

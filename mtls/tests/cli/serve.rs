@@ -9,19 +9,26 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crate::{CONFIG, Folder, run, sealing};
 
 /// A router in a process of its own, ended with the test.
-struct Serving {
-    child: Child,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Serving {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
+        Self::with(config, &[])
+    }
+
+    /// With these settings over those of the file.
+    pub(crate) fn with(config: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
             .args(["serve", "--config", config])
             .env("CELLWAY__RUNTIME__WORKERS", "2")
             // Long, so that what the tests see came of what they asked for.
             .env("CELLWAY__RUNTIME__WATCH_SECS", "3600")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
@@ -29,20 +36,39 @@ impl Serving {
     }
 
     /// Waits for the next line of this event (and, for `listening`, of this listener).
-    fn wait(&mut self, event: &str, listener: Option<&str>) -> serde_json::Value {
+    pub(crate) fn wait(&mut self, event: &str, listener: Option<&str>) -> serde_json::Value {
+        let found = self.wait_or_end(event, listener);
+        found.unwrap_or_else(|| panic!("the log ended before {event}"))
+    }
+
+    /// The same; `None` if the process ends before.
+    pub(crate) fn wait_or_end(
+        &mut self,
+        event: &str,
+        listener: Option<&str>,
+    ) -> Option<serde_json::Value> {
         let mut line = String::new();
         loop {
             line.clear();
-            let read = self.lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "the log ended before {event}");
+            if self.lines.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             if value["event"] == event && listener.is_none_or(|name| value["listener"] == name) {
-                return value;
+                return Some(value);
             }
         }
     }
 
-    fn signal(&self, name: &str) {
+    /// Waits for the end: the exit code, and what it said.
+    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -61,7 +87,7 @@ impl Drop for Serving {
     }
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -75,9 +101,9 @@ fn serve_listens_reloads_and_drains() {
     let folder = Folder::new("serve");
     let mut serving = Serving::start(&folder.config());
     let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
-    let public = address(serving.wait("listening", Some("local")));
     let admin = address(serving.wait("listening", Some("admin")));
     serving.wait("registry_applied", None);
+    let public = address(serving.wait("listening", Some("local")));
 
     let answer = get(&public, "/");
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
@@ -104,8 +130,8 @@ fn serve_shows_which_key_seals_and_which_is_next() {
     assert_eq!(new("k1"), 0);
     let mut serving = Serving::start(&config);
     let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
-    let public = address(serving.wait("listening", Some("local")));
     let admin = address(serving.wait("listening", Some("admin")));
+    let public = address(serving.wait("listening", Some("local")));
     let page = |path: &str| {
         let answer = get(&admin, path);
         let body = answer.split("\r\n\r\n").nth(1).unwrap();

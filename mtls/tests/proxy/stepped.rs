@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cellway_core::Unix;
-use cellway_mtls::env::Env;
 use cellway_mtls::env::tokio::{FileStore, TokioEnv, TokioListener};
+use cellway_mtls::env::{Env, Sharing};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
@@ -38,6 +38,7 @@ impl Stepped {
 
 impl Env for Stepped {
     type Stream = <TokioEnv as Env>::Stream;
+    type Claim = <TokioEnv as Env>::Claim;
     type Listener = TokioListener;
     type Store = FileStore;
 
@@ -45,8 +46,8 @@ impl Env for Stepped {
         self.machine.connect(host, port).await
     }
 
-    async fn bind(&self, address: SocketAddr, shared: bool) -> io::Result<TokioListener> {
-        self.machine.bind(address, shared).await
+    async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<Self::Claim> {
+        self.machine.claim(address, sharing).await
     }
 
     fn unix_now(&self) -> Unix {

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::env::Env;
+use cellway_mtls::env::{Env, Sharing};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
 use super::EPOCH;
-use super::net::{SimListener, Stream};
+use super::net::{SimClaim, SimListener, Stream};
 use crate::random::Random;
 use crate::store::SimStore;
 use crate::tls;
@@ -114,6 +114,7 @@ impl SimEnv {
 
 impl Env for SimEnv {
     type Stream = Stream;
+    type Claim = SimClaim;
     type Listener = SimListener;
     type Store = SimStore;
 
@@ -126,14 +127,15 @@ impl Env for SimEnv {
         ))
     }
 
-    /// Every host has one address, so any address but loopback's means all.
-    async fn bind(&self, address: SocketAddr, _shared: bool) -> io::Result<SimListener> {
+    /// Every host has one address, so any address but loopback's means all. It runs one process,
+    /// so there is nobody to share it with.
+    async fn claim(&self, address: SocketAddr, _: Sharing) -> io::Result<SimClaim> {
         let ip = match address.ip() {
             ip if ip.is_loopback() => ip,
             _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
-        let tcp = turmoil::net::TcpListener::bind((ip, address.port())).await?;
-        Ok(SimListener::new(tcp, self.host.clone()))
+        let address = SocketAddr::new(ip, address.port());
+        Ok(SimClaim::new(address, self.host.clone()))
     }
 
     fn unix_now(&self) -> Unix {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use cellway_mtls::env::Listener;
+use cellway_mtls::env::{Claim, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::env::Host;
@@ -63,6 +63,32 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// An address of a simulated host. turmoil has no socket that is bound and doesn't listen, so it
+/// is bound when it is listened on; port 0 isn't chosen before.
+pub struct SimClaim {
+    address: SocketAddr,
+    host: Arc<Host>,
+}
+
+impl SimClaim {
+    pub(super) fn new(address: SocketAddr, host: Arc<Host>) -> Self {
+        Self { address, host }
+    }
+}
+
+impl Claim for SimClaim {
+    type Listener = SimListener;
+
+    async fn listen(self) -> io::Result<SimListener> {
+        let tcp = turmoil::net::TcpListener::bind(self.address).await?;
+        Ok(SimListener::new(tcp, self.host))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
     }
 }
 

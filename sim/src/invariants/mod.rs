@@ -16,6 +16,7 @@ mod in_force;
 mod issuers;
 mod journal;
 mod keys;
+mod opening;
 mod placement;
 mod recovery;
 mod registry;
@@ -41,6 +42,7 @@ pub use errors::NoUnexpectedErrors;
 pub use headers::{FORGED, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
 pub use keys::BoundedKeyFetches;
+pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
 pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
@@ -104,6 +106,8 @@ pub struct Bounds {
     pub signature_times: [Duration; 2],
     /// How soon a router follows its configuration file.
     pub reload_within: Duration,
+    /// How long a router's listeners wait for the first registry.
+    pub open_wait: Duration,
     /// What holds of envelopes; `None` where no router seals any.
     pub envelope: Option<EnvelopeBounds>,
 }
@@ -151,6 +155,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),
         Box::new(MonotonicRegistry::default()),
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),
+        Box::new(ClosedWithoutRegistry::new(bounds.open_wait)),
         Box::new(OneAnswer::new(bounds.answer_within)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),
         Box::new(Recovery::new(bounds)),

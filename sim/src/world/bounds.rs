@@ -25,7 +25,7 @@ const FETCH_SLACK: Duration = Duration::from_secs(2);
 /// routers start with.
 pub(super) fn of(scenario: &Scenario) -> Bounds {
     let timeout = scenario.clients.iter().map(|client| client.timeout).max();
-    let max_age = seconds(scenario, &["registry", "identity_max_age_secs"], 900);
+    let max_age = seconds(scenario, &["registry", "identity_max_age_secs"], 86_400);
     let watch = seconds(scenario, &["runtime", "watch_secs"], 1);
     Bounds {
         key_cooldown: seconds(scenario, &["issuer", "keys", "cooldown_secs"], 30),
@@ -45,6 +45,7 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
             seconds(scenario, &["routing_key", "skew_secs"], 5),
         ],
         reload_within: watch + FETCH_SLACK,
+        open_wait: seconds(scenario, &["runtime", "open_wait_secs"], 30),
         envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
             keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
         }),

@@ -9,13 +9,13 @@ use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, Now};
-use cellway_mtls::Router;
 use cellway_mtls::config::Config;
 use cellway_mtls::env::{Env, Privacy, Store};
 use cellway_mtls::event::{Closed, Event, Sink};
 use cellway_mtls::lab::LabError;
 use cellway_mtls::log::{self, Level, Subjects};
 use cellway_mtls::reload::Reloader;
+use cellway_mtls::{Router, Worker};
 
 use super::pki::Pki;
 use super::shared::Shared;
@@ -96,8 +96,13 @@ async fn run(env: SimEnv, shared: Shared) {
     };
     let (provider, time) = (env.provider(), Arc::new(env.clock()));
     let settings = config.router.clone();
-    let router = Router::builder(env.clone(), settings, provider, time, sink.clone());
-    let handle = match router.start().await {
+    let router = Router::builder(env.clone(), settings, provider, time, sink.clone())
+        .share_addresses(config.share_addresses)
+        .open_wait(config.open_wait);
+    // As the binary does, and not `start`: files are looked at while the listeners are closed.
+    let placed = env.clone();
+    let place = move |worker: Worker<_, _>| placed.spawn(worker.run());
+    let handle = match router.start_on(place).await {
         Ok(handle) => handle,
         Err(error) => return never(&env, &shared, &error).await,
     };
@@ -206,6 +211,7 @@ fn tenant_of(decision: &Decision) -> Option<String> {
 /// The words of the timeline; `None` for what happens with every request or connection.
 fn describe(event: &Event<'_>) -> Option<String> {
     match event {
+        Event::OpenedEmpty { .. } => Some("opens without a registry".to_owned()),
         Event::AcceptFailed { error, .. } => Some(format!("can't accept: {error}")),
         Event::TlsRefused { reason, .. } => Some(format!("refuses TLS: {}", reason.as_str())),
         Event::KeptRefused { file, error } => Some(format!("doesn't believe {file}: {error}")),
@@ -270,5 +276,11 @@ fn describe_registry(notice: &RegistryNotice) -> Option<String> {
         RegistryNotice::FetchFailed { .. } => None,
         RegistryNotice::Stale => Some("registry is stale".to_owned()),
         RegistryNotice::Fresh => Some("registry is fresh again".to_owned()),
+        RegistryNotice::StatusAging { left } => {
+            let left = left.as_secs();
+            Some(format!("tenants' status gets old: {left} s left"))
+        }
+        RegistryNotice::StatusExpired => Some("tenants' status is too old".to_owned()),
+        RegistryNotice::StatusCurrent => Some("tenants' status is current again".to_owned()),
     }
 }

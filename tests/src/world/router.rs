@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cellway_mtls::admin::Admin;
 use cellway_mtls::config::Config;
@@ -54,6 +55,8 @@ pub async fn boot(file: &str) -> Result<Running, String> {
     let TlsProvider { crypto, time } = provider();
     let settings = config.router.clone();
     let router = Router::builder(env.clone(), settings, crypto, time, sink.clone());
+    // Tests look at what a router without a registry answers, too.
+    let router = router.open_wait(Duration::ZERO);
     let router = router.workers(config.workers.unwrap_or(1));
     let handle = router.start().await.map_err(|error| error.to_string())?;
     let plain = config.router.listeners[0].tls.is_none();

@@ -21,20 +21,21 @@ pub struct RegistryTiming {
     pub retry_max: Duration,
     /// Without a good answer for this long, the registry is flagged stale. It still places.
     pub stale_after: Duration,
-    /// Without a good answer for this long, tenants' status isn't believed any more. `None`: it
-    /// always is.
+    /// Without a good answer for this long, tenants' status isn't trusted any more: requests are
+    /// refused. `None`: it always is.
     pub identity_max_age: Option<Duration>,
 }
 
 impl Default for RegistryTiming {
-    /// 10 s, 1 s, 60 s, 60 s, 15 minutes.
+    /// 10 s, 1 s, 60 s, 60 s, 24 hours. The last is as long as stale keys serve: an outage of the
+    /// control plane must not become one of all tenants before people can act.
     fn default() -> Self {
         Self {
             poll_interval: Duration::from_secs(10),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
             stale_after: Duration::from_secs(60),
-            identity_max_age: Some(Duration::from_secs(15 * 60)),
+            identity_max_age: Some(Duration::from_secs(24 * 60 * 60)),
         }
     }
 }
@@ -153,6 +154,15 @@ pub enum RegistryNotice {
     Stale,
     /// A good answer after that.
     Fresh,
+    /// No good answer for half of [`RegistryTiming::identity_max_age`].
+    StatusAging {
+        /// What is left of it.
+        left: Duration,
+    },
+    /// No good answer for all of it: requests are refused.
+    StatusExpired,
+    /// A good answer after that, or more time by a reload.
+    StatusCurrent,
 }
 
 /// Why the source wants to be woken.
@@ -164,4 +174,6 @@ pub enum RegistryWake {
     Retry,
     /// The registry becomes stale.
     Stale,
+    /// Tenants' status is older than half of what is trusted, or than all of it.
+    Status,
 }

@@ -21,11 +21,12 @@ pub use io::{
 ///
 /// It starts with nothing and asks at once. Every good answer, a new document or the word that
 /// nothing has changed, sets both clocks back: the one after which the registry is flagged stale,
-/// and the one after which tenants' status isn't believed. A refused document and a silent source
+/// and the one after which tenants' status isn't trusted. A refused document and a silent source
 /// do neither, and leave what is current in place.
 ///
 /// Inputs: [`handle_fetched`](Self::handle_fetched), [`handle_restored`](Self::handle_restored),
-/// [`handle_refresh`](Self::handle_refresh), [`handle_timeout`](Self::handle_timeout). After each,
+/// [`handle_refresh`](Self::handle_refresh), [`handle_timing`](Self::handle_timing),
+/// [`handle_timeout`](Self::handle_timeout). After each,
 /// call [`poll`](Self::poll) until it says `None`, then [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct RegistrySource {
@@ -39,11 +40,24 @@ pub struct RegistrySource {
     refresh_wanted: bool,
     failures: u32,
     stale: bool,
+    status: StatusAge,
     /// When the kept document's time was last written.
     kept_at: Option<Mono>,
     jitter: u64,
-    /// A handful at most: every input adds four or fewer.
+    /// A handful at most: every input adds six or fewer.
     actions: VecDeque<RegistryAction>,
+}
+
+/// How old tenants' status is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+enum StatusAge {
+    /// Less than half of what is trusted.
+    #[default]
+    Current,
+    /// More than half of it.
+    Aging,
+    /// All of it.
+    Expired,
 }
 
 /// The last good answer: when this process had it, and how old it was then.
@@ -79,6 +93,7 @@ impl RegistrySource {
             refresh_wanted: false,
             failures: 0,
             stale: false,
+            status: StatusAge::Current,
             kept_at: None,
             jitter: seed,
             actions: VecDeque::new(),
@@ -132,7 +147,7 @@ impl RegistrySource {
             },
         });
         self.apply(candidate.into_registry(), true);
-        self.check_staleness(now);
+        self.check_age(now);
     }
 
     /// Asks the source at the next [`RegistrySource::handle_timeout`], whatever the interval: its
@@ -144,6 +159,26 @@ impl RegistrySource {
         }
     }
 
+    /// Other times, from a reload. They hold from the next answer on, and at once for how old the
+    /// last one may be.
+    pub fn handle_timing(&mut self, now: Now, timing: RegistryTiming) {
+        if self.timing == timing {
+            return;
+        }
+        self.timing = timing;
+        if self.stale && !reached(self.stale_at(), now) {
+            self.stale = false;
+            self.notice(RegistryNotice::Fresh);
+        }
+        if self.status_age(now) < self.status {
+            self.status = StatusAge::Current;
+            self.notice(RegistryNotice::StatusCurrent);
+        }
+        self.check_age(now);
+        self.actions
+            .push_back(RegistryAction::Publish { retired: None });
+    }
+
     /// Does what is due; nothing if it is called too early.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.due.is_some_and(|(due, _)| due <= now.mono) {
@@ -151,7 +186,7 @@ impl RegistrySource {
             let validator = self.validator.clone();
             self.actions.push_back(RegistryAction::Fetch { validator });
         }
-        self.check_staleness(now);
+        self.check_age(now);
     }
 
     /// What the driver has to do next.
@@ -162,7 +197,13 @@ impl RegistrySource {
     /// When to call [`RegistrySource::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Mono, RegistryWake)> {
         let stale = self.stale_at().map(|at| (at, RegistryWake::Stale));
-        let timers = [self.due, stale.filter(|_| !self.stale)];
+        let status = match self.status {
+            StatusAge::Current => self.status_ages_at(),
+            StatusAge::Aging => self.status_expires_at(),
+            StatusAge::Expired => None,
+        };
+        let status = status.map(|at| (at, RegistryWake::Status));
+        let timers = [self.due, stale.filter(|_| !self.stale), status];
         timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -176,7 +217,12 @@ impl RegistrySource {
         self.stale
     }
 
-    /// When tenants' status becomes too old to believe (at that very instant it is); `None` where
+    /// When half of that time is over; `None` in the same cases.
+    pub fn status_ages_at(&self) -> Option<Mono> {
+        Some(self.good?.older_than(self.timing.identity_max_age? / 2))
+    }
+
+    /// When tenants' status becomes too old to trust (at that very instant it is); `None` where
     /// that is switched off or nothing was loaded yet.
     pub fn status_expires_at(&self) -> Option<Mono> {
         Some(self.good?.older_than(self.timing.identity_max_age?))
@@ -260,6 +306,9 @@ impl RegistrySource {
         if std::mem::take(&mut self.stale) {
             self.notice(RegistryNotice::Fresh);
         }
+        if std::mem::take(&mut self.status) != StatusAge::Current {
+            self.notice(RegistryNotice::StatusCurrent);
+        }
         self.ask_again(now);
     }
 
@@ -288,12 +337,36 @@ impl RegistrySource {
         }
     }
 
-    fn check_staleness(&mut self, now: Now) {
-        if !self.stale && self.stale_at().is_some_and(|at| at <= now.mono) {
+    /// Says once what the last good answer has become too old for.
+    fn check_age(&mut self, now: Now) {
+        if !self.stale && reached(self.stale_at(), now) {
             self.stale = true;
             self.actions
                 .push_back(RegistryAction::Publish { retired: None });
             self.notice(RegistryNotice::Stale);
+        }
+        let status = self.status_age(now);
+        if status <= self.status {
+            return;
+        }
+        self.status = status;
+        let expires = self.status_expires_at().unwrap_or(now.mono);
+        match status {
+            StatusAge::Current => {}
+            StatusAge::Aging => self.notice(RegistryNotice::StatusAging {
+                left: expires.since(now.mono),
+            }),
+            StatusAge::Expired => self.notice(RegistryNotice::StatusExpired),
+        }
+    }
+
+    fn status_age(&self, now: Now) -> StatusAge {
+        if reached(self.status_expires_at(), now) {
+            StatusAge::Expired
+        } else if reached(self.status_ages_at(), now) {
+            StatusAge::Aging
+        } else {
+            StatusAge::Current
         }
     }
 
@@ -303,6 +376,10 @@ impl RegistrySource {
         let thousandths = (self.jitter % 101) as u32;
         delay - delay / 1000 * thousandths
     }
+}
+
+fn reached(at: Option<Mono>, now: Now) -> bool {
+    at.is_some_and(|at| at <= now.mono)
 }
 
 #[cfg(test)]

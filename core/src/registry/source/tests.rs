@@ -45,6 +45,9 @@ enum Did {
     Failed(u32),
     Stale,
     Fresh,
+    Aging(u64),
+    Expired,
+    Current,
 }
 
 fn drain(source: &mut RegistrySource) -> Vec<Did> {
@@ -65,20 +68,26 @@ fn drain(source: &mut RegistrySource) -> Vec<Did> {
             RegistryNotice::FetchFailed { consecutive, .. } => Did::Failed(consecutive),
             RegistryNotice::Stale => Did::Stale,
             RegistryNotice::Fresh => Did::Fresh,
+            RegistryNotice::StatusAging { left } => Did::Aging(left.as_secs()),
+            RegistryNotice::StatusExpired => Did::Expired,
+            RegistryNotice::StatusCurrent => Did::Current,
         },
     };
     std::iter::from_fn(|| source.poll()).map(name).collect()
 }
 
-fn source() -> RegistrySource {
-    let timing = RegistryTiming {
+fn source_timing() -> RegistryTiming {
+    RegistryTiming {
         poll_interval: secs(10),
         retry_min: secs(1),
         retry_max: secs(8),
         stale_after: secs(60),
         identity_max_age: Some(secs(900)),
-    };
-    RegistrySource::new(timing, at(0), 7)
+    }
+}
+
+fn source() -> RegistrySource {
+    RegistrySource::new(source_timing(), at(0), 7)
 }
 
 /// Hands in a document, as a driver does.
@@ -271,6 +280,51 @@ fn status_is_believed_for_good_where_that_is_switched_off() {
     let mut source = loaded();
     source.timing.identity_max_age = None;
     assert_eq!(source.status_expires_at(), None);
+}
+
+/// Half of the time is a warning, the end an error, each said once; and somebody has to be awake.
+#[test]
+fn says_when_status_gets_old_and_when_it_is_too_old() {
+    let mut source = loaded();
+    source.due = None;
+    source.handle_timeout(at(60));
+    assert_eq!(drain(&mut source), [Did::Publish, Did::Stale]);
+    for (second, said) in [(450, Did::Aging(450)), (900, Did::Expired)] {
+        let wake = Some((at(second).mono, RegistryWake::Status));
+        assert_eq!(source.poll_timeout(), wake);
+        source.handle_timeout(at(second - 1));
+        assert_eq!(drain(&mut source), [], "not yet");
+        source.handle_timeout(at(second));
+        assert_eq!(drain(&mut source), [said]);
+        source.handle_timeout(at(second + 1));
+        assert_eq!(drain(&mut source), [], "said once");
+    }
+    assert_eq!(source.poll_timeout(), None);
+    source.handle_fetched(at(1_000), Ok(RegistryFetched::NotModified));
+    let did = drain(&mut source);
+    assert_eq!(did[..2], [Did::Fresh, Did::Current]);
+    assert!(source.status_ages_at() == Some(at(1_450).mono));
+}
+
+#[test]
+fn a_reload_can_give_old_status_more_time_or_less() {
+    let mut source = loaded();
+    source.due = None;
+    source.handle_timeout(at(901));
+    drain(&mut source);
+    let timing = |max_age| RegistryTiming {
+        identity_max_age: Some(secs(max_age)),
+        ..source_timing()
+    };
+    source.handle_timing(at(902), timing(86_400));
+    assert_eq!(drain(&mut source), [Did::Current, Did::Publish]);
+    assert_eq!(source.status_expires_at(), Some(at(86_400).mono));
+    source.handle_timing(at(903), timing(86_400));
+    assert_eq!(drain(&mut source), [], "the same again");
+    source.handle_timing(at(904), timing(1_000));
+    assert_eq!(drain(&mut source), [Did::Aging(96), Did::Publish]);
+    source.handle_timing(at(905), timing(905));
+    assert_eq!(drain(&mut source), [Did::Expired, Did::Publish]);
 }
 
 #[test]

@@ -14,7 +14,6 @@ mod world;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use self::callers::{Caller, Tokens, callers};
 use self::folder::{Folder, Ports};
 use self::table::Row;
 use self::world::World;
+use crate::BindError;
 use crate::env::Env;
 use crate::env::tokio::TokioEnv;
 use crate::lab::{Ca, Client, Credential, LabError, Target, TlsProvider};
@@ -218,7 +218,7 @@ enum DemoError {
     /// A file couldn't be written.
     Write(PathBuf, io::Error),
     /// An address of the router can't be bound.
-    Taken(SocketAddr, io::Error),
+    Taken(BindError),
     /// The router didn't start.
     Router(String),
 }
@@ -230,7 +230,7 @@ impl fmt::Display for DemoError {
             Self::Network(why) => why.fmt(f),
             Self::Output(why) => write!(f, "can't write to standard output: {why}"),
             Self::Write(path, why) => write!(f, "can't write {}: {why}", path.display()),
-            Self::Taken(address, why) => write!(f, "the router can't bind {address}: {why}"),
+            Self::Taken(why) => write!(f, "the router: {why}"),
             Self::Router(why) => write!(f, "the router didn't start: {why}"),
         }
     }

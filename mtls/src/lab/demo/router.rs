@@ -44,8 +44,8 @@ pub(super) async fn start<E: Env>(
         let ports = Ports { public, admin };
         folder.write_configuration(world, ports).await?;
         match start_once(env, provider, folder, lines.clone()).await {
-            Err(DemoError::Taken(address, _))
-                if tries < TRIES_MAX && asked != Some(address.port()) =>
+            Err(DemoError::Taken(taken))
+                if tries < TRIES_MAX && asked != Some(taken.address.port()) =>
             {
                 tries += 1;
             }
@@ -66,7 +66,7 @@ async fn start_once<E: Env>(
         None => None,
         Some(address) => {
             let bound = Admin::bind(env.clone(), address).await;
-            Some(bound.map_err(|why| DemoError::Taken(address, why))?)
+            Some(bound.map_err(DemoError::Taken)?)
         }
     };
     let metrics = Metrics::new().with_log(lines.lost());
@@ -74,7 +74,7 @@ async fn start_once<E: Env>(
     let TlsProvider { crypto, time } = provider.clone();
     let router = Router::builder(env.clone(), config.router, crypto, time, sink);
     let handle = router.start().await.map_err(|why| match why {
-        StartError::Bind { address, error, .. } => DemoError::Taken(address, error),
+        StartError::Bind { error, .. } => DemoError::Taken(error),
         StartError::Tls(_) | StartError::WorkerLost(_) => DemoError::Router(why.to_string()),
     })?;
     if let Some(admin) = admin {

@@ -1,0 +1,168 @@
+//! Whose an address is, and when it is listened on.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use crate::serve::{Serving, get};
+use crate::{CONFIG, Folder, REGISTRY};
+
+/// A port that nobody uses at present.
+fn free() -> String {
+    let any = TcpListener::bind("127.0.0.1:0").unwrap();
+    any.local_addr().unwrap().to_string()
+}
+
+/// A folder whose configuration listens here.
+fn at(name: &str, address: &str) -> Folder {
+    let folder = Folder::new(name);
+    folder.write("cellway.toml", &CONFIG.replacen("127.0.0.1:0", address, 1));
+    folder
+}
+
+#[test]
+fn a_second_router_on_the_same_address_does_not_start() {
+    let address = free();
+    let folder = at("second", &address);
+    for workers in ["1", "2"] {
+        let workers = [("CELLWAY__RUNTIME__WORKERS", workers)];
+        let mut first = Serving::with(&folder.config(), &workers);
+        first.wait("listening", Some("local"));
+        let mut second = Serving::with(&folder.config(), &workers);
+        let (code, said) = second.end();
+        assert_eq!(code, Some(3), "{said}");
+        let expected =
+            format!("listener local: address already in use: {address}; another process");
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("runtime.share_addresses = true"), "{said}");
+        assert!(get(&address, "/").starts_with("HTTP/1.1 401 "));
+    }
+}
+
+#[test]
+fn of_two_routers_that_start_at_the_same_moment_one_runs() {
+    for round in 0..4 {
+        let folder = at(&format!("race{round}"), &free());
+        let routers = [(); 2].map(|()| Serving::start(&folder.config()));
+        let outcomes = routers.map(|mut router| {
+            thread::spawn(move || {
+                let listens = router.wait_or_end("listening", Some("local")).is_some();
+                // Kept, so that the other one meets it.
+                (listens, router)
+            })
+        });
+        let outcomes = outcomes.map(|outcome| outcome.join().unwrap());
+        let listening = outcomes.iter().filter(|(listens, _)| *listens).count();
+        assert_eq!(listening, 1, "round {round}");
+        for (listens, mut router) in outcomes {
+            if !listens {
+                let (code, said) = router.end();
+                assert_eq!(code, Some(3), "{said}");
+                assert!(said.contains("address already in use"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_admin_address_is_never_shared() {
+    let admin = free();
+    let folder = Folder::new("admin-twice");
+    let variables = [
+        ("CELLWAY__ADMIN__BIND", admin.as_str()),
+        ("CELLWAY__RUNTIME__SHARE_ADDRESSES", "true"),
+    ];
+    let mut first = Serving::with(&folder.config(), &variables);
+    first.wait("listening", Some("admin"));
+    let (code, said) = Serving::with(&folder.config(), &variables).end();
+    assert_eq!(code, Some(3), "{said}");
+    let expected = format!("admin.bind: address already in use: {admin}; another process");
+    assert!(said.contains(&expected), "{said}");
+}
+
+/// The old router drains while the new one serves: nobody is refused.
+#[test]
+fn an_address_is_handed_over_where_both_share_it() {
+    let address = free();
+    let folder = at("hand-over", &address);
+    let share = [("CELLWAY__RUNTIME__SHARE_ADDRESSES", "true")];
+    let mut old = Serving::with(&folder.config(), &share);
+    old.wait("listening", Some("local"));
+    let (code, said) = Serving::start(&folder.config()).end();
+    assert_eq!(code, Some(3), "who doesn't share is refused: {said}");
+    let mut new = Serving::with(&folder.config(), &share);
+    new.wait("listening", Some("local"));
+    new.wait("listening", Some("local"));
+    old.signal("-TERM");
+    old.wait("drained", None);
+    assert_eq!(old.end().0, Some(0));
+    for _ in 0..20 {
+        assert!(get(&address, "/").starts_with("HTTP/1.1 401 "));
+    }
+}
+
+/// A control plane that has accepted a request and not answered it yet.
+struct Held {
+    stream: TcpStream,
+}
+
+impl Held {
+    fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().unwrap();
+        let mut request = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            request.read_line(&mut line).unwrap();
+        }
+        Self { stream }
+    }
+
+    fn answer(mut self) {
+        let len = REGISTRY.len();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n\r\n");
+        self.stream.write_all(head.as_bytes()).unwrap();
+        self.stream.write_all(REGISTRY.as_bytes()).unwrap();
+        let _ = self.stream.read(&mut [0]);
+    }
+}
+
+#[test]
+fn listeners_open_with_the_first_registry() {
+    let control_plane = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free();
+    let folder = at("cold", &address);
+    let url = format!(
+        "url = \"http://{}/cells\"",
+        control_plane.local_addr().unwrap()
+    );
+    let config = CONFIG.replace("file = \"registry.json\"", &url);
+    folder.write("cellway.toml", &config.replacen("127.0.0.1:0", &address, 1));
+    let mut serving = Serving::start(&folder.config());
+    let admin = serving.wait("listening", Some("admin"))["address"].clone();
+    let admin = admin.as_str().unwrap();
+    let asked = Held::accept(&control_plane);
+
+    // Health answers, and says why nobody can be served yet.
+    assert!(get(admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    let ready = get(admin, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.contains("\"status\":\"starting\""), "{ready}");
+    assert!(ready.contains("no registry is loaded"), "{ready}");
+    let refused = TcpStream::connect(&address).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+
+    thread::spawn(|| asked.answer());
+    serving.wait("listening", Some("local"));
+    assert!(get(&address, "/").starts_with("HTTP/1.1 401 "));
+
+    // Whoever doesn't want to wait gets what there is.
+    let mut hasty = Serving::with(
+        &folder.config(),
+        &[
+            ("CELLWAY__RUNTIME__OPEN_WAIT_SECS", "0"),
+            ("CELLWAY__LISTENER__0__BIND", "127.0.0.1:0"),
+        ],
+    );
+    hasty.wait("listening", Some("local"));
+}

@@ -1,0 +1,86 @@
+//! A router that knows no cell yet takes no connections, for as long as its configuration says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cellway_core::Reason;
+
+use super::Invariant;
+use crate::fact::{Decided, Fact, Life};
+
+/// No router decides a request without a registry before its listeners have waited for one.
+#[derive(Debug)]
+pub struct ClosedWithoutRegistry {
+    wait: Duration,
+    started: BTreeMap<Life, Duration>,
+}
+
+impl ClosedWithoutRegistry {
+    /// With this longest wait.
+    pub fn new(wait: Duration) -> Self {
+        let started = BTreeMap::new();
+        Self { wait, started }
+    }
+}
+
+impl Invariant for ClosedWithoutRegistry {
+    fn name(&self) -> &'static str {
+        "closed_without_registry"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let (life, reason) = match fact {
+            Fact::Started(life) => {
+                self.started.insert(life.clone(), at);
+                return Ok(());
+            }
+            Fact::Decided(Decided { life, reason, .. }) => (life, *reason),
+            _ => return Ok(()),
+        };
+        let Some(started) = self.started.get(life) else {
+            return Ok(());
+        };
+        let after = at - *started;
+        if reason == Reason::RegistryNeverLoaded && after < self.wait {
+            return Err(format!(
+                "{} took a request without a registry {after:?} after its start; its listeners wait \
+                 {:?}",
+                life.router, self.wait
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    /// Facts are a second apart: a start, a pause, and a request decided so.
+    fn fed(wait_secs: u64, reason: Reason) -> Result<(), String> {
+        let decided = Fact::Decided(Decided {
+            life: life(0),
+            request_id: "r1".to_owned(),
+            cell: None,
+            reason,
+            tenant: None,
+            registry_version: None,
+            unix: Duration::ZERO,
+        });
+        let pause = Fact::FaultEnds("nothing".to_owned());
+        let mut invariant = ClosedWithoutRegistry::new(Duration::from_secs(wait_secs));
+        feed(&mut invariant, &[Fact::Started(life(0)), pause, decided])
+    }
+
+    #[test]
+    fn content_once_the_wait_is_over() {
+        assert_eq!(fed(2, Reason::RegistryNeverLoaded), Ok(()));
+        assert_eq!(fed(9, Reason::MissingToken), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_listener_that_opens_too_early() {
+        assert!(fed(3, Reason::RegistryNeverLoaded).is_err());
+    }
+}
