@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use cellway_core::Unix;
 use cellway_mtls::env::tokio::{FileStore, TokioEnv};
-use cellway_mtls::env::{Env, Listener};
+use cellway_mtls::env::{Claim, Env, Listener, Sharing};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -42,8 +42,22 @@ impl Memory {
     }
 }
 
+/// Connections wait in the listener's queue from the start.
+impl Claim for MemoryListener {
+    type Listener = Self;
+
+    async fn listen(self) -> io::Result<Self> {
+        Ok(self)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
 impl Env for Memory {
     type Stream = DuplexStream;
+    type Claim = MemoryListener;
     type Listener = MemoryListener;
     type Store = FileStore;
 
@@ -56,7 +70,7 @@ impl Env for Memory {
         Ok(near)
     }
 
-    async fn bind(&self, mut address: SocketAddr, _: bool) -> io::Result<MemoryListener> {
+    async fn claim(&self, mut address: SocketAddr, _: Sharing) -> io::Result<MemoryListener> {
         let mut ports = self.ports.lock().unwrap();
         if address.port() == 0 {
             address.set_port(1 + ports.keys().next_back().unwrap_or(&0));
