@@ -59,7 +59,7 @@ pub struct Allow {
     pub placement: Option<Text>,
     /// The cell that serves the request, and no other may.
     pub cell: Arc<Cell>,
-    /// The cell's endpoints that take traffic, best first.
+    /// The cell's endpoints, best first: those that take traffic, then those that are ejected.
     pub endpoints: Ranked,
     /// The rule that lets the request pass, where the policy has rules.
     pub rule: Option<Arc<str>>,
@@ -109,13 +109,15 @@ pub enum Challenge {
     RoutingKey,
 }
 
-/// The endpoints of a cell that take traffic, in the order to try them.
+/// The endpoints of a cell in the order to try them: those that take traffic, then those that are
+/// ejected.
 ///
 /// Holds no list of its own: a bit for each endpoint and a place to start, so that a decision
 /// allocates nothing for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ranked {
     eligible: u64,
+    count: u8,
     start: u8,
 }
 
@@ -123,8 +125,8 @@ impl Ranked {
     /// The most endpoints that a cell can have.
     pub const ENDPOINTS_MAX: usize = 64;
 
-    /// The endpoints among the first `count` for which `eligible` holds, from the one that
-    /// `spread` picks. If none is eligible all are: health never makes a cell unreachable.
+    /// The first `count` endpoints, from the one that `spread` picks among those for which
+    /// `eligible` holds. The others come last: health never makes a cell unreachable.
     pub(crate) fn new(count: usize, spread: u64, eligible: impl Fn(usize) -> bool) -> Self {
         let count = count.min(Self::ENDPOINTS_MAX);
         let all = if count == 64 {
@@ -142,16 +144,19 @@ impl Ranked {
         };
         Self {
             eligible: mask,
+            count: count as u8,
             start,
         }
     }
 
     /// Positions in the cell's list of endpoints, best first.
     pub fn positions(self) -> impl Iterator<Item = usize> {
-        let start = usize::from(self.start);
-        (start..64)
-            .chain(0..start)
-            .filter(move |&i| self.eligible & (1 << i) != 0)
+        let (start, count) = (usize::from(self.start), usize::from(self.count));
+        let all = move || (start..count).chain(0..start);
+        let is_eligible = move |i: &usize| self.eligible & (1 << i) != 0;
+        all()
+            .filter(is_eligible)
+            .chain(all().filter(move |i| !is_eligible(i)))
     }
 }
 
@@ -284,11 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn ranks_by_spread_and_skips_the_ineligible() {
+    fn ranks_by_spread_and_puts_the_ineligible_last() {
         assert_eq!(order(3, 0, |_| true), [0, 1, 2]);
         assert_eq!(order(3, 1, |_| true), [1, 2, 0]);
         assert_eq!(order(3, 4, |_| true), [1, 2, 0]);
-        assert_eq!(order(3, 1, |i| i != 1), [2, 0]);
+        assert_eq!(order(3, 1, |i| i != 1), [2, 0, 1]);
+        assert_eq!(order(6, 0, |i| i == 4), [4, 5, 0, 1, 2, 3]);
         assert_eq!(order(64, 63, |_| true)[0], 63);
         assert!(order(0, 5, |_| true).is_empty());
     }

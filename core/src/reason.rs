@@ -188,6 +188,8 @@ reasons! {
     EnvelopeUnavailable => "envelope_unavailable", Unavailable;
     /// A limit of the router or of the cell is reached.
     Overloaded => "overloaded", Unavailable;
+    /// The cell said that it has not processed the request, and it couldn't be sent again.
+    CellRefused => "cell_refused", Unavailable;
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
     BadRequest => "bad_request", BadRequest;

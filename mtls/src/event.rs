@@ -227,6 +227,19 @@ pub enum Event<'a> {
         /// What the system, TLS or HTTP said.
         error: &'a str,
     },
+    /// A request that was sent to a cell, and not served, may be sent again.
+    CellRetry {
+        /// The cell.
+        cell: &'a Text,
+        /// The endpoint that it was sent to.
+        endpoint: &'a str,
+        /// The request's id.
+        request_id: &'a str,
+        /// Why it may.
+        why: Unserved,
+        /// It is sent again. It isn't if the cell's budget for that is used up.
+        granted: bool,
+    },
     /// Decisions are made on this snapshot from now on.
     Published {
         /// What is published.
@@ -290,6 +303,32 @@ pub enum Event<'a> {
         /// Connections that were cut at the deadline.
         abandoned: usize,
     },
+}
+
+/// Why a request that was sent may be sent again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Unserved {
+    /// The cell refused its stream (`REFUSED_STREAM`; RFC 9113, section 8.7).
+    Refused,
+    /// The cell closed the connection in order, and said that it has not come to the request (`GOAWAY`).
+    GoneAway,
+    /// The connection, which had been kept from earlier requests, died before the first byte of an
+    /// answer, and the request is idempotent (RFC 9110, section 9.2.2).
+    Died,
+}
+
+impl Unserved {
+    /// Every value there is.
+    pub const ALL: &'static [Self] = &[Self::Refused, Self::GoneAway, Self::Died];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::GoneAway => "gone_away",
+            Self::Died => "died",
+        }
+    }
 }
 
 /// What came of sealing an envelope.

@@ -261,7 +261,7 @@ impl Default for ClientTimeouts {
 }
 
 /// The way to the cells: `[upstream]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct UpstreamSettings {
     /// Who issues the cells' certificates; `None`: `https` endpoints can't be reached.
     pub bundle: Option<Pem>,
@@ -274,6 +274,22 @@ pub struct UpstreamSettings {
     /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
     /// cell; `None`: never. At least [`KEEPALIVE_MIN`].
     pub keepalive: Option<Duration>,
+    /// How many of a cell's requests may be sent again, in percent, where the cell hasn't processed
+    /// them ([`RETRIES_RESERVE`](crate::RETRIES_RESERVE) more may always be); 0: none at all.
+    pub retry_percent: u8,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            bundle: None,
+            identity: None,
+            timeouts: CellTimeouts::default(),
+            limits: CellLimits::default(),
+            keepalive: None,
+            retry_percent: 20,
+        }
+    }
 }
 
 /// The shortest time between two HTTP/2 pings to a cell: what gRPC allows clients that ask for
@@ -294,6 +310,8 @@ pub struct CellTimeouts {
     pub idle: Duration,
     /// For the whole exchange, `cell_timeout_total`; `None` for streams without end.
     pub total: Option<Duration>,
+    /// Once a cell's endpoint couldn't be reached, for how long a request tries its others.
+    pub failover: Duration,
     /// How long an unused connection is kept.
     pub keep: Duration,
 }
@@ -306,6 +324,7 @@ impl Default for CellTimeouts {
             header: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             total: None,
+            failover: Duration::from_secs(10),
             keep: Duration::from_secs(60),
         }
     }

@@ -50,7 +50,7 @@ pub struct Placed {
     pub placement: Option<Text>,
     /// The cell.
     pub cell: Arc<Cell>,
-    /// The cell's endpoints that take traffic, best first.
+    /// The cell's endpoints, best first: those that take traffic, then those that are ejected.
     pub endpoints: Ranked,
     /// Which rule chose.
     pub rule: PlaceRule,

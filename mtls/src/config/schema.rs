@@ -242,6 +242,12 @@ pub struct UpstreamTable {
     pub idle_timeout_ms: Option<u64>,
     /// For the whole exchange, in milliseconds. Absent: streams may go on without end.
     pub total_timeout_ms: Option<u64>,
+    /// Once a cell's endpoint couldn't be reached, for how long a request tries its others, in
+    /// milliseconds.
+    pub failover_timeout_ms: Option<u64>,
+    /// How many of a cell's requests may be sent again, in percent, where the cell hasn't processed
+    /// them. 0: none.
+    pub retry_percent: Option<u8>,
     /// How long an unused connection is kept, in milliseconds.
     pub keep_ms: Option<u64>,
     /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the

@@ -144,6 +144,11 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
             ),
             idle: report.ms(name("idle_timeout_ms"), table.idle_timeout_ms, times.idle),
             total: total.map(|ms| report.ms(name("total_timeout_ms"), Some(ms), Duration::ZERO)),
+            failover: report.ms(
+                name("failover_timeout_ms"),
+                table.failover_timeout_ms,
+                times.failover,
+            ),
             keep: report.ms(name("keep_ms"), table.keep_ms, times.keep),
         },
         limits: CellLimits {
@@ -159,7 +164,20 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
             ),
         },
         keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),
+        retry_percent: retry_percent(name("retry_percent"), table.retry_percent, report),
     }
+}
+
+fn retry_percent<F: FnMut(ConfigError)>(
+    name: String,
+    percent: Option<u8>,
+    report: &mut Reporter<F>,
+) -> u8 {
+    let percent = percent.unwrap_or(UpstreamSettings::default().retry_percent);
+    if percent > 100 {
+        report.mistake(name, format!("is {percent}"), "give 0 to 100");
+    }
+    percent.min(100)
 }
 
 fn keepalive<F: FnMut(ConfigError)>(name: String, ms: u64, report: &mut Reporter<F>) -> Duration {

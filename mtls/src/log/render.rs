@@ -48,6 +48,8 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::Preflight { .. } => (Debug, "cors_preflight"),
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
+        Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),
+        Event::CellRetry { granted: false, .. } => (Warn, "cell_retry_refused"),
         Event::Published { .. } => (Debug, "published"),
         Event::Notice { notice, .. } => match notice {
             Notice::Keys { notice, .. } => keys_heading(notice),
@@ -165,6 +167,17 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
             .str("endpoint", endpoint)
             .str("reason", reason.as_str())
             .str("error", error),
+        Event::CellRetry {
+            cell,
+            endpoint,
+            request_id,
+            why,
+            granted: _,
+        } => line
+            .show("cell", cell)
+            .str("endpoint", endpoint)
+            .str("request_id", request_id)
+            .str("reason", why.as_str()),
         Event::Published { snapshot } => published(line, snapshot),
         Event::Notice { notice, policy } => happened(line, notice, policy),
         Event::KeysRequested { issuer, forced } => {

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use cellway_core::{Reason, Text};
 
 use super::shard::{Counter, Counters};
+use crate::event::Unserved;
 
 /// Most cells that are counted apart; all further ones share one label value.
 pub const CELLS_MAX: usize = 256;
@@ -36,6 +37,19 @@ pub(super) struct CellCounts {
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
     pub(super) ejected: Counter,
+    /// By why, first those that were sent again, then those that weren't.
+    pub(super) retries: Counters<{ RETRY_RESULTS.len() * Unserved::ALL.len() }>,
+}
+
+/// What comes of requests that may be sent again, in the order of the counters.
+pub(super) const RETRY_RESULTS: [&str; 2] = ["sent", "over_budget"];
+
+impl CellCounts {
+    pub(super) fn retried(&self, why: Unserved, granted: bool) {
+        let result = usize::from(!granted);
+        self.retries
+            .add(result * Unserved::ALL.len() + why as usize);
+    }
 }
 
 impl Cells {

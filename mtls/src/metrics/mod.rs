@@ -109,6 +109,9 @@ impl Sink for Counting {
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);
             }
+            Event::CellRetry {
+                cell, why, granted, ..
+            } => shard.cells.of(cell).retried(*why, *granted),
             Event::Notice { notice, policy } => match notice {
                 Notice::Keys { issuer, notice } => {
                     let issuer = policy.issuers.get(usize::from(issuer.0));

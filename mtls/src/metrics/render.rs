@@ -9,9 +9,9 @@ use cellway_core::registry::RefusedReason;
 use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
-use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER};
+use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER, RETRY_RESULTS};
 use super::shard::{CELL_BOUND, Counter, FORMS, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
-use crate::event::{Closed, SealOutcome, TlsRefusal};
+use crate::event::{Closed, SealOutcome, TlsRefusal, Unserved};
 use crate::pool::CellLoad;
 
 impl Metrics {
@@ -260,6 +260,7 @@ impl Page {
                 }
             }
         }
+        self.retries(&cells);
         let name = "endpoint_ejections_total";
         self.head(
             name,
@@ -269,6 +270,28 @@ impl Page {
         for (id, counts) in &cells {
             let count = sum(counts, |counts| counts.ejected.get());
             self.sample(name, &[("cell", id.trim_start())], count);
+        }
+    }
+
+    fn retries(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
+        let name = "cell_retries_total";
+        let help = "Requests that a cell hasn't served and that may be sent again, by why and whether they were.";
+        self.head(name, "counter", help);
+        for (id, counts) in cells {
+            for (r, result) in RETRY_RESULTS.iter().enumerate() {
+                for (w, why) in Unserved::ALL.iter().enumerate() {
+                    let at = r * Unserved::ALL.len() + w;
+                    let count = sum(counts, |counts| counts.retries.get(at));
+                    if count > 0 {
+                        let labels = [
+                            ("cell", id.trim_start()),
+                            ("reason", why.as_str()),
+                            ("result", *result),
+                        ];
+                        self.sample(name, &labels, count);
+                    }
+                }
+            }
         }
     }
 

@@ -11,8 +11,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::endpoint::Opened;
+use super::endpoint::{Http1, Opened};
 use super::gate::ConnectionPermit;
+use super::heard::{Heard, Listening};
 use crate::connection::Wire;
 use crate::env::Env;
 use crate::settings::{CellTimeouts, UpstreamSettings};
@@ -118,13 +119,15 @@ async fn speak_http1<E: Env>(
     wire: Wire<E::Stream>,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
-    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
+    let heard = Heard::default();
+    let io = TokioIo::new(Listening::new(wire, heard.clone()));
+    let (sender, connection) = http1::Builder::new().handshake(io).await?;
     env.spawn(async move {
         // Requests hear of its errors themselves.
         let _ = connection.await;
         drop(permit);
     });
-    Ok(Opened::H1(sender))
+    Ok(Opened::H1(Http1 { sender, heard }))
 }
 
 /// Unless `keepalive` says otherwise, a quiet connection is left alone: gRPC servers close those

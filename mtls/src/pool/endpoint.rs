@@ -5,7 +5,7 @@
 //! endpoint speaks, and while a first HTTP/2 connection is on its way, one request connects and
 //! the others wait for it; a failure is shared by all who waited.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ use hyper::client::conn::{http1, http2};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::budget::RetryBudget;
 use super::connect::{ConnectError, connect};
 use super::gate::{Blame, CellGate, ConnectionPermit};
+use super::heard::Heard;
 use crate::env::Env;
 use crate::live::{Live, private};
 use crate::proxy::RequestBody;
@@ -34,14 +36,21 @@ const IDLE_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Sender {
     /// HTTP/1.1, lent whole.
-    H1(http1::SendRequest<RequestBody>),
+    H1(Http1),
     /// HTTP/2, shared.
     H2(http2::SendRequest<RequestBody>),
 }
 
+/// An HTTP/1.1 connection.
+#[derive(Debug)]
+pub(crate) struct Http1 {
+    pub(crate) sender: http1::SendRequest<RequestBody>,
+    pub(crate) heard: Heard,
+}
+
 /// What a new connection speaks.
 pub(super) enum Opened {
-    H1(http1::SendRequest<RequestBody>),
+    H1(Http1),
     H2(http2::SendRequest<RequestBody>),
 }
 
@@ -53,6 +62,8 @@ pub(crate) struct Lease {
     pub(crate) sender: Sender,
     /// It was opened for this request.
     pub(crate) opened: bool,
+    /// [`Load::answers`] when the request began.
+    answers: u32,
     epoch: u64,
     /// Counts among the connection's requests for as long as the lease lasts. `None` on HTTP/1.1.
     stream: Option<Stream>,
@@ -61,17 +72,17 @@ pub(crate) struct Lease {
 impl Lease {
     /// The exchange is over, and the connection good for another.
     pub(crate) fn done(self) {
-        if let Sender::H1(sender) = self.sender
-            && !sender.is_closed()
+        if let Sender::H1(http1) = self.sender
+            && !http1.sender.is_closed()
         {
-            self.pool.keep(sender, self.epoch);
+            self.pool.keep(http1, self.epoch);
         }
     }
 
     /// The cell answered.
     pub(crate) fn answered(&self) {
         if let Some(stream) = &self.stream {
-            stream.load.answers.fetch_add(1, Ordering::Relaxed);
+            stream.0.answers.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -79,36 +90,36 @@ impl Lease {
     /// on the connection meanwhile, the connection may be dead, and gets no more requests. What is
     /// open on it goes on.
     pub(crate) fn unanswered(&self) {
-        if let Some(Stream { load, answers }) = &self.stream
-            && load.answers.load(Ordering::Relaxed) == *answers
+        if let Some(Stream(load)) = &self.stream
+            && load.answers.load(Ordering::Relaxed) == self.answers
         {
             self.pool.retire(load);
+        }
+    }
+
+    /// The connection takes no more requests, or has ended. What is open on it may go on.
+    pub(crate) fn retire(&self) {
+        if let Some(stream) = &self.stream {
+            self.pool.retire(&stream.0);
         }
     }
 }
 
 /// One request's share of an HTTP/2 connection.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    load: Arc<Load>,
-    /// [`Load::answers`] when the request began.
-    answers: u64,
-}
+pub(crate) struct Stream(Arc<Load>);
 
 impl Stream {
     fn on(load: &Arc<Load>) -> Self {
         load.streams.fetch_add(1, Ordering::Relaxed);
-        Self {
-            answers: load.answers.load(Ordering::Relaxed),
-            load: load.clone(),
-        }
+        Self(load.clone())
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.load.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *private(&self.load.idle_since) = Instant::now();
+        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *private(&self.0.idle_since) = Instant::now();
         }
     }
 }
@@ -117,8 +128,8 @@ impl Drop for Stream {
 #[derive(Debug)]
 struct Load {
     streams: AtomicUsize,
-    /// Answers that came on it so far: a sign of life.
-    answers: AtomicU64,
+    /// Answers that came on it so far, a sign of life. It may wrap.
+    answers: AtomicU32,
     idle_since: Mutex<Instant>,
 }
 
@@ -127,6 +138,8 @@ struct Load {
 pub(crate) struct EndpointPool {
     pub(crate) endpoint: Endpoint,
     pub(crate) blame: Arc<Blame>,
+    /// Its cell's.
+    pub(crate) budget: Arc<RetryBudget>,
     state: Mutex<State>,
     /// Tells that a connection attempt that others wait for is over.
     settled: Notify,
@@ -165,7 +178,7 @@ impl Protocol {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
+    http1: Http1,
     since: Instant,
 }
 
@@ -178,7 +191,7 @@ struct Shared {
 /// How a request gets a connection.
 enum Next {
     Shared(http2::SendRequest<RequestBody>, Stream),
-    Idle(http1::SendRequest<RequestBody>),
+    Idle(Http1),
     /// Somebody connects; the attempts before that one.
     Wait(u64),
     /// Connect, for this request only or for all that wait.
@@ -188,7 +201,7 @@ enum Next {
 }
 
 impl EndpointPool {
-    pub(super) fn new(endpoint: Endpoint, blame: Arc<Blame>) -> Self {
+    pub(super) fn new(endpoint: Endpoint, blame: Arc<Blame>, budget: Arc<RetryBudget>) -> Self {
         let state = State {
             idle: Vec::new(),
             shared: Vec::new(),
@@ -201,6 +214,7 @@ impl EndpointPool {
         Self {
             endpoint,
             blame,
+            budget,
             state: Mutex::new(state),
             settled: Notify::new(),
         }
@@ -224,10 +238,10 @@ impl EndpointPool {
                 Next::Shared(sender, stream) => {
                     return Ok(self.lend(Sender::H2(sender), live.epoch, Some(stream)));
                 }
-                Next::Idle(mut sender) => {
+                Next::Idle(mut http1) => {
                     // Its task may not have seen the end of the last answer yet.
-                    if sender.ready().await.is_ok() {
-                        return Ok(self.lend(Sender::H1(sender), live.epoch, None));
+                    if http1.sender.ready().await.is_ok() {
+                        return Ok(self.lend(Sender::H1(http1), live.epoch, None));
                     }
                 }
                 Next::Wait(attempt) => {
@@ -278,9 +292,9 @@ impl EndpointPool {
         let tls = live.cell_tls.as_ref();
         let opened = connect(env, &self.endpoint, tls, upstream, permit).await?;
         let lease = match opened {
-            Opened::H1(sender) => {
+            Opened::H1(http1) => {
                 private(&self.state).protocol = Protocol::Http1;
-                self.lend(Sender::H1(sender), live.epoch, None)
+                self.lend(Sender::H1(http1), live.epoch, None)
             }
             Opened::H2(sender) => {
                 let stream = self.share(sender.clone(), live.epoch);
@@ -298,6 +312,8 @@ impl EndpointPool {
             pool: self.clone(),
             sender,
             opened: false,
+            answers: (stream.as_ref())
+                .map_or(0, |Stream(load)| load.answers.load(Ordering::Relaxed)),
             epoch,
             stream,
         }
@@ -315,7 +331,7 @@ impl EndpointPool {
         }
         match state.protocol {
             Protocol::Http1 => match state.idle.pop() {
-                Some(idle) if !fresh => Next::Idle(idle.sender),
+                Some(idle) if !fresh => Next::Idle(idle.http1),
                 _ => Next::Connect { for_all: false },
             },
             Protocol::Unknown | Protocol::Http2 => state.next_shared(),
@@ -333,7 +349,7 @@ impl EndpointPool {
     fn share(&self, sender: http2::SendRequest<RequestBody>, epoch: u64) -> Stream {
         let load = Arc::new(Load {
             streams: AtomicUsize::new(0),
-            answers: AtomicU64::new(0),
+            answers: AtomicU32::new(0),
             idle_since: Mutex::new(Instant::now()),
         });
         let stream = Stream::on(&load);
@@ -345,11 +361,11 @@ impl EndpointPool {
         stream
     }
 
-    fn keep(&self, sender: http1::SendRequest<RequestBody>, epoch: u64) {
+    fn keep(&self, http1: Http1, epoch: u64) {
         let mut state = private(&self.state);
         if state.epoch == epoch && state.idle.len() < IDLE_MAX {
             let since = Instant::now();
-            state.idle.push(Idle { sender, since });
+            state.idle.push(Idle { http1, since });
         }
     }
 
@@ -366,7 +382,7 @@ impl EndpointPool {
         let mut state = private(&self.state);
         state
             .idle
-            .retain(|idle| !idle.sender.is_closed() && now < idle.since + keep);
+            .retain(|idle| !idle.http1.sender.is_closed() && now < idle.since + keep);
         state
             .shared
             .retain(|shared| !shared.sender.is_closed() && !shared.load.unused(now, keep));

@@ -5,12 +5,15 @@
 //! meets a cell for the first time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cellway_core::Text;
 use cellway_core::registry::{EndpointId, Registry};
+use tokio::time::Instant;
 
+use super::budget::RetryBudget;
 use crate::live::private;
 
 /// All cells' gates.
@@ -18,6 +21,7 @@ use crate::live::private;
 pub(crate) struct Gates {
     cells: Mutex<BTreeMap<Text, Arc<CellGate>>>,
     endpoints: Mutex<BTreeMap<EndpointId, Arc<Blame>>>,
+    budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
 }
 
 impl Gates {
@@ -31,6 +35,12 @@ impl Gates {
     pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<Blame> {
         let mut endpoints = private(&self.endpoints);
         endpoints.entry(id).or_default().clone()
+    }
+
+    /// What a cell's requests may be sent again by; made at the first call.
+    pub(crate) fn budget(&self, id: &Text) -> Arc<RetryBudget> {
+        let mut budgets = private(&self.budgets);
+        budgets.entry(id.clone()).or_default().clone()
     }
 
     /// What each cell takes at present, by id.
@@ -48,6 +58,7 @@ impl Gates {
     pub(crate) fn prune(&self, registry: &Registry) {
         private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
         private(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
+        private(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
     }
 }
 
@@ -109,20 +120,59 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Whether an endpoint's last exchange failed. Control hears of every failure, and of the first
-/// success after one: telling it of each success would wake it for each request.
-#[derive(Debug, Default)]
-pub(crate) struct Blame(AtomicBool);
+/// How long an endpoint whose last exchange failed is avoided where the cell has others.
+const AVOIDED: Duration = Duration::from_secs(5);
+
+/// Whether an endpoint's last exchange failed, and when. Control hears of every failure, and of the
+/// first success after one: telling it of each success would wake it for each request.
+#[derive(Debug)]
+pub(crate) struct Blame {
+    failing: AtomicBool,
+    /// When the last failure was, or the endpoint was tried in spite of it: milliseconds since
+    /// `origin`.
+    since: AtomicU64,
+    origin: Instant,
+}
+
+impl Default for Blame {
+    fn default() -> Self {
+        Self {
+            failing: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+            origin: Instant::now(),
+        }
+    }
+}
 
 impl Blame {
     /// Notes a failure.
     pub(crate) fn failed(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.since.store(self.millis(), Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
     }
 
     /// Notes a success; `true` if the last exchange was a failure.
     pub(crate) fn succeeded(&self) -> bool {
-        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+        self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a request should rather try another endpoint: this one has just failed. When that was
+    /// some time ago, one request is told to try it, and the others still avoid it.
+    pub(crate) fn avoid(&self) -> bool {
+        if !self.failing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (since, now) = (self.since.load(Ordering::Relaxed), self.millis());
+        if now < since + AVOIDED.as_millis() as u64 {
+            return true;
+        }
+        (self.since)
+            .compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+    }
+
+    fn millis(&self) -> u64 {
+        self.origin.elapsed().as_millis() as u64
     }
 }
 
@@ -148,5 +198,19 @@ mod tests {
         blame.failed();
         assert!(blame.succeeded());
         assert!(!blame.succeeded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_request_in_a_while_tries_an_endpoint_that_has_failed() {
+        let blame = Blame::default();
+        assert!(!blame.avoid());
+        blame.failed();
+        assert!(blame.avoid());
+        tokio::time::advance(AVOIDED).await;
+        assert_eq!([blame.avoid(), blame.avoid()], [false, true]);
+        tokio::time::advance(AVOIDED).await;
+        assert!(!blame.avoid());
+        blame.succeeded();
+        assert_eq!([blame.avoid(), blame.avoid()], [false, false]);
     }
 }

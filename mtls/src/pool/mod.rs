@@ -3,9 +3,11 @@
 //! Each worker has its own, so that none waits for another's lock; the bulkheads that bound them
 //! are the router's. See [`endpoint`] for how requests share connections.
 
+mod budget;
 mod connect;
 mod endpoint;
 mod gate;
+mod heard;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,6 +17,7 @@ use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
 use tokio::time::Instant;
 
+pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::{EndpointPool, Lease, Sender};
 pub use self::gate::CellLoad;
@@ -29,12 +32,17 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    /// The pool of an endpoint; made at the first call.
-    pub(crate) fn endpoint(&self, endpoint: &Endpoint, gates: &Gates) -> Arc<EndpointPool> {
+    /// The pool of an endpoint of this cell; made at the first call.
+    pub(crate) fn endpoint(
+        &self,
+        cell: &Cell,
+        endpoint: &Endpoint,
+        gates: &Gates,
+    ) -> Arc<EndpointPool> {
         let mut endpoints = private(&self.endpoints);
         let make = || {
-            let blame = gates.endpoint(endpoint.id);
-            Arc::new(EndpointPool::new(endpoint.clone(), blame))
+            let (blame, budget) = (gates.endpoint(endpoint.id), gates.budget(&cell.id));
+            Arc::new(EndpointPool::new(endpoint.clone(), blame, budget))
         };
         endpoints.entry(endpoint.id).or_insert_with(make).clone()
     }

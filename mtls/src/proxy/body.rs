@@ -40,7 +40,8 @@ impl std::error::Error for BrokenOff {}
 /// From client to cell.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// `None`: there is no body. So it is in a request that is sent again.
+    incoming: Option<Incoming>,
     /// `None` for an empty body, which costs nothing to watch.
     watched: Option<Watched>,
 }
@@ -91,15 +92,27 @@ impl std::error::Error for RequestBroken {
 impl RequestBody {
     pub(super) fn new(incoming: Incoming) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
-            let watched = None;
-            return (Self { incoming, watched }, None);
+            return (Self::empty(), None);
         }
         let progress = Arc::new(Progress::new());
         let watched = Some(Watched {
             progress: progress.clone(),
             passed: None,
         });
+        let incoming = Some(incoming);
         (Self { incoming, watched }, Some(progress))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            incoming: None,
+            watched: None,
+        }
+    }
+
+    /// Whether there never was anything to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.incoming.is_none()
     }
 
     /// The request was let through. Notes whose names its header has (until then no trailers pass),
@@ -129,8 +142,11 @@ impl Body for RequestBody {
             watched.progress.moved(Turn::Broken);
             return Poll::Ready(Some(Err(RequestBroken::Closed(BrokenOff(reason)))));
         }
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        let ended = self.incoming.is_end_stream();
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let mut polled = Pin::new(&mut *incoming).poll_frame(cx);
+        let ended = incoming.is_end_stream();
         if let Some(Watched { progress, passed }) = &self.watched {
             match &mut polled {
                 Poll::Pending => progress.turn_to(Turn::Client),
@@ -155,11 +171,12 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let incoming = self.incoming.as_ref();
+        incoming.map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -13,21 +13,20 @@ use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::again::{self, Resends};
 use super::body::RequestBody;
+use super::candidates::Candidates;
 use super::progress::{Progress, Turn};
 use super::report::Report;
+use super::spare::Spare;
 use super::{Refused, check, verdict};
 use crate::env::Env;
-use crate::event::{Event, Sink};
+use crate::event::{Event, Sink, Unserved};
 use crate::live::Live;
 use crate::pool::{CellGate, ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::settings::CellTimeouts;
-
-/// Most endpoints of a cell that one request is tried on, when no connection to them can be made.
-const ENDPOINTS_TRIED_MAX: usize = 3;
 
 /// The cell's answer, and what it holds until its body ends.
 pub(super) struct Answered {
@@ -42,10 +41,13 @@ pub(super) struct Answered {
 /// One request on its way.
 struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
-    live: &'a Live,
-    gate: &'a Arc<CellGate>,
+    live: Arc<Live>,
+    gate: Arc<CellGate>,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
+    /// How long further endpoints are tried; set when the first couldn't be reached.
+    failover: Option<Instant>,
+    resends: Resends,
 }
 
 /// A request that is to be sent.
@@ -72,44 +74,48 @@ enum Attempt {
     Answered(Response<Incoming>, Lease),
     /// Nothing of the request was sent.
     Unsent(ConnectError),
-    /// Something was, or may have been.
+    /// It was sent and wasn't served, and may be sent again.
+    Again,
+    /// Something of it was, or may have been served.
     Failed(Reason, &'static str),
 }
 
 /// Sends the request to the cell that was decided, and to no other.
 ///
-/// Tries the next endpoint of the cell where nothing of the request was sent; never sends twice.
+/// Tries the cell's other endpoints where nothing of the request was sent. What was sent is sent
+/// again only as [`again`](super::again) allows.
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
     mut outgoing: Outgoing,
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
-    let common = &worker.common;
-    let live = common.live.load_full();
-    let upstream = &live.settings.upstream;
-    let gate = worker.pools.gate(&allow.cell, &common.gates);
-    let permit = gate.request(upstream.limits.requests_max).ok_or_else(|| {
+    let live = worker.common.live.load_full();
+    let gate = (worker.pools).gate(&allow.cell, &worker.common.gates);
+    let permit = gate.request(live.settings.upstream.limits.requests_max);
+    let permit = permit.ok_or_else(|| {
         Refused::new(
             Reason::Overloaded,
             "the cell has as many requests as it may",
         )
     })?;
-    let forwarding = Forwarding {
+    let mut forwarding = Forwarding {
         report,
-        live: &live,
-        gate: &gate,
+        gate,
         progress: outgoing.progress,
-        total: upstream.timeouts.total.map(|total| Instant::now() + total),
+        total: (live.settings.upstream.timeouts.total).map(|total| Instant::now() + total),
+        failover: None,
+        resends: Resends::new(live.settings.upstream.retry_percent),
+        live,
     };
     // hyper has answered it already, by reading the body when we ask for it.
     outgoing.parts.headers.remove(EXPECT);
     outgoing.parts.extensions.clear();
-    // Taken when it is sent, put back when it turns out that it was not.
+    // Taken when it is sent, put back when it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
-    let mut failure = Refused::new(Reason::NoCellAvailable, "the cell has no endpoint");
-    for endpoint in allow.endpoints().take(ENDPOINTS_TRIED_MAX) {
-        let pool = worker.pools.endpoint(endpoint, &common.gates);
+    let mut candidates = Candidates::default();
+    let mut failure = None;
+    while let Some((at, pool)) = candidates.next(worker, allow) {
         match forwarding.try_endpoint(&pool, &mut slot).await {
             Attempt::Answered(response, lease) => {
                 return Ok(Answered {
@@ -117,30 +123,36 @@ pub(super) async fn forward<E: Env, S: Sink>(
                     lease,
                     permit,
                     progress: forwarding.progress,
-                    idle: upstream.timeouts.idle,
+                    idle: forwarding.live.settings.upstream.timeouts.idle,
                     total: forwarding.total,
                 });
             }
             Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
+            Attempt::Again => candidates.gave_back(at),
             Attempt::Unsent(error) => {
-                failure = Refused::new(error.reason, "no connection to the cell could be made");
-                if matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal) {
+                candidates.unreachable(at);
+                failure = Some(error.reason);
+                if !forwarding.fails_over(&error) {
                     break;
                 }
             }
         }
     }
-    Err(failure)
+    Err(match failure {
+        Some(reason) => Refused::new(reason, "no connection to the cell could be made"),
+        None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
+    })
 }
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
-    /// Tries a pooled connection, and a new one if the pooled turns out to be closed.
+    /// Tries a pooled connection, and a new one if the pooled turns out to be closed. A request that
+    /// was sent before gets a new one at once.
     async fn try_endpoint(
-        &self,
+        &mut self,
         pool: &Arc<EndpointPool>,
         slot: &mut Option<Request<RequestBody>>,
     ) -> Attempt {
-        let mut fresh = false;
+        let mut fresh = self.resends.any_used();
         loop {
             let lease = match self.lease(pool, fresh).await {
                 Ok(lease) => lease,
@@ -162,14 +174,13 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
         let worker = &self.report.connection.worker;
-        let leasing = pool.lease(&worker.common.env, self.live, self.gate, fresh);
-        let lease = match self.total {
+        let leasing = pool.lease(&worker.common.env, &self.live, &self.gate, fresh);
+        let lease = match self.connects_until().map(|(until, _)| until) {
             None => leasing.await?,
-            Some(total) => timeout_at(total, leasing).await.unwrap_or_else(|_| {
-                Err(ConnectError::new(
-                    Reason::CellTimeoutTotal,
-                    Reason::CellTimeoutTotal.describe(),
-                ))
+            Some(until) => timeout_at(until, leasing).await.unwrap_or_else(|_| {
+                let reason = self.connects_until().map(|(_, reason)| reason);
+                let reason = reason.unwrap_or(Reason::CellTimeoutConnect);
+                Err(ConnectError::new(reason, reason.describe()))
             })?,
         };
         if lease.opened
@@ -183,12 +194,30 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Ok(lease)
     }
 
-    async fn send(&self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
+    /// Whether another endpoint may be tried after this one, and until when.
+    fn fails_over(&mut self, error: &ConnectError) -> bool {
+        let now = Instant::now();
+        let until = (self.failover)
+            .get_or_insert_with(|| now + self.live.settings.upstream.timeouts.failover);
+        // The cell's connections are counted over all its endpoints.
+        now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
+    }
+
+    /// When to give up making a connection, beside the limits of each single step, and the reason then.
+    fn connects_until(&self) -> Option<(Instant, Reason)> {
+        let total = self.total.map(|at| (at, Reason::CellTimeoutTotal));
+        let failover = self.failover.map(|at| (at, Reason::CellTimeoutConnect));
+        total.into_iter().chain(failover).min_by_key(|(at, _)| *at)
+    }
+
+    async fn send(&mut self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
         let url = &lease.pool.endpoint.url;
         let prepared = slot.as_mut().and_then(|request| match &lease.sender {
             Sender::H1(_) => for_http1(request, url),
             Sender::H2(_) => for_http2(request, url),
         });
+        // Borrowed from the slot: a local that is borrowed keeps its place in the future.
+        let spare = (slot.as_ref()).and_then(|request| self.resends.spare(&lease, request));
         let (Some(()), Some(request)) = (prepared, slot.take()) else {
             return Attempt::Failed(
                 Reason::BadRequest,
@@ -196,20 +225,25 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             );
         };
         let sent = match &mut lease.sender {
-            Sender::H1(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
+            Sender::H1(http1) => {
+                http1.heard.clear();
+                let sending = http1.sender.try_send_request(request);
+                self.in_time(pin!(sending)).await
+            }
             Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
         };
         match sent {
             Ok(Ok(response)) => self.accept(response, lease),
             Ok(Err(mut error)) => {
                 *slot = error.take_message();
-                match slot {
-                    Some(_) => {
-                        let words = verdict::words(error.error());
-                        Attempt::Unsent(ConnectError::new(Reason::CellReset, words))
-                    }
-                    None => self.broken(&lease, &error),
+                if slot.is_some() {
+                    lease.retire();
+                    let words = verdict::words(error.error());
+                    return Attempt::Unsent(ConnectError::new(Reason::CellReset, words));
                 }
+                let (attempt, again) = self.broken(&lease, error.error(), spare);
+                *slot = again;
+                attempt
             }
             Err(Reason::ClientTimeout) => {
                 Attempt::Failed(Reason::ClientTimeout, "the request's body stopped coming")
@@ -224,6 +258,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     fn accept(&self, response: Response<Incoming>, lease: Lease) -> Attempt {
         lease.answered();
+        let percent = self.live.settings.upstream.retry_percent;
+        lease.pool.budget.earn(percent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let reason = Reason::CellProtocolError;
             verdict::failed(self.report, &lease.pool, reason, "101 without an upgrade");
@@ -238,18 +274,67 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Attempt::Answered(response, lease)
     }
 
-    fn broken(&self, lease: &Lease, error: &TrySendError<Request<RequestBody>>) -> Attempt {
+    /// The exchange broke off before an answer came. With the request, if it may be sent again.
+    fn broken(
+        &mut self,
+        lease: &Lease,
+        error: &hyper::Error,
+        spare: Option<Spare>,
+    ) -> (Attempt, Option<Request<RequestBody>>) {
         if self.turn() == Turn::Broken {
-            return Attempt::Failed(Reason::BadRequest, "the request's body broke off");
+            let broken = Attempt::Failed(Reason::BadRequest, "the request's body broke off");
+            return (broken, None);
         }
-        let reason = verdict::reason(error.error());
-        verdict::failed(
-            self.report,
-            &lease.pool,
-            reason,
-            &verdict::words(error.error()),
-        );
-        Attempt::Failed(reason, "the exchange with the cell broke off")
+        let why = again::unserved(error, lease);
+        if why != Some(Unserved::Refused) {
+            lease.retire();
+        }
+        let again = why.and_then(|why| self.again(lease, why, spare?));
+        let reason = again::reason(error, why);
+        match (&again, why) {
+            // A connection that is closed in order, or after it was kept, says nothing about the
+            // endpoint.
+            (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
+            _ => verdict::failed(self.report, &lease.pool, reason, &verdict::words(error)),
+        }
+        match again {
+            Some(_) => (Attempt::Again, again),
+            None if reason == Reason::CellRefused => (
+                Attempt::Failed(reason, "the cell has not processed the request"),
+                None,
+            ),
+            None => (
+                Attempt::Failed(reason, "the exchange with the cell broke off"),
+                None,
+            ),
+        }
+    }
+
+    /// The request once more, if it may be sent again for this and the budget allows it.
+    fn again(
+        &mut self,
+        lease: &Lease,
+        why: Unserved,
+        spare: Spare,
+    ) -> Option<Request<RequestBody>> {
+        if !self.resends.allows(why, lease, &spare) {
+            return None;
+        }
+        let granted = lease.pool.budget.take();
+        if let Some(cell) = &self.report.cell {
+            self.report.connection.worker.emit(&Event::CellRetry {
+                cell: &cell.id,
+                endpoint: lease.pool.endpoint.url.as_str(),
+                request_id: self.report.request_id(),
+                why,
+                granted,
+            });
+        }
+        if !granted {
+            return None;
+        }
+        self.resends.used(why);
+        spare.restore()
     }
 
     fn turn(&self) -> Turn {

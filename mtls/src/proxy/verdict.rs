@@ -76,7 +76,7 @@ fn blame(reason: Reason) -> Option<Outcome> {
         Reason::CellTimeoutConnect | Reason::CellTimeoutTls | Reason::CellTimeoutHeader => {
             Some(Outcome::TimedOut)
         }
-        Reason::CellReset | Reason::CellProtocolError => Some(Outcome::Reset),
+        Reason::CellReset | Reason::CellRefused | Reason::CellProtocolError => Some(Outcome::Reset),
         _ => None,
     }
 }

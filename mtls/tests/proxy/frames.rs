@@ -7,11 +7,18 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // Types of frames and their flags (RFC 9113, section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
+
+/// Error codes (RFC 9113, section 7).
+pub const NO_ERROR: u32 = 0;
+pub const INTERNAL_ERROR: u32 = 2;
+pub const REFUSED_STREAM: u32 = 7;
 
 /// `:status: 200`, from HPACK's static table.
 const STATUS_200: &[u8] = &[0x88];
@@ -82,6 +89,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
     pub async fn data(&mut self, id: u32, data: &[u8], last: bool) {
         self.send(DATA, u8::from(last), id, data).await;
+    }
+
+    pub async fn reset(&mut self, id: u32, code: u32) {
+        self.send(RST_STREAM, 0, id, &code.to_be_bytes()).await;
+    }
+
+    /// Says that nothing after the stream `last` was or will be processed.
+    pub async fn go_away(&mut self, last: u32, code: u32) {
+        let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
+        self.send(GOAWAY, 0, 0, &payload).await;
+    }
+
+    /// Ends the connection.
+    pub async fn close(&mut self) {
+        let _ = self.stream.shutdown().await;
     }
 
     async fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {

@@ -7,6 +7,7 @@
 mod ageing;
 mod cors;
 mod drain;
+mod endpoints;
 mod envelope;
 mod forward;
 mod frames;
@@ -14,6 +15,7 @@ mod identity;
 mod malformed;
 mod memory;
 mod quiet;
+mod retry;
 mod revocation;
 mod stepped;
 mod suspension;

@@ -6,12 +6,18 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cellway_core::Unix;
+use cellway_mtls::Router;
 use cellway_mtls::env::tokio::{FileStore, TokioEnv};
 use cellway_mtls::env::{Claim, Env, Listener, Sharing};
+use cellway_mtls::lab::{Client, Protocol, Target, TlsProvider};
+use cellway_mtls::settings::RouterSettings;
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::world::{Heard, provider};
 
 /// What one side may send before the other reads.
 const BUFFER: usize = 64 * 1024;
@@ -99,6 +105,38 @@ impl Env for Memory {
     fn store(&self) -> &FileStore {
         self.machine.store()
     }
+}
+
+/// A router in memory.
+pub struct World {
+    pub heard: Heard,
+    target: Target,
+    env: Memory,
+}
+
+impl World {
+    /// A client that waits this long for an answer.
+    pub fn client(&self, patience: Duration) -> Client<Memory> {
+        Client::new(self.env.clone(), self.target.clone(), patience)
+    }
+}
+
+pub async fn start(env: &Memory, settings: RouterSettings) -> World {
+    let TlsProvider { crypto, time } = provider();
+    let heard = Heard::default();
+    let router = Router::builder(env.clone(), settings, crypto, time, heard.clone());
+    let handle = router.start().await.unwrap();
+    handle.ready().await;
+    let target = Target {
+        host: "localhost".to_owned(),
+        port: handle.addresses()[0].1.port(),
+        tls: None,
+        protocol: Protocol::Http2,
+    };
+    // The router lives as long as the runtime.
+    std::mem::forget(handle);
+    let env = env.clone();
+    World { heard, target, env }
 }
 
 /// Where connections to one port come in.

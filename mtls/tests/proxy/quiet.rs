@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use cellway_mtls::Router;
 use cellway_mtls::env::Listener;
-use cellway_mtls::lab::{Client, Protocol, Request, Target, TlsProvider};
+use cellway_mtls::lab::{Client, Request};
 use cellway_mtls::settings::RouterSettings;
 use http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use crate::frames::{Came, Frames};
-use crate::memory::{Memory, MemoryListener};
-use crate::world::{Heard, plain, plain_endpoint, provider, reason, registry};
+use crate::memory::{self, Memory, MemoryListener};
+use crate::world::{plain, plain_endpoint, reason, registry};
 
 /// Longer than a gRPC server would take pings every ten seconds, shorter than `idle_timeout_ms`.
 const QUIET: Duration = Duration::from_secs(50);
@@ -28,19 +27,7 @@ async fn world(change: impl FnOnce(&mut RouterSettings)) -> World {
     let (cell, port) = env.listen().await;
     let mut settings = plain(registry(plain_endpoint("h2c", port)));
     change(&mut settings);
-    let TlsProvider { crypto, time } = provider();
-    let router = Router::builder(env.clone(), settings, crypto, time, Heard::default());
-    let handle = router.start().await.unwrap();
-    handle.ready().await;
-    let target = Target {
-        host: "localhost".to_owned(),
-        port: handle.addresses()[0].1.port(),
-        tls: None,
-        protocol: Protocol::Http2,
-    };
-    // The router lives as long as the runtime.
-    std::mem::forget(handle);
-    let client = Client::new(env, target, QUIET * 10);
+    let client = memory::start(&env, settings).await.client(QUIET * 10);
     World { client, cell }
 }
 

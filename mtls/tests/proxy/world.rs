@@ -52,6 +52,10 @@ impl Sink for Heard {
             Event::ConnectionClosed { why, .. } => format!("closed {}", why.as_str()),
             Event::TlsRefused { reason, .. } => format!("tls refused {}", reason.as_str()),
             Event::CellFailed { reason, .. } => format!("cell failed {reason}"),
+            Event::CellRetry { why, granted, .. } => match granted {
+                true => format!("retry {}", why.as_str()),
+                false => format!("no retry {}", why.as_str()),
+            },
             Event::ConnectionRefused { .. } => "connection refused".to_owned(),
             Event::StreamClosed { reason, .. } => format!("stream closed {reason}"),
             Event::Published { snapshot } => match &snapshot.registry {

@@ -1,0 +1,71 @@
+//! How often requests are sent again to a cell.
+//!
+//! A cell that refuses everything must not get a multiple of its load. Each request that a cell
+//! answers adds a share of one retry to the cell's budget, and each retry takes a whole one. So over any
+//! time at most that share of the answered requests is sent again, and [`RETRIES_RESERVE`] more. A retry
+//! is taken from the budget before it is sent, so that those in flight count. The budget is the
+//! router's, over all workers.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Retries that a cell may have before the requests that earn them.
+pub const RETRIES_RESERVE: u32 = 10;
+
+/// A retry, in the unit of the balance: percent of a request.
+const RETRY: u32 = 100;
+const BALANCE_MAX: u32 = RETRIES_RESERVE * RETRY;
+
+/// One cell's budget. Full at first.
+#[derive(Debug)]
+pub(crate) struct RetryBudget(AtomicU32);
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self(AtomicU32::new(BALANCE_MAX))
+    }
+}
+
+impl RetryBudget {
+    /// Notes that the cell answered a request. While the budget is full, which is nearly always, this
+    /// only reads, so that workers don't fight over it.
+    pub(crate) fn earn(&self, percent: u8) {
+        if self.0.load(Ordering::Relaxed) < BALANCE_MAX {
+            let more = |balance: u32| Some((balance + u32::from(percent)).min(BALANCE_MAX));
+            let _ = (self.0).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        }
+    }
+
+    /// Takes a retry, if there is one.
+    pub(crate) fn take(&self) -> bool {
+        let less = |balance: u32| balance.checked_sub(RETRY);
+        (self.0)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(budget: &RetryBudget) -> u32 {
+        (0..1000).filter(|_| budget.take()).count() as u32
+    }
+
+    #[test]
+    fn requests_earn_their_share_and_no_more_than_the_reserve_is_saved() {
+        let budget = RetryBudget::default();
+        assert_eq!(taken(&budget), RETRIES_RESERVE);
+        for _ in 0..24 {
+            budget.earn(20);
+        }
+        assert_eq!(taken(&budget), 4);
+        // 4.8 were earned, and what is left of them counts.
+        budget.earn(20);
+        assert_eq!(taken(&budget), 1);
+        for _ in 0..1000 {
+            budget.earn(100);
+        }
+        assert_eq!(taken(&budget), RETRIES_RESERVE);
+    }
+}

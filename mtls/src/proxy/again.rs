@@ -1,0 +1,117 @@
+//! Which requests may be sent again, after they were sent and before anything of an answer came.
+
+use std::error::Error;
+
+use cellway_core::Reason;
+use http::{Method, Request};
+
+use super::body::RequestBody;
+use super::spare::Spare;
+use super::verdict;
+use crate::event::Unserved;
+use crate::pool::{Lease, Sender};
+
+/// How often one request is sent again at most.
+pub(super) const RESENDS_MAX: u8 = 3;
+
+/// What one request may still be sent again for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resends {
+    /// Not if retries are off.
+    allowed: bool,
+    used: u8,
+    /// It was sent again once after its connection had died, and never is a second time.
+    after_death: bool,
+}
+
+impl Resends {
+    /// With `percent`, the share of a cell's requests that may be sent again.
+    pub(super) fn new(percent: u8) -> Self {
+        Self {
+            allowed: percent > 0,
+            used: 0,
+            after_death: false,
+        }
+    }
+
+    /// Whether it was sent again already.
+    pub(super) fn any_used(self) -> bool {
+        self.used > 0
+    }
+
+    fn any_left(self) -> bool {
+        self.allowed && self.used < RESENDS_MAX
+    }
+
+    /// A copy of the request, if sending it by this lease may end in a way that lets it be sent again.
+    pub(super) fn spare(self, lease: &Lease, request: &Request<RequestBody>) -> Option<Spare> {
+        if !self.any_left() || !request.body().is_empty() {
+            return None;
+        }
+        let wanted = match &lease.sender {
+            Sender::H1(_) => self.survives_death(lease, request.method()),
+            Sender::H2(_) => true,
+        };
+        wanted.then(|| Spare::of(request))
+    }
+
+    /// Whether the request, which was sent by this lease, may be sent again for this.
+    pub(super) fn allows(self, why: Unserved, lease: &Lease, spare: &Spare) -> bool {
+        self.any_left()
+            && match why {
+                Unserved::Refused | Unserved::GoneAway => true,
+                Unserved::Died => {
+                    (spare.method()).is_some_and(|method| self.survives_death(lease, &method))
+                }
+            }
+    }
+
+    /// An idempotent request (RFC 9110, section 9.2.2), once, on a connection that was kept: it may
+    /// just have been closed for its age. A new one that dies says something about the cell.
+    fn survives_death(self, lease: &Lease, method: &Method) -> bool {
+        method.is_idempotent() && !lease.opened && !self.after_death
+    }
+
+    /// One is used up.
+    pub(super) fn used(&mut self, why: Unserved) {
+        self.used = self.used.saturating_add(1);
+        self.after_death |= why == Unserved::Died;
+    }
+}
+
+/// Whether the cell can't have served the request, or has at least said nothing on it: then why.
+pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> {
+    match h2_error(error) {
+        // RFC 9113, section 8.7. h2 reports a GOAWAY of the peer on the streams after its last
+        // stream id alone; the others go on, and when the connection ends, that is an error of IO.
+        Some(error) if error.is_remote() && error.is_go_away() => Some(Unserved::GoneAway),
+        Some(error)
+            if error.is_remote()
+                && error.is_reset()
+                && error.reason() == Some(h2::Reason::REFUSED_STREAM) =>
+        {
+            Some(Unserved::Refused)
+        }
+        Some(_) => None,
+        None => {
+            let silent = match &lease.sender {
+                Sender::H1(http1) => !http1.heard.anything(),
+                Sender::H2(_) => true,
+            };
+            let died = !error.is_user() && !error.is_parse();
+            (died && silent).then_some(Unserved::Died)
+        }
+    }
+}
+
+/// What a request is told that isn't sent again.
+pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
+    match why {
+        Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,
+        Some(Unserved::Died) | None => verdict::reason(error),
+    }
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
+}
