@@ -157,8 +157,11 @@ pub enum Privacy {
     /// The router's own state: refused where it is a link, somebody else's, or others could have
     /// written it.
     Own,
-    /// A secret of the router's own: refused where others could even have read it, or put another
-    /// in its place.
+    /// Refused where others could have written it, or put another in its place. It may be found
+    /// through links, as in a Kubernetes volume: what counts is the file at their end, and the
+    /// folders on the way.
+    Trusted,
+    /// A secret: as `Trusted`, and refused where others could even have read it.
     Secret,
 }
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_mtls::env::{Privacy, Stat, Store};
 
+/// Most links on the way to one file.
+const LINKS_MAX: usize = 16;
+
 /// A simulated disk. Clones are the same disk; keep one for each host, so that its files survive
 /// the host's crashes.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ struct Disk {
     /// Every write gets the next number as its inode and as its time of modification, so that
     /// two contents never look alike to [`Store::stat`].
     writes: u64,
+    /// Links, by their path: where each leads, seen from its own folder.
+    links: BTreeMap<String, String>,
     full: bool,
     tear_next: bool,
 }
@@ -63,6 +68,13 @@ impl SimStore {
         self.lock().tear_next = true;
     }
 
+    /// Puts a link there, or leads one elsewhere at once: to a file, or to a folder. `target` is seen
+    /// from the link's own folder.
+    pub fn link(&self, path: &str, target: &str) {
+        let mut disk = self.lock();
+        disk.links.insert(path.to_owned(), target.to_owned());
+    }
+
     /// Marks a file as one that others may write, which the router's own state must not be.
     pub fn make_foreign(&self, path: &str) {
         if let Some(file) = self.lock().files.get_mut(path) {
@@ -86,8 +98,31 @@ impl Disk {
         self.files.insert(path.to_owned(), file);
     }
 
+    /// Where a path leads in the end.
+    fn end_of(&self, path: &str) -> io::Result<String> {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS_MAX {
+            // The first link on the way: the path itself, or one of its folders.
+            let ends = path.match_indices('/').map(|(at, _)| at);
+            let found = ends.chain([path.len()]).find_map(|end| {
+                let target = self.links.get(&path[..end])?;
+                let folder = path[..end].rfind('/').map_or("", |slash| &path[..=slash]);
+                Some(format!("{folder}{target}{}", &path[end..]))
+            });
+            match found {
+                Some(next) => path = next,
+                None => return Ok(path),
+            }
+        }
+        Err(io::Error::other("too many links"))
+    }
+
     fn read(&self, path: &str, limit: usize, privacy: Privacy) -> io::Result<Bytes> {
-        let file = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        if privacy == Privacy::Own && self.links.contains_key(path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let end = self.end_of(path)?;
+        let file = self.files.get(&end).ok_or(io::ErrorKind::NotFound)?;
         if file.foreign && privacy != Privacy::Any {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -120,7 +155,8 @@ impl Store for SimStore {
 
     async fn stat(&self, path: &str) -> io::Result<Stat> {
         let disk = self.lock();
-        let file = disk.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let end = disk.end_of(path)?;
+        let file = disk.files.get(&end).ok_or(io::ErrorKind::NotFound)?;
         Ok(Stat {
             modified: Duration::from_secs(file.inode),
             len: file.content.len() as u64,
@@ -167,5 +203,31 @@ mod tests {
             Err(io::ErrorKind::PermissionDenied)
         );
         assert!(read(&store, Privacy::Any).is_ok());
+    }
+
+    /// As Kubernetes mounts a Secret: what is swapped is one link.
+    #[test]
+    fn a_folder_of_links_is_swapped_as_a_whole() {
+        let store = SimStore::new();
+        store.put("keys/..1/f", "one");
+        store.put("keys/..2/f", "two");
+        store.link("keys/..data", "..1");
+        store.link("keys/f", "..data/f");
+        let read = |privacy| {
+            store
+                .lock()
+                .read("keys/f", 8, privacy)
+                .map_err(|e| e.kind())
+        };
+        for privacy in [Privacy::Any, Privacy::Trusted, Privacy::Secret] {
+            assert_eq!(read(privacy).unwrap(), "one");
+        }
+        assert_eq!(read(Privacy::Own), Err(io::ErrorKind::PermissionDenied));
+        store.link("keys/..data", "..2");
+        assert_eq!(read(Privacy::Secret).unwrap(), "two");
+        store.make_foreign("keys/..2/f");
+        assert_eq!(read(Privacy::Secret), Err(io::ErrorKind::PermissionDenied));
+        store.link("keys/..data", "..data");
+        assert!(read(Privacy::Any).is_err());
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod store;
+mod trust;
 
 use std::future::Future;
 use std::io;

@@ -19,6 +19,8 @@ use crate::tls::MaterialError;
 
 /// The most bytes of a key's file.
 const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Most tries to read a folder that changes meanwhile.
+const TRIES_MAX: usize = 3;
 
 /// What seals at present.
 #[derive(Debug)]
@@ -66,9 +68,20 @@ impl Sealer {
             source: index.clone(),
             problem,
         };
-        let text = read(env, &index, Index::BYTES_MAX, Privacy::Own).await?;
-        let entries = Index::parse(&text).map_err(refuse)?;
-        Self::of(env, settings, &entries, now, before).await
+        let mut tries = 1;
+        loop {
+            let seen = env.store().stat(&index).await.ok();
+            let text = read(env, &index, Index::BYTES_MAX, Privacy::Trusted).await?;
+            let entries = Index::parse(&text).map_err(refuse)?;
+            let loaded = Self::of(env, settings, &entries, now, before).await;
+            // A folder that is replaced as a whole may be so between the index and the keys, and
+            // then the keys of one don't fit the other.
+            let same = seen == env.store().stat(&index).await.ok();
+            if same || tries == TRIES_MAX {
+                return loaded;
+            }
+            tries += 1;
+        }
     }
 
     /// Reads the files that an index names, whether or not it stands in the folder.

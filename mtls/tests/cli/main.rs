@@ -8,6 +8,7 @@
 mod addresses;
 mod envelope_keys;
 mod explain;
+mod mounts;
 mod serve;
 
 use std::fs;

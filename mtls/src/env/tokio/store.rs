@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::super::{Privacy, Stat, Store};
+use super::trust::{self, Wanted};
 
 /// The file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +46,8 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
     let file = match private {
         Privacy::Any => open_any(path)?,
         Privacy::Own => open_own(path)?,
-        Privacy::Secret => open_secret(path)?,
+        Privacy::Trusted => trust::open(path, Wanted::Unwritten)?,
+        Privacy::Secret => trust::open(path, Wanted::Unread)?,
     };
     let mut content = Vec::new();
     // One more than allowed tells a file that just fits from one that is cut.
@@ -89,20 +91,6 @@ fn open_own(path: &Path) -> io::Result<File> {
     let (owner, own) = (opened.uid(), rustix::process::geteuid().as_raw());
     if owner != own && owner != 0 {
         return refuse(&format!("belongs to user {owner}, and the router is {own}"));
-    }
-    Ok(file)
-}
-
-/// Opens a file that nobody but its owner can have read, in a folder where nobody else can have
-/// put it.
-fn open_secret(path: &Path) -> io::Result<File> {
-    let file = open_own(path)?;
-    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if file.metadata()?.mode() & 0o077 != 0 {
-        return refuse("can be read by others than its owner; chmod 600");
-    }
-    if fs::metadata(folder_of(path))?.mode() & 0o022 != 0 {
-        return refuse("is in a folder that others can write; chmod 700 that");
     }
     Ok(file)
 }
@@ -241,34 +229,6 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
         assert_eq!(kind(&path), io::ErrorKind::PermissionDenied);
         assert!(read(&path, 10, Privacy::Any).is_ok());
-    }
-
-    #[test]
-    fn refuses_secrets_that_others_may_have_read_or_swapped() {
-        let folder = Folder::new("secret");
-        let chmod = |path: &Path, mode| {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        };
-        chmod(&folder.0, 0o755);
-        let path = folder.0.join("file");
-        replace(&path, b"good").unwrap();
-        let refused = || read(&path, 10, Privacy::Secret).unwrap_err().to_string();
-        assert!(read(&path, 10, Privacy::Secret).is_ok());
-        for mode in [0o640, 0o604, 0o620] {
-            chmod(&path, mode);
-            assert!(refused().contains("by others than its owner"), "{mode:o}");
-        }
-        chmod(&path, 0o400);
-        assert!(read(&path, 10, Privacy::Secret).is_ok());
-        chmod(&folder.0, 0o775);
-        assert!(refused().contains("folder"), "{}", refused());
-        chmod(&folder.0, 0o755);
-        // Only the superuser can give a file away; whoever else runs this sees less.
-        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
-            assert!(refused().contains("belongs to user 12345"), "{}", refused());
-            let state = read(&path, 10, Privacy::Own).unwrap_err();
-            assert_eq!(state.kind(), io::ErrorKind::PermissionDenied);
-        }
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! Opening files that nobody else can have written, put in place or read, also through links.
+//!
+//! Kubernetes mounts a Secret as links: `key` leads to `..data/key`, and `..data` to a folder that is
+//! replaced as a whole. So a link says nothing about trust. What matters is the file at its end, and
+//! each folder on the way in which somebody could have put another link or file. The way is walked
+//! step by step on open folders, so that nothing can be swapped between the look and the step.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+
+/// Most links on the way to one file. Kubernetes needs two.
+const LINKS_MAX: usize = 16;
+/// Most tries where a file is gone at the end of a link: the folder may just have been replaced.
+const TRIES_MAX: usize = 3;
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    /// Nobody else can write it.
+    Unwritten,
+    /// Nobody else can read it either.
+    Unread,
+}
+
+/// Opens a file after all checks.
+///
+/// # Errors
+/// `PermissionDenied` with what is wrong and where; otherwise what the system said.
+pub(super) fn open(path: &Path, wanted: Wanted) -> io::Result<File> {
+    let mut tries = 1;
+    loop {
+        let mut walk = Walk::start(path)?;
+        match walk.reach(wanted) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && walk.links > 0
+                    && tries < TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// A way through folders and links.
+struct Walk {
+    /// Where it is.
+    folder: OwnedFd,
+    /// The name of that, for people.
+    name: PathBuf,
+    /// The steps still to go, the next one last.
+    steps: Vec<OsString>,
+    links: usize,
+}
+
+impl Walk {
+    fn start(path: &Path) -> io::Result<Self> {
+        let mut walk = Self {
+            folder: folder(CWD, OsStr::new("."))?,
+            name: PathBuf::new(),
+            steps: Vec::new(),
+            links: 0,
+        };
+        walk.turn(path)?;
+        Ok(walk)
+    }
+
+    /// Goes on along this path, before the steps that are left.
+    fn turn(&mut self, path: &Path) -> io::Result<()> {
+        for component in path.components().rev() {
+            match component {
+                Component::RootDir => {
+                    self.folder = folder(CWD, OsStr::new("/"))?;
+                    self.name = PathBuf::from("/");
+                }
+                Component::CurDir | Component::Prefix(_) => {}
+                Component::ParentDir => self.steps.push("..".into()),
+                Component::Normal(name) => self.steps.push(name.to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    fn reach(&mut self, wanted: Wanted) -> io::Result<File> {
+        loop {
+            let Some(step) = self.steps.pop() else {
+                return Err(plain_only());
+            };
+            let last = self.steps.is_empty();
+            // The folders above the named one are the operator's affair, as they are for any program.
+            // From the first link on, each folder counts in which the way could have been turned.
+            if last || self.links > 0 {
+                self.check_folder()?;
+            }
+            let found = statat(&self.folder, &step, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(found.st_mode) {
+                FileType::Symlink => self.follow(&step, &found)?,
+                FileType::Directory if !last => {
+                    self.folder = folder(&self.folder, &step)?;
+                    self.name.push(&step);
+                }
+                FileType::RegularFile if last => return self.open(&step, wanted),
+                _ => return Err(plain_only()),
+            }
+        }
+    }
+
+    fn follow(&mut self, step: &OsStr, link: &Stat) -> io::Result<()> {
+        self.links += 1;
+        if self.links > LINKS_MAX {
+            return Err(io::Error::other(format!(
+                "leads over more than {LINKS_MAX} links"
+            )));
+        }
+        self.check_folder()?;
+        check_owner(&self.name.join(step), link.st_uid)?;
+        let target = readlinkat(&self.folder, step, Vec::new())?;
+        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        self.turn(&target)
+    }
+
+    /// Nobody else can have put something here, or taken it away.
+    fn check_folder(&self) -> io::Result<()> {
+        let stat = fstat(&self.folder)?;
+        let name = match self.name.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => &self.name,
+        };
+        check_owner(name, stat.st_uid)?;
+        // Where it is sticky, others can't replace what isn't theirs, and each owner is checked.
+        let sticky = stat.st_mode & 0o1000 != 0;
+        if stat.st_mode & 0o022 != 0 && !sticky {
+            let advice = "is a folder that others can write; chmod 700 that";
+            return Err(denied(name, advice));
+        }
+        Ok(())
+    }
+
+    fn open(&self, step: &OsStr, wanted: Wanted) -> io::Result<File> {
+        // Not blocking, should it have become a pipe since.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(&self.folder, step, flags, Mode::empty())?;
+        let stat = fstat(&file)?;
+        let name = self.name.join(step);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(plain_only());
+        }
+        check_owner(&name, stat.st_uid)?;
+        if stat.st_mode & 0o022 != 0 {
+            return Err(denied(&name, "can be written by others than its owner"));
+        }
+        if wanted == Wanted::Unread && stat.st_mode & readable(stat.st_uid) != 0 {
+            let advice = "can be read by others than its owner; chmod 600 (640 where root owns it; \
+                          defaultMode: 0400 for a Kubernetes Secret)";
+            return Err(denied(&name, advice));
+        }
+        Ok(File::from(file))
+    }
+}
+
+/// Who must not be able to read a secret. A file of root's may be given to the router by its group:
+/// Kubernetes does so with `fsGroup`, and there is no other way for a router that isn't root.
+fn readable(owner: u32) -> u32 {
+    match owner {
+        0 => 0o007,
+        _ => 0o077,
+    }
+}
+
+fn folder(at: impl std::os::fd::AsFd, step: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(at, step, flags, Mode::empty())?)
+}
+
+/// The superuser can do as the router anyway.
+fn trusted(owner: u32) -> bool {
+    owner == 0 || owner == rustix::process::geteuid().as_raw()
+}
+
+fn check_owner(name: &Path, owner: u32) -> io::Result<()> {
+    if trusted(owner) {
+        return Ok(());
+    }
+    let own = rustix::process::geteuid().as_raw();
+    let why = format!("belongs to user {owner}, and the router is {own}");
+    Err(denied(name, &why))
+}
+
+fn denied(name: &Path, why: &str) -> io::Error {
+    let problem = format!("{} {why}", name.display());
+    io::Error::new(io::ErrorKind::PermissionDenied, problem)
+}
+
+fn plain_only() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "is not a plain file")
+}
+
+#[cfg(test)]
+mod tests;
