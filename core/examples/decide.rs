@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A client that says it is somebody else. Sanitising comes first, always.
     let mut headers = HeaderMap::new();
     headers.insert("x-cellway-tenant", HeaderValue::from_static("globex"));
-    let credentials = sanitise(&snapshot.policy.headers, &mut headers);
+    let credentials = sanitise(&snapshot.policy.headers, &mut headers)?;
     assert!(headers.is_empty());
 
     let evidence = Evidence {

@@ -48,6 +48,7 @@ pub struct Credentials {
     pub routing_key_signature: Vec<HeaderValue>,
     /// The content type is gRPC's.
     pub grpc: bool,
-    /// A header names another method or path, which frameworks behind the router may follow.
+    /// A header names another method, path or content type, which frameworks behind the router may
+    /// follow, or it isn't clear whether the content type is gRPC's.
     pub says_otherwise: bool,
 }

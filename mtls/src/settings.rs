@@ -277,6 +277,8 @@ pub struct UpstreamSettings {
     /// How many of a cell's requests may be sent again, in percent, where the cell hasn't processed
     /// them ([`RETRIES_RESERVE`](crate::RETRIES_RESERVE) more may always be); 0: none at all.
     pub retry_percent: u8,
+    /// How large the headers of cells' answers may be.
+    pub answers: AnswerLimits,
 }
 
 impl Default for UpstreamSettings {
@@ -288,6 +290,7 @@ impl Default for UpstreamSettings {
             limits: CellLimits::default(),
             keepalive: None,
             retry_percent: 20,
+            answers: AnswerLimits::default(),
         }
     }
 }
@@ -345,6 +348,34 @@ impl Default for CellLimits {
         Self {
             connections_max: 1024,
             requests_max: 4096,
+        }
+    }
+}
+
+/// What the header of a cell's answer may hold, and its trailers. An answer that holds more is refused,
+/// or broken off, as `cell_protocol_error`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerLimits {
+    /// Most bytes: of names and values and 32 for each field in HTTP/2 (RFC 9113, section 6.5.2), as
+    /// they came in HTTP/1.1. At most [`HEADER_BYTES_MAX`](Self::HEADER_BYTES_MAX).
+    pub header_bytes_max: usize,
+    /// Most fields. At most [`HEADER_FIELDS_MAX`](Self::HEADER_FIELDS_MAX).
+    pub header_fields_max: usize,
+}
+
+impl AnswerLimits {
+    /// What `header_bytes_max` may be at most.
+    pub const HEADER_BYTES_MAX: usize = 256 * 1024;
+    /// What `header_fields_max` may be at most.
+    pub const HEADER_FIELDS_MAX: usize = 1024;
+}
+
+impl Default for AnswerLimits {
+    /// As for requests.
+    fn default() -> Self {
+        Self {
+            header_bytes_max: 64 * 1024,
+            header_fields_max: 128,
         }
     }
 }

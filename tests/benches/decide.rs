@@ -81,7 +81,7 @@ fn credentials(token: &str) -> Credentials {
     let mut headers = HeaderMap::new();
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
     headers.insert(header::AUTHORIZATION, value);
-    sanitise(&HeaderRules::default(), &mut headers)
+    sanitise(&HeaderRules::default(), &mut headers).expect("a Connection to obey")
 }
 
 fn decide_one(world: &World, credentials: &Credentials, memo: &mut Memo) -> Outcome {

@@ -200,7 +200,8 @@ impl Core {
     ) -> Outcome {
         let snapshot = Arc::clone(self.control.snapshot());
         let mut headers = request.headers.clone();
-        let credentials = sanitise(&snapshot.policy.headers, &mut headers);
+        let credentials =
+            sanitise(&snapshot.policy.headers, &mut headers).expect("a Connection to obey");
         let evidence = Evidence {
             policy: snapshot
                 .policy

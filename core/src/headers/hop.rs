@@ -1,6 +1,11 @@
 //! Fields that concern one connection only (RFC 9110, section 7.6.1).
 
+use std::fmt;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::fields::concerns_everybody;
+use super::rules::HeaderRules;
 
 /// Always removed, whether or not `Connection` names them.
 pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
@@ -16,16 +21,46 @@ pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Most names that one request's `Connection` fields may nominate; the rest stays. A client gains
-/// nothing by more: what it may not say is removed by name, not by nomination.
-const NOMINATED_MAX: usize = 32;
+/// Most options that one message's `Connection` fields may list.
+const OPTIONS_MAX: usize = 32;
 
-/// Removes hop-by-hop fields, those that `Connection` nominates among them.
+/// Why a message's `Connection` can't be obeyed. What a proxy removes on the sender's word must not be
+/// what it decided on, nor what the recipient goes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadConnection {
+    /// It names a field that is for all recipients: `content-type`, `authorization`, the router's own.
+    EndToEnd,
+    /// It lists too many options.
+    TooMany,
+}
+
+impl BadConnection {
+    /// For answers and logs.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::EndToEnd => "Connection names a field that is not for one connection only",
+            Self::TooMany => "Connection lists too many options",
+        }
+    }
+}
+
+impl fmt::Display for BadConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail())
+    }
+}
+
+impl std::error::Error for BadConnection {}
+
+/// Removes hop-by-hop fields, and those that `Connection` nominates.
 ///
 /// `TE` keeps the one value that concerns the whole way, `trailers`, which gRPC servers ask for.
-pub(super) fn remove(headers: &mut HeaderMap) {
+///
+/// # Errors
+/// `Connection` nominates what it may not. Nothing has been removed then.
+pub(super) fn remove(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), BadConnection> {
     if headers.contains_key(header::CONNECTION) {
-        remove_nominated(headers);
+        remove_nominated(rules, headers)?;
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
@@ -37,25 +72,46 @@ pub(super) fn remove(headers: &mut HeaderMap) {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
     }
+    Ok(())
 }
 
-fn remove_nominated(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
+fn remove_nominated(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), BadConnection> {
+    // Stays empty, and costs no allocation, for nearly everybody.
+    let mut nominated = Vec::new();
+    let options = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !frames_the_message(name))
-        .take(NOMINATED_MAX)
-        .collect();
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.is_empty());
+    for (count, option) in options.enumerate() {
+        if count >= OPTIONS_MAX {
+            return Err(BadConnection::TooMany);
+        }
+        if is_usual(option) {
+            continue;
+        }
+        if concerns_everybody(option) {
+            return Err(BadConnection::EndToEnd);
+        }
+        if let Ok(name) = HeaderName::from_bytes(option) {
+            if rules.reserves(&name) {
+                return Err(BadConnection::EndToEnd);
+            }
+            nominated.push(name);
+        }
+    }
     for name in nominated {
         headers.remove(name);
     }
+    Ok(())
 }
 
-/// Nominating these would change what the message is, not who it concerns.
-fn frames_the_message(name: &HeaderName) -> bool {
-    [header::HOST, header::CONTENT_LENGTH, header::TE].contains(name)
+/// What honest peers say. These name no field, or one that is looked after by name: who sends `TE`
+/// or `Upgrade` must nominate it (RFC 9110, sections 7.8 and 10.1.4).
+fn is_usual(option: &[u8]) -> bool {
+    const USUAL: [&[u8]; 4] = [b"close", b"keep-alive", b"te", b"upgrade"];
+    USUAL.iter().any(|usual| option.eq_ignore_ascii_case(usual))
 }
 
 fn wants_trailers(value: &HeaderValue) -> bool {
@@ -66,20 +122,4 @@ fn wants_trailers(value: &HeaderValue) -> bool {
             .unwrap_or_default();
         name.trim_ascii().eq_ignore_ascii_case(b"trailers")
     })
-}
-
-/// Whether a field may never stand in trailers, because a recipient that merges trailers into
-/// headers would be misled by it: framing, routing, authentication, hop-by-hop.
-pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
-    const FORBIDDEN: [HeaderName; 8] = [
-        header::AUTHORIZATION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::COOKIE,
-        header::HOST,
-        header::SET_COOKIE,
-        header::TE,
-    ];
-    FORBIDDEN.contains(name) || HOP_BY_HOP.contains(name)
 }

@@ -6,13 +6,18 @@
 //! plain functions of their arguments, so that the proxy path and an external authoriser share
 //! them.
 
+mod fields;
 mod hop;
+mod media;
 mod otherwise;
 mod rules;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-pub use self::hop::forbidden_in_trailers;
+pub use self::fields::forbidden_in_trailers;
+pub use self::hop::BadConnection;
+use self::media::Grpc;
+pub use self::media::is_grpc;
 pub use self::rules::{
     CELL_BOUND_AUTHORIZATION, HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps,
 };
@@ -21,8 +26,16 @@ use crate::evidence::Credentials;
 /// Takes the credentials out of a request's headers and removes everything that isn't the
 /// client's to say: the router's own headers under any spelling, and hop-by-hop fields.
 ///
-/// Run it first, and on every request; what it leaves may be forwarded.
-pub fn sanitise(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
+/// Run it first, and on every request; what it leaves may be forwarded. What a decision reads there
+/// besides credentials is read when everything has been removed, so that it is what the cell gets.
+///
+/// # Errors
+/// `Connection` nominates what it may not: the request must be refused.
+pub fn sanitise(
+    rules: &HeaderRules,
+    headers: &mut HeaderMap,
+) -> Result<Credentials, BadConnection> {
+    hop::remove(rules, headers)?;
     let mut credentials = take_credentials(rules, headers);
     // Taken where it is removed: requests without one, nearly all, are not searched for it.
     remove_where(
@@ -38,30 +51,38 @@ pub fn sanitise(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
             }
         },
     );
-    hop::remove(headers);
-    credentials
+    let grpc = Grpc::of(headers);
+    Ok(Credentials {
+        grpc: grpc == Grpc::Yes,
+        says_otherwise: grpc == Grpc::Unclear
+            || headers.keys().any(otherwise::names_another_request),
+        ..credentials
+    })
 }
 
 /// Removes from a cell's answer what is between the cell and the router only: hop-by-hop fields
 /// and everything under the router's prefix.
-pub fn sanitise_response(rules: &HeaderRules, headers: &mut HeaderMap) {
-    hop::remove(headers);
+///
+/// # Errors
+/// `Connection` nominates what it may not: the answer must not be passed on.
+pub fn sanitise_response(
+    rules: &HeaderRules,
+    headers: &mut HeaderMap,
+) -> Result<(), BadConnection> {
+    hop::remove(rules, headers)?;
     remove_reserved(rules, headers);
+    Ok(())
 }
 
-/// Removes from trailers, in either direction, what may not stand there: the router's own names
-/// and the fields that frame, route or authenticate (RFC 9110, section 6.5.1).
+/// Removes from trailers, in either direction, what may not stand there: the router's own names, and
+/// whatever would be refused, taken away or acted on in a header ([`forbidden_in_trailers`]).
 pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
     let refused = |name: &HeaderName| rules.reserves(name) || forbidden_in_trailers(name);
     remove_where(trailers, refused, |_, _| ());
 }
 
 fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
-    let mut credentials = Credentials {
-        grpc: is_grpc(headers),
-        says_otherwise: headers.keys().any(otherwise::names_another_request),
-        ..Credentials::default()
-    };
+    let mut credentials = Credentials::default();
     if let http::header::Entry::Occupied(entry) = headers.entry(AUTHORIZATION) {
         let (_, mut values) = entry.remove_entry_mult();
         credentials.authorization = values.next();
@@ -71,18 +92,6 @@ fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials
         credentials.tenant_choice = choice(headers, rules.tenant_choice());
     }
     credentials
-}
-
-/// Whether the one content type is gRPC's: `application/grpc`, alone or with `+` and a format. A cell
-/// takes `application/grpc-web` for something else, and so do the rules.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(only), None) = (types.next(), types.next()) else {
-        return false;
-    };
-    const NAME: &[u8] = b"application/grpc";
-    let (name, rest) = only.as_bytes().split_at(NAME.len().min(only.len()));
-    name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 /// Several fields say what one with a list would (RFC 9110, section 5.3), and a list is no tenant:

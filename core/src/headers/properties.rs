@@ -119,10 +119,13 @@ proptest! {
     fn nothing_under_the_routers_names_survives(
         fields in prop::collection::vec((any_name(), any_value()), 0..24),
     ) {
-        let mut request = headers(&fields);
-        sanitise(&rules(), &mut request);
-        let mut answer = headers(&fields);
-        sanitise_response(&rules(), &mut answer);
+        let (mut request, mut answer) = (headers(&fields), headers(&fields));
+        let passes = sanitise(&rules(), &mut request).is_ok();
+        prop_assert_eq!(sanitise_response(&rules(), &mut answer).is_ok(), passes);
+        if !passes {
+            // Neither is forwarded.
+            (request, answer) = (HeaderMap::new(), HeaderMap::new());
+        }
         let mut trailers = headers(&fields);
         sanitise_trailers(&rules(), &mut trailers);
         for name in request.keys().chain(answer.keys()).chain(trailers.keys()) {
@@ -137,7 +140,7 @@ proptest! {
     ) {
         let before = headers(&fields);
         let mut after = before.clone();
-        sanitise(&rules(), &mut after);
+        prop_assume!(sanitise(&rules(), &mut after).is_ok());
         let theirs = |name: &&HeaderName| {
             !is_the_routers(name)
                 && !hop::HOP_BY_HOP.contains(name)
@@ -156,9 +159,9 @@ proptest! {
         fields in prop::collection::vec((any_name(), any_value()), 0..24),
     ) {
         let mut once = headers(&fields);
-        sanitise(&rules(), &mut once);
+        prop_assume!(sanitise(&rules(), &mut once).is_ok());
         let mut twice = once.clone();
-        sanitise(&rules(), &mut twice);
+        prop_assert!(sanitise(&rules(), &mut twice).is_ok());
         prop_assert_eq!(once, twice);
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
+use super::fields::fold;
 use crate::decision::Allow;
 use crate::routing_key;
 
@@ -377,14 +378,6 @@ fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
                 problem: format!("\"{name}\" stands for both {other} and {short}"),
             });
         }
-    }
-}
-
-/// A byte of a header's name as frameworks that fold names see it.
-fn fold(byte: u8) -> u8 {
-    match byte.to_ascii_lowercase() {
-        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
-        _ => b'-',
     }
 }
 

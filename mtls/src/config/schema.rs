@@ -257,6 +257,10 @@ pub struct UpstreamTable {
     pub connections_max: Option<u64>,
     /// Most requests in flight to one cell.
     pub requests_max: Option<u64>,
+    /// Most bytes in the header of a cell's answer, and in its trailers.
+    pub answer_header_bytes_max: Option<u64>,
+    /// Most fields in the header of a cell's answer, and in its trailers.
+    pub answer_header_fields_max: Option<u64>,
 }
 
 /// `[fetch]`

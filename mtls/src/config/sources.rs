@@ -9,7 +9,8 @@ use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
 use crate::fetch::RegistryLocation;
 use crate::settings::{
-    CellLimits, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem, RegistrySettings, UpstreamSettings,
+    AnswerLimits, CellLimits, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem, RegistrySettings,
+    UpstreamSettings,
 };
 
 /// How often a registry file is looked at; it costs a `stat`.
@@ -165,6 +166,37 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
         },
         keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),
         retry_percent: retry_percent(name("retry_percent"), table.retry_percent, report),
+        answers: answers(table, report),
+    }
+}
+
+fn answers<F: FnMut(ConfigError)>(table: &UpstreamTable, report: &mut Reporter<F>) -> AnswerLimits {
+    let default = AnswerLimits::default();
+    let mut count = |key: &str, given: Option<u64>, default: usize, most: usize| {
+        let setting = format!("upstream.{key}");
+        let count = report.count(setting.clone(), given, default);
+        if count > most {
+            report.mistake(
+                setting,
+                format!("is {count}, more than the router would hold for one answer"),
+                format!("give at most {most}"),
+            );
+        }
+        count.min(most)
+    };
+    AnswerLimits {
+        header_bytes_max: count(
+            "answer_header_bytes_max",
+            table.answer_header_bytes_max,
+            default.header_bytes_max,
+            AnswerLimits::HEADER_BYTES_MAX,
+        ),
+        header_fields_max: count(
+            "answer_header_fields_max",
+            table.answer_header_fields_max,
+            default.header_fields_max,
+            AnswerLimits::HEADER_FIELDS_MAX,
+        ),
     }
 }
 

@@ -235,6 +235,8 @@ fn names_each_mistake_of_meaning() {
         (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
         (LEAST.to_owned() + "[upstream]\nkeepalive_ms = 9999\n", "upstream.keepalive_ms: is 9999 milliseconds\n    give at least 10000, and at least 300000 for gRPC servers"),
         (LEAST.to_owned() + "[upstream]\nretry_percent = 101\n", "upstream.retry_percent: is 101\n    give 0 to 100"),
+        (LEAST.to_owned() + "[upstream]\nanswer_header_bytes_max = 0\n", "upstream.answer_header_bytes_max: is 0"),
+        (LEAST.to_owned() + "[upstream]\nanswer_header_fields_max = 1025\n", "upstream.answer_header_fields_max: is 1025, more than the router would hold for one answer\n    give at most 1024"),
         (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
         (LEAST.to_owned() + "[envelope]\nform = \"hmac\"\nkeys = \"k\"\nlifetime_secs = 61\n", "envelope.lifetime_secs: is 61 seconds\n    give 1 to 60"),
         (LEAST.to_owned() + "[envelope]\nkeys = \"\"\n", "envelope.keys: is empty"),

@@ -68,7 +68,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     let shared = &case.worker.common.shared;
     let (credentials, wait) = {
         let snapshot = shared.snapshot();
-        let credentials = headers::sanitise(&snapshot.policy.headers, &mut parts.headers);
+        let credentials = sanitise(&snapshot, parts)?;
         checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
         judge_again(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
         match once(case, &snapshot, parts, &credentials, false)? {
@@ -83,7 +83,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     waited
         .and_then(|()| judge_again(case))
         .map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
-    headers::sanitise(&snapshot.policy.headers, &mut parts.headers);
+    sanitise(&snapshot, parts)?;
     match once(case, &snapshot, parts, &credentials, true)? {
         Outcome::Done(decision) => settle(decision, snapshot),
         // Waiting once is the bound; `decide` promises not to ask again.
@@ -92,6 +92,11 @@ pub(crate) async fn judge<E: Env, S: Sink>(
             "keys did not come in time",
         )),
     }
+}
+
+fn sanitise(snapshot: &Snapshot, parts: &mut Parts) -> Result<Credentials, Refused> {
+    headers::sanitise(&snapshot.policy.headers, &mut parts.headers)
+        .map_err(|why| Refused::new(Reason::BadRequest, why.detail()))
 }
 
 fn settle(decision: Decision, snapshot: Guard<Arc<Snapshot>>) -> Result<Judged, Refused> {

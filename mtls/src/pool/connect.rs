@@ -16,7 +16,7 @@ use super::gate::ConnectionPermit;
 use super::heard::{Heard, Listening};
 use crate::connection::Wire;
 use crate::env::Env;
-use crate::settings::{CellTimeouts, UpstreamSettings};
+use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
 use crate::tls::CellTls;
 use crate::worker::Spawner;
 
@@ -27,6 +27,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// The most bytes of header or trailers that h2 takes of a stream. It leaves out the trailers that are
+/// over it and ends the message as whole, so it lies above all that an answer may have
+/// ([`AnswerLimits`]), and whoever gets the answer counts.
+const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX as u32;
 
 /// Why a connection could not be made. Nothing of a request was sent.
 #[derive(Clone, Debug)]
@@ -75,7 +80,7 @@ pub(super) async fn connect<E: Env>(
     };
     let opened = match http2 {
         true => speak_http2(env, wire, upstream.keepalive, permit).await,
-        false => speak_http1(env, wire, permit).await,
+        false => speak_http1(env, wire, upstream.answers, permit).await,
     };
     opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
 }
@@ -117,11 +122,16 @@ fn tls_reason(error: &io::Error) -> Reason {
 async fn speak_http1<E: Env>(
     env: &E,
     wire: Wire<E::Stream>,
+    answers: AnswerLimits,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
     let heard = Heard::default();
     let io = TokioIo::new(Listening::new(wire, heard.clone()));
-    let (sender, connection) = http1::Builder::new().handshake(io).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(answers.header_fields_max)
+        .max_header_size(answers.header_bytes_max)
+        .handshake(io)
+        .await?;
     env.spawn(async move {
         // Requests hear of its errors themselves.
         let _ = connection.await;
@@ -147,6 +157,7 @@ async fn speak_http2<E: Env>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(keepalive)
         .keep_alive_timeout(PING_TIMEOUT)
+        .max_header_list_size(HEADER_LIST_MAX)
         .handshake(TokioIo::new(wire))
         .await?;
     env.spawn(async move {

@@ -33,18 +33,14 @@ impl Wants {
     }
 
     pub(crate) fn of(request: &Parts) -> Self {
-        let kind = request.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let grpc = kind
-            .and_then(|kind| kind.strip_prefix(b"application/grpc"))
-            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')));
         Self {
-            grpc,
+            grpc: headers::is_grpc(&request.headers),
             closable: request.version < Version::HTTP_2,
         }
     }
 }
 
-/// Passes on what the cell answered.
+/// Passes on what the cell answered, of which what may not be passed on is gone.
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
     answered: Answered,
@@ -52,10 +48,6 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     let (mut parts, incoming) = answered.response.into_parts();
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    {
-        let snapshot = report.connection.worker.common.shared.snapshot();
-        headers::sanitise_response(&snapshot.policy.headers, &mut parts.headers);
-    }
     let now = report.answered(parts.status, Owner::Cell);
     if !parts.headers.contains_key(DATE) {
         let date = report.connection.worker.date.at(now.unix);
@@ -67,6 +59,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     }
     let body = CellBody {
         incoming,
+        framing: answered.framing,
         lease: answered.lease,
         permit: answered.permit,
         progress: answered.progress,

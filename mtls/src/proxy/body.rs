@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::policy::Policy;
 use cellway_core::{Reason, headers};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::framing::{Framing, was_cut};
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::verdict;
@@ -49,6 +50,7 @@ pub(crate) struct RequestBody {
 #[derive(Debug)]
 struct Watched {
     progress: Arc<Progress>,
+    http2: bool,
     /// Boxed, because the body is moved often on its way to the cell.
     passed: Option<Box<Passed>>,
 }
@@ -67,7 +69,9 @@ struct Passed {
 pub(crate) enum RequestBroken {
     /// The client broke it off.
     Client(hyper::Error),
-    /// The router did.
+    /// The client ended an HTTP/2 stream and not the body.
+    Cut,
+    /// The router broke it off.
     Closed(BrokenOff),
 }
 
@@ -75,6 +79,7 @@ impl fmt::Display for RequestBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => error.fmt(f),
+            Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
             Self::Closed(why) => why.fmt(f),
         }
     }
@@ -84,19 +89,20 @@ impl std::error::Error for RequestBroken {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Client(error) => error.source(),
-            Self::Closed(_) => None,
+            Self::Cut | Self::Closed(_) => None,
         }
     }
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming) -> (Self, Option<Arc<Progress>>) {
+    pub(super) fn new(incoming: Incoming, version: Version) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self::empty(), None);
         }
         let progress = Arc::new(Progress::new());
         let watched = Some(Watched {
             progress: progress.clone(),
+            http2: version == Version::HTTP_2,
             passed: None,
         });
         let incoming = Some(incoming);
@@ -147,9 +153,16 @@ impl Body for RequestBody {
         };
         let mut polled = Pin::new(&mut *incoming).poll_frame(cx);
         let ended = incoming.is_end_stream();
-        if let Some(Watched { progress, passed }) = &self.watched {
+        if let Some(watched) = &self.watched {
+            let Watched {
+                progress, passed, ..
+            } = watched;
             match &mut polled {
                 Poll::Pending => progress.turn_to(Turn::Client),
+                Poll::Ready(None) if was_cut(watched.http2, ended) => {
+                    progress.moved(Turn::Broken);
+                    return Poll::Ready(Some(Err(RequestBroken::Cut)));
+                }
                 Poll::Ready(None) => progress.moved(Turn::Done),
                 Poll::Ready(Some(Err(_))) => progress.moved(Turn::Broken),
                 Poll::Ready(Some(Ok(frame))) => {
@@ -198,6 +211,7 @@ enum Source {
 /// What a cell's answer holds on to until its last byte.
 pub(super) struct CellBody {
     pub(super) incoming: Incoming,
+    pub(super) framing: Framing,
     pub(super) lease: Lease,
     pub(super) permit: RequestPermit,
     pub(super) progress: Option<Arc<Progress>>,
@@ -223,7 +237,7 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
     }
 
     pub(super) fn cell(report: Report<E, S>, body: CellBody) -> Self {
-        let ended = body.incoming.is_end_stream();
+        let ended = body.is_over();
         let mut this = Self {
             source: Source::Cell(body),
             report: Some(report),
@@ -247,7 +261,7 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
             drop(body.permit);
             let sent = |progress: &Arc<Progress>| progress.turn() == Turn::Done;
             // An answer that comes before the request is whole leaves the rest of it on its way.
-            if body.progress.as_ref().is_none_or(sent) {
+            if body.framing.reusable && body.progress.as_ref().is_none_or(sent) {
                 body.lease.done();
             }
         }
@@ -293,6 +307,11 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
 }
 
 impl CellBody {
+    /// Whether nothing more comes.
+    fn is_over(&self) -> bool {
+        self.framing.ended() || self.incoming.is_end_stream()
+    }
+
     /// While nothing comes: whether that has lasted too long.
     fn overdue(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         let now = Instant::now();
@@ -365,18 +384,24 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         match Pin::new(&mut body.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 body.timer = None;
+                if let Err((reason, why)) = body.framing.came(&frame) {
+                    return Poll::Ready(Some(Err(this.break_off(reason, why))));
+                }
                 stall::client_has_the_turn(frame.data_ref().map_or(0, Bytes::len));
-                let ended = body.incoming.is_end_stream();
+                let ended = body.is_over();
                 this.passed_on(&mut frame);
                 if ended {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => {
-                this.finish();
-                Poll::Ready(None)
-            }
+            Poll::Ready(None) => match body.framing.over(&body.incoming) {
+                Ok(()) => {
+                    this.finish();
+                    Poll::Ready(None)
+                }
+                Err((reason, why)) => Poll::Ready(Some(Err(this.break_off(reason, why)))),
+            },
             Poll::Ready(Some(Err(error))) => {
                 let reason = verdict::reason(&error);
                 Poll::Ready(Some(Err(this.break_off(reason, &error.to_string()))))
@@ -398,7 +423,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             Source::Ended => true,
             Source::Router(text) => text.is_none(),
             Source::Grpc(_) => false,
-            Source::Cell(body) => body.incoming.is_end_stream(),
+            Source::Cell(body) => body.is_over(),
         }
     }
 

@@ -62,17 +62,30 @@ fn sound(authority: &Authority) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Once: HTTP/2 lets through a second one of the same value, and not every cell does.
-fn content_length(headers: &HeaderMap) -> Result<(), &'static str> {
-    match headers.get_all(CONTENT_LENGTH).iter().nth(1) {
-        None => Ok(()),
-        Some(_) => Err("more than one Content-Length field"),
+/// The one length, if there is any. Also the same value twice is refused, in one field or in two, as
+/// RFC 9110, section 8.6, allows: others would read it differently.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return Ok(None);
+    };
+    if lengths.next().is_some() {
+        return Err("more than one Content-Length field");
     }
+    // Digits alone: `parse` would take a sign.
+    let digits = length.to_str().ok().filter(|text| {
+        let mut bytes = text.bytes();
+        bytes.all(|byte| byte.is_ascii_digit())
+    });
+    let length = digits.and_then(|digits| digits.parse().ok());
+    length
+        .map(Some)
+        .ok_or("a Content-Length that is not one number")
 }
 
 /// `chunked`, once, or nothing: any other list is read differently by different servers, and
 /// another coding would be passed on without its name.
-pub(super) fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
+fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
         return Ok(());
@@ -164,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn one_length_is_enough() {
+    fn one_number_is_a_length() {
         let lengths = [
             ("host", "a"),
             ("content-length", "3"),
@@ -172,6 +185,10 @@ mod tests {
         ];
         assert!(check(&request("POST", "/", &lengths)).is_err());
         assert!(check(&request("POST", "/", &lengths[..2])).is_ok());
+        for length in ["", "abc", "-1", "+1", "1, 1", "0x1", "18446744073709551616"] {
+            let fields = [("host", "a"), ("content-length", length)];
+            assert!(check(&request("POST", "/", &fields)).is_err(), "{length}");
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cellway_core::headers::{self, BadConnection};
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -18,10 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::again::{self, Resends};
 use super::body::RequestBody;
 use super::candidates::Candidates;
+use super::framing::{Exchange, Framing};
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::spare::Spare;
-use super::{Refused, check, verdict};
+use super::{Refused, verdict};
 use crate::env::Env;
 use crate::event::{Event, Sink, Unserved};
 use crate::live::Live;
@@ -31,6 +33,7 @@ use crate::settings::CellTimeouts;
 /// The cell's answer, and what it holds until its body ends.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
+    pub(super) framing: Framing,
     pub(super) lease: Lease,
     pub(super) permit: RequestPermit,
     pub(super) progress: Option<Arc<Progress>>,
@@ -48,6 +51,8 @@ struct Forwarding<'a, E: Env, S: Sink> {
     /// How long further endpoints are tried; set when the first couldn't be reached.
     failover: Option<Instant>,
     resends: Resends,
+    /// The method is `HEAD`.
+    head: bool,
 }
 
 /// A request that is to be sent.
@@ -60,7 +65,7 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new(request: Request<Incoming>) -> Self {
         let (parts, incoming) = request.into_parts();
-        let (body, progress) = RequestBody::new(incoming);
+        let (body, progress) = RequestBody::new(incoming, parts.version);
         Self {
             parts,
             body,
@@ -71,7 +76,7 @@ impl Outgoing {
 
 /// What came of one attempt.
 enum Attempt {
-    Answered(Response<Incoming>, Lease),
+    Answered(Response<Incoming>, Framing, Lease),
     /// Nothing of the request was sent.
     Unsent(ConnectError),
     /// It was sent and wasn't served, and may be sent again.
@@ -107,6 +112,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
         failover: None,
         resends: Resends::new(live.settings.upstream.retry_percent),
         live,
+        head: outgoing.parts.method == Method::HEAD,
     };
     // hyper has answered it already, by reading the body when we ask for it.
     outgoing.parts.headers.remove(EXPECT);
@@ -117,9 +123,10 @@ pub(super) async fn forward<E: Env, S: Sink>(
     let mut failure = None;
     while let Some((at, pool)) = candidates.next(worker, allow) {
         match forwarding.try_endpoint(&pool, &mut slot).await {
-            Attempt::Answered(response, lease) => {
+            Attempt::Answered(response, framing, lease) => {
                 return Ok(Answered {
                     response,
+                    framing,
                     lease,
                     permit,
                     progress: forwarding.progress,
@@ -256,22 +263,42 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    fn accept(&self, response: Response<Incoming>, lease: Lease) -> Attempt {
+    fn accept(&self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
         lease.answered();
         let percent = self.live.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
+        match self.fit(&mut response, &lease) {
+            Ok(framing) => {
+                verdict::answered(self.report, &lease.pool, response.status());
+                Attempt::Answered(response, framing, lease)
+            }
+            Err(why) => {
+                let reason = Reason::CellProtocolError;
+                verdict::failed(self.report, &lease.pool, reason, why);
+                Attempt::Failed(reason, "the cell's answer can't be passed on")
+            }
+        }
+    }
+
+    /// Makes of the answer's header what may be passed on. Says what is wrong with it.
+    fn fit(
+        &self,
+        response: &mut Response<Incoming>,
+        lease: &Lease,
+    ) -> Result<Framing, &'static str> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let reason = Reason::CellProtocolError;
-            verdict::failed(self.report, &lease.pool, reason, "101 without an upgrade");
-            return Attempt::Failed(reason, "the cell switched protocols unasked");
+            return Err("101 without an upgrade");
         }
-        if let Err(error) = check::transfer_encoding(response.headers()) {
-            let reason = Reason::CellProtocolError;
-            verdict::failed(self.report, &lease.pool, reason, error);
-            return Attempt::Failed(reason, "the cell's answer is coded for its way");
-        }
-        verdict::answered(self.report, &lease.pool, response.status());
-        Attempt::Answered(response, lease)
+        let exchange = Exchange {
+            head: self.head,
+            http2: matches!(lease.sender, Sender::H2(_)),
+            limits: self.live.settings.upstream.answers,
+        };
+        let framing = Framing::of(response, exchange)?;
+        let snapshot = self.report.connection.worker.common.shared.snapshot();
+        headers::sanitise_response(&snapshot.policy.headers, response.headers_mut())
+            .map_err(BadConnection::detail)?;
+        Ok(framing)
     }
 
     /// The exchange broke off before an answer came. With the request, if it may be sent again.

@@ -8,6 +8,7 @@ pub(crate) mod check;
 mod cors;
 mod date;
 mod forward;
+mod framing;
 mod progress;
 mod report;
 mod spare;

@@ -83,11 +83,19 @@ fn blame(reason: Reason) -> Option<Outcome> {
 
 /// Sorts what hyper says of an exchange.
 pub(super) fn reason(error: &hyper::Error) -> Reason {
-    if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
+    let parse = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
+    if parse || breaks_http2(error) {
         Reason::CellProtocolError
     } else {
         Reason::CellReset
     }
+}
+
+/// Whether the router has ended the stream, or the connection, because of what the cell sent on it.
+fn breaks_http2(error: &hyper::Error) -> bool {
+    let source = error.source();
+    let error = source.and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_some_and(h2::Error::is_library)
 }
 
 /// The whole chain of what went wrong, for logs.

@@ -101,12 +101,28 @@ async fn sizes(table: &mut Table<'_>, good: Request) {
     table.ask("a thousand headers", with(good(), &many)).await;
 }
 
-/// `Connection` exists in HTTP/1.1 only.
+/// `Connection` exists in HTTP/1.1 only. What it may name is gone at the cell.
 async fn connection(table: &mut Table<'_>, good: Request) {
-    let names = "x-cellway-tenant, X-Cellway-Auth, x-cellway-sub, authorization, host";
-    let request = with(good, &[("connection", names)]);
-    let what = "Connection names what the router stamps";
-    table.one(what, Protocol::Http1, request).await;
+    let many = vec!["x-own"; 33].join(", ");
+    for (what, options) in [
+        (
+            "Connection names what is for one hop",
+            "x-own, TE, close, x-absent",
+        ),
+        (
+            "Connection names what the router stamps",
+            "x-cellway-tenant",
+        ),
+        ("Connection names a near miss of it", "X_Cellway_Auth"),
+        ("Connection names the credential", "close, authorization"),
+        ("Connection names the host", "host"),
+        ("Connection names a field of the cell's", "accept"),
+        ("Connection names 33 fields", &many),
+    ] {
+        let own = [("x-own", "1"), ("accept", "*/*"), ("connection", options)];
+        let request = with(good.clone(), &own);
+        table.one(what, Protocol::Http1, request).await;
+    }
 }
 
 async fn trailers(table: &mut Table<'_>, mut request: Request) {
@@ -118,11 +134,19 @@ async fn trailers(table: &mut Table<'_>, mut request: Request) {
         ("x-routing-key", "globex"),
         ("authorization", "Bearer e30.e30."),
         ("content-length", "0"),
+        ("x-http-method-override", "DELETE"),
+        ("x_original_url", "/admin"),
+        ("forwarded", "for=192.0.2.1"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("cookie", "session=1"),
+        ("if-match", "*"),
         ("x-checksum", "kept"),
     ] {
         append(&mut request.trailers, name, value);
     }
-    table.ask("the router's names in trailers", request).await;
+    table
+        .ask("what counts in a header, in trailers", request)
+        .await;
 }
 
 fn with(mut request: Request, headers: &[(&str, &str)]) -> Request {

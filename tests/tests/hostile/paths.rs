@@ -85,11 +85,19 @@ pub async fn rows(table: &mut Table<'_>) {
         "application/grpc",
         "application/grpc+proto",
         "application/json",
+        "application/grpc-web",
+        "application/grpc;, application/json",
+        "application/grpc+x, application/json",
+        "application/json, application/grpc",
+        "application/grpc\r\ncontent-type: application/json",
+        "application/grpc\r\nconnection: content-type",
+        "application/grpc\r\nconnection: x, Content_Type",
+        "application/grpc\r\nconnection: x-own",
     ] {
         let bytes = format!(
             "POST /files.v1.Files/Get HTTP/1.1\r\ncontent-type: {kind}\r\ncontent-length: 0\r\n{end}"
         );
         let outcome = exchange(table, &bytes).await;
-        table.row(kind, "h1", &outcome);
+        table.row(&kind.replace("\r\n", " "), "h1", &outcome);
     }
 }

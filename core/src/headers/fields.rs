@@ -1,0 +1,231 @@
+//! What is known about fields by their names.
+//!
+//! All names are compared in lower case and with everything but letters and digits as `-`, because
+//! CGI, WSGI and many frameworks read `content_type` as `content-type`.
+
+use http::header::HeaderName;
+
+use super::hop::HOP_BY_HOP;
+use super::otherwise;
+
+/// Fields that concern everybody on the way and are acted on before the body comes: they frame the
+/// message, route it, carry credentials or preconditions, say where it came from, or describe its
+/// content (RFC 9110, sections 6.5.1 and 7.6.1). Sorted.
+const HEADER_ONLY: &[&str] = &[
+    "accept",
+    "accept-ch",
+    "accept-charset",
+    "accept-datetime",
+    "accept-encoding",
+    "accept-language",
+    "accept-patch",
+    "accept-post",
+    "accept-ranges",
+    "age",
+    "allow",
+    "alt-svc",
+    "alt-used",
+    "api-key",
+    "authentication-info",
+    "authorization",
+    "baggage",
+    "cache-control",
+    "cdn-cache-control",
+    "cdn-loop",
+    "cf-connecting-ip",
+    "clear-site-data",
+    "client-cert",
+    "client-cert-chain",
+    "client-ip",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "content-type",
+    "cookie",
+    "cookie2",
+    "cross-origin-embedder-policy",
+    "cross-origin-opener-policy",
+    "cross-origin-resource-policy",
+    "date",
+    "dpop",
+    "early-data",
+    "expect",
+    "expires",
+    "fastly-client-ip",
+    "forwarded",
+    "from",
+    "grpc-accept-encoding",
+    "grpc-encoding",
+    "grpc-timeout",
+    "host",
+    "idempotency-key",
+    "last-event-id",
+    "last-modified",
+    "location",
+    "max-forwards",
+    "origin",
+    "permissions-policy",
+    "pragma",
+    "prefer",
+    "preference-applied",
+    "priority",
+    "range",
+    "referer",
+    "referrer-policy",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "surrogate-capability",
+    "surrogate-control",
+    "te",
+    "traceparent",
+    "tracestate",
+    "true-client-ip",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+    "x-accel-redirect",
+    "x-access-token",
+    "x-api-key",
+    "x-auth-token",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-content-type-options",
+    "x-csrf-token",
+    "x-frame-options",
+    "x-host",
+    "x-original-host",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
+    "x-sendfile",
+    "x-xsrf-token",
+    "x-xss-protection",
+];
+
+/// Families of such fields.
+const HEADER_ONLY_FAMILIES: &[&str] =
+    &["access-control-", "if-", "sec-", "x-envoy-", "x-forwarded-"];
+
+/// Fields that concern everybody on the way and may come after the body as well. Sorted.
+const TRAILERS_TOO: &[&str] = &[
+    "content-digest",
+    "content-md5",
+    "digest",
+    "etag",
+    "grpc-message",
+    "grpc-status",
+    "grpc-status-details-bin",
+    "repr-digest",
+    "server-timing",
+    "signature",
+    "signature-input",
+];
+
+/// The length of the longest name in the lists.
+const KNOWN_LEN_MAX: usize = 35;
+
+/// Whether a field may not stand in trailers, in either direction: whatever is refused, taken away
+/// or acted on in a header. A recipient that merges trailers into headers would be misled by it.
+pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
+    let hop = |hop: &HeaderName| is(name.as_str().as_bytes(), hop.as_str());
+    header_only(name.as_str().as_bytes())
+        || HOP_BY_HOP.iter().any(hop)
+        || otherwise::names_another_request(name)
+}
+
+/// Whether a field of this name is for all recipients of the message, and so may not be nominated by
+/// `Connection` (RFC 9110, section 7.6.1): who removes it changes what the message says.
+pub(super) fn concerns_everybody(option: &[u8]) -> bool {
+    header_only(option)
+        || known(option, |name| TRAILERS_TOO.binary_search(&name).is_ok())
+        || HeaderName::from_bytes(option).is_ok_and(|name| otherwise::names_another_request(&name))
+}
+
+fn header_only(name: &[u8]) -> bool {
+    let in_family = |family: &&str| {
+        let start = name.get(..family.len());
+        start.is_some_and(|start| is(start, family))
+    };
+    HEADER_ONLY_FAMILIES.iter().any(in_family)
+        || known(name, |name| HEADER_ONLY.binary_search(&name).is_ok())
+}
+
+/// Looks a name up as the lists have it. One that is longer than all of theirs is in none.
+fn known(name: &[u8], listed: impl FnOnce(&str) -> bool) -> bool {
+    let mut folded = [0; KNOWN_LEN_MAX];
+    let Some(folded) = folded.get_mut(..name.len()) else {
+        return false;
+    };
+    for (folded, &byte) in folded.iter_mut().zip(name) {
+        *folded = fold(byte);
+    }
+    str::from_utf8(folded).is_ok_and(listed)
+}
+
+fn is(name: &[u8], known: &str) -> bool {
+    name.len() == known.len() && name.iter().map(|&byte| fold(byte)).eq(known.bytes())
+}
+
+/// A byte of a header's name as frameworks that fold names see it.
+pub(super) fn fold(byte: u8) -> u8 {
+    match byte.to_ascii_lowercase() {
+        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
+        _ => b'-',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_can_be_searched() {
+        for list in [HEADER_ONLY, TRAILERS_TOO] {
+            assert!(list.is_sorted_by(|a, b| a < b));
+            for name in list {
+                let folded: Vec<u8> = name.bytes().map(fold).collect();
+                assert_eq!(folded, name.as_bytes(), "listed as it is looked up");
+                assert!(name.len() <= KNOWN_LEN_MAX, "{name}");
+                assert!(concerns_everybody(name.as_bytes()), "{name}");
+            }
+        }
+        let longest = HEADER_ONLY.iter().map(|name| name.len()).max();
+        assert_eq!(longest, Some(KNOWN_LEN_MAX));
+    }
+
+    #[test]
+    fn known_names_are_known_in_any_spelling() {
+        for name in [
+            "Content-Type",
+            "content_type",
+            "X_Forwarded-Anything",
+            "If.Match",
+            "ETag",
+        ] {
+            assert!(concerns_everybody(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "x-own",
+            "content-typed",
+            "iffy",
+            "close",
+            "upgrade",
+            "keep-alive",
+            "",
+        ] {
+            assert!(!concerns_everybody(name.as_bytes()), "{name}");
+        }
+    }
+}

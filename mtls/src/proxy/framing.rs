@@ -1,0 +1,336 @@
+//! Where a cell's answer ends, and what is passed on about that.
+//!
+//! Answers are held to the same rules as requests (RFC 9112, section 6.3; RFC 9110, section 8.6).
+//! What two recipients could read differently is not passed on: the length is dropped where the RFC says
+//! that something else counts, and anything else is an error of the cell's. The body is then held to
+//! what was passed on about it, and to its own end: hyper ends a body that was cut by RST_STREAM or
+//! GOAWAY with `NO_ERROR` as if it were whole.
+
+use cellway_core::Reason;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{Response, StatusCode, Version};
+use http_body::{Body, Frame};
+
+use super::check;
+use crate::settings::AnswerLimits;
+
+/// What an answer belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    /// The request was `HEAD`: the answer's length is that of a body that doesn't come.
+    pub(super) head: bool,
+    /// The cell speaks HTTP/2.
+    pub(super) http2: bool,
+    pub(super) limits: AnswerLimits,
+}
+
+/// Where an answer's body ends.
+#[derive(Debug)]
+pub(super) struct Framing {
+    /// How many bytes are still to come, where that is known.
+    left: Option<u64>,
+    /// Only the length says where the body ends: the connection may stay open.
+    by_length: bool,
+    /// Whether another exchange may follow on the connection. Where a header says two things about the
+    /// answer's end, what follows it may be the rest of it to the cell.
+    pub(super) reusable: bool,
+    http2: bool,
+    limits: AnswerLimits,
+}
+
+/// What is wrong with an answer: why it isn't passed on, or its body to the end.
+pub(super) type Broken = (Reason, &'static str);
+
+const LENGTH: Broken = (
+    Reason::CellProtocolError,
+    "the answer's body is not as long as its Content-Length says",
+);
+
+/// A coding of the body for its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Coding {
+    None,
+    /// RFC 2616, section 3.6: no coding at all. RFC 7230 took it back, and servers still send it.
+    Identity,
+    Chunked,
+}
+
+impl Framing {
+    /// Reads where the answer ends, and takes out of its header what must not be passed on about
+    /// that.
+    ///
+    /// # Errors
+    /// What is wrong with the answer.
+    pub(super) fn of<B>(
+        response: &mut Response<B>,
+        exchange: Exchange,
+    ) -> Result<Self, &'static str> {
+        let Exchange {
+            head,
+            http2,
+            limits,
+        } = exchange;
+        let (status, version) = (response.status(), response.version());
+        let headers = response.headers_mut();
+        if http2 {
+            // hyper looks after it in HTTP/1.1.
+            fits(headers, limits)?;
+        }
+        let coding = coding(headers)?;
+        let length = check::content_length(headers)?;
+        if coding != Coding::None && version != Version::HTTP_11 {
+            // RFC 9112, section 6.1: nobody knows who has added it.
+            return Err("a Transfer-Encoding in another version than HTTP/1.1");
+        }
+        if coding == Coding::Chunked || status == StatusCode::NO_CONTENT {
+            headers.remove(CONTENT_LENGTH);
+        }
+        let bodiless = head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Ok(Self {
+            left: match coding {
+                _ if bodiless => Some(0),
+                Coding::Chunked => None,
+                Coding::None | Coding::Identity => length,
+            },
+            by_length: coding == Coding::Identity && length.is_some(),
+            reusable: coding == Coding::None || length.is_none(),
+            http2,
+            limits,
+        })
+    }
+
+    /// Whether the body has ended although its source doesn't say so.
+    pub(super) fn ended(&self) -> bool {
+        self.by_length && self.left == Some(0)
+    }
+
+    /// This much of the body came.
+    ///
+    /// # Errors
+    /// It can't be passed on, nor can anything after it.
+    pub(super) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Broken> {
+        if let Some(data) = frame.data_ref() {
+            if let Some(left) = &mut self.left {
+                *left = left.checked_sub(data.remaining() as u64).ok_or(LENGTH)?;
+            }
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.whole()?;
+            fits(trailers, self.limits).map_err(|why| (Reason::CellProtocolError, why))?;
+        }
+        Ok(())
+    }
+
+    /// The body's source says that it is over.
+    ///
+    /// # Errors
+    /// It isn't: it was cut.
+    pub(super) fn over<B: Body>(&self, source: &B) -> Result<(), Broken> {
+        if was_cut(self.http2, source.is_end_stream()) {
+            return Err((
+                Reason::CellReset,
+                "the cell ended the stream without END_STREAM",
+            ));
+        }
+        self.whole()
+    }
+
+    fn whole(&self) -> Result<(), Broken> {
+        match self.left {
+            None | Some(0) => Ok(()),
+            Some(_) => Err(LENGTH),
+        }
+    }
+}
+
+/// Whether a body from HTTP/2 that hyper calls over was cut: only END_STREAM ends a message (RFC 9113,
+/// section 8.1), and hyper takes an error of code `NO_ERROR` for one.
+pub(super) fn was_cut(http2: bool, is_end_stream: bool) -> bool {
+    http2 && !is_end_stream
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, &'static str> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(Coding::None);
+    };
+    let coding = coding.as_bytes();
+    match codings.next() {
+        None if coding.eq_ignore_ascii_case(b"chunked") => Ok(Coding::Chunked),
+        None if coding.eq_ignore_ascii_case(b"identity") => Ok(Coding::Identity),
+        _ => Err("a Transfer-Encoding other than chunked"),
+    }
+}
+
+/// Whether header or trailers are within the limits, as HTTP/2 counts them (RFC 9113, section 6.5.2).
+fn fits(headers: &HeaderMap, limits: AnswerLimits) -> Result<(), &'static str> {
+    const OVERHEAD: usize = 32;
+    if headers.len() > limits.header_fields_max {
+        return Err("more header or trailer fields than upstream.answer_header_fields_max");
+    }
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD)
+        .sum();
+    if bytes > limits.header_bytes_max {
+        return Err("a header, or trailers, over upstream.answer_header_bytes_max");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    struct Asked {
+        head: bool,
+        version: Version,
+        status: u16,
+        fields: &'static [(&'static str, &'static str)],
+    }
+
+    const PLAIN: Asked = Asked {
+        head: false,
+        version: Version::HTTP_11,
+        status: 200,
+        fields: &[],
+    };
+
+    fn read(asked: &Asked) -> Result<(Framing, Option<String>), &'static str> {
+        let mut builder = Response::builder().status(asked.status);
+        for (name, value) in asked.fields {
+            builder = builder.header(*name, *value);
+        }
+        let mut response = builder.version(asked.version).body(()).unwrap();
+        let exchange = Exchange {
+            head: asked.head,
+            http2: asked.version == Version::HTTP_2,
+            limits: AnswerLimits::default(),
+        };
+        let framing = Framing::of(&mut response, exchange)?;
+        let length = response.headers().get(CONTENT_LENGTH);
+        let length = length.map(|length| length.to_str().unwrap().to_owned());
+        Ok((framing, length))
+    }
+
+    fn fields(fields: &'static [(&'static str, &'static str)]) -> Asked {
+        Asked { fields, ..PLAIN }
+    }
+
+    #[test]
+    fn a_length_is_one_number_or_the_answer_is_refused() {
+        for bad in [
+            &[("content-length", "abc")] as &[_],
+            &[("content-length", "")],
+            &[("content-length", "-2")],
+            &[("content-length", "+2")],
+            &[("content-length", "2, 2")],
+            &[("content-length", "18446744073709551616")],
+            &[("content-length", "2"), ("content-length", "2")],
+            &[("content-length", "2"), ("content-length", "3")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "chunked, identity")],
+            &[
+                ("transfer-encoding", "identity"),
+                ("transfer-encoding", "chunked"),
+            ],
+            &[("transfer-encoding", "")],
+            &[("transfer-encoding", "chunked"), ("content-length", "x")],
+        ] {
+            assert!(read(&fields(bad)).is_err(), "{bad:?}");
+            for head in [true, false] {
+                let answer = Asked {
+                    head,
+                    ..fields(bad)
+                };
+                assert!(read(&answer).is_err(), "{head} {bad:?}");
+                let not_modified = Asked {
+                    status: 304,
+                    head,
+                    ..fields(bad)
+                };
+                assert!(read(&not_modified).is_err(), "{head} {bad:?}");
+            }
+        }
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            for fields in [
+                &[("transfer-encoding", "chunked")],
+                &[("transfer-encoding", "identity")],
+            ] {
+                assert!(
+                    read(&Asked {
+                        version,
+                        fields,
+                        ..PLAIN
+                    })
+                    .is_err()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_does_not_count_is_not_passed_on() {
+        let both = fields(&[("transfer-encoding", "chunked"), ("content-length", "2")]);
+        let (framing, length) = read(&both).unwrap();
+        assert_eq!(
+            (framing.left, framing.reusable, length),
+            (None, false, None)
+        );
+        let empty = Asked {
+            status: 204,
+            ..fields(&[("content-length", "2")])
+        };
+        let (framing, length) = read(&empty).unwrap();
+        assert_eq!(
+            (framing.left, framing.reusable, length),
+            (Some(0), true, None)
+        );
+        for answer in [
+            Asked {
+                head: true,
+                ..fields(&[("content-length", "2")])
+            },
+            Asked {
+                status: 304,
+                ..fields(&[("content-length", "2")])
+            },
+        ] {
+            let (framing, length) = read(&answer).unwrap();
+            assert_eq!((framing.left, length.as_deref()), (Some(0), Some("2")));
+        }
+        let identity = fields(&[("transfer-encoding", "Identity"), ("content-length", "2")]);
+        let (framing, length) = read(&identity).unwrap();
+        assert_eq!((framing.by_length, length.as_deref()), (true, Some("2")));
+        assert!(!framing.reusable && !framing.ended());
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_was_said() {
+        let data = |text: &'static str| Frame::data(Bytes::from_static(text.as_bytes()));
+        let source = http_body_util::Empty::<Bytes>::new();
+        let (mut framing, _) = read(&fields(&[("content-length", "3")])).unwrap();
+        assert!(framing.over(&source).is_err());
+        assert_eq!(framing.came(&data("ab")), Ok(()));
+        assert!(framing.over(&source).is_err());
+        assert!(
+            framing
+                .came(&Frame::<Bytes>::trailers(HeaderMap::new()))
+                .is_err()
+        );
+        assert!(framing.came(&data("cd")).is_err());
+        let (mut framing, _) = read(&fields(&[("content-length", "3")])).unwrap();
+        assert_eq!(framing.came(&data("abc")), Ok(()));
+        assert_eq!(framing.over(&source), Ok(()));
+        let (mut framing, _) = read(&Asked {
+            head: true,
+            ..PLAIN
+        })
+        .unwrap();
+        assert!(
+            framing.came(&data("a")).is_err(),
+            "an answer to HEAD has no body"
+        );
+    }
+}
