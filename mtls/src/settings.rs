@@ -358,16 +358,16 @@ impl Default for CellLimits {
 pub struct AnswerLimits {
     /// Most bytes: of names and values and 32 for each field in HTTP/2 (RFC 9113, section 6.5.2), as
     /// they came in HTTP/1.1. At most [`HEADER_BYTES_MAX`](Self::HEADER_BYTES_MAX).
-    pub header_bytes_max: usize,
+    pub header_bytes_max: u32,
     /// Most fields. At most [`HEADER_FIELDS_MAX`](Self::HEADER_FIELDS_MAX).
-    pub header_fields_max: usize,
+    pub header_fields_max: u32,
 }
 
 impl AnswerLimits {
     /// What `header_bytes_max` may be at most.
-    pub const HEADER_BYTES_MAX: usize = 256 * 1024;
+    pub const HEADER_BYTES_MAX: u32 = 256 * 1024;
     /// What `header_fields_max` may be at most.
-    pub const HEADER_FIELDS_MAX: usize = 1024;
+    pub const HEADER_FIELDS_MAX: u32 = 1024;
 }
 
 impl Default for AnswerLimits {

@@ -172,9 +172,10 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
 
 fn answers<F: FnMut(ConfigError)>(table: &UpstreamTable, report: &mut Reporter<F>) -> AnswerLimits {
     let default = AnswerLimits::default();
-    let mut count = |key: &str, given: Option<u64>, default: usize, most: usize| {
+    let mut count = |key: &str, given: Option<u64>, default: u32, most: u32| {
         let setting = format!("upstream.{key}");
-        let count = report.count(setting.clone(), given, default);
+        let count = report.count(setting.clone(), given, default as usize);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         if count > most {
             report.mistake(
                 setting,

@@ -27,6 +27,7 @@ use super::error::FetchError;
 use super::freshness;
 use super::url::SourceUrl;
 use crate::env::Env;
+use crate::tls::handshake_failure;
 
 /// How often a source may send us on.
 const REDIRECTS_MAX: usize = 3;
@@ -151,7 +152,7 @@ impl<E: Env> Client<E> {
         let stream = TlsConnector::from(tls.load_full())
             .connect(name, stream)
             .await
-            .map_err(|error| FetchError::Tls(error.to_string()))?;
+            .map_err(|error| FetchError::Tls(handshake_failure(&error)))?;
         exchange(stream, url, get).await
     }
 }

@@ -21,6 +21,10 @@ use super::body::Buffered;
 use super::serve::Spawner;
 use crate::env::Env;
 
+/// The most bytes, and the most fields, of a response's header.
+const HEADER_BYTES_MAX: u32 = 1 << 20;
+const HEADER_FIELDS_MAX: usize = 1024;
+
 /// The most bytes of a response's body that are kept.
 const ANSWER_LEN_MAX: usize = 16 << 20;
 
@@ -238,7 +242,10 @@ impl<E: Env> Client<E> {
         let io = TokioIo::new(stream);
         match self.target.protocol {
             Protocol::Http1 => {
-                let opened = http1::handshake(io).await;
+                let opened = http1::Builder::new()
+                    .max_headers(HEADER_FIELDS_MAX)
+                    .handshake(io)
+                    .await;
                 let (sender, connection) = opened.map_err(ClientError::Http)?;
                 self.env.spawn(async { drop(connection.await) });
                 Ok(Sender::Http1(sender))
@@ -246,6 +253,7 @@ impl<E: Env> Client<E> {
             Protocol::Http2 => {
                 let opened = http2::Builder::new(Spawner(self.env.clone()))
                     .timer(TokioTimer::new())
+                    .max_header_list_size(HEADER_BYTES_MAX)
                     .handshake(io)
                     .await;
                 let (sender, connection) = opened.map_err(ClientError::Http)?;

@@ -17,7 +17,7 @@ use super::heard::{Heard, Listening};
 use crate::connection::Wire;
 use crate::env::Env;
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
-use crate::tls::CellTls;
+use crate::tls::{CellTls, handshake_failure};
 use crate::worker::Spawner;
 
 /// How long a cell may take to answer an HTTP/2 ping, where they are sent at all.
@@ -31,7 +31,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// The most bytes of header or trailers that h2 takes of a stream. It leaves out the trailers that are
 /// over it and ends the message as whole, so it lies above all that an answer may have
 /// ([`AnswerLimits`]), and whoever gets the answer counts.
-const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX as u32;
+const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
 /// Why a connection could not be made. Nothing of a request was sent.
 #[derive(Clone, Debug)]
@@ -100,7 +100,10 @@ async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     let shaking = TlsConnector::from(config).connect(name, stream);
     match timeout(timeouts.tls, shaking).await {
         Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(TlsStream::Client(stream)))),
-        Ok(Err(error)) => Err(ConnectError::new(tls_reason(&error), error)),
+        Ok(Err(error)) => Err(ConnectError::new(
+            tls_reason(&error),
+            handshake_failure(&error),
+        )),
         Err(_) => Err(ConnectError::new(
             Reason::CellTimeoutTls,
             "the TLS handshake took too long",
@@ -128,8 +131,8 @@ async fn speak_http1<E: Env>(
     let heard = Heard::default();
     let io = TokioIo::new(Listening::new(wire, heard.clone()));
     let (sender, connection) = http1::Builder::new()
-        .max_headers(answers.header_fields_max)
-        .max_header_size(answers.header_bytes_max)
+        .max_headers(answers.header_fields_max as usize)
+        .max_header_size(answers.header_bytes_max as usize)
         .handshake(io)
         .await?;
     env.spawn(async move {

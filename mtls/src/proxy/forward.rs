@@ -75,6 +75,10 @@ impl Outgoing {
 }
 
 /// What came of one attempt.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are answered, and a box costs each of them"
+)]
 enum Attempt {
     Answered(Response<Incoming>, Framing, Lease),
     /// Nothing of the request was sent.

@@ -164,14 +164,14 @@ fn coding(headers: &HeaderMap) -> Result<Coding, &'static str> {
 /// Whether header or trailers are within the limits, as HTTP/2 counts them (RFC 9113, section 6.5.2).
 fn fits(headers: &HeaderMap, limits: AnswerLimits) -> Result<(), &'static str> {
     const OVERHEAD: usize = 32;
-    if headers.len() > limits.header_fields_max {
+    if headers.len() > limits.header_fields_max as usize {
         return Err("more header or trailer fields than upstream.answer_header_fields_max");
     }
     let bytes: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD)
         .sum();
-    if bytes > limits.header_bytes_max {
+    if bytes > limits.header_bytes_max as usize {
         return Err("a header, or trailers, over upstream.answer_header_bytes_max");
     }
     Ok(())

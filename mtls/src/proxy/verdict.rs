@@ -6,6 +6,7 @@ use cellway_core::Reason;
 use cellway_core::health::Outcome;
 use http::StatusCode;
 
+use super::again::h2_error;
 use super::report::Report;
 use crate::env::Env;
 use crate::event::{Event, Sink};
@@ -93,9 +94,7 @@ pub(super) fn reason(error: &hyper::Error) -> Reason {
 
 /// Whether the router has ended the stream, or the connection, because of what the cell sent on it.
 fn breaks_http2(error: &hyper::Error) -> bool {
-    let source = error.source();
-    let error = source.and_then(|source| source.downcast_ref::<h2::Error>());
-    error.is_some_and(h2::Error::is_library)
+    h2_error(error).is_some_and(h2::Error::is_library)
 }
 
 /// The whole chain of what went wrong, for logs.

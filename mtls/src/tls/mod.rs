@@ -13,6 +13,7 @@ mod material;
 mod server;
 mod source;
 mod trust;
+mod words;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub(crate) use self::source::router_source_config;
 pub use self::source::source_config;
 pub use self::trust::ListDates;
 pub(crate) use self::trust::Trust;
+pub(crate) use self::words::handshake_failure;
 
 /// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator
 /// has both in its hand.

@@ -8,6 +8,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const CONTINUATION: u8 = 9;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
@@ -19,6 +20,9 @@ const ACK: u8 = 1;
 pub const NO_ERROR: u32 = 0;
 pub const INTERNAL_ERROR: u32 = 2;
 pub const REFUSED_STREAM: u32 = 7;
+
+/// The most bytes of a frame's payload, unless settings say otherwise.
+const FRAME_LEN_MAX: usize = 16 * 1024;
 
 /// `:status: 200`, from HPACK's static table.
 const STATUS_200: &[u8] = &[0x88];
@@ -87,6 +91,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.send(HEADERS, END_HEADERS, id, STATUS_200).await;
     }
 
+    /// A header or trailers of this block, in as many frames as it takes.
+    pub async fn fields(&mut self, id: u32, block: &[u8], last: bool) {
+        let mut kind = HEADERS;
+        let mut rest = block;
+        let mut flags = u8::from(last);
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(FRAME_LEN_MAX));
+            let end = if later.is_empty() { END_HEADERS } else { 0 };
+            self.send(kind, flags | end, id, now).await;
+            if later.is_empty() {
+                return;
+            }
+            (kind, flags, rest) = (CONTINUATION, 0, later);
+        }
+    }
+
     pub async fn data(&mut self, id: u32, data: &[u8], last: bool) {
         self.send(DATA, u8::from(last), id, data).await;
     }
@@ -124,4 +144,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.stream.read_exact(&mut payload).await.ok()?;
         Some((kind, flags, u32::from_be_bytes([i0, i1, i2, i3]), payload))
     }
+}
+
+/// A header block with status 200 and these fields.
+pub fn head_of(fields: &[(&str, &str)]) -> Vec<u8> {
+    [STATUS_200.to_vec(), trailers_of(fields)].concat()
+}
+
+/// A block of these fields alone, as literals that enter no table (RFC 7541, section 6.2.2).
+pub fn trailers_of(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            length(&mut block, text.len());
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// A number with a prefix of seven bits (RFC 7541, section 5.1).
+fn length(block: &mut Vec<u8>, length: usize) {
+    let Some(mut rest) = length.checked_sub(127) else {
+        block.push(length as u8);
+        return;
+    };
+    block.push(127);
+    while rest >= 128 {
+        block.push((rest % 128) as u8 | 128);
+        rest /= 128;
+    }
+    block.push(rest as u8);
 }

@@ -1,14 +1,17 @@
 //! TLS on both sides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_mtls::lab::{CellFault, ClientError, Protocol, Request, ServerTls, bundle_pem};
 use http::StatusCode;
+use rcgen::{BasicConstraints, CertificateParams, IsCa};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::world::{
-    body, ca, cell, dns, issue, issue_until, now, pair, provider, reason, registry, secure, start,
-    uri,
+    body, ca, cell, dns, issue, issue_until, now, pair, plain, provider, reason, registry, secure,
+    start, uri,
 };
 
 const ACME: &str = "spiffe://lab.example/tenant/acme";
@@ -205,4 +208,40 @@ async fn a_request_in_flight_outlives_a_reload() {
     world.handle.reload().await.unwrap();
     world.heard.line("reloaded").await;
     assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::OK);
+}
+
+/// A self-signed certificate that is its own bundle, as `openssl req -x509` makes it and as it should.
+#[tokio::test]
+async fn a_cells_own_authority_must_not_be_a_ca() {
+    for (is_ca, status) in [
+        (
+            IsCa::Ca(BasicConstraints::Unconstrained),
+            StatusCode::BAD_GATEWAY,
+        ),
+        (IsCa::ExplicitNoCa, StatusCode::OK),
+    ] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca.clone();
+        let certificate = params.self_signed(&key).unwrap();
+        let provider = provider();
+        let tls = ServerConfig::builder_with_details(provider.crypto, provider.time)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap();
+        let (_cell, port) = cell("a", ServerTls::new(Arc::new(tls))).await;
+        let mut settings = plain(registry(endpoint(port, None)));
+        settings.upstream.bundle = Some(certificate.pem().into());
+        let world = start(settings).await;
+        let client = world.client(Protocol::Http1);
+        let answer = client.send(Request::get("/")).await.unwrap();
+        assert_eq!(answer.status, status, "{is_ca:?}");
+        if status != StatusCode::OK {
+            let lines = world.heard.lines();
+            let told = |line: &String| line.contains("basicConstraints=critical,CA:FALSE");
+            assert!(lines.iter().any(told), "{lines:?}");
+        }
+    }
 }

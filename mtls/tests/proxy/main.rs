@@ -5,6 +5,7 @@
 )]
 
 mod ageing;
+mod answers;
 mod cors;
 mod drain;
 mod endpoints;

@@ -51,7 +51,14 @@ impl Sink for Heard {
             ),
             Event::ConnectionClosed { why, .. } => format!("closed {}", why.as_str()),
             Event::TlsRefused { reason, .. } => format!("tls refused {}", reason.as_str()),
-            Event::CellFailed { reason, .. } => format!("cell failed {reason}"),
+            Event::CellFailed { reason, error, .. } => {
+                self.0
+                    .0
+                    .lock()
+                    .unwrap()
+                    .push(format!("cell failed {reason}"));
+                format!("because {error}")
+            }
             Event::CellRetry { why, granted, .. } => match granted {
                 true => format!("retry {}", why.as_str()),
                 false => format!("no retry {}", why.as_str()),
