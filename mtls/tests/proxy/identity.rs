@@ -222,7 +222,7 @@ async fn a_cells_own_authority_must_not_be_a_ca() {
     ] {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.is_ca = is_ca.clone();
+        params.is_ca = is_ca;
         let certificate = params.self_signed(&key).unwrap();
         let provider = provider();
         let tls = ServerConfig::builder_with_details(provider.crypto, provider.time)
