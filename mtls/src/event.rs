@@ -11,6 +11,7 @@ use cellway_core::control::Notice;
 use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
 
+use crate::check::Finding;
 use crate::fetch::FetchError;
 pub use crate::judge::{Asked, Schemes};
 use crate::settings::EnvelopeForm;
@@ -285,6 +286,11 @@ pub enum Event<'a> {
     Insecure {
         /// The policy's name.
         policy: &'a Text,
+    },
+    /// What is in force, from the start or by a reload, will refuse requests.
+    ConfigWarning {
+        /// What is wrong.
+        finding: &'a Finding,
     },
     /// New settings are in force.
     Reloaded,

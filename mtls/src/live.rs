@@ -11,6 +11,7 @@ use cellway_core::{Now, Snapshot, Unix};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
+use crate::check::Findings;
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::envelope::Sealer;
@@ -19,9 +20,7 @@ use crate::opening::Opening;
 use crate::pool::Gates;
 use crate::settings::{RouterSettings, Serves};
 use crate::shared::Shared;
-use crate::tls::{
-    CellTls, ChainRefused, ClientVerifier, ListDates, MaterialError, Provider, ServerTls, Trust,
-};
+use crate::tls::{CellTls, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust};
 
 /// One router, as its workers see it.
 #[derive(Debug)]
@@ -71,44 +70,55 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Reads all files that the settings name, to take the place of `before`.
+    /// Reads the files for TLS and envelopes that the settings name, to take the place of `before`.
+    /// With an error among the findings the result has gaps and must not be put in force.
     pub(crate) async fn load<E: Env>(
         env: &E,
         provider: &Provider,
         settings: RouterSettings,
         now: Now,
         before: Option<&Self>,
-    ) -> Result<Self, (String, MaterialError)> {
-        let trust = Trust::load(env, &settings).await?;
+        findings: &mut Findings,
+    ) -> Self {
+        let (trust, bundle_failed) = match Trust::load(env, &settings).await {
+            Ok(trust) => (trust, false),
+            Err((setting, error)) => {
+                findings.error(setting, error, "");
+                (None, true)
+            }
+        };
         let mut server_tls = Vec::with_capacity(settings.listeners.len());
-        for listener in &settings.listeners {
-            let Some(tls) = &listener.tls else {
-                server_tls.push(None);
-                continue;
-            };
-            let loaded = ServerTls::load(env, provider, tls, trust.as_ref())
-                .await
-                .map_err(|error| (format!("listener.{}.tls", listener.name), error))?;
-            server_tls.push(Some(loaded));
+        for (i, listener) in settings.listeners.iter().enumerate() {
+            server_tls.push(match &listener.tls {
+                None => None,
+                Some(tls) => {
+                    // Without the bundle, the listener's own files are judged all the same.
+                    let tls = match bundle_failed {
+                        true => &tls.without_clients(),
+                        false => tls,
+                    };
+                    let loaded = ServerTls::load(env, provider, tls, trust.as_ref()).await;
+                    findings.take(format!("listener[{i}].tls"), loaded)
+                }
+            });
         }
         let described = trust.as_ref();
         let described = described.map(|trust| ClientVerifier::new(provider, trust, false));
-        let cell_tls = CellTls::load(env, provider, &settings.upstream)
-            .await
-            .map_err(|error| ("upstream".to_owned(), error))?;
+        let cell_tls = CellTls::load(env, provider, &settings.upstream).await;
+        let cell_tls = findings.take("upstream", cell_tls).flatten();
         let sealer = match &settings.envelope {
             None => None,
             Some(envelope) => {
                 let before = before.and_then(|live| live.sealer.as_ref());
                 let sealer = Sealer::load(env, envelope, now, before).await;
-                Some(sealer.map_err(|error| ("envelope.keys".to_owned(), error))?)
+                findings.take("envelope.keys", sealer)
             }
         };
         let cors = settings
             .listeners
             .iter()
             .map(|it| it.has_cors(&settings.policy));
-        Ok(Self {
+        Self {
             cors: cors.collect(),
             epoch: before.map_or(1, |live| live.epoch + 1),
             server_tls,
@@ -117,7 +127,7 @@ impl Live {
             described,
             trust,
             settings,
-        })
+        }
     }
 
     /// When the next revocation list will be past its time, so that what was judged by it has to be
@@ -157,6 +167,12 @@ impl Live {
         let tls = self.server_tls.get(listener).and_then(Option::as_ref);
         tls.ok_or(ChainRefused::Untrusted)
             .and_then(|tls| tls.judge(chain))
+    }
+
+    /// The authorities of clients that no revocation list is of, in words.
+    pub(crate) fn authorities_without_list(&self) -> Vec<String> {
+        let trust = self.trust.as_ref();
+        trust.map_or_else(Vec::new, |trust| trust.authorities_without_list())
     }
 
     /// When the revocation lists in force were issued, and are followed by others.

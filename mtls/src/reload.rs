@@ -15,6 +15,8 @@ use crate::config::Config;
 use crate::env::{Env, Privacy, Stat, Store};
 use crate::envelope;
 use crate::event::{Event, Sink};
+use crate::fetch::RegistryLocation;
+use crate::log::Subjects;
 use crate::router::Handle;
 use crate::settings::{Pem, RouterSettings};
 
@@ -121,6 +123,10 @@ where
         let config = Config::load(&self.file, text, (self.variables)())
             .map_err(|errors| errors.to_string())?;
         self.same_for_good(&config)?;
+        // Read at the start only; but what the next start would refuse is refused now.
+        let key = config.log.subject_key.as_deref();
+        let subjects = Subjects::load(&self.env, config.log.subject, key).await;
+        subjects.map_err(|error| format!("log.subject_key: {error}"))?;
         Ok(config)
     }
 
@@ -147,6 +153,7 @@ where
     /// What all files are at present: those in force, and those that would be.
     async fn look(&self) -> BTreeMap<String, Option<Stat>> {
         let mut files = BTreeSet::from([self.file.clone()]);
+        files.extend(self.config.log.subject_key.clone());
         for settings in [Some(&self.config.router), self.refused.as_ref()] {
             let Some(settings) = settings else { continue };
             files.extend(files_of(settings));
@@ -194,6 +201,9 @@ fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
         if let KeysLocation::File(path) = &issuer.keys {
             files.insert(path.to_string());
         }
+    }
+    if let RegistryLocation::Http { token_file, .. } = &settings.sources.registry.location {
+        files.extend(token_file.clone());
     }
     files
 }

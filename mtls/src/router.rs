@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cellway_core::policy::{Mode, Policy};
+use bytes::Bytes;
+use cellway_core::policy::{IssuerId, Mode, Policy};
 use cellway_core::{Snapshot, Text};
 use http::{HeaderMap, Method};
 use rustls::ClientConfig;
@@ -16,20 +17,24 @@ use rustls::time_provider::TimeProvider;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
+use crate::check::{self, Finding, Findings, Occasion, examine};
 use crate::clock::Clock;
 use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
 use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::event::{Event, Sink};
-use crate::live::{Common, Drain, ListenerState, Live};
+use crate::live::{Common, Drain, ListenerState};
 use crate::one_use::UsedOnce;
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
 use crate::pool::{CellLoad, Gates};
 use crate::ready::is_ready;
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
-use crate::tls::{self, ListDates, Provider};
+use crate::tls::{ListDates, Provider};
 use crate::worker::Worker;
+
+/// What a router, which may have no configuration file, calls it in commands that it advises.
+const FILE: &str = "FILE";
 
 /// The way to start a router.
 #[derive(Debug)]
@@ -132,14 +137,14 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         mut place: impl FnMut(Worker<E, S>),
     ) -> Result<Handle<E, S>, StartError> {
         let (env, sink, settings) = (self.env, self.sink, self.settings);
-        let source_tls = tls::router_source_config(&env, &self.provider, &settings)
-            .await
-            .map_err(|error| StartError::Tls(ReloadError::new("fetch", error)))?;
-        let source_tls = Arc::new(ArcSwap::from_pointee(source_tls));
         let clock = Clock::new(env.clone());
-        let live = Live::load(&env, &self.provider, settings.clone(), clock.now(), None)
-            .await
-            .map_err(|(setting, error)| StartError::Tls(ReloadError::new(setting, error)))?;
+        let now = clock.now();
+        let mut examined = examine(&env, &self.provider, &settings, now, None).await;
+        let registry = check::registry(&env, &settings, Occasion::Start, &mut examined.findings);
+        let registry = registry.await;
+        examined.fit(&env, registry.as_deref(), FILE, now).await;
+        let usable = examined.usable().map_err(StartError::Settings)?;
+        let source_tls = Arc::new(ArcSwap::from_pointee(usable.fetch));
         let Driving {
             driver,
             shared,
@@ -159,7 +164,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             provider: self.provider,
             shared,
             listeners: listeners.map(|_| ListenerState::default()).collect(),
-            live: ArcSwap::from_pointee(live),
+            live: ArcSwap::from_pointee(usable.live),
             reloaded: tokio::sync::Notify::new(),
             gates: Gates::default(),
             used_once: UsedOnce::default(),
@@ -177,7 +182,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
                 return Err(error);
             }
         }
-        warn_of_insecure(&common, &sink);
+        warn(&common, &sink, &usable.warnings);
         env.spawn(driver.run());
         let (allowing, telling) = (common.clone(), sink.clone());
         env.spawn(async move { opening::allow(&allowing, &telling).await });
@@ -331,48 +336,50 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let _one_at_a_time = self.0.reloading.lock().await;
         let result = self.replace(settings).await;
         let now = self.0.common.clock.now();
-        match &result {
-            Ok(()) => {
+        match result {
+            Ok(warnings) => {
                 self.0.sink.emit(now, &Event::Reloaded);
-                warn_of_insecure(&self.0.common, &self.0.sink);
+                warn(&self.0.common, &self.0.sink, &warnings);
+                Ok(())
             }
-            Err(error) => {
-                let error = error.to_string();
+            Err(refused) => {
+                let error = refused.to_string();
                 let event = Event::ReloadRefused { error: &error };
                 self.0.sink.emit(now, &event);
+                Err(refused)
             }
         }
-        result
     }
 
-    async fn replace(&self, settings: RouterSettings) -> Result<(), ReloadError> {
+    async fn replace(&self, settings: RouterSettings) -> Result<Vec<Finding>, ReloadError> {
         let common = &self.0.common;
         let before = common.live.load_full();
         same_for_good(&before.settings, &settings)?;
-        let policy = settings.policy.clone();
-        let registry = Box::new(settings.sources.registry.clone());
-        let fetch = tls::router_source_config(&common.env, &common.provider, &settings)
-            .await
-            .map_err(|error| ReloadError::new("fetch", error))?;
-        let now = common.clock.now();
-        let live = Live::load(&common.env, &common.provider, settings, now, Some(&before))
-            .await
-            .map_err(|(setting, error)| ReloadError::new(setting, error))?;
+        let registry_settings = Box::new(settings.sources.registry.clone());
+        let (env, provider, now) = (&common.env, &common.provider, common.clock.now());
+        let mut examined = examine(env, provider, &settings, now, Some(&before)).await;
+        let registry = self.shared().snapshot().registry.clone();
+        examined.fit(env, registry.as_deref(), FILE, now).await;
+        let usable = examined.usable()?;
         // All of it is good. The policy first, because the listeners' settings name parts of it.
-        if !Arc::ptr_eq(&before.settings.policy, &policy) {
-            self.publish_policy(&policy).await?;
-        }
-        common.live.store(Arc::new(live));
+        self.publish_policy(&settings.policy, usable.keys).await?;
+        common.live.store(Arc::new(usable.live));
         common.reloaded.notify_waiters();
-        self.0.source_tls.store(Arc::new(fetch));
-        let _ = self.0.commands.send(Command::Registry(registry)).await;
+        self.0.source_tls.store(Arc::new(usable.fetch));
+        let registry = Command::Registry(registry_settings);
+        let _ = self.0.commands.send(registry).await;
         let _ = self.0.commands.send(Command::Refresh).await;
-        Ok(())
+        Ok(usable.warnings)
     }
 
-    /// Hands the policy to control, and waits until decisions are made by it.
-    async fn publish_policy(&self, policy: &Arc<Policy>) -> Result<(), ReloadError> {
-        let command = Command::Policy(policy.clone());
+    /// Hands the policy and the key sets from files to control, and waits until decisions are made
+    /// by the policy.
+    async fn publish_policy(
+        &self,
+        policy: &Arc<Policy>,
+        keys: Vec<(IssuerId, Bytes)>,
+    ) -> Result<(), ReloadError> {
+        let command = Command::Policy(policy.clone(), keys);
         if self.0.commands.send(command).await.is_err() {
             return Err(ReloadError::new("policy", "the router has drained"));
         }
@@ -408,8 +415,12 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 }
 
-/// Names the policies that authenticate nobody: a mode that a test needed must not stay unnoticed.
-fn warn_of_insecure<E: Env>(common: &Common<E>, sink: &impl Sink) {
+/// Says what is in force and refuses requests, and names the policies that authenticate nobody: a
+/// mode that a test needed must not stay unnoticed.
+fn warn<E: Env>(common: &Common<E>, sink: &impl Sink, warnings: &[Finding]) {
+    for finding in warnings {
+        sink.emit(common.clock.now(), &Event::ConfigWarning { finding });
+    }
     let live = common.live.load();
     let auths = live.settings.policy.auths().iter();
     for auth in auths.filter(|auth| auth.mode == Mode::Disabled) {
@@ -460,8 +471,8 @@ pub enum StartError {
         /// Where, and why.
         error: BindError,
     },
-    /// A certificate, key or bundle can't be used.
-    Tls(ReloadError),
+    /// A certificate, key, bundle or another file that the settings name can't be used.
+    Settings(ReloadError),
     /// This worker was dropped before it ran.
     WorkerLost(usize),
 }
@@ -475,7 +486,7 @@ impl fmt::Display for StartError {
                  runtime.share_addresses = true for both"
             ),
             Self::Bind { listener, error } => write!(f, "listener {listener}: {error}"),
-            Self::Tls(error) => error.fmt(f),
+            Self::Settings(error) => error.fmt(f),
             Self::WorkerLost(index) => write!(f, "worker {index} was never run"),
         }
     }
@@ -483,27 +494,33 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Why certificates, keys, bundles or new settings can't be put in force.
+/// Why settings, or the files that they name, can't be put in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReloadError {
-    /// The setting's path, such as `listener.public.tls.certificate`.
-    pub setting: String,
-    /// What is wrong with it.
-    pub problem: String,
+    /// Everything that is wrong with them, each with its setting.
+    pub findings: Vec<Finding>,
 }
 
 impl ReloadError {
-    fn new(setting: impl Into<String>, problem: impl ToString) -> Self {
+    fn new(setting: impl Into<String>, problem: impl fmt::Display) -> Self {
+        let mut findings = Findings::default();
+        findings.error(setting, problem, "");
         Self {
-            setting: setting.into(),
-            problem: problem.to_string(),
+            findings: findings.into_vec(),
         }
     }
 }
 
+/// One line for each finding.
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.setting, self.problem)
+        for (i, finding) in self.findings.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            finding.fmt(f)?;
+        }
+        Ok(())
     }
 }
 

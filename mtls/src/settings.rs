@@ -220,6 +220,16 @@ pub struct ListenerTls {
     pub client_certificate: ClientCertificate,
 }
 
+impl ListenerTls {
+    /// The same, asking clients for nothing.
+    pub(crate) fn without_clients(&self) -> Self {
+        Self {
+            client_certificate: ClientCertificate::None,
+            ..self.clone()
+        }
+    }
+}
+
 /// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ClientCertificate {

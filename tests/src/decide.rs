@@ -161,7 +161,8 @@ impl Core {
     pub fn reload(&mut self, config: &str, now: Now) {
         let specs: PolicySpecs = toml::from_str(config).expect("the tables parse");
         let policy = Policy::build(&specs).expect("the policy is valid");
-        self.control.handle_policy(now, Arc::new(policy));
+        self.control
+            .handle_policy(now, Arc::new(policy), Vec::new());
         self.control.handle_timeout(now);
         self.serve(now);
     }

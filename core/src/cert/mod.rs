@@ -12,12 +12,14 @@ use x509_parser::time::ASN1Time;
 use crate::time::Unix;
 
 mod list;
+mod purpose;
 mod signer;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub use list::RevocationList;
+pub use purpose::{Purpose, serves};
 pub use signer::{Signer, SignerRefused, check_signers};
 pub(crate) use template::{Accepted, is_dns_name, is_trust_domain, spiffe_trust_domain};
 pub use template::{SanTemplates, TemplateError};

@@ -16,6 +16,8 @@ use super::{PeerCertificate, parse, unix};
 /// A certificate that signs others: an authority between leaf and root, or the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Signer {
+    /// Its name, as RFC 4514 writes it.
+    subject: Box<str>,
     not_before: Unix,
     not_after: Unix,
     /// The trust domain of its SPIFFE ID, if it has one.
@@ -72,12 +74,18 @@ impl Signer {
         let usage = certificate.key_usage().map_err(malformed)?;
         let validity = certificate.validity();
         Ok(Self {
+            subject: certificate.subject().to_string().into(),
             not_before: unix(validity.not_before),
             not_after: unix(validity.not_after),
             trust_domain: trust_domain(&certificate)?,
             may_sign: usage.is_none_or(|usage| usage.value.key_cert_sign()),
             below_max: constraints.and_then(|all| all.value.path_len_constraint),
         })
+    }
+
+    /// The name that it has, for people.
+    pub fn subject(&self) -> &str {
+        &self.subject
     }
 
     /// When the certificate ends.

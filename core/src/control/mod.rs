@@ -177,10 +177,17 @@ impl Control {
         self.settle(now);
     }
 
-    /// A new policy, from a reload. Issuers that have not changed keep their keys.
-    pub fn handle_policy(&mut self, now: Now, policy: Arc<Policy>) {
+    /// A new policy, from a reload. Issuers that have not changed keep their keys. `keys` are the
+    /// documents of issuers whose keys are in files: they were read and judged together with the
+    /// policy, so that no snapshot has the policy without them.
+    pub fn handle_policy(&mut self, now: Now, policy: Arc<Policy>, keys: Vec<(IssuerId, Bytes)>) {
         let before = std::mem::replace(&mut self.policy, policy);
         self.keys = self.sources_for(&before.issuers, now);
+        for (issuer, body) in keys {
+            if let Some(named) = self.keys.get_mut(usize::from(issuer.0)) {
+                named.source.handle_fetched(now, Ok(body));
+            }
+        }
         self.settle(now);
     }
 

@@ -193,7 +193,7 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
 
     driver
         .control
-        .handle_policy(at(1), policy(&["three", "two"]));
+        .handle_policy(at(1), policy(&["three", "two"]), Vec::new());
     driver.wake(at(1));
     assert_eq!(driver.key_state(1, at(1)), KeyState::Fresh, "two stays");
     assert_eq!(driver.key_state(0, at(1)), KeyState::Empty, "three is new");

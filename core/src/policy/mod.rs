@@ -261,6 +261,25 @@ impl Policy {
         &self.fingerprint
     }
 
+    /// Whether the registry may name this as an issuer: an issuer's name, its `iss`, or a trust domain.
+    pub(crate) fn knows(&self, issuer: &str) -> bool {
+        let issuers = self.issuer_named(issuer).or_else(|| self.issuer_of(issuer));
+        issuers.is_some() || self.trust_domains.contains_key(issuer)
+    }
+
+    /// What the registry may name as an issuer: the names of issuers, and the trust domains.
+    pub(crate) fn speakers(&self) -> impl Iterator<Item = &str> {
+        let issuers = self.issuers.iter().map(|issuer| issuer.name.as_str());
+        issuers.chain(self.trust_domains.keys().map(Text::as_str))
+    }
+
+    /// Whether a tenant that the registry gives no issuer is spoken for by nobody.
+    pub(crate) fn leaves_speaking_to_registry(&self) -> bool {
+        let issuers = self.issuers.iter().map(|issuer| &issuer.speaks);
+        let mut all = issuers.chain(self.trust_domains.values()).peekable();
+        all.peek().is_some() && all.all(|speaks| *speaks == Speaks::Registry)
+    }
+
     /// Whether those who proved `identity` may speak for its tenant, given the `issuer` that the
     /// registry has for that tenant.
     ///

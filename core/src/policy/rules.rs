@@ -66,6 +66,13 @@ impl Rules {
         self.0.iter().find(|rule| rule.what.fits(asked))
     }
 
+    /// The names of the rules that nobody without a role passes.
+    pub(crate) fn asking_for_roles(&self) -> impl Iterator<Item = &str> {
+        let asks =
+            |rule: &&Rule| matches!(&rule.who, Who::Granted { roles, .. } if !roles.is_empty());
+        self.0.iter().filter(asks).map(|rule| &*rule.name)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,14 +1,17 @@
 //! Which tenant goes where: names resolved to slots, then indexed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cell::{Cell, CellState};
 use super::document::RawTenants;
+use super::refused::Mistakes;
 use super::symbols::keep_slots;
 use super::tenants::{Duplicate, TenantIndex};
-use super::terms::{RawTerms, Terms};
-use super::{Placement, Registry, RegistryRefused};
+use super::terms::Terms;
+use super::{Placement, Registry};
 use crate::text::Text;
+use crate::words::instead;
 
 /// What a tenant refers to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,6 +44,11 @@ impl Assigned {
         self.terms == other.terms
     }
 
+    /// All terms.
+    pub(super) fn all_terms(&self) -> impl Iterator<Item = &Terms> {
+        self.terms.iter().flatten()
+    }
+
     /// The terms, where a tenant has any.
     pub(super) fn terms(&self, slot_and_one: u16) -> Option<&Terms> {
         let slot = usize::from(slot_and_one).checked_sub(1)?;
@@ -48,58 +56,94 @@ impl Assigned {
     }
 }
 
-/// Resolves what the tenants refer to, and builds their index.
+/// What tenants may refer to.
+pub(super) struct Targets<'a> {
+    pub(super) cells: &'a [Arc<Cell>],
+    pub(super) placements: &'a [Placement],
+    /// Ids of cells and of placements with mistakes of their own.
+    pub(super) broken: (&'a BTreeSet<String>, &'a BTreeSet<String>),
+}
+
+/// Resolves what the tenants refer to, and builds their index. After a mistake nothing is used.
 pub(super) fn assign(
     mut tenants: RawTenants<'_>,
-    cells: &[Arc<Cell>],
-    placements: &[Placement],
+    known: &Targets<'_>,
     previous: Option<&Registry>,
-) -> Result<Assigned, RegistryRefused> {
+    mistakes: &mut Mistakes,
+) -> Assigned {
+    let (cells, placements) = (known.cells, known.placements);
     let previous = previous.map(|previous| &previous.assigned);
     let cell_names = cells.iter().map(|cell| (TargetKind::Cell, cell.id.clone()));
     let placement_names = (placements.iter()).map(|it| (TargetKind::Placement, it.id.clone()));
     let wanted: Vec<_> = cell_names.chain(placement_names).collect();
     let targets = keep_slots(previous.map_or(&[], |it| &it.targets), &wanted);
-    let checked = tenants.terms.names().iter().map(RawTerms::check);
-    let wanted = checked.collect::<Result<Vec<_>, _>>()?;
+    let wanted = checked_terms(&tenants, mistakes);
     let terms = keep_slots(previous.map_or(&[], |it| &it.terms), &wanted);
-    resolve(&mut tenants, &targets, (&wanted, &terms), cells)?;
-    let index = TenantIndex::build(&tenants.items, previous.map(|it| &it.tenants));
-    let index = index.map_err(|Duplicate { first, second }| {
-        let id = &tenants.items[first].id;
-        let detail = format!("tenants[{second}].id {id:?} is that of tenants[{first}] too");
-        RegistryRefused::invalid(detail)
-    })?;
-    Ok(Assigned {
+    let resolved = resolve(&mut tenants, &targets, (&wanted, &terms), known, mistakes);
+    let index = match resolved {
+        Some(()) => TenantIndex::build(&tenants.items, previous.map(|it| &it.tenants)),
+        // Only repeated ids are still to be found.
+        None => TenantIndex::build(&tenants.items, None),
+    };
+    let index = index.unwrap_or_else(|Duplicate { first, second }| {
+        let (first, second) = (tenants.place(first), tenants.place(second));
+        mistakes.invalid(format!("{second} has the id of {first}"));
+        TenantIndex::default()
+    });
+    Assigned {
         tenants: index,
         positions: positions(&targets, cells, placements),
         targets,
         terms,
-    })
+    }
 }
 
-/// Turns the document's symbols into slots.
+/// The terms of all tenants, in the order of their symbols.
+fn checked_terms(tenants: &RawTenants<'_>, mistakes: &mut Mistakes) -> Vec<Terms> {
+    let mut wanted = Vec::with_capacity(tenants.terms.names().len());
+    for (symbol, raw) in (1..).zip(tenants.terms.names()) {
+        match raw.check() {
+            Ok(terms) => wanted.push(terms),
+            Err(why) => {
+                let mut items = tenants.items.iter();
+                let first = items.position(|item| item.assignment.terms == symbol);
+                let place = tenants.place(first.unwrap_or_default());
+                mistakes.invalid(format!("{place}{why}"));
+                wanted.push(Terms::default());
+            }
+        }
+    }
+    wanted
+}
+
+/// Turns the document's symbols into slots; `None` if one stands for nothing that tenants may
+/// refer to.
 fn resolve(
     tenants: &mut RawTenants<'_>,
     targets: &[Option<(TargetKind, Text)>],
     (wanted, terms): (&[Terms], &[Option<Terms>]),
-    cells: &[Arc<Cell>],
-) -> Result<(), RegistryRefused> {
+    known: &Targets<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<()> {
     let target_of = by_name(targets);
     let mut target_slots = Vec::with_capacity(tenants.targets.names().len());
     for (symbol, (kind, name)) in (0..).zip(tenants.targets.names()) {
         let found = target_of.binary_search_by(|((k, n), _)| (*k, n.as_str()).cmp(&(*kind, name)));
-        let problem = match found {
-            Err(_) => Some("there is no such one"),
-            Ok(_) if *kind == TargetKind::Cell && is_retired(name, cells) => Some("it is retired"),
-            Ok(at) => {
-                target_slots.push(target_of[at].1);
-                None
+        match found {
+            Ok(_) if *kind == TargetKind::Cell && is_retired(name, known.cells) => {
+                let problem = format!("cell {name:?} is retired");
+                mistakes.invalid(refers(tenants, symbol, &problem));
             }
-        };
-        if let Some(problem) = problem {
-            return Err(unresolved(tenants, symbol, *kind, name, problem));
+            Ok(at) => target_slots.push(target_of[at].1),
+            Err(_) => {
+                if let Some(problem) = known.unknown(*kind, name) {
+                    mistakes.invalid(refers(tenants, symbol, &problem));
+                }
+            }
         }
+    }
+    if target_slots.len() < tenants.targets.names().len() {
+        return None;
     }
     let terms_of = by_name(terms);
     let terms_slot = |terms: &Terms| {
@@ -114,7 +158,25 @@ fn resolve(
             assignment.terms = terms_slots[symbol];
         }
     }
-    Ok(())
+    Some(())
+}
+
+impl Targets<'_> {
+    /// What is wrong with a reference to what isn't there; nothing if that has mistakes of its own.
+    fn unknown(&self, kind: TargetKind, name: &str) -> Option<String> {
+        let (what, broken, known) = match kind {
+            TargetKind::Cell => {
+                let known = self.cells.iter().map(|cell| cell.id.as_str());
+                ("cell", self.broken.0, instead(name, "cells", known))
+            }
+            TargetKind::Placement => {
+                let known = self.placements.iter().map(|it| it.id.as_str());
+                let known = instead(name, "placements", known);
+                ("placement", self.broken.1, known)
+            }
+        };
+        (!broken.contains(name)).then(|| format!("unknown {what} {name:?}; {known}"))
+    }
 }
 
 /// The taken slots, by name.
@@ -132,23 +194,12 @@ fn is_retired(id: &str, cells: &[Arc<Cell>]) -> bool {
     found.is_ok_and(|at| cells[at].state == CellState::Retired)
 }
 
-/// Names the first tenant that refers to it.
-fn unresolved(
-    tenants: &RawTenants<'_>,
-    symbol: u32,
-    kind: TargetKind,
-    name: &str,
-    problem: &str,
-) -> RegistryRefused {
+/// A mistake, with the first tenant that makes it by this symbol.
+fn refers(tenants: &RawTenants<'_>, symbol: u32, problem: &str) -> String {
     let mut items = tenants.items.iter();
-    let at = items
-        .position(|item| item.assignment.target == symbol)
-        .unwrap_or_default();
-    let field = match kind {
-        TargetKind::Cell => "cell",
-        TargetKind::Placement => "placement",
-    };
-    RegistryRefused::invalid(format!("tenants[{at}].{field} {name:?}: {problem}"))
+    let first = items.position(|item| item.assignment.target == symbol);
+    let place = tenants.place(first.unwrap_or_default());
+    format!("{place}: {problem}")
 }
 
 fn positions(

@@ -1,17 +1,21 @@
 //! From written cells to checked ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 use super::document::{OlderCell, OlderEndpoint, RawCell, RawEndpoint};
+use super::refused::Mistakes;
 use super::{Registry, RegistryRefused};
 use crate::decision::Ranked;
 use crate::text::Text;
 
 /// The checked cells, by id, and the first endpoint id that none of them ever had.
+#[derive(Default)]
 pub(super) struct Cells {
     pub(super) cells: Vec<Arc<Cell>>,
+    /// The ids of those with mistakes: who refers to one makes no mistake of its own.
+    pub(super) broken: BTreeSet<String>,
     pub(super) next_endpoint: u32,
 }
 
@@ -21,28 +25,34 @@ pub(super) fn check(
     raw: Vec<RawCell>,
     list: &str,
     previous: Option<&Registry>,
-) -> Result<Cells, RegistryRefused> {
+    mistakes: &mut Mistakes,
+) -> Cells {
     let mut checked = Cells {
         cells: Vec::with_capacity(raw.len()),
+        broken: BTreeSet::new(),
         next_endpoint: previous.map_or(0, |previous| previous.next_endpoint),
     };
     let mut seen = BTreeMap::new();
     for (at, raw) in raw.into_iter().enumerate() {
         let path = format!("{list}[{at}]");
         let old = previous.and_then(|previous| previous.cell(&raw.id));
-        let cell = check_cell(raw, &path, old, &mut checked.next_endpoint)?;
-        if let Some(first) = seen.insert(cell.id.clone(), at) {
-            let id = &cell.id;
-            let detail = format!("{path}.id {id:?} is that of {list}[{first}] too");
-            return Err(RegistryRefused::invalid(detail));
+        let id = raw.id.clone();
+        if let Some(first) = seen.insert(id.clone(), at) {
+            mistakes.invalid(format!("{path}.id {id:?} is that of {list}[{first}] too"));
+            continue;
         }
+        let cell = check_cell(raw, &path, old, &mut checked.next_endpoint);
+        let Some(cell) = mistakes.take(cell) else {
+            checked.broken.insert(id);
+            continue;
+        };
         checked.cells.push(match old {
             Some(old) if **old == cell => Arc::clone(old),
             _ => Arc::new(cell),
         });
     }
     checked.cells.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(checked)
+    checked
 }
 
 fn check_cell(

@@ -16,7 +16,7 @@ use super::revocations::RawRevocation;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
 use super::terms::{RawTerms, Terms};
-use super::{RegistryFormat, RegistryRefused};
+use super::{RegistryFormat, RegistryRefused, faults};
 use crate::text::Text;
 
 #[derive(Deserialize)]
@@ -113,8 +113,10 @@ pub(super) struct RawTenants<'a> {
     pub(super) items: Vec<Item<'a>>,
     pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
     pub(super) terms: Symbols<RawTerms<'a>>,
-    /// The first thing that is wrong with a tenant, its path first.
-    pub(super) problem: Option<String>,
+    /// What is wrong with tenants, the path first; at most [`RegistryRefused::MISTAKES_MAX`].
+    pub(super) problems: Vec<String>,
+    /// The places of these tenants in the document, which are not among the items.
+    skipped: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +124,7 @@ pub(super) struct RawTenants<'a> {
     deny_unknown_fields,
     expecting = "a table of id, and cell or placement"
 )]
-struct RawTenant<'a> {
+pub(super) struct RawTenant<'a> {
     #[serde(borrow)]
     id: Str<'a>,
     #[serde(borrow)]
@@ -139,6 +141,15 @@ struct RawTenant<'a> {
     default_role: Option<Str<'a>>,
 }
 
+/// A tenant that is only looked at for mistakes, and may stand anywhere.
+pub(super) struct RawTenantOwned;
+
+impl<'de> Deserialize<'de> for RawTenantOwned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RawTenant::deserialize(deserializer).map(|_| Self)
+    }
+}
+
 #[derive(Deserialize, Default, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum RawStatus {
@@ -148,14 +159,35 @@ enum RawStatus {
 }
 
 impl<'a> RawTenants<'a> {
+    /// How many the document lists, those with mistakes among them.
+    pub(super) fn listed(&self) -> usize {
+        self.items.len() + self.skipped.len()
+    }
+
+    /// An item's place in the document, and its id, for messages.
+    pub(super) fn place(&self, item: usize) -> String {
+        let place = self
+            .skipped
+            .iter()
+            .fold(item, |at, skipped| match *skipped <= at {
+                true => at + 1,
+                false => at,
+            });
+        let id = self.items.get(item).map_or("", |item| &item.id);
+        format!("tenants[{place}] {id:?}")
+    }
+
     fn push(&mut self, tenant: RawTenant<'a>) -> Result<(), String> {
         Text::check(&tenant.id.0).map_err(|why| format!(".id {why}"))?;
+        let id = &tenant.id.0;
         let (kind, name) = match (tenant.cell, tenant.placement) {
             (Some(cell), None) => (TargetKind::Cell, cell),
             (None, Some(placement)) => (TargetKind::Placement, placement),
-            (None, None) => return Err(" needs a cell or a placement".into()),
+            (None, None) => return Err(format!(" {id:?} needs a cell or a placement")),
             (Some(_), Some(_)) => {
-                return Err(" has a cell and a placement; only one of them can be".into());
+                return Err(format!(
+                    " {id:?} has a cell and a placement; keep one of them"
+                ));
             }
         };
         // In order, because the same roles in another are the same terms.
@@ -173,7 +205,7 @@ impl<'a> RawTenants<'a> {
             true => 0,
             false => u16::try_from(self.terms.number(terms) + 1).map_err(|_| {
                 let most = Terms::COMBINATIONS_MAX;
-                format!(" has one combination of issuer and roles too many: {most} can be")
+                format!(" {id:?} has one combination of issuer and roles too many: at most {most}")
             })?,
         };
         let assignment = Assignment {
@@ -196,12 +228,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawTenants<'a> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut tenants = RawTenants::default();
+                let mut at = 0;
                 while let Some(tenant) = seq.next_element()? {
-                    if tenants.problem.is_none() {
-                        let at = tenants.items.len();
-                        let pushed = tenants.push(tenant);
-                        tenants.problem = pushed.err().map(|why| format!("tenants[{at}]{why}"));
+                    if tenants.problems.len() < RegistryRefused::MISTAKES_MAX
+                        && let Err(why) = tenants.push(tenant)
+                    {
+                        tenants.problems.push(format!("tenants[{at}]{why}"));
+                        tenants.skipped.push(at);
                     }
+                    at += 1;
                 }
                 Ok(tenants)
             }
@@ -245,39 +280,16 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Paths for messages cost a third of the time, so they are found on a second reading, which
-    /// only a bad document needs.
+    /// What exactly is wrong is found on a second reading, which only a bad document needs.
     fn read_json(body: &'a [u8]) -> Result<Self, RegistryRefused> {
-        let error: serde_json::Error = match serde_json::from_slice(body) {
-            Ok(document) => return Ok(document),
-            Err(error) => error,
-        };
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let detail = match serde_path_to_error::deserialize::<_, Document<'_>>(&mut deserializer) {
-            Err(error) => error.to_string(),
-            Ok(_) => error.to_string(),
-        };
-        Err(RegistryRefused::invalid(detail))
+        serde_json::from_slice(body).map_err(|error| faults::of_json(body, &error))
     }
 
     fn read_toml(body: &'a [u8]) -> Result<Self, RegistryRefused> {
         let text = std::str::from_utf8(body)
             .map_err(|error| RegistryRefused::invalid(format!("not UTF-8: {error}")))?;
         let deserializer = toml::Deserializer::parse(text)
-            .map_err(|error| RegistryRefused::invalid(on_one_line(&error, text)))?;
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            let detail = on_one_line(&error.into_inner(), text);
-            RegistryRefused::invalid(format!("{path}: {detail}"))
-        })
-    }
-}
-
-/// A TOML error without the picture that it draws: details end up in logs.
-fn on_one_line(error: &toml::de::Error, text: &str) -> String {
-    let message = error.message();
-    match error.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => format!("{message} at line {}", before.split('\n').count()),
-        None => message.to_owned(),
+            .map_err(|error| RegistryRefused::invalid(faults::on_one_line(&error, text)))?;
+        serde_path_to_error::deserialize(deserializer).map_err(|error| faults::of_toml(text, error))
     }
 }

@@ -26,7 +26,7 @@
 //! }
 //! ```
 //!
-//! - `version` is 1 or more, and grows with every change.
+//! - `version` is 1 to [`Registry::VERSION_MAX`], and grows with every change.
 //! - A cell's `weight` (1), `endpoints` (none, where the state takes no traffic), `san` (the URL's
 //!   host) and `annotations` may be left out.
 //! - A placement's cells are of its tier and not retired; only a `stateless` one has several.
@@ -56,6 +56,7 @@ mod assign;
 mod cell;
 mod cells;
 mod document;
+mod faults;
 mod parse;
 mod refused;
 mod revocations;
@@ -215,6 +216,10 @@ pub enum Target<'a> {
 }
 
 impl Registry {
+    /// The greatest version: 2^53 - 1, the last whole number that every JSON library reads exactly. One
+    /// that counts up by one a second reaches it after 285 million years, so a higher one can follow.
+    pub const VERSION_MAX: u64 = (1 << 53) - 1;
+
     /// Reads, validates and indexes a document: one step, all or nothing.
     ///
     /// Heavy: up to a second for a million tenants. Call it off the request path.
@@ -299,6 +304,18 @@ impl Registry {
                 .unwrap_or(Terms::none()),
             target,
         })
+    }
+
+    /// All terms that some tenant has, each once.
+    pub(crate) fn all_terms(&self) -> impl Iterator<Item = &Terms> {
+        self.assigned.all_terms()
+    }
+
+    /// The tenants with terms, in no order that means anything.
+    pub(crate) fn tenants_with_terms(&self) -> impl Iterator<Item = (&str, &Terms)> {
+        let terms =
+            |(id, assignment): (_, Assignment)| Some((id, self.assigned.terms(assignment.terms)?));
+        self.assigned.tenants.iter().filter_map(terms)
     }
 
     /// The cells of a tier, whatever their state.

@@ -1,19 +1,20 @@
 //! From a document to a registry: every check, in one step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::assign::assign;
+use super::assign::{Targets, assign};
 use super::cell::{Cell, CellState};
 use super::cells::{self, Cells};
-use super::document::{Document, OlderCell, RawCell, RawPlacement, RawUnknownTenant};
-use super::refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
+use super::document::{Document, OlderCell, RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
 use super::revocations;
-use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, UnknownTenant};
+use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
 use crate::placement::rendezvous::Spread;
 use crate::text::Text;
+use crate::words::instead;
 
 pub(super) fn parse(
     body: &[u8],
@@ -28,11 +29,13 @@ pub(super) fn parse(
         return Ok(Parsed::Unchanged(base));
     }
     let mut document = Document::read(body, format)?;
-    if let Some(problem) = document.tenants.problem.take() {
-        return Err(RegistryRefused::invalid(problem));
+    let mut mistakes = Mistakes::default();
+    for problem in std::mem::take(&mut document.tenants.problems) {
+        mistakes.invalid(problem);
     }
-    let version = check_version(&document, previous)?;
-    let registry = build(document, version, digest, previous, limits)?;
+    let version = mistakes.take(check_version(&document, previous)).flatten();
+    let registry = build(document, version, digest, previous, limits, &mut mistakes);
+    mistakes.none()?;
     match previous {
         Some(previous)
             if (registry.version == previous.version || version.is_none())
@@ -42,7 +45,7 @@ pub(super) fn parse(
         }
         Some(previous) if registry.version == previous.version => {
             let detail = format!(
-                "version {} is current and says something else",
+                "version {} is in force and says something else: publish a change under a higher version",
                 previous.version
             );
             return Err(refused(RefusedReason::SameVersionOtherContent, detail));
@@ -83,61 +86,90 @@ fn check_version(
 ) -> Result<Option<u64>, RegistryRefused> {
     let version = match document.version {
         Some(0) => return Err(RegistryRefused::invalid("version must be 1 or more")),
+        Some(version) if version > Registry::VERSION_MAX => {
+            let detail = format!(
+                "version is {version}; at most {} (2^53 - 1), so that a higher one can follow and \
+                 every JSON library reads it exactly",
+                Registry::VERSION_MAX
+            );
+            return Err(RegistryRefused::invalid(detail));
+        }
         None if document.data.is_none() => {
-            return Err(RegistryRefused::invalid("missing field `version`"));
+            return Err(RegistryRefused::invalid("`version` is missing"));
         }
         version => version,
     };
     match (version, previous) {
         (Some(version), Some(previous)) if version < previous.version => {
-            let detail = format!("version {version} after version {}", previous.version);
+            let detail = format!(
+                "version {version} is older than version {}, which is in force",
+                previous.version
+            );
             Err(refused(RefusedReason::OlderVersion, detail))
         }
         // Else a rollback could pass by leaving its version out.
         (None, Some(previous)) if previous.names_version => Err(RegistryRefused::invalid(
-            "missing field `version`, which the current document has",
+            "`version` is missing, which the document in force has",
         )),
         _ => Ok(version),
     }
 }
 
 fn build(
-    document: Document<'_>,
+    mut document: Document<'_>,
     version: Option<u64>,
     digest: [u8; 32],
     previous: Option<&Registry>,
     limits: &RegistryLimits,
-) -> Result<Registry, RegistryRefused> {
+    mistakes: &mut Mistakes,
+) -> Registry {
     let is_older_form = document.data.is_some();
+    let listed = document.cells.as_ref().map(Vec::len);
+    let listed = listed.or(document.data.as_ref().map(Vec::len));
+    let cells = read_cells(document.cells, document.data, previous, limits, mistakes);
     let Cells {
         cells,
+        broken,
         next_endpoint,
-    } = read_cells(document.cells, document.data, previous, limits)?;
-    check_count(
-        "placements",
-        document.placements.len(),
-        limits.placements_max,
-    )?;
-    let placements = read_placements(document.placements, &cells)?;
-    check_count("tenants", document.tenants.items.len(), limits.tenants_max)?;
-    let lost = Lost {
-        cells: cells.len(),
-        tenants: document.tenants.items.len(),
+    } = cells.unwrap_or_default();
+    let placements = document.placements;
+    let bounded = check_count("placements", placements.len(), limits.placements_max);
+    let placements = match mistakes.take(bounded) {
+        Some(()) => read_placements(placements, &cells, &broken, mistakes),
+        None => Placements::default(),
     };
-    lost.check(previous, document.allow_shrink_from, limits)?;
+    let tenants = document.tenants.listed();
+    let bounded = check_count("tenants", tenants, limits.tenants_max);
+    if mistakes.take(bounded).is_none() {
+        document.tenants = RawTenants::default();
+    }
+    let lost = Lost {
+        cells: listed.unwrap_or_default(),
+        tenants,
+    };
+    mistakes.take(lost.check(previous, document.allow_shrink_from, limits));
     let default = match is_older_form {
         true => UnknownTenant::ByTier,
         false => UnknownTenant::Deny,
     };
-    check_count(
-        "revocations",
-        document.revocations.len(),
-        limits.revocations_max,
-    )?;
-    let revocations = revocations::read(document.revocations)?;
+    let revocations = document.revocations;
+    let bounded = check_count("revocations", revocations.len(), limits.revocations_max);
+    let revocations = match mistakes.take(bounded) {
+        Some(()) => revocations::read(revocations, mistakes),
+        None => Revocations::default(),
+    };
     let unknown = document.unknown_tenant;
-    let unknown_tenant = read_unknown(unknown, default, &placements)?;
-    let assigned = assign(document.tenants, &cells, &placements, previous)?;
+    let unknown_tenant = read_unknown(unknown, default, &placements, mistakes);
+    let Placements {
+        placements,
+        broken: broken_placements,
+    } = placements;
+    let targets = Targets {
+        cells: &cells,
+        placements: &placements,
+        broken: (&broken, &broken_placements),
+    };
+    let assigned = assign(document.tenants, &targets, previous, mistakes);
     let names_version = version.is_some();
     let version = version.unwrap_or_else(|| previous.map_or(1, |it| it.version.saturating_add(1)));
     let mut registry = Registry {
@@ -157,7 +189,7 @@ fn build(
     if let Some(previous) = previous.filter(|it| registry.says_the_same_of_tenants_as(it)) {
         registry.tenants_since = previous.tenants_since;
     }
-    Ok(registry)
+    registry
 }
 
 fn check_count(what: &str, count: usize, max: usize) -> Result<(), RegistryRefused> {
@@ -175,42 +207,70 @@ fn read_cells(
     data: Option<Vec<OlderCell>>,
     previous: Option<&Registry>,
     limits: &RegistryLimits,
-) -> Result<Cells, RegistryRefused> {
+    mistakes: &mut Mistakes,
+) -> Option<Cells> {
     let (list, raw) = match (cells, data) {
         (Some(cells), None) => ("cells", cells),
         (None, Some(data)) => {
             let modern = data.into_iter().enumerate();
-            let modern = modern.map(|(at, older)| cells::modernise(older, at));
-            ("data", modern.collect::<Result<_, _>>()?)
+            let modern = modern.filter_map(|(at, older)| {
+                let modern = cells::modernise(older, at);
+                mistakes.take(modern)
+            });
+            ("data", modern.collect())
         }
-        (None, None) => return Err(RegistryRefused::invalid("missing field `cells`")),
+        (None, None) => {
+            mistakes.invalid("`cells` is missing");
+            return None;
+        }
         (Some(_), Some(_)) => {
-            return Err(RegistryRefused::invalid(
-                "has `cells` and `data`; one of them goes",
-            ));
+            mistakes.invalid("has `cells` and `data`; keep one of them");
+            return None;
         }
     };
     if raw.is_empty() {
-        return Err(refused(RefusedReason::Empty, format!("{list} is empty")));
+        mistakes.add(refused(RefusedReason::Empty, format!("{list} is empty")));
+        return None;
     }
-    check_count(list, raw.len(), limits.cells_max)?;
-    cells::check(raw, list, previous)
+    mistakes.take(check_count(list, raw.len(), limits.cells_max))?;
+    Some(cells::check(raw, list, previous, mistakes))
+}
+
+/// The checked placements, by id, and the ids of those with mistakes: who refers to one makes no
+/// mistake of its own.
+#[derive(Default)]
+struct Placements {
+    placements: Vec<Placement>,
+    broken: BTreeSet<String>,
 }
 
 fn read_placements(
     raw: Vec<RawPlacement>,
     cells: &[Arc<Cell>],
-) -> Result<Vec<Placement>, RegistryRefused> {
+    broken_cells: &BTreeSet<String>,
+    mistakes: &mut Mistakes,
+) -> Placements {
     let mut placements = BTreeMap::new();
+    let mut broken = BTreeSet::new();
     for (at, raw) in raw.into_iter().enumerate() {
-        let placement = read_placement(raw, &format!("placements[{at}]"), cells)?;
-        let id = placement.id.clone();
-        if placements.insert(id.clone(), placement).is_some() {
-            let detail = format!("placements[{at}].id {id:?} comes twice");
-            return Err(RegistryRefused::invalid(detail));
+        let id = raw.id.clone();
+        if raw.cells.iter().any(|cell| broken_cells.contains(cell)) {
+            broken.insert(id);
+            continue;
+        }
+        let placement = read_placement(raw, &format!("placements[{at}]"), cells);
+        let Some(placement) = mistakes.take(placement) else {
+            broken.insert(id);
+            continue;
+        };
+        if placements.insert(placement.id.clone(), placement).is_some() {
+            mistakes.invalid(format!("placements[{at}].id {id:?} comes twice"));
         }
     }
-    Ok(placements.into_values().collect())
+    Placements {
+        placements: placements.into_values().collect(),
+        broken,
+    }
 }
 
 fn read_placement(
@@ -218,6 +278,7 @@ fn read_placement(
     path: &str,
     all: &[Arc<Cell>],
 ) -> Result<Placement, RegistryRefused> {
+    let path = &format!("{path} {:?}", raw.id);
     let invalid = |what: String| Err(RegistryRefused::invalid(format!("{path}.{what}")));
     let tier = cells::text(&raw.tier, path, "tier")?;
     if raw.cells.len() > Placement::CELLS_MAX {
@@ -226,7 +287,8 @@ fn read_placement(
     let mut members: Vec<Arc<Cell>> = Vec::with_capacity(raw.cells.len());
     for (at, id) in raw.cells.iter().enumerate() {
         let Ok(found) = all.binary_search_by(|cell| cell.id.as_str().cmp(id)) else {
-            return invalid(format!("cells[{at}]: there is no cell {id:?}"));
+            let known = instead(id, "cells", all.iter().map(|cell| cell.id.as_str()));
+            return invalid(format!("cells[{at}]: unknown cell {id:?}; {known}"));
         };
         let cell = &all[found];
         if cell.state == CellState::Retired {
@@ -261,23 +323,27 @@ fn read_placement(
 fn read_unknown(
     raw: Option<RawUnknownTenant>,
     default: UnknownTenant,
-    placements: &[Placement],
-) -> Result<UnknownTenant, RegistryRefused> {
+    placements: &Placements,
+    mistakes: &mut Mistakes,
+) -> UnknownTenant {
     let id = match raw {
-        None => return Ok(default),
-        Some(RawUnknownTenant::Deny) => return Ok(UnknownTenant::Deny),
-        Some(RawUnknownTenant::ByTier) => return Ok(UnknownTenant::ByTier),
+        None => return default,
+        Some(RawUnknownTenant::Deny) => return UnknownTenant::Deny,
+        Some(RawUnknownTenant::ByTier) => return UnknownTenant::ByTier,
         Some(RawUnknownTenant::Placement(id)) => id,
     };
-    match placements
-        .iter()
-        .find(|placement| *placement.id.as_str() == id)
-    {
-        Some(placement) => Ok(UnknownTenant::Placement(placement.id.clone())),
-        None => Err(RegistryRefused::invalid(format!(
-            "unknown_tenant.placement: there is no placement {id:?}"
-        ))),
+    let Placements { placements, broken } = placements;
+    if let Some(placement) = placements.iter().find(|it| *it.id.as_str() == id) {
+        return UnknownTenant::Placement(placement.id.clone());
     }
+    if !broken.contains(&id) {
+        let known = placements.iter().map(|it| it.id.as_str());
+        let known = instead(&id, "placements", known);
+        mistakes.invalid(format!(
+            "unknown_tenant.placement: unknown placement {id:?}; {known}"
+        ));
+    }
+    default
 }
 
 fn by_tier(cells: &[Arc<Cell>]) -> BTreeMap<Text, Spread> {

@@ -5,22 +5,36 @@ use std::fmt;
 /// A document that wasn't taken. What was current stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegistryRefused {
-    /// Which rule it breaks, for metrics.
+    /// Which rule it breaks, for metrics. The first one, if it breaks several.
     pub reason: RefusedReason,
     /// Where and how, for people: the path of the field first, where there is one.
     pub detail: String,
+    /// What else is wrong with it; at most [`RegistryRefused::MISTAKES_MAX`].
+    pub others: Vec<String>,
 }
 
 impl RegistryRefused {
     /// The most bytes of [`RegistryRefused::detail`]: it quotes the document, and ends up in logs.
     pub const DETAIL_LEN_MAX: usize = 512;
+    /// The most mistakes that are named besides the first.
+    pub const MISTAKES_MAX: usize = 64;
 
     pub(crate) fn new(reason: RefusedReason, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
         if let Some(cut) = (0..=Self::DETAIL_LEN_MAX).rfind(|&at| detail.is_char_boundary(at)) {
             detail.truncate(cut);
         }
-        Self { reason, detail }
+        Self {
+            reason,
+            detail,
+            others: Vec::new(),
+        }
+    }
+
+    /// Every mistake that was found, in words.
+    pub fn mistakes(&self) -> impl Iterator<Item = &str> {
+        let others = self.others.iter().map(String::as_str);
+        std::iter::once(self.detail.as_str()).chain(others)
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -30,11 +44,56 @@ impl RegistryRefused {
 
 impl fmt::Display for RegistryRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason.as_str(), self.detail)
+        write!(f, "{}: {}", self.reason.as_str(), self.detail)?;
+        match self.others.len() {
+            0 => Ok(()),
+            1 => f.write_str(" (and 1 more mistake)"),
+            more => write!(f, " (and {more} more mistakes)"),
+        }
     }
 }
 
 impl std::error::Error for RegistryRefused {}
+
+/// Collects the mistakes of a document.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes(Option<RegistryRefused>);
+
+impl Mistakes {
+    pub(super) fn add(&mut self, mistake: RegistryRefused) {
+        match &mut self.0 {
+            None => self.0 = Some(mistake),
+            Some(first) if first.others.len() < RegistryRefused::MISTAKES_MAX => {
+                first.others.push(mistake.detail);
+            }
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn invalid(&mut self, detail: impl Into<String>) {
+        self.add(RegistryRefused::invalid(detail));
+    }
+
+    /// The good value; a mistake is noted.
+    pub(super) fn take<T>(&mut self, result: Result<T, RegistryRefused>) -> Option<T> {
+        result.map_err(|mistake| self.add(mistake)).ok()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let first = self.0.as_ref();
+        first.is_some_and(|first| first.others.len() == RegistryRefused::MISTAKES_MAX)
+    }
+
+    /// # Errors
+    /// The first mistake, with the others.
+    pub(super) fn none(self) -> Result<(), RegistryRefused> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
 
 /// The rule that a refused document breaks. Closed: a label of `registry_rejected_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

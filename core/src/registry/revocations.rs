@@ -3,6 +3,7 @@
 //! An index of what is revoked, by what a credential names: found in the same time whatever the
 //! number of entries, and not looked for where there are none of the kind.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
@@ -10,7 +11,7 @@ use foldhash::quality::FixedState;
 use hashbrown::{Equivalent, HashMap};
 use serde::{Deserialize, Deserializer};
 
-use super::RegistryRefused;
+use super::refused::Mistakes;
 use crate::text::Text;
 
 /// The entries of a registry.
@@ -107,6 +108,16 @@ impl Revocations {
         self.kinds == 0 && self.everybody.is_none()
     }
 
+    /// The issuers and trust domains that entries name, in order.
+    pub(crate) fn issuers(&self) -> BTreeSet<&str> {
+        let of_issuers = |key: &&Key| match key.kind {
+            Kind::Token | Kind::IssuerSubject | Kind::Issuer => true,
+            Kind::TenantSubject | Kind::Tenant => false,
+        };
+        let keys = self.entries.keys().filter(of_issuers);
+        keys.map(|key| &*key.of).collect()
+    }
+
     /// Whether an entry of this kind reaches a credential that was issued then.
     pub(crate) fn reach(&self, kind: Kind, of: &str, name: &str, issued_at: Option<u64>) -> bool {
         if self.kinds & kind.bit() == 0 {
@@ -176,11 +187,16 @@ where
 const TIME_END: u64 = 253_402_300_800;
 
 /// Checks the entries and indexes them.
-pub(super) fn read(raw: Vec<RawRevocation>) -> Result<Revocations, RegistryRefused> {
+pub(super) fn read(raw: Vec<RawRevocation>, mistakes: &mut Mistakes) -> Revocations {
     let mut revocations = Revocations::default();
     for (at, entry) in raw.into_iter().enumerate() {
-        let refused = |why: String| RegistryRefused::invalid(format!("revocations[{at}]{why}"));
-        let read = entry.read().map_err(refused)?;
+        let read = match entry.read() {
+            Ok(read) => read,
+            Err(why) => {
+                mistakes.invalid(format!("revocations[{at}]{why}"));
+                continue;
+            }
+        };
         let twice = match read {
             Read::Everybody(time) => revocations.everybody.replace(time).is_some(),
             Read::Named(key, cutoff) => {
@@ -190,10 +206,10 @@ pub(super) fn read(raw: Vec<RawRevocation>) -> Result<Revocations, RegistryRefus
         };
         if twice {
             let why = " names what another entry names; keep the one with the later issued_before";
-            return Err(refused(why.into()));
+            mistakes.invalid(format!("revocations[{at}]{why}"));
         }
     }
-    Ok(revocations)
+    revocations
 }
 
 enum Read {

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use super::RegistryRefused;
 use crate::text::Text;
 
 /// The terms of one tenant or of many.
@@ -54,18 +53,17 @@ impl RawTerms<'_> {
     }
 
     /// Checks them.
-    pub(super) fn check(&self) -> Result<Terms, RegistryRefused> {
-        let issuer = |issuer: &Cow<'_, str>| {
-            Text::new(issuer)
-                .map_err(|why| RegistryRefused::invalid(format!("tenants: an issuer {why}")))
-        };
+    ///
+    /// # Errors
+    /// What is wrong, in words that follow the tenant.
+    pub(super) fn check(&self) -> Result<Terms, String> {
+        let issuer =
+            |issuer: &Cow<'_, str>| Text::new(issuer).map_err(|why| format!(".issuer {why}"));
         let allowed = self.allowed_roles.as_deref().unwrap_or_default();
         if allowed.len() > Terms::ROLES_MAX {
-            return Err(RegistryRefused::invalid(format!(
-                "tenants: an `allowed_roles` has {} roles; {} can be",
-                allowed.len(),
-                Terms::ROLES_MAX
-            )));
+            let most = Terms::ROLES_MAX;
+            let count = allowed.len();
+            return Err(format!(".allowed_roles has {count} roles; at most {most}"));
         }
         let roles = allowed.iter().map(role_text);
         let allowed_roles = roles.collect::<Result<Vec<_>, _>>()?;
@@ -75,10 +73,10 @@ impl RawTerms<'_> {
             && let Some(role) = &default_role
             && !allowed_roles.contains(role)
         {
-            return Err(RegistryRefused::invalid(format!(
-                "tenants: `default_role` {:?} is not among the `allowed_roles` beside it",
+            return Err(format!(
+                ": default_role {:?} is not one of its allowed_roles",
                 role.as_str()
-            )));
+            ));
         }
         Ok(Terms {
             issuer: self.issuer.as_ref().map(issuer).transpose()?,
@@ -88,8 +86,7 @@ impl RawTerms<'_> {
     }
 }
 
-fn role_text(role: impl AsRef<str>) -> Result<Text, RegistryRefused> {
+fn role_text(role: impl AsRef<str>) -> Result<Text, String> {
     let role = role.as_ref();
-    Text::new(role)
-        .map_err(|why| RegistryRefused::invalid(format!("tenants: the role {role:?} {why}")))
+    Text::new(role).map_err(|why| format!(": the role {role:?} {why}"))
 }

@@ -24,7 +24,8 @@ impl ConfigFile {
         Config::load(&self.path, &text, variables()).map_err(|errors| report(&errors))
     }
 
-    async fn read<E: Env>(&self, env: &E) -> Result<String, Exit> {
+    /// Reads it, and says on standard error why it can't be read.
+    pub async fn read<E: Env>(&self, env: &E) -> Result<String, Exit> {
         let path = &self.path;
         let content = env
             .store()
@@ -50,7 +51,7 @@ pub fn variables() -> Vec<(String, String)> {
 pub fn report(errors: &ConfigErrors) -> Exit {
     complain(errors);
     let count = errors.errors.len();
-    let mistakes = if count == 1 { "mistake" } else { "mistakes" };
+    let mistakes = if count == 1 { "error" } else { "errors" };
     complain(format_args!("\n{count} {mistakes} in {}", errors.file));
     Exit::No
 }

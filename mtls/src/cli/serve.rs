@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::input::{ConfigFile, provider, variables};
-use super::{Exit, failed};
+use super::{Exit, complain, failed};
 
 /// The arguments of `cellway serve`.
 #[derive(clap::Args, Debug)]
@@ -79,7 +79,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         Err(error) => return failed(format!("can't listen for signals: {error}")),
     };
     let metrics = Metrics::new().with_log(writer.lost());
-    let subjects = match subjects(&env, &config).await {
+    let subjects = match subjects(&env, path, &config).await {
         Ok(subjects) => subjects,
         Err(exit) => return exit,
     };
@@ -130,10 +130,13 @@ async fn never_opened(handle: &Handle<TokioEnv, Sinks>) -> StartError {
     }
 }
 
-async fn subjects(env: &TokioEnv, config: &Config) -> Result<Subjects, Exit> {
+async fn subjects(env: &TokioEnv, path: &str, config: &Config) -> Result<Subjects, Exit> {
     let key = config.log.subject_key.as_deref();
     let loaded = Subjects::load(env, config.log.subject, key).await;
-    loaded.map_err(|error| failed(format!("log.subject_key: {error}")))
+    loaded.map_err(|error| {
+        complain(format_args!("{path}: log.subject_key: {error}"));
+        Exit::No
+    })
 }
 
 async fn bind_admin(env: &TokioEnv, config: &Config) -> Result<Option<Admin<TokioEnv>>, Exit> {
@@ -166,11 +169,21 @@ async fn start(
     .open_wait(config.open_wait)
     .start_on(on_own_thread)
     .await
-    .map_err(|error| {
-        failed(format!(
-            "{error}\n    `cellway check --config {path}` says everything that is wrong"
-        ))
-    })
+    .map_err(|error| cannot_start(&error, path))
+}
+
+/// A configuration with mistakes is an answer; anything else is a command that can't be carried out.
+fn cannot_start(error: &StartError, path: &str) -> Exit {
+    let StartError::Settings(refused) = error else {
+        return failed(error);
+    };
+    for finding in &refused.findings {
+        complain(format_args!("{path}: {finding}"));
+    }
+    complain(format_args!(
+        "\nThe router doesn't start. `cellway check --config {path}` shows warnings too."
+    ));
+    Exit::No
 }
 
 /// Gives a worker a thread and a runtime of its own. One that can't have them is dropped, which

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cellway_core::control::{Control, ControlSettings, KeySourceId, Output};
 use cellway_core::keys::{FetchFailed, RestoreRefused};
-use cellway_core::policy::{IssuerId, KeysLocation, Policy};
+use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::{Parsed, RegistryFailure, RegistryFetched, RegistryRefused};
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ use self::tasks::Tasks;
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::event::{Event, Sink};
-use crate::fetch::{Client, KEYS_BYTES_MAX, keys_source};
+use crate::fetch::{Client, KEYS_BYTES_MAX, RegistryLocation, keys_source};
 use crate::keep::{Keep, KeepRefused, KeptId, Slot};
 use crate::settings::{RegistrySettings, Sources};
 use crate::shared::{Inbox, Shared, ToControl};
@@ -39,12 +39,11 @@ const COMMANDS_MAX: usize = 8;
 /// What a router's handle tells its control task.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Decide by this policy from now on.
-    Policy(Arc<Policy>),
+    /// Decide by this policy, and by these key sets that were read from files, from now on.
+    Policy(Arc<Policy>, Vec<(IssuerId, Bytes)>),
     /// Ask the registry's source at these times, and hold its documents to these limits.
     Registry(Box<RegistrySettings>),
-    /// Ask the registry's source, read key files and try failing issuers again now, whatever the
-    /// interval.
+    /// Ask the registry's source and try failing issuers again now, whatever the interval.
     Refresh,
     /// Nobody needs snapshots any more: end.
     Stop,
@@ -62,6 +61,8 @@ pub struct Driver<E: Env, S> {
     answers: mpsc::Receiver<Answer>,
     tasks: Tasks<E, S>,
     keeper: Option<Keeper<E, S>>,
+    /// The registry's file is read at the next look, even if it seems unchanged.
+    reread: bool,
 }
 
 /// What came of a task.
@@ -126,6 +127,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             answers,
             tasks,
             keeper,
+            reread: false,
         };
         Driving {
             driver,
@@ -145,8 +147,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
             tokio::select! {
                 biased;
                 Some(command) = self.commands.recv() => match command {
-                    Command::Policy(policy) => {
-                        self.control.handle_policy(self.clock.now(), policy);
+                    Command::Policy(policy, keys) => {
+                        self.control.handle_policy(self.clock.now(), policy, keys);
                     }
                     Command::Registry(settings) => {
                         let timing = settings.timing.clone();
@@ -163,15 +165,11 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Reads key files again, and asks the registry's source. Issuers' own servers are left to
-    /// their schedule unless they fail: reloading must not make a whole fleet ask them at once, and
-    /// yet a mended bundle must help at once.
+    /// Asks the registry's source. Issuers' own servers are left to their schedule unless they fail:
+    /// reloading must not make a whole fleet ask them at once, and yet a mended bundle must help at
+    /// once.
     fn refresh(&mut self) {
-        for (source, _, issuer) in self.control.key_sources() {
-            if matches!(issuer.keys, KeysLocation::File(_)) {
-                self.tasks.fetch_keys(source, issuer.clone(), false);
-            }
-        }
+        self.reread = true;
         self.control.handle_refresh(self.clock.now());
     }
 
@@ -216,6 +214,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
                 }
                 Output::FetchRegistry { validator } => {
                     let current = self.control.registry().cloned();
+                    let validator = self.validator(validator);
                     self.tasks.fetch_registry(validator, current);
                 }
                 Output::ParseRegistry { body, validator } => {
@@ -247,6 +246,15 @@ impl<E: Env, S: Sink> Driver<E, S> {
                 }
             }
         }
+    }
+
+    /// What to ask the registry's source with. After a reload a file is read whatever its size,
+    /// inode and time say: all three can stay the same while the content changes. A control plane
+    /// compares the content itself.
+    fn validator(&mut self, validator: Option<Arc<str>>) -> Option<Arc<str>> {
+        let reread = std::mem::take(&mut self.reread);
+        let is_file = matches!(self.tasks.registry.location, RegistryLocation::File(_));
+        validator.filter(|_| !(reread && is_file))
     }
 
     fn policy(&self) -> &Policy {

@@ -49,8 +49,10 @@ pub enum FetchError {
     },
     /// The address that the discovery document gives for keys.
     KeysAddress(UrlRefused),
-    /// The token for the source can't stand in a header.
-    BadBearer,
+    /// The token for the source, in this file, can't stand in a header.
+    BadBearer(String),
+    /// The file for the source's token is empty.
+    NoBearer(String),
 }
 
 impl FetchError {
@@ -60,9 +62,11 @@ impl FetchError {
             Self::Connect(_) | Self::Address(_) => FetchFailed::Unreachable,
             Self::Tls(_) => FetchFailed::Tls,
             Self::Timeout(_) => FetchFailed::Timeout,
-            Self::Http(_) | Self::Encoded | Self::NotAskedAbout | Self::BadBearer => {
-                FetchFailed::Protocol
-            }
+            Self::Http(_)
+            | Self::Encoded
+            | Self::NotAskedAbout
+            | Self::BadBearer(_)
+            | Self::NoBearer(_) => FetchFailed::Protocol,
             Self::Status(status) => FetchFailed::Status(status.as_u16()),
             Self::TooLarge { .. } => FetchFailed::Oversized,
             Self::Redirect(_) | Self::TooManyRedirects(_) => FetchFailed::Redirect,
@@ -126,7 +130,10 @@ impl fmt::Display for FetchError {
                 write!(f, "the discovery document names another issuer: {named:?}")
             }
             Self::KeysAddress(why) => write!(f, "`jwks_uri` of the discovery document {why}"),
-            Self::BadBearer => f.write_str("the bearer token holds bytes that no header may"),
+            Self::BadBearer(path) => {
+                write!(f, "{path} holds a byte that no HTTP header may hold")
+            }
+            Self::NoBearer(path) => write!(f, "{path} is empty; expected a bearer token"),
         }
     }
 }

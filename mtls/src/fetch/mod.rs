@@ -11,6 +11,7 @@ mod url;
 pub use self::client::{Answer, Client, Get};
 pub use self::error::FetchError;
 pub use self::keys::{KEYS_BYTES_MAX, fetch_keys, keys_source};
+pub(crate) use self::registry::bearer_token;
 pub use self::registry::{RegistryAnswer, RegistryLocation};
 pub use self::url::{SourceUrl, UrlRefused};
 

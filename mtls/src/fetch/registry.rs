@@ -83,7 +83,7 @@ impl RegistryLocation {
             }),
             Self::Http { url, token_file } => {
                 let authorization = match token_file {
-                    Some(path) => Some(bearer(&read(env, path, TOKEN_BYTES_MAX).await?)?),
+                    Some(path) => Some(bearer_token(env, path).await?),
                     None => None,
                 };
                 from_control_plane(client, url, authorization, validator, body_max).await
@@ -144,9 +144,19 @@ async fn read<E: Env>(env: &E, path: &str, limit: usize) -> Result<Bytes, FetchE
     body.map_err(|error| FetchError::File(path.to_owned(), error))
 }
 
-fn bearer(token: &[u8]) -> Result<HeaderValue, FetchError> {
-    let token = [b"Bearer ", token.trim_ascii()].concat();
-    let mut value = HeaderValue::from_bytes(&token).map_err(|_| FetchError::BadBearer)?;
+/// The value of `Authorization` for the control plane, from the file that holds its token.
+///
+/// # Errors
+/// The file can't be read, holds nothing, or what no header may hold.
+pub(crate) async fn bearer_token<E: Env>(env: &E, path: &str) -> Result<HeaderValue, FetchError> {
+    let token = read(env, path, TOKEN_BYTES_MAX).await?;
+    let token = token.trim_ascii();
+    if token.is_empty() {
+        return Err(FetchError::NoBearer(path.to_owned()));
+    }
+    let token = [b"Bearer ", token].concat();
+    let mut value =
+        HeaderValue::from_bytes(&token).map_err(|_| FetchError::BadBearer(path.to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -63,6 +63,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::KeptRefused { .. } => (Warn, "kept_refused"),
         Event::KeepFailed { .. } => (Error, "keep_failed"),
         Event::Insecure { .. } => (Warn, "insecure_policy"),
+        Event::ConfigWarning { .. } => (Warn, "config_warning"),
         Event::Reloaded => (Info, "reloaded"),
         Event::ReloadRefused { .. } => (Error, "reload_refused"),
         Event::Draining { .. } => (Info, "draining"),
@@ -188,6 +189,10 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
             line.str("file", file).str("error", error)
         }
         Event::Insecure { policy } => line.show("policy", policy),
+        Event::ConfigWarning { finding } => line
+            .str("setting", &finding.setting)
+            .str("problem", &finding.problem)
+            .str("fix", &finding.fix),
         Event::Reloaded => line,
         Event::ReloadRefused { error } => line.str("error", error),
         Event::Draining { deadline } => line.num("deadline_ms", millis(*deadline)),

@@ -129,6 +129,7 @@ impl Sink for Counting {
             Event::Listening { .. }
             | Event::OpenedEmpty { .. }
             | Event::Insecure { .. }
+            | Event::ConfigWarning { .. }
             | Event::Published { .. }
             | Event::KeysRequested { .. }
             | Event::SourceFailed { .. }

@@ -34,6 +34,10 @@ any_of = ["jwt"]
 file = "registry.json"
 "#;
 
+const REGISTRY: &str = r#"{"version": 1, "cells": [
+    {"id": "a", "tier": "std", "region": "eu", "state": "active",
+     "endpoints": [{"url": "http://127.0.0.1:9"}]}]}"#;
+
 fn credential(seed: u8) -> (Credential, Key) {
     let validity = Validity::around(
         crate::env::Env::unix_now(&Host::new()),
@@ -68,7 +72,7 @@ async fn start_from(host: &Host, config: &str) -> Heard {
         "keys.json",
         serde_json::json!({ "keys": [jwk] }).to_string(),
     );
-    host.disk.put("registry.json", "{}");
+    host.disk.put("registry.json", REGISTRY);
     host.disk.put(FILE, config.to_owned());
     put_credential(host, 2);
     let config = Config::load(FILE, config, []).unwrap_or_else(|errors| panic!("{errors}"));
@@ -112,7 +116,7 @@ async fn a_bad_certificate_is_refused_once_and_a_good_one_taken() {
     some_looks().await;
     host.disk.put("server.pem", "junk");
     let refused = until(&heard, "reload_refused", 1).await;
-    assert!(refused.contains("listener.public.tls"), "{refused}");
+    assert!(refused.contains("listener[0].tls"), "{refused}");
     some_looks().await;
     assert_eq!(
         heard.of("reload_refused").len(),

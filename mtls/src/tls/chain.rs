@@ -114,6 +114,15 @@ impl Roots {
         subjects.map(|anchor| DistinguishedName::in_sequence(&anchor.subject))
     }
 
+    /// Their names: as DER, the content of the sequence alone, and for people.
+    pub(super) fn subjects_in_words(&self) -> impl Iterator<Item = (&[u8], String)> {
+        let named = self.anchors.iter().zip(&self.signers);
+        named.map(|(anchor, signer)| {
+            let name = signer.as_ref().map_or("?", Signer::subject);
+            (anchor.subject.as_ref(), name.to_owned())
+        })
+    }
+
     /// When the first of them ends.
     pub(super) fn first_end(&self) -> Option<Unix> {
         let signers = self.signers.iter().flatten();

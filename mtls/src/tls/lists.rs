@@ -80,6 +80,14 @@ impl Lists {
         Ok(&added.own)
     }
 
+    /// Whether an authority of this name has no list although each must have one.
+    pub(super) fn lacks(&self, authority: &[u8]) -> bool {
+        let mut lists = self.lists.iter();
+        !self.lists.is_empty()
+            && self.status == UnknownStatusPolicy::Deny
+            && !lists.any(|list| list.parsed.issuer() == authority)
+    }
+
     /// When the next list will be past its time, seen from `now`.
     pub(super) fn next_staling(&self, now: Unix) -> Option<Unix> {
         self.staling.iter().copied().find(|staling| now < *staling)

@@ -83,7 +83,7 @@ pub async fn load_key_pair<E: Env>(
     Ok((chain, key))
 }
 
-pub(super) async fn certificates<E: Env>(
+pub(crate) async fn certificates<E: Env>(
     env: &E,
     pem: &Pem,
 ) -> Result<Vec<CertificateDer<'static>>, MaterialError> {

@@ -23,6 +23,7 @@ use rustls::time_provider::TimeProvider;
 pub(crate) use self::cell::CellTls;
 pub(crate) use self::chain::ChainRefused;
 pub use self::client::verified_leaf;
+pub(crate) use self::material::certificates;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};
 pub(crate) use self::source::router_source_config;

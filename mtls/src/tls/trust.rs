@@ -97,6 +97,24 @@ impl Trust {
         &self.dates
     }
 
+    /// The authorities that no list is of, where each must have one: in words.
+    pub(crate) fn authorities_without_list(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let common = self.common.iter().map(|roots| (None, roots));
+        let domains = self.domains.iter().map(|(name, roots)| (Some(name), roots));
+        for (domain, roots) in common.chain(domains) {
+            let unlisted = roots
+                .subjects_in_words()
+                .filter(|(der, _)| self.lists.lacks(der));
+            let names: Vec<_> = unlisted.map(|(_, name)| format!("\"{name}\"")).collect();
+            if !names.is_empty() {
+                let of = domain.map_or_else(String::new, |name| format!(" (trust domain {name})"));
+                missing.push(format!("{}{of}", names.join(", ")));
+            }
+        }
+        missing
+    }
+
     pub(super) fn lists(&self) -> &Lists {
         &self.lists
     }

@@ -103,7 +103,7 @@ fn shared_envelope_keys_are_one_for_each_cell() {
     // The registry has a cell without one.
     let (code, _, err) = run(&["check", "-c", &config]);
     assert_eq!(code, 1);
-    assert!(err.contains("no key is shared with cell `a`"), "{err}");
+    assert!(err.contains("has no key for cell `a`"), "{err}");
     let hint = format!("cellway envelope-key new -c {config} --cell a");
     assert!(err.contains(&hint), "{err}");
     folder.write("token", &token("acme", false));

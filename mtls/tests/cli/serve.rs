@@ -4,15 +4,21 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use crate::{CONFIG, Folder, run, sealing};
 
 /// A router in a process of its own, ended with the test.
 pub(crate) struct Serving {
     pub(crate) child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
+
+/// The longest that a test waits for a line: a bound for a router that never says it.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Serving {
     pub(crate) fn start(config: &str) -> Self {
@@ -31,7 +37,13 @@ impl Serving {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let (said, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
         Self { child, lines }
     }
 
@@ -47,12 +59,12 @@ impl Serving {
         event: &str,
         listener: Option<&str>,
     ) -> Option<serde_json::Value> {
-        let mut line = String::new();
         loop {
-            line.clear();
-            if self.lines.read_line(&mut line).unwrap() == 0 {
-                return None;
-            }
+            let line = match self.lines.recv_timeout(WAIT_MAX) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("no {event} within {WAIT_MAX:?}"),
+            };
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             if value["event"] == event && listener.is_none_or(|name| value["listener"] == name) {
                 return Some(value);

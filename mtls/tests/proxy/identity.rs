@@ -172,7 +172,7 @@ async fn a_reload_changes_whom_standing_connections_may_carry() {
     let mut bad = settings.clone();
     bad.trust_bundle = Some("no PEM".to_owned().into());
     let error = world.handle.apply(bad).await.unwrap_err();
-    assert_eq!(error.setting, "trust.bundle");
+    assert_eq!(error.findings[0].setting, "trust.bundle");
     assert_eq!(send().await.status, StatusCode::OK);
 
     let mut only_new = settings;

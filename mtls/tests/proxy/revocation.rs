@@ -146,7 +146,7 @@ async fn a_list_that_is_none_changes_nothing() {
             .apply(with(&settings, lists))
             .await
             .unwrap_err();
-        assert_eq!(error.setting, "trust.crl[1]", "{bad:?}");
+        assert_eq!(error.findings[0].setting, "trust.crl[1]", "{bad:?}");
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
     }

@@ -215,7 +215,7 @@ fn reads_toml() {
         (
             "tier = ",
             "colour = 1\ntier = ",
-            "cells[0].colour: unknown field",
+            "cells[0]: unknown field `colour`",
         ),
         ("id = \"acme\"", "id = \"a,b\"", "tenants[0].id may hold"),
         ("version = 3", "version = ", "at line 2"),

@@ -9,12 +9,16 @@ const ROWS: &[(&str, &str, &str)] = &[
         r#""version": 0"#,
         "version must be 1 or more",
     ),
-    (r#""version": 7,"#, "", "missing field `version`"),
-    (r#""version": 7"#, r#""version": "7""#, "version: "),
+    (r#""version": 7,"#, "", "`version` is missing"),
+    (
+        r#""version": 7"#,
+        r#""version": "7""#,
+        "version must be a number, found \"7\"",
+    ),
     (
         r#""weight": 3"#,
         r#""colour": 3"#,
-        "cells[0].colour: unknown field",
+        "cells[0]: unknown field `colour`",
     ),
     (
         r#""weight": 3"#,
@@ -31,7 +35,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         r#""state": "draining""#,
         r#""state": "broken""#,
-        "cells[1].state: unknown variant",
+        "cells[1].state: unknown value `broken`",
     ),
     (
         r#"[{"url": "http://10.0.0.2:80"}]"#,
@@ -91,94 +95,98 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         r#"["b", "a"]"#,
         r#"["b", "x"]"#,
-        "placements[1].cells[1]: there is no cell \"x\"",
+        "placements[1] \"many\".cells[1]: unknown cell \"x\"; ",
     ),
     (
         r#"["b", "a"]"#,
         r#"["b", "gone"]"#,
-        "placements[1].cells[1]: cell \"gone\" is retired",
+        "placements[1] \"many\".cells[1]: cell \"gone\" is retired",
     ),
     (
         r#"["b", "a"]"#,
         r#"["b", "b"]"#,
-        "placements[1].cells[1]: cell \"b\" comes twice",
+        "placements[1] \"many\".cells[1]: cell \"b\" comes twice",
     ),
-    (r#"["b", "a"]"#, "[]", "placements[1].cells is empty"),
+    (
+        r#"["b", "a"]"#,
+        "[]",
+        "placements[1] \"many\".cells is empty",
+    ),
     (
         r#""stateless": true"#,
         r#""stateless": false"#,
-        "placements[1].cells: only a stateless",
+        "placements[1] \"many\".cells: only a stateless",
     ),
     (
         r#""stateless": true"#,
         r#""fallback": "one""#,
-        "placements[1].fallback: unknown field",
+        "placements[1]: unknown field `fallback`",
     ),
     (
         r#""one", "tier": "free""#,
         r#""one", "tier": "gold""#,
-        "placements[0].cells[0]: cell \"a\" has",
+        "placements[0] \"one\".cells[0]: cell \"a\" has",
     ),
     (
         r#""id": "globex""#,
         r#""id": "acme""#,
-        "tenants[1].id \"acme\" is that of tenants[0] too",
+        "tenants[1] \"acme\" has the id of tenants[0]",
     ),
     (r#""id": "globex""#, r#""id": """#, "tenants[1].id is empty"),
     (
         r#""cell": "b""#,
         r#""cell": "x""#,
-        "tenants[1].cell \"x\": there is no such one",
+        "tenants[1] \"globex\": unknown cell \"x\"; known cells: a, b, gone",
     ),
     (
         r#""cell": "b""#,
         r#""cell": "gone""#,
-        "tenants[1].cell \"gone\": it is retired",
+        "tenants[1] \"globex\": cell \"gone\" is retired",
     ),
     (
         r#""cell": "b""#,
         r#""placement": "b""#,
-        "tenants[1].placement \"b\": there is no such",
+        "tenants[1] \"globex\": unknown placement \"b\"",
     ),
     (
         r#""cell": "b""#,
         r#""cell": "b", "placement": "one""#,
-        "tenants[1] has a cell and",
+        "tenants[1] \"globex\" has a cell and",
     ),
     (
         r#""cell": "b", "#,
         "",
-        "tenants[1] needs a cell or a placement",
+        "tenants[1] \"globex\" needs a cell or a placement",
     ),
     (
         r#""status": "suspended""#,
         r#""moving": {}"#,
-        "tenants[1].moving: unknown field",
+        "tenants[1]: unknown field `moving`",
     ),
     (
         r#""issuer": "main""#,
         r#""issuer": "a\nb""#,
-        "tenants: an issuer may hold",
+        "tenants[0] \"acme\".issuer may hold",
     ),
     (
         r#""issuer": "main""#,
         r#""allowed_roles": ["a,b"]"#,
-        "tenants: the role \"a,b\" may hold",
+        "tenants[0] \"acme\": the role \"a,b\" may hold",
     ),
     (
         r#""issuer": "main""#,
         r#""allowed_roles": ["editor"], "default_role": "viewer""#,
-        "`default_role` \"viewer\" is not among the `allowed_roles`",
+        "tenants[0] \"acme\": default_role \"viewer\" is not one of its allowed_roles",
     ),
     (
         r#""issuer": "main""#,
         r#""allowed_roles": "editor""#,
-        "tenants[0].allowed_roles: ",
+        "tenants[0].allowed_roles must be a list",
     ),
     (
         r#"{"placement": "one"}"#,
         r#"{"placement": "x"}"#,
-        "unknown_tenant.placement: there is no",
+        "unknown_tenant.placement: unknown placement \"x\"",
     ),
     (
         r#""unknown_tenant""#,
@@ -190,7 +198,11 @@ const ROWS: &[(&str, &str, &str)] = &[
         r#""data": [], "unknown_tenant""#,
         "has `cells` and `data`",
     ),
-    (r#""cells": ["#, r#""cels": ["#, "cels: unknown field"),
+    (
+        r#""cells": ["#,
+        r#""cels": ["#,
+        "unknown field `cels`; did you mean \"cells\"?",
+    ),
     (
         r#""version": 7,"#,
         r#""version": 7, "version": 8,"#,
@@ -208,19 +220,23 @@ const ROWS: &[(&str, &str, &str)] = &[
 fn refuses_what_contradicts_itself_and_says_where() {
     let good = good();
     let current = changed(&good, None);
+    let mut misleading = Vec::new();
     for (old, new, message) in ROWS {
         assert!(good.contains(old), "the test breaks nothing: {old}");
         let broken = good.replacen(old, new, 1);
         for previous in [None, Some(&current)] {
             let refused = refusal(&broken, previous);
             assert_eq!(refused.reason, RefusedReason::Invalid, "{new}");
-            assert!(
-                refused.detail.contains(message),
-                "{new}: {}",
-                refused.detail
-            );
+            // Whoever takes an id away leaves others without it.
+            if !old.starts_with(r#""id""#) {
+                assert_eq!(refused.others, [""; 0], "{new}: one mistake, one message");
+            }
+            if !refused.detail.contains(message) {
+                misleading.push(format!("{new}: {}", refused.detail));
+            }
         }
     }
+    assert!(misleading.is_empty(), "{misleading:#?}");
     assert_eq!(current.tenant_count(), 3, "what was current is as it was");
 }
 
@@ -251,7 +267,7 @@ fn a_placement_has_as_many_cells_as_a_decision_may_draw_for() {
         256
     );
     let refused = refusal(&body(257), None);
-    assert_eq!(refused.detail, "placements[0].cells: at most 256");
+    assert_eq!(refused.detail, "placements[0] \"p\".cells: at most 256");
 }
 
 #[test]
@@ -485,23 +501,23 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
         ),
         (
             r#"{"issued_before": -5}"#,
-            "revocations[1].issued_before: invalid value",
+            "revocations[1].issued_before must be a number, found -5",
         ),
         (
             r#"{"issued_before": 5.5}"#,
-            "revocations[1].issued_before: invalid type",
+            "revocations[1].issued_before must be a number, found 5.5",
         ),
         (
             r#"{"sub": null, "tenant": "acme"}"#,
-            "revocations[1].sub: invalid type: null",
+            "revocations[1].sub must be a string, found null",
         ),
         (
             r#"{"sub": "alice", "tenant": "acme", "issued_before": null}"#,
-            "revocations[1].issued_before: invalid type: null",
+            "revocations[1].issued_before must be a number, found null",
         ),
         (
             r#"{"subject": "alice", "tenant": "acme"}"#,
-            "revocations[1].subject: unknown field",
+            "revocations[1]: unknown field `subject`",
         ),
         (
             r#"{"jti": "t-1", "issuer": "main"}"#,
@@ -565,4 +581,70 @@ fn other_revocations_are_other_content() {
         parse(&turned, Some(&next)),
         Ok(Parsed::Unchanged(_))
     ));
+}
+
+/// Catches: a list of mistakes that ends at the first, and a second message about what another
+/// mistake has caused.
+#[test]
+fn every_mistake_is_named_at_once() {
+    let body = r#"{"version": 3, "cells": [
+        {"id": "a", "tier": "t", "region": "r", "state": "active", "weight": 0},
+        {"id": "b", "tier": "t", "region": "r", "state": "active",
+         "endpoints": [{"url": "http://b:1"}]}],
+      "placements": [{"id": "of-a", "tier": "t", "cells": ["a"]},
+                     {"id": "odd", "tier": "t", "cells": ["c"]}],
+      "tenants": [{"id": "t0", "placement": "of-a"}, {"id": "", "cell": "a"},
+                  {"id": "t2", "cell": "d"}, {"id": "t3", "placement": "odd"},
+                  {"id": "t4", "cell": "b", "allowed_roles": ["x"], "default_role": "y"},
+                  {"id": "t4", "cell": "b"}],
+      "revocations": [{}, {"issuer": "main"}],
+      "unknown_tenant": {"placement": "nowhere"}}"#;
+    let refused = refusal(body, None);
+    let found: Vec<_> = refused.mistakes().collect();
+    let expected = [
+        "tenants[1].id is empty",
+        "cells[0].weight must be 1 to 1000",
+        "placements[1] \"odd\".cells[0]: unknown cell \"c\"; known cells: b",
+        "revocations[0] is empty",
+        "revocations[1] revokes all of an issuer, and needs issued_before",
+        "unknown_tenant.placement: unknown placement \"nowhere\"; there are no placements",
+        "tenants[4] \"t4\": default_role \"y\" is not one of its allowed_roles",
+        "tenants[2] \"t2\": unknown cell \"d\"; known cells: b",
+        "tenants[5] \"t4\" has the id of tenants[4] \"t4\"",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
+    // Mistakes of form are looked for in every entry too.
+    let bent = body.replace("\"weight\": 0", "\"weight\": \"much\"");
+    let bent = bent.replace("{\"id\": \"t2\"", "{\"name\": \"t2\"");
+    let refused = refusal(&bent, None);
+    let found: Vec<_> = refused.mistakes().collect();
+    assert_eq!(
+        found,
+        [
+            "cells[0].weight must be a number, found \"much\" (line 2)",
+            "tenants[2]: unknown field `name`; known fields: id, cell, placement, status, issuer, \
+             allowed_roles, default_role (line 8)",
+        ]
+    );
+}
+
+/// Catches: a version after which none can come.
+#[test]
+fn a_version_can_always_be_followed() {
+    let at = |version: u64| good().replace("\"version\": 7", &format!("\"version\": {version}"));
+    assert_eq!(
+        changed(&at(Registry::VERSION_MAX), None).version(),
+        (1 << 53) - 1
+    );
+    for version in [Registry::VERSION_MAX + 1, u64::MAX] {
+        let refused = refusal(&at(version), None);
+        assert_eq!(refused.reason, RefusedReason::Invalid);
+        assert!(
+            refused.detail.contains("at most 9007199254740991"),
+            "{refused}"
+        );
+    }
 }

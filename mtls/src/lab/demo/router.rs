@@ -75,7 +75,7 @@ async fn start_once<E: Env>(
     let router = Router::builder(env.clone(), config.router, crypto, time, sink);
     let handle = router.start().await.map_err(|why| match why {
         StartError::Bind { error, .. } => DemoError::Taken(error),
-        StartError::Tls(_) | StartError::WorkerLost(_) => DemoError::Router(why.to_string()),
+        StartError::Settings(_) | StartError::WorkerLost(_) => DemoError::Router(why.to_string()),
     })?;
     if let Some(admin) = admin {
         let subject = handle.clone();

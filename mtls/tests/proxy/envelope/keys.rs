@@ -98,8 +98,8 @@ async fn a_folder_that_cannot_be_used_leaves_the_old_keys_in_force() {
     let mode = |mode| fs::set_permissions(&pem, fs::Permissions::from_mode(mode)).unwrap();
     let refused = async |expected: &str| {
         let error = world.handle.reload().await.unwrap_err();
-        assert_eq!(error.setting, "envelope.keys", "{error}");
-        assert!(error.problem.contains(expected), "{error}");
+        assert_eq!(error.findings[0].setting, "envelope.keys", "{error}");
+        assert!(error.findings[0].problem.contains(expected), "{error}");
         assert_eq!(kid(&echo(&world).await), "k1");
     };
     mode(0o640);

@@ -1,0 +1,193 @@
+//! Where a policy and a registry don't fit together: each is good on its own, and requests that
+//! should pass are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::policy::{AuthPolicy, Mode, Policy};
+use crate::registry::{CellState, Registry, UnknownTenant};
+use crate::text::Text;
+use crate::words::instead;
+
+/// One thing that refuses requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mismatch {
+    /// The setting that it is about; `registry` where it is the document.
+    pub setting: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// Says everything that doesn't fit. Without a registry, what the policy alone shows.
+pub fn mismatches(policy: &Policy, registry: Option<&Registry>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    for (i, auth) in policy.auths().iter().enumerate() {
+        roles(i, policy, auth, registry, &mut found);
+        if let Some(registry) = registry {
+            anonymous(i, auth, registry, &mut found);
+            insecure(i, auth, registry, &mut found);
+        }
+    }
+    if let Some(registry) = registry {
+        tenants_issuers(policy, registry, &mut found);
+        revocations_issuers(policy, registry, &mut found);
+        unbound_tenants(policy, registry, &mut found);
+        cells(registry, &mut found);
+    }
+    found
+}
+
+fn add(found: &mut Vec<Mismatch>, setting: impl Into<String>, problem: String, fix: String) {
+    found.push(Mismatch {
+        setting: setting.into(),
+        problem,
+        fix,
+    });
+}
+
+/// Rules that ask for a role which nobody can have.
+fn roles(
+    i: usize,
+    policy: &Policy,
+    auth: &AuthPolicy,
+    registry: Option<&Registry>,
+    found: &mut Vec<Mismatch>,
+) {
+    let Some(rules) = &auth.rules else { return };
+    let mapped = |id| auth.accepts(id) && policy.issuer(id).claims.roles.is_some();
+    let by_default = registry.is_some_and(|registry| {
+        let mut terms = registry.all_terms();
+        terms.any(|terms| terms.default_role.is_some())
+    });
+    if auth.mode == Mode::Disabled || policy.issuer_ids().any(mapped) || by_default {
+        return;
+    }
+    let asking: Vec<_> = rules.asking_for_roles().collect();
+    if let Some(first) = asking.first() {
+        let problem = format!(
+            "{} of its rules ask for roles (the first is {first}), and no caller can have any: no \
+             issuer that it accepts has claims.roles, and no tenant a default_role",
+            asking.len()
+        );
+        let fix = "set claims.roles of the [[issuer]] to the claim that holds roles".to_owned();
+        add(found, format!("policy[{i}].rule"), problem, fix);
+    }
+}
+
+fn anonymous(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    let Some(id) = &auth.anonymous_placement else {
+        return;
+    };
+    if registry.placement(id.as_str()).is_none() {
+        let problem = format!(
+            "the registry has no placement \"{id}\": requests without credentials would be answered 503"
+        );
+        let known = registry.placements().iter();
+        let fix = instead(id.as_str(), "placements", known.map(|it| it.id.as_str()));
+        add(
+            found,
+            format!("policy[{i}].anonymous_placement"),
+            problem,
+            fix,
+        );
+    }
+}
+
+fn insecure(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    let Some(tenant) = auth.stand_in.tenant.as_ref() else {
+        return;
+    };
+    let denied = *registry.unknown_tenant() == UnknownTenant::Deny;
+    if auth.mode == Mode::Disabled && denied && registry.tenant(tenant.as_str()).is_none() {
+        let problem =
+            format!("the registry has no tenant \"{tenant}\": every request would be answered 403");
+        let fix = "name a tenant of the registry".to_owned();
+        add(
+            found,
+            format!("policy[{i}].insecure_identity.tenant"),
+            problem,
+            fix,
+        );
+    }
+}
+
+/// Tenants that nobody can act for, because their issuer isn't configured.
+fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    let named = registry
+        .all_terms()
+        .filter_map(|terms| terms.issuer.as_ref());
+    let unknown: BTreeSet<&Text> = named.filter(|name| !policy.knows(name.as_str())).collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let mut tenants: BTreeMap<&Text, (usize, &str)> = BTreeMap::new();
+    for (id, terms) in registry.tenants_with_terms() {
+        if let Some(issuer) = terms.issuer.as_ref().filter(|it| unknown.contains(it)) {
+            let (count, first) = tenants.entry(issuer).or_insert((0, id));
+            *count += 1;
+            // The index has no order of its own.
+            *first = (*first).min(id);
+        }
+    }
+    for (issuer, (count, first)) in tenants {
+        let who = match count {
+            1 => format!("tenant \"{first}\" has"),
+            more => format!("{more} tenants (\"{first}\" is one) have"),
+        };
+        let problem = format!(
+            "{who} the issuer \"{issuer}\", which is no issuer and no trust domain of the \
+             configuration: nobody could act for them"
+        );
+        add(
+            found,
+            "registry",
+            problem,
+            instead_of(issuer.as_str(), policy),
+        );
+    }
+}
+
+/// Revocations that reach nothing, because their issuer isn't configured.
+fn revocations_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    for issuer in registry.revocations().issuers() {
+        if !policy.knows(issuer) {
+            let problem = format!(
+                "a revocation has the issuer \"{issuer}\", which is no issuer and no trust domain of \
+                 the configuration: it revokes nothing"
+            );
+            add(found, "registry", problem, instead_of(issuer, policy));
+        }
+    }
+}
+
+fn instead_of(issuer: &str, policy: &Policy) -> String {
+    instead(issuer, "issuers and trust domains", policy.speakers())
+}
+
+/// Tenants without an issuer, where the configuration leaves it to the registry who may speak.
+fn unbound_tenants(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
+    if !policy.leaves_speaking_to_registry() {
+        return;
+    }
+    let bound = registry.tenants_with_terms();
+    let bound = bound.filter(|(_, terms)| terms.issuer.is_some()).count();
+    let unbound = registry.tenant_count() - bound;
+    if unbound > 0 {
+        let problem = format!(
+            "{unbound} tenants have no issuer, and every issuer and trust domain has tenants = \
+             \"registry\": nobody could act for them"
+        );
+        let fix = "add `issuer` to these tenants, or list them in the configuration".to_owned();
+        add(found, "registry", problem, fix);
+    }
+}
+
+fn cells(registry: &Registry, found: &mut Vec<Mismatch>) {
+    let mut states = registry.cells().iter().map(|cell| cell.state);
+    if !states.any(CellState::takes_traffic) {
+        let problem = "no cell takes traffic: none is active or draining".to_owned();
+        let fix = "set the state of a cell to \"active\"".to_owned();
+        add(found, "registry", problem, fix);
+    }
+}

@@ -1,0 +1,191 @@
+//! Everything that keeps a document from being read, in words.
+//!
+//! serde stops at the first mistake. So a document that it refuses is read once more, entry by entry:
+//! each cell, placement, tenant and revocation that isn't one is named.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_path_to_error::Path;
+
+use super::RegistryRefused;
+use super::document::{Document, OlderCell, RawCell, RawPlacement, RawTenantOwned};
+use super::refused::Mistakes;
+use super::revocations::RawRevocation;
+use crate::words::of_serde;
+
+/// The lists of a document, their entries unread. `T` is a value that stands for anything.
+#[derive(Deserialize)]
+struct Lists<T> {
+    cells: Option<Vec<T>>,
+    data: Option<Vec<T>>,
+    placements: Option<Vec<T>>,
+    tenants: Option<Vec<T>>,
+    revocations: Option<Vec<T>>,
+}
+
+/// What is wrong with this JSON, which serde refused.
+pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused {
+    if !error.is_data() {
+        let message = error.to_string();
+        return RegistryRefused::invalid(format!("not JSON: {message}"));
+    }
+    let mut found = Mistakes::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let whole = serde_path_to_error::deserialize::<_, Document<'_>>(&mut deserializer);
+    if let Err(first) = whole
+        && !is_of_an_entry(first.path())
+    {
+        let line = first.inner().line();
+        found.invalid(at_path(
+            &first.path().to_string(),
+            &first.inner().to_string(),
+            line,
+        ));
+    }
+    if let Ok(lists) = serde_json::from_slice::<Lists<&RawValue>>(body) {
+        lists.read(&mut found, &|raw: &&RawValue| Json { body, raw });
+    }
+    all(found, || at_path("", &error.to_string(), error.line()))
+}
+
+/// What is wrong with this TOML, which serde refused.
+pub(super) fn of_toml(
+    text: &str,
+    error: serde_path_to_error::Error<toml::de::Error>,
+) -> RegistryRefused {
+    let (path, is_of_an_entry) = (error.path().to_string(), is_of_an_entry(error.path()));
+    let message = on_one_line(&error.into_inner(), text);
+    let mut found = Mistakes::default();
+    if !is_of_an_entry {
+        found.invalid(at_path(&path, &message, 0));
+    }
+    if let Ok(lists) = toml::from_str::<Lists<toml::Value>>(text) {
+        lists.read(&mut found, &|value: &toml::Value| Toml(value.clone()));
+    }
+    all(found, || at_path(&path, &message, 0))
+}
+
+/// A TOML error without the picture that it draws: details end up in logs.
+pub(super) fn on_one_line(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("{message} at line {}", before.split('\n').count()),
+        None => message.to_owned(),
+    }
+}
+
+/// The mistakes; at least what serde said.
+fn all(mut found: Mistakes, first: impl FnOnce() -> String) -> RegistryRefused {
+    if found.is_empty() {
+        found.invalid(first());
+    }
+    match found.none() {
+        Err(refused) => refused,
+        Ok(()) => RegistryRefused::invalid("can't be read"),
+    }
+}
+
+/// Whether the mistake is within an entry of a list, which is read on its own.
+fn is_of_an_entry(path: &Path) -> bool {
+    path.iter().nth(1).is_some()
+}
+
+/// `path: message, at line n`.
+fn at_path(path: &str, message: &str, line: usize) -> String {
+    let words = of_serde(message);
+    let words = match path {
+        "" | "." => words,
+        // A missing or unknown field is named by the message too.
+        path => match words.strip_prefix("unknown field ") {
+            Some(rest) => {
+                let field = rest.split('`').nth(1).unwrap_or_default();
+                let of = path.strip_suffix(field).unwrap_or(path);
+                match of.trim_end_matches('.') {
+                    "" => words,
+                    of => format!("{of}: {words}"),
+                }
+            }
+            None if words.starts_with("must be ") => format!("{path} {words}"),
+            None => format!("{path}: {words}"),
+        },
+    };
+    match line {
+        0 => words,
+        line => format!("{words} (line {line})"),
+    }
+}
+
+/// One entry, to be read as what it should be.
+trait Entry {
+    /// # Errors
+    /// What is wrong with it; `place` is where it stands.
+    fn read<T: DeserializeOwned>(self, place: &str) -> Result<(), String>;
+}
+
+struct Json<'a> {
+    body: &'a [u8],
+    raw: &'a RawValue,
+}
+
+impl Entry for Json<'_> {
+    fn read<T: DeserializeOwned>(self, place: &str) -> Result<(), String> {
+        let text = self.raw.get();
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize::<_, T>(&mut deserializer);
+        read.map(|_| ()).map_err(|error| {
+            // The entry is a part of the body, so that this is its place there.
+            let start = text.as_ptr() as usize - self.body.as_ptr() as usize;
+            let before = self.body.get(..start).unwrap_or_default();
+            let lines = before.iter().filter(|byte| **byte == b'\n').count();
+            let line = lines + error.inner().line();
+            let path = joined(place, error.path());
+            at_path(&path, &error.inner().to_string(), line)
+        })
+    }
+}
+
+struct Toml(toml::Value);
+
+impl Entry for Toml {
+    fn read<T: DeserializeOwned>(self, place: &str) -> Result<(), String> {
+        let read = serde_path_to_error::deserialize::<_, T>(self.0);
+        read.map(|_| ()).map_err(|error| {
+            let path = joined(place, error.path());
+            at_path(&path, error.inner().message(), 0)
+        })
+    }
+}
+
+fn joined(place: &str, path: &Path) -> String {
+    match path.iter().next() {
+        None => place.to_owned(),
+        Some(_) => format!("{place}.{path}"),
+    }
+}
+
+impl<T> Lists<T> {
+    fn read<'t, E: Entry>(&'t self, found: &mut Mistakes, entry: &impl Fn(&'t T) -> E) {
+        each::<RawCell, T, E>("cells", self.cells.as_ref(), found, entry);
+        each::<OlderCell, T, E>("data", self.data.as_ref(), found, entry);
+        each::<RawPlacement, T, E>("placements", self.placements.as_ref(), found, entry);
+        each::<RawTenantOwned, T, E>("tenants", self.tenants.as_ref(), found, entry);
+        each::<RawRevocation, T, E>("revocations", self.revocations.as_ref(), found, entry);
+    }
+}
+
+fn each<'t, R: DeserializeOwned, T, E: Entry>(
+    list: &str,
+    entries: Option<&'t Vec<T>>,
+    found: &mut Mistakes,
+    entry: &impl Fn(&'t T) -> E,
+) {
+    for (at, raw) in entries.into_iter().flatten().enumerate() {
+        if found.is_full() {
+            return;
+        }
+        if let Err(why) = entry(raw).read::<R>(&format!("{list}[{at}]")) {
+            found.invalid(why);
+        }
+    }
+}

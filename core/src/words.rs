@@ -1,0 +1,169 @@
+//! Words for people: what a library's message means, and which name was probably meant.
+
+/// The most names that are listed in one message.
+const NAMES_MAX: usize = 12;
+
+/// What to write instead of an unknown name: the one that was probably meant, else those there are.
+/// `kind` is their plural, such as `cells`. Empty where there are none.
+pub fn instead<'a>(name: &str, kind: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match closest(name, &known) {
+        Some(close) => format!("did you mean \"{close}\"?"),
+        None if known.is_empty() => format!("there are no {kind}"),
+        None if known.len() > NAMES_MAX => {
+            let first = known[..NAMES_MAX].join(", ");
+            format!("known {kind}: {first} and {} more", known.len() - NAMES_MAX)
+        }
+        None => format!("known {kind}: {}", known.join(", ")),
+    }
+}
+
+/// The one name that a mistyped one is near to; `None` if several are as near, or none is.
+pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    // Of a name of one letter, none is left that could be meant.
+    let most = name.len().div_ceil(3).min(name.len().saturating_sub(1));
+    let mut near: Vec<_> = known
+        .iter()
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= most)
+        .map(|&candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .collect();
+    near.sort_unstable();
+    match near.as_slice() {
+        [(_, only)] => Some(only),
+        [(first, candidate), (second, _), ..] if first < second => Some(candidate),
+        _ => None,
+    }
+}
+
+/// How many letters differ (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// What a message of serde's says, in words that follow the name of the value: `must be a number,
+/// found "7"`. Without the place in the text, which serde_json appends.
+pub fn of_serde(message: &str) -> String {
+    let message = match message.rfind(" at line ") {
+        Some(at) => &message[..at],
+        None => message,
+    };
+    if let Some(field) = quoted(message, "missing field ") {
+        return format!("`{field}` is missing");
+    }
+    for (kind, what, whats) in [
+        ("unknown field ", "field", "fields"),
+        ("unknown variant ", "value", "values"),
+    ] {
+        if let Some(name) = quoted(message, kind) {
+            let known = message.split('`').skip(3).step_by(2);
+            return format!("unknown {what} `{name}`; {}", instead(name, whats, known));
+        }
+    }
+    let Some((found, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let found = found
+        .trim_start_matches("invalid type: ")
+        .trim_start_matches("invalid value: ")
+        .trim_start_matches("invalid length: ");
+    format!("must be {}, found {}", wanted(expected), seen(found))
+}
+
+/// A type of serde's that was expected, in words.
+pub fn wanted(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        "a boolean" => "true or false",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    }
+}
+
+/// A value that serde found, in words: `string "7"` is `"7"`.
+pub fn seen(found: &str) -> String {
+    match found {
+        "map" => "a table".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "unit" => "null".to_owned(),
+        other => match other.split_once(' ') {
+            Some(("string", text)) => text.to_owned(),
+            Some(("integer" | "boolean", value)) => value.trim_matches('`').to_owned(),
+            Some(("floating", value)) => value
+                .trim_start_matches("point ")
+                .trim_matches('`')
+                .to_owned(),
+            _ => other.to_owned(),
+        },
+    }
+}
+
+/// The name between the first pair of backticks of a message that begins so.
+pub fn quoted<'m>(message: &'m str, begins: &str) -> Option<&'m str> {
+    message.strip_prefix(begins)?.split('`').nth(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_guessed_only_where_one_is_nearest() {
+        let cells = ["eu-1", "eu-2"];
+        assert_eq!(instead("eu-9", "cells", cells), "known cells: eu-1, eu-2");
+        let issuers = ["main", "partner"];
+        assert_eq!(
+            instead("mian", "issuers", issuers),
+            "did you mean \"main\"?"
+        );
+        assert_eq!(instead("x", "cells", []), "there are no cells");
+        let many: Vec<String> = (0..20).map(|n| format!("cell-number-{n}")).collect();
+        let listed = instead("zzz", "cells", many.iter().map(String::as_str));
+        assert!(listed.ends_with("cell-number-11 and 8 more"), "{listed}");
+    }
+
+    /// Catches: a library's type name that reaches a user.
+    #[test]
+    fn messages_of_serde_are_put_in_plain_words() {
+        let table = [
+            (
+                "invalid type: string \"7\", expected u64 at line 1 column 14",
+                "must be a number, found \"7\"",
+            ),
+            (
+                "invalid value: integer `-1`, expected u32",
+                "must be a number, found -1",
+            ),
+            (
+                "invalid type: map, expected a sequence",
+                "must be a list, found a table",
+            ),
+            ("missing field `version`", "`version` is missing"),
+            (
+                "unknown field `stat`, expected one of `id`, `state`",
+                "unknown field `stat`; did you mean \"state\"?",
+            ),
+            (
+                "unknown variant `on`, expected `active` or `retired`",
+                "unknown value `on`; known values: active, retired",
+            ),
+            ("duplicate field `id`", "duplicate field `id`"),
+        ];
+        for (message, expected) in table {
+            assert_eq!(of_serde(message), expected);
+        }
+    }
+}

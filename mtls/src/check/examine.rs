@@ -1,0 +1,131 @@
+//! The one judgment of settings with all the files that they name.
+//!
+//! `cellway check`, a start and a reload all go through [`examine`], so that none of them takes
+//! what another refuses. What is put in force is made of the very content that was judged.
+
+use bytes::Bytes;
+use cellway_core::Now;
+use cellway_core::keys::KeySet;
+use cellway_core::policy::{IssuerId, KeysLocation};
+use cellway_core::registry::Registry;
+use rustls::ClientConfig;
+
+use super::finding::{Finding, Findings};
+use super::fit::fit;
+use crate::env::{Env, Privacy, Store};
+use crate::fetch::{KEYS_BYTES_MAX, RegistryLocation, bearer_token};
+use crate::live::Live;
+use crate::router::ReloadError;
+use crate::settings::RouterSettings;
+use crate::tls::{self, Provider};
+
+/// Settings, with what their files came to.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    live: Live,
+    fetch: Option<ClientConfig>,
+    keys: Vec<(IssuerId, Bytes)>,
+    pub(crate) findings: Findings,
+}
+
+/// Settings that a router can use, all files read.
+#[derive(Debug)]
+pub(crate) struct Usable {
+    pub(crate) live: Live,
+    /// How sources are connected to.
+    pub(crate) fetch: ClientConfig,
+    /// The key sets that are in files.
+    pub(crate) keys: Vec<(IssuerId, Bytes)>,
+    /// What a router runs with, and must be told.
+    pub(crate) warnings: Vec<Finding>,
+}
+
+/// Reads and judges every file that the settings name, but for the registry's own, which has a
+/// last-known-good of its own (see [`registry`](super::registry)). `before` is what is in force.
+pub(crate) async fn examine<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+    now: Now,
+    before: Option<&Live>,
+) -> Examined {
+    let mut findings = Findings::default();
+    let live = Live::load(env, provider, settings.clone(), now, before, &mut findings).await;
+    let fetch = tls::router_source_config(env, provider, settings).await;
+    let fetch = findings.take("fetch", fetch);
+    let keys = key_files(env, settings, &mut findings).await;
+    token_file(env, settings, &mut findings).await;
+    Examined {
+        live,
+        fetch,
+        keys,
+        findings,
+    }
+}
+
+impl Examined {
+    /// Adds what doesn't fit together: see [`fit`](super::fit).
+    pub(crate) async fn fit<E: Env>(
+        &mut self,
+        env: &E,
+        registry: Option<&Registry>,
+        config: &str,
+        now: Now,
+    ) {
+        fit(env, &self.live, registry, config, now, &mut self.findings).await;
+    }
+
+    /// What may be put in force.
+    ///
+    /// # Errors
+    /// Every error that was found: then nothing of it may be used.
+    pub(crate) fn usable(self) -> Result<Usable, ReloadError> {
+        let (errors, warnings) = self.findings.parted();
+        match self.fetch {
+            Some(fetch) if errors.is_empty() => Ok(Usable {
+                live: self.live,
+                fetch,
+                keys: self.keys,
+                warnings,
+            }),
+            _ => Err(ReloadError { findings: errors }),
+        }
+    }
+}
+
+async fn key_files<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    findings: &mut Findings,
+) -> Vec<(IssuerId, Bytes)> {
+    let mut keys = Vec::new();
+    let policy = &settings.policy;
+    for (i, (id, issuer)) in policy.issuer_ids().zip(&policy.issuers).enumerate() {
+        let KeysLocation::File(path) = &issuer.keys else {
+            continue;
+        };
+        let read = env.store().read(path, KEYS_BYTES_MAX, Privacy::Any).await;
+        let good = match read {
+            Err(error) => Err(format!("{path} can't be read: {error}")),
+            Ok(body) => match KeySet::parse(&body, &issuer.algorithms) {
+                Ok(_) => Ok(body),
+                Err(refused) => Err(format!("{path}: {refused}")),
+            },
+        };
+        let good = findings.take(format!("issuer[{i}].jwks_file"), good);
+        keys.extend(good.map(|body| (id, body)));
+    }
+    keys
+}
+
+/// The token for the control plane is read at every fetch; here it only has to be one.
+async fn token_file<E: Env>(env: &E, settings: &RouterSettings, findings: &mut Findings) {
+    if let RegistryLocation::Http {
+        token_file: Some(path),
+        ..
+    } = &settings.sources.registry.location
+    {
+        let token = bearer_token(env, path).await;
+        findings.take("registry.token_file", token);
+    }
+}

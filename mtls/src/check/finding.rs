@@ -1,0 +1,117 @@
+//! What is found wrong with settings and the files that they name.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// A router does not start with it, and a reload keeps what is in force.
+    Error,
+    /// A router runs with it, and refuses some requests.
+    Warning,
+}
+
+impl Severity {
+    /// The word in messages and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl Serialize for Severity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The setting that it is about, or the table if several are.
+    pub setting: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it; empty where the problem says so.
+    pub fix: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)?;
+        if !self.fix.is_empty() {
+            write!(f, "\n    {}", self.fix)?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects findings, in the order in which they are found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(crate) fn error(
+        &mut self,
+        setting: impl Into<String>,
+        problem: impl fmt::Display,
+        fix: impl Into<String>,
+    ) {
+        self.add(Severity::Error, setting, problem, fix);
+    }
+
+    pub(crate) fn warning(
+        &mut self,
+        setting: impl Into<String>,
+        problem: impl fmt::Display,
+        fix: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, setting, problem, fix);
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        severity: Severity,
+        setting: impl Into<String>,
+        problem: impl fmt::Display,
+        fix: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            severity,
+            setting: setting.into(),
+            problem: problem.to_string(),
+            fix: fix.into(),
+        });
+    }
+
+    /// The good value; an error is noted, about this setting.
+    pub(crate) fn take<T, P: fmt::Display>(
+        &mut self,
+        setting: impl Into<String>,
+        result: Result<T, P>,
+    ) -> Option<T> {
+        match result {
+            Ok(good) => Some(good),
+            Err(problem) => {
+                self.error(setting, problem, "");
+                None
+            }
+        }
+    }
+
+    /// The errors and the warnings.
+    pub(crate) fn parted(self) -> (Vec<Finding>, Vec<Finding>) {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        self.0.into_iter().partition(is_error)
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
+}

@@ -1,0 +1,162 @@
+//! What a router would run with, and refuse requests for: settings, files and registry that are
+//! good one by one and don't fit together.
+
+use cellway_core::cert::{PeerCertificate, Purpose, serves};
+use cellway_core::registry::{Registry, Scheme};
+use cellway_core::{Now, Unix, mismatches};
+
+use super::finding::Findings;
+use crate::env::Env;
+use crate::envelope::without_key;
+use crate::fetch::RegistryLocation;
+use crate::live::Live;
+use crate::log::rfc3339;
+use crate::settings::{KeyPair, Pem, RouterSettings};
+use crate::tls::certificates;
+
+/// Most cells that are named in one finding.
+const CELLS_NAMED_MAX: usize = 16;
+
+/// Looks for all of it. `registry` is the one that requests would be decided on, as far as it is
+/// known; `config` is the file for commands that mend something.
+pub(crate) async fn fit<E: Env>(
+    env: &E,
+    live: &Live,
+    registry: Option<&Registry>,
+    config: &str,
+    now: Now,
+    findings: &mut Findings,
+) {
+    let settings = &live.settings;
+    for mismatch in mismatches(&settings.policy, registry) {
+        let setting = match (&*mismatch.setting, &settings.sources.registry.location) {
+            ("registry", RegistryLocation::File(_)) => "registry.file",
+            (other, _) => other,
+        };
+        findings.warning(setting, mismatch.problem, mismatch.fix);
+    }
+    for missing in live.authorities_without_list() {
+        let problem =
+            format!("has no list of {missing}: clients with certificates from it would be refused");
+        let fix = "add the authority's list, or set trust.crl_missing = \"allow\"";
+        findings.warning("trust.crl", problem, fix);
+    }
+    if let Some(registry) = registry {
+        plain_upstream(settings, registry, findings);
+        envelopes(live, registry, config, now, findings);
+    }
+    own_certificates(env, settings, now.unix, findings).await;
+}
+
+/// Cells that can't be reached, because nobody is trusted to have issued their certificates.
+fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut Findings) {
+    if settings.upstream.bundle.is_some() {
+        return;
+    }
+    let is_https = |cell: &&std::sync::Arc<cellway_core::registry::Cell>| {
+        let mut endpoints = cell.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.url.scheme() == Scheme::Https)
+    };
+    let cells: Vec<_> = registry.cells().iter().filter(is_https).collect();
+    if cells.is_empty() {
+        return;
+    }
+    let named: Vec<_> = cells
+        .iter()
+        .take(CELLS_NAMED_MAX)
+        .map(|cell| cell.id.as_str())
+        .collect();
+    let more = match cells.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let problem = format!(
+        "is not set, and cells have https endpoints ({}{more}): requests for them would be answered \
+         502",
+        named.join(", ")
+    );
+    let fix = "set it to the PEM file with the CAs that sign the cells' certificates";
+    findings.warning("upstream.bundle", problem, fix);
+}
+
+/// Names the cells that no key for envelopes is shared with.
+fn envelopes(live: &Live, registry: &Registry, config: &str, now: Now, findings: &mut Findings) {
+    let (Some(sealer), Some(envelope)) = (&live.sealer, &live.settings.envelope) else {
+        return;
+    };
+    for cell in without_key(sealer, registry, now).take(CELLS_NAMED_MAX) {
+        let folder = &envelope.keys;
+        let problem =
+            format!("{folder} has no key for cell `{cell}`, so that its requests would be refused");
+        let fix = format!("run `cellway envelope-key new -c {config} --cell {cell}`");
+        findings.warning("envelope.keys", problem, fix);
+    }
+}
+
+/// The router's own certificates that the other side would refuse.
+async fn own_certificates<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    now: Unix,
+    findings: &mut Findings,
+) {
+    let mut pairs: Vec<(String, &KeyPair, Purpose)> = Vec::new();
+    for (i, listener) in settings.listeners.iter().enumerate() {
+        if let Some(tls) = &listener.tls {
+            let setting = format!("listener[{i}].tls.certificate");
+            pairs.push((setting, &tls.identity, Purpose::Server));
+        }
+    }
+    let clients = [
+        ("upstream.certificate", &settings.upstream.identity),
+        ("fetch.certificate", &settings.sources.fetch.identity),
+    ];
+    for (setting, pair) in clients {
+        pairs.extend(
+            pair.as_ref()
+                .map(|pair| (setting.to_owned(), pair, Purpose::Client)),
+        );
+    }
+    for (setting, pair, purpose) in pairs {
+        // One that can't be read is an error, which was found before.
+        let Ok(chain) = certificates(env, &pair.certificate).await else {
+            continue;
+        };
+        for doubt in chain
+            .first()
+            .map(|leaf| doubts(leaf, purpose, now))
+            .unwrap_or_default()
+        {
+            let name = match &pair.certificate {
+                Pem::File(path) => path,
+                Pem::Text(_) => "the certificate",
+            };
+            findings.warning(
+                &setting,
+                format!("{name} {doubt}"),
+                "issue another certificate",
+            );
+        }
+    }
+}
+
+fn doubts(leaf: &[u8], purpose: Purpose, now: Unix) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Ok(leaf) = PeerCertificate::from_der(leaf) {
+        if leaf.not_after() <= now {
+            doubts.push(format!("expired at {}", rfc3339(leaf.not_after())));
+        } else if now < leaf.not_before() {
+            doubts.push(format!(
+                "is not valid before {}",
+                rfc3339(leaf.not_before())
+            ));
+        }
+    }
+    if !serves(leaf, purpose) {
+        doubts.push(format!(
+            "has an extended key usage without {}: the other side would refuse it",
+            purpose.as_str()
+        ));
+    }
+    doubts
+}
