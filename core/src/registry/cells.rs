@@ -11,7 +11,6 @@ use crate::decision::Ranked;
 use crate::text::Text;
 
 /// The checked cells, by id, and the first endpoint id that none of them ever had.
-#[derive(Default)]
 pub(super) struct Cells {
     pub(super) cells: Vec<Arc<Cell>>,
     /// The ids of those with mistakes: who refers to one makes no mistake of its own.

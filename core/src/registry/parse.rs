@@ -36,6 +36,7 @@ pub(super) fn parse(
     let version = mistakes.take(check_version(&document, previous)).flatten();
     let registry = build(document, version, digest, previous, limits, &mut mistakes);
     mistakes.none()?;
+    let registry = registry.ok_or_else(|| RegistryRefused::invalid("can't be read"))?;
     match previous {
         Some(previous)
             if (registry.version == previous.version || version.is_none())
@@ -122,16 +123,17 @@ fn build(
     previous: Option<&Registry>,
     limits: &RegistryLimits,
     mistakes: &mut Mistakes,
-) -> Registry {
+) -> Option<Registry> {
     let is_older_form = document.data.is_some();
     let listed = document.cells.as_ref().map(Vec::len);
     let listed = listed.or(document.data.as_ref().map(Vec::len));
-    let cells = read_cells(document.cells, document.data, previous, limits, mistakes);
+    // Without cells, whatever refers to one would be blamed for it.
+    let cells = read_cells(document.cells, document.data, previous, limits, mistakes)?;
     let Cells {
         cells,
         broken,
         next_endpoint,
-    } = cells.unwrap_or_default();
+    } = cells;
     let placements = document.placements;
     let bounded = check_count("placements", placements.len(), limits.placements_max);
     let placements = match mistakes.take(bounded) {
@@ -189,7 +191,7 @@ fn build(
     if let Some(previous) = previous.filter(|it| registry.says_the_same_of_tenants_as(it)) {
         registry.tenants_since = previous.tenants_since;
     }
-    registry
+    Some(registry)
 }
 
 fn check_count(what: &str, count: usize, max: usize) -> Result<(), RegistryRefused> {
