@@ -7,8 +7,11 @@
 
 mod line;
 mod render;
+mod repeats;
 mod subjects;
 mod writer;
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -16,6 +19,7 @@ use cellway_core::Now;
 
 pub use self::line::rfc3339;
 pub use self::render::{heading, render};
+use self::repeats::Repeats;
 pub use self::subjects::{SubjectForm, Subjects};
 pub use self::writer::{Flush, LogWriter, Lost};
 use crate::event::{Event, Sink};
@@ -52,6 +56,7 @@ impl Level {
 pub struct Log {
     level: Level,
     subjects: Subjects,
+    repeats: Arc<Repeats>,
     writer: LogWriter,
 }
 
@@ -61,6 +66,7 @@ impl Log {
         Self {
             level,
             subjects: Subjects::Off,
+            repeats: Arc::new(Repeats::new()),
             writer,
         }
     }
@@ -74,7 +80,12 @@ impl Log {
 
 impl Sink for Log {
     fn emit(&self, now: Now, event: &Event<'_>) {
-        if let Some(line) = render(now.unix, event, self.level, &self.subjects) {
+        let (level, _) = heading(event);
+        if level > self.level {
+            return;
+        }
+        if let Some(left_out) = self.repeats.count(now.mono, event) {
+            let line = render::line(now.unix, event, &self.subjects, left_out);
             self.writer.write(line);
         }
     }

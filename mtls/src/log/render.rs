@@ -15,8 +15,16 @@ use crate::event::{Event, SealOutcome};
 
 /// The line for an event; `None` if it is less severe than `least`.
 pub fn render(at: Unix, event: &Event<'_>, least: Level, subjects: &Subjects) -> Option<String> {
+    let (level, _) = heading(event);
+    (level <= least).then(|| line(at, event, subjects, 0))
+}
+
+/// The line of an event; `repeated` lines like it were left out before it.
+pub(super) fn line(at: Unix, event: &Event<'_>, subjects: &Subjects, repeated: u64) -> String {
     let (level, name) = heading(event);
-    (level <= least).then(|| body(Line::new(at, level, name), event, subjects).end())
+    let line = body(Line::new(at, level, name), event, subjects);
+    let repeated = (repeated > 0).then_some(repeated);
+    line.opt("repeated", repeated, Line::num).end()
 }
 
 /// How severe an event is, and its name.
