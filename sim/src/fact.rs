@@ -11,6 +11,8 @@ use std::time::Duration;
 use cellway_core::Reason;
 use cellway_mtls::lab::Heard;
 
+use crate::scenario::CellState;
+
 /// One life of one router.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Life {
@@ -23,24 +25,95 @@ pub struct Life {
 /// Which cells each tenant may be served by, as one registry version has it.
 pub type Assignment = BTreeMap<String, BTreeSet<String>>;
 
+/// What a good registry document says, as its operators mean it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Published {
+    /// Its version.
+    pub version: u64,
+    /// Which cells may serve each tenant.
+    pub assignment: Assignment,
+    /// Which cells take the traffic of each placement.
+    pub placements: Assignment,
+    /// Whose tenants' traffic it forbids.
+    pub suspended: BTreeSet<String>,
+    /// Whose tokens it revokes: tenants, and subjects of theirs.
+    pub revoked: BTreeSet<(String, String)>,
+    /// Which cells may call others, and have their key in it.
+    pub callers: BTreeSet<String>,
+    /// All cells.
+    pub cells: BTreeMap<String, CellTruth>,
+    /// What it says of each tenant's roles.
+    pub terms: BTreeMap<String, Terms>,
+    /// Tenants that it doesn't list go to the cells of the tier that their token names.
+    pub by_tier: bool,
+}
+
+impl Published {
+    /// The cells that may serve a tenant whose token names this tier, if it names one. A tenant that
+    /// isn't listed has those of its tier which take new traffic, or none.
+    pub fn cells_of(&self, tenant: &str, tier: Option<&str>) -> Option<BTreeSet<String>> {
+        if let Some(cells) = self.assignment.get(tenant) {
+            return Some(cells.clone());
+        }
+        let tier = tier.filter(|_| self.by_tier)?;
+        let of_tier = self
+            .cells
+            .iter()
+            .filter(|(_, cell)| cell.tier == tier && cell.state == CellState::Active);
+        Some(of_tier.map(|(id, _)| id.clone()).collect())
+    }
+}
+
+/// What a registry says of a cell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellTruth {
+    /// The class of service that it gives.
+    pub tier: String,
+    /// Which traffic it takes.
+    pub state: CellState,
+}
+
+/// What a registry says of a tenant's roles.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Terms {
+    /// Those that count.
+    pub allowed_roles: BTreeSet<String>,
+    /// The one of callers whose credentials say nothing of roles.
+    pub default_role: Option<String>,
+}
+
+/// A rule of a router's policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The methods that it is for; all if there is none.
+    pub methods: Vec<String>,
+    /// The paths that it is for, as the configuration has them.
+    pub path: String,
+    /// Who may pass.
+    pub who: Who,
+}
+
+/// Whom a rule lets pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// Everyone.
+    Anyone,
+    /// Everyone whose credentials hold.
+    Verified,
+    /// Whoever has one of these roles and all of these scopes.
+    Granted {
+        /// Roles; if there is none, only scopes count.
+        roles: Vec<String>,
+        /// Scopes.
+        scopes: Vec<String>,
+    },
+}
+
 /// Something that one host, or the world, knows to have happened.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Fact {
     /// The world: the control plane publishes a good document from now on.
-    Published {
-        /// Its version.
-        version: u64,
-        /// What it says.
-        assignment: Assignment,
-        /// Which cells take the traffic of each placement.
-        placements: Assignment,
-        /// Whose tenants' traffic it forbids.
-        suspended: BTreeSet<String>,
-        /// Whose tokens it revokes: tenants, and subjects of theirs.
-        revoked: BTreeSet<(String, String)>,
-        /// Which cells may call others, and have their key in it.
-        callers: BTreeSet<String>,
-    },
+    Published(Box<Published>),
     /// The world: a fault begins, or something is done to a host.
     FaultBegins(String),
     /// The world: a fault is over.
@@ -55,6 +128,8 @@ pub enum Fact {
         cell_bound: CellBoundRules,
         /// Whose signatures of routing keys it takes: their kids.
         signers: BTreeSet<String>,
+        /// Which callers may ask for what; `None` where there are no rules.
+        rules: Option<Vec<Rule>>,
     },
     /// The world: a router's last-known-good state can't be relied on any more.
     StateDamaged(String),
@@ -213,6 +288,14 @@ pub struct Sent {
     pub tenant: String,
     /// Whether what it shows proves that.
     pub good: bool,
+    /// What it asks for: the method.
+    pub method: String,
+    /// What it asks for: the path, with its query.
+    pub path: String,
+    /// What the token says that it shows, good or bad; `None` without a token.
+    pub claims: Option<Box<Claims>>,
+    /// The tenant that it picks among those of its token.
+    pub selects: Option<String>,
     /// It shows nothing at all.
     pub anonymous: bool,
     /// The token that it shows, if that is good for a time.
@@ -227,6 +310,23 @@ pub struct Sent {
     pub via: Option<String>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
+}
+
+/// What a token says of its bearer.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Claims {
+    /// For whom it is made: `aud`.
+    pub audiences: BTreeSet<String>,
+    /// The tenants for which its bearer may act.
+    pub tenants: BTreeSet<String>,
+    /// The tenant if its bearer picks none.
+    pub default_tenant: Option<String>,
+    /// The roles; `None` if it says nothing of roles.
+    pub roles: Option<BTreeSet<String>>,
+    /// The scopes.
+    pub scopes: BTreeSet<String>,
+    /// The class of service.
+    pub tier: Option<String>,
 }
 
 /// What a client knows of its own token.

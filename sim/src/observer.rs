@@ -224,7 +224,7 @@ impl State {
             },
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             Fact::Arrived(arrived) => self.arrived(arrived),
-            Fact::Published { .. }
+            Fact::Published(_)
             | Fact::Configured { .. }
             | Fact::Presented { .. }
             | Fact::Heard { .. }
@@ -304,7 +304,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
         Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
         Fact::EnvelopeJudged(judged) => judged.request_id.as_deref().map(Subject::Id),
-        Fact::Published { .. }
+        Fact::Published(_)
         | Fact::FaultBegins(_)
         | Fact::FaultEnds(_)
         | Fact::Configured { .. }

@@ -50,12 +50,9 @@ impl Invariant for AnonymousApart {
                 anonymous.clone(),
                 at + self.reload_within,
             ),
-            Fact::Published {
-                version,
-                placements,
-                ..
-            } => {
-                self.placements.insert(*version, placements.clone());
+            Fact::Published(said) => {
+                self.placements
+                    .insert(said.version, said.placements.clone());
             }
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
@@ -122,6 +119,7 @@ mod tests {
                 once: false,
             },
             signers: BTreeSet::new(),
+            rules: None,
         }
     }
 

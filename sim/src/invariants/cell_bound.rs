@@ -55,10 +55,8 @@ impl Invariant for CellBoundCalls {
                 let until = at + self.reload_within;
                 in_force::configured(&mut self.routers, router, *cell_bound, until);
             }
-            Fact::Published {
-                version, callers, ..
-            } => {
-                self.callers.insert(*version, callers.clone());
+            Fact::Published(said) => {
+                self.callers.insert(said.version, said.callers.clone());
             }
             Fact::Arrived(arrived) if arrived.header(CELL_BOUND).is_some() => {
                 return Err(format!("{} received an authorization", arrived.cell));
@@ -134,6 +132,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
     use crate::fact::Note;
+    use crate::fact::Published;
 
     fn configured(enforced: bool) -> Fact {
         Fact::Configured {
@@ -144,26 +143,15 @@ mod tests {
                 once: true,
             },
             signers: std::collections::BTreeSet::new(),
+            rules: None,
         }
     }
 
     fn calling(version: u64, cells: &[&str]) -> Fact {
-        match published(version, &[("acme", "a")]) {
-            Fact::Published {
-                assignment,
-                placements,
-                suspended,
-                ..
-            } => Fact::Published {
-                version,
-                assignment,
-                placements,
-                suspended,
-                revoked: BTreeSet::new(),
-                callers: cells.iter().map(|cell| (*cell).to_owned()).collect(),
-            },
-            other => other,
-        }
+        Fact::Published(Box::new(Published {
+            callers: cells.iter().map(|cell| (*cell).to_owned()).collect(),
+            ..saying(version, &[("acme", "a")])
+        }))
     }
 
     fn bound() -> CellBound {

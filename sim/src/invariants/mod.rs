@@ -8,6 +8,7 @@ mod anonymous;
 mod answers;
 mod cell_bound;
 mod certificates;
+mod claims;
 mod envelope;
 mod envoy;
 mod errors;
@@ -22,6 +23,8 @@ mod recovery;
 mod registry;
 mod revoked;
 mod routing_keys;
+pub(crate) mod rules;
+mod steady;
 mod suspended;
 mod verified;
 mod withdrawn;
@@ -36,6 +39,7 @@ pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
 pub use cell_bound::{CELL_BOUND, CellBoundCalls};
 pub use certificates::CertificateLife;
+pub use claims::{TenantChoice, TierKept, TokenAudience};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
@@ -48,6 +52,9 @@ pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
 pub use revoked::Revoked;
 pub use routing_keys::RoutingKeys;
+pub(crate) use rules::Caller;
+pub use rules::RulesKept;
+pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
 pub use verified::OnlyVerified;
 pub use withdrawn::WithdrawnKeys;
@@ -108,6 +115,8 @@ pub struct Bounds {
     pub reload_within: Duration,
     /// How long a router's listeners wait for the first registry.
     pub open_wait: Duration,
+    /// For whom tokens must be made: the routers' audience.
+    pub audience: String,
     /// What holds of envelopes; `None` where no router seals any.
     pub envelope: Option<EnvelopeBounds>,
 }
@@ -139,6 +148,11 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(AssignedCell::new(prefix)),
         Box::new(NoForgedHeaders::new(prefix)),
         Box::new(OnlyVerified::new(prefix)),
+        Box::new(TokenAudience::new(prefix, &bounds.audience)),
+        Box::new(TenantChoice::new(prefix)),
+        Box::new(TierKept::new(prefix)),
+        Box::new(SteadyPlacement::new(prefix)),
+        Box::new(RulesKept::new(bounds)),
         Box::new(AnonymousApart::new(prefix, bounds.reload_within)),
         Box::new(RoutingKeys::new(
             prefix,

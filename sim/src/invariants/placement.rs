@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Invariant;
-use crate::fact::{Arrived, Assignment, Decided, Fact, Life};
+use crate::fact::{Arrived, Decided, Fact, Life, Published};
 
 /// Every request that arrives at a cell was decided by a router on a registry version which that
 /// router had accepted, in which the caller's true tenant is assigned to this cell.
@@ -15,9 +15,10 @@ use crate::fact::{Arrived, Assignment, Decided, Fact, Life};
 #[derive(Debug)]
 pub struct AssignedCell {
     prefix: String,
-    published: BTreeMap<u64, Assignment>,
+    published: BTreeMap<u64, Published>,
     accepted: BTreeMap<Life, BTreeSet<u64>>,
-    tenants: BTreeMap<String, String>,
+    /// By tag: the tenant, and the tier that its token names.
+    tenants: BTreeMap<String, (String, Option<String>)>,
     /// These act for no tenant: `anonymous_apart` says where they may go.
     anonymous: BTreeSet<String>,
     /// Kept after the answer: what the network held back may arrive when the router has given up.
@@ -45,12 +46,8 @@ impl Invariant for AssignedCell {
 
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Published {
-                version,
-                assignment,
-                ..
-            } => {
-                self.published.insert(*version, assignment.clone());
+            Fact::Published(said) => {
+                self.published.insert(said.version, (**said).clone());
             }
             Fact::RegistryApplied { life, version } => {
                 if !self.published.contains_key(version) {
@@ -68,7 +65,9 @@ impl Invariant for AssignedCell {
                 self.anonymous.insert(sent.tag.clone());
             }
             Fact::Sent(sent) => {
-                self.tenants.insert(sent.tag.clone(), sent.tenant.clone());
+                let tier = sent.claims.as_ref().and_then(|claims| claims.tier.clone());
+                let whose = (sent.tenant.clone(), tier);
+                self.tenants.insert(sent.tag.clone(), whose);
             }
             Fact::Decided(decided) => {
                 self.decided
@@ -90,7 +89,7 @@ impl AssignedCell {
         if self.anonymous.contains(tag) {
             return Ok(());
         }
-        let tenant = self
+        let (tenant, tier) = self
             .tenants
             .get(tag)
             .ok_or_else(|| format!("{cell} received {tag}, which no client sent"))?;
@@ -112,8 +111,9 @@ impl AssignedCell {
                 decided.life.router
             ));
         }
-        let cells = self.published.get(&version).and_then(|all| all.get(tenant));
-        if !cells.is_some_and(|cells| cells.contains(cell)) {
+        let said = self.published.get(&version);
+        let cells = said.and_then(|said| said.cells_of(tenant, tier.as_deref()));
+        if !cells.as_ref().is_some_and(|cells| cells.contains(cell)) {
             return Err(format!(
                 "{tag} of {tenant} reached {cell}, but version {version} assigns {cells:?}"
             ));

@@ -59,9 +59,7 @@ impl Invariant for Revoked {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Published {
-                version, revoked, ..
-            } => self.published(at, *version, revoked),
+            Fact::Published(said) => self.published(at, said.version, &said.revoked),
             Fact::RegistryApplied { life, version } => {
                 self.applied.insert(life.clone(), (at, *version));
             }

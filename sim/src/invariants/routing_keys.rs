@@ -159,6 +159,7 @@ mod tests {
                 once: false,
             },
             signers: kids.iter().map(|kid| (*kid).to_owned()).collect(),
+            rules: None,
         }
     }
 

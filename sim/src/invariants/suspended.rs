@@ -148,9 +148,7 @@ impl Invariant for Suspended {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Published {
-                version, suspended, ..
-            } => self.published(at, *version, suspended),
+            Fact::Published(said) => self.published(at, said.version, &said.suspended),
             Fact::RegistryApplied { life, version } => self.applied(at, life, *version),
             Fact::Decided(decided) => self.decided(decided),
             Fact::Responded(responded) => {

@@ -1,12 +1,13 @@
 //! Forged facts, to show that each invariant notices what breaks it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cellway_core::Reason;
 
 use super::Invariant;
-use crate::fact::{Answer, Arrived, Assignment, Decided, Fact, Life, Responded, Sent, Token};
+use crate::fact::{
+    Answer, Arrived, Claims, Decided, Fact, Life, Published, Responded, Sent, Token,
+};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,66 +27,45 @@ pub(super) fn life(incarnation: u32) -> Life {
 }
 
 pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
+    Fact::Published(Box::new(saying(version, tenants)))
+}
+
+/// With these tenants, each at its cell.
+pub(super) fn saying(version: u64, tenants: &[(&str, &str)]) -> Published {
     let cells = |(tenant, cell): &(&str, &str)| ((*tenant).to_owned(), [(*cell).to_owned()].into());
-    Fact::Published {
+    Published {
         version,
         assignment: tenants.iter().map(cells).collect(),
-        placements: Assignment::new(),
-        suspended: BTreeSet::new(),
-        callers: BTreeSet::new(),
-        revoked: BTreeSet::new(),
+        ..Published::default()
     }
 }
 
 /// With these cells of placements.
 pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
-    match published(version, cells) {
-        Fact::Published { assignment, .. } => Fact::Published {
-            version,
-            assignment: Assignment::new(),
-            placements: assignment,
-            suspended: BTreeSet::new(),
-            callers: BTreeSet::new(),
-            revoked: BTreeSet::new(),
-        },
-        other => other,
-    }
+    Fact::Published(Box::new(Published {
+        version,
+        placements: saying(version, cells).assignment,
+        ..Published::default()
+    }))
 }
 
 /// With these tenants suspended.
 pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
-    Fact::Published {
-        version,
-        assignment: Assignment::new(),
-        placements: Assignment::new(),
+    Fact::Published(Box::new(Published {
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
-        callers: BTreeSet::new(),
-        revoked: BTreeSet::new(),
-    }
+        ..saying(version, &[])
+    }))
 }
 
 /// With the tokens of this subject of acme's revoked.
 pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
-    match published(version, &[]) {
-        Fact::Published {
-            assignment,
-            placements,
-            suspended,
-            callers,
-            ..
-        } => Fact::Published {
-            version,
-            assignment,
-            placements,
-            suspended,
-            callers,
-            revoked: subjects
-                .iter()
-                .map(|subject| ("acme".to_owned(), (*subject).to_owned()))
-                .collect(),
-        },
-        other => other,
-    }
+    let subjects = subjects.iter();
+    Fact::Published(Box::new(Published {
+        revoked: subjects
+            .map(|subject| ("acme".to_owned(), (*subject).to_owned()))
+            .collect(),
+        ..saying(version, &[])
+    }))
 }
 
 pub(super) fn applied(incarnation: u32, version: u64) -> Fact {
@@ -101,6 +81,15 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         tag: tag.to_owned(),
         tenant: tenant.to_owned(),
         good: true,
+        method: "POST".to_owned(),
+        path: "/orders".to_owned(),
+        claims: Some(Box::new(Claims {
+            audiences: ["cellway".to_owned()].into(),
+            tenants: [tenant.to_owned()].into(),
+            default_tenant: Some(tenant.to_owned()),
+            ..Claims::default()
+        })),
+        selects: None,
         anonymous: false,
         token: None,
         cell_bound: None,

@@ -78,6 +78,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
             .map(|t| tenant(t, &names, errors))
             .collect(),
         clients: clients.map(|c| client(c, &names, errors)).collect(),
+        unknown_tenant: world.unknown_tenant,
         faults: faults(file, &names, errors),
         expect: expectations::read(&file.expect, duration, &names, errors),
         router_settings: file.router.clone(),
@@ -242,6 +243,8 @@ fn tenant(spec: &file::Tenant, names: &Known, errors: &mut Errors<'_>) -> Tenant
                 errors,
             )
         }),
+        allowed_roles: spec.allowed_roles.clone(),
+        default_role: spec.default_role.clone(),
     }
 }
 
@@ -290,12 +293,43 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         certificate_lifetime: time(&spec.certificate_lifetime),
         renews: spec.renews,
         protocol: spec.protocol,
+        claims: spec.claims.clone(),
+        selects: spec.selects,
+        flaw: spec.flaw,
+        path: path(spec, errors),
         cell_bound,
         router,
         via: via(spec, names, errors),
         stream: time(&spec.stream),
         timeout: spec.timeout.get_ref().0,
     }
+}
+
+/// What clients ask for, unless they say.
+const PATH: &str = "/orders?page=2";
+
+fn path(spec: &file::Client, errors: &mut Errors<'_>) -> String {
+    const FIELD: &str = "workload.client.path";
+    let Some(path) = &spec.path else {
+        return PATH.to_owned();
+    };
+    let text = path.get_ref();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~?=&%".contains(c);
+    if !text.starts_with('/') || text.len() > 200 || !text.chars().all(plain) {
+        errors.add(
+            path.span(),
+            FIELD,
+            "must be a path of plain characters, such as `/orders/7`",
+        );
+    }
+    if spec.stream.is_some() {
+        errors.add(
+            path.span(),
+            FIELD,
+            "a client that asks for streams has a path for that",
+        );
+    }
+    text.clone()
 }
 
 fn time(span: &Option<Spanned<Span>>) -> Option<Duration> {

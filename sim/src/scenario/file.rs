@@ -53,6 +53,9 @@ pub(super) struct World {
     #[serde(default)]
     pub placement: Vec<Placement>,
     pub tenant: Vec<Tenant>,
+    /// What becomes of tenants that aren't listed.
+    #[serde(default)]
+    pub unknown_tenant: UnknownTenant,
 }
 
 fn latency() -> Spanned<[Span; 2]> {
@@ -174,6 +177,22 @@ pub(super) struct Tenant {
     #[serde(default)]
     pub suspended: bool,
     pub issuer: Option<Name>,
+    /// Which of the roles that credentials name count.
+    #[serde(default)]
+    pub allowed_roles: Vec<String>,
+    /// The role of callers whose credentials say nothing of roles.
+    pub default_role: Option<String>,
+}
+
+/// What becomes of tenants that the registry doesn't list.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownTenant {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// They go to an active cell of the tier that their token names.
+    ByTier,
 }
 
 #[derive(Deserialize, Debug)]
@@ -208,6 +227,16 @@ pub(super) struct Client {
     pub protocol: ClientProtocol,
     /// It calls in a cell's name, with a cell-bound authorization on each request.
     pub cell_bound: Option<CellBound>,
+    /// What its tokens say besides, or leave out.
+    #[serde(default)]
+    pub claims: Claims,
+    /// It picks its tenant among those of its token, in a header.
+    #[serde(default)]
+    pub selects: bool,
+    /// What is wrong with its tokens.
+    pub flaw: Option<Flaw>,
+    /// What it asks for.
+    pub path: Option<Name>,
     /// The router that it uses; all in turn unless named.
     pub router: Option<Name>,
     /// The Envoy that it uses, and no router then.
@@ -241,6 +270,54 @@ pub enum Authorization {
     Forged,
     /// What another client of this cell has shown the same router just before, token and all.
     Replayed,
+}
+
+/// What a client's tokens say besides its tenant and its name.
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    /// All tenants for which it may act, in the place of one.
+    pub tenants: Option<Vec<String>>,
+    /// With `tenants`: the one if it picks none.
+    pub default_tenant: Option<String>,
+    /// Its roles; no claim unless said.
+    pub roles: Option<Vec<String>>,
+    /// Its scopes.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The class of service that it has paid for.
+    pub tier: Option<String>,
+    /// For whom else the token is made.
+    #[serde(default)]
+    pub audiences: Vec<String>,
+}
+
+/// What is wrong with a token that is signed by its issuer's key.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Flaw {
+    /// It has no signature, and `alg` `none`.
+    Unsigned,
+    /// It names another issuer.
+    WrongIssuer,
+    /// It holds from an hour later on.
+    Early,
+    /// It is made for cell-bound authorizations: another `typ`.
+    WrongType,
+    /// It holds over a certificate only, which the client doesn't have.
+    BoundElsewhere,
+    /// It names no tenant.
+    NoTenant,
+    /// It names no subject.
+    NoSubject,
+    /// It never ends.
+    NoExpiry,
+    /// It is for nobody.
+    NoAudience,
+    /// It comes twice, in two headers.
+    Twice,
+    /// It comes in the query too.
+    InQuery,
 }
 
 fn yes() -> bool {

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind};
-pub use file::{Authorization, CellProtocol, CellState, ClientProtocol, Credential};
+pub use file::{
+    Authorization, CellProtocol, CellState, Claims, ClientProtocol, Credential, Flaw, UnknownTenant,
+};
 
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";
@@ -56,6 +58,8 @@ pub struct Scenario {
     pub placements: Vec<Placement>,
     /// The tenants of the first registry.
     pub tenants: Vec<Tenant>,
+    /// What becomes of tenants that it doesn't list.
+    pub unknown_tenant: UnknownTenant,
     /// Who sends requests.
     pub clients: Vec<Client>,
     /// The timeline, in its order.
@@ -141,6 +145,10 @@ pub struct Tenant {
     pub suspended: bool,
     /// The only issuer that may speak for it.
     pub issuer: Option<String>,
+    /// Which of the roles that credentials name count.
+    pub allowed_roles: Vec<String>,
+    /// The role of callers whose credentials say nothing of roles.
+    pub default_role: Option<String>,
 }
 
 /// Where a tenant goes.
@@ -175,6 +183,14 @@ pub struct Client {
     pub renews: bool,
     /// What it speaks.
     pub protocol: ClientProtocol,
+    /// What its tokens say besides.
+    pub claims: Claims,
+    /// It picks its tenant among those of its token.
+    pub selects: bool,
+    /// What is wrong with its tokens.
+    pub flaw: Option<Flaw>,
+    /// What it asks for.
+    pub path: String,
     /// In which cell's name it calls, if in one's.
     pub cell_bound: Option<CellBound>,
     /// The router that it uses; all in turn if there is none.
@@ -185,6 +201,21 @@ pub struct Client {
     pub stream: Option<Duration>,
     /// How long it waits for an answer.
     pub timeout: Duration,
+}
+
+impl Client {
+    /// Whether what it shows proves its tenant for as long as its token holds.
+    pub fn can_prove(&self) -> bool {
+        let of_several = match &self.claims.tenants {
+            None => true,
+            Some(tenants) if self.selects => tenants.contains(&self.tenant),
+            Some(tenants) => match &self.claims.default_tenant {
+                Some(default) => *default == self.tenant,
+                None => *tenants == [self.tenant.clone()],
+            },
+        };
+        self.credential.can_prove() && self.flaw.is_none() && of_several
+    }
 }
 
 /// Who calls in a cell's name, with a cell-bound authorization on each request.

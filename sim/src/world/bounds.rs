@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::config;
 use super::documents::Documents;
+use super::shared::AUDIENCE;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
-use crate::invariants::{Bounds, EnvelopeBounds, Withdrawn};
+use crate::fact::{self, Published};
+use crate::invariants::{Bounds, Caller, EnvelopeBounds, Withdrawn, rules};
 use crate::scenario::{Authorization, Client, FIRST_KEY, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
@@ -46,6 +49,7 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         ],
         reload_within: watch + FETCH_SLACK,
         open_wait: seconds(scenario, &["runtime", "open_wait_secs"], 30),
+        audience: AUDIENCE.to_owned(),
         envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
             keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
         }),
@@ -140,12 +144,18 @@ fn issuer_of(host: &str) -> String {
 fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for issuer in &scenario.issuers {
-        for tenant in &scenario.tenants {
-            let listed = issuer.tenants.as_ref();
-            let listed = listed.is_none_or(|tenants| tenants.contains(&tenant.id));
-            let named = tenant.issuer.as_ref();
-            if listed && named.is_none_or(|name| *name == issuer.name) {
-                pairs.insert((issuer.name.clone(), tenant.id.clone()));
+        // Those that the registry doesn't list may have a place in it too.
+        let clients = scenario.clients.iter();
+        let unlisted = clients.map(|client| (&client.tenant, None));
+        let tenants = scenario.tenants.iter();
+        let tenants = tenants.map(|tenant| (&tenant.id, tenant.issuer.as_ref()));
+        let listed: BTreeSet<_> = tenants.clone().map(|(id, _)| id).collect();
+        let unlisted = unlisted.filter(|(id, _)| !listed.contains(id));
+        for (tenant, named) in tenants.chain(unlisted) {
+            let speaks = issuer.tenants.as_ref();
+            let speaks = speaks.is_none_or(|tenants| tenants.contains(tenant));
+            if speaks && named.is_none_or(|name| *name == issuer.name) {
+                pairs.insert((issuer.name.clone(), tenant.clone()));
             }
         }
     }
@@ -154,17 +164,12 @@ fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
 
 /// The clients that must be served once the last fault is over, as the last good document has it.
 fn routable(scenario: &Scenario) -> Vec<String> {
-    let mut documents = Documents::new(scenario, 0);
-    for fault in &scenario.faults {
-        if let FaultKind::Publish(change) = &fault.kind {
-            documents.change(change);
-        }
-    }
-    let assignment = documents.assignment();
+    let said = Documents::at_end(scenario);
     let served = |client: &&Client| {
-        let cells = assignment.get(&client.tenant);
         client.credential.is_good()
-            && cells.is_some_and(|cells| !cells.is_empty())
+            && client.can_prove()
+            && placed(&said, client)
+            && permitted(scenario, &said, client)
             && client
                 .cell_bound
                 .as_ref()
@@ -176,6 +181,58 @@ fn routable(scenario: &Scenario) -> Vec<String> {
         .filter(|client| may_speak(scenario, client))
         .map(|client| client.name.clone())
         .collect()
+}
+
+/// Whether there is a cell for the client's tenant, of the tier that its token names.
+fn placed(said: &Published, client: &Client) -> bool {
+    let tier = client.claims.tier.as_deref();
+    let tier = tier.filter(|_| client.credential.has_token());
+    let cells = said.cells_of(&client.tenant, tier).unwrap_or_default();
+    let fits = |cell: &String| {
+        let cell = said.cells.get(cell);
+        tier.is_none_or(|tier| cell.is_some_and(|cell| cell.tier == tier))
+    };
+    !cells.is_empty() && cells.iter().all(fits)
+}
+
+/// Whether the rules that its routers end with let the client do all that it does.
+fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
+    let claims = client.credential.has_token().then_some(&client.claims);
+    let none = fact::Terms::default();
+    let terms = said.terms.get(&client.tenant).unwrap_or(&none);
+    let roles = claims.and_then(|claims| claims.roles.as_ref());
+    let roles = roles.map(|roles| roles.iter().cloned().collect());
+    let scopes = claims.map(|claims| claims.scopes.iter().cloned().collect());
+    let caller = Caller {
+        verified: true,
+        roles: rules::granted(roles.as_ref(), terms),
+        scopes: scopes.unwrap_or_default(),
+    };
+    let routers = scenario.routers.iter();
+    routers
+        .map(|router| at_end(scenario, router))
+        .all(|settings| {
+            let Some(list) = config::rules(&settings) else {
+                return true;
+            };
+            let path = client.path.as_str();
+            ["GET", "POST"]
+                .iter()
+                .all(|method| rules::permit(&list, method, path, &caller))
+        })
+}
+
+/// What a router's configuration says when all faults are over.
+fn at_end(scenario: &Scenario, router: &str) -> toml::Table {
+    let mut settings = scenario.router_settings.clone();
+    for fault in &scenario.faults {
+        if let FaultKind::Configure(target, change) = &fault.kind
+            && target == router
+        {
+            config::merge(&mut settings, change);
+        }
+    }
+    settings
 }
 
 /// Whether the client's issuer may speak for its tenant.

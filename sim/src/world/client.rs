@@ -19,7 +19,7 @@ use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, Sent};
 use crate::invariants::{CELL_BOUND, FORGED};
 use crate::random::Random;
-use crate::scenario::{self, Authority, ClientProtocol, Credential};
+use crate::scenario::{self, Authority, ClientProtocol, Credential, Flaw};
 
 /// The most requests of one client that are open at a time; while there are so many, it waits.
 const OPEN_MAX: usize = 32;
@@ -39,8 +39,8 @@ const FORGED_NAMES: [&str; 8] = [
 /// The header with a routing key.
 const ROUTING_KEY: &str = "x-routing-key";
 
-/// What clients ask for, unless for a stream.
-const PATH: &str = "/orders?page=2";
+/// The header by which a client picks a tenant among those of its token.
+const TENANT_CHOICE: &str = "x-cellway-select-tenant";
 
 /// Sends requests for as long as the world runs.
 ///
@@ -115,11 +115,16 @@ impl Exchange {
     async fn run(self, spec: &scenario::Client, shown: Shown) {
         let elapsed = self.env.elapsed();
         let behind = self.wallet.behind(elapsed);
+        let mut request = self.request(spec, &shown);
         let sent = Sent {
             client: spec.name.clone(),
             tag: self.tag.clone(),
             tenant: spec.tenant.clone(),
-            good: spec.credential.can_prove(),
+            good: spec.can_prove(),
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            claims: self.wallet.says().map(Box::new),
+            selects: spec.selects.then(|| spec.tenant.clone()),
             anonymous: spec.credential == Credential::None,
             token: shown.truth.clone(),
             cell_bound: shown
@@ -138,7 +143,6 @@ impl Exchange {
                 self.shared.tell(&self.env, &Fact::Streamed { tag });
             }
         };
-        let mut request = self.request(spec, &shown);
         if behind.is_some() {
             self.show_key(spec, elapsed, &mut request);
         }
@@ -159,7 +163,7 @@ impl Exchange {
     fn request(&self, spec: &scenario::Client, shown: &Shown) -> Request {
         let mut request = match spec.stream {
             Some(stream) => Request::get(&format!("/stream/{}", stream.as_secs())),
-            None => Request::get(PATH),
+            None => Request::get(&spec.path),
         };
         let forged = HeaderValue::from_static(FORGED);
         let misplaced = |name: &str| self.keys && name == ROUTING_KEY;
@@ -174,7 +178,11 @@ impl Exchange {
             request = request.header(http::header::CONNECTION, stamps);
         }
         if let Some(token) = &shown.token {
-            request = request.bearer(token);
+            request = bearing(request, token, spec.flaw);
+        }
+        if spec.selects {
+            let tenant = HeaderValue::try_from(&spec.tenant).expect("a tenant's id is plain");
+            request = request.header(HeaderName::from_static(TENANT_CHOICE), tenant);
         }
         if let Some(bound) = &shown.bound {
             let value = HeaderValue::try_from(&bound.token).expect("a token is ASCII");
@@ -206,6 +214,25 @@ impl Exchange {
             headers.insert(name, value(&signature));
         }
     }
+}
+
+/// The request with its token, where and as often as its client puts it.
+fn bearing(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request {
+    match flaw {
+        Some(Flaw::Twice) => {
+            let value = format!("Bearer {token}");
+            let value = HeaderValue::try_from(value).expect("a token is ASCII");
+            request.headers.append(http::header::AUTHORIZATION, value);
+        }
+        Some(Flaw::InQuery) => {
+            let joint = if request.path.contains('?') { '&' } else { '?' };
+            request.path = format!("{}{joint}access_token={token}", request.path);
+        }
+        _ => {}
+    }
+    let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a token is ASCII");
+    request.headers.append(http::header::AUTHORIZATION, value);
+    request
 }
 
 /// Who answered, and what.

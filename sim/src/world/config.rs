@@ -9,7 +9,7 @@ use super::envelope;
 use super::pki::{CLIENTS_DOMAIN, envoy_san};
 use super::router::{ASKED_PORT, PORT};
 use super::shared::AUDIENCE;
-use crate::fact::CellBoundRules;
+use crate::fact::{CellBoundRules, Rule, Who};
 use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
 
 /// The file's text, with these settings over the simulator's own.
@@ -56,6 +56,33 @@ pub(super) fn cell_bound(settings: &Table) -> CellBoundRules {
         },
         once: setting("one_use").and_then(Value::as_bool).unwrap_or(false),
     }
+}
+
+/// Which callers may ask a router with these settings for what; `None` where it has no rules.
+pub(super) fn rules(settings: &Table) -> Option<Vec<Rule>> {
+    let rules = settings.get("policy")?.get("rule")?.as_array()?;
+    let rule = |table: &Value| {
+        let list = |name: &str| -> Vec<String> {
+            let values = table.get(name).and_then(Value::as_array);
+            let texts = values.into_iter().flatten().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        };
+        let who = match table.get("allow").and_then(Value::as_str) {
+            Some("anyone") => Who::Anyone,
+            Some(_) => Who::Verified,
+            None => Who::Granted {
+                roles: list("roles"),
+                scopes: list("scopes"),
+            },
+        };
+        Some(Rule {
+            methods: list("methods"),
+            // A rule about gRPC fits nothing that clients here send.
+            path: table.get("path")?.as_str()?.to_owned(),
+            who,
+        })
+    };
+    Some(rules.iter().filter_map(rule).collect())
 }
 
 /// Whether routers with these settings look at routing keys: as soon as they say whose are good.
@@ -140,6 +167,11 @@ fn issuer(issuer: &Issuer) -> Table {
         Value::String(format!("https://{}", issuer.host())),
     );
     set("audience", Value::String(AUDIENCE.to_owned()));
+    let claims = ["tier", "roles", "tenants"].map(|name| (name.to_owned(), Value::from(name)));
+    let named = [("tenant", "tenant_id"), ("scopes", "scope")];
+    let named = named.map(|(name, claim)| (name.to_owned(), Value::from(claim)));
+    let claims = Table::from_iter(claims.into_iter().chain(named));
+    set("claims", Value::Table(claims));
     set("algorithms", list(&["EdDSA".to_owned()]));
     if let Some(tenants) = &issuer.tenants {
         set("tenants", list(tenants));

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{pki, shared};
-use crate::fact::{Assignment, Fact};
-use crate::scenario::{Cell, CellProtocol, CellState, Change, Home, Placement, Scenario, Tenant};
+use crate::fact::{Assignment, CellTruth, Fact, Published, Terms};
+use crate::scenario::{
+    Cell, CellProtocol, CellState, Change, FaultKind, Home, Placement, Scenario, Tenant,
+    UnknownTenant,
+};
 
 /// The first version; above 1, so that there can be an older one.
 const FIRST_VERSION: u64 = 10;
@@ -21,6 +24,7 @@ pub(super) struct Documents {
     cells: Vec<Cell>,
     placements: Vec<Placement>,
     tenants: Vec<Tenant>,
+    unknown_tenant: UnknownTenant,
     /// What cells sign with that call others, by cell, as public keys.
     keys: BTreeMap<String, Value>,
     /// Tenants, and subjects of theirs.
@@ -47,6 +51,7 @@ impl Documents {
             cells: scenario.cells.clone(),
             placements: scenario.placements.clone(),
             tenants: scenario.tenants.clone(),
+            unknown_tenant: scenario.unknown_tenant,
             revoked: BTreeSet::new(),
         }
     }
@@ -60,9 +65,24 @@ impl Documents {
     }
 
     fn truth(&self) -> Fact {
+        Fact::Published(Box::new(self.said()))
+    }
+
+    fn said(&self) -> Published {
         let suspended = self.tenants.iter().filter(|tenant| tenant.suspended);
         let placements = self.placements.iter();
-        Fact::Published {
+        let cells = self.cells.iter().map(|cell| {
+            let (tier, state) = (cell.tier.clone(), cell.state);
+            (cell.id.clone(), CellTruth { tier, state })
+        });
+        let terms = self.tenants.iter().map(|tenant| {
+            let terms = Terms {
+                allowed_roles: tenant.allowed_roles.iter().cloned().collect(),
+                default_role: tenant.default_role.clone(),
+            };
+            (tenant.id.clone(), terms)
+        });
+        Published {
             version: self.version,
             assignment: self.assignment(),
             placements: placements
@@ -71,7 +91,21 @@ impl Documents {
             suspended: suspended.map(|tenant| tenant.id.clone()).collect(),
             callers: self.callers(),
             revoked: self.revoked.clone(),
+            cells: cells.collect(),
+            terms: terms.collect(),
+            by_tier: self.unknown_tenant == UnknownTenant::ByTier,
         }
+    }
+
+    /// What all good changes so far have led to.
+    pub(super) fn at_end(scenario: &Scenario) -> Published {
+        let mut documents = Self::new(scenario, 0);
+        for fault in &scenario.faults {
+            if let FaultKind::Publish(change) = &fault.kind {
+                documents.change(change);
+            }
+        }
+        documents.said()
     }
 
     /// The cells that may call others, and have said by which key.
@@ -133,8 +167,13 @@ impl Documents {
         let revoked = self.revoked.iter();
         let revocations =
             revoked.map(|(tenant, subject)| json!({ "sub": subject, "tenant": tenant }));
+        let unknown = match self.unknown_tenant {
+            UnknownTenant::Deny => "deny",
+            UnknownTenant::ByTier => "by_tier",
+        };
         json!({
             "version": version,
+            "unknown_tenant": unknown,
             "cells": self.cells.iter().map(|cell| self.render_cell(cell)).collect::<Vec<_>>(),
             "placements": placements.collect::<Vec<_>>(),
             "revocations": revocations.collect::<Vec<_>>(),
@@ -252,6 +291,12 @@ fn render_tenant(tenant: &Tenant) -> Value {
     }
     if let Some(issuer) = &tenant.issuer {
         rendered["issuer"] = issuer.as_str().into();
+    }
+    if !tenant.allowed_roles.is_empty() {
+        rendered["allowed_roles"] = json!(tenant.allowed_roles);
+    }
+    if let Some(role) = &tenant.default_role {
+        rendered["default_role"] = role.as_str().into();
     }
     rendered
 }

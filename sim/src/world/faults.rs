@@ -274,6 +274,7 @@ impl World {
             anonymous: config::anonymous_placement(settings),
             cell_bound: config::cell_bound(settings),
             signers: config::signers(settings),
+            rules: config::rules(settings),
         });
     }
 

@@ -1,23 +1,31 @@
 //! What a client shows: tokens good and bad.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::routing_key::Signed;
-use cellway_mtls::lab::{Claims, IdentityProvider, LabError, Signer};
+use cellway_mtls::lab::{Claims, IdentityProvider, LabError, Signer, unsigned};
 use http::Method;
+use serde_json::json;
 
 use super::authorization::Bound;
 use super::shared::{AUDIENCE, Shared, unix_at};
 use crate::engine::EPOCH;
-use crate::fact::{Behind, Token};
-use crate::scenario::{Client, Credential, FIRST_KEY};
+use crate::fact::{self, Behind, Token};
+use crate::scenario::{Client, Credential, FIRST_KEY, Flaw};
 
 /// How long before the start an expired token ended.
 const EXPIRED_FOR: Duration = Duration::from_secs(60);
 
 /// How old a stale signature is: more than any router may allow.
 const STALE_FOR: Duration = Duration::from_secs(300);
+
+/// How far the beginning of an early token lies ahead: more than any router may allow.
+const EARLY_BY: Duration = Duration::from_secs(3600);
+
+/// How long the SHA-256 thumbprint of a certificate is, in base64url.
+const THUMBPRINT_LEN: usize = 43;
 
 /// A client's tokens.
 pub(super) struct Wallet {
@@ -182,7 +190,7 @@ impl Wallet {
             .is_some_and(|held| elapsed < held.issued + keep);
         if !fresh {
             let provider = self.provider();
-            let token = provider.sign(&self.claims(AUDIENCE, elapsed));
+            let token = self.issue(&self.claims(AUDIENCE, elapsed), elapsed);
             *held = Some(Held {
                 token: token.expect("Ed25519 signs anything"),
                 key: provider.signing_key(),
@@ -224,14 +232,103 @@ impl Wallet {
 
     fn claims(&self, audience: &str, elapsed: Duration) -> Claims {
         let lifetime = self.spec.token_lifetime;
-        Claims::new(
-            self.provider().issuer(),
-            audience,
-            unix_at(elapsed),
-            lifetime,
-        )
-        .tenant(&self.spec.tenant)
-        .subject(&self.spec.name)
+        let now = unix_at(elapsed);
+        let claims = Claims::new(self.provider().issuer(), audience, now, lifetime)
+            .tenant(&self.spec.tenant)
+            .subject(&self.spec.name);
+        self.besides(claims, audience)
+    }
+
+    /// Adds what the client's tokens say besides.
+    fn besides(&self, mut claims: Claims, audience: &str) -> Claims {
+        let said = &self.spec.claims;
+        if let Some(tenants) = &said.tenants {
+            claims = match &said.default_tenant {
+                Some(default) => claims.tenant(default),
+                None => claims.without("tenant_id"),
+            };
+            claims = claims.with("tenants", json!(tenants));
+        }
+        if let Some(roles) = &said.roles {
+            claims = claims.with("roles", json!(roles));
+        }
+        if !said.scopes.is_empty() {
+            claims = claims.with("scope", said.scopes.join(" "));
+        }
+        if let Some(tier) = &said.tier {
+            claims = claims.with("tier", tier.as_str());
+        }
+        if !said.audiences.is_empty() {
+            let all: Vec<_> = said.audiences.iter().map(String::as_str).collect();
+            claims = claims.with("aud", json!([&all[..], &[audience]].concat()));
+        }
+        claims
+    }
+
+    /// What is true of its tokens, if it shows any.
+    pub(super) fn says(&self) -> Option<fact::Claims> {
+        let Client {
+            credential,
+            claims,
+            flaw,
+            tenant,
+            ..
+        } = &self.spec;
+        if !credential.has_token() {
+            return None;
+        }
+        let audience = match credential {
+            Credential::WrongAudience => "somebody-else",
+            _ => AUDIENCE,
+        };
+        let audiences = claims
+            .audiences
+            .iter()
+            .map(String::as_str)
+            .chain([audience]);
+        let audiences = audiences.filter(|_| *flaw != Some(Flaw::NoAudience));
+        let (tenants, default_tenant) = match &claims.tenants {
+            _ if *flaw == Some(Flaw::NoTenant) => (BTreeSet::new(), None),
+            Some(tenants) => (
+                tenants.iter().cloned().collect(),
+                claims.default_tenant.clone(),
+            ),
+            None => ([tenant.clone()].into(), Some(tenant.clone())),
+        };
+        let roles = claims.roles.as_ref();
+        Some(fact::Claims {
+            audiences: audiences.map(str::to_owned).collect(),
+            tenants,
+            default_tenant,
+            roles: roles.map(|roles| roles.iter().cloned().collect()),
+            scopes: claims.scopes.iter().cloned().collect(),
+            tier: claims.tier.clone(),
+        })
+    }
+
+    /// Signs a token, with whatever is wrong with it.
+    fn issue(&self, claims: &Claims, elapsed: Duration) -> Result<String, LabError> {
+        let sign = |claims: Claims| self.provider().sign(&claims);
+        let claims = claims.clone();
+        match self.spec.flaw {
+            Some(Flaw::Unsigned) => Ok(unsigned(&claims)),
+            Some(Flaw::WrongIssuer) => sign(claims.with("iss", "https://somebody-else.test")),
+            Some(Flaw::Early) => {
+                let from = unix_at(elapsed).after(EARLY_BY);
+                sign(claims.with("nbf", from.as_secs()))
+            }
+            Some(Flaw::WrongType) => sign(claims.typ(Some("cba+jwt"))),
+            Some(Flaw::BoundElsewhere) => {
+                let thumbprint = "A".repeat(THUMBPRINT_LEN);
+                sign(claims.with("cnf", json!({ "x5t#S256": thumbprint })))
+            }
+            Some(Flaw::NoTenant) => sign(claims.without("tenant_id").without("tenants")),
+            Some(Flaw::NoSubject) => sign(claims.without("sub")),
+            Some(Flaw::NoExpiry) => sign(claims.without("exp")),
+            Some(Flaw::NoAudience) => sign(claims.without("aud")),
+            // The request is what is wrong.
+            Some(Flaw::Twice | Flaw::InQuery) | None => sign(claims),
+        }
     }
 
     fn provider(&self) -> IdentityProvider {

@@ -1,0 +1,257 @@
+//! What a token says is what its bearer gets: for whom it is made, whose tenant it may act for, and
+//! which tier serves it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::{Journal, Passed};
+use crate::fact::{Claims, Fact, Published};
+
+/// No token passes that is made for others: the router's own audience is among those that the token
+/// names.
+#[derive(Debug)]
+pub struct TokenAudience {
+    journal: Journal,
+    audience: String,
+}
+
+/// Every request of a token arrives for a tenant that the token names: the one that the request picks,
+/// else the token's default one, else its only one. Where that leaves no tenant, nothing arrives.
+#[derive(Debug)]
+pub struct TenantChoice {
+    journal: Journal,
+    prefix: String,
+}
+
+/// A request whose token names a tier arrives at a cell of that tier only. One of a tenant that isn't
+/// listed arrives only by its tier, where the registry says so, and at an active cell.
+#[derive(Debug)]
+pub struct TierKept {
+    journal: Journal,
+    published: BTreeMap<u64, Published>,
+}
+
+impl TokenAudience {
+    /// With this prefix of the router's own headers, and the audience of all routers.
+    pub fn new(prefix: &str, audience: &str) -> Self {
+        Self {
+            journal: Journal::new(prefix),
+            audience: audience.to_owned(),
+        }
+    }
+}
+
+impl Invariant for TokenAudience {
+    fn name(&self) -> &'static str {
+        "token_audience"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let Some(passed) = self.journal.passed(at, fact) else {
+            return Ok(());
+        };
+        match &passed.sent.claims {
+            Some(claims) if !claims.audiences.contains(&self.audience) => Err(format!(
+                "{} passed {} with a token for {:?}",
+                passed.sent.tag, passed.decided.life.router, claims.audiences
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TenantChoice {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            journal: Journal::new(prefix),
+            prefix: prefix.to_owned(),
+        }
+    }
+}
+
+/// The tenant for which a request with these claims acts.
+fn chosen<'a>(claims: &'a Claims, selects: Option<&'a String>) -> Option<&'a String> {
+    let mut all = claims.tenants.iter();
+    let only = all.next().filter(|_| all.next().is_none());
+    let picked = selects.or(claims.default_tenant.as_ref()).or(only);
+    picked.filter(|tenant| claims.tenants.contains(*tenant))
+}
+
+impl Invariant for TenantChoice {
+    fn name(&self) -> &'static str {
+        "tenant_choice"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        let Some(Passed { sent, arrived, .. }) = self.journal.passed(at, fact) else {
+            return Ok(());
+        };
+        let Some(claims) = &sent.claims else {
+            return Ok(());
+        };
+        let stamped = arrived.header(&format!("{}tenant", self.prefix));
+        let chosen = chosen(claims, sent.selects.as_ref());
+        match chosen.is_some() && stamped == chosen.map(String::as_str) {
+            true => Ok(()),
+            false => Err(format!(
+                "{} arrived for {stamped:?}; its token names {:?}, and it picks {:?}",
+                sent.tag, claims.tenants, sent.selects
+            )),
+        }
+    }
+}
+
+impl TierKept {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            journal: Journal::new(prefix),
+            published: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for TierKept {
+    fn name(&self) -> &'static str {
+        "tier_kept"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Fact::Published(said) = fact {
+            self.published.insert(said.version, (**said).clone());
+        }
+        let Some(Passed {
+            sent,
+            decided,
+            arrived,
+            ..
+        }) = self.journal.passed(at, fact)
+        else {
+            return Ok(());
+        };
+        if sent.anonymous {
+            return Ok(());
+        }
+        let version = decided.registry_version.unwrap_or_default();
+        let tier = sent
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.tier.as_deref());
+        let (tag, cell) = (&sent.tag, &arrived.cell);
+        // What no good document says is for `assigned_cell` to notice.
+        let Some(said) = self.published.get(&version) else {
+            return Ok(());
+        };
+        let serves = said.cells.get(cell);
+        if let Some(tier) = tier
+            && serves.is_some_and(|cell| cell.tier != tier)
+        {
+            return Err(format!(
+                "{tag}, whose token names the tier {tier}, reached {cell}"
+            ));
+        }
+        let unlisted = !said.assignment.contains_key(&sent.tenant);
+        let cells = said.cells_of(&sent.tenant, tier);
+        match unlisted && !cells.is_some_and(|cells| cells.contains(cell)) {
+            true => Err(format!(
+                "{tag} of {}, which isn't listed, reached {cell} with the tier {tier:?}",
+                sent.tenant
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::fact::CellTruth;
+    use crate::scenario::CellState;
+
+    /// A request of `tenant` that arrives at `a` as acme's, with its claims changed so.
+    fn request(tenant: &str, selects: Option<&str>, change: impl FnOnce(&mut Claims)) -> Vec<Fact> {
+        let Fact::Sent(mut sent) = sent("t", tenant) else {
+            panic!("not sent")
+        };
+        if let Some(claims) = &mut sent.claims {
+            change(claims);
+        }
+        sent.selects = selects.map(str::to_owned);
+        let sent = Fact::Sent(sent);
+        vec![sent, allowed("r", "a", 1), arrived("a", "t", "r")]
+    }
+
+    fn names(list: &[&str]) -> std::collections::BTreeSet<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn notices_a_token_for_others() {
+        for (audiences, passes) in [
+            (&["cellway"][..], true),
+            (&["cellway", "other"], true),
+            (&["other"], false),
+            (&[], false),
+        ] {
+            let facts = request("acme", None, |claims| claims.audiences = names(audiences));
+            let mut invariant = TokenAudience::new("x-cellway-", "cellway");
+            assert_eq!(
+                feed(&mut invariant, &facts).is_ok(),
+                passes,
+                "{audiences:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn notices_a_tenant_that_was_not_chosen() {
+        for (tenants, default, selects, passes) in [
+            (&["acme"][..], None, None, true),
+            (&["acme", "globex"], None, Some("acme"), true),
+            (&["acme", "globex"], Some("acme"), None, true),
+            (&["acme", "globex"], None, None, false),
+            (&["acme", "globex"], None, Some("globex"), false),
+            (&["acme", "globex"], Some("globex"), None, false),
+            (&["globex"], None, Some("acme"), false),
+            (&[], None, None, false),
+        ] {
+            let facts = request("acme", selects, |claims| {
+                claims.tenants = names(tenants);
+                claims.default_tenant = default.map(str::to_owned);
+            });
+            let mut invariant = TenantChoice::new("x-cellway-");
+            let fed = feed(&mut invariant, &facts);
+            assert_eq!(fed.is_ok(), passes, "{tenants:?} {default:?} {selects:?}");
+        }
+    }
+
+    #[test]
+    fn notices_another_tier() {
+        for (tenant, tier, by_tier, state, passes) in [
+            ("acme", None, false, CellState::Active, true),
+            ("acme", Some("gold"), false, CellState::Draining, true),
+            ("acme", Some("iron"), false, CellState::Active, false),
+            ("guest", Some("gold"), true, CellState::Active, true),
+            ("guest", Some("gold"), true, CellState::Draining, false),
+            ("guest", Some("gold"), false, CellState::Active, false),
+            ("guest", None, true, CellState::Active, false),
+        ] {
+            let cell = CellTruth {
+                tier: "gold".to_owned(),
+                state,
+            };
+            let registry = Fact::Published(Box::new(Published {
+                cells: [("a".to_owned(), cell)].into(),
+                by_tier,
+                ..saying(1, &[("acme", "a")])
+            }));
+            let sent = request(tenant, None, |claims| claims.tier = tier.map(str::to_owned));
+            let facts = [vec![registry], sent].concat();
+            let fed = feed(&mut TierKept::new("x-cellway-"), &facts);
+            assert_eq!(fed.is_ok(), passes, "{tenant} {tier:?} {by_tier} {state:?}");
+        }
+    }
+}

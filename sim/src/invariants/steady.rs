@@ -1,0 +1,153 @@
+//! A tenant stays at its cell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::{Journal, Passed};
+use crate::fact::{Fact, Published};
+use crate::scenario::CellState;
+
+/// On one registry version all requests of a tenant (and of one tier) reach the same cell, whichever
+/// router decides. And while that cell is quarantined, a tenant that was spread to it reaches no other.
+#[derive(Debug)]
+pub struct SteadyPlacement {
+    journal: Journal,
+    published: BTreeMap<u64, Published>,
+    /// By registry version, tenant and tier.
+    cells: BTreeMap<(u64, String, Option<String>), String>,
+    /// Where each tenant (and tier) was last served, and on which version.
+    homes: BTreeMap<(String, Option<String>), (u64, String)>,
+}
+
+impl SteadyPlacement {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            journal: Journal::new(prefix),
+            published: BTreeMap::new(),
+            cells: BTreeMap::new(),
+            homes: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the tenant's cell is closed in this version, and nothing else has changed for it.
+    fn waits(&self, version: u64, tenant: &str, home: &(u64, String)) -> bool {
+        let (before, cell) = home;
+        let said = |version: &u64| self.published.get(version);
+        let (Some(now), Some(before)) = (said(&version), said(before)) else {
+            return false;
+        };
+        let cells = |said: &Published| said.assignment.get(tenant).cloned().unwrap_or_default();
+        let state = now.cells.get(cell).map(|cell| cell.state);
+        state == Some(CellState::Quarantined) && cells(now).is_subset(&cells(before))
+    }
+}
+
+impl Invariant for SteadyPlacement {
+    fn name(&self) -> &'static str {
+        "steady_placement"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Fact::Published(said) = fact {
+            self.published.insert(said.version, (**said).clone());
+        }
+        let Some(Passed {
+            sent,
+            decided,
+            arrived,
+            ..
+        }) = self.journal.passed(at, fact)
+        else {
+            return Ok(());
+        };
+        if sent.anonymous {
+            return Ok(());
+        }
+        let version = decided.registry_version.unwrap_or_default();
+        let tier = sent.claims.as_ref().and_then(|claims| claims.tier.clone());
+        let (tag, tenant) = (sent.tag.clone(), sent.tenant.clone());
+        let cell = arrived.cell.clone();
+        let key = (version, tenant.clone(), tier.clone());
+        let known = self.cells.entry(key).or_insert_with(|| cell.clone());
+        if *known != cell {
+            return Err(format!(
+                "{tag} of {tenant} reached {cell}, but version {version} has taken it to {known}"
+            ));
+        }
+        let whose = (tenant, tier);
+        if let Some(home) = self.homes.get(&whose)
+            && home.1 != cell
+            && self.waits(version, &whose.0, home)
+        {
+            return Err(format!(
+                "{tag} of {} reached {cell} while its own cell {} is quarantined",
+                whose.0, home.1
+            ));
+        }
+        self.homes.insert(whose, (version, cell));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::fact::CellTruth;
+
+    fn registry(version: u64, open: &[&str], state_of_a: CellState) -> Fact {
+        let cell = |state| CellTruth {
+            tier: "gold".to_owned(),
+            state,
+        };
+        let cells = open.iter().map(|cell| (*cell).to_owned()).collect();
+        Fact::Published(Box::new(Published {
+            assignment: [("acme".to_owned(), cells)].into(),
+            cells: [
+                ("a".to_owned(), cell(state_of_a)),
+                ("b".to_owned(), cell(CellState::Active)),
+            ]
+            .into(),
+            ..saying(version, &[])
+        }))
+    }
+
+    fn served(tag: &str, cell: &str, version: u64) -> [Fact; 3] {
+        [
+            sent(tag, "acme"),
+            allowed(tag, cell, version),
+            arrived(cell, tag, tag),
+        ]
+    }
+
+    fn fed(facts: &[Fact]) -> Result<(), String> {
+        feed(&mut SteadyPlacement::new("x-cellway-"), facts)
+    }
+
+    #[test]
+    fn notices_two_cells_in_one_version() {
+        let mut facts = vec![registry(1, &["a", "b"], CellState::Active)];
+        facts.extend(served("1", "a", 1));
+        facts.extend(served("2", "a", 1));
+        assert_eq!(fed(&facts), Ok(()));
+        facts.extend(served("3", "b", 1));
+        assert!(fed(&facts).unwrap_err().contains("has taken it to a"));
+    }
+
+    #[test]
+    fn notices_a_tenant_that_leaves_its_quarantined_cell() {
+        let moved = |open: &[&str], state| {
+            let mut facts = vec![registry(1, &["a", "b"], CellState::Active)];
+            facts.extend(served("1", "a", 1));
+            facts.push(registry(2, open, state));
+            facts.extend(served("2", "b", 2));
+            fed(&facts)
+        };
+        let why = moved(&["b"], CellState::Quarantined).unwrap_err();
+        assert!(why.contains("is quarantined"), "{why}");
+        // A draining cell gives its share away.
+        assert_eq!(moved(&["a", "b"], CellState::Draining), Ok(()));
+    }
+}
