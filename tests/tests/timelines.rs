@@ -126,3 +126,23 @@ fn rollback() {
 fn envelope_rotation() {
     matches_snapshot("envelope_rotation");
 }
+
+#[test]
+fn roles() {
+    matches_snapshot("roles");
+}
+
+#[test]
+fn tiers() {
+    matches_snapshot("tiers");
+}
+
+#[test]
+fn tenant_choice() {
+    matches_snapshot("tenant_choice");
+}
+
+#[test]
+fn bad_tokens() {
+    matches_snapshot("bad_tokens");
+}
