@@ -204,7 +204,7 @@ reasons! {
     CellUnreachable => "cell_unreachable", BadGateway;
     /// The cell closed the connection before its answer was whole.
     CellReset => "cell_reset", BadGateway;
-    /// The cell's answer isn't valid HTTP.
+    /// The cell's answer isn't valid HTTP, or its header or trailers are over the limits.
     CellProtocolError => "cell_protocol_error", BadGateway;
     /// The cell's certificate isn't trusted, or doesn't carry the endpoint's SAN.
     CellUntrusted => "cell_untrusted", BadGateway;

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::blocks::{Blocks, HEADER_LIST_MAX};
 use super::endpoint::{Http1, Opened};
 use super::gate::ConnectionPermit;
 use super::heard::{Heard, Listening};
@@ -27,11 +28,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-
-/// The most bytes of header or trailers that h2 takes of a stream. It leaves out the trailers that are
-/// over it and ends the message as whole, so it lies above all that an answer may have
-/// ([`AnswerLimits`]), and whoever gets the answer counts.
-const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
 /// Why a connection could not be made. Nothing of a request was sent.
 #[derive(Clone, Debug)]
@@ -154,6 +150,7 @@ async fn speak_http2<E: Env>(
     keepalive: Option<Duration>,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
+    let io = TokioIo::new(Listening::new(wire, Blocks::default()));
     let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -161,7 +158,7 @@ async fn speak_http2<E: Env>(
         .keep_alive_interval(keepalive)
         .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(HEADER_LIST_MAX)
-        .handshake(TokioIo::new(wire))
+        .handshake(io)
         .await?;
     env.spawn(async move {
         let _ = connection.await;

@@ -25,19 +25,35 @@ impl Heard {
     }
 }
 
-/// A byte stream that notes when something comes.
-pub(super) struct Listening<S> {
-    stream: S,
-    heard: Heard,
+/// Hears what comes on a connection before its parser does.
+pub(super) trait Listen: Unpin {
+    /// These bytes came.
+    ///
+    /// # Errors
+    /// They must not be parsed: the connection ends with this error.
+    fn came(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-impl<S> Listening<S> {
-    pub(super) fn new(stream: S, heard: Heard) -> Self {
-        Self { stream, heard }
+impl Listen for Heard {
+    fn came(&mut self, _: &[u8]) -> io::Result<()> {
+        self.0.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+/// A byte stream that somebody listens to.
+pub(super) struct Listening<S, L> {
+    stream: S,
+    listener: L,
+}
+
+impl<S, L> Listening<S, L> {
+    pub(super) fn new(stream: S, listener: L) -> Self {
+        Self { stream, listener }
+    }
+}
+
+impl<S: AsyncRead + Unpin, L: Listen> AsyncRead for Listening<S, L> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -45,14 +61,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.heard.0.store(true, Ordering::Relaxed);
+        match &buf.filled()[before..] {
+            [] => read,
+            came => match self.listener.came(came) {
+                Ok(()) => read,
+                Err(error) => Poll::Ready(Err(error)),
+            },
         }
-        read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+impl<S: AsyncWrite + Unpin, L: Unpin> AsyncWrite for Listening<S, L> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -3,6 +3,7 @@
 //! Each worker has its own, so that none waits for another's lock; the bulkheads that bound them
 //! are the router's. See [`endpoint`] for how requests share connections.
 
+mod blocks;
 mod budget;
 mod connect;
 mod endpoint;

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::framing::{Framing, was_cut};
+use super::framing::{Framing, trailers_fit, was_cut};
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::verdict;
@@ -71,6 +71,8 @@ pub(crate) enum RequestBroken {
     Client(hyper::Error),
     /// The client ended an HTTP/2 stream and not the body.
     Cut,
+    /// The trailers are over the limits of a header.
+    Trailers,
     /// The router broke it off.
     Closed(BrokenOff),
 }
@@ -80,6 +82,7 @@ impl fmt::Display for RequestBroken {
         match self {
             Self::Client(error) => error.fmt(f),
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
+            Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
             Self::Closed(why) => why.fmt(f),
         }
     }
@@ -89,7 +92,7 @@ impl std::error::Error for RequestBroken {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Client(error) => error.source(),
-            Self::Cut | Self::Closed(_) => None,
+            Self::Cut | Self::Trailers | Self::Closed(_) => None,
         }
     }
 }
@@ -164,6 +167,12 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err(RequestBroken::Cut)));
                 }
                 Poll::Ready(None) => progress.moved(Turn::Done),
+                Poll::Ready(Some(Ok(frame)))
+                    if frame.trailers_ref().is_some_and(|it| !trailers_fit(it)) =>
+                {
+                    progress.moved(Turn::Broken);
+                    return Poll::Ready(Some(Err(RequestBroken::Trailers)));
+                }
                 Poll::Ready(Some(Err(_))) => progress.moved(Turn::Broken),
                 Poll::Ready(Some(Ok(frame))) => {
                     // Nothing follows trailers, and nobody asks whether something does.

@@ -161,6 +161,11 @@ fn coding(headers: &HeaderMap) -> Result<Coding, &'static str> {
     }
 }
 
+/// Whether a client's trailers are within the limits of cells' answers by default.
+pub(super) fn trailers_fit(trailers: &HeaderMap) -> bool {
+    fits(trailers, AnswerLimits::default()).is_ok()
+}
+
 /// Whether header or trailers are within the limits, as HTTP/2 counts them (RFC 9113, section 6.5.2).
 fn fits(headers: &HeaderMap, limits: AnswerLimits) -> Result<(), &'static str> {
     const OVERHEAD: usize = 32;

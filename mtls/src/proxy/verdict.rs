@@ -1,6 +1,7 @@
 //! What an exchange says about the endpoint: for the sink at once, for health in summary.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 use cellway_core::Reason;
 use cellway_core::health::Outcome;
@@ -92,9 +93,14 @@ pub(super) fn reason(error: &hyper::Error) -> Reason {
     }
 }
 
-/// Whether the router has ended the stream, or the connection, because of what the cell sent on it.
+/// Whether the router has ended the stream, or the connection, because of what the cell sent on it:
+/// h2 has, or what counts header blocks before it.
 fn breaks_http2(error: &hyper::Error) -> bool {
-    h2_error(error).is_some_and(h2::Error::is_library)
+    let Some(error) = h2_error(error) else {
+        return false;
+    };
+    let refused = error.get_io();
+    error.is_library() || refused.is_some_and(|it| it.kind() == ErrorKind::InvalidData)
 }
 
 /// The whole chain of what went wrong, for logs.

@@ -1,0 +1,126 @@
+//! How large a header block is that a cell sends on HTTP/2, before h2 decodes it.
+//!
+//! h2 leaves out the trailers that are over its own limit, and ends the message as whole. So that
+//! limit must never be reached: whoever gets an answer refuses one that is over
+//! [`AnswerLimits`], and a block that could hold more than h2 takes doesn't get as far as h2. Such a
+//! block ends the connection, because the ones after it can't be decoded without it.
+
+use std::io;
+
+use super::heard::Listen;
+use crate::settings::AnswerLimits;
+
+/// The most bytes of header or trailers that h2 takes of a stream, as it counts them (RFC 9113,
+/// section 6.5.2).
+pub(super) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
+
+/// The most bytes of a block with the headers of its frames.
+///
+/// A field that h2 leaves out brings the sum over [`HEADER_LIST_MAX`]. What came before it is within
+/// [`AnswerLimits::HEADER_BYTES_MAX`], else the answer is refused for that. So it is longer than the
+/// difference of the two, which is more than the dynamic table holds, and takes at least five bits for
+/// each of its bytes (RFC 7541, section 5.2).
+const BLOCK_BYTES_MAX: u32 = (HEADER_LIST_MAX - AnswerLimits::HEADER_BYTES_MAX) / 8 * 5 - 1024;
+
+/// A frame begins with its length, type, flags and stream (RFC 9113, section 4.1).
+const FRAME_HEADER_LEN: usize = 9;
+
+// Types of frames that a block consists of (RFC 9113, section 6).
+const HEADERS: u8 = 1;
+const PUSH_PROMISE: u8 = 5;
+const CONTINUATION: u8 = 9;
+
+/// Follows the frames of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// A frame's header, as far as it has come.
+    header: [u8; FRAME_HEADER_LEN],
+    header_len: usize,
+    /// Bytes of the frame that are still to come.
+    left: usize,
+    /// Of the last block.
+    block_bytes: u32,
+}
+
+impl Listen for Blocks {
+    fn came(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            let wanted = FRAME_HEADER_LEN - self.header_len;
+            let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.header[self.header_len..][..taken.len()].copy_from_slice(taken);
+            self.header_len += taken.len();
+            bytes = rest;
+            if self.header_len == FRAME_HEADER_LEN {
+                self.header_len = 0;
+                self.frame()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Blocks {
+    /// The header of a frame is whole.
+    fn frame(&mut self) -> io::Result<()> {
+        let [a, b, c, kind, ..] = self.header;
+        let length = u32::from_be_bytes([0, a, b, c]);
+        self.left = length as usize;
+        let bytes = length + FRAME_HEADER_LEN as u32;
+        match kind {
+            HEADERS | PUSH_PROMISE => self.block_bytes = bytes,
+            CONTINUATION => self.block_bytes = self.block_bytes.saturating_add(bytes),
+            _ => return Ok(()),
+        }
+        if self.block_bytes > BLOCK_BYTES_MAX {
+            let why = format!("a header block of more than {BLOCK_BYTES_MAX} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA: u8 = 0;
+
+    fn frame(kind: u8, length: usize) -> Vec<u8> {
+        let mut frame = (length as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, 0, 0, 0, 0, 1]);
+        // Whatever looks like another frame in a payload is none.
+        frame.resize(FRAME_HEADER_LEN + length, HEADERS);
+        frame
+    }
+
+    fn good(frames: &[(u8, usize)], pieces: usize) -> bool {
+        let bytes: Vec<u8> = frames.iter().flat_map(|it| frame(it.0, it.1)).collect();
+        let mut blocks = Blocks::default();
+        bytes.chunks(pieces).all(|piece| blocks.came(piece).is_ok())
+    }
+
+    #[test]
+    fn a_block_is_counted_over_its_frames_however_they_come() {
+        let max = BLOCK_BYTES_MAX as usize;
+        let fits = max - 2 * FRAME_HEADER_LEN - 1_000;
+        for pieces in [1, 7, 8, 9, 10, 4_096, usize::MAX] {
+            assert!(good(&[(HEADERS, 1_000), (CONTINUATION, fits)], pieces));
+            assert!(!good(&[(HEADERS, 1_000), (CONTINUATION, fits + 1)], pieces));
+            assert!(!good(
+                &[(PUSH_PROMISE, 1_001), (CONTINUATION, fits)],
+                pieces
+            ));
+            let two = [(HEADERS, 1_000), (CONTINUATION, fits), (HEADERS, 1_000)];
+            assert!(good(&two, pieces));
+            assert!(good(
+                &[(DATA, 2 * max), (HEADERS, 1_000), (DATA, 0)],
+                pieces
+            ));
+        }
+        let empty = vec![(CONTINUATION, 0); max / FRAME_HEADER_LEN + 1];
+        assert!(!good(&[&[(HEADERS, 0)], &*empty].concat(), 4_096));
+    }
+}
