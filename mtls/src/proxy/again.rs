@@ -112,6 +112,6 @@ pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
     }
 }
 
-pub(super) fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     error.source()?.downcast_ref()
 }

@@ -7,7 +7,6 @@ use cellway_core::Reason;
 use cellway_core::health::Outcome;
 use http::StatusCode;
 
-use super::again::h2_error;
 use super::report::Report;
 use crate::env::Env;
 use crate::event::{Event, Sink};
@@ -96,11 +95,13 @@ pub(super) fn reason(error: &hyper::Error) -> Reason {
 /// Whether the router has ended the stream, or the connection, because of what the cell sent on it:
 /// h2 has, or what counts header blocks before it.
 fn breaks_http2(error: &hyper::Error) -> bool {
-    let Some(error) = h2_error(error) else {
-        return false;
+    let source = error.source();
+    let io = match source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        Some(error) if error.is_library() => return true,
+        Some(error) => error.get_io(),
+        None => source.and_then(|source| source.downcast_ref()),
     };
-    let refused = error.get_io();
-    error.is_library() || refused.is_some_and(|it| it.kind() == ErrorKind::InvalidData)
+    io.is_some_and(|error| error.kind() == ErrorKind::InvalidData)
 }
 
 /// The whole chain of what went wrong, for logs.
