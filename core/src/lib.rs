@@ -103,6 +103,7 @@ mod evidence;
 mod explain;
 pub mod headers;
 pub mod health;
+pub mod http1;
 mod identity;
 mod json;
 mod jws;

@@ -50,6 +50,8 @@ pub enum Class {
     Unavailable,
     /// 400: the request is not HTTP that a proxy may pass on.
     BadRequest,
+    /// 431: the request's header is longer, or has more fields, than the router takes.
+    HeadersTooLarge,
     /// 408: the client was too slow.
     RequestTimeout,
     /// 502: the cell's fault.
@@ -195,6 +197,8 @@ reasons! {
     BadRequest => "bad_request", BadRequest;
     /// A policy's rules or a listener's routes go by the path, and it can be read in two ways, or a header names another method, path or content type.
     AmbiguousRequest => "ambiguous_request", BadRequest;
+    /// The request's header or trailers are over 64 KiB, or have more than 128 fields.
+    HeadersTooLarge => "headers_too_large", HeadersTooLarge;
     /// The client stopped sending its request's body.
     ClientTimeout => "client_timeout", RequestTimeout;
     /// The client stopped taking the answer's body, which was cut.
@@ -231,6 +235,7 @@ impl Class {
             Self::Forbidden => S::FORBIDDEN,
             Self::Unavailable => S::SERVICE_UNAVAILABLE,
             Self::BadRequest => S::BAD_REQUEST,
+            Self::HeadersTooLarge => S::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::RequestTimeout => S::REQUEST_TIMEOUT,
             Self::BadGateway => S::BAD_GATEWAY,
             Self::GatewayTimeout => S::GATEWAY_TIMEOUT,
@@ -243,7 +248,7 @@ impl Class {
             Self::Allow => return None,
             Self::Unauthenticated => 16,
             Self::Forbidden => 7,
-            Self::BadRequest => 13,
+            Self::BadRequest | Self::HeadersTooLarge => 13,
             Self::RequestTimeout => 1,
             Self::Unavailable | Self::BadGateway => 14,
             Self::GatewayTimeout => 4,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
+use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -33,17 +34,19 @@ pub(crate) use self::io::Wire;
 use crate::env::Env;
 use crate::event::{Closed, Event, Sink, TlsRefusal};
 use crate::ext_authz;
+use crate::http1::{Faults, Guarded, Requests};
 use crate::proxy;
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
 use crate::tls::{ServerTls, refusal};
 use crate::worker::WorkerState;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Whoever sends this line expects no answer in HTTP/1.1: if the rest of the preface is another, the
+/// connection ends.
+const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// The most bytes of a request's header, and the most fields.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
-const HEADER_FIELDS_MAX: usize = 128;
+/// Where hyper stops by itself: more than the router refuses with an answer of its own.
+const HYPER_HEADER_BYTES_MAX: u32 = 2 * HEAD_BYTES_MAX as u32;
 
 /// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
 /// answer. A client that is gone without a word would else hold its places in the cells' bulkheads. Clients
@@ -58,6 +61,8 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) name: Arc<str>,
     pub(crate) client: Option<Arc<Client>>,
     pub(crate) activity: Arc<Activity>,
+    /// What is malformed of what an HTTP/1.1 client sends.
+    pub(crate) faults: Arc<Faults>,
 }
 
 /// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
@@ -108,6 +113,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         name: name.clone(),
         client: opened.client.map(Arc::new),
         activity,
+        faults: Arc::default(),
     });
     Some(run(connection, io, opened.http2, &settings).await)
 }
@@ -184,8 +190,8 @@ async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
                 Err(_) => return Err(Closed::Error),
                 Ok(_) => {}
             }
-            if ahead.len() >= PREFACE.len() || !PREFACE.starts_with(&ahead) {
-                return Ok(ahead.starts_with(PREFACE));
+            if ahead.len() >= PREFACE_LINE.len() || !PREFACE_LINE.starts_with(&ahead) {
+                return Ok(ahead.starts_with(PREFACE_LINE));
             }
         }
     };
@@ -227,7 +233,10 @@ where
     // isn't boxed.
     let service = service_fn({
         let connection = connection.clone();
-        move |request| {
+        move |mut request| {
+            if let Some(fault) = connection.faults.next_request() {
+                request.extensions_mut().insert(fault);
+            }
             let answering = serve(connection.clone(), request);
             async move { Ok::<_, Infallible>(answering.await) }
         }
@@ -242,13 +251,14 @@ where
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .max_concurrent_streams(settings.streams_max)
-            .max_header_list_size(HEADER_BYTES_MAX as u32)
+            .max_header_list_size(HYPER_HEADER_BYTES_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         let serve = |io| builder.serve_connection(TokioIo::new(io), service);
         let serving = Uncorking::new(io, serve);
         watch::run(serving, &connection, &settings.timeouts).await
     } else {
+        let guarded = Guarded::new(io, Requests::new(connection.faults.clone()));
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .auto_date_header(false)
@@ -257,9 +267,9 @@ where
             // A client that closes its side has given up, and what it asked for must not go on
             // filling the cell's bulkhead. The few that half-close and still listen lose the answer.
             .half_close(false)
-            .max_headers(HEADER_FIELDS_MAX)
-            .max_header_size(HEADER_BYTES_MAX)
-            .serve_connection(TokioIo::new(io), service);
+            .max_headers(FIELDS_MAX)
+            .max_header_size(HYPER_HEADER_BYTES_MAX as usize)
+            .serve_connection(TokioIo::new(guarded), service);
         watch::run(serving, &connection, &settings.timeouts).await
     }
 }

@@ -86,6 +86,9 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         return envelope_keys(report, &head);
     }
     let asking = Wants::of(&head);
+    if let Err(unfit) = check::well_formed(&head) {
+        return from_router(report, &unfit.into(), &asking);
+    }
     let asked = match caller::check(&report.connection) {
         Ok(()) => asked(&report, head, incoming).await,
         Err(refused) => Err(refused),

@@ -28,6 +28,7 @@ use crate::connection::Client;
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::private;
+use crate::proxy::check::Unfit;
 use crate::worker::WorkerState;
 
 /// A request that is to be judged: what is known of it besides its header.
@@ -62,14 +63,14 @@ pub(crate) struct Judged {
 /// framing fields are taken away here, and answered after.
 pub(crate) async fn judge<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    checked: Result<(), &'static str>,
+    checked: Result<(), Box<Unfit>>,
     parts: &mut Parts,
 ) -> Result<Judged, Refused> {
     let shared = &case.worker.common.shared;
     let (credentials, wait) = {
         let snapshot = shared.snapshot();
         let credentials = sanitise(&snapshot, parts)?;
-        checked.map_err(|detail| Refused::new(Reason::BadRequest, detail))?;
+        checked?;
         judge_again(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
         match once(case, &snapshot, parts, &credentials, false)? {
             Outcome::Done(decision) => return settle(decision, snapshot),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cellway_core::{Challenge, Class, Deny, LeftOut, RETRY_AFTER_DEFAULT, Reason};
 
 use crate::envelope::SealRefused;
+use crate::proxy::check::Unfit;
 use crate::tls::ChainRefused;
 
 /// Why the router answers in its own name.
@@ -97,6 +98,12 @@ impl ChainRefused {
             Self::RevocationUnknown => Reason::RevocationUnknown,
             Self::UnknownIssuer | Self::Signer(_) | Self::Untrusted => Reason::CertificateUntrusted,
         }
+    }
+}
+
+impl From<Box<Unfit>> for Refused {
+    fn from(unfit: Box<Unfit>) -> Self {
+        Self::new(unfit.reason, unfit.detail)
     }
 }
 

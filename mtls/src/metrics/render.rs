@@ -100,6 +100,7 @@ impl Page {
                         | Class::Forbidden
                         | Class::Unavailable
                         | Class::BadRequest
+                        | Class::HeadersTooLarge
                         | Class::RequestTimeout
                         | Class::BadGateway
                         | Class::GatewayTimeout => "deny",

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use super::heard::Listen;
+use super::listen::Listen;
 use crate::settings::AnswerLimits;
 
 /// The most bytes of header or trailers that h2 takes of a stream, as it counts them (RFC 9113,

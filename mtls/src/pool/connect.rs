@@ -12,11 +12,12 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::blocks::{Blocks, HEADER_LIST_MAX};
-use super::endpoint::{Http1, Opened};
+use super::endpoint::Opened;
 use super::gate::ConnectionPermit;
-use super::heard::{Heard, Listening};
+use super::listen::Listening;
 use crate::connection::Wire;
 use crate::env::Env;
+use crate::http1::{Answers, Guarded, Http1Sender};
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
 use crate::tls::{CellTls, handshake_failure};
 use crate::worker::Spawner;
@@ -124,19 +125,19 @@ async fn speak_http1<E: Env>(
     answers: AnswerLimits,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
-    let heard = Heard::default();
-    let io = TokioIo::new(Listening::new(wire, heard.clone()));
+    let side = Answers::new(answers);
+    let question = side.question();
     let (sender, connection) = http1::Builder::new()
         .max_headers(answers.header_fields_max as usize)
         .max_header_size(answers.header_bytes_max as usize)
-        .handshake(io)
+        .handshake(TokioIo::new(Guarded::new(wire, side)))
         .await?;
     env.spawn(async move {
         // Requests hear of its errors themselves.
         let _ = connection.await;
         drop(permit);
     });
-    Ok(Opened::H1(Http1 { sender, heard }))
+    Ok(Opened::H1(Http1Sender::new(sender, question)))
 }
 
 /// Unless `keepalive` says otherwise, a quiet connection is left alone: gRPC servers close those

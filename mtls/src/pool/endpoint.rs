@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 use cellway_core::registry::{Endpoint, Scheme};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::budget::RetryBudget;
 use super::connect::{ConnectError, connect};
 use super::gate::{Blame, CellGate, ConnectionPermit};
-use super::heard::Heard;
 use crate::env::Env;
+use crate::http1::Http1Sender;
 use crate::live::{Live, private};
 use crate::proxy::RequestBody;
 
@@ -36,21 +36,14 @@ const IDLE_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Sender {
     /// HTTP/1.1, lent whole.
-    H1(Http1),
+    H1(Box<Http1Sender>),
     /// HTTP/2, shared.
     H2(http2::SendRequest<RequestBody>),
 }
 
-/// An HTTP/1.1 connection.
-#[derive(Debug)]
-pub(crate) struct Http1 {
-    pub(crate) sender: http1::SendRequest<RequestBody>,
-    pub(crate) heard: Heard,
-}
-
 /// What a new connection speaks.
 pub(super) enum Opened {
-    H1(Http1),
+    H1(Box<Http1Sender>),
     H2(http2::SendRequest<RequestBody>),
 }
 
@@ -73,7 +66,7 @@ impl Lease {
     /// The exchange is over, and the connection good for another.
     pub(crate) fn done(self) {
         if let Sender::H1(http1) = self.sender
-            && !http1.sender.is_closed()
+            && !http1.is_closed()
         {
             self.pool.keep(http1, self.epoch);
         }
@@ -178,7 +171,7 @@ impl Protocol {
 
 #[derive(Debug)]
 struct Idle {
-    http1: Http1,
+    http1: Box<Http1Sender>,
     since: Instant,
 }
 
@@ -191,7 +184,7 @@ struct Shared {
 /// How a request gets a connection.
 enum Next {
     Shared(http2::SendRequest<RequestBody>, Stream),
-    Idle(Http1),
+    Idle(Box<Http1Sender>),
     /// Somebody connects; the attempts before that one.
     Wait(u64),
     /// Connect, for this request only or for all that wait.
@@ -240,7 +233,7 @@ impl EndpointPool {
                 }
                 Next::Idle(mut http1) => {
                     // Its task may not have seen the end of the last answer yet.
-                    if http1.sender.ready().await.is_ok() {
+                    if http1.ready().await.is_ok() {
                         return Ok(self.lend(Sender::H1(http1), live.epoch, None));
                     }
                 }
@@ -361,7 +354,7 @@ impl EndpointPool {
         stream
     }
 
-    fn keep(&self, http1: Http1, epoch: u64) {
+    fn keep(&self, http1: Box<Http1Sender>, epoch: u64) {
         let mut state = private(&self.state);
         if state.epoch == epoch && state.idle.len() < IDLE_MAX {
             let since = Instant::now();
@@ -382,7 +375,7 @@ impl EndpointPool {
         let mut state = private(&self.state);
         state
             .idle
-            .retain(|idle| !idle.http1.sender.is_closed() && now < idle.since + keep);
+            .retain(|idle| !idle.http1.is_closed() && now < idle.since + keep);
         state
             .shared
             .retain(|shared| !shared.sender.is_closed() && !shared.load.unused(now, keep));

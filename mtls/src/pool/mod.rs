@@ -8,7 +8,7 @@ mod budget;
 mod connect;
 mod endpoint;
 mod gate;
-mod heard;
+mod listen;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

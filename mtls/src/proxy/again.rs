@@ -95,7 +95,7 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
         Some(_) => None,
         None => {
             let silent = match &lease.sender {
-                Sender::H1(http1) => !http1.heard.anything(),
+                Sender::H1(http1) => !http1.has_heard(),
                 Sender::H2(_) => true,
             };
             let died = !error.is_user() && !error.is_parse();

@@ -98,7 +98,10 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     }
-    let ends = matches!(reason.class(), Class::BadRequest | Class::RequestTimeout);
+    let ends = matches!(
+        reason.class(),
+        Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout
+    );
     if ends && wants.closable {
         // Where this request ends, and so where the next begins, isn't certain.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

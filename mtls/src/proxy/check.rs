@@ -1,21 +1,88 @@
 //! Requests that hyper lets through and a proxy must not: two recipients could read them
 //! differently, and the difference is how requests are smuggled.
+//!
+//! The bytes of HTTP/1.1 were looked at before ([`crate::http1`]). What is checked here of both
+//! versions is what can be seen once a request was parsed.
 
+use cellway_core::Reason;
 use cellway_core::envelope::respells_jwks_path;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use cellway_core::http1::{FIELDS_MAX, Fault, HEAD_BYTES_MAX};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
 
-/// What is wrong with the request, if anything.
-pub(crate) fn check(request: &Parts) -> Result<(), &'static str> {
-    if request.method == Method::CONNECT {
-        return Err("CONNECT is not served here");
+/// Why a request isn't fit to be decided or passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unfit {
+    pub(crate) reason: Reason,
+    pub(crate) detail: &'static str,
+}
+
+impl From<&'static str> for Box<Unfit> {
+    fn from(detail: &'static str) -> Self {
+        Self::new(Unfit {
+            reason: Reason::BadRequest,
+            detail,
+        })
     }
+}
+
+impl From<Fault> for Box<Unfit> {
+    fn from(fault: Fault) -> Self {
+        Self::new(Unfit {
+            reason: fault.reason(),
+            detail: fault.detail(),
+        })
+    }
+}
+
+/// What is wrong with the request, if anything. It is boxed because it is part of the future of each
+/// request, and few are refused.
+pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
+    well_formed(request)?;
+    size(request)?;
+    if request.method == Method::CONNECT {
+        return Err("CONNECT is not served here".into());
+    }
+    scheme(request)?;
     host(request)?;
     content_length(&request.headers)?;
     transfer_encoding(&request.headers)?;
-    target(request)
+    Ok(target(request)?)
+}
+
+/// The request doesn't stand for one whose bytes were malformed.
+pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<Unfit>> {
+    match request.extensions.get::<Fault>() {
+        None => Ok(()),
+        Some(fault) => Err((*fault).into()),
+    }
+}
+
+/// The limits of HTTP/1.1, for HTTP/2 too. There a field counts 32 octets more than its name and
+/// value (RFC 9113, section 6.5.2).
+fn size(request: &Parts) -> Result<(), Fault> {
+    let headers = &request.headers;
+    if headers.len() > FIELDS_MAX {
+        return Err(Fault::TooMany);
+    }
+    if request.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    match headers.iter().map(field).sum::<usize>() {
+        0..=HEAD_BYTES_MAX => Ok(()),
+        _ => Err(Fault::TooLong),
+    }
+}
+
+/// One of the two that are served. An HTTP/2 cell is told it; h2 takes an empty one, too.
+fn scheme(request: &Parts) -> Result<(), &'static str> {
+    match request.uri.scheme_str() {
+        None | Some("http" | "https") => Ok(()),
+        Some(_) => Err("a scheme other than http and https"),
+    }
 }
 
 /// Exactly one host, whichever way it is said (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
@@ -98,9 +165,20 @@ fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
-/// A path, or `*` for `OPTIONS`. A fragment never travels, and hyper cuts it off silently.
+/// A path, or `*` for `OPTIONS`. A query alone is none: it would be sent on without the slash that
+/// is read into it here.
 fn target(request: &Parts) -> Result<(), &'static str> {
     let path = request.uri.path();
+    let whole = request
+        .uri
+        .path_and_query()
+        .map_or("", PathAndQuery::as_str);
+    if whole.starts_with('?') {
+        return Err("a target without a path");
+    }
+    if path.contains('"') {
+        return Err(Fault::Target.detail());
+    }
     if respells_jwks_path(path) {
         return Err("the page of public keys in another spelling");
     }
@@ -159,6 +237,13 @@ mod tests {
                 "{uri} {headers:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_the_schemes_that_are_served_pass() {
+        let scheme = |uri| check(&request("GET", uri, &[("host", "a")])).is_ok();
+        assert!(scheme("http://a/") && scheme("HTTPS://a/") && scheme("/"));
+        assert!(!scheme("ftp://a/") && !scheme("httpx://a/"));
     }
 
     #[test]

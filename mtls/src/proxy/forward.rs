@@ -236,11 +236,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             );
         };
         let sent = match &mut lease.sender {
-            Sender::H1(http1) => {
-                http1.heard.clear();
-                let sending = http1.sender.try_send_request(request);
-                self.in_time(pin!(sending)).await
-            }
+            Sender::H1(http1) => self.in_time(pin!(http1.try_send_request(request))).await,
             Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
         };
         match sent {
@@ -313,7 +309,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         spare: Option<Spare>,
     ) -> (Attempt, Option<Request<RequestBody>>) {
         if self.turn() == Turn::Broken {
-            let broken = Attempt::Failed(Reason::BadRequest, "the request's body broke off");
+            let broken = match self.report.connection.faults.in_body() {
+                Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),
+                None => Attempt::Failed(Reason::BadRequest, "the request's body broke off"),
+            };
             return (broken, None);
         }
         let why = again::unserved(error, lease);

@@ -91,7 +91,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
 /// any are asked for.
 fn preflight<E: Env, S: Sink>(
     report: &Report<E, S>,
-    checked: &Result<(), &'static str>,
+    checked: &Result<(), Box<check::Unfit>>,
     request: &Parts,
 ) -> Option<HeaderMap> {
     let cors = report.cors.as_ref().filter(|_| checked.is_ok())?;

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::report::Report;
 use crate::env::Env;
 use crate::event::{Event, Sink};
+use crate::http1;
 use crate::pool::EndpointPool;
 use crate::shared::ToControl;
 
@@ -85,7 +86,7 @@ fn blame(reason: Reason) -> Option<Outcome> {
 /// Sorts what hyper says of an exchange.
 pub(super) fn reason(error: &hyper::Error) -> Reason {
     let parse = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
-    if parse || breaks_http2(error) {
+    if parse || breaks_http2(error) || http1::fault(error).is_some() {
         Reason::CellProtocolError
     } else {
         Reason::CellReset

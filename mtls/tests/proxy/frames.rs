@@ -1,4 +1,4 @@
-//! A cell that speaks HTTP/2 frame by frame, for what no library's server would do.
+//! A cell or a client that speaks HTTP/2 frame by frame, for what no library would do.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -18,16 +18,29 @@ const ACK: u8 = 1;
 
 /// Error codes (RFC 9113, section 7).
 pub const NO_ERROR: u32 = 0;
+pub const PROTOCOL_ERROR: u32 = 1;
 pub const INTERNAL_ERROR: u32 = 2;
 pub const REFUSED_STREAM: u32 = 7;
 
 /// The most bytes of a frame's payload, unless settings say otherwise.
 const FRAME_LEN_MAX: usize = 16 * 1024;
 
-/// `:status: 200`, from HPACK's static table.
+/// `:status: 200`, from HPACK's static table, and 400.
 const STATUS_200: &[u8] = &[0x88];
+const STATUS_400: &[u8] = &[0x8c];
 
-/// The server's side of one connection.
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Its answer's status, if it is one of the two that have a place in HPACK's table.
+    Status(u16),
+    /// The stream was reset with this error code.
+    Reset(u32),
+    /// The connection ended.
+    Closed,
+}
+
+/// One side of a connection.
 pub struct Frames<S> {
     stream: S,
     /// Pings that came, which are answered.
@@ -52,6 +65,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         let mut this = Self { stream, pings: 0 };
         this.send(SETTINGS, 0, 0, &[]).await;
         this
+    }
+
+    /// The client's side.
+    pub async fn connect(stream: S) -> Self {
+        let mut this = Self { stream, pings: 0 };
+        this.stream.write_all(PREFACE).await.unwrap();
+        this.send(SETTINGS, 0, 0, &[]).await;
+        this
+    }
+
+    /// What becomes of the request on this stream.
+    pub async fn outcome(&mut self, id: u32) -> Outcome {
+        while let Some((kind, _, on, payload)) = self.frame().await {
+            match kind {
+                HEADERS if on == id && payload.starts_with(STATUS_200) => {
+                    return Outcome::Status(200);
+                }
+                HEADERS if on == id && payload.starts_with(STATUS_400) => {
+                    return Outcome::Status(400);
+                }
+                HEADERS if on == id => return Outcome::Status(0),
+                RST_STREAM if on == id => {
+                    let code = payload.try_into().map(u32::from_be_bytes);
+                    return Outcome::Reset(code.unwrap());
+                }
+                _ => {}
+            }
+        }
+        Outcome::Closed
     }
 
     /// What comes next; `None` at the end of the connection.

@@ -22,4 +22,5 @@ mod stepped;
 mod suspension;
 mod timeouts;
 mod tokens;
+mod wire;
 mod world;

@@ -2,7 +2,8 @@
 //!
 //! Not to crash is the least of the promises. A token that is taken must be one to a lenient reader
 //! too, a key set must be the same whatever its order, a document that was taken must be taken
-//! again, and a certificate must name the tenant that it is taken for.
+//! again, a certificate must name the tenant that it is taken for, and a message that passes has one
+//! reading.
 //!
 //! `just fuzz` (or `tests/fuzz/run SECONDS`) runs each for a while with libFuzzer, on the stable
 //! toolchain. `cargo test -p cellway-fuzz` tries the seeds and what comes of changing them a
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod http1;
 mod identity;
 mod jwks;
 mod mutate;
@@ -35,7 +37,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "token",
         run: token::run,
@@ -65,6 +67,11 @@ pub const TARGETS: [Target; 6] = [
         name: "san",
         run: certificate::run_names,
         seeds: certificate::name_seeds,
+    },
+    Target {
+        name: "http1",
+        run: http1::run,
+        seeds: http1::seeds,
     },
 ];
 

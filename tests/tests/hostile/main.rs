@@ -5,6 +5,7 @@
 //! received, with the router's prefix cut off. Read a change of the table as a change of what the
 //! internet may do.
 
+mod bytes;
 mod certificates;
 mod headers;
 mod paths;

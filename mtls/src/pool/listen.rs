@@ -1,29 +1,10 @@
-//! Whether a cell has said anything on an HTTP/1.1 connection since a request was sent.
-//!
-//! hyper's error is the same whether a connection ends before the first byte of an answer or in
-//! the middle of its header. Only in the first case may the request be sent again.
+//! Listens to what comes on a connection before its parser does.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// Set by the connection, cleared by the request that is about to be sent.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Heard(Arc<AtomicBool>);
-
-impl Heard {
-    pub(crate) fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-
-    pub(crate) fn anything(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Hears what comes on a connection before its parser does.
 pub(super) trait Listen: Unpin {
@@ -32,13 +13,6 @@ pub(super) trait Listen: Unpin {
     /// # Errors
     /// They must not be parsed: the connection ends with this error.
     fn came(&mut self, bytes: &[u8]) -> io::Result<()>;
-}
-
-impl Listen for Heard {
-    fn came(&mut self, _: &[u8]) -> io::Result<()> {
-        self.0.store(true, Ordering::Relaxed);
-        Ok(())
-    }
 }
 
 /// A byte stream that somebody listens to.

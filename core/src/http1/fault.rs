@@ -1,0 +1,85 @@
+//! What is wrong with a message.
+
+use std::fmt;
+
+use crate::Reason;
+
+macro_rules! faults {
+    ($($(#[doc = $doc:literal])+ $variant:ident => $text:literal,)+) => {
+        /// What is wrong with a message. The first fault found ends the connection.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Fault {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Fault {
+            /// What was found, in words for whoever sent it.
+            pub const fn detail(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+faults! {
+    /// RFC 9112, section 2.2.
+    BareLf => "a line that ends with LF alone",
+    /// RFC 9112, section 2.2.
+    BareCr => "a CR that no LF follows",
+    /// RFC 9110, section 5.5.
+    Control => "a control character in a field's value",
+    /// obs-fold: RFC 9112, section 5.2.
+    Fold => "a folded header line",
+    /// RFC 9112, section 5.1.
+    SpaceInName => "a space in a field's name, or before its colon",
+    /// RFC 9110, section 5.1.
+    Name => "a field without a name, a colon, or with a name that is no token",
+    /// RFC 9112, section 3.
+    RequestLine => "a request line that isn't a method, a target and a version",
+    /// RFC 9110, section 9.1.
+    Method => "a method that is no token",
+    /// RFC 9112, section 3.2.
+    Target => "a character in the target that has to be percent-encoded",
+    /// RFC 9112, section 3.2: a target has none.
+    Fragment => "a fragment in the target",
+    /// RFC 9112, section 2.3.
+    Version => "a version other than HTTP/1.1 and HTTP/1.0",
+    /// RFC 9112, section 4.
+    StatusLine => "a status line that isn't a version, three digits and a reason",
+    /// RFC 9112, section 6.3.
+    ContentLength => "a Content-Length that isn't one number",
+    /// RFC 9112, section 6.1.
+    TransferEncoding => "a Transfer-Encoding other than chunked, or one in HTTP/1.0",
+    /// RFC 9112, section 6.3.
+    TwoLengths => "a Transfer-Encoding beside a Content-Length",
+    /// RFC 9112, section 7.1.
+    ChunkSize => "a chunk size that isn't 1 to 16 hexadecimal digits",
+    /// RFC 9112, section 7.1.1.
+    ChunkExtension => "a chunk extension",
+    /// RFC 9112, section 7.1.
+    ChunkEnd => "a chunk that is longer than its size",
+    /// More than [`Limits::bytes`](super::Limits::bytes).
+    TooLong => "a header or trailer section that is too long: a request's may have 64 KiB",
+    /// More than [`Limits::fields`](super::Limits::fields).
+    TooMany => "a header or trailer section with too many fields: a request's may have 128 fields",
+    /// RFC 9112, section 9.2.
+    Unasked => "an answer that nobody asked for",
+}
+
+impl Fault {
+    /// The reason for refusing a request that has the fault.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::TooLong | Self::TooMany => Reason::HeadersTooLarge,
+            _ => Reason::BadRequest,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail())
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,204 @@
+//! Follows the messages of one connection.
+
+use super::body::{chunk_end, chunk_size};
+use super::head::{Coding, Head, Section, Whole};
+use super::{Fault, Limits};
+
+/// Follows what one side of a connection sends.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    answers: bool,
+    limits: Limits,
+    state: State,
+    /// What the next answer is to.
+    asked: Option<Asked>,
+    heads: u64,
+}
+
+/// What an answer is to, which decides whether it has a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// `HEAD`: never a body.
+    Head,
+    /// Any other method but `CONNECT`, which is never sent.
+    Other,
+}
+
+/// Where the guard is.
+#[derive(Clone, Debug)]
+enum State {
+    Head(Head),
+    /// So many bytes of the body are left.
+    Length(u64),
+    ChunkSize,
+    Chunk(u64),
+    ChunkEnd,
+    Trailers(Section),
+    /// All that comes belongs to the body, or to no message.
+    UntilClose,
+    Ended(Found),
+}
+
+/// Where a fault was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// In a head: its message hasn't begun for whoever reads behind the guard.
+    InHead(Fault),
+    /// Within a body, whose message has.
+    InBody(Fault),
+}
+
+/// What the guard says of some bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Looked {
+    /// So many bytes at the front may go on. The others have to be shown again, with what follows.
+    pub pass: usize,
+    /// What ends the connection after them, if anything.
+    pub found: Option<Found>,
+}
+
+/// What one step comes to.
+enum Step {
+    /// The state may have changed, and so many bytes may go on.
+    Pass(usize),
+    /// What is there isn't enough.
+    More,
+}
+
+impl Guard {
+    /// A guard over a client's requests.
+    pub fn requests() -> Self {
+        Self::new(false, Limits::default())
+    }
+
+    /// A guard over a cell's answers.
+    pub fn answers(limits: Limits) -> Self {
+        Self::new(true, limits)
+    }
+
+    fn new(answers: bool, limits: Limits) -> Self {
+        Self {
+            answers,
+            limits,
+            state: State::Head(Head::default()),
+            asked: None,
+            heads: 0,
+        }
+    }
+
+    /// A request is on its way, and the next answer is to it.
+    pub fn asked(&mut self, asked: Asked) {
+        self.asked = Some(asked);
+    }
+
+    /// How many heads have passed; of answers, interim ones too.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Looks at all bytes that haven't passed. They must begin where the last look stopped passing.
+    pub fn look(&mut self, bytes: &[u8]) -> Looked {
+        let mut pass = 0;
+        loop {
+            match self.step(&bytes[pass..]) {
+                Ok(Step::Pass(more)) => pass += more,
+                Ok(Step::More) => return Looked { pass, found: None },
+                Err(found) => {
+                    self.state = State::Ended(found);
+                    return Looked {
+                        pass,
+                        found: Some(found),
+                    };
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> Result<Step, Found> {
+        if bytes.is_empty() {
+            return match self.state {
+                State::Ended(found) => Err(found),
+                _ => Ok(Step::More),
+            };
+        }
+        match &mut self.state {
+            State::Head(head) => {
+                let whole = match self.answers {
+                    true if self.asked.is_none() => Err(Fault::Unasked),
+                    true => head.answer(bytes, self.limits),
+                    false => head.request(bytes, self.limits),
+                };
+                match whole.map_err(Found::InHead)? {
+                    None => Ok(Step::More),
+                    Some(whole) => {
+                        self.heads += 1;
+                        self.state = self.body(&whole);
+                        Ok(Step::Pass(whole.len))
+                    }
+                }
+            }
+            State::Length(left) | State::Chunk(left) => {
+                let pass = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                *left -= pass as u64;
+                if *left == 0 {
+                    self.state = match self.state {
+                        State::Chunk(_) => State::ChunkEnd,
+                        _ => State::Head(Head::default()),
+                    };
+                }
+                Ok(Step::Pass(pass))
+            }
+            State::UntilClose => Ok(Step::Pass(bytes.len())),
+            State::Ended(found) => Err(*found),
+            State::ChunkSize | State::ChunkEnd | State::Trailers(_) => {
+                self.framing(bytes).map_err(Found::InBody)
+            }
+        }
+    }
+
+    /// What isn't data within a chunked body.
+    fn framing(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
+        let (state, len) = match &mut self.state {
+            State::ChunkSize => match chunk_size(bytes)? {
+                Some((0, len)) => (State::Trailers(Section::default()), len),
+                Some((size, len)) => (State::Chunk(size), len),
+                None => return Ok(Step::More),
+            },
+            State::Trailers(section) => match section.trailers(bytes, self.limits)? {
+                Some(len) => (State::Head(Head::default()), len),
+                None => return Ok(Step::More),
+            },
+            _ => match chunk_end(bytes)? {
+                Some(len) => (State::ChunkSize, len),
+                None => return Ok(Step::More),
+            },
+        };
+        self.state = state;
+        Ok(Step::Pass(len))
+    }
+
+    /// What follows a head (RFC 9112, section 6.3).
+    fn body(&mut self, head: &Whole) -> State {
+        if self.answers {
+            match head.start.status {
+                // No connection is ever asked to switch. Whoever reads the answer refuses it.
+                101 => return State::UntilClose,
+                100..200 => return State::Head(Head::default()),
+                _ => {}
+            }
+            let asked = self.asked.take();
+            if asked == Some(Asked::Head) || matches!(head.start.status, 204 | 304) {
+                return State::Head(Head::default());
+            }
+        }
+        match (head.coding, head.length) {
+            (Some(Coding::Chunked), _) => State::ChunkSize,
+            (Some(Coding::Identity), _) => State::UntilClose,
+            (None, None) if self.answers => State::UntilClose,
+            (None, None | Some(0)) => State::Head(Head::default()),
+            (None, Some(length)) => State::Length(length),
+        }
+    }
+}

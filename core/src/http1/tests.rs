@@ -1,0 +1,394 @@
+use super::*;
+
+/// Shows a guard these bytes as they come. Says how many passed and what ended it.
+fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Looked {
+    let (mut held, mut passed) = (Vec::new(), 0);
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        let looked = guard.look(&held);
+        held.drain(..looked.pass);
+        passed += looked.pass;
+        if looked.found.is_some() {
+            return Looked {
+                pass: passed,
+                found: looked.found,
+            };
+        }
+    }
+    Looked {
+        pass: passed,
+        found: None,
+    }
+}
+
+/// The same whole, byte by byte, and in two pieces cut anywhere.
+fn look(guard: &Guard, bytes: &[u8]) -> Looked {
+    let whole = feed(guard.clone(), &[bytes]);
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    assert_eq!(
+        feed(guard.clone(), &single),
+        whole,
+        "byte by byte: {bytes:?}"
+    );
+    if bytes.len() < 1_000 {
+        for cut in 0..bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            assert_eq!(
+                feed(guard.clone(), &[head, tail]),
+                whole,
+                "at {cut}: {bytes:?}"
+            );
+        }
+    }
+    whole
+}
+
+fn request(bytes: &[u8]) -> Looked {
+    look(&Guard::requests(), bytes)
+}
+
+fn answer_to(asked: Asked, bytes: &[u8]) -> Looked {
+    let mut guard = Guard::answers(Limits::default());
+    guard.asked(asked);
+    look(&guard, bytes)
+}
+
+fn passes(looked: Looked, bytes: &[u8]) {
+    let all = Looked {
+        pass: bytes.len(),
+        found: None,
+    };
+    assert_eq!(looked, all, "{:?}", String::from_utf8_lossy(bytes));
+}
+
+fn head_fault(bytes: &str) -> Option<Fault> {
+    let looked = request(bytes.as_bytes());
+    match looked.found {
+        Some(Found::InHead(fault)) => {
+            assert_eq!(looked.pass, 0, "{bytes:?}");
+            Some(fault)
+        }
+        Some(found) => panic!("{found:?} in {bytes:?}"),
+        None => None,
+    }
+}
+
+#[test]
+fn good_requests_pass_whole_and_pipelined() {
+    let good = [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\r\n\r\nGET /a?b=^`|{} HTTP/1.0\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nhost:a\r\n\r\n",
+        "GET http://a:80/x HTTP/1.1\r\nhost:\ta \r\nempty:\r\n\r\n",
+        "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe\nlo",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: \tChunked \r\n\r\n5\r\nhe\0lo\r\nA\r\n0123456789\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n000\r\nx-sum: 1\r\ny:\r\n\r\n",
+        "GET /ü HTTP/1.1\r\nx-latin: \u{e4}\r\n\r\n",
+        "M-SEARCH /path HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+    ];
+    for bytes in good {
+        passes(request(bytes.as_bytes()), bytes.as_bytes());
+    }
+    let all = good.concat();
+    passes(request(all.as_bytes()), all.as_bytes());
+}
+
+#[test]
+fn heads_with_a_second_reading_are_refused() {
+    use Fault as F;
+    let start = "GET / HTTP/1.1\r\nhost: a\r\n";
+    for (fault, lines) in [
+        (F::BareLf, "x: 1\n\r\n"),
+        (F::BareLf, "x: 1\ny: 2\r\n\r\n"),
+        (F::BareLf, "\n"),
+        (F::BareCr, "x: 1\ry: 2\r\n\r\n"),
+        (F::BareCr, "x: 1\r\r\n\r\n"),
+        (F::BareCr, "\rx: 1\r\n\r\n"),
+        (F::Control, "x: 1\0\r\n\r\n"),
+        (F::Control, "x: \x0b1\r\n\r\n"),
+        (F::Control, "x: \x7f\r\n\r\n"),
+        (F::Fold, " x: 1\r\n\r\n"),
+        (F::Fold, "x: 1\r\n\ty\r\n\r\n"),
+        (F::SpaceInName, "x : 1\r\n\r\n"),
+        (F::SpaceInName, "x\t: 1\r\n\r\n"),
+        (F::SpaceInName, "x y: 1\r\n\r\n"),
+        (F::Name, ": 1\r\n\r\n"),
+        (F::Name, "x\r\n\r\n"),
+        (F::Name, "x(y): 1\r\n\r\n"),
+        (F::Name, "x\0y: 1\r\n\r\n"),
+        (F::Name, "x\u{e4}: 1\r\n\r\n"),
+        (F::ContentLength, "content-length: +5\r\n\r\n"),
+        (F::ContentLength, "content-length: 5, 5\r\n\r\n"),
+        (F::ContentLength, "content-length: abc\r\n\r\n"),
+        (F::ContentLength, "content-length:\r\n\r\n"),
+        (F::ContentLength, "content-length: 0x5\r\n\r\n"),
+        (
+            F::ContentLength,
+            "content-length: 18446744073709551616\r\n\r\n",
+        ),
+        (
+            F::ContentLength,
+            "content-length: 5\r\nContent-Length: 5\r\n\r\n",
+        ),
+        (
+            F::TransferEncoding,
+            "transfer-encoding: gzip, chunked\r\n\r\n",
+        ),
+        (F::TransferEncoding, "transfer-encoding: identity\r\n\r\n"),
+        (
+            F::TransferEncoding,
+            "transfer-encoding: chunked;a=b\r\n\r\n",
+        ),
+        (F::TransferEncoding, "transfer-encoding:\r\n\r\n"),
+        (
+            F::TransferEncoding,
+            "transfer-encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            F::TwoLengths,
+            "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        ),
+        (
+            F::TwoLengths,
+            "transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+        ),
+    ] {
+        assert_eq!(
+            head_fault(&format!("{start}{lines}")),
+            Some(fault),
+            "{lines:?}"
+        );
+    }
+    let http10 = "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(head_fault(http10), Some(F::TransferEncoding));
+}
+
+#[test]
+fn request_lines_with_a_second_reading_are_refused() {
+    use Fault as F;
+    for (fault, line) in [
+        (F::BareLf, "\nGET / HTTP/1.1\r\n"),
+        (F::BareCr, "\rGET / HTTP/1.1\r\n"),
+        (F::BareLf, "GET / HTTP/1.1\n"),
+        (F::RequestLine, "GET /\r\n"),
+        (F::RequestLine, "GET  / HTTP/1.1\r\n"),
+        (F::Method, "GET\t/ HTTP/1.1\r\n"),
+        (F::Method, " GET / HTTP/1.1\r\n"),
+        (F::Method, "G(T / HTTP/1.1\r\n"),
+        (F::Method, "\x16\x03\x01\x02"),
+        (
+            F::Method,
+            "A23456789012345678901234567890123 / HTTP/1.1\r\n",
+        ),
+        (F::Version, "GET / HTTP/2.0\r\n"),
+        (F::Version, "GET / HTTP/1.2\r\n"),
+        (F::Version, "GET / http/1.1\r\n"),
+        (F::Version, "GET / HTTP/1.1 \r\n"),
+        (F::Version, "GET /a b HTTP/1.1\r\n"),
+        (F::Version, "PRI * HTTP/2.0\r\n"),
+        (F::Fragment, "GET /pub/#/../admin HTTP/1.1\r\n"),
+        (F::Fragment, "GET /?#a HTTP/1.1\r\n"),
+        (F::Fragment, "GET http://a/#b HTTP/1.1\r\n"),
+        (F::Target, "GET /\" HTTP/1.1\r\n"),
+        (F::Target, "GET /< HTTP/1.1\r\n"),
+        (F::Target, "GET /?> HTTP/1.1\r\n"),
+        (F::Target, "GET /?\" HTTP/1.1\r\n"),
+        (F::Target, "GET /\t HTTP/1.1\r\n"),
+        (F::Target, "GET /\x7f HTTP/1.1\r\n"),
+        (F::Target, "GET http:/// HTTP/1.1\r\n"),
+        (F::Target, "GET ?a HTTP/1.1\r\n"),
+        (F::BareCr, "GET /\rx HTTP/1.1\r\n"),
+    ] {
+        assert_eq!(
+            head_fault(&format!("{line}host: a\r\n\r\n")),
+            Some(fault),
+            "{line:?}"
+        );
+    }
+    let latin = request(b"GET /\xe4 HTTP/1.1\r\n\r\n");
+    assert_eq!(latin.found, Some(Found::InHead(Fault::Target)));
+}
+
+/// Catches: an octet that passes in a target and that the parser behind can't read.
+#[test]
+fn every_target_that_passes_is_one_to_the_parser_behind() {
+    for octet in 0..=u8::MAX {
+        for (before, after) in [("/a", "b"), ("/?a", "b"), ("http://h/a", "b"), ("/ä", "")] {
+            let target = [before.as_bytes(), &[octet], after.as_bytes()].concat();
+            let head = [b"GET ", &target[..], b" HTTP/1.1\r\n\r\n"].concat();
+            let passes = feed(Guard::requests(), &[&head]).found.is_none();
+            let parsed = http::Uri::try_from(&target[..]).is_ok();
+            let refused = matches!(octet, b'#' | b'"');
+            assert_eq!(passes, parsed && !refused, "{octet:#x} in {before}{after}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_in_a_body_ends_it_before_it_is_whole() {
+    use Fault as F;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (fault, whole, rest) in [
+        (F::ChunkSize, "", "+5\r\nhello\r\n"),
+        (F::ChunkSize, "", "\r\n"),
+        (F::ChunkSize, "", " 5\r\n"),
+        (F::ChunkSize, "", "5 \r\n"),
+        (F::ChunkSize, "", "0x5\r\n"),
+        (F::ChunkSize, "", "00000000000000005\r\n"),
+        (F::ChunkExtension, "", "5;a=b\r\nhello\r\n"),
+        (F::ChunkExtension, "5\r\nhello\r\n", "0;a\r\n\r\n"),
+        (F::BareLf, "", "5\nhello\r\n"),
+        (F::BareCr, "", "5\rhello\r\n"),
+        (F::ChunkEnd, "5\r\nhello", "world\r\n"),
+        (F::ChunkEnd, "5\r\nhello", "\rworld\r\n"),
+        (F::BareLf, "5\r\nhello", "\n0\r\n\r\n"),
+        (F::BareLf, "5\r\nhello\r\n", "0\n\n"),
+        (F::BareLf, "0\r\n", "x: 1\n\r\n"),
+        (F::BareLf, "0\r\n", "\n"),
+        (F::BareCr, "0\r\n", "x: 1\r2\r\n\r\n"),
+        (F::Control, "0\r\n", "x: \0\r\n\r\n"),
+        (F::Fold, "0\r\n", "x: 1\r\n 2\r\n\r\n"),
+        (F::SpaceInName, "0\r\n", "x : 1\r\n\r\n"),
+        (F::Name, "0\r\n", "GET / HTTP/1.1\r\n\r\n"),
+    ] {
+        let bytes = format!("{head}{whole}{rest}");
+        let expected = match (fault, rest.starts_with("GET")) {
+            (F::Name, true) => F::SpaceInName,
+            _ => fault,
+        };
+        let looked = request(bytes.as_bytes());
+        assert_eq!(looked.found, Some(Found::InBody(expected)), "{rest:?}");
+        assert_eq!(looked.pass, head.len() + whole.len(), "{rest:?}");
+    }
+}
+
+#[test]
+fn what_came_before_a_bad_head_passes() {
+    let good = "POST /1 HTTP/1.1\r\ncontent-length: 2\r\n\r\nhiGET /2 HTTP/1.1\r\n\r\n";
+    let bytes = format!("{good}GET /3 HTTP/1.1\nhost: a\r\n\r\n");
+    let looked = request(bytes.as_bytes());
+    assert_eq!(looked.pass, good.len());
+    assert_eq!(looked.found, Some(Found::InHead(Fault::BareLf)));
+    let mut guard = Guard::requests();
+    let first = guard.look(bytes.as_bytes());
+    assert_eq!(guard.heads(), 2, "the third is the bad one");
+    assert_eq!(
+        guard.look(b"GET / HTTP/1.1\r\n\r\n").found,
+        first.found,
+        "for good"
+    );
+}
+
+#[test]
+fn sizes_are_bounded_to_the_byte_and_to_the_field() {
+    let of_len = |len: usize| {
+        let (start, end) = ("GET / HTTP/1.1\r\nx: ", "\r\n\r\n");
+        format!("{start}{}{end}", "a".repeat(len - start.len() - end.len()))
+    };
+    let longest = of_len(HEAD_BYTES_MAX);
+    passes(request(longest.as_bytes()), longest.as_bytes());
+    assert_eq!(
+        head_fault(&of_len(HEAD_BYTES_MAX + 1)),
+        Some(Fault::TooLong)
+    );
+    let endless = "a".repeat(2 * HEAD_BYTES_MAX);
+    assert_eq!(head_fault(&format!("GET /{endless}")), Some(Fault::TooLong));
+
+    let of_fields = |start: &str, fields| format!("{start}{}\r\n", "x: 1\r\n".repeat(fields));
+    let most = of_fields("GET / HTTP/1.1\r\n", FIELDS_MAX);
+    passes(request(most.as_bytes()), most.as_bytes());
+    let more = of_fields("GET / HTTP/1.1\r\n", FIELDS_MAX + 1);
+    assert_eq!(head_fault(&more), Some(Fault::TooMany));
+
+    let body = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n";
+    let most = of_fields(body, FIELDS_MAX);
+    passes(request(most.as_bytes()), most.as_bytes());
+    let more = request(of_fields(body, FIELDS_MAX + 1).as_bytes());
+    assert_eq!(more.found, Some(Found::InBody(Fault::TooMany)));
+    let longer = request(format!("{body}x: {endless}").as_bytes());
+    assert_eq!(longer.found, Some(Found::InBody(Fault::TooLong)));
+}
+
+#[test]
+fn answers_are_framed_by_what_they_are_to() {
+    const JUNK: &str = "junk";
+    let other = |head: &str, rest: &str| {
+        let bytes = format!("{head}{rest}");
+        answer_to(Asked::Other, bytes.as_bytes())
+    };
+    let unasked = Some(Found::InHead(Fault::Unasked));
+    // Each ends where the rest begins.
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+        "HTTP/1.1 200\r\ncontent-length: 2, 2\r\n\r\nhi",
+        "HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\ncontent-length: 9\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 103 Early\r\nlink: a\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        let looked = other(head, JUNK);
+        assert_eq!((looked.pass, looked.found), (head.len(), unasked), "{head}");
+    }
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+    let looked = answer_to(Asked::Head, format!("{head}{JUNK}").as_bytes());
+    assert_eq!((looked.pass, looked.found), (head.len(), unasked));
+    // These go on to the end of the connection.
+    for head in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nx: 1\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: Identity\r\n\r\n",
+    ] {
+        let all = format!("{head}\r\n\n\0whatever");
+        passes(other(&all, ""), all.as_bytes());
+    }
+    let quiet = look(
+        &Guard::answers(Limits::default()),
+        b"HTTP/1.1 408 Timeout\r\n\r\n",
+    );
+    assert_eq!((quiet.pass, quiet.found), (0, unasked));
+}
+
+#[test]
+fn answers_with_a_second_reading_are_refused() {
+    use Fault as F;
+    for (fault, head) in [
+        (F::StatusLine, "SSH-2.0-x\r\n"),
+        (F::StatusLine, "\r\nHTTP/1.1 200 OK\r\n\r\n"),
+        (F::StatusLine, "HTTP/1.1 20 OK\r\n\r\n"),
+        (F::StatusLine, "HTTP/1.1 099 OK\r\n\r\n"),
+        (F::StatusLine, "HTTP/1.1 2000 OK\r\n\r\n"),
+        (F::StatusLine, "HTTP/1.1  200 OK\r\n\r\n"),
+        (F::Version, "HTTP/1.3 200 OK\r\n\r\n"),
+        (F::BareCr, "HTTP/1.1 200 O\rK\r\n\r\n"),
+        (F::BareLf, "HTTP/1.1 200 OK\n\r\n"),
+        (F::BareLf, "HTTP/1.1 200 OK\r\nx: 1\n\r\n"),
+        (F::Fold, "HTTP/1.1 200 OK\r\nx: 1\r\n 2\r\n\r\n"),
+        (F::SpaceInName, "HTTP/1.1 200 OK\r\nx : 1\r\n\r\n"),
+        (
+            F::ContentLength,
+            "HTTP/1.1 200 OK\r\ncontent-length: 1, 2\r\n\r\n",
+        ),
+        (
+            F::ContentLength,
+            "HTTP/1.1 200 OK\r\ncontent-length: abc\r\n\r\n",
+        ),
+        (
+            F::ContentLength,
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        ),
+        (
+            F::TransferEncoding,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        ),
+        (
+            F::TransferEncoding,
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        ),
+    ] {
+        let looked = answer_to(Asked::Other, head.as_bytes());
+        assert_eq!(looked.found, Some(Found::InHead(fault)), "{head:?}");
+        assert_eq!(looked.pass, 0);
+    }
+}

@@ -1,0 +1,63 @@
+//! The guard over the bytes of HTTP/1.1 connections.
+
+use cellway_core::http1::{Asked, Found, Guard, Limits};
+
+mod reader;
+
+use self::reader::Message;
+
+/// Any bytes as what a client sends on a connection, and as what a cell answers. The verdict is the
+/// same however the bytes are cut, and what passes has one reading: a strict reader, which works on
+/// whole messages and shares no code with the guard, finds the same ends.
+pub fn run(data: &[u8]) {
+    let seed = data.iter().fold(data.len(), |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
+    });
+    let asked = |asked| {
+        let mut guard = Guard::answers(Limits::default());
+        guard.asked(asked);
+        guard
+    };
+    let guards = [Guard::requests(), asked(Asked::Other), asked(Asked::Head)];
+    for (guard, message) in guards.into_iter().zip(Message::ALL) {
+        let (passed, found) = feed(guard.clone(), data, data.len().max(1));
+        for size in [1, 2 + seed % 7, 16 + seed % 61] {
+            let cut = feed(guard.clone(), data, size);
+            assert_eq!(cut, (passed, found), "in pieces of {size}");
+        }
+        reader::check(message, &data[..passed]);
+    }
+}
+
+/// Shows the bytes in pieces of this size. How many passed, and what was found.
+fn feed(mut guard: Guard, data: &[u8], size: usize) -> (usize, Option<Found>) {
+    let (mut passed, mut shown) = (0, 0);
+    while shown < data.len() {
+        shown = (shown + size).min(data.len());
+        let looked = guard.look(&data[passed..shown]);
+        assert!(looked.pass <= shown - passed, "more than there is");
+        passed += looked.pass;
+        if looked.found.is_some() {
+            return (passed, looked.found);
+        }
+    }
+    (passed, None)
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    [
+        "GET / HTTP/1.1\r\nhost: a\r\n\r\nPOST /x?y HTTP/1.1\r\ncontent-length: 3\r\n\r\nabcGET * HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\na\r\n0123456789\r\n0\r\nsum: 1\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        "\r\nGET http://a:80/ HTTP/1.1\r\nhost: a:80\r\nx:\t1 \r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nhi",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nto the end",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\nhost: a\n\n",
+        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5;x\r\nhello\r\n0\r\nx: 1\n\r\n",
+        "GET / HTTP/1.1\r\nx : 1\r\ny\r\n z\r\n\r\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
