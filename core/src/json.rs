@@ -39,6 +39,13 @@ pub(crate) struct Object<'a> {
     repeats: bool,
 }
 
+/// A document without the byte-order mark that some editors write in front of it. RFC 8259 (section
+/// 8.1) lets readers pass over it. Never for tokens, whose bytes are signed and compared.
+pub(crate) fn without_mark(document: &[u8]) -> &[u8] {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    document.strip_prefix(MARK).unwrap_or(document)
+}
+
 /// Reads a whole document that must be an object without repeated names at any level.
 pub(crate) fn strict_object(text: &[u8]) -> Option<Object<'_>> {
     match parse(text)? {

@@ -5,8 +5,8 @@
 //! copies. The decision is [`decide`] itself, with a recorder.
 
 use cellway_core::cert::PeerCertificate;
-use cellway_core::control::{Control, ControlSettings, Output};
-use cellway_core::keys::RestoreRefused;
+use cellway_core::control::{Control, ControlSettings, Notice, Output};
+use cellway_core::keys::{KeyNotice, RestoreRefused};
 use cellway_core::policy::{KeysLocation, PolicyId};
 use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
 use cellway_core::token::Memo;
@@ -29,6 +29,9 @@ use crate::settings::RouterSettings;
 
 /// Most rounds of asking sources; each takes at least one answer.
 const ROUNDS_MAX: usize = 1_000;
+
+/// Most entries of a refused key set that are named one by one.
+const SKIPPED_MAX: usize = 16;
 
 /// What is said of a source that would take the network.
 const NOT_ASKED: &str = "not asked (--fetch asks it)";
@@ -246,6 +249,16 @@ impl<E: Env> Gather<'_, E> {
                     self.control.handle_keys(now, source, keys);
                 }
                 Output::FetchRegistry { .. } => self.registry().await,
+                Output::Notice(Notice::Keys {
+                    issuer,
+                    notice: KeyNotice::Refused(refused),
+                }) => {
+                    let source = keys_source(self.settings.policy.issuer(issuer));
+                    self.note(&source, Some(&refused));
+                    let named = refused.skipped.iter().take(SKIPPED_MAX);
+                    self.sources
+                        .extend(named.map(|key| format!("{source}: {key}")));
+                }
                 Output::ParseRegistry { .. }
                 | Output::Publish(_)
                 | Output::SaveKeys { .. }

@@ -64,8 +64,9 @@ impl ReadyLatch {
 /// Most cells that are named because their keys can't be used.
 const WARNINGS_MAX: usize = 8;
 
-fn keys_refused((cell, why): (&Text, KeysRefused)) -> String {
-    format!("cell `{cell}` can call no other: its keys in the registry are {why}")
+fn keys_refused((cell, why): (&Text, &KeysRefused)) -> String {
+    let reason = why.reason.as_str();
+    format!("cell `{cell}` can call no other: its keys in the registry are {reason}: {why}")
 }
 
 /// How an issuer's keys are doing.
@@ -82,6 +83,9 @@ pub struct IssuerStatus {
     /// Why the last fetch brought none, in a word of a closed set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<&'static str>,
+    /// What was wrong with the document, where one came and was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refused: Option<String>,
     /// How many fetches have failed one after another.
     pub consecutive_failures: u32,
 }
@@ -117,6 +121,7 @@ fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
         stale: state == KeyState::Stale,
         next_refresh_secs: waits.then(|| keys.refresh_at().since(now.mono).as_secs()),
         last_error: keys.last_error,
+        last_refused: keys.last_refused.as_deref().map(str::to_owned),
         consecutive_failures: keys.failures,
     }
 }

@@ -11,7 +11,7 @@ use cellway_core::policy::{Policy, PolicyId};
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::RegistryLocation;
+use crate::fetch::{Proxies, RegistryLocation};
 
 /// Everything a [`Router`](crate::Router) is told.
 #[derive(Clone, Debug)]
@@ -437,15 +437,18 @@ pub struct FetchSettings {
     pub identity: Option<KeyPair>,
     /// For a whole fetch, from connecting to the last byte.
     pub total_timeout: Duration,
+    /// Which sources are reached through a proxy.
+    pub proxies: Proxies,
 }
 
 impl Default for FetchSettings {
-    /// The system's trust, no certificate, 10 s.
+    /// The system's trust, no certificate, 10 s, no proxy.
     fn default() -> Self {
         Self {
             bundle: None,
             identity: None,
             total_timeout: Duration::from_secs(10),
+            proxies: Proxies::default(),
         }
     }
 }

@@ -66,10 +66,9 @@ impl CellKeys {
     }
 
     /// Cells whose annotation can't be used, with the reason, by id.
-    pub fn refused(&self) -> impl Iterator<Item = (&Text, KeysRefused)> {
-        let refused =
-            |(cell, set): (_, &Arc<CellKeySet>)| Some((cell, set.keys.as_ref().err().copied()?));
-        self.cells.iter().filter_map(refused)
+    pub fn refused(&self) -> impl Iterator<Item = (&Text, &KeysRefused)> {
+        let cells = self.cells.iter();
+        cells.filter_map(|(cell, set)| Some((cell, set.keys.as_ref().err()?)))
     }
 
     /// How many cells have published keys that can be used.
@@ -79,11 +78,11 @@ impl CellKeys {
 
     /// Those of [`refused`](Self::refused) that weren't so in `before`.
     pub(crate) fn newly_refused(&self, before: &Self) -> Vec<(Text, KeysRefused)> {
-        let new = |(cell, _): &(&Text, KeysRefused)| {
+        let new = |(cell, _): &(&Text, &KeysRefused)| {
             let (old, new) = (before.cells.get(*cell), self.cells.get(*cell));
             !old.zip(new).is_some_and(|(old, new)| Arc::ptr_eq(old, new))
         };
-        let owned = |(cell, why): (&Text, KeysRefused)| (cell.clone(), why);
+        let owned = |(cell, why): (&Text, &KeysRefused)| (cell.clone(), why.clone());
         self.refused().filter(new).map(owned).collect()
     }
 }
@@ -91,7 +90,7 @@ impl CellKeys {
 impl CellKeySet {
     fn read(text: &str, algorithms: &[Algorithm]) -> Self {
         let keys = match text.len() > CellKeys::BYTES_MAX {
-            true => Err(KeysRefused::Oversized),
+            true => Err(KeysRefused::oversized(text.len(), CellKeys::BYTES_MAX)),
             false => KeySet::parse(text.as_bytes(), algorithms),
         };
         Self {
@@ -104,7 +103,7 @@ impl CellKeySet {
     ///
     /// # Errors
     /// Why the annotation can't be used.
-    pub fn keys(&self) -> Result<&KeySet, KeysRefused> {
-        self.keys.as_ref().map_err(|refused| *refused)
+    pub fn keys(&self) -> Result<&KeySet, &KeysRefused> {
+        self.keys.as_ref()
     }
 }

@@ -404,7 +404,7 @@ fn a_broken_annotation_costs_its_own_cell_alone() {
     let told = world.keys.newly_refused(&CellKeys::default());
     let told: Vec<_> = told
         .iter()
-        .map(|(cell, why)| (cell.as_str(), why.as_str()))
+        .map(|(cell, why)| (cell.as_str(), why.reason.as_str()))
         .collect();
     assert_eq!(told, [("a", "oversized"), ("broken", "malformed")]);
     assert_eq!(world.refuses(&good()), Some(Reason::CbaNoKeys));

@@ -1,8 +1,11 @@
 //! Parsing a JWKS (RFC 7517).
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::json;
@@ -13,7 +16,10 @@ use super::{Algorithm, jwk};
 /// The keys of one issuer that tokens can be verified with.
 #[derive(Debug)]
 pub struct KeySet {
+    /// One for each algorithm of each entry.
     keys: Vec<Key>,
+    /// How many entries they are of.
+    usable: usize,
     skipped: Vec<Skipped>,
     digest: KeysDigest,
 }
@@ -49,31 +55,56 @@ pub(crate) struct Candidates<'a> {
     set: &'a KeySet,
     kid: Option<&'a str>,
     algorithm: Algorithm,
+    /// Only keys that are for the algorithm above others.
+    first_only: bool,
 }
 
 /// A key of the set that is not used, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Skipped {
+    /// Its place in the document, from 0.
+    pub at: usize,
     /// Its id, if it has one that a key may have.
     pub kid: Option<Box<str>>,
-    /// Why it isn't used.
-    pub why: &'static str,
+    /// Why it isn't used: words that follow "an entry", such as `without "n"`.
+    pub why: Cow<'static, str>,
 }
 
-/// Why a document is not taken as a key set. Closed, because it is a label of metrics.
+/// Its id, or else its place, and why: `key-1: without "n"`.
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kid {
+            Some(kid) => write!(f, "{kid}: {}", self.why),
+            None => write!(f, "entry {}: {}", self.at, self.why),
+        }
+    }
+}
+
+/// Why a document is not taken as a key set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeysRefused {
+    /// The kind of fault.
+    pub reason: KeysRefusedReason,
+    /// What was found, and what is expected.
+    pub detail: Arc<str>,
+    /// The entries that can't be used, where that is the fault.
+    pub skipped: Vec<Skipped>,
+}
+
+/// The kinds of fault of a key set. Closed, because it is a label of metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum KeysRefused {
+pub enum KeysRefusedReason {
     /// More than [`KeySet::BYTES_MAX`].
     Oversized,
     /// Not a JSON object with a `keys` array.
     Malformed,
-    /// More than [`KeySet::KEYS_MAX`] keys.
+    /// More than [`KeySet::KEYS_MAX`] keys that can be used, or [`KeySet::ENTRIES_MAX`] entries.
     TooManyKeys,
     /// No key in it can be used.
     NoUsableKey,
 }
 
-impl KeysRefused {
+impl KeysRefusedReason {
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,9 +116,56 @@ impl KeysRefused {
     }
 }
 
+impl KeysRefused {
+    pub(crate) fn new(reason: KeysRefusedReason, detail: impl Into<Arc<str>>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            skipped: Vec::new(),
+        }
+    }
+
+    /// A document of this many bytes.
+    pub(crate) fn oversized(len: usize, len_max: usize) -> Self {
+        let detail = format!("{len} bytes; at most {len_max} are read");
+        Self::new(KeysRefusedReason::Oversized, detail)
+    }
+
+    /// `no key is usable for RS256: 3 entries, 2 without "n", 1 of type "oct"`
+    fn unusable(entries: usize, skipped: Vec<Skipped>, allowed: &[Algorithm]) -> Self {
+        /// The most kinds of fault that are told apart.
+        const KINDS_MAX: usize = 8;
+        let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+        let mut detail = format!("no key is usable for {}: ", names.join(", "));
+        detail += &match entries {
+            0 => "there are no entries".to_owned(),
+            1 => "1 entry".to_owned(),
+            more => format!("{more} entries"),
+        };
+        let mut kinds: Vec<(&str, usize)> = Vec::new();
+        for Skipped { why, .. } in &skipped {
+            match kinds.iter_mut().find(|(kind, _)| *kind == &**why) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((why, 1)),
+            }
+        }
+        for (why, count) in kinds.iter().take(KINDS_MAX) {
+            detail += &format!(", {count} {why}");
+        }
+        if kinds.len() > KINDS_MAX {
+            detail += ", and others";
+        }
+        Self {
+            skipped,
+            ..Self::new(KeysRefusedReason::NoUsableKey, detail)
+        }
+    }
+}
+
+/// The detail, which says it all.
 impl fmt::Display for KeysRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(&self.detail)
     }
 }
 
@@ -96,38 +174,53 @@ impl std::error::Error for KeysRefused {}
 impl KeySet {
     /// The most bytes that a document may have.
     pub const BYTES_MAX: usize = 1024 * 1024;
-    /// The most keys that a document may have.
+    /// The most keys that can be used of a document. Those that can't don't count.
     pub const KEYS_MAX: usize = 64;
+    /// The most entries that a document may have, of use or not.
+    pub const ENTRIES_MAX: usize = 1024;
 
     /// Reads a document, taking the keys whose algorithm is among those `allowed`.
     ///
-    /// Each key gets one algorithm for good: the one that it names, or that its curve implies. An
-    /// RSA key that names none gets the first RSA algorithm among those allowed.
+    /// Each key has its algorithms for good: the one that it names, or that its curve implies. An
+    /// RSA key that names none verifies the RSA algorithms among those allowed, and no other.
     ///
     /// # Errors
     /// [`KeysRefused`]. A single key that is broken, private, symmetric or unknown is skipped.
     pub fn parse(body: &[u8], allowed: &[Algorithm]) -> Result<Self, KeysRefused> {
         if body.len() > Self::BYTES_MAX {
-            return Err(KeysRefused::Oversized);
+            return Err(KeysRefused::oversized(body.len(), Self::BYTES_MAX));
         }
-        let entries = entries(body).ok_or(KeysRefused::Malformed)?;
-        if entries.len() > Self::KEYS_MAX {
-            return Err(KeysRefused::TooManyKeys);
+        let entries = entries(body)
+            .map_err(|detail| KeysRefused::new(KeysRefusedReason::Malformed, detail))?;
+        let too_many = |count, what, most| {
+            let detail = format!("{count} {what}; at most {most} are taken");
+            KeysRefused::new(KeysRefusedReason::TooManyKeys, detail)
+        };
+        let count = entries.len();
+        if count > Self::ENTRIES_MAX {
+            return Err(too_many(count, "entries", Self::ENTRIES_MAX));
         }
-        let (mut keys, mut skipped) = (Vec::<Key>::new(), Vec::new());
-        for entry in entries {
-            match read(entry, allowed) {
-                Ok(key) if keys.iter().any(|other| other.is_again(&key)) => {}
-                Ok(key) => keys.push(key),
+        let (mut keys, mut skipped, mut usable) = (Vec::<Key>::new(), Vec::new(), 0);
+        for (at, entry) in entries.into_iter().enumerate() {
+            match read(at, entry, allowed) {
+                Ok(mut of_entry) => {
+                    of_entry.retain(|key| !keys.iter().any(|other| other.is_again(key)));
+                    usable += usize::from(!of_entry.is_empty());
+                    keys.append(&mut of_entry);
+                }
                 Err(why) => skipped.push(why),
+            }
+            if usable > Self::KEYS_MAX {
+                return Err(too_many(usable, "keys that can be used", Self::KEYS_MAX));
             }
         }
         if keys.is_empty() {
-            return Err(KeysRefused::NoUsableKey);
+            return Err(KeysRefused::unusable(count, skipped, allowed));
         }
         let digest = digest_of_all(&keys);
         Ok(Self {
             keys,
+            usable,
             skipped,
             digest,
         })
@@ -135,7 +228,7 @@ impl KeySet {
 
     /// How many keys can be used.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.usable
     }
 
     /// Never true: a set without a usable key is refused.
@@ -159,15 +252,26 @@ impl KeySet {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
+    /// Whether the set is one key without an id, which then stands for whatever id a token names: an
+    /// issuer with one key may name it in its tokens alone.
+    pub(crate) fn is_one_unnamed(&self) -> bool {
+        self.usable == 1 && self.keys.iter().all(|key| key.kid.is_none())
+    }
+
     /// The keys for a token with this `kid` and `alg`.
     pub(crate) fn find<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> Found<'a> {
-        let candidates = Candidates {
+        let mut candidates = Candidates {
             set: self,
-            kid,
+            kid: kid.filter(|_| !self.is_one_unnamed()),
             algorithm,
+            first_only: kid.is_none(),
         };
+        if candidates.first_only && candidates.iter().next().is_none() {
+            candidates.first_only = false;
+        }
         match (kid, candidates.iter().count()) {
             (Some(kid), 0) if self.has(kid) => Found::OtherAlgorithm,
+            (Some(_), 0) if self.is_one_unnamed() => Found::OtherAlgorithm,
             (_, 0) => Found::None,
             (None, 2..) if !candidates.are_one_key() => Found::Ambiguous,
             _ => Found::Keys(candidates),
@@ -181,9 +285,12 @@ impl<'a> Candidates<'a> {
             set,
             kid,
             algorithm,
+            first_only,
         } = *self;
         set.keys.iter().filter(move |key| {
-            key.algorithm == algorithm && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid))
+            key.algorithm == algorithm
+                && (key.first || !first_only)
+                && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid))
         })
     }
 
@@ -192,6 +299,11 @@ impl<'a> Candidates<'a> {
         let mut digests = self.iter().map(|key| key.digest);
         let first = digests.next();
         digests.all(|digest| Some(digest) == first)
+    }
+
+    /// Whether there is but one key in the set, which has no id.
+    pub(crate) fn is_one_unnamed(&self) -> bool {
+        self.set.is_one_unnamed()
     }
 
     /// The digest of the set that they are from.
@@ -205,26 +317,45 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The members of `keys`, each as it stands; `None` if there are none to be had.
-fn entries(body: &[u8]) -> Option<Vec<&RawValue>> {
-    let text = std::str::from_utf8(body).ok()?;
+/// The members of `keys`, each as it stands.
+///
+/// # Errors
+/// What the document is instead.
+fn entries(body: &[u8]) -> Result<Vec<&RawValue>, String> {
+    const EXPECTED: &str = "expected {\"keys\": [...]}";
+    let body = json::without_mark(body);
+    let text = std::str::from_utf8(body).map_err(|_| format!("not UTF-8; {EXPECTED}"))?;
     // serde would read an array as a struct's members in order.
-    if !text.trim_ascii_start().starts_with('{') {
-        return None;
+    match text.trim_ascii_start().chars().next() {
+        None => return Err(format!("empty; {EXPECTED}")),
+        Some('{') => {}
+        Some('<') => return Err(format!("a page of HTML or XML; {EXPECTED}")),
+        Some(_) => return Err(format!("not a JSON object; {EXPECTED}")),
     }
     // A second `keys` is an error there.
-    let document: Document<'_> = serde_json::from_str(text).ok()?;
-    Some(document.keys)
+    let document: Document<'_> = serde_json::from_str(text).map_err(|error| {
+        // The library's own words may repeat a value, of any length.
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Data => format!("not a key set at line {line}; {EXPECTED}"),
+            Category::Io | Category::Syntax | Category::Eof => {
+                format!("not JSON from line {line}, column {column} on; {EXPECTED}")
+            }
+        }
+    })?;
+    Ok(document.keys)
 }
 
-fn read(entry: &RawValue, allowed: &[Algorithm]) -> Result<Key, Skipped> {
+fn read(at: usize, entry: &RawValue, allowed: &[Algorithm]) -> Result<Vec<Key>, Skipped> {
     let Some(entry) = json::parse(entry.get().as_bytes()) else {
         return Err(Skipped {
+            at,
             kid: None,
-            why: "nested too deeply, or not JSON",
+            why: "nested too deeply, or with a value that can't be read".into(),
         });
     };
     jwk::read(&entry, allowed).map_err(|why| Skipped {
+        at,
         kid: jwk::kid(&entry).map(Into::into),
         why,
     })

@@ -10,6 +10,9 @@ use super::{Algorithm, KeysDigest};
 pub(crate) struct Key {
     pub(super) kid: Option<Box<str>>,
     pub(super) algorithm: Algorithm,
+    /// The key is for this algorithm above others: it names it, its curve implies it, or it is the
+    /// first RSA algorithm of the issuer's list. A token without `kid` means such a key.
+    pub(super) first: bool,
     /// Names the key itself, whatever its id.
     pub(super) digest: KeysDigest,
     signature_len: usize,
@@ -30,9 +33,19 @@ impl Key {
         Self {
             kid: kid.map(Into::into),
             algorithm,
+            first: true,
             digest: digest_of(parts.iter().chain(material).copied()),
             signature_len,
             public,
+        }
+    }
+
+    /// The key for an algorithm that is neither its own nor the first of the list.
+    pub(super) fn not_first(self) -> Self {
+        Self {
+            first: false,
+            digest: digest_of([&b"not first"[..], &self.digest].into_iter()),
+            ..self
         }
     }
 

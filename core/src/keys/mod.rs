@@ -10,6 +10,7 @@ mod ed25519;
 mod jwk;
 mod jwks;
 mod key;
+mod material;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ pub use algorithm::Algorithm;
 pub(crate) use jwk::KID_LEN_MAX;
 pub(crate) use jwk::public_key;
 pub(crate) use jwks::Found;
-pub use jwks::{KeySet, KeysDigest, KeysRefused, Skipped};
+pub use jwks::{KeySet, KeysDigest, KeysRefused, KeysRefusedReason, Skipped};
 pub(crate) use key::Key;
 pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreRefused};
 pub(crate) use view::Miss;
@@ -46,6 +47,8 @@ impl KeyTable {
 pub enum FetchFailed {
     /// No address, or no connection.
     Unreachable,
+    /// The proxy on the way can't be reached, or makes no tunnel to the source.
+    Proxy,
     /// The TLS handshake failed: the source isn't trusted, or doesn't speak TLS.
     Tls,
     /// It took too long.
@@ -69,6 +72,7 @@ impl FetchFailed {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Proxy => "proxy",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Status(_) => "status",

@@ -66,7 +66,7 @@ pub enum KeyNotice {
     Fetched {
         /// How many keys can be used.
         keys: usize,
-        /// Those that are not used, and why; at most [`KeySet::KEYS_MAX`].
+        /// Those that are not used, and why; at most [`KeySet::ENTRIES_MAX`].
         skipped: Vec<Skipped>,
         /// The content differs from what was there.
         changed: bool,
@@ -85,7 +85,7 @@ pub enum KeyNotice {
 }
 
 /// Why a kept document is not used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RestoreRefused {
     /// A fetched set is there already.
     NotNeeded,
@@ -177,10 +177,13 @@ impl KeySource {
             Err(notice) => {
                 view.last_failed = true;
                 view.failures = view.failures.saturating_add(1);
-                view.last_error = match &notice {
-                    KeyNotice::Failed(failed) => Some(failed.as_str()),
-                    KeyNotice::Refused(refused) => Some(refused.as_str()),
-                    KeyNotice::Fetched { .. } | KeyNotice::Restored { .. } => None,
+                (view.last_error, view.last_refused) = match &notice {
+                    KeyNotice::Failed(failed) => (Some(failed.as_str()), None),
+                    KeyNotice::Refused(refused) => {
+                        let detail = Arc::clone(&refused.detail);
+                        (Some(refused.reason.as_str()), Some(detail))
+                    }
+                    KeyNotice::Fetched { .. } | KeyNotice::Restored { .. } => (None, None),
                 };
                 self.actions.push_back(KeyAction::Notice(notice));
                 // A failed forced fetch is tried again when the cooldown ends, because the key is
@@ -207,6 +210,7 @@ impl KeySource {
         }
         view.last_failed = false;
         view.last_error = None;
+        view.last_refused = None;
         view.failures = 0;
         view.fetched_at = Some(now.unix);
         view.fresh_until = now.mono.after(self.timing.fresh);

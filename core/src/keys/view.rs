@@ -8,7 +8,7 @@ use crate::time::{Mono, Unix};
 use super::jwks::{Candidates, Found};
 use super::{Algorithm, KeySet};
 #[cfg(doc)]
-use super::{FetchFailed, KeysRefused};
+use super::{FetchFailed, KeysRefusedReason};
 
 /// One issuer's keys at one moment, immutable.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,10 @@ pub struct IssuerKeys {
     pub fetched_at: Option<Unix>,
     /// The last completed fetch brought no good set.
     pub last_failed: bool,
-    /// Why, in a word of a closed set: [`FetchFailed::as_str`] or [`KeysRefused::as_str`].
+    /// Why, in a word of a closed set: [`FetchFailed::as_str`] or [`KeysRefusedReason::as_str`].
     pub last_error: Option<&'static str>,
+    /// What was wrong with the document, where one came.
+    pub last_refused: Option<Arc<str>>,
     /// How many fetches have failed one after another.
     pub failures: u32,
     pub(super) fresh_until: Mono,
@@ -142,6 +144,13 @@ impl IssuerKeys {
             Found::None if self.fetching || self.last_failed => Err(Miss::NotRefreshed),
             Found::None => Err(Miss::NoMatchingKey),
         }
+    }
+
+    /// What is to be done about a token whose signature doesn't hold under a set's one unnamed key:
+    /// the token's id may be a newer key's, so the set is asked for as for an unknown key.
+    pub(crate) fn renew(&self, now: Mono, kid: Option<&str>, waited: bool) -> Option<Miss> {
+        let may_be_newer = !waited && kid.is_some() && !self.is_absent(now, kid);
+        may_be_newer.then(|| self.wait(now))
     }
 
     /// Wait for a fetch if one is under way, or can start early enough to leave it half of the

@@ -17,6 +17,7 @@ use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
 use super::terms::{RawTerms, Terms};
 use super::{RegistryFormat, RegistryRefused, faults};
+use crate::json;
 use crate::text::Text;
 
 #[derive(Deserialize)]
@@ -274,6 +275,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
 impl<'a> Document<'a> {
     /// Reads the whole text.
     pub(super) fn read(body: &'a [u8], format: RegistryFormat) -> Result<Self, RegistryRefused> {
+        let body = json::without_mark(body);
         match format {
             RegistryFormat::Json => Self::read_json(body),
             RegistryFormat::Toml => Self::read_toml(body),

@@ -84,6 +84,11 @@ impl Context<'_> {
             None => "the only key that fits".to_owned(),
         });
         if !candidates.verify(jws.message, &jws.signature) {
+            let (kid, waited) = (header.kid.as_deref(), self.evidence.waited);
+            let renewed = keys.renew(self.now.mono, kid, waited);
+            if let Some(miss) = renewed.filter(|_| candidates.is_one_unnamed()) {
+                return Err(self.missed(miss, id, keys, &header));
+            }
             let detail = "the signature does not hold";
             return Err(Denial::new("token.signature", Reason::BadSignature, detail).into());
         }

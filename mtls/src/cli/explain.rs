@@ -238,7 +238,8 @@ async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<Toki
     let tls = source_config(env, &provider(), fetch).await;
     let tls = tls.map_err(|error| failed(format!("fetch: {error}")))?;
     let tls = Arc::new(ArcSwap::from_pointee(tls));
-    Ok(Client::new(env.clone(), tls, fetch.total_timeout))
+    let proxies = Arc::new(ArcSwap::from_pointee(fetch.proxies.clone()));
+    Ok(Client::new(env.clone(), tls, fetch.total_timeout).with_proxies(proxies))
 }
 
 fn json(explanation: &Explanation, envelope: Option<&Envelope>, sources: &[String]) -> String {

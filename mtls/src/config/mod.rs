@@ -27,6 +27,7 @@ pub use self::schema::{
     ListenerTlsTable, LogTable, Loopback, Off, Output, RegistryTable, RuntimeTable, SecsOrOff,
     ServesWord, StateTable, UpstreamTable,
 };
+use self::sources::Surroundings;
 use self::tree::Tree;
 use crate::settings::RouterSettings;
 
@@ -66,21 +67,26 @@ impl Config {
         text: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let surroundings = Surroundings::new(&variables);
         let mut errors = Vec::new();
         let mut tree = Tree::parse(text, &mut errors);
         if !errors.is_empty() {
             // What a broken line meant is anyone's guess; the rest would be blamed for it.
             return Err(ConfigErrors::new(file, errors));
         }
-        variables::overlay(&mut tree, variables, &mut errors);
+        variables::overlay(&mut tree, variables.iter().cloned(), &mut errors);
         let tables = shape::shape::<File>(&mut tree, &mut errors);
         let config = tables.and_then(|tables| {
             let found = errors.clone();
-            resolve::resolve(file, tables, |mistake| {
+            resolve::resolve(file, tables, &surroundings, |mistake| {
                 // A table with mistakes of form is incomplete: what it seems to say isn't its own.
                 let table = table_of(&mistake.setting);
                 if !found.iter().any(|error| table_of(&error.setting) == table) {
-                    let place = tree.place(&mistake.setting);
+                    let place = match mistake.place {
+                        Place::Variable(name) => Place::Variable(name),
+                        _ => tree.place(&mistake.setting),
+                    };
                     errors.push(ConfigError { place, ..mistake });
                 }
             })

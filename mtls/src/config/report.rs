@@ -28,6 +28,23 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         });
     }
 
+    /// A mistake in an environment variable other than our own, or else in the file.
+    pub(super) fn mistake_at(
+        &mut self,
+        variable: Option<&str>,
+        setting: &str,
+        problem: String,
+        fix: &str,
+    ) {
+        let variable = variable.map(|name| Place::Variable(name.to_owned()));
+        (self.0)(ConfigError {
+            place: variable.unwrap_or(Place::File),
+            setting: setting.to_owned(),
+            problem,
+            fix: fix.to_owned(),
+        });
+    }
+
     pub(super) fn secs(
         &mut self,
         setting: &str,

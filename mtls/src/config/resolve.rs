@@ -14,7 +14,7 @@ use super::report::{Reporter, key_pair};
 use super::routes;
 use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
-use super::sources::{fetch, registry, upstream};
+use super::sources::{Surroundings, fetch, registry, upstream};
 use crate::fetch::SourceUrl;
 use crate::log::SubjectForm;
 use crate::opening::OPEN_WAIT_DEFAULT;
@@ -28,6 +28,7 @@ use crate::settings::{
 pub(super) fn resolve(
     file: &str,
     mut tables: File,
+    surroundings: &Surroundings<'_>,
     report: impl FnMut(ConfigError),
 ) -> Option<Config> {
     let mut report = Reporter(report);
@@ -47,7 +48,7 @@ pub(super) fn resolve(
     }
     let registry = registry(&tables.registry, &mut report);
     let upstream = upstream(&tables.upstream, &mut report);
-    let fetch = fetch(&tables.fetch, &mut report);
+    let fetch = fetch(&tables.fetch, surroundings, &mut report);
     let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
     if let Some(admin) = &tables.admin
         && !admin.bind.ip().is_loopback()

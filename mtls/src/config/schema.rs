@@ -275,6 +275,11 @@ pub struct FetchTable {
     pub key: Option<String>,
     /// For a whole fetch, from connecting to the last byte, in milliseconds.
     pub total_timeout_ms: Option<u64>,
+    /// The proxy on the way to sources, `http://proxy.example:3128`, or `off`. Absent: what the
+    /// environment variable `HTTPS_PROXY` says.
+    pub proxy: Option<String>,
+    /// Hosts that are reached without the proxy. Absent: what `NO_PROXY` says.
+    pub no_proxy: Option<Vec<String>>,
 }
 
 /// `[envelope]`

@@ -7,7 +7,7 @@ use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use super::error::ConfigError;
 use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
-use crate::fetch::RegistryLocation;
+use crate::fetch::{Proxies, RegistryLocation};
 use crate::settings::{
     AnswerLimits, CellLimits, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem, RegistrySettings,
     UpstreamSettings,
@@ -225,8 +225,34 @@ fn keepalive<F: FnMut(ConfigError)>(name: String, ms: u64, report: &mut Reporter
     report.ms(name, Some(ms.max(least)), KEEPALIVE_MIN)
 }
 
+/// What the environment says of proxies. Other programs read the same variables, so they have no
+/// prefix of ours.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Surroundings<'a> {
+    /// The variable's name and value, where it isn't empty.
+    proxy: Option<(&'a str, &'a str)>,
+    no_proxy: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(super) fn new(variables: &'a [(String, String)]) -> Self {
+        let value = |name: &str| {
+            let mut variables = variables.iter();
+            let (name, value) = variables.find(|(found, _)| found == name)?;
+            Some((&**name, value.trim())).filter(|(_, value)| !value.is_empty())
+        };
+        let first = |small: &str, capital: &str| value(small).or_else(|| value(capital));
+        // Where both spellings are there, the one in small letters counts, as for curl.
+        Self {
+            proxy: first("https_proxy", "HTTPS_PROXY"),
+            no_proxy: first("no_proxy", "NO_PROXY"),
+        }
+    }
+}
+
 pub(super) fn fetch<F: FnMut(ConfigError)>(
     table: &FetchTable,
+    surroundings: &Surroundings<'_>,
     report: &mut Reporter<F>,
 ) -> FetchSettings {
     let (certificate, key) = (table.certificate.as_ref(), table.key.as_ref());
@@ -236,5 +262,40 @@ pub(super) fn fetch<F: FnMut(ConfigError)>(
         bundle: table.bundle.clone().map(Pem::File),
         identity: report.key_pair("fetch", certificate, key),
         total_timeout: report.ms(timeout, table.total_timeout_ms, default),
+        proxies: proxies(table, surroundings, report),
     }
+}
+
+/// Each of the two settings stands in for its own variable.
+fn proxies<F: FnMut(ConfigError)>(
+    table: &FetchTable,
+    surroundings: &Surroundings<'_>,
+    report: &mut Reporter<F>,
+) -> Proxies {
+    let (variable, url) = match (table.proxy.as_deref(), surroundings.proxy) {
+        (Some("off"), _) | (None, None) => return Proxies::default(),
+        (Some(setting), _) => (None, setting),
+        (None, Some((name, value))) => (Some(name), value),
+    };
+    let mut proxies = Proxies::through(url).unwrap_or_else(|why| {
+        // Without the address, which may hold a password.
+        let fix = "write an address such as http://proxy.example:3128, or fetch.proxy = \"off\"";
+        report.mistake_at(variable, "fetch.proxy", why.to_string(), fix);
+        Proxies::default()
+    });
+    let (variable, entries): (_, Vec<&str>) = match (&table.no_proxy, surroundings.no_proxy) {
+        (Some(setting), _) => (None, setting.iter().map(String::as_str).collect()),
+        (None, Some((name, value))) => {
+            let entries = value.split([',', ' ']).filter(|entry| !entry.is_empty());
+            (Some(name), entries.collect())
+        }
+        (None, None) => (None, Vec::new()),
+    };
+    for entry in entries {
+        if let Err(why) = proxies.except(entry) {
+            let fix = "list hosts, such as internal.example, .example or 10.0.0.0/8";
+            report.mistake_at(variable, "fetch.no_proxy", format!("{entry:?} {why}"), fix);
+        }
+    }
+    proxies
 }

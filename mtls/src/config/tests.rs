@@ -1,4 +1,5 @@
 use super::*;
+use crate::fetch::Proxies;
 use cellway_core::policy::Mode;
 
 const EXAMPLE: &str = include_str!("../../../docs/cellway.example.toml");
@@ -360,4 +361,97 @@ fn a_variable_cannot_bring_settings_of_its_own() {
     let config = load_with(LEAST, &[("CELLWAY__LISTENER__0__NAME", smuggled)]).unwrap();
     assert_eq!(&*config.router.listeners[0].name, smuggled);
     assert_eq!(config.admin, None);
+}
+
+/// Catches: a proxy that is passed by, one whose password is printed, and one that can't be turned
+/// off.
+#[test]
+fn a_proxy_comes_from_the_file_or_from_the_environment() {
+    let base = EXAMPLE.replace("[fetch]", "[fetch]\nPROXY");
+    let load = |settings: &str, variables: &[(&str, &str)]| {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<_> = variables.iter().map(own).collect();
+        let text = base.replace("PROXY", settings);
+        let config = Config::load("etc/cellway.toml", &text, variables);
+        config.map(|config| config.router.sources.fetch.proxies)
+    };
+    let proxies = |url: &str, except: &[&str]| {
+        let mut proxies = Proxies::through(url).unwrap();
+        except
+            .iter()
+            .for_each(|entry| proxies.except(entry).unwrap());
+        proxies
+    };
+    let environment = [
+        ("HTTPS_PROXY", "http://a:1"),
+        ("NO_PROXY", "x.example, 10.0.0.0/8"),
+    ];
+    let own = "proxy = \"http://b:2\"";
+    for (settings, variables, expected) in [
+        ("", &[][..], Proxies::default()),
+        (
+            "",
+            &environment,
+            proxies("a:1", &["x.example", "10.0.0.0/8"]),
+        ),
+        (
+            "",
+            &[("https_proxy", "a:1"), ("no_proxy", "*")],
+            proxies("a:1", &["*"]),
+        ),
+        (
+            "",
+            &[("HTTPS_PROXY", "a:1"), ("https_proxy", "c:3")],
+            proxies("c:3", &[]),
+        ),
+        ("", &[("HTTPS_PROXY", "")], Proxies::default()),
+        ("", &[("NO_PROXY", "x.example")], Proxies::default()),
+        ("", &[("HTTP_PROXY", "a:1")], Proxies::default()),
+        (own, &[], proxies("b:2", &[])),
+        (
+            own,
+            &environment,
+            proxies("b:2", &["x.example", "10.0.0.0/8"]),
+        ),
+        ("no_proxy = []", &environment, proxies("a:1", &[])),
+        ("proxy = \"off\"", &environment, Proxies::default()),
+        (
+            "",
+            &[("CELLWAY__FETCH__PROXY", "http://b:2")],
+            proxies("b:2", &[]),
+        ),
+    ] {
+        let found = load(settings, variables).unwrap();
+        assert_eq!(found, expected, "{settings} {variables:?}");
+    }
+    for (settings, variables, place) in [
+        (
+            "",
+            [("HTTPS_PROXY", "https://u:secret@a"), ("NO_PROXY", "*")],
+            "HTTPS_PROXY: fetch.proxy: ",
+        ),
+        (
+            "",
+            [("HTTPS_PROXY", "a:1"), ("NO_PROXY", "10.0.0.0/99")],
+            "NO_PROXY: fetch.no_proxy: ",
+        ),
+        (
+            "proxy = \"socks5://u:secret@a\"",
+            environment,
+            "etc/cellway.toml:",
+        ),
+        (
+            "no_proxy = [\"http://x\"]",
+            environment,
+            "etc/cellway.toml:",
+        ),
+    ] {
+        let error = load(settings, &variables).unwrap_err();
+        assert_eq!(error.errors.len(), 1, "{error}");
+        let error = error.to_string();
+        assert!(
+            error.starts_with(place) && !error.contains("secret"),
+            "{error}"
+        );
+    }
 }

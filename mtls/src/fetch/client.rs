@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -23,8 +23,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::encoding::Collector;
 use super::error::FetchError;
 use super::freshness;
+use super::proxy::Proxies;
 use super::url::SourceUrl;
 use crate::env::Env;
 use crate::tls::handshake_failure;
@@ -34,12 +36,17 @@ const REDIRECTS_MAX: usize = 3;
 /// How large the header of an answer may be, in bytes.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
+/// The types of key sets, discovery documents and registries. A source that has none of these names
+/// for its JSON would answer 406 (RFC 9110, section 12.5.1), so any other will do too.
+const ACCEPT: &str = "application/json, application/jwk-set+json, */*;q=0.1";
+
 /// Fetches documents for one router.
 #[derive(Clone, Debug)]
 pub struct Client<E> {
     env: E,
     /// `None`: not even connected to.
     tls: Option<Arc<ArcSwap<ClientConfig>>>,
+    proxies: Arc<ArcSwap<Proxies>>,
     total_timeout: Duration,
 }
 
@@ -87,8 +94,15 @@ impl<E: Env> Client<E> {
         Self {
             env,
             tls: Some(tls),
+            proxies: Arc::default(),
             total_timeout,
         }
+    }
+
+    /// Reaches sources as `proxies` says; what is swapped in there holds from the next fetch on.
+    #[must_use]
+    pub fn with_proxies(self, proxies: Arc<ArcSwap<Proxies>>) -> Self {
+        Self { proxies, ..self }
     }
 
     /// As [`new`](Self::new), for trust and identity that stay as they are.
@@ -106,6 +120,7 @@ impl<E: Env> Client<E> {
         Self {
             env,
             tls: None,
+            proxies: Arc::default(),
             total_timeout: Duration::ZERO,
         }
     }
@@ -139,11 +154,8 @@ impl<E: Env> Client<E> {
             let error = io::Error::other("the network isn't asked");
             return Err(FetchError::Connect(error));
         };
-        let stream = self
-            .env
-            .connect(url.host(), url.port())
-            .await
-            .map_err(FetchError::Connect)?;
+        let proxies = self.proxies.load_full();
+        let stream = proxies.connect(&self.env, url).await?;
         if !url.is_https() {
             return exchange(stream, url, get).await;
         }
@@ -189,8 +201,8 @@ where
 fn request(url: &SourceUrl, get: Get<'_>) -> Result<Request<Empty<Bytes>>, FetchError> {
     let mut request = Request::get(url.target())
         .header(header::HOST, url.authority())
-        .header(header::ACCEPT, "application/json")
-        .header(header::ACCEPT_ENCODING, "identity")
+        .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT_ENCODING, "identity, gzip;q=0.5")
         .header(header::CONNECTION, "close")
         .body(Empty::new())
         .map_err(FetchError::http)?;
@@ -242,24 +254,15 @@ async fn collect(
     mut body: Incoming,
     body_max: usize,
 ) -> Result<Bytes, FetchError> {
-    let too_large = || FetchError::TooLarge { limit: body_max };
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
-        return Err(FetchError::Encoded);
-    }
+    let mut collector = Collector::new(headers, body_max)?;
     let announced = hyper::body::Body::size_hint(&body).upper();
-    if announced.is_some_and(|len| len > body_max as u64) {
-        return Err(too_large());
+    if collector.is_plain() && announced.is_some_and(|len| len > body_max as u64) {
+        return Err(FetchError::TooLarge { limit: body_max });
     }
-    let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(FetchError::http)?.into_data() else {
-            continue;
-        };
-        if whole.len() + data.len() > body_max {
-            return Err(too_large());
+        if let Ok(data) = frame.map_err(FetchError::http)?.into_data() {
+            collector.push(&data)?;
         }
-        whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    collector.finish()
 }

@@ -15,6 +15,13 @@ use super::url::UrlRefused;
 pub enum FetchError {
     /// No connection.
     Connect(io::Error),
+    /// The proxy on the way made no tunnel.
+    Proxy {
+        /// The proxy's host and port.
+        proxy: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The handshake failed: an untrusted certificate, another name, no common protocol.
     Tls(String),
     /// It took longer than this in all.
@@ -28,8 +35,11 @@ pub enum FetchError {
         /// The limit.
         limit: usize,
     },
-    /// The body is compressed, although we asked for it plain.
-    Encoded,
+    /// The body is encoded in a way that isn't read.
+    Encoded {
+        /// The encoding, as the answer names it.
+        encoding: String,
+    },
     /// The address isn't one that may be fetched from.
     Address(UrlRefused),
     /// A redirect to where we don't go.
@@ -60,10 +70,11 @@ impl FetchError {
     pub fn kind(&self) -> FetchFailed {
         match self {
             Self::Connect(_) | Self::Address(_) => FetchFailed::Unreachable,
+            Self::Proxy { .. } => FetchFailed::Proxy,
             Self::Tls(_) => FetchFailed::Tls,
             Self::Timeout(_) => FetchFailed::Timeout,
             Self::Http(_)
-            | Self::Encoded
+            | Self::Encoded { .. }
             | Self::NotAskedAbout
             | Self::BadBearer(_)
             | Self::NoBearer(_) => FetchFailed::Protocol,
@@ -98,6 +109,7 @@ impl From<&FetchError> for RegistryFailure {
             FetchFailed::Timeout => FetchProblem::TimedOut,
             FetchFailed::Status(_) => FetchProblem::BadStatus,
             FetchFailed::Unreachable
+            | FetchFailed::Proxy
             | FetchFailed::Tls
             | FetchFailed::Oversized
             | FetchFailed::Redirect
@@ -114,12 +126,18 @@ impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Proxy { proxy, why } => write!(f, "the proxy {proxy}: {why}"),
             Self::Tls(error) => write!(f, "TLS handshake failed: {error}"),
             Self::Timeout(limit) => write!(f, "took longer than {} ms", limit.as_millis()),
             Self::Http(error) => write!(f, "{error}"),
             Self::Status(status) => write!(f, "answered {status}"),
             Self::TooLarge { limit } => write!(f, "is larger than {limit} bytes"),
-            Self::Encoded => f.write_str("is compressed, although it was asked for plain"),
+            Self::Encoded { encoding } => {
+                write!(
+                    f,
+                    "has the content encoding {encoding:?}; only gzip and none are read"
+                )
+            }
             Self::Address(why) => write!(f, "the address {why}"),
             Self::Redirect(why) => write!(f, "redirects to an address that {why}"),
             Self::TooManyRedirects(limit) => write!(f, "redirects more than {limit} times"),

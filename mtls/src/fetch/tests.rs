@@ -31,6 +31,8 @@ enum Script {
     Say(String),
     /// These bytes, and then silence.
     Hang(String),
+    /// These bytes, which needn't be text, then the end.
+    Bytes(Vec<u8>),
 }
 
 struct Lab {
@@ -58,7 +60,10 @@ impl Lab {
     async fn serve(&self, answers: Vec<Script>) -> Server {
         let spec = CertificateSpec {
             common_name: "source".to_owned(),
-            sans: vec![San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))],
+            sans: vec![
+                San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                San::Dns("source.example".to_owned()),
+            ],
             usage: Usage::Server,
             validity: self.validity,
             serial: 2,
@@ -82,10 +87,14 @@ impl Lab {
                 }
                 let request = String::from_utf8(request).unwrap();
                 seen.lock().unwrap().push(request);
-                let (Script::Say(text) | Script::Hang(text)) = &script;
-                let text = text.replace("PORT", &port.to_string());
+                let bytes = match &script {
+                    Script::Say(text) | Script::Hang(text) => {
+                        text.replace("PORT", &port.to_string()).into_bytes()
+                    }
+                    Script::Bytes(bytes) => bytes.clone(),
+                };
                 // A client that has seen enough closes before the end.
-                let _ = stream.write_all(text.as_bytes()).await;
+                let _ = stream.write_all(&bytes).await;
                 let _ = stream.flush().await;
                 if matches!(script, Script::Hang(_)) {
                     std::future::pending::<()>().await;
@@ -155,8 +164,84 @@ async fn brings_a_document_and_its_etag() {
         format!("host: 127.0.0.1:{}", server.port),
         "if-none-match: \"old\"".to_owned(),
         "authorization: bearer secret".to_owned(),
+        "accept: application/json, application/jwk-set+json, */*;q=0.1".to_owned(),
     ] {
         assert!(request.contains(&header), "{header} in {request}");
+    }
+}
+
+/// Bytes of an answer's body, which a script has as text.
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What a client makes of such a body, whose document may have 1,000 bytes.
+async fn encoded(encoding: &str, body: &[u8]) -> Result<String, FetchError> {
+    let lab = Lab::new(1);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{encoding}\r\n",
+        body.len()
+    );
+    let answer = [head.as_bytes(), body].concat();
+    let server = lab.serve(vec![Script::Bytes(answer)]).await;
+    match get(&lab, &server, 1_000).await? {
+        Answer::Document { body, .. } => Ok(String::from_utf8(body.into()).unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn reads_what_is_sent_compressed_unasked() {
+    for (encoding, body) in [
+        ("", b"hello".to_vec()),
+        ("content-encoding:\r\n", b"hello".to_vec()),
+        ("content-encoding: Identity\r\n", b"hello".to_vec()),
+        (
+            "content-encoding: identity, identity\r\n",
+            b"hello".to_vec(),
+        ),
+        ("content-encoding: gzip\r\n", gzip("hello")),
+        ("content-encoding: X-GZIP\r\n", gzip("hello")),
+        ("content-encoding: identity, gzip\r\n", gzip("hello")),
+        (
+            "content-encoding: gzip\r\n",
+            [gzip("he"), gzip("llo")].concat(),
+        ),
+    ] {
+        assert_eq!(
+            encoded(encoding, &body).await.unwrap(),
+            "hello",
+            "{encoding:?}"
+        );
+    }
+    let most = gzip(&"a".repeat(1_000));
+    assert!(most.len() < 100);
+    let plain = encoded("content-encoding: gzip\r\n", &most).await.unwrap();
+    assert_eq!(plain.len(), 1_000);
+}
+
+#[tokio::test]
+async fn refuses_what_is_compressed_badly_or_too_well() {
+    let mut cut = gzip(&"hello".repeat(20));
+    cut.truncate(cut.len() - 9);
+    let mut wrong = gzip("hello");
+    *wrong.last_mut().unwrap() ^= 1;
+    for (encoding, body, expected) in [
+        ("br", b"hello".to_vec(), FetchFailed::Protocol),
+        ("deflate", b"hello".to_vec(), FetchFailed::Protocol),
+        ("gzip, gzip", gzip("hello"), FetchFailed::Protocol),
+        ("gzip", b"hello".to_vec(), FetchFailed::Protocol),
+        ("gzip", cut, FetchFailed::Protocol),
+        ("gzip", wrong, FetchFailed::Protocol),
+        ("gzip", gzip(&"a".repeat(1_001)), FetchFailed::Oversized),
+        ("gzip", gzip(&"a".repeat(50 << 20)), FetchFailed::Oversized),
+    ] {
+        let header = format!("content-encoding: {encoding}\r\n");
+        let error = encoded(&header, &body).await.unwrap_err();
+        assert_eq!(error.kind(), expected, "{encoding}: {error}");
     }
 }
 
@@ -223,7 +308,11 @@ async fn follows_redirects_without_carrying_the_credential_elsewhere() {
     };
     let elsewhere = format!("https://127.0.0.1:{}/b", there.port);
     let here = lab
-        .serve(vec![redirect("/again".to_owned()), redirect(elsewhere)])
+        .serve(vec![
+            redirect("/again".to_owned()),
+            redirect("../relative?x=1".to_owned()),
+            redirect(elsewhere),
+        ])
         .await;
     let answer = get(&lab, &here, 100).await.unwrap();
     assert!(matches!(answer, Answer::Document { body, .. } if body == "there"));
@@ -305,6 +394,14 @@ async fn finds_keys_by_discovery() {
 }
 
 #[tokio::test]
+async fn a_discovery_document_may_begin_with_a_mark() {
+    let body = r#"{"issuer":"https://127.0.0.1:PORT","jwks_uri":"https://127.0.0.1:PORT/keys"}"#;
+    let body = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\u{feff}{body}");
+    let (keys, _) = discover(vec![Script::Say(body), ok("", "keys")], "").await;
+    assert_eq!(keys.unwrap(), "keys");
+}
+
+#[tokio::test]
 async fn an_issuer_without_discovery_has_its_keys_at_the_usual_path() {
     for ending in ["/tenant", "/tenant/"] {
         let (keys, paths) = discover(vec![status("404 Not Found"), ok("", "keys")], ending).await;
@@ -331,4 +428,133 @@ async fn discovery_that_fails_is_no_reason_to_look_elsewhere() {
         assert!(keys.is_err());
         assert_eq!(paths.len(), 1);
     }
+}
+
+/// A proxy that tunnels to whatever it is asked for, at this port of loopback, or answers otherwise.
+async fn proxy(answer: Option<&'static str>, source: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    TokioEnv::new().spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(client.read_u8().await.unwrap());
+            }
+            seen.lock()
+                .unwrap()
+                .push(String::from_utf8(request).unwrap());
+            if let Some(answer) = answer {
+                let _ = client.write_all(answer.as_bytes()).await;
+                continue;
+            }
+            let mut source = tokio::net::TcpStream::connect(("127.0.0.1", source))
+                .await
+                .unwrap();
+            client
+                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                .await
+                .unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut source).await;
+        }
+    });
+    (port, requests)
+}
+
+/// Fetches `https://source.example:PORT/doc` as `proxies` says.
+async fn get_through(lab: &Lab, port: u16, proxies: Proxies) -> Result<Answer, FetchError> {
+    let url = SourceUrl::parse(&format!("https://source.example:{port}/doc")).unwrap();
+    let authorization = HeaderValue::from_static("Bearer secret");
+    let get = Get {
+        url: &url,
+        if_none_match: None,
+        authorization: Some(&authorization),
+        body_max: 100,
+    };
+    let proxies = Arc::new(ArcSwap::from_pointee(proxies));
+    lab.client(LONG).with_proxies(proxies).get(get).await
+}
+
+/// Catches: a source that is asked for past the proxy, and a secret that the proxy sees.
+#[tokio::test]
+async fn a_source_behind_a_proxy_is_asked_through_a_tunnel() {
+    let lab = Lab::new(1);
+    let server = lab.serve(vec![ok("", "hello")]).await;
+    let (port, asked) = proxy(None, server.port).await;
+    let proxies = Proxies::through(&format!("http://user:pass@127.0.0.1:{port}")).unwrap();
+    let answer = get_through(&lab, server.port, proxies).await.unwrap();
+    assert!(matches!(answer, Answer::Document { body, .. } if body == "hello"));
+    let asked = asked.lock().unwrap().join("");
+    let source = format!("source.example:{}", server.port);
+    assert!(
+        asked.starts_with(&format!("CONNECT {source} HTTP/1.1\r\n")),
+        "{asked}"
+    );
+    let asked = asked.to_ascii_lowercase();
+    assert!(asked.contains(&format!("host: {source}\r\n")), "{asked}");
+    assert!(
+        asked.contains("proxy-authorization: basic dxnlcjpwyxnz\r\n"),
+        "{asked}"
+    );
+    assert!(
+        !asked.contains("secret") && !asked.contains("/doc"),
+        "{asked}"
+    );
+    let request = server.requests.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(request.contains("bearer secret"), "{request}");
+    assert!(!request.contains("proxy-authorization"), "{request}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_makes_no_tunnel_is_named() {
+    let lab = Lab::new(1);
+    for (answer, why) in [
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
+            "answered 407 Proxy Authentication Required to CONNECT",
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n",
+            "answered 302 Found to CONNECT",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\nhello",
+            "sent bytes of its own into the tunnel",
+        ),
+        ("SSH-2.0-x\r\n\r\n", "no tunnel: "),
+        ("", "no tunnel: "),
+    ] {
+        let (port, _) = proxy(Some(answer), 1).await;
+        let proxies = Proxies::through(&format!("127.0.0.1:{port}")).unwrap();
+        let error = get_through(&lab, 443, proxies).await.unwrap_err();
+        assert_eq!(error.kind(), FetchFailed::Proxy);
+        let expected = format!("the proxy 127.0.0.1:{port}: {why}");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr();
+    let proxies = Proxies::through(&closed.unwrap().to_string()).unwrap();
+    let error = get_through(&lab, 443, proxies).await.unwrap_err();
+    assert!(error.to_string().contains(": cannot connect: "), "{error}");
+    assert_eq!(error.kind(), FetchFailed::Proxy);
+}
+
+#[tokio::test]
+async fn this_machine_is_never_behind_a_proxy() {
+    let lab = Lab::new(1);
+    let server = lab.serve(vec![ok("", "hello")]).await;
+    let (port, asked) = proxy(None, server.port).await;
+    let proxies = Proxies::through(&format!("127.0.0.1:{port}")).unwrap();
+    let client = lab
+        .client(LONG)
+        .with_proxies(Arc::new(ArcSwap::from_pointee(proxies)));
+    let url = SourceUrl::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
+    let get = Get {
+        url: &url,
+        if_none_match: None,
+        authorization: None,
+        body_max: 100,
+    };
+    client.get(get).await.unwrap();
+    assert!(asked.lock().unwrap().is_empty());
 }

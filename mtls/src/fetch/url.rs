@@ -70,17 +70,39 @@ impl SourceUrl {
     /// too.
     pub(super) fn follow(&self, location: &str) -> Result<Self, UrlRefused> {
         let scheme = if self.https { "https" } else { "http" };
-        let next = if location.starts_with("//") {
-            Self::parse(&format!("{scheme}:{location}"))?
-        } else if location.starts_with('/') {
-            Self::parse(&format!("{scheme}://{}{location}", self.authority()))?
-        } else {
+        let next = if location.is_empty() {
+            return Err(UrlRefused::NotAbsolute);
+        } else if has_scheme(location) {
             Self::parse(location)?
+        } else if location.starts_with("//") {
+            Self::parse(&format!("{scheme}:{location}"))?
+        } else {
+            let target = self.resolve(location);
+            Self::parse(&format!("{scheme}://{}{target}", self.authority()))?
         };
         if self.https && !next.https {
             return Err(UrlRefused::Plain);
         }
         Ok(next)
+    }
+
+    /// The path and query of a reference without an authority (RFC 3986, section 5.2).
+    fn resolve(&self, reference: &str) -> String {
+        let reference = reference.split('#').next().unwrap_or_default();
+        let (own_path, own_query) = split_query(&self.target);
+        let (path, query) = split_query(reference);
+        let path = match path {
+            "" => own_path.to_owned(),
+            path if path.starts_with('/') => without_dots(path),
+            path => {
+                let folder = own_path.rfind('/').map_or("", |end| &own_path[..end]);
+                without_dots(&format!("{folder}/{path}"))
+            }
+        };
+        match query.or(own_query.filter(|_| reference.is_empty())) {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        }
     }
 
     /// Whether TLS is spoken.
@@ -106,6 +128,14 @@ impl SourceUrl {
     /// Whether a credential for `self` may go to `other`.
     pub(super) fn same_origin(&self, other: &Self) -> bool {
         (self.https, &self.host, self.port) == (other.https, &other.host, other.port)
+    }
+
+    /// `host:port`, always with the port, as `CONNECT` names it.
+    pub(super) fn host_and_port(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
     }
 
     /// `host:port` as the `Host` header has it.
@@ -141,7 +171,39 @@ impl fmt::Display for UrlRefused {
 
 impl std::error::Error for UrlRefused {}
 
-fn is_loopback(host: &str) -> bool {
+/// Whether the reference begins with a scheme (RFC 3986, section 3.1).
+fn has_scheme(reference: &str) -> bool {
+    let Some((scheme, _)) = reference.split_once(':') else {
+        return false;
+    };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(allowed)
+}
+
+fn split_query(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+/// The absolute path without `.` and `..` segments (RFC 3986, section 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut folder = false;
+    for segment in path.split('/').skip(1) {
+        folder = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => _ = kept.pop(),
+            segment => kept.push(segment),
+        }
+    }
+    let end = if folder && !kept.is_empty() { "/" } else { "" };
+    format!("/{}{end}", kept.join("/"))
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
     match host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
@@ -187,6 +249,28 @@ mod tests {
             "https://other.example/"
         );
         assert_eq!(to("http://127.0.0.1/keys"), Err(UrlRefused::Plain));
-        assert_eq!(to("keys"), Err(UrlRefused::NotAbsolute));
+        for (location, path) in [
+            ("keys", "/a/keys"),
+            ("./keys?x=1#y", "/a/keys?x=1"),
+            ("../keys", "/keys"),
+            ("../../../keys", "/keys"),
+            ("keys/..", "/a/"),
+            ("/c/./d/../e", "/c/e"),
+            ("/..", "/"),
+            ("?x=1", "/a/b?x=1"),
+            ("#y", "/a/b?q=r"),
+            ("a:b", ""),
+            ("keys:1", ""),
+            ("./a:b", "/a/a:b"),
+        ] {
+            let from = SourceUrl::parse("https://idp.example/a/b?q=r").unwrap();
+            let found = from.follow(location).map(|url| url.target().to_owned());
+            match path {
+                "" => assert!(found.is_err(), "{location}: {found:?}"),
+                path => assert_eq!(found.as_deref(), Ok(path), "{location}"),
+            }
+        }
+        assert_eq!(to(""), Err(UrlRefused::NotAbsolute));
+        assert_eq!(to("HTTP://127.0.0.1/keys"), Err(UrlRefused::Plain));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cellway_core::control::Notice;
 use cellway_core::health::HealthNotice;
-use cellway_core::keys::{KeyNotice, Skipped};
+use cellway_core::keys::{KeyNotice, KeysRefused, Skipped};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, LeftOut, Snapshot, Unix};
@@ -220,9 +220,7 @@ fn happened(line: Line, notice: &Notice, policy: &Policy) -> Line {
     match notice {
         Notice::Keys { issuer, notice } => keys(line, *issuer, notice, policy),
         Notice::Registry(notice) => registry(line, notice),
-        Notice::CellKeysRefused { cell, refused } => {
-            line.show("cell", cell).str("reason", refused.as_str())
-        }
+        Notice::CellKeysRefused { cell, refused } => keys_refused(line.show("cell", cell), refused),
         Notice::Health(notice) => health(line, notice),
     }
 }
@@ -350,19 +348,26 @@ fn keys(line: Line, issuer: IssuerId, notice: &KeyNotice, policy: &Policy) -> Li
         KeyNotice::Restored { keys, age } => line
             .num("keys", *keys as u64)
             .num("age_secs", age.as_secs()),
-        KeyNotice::Refused(refused) => line.show("error", refused),
+        KeyNotice::Refused(refused) => keys_refused(line, refused),
         KeyNotice::Failed(failed) => line.show("error", failed),
     }
+}
+
+fn keys_refused(line: Line, refused: &KeysRefused) -> Line {
+    line.str("reason", refused.reason.as_str())
+        .str("error", &refused.detail)
+        .opt(
+            "skipped_why",
+            why_skipped(&refused.skipped).as_deref(),
+            Line::str,
+        )
 }
 
 /// The first few keys that aren't used, each with its reason.
 fn why_skipped(skipped: &[Skipped]) -> Option<String> {
     const NAMED_MAX: usize = 8;
-    let why = |key: &Skipped| match &key.kid {
-        Some(kid) => format!("{kid}: {}", key.why),
-        None => key.why.to_owned(),
-    };
-    let named: Vec<String> = skipped.iter().take(NAMED_MAX).map(why).collect();
+    let named = skipped.iter().take(NAMED_MAX);
+    let named: Vec<String> = named.map(ToString::to_string).collect();
     (!named.is_empty()).then(|| named.join("; "))
 }
 

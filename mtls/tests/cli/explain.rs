@@ -4,6 +4,31 @@ use cellway_core::routing_key::Signed;
 
 use crate::{CONFIG, Folder, run, signer, token};
 
+/// Catches: a key set that nobody can mend, because nothing says what is wrong with it.
+#[test]
+fn explain_says_what_a_refused_key_set_lacks() {
+    let folder = Folder::new("refused-keys");
+    let config = folder.config();
+    let token = token("acme", false);
+    for (keys, expected) in [
+        (
+            r#"{"keys":[{"kty":"RSA","kid":"r"},{"kty":"RSA"},{"kty":"oct","k":"AAAA"}]}"#,
+            r#": 3 entries, 2 without "n", 1 of type "oct""#,
+        ),
+        (
+            r#"{"keys":[{"kty":"RSA","kid":"r"}]}"#,
+            r#"keys.json: r: without "n""#,
+        ),
+        ("", r#": empty; expected {"keys": [...]}"#),
+        ("[]", ": not a JSON object; expected"),
+    ] {
+        folder.write("keys.json", keys);
+        let (code, out, _) = run(&["explain", "-c", &config, "--token", &token]);
+        assert_eq!(code, 1, "{out}");
+        assert!(out.contains(expected), "{expected} in {out}");
+    }
+}
+
 #[test]
 fn explain_tells_each_step_and_what_follows() {
     let folder = Folder::new("explain");

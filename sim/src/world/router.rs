@@ -237,7 +237,8 @@ fn describe(event: &Event<'_>) -> Option<String> {
             }
             Notice::Registry(notice) => describe_registry(notice),
             Notice::CellKeysRefused { cell, refused } => {
-                Some(format!("refuses the keys of cell {cell}: {refused}"))
+                let reason = refused.reason.as_str();
+                Some(format!("refuses the keys of cell {cell}: {reason}"))
             }
             Notice::Health(HealthNotice::Ejected { url, .. }) => Some(format!("ejects {url}")),
             Notice::Health(HealthNotice::Returned { url, .. }) => Some(format!("returns {url}")),
@@ -260,7 +261,10 @@ fn describe_keys(issuer: &str, notice: &KeyNotice) -> Option<String> {
         KeyNotice::Fetched { changed: false, .. } => None,
         KeyNotice::Fetched { keys, .. } => Some(format!("has new keys of {issuer}, now {keys}")),
         KeyNotice::Restored { .. } => Some(format!("restores the keys of {issuer}")),
-        KeyNotice::Refused(why) => Some(format!("refuses the keys of {issuer}: {why}")),
+        KeyNotice::Refused(why) => {
+            let reason = why.reason.as_str();
+            Some(format!("refuses the keys of {issuer}: {reason}"))
+        }
         KeyNotice::Failed(_) => Some(format!("gets no keys from {issuer}")),
     }
 }

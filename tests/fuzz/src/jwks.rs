@@ -23,11 +23,12 @@ pub fn run(data: &[u8]) {
         return;
     };
     assert!(!set.is_empty() && set.len() <= KeySet::KEYS_MAX);
-    let document: Document<'_> = serde_json::from_slice(data).expect("a set is JSON");
+    let text = data.strip_prefix("\u{feff}".as_bytes()).unwrap_or(data);
+    let document: Document<'_> = serde_json::from_slice(text).expect("a set is JSON");
     let entries: Vec<&str> = document.keys.iter().map(|entry| entry.get()).collect();
     assert!(set.len() + set.skipped().len() <= entries.len());
     let mut other: Vec<&str> = entries.iter().rev().copied().collect();
-    if 2 * entries.len() <= KeySet::KEYS_MAX {
+    if 2 * entries.len() <= KeySet::ENTRIES_MAX {
         other.extend(&entries);
     }
     let text = format!("\n{{ \"x\": [], \"keys\" : [ {} ] }} ", other.join(" ,\n"));

@@ -174,6 +174,15 @@ fn sets() -> Vec<Row> {
         })
         .collect();
     let ed = jwk("EdDSA");
+    let numbered = with(&ed, json!({"kid": 7}));
+    for kid in [json!(7), json!("7")] {
+        rows.push(Row {
+            class: "good",
+            name: format!("set: a kid that is a number, and {kid} in the token"),
+            keys: set(&[numbered.clone(), jwk("ES256")]),
+            token: with_header("EdDSA", json!({ "kid": kid })),
+        });
+    }
     // One key by two names is one key.
     let message = message(&json!({"alg": "EdDSA"}).to_string(), &claims().to_string());
     rows.push(Row {
@@ -198,7 +207,45 @@ fn spelled_sets() -> Vec<Set> {
     let padded = encode([&[0], &n[..]].concat());
     let deep = deep();
     let keys = |keys: &[Value]| set(keys);
+    let unnamed = |key: &Value| with(key, json!({"kid": null}));
+    let padded_n = format!("{}==", bare("RS256")["n"].as_str().unwrap());
+    let many: Vec<Value> = (0..1000).map(|_| json!({"kty": "oct"})).collect();
     vec![
+        ("one key without a name", "EdDSA", keys(&[unnamed(&ed)])),
+        (
+            "one key without a name, among unusable ones",
+            "EdDSA",
+            keys(&[json!({"kty": "oct", "kid": "EdDSA"}), unnamed(&ed)]),
+        ),
+        (
+            "null members",
+            "EdDSA",
+            format!(
+                r#"{{"keys":[{}]}}"#,
+                ed.to_string()
+                    .replacen('{', r#"{"key_ops":null,"x5c":null,"d":null,"k":null,"#, 1)
+            ),
+        ),
+        (
+            "PS256 under an RSA key for anything",
+            "PS256",
+            keys(&[with(&bare("RS256"), json!({"kid": "PS256"}))]),
+        ),
+        (
+            "a padded modulus",
+            "RS256",
+            keys(&[with(&jwk("RS256"), json!({"n": padded_n}))]),
+        ),
+        (
+            "1000 unusable ones before",
+            "EdDSA",
+            keys(&[many, vec![ed.clone()]].concat()),
+        ),
+        (
+            "a byte-order mark",
+            "EdDSA",
+            format!("\u{feff}{}", keys(std::slice::from_ref(&ed))),
+        ),
         (
             "one key, nothing but the key",
             "EdDSA",

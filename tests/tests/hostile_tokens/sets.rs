@@ -144,8 +144,8 @@ fn respelled() -> Vec<Row> {
         let value = bare(algorithm)[member].as_str().unwrap().to_owned();
         row(
             algorithm,
-            &format!("{member} padded"),
-            json!({ member: format!("{value}=") }),
+            &format!("{member} padded three times"),
+            json!({ member: format!("{value}===") }),
         );
         row(
             algorithm,
@@ -222,7 +222,7 @@ fn weak() -> Vec<Row> {
 /// Documents that are no key set.
 fn documents() -> Vec<Row> {
     let key = jwk("EdDSA").to_string();
-    let many = vec![jwk("EdDSA"); 65];
+    let many = vec![jwk("EdDSA"); 1025];
     let twice = key.replacen('{', r#"{"kty":"OKP","#, 1);
     [
         ("nothing", String::new()),
@@ -248,7 +248,7 @@ fn documents() -> Vec<Row> {
             "a member of a key twice",
             format!(r#"{{"keys":[{twice}]}}"#),
         ),
-        ("over 64 keys", set(&many)),
+        ("over 1024 entries", set(&many)),
         (
             "over 1 MiB",
             format!(r#"{{"keys":[{key}]}}{}"#, " ".repeat(1 << 20)),
@@ -256,8 +256,8 @@ fn documents() -> Vec<Row> {
         ("a key as text", set(&[json!(key)])),
         ("a key in a list", set(&[json!([jwk("EdDSA")])])),
         (
-            "a byte order mark",
-            format!("\u{feff}{}", set(&[jwk("EdDSA")])),
+            "a byte order mark, twice",
+            format!("\u{feff}\u{feff}{}", set(&[jwk("EdDSA")])),
         ),
     ]
     .map(|(name, keys)| Row {
@@ -299,8 +299,13 @@ fn several() -> Vec<Row> {
         token("EdDSA"),
     );
     row(
-        "the key without a name",
-        &[with(&jwk("EdDSA"), json!({"kid": null}))],
+        "the key without a name, among others",
+        &[with(&jwk("EdDSA"), json!({"kid": null})), jwk("ES256")],
+        token("EdDSA"),
+    );
+    row(
+        "a stranger's alone and without a name",
+        &[stranger("x")].map(|key| with(&key, json!({"kid": null}))),
         token("EdDSA"),
     );
     row(
@@ -316,12 +321,8 @@ fn several() -> Vec<Row> {
     row("a symmetric key under the name", &[oct()], token("EdDSA"));
     let rsa = with(&jwk("RS256"), json!({"alg": "PS256", "kid": "RS256"}));
     row("RS256 under an RSA key for PS256", &[rsa], token("RS256"));
-    let free = with(&bare("RS256"), json!({"kid": "PS256"}));
-    row(
-        "PS256 under an RSA key for anything",
-        &[free],
-        token("PS256"),
-    );
+    let rs512 = with(&jwk("RS256"), json!({"alg": "RS512", "kid": "PS256"}));
+    row("PS256 under an RSA key for RS512", &[rs512], token("PS256"));
     let message = message(&own, &claims().to_string());
     let signature = sign("ES256", &message);
     row(

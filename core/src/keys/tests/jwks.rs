@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::keys::jwks::Found;
-use crate::keys::{Algorithm, KeySet, KeysRefused};
+use crate::keys::{Algorithm, KeySet, KeysRefusedReason};
 use crate::testing::{Signer, jwks};
 
 const ALL: &[Algorithm] = &Algorithm::ALL;
@@ -18,31 +18,35 @@ fn with(base: &Value, change: Value) -> Value {
     jwk
 }
 
+/// Catches: a key that verifies what its issuer didn't make it for, and one that verifies nothing
+/// because another algorithm comes first on the list.
 #[test]
-fn each_key_gets_one_algorithm() {
+fn each_key_has_its_algorithms_for_good() {
     use Algorithm::*;
     let (rsa, p256) = (Signer::rsa().jwk("k"), Signer::p256().jwk("k"));
     let (p384, ed) = (Signer::p384().jwk("k"), Signer::ed25519(1).jwk("k"));
+    let all_rsa = [RS256, RS384, RS512, PS256, PS384, PS512];
     for (jwk, allowed, expected) in [
-        (rsa.clone(), ALL, Some(RS256)),
-        (rsa.clone(), &[ES256, PS384, RS256], Some(PS384)),
-        (with(&rsa, json!({"alg": "RS512"})), ALL, Some(RS512)),
-        (with(&rsa, json!({"alg": "RS512"})), &[RS256], None),
-        (with(&rsa, json!({"alg": "ES256"})), ALL, None),
-        (with(&rsa, json!({"alg": "RSA-OAEP"})), ALL, None),
-        (rsa, &[ES256, EdDSA], None),
-        (p256.clone(), ALL, Some(ES256)),
-        (with(&p256, json!({"alg": "ES384"})), ALL, None),
-        (p256, &[ES384], None),
-        (p384, ALL, Some(ES384)),
-        (ed, ALL, Some(EdDSA)),
+        (rsa.clone(), ALL, &all_rsa[..]),
+        (rsa.clone(), &[ES256, PS384, RS256], &[RS256, PS384]),
+        (with(&rsa, json!({"alg": "RS512"})), ALL, &[RS512]),
+        (with(&rsa, json!({"alg": "RS512"})), &[RS256], &[]),
+        (with(&rsa, json!({"alg": "ES256"})), ALL, &[]),
+        (with(&rsa, json!({"alg": "RSA-OAEP"})), ALL, &[]),
+        (rsa, &[ES256, EdDSA], &[]),
+        (p256.clone(), ALL, &[ES256]),
+        (with(&p256, json!({"alg": "ES384"})), ALL, &[]),
+        (p256, &[ES384], &[]),
+        (p384, ALL, &[ES384]),
+        (ed, ALL, &[EdDSA]),
     ] {
-        let found = match KeySet::parse(&jwks(std::slice::from_ref(&jwk)), allowed) {
-            Ok(set) => ALL
-                .iter()
-                .copied()
-                .find(|a| matches!(set.find(Some("k"), *a), Found::Keys(_))),
-            Err(_) => None,
+        let found: Vec<_> = match KeySet::parse(&jwks(std::slice::from_ref(&jwk)), allowed) {
+            Ok(set) => {
+                assert_eq!(set.len(), 1, "one entry is one key");
+                let finds = |a: &Algorithm| matches!(set.find(Some("k"), *a), Found::Keys(_));
+                ALL.iter().copied().filter(finds).collect()
+            }
+            Err(_) => Vec::new(),
         };
         assert_eq!(found, expected, "{jwk} of {allowed:?}");
     }
@@ -73,7 +77,10 @@ fn one_bad_key_is_skipped_and_the_others_stay() {
         with(&ed, json!({"use": "enc", "key_ops": ["verify"]})),
         with(&ed, json!({"x": crate::testing::base64url([0; 32])})),
         with(&ed, json!({"x": crate::testing::base64url([0xff; 32])})),
-        with(&ed, json!({"kid": 7})),
+        with(&ed, json!({"kid": [7]})),
+        with(&ed, json!({"x5c": ["AAAA"], "x": null})),
+        with(&ed, json!({"x5c": [], "x": null})),
+        with(&rsa, json!({"x5c": ["?"], "n": null})),
         with(&ed, json!({"kid": ""})),
         with(&ed, json!({"crv": "Ed448"})),
         with(&ed, json!({"crv": "X25519"})),
@@ -105,11 +112,34 @@ fn one_bad_key_is_skipped_and_the_others_stay() {
 #[test]
 fn takes_what_issuers_really_write() {
     let (rsa, ed) = (Signer::rsa().jwk("k"), Signer::ed25519(1).jwk("k"));
+    let p256 = Signer::p256().jwk("k");
+    let padded = |jwk: &Value, name: &str| {
+        let value = jwk[name].as_str().unwrap();
+        let padding = "=".repeat(value.len().wrapping_neg() % 4);
+        with(jwk, json!({name: format!("{value}{padding}")}))
+    };
     // A leading zero byte, as some write it against RFC 7518.
     let n = crate::base64url::decode(rsa["n"].as_str().unwrap().as_bytes()).unwrap();
-    let padded = crate::testing::base64url([&[0][..], &n].concat());
+    let leading = crate::testing::base64url([&[0][..], &n].concat());
+    let nothing = |jwk: &Value| {
+        let mut jwk = jwk.clone();
+        for name in ["use", "alg", "key_ops", "x5c", "x5t", "d", "k", "p", "q"] {
+            jwk[name] = Value::Null;
+        }
+        jwk
+    };
+    let kid_null = {
+        let mut jwk = ed.clone();
+        jwk["kid"] = Value::Null;
+        jwk
+    };
     for jwk in [
-        with(&rsa, json!({"n": padded})),
+        with(&rsa, json!({"n": leading})),
+        padded(&rsa, "n"),
+        padded(&rsa, "e"),
+        padded(&p256, "x"),
+        padded(&p256, "y"),
+        padded(&ed, "x"),
         with(
             &rsa,
             json!({"use": "sig", "alg": "RS256", "x5c": ["AA"], "x5t": "AA"}),
@@ -117,22 +147,196 @@ fn takes_what_issuers_really_write() {
         with(&ed, json!({"key_ops": ["verify"], "ext": true})),
         with(&ed, json!({"key_ops": ["sign", "verify"], "use": "sig"})),
         with(&ed, json!({"kid": null})),
+        with(&ed, json!({"kid": 7})),
+        kid_null,
+        nothing(&rsa),
+        nothing(&ed),
     ] {
-        assert_eq!(
-            KeySet::parse(&jwks(std::slice::from_ref(&jwk)), ALL)
-                .unwrap()
-                .len(),
-            1,
-            "{jwk}"
+        let body = jwks(std::slice::from_ref(&jwk));
+        let marked = [b"\xef\xbb\xbf", &body[..]].concat();
+        for body in [&body[..], &marked] {
+            assert_eq!(KeySet::parse(body, ALL).unwrap().len(), 1, "{jwk}");
+        }
+    }
+}
+
+/// Catches: an entry that has its key in a certificate alone, and one that gets another key by it.
+#[test]
+fn a_certificate_holds_the_key_where_the_members_do_not() {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+    for (kind, kty) in [
+        (&rcgen::PKCS_RSA_SHA256, "RSA"),
+        (&rcgen::PKCS_ECDSA_P256_SHA256, "EC"),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, "EC"),
+        (&rcgen::PKCS_ED25519, "OKP"),
+    ] {
+        let key = rcgen::KeyPair::generate_for(kind).unwrap();
+        // Over for long: the set's source vouches for the key, not the certificate.
+        let mut params = rcgen::CertificateParams::default();
+        params.not_after = rcgen::date_time_ymd(1990, 1, 1);
+        let der = params.self_signed(&key).unwrap().der().to_vec();
+        let only = json!({"kty": kty, "kid": "k", "x5c": [STANDARD.encode(&der)]});
+        let set = KeySet::parse(&jwks(std::slice::from_ref(&only)), ALL).unwrap();
+        let unpadded = json!({"kid": "k", "x5c": [STANDARD_NO_PAD.encode(&der), "?"]});
+        let same = KeySet::parse(&jwks(&[unpadded]), ALL).unwrap();
+        assert_eq!(set.digest(), same.digest(), "{kty}");
+        let other = if kty == "EC" { "RSA" } else { "EC" };
+        let refused = KeySet::parse(&jwks(&[with(&only, json!({"kty": other}))]), ALL);
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.ends_with("1 whose certificate holds a key of another type"),
+            "{refused}"
         );
+        // Members of its own are the key, whatever stands beside them.
+        let own = Signer::ed25519(1).jwk("k");
+        let beside = with(&own, json!({"x5c": only["x5c"]}));
+        let digest = |jwk| *KeySet::parse(&jwks(&[jwk]), ALL).unwrap().digest();
+        assert_eq!(digest(beside), digest(own));
     }
 }
 
 #[test]
+fn only_keys_that_can_be_used_count_against_the_bound() {
+    let good: Vec<_> = (0..64)
+        .map(|i| Signer::ed25519(i).jwk(&format!("k{i}")))
+        .collect();
+    let bad = vec![json!({"kty": "oct", "k": "AAAA"}); KeySet::ENTRIES_MAX - 64];
+    let both = |more: &[Value]| jwks(&[&bad[..], &good, more].concat());
+    let set = KeySet::parse(&both(&[]), ALL).unwrap();
+    assert_eq!((set.len(), set.skipped().len()), (64, bad.len()));
+    let entries = KeySet::parse(&both(&[json!({})]), ALL).unwrap_err();
+    assert_eq!(&*entries.detail, "1025 entries; at most 1024 are taken");
+    let more = jwks(&[&good[..], &[Signer::ed25519(99).jwk("k99")]].concat());
+    let more = KeySet::parse(&more, ALL).unwrap_err();
+    assert_eq!(
+        &*more.detail,
+        "65 keys that can be used; at most 64 are taken"
+    );
+    for refused in [entries, more] {
+        assert_eq!(refused.reason, KeysRefusedReason::TooManyKeys);
+    }
+}
+
+#[test]
+fn a_refused_set_says_what_its_entries_lack() {
+    use Algorithm::*;
+    let (rsa, ed) = (Signer::rsa().jwk("r"), Signer::ed25519(1).jwk("e"));
+    let no_n = with(&rsa, json!({"n": null}));
+    let oct = json!({"kty": "oct", "k": "AAAA"});
+    let set = jwks(&[no_n.clone(), with(&no_n, json!({"kid": null})), oct]);
+    let refused = KeySet::parse(&set, &[RS256, ES256]).unwrap_err();
+    assert_eq!(
+        &*refused.detail,
+        r#"no key is usable for RS256, ES256: 3 entries, 2 without "n", 1 of type "oct""#
+    );
+    let entries: Vec<_> = refused.skipped.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        entries,
+        [
+            r#"r: without "n""#,
+            r#"entry 1: without "n""#,
+            r#"entry 2: of type "oct""#
+        ]
+    );
+    for (jwk, allowed, why) in [
+        (ed.clone(), ALL, None),
+        (
+            ed.clone(),
+            &[RS256],
+            Some("for EdDSA, which is not on the list"),
+        ),
+        (
+            with(&ed, json!({"alg": "ES256"})),
+            ALL,
+            Some("for ES256, which a key for EdDSA can't verify"),
+        ),
+        (
+            with(&ed, json!({"alg": "HS256"})),
+            ALL,
+            Some("for \"HS256\", which is not supported"),
+        ),
+        (
+            with(&ed, json!({"crv": "X25519"})),
+            ALL,
+            Some("on the curve \"X25519\", which is not supported"),
+        ),
+        (
+            with(&ed, json!({"use": "enc"})),
+            ALL,
+            Some("with another \"use\" than \"sig\""),
+        ),
+        (
+            with(&ed, json!({"d": "AAAA"})),
+            ALL,
+            Some("with members of a private key"),
+        ),
+        (
+            with(&rsa, json!({"n": "AQAB"})),
+            ALL,
+            Some("with an RSA key of 17 bits (2048 to 8192 are taken)"),
+        ),
+        (
+            with(&rsa, json!({"alg": "ES256"})),
+            ALL,
+            Some("for ES256, which an RSA key can't verify"),
+        ),
+        (
+            rsa.clone(),
+            &[ES256],
+            Some("of type \"RSA\", for which no algorithm is on the list"),
+        ),
+        (
+            json!({"kty": "x\n".repeat(99)}),
+            ALL,
+            Some("of type \"x\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\nx\\n\"..."),
+        ),
+    ] {
+        let found = KeySet::parse(&jwks(std::slice::from_ref(&jwk)), allowed);
+        let found = found
+            .err()
+            .map(|refused| refused.skipped[0].why.to_string());
+        assert_eq!(found.as_deref(), why, "{jwk}");
+    }
+}
+
+/// An issuer with one key often names it in its tokens alone.
+#[test]
+fn one_key_without_an_id_stands_for_any_id() {
+    let unnamed = |seed| with(&Signer::ed25519(seed).jwk("k"), json!({"kid": null}));
+    let found = |keys: &[Value], kid, algorithm| {
+        let set = KeySet::parse(&jwks(keys), ALL).unwrap();
+        let found = matches!(set.find(kid, algorithm), Found::Keys(_));
+        assert!(!set.has("any"), "it has no id all the same");
+        found
+    };
+    use Algorithm::*;
+    assert!(found(&[unnamed(1)], Some("any"), EdDSA));
+    assert!(found(&[unnamed(1)], None, EdDSA));
+    assert!(!found(&[unnamed(1)], Some("any"), ES256));
+    assert!(found(
+        &[unnamed(1), json!({"kty": "oct"})],
+        Some("any"),
+        EdDSA
+    ));
+    assert!(!found(&[unnamed(1), unnamed(2)], Some("any"), EdDSA));
+    assert!(!found(
+        &[unnamed(1), Signer::p256().jwk("p")],
+        Some("any"),
+        EdDSA
+    ));
+    let rsa = with(&Signer::rsa().jwk("k"), json!({"kid": null}));
+    assert!(
+        found(std::slice::from_ref(&rsa), Some("any"), PS256),
+        "one key, several algorithms"
+    );
+}
+
+#[test]
 fn refuses_documents_that_are_no_key_set() {
-    use KeysRefused::*;
+    use KeysRefusedReason::*;
     let ed = Signer::ed25519(1).jwk("k").to_string();
-    let many = vec![Signer::ed25519(1).jwk("k"); 65];
+    let many: Vec<_> = (0..65).map(|i| Signer::ed25519(i).jwk("k")).collect();
     for (body, expected) in [
         (String::new(), Malformed),
         ("<html>".into(), Malformed),
@@ -160,7 +364,7 @@ fn refuses_documents_that_are_no_key_set() {
     ] {
         let shown = &body[..body.len().min(80)];
         assert_eq!(
-            KeySet::parse(body.as_bytes(), ALL).unwrap_err(),
+            KeySet::parse(body.as_bytes(), ALL).unwrap_err().reason,
             expected,
             "{shown}"
         );

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::keys::jwks::Candidates;
 use crate::keys::{
     Algorithm, FetchFailed, KeyAction, KeyNotice, KeySource, KeyState, KeyTiming, KeyWake,
-    KeysRefused, Miss, RestoreRefused,
+    KeysRefused, KeysRefusedReason, Miss, RestoreRefused,
 };
 use crate::testing::{START, Signer, at, jwks};
 use crate::time::Unix;
@@ -168,6 +168,8 @@ fn keys_that_cant_be_refreshed_serve_for_a_bounded_time() {
 
 #[test]
 fn a_bad_answer_never_replaces_a_good_set() {
+    use KeysRefusedReason::*;
+    let refused = |reason, detail| KeyNotice::Refused(KeysRefused::new(reason, detail));
     let mut world = World::with(&["a"]);
     let generation = world.source.view().generation;
     for (bad, expected) in [
@@ -175,11 +177,20 @@ fn a_bad_answer_never_replaces_a_good_set() {
             Err(FetchFailed::Status(500)),
             KeyNotice::Failed(FetchFailed::Status(500)),
         ),
-        (Ok(Bytes::new()), KeyNotice::Refused(KeysRefused::Malformed)),
-        (Ok(jwks(&[])), KeyNotice::Refused(KeysRefused::NoUsableKey)),
+        (
+            Ok(Bytes::new()),
+            refused(Malformed, "empty; expected {\"keys\": [...]}"),
+        ),
+        (
+            Ok(jwks(&[])),
+            refused(
+                NoUsableKey,
+                "no key is usable for EdDSA: there are no entries",
+            ),
+        ),
         (
             Ok(Bytes::from(vec![b' '; 1 << 21])),
-            KeyNotice::Refused(KeysRefused::Oversized),
+            refused(Oversized, "2097152 bytes; at most 1048576 are read"),
         ),
     ] {
         let epoch = world.source.view().epoch;
@@ -292,7 +303,7 @@ fn the_same_keys_written_otherwise_change_nothing() {
     };
     assert_eq!((*keys, *changed), (2, false));
     assert_eq!(skipped[0].kid.as_deref(), Some("c"));
-    assert_eq!(skipped[0].why, "a private or symmetric key");
+    assert_eq!(skipped[0].why, "of type \"oct\"");
 }
 
 #[test]
@@ -447,8 +458,10 @@ fn a_kept_set_serves_until_its_age_is_up() {
 
     assert_eq!(kept(4_199, &body).1, Ok(()));
     assert_eq!(kept(4_200, &body).1, Err(RestoreRefused::Age));
-    let refused = RestoreRefused::Keys(KeysRefused::Malformed);
-    assert_eq!(kept(0, b"torn").1, Err(refused));
+    let Err(RestoreRefused::Keys(torn)) = kept(0, b"torn").1 else {
+        panic!("it is no key set");
+    };
+    assert_eq!(torn.reason, KeysRefusedReason::Malformed);
 
     let mut world = World::with(&["a"]);
     let newer = world
