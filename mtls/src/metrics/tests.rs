@@ -261,6 +261,7 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
                    "endpoints": [{"url": "https://a.internal:443"}]}]}"#;
     let registry = cellway_core::registry::Registry::from_json(registry).unwrap();
     snapshot.registry = Some(Arc::new(registry));
+    snapshot.status_expires_at = Some(Mono::default());
     let page = metrics.render(&snapshot, Mono::default(), &[])
         + &ages(&snapshot, Now::default().unix, &[]);
     let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
