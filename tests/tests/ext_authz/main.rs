@@ -222,6 +222,8 @@ async fn rules_decide_alike_in_every_form() {
     let acme = bearer(&world, "acme");
     let plain = [(AUTHORIZATION, &*acme)];
     let overridden = [(AUTHORIZATION, &*acme), ("X-HTTP-Method-Override", "PUT")];
+    let both = "application/grpc;, application/json";
+    let unclear = [(AUTHORIZATION, &*acme), ("Content-Type", both)];
     let mut seen = String::new();
     for (path, headers) in [
         ("/orders?page=2", &plain[..]),
@@ -233,6 +235,7 @@ async fn rules_decide_alike_in_every_form() {
         ("/orders%2fx", &plain),
         ("//orders", &plain),
         ("/orders", &overridden),
+        ("/orders", &unclear),
     ] {
         let sent = Sent {
             path,
