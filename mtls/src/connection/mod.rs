@@ -35,6 +35,7 @@ use crate::env::Env;
 use crate::event::{Closed, Event, Sink, TlsRefusal};
 use crate::ext_authz;
 use crate::http1::{Faults, Guarded, Requests};
+use crate::pool::{Blocks, Listening, REQUEST_LIST_MAX};
 use crate::proxy;
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
 use crate::tls::{ServerTls, refusal};
@@ -46,7 +47,7 @@ use crate::worker::WorkerState;
 const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Where hyper stops by itself: more than the router refuses with an answer of its own.
-const HYPER_HEADER_BYTES_MAX: u32 = 2 * HEAD_BYTES_MAX as u32;
+const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
 /// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
 /// answer. A client that is gone without a word would else hold its places in the cells' bulkheads. Clients
@@ -251,9 +252,10 @@ where
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .max_concurrent_streams(settings.streams_max)
-            .max_header_list_size(HYPER_HEADER_BYTES_MAX)
+            .max_header_list_size(REQUEST_LIST_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
+        let io = Listening::new(io, Blocks::of_requests());
         let serve = |io| builder.serve_connection(TokioIo::new(io), service);
         let serving = Uncorking::new(io, serve);
         watch::run(serving, &connection, &settings.timeouts).await
@@ -268,7 +270,7 @@ where
             // filling the cell's bulkhead. The few that half-close and still listen lose the answer.
             .half_close(false)
             .max_headers(FIELDS_MAX)
-            .max_header_size(HYPER_HEADER_BYTES_MAX as usize)
+            .max_header_size(HYPER_HEADER_BYTES_MAX)
             .serve_connection(TokioIo::new(guarded), service);
         watch::run(serving, &connection, &settings.timeouts).await
     }

@@ -1,29 +1,40 @@
-//! How large a header block is that a cell sends on HTTP/2, before h2 decodes it.
+//! How large a header block is that comes on HTTP/2, before h2 decodes it.
 //!
 //! h2 leaves out the trailers that are over its own limit, and ends the message as whole. So that
-//! limit must never be reached: whoever gets an answer refuses one that is over
-//! [`AnswerLimits`], and a block that could hold more than h2 takes doesn't get as far as h2. Such a
-//! block ends the connection, because the ones after it can't be decoded without it.
+//! limit must never be reached: whoever gets a message refuses a header or trailers that are much
+//! smaller, and a block that could hold more than h2 takes doesn't get as far as h2. Such a block ends
+//! the connection, because the ones after it can't be decoded without it.
 
 use std::io;
+
+use cellway_core::http1::HEAD_BYTES_MAX;
 
 use super::listen::Listen;
 use crate::settings::AnswerLimits;
 
-/// The most bytes of header or trailers that h2 takes of a stream, as it counts them (RFC 9113,
+/// The most bytes of header or trailers that h2 takes of a cell's stream, as it counts them (RFC 9113,
 /// section 6.5.2).
 pub(super) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
-/// The most bytes of a block with the headers of its frames.
+/// The same of a client's stream.
+pub(crate) const REQUEST_LIST_MAX: u32 = 4 * HEAD_BYTES_MAX as u32;
+
+/// The most bytes of a block with the headers of its frames, where h2 takes `list_max` and a quarter of
+/// that is passed on at most.
 ///
-/// A field that h2 leaves out brings the sum over [`HEADER_LIST_MAX`]. What came before it is within
-/// [`AnswerLimits::HEADER_BYTES_MAX`], else the answer is refused for that. So it is longer than the
-/// difference of the two, which is more than the dynamic table holds, and takes at least five bits for
-/// each of its bytes (RFC 7541, section 5.2).
-const BLOCK_BYTES_MAX: u32 = (HEADER_LIST_MAX - AnswerLimits::HEADER_BYTES_MAX) / 8 * 5 - 1024;
+/// A field that h2 leaves out brings the sum over `list_max`. What came before it is within the quarter,
+/// else the message is refused for that. So the field is longer than the difference of the two, which
+/// is more than the dynamic table holds, and takes at least five bits for each of its bytes (RFC 7541,
+/// section 5.2).
+const fn block_bytes_max(list_max: u32) -> u32 {
+    (list_max - list_max / 4) / 8 * 5 - 1024
+}
 
 /// A frame begins with its length, type, flags and stream (RFC 9113, section 4.1).
 const FRAME_HEADER_LEN: usize = 9;
+
+/// What a client's first bytes are (RFC 9113, section 3.4).
+const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 // Types of frames that a block consists of (RFC 9113, section 6).
 const HEADERS: u8 = 1;
@@ -31,8 +42,9 @@ const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
 
 /// Follows the frames of one connection.
-#[derive(Debug, Default)]
-pub(super) struct Blocks {
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    block_bytes_max: u32,
     /// A frame's header, as far as it has come.
     header: [u8; FRAME_HEADER_LEN],
     header_len: usize,
@@ -63,6 +75,26 @@ impl Listen for Blocks {
 }
 
 impl Blocks {
+    /// From a cell.
+    pub(super) fn of_answers() -> Self {
+        Self::new(HEADER_LIST_MAX, 0)
+    }
+
+    /// From a client, whose preface comes before its frames.
+    pub(crate) fn of_requests() -> Self {
+        Self::new(REQUEST_LIST_MAX, PREFACE_LEN)
+    }
+
+    fn new(list_max: u32, left: usize) -> Self {
+        Self {
+            block_bytes_max: block_bytes_max(list_max),
+            header: [0; FRAME_HEADER_LEN],
+            header_len: 0,
+            left,
+            block_bytes: 0,
+        }
+    }
+
     /// The header of a frame is whole.
     fn frame(&mut self) -> io::Result<()> {
         let [a, b, c, kind, ..] = self.header;
@@ -74,8 +106,8 @@ impl Blocks {
             CONTINUATION => self.block_bytes = self.block_bytes.saturating_add(bytes),
             _ => return Ok(()),
         }
-        if self.block_bytes > BLOCK_BYTES_MAX {
-            let why = format!("a header block of more than {BLOCK_BYTES_MAX} bytes");
+        if self.block_bytes > self.block_bytes_max {
+            let why = format!("a header block of more than {} bytes", self.block_bytes_max);
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok(())
@@ -98,13 +130,13 @@ mod tests {
 
     fn good(frames: &[(u8, usize)], pieces: usize) -> bool {
         let bytes: Vec<u8> = frames.iter().flat_map(|it| frame(it.0, it.1)).collect();
-        let mut blocks = Blocks::default();
+        let mut blocks = Blocks::of_answers();
         bytes.chunks(pieces).all(|piece| blocks.came(piece).is_ok())
     }
 
     #[test]
     fn a_block_is_counted_over_its_frames_however_they_come() {
-        let max = BLOCK_BYTES_MAX as usize;
+        let max = block_bytes_max(HEADER_LIST_MAX) as usize;
         let fits = max - 2 * FRAME_HEADER_LEN - 1_000;
         for pieces in [1, 7, 8, 9, 10, 4_096, usize::MAX] {
             assert!(good(&[(HEADERS, 1_000), (CONTINUATION, fits)], pieces));

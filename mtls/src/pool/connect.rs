@@ -151,7 +151,7 @@ async fn speak_http2<E: Env>(
     keepalive: Option<Duration>,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
-    let io = TokioIo::new(Listening::new(wire, Blocks::default()));
+    let io = TokioIo::new(Listening::new(wire, Blocks::of_answers()));
     let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)

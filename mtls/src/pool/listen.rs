@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Hears what comes on a connection before its parser does.
-pub(super) trait Listen: Unpin {
+pub(crate) trait Listen: Unpin {
     /// These bytes came.
     ///
     /// # Errors
@@ -16,13 +16,13 @@ pub(super) trait Listen: Unpin {
 }
 
 /// A byte stream that somebody listens to.
-pub(super) struct Listening<S, L> {
+pub(crate) struct Listening<S, L> {
     stream: S,
     listener: L,
 }
 
 impl<S, L> Listening<S, L> {
-    pub(super) fn new(stream: S, listener: L) -> Self {
+    pub(crate) fn new(stream: S, listener: L) -> Self {
         Self { stream, listener }
     }
 }

@@ -18,11 +18,13 @@ use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
 use tokio::time::Instant;
 
+pub(crate) use self::blocks::{Blocks, REQUEST_LIST_MAX};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::{EndpointPool, Lease, Sender};
 pub use self::gate::CellLoad;
 pub(crate) use self::gate::{CellGate, Gates, RequestPermit};
+pub(crate) use self::listen::Listening;
 use crate::live::private;
 
 /// One worker's connections to all cells.

@@ -10,7 +10,7 @@ use cellway_mtls::lab::{
     Answer, ClientError, EchoCell, Protocol, Report, Request, ServerTls, bundle_pem,
 };
 use h2::Reason;
-use http::header::{CONTENT_LENGTH, HeaderName};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, head_of, trailers_of};
 use crate::world::{
-    PATIENCE, World, ca, dns, issue, listen, plain, plain_endpoint, provider, reason, registry,
-    start,
+    PATIENCE, World, ca, cell, dns, issue, listen, plain, plain_endpoint, provider, reason,
+    registry, start,
 };
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
@@ -374,7 +374,7 @@ async fn headers_and_trailers_up_to_the_limit_pass_and_are_never_cut() {
             }
         }
     }
-    for kib in [65, 200, 400, 900, 2_000] {
+    for kib in [65, 200, 400, 900, 1_100, 2_000] {
         let value = value(kib);
         let world = before(
             "h2c",
@@ -503,5 +503,25 @@ async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
             let complete = timeout(PATIENCE, end.recv()).await.unwrap().unwrap();
             assert!(!complete, "{scheme}, {code:?}");
         }
+    }
+}
+
+/// Catches: request trailers that are too large, and reach the cell as fewer.
+#[tokio::test]
+async fn a_clients_trailers_arrive_whole_or_not_at_all() {
+    let (_cell, port) = cell("a", ServerTls::plain_h2()).await;
+    let world = before("h2c", port).await;
+    for (kib, arrives) in [(60, true), (65, false), (110, false), (270, false)] {
+        let mut request = Request::get("/");
+        request.method = Method::POST;
+        request.body = Bytes::from_static(b"hello");
+        let value = HeaderValue::try_from("v".repeat(kib << 10)).unwrap();
+        request.trailers.insert("x-own", value);
+        request
+            .trailers
+            .insert("x-last", HeaderValue::from_static("1"));
+        let answer = world.client(Protocol::Http2).send(request).await;
+        let arrived = answer.is_ok_and(|answer| answer.status.is_success());
+        assert_eq!(arrived, arrives, "{kib} KiB");
     }
 }
