@@ -172,6 +172,13 @@ pub enum Fact {
     },
     /// A client: it sends a request.
     Sent(Sent),
+    /// A client: it has a new connection.
+    Connected {
+        /// Its name.
+        client: String,
+        /// The host at the other end.
+        to: String,
+    },
     /// A client: the request goes over a connection with a certificate, which ends then.
     Presented {
         /// The request's tag.
@@ -197,6 +204,15 @@ pub enum Fact {
     Streamed {
         /// The request's tag.
         tag: String,
+    },
+    /// The world: an endpoint of a cell serves with another certificate from now on.
+    Certified {
+        /// Its host.
+        host: String,
+        /// The first moment at which it doesn't hold, since the Unix epoch; `None`: it outlives the run.
+        ends: Option<Duration>,
+        /// The host was just started, so that all its connections are newer.
+        anew: bool,
     },
     /// A cell: a request arrived.
     Arrived(Arrived),
@@ -375,6 +391,8 @@ pub struct CellBound {
 pub struct Arrived {
     /// The cell's id.
     pub cell: String,
+    /// The endpoint's host.
+    pub host: String,
     /// The request's tag, if it still had one.
     pub tag: Option<String>,
     /// All headers, names in lower case.

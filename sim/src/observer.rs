@@ -226,6 +226,8 @@ impl State {
             Fact::Arrived(arrived) => self.arrived(arrived),
             Fact::Published(_)
             | Fact::Configured { .. }
+            | Fact::Certified { .. }
+            | Fact::Connected { .. }
             | Fact::Presented { .. }
             | Fact::Heard { .. }
             | Fact::StateDamaged(_)
@@ -305,6 +307,8 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
         Fact::EnvelopeJudged(judged) => judged.request_id.as_deref().map(Subject::Id),
         Fact::Published(_)
+        | Fact::Certified { .. }
+        | Fact::Connected { .. }
         | Fact::FaultBegins(_)
         | Fact::FaultEnds(_)
         | Fact::Configured { .. }

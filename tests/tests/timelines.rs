@@ -146,3 +146,18 @@ fn tenant_choice() {
 fn bad_tokens() {
     matches_snapshot("bad_tokens");
 }
+
+#[test]
+fn stale_keys() {
+    matches_snapshot("stale_keys");
+}
+
+#[test]
+fn drain() {
+    matches_snapshot("drain");
+}
+
+#[test]
+fn serving_certificates() {
+    matches_snapshot("serving_certificates");
+}

@@ -7,8 +7,10 @@
 mod anonymous;
 mod answers;
 mod cell_bound;
+mod cell_certificates;
 mod certificates;
 mod claims;
+mod drained;
 mod envelope;
 mod envoy;
 mod errors;
@@ -16,6 +18,7 @@ mod headers;
 mod in_force;
 mod issuers;
 mod journal;
+mod key_age;
 mod keys;
 mod opening;
 mod placement;
@@ -38,13 +41,16 @@ use std::time::Duration;
 pub use anonymous::AnonymousApart;
 pub use answers::OneAnswer;
 pub use cell_bound::{CELL_BOUND, CellBoundCalls};
+pub use cell_certificates::CellCertificates;
 pub use certificates::CertificateLife;
 pub use claims::{TenantChoice, TierKept, TokenAudience};
+pub use drained::Drained;
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
 pub use headers::{FORGED, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
+pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
 pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
@@ -115,6 +121,10 @@ pub struct Bounds {
     pub reload_within: Duration,
     /// How long a router's listeners wait for the first registry.
     pub open_wait: Duration,
+    /// When routers' keys must have expired.
+    pub key_outages: Vec<KeyOutage>,
+    /// How long a router that drains waits for what is in flight.
+    pub drain: Duration,
     /// For whom tokens must be made: the routers' audience.
     pub audience: String,
     /// What holds of envelopes; `None` where no router seals any.
@@ -161,11 +171,14 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         )),
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
+        Box::new(KeyAge::new(prefix, &bounds.key_outages)),
+        Box::new(Drained::new(bounds)),
         Box::new(Suspended::new(bounds)),
         Box::new(Revoked::new(prefix, bounds.status_max_age)),
         Box::new(CellBoundCalls::new(prefix, bounds.reload_within)),
         Box::new(EnvoyObeys::new(prefix)),
         Box::new(CertificateLife::new(prefix)),
+        Box::new(CellCertificates::default()),
         Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),
         Box::new(MonotonicRegistry::default()),
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),

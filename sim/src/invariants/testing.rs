@@ -162,6 +162,7 @@ pub(super) fn responded(request_id: &str) -> Fact {
 pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
     Fact::Arrived(Arrived {
         cell: cell.to_owned(),
+        host: format!("{cell}-1"),
         tag: Some(tag.to_owned()),
         headers: vec![
             ("x-cellway-request-id".to_owned(), request_id.to_owned()),

@@ -23,6 +23,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// A host stops at once and starts again at the end.
     Crash(String),
+    /// A router drains as on SIGTERM, and starts again at the end.
+    Drain(String),
     /// Nothing passes between two hosts until the end; then what was held is delivered.
     Partition(String, String),
     /// Messages between two hosts take exactly this long.
@@ -55,8 +57,10 @@ pub enum FaultKind {
     ReplaceKeys(String, String),
     /// The control plane publishes a document.
     Publish(Change),
-    /// A router gets a new serving certificate.
+    /// A router or a cell gets a new serving certificate.
     RotateCertificate(String),
+    /// A router or a cell gets a serving certificate that ends after this long.
+    ExpiringCertificate(String, Duration),
     /// A router's serving certificate is overwritten with nonsense, then mended at the end.
     BreakCertificate(String),
     /// A router's configuration file gets these settings over those it has.
@@ -142,6 +146,7 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Crash(host) => write!(f, "crash {host}"),
+            Self::Drain(host) => write!(f, "drain {host}"),
             Self::Partition(a, b) => write!(f, "partition {a} | {b}"),
             Self::Latency(a, b, delay) => write!(f, "latency {a} - {b} {delay:?}"),
             Self::Slow(host, delay) => write!(f, "slow {host} by {delay:?}"),
@@ -159,6 +164,9 @@ impl fmt::Display for FaultKind {
             Self::ReplaceKeys(host, key) => write!(f, "{host} replaces all keys by {key}"),
             Self::Publish(change) => write!(f, "publish {change}"),
             Self::RotateCertificate(host) => write!(f, "new certificate for {host}"),
+            Self::ExpiringCertificate(host, lifetime) => {
+                write!(f, "certificate for {host} that ends in {lifetime:?}")
+            }
             Self::BreakCertificate(host) => write!(f, "broken certificate for {host}"),
             Self::Configure(host, settings) => {
                 let settings = toml::Value::Table(settings.clone());

@@ -79,6 +79,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         let lasting = self.spec.lasts.is_some();
         let (kind, ends) = match self.spec.kind.get_ref().as_str() {
             "crash" => (K::Crash(self.host()?), true),
+            "drain" => (K::Drain(self.router()?), true),
             "partition" => self.between().map(|(a, b)| (K::Partition(a, b), true))?,
             "latency" => {
                 let ((a, b), delay) = (self.between()?, self.delay()?);
@@ -107,7 +108,11 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
                 false,
             ),
             "publish" => (K::Publish(self.change()?), false),
-            "rotate_certificate" => (K::RotateCertificate(self.router()?), false),
+            "rotate_certificate" => (K::RotateCertificate(self.served()?), false),
+            "expiring_certificate" => (
+                K::ExpiringCertificate(self.served()?, self.lifetime()?),
+                false,
+            ),
             "break_certificate" => (K::BreakCertificate(self.router()?), true),
             "configure" => (K::Configure(self.router()?, self.settings()?), false),
             "break_configuration" => (K::BreakConfiguration(self.router()?), true),
@@ -208,6 +213,21 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 
     fn router(&mut self) -> Option<String> {
         self.target(|names, name| names.is_router(name), "router")
+    }
+
+    /// A host that serves with a certificate of its own, or all of a cell.
+    fn served(&mut self) -> Option<String> {
+        let known = |names: &dyn Names, name: &str| names.is_router(name) || names.is_cell(name);
+        self.target(known, "router or cell")
+    }
+
+    fn lifetime(&mut self) -> Option<Duration> {
+        let lifetime = self.need("lifetime", &self.spec.lifetime)?;
+        if lifetime.get_ref().0 < Duration::from_secs(1) {
+            let problem = "must be a second at least";
+            self.errors.add(lifetime.span(), "fault.lifetime", problem);
+        }
+        Some(lifetime.into_inner().0)
     }
 
     fn cell_target(&mut self) -> Option<String> {
@@ -409,6 +429,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             ("keys_of", spec.keys_of.is_some()),
             ("settings", spec.settings.is_some()),
             ("signs_after", spec.signs_after.is_some()),
+            ("lifetime", spec.lifetime.is_some()),
         ];
         for (name, is_given) in given {
             if is_given && !self.used.contains(&name) {
@@ -418,9 +439,10 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     }
 }
 
-const KINDS: &str = "crash, partition, latency, slow, status, half_open, reset, empty_keys, \
+const KINDS: &str = "crash, drain, partition, latency, slow, status, half_open, reset, empty_keys, \
      huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
-     replace_keys, publish, rotate_certificate, break_certificate, configure, \
+     replace_keys, publish, rotate_certificate, \
+     expiring_certificate, break_certificate, configure, \
      break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \
      remove_envelope_key, clock_skew, disk_full, torn_write";
 

@@ -486,6 +486,7 @@ pub(super) struct Fault {
     pub keys_of: Option<Name>,
     pub settings: Option<Spanned<toml::Table>>,
     pub signs_after: Option<Spanned<Span>>,
+    pub lifetime: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -124,7 +124,7 @@ fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
         hosts.map(|host| format!("{what} {host}")).collect()
     };
     match kind {
-        K::Crash(name) => of("life of", name),
+        K::Crash(name) | K::Drain(name) => of("life of", name),
         K::Partition(a, b) => links("partition", scenario, a, b),
         K::Latency(a, b, _) => links("latency", scenario, a, b),
         K::Slow(name, _)
@@ -147,6 +147,7 @@ fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
         | K::ReplaceKeys(..)
         | K::Publish(_)
         | K::RotateCertificate(_)
+        | K::ExpiringCertificate(..)
         | K::Configure(..)
         | K::TrustNext(_)
         | K::IssueFromNext(_)

@@ -9,7 +9,7 @@ use super::shared::AUDIENCE;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::fact::{self, Published};
-use crate::invariants::{Bounds, Caller, EnvelopeBounds, Withdrawn, rules};
+use crate::invariants::{Bounds, Caller, EnvelopeBounds, KeyOutage, Withdrawn, rules};
 use crate::scenario::{Authorization, Client, FIRST_KEY, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
@@ -49,6 +49,8 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         ],
         reload_within: watch + FETCH_SLACK,
         open_wait: seconds(scenario, &["runtime", "open_wait_secs"], 30),
+        key_outages: key_outages(scenario),
+        drain: seconds(scenario, &["runtime", "drain_secs"], 30),
         audience: AUDIENCE.to_owned(),
         envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
             keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
@@ -134,6 +136,44 @@ fn withdrawal(scenario: &Scenario, host: &str, key: &str, at: Duration) -> Withd
         from,
         until: None,
     }
+}
+
+/// When which router's keys must have expired: an identity provider was out of its reach for as long
+/// as a set may serve.
+fn key_outages(scenario: &Scenario) -> Vec<KeyOutage> {
+    let fresh = seconds(scenario, &["issuer", "keys", "fresh_secs"], 600);
+    let stale = seconds(scenario, &["issuer", "keys", "stale_max_secs"], 86_400);
+    // A fetch that is under way when the outage begins may still bring a set.
+    let serves = fresh + stale + FETCH_SLACK;
+    let mut found = Vec::new();
+    for issuer in &scenario.issuers {
+        let host = issuer.host();
+        for fault in &scenario.faults {
+            let router = match &fault.kind {
+                FaultKind::Crash(name)
+                | FaultKind::Status(name, _)
+                | FaultKind::Garbage(name)
+                | FaultKind::EmptyKeys(name)
+                | FaultKind::HugeKeys(name)
+                    if *name == host =>
+                {
+                    None
+                }
+                FaultKind::Partition(a, b) if *a == host => Some(b.clone()),
+                FaultKind::Partition(a, b) if *b == host => Some(a.clone()),
+                _ => continue,
+            };
+            if fault.at + serves < fault.until {
+                found.push(KeyOutage {
+                    issuer: issuer.name.clone(),
+                    router,
+                    from: fault.at + serves,
+                    until: fault.until,
+                });
+            }
+        }
+    }
+    found
 }
 
 fn issuer_of(host: &str) -> String {

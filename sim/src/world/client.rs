@@ -322,6 +322,11 @@ impl Pool {
         self.presents(tag, certificate_ends);
         let client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
         let mut connection = client.connect().await?;
+        let connected = Fact::Connected {
+            client: self.spec.name.clone(),
+            to: self.router.clone(),
+        };
+        self.shared.tell(&self.env, &connected);
         let response = connection.send_and_watch(request, streamed).await?;
         self.checkin(Idle {
             connection,

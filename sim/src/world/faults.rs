@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError};
+use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError, Validity};
 use http::StatusCode;
 
 use super::router;
 use super::shared::unix_at;
-use super::{World, config};
+use super::{World, config, hosts};
 use crate::fact::Fact;
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
 
@@ -68,6 +68,7 @@ impl World {
         let trouble = |trouble| if begins { trouble } else { Trouble::None };
         match &due.fault.kind {
             FaultKind::Crash(name) => self.crash(name, begins),
+            FaultKind::Drain(name) => self.drain(name, begins),
             FaultKind::Partition(a, b) => self.partition(a, b, begins),
             FaultKind::Latency(a, b, delay) => self.latency(a, b, begins.then_some(*delay)),
             FaultKind::Slow(name, delay) => self.trouble(name, trouble(Trouble::Slow(*delay))),
@@ -89,7 +90,11 @@ impl World {
             | FaultKind::WithdrawKey(..)
             | FaultKind::ReplaceKeys(..) => self.rotate_keys(&due.fault.kind)?,
             FaultKind::Publish(change) => self.publish(change),
-            FaultKind::RotateCertificate(name) => self.write_serving(name)?,
+            FaultKind::RotateCertificate(name) => self.certify(name, None)?,
+            FaultKind::ExpiringCertificate(name, lifetime) => {
+                let now = unix_at(self.engine.elapsed());
+                self.certify(name, Some(Validity::around(now, *lifetime)))?;
+            }
             FaultKind::BreakCertificate(name) if begins => self.break_certificate(name),
             FaultKind::BreakCertificate(name) => self.write_serving(name)?,
             FaultKind::Configure(name, settings) => self.configure(name, settings),
@@ -139,6 +144,19 @@ impl World {
             {
                 self.tell(&Fact::ClientStopped(host));
             }
+        }
+    }
+
+    /// As a process that is told to end, and is started again later.
+    fn drain(&mut self, name: &str, begins: bool) {
+        match begins {
+            true => {
+                let asked = self.shared.lock().drains.get(name).cloned();
+                if let Some(asked) = asked {
+                    asked.notify_one();
+                }
+            }
+            false => self.engine.restart(name),
         }
     }
 
@@ -246,7 +264,32 @@ impl World {
     }
 
     fn write_serving(&self, name: &str) -> Result<(), LabError> {
-        router::write_serving(&self.disks[name], &mut self.shared.lock().pki, name)
+        router::write_serving(&self.disks[name], &mut self.shared.lock().pki, name, None)
+    }
+
+    /// Gives a router or a cell a serving certificate that holds so long, or for the whole run. What a
+    /// cell's hosts have open goes on with the old one.
+    fn certify(&self, name: &str, validity: Option<Validity>) -> Result<(), LabError> {
+        if let Some(disk) = self.disks.get(name) {
+            return router::write_serving(disk, &mut self.shared.lock().pki, name, validity);
+        }
+        {
+            let mut state = self.shared.lock();
+            match validity {
+                Some(validity) => state.expiring.insert(name.to_owned(), validity),
+                None => state.expiring.remove(name),
+            };
+            state.renew_serving()?;
+        }
+        for host in self.scenario.hosts_of(name) {
+            let ends = validity.map(hosts::certificate_ends);
+            self.tell(&Fact::Certified {
+                host,
+                ends,
+                anew: false,
+            });
+        }
+        Ok(())
     }
 
     fn break_certificate(&self, name: &str) {
@@ -288,7 +331,7 @@ impl World {
                 for (name, disk) in &self.disks {
                     match authority {
                         Authority::Servers => {
-                            router::write_serving(disk, &mut state.pki, name)?;
+                            router::write_serving(disk, &mut state.pki, name, None)?;
                         }
                         Authority::Cells => {
                             router::write_upstream(disk, &mut state.pki, name)?;

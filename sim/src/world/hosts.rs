@@ -1,9 +1,10 @@
 //! The lab's hosts in a world: cells, identity providers, the control plane.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use cellway_mtls::env::Env;
-use cellway_mtls::lab::{EchoCell, IdentityProvider, Report, ServerTls};
+use cellway_mtls::lab::{EchoCell, IdentityProvider, Report, ServerTls, Validity};
 
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
@@ -50,14 +51,32 @@ async fn serve_cell(env: SimEnv, shared: Shared, cell: CellHost) {
     let tls = match cell.protocol {
         CellProtocol::Http => ServerTls::plain(),
         CellProtocol::H2c => ServerTls::plain_h2(),
-        CellProtocol::Https => shared
-            .serve_tls(&env, Served::Cell(cell.id.clone()))
-            .expect("the lab's certificates are good"),
+        CellProtocol::Https => {
+            let validity = shared.lock().expiring.get(&cell.id).copied();
+            let (host, ends) = (env.name().to_owned(), validity.map(certificate_ends));
+            shared.tell(
+                &env,
+                &Fact::Certified {
+                    host,
+                    ends,
+                    anew: true,
+                },
+            );
+            shared
+                .serve_tls(&env, Served::Cell(cell.id.clone()))
+                .expect("the lab's certificates are good")
+        }
     };
     let listener = env.bind(any(CELL_PORT), false).await;
     let listener = listener.expect("a fresh host's ports are free");
     // A listener of the engine fails only with its host; what ends here fails the run.
     let _ended = cell.echo.serve(env, listener, tls).await;
+}
+
+/// The first moment at which a certificate doesn't hold, since the Unix epoch.
+pub(super) fn certificate_ends(validity: Validity) -> Duration {
+    // It holds to the end of its last second.
+    Duration::from_secs(validity.until.as_secs() + 1)
 }
 
 /// A cell's own word of what it received.
@@ -73,6 +92,7 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
             Report::Arrived(received) => {
                 let arrived = Arrived {
                     cell: received.cell.clone(),
+                    host: host.clone(),
                     tag: tag(&received.headers),
                     headers: received.headers.clone(),
                 };

@@ -94,10 +94,16 @@ impl Pki {
         Ca::roots(&self.trusted(authority))
     }
 
-    /// The serving certificate of a host that is known by its name.
-    pub(super) fn server(&mut self, host: &str) -> Result<Credential, LabError> {
+    /// The serving certificate of a host that is known by its name. It holds for `validity`, or like
+    /// all others.
+    pub(super) fn server(
+        &mut self,
+        host: &str,
+        validity: Option<Validity>,
+    ) -> Result<Credential, LabError> {
         let san = San::Dns(host.to_owned());
-        self.issue(Authority::Servers, host, san, Usage::Server, self.validity)
+        let validity = validity.unwrap_or(self.validity);
+        self.issue(Authority::Servers, host, san, Usage::Server, validity)
     }
 
     /// The certificate of a client, with this path in its name.
@@ -114,10 +120,15 @@ impl Pki {
         self.issue(authority, client, San::Uri(id), Usage::Client, validity)
     }
 
-    /// The serving certificate of a cell.
-    pub(super) fn cell(&mut self, cell: &str) -> Result<Credential, LabError> {
+    /// The serving certificate of a cell. It holds for `validity`, or like all others.
+    pub(super) fn cell(
+        &mut self,
+        cell: &str,
+        validity: Option<Validity>,
+    ) -> Result<Credential, LabError> {
         let id = San::Uri(cell_san(cell));
-        self.issue(Authority::Cells, cell, id, Usage::Server, self.validity)
+        let validity = validity.unwrap_or(self.validity);
+        self.issue(Authority::Cells, cell, id, Usage::Server, validity)
     }
 
     /// The certificate by which an Envoy may ask routers.

@@ -12,10 +12,12 @@ use cellway_core::{Decision, Now};
 use cellway_mtls::config::Config;
 use cellway_mtls::env::{Env, Privacy, Store};
 use cellway_mtls::event::{Closed, Event, Sink};
-use cellway_mtls::lab::LabError;
+use cellway_mtls::lab::{LabError, Validity};
 use cellway_mtls::log::{self, Level, Subjects};
 use cellway_mtls::reload::Reloader;
 use cellway_mtls::{Router, Worker};
+
+use tokio::sync::Notify;
 
 use super::pki::Pki;
 use super::shared::Shared;
@@ -43,14 +45,19 @@ pub(super) fn write_configuration(disk: &SimStore, text: String) {
 
 /// Writes what a router's configuration refers to, as the authorities now have it.
 pub(super) fn write_files(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
-    write_serving(disk, pki, name)?;
+    write_serving(disk, pki, name, None)?;
     write_upstream(disk, pki, name)?;
     write_trust(disk, pki);
     Ok(())
 }
 
-pub(super) fn write_serving(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
-    let serving = pki.server(name)?;
+pub(super) fn write_serving(
+    disk: &SimStore,
+    pki: &mut Pki,
+    name: &str,
+    validity: Option<Validity>,
+) -> Result<(), LabError> {
+    let serving = pki.server(name, validity)?;
     disk.put("server.pem", serving.pem().to_owned());
     disk.put("server.key", serving.key.pem()?);
     Ok(())
@@ -106,8 +113,18 @@ async fn run(env: SimEnv, shared: Shared) {
         Ok(handle) => handle,
         Err(error) => return never(&env, &shared, &error).await,
     };
-    let reloader = Reloader::new(env, handle, sink, CONFIG, Vec::new, config);
-    reloader.run(Arc::default()).await;
+    let (deadline, told) = (config.drain, Arc::new(Notify::new()));
+    let name = env.name().to_owned();
+    shared.lock().drains.insert(name, told.clone());
+    let reloader = Reloader::new(env, handle.clone(), sink, CONFIG, Vec::new, config);
+    tokio::select! {
+        biased;
+        () = told.notified() => {}
+        () = reloader.run(Arc::default()) => {}
+    }
+    handle.drain(deadline).await;
+    // Its process has ended; the host waits to be started again.
+    std::future::pending().await
 }
 
 /// A router that doesn't start fails the run, and its host stays up until the world has noticed.

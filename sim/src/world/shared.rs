@@ -7,7 +7,9 @@ use std::time::Duration;
 use cellway_core::Unix;
 use cellway_mtls::lab::{
     ControlPlane, Credential, EchoCell, IdentityProvider, LabError, ServerTls, Signer, TlsProvider,
+    Validity,
 };
+use tokio::sync::Notify;
 
 use super::documents::Documents;
 use super::pki::Pki;
@@ -40,8 +42,12 @@ pub(super) struct State {
     pub(super) cells: BTreeMap<String, CellHost>,
     /// What was shown last by each cell's own clients to each router: router, then cell.
     pub(super) spent: BTreeMap<(String, String), Shown>,
+    /// How long the certificates of cells hold that end in the run.
+    pub(super) expiring: BTreeMap<String, Validity>,
     /// The TLS of running lab hosts, to be replaced when certificates are.
     serving: BTreeMap<String, Serving>,
+    /// Tells the present life of each router to drain.
+    pub(super) drains: BTreeMap<String, Arc<Notify>>,
     /// The present life of each router.
     pub(super) lives: BTreeMap<String, Life>,
 }
@@ -79,7 +85,9 @@ impl Shared {
             identity_providers: BTreeMap::new(),
             cells: BTreeMap::new(),
             spent: BTreeMap::new(),
+            expiring: BTreeMap::new(),
             serving: BTreeMap::new(),
+            drains: BTreeMap::new(),
             lives: BTreeMap::new(),
         };
         Self {
@@ -146,9 +154,10 @@ impl State {
         of: &Served,
     ) -> Result<Arc<rustls::ServerConfig>, LabError> {
         match of {
-            Served::Server => provider.server(&self.pki.server(host)?, None),
+            Served::Server => provider.server(&self.pki.server(host, None)?, None),
             Served::Cell(id) => {
-                let credential: Credential = self.pki.cell(id)?;
+                let validity = self.expiring.get(id).copied();
+                let credential: Credential = self.pki.cell(id, validity)?;
                 let routers = self.pki.roots(Authority::Cells)?;
                 provider.server(&credential, Some(routers))
             }

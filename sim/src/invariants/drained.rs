@@ -1,0 +1,188 @@
+//! A router that drains takes nothing new, and finishes what it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::journal::Journal;
+use super::{Bounds, Invariant};
+use crate::fact::{Answer, Fact, Life};
+
+/// Once a router begins to drain, nobody gets a new connection to it. What it had let through by then is
+/// answered, unless it lasts longer than the drain may: by the client's word, and by the router's. The
+/// drain itself ends in time.
+#[derive(Debug)]
+pub struct Drained {
+    journal: Journal,
+    deadline: Duration,
+    held: Duration,
+    /// When each router that is going down began to drain.
+    since: BTreeMap<Life, Duration>,
+    /// Let through and not ended yet: by router and its name for the request.
+    open: BTreeSet<(Life, String)>,
+    /// By tag: which router let it through, and when.
+    passed: BTreeMap<String, (Life, Duration)>,
+}
+
+impl Drained {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            journal: Journal::new(&bounds.header_prefix),
+            deadline: bounds.drain,
+            held: bounds.held,
+            since: BTreeMap::new(),
+            open: BTreeSet::new(),
+            passed: BTreeMap::new(),
+        }
+    }
+
+    fn connected(&self, at: Duration, client: &str, to: &str) -> Result<(), String> {
+        let draining = self.since.iter().find(|(life, _)| life.router == to);
+        match draining.filter(|(_, since)| at > **since + self.held) {
+            Some((_, since)) => Err(format!(
+                "{client} got a new connection to {to}, which drains since {since:?}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) -> Result<(), String> {
+        let Some((life, decided_at)) = self.passed.remove(tag) else {
+            return Ok(());
+        };
+        let Some(since) = self.since.get(&life) else {
+            return Ok(());
+        };
+        let lost = match answer {
+            Answer::None | Answer::Refused => true,
+            Answer::Ok | Answer::Router(_) | Answer::Cell(_) => false,
+        };
+        match lost && decided_at <= *since && at < *since + self.deadline {
+            true => Err(format!(
+                "{tag} was in flight when {} began to drain, at {since:?}, and got {answer}",
+                life.router
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn drained(&self, at: Duration, life: &Life) -> Result<(), String> {
+        let Some(since) = self.since.get(life) else {
+            return Ok(());
+        };
+        let router = &life.router;
+        if at > *since + self.deadline + self.held {
+            return Err(format!(
+                "{router} drained from {since:?} to {at:?}, too long"
+            ));
+        }
+        match self.open.iter().find(|(of, _)| of == life) {
+            Some((_, id)) => Err(format!("{router} has drained, and {id} hasn't ended")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Invariant for Drained {
+    fn name(&self) -> &'static str {
+        "drained"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        if let Some(passed) = self.journal.passed(at, fact) {
+            let by = (passed.decided.life.clone(), passed.decided_at);
+            self.passed.insert(passed.sent.tag.clone(), by);
+        }
+        match fact {
+            Fact::Noted(life, note) if note.kind == "draining" => {
+                self.since.insert(life.clone(), at);
+            }
+            Fact::Noted(life, note) if note.kind == "drained" => return self.drained(at, life),
+            Fact::Started(life) => self.since.retain(|of, _| of.router != life.router),
+            Fact::Crashed(life) => self.open.retain(|(of, _)| of != life),
+            Fact::Decided(decided) if decided.cell.is_some() => {
+                self.open
+                    .insert((decided.life.clone(), decided.request_id.clone()));
+            }
+            Fact::Responded(responded) => {
+                let key = (responded.life.clone(), responded.request_id.clone());
+                self.open.remove(&key);
+            }
+            Fact::Connected { client, to } => return self.connected(at, client, to),
+            Fact::Answered { tag, answer } => return self.answered(at, tag, answer),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::fact::Note;
+
+    fn noted(kind: &str) -> Fact {
+        let (kind, text) = (kind.to_owned(), String::new());
+        Fact::Noted(life(0), Note { kind, text })
+    }
+
+    fn connected() -> Fact {
+        Fact::Connected {
+            client: "client".to_owned(),
+            to: "router-1".to_owned(),
+        }
+    }
+
+    /// A request is let through, its router drains for five seconds at most, and this follows.
+    fn fed(more: &[Fact]) -> Result<(), String> {
+        let mut facts = vec![
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+            noted("draining"),
+        ];
+        facts.extend_from_slice(more);
+        let bounds = Bounds {
+            header_prefix: "x-cellway-".to_owned(),
+            drain: SECOND * 5,
+            held: SECOND,
+            ..Bounds::default()
+        };
+        feed(&mut Drained::new(&bounds), &facts)
+    }
+
+    #[test]
+    fn content_with_what_is_finished() {
+        let ok = answered("t", Answer::Ok);
+        assert_eq!(
+            fed(&[connected(), responded("r"), ok, noted("drained")]),
+            Ok(())
+        );
+        // Another life takes connections again.
+        let again = [noted("drained"), Fact::Started(life(1)), connected()];
+        assert_eq!(fed(&[&[responded("r")], &again[..]].concat()), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_new_connection() {
+        let why = fed(&[responded("r"), connected()]).unwrap_err();
+        assert!(why.contains("new connection"), "{why}");
+    }
+
+    #[test]
+    fn notices_what_is_cut_off_or_left_open() {
+        let why = fed(&[answered("t", Answer::None)]).unwrap_err();
+        assert!(why.contains("in flight"), "{why}");
+        let why = fed(&[noted("drained")]).unwrap_err();
+        assert!(why.contains("hasn't ended"), "{why}");
+    }
+
+    #[test]
+    fn notices_a_drain_without_end() {
+        let mut facts = vec![responded("r")];
+        facts.extend((0..6).map(|n| answered(&n.to_string(), Answer::Ok)));
+        facts.push(noted("drained"));
+        assert!(fed(&facts).unwrap_err().contains("too long"));
+    }
+}
