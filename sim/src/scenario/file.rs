@@ -292,7 +292,7 @@ pub struct Claims {
     pub audiences: Vec<String>,
 }
 
-/// What is wrong with a token that is signed by its issuer's key.
+/// What is wrong with a token that is signed by its issuer's key, or with how it is shown.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Flaw {
@@ -318,6 +318,8 @@ pub enum Flaw {
     Twice,
     /// It comes in the query too.
     InQuery,
+    /// It is good, and the request asks in `Connection` that the router's own headers be dropped.
+    NamesStamps,
 }
 
 fn yes() -> bool {

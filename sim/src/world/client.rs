@@ -36,6 +36,9 @@ const FORGED_NAMES: [&str; 8] = [
     ROUTING_KEY,
 ];
 
+/// A field of HTTP/1.1 requests that is for one connection only, as `Connection` says.
+const HOP: &str = "x-sim-hop";
+
 /// The header with a routing key.
 const ROUTING_KEY: &str = "x-routing-key";
 
@@ -173,9 +176,17 @@ impl Exchange {
         let tag = HeaderValue::try_from(&self.tag).expect("tags are made of names and numbers");
         request = request.header(HeaderName::from_static(TAG), tag);
         if spec.protocol == ClientProtocol::Http1 {
-            // Asks the router to drop its own stamps as hop-by-hop.
-            let stamps = HeaderValue::from_static("x-cellway-tenant, x-cellway-auth");
-            request = request.header(http::header::CONNECTION, stamps);
+            let (named, hop) = match spec.flaw {
+                // Asks the router to drop its own stamps as hop-by-hop.
+                Some(Flaw::NamesStamps) => ("x-cellway-tenant, x-cellway-auth", None),
+                // Must go no further than the router.
+                _ => (HOP, Some(HeaderValue::from_static(FORGED))),
+            };
+            let named = HeaderValue::from_static(named);
+            request = request.header(http::header::CONNECTION, named);
+            if let Some(value) = hop {
+                request = request.header(HeaderName::from_static(HOP), value);
+            }
         }
         if let Some(token) = &shown.token {
             request = bearing(request, token, spec.flaw);

@@ -327,7 +327,7 @@ impl Wallet {
             Some(Flaw::NoExpiry) => sign(claims.without("exp")),
             Some(Flaw::NoAudience) => sign(claims.without("aud")),
             // The request is what is wrong.
-            Some(Flaw::Twice | Flaw::InQuery) | None => sign(claims),
+            Some(Flaw::Twice | Flaw::InQuery | Flaw::NamesStamps) | None => sign(claims),
         }
     }
 
