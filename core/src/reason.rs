@@ -188,7 +188,7 @@ reasons! {
     RevocationUnknown => "revocation_unknown", Unavailable;
     /// The cell is to get an identity envelope, and none can be sealed for it.
     EnvelopeUnavailable => "envelope_unavailable", Unavailable;
-    /// A limit of the router or of the cell is reached.
+    /// A limit of the router or of the cell is reached, or a connection, caller or tenant has its share of one.
     Overloaded => "overloaded", Unavailable;
     /// The cell said that it has not processed the request, and it couldn't be sent again.
     CellRefused => "cell_refused", Unavailable;
@@ -199,9 +199,9 @@ reasons! {
     AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The request's header or trailers are over 64 KiB, or have more than 128 fields.
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
-    /// The client stopped sending its request's body.
+    /// The client stopped sending its request's body, or sends it more slowly than `body_rate_min`.
     ClientTimeout => "client_timeout", RequestTimeout;
-    /// The client stopped taking the answer's body, which was cut.
+    /// The client stopped taking the answer's body, or takes it more slowly than `read_rate_min`; it was cut.
     ClientStalled => "client_stalled", RequestTimeout;
 
     /// No connection to any endpoint of the cell could be made.

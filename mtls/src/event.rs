@@ -15,6 +15,7 @@ use crate::check::Finding;
 use crate::fetch::FetchError;
 pub use crate::judge::{Asked, Schemes};
 use crate::settings::EnvelopeForm;
+use crate::shares::{Resource, Share};
 
 /// Hears what happens. Cloned into every task.
 pub trait Sink: Clone + Send + Sync + 'static {
@@ -209,6 +210,22 @@ pub enum Event<'a> {
         subject: Option<&'a Text>,
         /// Why a new request would be refused.
         reason: Reason,
+    },
+    /// Something was refused because one of its holders has its share of a bound. The request's
+    /// `Responded`, or the connection's `ConnectionRefused`, comes too.
+    ShareRefused {
+        /// The listener's name.
+        listener: &'a str,
+        /// What is shared.
+        resource: Resource,
+        /// Whose share is used up.
+        share: Share,
+        /// The cell, where it is the cell's.
+        cell: Option<&'a Text>,
+        /// The tenant, where one was proved.
+        tenant: Option<&'a Text>,
+        /// The first of this bound in a minute.
+        news: bool,
     },
     /// A connection to a cell stands.
     CellConnected {

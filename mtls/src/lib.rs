@@ -38,6 +38,7 @@ pub mod reload;
 mod router;
 pub mod settings;
 mod shared;
+pub mod shares;
 mod streams;
 #[cfg(test)]
 mod testing;

@@ -9,6 +9,7 @@ use crate::connection;
 use crate::env::{Env, Listener};
 use crate::event::{Event, Sink};
 use crate::live::Counted;
+use crate::shares::{Full, Resource};
 use crate::worker::WorkerState;
 
 /// How long to wait after an accept that failed for want of something, such as descriptors:
@@ -68,12 +69,9 @@ fn admit<E: Env, S: Sink>(
     let Some(settings) = live.settings.listeners.get(listener) else {
         return;
     };
-    let Some(counted) = Counted::new(&worker.common, listener, settings.connections_max) else {
-        worker.emit(&Event::ConnectionRefused {
-            listener: name,
-            peer,
-        });
-        return;
+    let counted = match Counted::new(&worker.common, listener, settings, peer.ip()) {
+        Ok(counted) => counted,
+        Err(full) => return refused(worker, listener, name, peer, full),
     };
     worker.emit(&Event::ConnectionAccepted {
         listener: name,
@@ -91,4 +89,31 @@ fn admit<E: Env, S: Sink>(
         }
         drop(counted);
     });
+}
+
+/// Closes a connection that there is no place for, and tells.
+fn refused<E: Env, S: Sink>(
+    worker: &WorkerState<E, S>,
+    listener: usize,
+    name: &str,
+    peer: SocketAddr,
+    full: Full,
+) {
+    worker.emit(&Event::ConnectionRefused {
+        listener: name,
+        peer,
+    });
+    let (Full::Share(share), Some(state)) = (full, worker.common.listeners.get(listener)) else {
+        return;
+    };
+    let now = worker.common.clock.now();
+    let event = Event::ShareRefused {
+        listener: name,
+        resource: Resource::ListenerConnections,
+        share,
+        cell: None,
+        tenant: None,
+        news: state.connections.is_news(now.mono),
+    };
+    worker.sink.emit(now, &event);
 }

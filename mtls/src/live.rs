@@ -1,6 +1,6 @@
 //! What all workers of a router share: settings in force, drain, counts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -18,8 +18,9 @@ use crate::envelope::Sealer;
 use crate::one_use::UsedOnce;
 use crate::opening::Opening;
 use crate::pool::Gates;
-use crate::settings::{RouterSettings, Serves};
+use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::shared::Shared;
+use crate::shares::{Bound, Full, Holder, Holders, Share, Stake};
 use crate::tls::{CellTls, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust};
 
 /// One router, as its workers see it.
@@ -34,6 +35,8 @@ pub(crate) struct Common<E> {
     /// Tells that it was replaced.
     pub(crate) reloaded: Notify,
     pub(crate) gates: Gates,
+    /// Who has shares of bounds.
+    pub(crate) holders: Holders,
     pub(crate) used_once: UsedOnce,
     pub(crate) drain: Drain,
     pub(crate) opening: Opening,
@@ -46,8 +49,8 @@ pub(crate) struct Common<E> {
 pub(crate) struct ListenerState {
     /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
     pub(crate) address: OnceLock<SocketAddr>,
-    /// Connections at present.
-    pub(crate) connections: AtomicUsize,
+    /// Connections at present, and whose they are.
+    pub(crate) connections: Bound,
 }
 
 /// Settings in force, with what was made from the files that they name.
@@ -303,20 +306,33 @@ impl Drain {
 pub(crate) struct Counted<E: Env> {
     common: Arc<Common<E>>,
     listener: usize,
+    holder: Holder,
 }
 
 impl<E: Env> Counted<E> {
-    /// `None` if the listener has as many as it may.
-    pub(crate) fn new(common: &Arc<Common<E>>, listener: usize, most: usize) -> Option<Self> {
-        let count = &common.listeners.get(listener)?.connections;
-        if count.fetch_add(1, Ordering::AcqRel) >= most {
-            count.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
+    /// Counts a connection from this address.
+    ///
+    /// # Errors
+    /// The listener has as many as it may, or the address has.
+    pub(crate) fn new(
+        common: &Arc<Common<E>>,
+        listener: usize,
+        settings: &ListenerSettings,
+        peer: IpAddr,
+    ) -> Result<Self, Full> {
+        let holder = common.holders.address(Share::Address, peer);
+        let stake = Stake {
+            share: Share::Address,
+            holder,
+            percent: settings.address_share,
+        };
+        let bound = common.listeners.get(listener).ok_or(Full::All)?;
+        bound.connections.take(settings.connections_max, &[stake])?;
         common.drain.connections.fetch_add(1, Ordering::AcqRel);
-        Some(Self {
+        Ok(Self {
             common: common.clone(),
             listener,
+            holder,
         })
     }
 }
@@ -324,7 +340,7 @@ impl<E: Env> Counted<E> {
 impl<E: Env> Drop for Counted<E> {
     fn drop(&mut self) {
         let listener = &self.common.listeners[self.listener];
-        listener.connections.fetch_sub(1, Ordering::AcqRel);
+        listener.connections.give_back([self.holder]);
         if self.common.drain.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.common.drain.empty.notify_waiters();
         }

@@ -31,6 +31,7 @@ use crate::pool::{CellLoad, Gates};
 use crate::ready::is_ready;
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
+use crate::shares::Holders;
 use crate::tls::{ListDates, Provider};
 use crate::worker::Worker;
 
@@ -169,6 +170,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             live: ArcSwap::from_pointee(usable.live),
             reloaded: tokio::sync::Notify::new(),
             gates: Gates::default(),
+            holders: Holders::default(),
             used_once: UsedOnce::default(),
             drain: Drain::default(),
             opening: Opening::new(self.workers, self.share_addresses, self.open_wait),

@@ -141,6 +141,8 @@ pub struct ListenerSettings {
     pub timeouts: ClientTimeouts,
     /// Most connections at a time, over all workers. More are closed at once.
     pub connections_max: usize,
+    /// The most of them that one client address may have while no other has any, in percent.
+    pub address_share: u8,
     /// Most concurrent HTTP/2 streams of one connection.
     pub streams_max: u32,
 }
@@ -157,6 +159,7 @@ impl ListenerSettings {
             tls: None,
             timeouts: ClientTimeouts::default(),
             connections_max: 10_000,
+            address_share: 80,
             streams_max: 128,
         }
     }
@@ -256,6 +259,14 @@ pub struct ClientTimeouts {
     /// With nothing taken of an answer that is there to be taken; what it holds at the cell is
     /// given back then.
     pub stall: Duration,
+    /// Bytes a second that a client takes of an answer, at least, wherever the router waits for it;
+    /// 0: any byte will do. Each byte taken buys time, up to `stall`.
+    pub read_rate_min: u32,
+    /// Bytes a second of a request's body, at least, wherever the router waits for them; 0: any
+    /// byte will do. Each byte that comes buys time, up to `body_grace`.
+    pub body_rate_min: u32,
+    /// How long the router waits for a body that comes more slowly.
+    pub body_grace: Duration,
 }
 
 impl Default for ClientTimeouts {
@@ -266,6 +277,9 @@ impl Default for ClientTimeouts {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(60),
+            read_rate_min: 240,
+            body_rate_min: 240,
+            body_grace: Duration::from_secs(20),
         }
     }
 }
@@ -351,6 +365,32 @@ pub struct CellLimits {
     pub connections_max: usize,
     /// Most requests in flight; more are refused as `overloaded`.
     pub requests_max: usize,
+    /// How much of both one connection, caller or tenant may take.
+    pub shares: CellShares,
+}
+
+/// The most of a cell's places that one holder may have while nobody else has any, in percent; 100:
+/// all of them. The fewer places are free, the less it may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CellShares {
+    /// One client connection.
+    pub connection: u8,
+    /// One subject of a tenant, or one client address where nobody is proved.
+    pub caller: u8,
+    /// One tenant.
+    pub tenant: u8,
+}
+
+impl Default for CellShares {
+    /// Each leaves room for others of the next larger kind: a connection for its caller's other
+    /// connections, a caller for its tenant's other callers, a tenant for other tenants.
+    fn default() -> Self {
+        Self {
+            connection: 50,
+            caller: 60,
+            tenant: 80,
+        }
+    }
 }
 
 impl Default for CellLimits {
@@ -358,6 +398,7 @@ impl Default for CellLimits {
         Self {
             connections_max: 1024,
             requests_max: 4096,
+            shares: CellShares::default(),
         }
     }
 }

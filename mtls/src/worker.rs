@@ -177,7 +177,9 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
     fn new(common: Arc<Common<E>>, sink: S) -> Self {
         let mut seed = [0; 8];
         common.env.fill(&mut seed);
-        let memo = Memo::new(Memo::CAPACITY_DEFAULT, u64::from_le_bytes(seed));
+        let seed = u64::from_le_bytes(seed);
+        common.holders.key(seed);
+        let memo = Memo::new(Memo::CAPACITY_DEFAULT, seed);
         let ids = Ids::new(&common.env);
         Self {
             common,

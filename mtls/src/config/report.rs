@@ -91,6 +91,19 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         usize::try_from(count).unwrap_or(usize::MAX)
     }
 
+    /// A share of something: 1 to 100 percent.
+    pub(super) fn percent(&mut self, setting: String, percent: Option<u8>, default: u8) -> u8 {
+        let percent = percent.unwrap_or(default);
+        if !(1..=100).contains(&percent) {
+            self.mistake(
+                setting,
+                format!("is {percent} percent"),
+                "give 1 to 100; 100 turns the share off",
+            );
+        }
+        percent.clamp(1, 100)
+    }
+
     pub(super) fn key_pair(
         &mut self,
         table: &str,

@@ -273,7 +273,9 @@ fn listener_settings<F: FnMut(ConfigError)>(
     let header = name("header_timeout_ms");
     let idle = name("idle_timeout_ms");
     let stall = name("stall_timeout_ms");
+    let grace = name("body_grace_ms");
     let connections = name("connections_max");
+    let share = name("address_share_percent");
     if table.streams_max == Some(0) {
         report.mistake(name("streams_max"), "is 0", "give at least 1");
     }
@@ -292,8 +294,12 @@ fn listener_settings<F: FnMut(ConfigError)>(
             header: report.ms(header, table.header_timeout_ms, times.header),
             idle: report.ms(idle, table.idle_timeout_ms, times.idle),
             stall: report.ms(stall, table.stall_timeout_ms, times.stall),
+            read_rate_min: table.read_rate_min.unwrap_or(times.read_rate_min),
+            body_rate_min: table.body_rate_min.unwrap_or(times.body_rate_min),
+            body_grace: report.ms(grace, table.body_grace_ms, times.body_grace),
         },
         connections_max: report.count(connections, table.connections_max, defaults.connections_max),
+        address_share: report.percent(share, table.address_share_percent, defaults.address_share),
         streams_max: table.streams_max.unwrap_or(defaults.streams_max),
         ..defaults
     }

@@ -105,9 +105,21 @@ pub struct ListenerTable {
     /// With nothing taken of an answer, in milliseconds.
     #[serde(default)]
     pub stall_timeout_ms: Option<u64>,
+    /// Bytes a second that a client takes of an answer, at least; 0: any byte will do.
+    #[serde(default)]
+    pub read_rate_min: Option<u32>,
+    /// Bytes a second of a request's body, at least; 0: any byte will do.
+    #[serde(default)]
+    pub body_rate_min: Option<u32>,
+    /// How long a body that comes more slowly is waited for, in milliseconds.
+    #[serde(default)]
+    pub body_grace_ms: Option<u64>,
     /// Most connections at a time, over all workers.
     #[serde(default)]
     pub connections_max: Option<u64>,
+    /// The most of them that one client address may have while no other has any, in percent.
+    #[serde(default)]
+    pub address_share_percent: Option<u8>,
     /// Most concurrent HTTP/2 streams of one connection.
     #[serde(default)]
     pub streams_max: Option<u32>,
@@ -261,6 +273,12 @@ pub struct UpstreamTable {
     pub answer_header_bytes_max: Option<u64>,
     /// Most fields in the header of a cell's answer, and in its trailers.
     pub answer_header_fields_max: Option<u64>,
+    /// The most of both that one client connection may take while no other has any, in percent.
+    pub connection_share_percent: Option<u8>,
+    /// The same for one caller: a subject, or an address where nobody is proved.
+    pub caller_share_percent: Option<u8>,
+    /// The same for one tenant.
+    pub tenant_share_percent: Option<u8>,
 }
 
 /// `[fetch]`

@@ -9,8 +9,8 @@ use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
 use crate::fetch::{Proxies, RegistryLocation};
 use crate::settings::{
-    AnswerLimits, CellLimits, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem, RegistrySettings,
-    UpstreamSettings,
+    AnswerLimits, CellLimits, CellShares, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem,
+    RegistrySettings, UpstreamSettings,
 };
 
 /// How often a registry file is looked at; it costs a `stat`.
@@ -163,6 +163,7 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
                 table.requests_max,
                 limits.requests_max,
             ),
+            shares: shares(table, report),
         },
         keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),
         retry_percent: retry_percent(name("retry_percent"), table.retry_percent, report),
@@ -247,6 +248,29 @@ impl<'a> Surroundings<'a> {
             proxy: first("https_proxy", "HTTPS_PROXY"),
             no_proxy: first("no_proxy", "NO_PROXY"),
         }
+    }
+}
+
+fn shares<F: FnMut(ConfigError)>(table: &UpstreamTable, report: &mut Reporter<F>) -> CellShares {
+    let defaults = CellShares::default();
+    let mut percent =
+        |key: &str, percent, default| report.percent(format!("upstream.{key}"), percent, default);
+    CellShares {
+        connection: percent(
+            "connection_share_percent",
+            table.connection_share_percent,
+            defaults.connection,
+        ),
+        caller: percent(
+            "caller_share_percent",
+            table.caller_share_percent,
+            defaults.caller,
+        ),
+        tenant: percent(
+            "tenant_share_percent",
+            table.tenant_share_percent,
+            defaults.tenant,
+        ),
     }
 }
 

@@ -30,8 +30,18 @@ pub(crate) struct Activity {
     requests: AtomicU32,
     /// Since when the client takes no bytes, or `FLOWS`.
     blocked: AtomicU64,
+    /// How much of the stall time the client has used up, in nanoseconds. What it takes buys time
+    /// back, at the rate of `read_rate_min` bytes a second.
+    used: AtomicU64,
+    read_rate_min: u32,
     stalled: AtomicBool,
     cut: AtomicBool,
+    /// A request's body is still coming.
+    body_comes: AtomicBool,
+    /// The client has reset the connection.
+    reset: AtomicBool,
+    /// The last request's answer came before its body was read.
+    unread: AtomicBool,
 }
 
 /// What the watch finds.
@@ -48,7 +58,7 @@ pub(crate) enum Phase {
 }
 
 impl Activity {
-    pub(crate) fn new(origin: Instant, http2: bool) -> Self {
+    pub(crate) fn new(origin: Instant, http2: bool, read_rate_min: u32) -> Self {
         Self {
             origin,
             http2,
@@ -56,8 +66,13 @@ impl Activity {
             since: AtomicU64::new(nanos(origin.elapsed())),
             requests: AtomicU32::new(0),
             blocked: AtomicU64::new(FLOWS),
+            used: AtomicU64::new(0),
+            read_rate_min,
             stalled: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            body_comes: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
         }
     }
 
@@ -75,6 +90,9 @@ impl Activity {
     pub(crate) fn request_begins(&self) {
         self.requests.fetch_add(1, Relaxed);
         self.phase.store(BUSY, Relaxed);
+        if self.unread.load(Relaxed) {
+            self.unread.store(false, Relaxed);
+        }
     }
 
     /// A request's answer is written, or given up.
@@ -90,10 +108,20 @@ impl Activity {
         }
     }
 
-    pub(crate) fn write_moved(&self) {
-        if self.blocked.load(Relaxed) != FLOWS {
-            self.blocked.store(FLOWS, Relaxed);
+    /// The client took so many bytes.
+    pub(crate) fn write_moved(&self, bytes: usize) {
+        let (blocked, used) = (self.blocked.load(Relaxed), self.used.load(Relaxed));
+        if blocked == FLOWS && used == 0 {
+            return;
         }
+        let waited = match blocked {
+            FLOWS => 0,
+            since => nanos(self.origin.elapsed()).saturating_sub(since),
+        };
+        self.blocked.store(FLOWS, Relaxed);
+        let bought = stall::worth(bytes as u64, self.read_rate_min);
+        let used = used.saturating_add(waited).saturating_sub(nanos(bought));
+        self.used.store(used, Relaxed);
     }
 
     /// The connection is about to be cut because the client takes no bytes.
@@ -108,6 +136,50 @@ impl Activity {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(Relaxed)
+    }
+
+    /// The request that has begun has a body.
+    pub(crate) fn body_begins(&self) {
+        self.body_comes.store(true, Relaxed);
+    }
+
+    /// The body of the request is whole, or given up.
+    pub(crate) fn body_ends(&self) {
+        self.body_comes.store(false, Relaxed);
+    }
+
+    /// Whether nothing is read from an HTTP/1.1 connection, because its request is whole and has no
+    /// answer yet, or not all of it.
+    pub(crate) fn only_awaits_answer(&self) -> bool {
+        self.phase.load(Relaxed) == BUSY && !self.body_comes.load(Relaxed)
+    }
+
+    /// The client has reset the connection while it waited for its answer.
+    pub(crate) fn resets(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset.load(Relaxed)
+    }
+
+    /// A request is answered before its body is read: the client may still be sending.
+    pub(crate) fn leaves_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    /// What was left unread has been read after all. It was no header.
+    pub(crate) fn has_read_all(&self) {
+        self.unread.store(false, Relaxed);
+        if self.phase.load(Relaxed) == HEADER {
+            self.enter(IDLE);
+        }
+    }
+
+    /// Whether a client whose connection is closed now may still be sending: the body of a request
+    /// that was answered early, or a header that was refused.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Relaxed) || self.phase() == Phase::Header
     }
 
     /// Whether the connection carries one request at a time.
@@ -130,7 +202,7 @@ impl Activity {
     }
 
     /// When the present state of things has lasted too long. For a busy connection that is when
-    /// the client has taken no byte for the stall time; `None` while it takes them.
+    /// the client has used up the stall time; `None` while it takes bytes.
     pub(crate) fn deadline(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
         let limit = match self.phase() {
             Phase::FirstByte => timeouts.first_byte,
@@ -138,8 +210,10 @@ impl Activity {
             Phase::Idle => timeouts.idle,
             Phase::Busy => {
                 let blocked = self.blocked.load(Relaxed);
+                let left = timeouts.stall;
+                let left = left.saturating_sub(Duration::from_nanos(self.used.load(Relaxed)));
                 return (blocked != FLOWS)
-                    .then(|| self.origin + Duration::from_nanos(blocked) + timeouts.stall);
+                    .then(|| self.origin + Duration::from_nanos(blocked) + left);
             }
         };
         Some(self.origin + Duration::from_nanos(self.since.load(Relaxed)) + limit)

@@ -3,13 +3,14 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::activity::Activity;
+use super::linger::Linger;
 
 /// Plain or TLS: one type, so that all that stands on it is compiled once.
 pub(crate) enum Wire<S> {
@@ -81,12 +82,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
+/// Most bytes that are read while nobody asks for them: of a next request that was sent too early.
+const AHEAD_MAX: usize = 1024;
+
 /// A client's connection: hands out first what was read to find out which protocol it speaks, and
 /// notes when bytes move.
 pub(crate) struct ClientIo<S> {
     wire: Wire<S>,
     read_ahead: Bytes,
     activity: Arc<Activity>,
+    /// The client has closed its sending side.
+    ended: bool,
+    /// The sending side is closed, and what still comes is discarded.
+    linger: Option<Box<Linger>>,
 }
 
 impl<S> ClientIo<S> {
@@ -95,13 +103,40 @@ impl<S> ClientIo<S> {
             wire,
             read_ahead,
             activity,
+            ended: false,
+            linger: None,
         }
     }
 
-    fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
+    /// Reads while nobody else does: what comes is kept for whoever reads next, and so is the end.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.ended || !self.read_ahead.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = [0; AHEAD_MAX];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        if Pin::new(&mut self.wire)
+            .poll_read(cx, &mut buffer)?
+            .is_ready()
+        {
+            self.ended = buffer.filled().is_empty();
+            self.read_ahead = Bytes::copy_from_slice(buffer.filled());
+            // Somebody may have begun to read meanwhile.
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
         match result {
             Poll::Pending => self.activity.write_blocked(),
-            Poll::Ready(_) => self.activity.write_moved(),
+            Poll::Ready(bytes) => self.activity.write_moved(*bytes.as_ref().unwrap_or(&0)),
         }
     }
 }
@@ -119,10 +154,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<S> {
             self.activity.read();
             return Poll::Ready(Ok(()));
         }
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.wire).poll_read(cx, buf);
-        if result.is_ready() && buf.filled().len() > before {
-            self.activity.read();
+        if result.is_ready() {
+            match buf.filled().len() > before {
+                true => self.activity.read(),
+                false => self.ended = buf.remaining() > 0,
+            }
         }
         result
     }
@@ -155,11 +196,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.wire).poll_flush(cx);
-        self.wrote(&result);
+        match &result {
+            Poll::Pending => self.activity.write_blocked(),
+            Poll::Ready(_) => self.activity.write_moved(0),
+        }
         result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.wire).poll_shutdown(cx))?;
+        }
+        if this.ended || !this.activity.is_unread() {
+            return Poll::Ready(Ok(()));
+        }
+        let linger = this.linger.get_or_insert_with(|| Box::new(Linger::new()));
+        linger.poll(&mut this.wire, cx).map(Ok)
     }
 }

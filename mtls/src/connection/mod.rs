@@ -1,15 +1,17 @@
 //! One client's connection, from the handshake to its end.
 
 mod activity;
+mod attend;
 mod client;
 mod cork;
 mod io;
+mod linger;
 pub(crate) mod stall;
 mod watch;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +29,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 pub(crate) use self::activity::Activity;
+use self::attend::Attending;
 pub(crate) use self::client::Client;
 use self::cork::Uncorking;
 use self::io::ClientIo;
@@ -60,6 +63,10 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) worker: Arc<WorkerState<E, S>>,
     pub(crate) listener: usize,
     pub(crate) name: Arc<str>,
+    /// Its number among the router's connections.
+    pub(crate) id: u64,
+    /// The client's address.
+    pub(crate) peer: IpAddr,
     pub(crate) client: Option<Arc<Client>>,
     pub(crate) activity: Arc<Activity>,
     /// What is malformed of what an HTTP/1.1 client sends.
@@ -106,12 +113,18 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         // Nothing was asked for yet, so nothing is lost.
         () = worker.common.drain.begun() => return Some(Closed::Drain),
     };
-    let activity = Arc::new(Activity::new(Instant::now(), opened.http2));
+    let activity = Arc::new(Activity::new(
+        Instant::now(),
+        opened.http2,
+        settings.timeouts.read_rate_min,
+    ));
     let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());
     let connection = Arc::new(Connection {
         worker: worker.clone(),
         listener,
         name: name.clone(),
+        id: worker.common.holders.next_connection(),
+        peer: peer.ip(),
         client: opened.client.map(Arc::new),
         activity,
         faults: Arc::default(),
@@ -246,6 +259,7 @@ where
         let streams = stall::Streams {
             env: connection.worker.common.env.clone(),
             stall: settings.timeouts.stall,
+            rate_min: settings.timeouts.read_rate_min,
         };
         let mut builder = http2::Builder::new(streams);
         builder
@@ -260,18 +274,23 @@ where
         let serving = Uncorking::new(io, serve);
         watch::run(serving, &connection, &settings.timeouts).await
     } else {
-        let guarded = Guarded::new(io, Requests::new(connection.faults.clone()));
-        let serving = http1::Builder::new()
+        let mut builder = http1::Builder::new();
+        builder
             .timer(TokioTimer::new())
             .auto_date_header(false)
             // The watch has both timeouts, at no cost for each request.
             .header_read_timeout(None)
-            // A client that closes its side has given up, and what it asked for must not go on
-            // filling the cell's bulkhead. The few that half-close and still listen lose the answer.
-            .half_close(false)
+            // A client may close its side and still listen. One that is gone is found by reading
+            // ahead, where it says so, and else by the timeouts.
+            .half_close(true)
             .max_headers(FIELDS_MAX)
-            .max_header_size(HYPER_HEADER_BYTES_MAX)
-            .serve_connection(TokioIo::new(guarded), service);
+            .max_header_size(HYPER_HEADER_BYTES_MAX);
+        let requests = Requests::new(connection.faults.clone());
+        let serve = |io| {
+            let guarded = Guarded::new(io, requests);
+            builder.serve_connection(TokioIo::new(guarded), service)
+        };
+        let serving = Attending::new(io, connection.activity.clone(), serve);
         watch::run(serving, &connection, &settings.timeouts).await
     }
 }

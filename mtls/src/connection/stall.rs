@@ -20,9 +20,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::env::Env;
 use crate::streams::{Side, Stream};
 
-/// Bytes a second below which a client that takes something counts as one that takes nothing: a
-/// frame may be long, and is seen to be taken only when all of it is.
-const RATE_MIN: u64 = 1024;
+/// The lowest rate that is asked of a client, in bytes a second, where any byte will do: a frame may
+/// be long, and is seen to be taken only when all of it is.
+const RATE_OF_FRAMES: u32 = 1024;
+
+/// How long a client may take for so many bytes; for any number of them as long as it likes, where
+/// the rate is 0.
+pub(super) fn worth(bytes: u64, rate_min: u32) -> Duration {
+    match rate_min {
+        0 => Duration::MAX,
+        rate => Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / u64::from(rate)),
+    }
+}
 
 tokio::task_local! {
     static FLOW: Flow;
@@ -31,6 +40,11 @@ tokio::task_local! {
 /// What the body of a stream tells the stream's task.
 #[derive(Debug, Default)]
 struct Flow {
+    rate_min: u32,
+    /// When the client's turn began, while it has it.
+    since: Cell<Option<Instant>>,
+    /// How much of the stall time the client has used up. What it takes buys time back.
+    used: Cell<Duration>,
     /// It is the client's turn to take what it was given.
     given: Cell<bool>,
     /// How often it has been.
@@ -44,9 +58,31 @@ struct Flow {
     stream: RefCell<Option<Arc<Stream>>>,
 }
 
+impl Flow {
+    /// How long the client's turn may last.
+    fn allows(&self, stall: Duration) -> Duration {
+        let rate = match self.rate_min {
+            0 => RATE_OF_FRAMES,
+            rate => rate,
+        };
+        stall.saturating_sub(self.used.get()) + worth(self.behind.get(), rate)
+    }
+
+    /// The frame behind the last one was taken whole, or both were.
+    fn turn_ends(&self) {
+        if let Some(since) = self.since.take() {
+            let used = self.used.get().saturating_add(since.elapsed());
+            let bought = worth(self.behind.get(), self.rate_min);
+            self.used.set(used.saturating_sub(bought));
+        }
+    }
+}
+
 /// The client was given so many bytes, and may take its time to take them.
 pub(crate) fn client_has_the_turn(bytes: usize) {
     let _ = FLOW.try_with(|flow| {
+        flow.turn_ends();
+        flow.since.set(Some(Instant::now()));
         flow.behind.set(flow.ahead.get());
         flow.ahead.set(bytes as u64);
         flow.given.set(true);
@@ -56,7 +92,10 @@ pub(crate) fn client_has_the_turn(bytes: usize) {
 
 /// The client has taken all there is.
 pub(crate) fn client_waits() {
-    let _ = FLOW.try_with(|flow| flow.given.set(false));
+    let _ = FLOW.try_with(|flow| {
+        flow.turn_ends();
+        flow.given.set(false);
+    });
 }
 
 /// The task sends an answer for this stream: it ends when that is closed, though the client should
@@ -75,6 +114,8 @@ pub(super) fn is_cut() -> bool {
 pub(super) struct Streams<E> {
     pub(super) env: E,
     pub(super) stall: Duration,
+    /// Bytes a second that a client must take at least; 0: any byte will do.
+    pub(super) rate_min: u32,
 }
 
 impl<E, F> hyper::rt::Executor<F> for Streams<E>
@@ -89,7 +130,11 @@ where
             timer: None,
             turn: 0,
         };
-        self.env.spawn(FLOW.scope(Flow::default(), watched));
+        let flow = Flow {
+            rate_min: self.rate_min,
+            ..Flow::default()
+        };
+        self.env.spawn(FLOW.scope(flow, watched));
     }
 }
 
@@ -122,12 +167,12 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             this.task.set(None);
             return Poll::Ready(());
         }
-        let (given, turn, behind) =
-            FLOW.with(|flow| (flow.given.get(), flow.turns.get(), flow.behind.get()));
+        let (given, turn, allowed) =
+            FLOW.with(|flow| (flow.given.get(), flow.turns.get(), flow.allows(*this.stall)));
         if !given {
             return Poll::Pending;
         }
-        let limit = Instant::now() + *this.stall + Duration::from_secs(behind / RATE_MIN);
+        let limit = Instant::now() + allowed;
         let timer = this
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(limit)));

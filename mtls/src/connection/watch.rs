@@ -88,6 +88,9 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         if connection.activity.is_cut() {
             return Poll::Ready(Closed::StreamClosed);
         }
+        if connection.activity.is_reset() {
+            return Poll::Ready(Closed::Error);
+        }
         if watch.drained(changed.as_mut(), cx) {
             if drain.is_stopped() {
                 return Poll::Ready(Closed::Drain);

@@ -83,7 +83,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     // Public, like the page itself; no request that is asked about has this path, but under the
     // prefix of the plain form.
     if envelope::is_asked(&head.uri) {
-        return envelope_keys(report, &head);
+        return envelope_keys(report, &head, false);
     }
     let asking = Wants::of(&head);
     if let Err(unfit) = check::well_formed(&head) {
@@ -102,6 +102,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let checked = check::check(&parts);
     let case = Case {
         client: client.as_ref(),
+        peer: None,
         forwards: false,
         ..report.case(spread)
     };

@@ -9,6 +9,7 @@ mod keys;
 mod refused;
 mod stamp;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -39,6 +40,8 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) name: &'a str,
     /// Whose client certificate stands behind it.
     pub(crate) client: Option<&'a Client>,
+    /// The client's address; `None` where the connection isn't the client's.
+    pub(crate) peer: Option<IpAddr>,
     pub(crate) request_id: &'a HeaderValue,
     /// When its header was whole.
     pub(crate) began: Now,
@@ -78,7 +81,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
         }
     };
     // Boxed: few requests wait, and all would carry the room for it.
-    let waited = Box::pin(keys::wait(case.worker, &wait)).await;
+    let waited = Box::pin(keys::wait(case, &wait)).await;
     let snapshot = shared.snapshot();
     // A reload may have changed the bundle and renamed the router's headers meanwhile.
     waited

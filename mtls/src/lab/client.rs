@@ -72,6 +72,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The body stops in its middle, and nothing follows.
+    pub unfinished: bool,
     /// Trailers; with any, an HTTP/1.1 body is sent in chunks.
     pub trailers: HeaderMap,
 }
@@ -84,6 +86,7 @@ impl Request {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            unfinished: false,
             trailers: HeaderMap::new(),
         }
     }
@@ -315,6 +318,7 @@ impl Connection {
             path,
             mut headers,
             body,
+            unfinished,
             trailers,
         } = request;
         let uri = match &self.sender {
@@ -330,7 +334,10 @@ impl Connection {
                 .path_and_query(path)
                 .build()?,
         };
-        let mut buffered = Buffered::whole(body);
+        let mut buffered = match unfinished {
+            true => Buffered::stalled(&body),
+            false => Buffered::whole(body),
+        };
         if !trailers.is_empty() {
             // hyper writes those trailers that `Trailer` announces.
             for name in trailers.keys() {

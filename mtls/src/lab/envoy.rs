@@ -190,6 +190,7 @@ impl<E: Env> Envoy<E> {
             path: path.to_owned(),
             headers,
             body,
+            unfinished: false,
             trailers: HeaderMap::new(),
         };
         match client.send(request).await {

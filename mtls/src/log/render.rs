@@ -54,6 +54,10 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
         Event::Responded { .. } => (Debug, "responded"),
         Event::StreamClosed { .. } => (Info, "stream_closed"),
         Event::Preflight { .. } => (Debug, "cors_preflight"),
+        Event::ShareRefused { news, .. } => match news {
+            true => (Warn, "share_refused"),
+            false => (Debug, "share_refused"),
+        },
         Event::CellConnected { .. } => (Debug, "cell_connected"),
         Event::CellFailed { .. } => (Warn, "cell_failed"),
         Event::CellRetry { granted: true, .. } => (Debug, "cell_retry"),
@@ -118,6 +122,19 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         Event::ConnectionClosed { listener, why } => {
             line.str("listener", listener).str("reason", why.as_str())
         }
+        Event::ShareRefused {
+            listener,
+            resource,
+            share,
+            cell,
+            tenant,
+            news: _,
+        } => line
+            .str("listener", listener)
+            .str("resource", resource.as_str())
+            .str("share", share.as_str())
+            .opt("cell", *cell, Line::show)
+            .opt("tenant", *tenant, Line::show),
         Event::TlsRefused {
             listener,
             peer,

@@ -105,6 +105,9 @@ impl Sink for Counting {
             }
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
             Event::Preflight { covered, .. } => shard.preflights.add(usize::from(*covered)),
+            Event::ShareRefused {
+                resource, share, ..
+            } => shard.share_refused(*resource, *share),
             Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
             Event::CellFailed { cell, reason, .. } => {
                 shard.cells.of(cell).failed.add(*reason as usize);

@@ -13,6 +13,7 @@ use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER, RETRY_RESULTS};
 use super::shard::{CELL_BOUND, Counter, FORMS, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
 use crate::event::{Closed, SealOutcome, TlsRefusal, Unserved};
 use crate::pool::CellLoad;
+use crate::shares::{Resource, Share};
 
 impl Metrics {
     /// What `/metrics` shows: all counters, and gauges of what decisions are made on at `now` and of
@@ -132,6 +133,7 @@ impl Page {
         }
         self.preflights(shards);
         self.streams_closed(shards);
+        self.shares_refused(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
         // Answers are read first: one that ends meanwhile must not make the difference negative.
@@ -169,6 +171,22 @@ impl Page {
             let count = sum(shards, |shard| shard.streams_closed.get(r));
             if count > 0 {
                 self.sample(name, &[("reason", reason.as_str())], count);
+            }
+        }
+    }
+
+    fn shares_refused(&mut self, shards: &[Arc<Shard>]) {
+        let name = "share_refused_total";
+        let help = "Refused because one holder has its share of a bound, by bound and holder.";
+        self.head(name, "counter", help);
+        for (r, resource) in Resource::ALL.iter().enumerate() {
+            for (s, share) in Share::ALL.iter().enumerate() {
+                let at = r * Share::ALL.len() + s;
+                let count = sum(shards, |shard| shard.shares_refused.get(at));
+                if count > 0 {
+                    let labels = [("resource", resource.as_str()), ("share", share.as_str())];
+                    self.sample(name, &labels, count);
+                }
             }
         }
     }

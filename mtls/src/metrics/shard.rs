@@ -14,6 +14,7 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 use super::cells::Cells;
 use crate::event::{Closed, Owner, SealOutcome, TlsRefusal};
 use crate::settings::EnvelopeForm;
+use crate::shares::{Resource, Share};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -83,6 +84,7 @@ pub(super) struct Shard {
     /// Browsers' preflights, answered with no and with yes.
     pub(super) preflights: Counters<2>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
+    pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
     pub(super) accept_failed: Counter,
@@ -136,6 +138,11 @@ impl Shard {
         let form = FORMS.iter().position(|f| *f == form).unwrap_or_default();
         self.envelopes
             .add(form * SealOutcome::ALL.len() + outcome as usize);
+    }
+
+    pub(super) fn share_refused(&self, resource: Resource, share: Share) {
+        self.shares_refused
+            .add(resource as usize * Share::ALL.len() + share as usize);
     }
 
     pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {

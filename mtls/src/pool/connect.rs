@@ -19,6 +19,7 @@ use crate::connection::Wire;
 use crate::env::Env;
 use crate::http1::{Answers, Guarded, Http1Sender};
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
+use crate::shares::Share;
 use crate::tls::{CellTls, handshake_failure};
 use crate::worker::Spawner;
 
@@ -35,6 +36,8 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 pub(crate) struct ConnectError {
     pub(crate) reason: Reason,
     pub(crate) error: Arc<str>,
+    /// Whose share of the cell's connections is used up, where that is why.
+    pub(crate) share: Option<Share>,
 }
 
 impl ConnectError {
@@ -42,6 +45,15 @@ impl ConnectError {
         Self {
             reason,
             error: error.to_string().into(),
+            share: None,
+        }
+    }
+
+    /// A connection could be made, and this holder may have no other.
+    pub(super) fn share(share: Share) -> Self {
+        Self {
+            share: Some(share),
+            ..Self::new(Reason::Overloaded, "its share of connections is used up")
         }
     }
 }

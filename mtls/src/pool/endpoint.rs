@@ -17,11 +17,12 @@ use tokio::time::Instant;
 
 use super::budget::RetryBudget;
 use super::connect::{ConnectError, connect};
-use super::gate::{Blame, CellGate, ConnectionPermit};
+use super::gate::{Blame, CellGate, ConnectionPermit, RequestPermit};
 use crate::env::Env;
 use crate::http1::Http1Sender;
 use crate::live::{Live, private};
 use crate::proxy::RequestBody;
+use crate::shares::Share;
 
 /// Most requests that share an HTTP/2 connection before another is opened: what servers allow by
 /// default (RFC 9113, section 6.5.2, recommends no less). Where one allows fewer, the rest wait
@@ -187,6 +188,8 @@ enum Next {
     Idle(Box<Http1Sender>),
     /// Somebody connects; the attempts before that one.
     Wait(u64),
+    /// The request may have no connection for itself: this holder has its share.
+    Refused(Share),
     /// Connect, for this request only or for all that wait.
     Connect {
         for_all: bool,
@@ -217,17 +220,19 @@ impl EndpointPool {
     /// in any case: a pooled one has just turned out to be closed, and so may the others.
     ///
     /// # Errors
-    /// No connection could be made, or the cell has as many as it may.
+    /// No connection could be made, or the cell has as many as it may, or whoever asks has.
     pub(crate) async fn lease<E: Env>(
         self: &Arc<Self>,
         env: &E,
         live: &Live,
-        gate: &Arc<CellGate>,
+        permit: &RequestPermit,
         fresh: bool,
     ) -> Result<Lease, ConnectError> {
+        let exceeds = || permit.exceeds(&live.settings.upstream.limits);
         loop {
             let settled = self.settled.notified();
-            match self.next(live.epoch, fresh) {
+            match self.next(live.epoch, fresh, exceeds) {
+                Next::Refused(share) => return Err(ConnectError::share(share)),
                 Next::Shared(sender, stream) => {
                     return Ok(self.lend(Sender::H2(sender), live.epoch, Some(stream)));
                 }
@@ -244,7 +249,7 @@ impl EndpointPool {
                     }
                 }
                 Next::Connect { for_all } => {
-                    return Box::pin(self.open(env, live, gate, for_all)).await;
+                    return Box::pin(self.open(env, live, permit.gate(), for_all)).await;
                 }
             }
         }
@@ -312,7 +317,7 @@ impl EndpointPool {
         }
     }
 
-    fn next(&self, epoch: u64, fresh: bool) -> Next {
+    fn next(&self, epoch: u64, fresh: bool, exceeds: impl Fn() -> Option<Share>) -> Next {
         let mut state = private(&self.state);
         if state.epoch < epoch {
             // Made under certificates or bundles that are no longer in force. What is in flight
@@ -323,9 +328,10 @@ impl EndpointPool {
             state.epoch = epoch;
         }
         match state.protocol {
-            Protocol::Http1 => match state.idle.pop() {
-                Some(idle) if !fresh => Next::Idle(idle.http1),
-                _ => Next::Connect { for_all: false },
+            Protocol::Http1 => match exceeds().map_or_else(|| Ok(state.idle.pop()), Err) {
+                Err(share) => Next::Refused(share),
+                Ok(Some(idle)) if !fresh => Next::Idle(idle.http1),
+                Ok(_) => Next::Connect { for_all: false },
             },
             Protocol::Unknown | Protocol::Http2 => state.next_shared(),
         }

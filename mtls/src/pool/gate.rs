@@ -1,8 +1,10 @@
 //! Bulkheads: what one cell may take of the router, counted over all workers.
 //!
 //! A cell that hangs fills its own gate and is answered 503 from then on; the other cells' gates
-//! don't know of it. The counts are atomics. The map that finds them is locked only when a worker
-//! meets a cell for the first time.
+//! don't know of it. Within a gate no connection, caller or tenant gets more than its share
+//! ([`shares`](crate::shares)), so that one of them can't block a cell for the others. The counts
+//! are atomics. The map that finds them is locked only when a worker meets a cell for the first
+//! time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +17,8 @@ use tokio::time::Instant;
 
 use super::budget::RetryBudget;
 use crate::live::private;
+use crate::settings::{CellLimits, CellShares};
+use crate::shares::{Bound, Full, Holder, Share, Stake};
 
 /// All cells' gates.
 #[derive(Debug, Default)]
@@ -48,7 +52,7 @@ impl Gates {
         let cells = private(&self.cells);
         let load = |(cell, gate): (&Text, &Arc<CellGate>)| CellLoad {
             cell: cell.clone(),
-            requests: gate.requests.load(Ordering::Relaxed),
+            requests: gate.requests.taken(),
             connections: gate.connections.load(Ordering::Relaxed),
         };
         cells.iter().map(load).collect()
@@ -76,14 +80,33 @@ pub struct CellLoad {
 /// What one cell takes at present.
 #[derive(Debug, Default)]
 pub(crate) struct CellGate {
-    requests: AtomicUsize,
+    requests: Bound,
     connections: AtomicUsize,
 }
 
+/// Who asks for a place: a connection, its caller, and the caller's tenant.
+pub(crate) type Stakes = [Stake; 3];
+
 impl CellGate {
-    /// Lets a request in, if fewer than `most` are.
-    pub(crate) fn request(self: &Arc<Self>, most: usize) -> Option<RequestPermit> {
-        take(&self.requests, most).then(|| RequestPermit(self.clone()))
+    /// Lets a request in, if fewer than `most` are and its holders have less than their shares.
+    ///
+    /// # Errors
+    /// Why it can't be let in.
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        most: usize,
+        stakes: &Stakes,
+    ) -> Result<RequestPermit, Full> {
+        self.requests.take(most, stakes)?;
+        Ok(RequestPermit {
+            gate: self.clone(),
+            holders: stakes.map(|stake| stake.holder),
+        })
+    }
+
+    /// The requests in flight, as something that is shared.
+    pub(crate) fn requests(&self) -> &Bound {
+        &self.requests
     }
 
     /// Lets a connection be opened, if fewer than `most` are.
@@ -102,11 +125,39 @@ fn take(count: &AtomicUsize, most: usize) -> bool {
 
 /// A request in flight to a cell.
 #[derive(Debug)]
-pub(crate) struct RequestPermit(Arc<CellGate>);
+pub(crate) struct RequestPermit {
+    gate: Arc<CellGate>,
+    holders: [Holder; 3],
+}
+
+impl RequestPermit {
+    /// The cell's gate.
+    pub(crate) fn gate(&self) -> &Arc<CellGate> {
+        &self.gate
+    }
+
+    /// Who of the request's holders has more than its share of the cell's connections. Over HTTP/1.1
+    /// each request in flight has a connection for itself.
+    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Share> {
+        let CellShares {
+            connection,
+            caller,
+            tenant,
+        } = limits.shares;
+        let [a, b, c] = self.holders;
+        let stakes = [
+            Stake::new(Share::Connection, a, connection),
+            Stake::new(Share::Caller, b, caller),
+            Stake::new(Share::Tenant, c, tenant),
+        ];
+        let requests = &self.gate.requests;
+        requests.exceeds(limits.connections_max, &stakes)
+    }
+}
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.gate.requests.give_back(self.holders);
     }
 }
 
@@ -183,12 +234,17 @@ mod tests {
     #[test]
     fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
         let gate = Arc::new(CellGate::default());
-        let first = gate.request(2).unwrap();
-        let _second = gate.request(2).unwrap();
-        assert!(gate.request(2).is_none());
-        assert!(gate.request(2).is_none());
+        let nobody = [Stake {
+            share: Share::Tenant,
+            holder: Holder::NOBODY,
+            percent: 1,
+        }; 3];
+        let first = gate.request(2, &nobody).unwrap();
+        let _second = gate.request(2, &nobody).unwrap();
+        assert_eq!(gate.request(2, &nobody).err(), Some(Full::All));
+        assert_eq!(gate.request(2, &nobody).err(), Some(Full::All));
         drop(first);
-        assert!(gate.request(2).is_some());
+        assert!(gate.request(2, &nobody).is_ok());
     }
 
     #[test]

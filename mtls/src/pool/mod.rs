@@ -23,7 +23,7 @@ pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::{EndpointPool, Lease, Sender};
 pub use self::gate::CellLoad;
-pub(crate) use self::gate::{CellGate, Gates, RequestPermit};
+pub(crate) use self::gate::{CellGate, Gates, RequestPermit, Stakes};
 pub(crate) use self::listen::Listening;
 use crate::live::private;
 

@@ -11,7 +11,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use super::Refused;
 use super::body::{CellBody, ResponseBody};
 use super::forward::Answered;
+use super::progress::Turn;
 use super::report::Report;
+use super::unread::Announced;
 use crate::env::Env;
 use crate::envelope;
 use crate::event::{Owner, Sink};
@@ -21,6 +23,8 @@ pub(crate) struct Wants {
     pub(crate) grpc: bool,
     /// HTTP/1.x, where a connection can be told to close.
     closable: bool,
+    /// The connection closes after the answer, whatever that is.
+    closes: bool,
 }
 
 impl Wants {
@@ -29,6 +33,7 @@ impl Wants {
         Self {
             grpc,
             closable: false,
+            closes: false,
         }
     }
 
@@ -36,7 +41,13 @@ impl Wants {
         Self {
             grpc: headers::is_grpc(&request.headers),
             closable: request.version < Version::HTTP_2,
+            closes: false,
         }
+    }
+
+    /// The same, on a connection that closes after the answer, or doesn't.
+    pub(super) fn closing(self, closes: bool) -> Self {
+        Self { closes, ..self }
     }
 }
 
@@ -44,6 +55,7 @@ impl Wants {
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
     answered: Answered,
+    announced: Announced,
 ) -> Response<ResponseBody<E, S>> {
     let (mut parts, incoming) = answered.response.into_parts();
     parts.version = Version::HTTP_11;
@@ -57,6 +69,15 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     if let Some(cors) = &report.cors {
         cors.write(&mut parts.headers);
     }
+    let early = answered.progress.as_ref();
+    if early.is_some_and(|progress| progress.turn() != Turn::Done) {
+        report.connection.activity.leaves_unread();
+        if announced.ends_connection() {
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
     let body = CellBody {
         incoming,
         framing: answered.framing,
@@ -66,6 +87,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         idle: answered.idle,
         total: answered.total,
         timer: None,
+        gives_up: announced.is_given_up(),
     };
     Response::from_parts(parts, ResponseBody::cell(report, body))
 }
@@ -102,8 +124,10 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         reason.class(),
         Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout
     );
-    if ends && wants.closable {
-        // Where this request ends, and so where the next begins, isn't certain.
+    if (ends || wants.closes) && wants.closable {
+        // Where this request ends, and so where the next begins, isn't certain, or so far off that
+        // nobody reads as far.
+        report.connection.activity.leaves_unread();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     say_why(&report, refused, headers);
@@ -133,6 +157,7 @@ pub(super) fn preflight<E: Env, S: Sink>(
 pub(crate) fn envelope_keys<E: Env, S: Sink>(
     mut report: Report<E, S>,
     request: &Parts,
+    closes: bool,
 ) -> Response<ResponseBody<E, S>> {
     let common = &report.connection.worker.common;
     let page = {
@@ -146,6 +171,9 @@ pub(crate) fn envelope_keys<E: Env, S: Sink>(
     let headers = response.headers_mut();
     headers.insert(DATE, report.connection.worker.date.at(now.unix));
     own(&report, Owner::Router, headers);
+    if closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response.map(|()| ResponseBody::router(report, page.body))
 }
 

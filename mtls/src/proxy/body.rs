@@ -19,7 +19,7 @@ use super::framing::{Framing, trailers_fit, was_cut};
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::verdict;
-use crate::connection::stall;
+use crate::connection::{Activity, stall};
 use crate::env::Env;
 use crate::event::Sink;
 use crate::pool::{Lease, RequestPermit};
@@ -62,6 +62,13 @@ struct Passed {
     /// whatever a reload makes of them meanwhile.
     stamped_by: Arc<Policy>,
     stream: Option<Arc<Stream>>,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        self.activity.body_ends();
+    }
 }
 
 /// Why a request's body is not passed on to its end.
@@ -75,6 +82,8 @@ pub(crate) enum RequestBroken {
     Trailers,
     /// The router broke it off.
     Closed(BrokenOff),
+    /// The cell has answered without it.
+    GivenUp,
 }
 
 impl fmt::Display for RequestBroken {
@@ -84,6 +93,7 @@ impl fmt::Display for RequestBroken {
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
             Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
             Self::Closed(why) => why.fmt(f),
+            Self::GivenUp => f.write_str("the answer is whole without it"),
         }
     }
 }
@@ -92,7 +102,7 @@ impl std::error::Error for RequestBroken {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Client(error) => error.source(),
-            Self::Cut | Self::Trailers | Self::Closed(_) => None,
+            Self::Cut | Self::Trailers | Self::Closed(_) | Self::GivenUp => None,
         }
     }
 }
@@ -124,13 +134,30 @@ impl RequestBody {
         self.incoming.is_none()
     }
 
+    /// The body for those who may discard it; `None` if it is empty.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        self.watched.is_some().then(|| Box::new(self))
+    }
+
+    /// The body as hyper reads it.
+    pub(super) fn into_incoming(self) -> Option<Incoming> {
+        self.incoming
+    }
+
     /// The request was let through. Notes whose names its header has (until then no trailers pass),
     /// and the stream that it belongs to.
-    pub(super) fn passes(&mut self, policy: &Arc<Policy>, stream: Option<Arc<Stream>>) {
+    pub(super) fn passes(
+        &mut self,
+        policy: &Arc<Policy>,
+        stream: Option<Arc<Stream>>,
+        activity: &Arc<Activity>,
+    ) {
         if let Some(watched) = &mut self.watched {
+            activity.body_begins();
             watched.passed = Some(Box::new(Passed {
                 stamped_by: policy.clone(),
                 stream,
+                activity: activity.clone(),
             }));
         }
     }
@@ -148,8 +175,14 @@ impl Body for RequestBody {
             && let Some(stream) = watched.passed.as_ref().and_then(|it| it.stream.as_ref())
             && let Poll::Ready(reason) = stream.poll_closed(Side::Request, cx)
         {
-            watched.progress.moved(Turn::Broken);
+            watched.progress.moved(0, Turn::Broken);
             return Poll::Ready(Some(Err(RequestBroken::Closed(BrokenOff(reason)))));
+        }
+        if let Some(watched) = &self.watched
+            && watched.progress.poll_given_up(cx).is_ready()
+        {
+            watched.progress.moved(0, Turn::Broken);
+            return Poll::Ready(Some(Err(RequestBroken::GivenUp)));
         }
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
@@ -161,19 +194,19 @@ impl Body for RequestBody {
                 progress, passed, ..
             } = watched;
             match &mut polled {
-                Poll::Pending => progress.turn_to(Turn::Client),
+                Poll::Pending => progress.waits_for_client(),
                 Poll::Ready(None) if was_cut(watched.http2, ended) => {
-                    progress.moved(Turn::Broken);
+                    progress.moved(0, Turn::Broken);
                     return Poll::Ready(Some(Err(RequestBroken::Cut)));
                 }
-                Poll::Ready(None) => progress.moved(Turn::Done),
+                Poll::Ready(None) => progress.moved(0, Turn::Done),
                 Poll::Ready(Some(Ok(frame)))
                     if frame.trailers_ref().is_some_and(|it| !trailers_fit(it)) =>
                 {
-                    progress.moved(Turn::Broken);
+                    progress.moved(0, Turn::Broken);
                     return Poll::Ready(Some(Err(RequestBroken::Trailers)));
                 }
-                Poll::Ready(Some(Err(_))) => progress.moved(Turn::Broken),
+                Poll::Ready(Some(Err(_))) => progress.moved(0, Turn::Broken),
                 Poll::Ready(Some(Ok(frame))) => {
                     // Nothing follows trailers, and nobody asks whether something does.
                     let ended = ended || frame.is_trailers();
@@ -185,7 +218,11 @@ impl Body for RequestBody {
                             None => trailers.clear(),
                         }
                     }
-                    progress.moved(if ended { Turn::Done } else { Turn::Cell });
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
+                    if ended && let Some(passed) = passed {
+                        passed.activity.body_ends();
+                    }
                 }
             }
         }
@@ -226,7 +263,10 @@ pub(super) struct CellBody {
     pub(super) progress: Option<Arc<Progress>>,
     pub(super) idle: Duration,
     pub(super) total: Option<Instant>,
-    pub(super) timer: Option<Pin<Box<Sleep>>>,
+    /// While nothing comes: since when, and when to look whether that has lasted too long.
+    pub(super) timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Once the answer is whole, the rest of the request's body isn't waited for.
+    pub(super) gives_up: bool,
 }
 
 impl<E: Env, S: Sink> ResponseBody<E, S> {
@@ -270,8 +310,11 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
             drop(body.permit);
             let sent = |progress: &Arc<Progress>| progress.turn() == Turn::Done;
             // An answer that comes before the request is whole leaves the rest of it on its way.
-            if body.framing.reusable && body.progress.as_ref().is_none_or(sent) {
-                body.lease.done();
+            let unsent = body.progress.as_ref().filter(|progress| !sent(progress));
+            match unsent {
+                Some(progress) if body.gives_up => progress.give_up(),
+                None if body.framing.reusable => body.lease.done(),
+                Some(_) | None => {}
             }
         }
         if let Some(mut report) = self.report.take() {
@@ -321,30 +364,50 @@ impl CellBody {
         self.framing.ended() || self.incoming.is_end_stream()
     }
 
+    /// Whether the client sends the rest of its request more slowly than it may.
+    fn is_outrun(&self) -> bool {
+        let deadline = self.progress.as_ref().and_then(|it| it.client_deadline());
+        deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// When to look again whether something has lasted too long, if `idle` is when nothing will
+    /// have moved for that long.
+    fn next_look(&self, now: Instant, idle: Instant) -> Instant {
+        let progress = self.progress.as_ref();
+        let client = progress.and_then(|it| it.client_deadline());
+        // Its turn may begin without a wake-up here.
+        let client = client.or_else(|| Some(now + progress?.grace()?));
+        let limits = [self.total, client].into_iter().flatten();
+        limits.fold(idle, Instant::min)
+    }
+
     /// While nothing comes: whether that has lasted too long.
     fn overdue(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        let now = Instant::now();
-        let idle = now + self.idle;
-        let limit = self.total.map_or(idle, |total| total.min(idle));
         // Armed anew at each frame, so that a frame pushes the idle deadline away; kept between
         // polls that bring nothing.
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(limit)));
+        let (began, mut timer) = self.timer.take().unwrap_or_else(|| {
+            let now = Instant::now();
+            let limit = self.next_look(now, now + self.idle);
+            (now, Box::pin(sleep_until(limit)))
+        });
         while timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if self.total.is_some_and(|total| total <= now) {
                 return Poll::Ready(Reason::CellTimeoutTotal);
             }
+            if self.is_outrun() {
+                return Poll::Ready(Reason::ClientTimeout);
+            }
             // A cell that still takes the request's body isn't idle.
             let moved = self.progress.as_ref().map(|progress| progress.last());
-            let idle = moved.map_or(now, |moved| moved + self.idle);
+            let idle = began.max(moved.unwrap_or(began)) + self.idle;
             if idle <= now {
                 return Poll::Ready(Reason::CellTimeoutIdle);
             }
-            let limit = self.total.map_or(idle, |total| total.min(idle));
+            let limit = self.next_look(now, idle);
             timer.as_mut().reset(limit);
         }
+        self.timer = Some((began, timer));
         Poll::Pending
     }
 }
@@ -390,6 +453,10 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         {
             return Poll::Ready(Some(Err(this.close(reason))));
         }
+        // An answer that goes on doesn't excuse a request that hardly does.
+        if body.is_outrun() {
+            return Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))));
+        }
         match Pin::new(&mut body.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 body.timer = None;
@@ -419,6 +486,9 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                 Poll::Pending => {
                     stall::client_waits();
                     Poll::Pending
+                }
+                Poll::Ready(Reason::ClientTimeout) => {
+                    Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))))
                 }
                 Poll::Ready(reason) => {
                     Poll::Ready(Some(Err(this.break_off(reason, reason.describe()))))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cellway_core::headers::{self, BadConnection};
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -20,15 +20,16 @@ use super::again::{self, Resends};
 use super::body::RequestBody;
 use super::candidates::Candidates;
 use super::framing::{Exchange, Framing};
-use super::progress::{Progress, Turn};
+use super::progress::{Pace, Progress, Turn};
 use super::report::Report;
 use super::spare::Spare;
-use super::{Refused, verdict};
+use super::{Refused, share, verdict};
 use crate::env::Env;
 use crate::event::{Event, Sink, Unserved};
 use crate::live::Live;
-use crate::pool::{CellGate, ConnectError, EndpointPool, Lease, RequestPermit, Sender};
-use crate::settings::CellTimeouts;
+use crate::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
+use crate::settings::{CellTimeouts, ClientTimeouts};
+use crate::shares::{Full, Resource};
 
 /// The cell's answer, and what it holds until its body ends.
 pub(super) struct Answered {
@@ -45,7 +46,7 @@ pub(super) struct Answered {
 struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     live: Arc<Live>,
-    gate: Arc<CellGate>,
+    permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
     /// How long further endpoints are tried; set when the first couldn't be reached.
@@ -59,7 +60,7 @@ struct Forwarding<'a, E: Env, S: Sink> {
 pub(super) struct Outgoing {
     pub(super) parts: Parts,
     pub(super) body: RequestBody,
-    progress: Option<Arc<Progress>>,
+    pub(super) progress: Option<Arc<Progress>>,
 }
 
 impl Outgoing {
@@ -71,6 +72,14 @@ impl Outgoing {
             body,
             progress,
         }
+    }
+}
+
+impl Outgoing {
+    /// The body, if there is one. All of it is moved, so that nothing of the rest is kept while the
+    /// body is waited for.
+    pub(super) fn into_unsent(self) -> Option<Box<RequestBody>> {
+        self.body.boxed()
     }
 }
 
@@ -92,25 +101,32 @@ enum Attempt {
 /// Sends the request to the cell that was decided, and to no other.
 ///
 /// Tries the cell's other endpoints where nothing of the request was sent. What was sent is sent
-/// again only as [`again`](super::again) allows.
+/// again only as [`again`](super::again) allows. Where no cell was given the body, it is in `unsent`
+/// afterwards.
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
     mut outgoing: Outgoing,
+    unsent: &mut Option<Box<RequestBody>>,
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
     let live = worker.common.live.load_full();
     let gate = (worker.pools).gate(&allow.cell, &worker.common.gates);
-    let permit = gate.request(live.settings.upstream.limits.requests_max);
-    let permit = permit.ok_or_else(|| {
-        Refused::new(
-            Reason::Overloaded,
-            "the cell has as many requests as it may",
-        )
-    })?;
+    let limits = &live.settings.upstream.limits;
+    let stakes = share::stakes(&report.connection, allow, &limits.shares);
+    let permit = match gate.request(limits.requests_max, &stakes) {
+        Ok(permit) => permit,
+        Err(full) => {
+            *unsent = outgoing.into_unsent();
+            let refused = share::refused(report, &gate, allow, Resource::CellRequests, full);
+            return Err(refused);
+        }
+    };
+    drop(gate);
+    set_pace(&outgoing, &live, report.connection.listener);
     let mut forwarding = Forwarding {
         report,
-        gate,
+        permit,
         progress: outgoing.progress,
         total: (live.settings.upstream.timeouts.total).map(|total| Instant::now() + total),
         failover: None,
@@ -132,7 +148,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
                     response,
                     framing,
                     lease,
-                    permit,
+                    permit: forwarding.permit,
                     progress: forwarding.progress,
                     idle: forwarding.live.settings.upstream.timeouts.idle,
                     total: forwarding.total,
@@ -142,15 +158,20 @@ pub(super) async fn forward<E: Env, S: Sink>(
             Attempt::Again => candidates.gave_back(at),
             Attempt::Unsent(error) => {
                 candidates.unreachable(at);
-                failure = Some(error.reason);
+                failure = Some((error.reason, error.share));
                 if !forwarding.fails_over(&error) {
                     break;
                 }
             }
         }
     }
+    *unsent = slot.and_then(|request| request.into_body().boxed());
     Err(match failure {
-        Some(reason) => Refused::new(reason, "no connection to the cell could be made"),
+        Some((_, Some(share))) => {
+            let (gate, full) = (forwarding.permit.gate(), Full::Share(share));
+            share::refused(report, gate, allow, Resource::CellConnections, full)
+        }
+        Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
         None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
     })
 }
@@ -168,7 +189,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let lease = match self.lease(pool, fresh).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    verdict::failed(self.report, pool, error.reason, &error.error);
+                    if error.share.is_none() {
+                        verdict::failed(self.report, pool, error.reason, &error.error);
+                    }
                     return Attempt::Unsent(error);
                 }
             };
@@ -185,7 +208,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
         let worker = &self.report.connection.worker;
-        let leasing = pool.lease(&worker.common.env, &self.live, &self.gate, fresh);
+        let leasing = pool.lease(&worker.common.env, &self.live, &self.permit, fresh);
         let lease = match self.connects_until().map(|(until, _)| until) {
             None => leasing.await?,
             Some(until) => timeout_at(until, leasing).await.unwrap_or_else(|_| {
@@ -253,7 +276,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 attempt
             }
             Err(Reason::ClientTimeout) => {
-                Attempt::Failed(Reason::ClientTimeout, "the request's body stopped coming")
+                Attempt::Failed(Reason::ClientTimeout, "the request's body comes too slowly")
             }
             Err(reason) => {
                 lease.unanswered();
@@ -378,7 +401,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let began = Instant::now();
         // A turn may change without a wake-up here, and the next one's limit may be nearer.
         let CellTimeouts { header, idle, .. } = self.live.settings.upstream.timeouts;
-        let look = header.min(idle);
+        let grace = self.progress.as_ref().and_then(|it| it.grace());
+        let look = header.min(idle).min(grace.unwrap_or(idle));
         let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
         loop {
             tokio::select! {
@@ -405,12 +429,45 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let limit = match self.turn() {
             Turn::Done | Turn::Broken => (moved + header, Reason::CellTimeoutHeader),
             Turn::Cell => (moved + idle, Reason::CellTimeoutIdle),
-            Turn::Client => (moved + idle, Reason::ClientTimeout),
+            Turn::Client => {
+                let paced = self.progress.as_ref().and_then(|it| it.client_deadline());
+                let idle = moved + idle;
+                (
+                    paced.map_or(idle, |paced| paced.min(idle)),
+                    Reason::ClientTimeout,
+                )
+            }
         };
         match self.total {
             Some(total) if total < limit.0 => (total, Reason::CellTimeoutTotal),
             _ => limit,
         }
+    }
+}
+
+/// Says how fast the body must come. Streams of RPCs are conversations, and may be quiet.
+fn set_pace(outgoing: &Outgoing, live: &Live, listener: usize) {
+    let timeouts = live.settings.listeners.get(listener);
+    let timeouts = timeouts.map(|listener| &listener.timeouts);
+    let (
+        Some(progress),
+        Some(ClientTimeouts {
+            body_rate_min,
+            body_grace,
+            ..
+        }),
+    ) = (&outgoing.progress, timeouts)
+    else {
+        return;
+    };
+    let kind = outgoing.parts.headers.get(CONTENT_TYPE);
+    let kind = kind.map(HeaderValue::as_bytes).unwrap_or_default();
+    let streams = [&b"application/grpc"[..], b"application/connect+"];
+    if *body_rate_min > 0 && !streams.iter().any(|it| kind.starts_with(it)) {
+        progress.set_pace(Pace {
+            rate_min: *body_rate_min,
+            grace: *body_grace,
+        });
     }
 }
 

@@ -11,7 +11,9 @@ mod forward;
 mod framing;
 mod progress;
 mod report;
+mod share;
 mod spare;
+mod unread;
 mod verdict;
 
 use std::future::{Future, poll_fn};
@@ -29,6 +31,7 @@ use self::cors::Grant;
 pub(crate) use self::date::DateCache;
 use self::forward::Outgoing;
 pub(crate) use self::report::Report;
+use self::unread::{Announced, Closes};
 use crate::connection::Connection;
 use crate::env::Env;
 use crate::envelope;
@@ -51,39 +54,61 @@ pub(crate) fn serve<E: Env, S: Sink>(
     let mut report = Report::new(connection, request_id);
     async move {
         let checked = check::check(&outgoing.parts);
+        let announced = Announced::of(&outgoing.parts);
         // Before anything is decided: no cell may answer this, and nobody needs a credential.
         if checked.is_ok() && envelope::is_asked(&outgoing.parts.uri) {
-            return answer::envelope_keys(report, &outgoing.parts);
+            let connection = &report.connection;
+            let (body, progress) = (outgoing.body.boxed(), outgoing.progress.as_deref());
+            let settled = unread::settle(connection, announced, body, progress);
+            let closes = !matches!(settled, Closes::No);
+            return answer::envelope_keys(report, &outgoing.parts, closes);
         }
         report.cors = Grant::of(&report, &outgoing.parts);
         if let Some(headers) = preflight(&report, &checked, &outgoing.parts) {
             return answer::preflight(report, headers);
         }
         let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
-        let answered = match judged {
-            Err(refused) => Err(refused),
-            Ok(Judged { allow, snapshot }) => {
-                let case = report.case(spread);
-                let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
-                report.opens(&allow, &snapshot);
-                outgoing
-                    .body
-                    .passes(&snapshot.policy, report.stream.clone());
-                drop(snapshot);
-                report.cell = Some(allow.cell.clone());
-                match stamped {
-                    Ok(()) => {
-                        let forwarding = pin!(forward::forward(&report, &allow, outgoing));
-                        unless_closed(report.stream.as_deref(), forwarding).await
-                    }
-                    Err(refused) => Err(refused),
+        let progress = outgoing.progress.clone();
+        // The request's body, where no cell was given it.
+        let mut unsent = None;
+        let refused = {
+            let answered = match judged {
+                Err(refused) => {
+                    unsent = outgoing.into_unsent();
+                    Err(refused)
                 }
+                Ok(Judged { allow, snapshot }) => {
+                    let case = report.case(spread);
+                    let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
+                    report.opens(&allow, &snapshot);
+                    outgoing.body.passes(
+                        &snapshot.policy,
+                        report.stream.clone(),
+                        &report.connection.activity,
+                    );
+                    drop(snapshot);
+                    report.cell = Some(allow.cell.clone());
+                    match stamped {
+                        Ok(()) => {
+                            let forwarding =
+                                pin!(forward::forward(&report, &allow, outgoing, &mut unsent));
+                            unless_closed(report.stream.as_deref(), forwarding).await
+                        }
+                        Err(refused) => {
+                            unsent = outgoing.into_unsent();
+                            Err(refused)
+                        }
+                    }
+                }
+            };
+            match answered {
+                Ok(answered) => return answer::from_cell(report, answered, announced),
+                Err(refused) => refused,
             }
         };
-        match answered {
-            Ok(answered) => answer::from_cell(report, answered),
-            Err(refused) => answer::from_router(report, &refused, &wants),
-        }
+        let settled = unread::settle(&report.connection, announced, unsent, progress.as_deref());
+        let closes = settled.decided().await;
+        answer::from_router(report, &refused, &wants.closing(closes))
     }
 }
 
@@ -131,6 +156,6 @@ mod tests {
     #[test]
     fn the_future_of_a_request_stays_small() {
         let serve = size(serve::<TokioEnv, ()>);
-        assert!(serve <= 2704, "{serve} bytes");
+        assert!(serve <= 2800, "{serve} bytes");
     }
 }

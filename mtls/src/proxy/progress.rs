@@ -1,9 +1,13 @@
 //! How far a request's body has got, told by the body and read by who waits for the answer.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::live::private;
 
 /// Shared between a request's body, which the connection to the cell owns, and the task that waits
 /// for the cell's answer.
@@ -13,6 +17,29 @@ pub(crate) struct Progress {
     /// When something moved last, in nanoseconds since `origin`.
     moved: AtomicU64,
     side: AtomicU8,
+    pace: OnceLock<Pace>,
+    /// When the client's turn began, in nanoseconds since `origin`.
+    turn_began: AtomicU64,
+    /// How much of the pace's grace is used up, in nanoseconds.
+    used: AtomicU64,
+    given_up: Mutex<GivenUp>,
+}
+
+/// Whether the rest of the body is wanted no more, and whom to wake then.
+#[derive(Debug, Default)]
+struct GivenUp {
+    yes: bool,
+    waker: Option<Waker>,
+}
+
+/// How fast a body must come. Only the time in which the router waits for the client counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Bytes a second; not 0.
+    pub(super) rate_min: u32,
+    /// How long a client that sends nothing is waited for. A byte buys its share of a second of
+    /// that back.
+    pub(super) grace: Duration,
 }
 
 /// Whose turn it is.
@@ -34,26 +61,67 @@ impl Progress {
             origin: Instant::now(),
             moved: AtomicU64::new(0),
             side: AtomicU8::new(0),
+            pace: OnceLock::new(),
+            turn_began: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            given_up: Mutex::default(),
         }
     }
 
-    /// Something moved, and now it is so-and-so's turn.
-    pub(crate) fn moved(&self, turn: Turn) {
-        let since = self.origin.elapsed().as_nanos();
-        self.moved
-            .store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
-        self.turn_to(turn);
+    /// Nobody wants the rest of the body.
+    pub(super) fn give_up(&self) {
+        let waker = {
+            let mut given_up = private(&self.given_up);
+            given_up.yes = true;
+            given_up.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
-    /// Nothing moved, and it is so-and-so's turn.
-    pub(crate) fn turn_to(&self, turn: Turn) {
-        let side = match turn {
-            Turn::Cell => 0,
-            Turn::Client => 1,
-            Turn::Done => 2,
-            Turn::Broken => 3,
-        };
-        self.side.store(side, Relaxed);
+    /// Ready if nobody wants the rest of the body; else wakes the task when that is so.
+    pub(super) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut given_up = private(&self.given_up);
+        if given_up.yes {
+            return Poll::Ready(());
+        }
+        let waker = &mut given_up.waker;
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// From here on the body must come at this pace.
+    pub(super) fn set_pace(&self, pace: Pace) {
+        let _ = self.pace.set(pace);
+    }
+
+    /// So many bytes moved, and now it is so-and-so's turn.
+    pub(crate) fn moved(&self, bytes: usize, turn: Turn) {
+        let now = self.elapsed();
+        self.moved.store(now, Relaxed);
+        if let Some(pace) = self.pace.get() {
+            let waited = match self.turn() {
+                Turn::Client => now.saturating_sub(self.turn_began.load(Relaxed)),
+                Turn::Cell | Turn::Done | Turn::Broken => 0,
+            };
+            let bought = (bytes as u64).saturating_mul(1_000_000_000) / u64::from(pace.rate_min);
+            let used = self.used.load(Relaxed).saturating_add(waited);
+            self.used.store(used.saturating_sub(bought), Relaxed);
+        }
+        // It begins anew where it stays the client's.
+        self.side.store(side(turn), Relaxed);
+        self.turn_began.store(now, Relaxed);
+    }
+
+    /// Nothing moved, and it is the client's turn.
+    pub(crate) fn waits_for_client(&self) {
+        if self.turn() != Turn::Client {
+            self.turn_began.store(self.elapsed(), Relaxed);
+            self.side.store(side(Turn::Client), Relaxed);
+        }
     }
 
     pub(crate) fn turn(&self) -> Turn {
@@ -68,5 +136,98 @@ impl Progress {
     /// When something moved last.
     pub(crate) fn last(&self) -> Instant {
         self.origin + Duration::from_nanos(self.moved.load(Relaxed))
+    }
+
+    /// When the client will have kept the router waiting for too long, if it sends nothing until
+    /// then. `None` while it isn't the client's turn, or may take any time.
+    pub(super) fn client_deadline(&self) -> Option<Instant> {
+        let pace = self.pace.get()?;
+        let used = Duration::from_nanos(self.used.load(Relaxed));
+        let began = self.origin + Duration::from_nanos(self.turn_began.load(Relaxed));
+        (self.turn() == Turn::Client).then(|| began + pace.grace.saturating_sub(used))
+    }
+
+    /// How long the client's next turn may last at most; `None` where there is none, or no limit.
+    pub(super) fn grace(&self) -> Option<Duration> {
+        let pace = self.pace.get()?;
+        matches!(self.turn(), Turn::Client | Turn::Cell).then_some(pace.grace)
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+const fn side(turn: Turn) -> u8 {
+    match turn {
+        Turn::Cell => 0,
+        Turn::Client => 1,
+        Turn::Done => 2,
+        Turn::Broken => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn paced() -> Progress {
+        let progress = Progress::new();
+        progress.set_pace(Pace {
+            rate_min: 100,
+            grace: SECOND * 10,
+        });
+        progress
+    }
+
+    fn left(progress: &Progress) -> Option<Duration> {
+        let deadline = progress.client_deadline()?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_buy_time_up_to_the_grace() {
+        let progress = paced();
+        progress.waits_for_client();
+        advance(SECOND * 4).await;
+        assert_eq!(left(&progress), Some(SECOND * 6));
+        progress.moved(200, Turn::Cell);
+        progress.waits_for_client();
+        assert_eq!(left(&progress), Some(SECOND * 8));
+        progress.moved(1_000_000, Turn::Cell);
+        progress.waits_for_client();
+        assert_eq!(left(&progress), Some(SECOND * 10), "no more than the grace");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_now_and_then_does_not_hold_a_place() {
+        let progress = paced();
+        let mut seconds = 0;
+        progress.waits_for_client();
+        while left(&progress) > Some(Duration::ZERO) {
+            advance(SECOND).await;
+            seconds += 1;
+            progress.moved(1, Turn::Cell);
+            progress.waits_for_client();
+        }
+        assert_eq!(seconds, 11, "10 s, and 10 ms for each byte");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_cell_keeps_waiting_costs_the_client_nothing() {
+        let progress = paced();
+        progress.waits_for_client();
+        progress.moved(1, Turn::Cell);
+        advance(SECOND * 60).await;
+        assert_eq!(left(&progress), None);
+        progress.moved(1, Turn::Cell);
+        progress.waits_for_client();
+        assert_eq!(left(&progress), Some(SECOND * 10));
+        progress.moved(0, Turn::Done);
+        assert_eq!(left(&progress), None);
     }
 }

@@ -58,6 +58,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             listener: connection.listener,
             name: &connection.name,
             client: connection.client.as_deref(),
+            peer: Some(connection.peer),
             request_id: &self.request_id,
             began: self.began,
             spread,

@@ -48,3 +48,11 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 fn alpn() -> Vec<Vec<u8>> {
     ALPN.iter().map(|name| name.to_vec()).collect()
 }
+
+/// The same for clients of listeners, and HTTP/1.0 for those that name nothing newer. Whoever shares no
+/// protocol is refused in the handshake (RFC 7301, section 3.2).
+fn server_alpn() -> Vec<Vec<u8>> {
+    let mut names = alpn();
+    names.push(b"http/1.0".to_vec());
+    names
+}

@@ -12,7 +12,7 @@ use rustls::{CertificateError, Error, ServerConfig};
 
 use super::chain::{ChainRefused, ChainVerifier};
 use super::material::{MaterialError, load_key_pair};
-use super::{Provider, Trust, alpn};
+use super::{Provider, Trust, server_alpn};
 use crate::env::Env;
 use crate::event::TlsRefusal;
 use crate::settings::{ClientCertificate, ListenerTls};
@@ -101,7 +101,7 @@ impl ServerTls {
         }
         .with_single_cert(chain, key)
         .map_err(refuse)?;
-        config.alpn_protocols = alpn();
+        config.alpn_protocols = server_alpn();
         if clients.is_some() {
             // A resumed session would skip the verifier, and so outlive certificate and bundle.
             config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -319,7 +319,7 @@ async fn a_full_cell_refuses_at_once() {
     let mut settings = plain(registry(plain_endpoint("http", port)));
     settings.upstream.limits.requests_max = 1;
     let world = start(settings).await;
-    let stuck = world.client(Protocol::Http1);
+    let stuck = world.client(Protocol::Http2);
     let first = tokio::spawn(async move { stuck.send(Request::get("/")).await });
     asked.notified().await;
     let client = world.client(Protocol::Http1);

@@ -392,15 +392,13 @@ async fn a_body_that_goes_on_while_the_answer_does_ends_for_the_cell_too() {
 }
 
 #[tokio::test]
-async fn a_body_that_goes_on_after_the_answer_ends_too() {
+async fn a_body_that_goes_on_after_the_answer_is_given_up() {
     let scene = scene(|_| ()).await;
     let mut client = http2(&scene.world).await;
     let call = request("POST", "/early", Body::endless());
     let mut answer = soon(client.send_request(call)).await.unwrap();
     first_byte(&mut answer).await;
     scene.world.heard.line("responded 200 cell - whole").await;
-    scene.published.suspend_acme(&scene.world).await;
-    scene.world.heard.line(CLOSED).await;
     scene.cell.losses(1).await;
 }
 

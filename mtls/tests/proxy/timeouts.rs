@@ -207,3 +207,121 @@ async fn a_client_that_waits_for_more_than_the_stall_time_is_not_cut() {
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(answer.body, "12");
 }
+
+/// Writes a byte at a time until the router has closed the connection, and returns what it said.
+async fn dribbled(world: &World, head: &str, bytes: usize) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let mut answer = Vec::new();
+    let write = async {
+        for _ in 0..bytes {
+            tokio::time::sleep(SHORT / 5).await;
+            if writing.write_all(b"x").await.is_err() {
+                break;
+            }
+        }
+    };
+    let read = async {
+        let _ = reading.read_to_end(&mut answer).await;
+    };
+    tokio::join!(write, read);
+    String::from_utf8(answer).unwrap()
+}
+
+fn paced(settings: &mut RouterSettings) {
+    settings.listeners[0].timeouts.body_rate_min = 1000;
+    settings.listeners[0].timeouts.body_grace = SHORT;
+}
+
+#[tokio::test]
+async fn a_body_that_dribbles_is_refused_though_it_is_never_silent() {
+    let (port, _asked) = silent().await;
+    let world = with("http", port, paced).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";
+    let answer = dribbled(&world, head, 100).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("client_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_dribbles_is_cut_where_the_answer_has_begun() {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let _ = stream.write_all(head).await;
+        // An echo, as far as it comes.
+        let mut buffer = [0; 4096];
+        while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
+            let _ = stream.write_all(b"1\r\nx\r\n").await;
+        }
+    });
+    let world = with("http", address.port(), paced).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";
+    let answer = dribbled(&world, head, 100).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let line = "responded 200 cell client_timeout cut";
+    world.heard.line(line).await;
+}
+
+#[tokio::test]
+async fn streams_of_rpcs_may_be_as_slow_as_they_like() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let world = with("http", port, paced).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\nconnection: close\r\n\
+                content-type: application/grpc+proto\r\n\r\n";
+    let answer = dribbled(&world, head, 12).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// A cell that sends pieces of this length for as long as they are taken.
+async fn endless(length: usize) -> u16 {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                let _ = stream.write_all(head).await;
+                let piece = format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+                while stream.write_all(piece.as_bytes()).await.is_ok() {}
+            });
+        }
+    });
+    address.port()
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_little_now_and_then_is_cut() {
+    let http1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    // 100 bytes more for stream 1.
+    let grant: &[u8] = b"\0\0\x04\x08\0\0\0\0\x01\0\0\0\x64";
+    for (request, more, length) in [(NO_ROOM, grant, 100), (http1, &[][..], 65_536)] {
+        let world = with("http", endless(length).await, |s| {
+            let timeouts = &mut s.listeners[0].timeouts;
+            timeouts.stall = SHORT;
+            timeouts.read_rate_min = 1 << 30;
+        })
+        .await;
+        let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let taking = async {
+            // Each time less than the stall time after the last.
+            let mut buffer = vec![0; 16 << 10];
+            loop {
+                tokio::time::sleep(SHORT / 3).await;
+                let _ = stream.write_all(more).await;
+                if matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        let line = "responded 200 cell client_stalled cut";
+        tokio::select! {
+            () = taking => {}
+            () = world.heard.line(line) => {}
+        }
+    }
+}

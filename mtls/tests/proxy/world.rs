@@ -64,6 +64,9 @@ impl Sink for Heard {
                 false => format!("no retry {}", why.as_str()),
             },
             Event::ConnectionRefused { .. } => "connection refused".to_owned(),
+            Event::ShareRefused {
+                resource, share, ..
+            } => format!("share refused {} {}", resource.as_str(), share.as_str()),
             Event::StreamClosed { reason, .. } => format!("stream closed {reason}"),
             Event::Published { snapshot } => match &snapshot.registry {
                 Some(registry) => format!("registry {}", registry.version()),

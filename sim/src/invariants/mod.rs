@@ -22,6 +22,7 @@ mod key_age;
 mod keys;
 mod opening;
 mod placement;
+mod quiet;
 mod recovery;
 mod registry;
 mod revoked;
@@ -54,6 +55,7 @@ pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
 pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
+pub use quiet::QuietServed;
 pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
 pub use revoked::Revoked;
@@ -127,6 +129,8 @@ pub struct Bounds {
     pub drain: Duration,
     /// For whom tokens must be made: the routers' audience.
     pub audience: String,
+    /// The places in the routers' bulkheads suffice for some to stay free, were all tenants floods.
+    pub room_for_quiet: bool,
     /// What holds of envelopes; `None` where no router seals any.
     pub envelope: Option<EnvelopeBounds>,
 }
@@ -184,6 +188,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),
         Box::new(ClosedWithoutRegistry::new(bounds.open_wait)),
         Box::new(OneAnswer::new(bounds.answer_within)),
+        Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),
         Box::new(Recovery::new(bounds)),
     ]

@@ -301,6 +301,7 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         router,
         via: via(spec, names, errors),
         stream: time(&spec.stream),
+        unfinished: spec.unfinished,
         timeout: spec.timeout.get_ref().0,
     }
 }

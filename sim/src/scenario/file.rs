@@ -243,6 +243,9 @@ pub(super) struct Client {
     pub via: Option<Name>,
     /// Every request asks for an answer that lasts so long; an echo unless said.
     pub stream: Option<Spanned<Span>>,
+    /// Every request is a `POST` whose body stops in its middle.
+    #[serde(default)]
+    pub unfinished: bool,
     /// How long it waits for an answer.
     #[serde(default = "timeout")]
     pub timeout: Spanned<Span>,

@@ -199,6 +199,8 @@ pub struct Client {
     pub via: Option<String>,
     /// How long the answers last that it asks for, if not as long as an echo takes.
     pub stream: Option<Duration>,
+    /// Every request is a `POST` whose body stops in its middle.
+    pub unfinished: bool,
     /// How long it waits for an answer.
     pub timeout: Duration,
 }

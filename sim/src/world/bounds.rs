@@ -52,10 +52,30 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         key_outages: key_outages(scenario),
         drain: seconds(scenario, &["runtime", "drain_secs"], 30),
         audience: AUDIENCE.to_owned(),
+        room_for_quiet: room_for_quiet(scenario),
         envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
             keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
         }),
     }
+}
+
+/// Whether a place stays free in a bulkhead though all tenants but one flood it, one after the other,
+/// and each gets the share that a router gives to a tenant unless it is told otherwise.
+fn room_for_quiet(scenario: &Scenario) -> bool {
+    let upstream = scenario.router_settings.get("upstream");
+    let bound = |name: &str, default: usize| {
+        let setting = upstream.and_then(|table| table.get(name)?.as_integer());
+        setting.map_or(default, |bound| usize::try_from(bound).unwrap_or_default())
+    };
+    let places = bound("requests_max", 4096).min(bound("connections_max", 1024));
+    let mut free = places;
+    for _ in 1..scenario.tenants.len() {
+        let mut held = 0;
+        while free > 0 && held * places * 400 < 8000 * free * free {
+            (held, free) = (held + 1, free - 1);
+        }
+    }
+    free > 0
 }
 
 /// How long what a router sends to a client may be under way: faults hold it back.

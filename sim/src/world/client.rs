@@ -72,7 +72,7 @@ pub(super) async fn run(
                 shared: shared.clone(),
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
-                once: random.below(2) == 0,
+                once: random.below(2) == 0 || spec.unfinished,
                 wallet: wallet.clone(),
                 keys,
             };
@@ -202,7 +202,11 @@ impl Exchange {
         if self.keys {
             request = request.header(HeaderName::from_static("x_routing_key"), forged.clone());
         }
-        if self.once {
+        if spec.unfinished {
+            request.method = Method::POST;
+            request.body = Bytes::from_static(b"half an order");
+            request.unfinished = true;
+        } else if self.once {
             request.method = Method::POST;
             request.body = Bytes::from_static(b"an order");
             request.trailers =

@@ -243,6 +243,18 @@ fn describe(event: &Event<'_>) -> Option<String> {
             let tenant = tenant.map_or("nobody", |tenant| tenant.as_str());
             Some(format!("closes open streams of {tenant}: {reason}"))
         }
+        Event::ShareRefused {
+            resource,
+            share,
+            cell,
+            ..
+        } => {
+            let (resource, share) = (resource.as_str(), share.as_str());
+            let cell = cell.map_or("its own", |cell| cell.as_str());
+            Some(format!(
+                "refuses more of {resource} of {cell} to one {share}"
+            ))
+        }
         Event::CellBound { bound, .. } => describe_cell_bound(bound),
         Event::Draining { .. } => Some("drains".to_owned()),
         Event::Drained { .. } => Some("has drained".to_owned()),

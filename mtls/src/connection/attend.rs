@@ -1,0 +1,106 @@
+//! An HTTP/1.1 connection whose client is attended to while it waits for its answer.
+//!
+//! A client may close its sending side and go on reading (RFC 9112, section 9.6). hyper leaves such a
+//! client its answer, but then doesn't look at the connection at all while a cell is asked. So the
+//! connection is read ahead meanwhile: an orderly end is kept for later, and a reset, by which a
+//! client shows that it is gone, ends the request, which must not keep its place at the cell.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::activity::Activity;
+use super::io::ClientIo;
+use super::watch::Serving;
+use crate::live::private;
+
+/// A client's bytes, as hyper reads and writes them.
+pub(super) struct Attended<S>(Arc<Mutex<ClientIo<S>>>);
+
+/// Runs a connection over [`Attended`] bytes.
+pub(super) struct Attending<C, S> {
+    serving: Pin<Box<C>>,
+    io: Arc<Mutex<ClientIo<S>>>,
+    activity: Arc<Activity>,
+}
+
+impl<C, S> Attending<C, S> {
+    /// Makes the connection to run over `io`.
+    pub(super) fn new(
+        io: ClientIo<S>,
+        activity: Arc<Activity>,
+        serve: impl FnOnce(Attended<S>) -> C,
+    ) -> Self {
+        let io = Arc::new(Mutex::new(io));
+        Self {
+            serving: Box::pin(serve(Attended(io.clone()))),
+            io,
+            activity,
+        }
+    }
+}
+
+impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        if let Poll::Ready(result) = self.serving.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if self.activity.only_awaits_answer() && private(&self.io).poll_ahead(cx).is_err() {
+            // Whoever runs this drops it.
+            self.activity.resets();
+        }
+        Poll::Pending
+    }
+}
+
+impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Serving for Attending<C, S> {
+    fn finish(mut self: Pin<&mut Self>) {
+        self.serving.as_mut().finish();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Attended<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *private(&self.0)).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Attended<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *private(&self.0)).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *private(&self.0)).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        private(&self.0).is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *private(&self.0)).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *private(&self.0)).poll_shutdown(cx)
+    }
+}

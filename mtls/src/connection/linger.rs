@@ -1,0 +1,124 @@
+//! The end of a connection whose client may still be sending.
+//!
+//! A socket that is closed with unread bytes in it is reset, and a reset destroys what was sent and
+//! not yet read: the answer that says why. So the router closes its sending side, and reads and
+//! discards until the client has closed its own (RFC 9112, section 9.6), within bounds.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long it lasts at most, and how long the client may be silent.
+const LASTS_MAX: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Most bytes that are discarded. A client that hasn't looked at its answer by then won't.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 8 << 10;
+
+/// Reads and discards.
+pub(super) struct Linger {
+    until: Instant,
+    discarded: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Linger {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            until: now + LASTS_MAX,
+            discarded: 0,
+            timer: Box::pin(sleep_until(now + SILENCE_MAX)),
+        }
+    }
+
+    /// Ready when the client has closed its side, or a bound is reached.
+    pub(super) fn poll<R: AsyncRead + Unpin>(
+        &mut self,
+        wire: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut chunk = [0; CHUNK];
+        loop {
+            let mut buffer = ReadBuf::new(&mut chunk);
+            match Pin::new(&mut *wire).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.discarded += buffer.filled().len();
+                    if self.discarded >= BYTES_MAX {
+                        return Poll::Ready(());
+                    }
+                    let silent = Instant::now() + SILENCE_MAX;
+                    self.timer.as_mut().reset(silent.min(self.until));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.timer.as_mut().poll(cx),
+            }
+            // One that never stops sending must not hide the end of the time.
+            if self.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// How long it lingers over what the other side does.
+    async fn lasts(other: impl Future<Output = ()>, mut wire: tokio::io::DuplexStream) -> Duration {
+        let began = Instant::now();
+        let mut linger = Linger::new();
+        let lingering = poll_fn(|cx| linger.poll(&mut wire, cx));
+        tokio::select! {
+            biased;
+            () = lingering => {}
+            () = async { other.await; std::future::pending().await } => {}
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn until_the_client_has_closed_its_side() {
+        let (mut client, wire) = duplex(1 << 16);
+        let other = async move {
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let _ = client.write_all(&[7; 20_000]).await;
+            }
+            drop(client);
+        };
+        assert_eq!(lasts(other, wire).await, Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_longer_than_a_client_may_be_silent_or_all_of_it_may_last() {
+        let (_silent, wire) = duplex(1 << 16);
+        assert_eq!(lasts(async {}, wire).await, SILENCE_MAX);
+        let (mut client, wire) = duplex(1 << 16);
+        let dribbles = async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let _ = client.write_all(b"x").await;
+            }
+        };
+        assert_eq!(lasts(dribbles, wire).await, LASTS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_so_many_bytes() {
+        let (mut client, wire) = duplex(1 << 20);
+        let floods = async move { while client.write_all(&[7; 1 << 16]).await.is_ok() {} };
+        assert_eq!(lasts(floods, wire).await, Duration::ZERO);
+    }
+}

@@ -1,0 +1,414 @@
+//! Fair shares of a bound: no holder fills it alone.
+//!
+//! A bound without shares belongs to whoever asks first and most. Here each request for a place
+//! names its holders (a connection, a caller, a tenant, an address), and the fuller the bound is,
+//! the less each may hold, so that some places stay free for whoever holds few, though several
+//! holders ask for all of them (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on
+//! Networking 6(2), 1998). A setting says how much one holder may have while it is alone.
+//!
+//! What each holder has is counted in a table of fixed size, by a keyed hash of its name. Two
+//! holders can meet in a counter, so each counts in two, and the lower one counts: a quiet holder
+//! is taken for a busy one only if it meets busy ones in both.
+
+use std::hash::{BuildHasher, Hash};
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use cellway_core::Mono;
+use foldhash::quality::FixedState;
+
+/// Lines of a table, and counters of a line, which is a cache line. A holder's counters are in one
+/// line, so that counting it touches no more than that.
+const LINES: usize = 256;
+const COUNTERS: usize = 16;
+
+/// More places than this are as good as this many.
+const COUNTED_MAX: usize = 1 << 40;
+
+/// How long after a refusal was told as news the next one is news again, in milliseconds.
+const NEWS_INTERVAL_MS: u64 = 60_000;
+
+/// What a share belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Share {
+    /// One client connection.
+    Connection,
+    /// One subject of a tenant, or one client address where nobody is proved.
+    Caller,
+    /// One tenant.
+    Tenant,
+    /// One client address.
+    Address,
+}
+
+impl Share {
+    /// Every value there is.
+    pub const ALL: &'static [Self] = &[Self::Connection, Self::Caller, Self::Tenant, Self::Address];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Caller => "caller",
+            Self::Tenant => "tenant",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// What has a bound, and shares of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Resource {
+    /// Requests in flight to a cell.
+    CellRequests,
+    /// Connections to a cell that carry one request each.
+    CellConnections,
+    /// Connections of a listener.
+    ListenerConnections,
+    /// Requests that wait for an issuer's keys.
+    KeyWaiters,
+}
+
+impl Resource {
+    /// Every value there is.
+    pub const ALL: &'static [Self] = &[
+        Self::CellRequests,
+        Self::CellConnections,
+        Self::ListenerConnections,
+        Self::KeyWaiters,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CellRequests => "cell_requests",
+            Self::CellConnections => "cell_connections",
+            Self::ListenerConnections => "listener_connections",
+            Self::KeyWaiters => "key_waiters",
+        }
+    }
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Full {
+    /// All are taken.
+    All,
+    /// This holder has its share.
+    Share(Share),
+}
+
+/// Whose places are counted: where in a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Holder {
+    line: u8,
+    /// Two counters of the line. They differ, but for nobody's.
+    counters: [u8; 2],
+}
+
+impl Holder {
+    /// Whose places aren't counted.
+    pub(crate) const NOBODY: Self = Self {
+        line: 0,
+        counters: [0, 0],
+    };
+}
+
+/// Makes holders of names. Keyed, so that nobody outside can choose a name that shares another's
+/// counters.
+#[derive(Debug, Default)]
+pub(crate) struct Holders {
+    hasher: OnceLock<FixedState>,
+    connections: AtomicU64,
+}
+
+impl Holders {
+    /// Sets the key, unless it is set. The same for all workers, because they count in one table.
+    pub(crate) fn key(&self, seed: u64) {
+        let _ = self.hasher.set(FixedState::with_seed(seed));
+    }
+
+    /// A number that no other connection of this router has.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Relaxed)
+    }
+
+    /// The holder of this kind and name.
+    pub(crate) fn named(&self, share: Share, name: impl Hash) -> Holder {
+        let hasher = self.hasher.get_or_init(|| FixedState::with_seed(0));
+        let hash = hasher.hash_one((share as u8, name));
+        let [line, first, step, ..] = hash.to_le_bytes();
+        let first = usize::from(first) % COUNTERS;
+        let second = (first + 1 + usize::from(step) % (COUNTERS - 1)) % COUNTERS;
+        Holder {
+            line,
+            counters: [first as u8, second as u8],
+        }
+    }
+
+    /// The holder behind an address. Whoever has an IPv6 address has the whole network of 64 bits
+    /// that it is in.
+    pub(crate) fn address(&self, share: Share, address: IpAddr) -> Holder {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => self.named(share, v4.octets()),
+            IpAddr::V6(v6) => self.named(share, &v6.octets()[..8]),
+        }
+    }
+}
+
+/// A holder that asks for a place, and how much it may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stake {
+    pub(crate) share: Share,
+    pub(crate) holder: Holder,
+    /// The most that it may have while nobody else has any, in percent of all places; 100: all.
+    pub(crate) percent: u8,
+}
+
+impl Stake {
+    pub(crate) fn new(share: Share, holder: Holder, percent: u8) -> Self {
+        Self {
+            share,
+            holder,
+            percent,
+        }
+    }
+
+    /// Whether a holder of `held` places may have another while so many of `most` are free.
+    ///
+    /// What it may have is a share of all places that falls with the square of the part that is
+    /// free, `share / (1 - share)² * (free / most)²`: no limit while half are free, and little when
+    /// few are. Were it in proportion to what is free, six floods that come one after the other
+    /// would take all of 4096 places; so twenty of them leave some.
+    fn fits(&self, held: usize, free: usize, most: usize) -> bool {
+        let [held, free, most] = [held, free, most].map(|n| n.min(COUNTED_MAX) as u128);
+        let percent = u128::from(self.percent.min(100));
+        let rest = 100 - percent;
+        rest == 0 || held * most * rest * rest < percent * 100 * free * free
+    }
+}
+
+/// Places of which each holder has a share.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    taken: AtomicUsize,
+    held: Box<[Line]>,
+    /// When a refusal was told last, in milliseconds of the timers' clock; 0: never.
+    told: AtomicU64,
+}
+
+/// Counters of one cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([AtomicU32; COUNTERS]);
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            held: (0..LINES).map(|_| Line::default()).collect(),
+            told: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Bound {
+    /// Takes a place of `most` for all these holders.
+    ///
+    /// # Errors
+    /// All are taken, or one of the holders has its share.
+    pub(crate) fn take(&self, most: usize, stakes: &[Stake]) -> Result<(), Full> {
+        let taken = self.taken.fetch_add(1, Relaxed);
+        if taken >= most {
+            self.taken.fetch_sub(1, Relaxed);
+            return Err(Full::All);
+        }
+        for (i, stake) in stakes.iter().enumerate() {
+            let held = self.count(stake.holder);
+            if !stake.fits(held, most - taken, most) {
+                self.give_back(stakes[..=i].iter().map(|stake| stake.holder));
+                return Err(Full::Share(stake.share));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one of these holders, each with a place already, has more than its share of another
+    /// bound, which is for the same requests and has `most` places.
+    pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Share> {
+        let others = self.taken.load(Relaxed).saturating_sub(1);
+        let free = most.saturating_sub(others);
+        let exceeds = |stake: &&Stake| {
+            let held = self.held_by(stake.holder).saturating_sub(1);
+            held > 0 && !stake.fits(held, free, most)
+        };
+        stakes.iter().find(exceeds).map(|stake| stake.share)
+    }
+
+    /// Gives a place back that these holders took.
+    pub(crate) fn give_back(&self, holders: impl IntoIterator<Item = Holder>) {
+        for holder in holders {
+            for counter in self.counters(holder) {
+                counter.fetch_sub(1, Relaxed);
+            }
+        }
+        self.taken.fetch_sub(1, Relaxed);
+    }
+
+    /// How many places are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Relaxed)
+    }
+
+    /// Whether a refusal now is news: none was for a while.
+    pub(crate) fn is_news(&self, now: Mono) -> bool {
+        let now = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let told = self.told.load(Relaxed);
+        let due = told == 0 || now.saturating_sub(told) >= NEWS_INTERVAL_MS;
+        due && self
+            .told
+            .compare_exchange(told, now, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// Counts a place, and says how many the holder had before, or more.
+    fn count(&self, holder: Holder) -> usize {
+        let before = self
+            .counters(holder)
+            .map(|counter| counter.fetch_add(1, Relaxed));
+        before.min().map_or(0, |held| held as usize)
+    }
+
+    /// How many places the holder has, or more.
+    fn held_by(&self, holder: Holder) -> usize {
+        let held = self.counters(holder).map(|counter| counter.load(Relaxed));
+        held.min().map_or(0, |held| held as usize)
+    }
+
+    fn counters(&self, holder: Holder) -> impl Iterator<Item = &AtomicU32> {
+        let counted = (holder != Holder::NOBODY).then_some(holder);
+        counted.into_iter().flat_map(|holder| {
+            let line = &self.held[usize::from(holder.line)];
+            let [first, second] = holder.counters.map(usize::from);
+            [&line.0[first % COUNTERS], &line.0[second % COUNTERS]]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stake(holder: Holder, percent: u8) -> [Stake; 1] {
+        [Stake {
+            share: Share::Tenant,
+            holder,
+            percent,
+        }]
+    }
+
+    fn tenant(name: &str) -> Holder {
+        Holders::default().named(Share::Tenant, name)
+    }
+
+    /// Takes places until there are no more, and says how many and why.
+    fn fill(bound: &Bound, most: usize, stakes: &[Stake]) -> (usize, Full) {
+        let mut taken = 0;
+        loop {
+            match bound.take(most, stakes) {
+                Ok(()) => taken += 1,
+                Err(full) => return (taken, full),
+            }
+        }
+    }
+
+    #[test]
+    fn a_holder_alone_gets_its_share_and_no_more() {
+        for (percent, most, share) in [(80, 100, 80), (50, 100, 50), (60, 5, 3), (1, 100, 1)] {
+            let bound = Bound::default();
+            let filled = fill(&bound, most, &stake(tenant("a"), percent));
+            assert_eq!(filled, (share, Full::Share(Share::Tenant)));
+            assert_eq!(bound.taken(), share, "what is refused is given back");
+        }
+        let all = fill(&Bound::default(), 100, &stake(tenant("a"), 100));
+        assert_eq!(all, (100, Full::All), "a share of 100 % is all");
+        let nobody = fill(&Bound::default(), 100, &stake(Holder::NOBODY, 50));
+        assert_eq!(nobody, (100, Full::All));
+    }
+
+    #[test]
+    fn places_stay_free_beside_many_floods() {
+        let bound = Bound::default();
+        for flood in 0..20 {
+            let name = format!("flood-{flood}");
+            fill(&bound, 4096, &stake(tenant(&name), 80));
+        }
+        let quiet = stake(tenant("quiet"), 80);
+        assert_eq!(bound.take(4096, &quiet), Ok(()), "{}", bound.taken());
+    }
+
+    #[test]
+    fn nobody_is_held_back_while_half_is_free() {
+        let bound = Bound::default();
+        let one = stake(tenant("one"), 50);
+        assert!((0..500).all(|_| bound.take(1000, &one).is_ok()));
+    }
+
+    #[test]
+    fn the_first_place_is_everybodys_while_one_is_free() {
+        let bound = Bound::default();
+        fill(&bound, 4, &stake(tenant("a"), 100));
+        bound.give_back([tenant("a")]);
+        assert_eq!(bound.take(4, &stake(tenant("b"), 1)), Ok(()));
+        assert_eq!(bound.take(4, &stake(tenant("c"), 100)), Err(Full::All));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let bound = Bound::default();
+        let a = stake(tenant("a"), 50);
+        fill(&bound, 10, &a);
+        for _ in 0..5 {
+            bound.give_back([tenant("a")]);
+        }
+        assert_eq!(bound.taken(), 0);
+        assert_eq!(fill(&bound, 10, &a).0, 5);
+        let counted = |line: &Line| line.0.iter().map(|c| c.load(Relaxed)).sum::<u32>();
+        assert_eq!(bound.held.iter().map(counted).sum::<u32>(), 2 * 5);
+    }
+
+    #[test]
+    fn a_bound_of_fewer_places_counts_the_same_requests() {
+        let bound = Bound::default();
+        let (a, b) = (stake(tenant("a"), 80), stake(tenant("b"), 80));
+        assert!((0..8).all(|_| bound.take(1000, &a).is_ok()));
+        assert_eq!(bound.exceeds(10, &a), None);
+        assert_eq!(bound.take(1000, &a), Ok(()));
+        assert_eq!(bound.exceeds(10, &a), Some(Share::Tenant));
+        assert_eq!(bound.take(1000, &b), Ok(()));
+        assert_eq!(bound.exceeds(10, &b), None, "it has only this one");
+    }
+
+    #[test]
+    fn a_quiet_holder_is_hardly_ever_taken_for_a_flood() {
+        let flood = tenant("flood");
+        let met = (0..10_000).filter(|i| {
+            let other = tenant(&format!("quiet-{i}"));
+            let mut both = [flood.counters, other.counters];
+            both.iter_mut().for_each(|pair| pair.sort_unstable());
+            other.line == flood.line && both[0] == both[1]
+        });
+        assert!(met.count() <= 3);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_holder() {
+        let holders = Holders::default();
+        let of = |text: &str| holders.address(Share::Address, text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}

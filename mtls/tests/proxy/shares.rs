@@ -1,0 +1,118 @@
+//! Bounds that no caller fills alone.
+
+use bytes::Bytes;
+use cellway_mtls::lab::{Protocol, Request, ServerTls};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::world::{
+    PATIENCE, World, body, ca, cell, issue, plain, plain_endpoint, reason, registry, secure, start,
+    uri,
+};
+
+/// A registry with one cell, `a`, that has two tenants.
+fn two_tenants(endpoints: Value) -> Bytes {
+    let document = json!({
+        "version": 1,
+        "cells": [{"id": "a", "tier": "t", "region": "r", "state": "active",
+                   "endpoints": endpoints}],
+        "tenants": [{"id": "acme", "cell": "a"}, {"id": "quiet", "cell": "a"}],
+    });
+    document.to_string().into()
+}
+
+/// A `POST` whose body never comes whole.
+fn unfinished() -> Request {
+    Request {
+        method: Method::POST,
+        body: Bytes::from_static(b"half of this"),
+        unfinished: true,
+        ..Request::get("/")
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_tenant_is_served_beside_a_flood() {
+    const PLACES: usize = 16;
+    // Of 16 places a caller may hold 10: so long has it less than 1.5 for each that is free.
+    const HELD: usize = 10;
+    const SENT: usize = 32;
+    let clients = ca(1);
+    for (scheme, tls, places) in [
+        ("h2c", ServerTls::plain_h2(), "the requests in flight"),
+        ("http", ServerTls::plain(), "the connections"),
+    ] {
+        let (_cell, port) = cell("a", tls).await;
+        let registry = two_tenants(plain_endpoint(scheme, port));
+        let mut settings = secure(registry, &clients, &ca(2));
+        let limits = &mut settings.upstream.limits;
+        match scheme {
+            "http" => limits.connections_max = PLACES,
+            _ => limits.requests_max = PLACES,
+        }
+        let world = start(settings).await;
+        let tenant = |name: &str| {
+            let san = uri(&format!("spiffe://lab.example/tenant/{name}"));
+            let credential = issue(&clients, san);
+            world.secure_client(Protocol::Http2, &clients, Some(&credential))
+        };
+        let mut flood = JoinSet::new();
+        let acme = tenant("acme");
+        for _ in 0..SENT {
+            let acme = acme.clone();
+            flood.spawn(async move { acme.send(unfinished()).await });
+        }
+        for _ in HELD..SENT {
+            let answer = flood.join_next().await.unwrap().unwrap().unwrap();
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(reason(&answer), "overloaded");
+            let expected = format!("this caller has its share of {places} to the cell");
+            assert_eq!(body(&answer)["error"]["detail"], json!(expected));
+            assert_eq!(answer.headers["retry-after"], "5");
+        }
+        let quiet = tenant("quiet");
+        for _ in 0..3 {
+            let answer = quiet.send(Request::get("/")).await.unwrap();
+            assert_eq!(body(&answer)["cell"], json!("a"), "{scheme}");
+        }
+        assert_eq!(flood.len(), HELD, "what is held stays open");
+        flood.abort_all();
+    }
+}
+
+/// A connection from this address of the loopback network that has been served.
+async fn served_from(world: &World, address: &str) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(format!("{address}:0").parse().unwrap())
+        .unwrap();
+    let router = format!("127.0.0.1:{}", world.port).parse().unwrap();
+    let mut stream = socket.connect(router).await.unwrap();
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut byte = [0];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut byte));
+    match read.await.unwrap() {
+        Ok(1) => Some(stream),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections_of_a_listener() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.listeners[0].connections_max = 4;
+    settings.listeners[0].address_share = 50;
+    let world = start(settings).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(served_from(&world, "127.0.0.1").await.unwrap());
+    }
+    assert!(served_from(&world, "127.0.0.1").await.is_none());
+    let line = "share refused listener_connections address";
+    world.heard.line(line).await;
+    held.push(served_from(&world, "127.0.0.2").await.unwrap());
+}

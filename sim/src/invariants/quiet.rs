@@ -1,0 +1,103 @@
+//! No tenant is kept out by another's requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Invariant;
+use crate::fact::{Answer, Fact};
+
+/// A tenant is never refused its only request because a bound of the router's is reached.
+/// Clients say what they have open and what they were answered, so that no router is believed.
+#[derive(Debug)]
+pub struct QuietServed {
+    /// The bounds have room for that.
+    holds: bool,
+    /// Requests that are sent with good credentials and not answered, by tenant.
+    open: BTreeMap<String, BTreeSet<String>>,
+    /// Whose each of them is.
+    tenants: BTreeMap<String, String>,
+}
+
+impl QuietServed {
+    /// Where the bounds have no room for every tenant, nothing is asked of a router.
+    pub fn new(holds: bool) -> Self {
+        Self {
+            holds,
+            open: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for QuietServed {
+    fn name(&self) -> &'static str {
+        "quiet_served"
+    }
+
+    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Sent(sent) if sent.good => {
+                let open = self.open.entry(sent.tenant.clone()).or_default();
+                open.insert(sent.tag.clone());
+                self.tenants.insert(sent.tag.clone(), sent.tenant.clone());
+                Ok(())
+            }
+            Fact::Answered { tag, answer } => {
+                let Some(tenant) = self.tenants.remove(tag) else {
+                    return Ok(());
+                };
+                let open = self.open.entry(tenant.clone()).or_default();
+                let count = open.len();
+                open.remove(tag);
+                let refused = matches!(answer, Answer::Router(reason) if reason == "overloaded");
+                if self.holds && refused && count == 1 {
+                    return Err(format!(
+                        "{tag} was refused as overloaded, and {tenant} had nothing else open"
+                    ));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn overloaded(tag: &str) -> Fact {
+        answered(tag, Answer::Router("overloaded".to_owned()))
+    }
+
+    fn fed(facts: &[Fact]) -> Result<(), String> {
+        feed(&mut QuietServed::new(true), facts)
+    }
+
+    #[test]
+    fn content_while_only_floods_are_refused() {
+        let flood: Vec<_> = ["1", "2", "3"].map(|tag| sent(tag, "acme")).into();
+        let facts = [flood, vec![overloaded("3"), answered("2", Answer::Ok)]].concat();
+        assert_eq!(fed(&facts), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_quiet_tenant_that_is_refused() {
+        let flood = ["1", "2", "3"].map(|tag| sent(tag, "acme"));
+        let facts = [&flood[..], &[sent("q", "globex"), overloaded("q")]].concat();
+        assert!(fed(&facts).is_err());
+        assert_eq!(feed(&mut QuietServed::new(false), &facts), Ok(()));
+    }
+
+    #[test]
+    fn what_was_answered_is_no_longer_open() {
+        let facts = [
+            sent("1", "acme"),
+            answered("1", Answer::Ok),
+            sent("2", "acme"),
+            overloaded("2"),
+        ];
+        assert!(fed(&facts).is_err());
+    }
+}
