@@ -453,6 +453,8 @@ pub enum TlsRefusal {
     CertificateRevoked,
     /// No revocation list that is still fresh says whether the client's certificate holds.
     RevocationUnknown,
+    /// The client's certificate may not be a client's: its extended key usage lacks `clientAuth`.
+    CertificateUsage,
     /// The client's certificate is bad in another way.
     BadCertificate,
     /// The client refused the router's certificate, or said so with another alert.
@@ -471,6 +473,7 @@ impl TlsRefusal {
         Self::UnknownIssuer,
         Self::CertificateRevoked,
         Self::RevocationUnknown,
+        Self::CertificateUsage,
         Self::BadCertificate,
         Self::Alert,
     ];
@@ -487,6 +490,7 @@ impl TlsRefusal {
             Self::UnknownIssuer => "unknown_issuer",
             Self::CertificateRevoked => "certificate_revoked",
             Self::RevocationUnknown => "revocation_unknown",
+            Self::CertificateUsage => "certificate_usage",
             Self::BadCertificate => "bad_certificate",
             Self::Alert => "alert",
         }

@@ -1,12 +1,11 @@
 //! Why a request would go where: the router's own decision, made without a request.
 //!
 //! The snapshot is made by the same state machines and the same fetching code that the router runs,
-//! only that by default nothing but files is asked: key and registry files, and last-known-good
-//! copies. The decision is [`decide`] itself, with a recorder.
+//! with files, last-known-good copies and, unless told otherwise, the network. The decision is [`decide`] itself, with a recorder.
 
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Notice, Output};
-use cellway_core::keys::{KeyNotice, RestoreRefused};
+use cellway_core::keys::{KeyNotice, KeySet, RestoreRefused};
 use cellway_core::policy::{KeysLocation, PolicyId};
 use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
 use cellway_core::token::Memo;
@@ -34,7 +33,7 @@ const ROUNDS_MAX: usize = 1_000;
 const SKIPPED_MAX: usize = 16;
 
 /// What is said of a source that would take the network.
-const NOT_ASKED: &str = "not asked (--fetch asks it)";
+pub const NOT_ASKED: &str = "not asked, because of --offline";
 
 /// What to explain.
 #[derive(Clone, Debug)]
@@ -243,7 +242,16 @@ impl<E: Env> Gather<'_, E> {
                         continue;
                     };
                     let keys = fetch_keys(self.env, &client, &issuer).await;
-                    self.note(&keys_source(&issuer), keys.as_ref().err());
+                    if let Err(error) = &keys {
+                        self.note(&keys_source(&issuer), Some(error));
+                    } else if KeySet::parse(
+                        keys.as_ref().map_or(&[][..], |b| b),
+                        &issuer.algorithms,
+                    )
+                    .is_ok()
+                    {
+                        self.note(&keys_source(&issuer), None::<&String>);
+                    }
                     let now = self.clock.now();
                     let keys = keys.map_err(|error| error.kind());
                     self.control.handle_keys(now, source, keys);
@@ -357,7 +365,7 @@ impl<E: Env> Gather<'_, E> {
     fn note(&mut self, source: &str, problem: Option<&impl std::fmt::Display>) {
         self.sources.push(match problem {
             None => format!("{source}: read"),
-            Some(problem) => format!("{source}: {problem}"),
+            Some(problem) => format!("{source}: not used: {problem}"),
         });
     }
 }

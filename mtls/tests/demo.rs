@@ -30,6 +30,12 @@ fn every_row_is_as_expected() {
     let output = demo(&folder).arg("--exit").output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("All rows are as expected"));
+    // What it leaves needs its cells, and it says which command has them.
+    let again = format!(
+        "`cellway demo --dir {}` runs everything again",
+        folder.display()
+    );
+    assert!(text(&output).contains(&again), "{}", text(&output));
     // Its configuration is a real one.
     let config = folder.join("cellway.toml");
     let check = Command::new(CELLWAY)

@@ -153,11 +153,18 @@ pub struct RegistryLimits {
     pub shrink_percent_max: u8,
 }
 
+impl RegistryLimits {
+    /// The bytes that a document may have by default. A tenant with an issuer and two roles takes
+    /// some 130 bytes, so that a million of them fit, with room for half as many again. While a
+    /// document is read, memory takes about two and a half times its size.
+    pub const DOCUMENT_BYTES_DEFAULT: usize = 192 << 20;
+}
+
 impl Default for RegistryLimits {
-    /// 512 MiB, 10,000 cells, 100,000 placements, 4,000,000 tenants, 1,000,000 revocations, 20 %.
+    /// 192 MiB, 10,000 cells, 100,000 placements, 4,000,000 tenants, 1,000,000 revocations, 20 %.
     fn default() -> Self {
         Self {
-            document_bytes_max: 512 << 20,
+            document_bytes_max: Self::DOCUMENT_BYTES_DEFAULT,
             cells_max: 10_000,
             placements_max: 100_000,
             tenants_max: 4_000_000,

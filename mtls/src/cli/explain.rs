@@ -10,10 +10,12 @@ use cellway_mtls::Clock;
 use cellway_mtls::config::Config;
 use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::env::{Env, Privacy, Store};
-use cellway_mtls::explain::{Envelope, Explanation, Question, envelope, explain, gather};
+use cellway_mtls::explain::{
+    Envelope, Explanation, NOT_ASKED, Question, envelope, explain, gather,
+};
 use cellway_mtls::fetch::Client;
 use cellway_mtls::settings::{Pem, RouterSettings};
-use cellway_mtls::tls::{source_config, verified_leaf};
+use cellway_mtls::tls::{router_source_config, verified_leaf};
 use http::{HeaderValue, Method};
 
 use super::input::{ConfigFile, provider};
@@ -25,13 +27,14 @@ const TOKEN_BYTES_MAX: usize = 64 << 10;
 /// The arguments of `cellway explain`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Reads the configuration, key and registry files and last-known-good copies; asks the network only
-with --fetch. Nothing is sent to a cell.
+Reads the configuration, key and registry files and last-known-good copies, and asks identity
+providers and the control plane as the router would (--offline: only files). Nothing is sent to a
+cell.
 
 Examples:
   cellway explain -c cellway.toml --token-file token.jwt --path /orders
   cellway explain -c cellway.toml --cert client.pem --listener public --json
-  cellway explain -c cellway.toml --token \"$TOKEN\" --fetch
+  cellway explain -c cellway.toml --token \"$TOKEN\" --offline
 
 Exit codes: 0 the request would be allowed, 1 it would be denied (or the configuration has
 mistakes), 2 usage, 3 a file can't be read")]
@@ -77,7 +80,10 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Ask the network for keys and registry
+    /// Ask no identity provider and no control plane: only files and last-known-good copies
+    #[arg(long, conflicts_with = "fetch")]
+    offline: bool,
+    /// Ask them, which is the default
     #[arg(long)]
     fetch: bool,
 }
@@ -109,9 +115,9 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
     let signature = args.routing_key_signature.as_deref();
     let routing_key_signature = signature.map(header).transpose()?;
     let peer = peer(&env, args, settings).await?;
-    let client = match args.fetch {
-        true => Some(client(&env, settings).await?),
-        false => None,
+    let client = match args.offline && !args.fetch {
+        true => None,
+        false => Some(client(&env, settings).await?),
     };
     let clock = Clock::new(env.clone());
     let (snapshot, sources) = gather(&env, &clock, settings, client.as_ref()).await;
@@ -235,7 +241,7 @@ async fn peer(
 
 async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<TokioEnv>, Exit> {
     let fetch = &settings.sources.fetch;
-    let tls = source_config(env, &provider(), fetch).await;
+    let tls = router_source_config(env, &provider(), settings).await;
     let tls = tls.map_err(|error| failed(format!("fetch: {error}")))?;
     let tls = Arc::new(ArcSwap::from_pointee(tls));
     let proxies = Arc::new(ArcSwap::from_pointee(fetch.proxies.clone()));
@@ -279,5 +285,8 @@ fn page(explanation: &Explanation, sources: &[String], policy: &Policy, id: Poli
             format!("deny {status} {}: {}", deny.reason, deny.detail)
         }
     };
+    if sources.iter().any(|source| source.ends_with(NOT_ASKED)) {
+        page += "\nSome sources were not asked, so the router may decide otherwise: run it without --offline.";
+    }
     page
 }

@@ -35,7 +35,7 @@ pub(super) fn envelope<F: FnMut(ConfigError)>(
         report.mistake("envelope.keys", "is empty", fix);
     }
     if table.form == EnvelopeForm::Hmac && table.jwks_max_age_secs.is_some() {
-        let problem = "is of use with form = \"jws\" only: nothing is published otherwise";
+        let problem = "requires form = \"jws\": nothing is published otherwise";
         report.mistake("envelope.jwks_max_age_secs", problem, "remove it");
     }
     let (lifetime, most) = (table.lifetime_secs, LIFETIME_MAX.as_secs());

@@ -115,12 +115,12 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
             (None, None) => None,
             (Some(_), None) => {
                 let fix = format!("set {table}.key to the certificate's key");
-                self.mistake(format!("{table}.certificate"), "stands without a key", fix);
+                self.mistake(format!("{table}.certificate"), "has no key", fix);
                 None
             }
             (None, Some(_)) => {
                 let fix = format!("set {table}.certificate to the key's certificate");
-                self.mistake(format!("{table}.key"), "stands without a certificate", fix);
+                self.mistake(format!("{table}.key"), "has no certificate", fix);
                 None
             }
         }

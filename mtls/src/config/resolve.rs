@@ -1,5 +1,6 @@
 //! From tables to settings: what they mean together.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cellway_core::policy::{
@@ -51,6 +52,15 @@ pub(super) fn resolve(
     let fetch = fetch(&tables.fetch, surroundings, &mut report);
     let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
     if let Some(admin) = &tables.admin
+        && let Some(listener) = (tables.listener.iter()).find(|it| overlap(it.bind, admin.bind))
+    {
+        let problem = format!(
+            "{} overlaps the address of listener \"{}\", {}: only one of them can be bound",
+            admin.bind, listener.name, listener.bind
+        );
+        report.mistake("admin.bind", problem, "use another port");
+    }
+    if let Some(admin) = &tables.admin
         && !admin.bind.ip().is_loopback()
     {
         report.mistake(
@@ -74,8 +84,8 @@ pub(super) fn resolve(
     if tables.log.subject_key.is_some() && tables.log.subject != SubjectForm::Hash {
         report.mistake(
             "log.subject_key",
-            "is of no use where subjects aren't hashed",
-            "set log.subject = \"hash\", or take it away",
+            "requires log.subject = \"hash\"",
+            "set log.subject = \"hash\", or remove log.subject_key",
         );
     }
     Some(Config {
@@ -119,7 +129,7 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
             {
                 report.mistake(
                     format!("issuer[{i}].issuer"),
-                    "is no https address, so its keys can't be discovered",
+                    "is not an https URL, so its keys can't be discovered",
                     "set jwks_uri or jwks_file",
                 );
             }
@@ -145,6 +155,13 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
     }
 }
 
+/// Whether two sockets can't have these addresses at once: one port, and one address or one of them
+/// every address.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && (any || a.ip() == b.ip())
+}
+
 fn listeners_exist<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) {
     if tables.listener.is_empty() {
         report.mistake(
@@ -159,12 +176,14 @@ fn listeners_exist<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F
             report.mistake(format!("listener[{i}].name"), "is empty", "name it");
         }
         if earlier.iter().any(|other| other.name == listener.name) {
-            let problem = format!("`{}` is the name of another listener too", listener.name);
+            let problem = format!("another listener has the name `{}` too", listener.name);
             report.mistake(format!("listener[{i}].name"), problem, "give each its own");
         }
-        let port = listener.bind.port();
-        if port != 0 && earlier.iter().any(|other| other.bind == listener.bind) {
-            let problem = format!("{} is the address of another listener too", listener.bind);
+        if let Some(other) = earlier.iter().find(|it| overlap(it.bind, listener.bind)) {
+            let problem = format!(
+                "{} overlaps the address of listener \"{}\", {}",
+                listener.bind, other.name, other.bind
+            );
             report.mistake(format!("listener[{i}].bind"), problem, "give each its own");
         }
     }
@@ -195,7 +214,7 @@ fn check_listener<F: FnMut(ConfigError)>(
     if asks && !trusts {
         report.mistake(
             format!("listener[{i}].tls.client_certificate"),
-            "asks for certificates, but nobody's are trusted",
+            "asks clients for certificates, but no CA is trusted to sign them",
             "set trust.bundle",
         );
     }

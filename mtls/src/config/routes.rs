@@ -2,6 +2,7 @@
 
 use cellway_core::path::PathPattern;
 use cellway_core::policy::{Policy, PolicyId, PolicySpec};
+use cellway_core::words::instead;
 
 use super::error::ConfigError;
 use super::report::Reporter;
@@ -74,12 +75,9 @@ fn find<F: FnMut(ConfigError)>(
     report: &mut Reporter<F>,
 ) -> PolicyId {
     if !tables.policy.iter().any(|policy| policy.name == name) {
-        let problem = format!("there is no [[policy]] with the name `{name}`");
-        let names: Vec<_> = tables.policy.iter().map(|policy| &*policy.name).collect();
-        let fix = match names.as_slice() {
-            [] => "add one".to_owned(),
-            names => format!("the names are: {}", names.join(", ")),
-        };
+        let problem = format!("unknown policy \"{name}\"");
+        let names = tables.policy.iter().map(|policy| &*policy.name);
+        let fix = instead(name, "policies", names);
         report.mistake(setting, problem, fix);
     }
     // Without a policy there is a mistake already, and nothing is used.

@@ -16,8 +16,8 @@ pub(super) fn serves<F: FnMut(ConfigError)>(
         (ServesWord::Proxy, None) => return Serves::Proxy,
         (ServesWord::Proxy, Some(_)) => report.mistake(
             setting,
-            "is of no use to a listener that serves requests",
-            "take it out, or set serves = \"ext_authz\"",
+            "requires serves = \"ext_authz\"",
+            "remove it, or set serves = \"ext_authz\"",
         ),
         (ServesWord::ExtAuthz, None) => report.mistake(
             setting,

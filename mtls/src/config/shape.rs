@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cellway_core::words::{closest, quoted, seen, wanted};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Place};
 use super::tree::{Step, Tree, name_of};
 
 /// After so many mistakes the rest goes unsaid.
@@ -22,6 +23,7 @@ pub(crate) fn shape<T: DeserializeOwned>(
     errors: &mut Vec<ConfigError>,
 ) -> Option<T> {
     let mut removed = BTreeSet::new();
+    let mut as_string: BTreeMap<String, String> = BTreeMap::new();
     let mut stand_ins: BTreeMap<String, usize> = BTreeMap::new();
     // Each round mends one setting, in at most as many tries as there are stand-ins.
     for _ in 0..ERRORS_MAX * 8 {
@@ -32,8 +34,10 @@ pub(crate) fn shape<T: DeserializeOwned>(
         };
         let mut steps = steps(error.path());
         let message = error.inner().message().to_owned();
-        let missing = quoted(&message, "missing field ");
-        if let Some(field) = missing.or_else(|| quoted(&message, "unknown field "))
+        let missing = quoted(&message, "missing field ").is_some();
+        let unknown = quoted(&message, "unknown field ").is_some();
+        let field = quoted(&message, "missing field ").or(quoted(&message, "unknown field "));
+        if let Some(field) = field
             && steps.last() != Some(&Step::Key(field.to_owned()))
         {
             steps.push(Step::Key(field.to_owned()));
@@ -44,7 +48,7 @@ pub(crate) fn shape<T: DeserializeOwned>(
             tree.put(&steps, stand_in(*tried)?);
             continue;
         }
-        if missing.is_some() {
+        if missing {
             if !removed.contains(&setting) {
                 errors.push(mistake(tree, &setting, &message));
             }
@@ -53,15 +57,24 @@ pub(crate) fn shape<T: DeserializeOwned>(
             continue;
         }
         if let Some(raw) = tree.take_raw(&setting) {
-            // The variable's text was read as a number or the like; the setting wants a string.
-            if message.starts_with("invalid type") {
-                tree.put(&steps, Value::String(raw));
-                continue;
-            }
+            // The variable's text was read as a number or the like; the setting may want a string.
+            tree.put(&steps, Value::String(raw));
+            as_string.insert(setting, message);
+            continue;
         }
+        // It doesn't want a string either: what was wrong at first is what to say.
+        let message = as_string.remove(&setting).unwrap_or(message);
         errors.push(mistake(tree, &setting, &message));
         if errors.len() >= ERRORS_MAX {
             return None;
+        }
+        // What a mistyped name says is meant for the right one, which then isn't missing.
+        if unknown
+            && let Some(close) = meant(&message)
+            && tree.rename(&steps, close)
+        {
+            removed.insert(setting);
+            continue;
         }
         // A bad entry of a list takes the list with it: taking it out alone would renumber others.
         while matches!(steps.last(), Some(Step::Index(_))) {
@@ -97,16 +110,28 @@ fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
         .collect()
 }
 
-/// The name between the first pair of backticks of a message that begins so.
-fn quoted<'m>(message: &'m str, begins: &str) -> Option<&'m str> {
-    message.strip_prefix(begins)?.split('`').nth(1)
-}
-
 fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
-    let (problem, mut fix) = explain(message);
+    let (mut problem, mut fix) = explain(message);
+    if message == NO_ADDRESS
+        && let Some(text) = tree.text(setting)
+    {
+        problem = format!("{text:?} is no address with a port");
+        if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.starts_with('[') {
+            problem = format!("{text:?}: host names are not accepted here");
+            let port = text
+                .rsplit(':')
+                .next()
+                .filter(|port| port.parse::<u16>().is_ok());
+            let port = port.unwrap_or("8443");
+            fix = format!("use an IP address, such as 127.0.0.1:{port}");
+        }
+    }
+    if let (Place::Variable(_), Some(example)) = (tree.place(setting), as_variable(message)) {
+        fix = format!("{fix}, such as {example}");
+    }
     // `[listener]` for `[[listener]]` is TOML's commonest slip.
     let whole = !setting.contains('.');
-    if whole && problem == "is of the wrong type: a table" && fix == "expected a list" {
+    if whole && problem == "is a table" && fix.starts_with("expected a list") {
         fix = format!("write it as [[{setting}]]: there may be several");
     }
     ConfigError {
@@ -115,6 +140,29 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
         problem,
         fix,
     }
+}
+
+/// What the standard library says of what is no socket address.
+const NO_ADDRESS: &str = "invalid socket address syntax";
+
+/// How a variable writes what a message asks for.
+fn as_variable(message: &str) -> Option<&'static str> {
+    match message.rsplit_once("expected ")?.1 {
+        "a sequence" => Some("'[\"jwt\"]' (a list in TOML)"),
+        "a boolean" => Some("true"),
+        _ => None,
+    }
+}
+
+/// The known name that an unknown one was probably meant to be.
+fn meant(message: &str) -> Option<&str> {
+    let name = quoted(message, "unknown field ")?;
+    closest(name, &known(message))
+}
+
+/// The names that a message lists as known.
+fn known(message: &str) -> Vec<&str> {
+    message.split('`').skip(3).step_by(2).collect()
 }
 
 /// serde's words turned into what is wrong and what to do.
@@ -126,39 +174,33 @@ fn explain(message: &str) -> (String, String) {
         let Some(name) = quoted(message, kind) else {
             continue;
         };
-        let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-        let close = known
-            .iter()
-            .map(|&candidate| (distance(name, candidate), candidate))
-            .min()
-            .filter(|(distance, _)| *distance <= name.len().div_ceil(3));
-        let fix = match close {
-            Some((_, candidate)) => format!("did you mean `{candidate}`?"),
+        let known = known(message);
+        let fix = match closest(name, &known) {
+            Some(candidate) => format!("did you mean `{candidate}`?"),
             None if known.is_empty() => "remove it".to_owned(),
             None => format!("known here: {}", known.join(", ")),
         };
-        return (format!("`{name}` is no known {what}"), fix);
+        return (format!("unknown {what} `{name}`"), fix);
     }
-    if message == "invalid socket address syntax" {
+    if message == NO_ADDRESS {
         let fix = "write it as address:port, such as 127.0.0.1:8443";
-        return ("is no socket address".to_owned(), fix.to_owned());
+        return ("is no address with a port".to_owned(), fix.to_owned());
     }
     if let Some(forms) = message.strip_prefix(FORMS) {
         return ("has the wrong form".to_owned(), format!("expected {forms}"));
     }
     match message.split_once(", expected ") {
         Some((problem, expected)) => {
-            let problem = match problem {
-                "invalid type: map" => "is of the wrong type: a table".to_owned(),
-                "invalid type: sequence" => "is of the wrong type: a list".to_owned(),
-                other => other.replace("invalid type:", "is of the wrong type:"),
+            let found = ["invalid type: ", "invalid value: "]
+                .iter()
+                .find_map(|begins| problem.strip_prefix(begins));
+            let problem = match found {
+                Some(found) => format!("is {}", seen(found)),
+                None => problem.to_owned(),
             };
             let expected = match expected {
                 "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-                "a sequence" => "a list",
-                "a map" => "a table",
-                other if other.starts_with("struct ") => "a table",
-                other => other,
+                other => wanted(other),
             };
             (problem, format!("expected {expected}"))
         }
@@ -169,19 +211,3 @@ fn explain(message: &str) -> (String, String) {
 /// How the messages of settings begin that may have one of several forms (serde's `expecting` of
 /// an untagged enum is its whole message).
 const FORMS: &str = "one of: ";
-
-/// How many letters differ (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}

@@ -42,8 +42,8 @@ fn location<F: FnMut(ConfigError)>(
     if table.token_file.is_some() && table.url.is_none() {
         report.mistake(
             "registry.token_file",
-            "is of use with registry.url only",
-            "remove it",
+            "requires registry.url (the token is for a control plane)",
+            "set registry.url, or remove it",
         );
     }
     match (&table.file, &table.url) {
@@ -53,12 +53,14 @@ fn location<F: FnMut(ConfigError)>(
             RegistryLocation::Http { url, token_file }
         }),
         (Some(_), Some(_)) => {
-            report.mistake("registry.url", "stands beside registry.file", "keep one");
+            let problem = "is set, and registry.file too";
+            let fix = "set either registry.url or registry.file, not both";
+            report.mistake("registry.url", problem, fix);
             None
         }
         (None, None) => {
             let fix = "set registry.file or registry.url";
-            report.mistake("registry", "names no source", fix);
+            report.mistake("registry", "has no source", fix);
             None
         }
     }
@@ -124,9 +126,15 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
     let (certificate, key) = (table.certificate.as_ref(), table.key.as_ref());
     let total = table.total_timeout_ms;
     if table.bundle.is_none() && (certificate.is_some() || key.is_some()) {
-        let problem = "is of use with upstream.bundle only";
-        let fix = "set upstream.bundle to who issues the cells' certificates";
-        report.mistake(name("certificate"), problem, fix);
+        let set = if certificate.is_some() {
+            "certificate"
+        } else {
+            "key"
+        };
+        let problem = "requires upstream.bundle (the CA of the cells)";
+        let fix =
+            "set upstream.bundle to the PEM file with the CAs that sign the cells' certificates";
+        report.mistake(name(set), problem, fix);
     }
     UpstreamSettings {
         bundle: table.bundle.clone().map(Pem::File),

@@ -69,7 +69,7 @@ fn the_example_file_is_valid_and_shows_the_defaults() {
         let on: Vec<_> = EXAMPLE.lines().enumerate().map(on).collect();
         if let Err(errors) = load(&on.join("\n")) {
             let text = errors.to_string();
-            assert!(!text.contains("no known"), "{setting}\n{text}");
+            assert!(!text.contains("unknown setting"), "{setting}\n{text}");
             assert!(!text.contains("wrong"), "{setting}\n{text}");
         }
     }
@@ -86,7 +86,7 @@ fn a_table_where_a_list_belongs_is_told_its_brackets() {
     let text = LEAST.replace("[[listener]]", "[listener]");
     assert_eq!(
         errors(&text),
-        "etc/cellway.toml:2: listener: is of the wrong type: a table\n    \
+        "etc/cellway.toml:2: listener: is a table\n    \
          write it as [[listener]]: there may be several"
     );
     let text = LEAST.replace("any_of = [\"jwt\"]", "any_of = \"jwt\"");
@@ -167,19 +167,19 @@ identity_max_age_secs = "never"
     assert_eq!(
         errors(text),
         "\
-etc/cellway.toml:4: listener[0].bind: is no socket address
-    write it as address:port, such as 127.0.0.1:8443
-etc/cellway.toml:5: listener[0].polcy: `polcy` is no known setting
+etc/cellway.toml:4: listener[0].bind: \"nowhere\": host names are not accepted here
+    use an IP address, such as 127.0.0.1:8443
+etc/cellway.toml:5: listener[0].polcy: unknown setting `polcy`
     did you mean `policy`?
-etc/cellway.toml:11: issuer[0].leeway_exp_secs: is of the wrong type: string \"soon\"
+etc/cellway.toml:11: issuer[0].leeway_exp_secs: is \"soon\"
     expected a whole number, 0 or more
 etc/cellway.toml:13: policy[0].name: is missing
     add it
-etc/cellway.toml:14: policy[0].any_of[1]: `password` is no known value
+etc/cellway.toml:14: policy[0].any_of[1]: unknown value `password`
     known here: jwt, mtls, routing_key
 etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
     expected a number of seconds, \"off\"
-etc/cellway.toml:20: metrics: `metrics` is no known setting
+etc/cellway.toml:20: metrics: unknown setting `metrics`
     known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, runtime, log"
     );
 }
@@ -207,32 +207,32 @@ fn names_each_mistake_of_meaning() {
     let table = [
         (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
         (LEAST.replace("any_of = [\"jwt\"]", "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"a\" }").replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true"), "listener[0].bind: is not a loopback address, and its policy is `disabled`"),
-        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", policy = \"strict\" }]"), "listener[0].route[0].policy: there is no [[policy]] with the name `strict`\n    the names are: default"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", policy = \"strict\" }]"), "listener[0].route[0].policy: unknown policy \"strict\"\n    known policies: default"),
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"a\", policy = \"default\" }]"), "listener[0].route[0].path: \"a\" doesn't begin with a slash"),
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/**\", policy = \"default\" }, { path = \"/a\", policy = \"default\" }]"), "listener[0].route[1].path: is never asked: \"/**\" before it fits all that it fits"),
-        (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: there is no [[policy]] with the name `strict`\n    the names are: default"),
-        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: `local` is the name of another listener too"),
-        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 is the address of another listener too"),
-        (LEAST.replace("[[issuer]]", &format!("{tls}client_certificate = \"optional\"\n[[issuer]]")), "listener[0].tls.client_certificate: asks for certificates, but nobody's are trusted\n    set trust.bundle"),
+        (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: unknown policy \"strict\"\n    known policies: default"),
+        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: another listener has the name `local` too"),
+        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 overlaps the address of listener"),
+        (LEAST.replace("[[issuer]]", &format!("{tls}client_certificate = \"optional\"\n[[issuer]]")), "listener[0].tls.client_certificate: asks clients for certificates, but no CA is trusted to sign them\n    set trust.bundle"),
         (LEAST.replace("[\"jwt\"]", "[\"routing_key\"]"), "routing_key.gateways: is missing, and a policy accepts routing keys"),
         (by_gateway.clone(), "listener[0].tls.client_certificate: asks for none, but the listener's policy requires a gateway's certificate"),
         (by_gateway.replace("[listener.tls]", "[listener.tls]\nclient_certificate = \"none\""), "listener[0].tls.client_certificate: asks for none, but the listener's policy"),
         (LEAST.to_owned() + "[routing_key]\nmax_age_secs = 61\n", "routing_key.max_age_secs: is 61\n    write 1 to 60"),
         (LEAST.to_owned() + "[routing_key]\nheader = \"Host\"\n", "routing_key.header: \"Host\" has a meaning of its own in HTTP"),
-        (LEAST.to_owned() + "[routing_key]\nsigners = []\n", "routing_key.signers: `signers` is no known setting"),
-        (LEAST.replace("file = \"registry.json\"", ""), "registry: names no source\n    set registry.file or registry.url"),
-        (LEAST.replace("file = ", "url = \"https://c.example/manage/cells\"\nfile = "), "registry.url: stands beside registry.file"),
+        (LEAST.to_owned() + "[routing_key]\nsigners = []\n", "routing_key.signers: unknown setting `signers`"),
+        (LEAST.replace("file = \"registry.json\"", ""), "registry: has no source\n    set registry.file or registry.url"),
+        (LEAST.replace("file = ", "url = \"https://c.example/manage/cells\"\nfile = "), "registry.url: is set, and registry.file too"),
         (LEAST.replace("file = \"registry.json\"", "url = \"http://control.example/manage/cells\""), "etc/cellway.toml:16: registry.url: is http, which is for this machine only\n    use https"),
-        (LEAST.replace("file = ", "token_file = \"t\"\nfile = "), "registry.token_file: is of use with registry.url only"),
-        (LEAST.replace("[registry]", "jwks_uri = 1\n[registry]"), "policy[0].jwks_uri: `jwks_uri` is no known setting"),
+        (LEAST.replace("file = ", "token_file = \"t\"\nfile = "), "registry.token_file: requires registry.url"),
+        (LEAST.replace("[registry]", "jwks_uri = 1\n[registry]"), "policy[0].jwks_uri: unknown setting `jwks_uri`"),
         (LEAST.replace("audience =", "jwks_uri = \"http://idp.example/jwks\"\naudience ="), "issuer[0].jwks_uri: is http"),
-        (LEAST.replace("\"https://idp.example\"", "\"joe\""), "issuer[0].issuer: is no https address, so its keys can't be discovered\n    set jwks_uri or jwks_file"),
+        (LEAST.replace("\"https://idp.example\"", "\"joe\""), "issuer[0].issuer: is not an https URL, so its keys can't be discovered\n    set jwks_uri or jwks_file"),
         (LEAST.replace("audience = \"cellway\"", ""), "issuer[0].audience"),
         (LEAST.replace("[\"jwt\"]", "[\"jwt\"]\nmode = \"permissive\""), "policy[0].anonymous_placement"),
         (LEAST.replace("audience =", "algorithms = [\"HS256\"]\naudience ="), "issuer[0].algorithms"),
         (LEAST.to_owned() + "poll_secs = 0\n", "registry.poll_secs: is 0 seconds"),
         (LEAST.to_owned() + "[admin]\nbind = \"0.0.0.0:9901\"\n", "admin.bind: is not a loopback address"),
-        (LEAST.to_owned() + "[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n", "upstream.certificate: stands without a key\n    set upstream.key"),
+        (LEAST.to_owned() + "[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n", "upstream.certificate: has no key\n    set upstream.key"),
         (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
         (LEAST.to_owned() + "[upstream]\nkeepalive_ms = 9999\n", "upstream.keepalive_ms: is 9999 milliseconds\n    give at least 10000, and at least 300000 for gRPC servers"),
         (LEAST.to_owned() + "[upstream]\nretry_percent = 101\n", "upstream.retry_percent: is 101\n    give 0 to 100"),
@@ -244,11 +244,11 @@ fn names_each_mistake_of_meaning() {
         (LEAST.to_owned() + "[envelope]\nform = \"jws\"\n", "envelope.keys: is missing"),
         (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nissuer = \"\"\n", "envelope.issuer: is empty"),
         (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\njwks_max_age_secs = 86401\n", "envelope.jwks_max_age_secs: is 86401 seconds\n    give 1 to 86400"),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"hmac\"\njwks_max_age_secs = 60\n", "envelope.jwks_max_age_secs: is of use with form = \"jws\" only"),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"rsa\"\n", "envelope.form: `rsa` is no known value\n    known here: jws, hmac"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"hmac\"\njwks_max_age_secs = 60\n", "envelope.jwks_max_age_secs: requires form = \"jws\""),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"rsa\"\n", "envelope.form: unknown value `rsa`\n    known here: jws, hmac"),
         (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\""), "listener[0].callers: is missing, so that nobody may ask"),
-        (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: is of no use to a listener that serves requests"),
+        (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: requires serves = \"ext_authz\""),
         (LEAST.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true\nserves = \"ext_authz\"\ncallers = \"loopback\""), "listener[0].callers: is \"loopback\", but the listener's address isn't one"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = []"), "listener[0].callers: names nobody, or somebody without a name"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = [\"spiffe://a/envoy\"]"), "listener[0].tls.client_certificate: is not `required`, but the listener's callers are known by their certificates"),
@@ -316,7 +316,7 @@ fn a_key_for_subjects_is_beside_the_file_and_only_for_hashes() {
     assert_eq!(config.log.subject_key.as_deref(), Some("etc/subjects.key"));
     let text = errors(&with("subject = \"raw\"\nsubject_key = \"subjects.key\""));
     assert!(
-        text.contains("log.subject_key: is of no use where"),
+        text.contains("log.subject_key: requires log.subject"),
         "{text}"
     );
     let text = errors(&with("subject = \"plain\""));
@@ -341,11 +341,11 @@ fn a_mistake_in_a_variable_names_the_variable() {
     .unwrap_err()
     .to_string();
     for expected in [
-        "CELLWAY__LISTENER__0__BIND: listener[0].bind: is no socket address",
+        "CELLWAY__LISTENER__0__BIND: listener[0].bind: \"nowhere\": host names are not accepted here",
         "CELLWAY__LISTENER__3__BIND: `listener` has 1 entries, so the next has number 1, not 3",
         "CELLWAY__LISTENER__BIND: `listener` is a list",
         "CELLWAY__REGISTRY__FILE__NAME: `registry.file` is a string",
-        "CELLWAY__UPSTREM__REQUESTS_MAX: upstrem: `upstrem` is no known setting\n    did you mean `upstream`?",
+        "CELLWAY__UPSTREM__REQUESTS_MAX: upstrem: unknown setting `upstrem`\n    did you mean `upstream`?",
         "CELLWAY____X: has an empty part",
     ] {
         assert!(

@@ -170,6 +170,50 @@ impl Tree {
             .is_some_and(|table| table.remove(last).is_some())
     }
 
+    /// Gives a setting another name in its table; `false` if that name is taken.
+    pub(crate) fn rename(&mut self, steps: &[Step], name: &str) -> bool {
+        let Some((Step::Key(last), parents)) = steps.split_last() else {
+            return false;
+        };
+        let (last, parents) = (last.clone(), parents.to_vec());
+        let Some(table) = self.table_at(&parents) else {
+            return false;
+        };
+        if table.contains_key(name) {
+            return false;
+        }
+        let Some(value) = table.remove(&last) else {
+            return false;
+        };
+        table.insert(name.to_owned(), value);
+        // Whatever is said of it from now on is said of where it stands.
+        let (old, new) = (name_of(steps), join(&name_of(&parents), name));
+        let within = |place: &String| place.strip_prefix(&old).map(|rest| format!("{new}{rest}"));
+        let moved = self.places.iter();
+        let moved: Vec<_> = moved
+            .filter_map(|(setting, place)| Some((within(setting)?, place.clone())))
+            .collect();
+        self.places.extend(moved);
+        true
+    }
+
+    /// The text that a setting has, if it is one.
+    pub(crate) fn text(&self, setting: &str) -> Option<&str> {
+        let mut at: Option<&Value> = None;
+        for part in setting.split('.') {
+            let (name, indexes) = part.split_once('[').unwrap_or((part, ""));
+            at = match at {
+                None => self.root.get(name),
+                Some(value) => value.get(name),
+            };
+            for index in indexes.split('[').filter(|index| !index.is_empty()) {
+                let index: usize = index.trim_end_matches(']').parse().ok()?;
+                at = at?.get(index);
+            }
+        }
+        at?.as_str()
+    }
+
     fn table_at(&mut self, steps: &[Step]) -> Option<&mut Table> {
         let Some((first, rest)) = steps.split_first() else {
             return Some(&mut self.root);

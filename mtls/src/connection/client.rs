@@ -127,6 +127,7 @@ impl Verdict {
                 | ChainRefused::RevocationUnknown
                 | ChainRefused::UnknownIssuer
                 | ChainRefused::Signer(_)
+                | ChainRefused::Usage
                 | ChainRefused::Untrusted,
             ) => None,
         };

@@ -1,6 +1,7 @@
 //! The keys in force, and sealing with them.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,13 @@ impl Sealer {
         };
         let mut tries = 1;
         loop {
-            let seen = env.store().stat(&index).await.ok();
+            let seen = match env.store().stat(&index).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let advice = "run `cellway envelope-key new -c FILE` to make the first key";
+                    return Err(refuse(format!("can't be used: {error}; {advice}")));
+                }
+                stat => stat.ok(),
+            };
             let text = read(env, &index, Index::BYTES_MAX, Privacy::Trusted).await?;
             let entries = Index::parse(&text).map_err(refuse)?;
             let loaded = Self::of(env, settings, &entries, now, before).await;

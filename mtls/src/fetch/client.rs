@@ -160,7 +160,7 @@ impl<E: Env> Client<E> {
             return exchange(stream, url, get).await;
         }
         let name = ServerName::try_from(url.host().to_owned())
-            .map_err(|_| FetchError::Tls("the host is no valid server name".to_owned()))?;
+            .map_err(|_| FetchError::Tls("the host is not a valid server name".to_owned()))?;
         let stream = TlsConnector::from(tls.load_full())
             .connect(name, stream)
             .await

@@ -44,6 +44,10 @@ impl Refused {
                 Challenge::None,
                 "whether the client certificate is revoked isn't known",
             ),
+            ChainRefused::Usage => (
+                Challenge::Certificate,
+                "the client certificate's extended key usage doesn't hold clientAuth",
+            ),
             ChainRefused::UnknownIssuer | ChainRefused::Signer(_) | ChainRefused::Untrusted => (
                 Challenge::Certificate,
                 "the client certificate is not trusted, or no longer",
@@ -96,6 +100,7 @@ impl ChainRefused {
             Self::Expired => Reason::CertificateExpired,
             Self::Revoked => Reason::CertificateRevoked,
             Self::RevocationUnknown => Reason::RevocationUnknown,
+            Self::Usage => Reason::CertificateUsage,
             Self::UnknownIssuer | Self::Signer(_) | Self::Untrusted => Reason::CertificateUntrusted,
         }
     }

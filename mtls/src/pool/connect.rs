@@ -103,7 +103,9 @@ async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     let untrusted =
         |error: &dyn ToString| ConnectError::new(Reason::CellUntrusted, error.to_string());
     let Some(tls) = tls else {
-        return Err(untrusted(&"no bundle is configured to trust cells by"));
+        return Err(untrusted(
+            &"upstream.bundle is not set, so no cell's certificate is trusted",
+        ));
     };
     let (config, name) = tls.endpoint(endpoint).map_err(|error| untrusted(&error))?;
     let shaking = TlsConnector::from(config).connect(name, stream);

@@ -13,7 +13,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::material::{MaterialError, load_key_pair, load_roots};
+use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
+use super::words::OtherName;
 use super::{Provider, alpn};
 use crate::env::Env;
 use crate::settings::{Pem, UpstreamSettings};
@@ -50,7 +51,7 @@ impl CellTls {
                 let (chain, key) = load_key_pair(env, pair).await?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|error| refuse(&pair.certificate, error))?
+                    .map_err(|error| pair_refused(pair, &error))?
             }
         };
         base.alpn_protocols = alpn();
@@ -130,7 +131,10 @@ impl ServerCertVerifier for EndpointVerifier {
             self.algorithms.all,
         )?;
         match &self.expected {
-            Expected::Name(name) => verify_server_name(&certificate, name)?,
+            Expected::Name(name) => {
+                let named = verify_server_name(&certificate, name);
+                named.map_err(|_| other_name(end_entity, &name.to_str()))?;
+            }
             Expected::Uri(uri) => verify_uri(end_entity, uri)?,
         }
         Ok(ServerCertVerified::assertion())
@@ -164,6 +168,10 @@ fn verify_uri(leaf: &CertificateDer<'_>, expected: &str) -> Result<(), Error> {
         .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
     match certificate.uris() {
         [only] if **only == *expected => Ok(()),
-        _ => Err(Error::InvalidCertificate(CertificateError::NotValidForName)),
+        _ => Err(other_name(leaf, expected)),
     }
+}
+
+fn other_name(leaf: &CertificateDer<'_>, expected: &str) -> Error {
+    OtherName::new(leaf, expected).into()
 }

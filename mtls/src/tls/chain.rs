@@ -35,6 +35,8 @@ pub(crate) enum ChainRefused {
     UnknownIssuer,
     /// One of those who stand behind it may not.
     Signer(SignerRefused),
+    /// Its leaf's extended key usage doesn't hold `clientAuth`.
+    Usage,
     /// It is bad in another way.
     Untrusted,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for ChainRefused {
             Self::RevocationUnknown => "no fresh revocation list covers the chain",
             Self::UnknownIssuer => "no authority that is trusted has issued it",
             Self::Signer(why) => return why.fmt(f),
+            Self::Usage => "the certificate's extended key usage doesn't hold clientAuth",
             Self::Untrusted => "the chain doesn't verify",
         })
     }
@@ -69,6 +72,7 @@ impl From<webpki::Error> for ChainRefused {
             | E::UnsupportedCrlSignatureAlgorithmContext(_)
             | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => Self::RevocationUnknown,
             E::UnknownIssuer => Self::UnknownIssuer,
+            E::RequiredEkuNotFoundContext(_) => Self::Usage,
             _ => Self::Untrusted,
         }
     }
@@ -81,6 +85,7 @@ impl From<ChainRefused> for Error {
             ChainRefused::Revoked => CertificateError::Revoked,
             ChainRefused::RevocationUnknown => CertificateError::UnknownRevocationStatus,
             ChainRefused::UnknownIssuer => CertificateError::UnknownIssuer,
+            ChainRefused::Usage => CertificateError::InvalidPurpose,
             ChainRefused::Signer(_) | ChainRefused::Untrusted => {
                 CertificateError::ApplicationVerificationFailure
             }

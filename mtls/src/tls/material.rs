@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
+use super::words::in_words;
 use crate::env::{Env, Privacy, Store};
 use crate::settings::{KeyPair, Pem};
 
@@ -25,7 +26,7 @@ pub struct MaterialError {
 
 impl fmt::Display for MaterialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.source, self.problem)
+        write!(f, "{} {}", self.source, self.problem)
     }
 }
 
@@ -60,9 +61,13 @@ pub(super) fn store(
 ) -> Result<RootCertStore, MaterialError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
-        roots
-            .add(certificate.clone())
-            .map_err(|error| MaterialError::new(bundle, format!("can't be trusted: {error}")))?;
+        roots.add(certificate.clone()).map_err(|error| {
+            let why = in_words(&error);
+            MaterialError::new(
+                bundle,
+                format!("holds a certificate that can't be trusted: {why}"),
+            )
+        })?;
     }
     Ok(roots)
 }
@@ -150,6 +155,23 @@ fn nothing_found(pem: &[u8], other: &str, swapped: &str) -> Option<String> {
     lines
         .any(|line| begins(line) && line.trim_end().ends_with(other))
         .then(|| swapped.to_owned())
+}
+
+/// Why a certificate and its key can't be used together.
+pub(super) fn pair_refused(pair: &KeyPair, error: &rustls::Error) -> MaterialError {
+    match (error, &pair.certificate) {
+        (rustls::Error::InconsistentKeys(_), Pem::File(certificate)) => {
+            let problem = format!("is not the private key of {certificate}");
+            MaterialError::new(&pair.key, problem)
+        }
+        (rustls::Error::InconsistentKeys(_), Pem::Text(_)) => {
+            MaterialError::new(&pair.key, "is not the private key of the certificate")
+        }
+        (other, _) => {
+            let why = in_words(other);
+            MaterialError::new(&pair.certificate, format!("can't be used: {why}"))
+        }
+    }
 }
 
 pub(crate) async fn certificates<E: Env>(

@@ -11,7 +11,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, Error, ServerConfig};
 
 use super::chain::{ChainRefused, ChainVerifier};
-use super::material::{MaterialError, load_key_pair};
+use super::material::{MaterialError, load_key_pair, pair_refused};
 use super::{Provider, Trust, server_alpn};
 use crate::env::Env;
 use crate::event::TlsRefusal;
@@ -100,7 +100,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
         }
         .with_single_cert(chain, key)
-        .map_err(refuse)?;
+        .map_err(|error| pair_refused(&tls.identity, &error))?;
         config.alpn_protocols = server_alpn();
         if clients.is_some() {
             // A resumed session would skip the verifier, and so outlive certificate and bundle.
@@ -138,7 +138,7 @@ fn client_verifier(
     let Some(trust) = trust else {
         return Err(MaterialError {
             source: "trust.bundle".to_owned(),
-            problem: "is needed to verify clients' certificates".to_owned(),
+            problem: "is not set, and the listener asks clients for certificates".to_owned(),
         });
     };
     Ok(Some(ClientVerifier::new(provider, trust, optional)))
@@ -175,6 +175,9 @@ fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
         CertificateError::Revoked => TlsRefusal::CertificateRevoked,
         CertificateError::UnknownRevocationStatus => TlsRefusal::RevocationUnknown,
         CertificateError::UnknownIssuer => TlsRefusal::UnknownIssuer,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            TlsRefusal::CertificateUsage
+        }
         _ => TlsRefusal::BadCertificate,
     }
 }

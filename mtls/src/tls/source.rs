@@ -4,7 +4,7 @@ use cellway_core::policy::{Issuer, KeysLocation};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Provider;
-use super::material::{MaterialError, load_key_pair, load_roots};
+use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
 use crate::env::Env;
 use crate::fetch::RegistryLocation;
 use crate::settings::{FetchSettings, RouterSettings};
@@ -26,7 +26,10 @@ pub async fn source_config<E: Env>(
 }
 
 /// As [`source_config`], but the system isn't asked whom it trusts where all sources are local.
-pub(crate) async fn router_source_config<E: Env>(
+///
+/// # Errors
+/// A file can't be read or used.
+pub async fn router_source_config<E: Env>(
     env: &E,
     provider: &Provider,
     settings: &RouterSettings,
@@ -67,7 +70,8 @@ async fn with_roots<E: Env>(
         None => Ok(builder.with_no_client_auth()),
         Some(pair) => {
             let (chain, key) = load_key_pair(env, pair).await?;
-            builder.with_client_auth_cert(chain, key).map_err(refuse)
+            let built = builder.with_client_auth_cert(chain, key);
+            built.map_err(|error| pair_refused(pair, &error))
         }
     }
 }

@@ -1,8 +1,12 @@
-//! What a failed handshake is told of: rustls's words, and more where they don't help.
+//! What is wrong with the other side's certificate, in words instead of a library's names.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
-use rustls::{CertificateError, Error};
+use cellway_core::cert::PeerCertificate;
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error, OtherError};
 
 /// How to make a certificate that signs for itself and may be a server's.
 const SELF_SIGNED: &str = "the certificate is a CA's (basicConstraints CA:TRUE), and a CA's may not be a \
@@ -10,20 +14,84 @@ const SELF_SIGNED: &str = "the certificate is a CA's (basicConstraints CA:TRUE),
      -nodes -keyout server.key -out server.pem -days 365 -subj /CN=server -addext \
      subjectAltName=DNS:server.example -addext basicConstraints=critical,CA:FALSE`";
 
-/// Why a handshake with a server failed.
-pub(crate) fn handshake_failure(error: &io::Error) -> String {
-    let inner = error.get_ref();
-    let tls = inner.and_then(|inner| inner.downcast_ref::<Error>());
-    match tls {
-        Some(tls) if shows_a_ca(tls) => format!("{error}: {SELF_SIGNED}"),
-        _ => error.to_string(),
+/// Most names of a certificate that are said.
+const NAMES_MAX: usize = 4;
+
+/// A certificate that is good, and another's.
+#[derive(Debug)]
+pub(super) struct OtherName {
+    shown: String,
+    expected: String,
+}
+
+impl OtherName {
+    pub(super) fn new(leaf: &CertificateDer<'_>, expected: &str) -> Self {
+        let names = PeerCertificate::from_der(leaf).map(|leaf| {
+            let names = leaf.uris().iter().chain(leaf.dns_names()).take(NAMES_MAX);
+            names.map(|name| &**name).collect::<Vec<_>>().join(", ")
+        });
+        Self {
+            shown: names.unwrap_or_default(),
+            expected: expected.to_owned(),
+        }
     }
 }
 
-fn shows_a_ca(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
-        return false;
+impl fmt::Display for OtherName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = match &*self.shown {
+            "" => "no URI or DNS name",
+            names => names,
+        };
+        let expected = &self.expected;
+        write!(f, "the cell shows {shown}, the registry expects {expected}")
+    }
+}
+
+impl std::error::Error for OtherName {}
+
+impl From<OtherName> for Error {
+    fn from(name: OtherName) -> Self {
+        let other = OtherError(Arc::new(name));
+        Self::InvalidCertificate(CertificateError::Other(other))
+    }
+}
+
+/// What a TLS error says, for people.
+pub(crate) fn in_words(error: &Error) -> String {
+    use CertificateError as C;
+    let Error::InvalidCertificate(certificate) = error else {
+        return error.to_string();
     };
+    let text = match certificate {
+        C::Other(other) if shows_a_ca(other) => SELF_SIGNED,
+        C::Other(OtherError(why)) => return why.to_string(),
+        C::Expired | C::ExpiredContext { .. } => "the certificate has expired",
+        C::NotValidYet | C::NotValidYetContext { .. } => "the certificate is not valid yet",
+        C::UnknownIssuer => "the certificate was issued by no CA of the bundle",
+        C::Revoked => "the certificate is revoked",
+        C::BadEncoding => "the certificate can't be parsed",
+        C::BadSignature => "the signature of the certificate does not hold",
+        C::NotValidForName | C::NotValidForNameContext { .. } => "the certificate has another name",
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+            "the certificate's extended key usage doesn't allow this side of a connection \
+             (serverAuth for servers, clientAuth for clients)"
+        }
+        other => return format!("the certificate is not accepted: {other}"),
+    };
+    text.to_owned()
+}
+
+/// Why a handshake with a server failed.
+pub(crate) fn handshake_failure(error: &io::Error) -> String {
+    let tls = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<Error>());
+    tls.map_or_else(|| error.to_string(), in_words)
+}
+
+/// Whether the server's certificate is an authority's.
+fn shows_a_ca(other: &OtherError) -> bool {
     let inner = other.0.downcast_ref::<webpki::Error>();
     matches!(inner, Some(webpki::Error::CaUsedAsEndEntity))
 }

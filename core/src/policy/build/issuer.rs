@@ -150,9 +150,13 @@ pub(super) fn algorithms(names: &[String], setting: &str, errors: &mut Errors) -
             Some(_) => {}
             None => {
                 let problem = match name.to_ascii_uppercase() {
-                    upper if upper == "NONE" => "\"none\" is no signature".to_owned(),
+                    upper if upper == "NONE" => {
+                        "\"none\" means that tokens are not signed".to_owned()
+                    }
                     upper if upper.starts_with("HS") => {
-                        format!("{name:?} is symmetric: who can verify could forge")
+                        format!(
+                            "{name:?} is symmetric: anyone who can verify a token could also forge one"
+                        )
                     }
                     _ => format!("{name:?} is not known"),
                 };
@@ -192,8 +196,8 @@ fn location(
         (Some(_), Some(_)) => {
             errors.add(
                 at("jwks_file"),
-                "stands beside jwks_uri",
-                "keep one of them",
+                "is set, and jwks_uri too",
+                "set either jwks_uri or jwks_file, not both",
             );
             None
         }

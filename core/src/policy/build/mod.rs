@@ -9,6 +9,7 @@ use crate::headers::{HeaderRules, HeaderSpec};
 use crate::identity::Identity;
 use crate::reason::Class;
 use crate::text::Text;
+use crate::words::instead;
 
 use super::{
     AuthPolicy, Fingerprint, InsecureSpec, Issuer, IssuerId, Mode, Policy, PolicyError, PolicySpec,
@@ -185,7 +186,8 @@ fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) 
             return Schemes::default();
         }
         (Some(_), Some(_)) => {
-            errors.add(at("all_of"), "stands beside any_of", "keep one of them");
+            let fix = "set either any_of or all_of, not both";
+            errors.add(at("all_of"), "is set, and any_of too", fix);
             return Schemes::default();
         }
     };
@@ -241,8 +243,9 @@ fn accepted_issuers(
     }
     for name in names {
         if !specs.issuer.iter().any(|issuer| issuer.name == *name) {
-            let problem = format!("{name:?} is no issuer's name");
-            errors.add(at("issuers"), problem, "write the name of an [[issuer]]");
+            let problem = format!("unknown issuer {name:?}");
+            let names = specs.issuer.iter().map(|issuer| issuer.name.as_str());
+            errors.add(at("issuers"), problem, instead(name, "issuers", names));
         }
     }
     let named = |issuer: &super::IssuerSpec| jwt && names.contains(&issuer.name);

@@ -91,7 +91,7 @@ fn what(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Op
         }
         (None, Some(method)) => {
             if spec.methods.is_some() {
-                let problem = "stands beside grpc, whose calls are all POST";
+                let problem = "is set, and grpc too, whose calls are all POST";
                 errors.add(at("methods"), problem, "remove it");
             }
             grpc(method, &at("grpc"), errors)
@@ -102,7 +102,7 @@ fn what(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Op
             None
         }
         (Some(_), Some(_)) => {
-            errors.add(at("grpc"), "stands beside path", "write two rules");
+            errors.add(at("grpc"), "is set, and path too", "write two rules");
             None
         }
     }
@@ -130,7 +130,7 @@ fn grpc(text: &str, setting: &str, errors: &mut Errors) -> Option<What> {
         service.split('.').all(is_name) && (method == "*" || is_name(method))
     });
     if !named {
-        errors.add(setting, format!("{text:?} is no gRPC method"), FIX);
+        errors.add(setting, format!("{text:?} is not a gRPC method"), FIX);
         return None;
     }
     pattern(&format!("/{text}"), setting, FIX, errors).map(What::Grpc)
@@ -155,7 +155,11 @@ fn methods(
             .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         match Method::from_bytes(name.as_bytes()) {
             Ok(method) if upper => methods.push(method),
-            _ => errors.add(at("methods"), format!("{name:?} is no method"), FIX),
+            _ => errors.add(
+                at("methods"),
+                format!("{name:?} is not an HTTP method"),
+                FIX,
+            ),
         }
     }
     methods
@@ -176,7 +180,7 @@ fn who(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Opt
         return open;
     }
     if open.is_some() {
-        errors.add(at("allow"), "stands beside roles or scopes", "remove it");
+        errors.add(at("allow"), "is set, and roles or scopes too", "remove it");
     }
     for (member, list) in [("roles", &spec.roles), ("scopes", &spec.scopes)] {
         if let Some(list) = list
@@ -195,7 +199,7 @@ fn who(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Opt
         match crate::token::is_scope(scope) {
             true => scopes.push(scope.as_str().into()),
             false => {
-                let problem = format!("{scope:?} is no scope");
+                let problem = format!("{scope:?} is not a scope");
                 errors.add(at("scopes"), problem, "name one scope in each string");
             }
         }

@@ -126,6 +126,9 @@ fn configuration(world: &World, Ports { public, admin }: Ports) -> String {
     let registry = &world.registry_url;
     format!(
         r#"# Written by `cellway demo`. Paths are relative to this file.
+#
+# The cells, the identity provider and the control plane that it names run inside the demo, and end
+# with it. `cellway demo --dir FOLDER` (without --exit) starts them again and writes this file anew.
 
 [[listener]]
 name = "public"

@@ -110,6 +110,13 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
         tokio::signal::ctrl_c().await?;
     }
     router.drain(DRAIN_MAX).await;
+    if args.dir.is_some() {
+        let folder = folder.root().display();
+        say(&format!(
+            "{folder} is left as it is. Its cells ended with the demo, so a router that is started \
+             from it answers 502:\n`cellway demo --dir {folder}` runs everything again.\n"
+        ))?;
+    }
     Ok(problems.is_empty())
 }
 

@@ -1,0 +1,328 @@
+//! What a user is told, word by word: read the difference of a snapshot as they would.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test of files"
+)]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_mtls::check::check;
+use cellway_mtls::config::Config;
+use cellway_mtls::env::Env;
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::lab::{Ca, CertificateSpec, Key, San, Signer, Usage, Validity};
+use cellway_mtls::tls::Provider;
+use rustls::time_provider::DefaultTimeProvider;
+
+const CONFIG: &str = r#"
+[[listener]]
+name = "public"
+bind = "127.0.0.1:8443"
+tls = { certificate = "server.pem", key = "server.key", client_certificate = "optional" }
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+algorithms = ["EdDSA"]
+jwks_file = "keys.json"
+
+[[policy]]
+name = "default"
+any_of = ["jwt", "mtls"]
+
+[trust]
+bundle = "ca.pem"
+trust_domains = ["example"]
+san = ["spiffe://{trust_domain}/tenant/{tenant}"]
+
+[upstream]
+bundle = "ca.pem"
+
+[registry]
+file = "registry.json"
+"#;
+
+const REGISTRY: &str = r#"{"version": 7,
+"cells": [
+  {"id": "eu-1", "tier": "std", "region": "eu", "state": "active",
+   "endpoints": [{"url": "https://127.0.0.1:9001"}]},
+  {"id": "eu-2", "tier": "std", "region": "eu", "state": "active",
+   "endpoints": [{"url": "https://127.0.0.1:9002"}]}],
+"placements": [{"id": "shared", "tier": "std", "cells": ["eu-1"]}],
+"tenants": [{"id": "acme", "cell": "eu-1"}, {"id": "globex", "placement": "shared"}]}"#;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        let folder = Self(path);
+        let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(86_400));
+        let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
+        for (name, usage, serial) in [("server", Usage::Server, 2), ("client", Usage::Client, 3)] {
+            let key = Key::from_seed([serial as u8; 32]);
+            let spec = CertificateSpec {
+                common_name: name.to_owned(),
+                sans: vec![San::Dns("router.example".to_owned())],
+                usage,
+                validity,
+                serial,
+            };
+            folder.write(&format!("{name}.pem"), ca.issue(&spec, &key).unwrap().pem());
+            folder.write(&format!("{name}.key"), &key.pem().unwrap());
+        }
+        let other = Ca::new("other", &Key::from_seed([4; 32]), validity, 4).unwrap();
+        folder.write("other.crl", &other.revoke(&[], validity).unwrap());
+        folder.write("ca.pem", &ca.pem());
+        let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
+        folder.write(
+            "keys.json",
+            &serde_json::json!({ "keys": [jwk] }).to_string(),
+        );
+        folder.write("empty.json", "");
+        folder.write(
+            "unusable.json",
+            r#"{"keys": [{"kty": "oct", "k": "YQ"}, {"kty": "RSA"}]}"#,
+        );
+        folder
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
+    /// Everything that `cellway check` says, without this folder's name.
+    async fn said(&self, config: &str, registry: &str, variables: &[(&str, &str)]) -> String {
+        self.write("registry.json", registry);
+        let file = self.0.join("cellway.toml").display().to_string();
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let text = match Config::load(&file, config, variables) {
+            Err(errors) => errors.to_string(),
+            Ok(config) => {
+                let provider = Provider {
+                    crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+                    time: Arc::new(DefaultTimeProvider),
+                };
+                let found = check(&TokioEnv::new(), &provider, &config.router, &file).await;
+                let line = |finding: &cellway_mtls::check::Finding| {
+                    format!("{}: {finding}", finding.severity.as_str())
+                };
+                found.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+        };
+        text.replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+/// Replaces parts of the configuration.
+const CONFIGS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "a key of another certificate",
+        &[("\"server.key\"", "\"client.key\"")],
+    ),
+    (
+        "key and certificate swapped",
+        &[
+            ("\"server.pem\"", "\"server.key\""),
+            ("key = \"server.key\"", "key = \"server.pem\""),
+        ],
+    ),
+    (
+        "a certificate for clients",
+        &[("server.pem", "client.pem"), ("server.key", "client.key")],
+    ),
+    ("an empty key set", &[("\"keys.json\"", "\"empty.json\"")]),
+    (
+        "a key set without a usable key",
+        &[("\"keys.json\"", "\"unusable.json\"")],
+    ),
+    (
+        "a key set that isn't there",
+        &[("\"keys.json\"", "\"nowhere.json\"")],
+    ),
+    ("a mistyped name", &[("bind =", "bindd =")]),
+    (
+        "a name that is no setting",
+        &[("bind =", "colour = 1\nbind =")],
+    ),
+    (
+        "a host name to bind",
+        &[("127.0.0.1:8443", "localhost:8443")],
+    ),
+    ("no port to bind", &[("127.0.0.1:8443", "127.0.0.1")]),
+    (
+        "two sources of the registry",
+        &[(
+            "[registry]",
+            "[registry]\nurl = \"https://control.example/cells\"",
+        )],
+    ),
+    (
+        "a token without a control plane",
+        &[("[registry]", "[registry]\ntoken_file = \"token\"")],
+    ),
+    (
+        "a router's certificate without a bundle",
+        &[(
+            "[upstream]\nbundle = \"ca.pem\"",
+            "[upstream]\ncertificate = \"client.pem\"\nkey = \"client.key\"",
+        )],
+    ),
+    ("a symmetric algorithm", &[("\"EdDSA\"", "\"HS256\"")]),
+    (
+        "an unknown policy",
+        &[(
+            "name = \"public\"",
+            "name = \"public\"\npolicy = \"defualt\"",
+        )],
+    ),
+    (
+        "two ways to name credentials",
+        &[(
+            "any_of = [\"jwt\", \"mtls\"]",
+            "any_of = [\"jwt\"]\nall_of = [\"mtls\"]",
+        )],
+    ),
+    (
+        "envelopes without a key",
+        &[("[registry]", "[envelope]\nkeys = \"sealing\"\n\n[registry]")],
+    ),
+    (
+        "a text for a number",
+        &[("[registry]", "[registry]\npoll_secs = \"7\"")],
+    ),
+    (
+        "the admin page on the listener's address",
+        &[(
+            "[registry]",
+            "[admin]\nbind = \"127.0.0.1:8443\"\n\n[registry]",
+        )],
+    ),
+    (
+        "an anonymous placement that nothing has",
+        &[(
+            "any_of =",
+            "mode = \"permissive\"\nanonymous_placement = \"public\"\nany_of =",
+        )],
+    ),
+    (
+        "https cells without a bundle",
+        &[("[upstream]\nbundle = \"ca.pem\"", "")],
+    ),
+    (
+        "an authority without a list",
+        &[("trust_domains =", "crl = [\"other.crl\"]\ntrust_domains =")],
+    ),
+    (
+        "roles that nobody can have",
+        &[(
+            "[trust]",
+            "[[policy.rule]]\nname = \"write\"\npath = \"/**\"\nroles = [\"editor\"]\n\n[trust]",
+        )],
+    ),
+];
+
+/// Replaces parts of the registry.
+const REGISTRIES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "an unknown cell",
+        &[("\"cell\": \"eu-1\"", "\"cell\": \"eu-9\"")],
+    ),
+    (
+        "a default role that isn't allowed",
+        &[(
+            "\"cell\": \"eu-1\"",
+            "\"cell\": \"eu-1\", \"allowed_roles\": [\"viewer\"], \"default_role\": \"admin\"",
+        )],
+    ),
+    ("a version that is a text", &[("7", "\"7\"")]),
+    (
+        "a version that none can follow",
+        &[("7", "18446744073709551615")],
+    ),
+    ("no JSON", &[("{", "x{")]),
+    (
+        "several mistakes",
+        &[
+            ("\"id\": \"acme\"", "\"id\": \"\""),
+            ("\"cells\": [\"eu-1\"]", "\"cells\": [\"us-7\"]"),
+            ("\"version\": 7", "\"version\": 0"),
+        ],
+    ),
+    (
+        "an issuer that nothing defines",
+        &[(
+            "\"cell\": \"eu-1\"",
+            "\"cell\": \"eu-1\", \"issuer\": \"mian\"",
+        )],
+    ),
+    (
+        "a revocation by an issuer that nothing defines",
+        &[(
+            "\"tenants\"",
+            "\"revocations\": [{\"issuer\": \"partner\", \"issued_before\": 5}], \"tenants\"",
+        )],
+    ),
+    (
+        "no cell that takes traffic",
+        &[
+            ("\"active\"", "\"quarantined\""),
+            ("\"active\"", "\"quarantined\""),
+        ],
+    ),
+];
+
+fn changed(text: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "the change changes nothing: {old}");
+        text.replacen(old, new, 1)
+    })
+}
+
+#[tokio::test]
+async fn what_a_user_is_told() {
+    let folder = Folder::new("messages");
+    assert_eq!(
+        folder.said(CONFIG, REGISTRY, &[]).await,
+        "",
+        "all is good at first"
+    );
+    let mut page = String::new();
+    for (case, changes) in CONFIGS {
+        let said = folder.said(&changed(CONFIG, changes), REGISTRY, &[]).await;
+        writeln!(page, "# {case}\n{said}\n").unwrap();
+    }
+    for (case, changes) in REGISTRIES {
+        let said = folder.said(CONFIG, &changed(REGISTRY, changes), &[]).await;
+        writeln!(page, "# {case}\n{said}\n").unwrap();
+    }
+    let list = [("CELLWAY__POLICY__0__ANY_OF", "jwt")];
+    let said = folder.said(CONFIG, REGISTRY, &list).await;
+    writeln!(page, "# a variable that is to be a list\n{said}\n").unwrap();
+    insta::assert_snapshot!("messages", page);
+}
+
+/// Catches: a number in a variable, an account's id for instance, that no string setting takes.
+#[tokio::test]
+async fn a_variable_of_digits_is_a_string_where_one_is_wanted() {
+    let folder = Folder::new("digits");
+    for name in ["CELLWAY__ISSUER__0__AUDIENCE", "CELLWAY__LISTENER__0__NAME"] {
+        let said = folder
+            .said(CONFIG, REGISTRY, &[(name, "123456789012")])
+            .await;
+        assert_eq!(said, "", "{name}");
+    }
+    let wrong = [("CELLWAY__RUNTIME__WATCH_SECS", "soon")];
+    let said = folder.said(CONFIG, REGISTRY, &wrong).await;
+    assert!(said.contains("runtime.watch_secs"), "{said}");
+}
