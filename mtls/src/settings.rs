@@ -298,6 +298,9 @@ pub struct UpstreamSettings {
     /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
     /// cell; `None`: never. At least [`KEEPALIVE_MIN`].
     pub keepalive: Option<Duration>,
+    /// How long a connection is used before it is replaced by a new one, for which the endpoint's name
+    /// is looked up again.
+    pub connection_age: Duration,
     /// How many of a cell's requests may be sent again, in percent, where the cell hasn't processed
     /// them ([`RETRIES_RESERVE`](crate::RETRIES_RESERVE) more may always be); 0: none at all.
     pub retry_percent: u8,
@@ -313,6 +316,7 @@ impl Default for UpstreamSettings {
             timeouts: CellTimeouts::default(),
             limits: CellLimits::default(),
             keepalive: None,
+            connection_age: Duration::from_secs(300),
             retry_percent: 20,
             answers: AnswerLimits::default(),
         }

@@ -262,6 +262,9 @@ pub struct UpstreamTable {
     pub retry_percent: Option<u8>,
     /// How long an unused connection is kept, in milliseconds.
     pub keep_ms: Option<u64>,
+    /// How long a connection is used before it is replaced by a new one, for which the endpoint's name
+    /// is looked up again, in milliseconds.
+    pub connection_age_ms: Option<u64>,
     /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
     /// cell, in milliseconds. Absent: never.
     pub keepalive_ms: Option<u64>,

@@ -174,6 +174,11 @@ pub(super) fn upstream<F: FnMut(ConfigError)>(
             shares: shares(table, report),
         },
         keepalive: (table.keepalive_ms).map(|ms| keepalive(name("keepalive_ms"), ms, report)),
+        connection_age: report.ms(
+            name("connection_age_ms"),
+            table.connection_age_ms,
+            UpstreamSettings::default().connection_age,
+        ),
         retry_percent: retry_percent(name("retry_percent"), table.retry_percent, report),
         answers: answers(table, report),
     }

@@ -5,53 +5,33 @@
     reason = "the one place where the real clock, tasks and threads are reached"
 )]
 
+mod connect;
 mod store;
 mod trust;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cellway_core::Unix;
 use rustls::crypto::SecureRandom;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+pub use self::connect::{Resolve, Resolving};
 pub use self::store::FileStore;
 use super::{Claim, Env, Listener, Sharing};
 
 /// How many connections the kernel holds for a listener before it is accepted from.
 const BACKLOG: i32 = 1024;
 
-/// After so long a silence the kernel asks a peer that we connected to whether it is still there,
-/// and goes on asking so often until it has asked so many times in vain. Unlike HTTP/2's pings,
-/// no application sees this or counts it.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_PROBES: u32 = 3;
-/// So long may a peer leave what we sent unacknowledged; the kernel's own limit is some 15 minutes,
-/// and keepalive says nothing of such a peer.
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
-
-/// Has the kernel end the connection when the peer is gone without a word.
-fn find_dead_peers(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
-    Ok(())
-}
-
 /// The machine that the process runs on. Use it inside a tokio runtime.
 #[derive(Clone, Debug)]
 pub struct TokioEnv {
     random: &'static dyn SecureRandom,
+    resolver: Arc<dyn Resolve>,
     store: FileStore,
 }
 
@@ -60,7 +40,17 @@ impl TokioEnv {
     pub fn new() -> Self {
         Self {
             random: rustls::crypto::aws_lc_rs::default_provider().secure_random,
+            resolver: Arc::new(connect::System),
             store: FileStore,
+        }
+    }
+
+    /// The same with another way to look up names than the system's.
+    #[must_use]
+    pub fn with_resolver(self, resolver: impl Resolve) -> Self {
+        Self {
+            resolver: Arc::new(resolver),
+            ..self
         }
     }
 }
@@ -78,15 +68,7 @@ impl Env for TokioEnv {
     type Store = FileStore;
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        // An IPv6 literal of a URL stands in brackets, which the resolver doesn't know.
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        find_dead_peers(&stream)?;
-        Ok(stream)
+        connect::connect(&*self.resolver, host, port).await
     }
 
     async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<TokioClaim> {

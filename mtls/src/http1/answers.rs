@@ -7,6 +7,7 @@ use cellway_core::http1::{Asked, Found, Guard, Limits};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
+use tokio::time::Instant;
 
 use super::guarded::{Instead, Side};
 use crate::proxy::RequestBody;
@@ -85,6 +86,8 @@ impl Side for Answers {
 pub(crate) struct Http1Sender {
     sender: http1::SendRequest<RequestBody>,
     question: Arc<Question>,
+    /// When the connection should be replaced.
+    until: Instant,
 }
 
 impl Http1Sender {
@@ -92,8 +95,18 @@ impl Http1Sender {
     pub(crate) fn new(
         sender: http1::SendRequest<RequestBody>,
         question: Arc<Question>,
+        until: Instant,
     ) -> Box<Self> {
-        Box::new(Self { sender, question })
+        Box::new(Self {
+            sender,
+            question,
+            until,
+        })
+    }
+
+    /// When the connection should be replaced.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -8,7 +8,7 @@ use cellway_core::Reason;
 use cellway_core::registry::{Endpoint, Scheme};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::blocks::{Blocks, HEADER_LIST_MAX};
@@ -58,12 +58,14 @@ impl ConnectError {
     }
 }
 
-/// Connects, shakes hands, and lets the connection run on its own task, which holds the permit.
+/// Connects, shakes hands, and lets the connection run on its own task, which holds the permit. From
+/// `until` on it should be replaced.
 pub(super) async fn connect<E: Env>(
     env: &E,
     endpoint: &Endpoint,
     tls: Option<&CellTls>,
     upstream: &UpstreamSettings,
+    until: Instant,
     permit: ConnectionPermit,
 ) -> Result<Opened, ConnectError> {
     let timeouts = &upstream.timeouts;
@@ -89,7 +91,7 @@ pub(super) async fn connect<E: Env>(
     };
     let opened = match http2 {
         true => speak_http2(env, wire, upstream.keepalive, permit).await,
-        false => speak_http1(env, wire, upstream.answers, permit).await,
+        false => speak_http1(env, wire, upstream.answers, until, permit).await,
     };
     opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
 }
@@ -137,6 +139,7 @@ async fn speak_http1<E: Env>(
     env: &E,
     wire: Wire<E::Stream>,
     answers: AnswerLimits,
+    until: Instant,
     permit: ConnectionPermit,
 ) -> hyper::Result<Opened> {
     let side = Answers::new(answers);
@@ -151,7 +154,7 @@ async fn speak_http1<E: Env>(
         let _ = connection.await;
         drop(permit);
     });
-    Ok(Opened::H1(Http1Sender::new(sender, question)))
+    Ok(Opened::H1(Http1Sender::new(sender, question, until)))
 }
 
 /// Unless `keepalive` says otherwise, a quiet connection is left alone: gRPC servers close those

@@ -5,7 +5,7 @@
 //! endpoint speaks, and while a first HTTP/2 connection is on its way, one request connects and
 //! the others wait for it; a failure is shared by all who waited.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::budget::RetryBudget;
 use super::connect::{ConnectError, connect};
 use super::gate::{Blame, CellGate, ConnectionPermit, RequestPermit};
+use super::lease::{Lease, Load, Sender, Stream};
 use crate::env::Env;
 use crate::http1::Http1Sender;
 use crate::live::{Live, private};
@@ -30,101 +31,15 @@ use crate::shares::Share;
 const SHARED_STREAMS: usize = 100;
 /// Most HTTP/2 connections of a worker to an endpoint; beyond that they are shared more widely.
 const SHARED_CONNECTIONS_MAX: usize = 4;
+/// The share of their age by which connections are replaced early.
+const AGE_SPREAD: f64 = 0.2;
 /// Most unused HTTP/1.1 connections that a worker keeps to an endpoint.
 const IDLE_MAX: usize = 256;
-
-/// A connection that a request can be written to.
-#[derive(Debug)]
-pub(crate) enum Sender {
-    /// HTTP/1.1, lent whole.
-    H1(Box<Http1Sender>),
-    /// HTTP/2, shared.
-    H2(http2::SendRequest<RequestBody>),
-}
 
 /// What a new connection speaks.
 pub(super) enum Opened {
     H1(Box<Http1Sender>),
     H2(http2::SendRequest<RequestBody>),
-}
-
-/// A connection lent to one request. Dropped, an HTTP/1.1 connection is closed, because what is
-/// still on its way on it belongs to nobody; [`Lease::done`] gives it back.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub(crate) pool: Arc<EndpointPool>,
-    pub(crate) sender: Sender,
-    /// It was opened for this request.
-    pub(crate) opened: bool,
-    /// [`Load::answers`] when the request began.
-    answers: u32,
-    epoch: u64,
-    /// Counts among the connection's requests for as long as the lease lasts. `None` on HTTP/1.1.
-    stream: Option<Stream>,
-}
-
-impl Lease {
-    /// The exchange is over, and the connection good for another.
-    pub(crate) fn done(self) {
-        if let Sender::H1(http1) = self.sender
-            && !http1.is_closed()
-        {
-            self.pool.keep(http1, self.epoch);
-        }
-    }
-
-    /// The cell answered.
-    pub(crate) fn answered(&self) {
-        if let Some(stream) = &self.stream {
-            stream.0.answers.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The cell has left the request without an answer for too long. Where it answered nothing else
-    /// on the connection meanwhile, the connection may be dead, and gets no more requests. What is
-    /// open on it goes on.
-    pub(crate) fn unanswered(&self) {
-        if let Some(Stream(load)) = &self.stream
-            && load.answers.load(Ordering::Relaxed) == self.answers
-        {
-            self.pool.retire(load);
-        }
-    }
-
-    /// The connection takes no more requests, or has ended. What is open on it may go on.
-    pub(crate) fn retire(&self) {
-        if let Some(stream) = &self.stream {
-            self.pool.retire(&stream.0);
-        }
-    }
-}
-
-/// One request's share of an HTTP/2 connection.
-#[derive(Debug)]
-pub(crate) struct Stream(Arc<Load>);
-
-impl Stream {
-    fn on(load: &Arc<Load>) -> Self {
-        load.streams.fetch_add(1, Ordering::Relaxed);
-        Self(load.clone())
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *private(&self.0.idle_since) = Instant::now();
-        }
-    }
-}
-
-/// Requests on one HTTP/2 connection, and when the last one ended.
-#[derive(Debug)]
-struct Load {
-    streams: AtomicUsize,
-    /// Answers that came on it so far, a sign of life. It may wrap.
-    answers: AtomicU32,
-    idle_since: Mutex<Instant>,
 }
 
 /// The connections of one worker to one endpoint.
@@ -151,6 +66,9 @@ struct State {
     failure: Option<ConnectError>,
     /// The settings under which the connections were made.
     epoch: u64,
+    /// A connection that should be replaced couldn't be. It is tried again when the pool is looked
+    /// at the next time.
+    renewal_failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,12 +92,17 @@ impl Protocol {
 struct Idle {
     http1: Box<Http1Sender>,
     since: Instant,
+    /// It should be replaced.
+    aged: bool,
 }
 
 #[derive(Debug)]
 struct Shared {
     sender: http2::SendRequest<RequestBody>,
     load: Arc<Load>,
+    until: Instant,
+    /// It should be replaced.
+    aged: bool,
 }
 
 /// How a request gets a connection.
@@ -190,10 +113,25 @@ enum Next {
     Wait(u64),
     /// The request may have no connection for itself: this holder has its share.
     Refused(Share),
-    /// Connect, for this request only or for all that wait.
+    /// Connect, for this request only or for all that wait, and perhaps in the place of an old
+    /// connection, which serves on if that fails.
     Connect {
         for_all: bool,
+        aged: Option<Aged>,
     },
+}
+
+/// A connection that should be replaced. Boxed, because it is rare.
+type Aged = Box<(Sender, Option<Stream>)>;
+
+impl Next {
+    /// For one HTTP/1.1 request.
+    fn connect() -> Self {
+        Self::Connect {
+            for_all: false,
+            aged: None,
+        }
+    }
 }
 
 impl EndpointPool {
@@ -206,6 +144,7 @@ impl EndpointPool {
             attempts: 0,
             failure: None,
             epoch: 0,
+            renewal_failed: false,
         };
         Self {
             endpoint,
@@ -248,10 +187,31 @@ impl EndpointPool {
                         return Err(failure);
                     }
                 }
-                Next::Connect { for_all } => {
-                    return Box::pin(self.open(env, live, permit.gate(), for_all)).await;
+                Next::Connect { for_all, aged } => {
+                    return Box::pin(self.renew(env, live, permit.gate(), for_all, aged)).await;
                 }
             }
+        }
+    }
+
+    /// Opens a connection. If none can be made in the place of one that has reached its age, because
+    /// the name can't be looked up for example, the old one still serves.
+    async fn renew<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        live: &Live,
+        gate: &Arc<CellGate>,
+        for_all: bool,
+        aged: Option<Aged>,
+    ) -> Result<Lease, ConnectError> {
+        let opened = self.open(env, live, gate, for_all).await;
+        match (opened, aged) {
+            (Err(_), Some(aged)) => {
+                private(&self.state).renewal_failed = true;
+                let (sender, stream) = *aged;
+                Ok(self.lend(sender, live.epoch, stream))
+            }
+            (opened, _) => opened,
         }
     }
 
@@ -288,14 +248,15 @@ impl EndpointPool {
     ) -> Result<Lease, ConnectError> {
         let upstream = &live.settings.upstream;
         let tls = live.cell_tls.as_ref();
-        let opened = connect(env, &self.endpoint, tls, upstream, permit).await?;
+        let until = until(env, upstream.connection_age);
+        let opened = connect(env, &self.endpoint, tls, upstream, until, permit).await?;
         let lease = match opened {
             Opened::H1(http1) => {
                 private(&self.state).protocol = Protocol::Http1;
                 self.lend(Sender::H1(http1), live.epoch, None)
             }
             Opened::H2(sender) => {
-                let stream = self.share(sender.clone(), live.epoch);
+                let stream = self.share(sender.clone(), until, live.epoch);
                 self.lend(Sender::H2(sender), live.epoch, Some(stream))
             }
         };
@@ -330,8 +291,18 @@ impl EndpointPool {
         match state.protocol {
             Protocol::Http1 => match exceeds().map_or_else(|| Ok(state.idle.pop()), Err) {
                 Err(share) => Next::Refused(share),
-                Ok(Some(idle)) if !fresh => Next::Idle(idle.http1),
-                Ok(_) => Next::Connect { for_all: false },
+                Ok(Some(idle)) if fresh => {
+                    drop(idle);
+                    Next::connect()
+                }
+                Ok(Some(idle)) if idle.aged && !idle.http1.is_closed() && !state.renewal_failed => {
+                    Next::Connect {
+                        for_all: false,
+                        aged: Some(Box::new((Sender::H1(idle.http1), None))),
+                    }
+                }
+                Ok(Some(idle)) => Next::Idle(idle.http1),
+                Ok(None) => Next::connect(),
             },
             Protocol::Unknown | Protocol::Http2 => state.next_shared(),
         }
@@ -345,38 +316,42 @@ impl EndpointPool {
             .flatten()
     }
 
-    fn share(&self, sender: http2::SendRequest<RequestBody>, epoch: u64) -> Stream {
-        let load = Arc::new(Load {
-            streams: AtomicUsize::new(0),
-            answers: AtomicU32::new(0),
-            idle_since: Mutex::new(Instant::now()),
-        });
+    fn share(&self, sender: http2::SendRequest<RequestBody>, until: Instant, epoch: u64) -> Stream {
+        let load = Arc::new(Load::new());
         let stream = Stream::on(&load);
         let mut state = private(&self.state);
         if state.epoch == epoch {
             state.protocol = Protocol::Http2;
-            state.shared.push(Shared { sender, load });
+            // It takes the place of those that have reached their age.
+            state.shared.retain(|shared| !shared.aged);
+            state.shared.push(Shared {
+                sender,
+                load,
+                until,
+                aged: false,
+            });
         }
         stream
     }
 
-    fn keep(&self, http1: Box<Http1Sender>, epoch: u64) {
+    pub(super) fn keep(&self, http1: Box<Http1Sender>, epoch: u64) {
         let mut state = private(&self.state);
         if state.epoch == epoch && state.idle.len() < IDLE_MAX {
             let since = Instant::now();
-            state.idle.push(Idle { http1, since });
+            let aged = http1.until() <= since;
+            state.idle.push(Idle { http1, since, aged });
         }
     }
 
     /// Lends this connection to no further request.
-    fn retire(&self, load: &Arc<Load>) {
+    pub(super) fn retire(&self, load: &Arc<Load>) {
         let mut state = private(&self.state);
         state
             .shared
             .retain(|shared| !Arc::ptr_eq(&shared.load, load));
     }
 
-    /// Closes what has been unused for too long.
+    /// Closes what has been unused for too long, and marks what should be replaced.
     pub(super) fn expire(&self, now: Instant, keep: Duration) {
         let mut state = private(&self.state);
         state
@@ -385,6 +360,13 @@ impl EndpointPool {
         state
             .shared
             .retain(|shared| !shared.sender.is_closed() && !shared.load.unused(now, keep));
+        for idle in &mut state.idle {
+            idle.aged |= idle.http1.until() <= now;
+        }
+        for shared in &mut state.shared {
+            shared.aged |= shared.until <= now;
+        }
+        state.renewal_failed = false;
     }
 }
 
@@ -394,9 +376,17 @@ impl State {
         let least = self
             .shared
             .iter()
-            .min_by_key(|shared| shared.load.streams.load(Ordering::Relaxed));
+            .min_by_key(|shared| (shared.aged, shared.load.streams.load(Ordering::Relaxed)));
         let lend = |shared: &Shared| Next::Shared(shared.sender.clone(), Stream::on(&shared.load));
         match least {
+            Some(shared) if shared.aged && !self.connecting && !self.renewal_failed => {
+                self.connecting = true;
+                let sender = Sender::H2(shared.sender.clone());
+                Next::Connect {
+                    for_all: true,
+                    aged: Some(Box::new((sender, Some(Stream::on(&shared.load))))),
+                }
+            }
             Some(shared)
                 if shared.has_room()
                     || self.connecting
@@ -407,7 +397,10 @@ impl State {
             None if self.connecting => Next::Wait(self.attempts),
             _ => {
                 self.connecting = true;
-                Next::Connect { for_all: true }
+                Next::Connect {
+                    for_all: true,
+                    aged: None,
+                }
             }
         }
     }
@@ -419,10 +412,14 @@ impl Shared {
     }
 }
 
-impl Load {
-    fn unused(&self, now: Instant, keep: Duration) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0 && now >= *private(&self.idle_since) + keep
-    }
+/// When a connection that is made now should be replaced: a little before its age, and not all that
+/// were made together at once.
+fn until<E: Env>(env: &E, age: Duration) -> Instant {
+    let mut random = [0; 2];
+    env.fill(&mut random);
+    let early =
+        age.mul_f64(AGE_SPREAD * f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX));
+    Instant::now() + age.saturating_sub(early)
 }
 
 /// Whoever connects for all. Dropped without an outcome, because its own client went away, it

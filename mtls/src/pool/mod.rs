@@ -8,6 +8,7 @@ mod budget;
 mod connect;
 mod endpoint;
 mod gate;
+mod lease;
 mod listen;
 
 use std::collections::BTreeMap;
@@ -21,9 +22,10 @@ use tokio::time::Instant;
 pub(crate) use self::blocks::{Blocks, REQUEST_LIST_MAX};
 pub use self::budget::RETRIES_RESERVE;
 pub(crate) use self::connect::ConnectError;
-pub(crate) use self::endpoint::{EndpointPool, Lease, Sender};
+pub(crate) use self::endpoint::EndpointPool;
 pub use self::gate::CellLoad;
 pub(crate) use self::gate::{CellGate, Gates, RequestPermit, Stakes};
+pub(crate) use self::lease::{Lease, Sender};
 pub(crate) use self::listen::Listening;
 use crate::live::private;
 

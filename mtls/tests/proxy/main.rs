@@ -4,6 +4,7 @@
     reason = "tests run on tokio alone and spawn what plays the other sides"
 )]
 
+mod age;
 mod ageing;
 mod answers;
 mod cors;

@@ -1,7 +1,7 @@
 //! A machine whose network is in memory, so that tokio's paused clock can stand for the time: it
 //! jumps ahead whenever all tasks wait, which real sockets would make it do too early.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +29,7 @@ type Accepting = UnboundedSender<DuplexStream>;
 pub struct Memory {
     machine: TokioEnv,
     ports: Arc<Mutex<BTreeMap<u16, Accepting>>>,
+    refusing: Arc<Mutex<BTreeSet<u16>>>,
 }
 
 impl Memory {
@@ -36,7 +37,17 @@ impl Memory {
         Self {
             machine: TokioEnv::new(),
             ports: Arc::default(),
+            refusing: Arc::default(),
         }
+    }
+
+    /// Refuses new connections to this port from now on, or takes them again.
+    pub fn refuse(&self, port: u16, refused: bool) {
+        let mut refusing = self.refusing.lock().unwrap();
+        match refused {
+            true => refusing.insert(port),
+            false => refusing.remove(&port),
+        };
     }
 
     /// A listener on a free port.
@@ -69,6 +80,9 @@ impl Env for Memory {
 
     async fn connect(&self, _: &str, port: u16) -> io::Result<DuplexStream> {
         let (near, far) = duplex(BUFFER);
+        if self.refusing.lock().unwrap().contains(&port) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let ports = self.ports.lock().unwrap();
         let accepting = ports.get(&port).ok_or(io::ErrorKind::ConnectionRefused)?;
         let sent = accepting.send(far);

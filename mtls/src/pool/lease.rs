@@ -1,0 +1,115 @@
+//! A connection lent to one request.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use tokio::time::Instant;
+
+use super::endpoint::EndpointPool;
+use crate::http1::Http1Sender;
+use crate::live::private;
+use crate::proxy::RequestBody;
+
+/// A connection that a request can be written to.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    /// HTTP/1.1, lent whole.
+    H1(Box<Http1Sender>),
+    /// HTTP/2, shared.
+    H2(http2::SendRequest<RequestBody>),
+}
+
+/// A connection lent to one request. Dropped, an HTTP/1.1 connection is closed, because what is
+/// still on its way on it belongs to nobody; [`Lease::done`] gives it back.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) pool: Arc<EndpointPool>,
+    pub(crate) sender: Sender,
+    /// It was opened for this request.
+    pub(crate) opened: bool,
+    /// [`Load::answers`] when the request began.
+    pub(super) answers: u32,
+    pub(super) epoch: u64,
+    /// Counts among the connection's requests for as long as the lease lasts. `None` on HTTP/1.1.
+    pub(super) stream: Option<Stream>,
+}
+
+impl Lease {
+    /// The exchange is over, and the connection good for another.
+    pub(crate) fn done(self) {
+        if let Sender::H1(http1) = self.sender
+            && !http1.is_closed()
+        {
+            self.pool.keep(http1, self.epoch);
+        }
+    }
+
+    /// The cell answered.
+    pub(crate) fn answered(&self) {
+        if let Some(stream) = &self.stream {
+            stream.0.answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The cell has left the request without an answer for too long. Where it answered nothing else
+    /// on the connection meanwhile, the connection may be dead, and gets no more requests. What is
+    /// open on it goes on.
+    pub(crate) fn unanswered(&self) {
+        if let Some(Stream(load)) = &self.stream
+            && load.answers.load(Ordering::Relaxed) == self.answers
+        {
+            self.pool.retire(load);
+        }
+    }
+
+    /// The connection takes no more requests, or has ended. What is open on it may go on.
+    pub(crate) fn retire(&self) {
+        if let Some(stream) = &self.stream {
+            self.pool.retire(&stream.0);
+        }
+    }
+}
+
+/// One request's share of an HTTP/2 connection.
+#[derive(Debug)]
+pub(crate) struct Stream(pub(super) Arc<Load>);
+
+impl Stream {
+    pub(super) fn on(load: &Arc<Load>) -> Self {
+        load.streams.fetch_add(1, Ordering::Relaxed);
+        Self(load.clone())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *private(&self.0.idle_since) = Instant::now();
+        }
+    }
+}
+
+/// Requests on one HTTP/2 connection, and when the last one ended.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) streams: AtomicUsize,
+    /// Answers that came on it so far, a sign of life. It may wrap.
+    pub(super) answers: AtomicU32,
+    idle_since: Mutex<Instant>,
+}
+
+impl Load {
+    pub(super) fn new() -> Self {
+        Self {
+            streams: AtomicUsize::new(0),
+            answers: AtomicU32::new(0),
+            idle_since: Mutex::new(Instant::now()),
+        }
+    }
+
+    pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0 && now >= *private(&self.idle_since) + keep
+    }
+}
