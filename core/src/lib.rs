@@ -112,6 +112,7 @@ mod mismatch;
 pub mod path;
 pub mod placement;
 pub mod policy;
+pub mod proxy_protocol;
 mod reason;
 mod refused;
 pub mod registry;

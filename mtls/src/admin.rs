@@ -1,13 +1,16 @@
-//! Health and metrics, for those who run the router: `/healthz`, `/readyz`, `/metrics`; and the public
-//! keys of envelopes, for services of the same machine.
+//! Health and metrics, for those who run the router: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! The listener authenticates nobody, so it binds loopback only. It has few connections and short
-//! times, so that whoever reaches it can't hold the router's memory.
+//! There may be two listeners. The admin listener has all pages, the public keys of envelopes for
+//! services of the same machine too, and binds loopback only, because it authenticates nobody. The
+//! health listener has the three pages alone and binds any address: a kubelet and a Prometheus come
+//! from elsewhere. Both have few connections and short times, so that whoever reaches them can't hold
+//! the router's memory, and no one address can take all of the connections.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,35 +20,49 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::env::{Env, Listener};
 use crate::envelope::{self, Page};
 use crate::event::Sink;
+use crate::live::private;
 use crate::metrics::{self, Metrics};
 use crate::opening::BindError;
-use crate::ready::{ReadyLatch, Status};
 use crate::router::Handle;
 
 /// Most connections at a time; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 32;
+/// Most connections from one address at a time; more are closed at once.
+const CONNECTIONS_PER_PEER_MAX: usize = 8;
+/// How long a request's header may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one connection may last, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failure to accept, for want of file descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The admin listener, bound and not yet serving.
+/// Who can reach a listener, and so what it shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Audience {
+    /// Whoever is on this machine.
+    Machine,
+    /// Everybody.
+    Everybody,
+}
+
+/// The admin or the health listener, bound and not yet serving.
 #[derive(Debug)]
 pub struct Admin<E: Env> {
     env: E,
     listener: E::Listener,
     address: SocketAddr,
+    audience: Audience,
 }
 
 impl<E: Env> Admin<E> {
-    /// Binds a loopback address.
+    /// Binds a loopback address, for all pages.
     ///
     /// # Errors
     /// `InvalidInput` for another address; otherwise what the system said.
@@ -58,12 +75,26 @@ impl<E: Env> Admin<E> {
                 problem,
             )));
         }
+        Self::bind_for(env, address, Audience::Machine).await
+    }
+
+    /// Binds any address, for the pages that everybody may see.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub async fn bind_health(env: E, address: SocketAddr) -> Result<Self, BindError> {
+        Self::bind_for(env, address, Audience::Everybody).await
+    }
+
+    async fn bind_for(env: E, address: SocketAddr, audience: Audience) -> Result<Self, BindError> {
+        let refused = |error: io::Error| BindError::new(address, &error);
         let listener = env.bind(address, false).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         Ok(Self {
             env,
             listener,
             address,
+            audience,
         })
     }
 
@@ -77,13 +108,17 @@ impl<E: Env> Admin<E> {
         let pages = Arc::new(Pages {
             router,
             metrics,
-            latch: ReadyLatch::default(),
+            audience: self.audience,
         });
+        let peers = Arc::new(Peers::default());
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let permit = Arc::clone(&permits).acquire_owned().await;
-            let Ok((stream, _peer)) = self.listener.accept().await else {
+            let Ok((stream, peer)) = self.listener.accept().await else {
                 sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let Some(place) = Peers::place(&peers, peer.ip()) else {
                 continue;
             };
             let pages = Arc::clone(&pages);
@@ -94,10 +129,12 @@ impl<E: Env> Admin<E> {
                 });
                 let connection = http1::Builder::new()
                     .auto_date_header(false)
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
                     .serve_connection(TokioIo::new(stream), service);
                 // Whether it ended well is the other side's concern.
                 let _ = timeout(CONNECTION_TIMEOUT, connection).await;
-                drop(permit);
+                drop((place, permit));
             });
         }
     }
@@ -106,12 +143,46 @@ impl<E: Env> Admin<E> {
 struct Pages<E: Env, S> {
     router: Handle<E, S>,
     metrics: Metrics,
-    latch: ReadyLatch,
+    audience: Audience,
+}
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct Peers(Mutex<BTreeMap<IpAddr, usize>>);
+
+/// One connection of an address.
+struct Place {
+    peers: Arc<Peers>,
+    peer: IpAddr,
+}
+
+impl Peers {
+    /// `None` where the address has as many as it may.
+    fn place(peers: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let mut counts = private(&peers.0);
+        let count = counts.entry(peer).or_default();
+        if *count >= CONNECTIONS_PER_PEER_MAX {
+            return None;
+        }
+        *count += 1;
+        let peers = Arc::clone(peers);
+        Some(Place { peers, peer })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = private(&self.peers.0);
+        match counts.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(counts.remove(&self.peer)),
+        }
+    }
 }
 
 impl<E: Env, S: Sink> Pages<E, S> {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if envelope::is_asked(request.uri()) {
+        if self.audience == Audience::Machine && envelope::is_asked(request.uri()) {
             let Page {
                 status,
                 headers,
@@ -148,13 +219,7 @@ impl<E: Env, S: Sink> Pages<E, S> {
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {
-        let (snapshot, now) = (self.router.shared().snapshot(), self.router.clock().now());
-        let ready = self.latch.check(&snapshot, now.mono);
-        let status = Status::new(&snapshot, now, ready, self.router.is_draining())
-            .with_open(self.router.is_open())
-            .with_listeners(&snapshot.policy, &self.router.listeners())
-            .with_revocation_lists(now.unix, &self.router.revocation_lists())
-            .with_envelope(self.router.envelope());
+        let status = self.router.status();
         let code = match status.is_ready() {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
@@ -189,5 +254,21 @@ mod tests {
             assert_eq!(error.kind, io::ErrorKind::InvalidInput, "{address}");
         }
         assert!(bind("127.0.0.1:0").await.is_ok());
+        let everywhere = "0.0.0.0:0".parse().unwrap();
+        assert!(Admin::bind_health(Host::new(), everywhere).await.is_ok());
+    }
+
+    #[test]
+    fn no_address_takes_all_connections() {
+        let peers = Arc::new(Peers::default());
+        let [one, other] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+        let place = |peer| Peers::place(&peers, peer);
+        let mut taken: Vec<_> = (0..CONNECTIONS_PER_PEER_MAX).map(|_| place(one)).collect();
+        assert!(taken.iter().all(Option::is_some) && place(one).is_none());
+        assert!(place(other).is_some());
+        taken.pop();
+        assert!(place(one).is_some(), "a place is given back");
+        taken.clear();
+        assert!(private(&peers.0).is_empty(), "nobody is remembered");
     }
 }

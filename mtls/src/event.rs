@@ -388,6 +388,8 @@ pub enum Closed {
     Error,
     /// No first byte came in time.
     FirstByteTimeout,
+    /// A proxy that must begin with a PROXY header didn't, or with a bad one.
+    ProxyHeader,
     /// A request's header took too long.
     HeaderTimeout,
     /// It was idle for too long.
@@ -408,6 +410,7 @@ impl Closed {
         Self::Client,
         Self::Error,
         Self::FirstByteTimeout,
+        Self::ProxyHeader,
         Self::HeaderTimeout,
         Self::Idle,
         Self::Stalled,
@@ -422,6 +425,7 @@ impl Closed {
             Self::Client => "client",
             Self::Error => "error",
             Self::FirstByteTimeout => "first_byte_timeout",
+            Self::ProxyHeader => "proxy_header",
             Self::HeaderTimeout => "header_timeout",
             Self::Idle => "idle",
             Self::Stalled => "stalled",

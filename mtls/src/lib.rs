@@ -29,6 +29,7 @@ mod listen;
 mod live;
 pub mod log;
 pub mod metrics;
+pub mod network;
 mod one_use;
 mod opening;
 mod pool;

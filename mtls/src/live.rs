@@ -18,6 +18,7 @@ use crate::envelope::Sealer;
 use crate::one_use::UsedOnce;
 use crate::opening::Opening;
 use crate::pool::Gates;
+use crate::ready::ReadyLatch;
 use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::shared::Shared;
 use crate::shares::{Bound, Full, Holder, Holders, Share, Stake};
@@ -40,6 +41,8 @@ pub(crate) struct Common<E> {
     pub(crate) used_once: UsedOnce,
     pub(crate) drain: Drain,
     pub(crate) opening: Opening,
+    /// Whether it was ever ready.
+    pub(crate) latch: ReadyLatch,
     /// One for each listener, in the order of the settings.
     pub(crate) listeners: Vec<ListenerState>,
 }

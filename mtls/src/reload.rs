@@ -135,6 +135,7 @@ where
         let old = &self.config;
         let changed = [
             ("admin.bind", old.admin != new.admin),
+            ("health.bind", old.health != new.health),
             ("runtime.workers", old.workers != new.workers),
             (
                 "runtime.share_addresses",

@@ -28,7 +28,7 @@ use crate::live::{Common, Drain, ListenerState};
 use crate::one_use::UsedOnce;
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
 use crate::pool::{CellLoad, Gates};
-use crate::ready::is_ready;
+use crate::ready::{ReadyLatch, Status, is_ready};
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
 use crate::shares::Holders;
@@ -173,6 +173,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             holders: Holders::default(),
             used_once: UsedOnce::default(),
             drain: Drain::default(),
+            latch: ReadyLatch::default(),
             opening: Opening::new(self.workers, self.share_addresses, self.open_wait),
         });
         // One after the other: the first chooses the ports that the others bind too.
@@ -314,6 +315,18 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// Whether all listeners are open.
     pub fn is_open(&self) -> bool {
         self.0.common.opening.is_open()
+    }
+
+    /// What `/readyz` says.
+    pub fn status(&self) -> Status {
+        let common = &self.0.common;
+        let (snapshot, now) = (self.shared().snapshot(), common.clock.now());
+        let ready = common.latch.check(&snapshot, now.mono);
+        Status::new(&snapshot, now, ready, self.is_draining())
+            .with_open(self.is_open())
+            .with_listeners(&snapshot.policy, &self.listeners())
+            .with_revocation_lists(now.unix, &self.revocation_lists())
+            .with_envelope(self.envelope())
     }
 
     /// Waits until a registry is loaded and some credential can be verified.

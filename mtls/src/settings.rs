@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::headers::Forwarded;
 use cellway_core::path::{Ambiguous, Path, PathPattern};
 use cellway_core::policy::{Policy, PolicyId};
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::{Proxies, RegistryLocation};
+use crate::network::Network;
 
 /// Everything a [`Router`](crate::Router) is told.
 #[derive(Clone, Debug)]
@@ -137,6 +139,10 @@ pub struct ListenerSettings {
     pub serves: Serves,
     /// `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
+    /// From whom connections begin with a PROXY header that names the client. Empty: from nobody.
+    pub proxy_protocol: Vec<Network>,
+    /// What becomes of `X-Forwarded-For` and its like in requests.
+    pub forwarded: Forwarded,
     /// How long clients may take.
     pub timeouts: ClientTimeouts,
     /// Most connections at a time, over all workers. More are closed at once.
@@ -157,6 +163,8 @@ impl ListenerSettings {
             routes: Vec::new(),
             serves: Serves::Proxy,
             tls: None,
+            proxy_protocol: Vec::new(),
+            forwarded: Forwarded::default(),
             timeouts: ClientTimeouts::default(),
             connections_max: 10_000,
             address_share: 80,

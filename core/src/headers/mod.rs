@@ -7,6 +7,7 @@
 //! them.
 
 mod fields;
+mod forwarded;
 mod hop;
 mod media;
 mod otherwise;
@@ -15,6 +16,7 @@ mod rules;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::fields::forbidden_in_trailers;
+pub use self::forwarded::{Forwarded, Hop, Told, forward};
 pub use self::hop::BadConnection;
 use self::media::Grpc;
 pub use self::media::is_grpc;

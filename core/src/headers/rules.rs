@@ -385,7 +385,7 @@ fn normalised(name: &str) -> Box<[u8]> {
     name.bytes().map(fold).collect()
 }
 
-fn starts_with_normalised(name: &[u8], prefix: &[u8]) -> bool {
+pub(super) fn starts_with_normalised(name: &[u8], prefix: &[u8]) -> bool {
     name.len() >= prefix.len()
         && name
             .iter()

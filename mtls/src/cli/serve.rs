@@ -89,18 +89,21 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         Ok(admin) => admin,
         Err(exit) => return exit,
     };
+    let health = match bind_health(&env, &config).await {
+        Ok(health) => health,
+        Err(exit) => return exit,
+    };
     let handle = match start(&env, path, &config, sink.clone()).await {
         Ok(handle) => handle,
         Err(exit) => return exit,
     };
-    if let Some(admin) = admin {
-        let listening = Event::Listening {
-            listener: "admin",
-            address: admin.address(),
-        };
+    for (listener, pages) in [("admin", admin), ("health", health)] {
+        let Some(pages) = pages else { continue };
+        let address = pages.address();
+        let listening = Event::Listening { listener, address };
         sink.emit(handle.clock().now(), &listening);
-        let subject = handle.clone();
-        env.spawn(async move { match admin.serve(subject, metrics).await {} });
+        let (subject, metrics) = (handle.clone(), metrics.clone());
+        env.spawn(async move { match pages.serve(subject, metrics).await {} });
     }
     let drain = config.drain;
     let asked = Arc::new(Notify::new());
@@ -147,6 +150,16 @@ async fn bind_admin(env: &TokioEnv, config: &Config) -> Result<Option<Admin<Toki
         .await
         .map_err(|error| failed(format!("admin.bind: {error}")))?;
     Ok(Some(admin))
+}
+
+async fn bind_health(env: &TokioEnv, config: &Config) -> Result<Option<Admin<TokioEnv>>, Exit> {
+    let Some(address) = config.health else {
+        return Ok(None);
+    };
+    let health = Admin::bind_health(env.clone(), address)
+        .await
+        .map_err(|error| failed(format!("health.bind: {error}")))?;
+    Ok(Some(health))
 }
 
 async fn start(

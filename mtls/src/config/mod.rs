@@ -17,15 +17,16 @@ mod shape;
 mod sources;
 mod tree;
 mod variables;
+mod way;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use self::error::{ConfigError, ConfigErrors, Place};
 pub use self::schema::{
-    AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable, FetchTable, File, ListenerTable,
-    ListenerTlsTable, LogTable, Loopback, Off, Output, RegistryTable, RuntimeTable, SecsOrOff,
-    ServesWord, StateTable, UpstreamTable,
+    AdminTable, CallersWord, ClientCertificateWord, EnvelopeTable, FetchTable, File, HealthTable,
+    ListenerTable, ListenerTlsTable, LogTable, Loopback, Off, Output, ProxyProtocolTable,
+    RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable, UpstreamTable,
 };
 use self::sources::Surroundings;
 use self::tree::Tree;
@@ -38,6 +39,8 @@ pub struct Config {
     pub router: RouterSettings,
     /// Where health and metrics are served; always loopback.
     pub admin: Option<SocketAddr>,
+    /// Where health and metrics are served to everybody.
+    pub health: Option<SocketAddr>,
     /// How many workers; `None`: one for each core.
     pub workers: Option<usize>,
     /// Other processes may listen on the same addresses, for a hand-over.

@@ -16,6 +16,7 @@ use super::routes;
 use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
 use super::sources::{Surroundings, fetch, registry, upstream};
+use super::way;
 use crate::fetch::SourceUrl;
 use crate::log::SubjectForm;
 use crate::opening::OPEN_WAIT_DEFAULT;
@@ -69,6 +70,13 @@ pub(super) fn resolve(
             "use 127.0.0.1 or [::1]",
         );
     }
+    let health = tables.health.as_ref().map(|health| health.bind);
+    if health.is_some_and(|bind| bind.port() != 0)
+        && health == tables.admin.as_ref().map(|admin| admin.bind)
+    {
+        let problem = "is the address of the admin listener too";
+        report.mistake("health.bind", problem, "give each its own");
+    }
     let wait = OPEN_WAIT_DEFAULT.as_secs();
     let open_wait = report.secs(
         "runtime.open_wait_secs",
@@ -108,6 +116,7 @@ pub(super) fn resolve(
             envelope,
         },
         admin: tables.admin.map(|admin| admin.bind),
+        health,
         workers: tables.runtime.workers.map(usize::from),
         share_addresses: tables.runtime.share_addresses,
         open_wait,
@@ -307,6 +316,8 @@ fn listener_settings<F: FnMut(ConfigError)>(
                 ClientCertificateWord::Required => ClientCertificate::Required,
             },
         }),
+        proxy_protocol: way::proxies(i, table, report),
+        forwarded: table.forwarded,
         timeouts: ClientTimeouts {
             handshake: report.ms(handshake, table.handshake_timeout_ms, times.handshake),
             first_byte: report.ms(first_byte, table.first_byte_timeout_ms, times.first_byte),

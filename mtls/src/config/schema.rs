@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use cellway_core::headers::HeaderSpec;
+use cellway_core::headers::{Forwarded, HeaderSpec};
 use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use cellway_core::routing_key::RoutingKeySpec;
 use serde::Deserialize;
@@ -56,6 +56,10 @@ pub struct File {
     /// `[admin]`: health and metrics. Absent: there is no admin listener.
     #[serde(default)]
     pub admin: Option<AdminTable>,
+    /// `[health]`: health and metrics where everybody may see them. Absent: there is no such
+    /// listener.
+    #[serde(default)]
+    pub health: Option<HealthTable>,
     /// `[runtime]`
     #[serde(default)]
     pub runtime: RuntimeTable,
@@ -87,6 +91,12 @@ pub struct ListenerTable {
     /// TLS. Absent: plain HTTP.
     #[serde(default)]
     pub tls: Option<ListenerTlsTable>,
+    /// From whom connections begin with a PROXY header.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocolTable>,
+    /// What becomes of `X-Forwarded-For` and its like: `replace`, `append` or `keep`.
+    #[serde(default)]
+    pub forwarded: Forwarded,
     /// Lets a plain listener bind other addresses than loopback.
     #[serde(default)]
     pub allow_plain: bool,
@@ -123,6 +133,14 @@ pub struct ListenerTable {
     /// Most concurrent HTTP/2 streams of one connection.
     #[serde(default)]
     pub streams_max: Option<u32>,
+}
+
+/// `proxy_protocol` of a listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolTable {
+    /// Addresses and ranges of the proxies that send such a header. They must; others must not.
+    pub from: Vec<String>,
 }
 
 /// One `[[listener.route]]`: the first that fits a request's path gives it its policy.
@@ -336,6 +354,14 @@ pub struct StateTable {
 #[serde(deny_unknown_fields)]
 pub struct AdminTable {
     /// A loopback address and port.
+    pub bind: SocketAddr,
+}
+
+/// `[health]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthTable {
+    /// An address and port.
     pub bind: SocketAddr,
 }
 

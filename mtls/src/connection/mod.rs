@@ -8,6 +8,7 @@ mod io;
 mod linger;
 pub(crate) mod stall;
 mod watch;
+mod way;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -34,6 +35,7 @@ pub(crate) use self::client::Client;
 use self::cork::Uncorking;
 use self::io::ClientIo;
 pub(crate) use self::io::Wire;
+use self::way::Way;
 use crate::env::Env;
 use crate::event::{Closed, Event, Sink, TlsRefusal};
 use crate::ext_authz;
@@ -68,6 +70,7 @@ pub(crate) struct Connection<E: Env, S> {
     /// The client's address.
     pub(crate) peer: IpAddr,
     pub(crate) client: Option<Arc<Client>>,
+    pub(crate) way: Way,
     pub(crate) activity: Arc<Activity>,
     /// What is malformed of what an HTTP/1.1 client sends.
     pub(crate) faults: Arc<Faults>,
@@ -90,7 +93,10 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     let now = worker.common.clock.now().unix;
 
     let opening = async {
-        match &tls {
+        let mut stream = stream;
+        let from = way::client_of(&mut stream, peer, &settings).await;
+        let from = from.map_err(Some)?;
+        let opened = match &tls {
             None => sniff(stream, &settings.timeouts).await.map_err(Some),
             Some(tls) => handshake(tls, epoch, now, stream, &settings.timeouts)
                 .await
@@ -102,9 +108,10 @@ pub(crate) async fn serve<E: Env, S: Sink>(
                     });
                     None
                 }),
-        }
+        };
+        Ok((opened?, from))
     };
-    let opened = tokio::select! {
+    let (opened, from) = tokio::select! {
         biased;
         opened = opening => match opened {
             Ok(opened) => opened,
@@ -126,6 +133,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         id: worker.common.holders.next_connection(),
         peer: peer.ip(),
         client: opened.client.map(Arc::new),
+        way: Way::new(from, tls.is_some()),
         activity,
         faults: Arc::default(),
     });

@@ -21,6 +21,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
@@ -80,6 +81,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
                 Ok(Judged { allow, snapshot }) => {
                     let case = report.case(spread);
                     let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
+                    tell_way(&report.connection, &mut outgoing.parts);
                     report.opens(&allow, &snapshot);
                     outgoing.body.passes(
                         &snapshot.policy,
@@ -110,6 +112,21 @@ pub(crate) fn serve<E: Env, S: Sink>(
         let closes = settled.decided().await;
         answer::from_router(report, &refused, &wants.closing(closes))
     }
+}
+
+/// Tells the cell by which way the request came, in the listener's manner.
+fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
+    let live = connection.worker.common.live.load();
+    let Some(listener) = live.settings.listeners.get(connection.listener) else {
+        return;
+    };
+    // A clone counts a reference and copies nothing.
+    let host = parts.headers.get(HOST).cloned();
+    let host = host.as_ref().and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let authority = authority.or(host).unwrap_or_default();
+    let way = &connection.way;
+    way.tell(listener.forwarded, authority, &mut parts.headers);
 }
 
 /// What a preflight is answered. A browser sends it without credentials, so it is answered before

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use crate::serve::{Serving, get};
-use crate::{CONFIG, Folder, REGISTRY};
+use crate::{CONFIG, Folder, REGISTRY, run, sealing};
 
 /// A port that nobody uses at present.
 fn free() -> String {
@@ -165,4 +165,55 @@ fn listeners_open_with_the_first_registry() {
         ],
     );
     hasty.wait("listening", Some("local"));
+}
+
+/// What anybody may see, apart from what is for the machine's own people.
+#[test]
+fn health_and_metrics_may_be_public_and_nothing_else_is() {
+    let folder = Folder::new("health");
+    folder.write("cellway.toml", &sealing("jws"));
+    let config = folder.config();
+    assert_eq!(
+        run(&["envelope-key", "new", "-c", &config, "--kid", "k1"]).0,
+        0
+    );
+    let bind = [("CELLWAY__HEALTH__BIND", "0.0.0.0:0")];
+    let mut serving = Serving::with(&config, &bind);
+    let admin = serving.wait("listening", Some("admin"))["address"].clone();
+    let health = serving.wait("listening", Some("health"))["address"].clone();
+    serving.wait("listening", Some("local"));
+    let health = health.as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
+    for (path, status) in [
+        ("/healthz", "200"),
+        ("/readyz", "200"),
+        ("/metrics", "200"),
+        ("/", "404"),
+        ("/debug/snapshot", "404"),
+        ("/.well-known/cellway/jwks.json", "404"),
+    ] {
+        let answer = get(&health, path);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+    }
+    let keys = get(admin.as_str().unwrap(), "/.well-known/cellway/jwks.json");
+    assert!(keys.contains("\"kid\":\"k1\""), "{keys}");
+
+    let mut stream = TcpStream::connect(&health).unwrap();
+    stream
+        .write_all(b"POST /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+
+    // One address can't keep a kubelet of another out, nor hold more than its share.
+    let silent: Vec<_> = (0..8)
+        .map(|_| TcpStream::connect(&health).unwrap())
+        .collect();
+    let mut more = TcpStream::connect(&health).unwrap();
+    let closed = more.read(&mut [0]);
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    drop(silent);
 }

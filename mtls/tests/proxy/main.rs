@@ -25,5 +25,6 @@ mod stepped;
 mod suspension;
 mod timeouts;
 mod tokens;
+mod way;
 mod wire;
 mod world;

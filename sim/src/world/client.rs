@@ -173,6 +173,11 @@ impl Exchange {
         for name in FORGED_NAMES.into_iter().filter(|name| !misplaced(name)) {
             request = request.header(HeaderName::from_static(name), forged.clone());
         }
+        // An Envoy that forwards has its own way with this one.
+        if spec.via.is_none() {
+            let name = HeaderName::from_static("x-forwarded-for");
+            request = request.header(name, forged);
+        }
         let tag = HeaderValue::try_from(&self.tag).expect("tags are made of names and numbers");
         request = request.header(HeaderName::from_static(TAG), tag);
         if spec.protocol == ClientProtocol::Http1 {

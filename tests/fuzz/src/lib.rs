@@ -16,6 +16,7 @@ mod http1;
 mod identity;
 mod jwks;
 mod mutate;
+mod proxy_protocol;
 mod registry;
 mod routing_key;
 mod token;
@@ -57,6 +58,11 @@ pub const TARGETS: [Target; 7] = [
         name: "routing_key",
         run: routing_key::run,
         seeds: routing_key::seeds,
+    },
+    Target {
+        name: "proxy_protocol",
+        run: proxy_protocol::run,
+        seeds: proxy_protocol::seeds,
     },
     Target {
         name: "certificate",

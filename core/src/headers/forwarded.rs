@@ -1,0 +1,232 @@
+//! What a cell is told of the way a request came: `X-Forwarded-For`, `-Proto` and `-Host`, and
+//! `Forwarded` (RFC 7239).
+
+use std::net::IpAddr;
+
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use super::remove_where;
+use super::rules::starts_with_normalised;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// How all but one of them begin.
+const PREFIX: &[u8] = b"x-forwarded-";
+/// Other fields by which proxies tell whose request it is. A cell may trust any of them.
+const OTHERS: [&[u8]; 5] = [
+    b"forwarded",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"true-client-ip",
+];
+
+/// What becomes of the fields that a client, or a proxy before the router, has sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forwarded {
+    /// They are removed, and the router says what it knows itself.
+    #[default]
+    Replace,
+    /// The router's own word is put after theirs: for listeners that only proxies can reach.
+    Append,
+    /// They pass as they are, and the router says nothing.
+    Keep,
+}
+
+/// One hop, as the router knows it: who sent the request, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hop {
+    client: HeaderValue,
+    proto: HeaderValue,
+    /// The element of `Forwarded` up to the host.
+    element: String,
+}
+
+/// What is told of one authority: the same for nearly all requests of a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    host: HeaderValue,
+    element: HeaderValue,
+}
+
+impl Hop {
+    /// A client at this address, over TLS or not.
+    pub fn new(client: IpAddr, secure: bool) -> Self {
+        let client = client.to_canonical();
+        let proto = match secure {
+            true => "https",
+            false => "http",
+        };
+        let node = match client {
+            IpAddr::V4(ip) => ip.to_string(),
+            // RFC 7239, section 6.1.
+            IpAddr::V6(ip) => format!("\"[{ip}]\""),
+        };
+        Self {
+            client: value(&client.to_string()),
+            proto: HeaderValue::from_static(proto),
+            element: format!("for={node};proto={proto}"),
+        }
+    }
+
+    /// What to tell of requests for this authority.
+    pub fn told(&self, authority: &str) -> Told {
+        let quoted = authority.replace('\\', "\\\\").replace('"', "\\\"");
+        let element = match authority {
+            "" => self.element.clone(),
+            _ => format!("{};host=\"{quoted}\"", self.element),
+        };
+        Told {
+            host: value(authority),
+            element: value(&element),
+        }
+    }
+}
+
+impl Told {
+    /// Whether it is about this authority.
+    pub fn is_of(&self, authority: &str) -> bool {
+        self.host.as_bytes() == authority.as_bytes()
+    }
+}
+
+/// Addresses and authorities are text that a header can hold; anything else is told as nothing.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Puts the router's word for the way of a request into its header.
+pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap) {
+    match mode {
+        Forwarded::Keep => return,
+        Forwarded::Replace => remove_where(headers, is_about_the_way, |_, _| ()),
+        Forwarded::Append => {}
+    }
+    append(headers, FOR, &hop.client);
+    append(headers, FORWARDED, &told.element);
+    // These two are no lists: the first proxy knows what the client has asked for.
+    headers.entry(PROTO).or_insert_with(|| hop.proto.clone());
+    if !told.host.is_empty() {
+        headers.entry(HOST).or_insert_with(|| told.host.clone());
+    }
+}
+
+/// Whether a cell could take the field for a proxy's word on the way, under any spelling.
+fn is_about_the_way(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    starts_with_normalised(name, PREFIX)
+        || OTHERS
+            .iter()
+            .any(|other| other.len() == name.len() && starts_with_normalised(name, other))
+}
+
+/// Puts a value at the end of a list, which may be spread over several fields.
+fn append(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
+    let all: Vec<&[u8]> = headers
+        .get_all(&name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .filter(|value| !value.is_empty())
+        .chain([last.as_bytes()])
+        .collect();
+    let list = match all[..] {
+        [_] => last.clone(),
+        _ => HeaderValue::from_bytes(&all.join(&b", "[..])).unwrap_or_else(|_| last.clone()),
+    };
+    headers.insert(name, list);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn forwarded(mode: Forwarded, sent: &[(&str, &str)]) -> Vec<(String, String)> {
+        let hop = Hop::new("192.0.2.7".parse().unwrap(), true);
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        forward(mode, &hop, &hop.told("shop.example:8443"), &mut headers);
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let all = headers.iter();
+        let mut all: Vec<_> = all.map(|(name, v)| (name.to_string(), text(v))).collect();
+        all.sort();
+        all
+    }
+
+    fn own() -> Vec<(String, String)> {
+        let own = [
+            (
+                "forwarded",
+                "for=192.0.2.7;proto=https;host=\"shop.example:8443\"",
+            ),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-host", "shop.example:8443"),
+            ("x-forwarded-proto", "https"),
+        ];
+        own.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec()
+    }
+
+    #[test]
+    fn replaced_unless_told() {
+        let spoofed = [
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x_forwarded.for", "10.0.0.1"),
+            ("x-forwarded-port", "1"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
+        ];
+        assert_eq!(forwarded(Forwarded::default(), &spoofed), own());
+    }
+
+    #[test]
+    fn appended_after_what_a_proxy_said_or_kept() {
+        let proxied = [
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "198.51.100.1"),
+            ("x-forwarded-proto", "http"),
+            ("forwarded", "for=203.0.113.9"),
+        ];
+        let found = forwarded(Forwarded::Append, &proxied);
+        let value = |name: &str| &found.iter().find(|(n, _)| n == name).unwrap().1;
+        assert_eq!(
+            value("x-forwarded-for"),
+            "203.0.113.9, 198.51.100.1, 192.0.2.7"
+        );
+        assert_eq!(
+            value("forwarded"),
+            "for=203.0.113.9, for=192.0.2.7;proto=https;host=\"shop.example:8443\""
+        );
+        assert_eq!(value("x-forwarded-proto"), "http");
+        assert_eq!(value("x-forwarded-host"), "shop.example:8443");
+        assert_eq!(forwarded(Forwarded::Append, &[]), own());
+        assert_eq!(forwarded(Forwarded::Keep, &proxied).len(), 4);
+        assert_eq!(forwarded(Forwarded::Keep, &[]), []);
+    }
+
+    #[test]
+    fn addresses_of_version_6_are_quoted_and_mapped_ones_are_of_version_4() {
+        let element = |ip: &str| Hop::new(ip.parse().unwrap(), false).told("").element;
+        assert_eq!(element("2001:db8::7"), "for=\"[2001:db8::7]\";proto=http");
+        assert_eq!(element("::ffff:192.0.2.7"), "for=192.0.2.7;proto=http");
+    }
+
+    proptest! {
+        /// Nothing that a client sends under such a name, in whatever spelling, is left.
+        #[test]
+        fn nothing_of_a_clients_own_passes(
+            name in "(x[-_.]forwarded[-_.](for|proto|host|port|by|[a-z]{1,8})|forwarded|x[-_]real[-_]ip|true-client[_.]ip)",
+            value in "spoofed[ -~]{0,20}",
+        ) {
+            let passed = forwarded(Forwarded::Replace, &[(&name, value.trim_end())]);
+            prop_assert_eq!(passed, own());
+        }
+    }
+}

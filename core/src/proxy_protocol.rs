@@ -1,0 +1,192 @@
+//! The PROXY protocol, versions 1 and 2, as a load balancer speaks it ahead of a client's bytes
+//! (HAProxy's `proxy-protocol.txt`, sections 2.1 and 2.2).
+//!
+//! [`read`] looks at what has come and says how many bytes to read before it looks again. It never
+//! asks for a byte that could be the client's, so nothing has to be given back. Whether a peer may
+//! say such a thing at all is the caller's to know: whoever connects can claim any address.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The most bytes of a version 1 line, with its end.
+const LINE_MAX: usize = 107;
+/// The most bytes of a version 2 header: addresses, and room for extensions (TLVs).
+pub const HEADER_MAX: usize = 2048;
+
+/// How a version 1 line begins.
+const LINE: &[u8] = b"PROXY ";
+/// How a version 2 header begins.
+const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+/// The signature, version and command, family, length.
+const FIXED: usize = 16;
+
+/// What to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Read this many more bytes, at least one, and ask again with all of them.
+    More(usize),
+    /// The header is whole: it is all of the bytes.
+    Done {
+        /// The client's address; `None` where the peer speaks for itself (a health check), or
+        /// doesn't know.
+        client: Option<SocketAddr>,
+    },
+}
+
+/// The bytes are no such header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed(
+    /// What is wrong with them.
+    pub &'static str,
+);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Looks at the first bytes of a connection.
+///
+/// # Errors
+/// They can't become a header, whatever follows.
+pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
+    if bytes.len() < SIGNATURE.len() {
+        let begins =
+            LINE.starts_with(&bytes[..bytes.len().min(LINE.len())]) || SIGNATURE.starts_with(bytes);
+        // The shortest line, `PROXY UNKNOWN` and its end, is longer than the signature.
+        return match begins {
+            true => Ok(Step::More(SIGNATURE.len() - bytes.len())),
+            false => Err(Malformed("begins like neither version")),
+        };
+    }
+    if bytes.starts_with(SIGNATURE) {
+        version_2(bytes)
+    } else if bytes.starts_with(LINE) {
+        version_1(bytes)
+    } else {
+        Err(Malformed("begins like neither version"))
+    }
+}
+
+fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        if bytes.len() >= LINE_MAX {
+            return Err(Malformed("the line is too long"));
+        }
+        // The line's end is two bytes, so two can't be too many before its first half.
+        let more = match bytes.last() {
+            Some(b'\r') => 1,
+            _ => 2.min(LINE_MAX - bytes.len()),
+        };
+        return Ok(Step::More(more));
+    };
+    if end + 1 != bytes.len() {
+        return Err(Malformed("the line has ended before"));
+    }
+    let line = bytes[LINE.len()..end]
+        .strip_suffix(b"\r")
+        .ok_or(Malformed("the line doesn't end in CR LF"))?;
+    let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is no text"))?;
+    if line.contains('\r') {
+        return Err(Malformed("a CR stands in the line"));
+    }
+    // Whatever follows UNKNOWN is to be ignored.
+    if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {
+        return Ok(Step::Done { client: None });
+    }
+    let parts: Vec<&str> = line.split(' ').take(6).collect();
+    let [family, source, destination, source_port, destination_port] = parts[..] else {
+        return Err(Malformed("the line has not five parts"));
+    };
+    let address = match family {
+        "TCP4" => |text: &str| text.parse().ok().map(IpAddr::V4),
+        "TCP6" => |text: &str| text.parse().ok().map(IpAddr::V6),
+        _ => return Err(Malformed("the family is unknown")),
+    };
+    let (Some(source), Some(_)) = (address(source), address(destination)) else {
+        return Err(Malformed("an address is none of its family"));
+    };
+    let (Some(port), Some(_)) = (port(source_port), port(destination_port)) else {
+        return Err(Malformed("a port is none"));
+    };
+    Ok(done(source, port))
+}
+
+/// Digits without a sign, and without zeros before them.
+fn port(text: &str) -> Option<u16> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let canonical = text == "0" || !text.starts_with('0');
+    (plain && canonical).then(|| text.parse().ok()).flatten()
+}
+
+fn version_2(bytes: &[u8]) -> Result<Step, Malformed> {
+    let Some((fixed, rest)) = bytes.split_at_checked(FIXED) else {
+        return Ok(Step::More(FIXED - bytes.len()));
+    };
+    let (command, family) = (fixed[12], fixed[13]);
+    if !matches!(command, 0x20 | 0x21) {
+        return Err(Malformed("version and command are unknown"));
+    }
+    let len = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    if FIXED + len > HEADER_MAX {
+        return Err(Malformed("the header is too long"));
+    }
+    if rest.len() < len {
+        return Ok(Step::More(len - rest.len()));
+    }
+    if rest.len() > len {
+        return Err(Malformed("the header has ended before"));
+    }
+    // LOCAL: the balancer itself, to see whether the router is there. What follows is ignored.
+    if command == 0x20 {
+        return Ok(Step::Done { client: None });
+    }
+    match family {
+        0x00 => Ok(Step::Done { client: None }),
+        0x11 => {
+            let (addresses, extensions) = split::<12>(rest)?;
+            check_extensions(extensions)?;
+            let ip: [u8; 4] = std::array::from_fn(|i| addresses[i]);
+            let port = u16::from_be_bytes([addresses[8], addresses[9]]);
+            Ok(done(Ipv4Addr::from(ip).into(), port))
+        }
+        0x21 => {
+            let (addresses, extensions) = split::<36>(rest)?;
+            check_extensions(extensions)?;
+            let ip: [u8; 16] = std::array::from_fn(|i| addresses[i]);
+            let port = u16::from_be_bytes([addresses[32], addresses[33]]);
+            Ok(done(Ipv6Addr::from(ip).into(), port))
+        }
+        _ => Err(Malformed("the family is not TCP over IPv4 or IPv6")),
+    }
+}
+
+fn split<const N: usize>(rest: &[u8]) -> Result<(&[u8; N], &[u8]), Malformed> {
+    rest.split_first_chunk()
+        .ok_or(Malformed("the addresses are cut short"))
+}
+
+/// Type, length and value, one after another up to the end.
+fn check_extensions(mut rest: &[u8]) -> Result<(), Malformed> {
+    const CUT: Malformed = Malformed("an extension is cut short");
+    while let Some((head, more)) = rest.split_first_chunk::<3>() {
+        let len = usize::from(u16::from_be_bytes([head[1], head[2]]));
+        rest = more.get(len..).ok_or(CUT)?;
+    }
+    match rest {
+        [] => Ok(()),
+        _ => Err(CUT),
+    }
+}
+
+/// An IPv4 address in IPv6's clothes is the same client.
+fn done(ip: IpAddr, port: u16) -> Step {
+    let client = Some(SocketAddr::new(ip.to_canonical(), port));
+    Step::Done { client }
+}
+
+#[cfg(test)]
+mod tests;

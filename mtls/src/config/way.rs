@@ -1,0 +1,37 @@
+//! Whose PROXY headers a listener takes.
+
+use super::error::ConfigError;
+use super::report::Reporter;
+use super::schema::ListenerTable;
+use crate::network::Network;
+
+/// Most ranges of one listener: each connection is held against all of them.
+const NETWORKS_MAX: usize = 256;
+
+pub(super) fn proxies<F: FnMut(ConfigError)>(
+    i: usize,
+    table: &ListenerTable,
+    report: &mut Reporter<F>,
+) -> Vec<Network> {
+    let Some(table) = &table.proxy_protocol else {
+        return Vec::new();
+    };
+    let setting = format!("listener[{i}].proxy_protocol.from");
+    if table.from.is_empty() || table.from.len() > NETWORKS_MAX {
+        let problem = format!("lists {} ranges", table.from.len());
+        let fix = format!("list 1 to {NETWORKS_MAX}: those of your load balancers");
+        report.mistake(setting.clone(), problem, fix);
+    }
+    let mut networks = Vec::with_capacity(table.from.len());
+    for (at, text) in table.from.iter().enumerate() {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(_) => report.mistake(
+                format!("{setting}[{at}]"),
+                format!("`{text}` is no address or range"),
+                "write it as 10.0.0.0/8 or 192.0.2.7",
+            ),
+        }
+    }
+    networks
+}
