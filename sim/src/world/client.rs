@@ -176,7 +176,7 @@ impl Exchange {
         // An Envoy that forwards has its own way with this one.
         if spec.via.is_none() {
             let name = HeaderName::from_static("x-forwarded-for");
-            request = request.header(name, forged);
+            request = request.header(name, forged.clone());
         }
         let tag = HeaderValue::try_from(&self.tag).expect("tags are made of names and numbers");
         request = request.header(HeaderName::from_static(TAG), tag);
