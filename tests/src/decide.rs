@@ -11,6 +11,7 @@ use cellway_core::keys::FetchFailed;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::registry::{
     FetchProblem, Registry, RegistryFailure, RegistryFetched, RegistryFormat, RegistryLimits,
+    RegistryTiming,
 };
 use cellway_core::token::Memo;
 use cellway_core::{Decision, Evidence, Mono, Now, Outcome, Recorder, Snapshot, Steps, Unix};
@@ -57,7 +58,16 @@ impl Core {
     pub fn new(config: &str, sources: Sources) -> Self {
         let specs: PolicySpecs = toml::from_str(config).expect("the tables parse");
         let policy = Policy::build(&specs).expect("the policy is valid");
-        let control = Control::new(Arc::new(policy), ControlSettings::default(), at(0), 7);
+        // Within the life of a token and of stale keys, so that each can end before the others.
+        let registry = RegistryTiming {
+            identity_max_age: Some(Duration::from_secs(900)),
+            ..RegistryTiming::default()
+        };
+        let settings = ControlSettings {
+            registry,
+            ..ControlSettings::default()
+        };
+        let control = Control::new(Arc::new(policy), settings, at(0), 7);
         let mut core = Self {
             control,
             sources,

@@ -31,7 +31,12 @@ pub enum Verdict {
 }
 
 /// About one connection, or different each time.
-const NOT_COMPARED: [&str; 6] = [
+const NOT_COMPARED: [&str; 10] = [
+    // An Envoy says itself from whom a request came.
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
     "host",
     "content-length",
     "transfer-encoding",

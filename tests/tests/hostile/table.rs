@@ -160,5 +160,17 @@ fn fields(all: &[(String, String)]) -> Vec<String> {
 fn field((name, value): &(String, String)) -> Option<String> {
     let name_shown = name.strip_prefix(PREFIX).unwrap_or(name);
     let hidden = NOT_SHOWN.contains(&name.as_str()) || value.is_empty();
+    let hidden = hidden || is_of_the_way(name, value);
     (!hidden).then(|| format!("{name_shown}={value}"))
+}
+
+/// What the router itself says of a request's way. A client's own value would be shown.
+fn is_of_the_way(name: &str, value: &str) -> bool {
+    match name {
+        "x-forwarded-for" => value == "127.0.0.1",
+        "x-forwarded-proto" => value == "https",
+        "x-forwarded-host" => value == "a" || value.starts_with("127.0.0.1:"),
+        "forwarded" => value.starts_with("for=127.0.0.1;proto=https;host=\""),
+        _ => false,
+    }
 }

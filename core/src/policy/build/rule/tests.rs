@@ -69,7 +69,7 @@ fn each_mistake_names_its_setting() {
             "\"/%61\" has a character",
         ),
         (without("path"), "path", "is missing"),
-        (with("grpc", json!("a.B/C")), "grpc", "stands beside path"),
+        (with("grpc", json!("a.B/C")), "grpc", "is set, and path too"),
         (
             with("methods", json!([])),
             "methods",
@@ -99,7 +99,7 @@ fn each_mistake_names_its_setting() {
         (
             with("allow", json!("verified")),
             "allow",
-            "stands beside roles or scopes",
+            "is set, and roles or scopes too",
         ),
         (
             with("scopes", json!(["a b"])),
@@ -127,7 +127,7 @@ fn each_mistake_names_its_setting() {
         assert_eq!(said, [wanted]);
     }
     let grpc = json!([{"grpc": "a.B/C", "methods": ["POST"], "roles": ["r"]}]);
-    assert!(said(&grpc)[0].starts_with("policy[0].rule[0].methods: stands beside grpc"));
+    assert!(said(&grpc)[0].starts_with("policy[0].rule[0].methods: is set, and grpc too"));
     assert!(said(&json!([]))[0].starts_with("policy[0].rule: is empty"));
     let named = json!({"name": "n", "path": "/a", "roles": ["r"]});
     let other = json!({"name": "n", "path": "/b", "roles": ["r"]});
