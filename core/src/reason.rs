@@ -102,7 +102,7 @@ reasons! {
     CertificateExpired => "certificate_expired", Unauthenticated;
     /// The client certificate is one that signs others, and never names a client.
     CertificateAuthority => "certificate_authority", Unauthenticated;
-    /// The client certificate's key may not sign, or is an SVID's whose key usage doesn't say that it may.
+    /// The client certificate is not for this use: its extended key usage lacks clientAuth, its key may not sign, or it is an SVID whose key usage does not allow signing.
     CertificateUsage => "certificate_usage", Unauthenticated;
     /// A revocation list names the client certificate, or one that it was signed by.
     CertificateRevoked => "certificate_revoked", Unauthenticated;
@@ -182,7 +182,7 @@ reasons! {
     NoCellAvailable => "no_cell_available", Unavailable;
     /// The tenant's cell is quarantined.
     CellQuarantined => "cell_quarantined", Unavailable;
-    /// What the registry says of tenants' status is older than the configured age.
+    /// The registry's source has given no good answer for the configured age (24 hours by default), so nobody knows who is suspended.
     TenantStatusExpired => "tenant_status_expired", Unavailable;
     /// No revocation list that is still fresh says whether the client certificate holds.
     RevocationUnknown => "revocation_unknown", Unavailable;

@@ -78,12 +78,12 @@ fn each_mistake_names_its_setting() {
         (
             with("methods", json!(["get"])),
             "methods",
-            "\"get\" is no method",
+            "\"get\" is not an HTTP method",
         ),
         (
             with("methods", json!(["GET POST"])),
             "methods",
-            "\"GET POST\" is no method",
+            "\"GET POST\" is not an HTTP method",
         ),
         (with("roles", json!([])), "roles", "is empty or too long"),
         (
@@ -104,7 +104,7 @@ fn each_mistake_names_its_setting() {
         (
             with("scopes", json!(["a b"])),
             "scopes",
-            "\"a b\" is no scope",
+            "\"a b\" is not a scope",
         ),
         (
             with("path", json!("/first")),
@@ -123,7 +123,7 @@ fn each_mistake_names_its_setting() {
         "Orders", "orders/", "/a.B/C", "a.B/C/D", "a..B/C", "a.B/**", "a.B/{m}",
     ] {
         let said = said(&json!([{"grpc": method, "roles": ["r"]}]));
-        let wanted = format!("policy[0].rule[0].grpc: {method:?} is no gRPC method");
+        let wanted = format!("policy[0].rule[0].grpc: {method:?} is not a gRPC method");
         assert_eq!(said, [wanted]);
     }
     let grpc = json!([{"grpc": "a.B/C", "methods": ["POST"], "roles": ["r"]}]);
