@@ -41,7 +41,7 @@ pub(crate) struct Usable {
 }
 
 /// Reads and judges every file that the settings name, but for the registry's own, which has a
-/// last-known-good of its own (see [`registry`](super::registry)). `before` is what is in force.
+/// last-known-good of its own (see [`registry`](super::registry())). `before` is what is in force.
 pub(crate) async fn examine<E: Env>(
     env: &E,
     provider: &Provider,

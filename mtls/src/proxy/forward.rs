@@ -101,7 +101,7 @@ enum Attempt {
 /// Sends the request to the cell that was decided, and to no other.
 ///
 /// Tries the cell's other endpoints where nothing of the request was sent. What was sent is sent
-/// again only as [`again`](super::again) allows. Where no cell was given the body, it is in `unsent`
+/// again only as [`again`](mod@super::again) allows. Where no cell was given the body, it is in `unsent`
 /// afterwards.
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
