@@ -45,7 +45,9 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
     if interim && status != 101 {
         return rest;
     }
-    if message == Message::AnswerToHead || matches!(status, 204 | 304) {
+    let bodiless = message == Message::AnswerToHead || matches!(status, 204 | 304);
+    // What follows 101 is no longer HTTP, whatever was asked.
+    if bodiless && status != 101 {
         assert!(rest.is_empty(), "an answer that nobody asked for");
         return rest;
     }
