@@ -91,7 +91,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
         .ok_or(Malformed("the line doesn't end in CR LF"))?;
     let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is no text"))?;
     if line.contains('\r') {
-        return Err(Malformed("a CR stands in the line"));
+        return Err(Malformed("the line contains a CR"));
     }
     // Whatever follows UNKNOWN is to be ignored.
     if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {

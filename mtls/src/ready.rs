@@ -222,7 +222,7 @@ impl Status {
         let status = match (draining, ready, tenant_status) {
             (true, _, _) => "draining",
             // A router that was ready serves on without its sources, but not past this bound: one
-            // that still has its control plane shall get the requests.
+            // that still has its control plane must get the requests.
             (false, true, TenantStatus::Expired) => "failed",
             (false, true, _) => "ready",
             (false, false, _) => "starting",

@@ -331,7 +331,7 @@ pub struct Sent {
 /// What a token says of its bearer.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Claims {
-    /// For whom it is made: `aud`.
+    /// Its audiences: `aud`.
     pub audiences: BTreeSet<String>,
     /// The tenants for which its bearer may act.
     pub tenants: BTreeSet<String>,

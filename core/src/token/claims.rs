@@ -307,7 +307,7 @@ fn word<'a>(value: &'a Json<'_>, at: &ClaimSpec) -> Result<Cow<'a, str>, &'stati
     }
 }
 
-/// A claim that is one string and stands in a header as it is.
+/// A claim that is one string and goes into a header unchanged.
 fn text(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, Denial> {
     match find(claims, at).map_err(malformed)? {
         None => Ok(None),
@@ -315,7 +315,7 @@ fn text(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, Denial> {
     }
 }
 
-/// A claim that is one string or a list of them, each as it stands in a header.
+/// A claim that is one string or a list of them; each goes into a header unchanged.
 fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Denial> {
     match find(claims, at).map_err(malformed)? {
         None => Ok(Vec::new()),

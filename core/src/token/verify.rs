@@ -121,7 +121,7 @@ impl Context<'_> {
         self.auth.accepts(id).then_some(()).ok_or(WRONG_ISSUER)
     }
 
-    /// Whatever is verified must be revocable, by whom it is about or by its own name: revoking all
+    /// Whatever is verified must be revocable, by its subject or by its own id: revoking all
     /// of a tenant or an issuer would cost others their access. Policies share the memo, and don't
     /// all ask for the same.
     fn check_subject(&self, identity: &Identity) -> Result<(), Denial> {

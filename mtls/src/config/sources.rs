@@ -303,7 +303,7 @@ pub(super) fn fetch<F: FnMut(ConfigError)>(
     }
 }
 
-/// Each of the two settings stands in for its own variable.
+/// Each of the two settings replaces its own variable.
 fn proxies<F: FnMut(ConfigError)>(
     table: &FetchTable,
     surroundings: &Surroundings<'_>,

@@ -73,7 +73,7 @@ impl<W, S: Side> Guarded<W, S> {
         true
     }
 
-    /// Looks at what came. It stands in the reader's buffer, and stays there as far as it is good.
+    /// Checks the bytes that were just read, in the reader's buffer, and keeps only the good ones.
     fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         self.side.prepare(&mut self.guard);
         if self.held.is_empty() {

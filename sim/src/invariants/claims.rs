@@ -1,4 +1,4 @@
-//! What a token says is what its bearer gets: for whom it is made, whose tenant it may act for, and
+//! A bearer gets what the token says and no more: its audience, the tenant that it may act for, and
 //! which tier serves it.
 
 use std::collections::BTreeMap;

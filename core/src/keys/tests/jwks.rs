@@ -188,7 +188,7 @@ fn a_certificate_holds_the_key_where_the_members_do_not() {
             refused.ends_with("1 whose certificate holds a key of another type"),
             "{refused}"
         );
-        // Members of its own are the key, whatever stands beside them.
+        // Members of its own are the key, whatever else the entry has.
         let own = Signer::ed25519(1).jwk("k");
         let beside = with(&own, json!({"x5c": only["x5c"]}));
         let digest = |jwk| *KeySet::parse(&jwks(&[jwk]), ALL).unwrap().digest();

@@ -60,7 +60,7 @@ pub(super) async fn connect(
     host: &str,
     port: u16,
 ) -> io::Result<TcpStream> {
-    // An IPv6 literal of a URL stands in brackets, which resolvers don't know.
+    // A URL writes an IPv6 address in brackets, which resolvers don't know.
     let host = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
