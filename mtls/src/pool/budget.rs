@@ -5,6 +5,9 @@
 //! time at most that share of the answered requests is sent again, and [`RETRIES_RESERVE`] more. A retry
 //! is taken from the budget before it is sent, so that those in flight count. The budget is the
 //! router's, over all workers.
+//!
+//! The first retry after a cell closed a connection in order is not taken from the budget: that connection
+//! served before, so a cell that refuses everything gets no such retry.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

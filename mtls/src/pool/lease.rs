@@ -64,6 +64,11 @@ impl Lease {
         }
     }
 
+    /// The connection was open before this request, and the cell had answered on it.
+    pub(crate) fn has_served(&self) -> bool {
+        !self.opened && self.answers > 0
+    }
+
     /// The connection takes no more requests, or has ended. What is open on it may go on.
     pub(crate) fn retire(&self) {
         if let Some(stream) = &self.stream {

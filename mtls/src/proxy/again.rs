@@ -79,6 +79,15 @@ impl Resends {
     }
 }
 
+/// Whether the cell closed a connection that it had served on, in order, and just before this request
+/// came (RFC 9113, section 6.8). Servers do that after some time or some number of requests.
+pub(super) fn closed_in_order(error: &hyper::Error, lease: &Lease) -> bool {
+    let in_order = |error: &h2::Error| error.reason() == Some(h2::Reason::NO_ERROR);
+    lease.has_served()
+        && unserved(error, lease) == Some(Unserved::GoneAway)
+        && h2_error(error).is_some_and(in_order)
+}
+
 /// Whether the cell can't have served the request, or has at least said nothing on it: then why.
 pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> {
     match h2_error(error) {

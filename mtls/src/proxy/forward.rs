@@ -342,7 +342,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         if why != Some(Unserved::Refused) {
             lease.retire();
         }
-        let again = why.and_then(|why| self.again(lease, why, spare?));
+        let again = why.and_then(|why| self.again(lease, error, why, spare?));
         let reason = again::reason(error, why);
         match (&again, why) {
             // A connection that is closed in order, or after it was kept, says nothing about the
@@ -367,13 +367,16 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     fn again(
         &mut self,
         lease: &Lease,
+        error: &hyper::Error,
         why: Unserved,
         spare: Spare,
     ) -> Option<Request<RequestBody>> {
         if !self.resends.allows(why, lease, &spare) {
             return None;
         }
-        let granted = lease.pool.budget.take();
+        // It costs the cell a request that it would have got anyway, so it needs no budget.
+        let free = !self.resends.any_used() && again::closed_in_order(error, lease);
+        let granted = free || lease.pool.budget.take();
         if let Some(cell) = &self.report.cell {
             self.report.connection.worker.emit(&Event::CellRetry {
                 cell: &cell.id,

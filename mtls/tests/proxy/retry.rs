@@ -305,6 +305,42 @@ async fn a_new_connection_that_dies_silently_is_the_cells_failure() {
     assert_eq!(seen.count(), 1);
 }
 
+/// A server may close each connection after a few requests. Each time, the next request may already be on
+/// its way. These are more requests than the budget has retries.
+#[tokio::test]
+async fn connections_that_a_cell_closes_in_order_need_no_budget() {
+    const REQUESTS: usize = 4 * RETRIES_RESERVE as usize;
+    let seen = Seen::default();
+    let counting = seen.clone();
+    let port = played(move |stream| {
+        let seen = counting.clone();
+        async move {
+            let mut cell = Frames::greet(stream).await;
+            let mut served = None;
+            while let Some(came) = cell.next().await {
+                match (came, served) {
+                    (Came::End(id), None) => {
+                        seen.add();
+                        cell.answer(id).await;
+                        served = Some(id);
+                    }
+                    (Came::End(_), Some(last)) => cell.go_away(last, NO_ERROR).await,
+                    _ => {}
+                }
+            }
+        }
+    })
+    .await;
+    let world = world(plain_endpoint("h2c", port), |_| ()).await;
+    let mut connection = world.client(Protocol::Http2).connect().await.unwrap();
+    for _ in 0..REQUESTS {
+        let answer = connection.send(request(Method::POST)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(seen.count(), REQUESTS);
+    world.heard.line("retry gone_away").await;
+}
+
 /// As servers do that end each connection after so many requests.
 #[tokio::test]
 async fn a_cell_that_closes_each_connection_after_one_answer_loses_nothing() {
