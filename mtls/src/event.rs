@@ -93,14 +93,16 @@ pub enum Event<'a> {
     ConnectionAccepted {
         /// The listener's name.
         listener: &'a str,
-        /// The other side.
+        /// The other side. A proxy's own address here; all later events have the client's, which the
+        /// PROXY header names.
         peer: SocketAddr,
     },
-    /// A connection was closed at once because the listener has as many as it may.
+    /// A connection was closed at once because the listener, or the client's address, has as many as
+    /// it may.
     ConnectionRefused {
         /// The listener's name.
         listener: &'a str,
-        /// The other side.
+        /// The client's address.
         peer: SocketAddr,
     },
     /// A connection ended.
@@ -114,7 +116,7 @@ pub enum Event<'a> {
     TlsRefused {
         /// The listener's name.
         listener: &'a str,
-        /// The other side.
+        /// The client's address.
         peer: SocketAddr,
         /// Why.
         reason: TlsRefusal,
@@ -123,6 +125,8 @@ pub enum Event<'a> {
     Decided {
         /// The listener's name.
         listener: &'a str,
+        /// The client's address, if it is known: an Envoy that asks may not say it.
+        peer: Option<SocketAddr>,
         /// The request's id.
         request_id: &'a str,
         /// How strictly the listener's policy asks for credentials.
@@ -142,6 +146,8 @@ pub enum Event<'a> {
     Preflight {
         /// The listener's name.
         listener: &'a str,
+        /// The client's address.
+        peer: SocketAddr,
         /// The request's id.
         request_id: &'a str,
         /// The policy allows what the browser asks for.
@@ -152,6 +158,8 @@ pub enum Event<'a> {
     CellBound {
         /// The listener's name.
         listener: &'a str,
+        /// The client's address, if it is known: an Envoy that asks may not say it.
+        peer: Option<SocketAddr>,
         /// The request's id.
         request_id: &'a str,
         /// What it came to.
@@ -202,6 +210,8 @@ pub enum Event<'a> {
     StreamClosed {
         /// The listener's name.
         listener: &'a str,
+        /// The client's address.
+        peer: SocketAddr,
         /// The request's id.
         request_id: &'a str,
         /// The tenant that is no longer served.
@@ -216,6 +226,8 @@ pub enum Event<'a> {
     ShareRefused {
         /// The listener's name.
         listener: &'a str,
+        /// The client's address, if it is known: an Envoy that asks may not say it.
+        peer: Option<SocketAddr>,
         /// What is shared.
         resource: Resource,
         /// Whose share is used up.

@@ -69,7 +69,7 @@ fn admit<E: Env, S: Sink>(
     let Some(settings) = live.settings.listeners.get(listener) else {
         return;
     };
-    let counted = match Counted::new(&worker.common, listener, settings, peer.ip()) {
+    let mut counted = match Counted::new(&worker.common, listener, settings, peer.ip()) {
         Ok(counted) => counted,
         Err(full) => return refused(worker, listener, name, peer, full),
     };
@@ -80,7 +80,7 @@ fn admit<E: Env, S: Sink>(
     let (worker, name) = (worker.clone(), name.clone());
     let env = worker.common.env.clone();
     env.spawn(async move {
-        let why = connection::serve(&worker, listener, &name, stream, peer).await;
+        let why = connection::serve(&worker, listener, &name, stream, peer, &mut counted).await;
         if let Some(why) = why {
             worker.emit(&Event::ConnectionClosed {
                 listener: &name,
@@ -91,8 +91,8 @@ fn admit<E: Env, S: Sink>(
     });
 }
 
-/// Closes a connection that there is no place for, and tells.
-fn refused<E: Env, S: Sink>(
+/// Tells of a connection that there is no place for. Whoever calls this closes it.
+pub(crate) fn refused<E: Env, S: Sink>(
     worker: &WorkerState<E, S>,
     listener: usize,
     name: &str,
@@ -111,6 +111,7 @@ fn refused<E: Env, S: Sink>(
         listener: name,
         resource: Resource::ListenerConnections,
         share,
+        peer: Some(peer),
         cell: None,
         tenant: None,
         news: state.connections.is_news(now.mono),

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::check::Findings;
 use crate::clock::Clock;
+use crate::connection::Origin;
 use crate::env::Env;
 use crate::envelope::Sealer;
 use crate::one_use::UsedOnce;
@@ -313,22 +314,22 @@ pub(crate) struct Counted<E: Env> {
 }
 
 impl<E: Env> Counted<E> {
-    /// Counts a connection from this address.
+    /// Counts a connection from this peer. Of a proxy's connection, [`is_from`](Self::is_from) says
+    /// later whose it is.
     ///
     /// # Errors
-    /// The listener has as many as it may, or the address has.
+    /// The listener has as many as it may, or the peer has.
     pub(crate) fn new(
         common: &Arc<Common<E>>,
         listener: usize,
         settings: &ListenerSettings,
         peer: IpAddr,
     ) -> Result<Self, Full> {
-        let holder = common.holders.address(Share::Address, peer);
-        let stake = Stake {
-            share: Share::Address,
-            holder,
-            percent: settings.address_share,
+        let holder = match settings.is_proxy(peer) {
+            true => Holder::NOBODY,
+            false => common.holders.address(Share::Address, peer),
         };
+        let stake = Stake::new(Share::Address, holder, settings.address_share);
         let bound = common.listeners.get(listener).ok_or(Full::All)?;
         bound.connections.take(settings.connections_max, &[stake])?;
         common.drain.connections.fetch_add(1, Ordering::AcqRel);
@@ -337,6 +338,26 @@ impl<E: Env> Counted<E> {
             listener,
             holder,
         })
+    }
+
+    /// Counts the connection for the client that a proxy has named.
+    ///
+    /// # Errors
+    /// The client's address has its share of the listener's connections.
+    pub(crate) fn is_from(
+        &mut self,
+        origin: &Origin,
+        settings: &ListenerSettings,
+    ) -> Result<(), Full> {
+        let holder = origin.holder(&self.common.holders, Share::Address);
+        if self.holder != Holder::NOBODY || holder == Holder::NOBODY {
+            return Ok(());
+        }
+        let stake = Stake::new(Share::Address, holder, settings.address_share);
+        let connections = &self.common.listeners[self.listener].connections;
+        connections.hold(settings.connections_max, &stake)?;
+        self.holder = holder;
+        Ok(())
     }
 }
 

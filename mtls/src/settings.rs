@@ -1,7 +1,7 @@
 //! What a router is told: plain values, already checked. The configuration file is one way to make
 //! them, a few lines of Rust in a test or a service another.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,6 +184,12 @@ impl ListenerSettings {
         let path = Path::of(target)?;
         let found = self.routes.iter().find(|route| route.path.matches(path));
         Ok(found.map_or(self.policy, |route| route.policy))
+    }
+
+    /// Whether connections from this peer begin with a PROXY header, which names their client.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        let mut listed = self.proxy_protocol.iter();
+        listed.any(|network| network.contains(peer))
     }
 
     /// Whether `policy` says something about pages of other origins for any of its paths.

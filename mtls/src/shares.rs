@@ -234,6 +234,20 @@ impl Bound {
         Ok(())
     }
 
+    /// Counts a place that was taken before for this holder, too.
+    ///
+    /// # Errors
+    /// The holder has its share. The place stays taken, and isn't counted for the holder.
+    pub(crate) fn hold(&self, most: usize, stake: &Stake) -> Result<(), Full> {
+        let others = self.taken.load(Relaxed).saturating_sub(1);
+        let held = self.count(stake.holder);
+        if stake.fits(held, most.saturating_sub(others), most) {
+            return Ok(());
+        }
+        self.uncount(stake.holder);
+        Err(Full::Share(stake.share))
+    }
+
     /// Whether one of these holders, each with a place already, has more than its share of another
     /// bound, which is for the same requests and has `most` places.
     pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Share> {
@@ -249,9 +263,7 @@ impl Bound {
     /// Gives a place back that these holders took.
     pub(crate) fn give_back(&self, holders: impl IntoIterator<Item = Holder>) {
         for holder in holders {
-            for counter in self.counters(holder) {
-                counter.fetch_sub(1, Relaxed);
-            }
+            self.uncount(holder);
         }
         self.taken.fetch_sub(1, Relaxed);
     }
@@ -278,6 +290,12 @@ impl Bound {
             .counters(holder)
             .map(|counter| counter.fetch_add(1, Relaxed));
         before.min().map_or(0, |held| held as usize)
+    }
+
+    fn uncount(&self, holder: Holder) {
+        for counter in self.counters(holder) {
+            counter.fetch_sub(1, Relaxed);
+        }
     }
 
     /// How many places the holder has, or more.
@@ -388,6 +406,27 @@ mod tests {
         assert_eq!(bound.exceeds(10, &a), Some(Share::Tenant));
         assert_eq!(bound.take(1000, &b), Ok(()));
         assert_eq!(bound.exceeds(10, &b), None, "it has only this one");
+    }
+
+    #[test]
+    fn a_place_whose_holder_is_known_later_counts_alike() {
+        let bound = Bound::default();
+        let [a] = stake(tenant("a"), 50);
+        let late = || {
+            bound.take(10, &[])?;
+            bound.hold(10, &a)
+        };
+        assert!((0..5).all(|_| late().is_ok()));
+        assert_eq!(late(), Err(Full::Share(Share::Tenant)));
+        assert_eq!(
+            bound.taken(),
+            6,
+            "the place is still there to be given back"
+        );
+        bound.give_back([]);
+        assert_eq!(bound.take(10, &[a]), Err(Full::Share(Share::Tenant)));
+        bound.give_back([a.holder]);
+        assert_eq!(bound.take(10, &[a]), Ok(()));
     }
 
     #[test]

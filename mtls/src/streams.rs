@@ -15,6 +15,7 @@
 //! bodies), who is woken; where the client takes nothing, so that nobody is asked for more, the
 //! stream's task or the connection is dropped.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub(crate) struct Stream {
     home: Arc<Streams>,
     slot: usize,
     listener: Arc<str>,
+    peer: SocketAddr,
     request_id: HeaderValue,
     /// Why it was let through, and for whom.
     allowed: Reason,
@@ -88,6 +90,7 @@ impl Streams {
     pub(crate) fn open(
         self: &Arc<Self>,
         listener: &Arc<str>,
+        peer: SocketAddr,
         request_id: &HeaderValue,
         allow: &Allow,
         alone: Option<Arc<Activity>>,
@@ -99,6 +102,7 @@ impl Streams {
             home: self.clone(),
             slot,
             listener: listener.clone(),
+            peer,
             request_id: request_id.clone(),
             allowed: allow.reason,
             identity: allow.identity.clone(),
@@ -181,6 +185,7 @@ impl Stream {
         wakers.into_iter().flatten().for_each(Waker::wake);
         worker.emit(&Event::StreamClosed {
             listener: &self.listener,
+            peer: self.peer,
             request_id: self.request_id.to_str().unwrap_or_default(),
             tenant: self.identity.tenant.as_ref(),
             subject: self.identity.subject.as_ref(),

@@ -12,7 +12,7 @@ mod way;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -35,11 +35,14 @@ pub(crate) use self::client::Client;
 use self::cork::Uncorking;
 use self::io::ClientIo;
 pub(crate) use self::io::Wire;
+pub(crate) use self::way::Origin;
 use self::way::Way;
 use crate::env::Env;
 use crate::event::{Closed, Event, Sink, TlsRefusal};
 use crate::ext_authz;
 use crate::http1::{Faults, Guarded, Requests};
+use crate::listen;
+use crate::live::Counted;
 use crate::pool::{Blocks, Listening, REQUEST_LIST_MAX};
 use crate::proxy;
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
@@ -67,8 +70,8 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) name: Arc<str>,
     /// Its number among the router's connections.
     pub(crate) id: u64,
-    /// The client's address.
-    pub(crate) peer: IpAddr,
+    /// Where the client is.
+    pub(crate) origin: Origin,
     pub(crate) client: Option<Arc<Client>>,
     pub(crate) way: Way,
     pub(crate) activity: Arc<Activity>,
@@ -76,14 +79,15 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Serves a connection to its end. `None` if there was none: the handshake failed, and that has an
-/// event of its own.
+/// Serves a connection to its end. `None` if there was none, which has an event of its own: the
+/// handshake failed, or the client that a proxy names has too many.
 pub(crate) async fn serve<E: Env, S: Sink>(
     worker: &Arc<WorkerState<E, S>>,
     listener: usize,
     name: &Arc<str>,
     stream: E::Stream,
     peer: SocketAddr,
+    counted: &mut Counted<E>,
 ) -> Option<Closed> {
     let live = worker.common.live.load_full();
     let settings = live.settings.listeners.get(listener)?.clone();
@@ -94,8 +98,13 @@ pub(crate) async fn serve<E: Env, S: Sink>(
 
     let opening = async {
         let mut stream = stream;
-        let from = way::client_of(&mut stream, peer, &settings).await;
-        let from = from.map_err(Some)?;
+        let origin = way::origin_of(&mut stream, peer, &settings).await;
+        let origin = origin.map_err(Some)?;
+        let from = origin.address;
+        counted.is_from(&origin, &settings).map_err(|full| {
+            listen::refused(worker, listener, name, from, full);
+            None
+        })?;
         let opened = match &tls {
             None => sniff(stream, &settings.timeouts).await.map_err(Some),
             Some(tls) => handshake(tls, epoch, now, stream, &settings.timeouts)
@@ -103,15 +112,15 @@ pub(crate) async fn serve<E: Env, S: Sink>(
                 .map_err(|reason| {
                     worker.emit(&Event::TlsRefused {
                         listener: name,
-                        peer,
+                        peer: from,
                         reason,
                     });
                     None
                 }),
         };
-        Ok((opened?, from))
+        Ok((opened?, origin))
     };
-    let (opened, from) = tokio::select! {
+    let (opened, origin) = tokio::select! {
         biased;
         opened = opening => match opened {
             Ok(opened) => opened,
@@ -131,9 +140,9 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         listener,
         name: name.clone(),
         id: worker.common.holders.next_connection(),
-        peer: peer.ip(),
+        origin,
         client: opened.client.map(Arc::new),
-        way: Way::new(from, tls.is_some()),
+        way: Way::new(origin.address, tls.is_some()),
         activity,
         faults: Arc::default(),
     });

@@ -12,18 +12,55 @@ use tokio::time::timeout;
 use crate::event::Closed;
 use crate::live::private;
 use crate::settings::ListenerSettings;
+use crate::shares::{Holder, Holders, Share};
 
-/// The client of a connection from `peer`: what a PROXY header names, where the listener takes such
-/// headers from that peer, and else the peer. From a peer that isn't listed nothing is read: anybody
-/// could write a header. One that is listed must send one: without, nobody knows who the client is.
-pub(super) async fn client_of(
+/// Where a connection or a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Origin {
+    /// The client's address, as far as it is known.
+    pub(crate) address: SocketAddr,
+    /// Whether that is one client's. The address of a proxy that names no client is anybody's.
+    is_client: bool,
+}
+
+impl Origin {
+    /// From this client.
+    pub(crate) fn client(address: SocketAddr) -> Self {
+        Self {
+            address,
+            is_client: true,
+        }
+    }
+
+    /// From a proxy that doesn't say for whom.
+    fn proxy(address: SocketAddr) -> Self {
+        Self {
+            address,
+            is_client: false,
+        }
+    }
+
+    /// Whose share of a bound it counts against. All who come through a proxy that names nobody are
+    /// counted for nobody: a load balancer is not one client.
+    pub(crate) fn holder(&self, holders: &Holders, share: Share) -> Holder {
+        match self.is_client {
+            true => holders.address(share, self.address.ip()),
+            false => Holder::NOBODY,
+        }
+    }
+}
+
+/// Where a connection from `peer` comes from: the client that a PROXY header names, if the listener
+/// takes such headers from that peer, and else the peer. From a peer that isn't listed nothing is
+/// read: anybody could write a header. One that is listed must send one: without, nobody knows who the
+/// client is.
+pub(super) async fn origin_of(
     stream: &mut (impl AsyncRead + Unpin),
     peer: SocketAddr,
     settings: &ListenerSettings,
-) -> Result<SocketAddr, Closed> {
-    let listed = settings.proxy_protocol.iter();
-    if !listed.clone().any(|network| network.contains(peer.ip())) {
-        return Ok(peer);
+) -> Result<Origin, Closed> {
+    if !settings.is_proxy(peer.ip()) {
+        return Ok(Origin::client(peer));
     }
     // Boxed: few connections need the room.
     let reading = Box::pin(read_header(stream));
@@ -31,7 +68,7 @@ pub(super) async fn client_of(
         Err(_) => return Err(Closed::FirstByteTimeout),
         Ok(client) => client?,
     };
-    Ok(client.unwrap_or(peer))
+    Ok(client.map_or(Origin::proxy(peer), Origin::client))
 }
 
 async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, Closed> {

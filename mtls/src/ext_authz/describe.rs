@@ -1,5 +1,7 @@
 //! From a described request to one that can be judged.
 
+use std::net::SocketAddr;
+
 use cellway_core::cert::PeerCertificate;
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
@@ -8,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::message::{Attributes, CheckRequest, HttpRequest};
+use super::message::{Address, Attributes, CheckRequest, HttpRequest};
 use crate::connection::Client;
 
 /// Most header fields of a described request.
@@ -21,6 +23,8 @@ const CHAIN_MAX: usize = 8;
 pub(super) struct Described {
     pub(super) parts: Parts,
     pub(super) client: Option<Client>,
+    /// Where the client is.
+    pub(super) address: Option<SocketAddr>,
 }
 
 /// Reads what the message says. The client's certificate is taken from the attributes alone: no
@@ -34,15 +38,23 @@ pub(super) fn described(check: CheckRequest) -> Result<Described, &'static str> 
     let http = request
         .and_then(|request| request.http)
         .ok_or("no HTTP request in the attributes")?;
-    let certificate = source.map(|source| source.certificate);
-    let client = match certificate.as_deref() {
-        None | Some("") => None,
-        Some(certificate) => Some(client(certificate)?),
+    let source = source.unwrap_or_default();
+    let client = match source.certificate.as_str() {
+        "" => None,
+        certificate => Some(client(certificate)?),
     };
     Ok(Described {
         parts: parts(http)?,
         client,
+        address: source.address.and_then(address),
     })
+}
+
+/// An address of IP. Envoy has others, which say nothing of where a client is.
+fn address(address: Address) -> Option<SocketAddr> {
+    let socket = address.socket_address?;
+    let port = u16::try_from(socket.port_value).ok()?;
+    Some(SocketAddr::new(socket.address.parse().ok()?, port))
 }
 
 fn parts(http: HttpRequest) -> Result<Parts, &'static str> {

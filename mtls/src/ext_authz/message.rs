@@ -34,9 +34,32 @@ pub(crate) struct Attributes {
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Peer {
+    #[prost(message, optional, tag = "1")]
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) address: Option<Address>,
     /// PEM, percent-encoded.
     #[prost(string, tag = "5")]
     pub(crate) certificate: String,
+}
+
+/// `Address`, of which only the addresses of sockets matter here.
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Address {
+    #[prost(message, optional, tag = "1")]
+    #[serde(alias = "socket_address")]
+    pub(crate) socket_address: Option<SocketAddress>,
+}
+
+/// `SocketAddress`
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SocketAddress {
+    #[prost(string, tag = "2")]
+    pub(crate) address: String,
+    #[prost(uint32, tag = "3")]
+    #[serde(alias = "port_value")]
+    pub(crate) port_value: u32,
 }
 
 /// `AttributeContext.Request`
@@ -217,6 +240,12 @@ fn distinct<'de, D: Deserializer<'de>>(
         }
     }
     deserializer.deserialize_map(Distinct)
+}
+
+/// What only logs and bounds use: no reason to refuse a question.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

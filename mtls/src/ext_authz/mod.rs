@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use self::answer::Mutations;
 use self::describe::{Described, described};
 use self::message::CheckRequest;
-use crate::connection::Connection;
+use crate::connection::{Connection, Origin};
 use crate::env::Env;
 use crate::envelope;
 use crate::event::Sink;
@@ -93,16 +93,21 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         Ok(()) => asked(&report, head, incoming).await,
         Err(refused) => Err(refused),
     };
-    let (form, Described { mut parts, client }) = match asked {
+    let (form, described) = match asked {
         Ok(asked) => asked,
         Err(refused) => return from_router(report, &refused, &asking),
     };
+    let Described {
+        mut parts,
+        client,
+        address,
+    } = described;
     let wants = Wants::of(&parts);
     let before: Vec<HeaderName> = parts.headers.keys().cloned().collect();
     let checked = check::check(&parts);
     let case = Case {
         client: client.as_ref(),
-        peer: None,
+        origin: address.map(Origin::client),
         forwards: false,
         ..report.case(spread)
     };
@@ -161,6 +166,7 @@ fn unprefixed(mut head: Parts) -> Result<Described, &'static str> {
     Ok(Described {
         parts: head,
         client: None,
+        address: None,
     })
 }
 

@@ -28,8 +28,9 @@ pub(super) async fn wait<E: Env, S: Sink>(
 ) -> Result<(), Refused> {
     let common = &case.worker.common;
     let overloaded = |detail| Refused::new(Reason::Overloaded, detail);
-    let address = |peer| common.holders.address(Share::Address, peer);
-    let holder = case.peer.map_or(Holder::NOBODY, address);
+    let holder = case.origin.map_or(Holder::NOBODY, |origin| {
+        origin.holder(&common.holders, Share::Address)
+    });
     let waiting = case.worker.waiters.enter(wait.issuer, holder);
     let _waiting = waiting.map_err(|(full, bound)| match full {
         Full::All => overloaded("too many requests wait for this issuer's keys"),
@@ -70,6 +71,7 @@ fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
         listener: case.name,
         resource: Resource::KeyWaiters,
         share,
+        peer: case.peer(),
         cell: None,
         tenant: None,
         news: bound.is_news(now.mono),

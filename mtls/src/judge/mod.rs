@@ -9,7 +9,7 @@ mod keys;
 mod refused;
 mod stamp;
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -25,7 +25,7 @@ pub use self::asked::{Asked, Schemes};
 pub(crate) use self::keys::KeyWaiters;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
-use crate::connection::Client;
+use crate::connection::{Client, Origin};
 use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::live::private;
@@ -40,8 +40,8 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) name: &'a str,
     /// Whose client certificate stands behind it.
     pub(crate) client: Option<&'a Client>,
-    /// The client's address; `None` where the connection isn't the client's.
-    pub(crate) peer: Option<IpAddr>,
+    /// Where the client is; `None` where the connection isn't the client's and nobody says.
+    pub(crate) origin: Option<Origin>,
     pub(crate) request_id: &'a HeaderValue,
     /// When its header was whole.
     pub(crate) began: Now,
@@ -49,6 +49,13 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) spread: u64,
     /// The router forwards it if it may pass. An Envoy that asks does so itself.
     pub(crate) forwards: bool,
+}
+
+impl<E: Env, S> Case<'_, E, S> {
+    /// The client's address, for those who are told of the request.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.origin.map(|origin| origin.address)
+    }
 }
 
 /// A request that may pass.
@@ -243,6 +250,7 @@ fn told<E: Env, S: Sink>(
         &Event::Decided {
             asked: &Asked::new(snapshot, name, parts, credentials, certificate, decision),
             listener: case.name,
+            peer: case.peer(),
             mode: auth.mode,
             request_id,
             decision,
@@ -259,6 +267,7 @@ fn told<E: Env, S: Sink>(
             now,
             &Event::CellBound {
                 listener: case.name,
+                peer: case.peer(),
                 request_id,
                 bound,
                 decision,

@@ -1,6 +1,7 @@
 //! One line of JSON, built in the order of its fields.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use cellway_core::{Text, Unix};
 
@@ -27,6 +28,13 @@ impl Line {
 
     pub(super) fn show(self, key: &str, value: impl std::fmt::Display) -> Self {
         self.str(key, &value.to_string())
+    }
+
+    /// An address with its port, in the one form that each has: a socket for both families shows
+    /// IPv4 as `::ffff:192.0.2.1`.
+    pub(super) fn addr(self, key: &str, address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
+        self.show(key, SocketAddr::new(ip, address.port()))
     }
 
     pub(super) fn num(mut self, key: &str, value: u64) -> Self {

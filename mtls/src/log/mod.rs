@@ -5,6 +5,7 @@
 //! is a function of the event; writing belongs to a thread of its own behind a bounded queue, so
 //! that a reader that hangs costs lines (which are counted), never requests.
 
+mod heading;
 mod line;
 mod render;
 mod repeats;
@@ -17,8 +18,9 @@ use serde::Deserialize;
 
 use cellway_core::Now;
 
+pub use self::heading::heading;
 pub use self::line::rfc3339;
-pub use self::render::{heading, render};
+pub use self::render::render;
 use self::repeats::Repeats;
 pub use self::subjects::{SubjectForm, Subjects};
 pub use self::writer::{Flush, LogWriter, Lost};

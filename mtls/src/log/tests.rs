@@ -52,6 +52,7 @@ fn asked() -> &'static Asked<'static> {
 fn decided(decision: &Decision) -> Event<'_> {
     Event::Decided {
         listener: "public",
+        peer: Some(([203, 0, 113, 9], 4711).into()),
         request_id: "r1",
         mode: Mode::Required,
         asked: asked(),
@@ -96,7 +97,7 @@ fn each_denial_is_one_line_with_its_reason() {
     assert_eq!(
         line.unwrap(),
         "{\"ts\":\"2027-01-15T08:00:00.000Z\",\"level\":\"info\",\"event\":\"authz_deny\",\
-         \"listener\":\"public\",\"policy\":\"default\",\"request_id\":\"r1\",\
+         \"listener\":\"public\",\"peer\":\"203.0.113.9:4711\",\"policy\":\"default\",\"request_id\":\"r1\",\
          \"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"method\":\"GET\",\
          \"mode\":\"required\",\
          \"reason\":\"expired_token\",\"status\":401,\

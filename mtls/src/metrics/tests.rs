@@ -49,6 +49,7 @@ fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
     };
     let event = Event::Decided {
         listener: "public",
+        peer: None,
         request_id: "1",
         mode,
         asked: &asked,

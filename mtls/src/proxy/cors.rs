@@ -55,6 +55,7 @@ impl Grant {
         let covered = self.rules.preflight(&request.headers, &mut answer);
         report.connection.worker.emit(&Event::Preflight {
             listener: &report.connection.name,
+            peer: report.connection.origin.address,
             request_id: report.request_id(),
             covered,
         });

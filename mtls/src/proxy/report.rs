@@ -58,7 +58,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             listener: connection.listener,
             name: &connection.name,
             client: connection.client.as_deref(),
-            peer: Some(connection.peer),
+            origin: Some(connection.origin),
             request_id: &self.request_id,
             began: self.began,
             spread,
@@ -79,7 +79,8 @@ impl<E: Env, S: Sink> Report<E, S> {
         let (name, id) = (&connection.name, &self.request_id);
         let client = connection.client.clone();
         let client = client.map(|client| (connection.listener, client));
-        let stream = worker.streams.open(name, id, allow, alone, client);
+        let peer = connection.origin.address;
+        let stream = worker.streams.open(name, peer, id, allow, alone, client);
         stream.check_client(worker);
         let present = worker.common.shared.snapshot();
         if tenants_since(&present) != tenants_since(snapshot) {

@@ -29,7 +29,7 @@ pub(super) fn stakes<E: Env, S: Sink>(
     let subject = identity.and_then(|identity| identity.subject.as_ref());
     let caller = match subject {
         Some(subject) => holders.named(Share::Caller, (tenant, subject)),
-        None => holders.address(Share::Caller, connection.peer),
+        None => connection.origin.holder(holders, Share::Caller),
     };
     let connection = holders.named(Share::Connection, connection.id);
     let tenant = tenant.map_or(Holder::NOBODY, |it| holders.named(Share::Tenant, it));
@@ -55,6 +55,7 @@ pub(super) fn refused<E: Env, S: Sink>(
             listener: &report.connection.name,
             resource,
             share,
+            peer: Some(report.connection.origin.address),
             cell: Some(&allow.cell.id),
             tenant: allow.identity.tenant.as_ref(),
             news: gate.requests().is_news(now.mono),

@@ -9,8 +9,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::world::{
-    PATIENCE, World, body, ca, cell, issue, plain, plain_endpoint, reason, registry, secure, start,
-    uri,
+    PATIENCE, World, body, ca, cell, issue, plain, plain_endpoint, reason, registry, secure,
+    silent, start, uri,
 };
 
 /// A registry with one cell, `a`, that has two tenants.
@@ -115,4 +115,80 @@ async fn one_address_cannot_take_all_connections_of_a_listener() {
     let line = "share refused listener_connections address";
     world.heard.line(line).await;
     held.push(served_from(&world, "127.0.0.2").await.unwrap());
+}
+
+/// A connection from a load balancer that begins so, once it has been served.
+async fn served_for(world: &World, header: &str) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    let bytes = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let _ = stream.write_all(bytes.as_bytes()).await;
+    let mut byte = [0];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut byte));
+    match read.await.unwrap() {
+        Ok(1) => Some(stream),
+        _ => None,
+    }
+}
+
+/// Catches: a load balancer whose one address has the share of one client, so that half of the
+/// listener's places are never used, and a client behind it that may take all of them.
+#[tokio::test]
+async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.listeners[0].connections_max = 8;
+    settings.listeners[0].address_share = 25;
+    settings.listeners[0].proxy_protocol = vec!["127.0.0.1".parse().unwrap()];
+    let world = start(settings).await;
+    let client = |last: u8| format!("PROXY TCP4 203.0.113.{last} 127.0.0.1 4711 80\r\n");
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(served_for(&world, &client(1)).await.unwrap());
+    }
+    assert!(served_for(&world, &client(1)).await.is_none());
+    world.heard.line("connection refused to 203.0.113.1").await;
+    world.heard.line("share refused to Some(203.0.113.1)").await;
+    // Others, one each, and whoever isn't named. None has more than its share.
+    for last in 2..5 {
+        held.push(served_for(&world, &client(last)).await.unwrap());
+    }
+    held.push(served_for(&world, "PROXY UNKNOWN\r\n").await.unwrap());
+    held.push(served_for(&world, "PROXY UNKNOWN\r\n").await.unwrap());
+    held.push(served_for(&world, "PROXY UNKNOWN\r\n").await.unwrap());
+    assert!(served_for(&world, &client(9)).await.is_none(), "it is full");
+    held.clear();
+}
+
+/// Catches: the address of a load balancer that stands for the caller where nobody is proved.
+#[tokio::test]
+async fn behind_a_load_balancer_each_client_is_a_caller() {
+    let (port, asked) = silent().await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.upstream.limits.connections_max = 4;
+    settings.upstream.limits.shares.caller = 50;
+    settings.upstream.limits.shares.connection = 100;
+    settings.listeners[0].proxy_protocol = vec!["127.0.0.1".parse().unwrap()];
+    let world = start(settings).await;
+    let send = async |last: u8| {
+        let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        let header = format!("PROXY TCP4 203.0.113.{last} 127.0.0.1 4711 80\r\n");
+        let bytes = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(send(1).await);
+        asked.notified().await;
+    }
+    let mut refused = send(1).await;
+    let mut answer = [0; 12];
+    refused.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    world
+        .heard
+        .line("share refused cell_connections caller")
+        .await;
+    held.push(send(2).await);
+    asked.notified().await;
 }

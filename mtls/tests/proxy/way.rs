@@ -5,7 +5,7 @@ use cellway_mtls::lab::{Protocol, Request, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::{World, cell, plain, plain_endpoint, registry, start};
+use crate::world::{World, ca, cell, mtls_policy, plain, plain_endpoint, registry, secure, start};
 
 const REQUEST: &str = "GET /way HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n";
 
@@ -70,6 +70,28 @@ async fn a_listed_proxy_names_the_client() {
     let bytes = [&local[..], REQUEST.as_bytes(), b"\r\n"].concat();
     let answer = sent(&world, &bytes).await;
     assert!(has(&answer, "x-forwarded-for", "127.0.0.1"), "{answer}");
+}
+
+/// Catches: a log in which everybody has the load balancer's address.
+#[tokio::test]
+async fn what_is_refused_is_told_with_the_clients_address() {
+    let mut settings = plain(registry(plain_endpoint("http", 1)));
+    settings.policy = mtls_policy();
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    settings.listeners[0].proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
+    let world = start(settings).await;
+    let line = "PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n";
+    let answer = sent(&world, format!("{line}{REQUEST}\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let denied = "denied missing_certificate to 203.0.113.9:4711";
+    world.heard.line(denied).await;
+
+    let clients = ca(1);
+    let mut settings = secure(registry(plain_endpoint("http", 1)), &clients, &ca(2));
+    settings.listeners[0].proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
+    let world = start(settings).await;
+    sent(&world, format!("{line}{REQUEST}\r\n").as_bytes()).await;
+    world.heard.line("tls refused to 203.0.113.9").await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::headers::HeaderSpec;
 use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
-use cellway_core::{Now, Unix};
+use cellway_core::{Decision, Now, Unix};
 use cellway_mtls::env::tokio::{TokioEnv, TokioListener};
 use cellway_mtls::env::{Env, Listener};
 use cellway_mtls::event::{Event, Sink};
@@ -50,23 +50,39 @@ impl Sink for Heard {
                 if *complete { "whole" } else { "cut" },
             ),
             Event::ConnectionClosed { why, .. } => format!("closed {}", why.as_str()),
-            Event::TlsRefused { reason, .. } => format!("tls refused {}", reason.as_str()),
+            Event::TlsRefused { reason, peer, .. } => {
+                self.push(format!("tls refused to {}", peer.ip()));
+                format!("tls refused {}", reason.as_str())
+            }
+            Event::Decided {
+                decision: Decision::Deny(deny),
+                peer,
+                ..
+            } => match peer {
+                Some(peer) => format!("denied {} to {peer}", deny.reason),
+                None => format!("denied {} to nobody", deny.reason),
+            },
             Event::CellFailed { reason, error, .. } => {
-                self.0
-                    .0
-                    .lock()
-                    .unwrap()
-                    .push(format!("cell failed {reason}"));
+                self.push(format!("cell failed {reason}"));
                 format!("because {error}")
             }
             Event::CellRetry { why, granted, .. } => match granted {
                 true => format!("retry {}", why.as_str()),
                 false => format!("no retry {}", why.as_str()),
             },
-            Event::ConnectionRefused { .. } => "connection refused".to_owned(),
+            Event::ConnectionRefused { peer, .. } => {
+                self.push(format!("connection refused to {}", peer.ip()));
+                "connection refused".to_owned()
+            }
             Event::ShareRefused {
-                resource, share, ..
-            } => format!("share refused {} {}", resource.as_str(), share.as_str()),
+                resource,
+                share,
+                peer,
+                ..
+            } => {
+                self.push(format!("share refused to {:?}", peer.map(|peer| peer.ip())));
+                format!("share refused {} {}", resource.as_str(), share.as_str())
+            }
             Event::StreamClosed { reason, .. } => format!("stream closed {reason}"),
             Event::Published { snapshot } => match &snapshot.registry {
                 Some(registry) => format!("registry {}", registry.version()),
@@ -76,12 +92,16 @@ impl Sink for Heard {
             Event::ReloadRefused { .. } => "reload refused".to_owned(),
             _ => return,
         };
-        self.0.0.lock().unwrap().push(line);
+        self.push(line);
         self.0.1.notify_waiters();
     }
 }
 
 impl Heard {
+    fn push(&self, line: String) {
+        self.0.0.lock().unwrap().push(line);
+    }
+
     /// Waits until this line has been heard.
     pub async fn line(&self, line: &str) {
         let waiting = async {

@@ -9,7 +9,7 @@ use cellway_tests::world::{Running, World};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use crate::wire::{Message, field};
+use crate::wire::{Message, field, number};
 
 /// A request as its client sent it.
 #[derive(Clone)]
@@ -18,6 +18,9 @@ pub struct Sent {
     pub certificate: Option<Credential>,
     pub path: &'static str,
 }
+
+/// Where the client is.
+pub const ADDRESS: (&str, u16) = ("203.0.113.9", 4711);
 
 pub const PATH: &str = "/orders?page=2";
 
@@ -157,7 +160,17 @@ pub fn question(sent: &Sent, raw: bool) -> Vec<u8> {
     http.extend(field(5, "shop.example"));
     http.extend(field(10, "HTTP/1.1"));
     let certificate = sent.certificate.as_ref().map(encoded);
-    let source = field(5, certificate.unwrap_or_default());
+    let socket = [
+        number(1, 0),
+        field(2, ADDRESS.0),
+        number(3, ADDRESS.1.into()),
+    ]
+    .concat();
+    let source = [
+        field(1, field(1, socket)),
+        field(5, certificate.unwrap_or_default()),
+    ]
+    .concat();
     let attributes = [
         field(
             1,
@@ -244,8 +257,14 @@ fn json_question(sent: &Sent, raw: bool) -> Value {
         let fields = fields.map(|(name, value)| (name, Value::from(value)));
         http["headers"] = Value::Object(fields.collect());
     }
+    let (ip, port) = ADDRESS;
+    let address = match raw {
+        true => json!({"socket_address": {"address": ip, "port_value": port}}),
+        false => json!({"socketAddress": {"address": ip, "portValue": port}}),
+    };
     json!({"attributes": {
-        "source": {"certificate": certificate, "principal": "spiffe://clients.test/tenant/forged"},
+        "source": {"address": address, "certificate": certificate,
+                   "principal": "spiffe://clients.test/tenant/forged"},
         "request": {"time": "2030-01-01T00:00:00Z", "http": http},
         "contextExtensions": {"key": "value"},
     }})

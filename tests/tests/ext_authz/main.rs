@@ -181,6 +181,38 @@ async fn every_form_gives_the_same_decision_and_the_same_headers() {
     insta::assert_snapshot!(seen);
 }
 
+/// Catches: denials whose client nobody can find, and an Envoy's address in its place.
+#[tokio::test]
+async fn a_denial_names_the_address_that_the_envoy_says() {
+    let (_world, router) = world().await;
+    let (h1, h2) = (
+        asking(&router, Protocol::Http1),
+        asking(&router, Protocol::Http2),
+    );
+    let nothing = sent(&[], None);
+    ask::grpc(&h2, &nothing, true).await;
+    ask::json(&h1, &nothing, true).await;
+    ask::json(&h1, &nothing, false).await;
+    let peers = || {
+        let denied = router.heard.of("authz_deny").into_iter();
+        denied.map(|mut line| line["peer"].take())
+    };
+    assert_eq!(peers().collect::<Vec<_>>(), ["203.0.113.9:4711"; 3]);
+    // The plain form says no address, and none is made up.
+    ask::plain(&h1, &nothing).await;
+    assert!(peers().next_back().unwrap().is_null());
+    // An address of another kind is no reason to refuse the question.
+    let pipe = r#"{"attributes": {"source": {"address": {"pipe": {"path": "/x"}}},
+                   "request": {"http": {"method": "GET", "path": "/", "host": "a"}}}}"#;
+    let strange = pipe.replace(r#"{"pipe": {"path": "/x"}}"#, "17");
+    for question in [pipe.to_owned(), strange] {
+        let answer = ask::post(&h1, question).await;
+        assert_eq!(answer.headers["content-type"], "application/json");
+        assert!(peers().next_back().unwrap().is_null());
+    }
+    assert_eq!(peers().count(), 6);
+}
+
 /// Catches: questions that are counted as requests on their way to a cell, whose end nobody tells.
 #[tokio::test]
 async fn what_an_envoy_forwards_is_not_counted_as_in_flight_here() {

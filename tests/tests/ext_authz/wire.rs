@@ -10,6 +10,13 @@ pub fn field(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
     out
 }
 
+/// A field of a number.
+pub fn number(number: u32, value: u64) -> Vec<u8> {
+    let mut out = varint(u64::from(number << 3));
+    out.extend(varint(value));
+    out
+}
+
 fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {
