@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::fields::concerns_everybody;
 use super::rules::HeaderRules;
+use super::trailer;
 
 /// Always removed, whether or not `Connection` names them.
 pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
@@ -62,8 +63,13 @@ pub(super) fn remove(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(),
     if headers.contains_key(header::CONNECTION) {
         remove_nominated(rules, headers)?;
     }
+    let announced = trailer::announced(rules, headers);
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+    // Said anew, for the next connection.
+    if let Some(announced) = announced {
+        headers.insert(header::TRAILER, announced);
     }
     if headers.contains_key(header::TE) {
         let trailers = headers.get_all(header::TE).iter().any(wants_trailers);
@@ -114,7 +120,7 @@ fn is_usual(option: &[u8]) -> bool {
     USUAL.iter().any(|usual| option.eq_ignore_ascii_case(usual))
 }
 
-fn wants_trailers(value: &HeaderValue) -> bool {
+pub(super) fn wants_trailers(value: &HeaderValue) -> bool {
     value.as_bytes().split(|&byte| byte == b',').any(|coding| {
         let name = coding
             .split(|&byte| byte == b';')

@@ -12,6 +12,7 @@ mod hop;
 mod media;
 mod otherwise;
 mod rules;
+mod trailer;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
@@ -23,6 +24,7 @@ pub use self::media::is_grpc;
 pub use self::rules::{
     CELL_BOUND_AUTHORIZATION, HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps,
 };
+pub use self::trailer::{announce_grpc, takes_trailers};
 use crate::evidence::Credentials;
 
 /// Takes the credentials out of a request's headers and removes everything that isn't the

@@ -7,12 +7,14 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http_body::Body;
 
 use super::Refused;
 use super::body::{CellBody, ResponseBody};
 use super::forward::Answered;
 use super::progress::Turn;
 use super::report::Report;
+use super::trailers::Trailers;
 use super::unread::Announced;
 use crate::env::Env;
 use crate::envelope;
@@ -25,6 +27,8 @@ pub(crate) struct Wants {
     closable: bool,
     /// The connection closes after the answer, whatever that is.
     closes: bool,
+    /// What it gets of an answer's trailers.
+    pub(super) trailers: Trailers,
 }
 
 impl Wants {
@@ -34,6 +38,7 @@ impl Wants {
             grpc,
             closable: false,
             closes: false,
+            trailers: Trailers::None,
         }
     }
 
@@ -42,6 +47,7 @@ impl Wants {
             grpc: headers::is_grpc(&request.headers),
             closable: request.version < Version::HTTP_2,
             closes: false,
+            trailers: Trailers::of(request),
         }
     }
 
@@ -56,6 +62,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
     answered: Answered,
     announced: Announced,
+    trailers: Trailers,
 ) -> Response<ResponseBody<E, S>> {
     let (mut parts, incoming) = answered.response.into_parts();
     parts.version = Version::HTTP_11;
@@ -78,9 +85,11 @@ pub(super) fn from_cell<E: Env, S: Sink>(
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
+    let mut framing = answered.framing;
+    trailers.prepare(&mut parts.headers, &mut framing, incoming.is_end_stream());
     let body = CellBody {
         incoming,
-        framing: answered.framing,
+        framing,
         lease: answered.lease,
         permit: answered.permit,
         progress: answered.progress,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::framing::{Framing, trailers_fit, was_cut};
 use super::progress::{Progress, Turn};
 use super::report::Report;
+use super::trailers::take_end;
 use super::verdict;
 use crate::connection::{Activity, stall};
 use crate::env::Env;
@@ -137,6 +138,11 @@ impl RequestBody {
     /// The body for those who may discard it; `None` if it is empty.
     pub(super) fn boxed(self) -> Option<Box<Self>> {
         self.watched.is_some().then(|| Box::new(self))
+    }
+
+    /// Whether it comes over HTTP/2, where trailers may follow a length.
+    pub(super) fn is_from_http2(&self) -> bool {
+        self.watched.as_ref().is_some_and(|watched| watched.http2)
     }
 
     /// The body as hyper reads it.
@@ -307,12 +313,18 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
     fn finish(&mut self) {
         stall::client_waits();
         if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended) {
-            drop(body.permit);
             let sent = |progress: &Arc<Progress>| progress.turn() == Turn::Done;
             // An answer that comes before the request is whole leaves the rest of it on its way.
             let unsent = body.progress.as_ref().filter(|progress| !sent(progress));
             match unsent {
                 Some(progress) if body.gives_up => progress.give_up(),
+                None if body.framing.outlasts(&body.incoming) => {
+                    if let Some(report) = &self.report {
+                        let held = (body.lease, body.permit);
+                        let env = &report.connection.worker.common.env;
+                        env.spawn(take_end(body.incoming, held));
+                    }
+                }
                 None if body.framing.reusable => body.lease.done(),
                 Some(_) | None => {}
             }
@@ -464,7 +476,8 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                     return Poll::Ready(Some(Err(this.break_off(reason, why))));
                 }
                 stall::client_has_the_turn(frame.data_ref().map_or(0, Bytes::len));
-                let ended = body.is_over();
+                // Nothing follows trailers, and nobody asks whether something does.
+                let ended = body.is_over() || frame.is_trailers();
                 this.passed_on(&mut frame);
                 if ended {
                     this.finish();

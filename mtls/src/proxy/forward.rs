@@ -8,11 +8,10 @@ use std::time::Duration;
 use cellway_core::headers::{self, BadConnection};
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -23,7 +22,7 @@ use super::framing::{Exchange, Framing};
 use super::progress::{Pace, Progress, Turn};
 use super::report::Report;
 use super::spare::Spare;
-use super::{Refused, share, verdict};
+use super::{Refused, share, trailers, verdict};
 use crate::env::Env;
 use crate::event::{Event, Sink, Unserved};
 use crate::live::Live;
@@ -490,11 +489,7 @@ fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Opti
         *request.uri_mut() = Uri::from(path);
     }
     join_cookies(request);
-    // Said outright, because hyper takes a GET that doesn't say so for one without a body.
-    if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
-    }
+    trailers::prepare_request(request);
     Some(())
 }
 
@@ -519,6 +514,7 @@ fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Opti
     *request.version_mut() = Version::HTTP_2;
     // From an earlier try on HTTP/1.1.
     request.headers_mut().remove(TRANSFER_ENCODING);
+    request.headers_mut().remove(CONNECTION);
     let host = request.headers_mut().remove(HOST);
     if request.uri().authority().is_some() && request.uri().scheme().is_some() {
         return Some(());

@@ -29,8 +29,11 @@ pub(super) struct Exchange {
 pub(super) struct Framing {
     /// How many bytes are still to come, where that is known.
     left: Option<u64>,
-    /// Only the length says where the body ends: the connection may stay open.
+    /// Only the length says where the body ends: the connection to the cell may stay open, or the
+    /// client reads no further.
     by_length: bool,
+    /// There is no body, whatever the header says of its length.
+    bodiless: bool,
     /// Whether another exchange may follow on the connection. Where a header says two things about the
     /// answer's end, what follows it may be the rest of it to the cell.
     pub(super) reusable: bool,
@@ -93,10 +96,26 @@ impl Framing {
                 Coding::None | Coding::Identity => length,
             },
             by_length: coding == Coding::Identity && length.is_some(),
+            bodiless,
             reusable: coding == Coding::None || length.is_none(),
             http2,
             limits,
         })
+    }
+
+    /// Whether trailers may follow the body.
+    pub(super) fn may_have_trailers(&self) -> bool {
+        !self.bodiless && (self.http2 || self.left.is_none())
+    }
+
+    /// The client reads as many bytes as the length says, if there is one, and nothing after them.
+    pub(super) fn ends_by_length(&mut self) {
+        self.by_length |= self.left.is_some();
+    }
+
+    /// Whether an HTTP/2 cell still has to end the stream.
+    pub(super) fn outlasts<B: Body>(&self, source: &B) -> bool {
+        was_cut(self.http2, source.is_end_stream())
     }
 
     /// Whether the body has ended although its source doesn't say so.

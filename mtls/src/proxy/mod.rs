@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod share;
 mod spare;
+mod trailers;
 mod unread;
 mod verdict;
 
@@ -104,7 +105,9 @@ pub(crate) fn serve<E: Env, S: Sink>(
                 }
             };
             match answered {
-                Ok(answered) => return answer::from_cell(report, answered, announced),
+                Ok(answered) => {
+                    return answer::from_cell(report, answered, announced, wants.trailers);
+                }
                 Err(refused) => refused,
             }
         };

@@ -25,6 +25,7 @@ mod stepped;
 mod suspension;
 mod timeouts;
 mod tokens;
+mod trailers;
 mod way;
 mod wire;
 mod world;

@@ -1,13 +1,18 @@
 //! Answers of cells, and requests over HTTP/2, that others could read differently.
 
-use cellway_mtls::lab::{Protocol, Request, ServerTls};
+use cellway_mtls::env::Listener;
+use cellway_mtls::env::tokio::TokioEnv;
+use cellway_mtls::lab::{EchoCell, Ended, Protocol, Received, Report, Request, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::frames::{Frames, Outcome, PROTOCOL_ERROR, trailers_of as block_of};
+use crate::frames::{Came, Frames, Outcome, PROTOCOL_ERROR, head_of, trailers_of as block_of};
 use crate::malformed::exchange;
-use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, scripted, start};
+use crate::world::{
+    PATIENCE, World, cell, listen, plain, plain_endpoint, registry, scripted, start,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
@@ -149,4 +154,131 @@ async fn a_bad_preface_ends_the_connection_without_a_word_of_http1() {
     }
     let said = exchange(world.port, "PRI * HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+}
+
+/// A router before a cell of this version, and whole requests as they come to the cell.
+async fn watched(scheme: &str, tls: ServerTls) -> (World, UnboundedReceiver<(Received, Ended)>) {
+    let (came, requests) = unbounded_channel();
+    let cell = EchoCell::new("a", move |report| {
+        if let Report::Ended(received, ended) = report {
+            let _ = came.send((received.clone(), ended.clone()));
+        }
+    });
+    let (listener, address) = listen().await;
+    tokio::spawn(async move { cell.serve(TokioEnv::new(), listener, tls).await });
+    let settings = plain(registry(plain_endpoint(scheme, address.port())));
+    (start(settings).await, requests)
+}
+
+fn versions() -> [(&'static str, ServerTls); 2] {
+    [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())]
+}
+
+/// Catches: a fragment that makes one path for the decision and another for the cell. HTTP/2 allows
+/// none; h2 cuts it off before anybody reads the path.
+#[tokio::test]
+async fn a_fragment_over_http2_gets_no_further() {
+    for (scheme, tls) in versions() {
+        let (world, mut requests) = watched(scheme, tls).await;
+        for (path, arrives) in [
+            ("/a#b", "/a"),
+            ("/a#/../b?c", "/a"),
+            ("/a?b#c", "/a?b"),
+            ("/#", "/"),
+        ] {
+            let mut frames = frames(world.port).await;
+            let fields = [
+                (":method", "GET"),
+                (":scheme", "http"),
+                (":authority", "a"),
+                (":path", path),
+            ];
+            frames.fields(1, &block_of(&fields), true).await;
+            let outcome = timeout(PATIENCE, frames.outcome(1)).await.unwrap();
+            assert_eq!(outcome, Outcome::Status(200), "{path}");
+            let (received, _) = requests.recv().await.unwrap();
+            assert_eq!(received.path, arrives, "{scheme} {path}");
+            let named = |(_, value): &(String, String)| value.contains('#');
+            assert!(!received.headers.iter().any(named), "{received:?}");
+        }
+    }
+}
+
+/// Catches: pseudo-header fields after the body that change what the request is, or that a cell reads
+/// as one of its fields.
+#[tokio::test]
+async fn pseudo_headers_in_a_requests_trailers_get_no_further() {
+    for (scheme, tls) in versions() {
+        let (world, mut requests) = watched(scheme, tls).await;
+        let mut frames = frames(world.port).await;
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/good"),
+            ("trailer", "x-sum, :path, :method"),
+        ];
+        frames.fields(1, &block_of(&fields), false).await;
+        frames.data(1, b"hi", false).await;
+        let trailers = [
+            (":method", "DELETE"),
+            (":scheme", "http"),
+            (":authority", "evil"),
+            (":path", "/evil"),
+            (":status", "500"),
+            ("x-sum", "5"),
+        ];
+        frames.fields(1, &block_of(&trailers), true).await;
+        let outcome = timeout(PATIENCE, frames.outcome(1)).await.unwrap();
+        assert_eq!(outcome, Outcome::Status(200), "{scheme}");
+        let (received, ended) = requests.recv().await.unwrap();
+        assert_eq!(
+            (&*received.method, &*received.path),
+            ("POST", "/good"),
+            "{scheme}"
+        );
+        let sum = ("x-sum".to_owned(), "5".to_owned());
+        assert_eq!(
+            (ended.complete, ended.trailers),
+            (true, vec![sum]),
+            "{scheme}"
+        );
+        let announced = received.headers.iter().find(|(name, _)| name == "trailer");
+        assert_eq!(announced.unwrap().1, "x-sum", "{scheme}");
+    }
+}
+
+/// Catches: pseudo-header fields after a cell's answer that change its status, or that a client reads
+/// as one of its fields.
+#[tokio::test]
+async fn pseudo_headers_in_an_answers_trailers_get_no_further() {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut frames = Frames::greet(stream).await;
+                while let Some(came) = frames.next().await {
+                    let Came::End(id) = came else { continue };
+                    let announced = [("trailer", "x-sum, :status")];
+                    frames.fields(id, &head_of(&announced), false).await;
+                    frames.data(id, b"hi", false).await;
+                    let trailers = [(":status", "500"), (":path", "/evil"), ("x-sum", "5")];
+                    frames.fields(id, &block_of(&trailers), true).await;
+                }
+            });
+        }
+    });
+    let world = start(plain(registry(plain_endpoint("h2c", address.port())))).await;
+    let asked = GET.replace("\r\n\r\n", "\r\nte: trailers\r\n\r\n");
+    let said = exchange(world.port, &asked).await;
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    assert!(
+        said.ends_with("\r\n2\r\nhi\r\n0\r\nx-sum: 5\r\n\r\n"),
+        "{said}"
+    );
+    let client = world.client(Protocol::Http2);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 200);
+    assert_eq!(answer.trailers.len(), 1, "{answer:?}");
+    assert_eq!(answer.trailers["x-sum"], "5");
 }

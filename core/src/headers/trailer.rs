@@ -1,0 +1,94 @@
+//! Which trailers a message announces (RFC 9110, section 6.6.2).
+//!
+//! `Trailer` is rebuilt, not passed on: over HTTP/1.1 only announced fields are sent, and none is
+//! announced that would be taken out of the trailers anyway.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
+
+use super::fields::forbidden_in_trailers;
+use super::hop::wants_trailers;
+use super::rules::HeaderRules;
+
+/// Most names that one message's `Trailer` fields may announce: as many as trailers may have fields.
+const ANNOUNCED_MAX: usize = crate::http1::FIELDS_MAX;
+
+/// What gRPC ends an answer with, announced or not (grpc/grpc, `doc/PROTOCOL-HTTP2.md`).
+const GRPC: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
+
+/// What `Trailer` says, as far as it may pass.
+pub(super) fn announced(rules: &HeaderRules, headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(TRAILER) {
+        return None;
+    }
+    let names: Vec<HeaderName> = headers
+        .get_all(TRAILER)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !rules.reserves(name) && !forbidden_in_trailers(name))
+        .take(ANNOUNCED_MAX)
+        .collect();
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    match names.is_empty() {
+        true => None,
+        false => HeaderValue::try_from(names.join(", ")).ok(),
+    }
+}
+
+/// Whether the request's sender takes trailers: `TE` says so (RFC 9110, section 10.1.4).
+pub fn takes_trailers(request: &HeaderMap) -> bool {
+    request.get_all(TE).iter().any(wants_trailers)
+}
+
+/// Announces the trailers that a gRPC answer ends with. gRPC servers don't announce them, because
+/// nobody needs to over HTTP/2.
+pub fn announce_grpc(headers: &mut HeaderMap) {
+    let announced = headers.get(TRAILER).and_then(|value| value.to_str().ok());
+    let mut names: Vec<&str> = announced
+        .into_iter()
+        .flat_map(|names| names.split(", "))
+        .collect();
+    for name in GRPC {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+        headers.insert(TRAILER, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trailer(values: &[&'static str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(TRAILER, HeaderValue::from_static(value));
+        }
+        let value = announced(&HeaderRules::default(), &headers)?;
+        Some(value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn only_what_may_stand_in_trailers_is_announced() {
+        let given = [
+            "X-Sum,  x-other",
+            "content-length, Host, x-cellway-roles, x_cellway_sub, (",
+            ",",
+        ];
+        assert_eq!(trailer(&given).as_deref(), Some("x-sum, x-other"));
+        assert_eq!(trailer(&["transfer-encoding"]), None);
+        assert_eq!(trailer(&[]), None);
+    }
+
+    #[test]
+    fn what_grpc_ends_with_is_announced_beside_others_and_once() {
+        let mut headers = HeaderMap::new();
+        headers.insert(TRAILER, HeaderValue::from_static("x-sum, grpc-status"));
+        announce_grpc(&mut headers);
+        let all = "x-sum, grpc-status, grpc-message, grpc-status-details-bin";
+        assert_eq!(headers[TRAILER], all);
+    }
+}
