@@ -102,16 +102,25 @@ fn value(text: &str) -> HeaderValue {
 /// Puts the router's word for the way of a request into its header.
 pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap) {
     match mode {
-        Forwarded::Keep => return,
-        Forwarded::Replace => remove_where(headers, is_about_the_way, |_, _| ()),
-        Forwarded::Append => {}
-    }
-    append(headers, FOR, &hop.client);
-    append(headers, FORWARDED, &told.element);
-    // These two are no lists: the first proxy knows what the client has asked for.
-    headers.entry(PROTO).or_insert_with(|| hop.proto.clone());
-    if !told.host.is_empty() {
-        headers.entry(HOST).or_insert_with(|| told.host.clone());
+        Forwarded::Keep => {}
+        Forwarded::Replace => {
+            remove_where(headers, is_about_the_way, |_, _| ());
+            headers.insert(FOR, hop.client.clone());
+            headers.insert(FORWARDED, told.element.clone());
+            headers.insert(PROTO, hop.proto.clone());
+            if !told.host.is_empty() {
+                headers.insert(HOST, told.host.clone());
+            }
+        }
+        Forwarded::Append => {
+            append(headers, FOR, &hop.client);
+            append(headers, FORWARDED, &told.element);
+            // These two are no lists: the first proxy knows what the client has asked for.
+            headers.entry(PROTO).or_insert_with(|| hop.proto.clone());
+            if !told.host.is_empty() {
+                headers.entry(HOST).or_insert_with(|| told.host.clone());
+            }
+        }
     }
 }
 
