@@ -21,6 +21,7 @@ use crate::opening::BindError;
 use crate::pool::Pools;
 use crate::proxy::DateCache;
 use crate::router::StartError;
+use crate::shares::Bound;
 use crate::streams::{self, Streams};
 
 /// How often unused connections to cells are looked at.
@@ -170,6 +171,8 @@ pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) waiters: KeyWaiters,
     pub(crate) date: DateCache,
     pub(crate) streams: Arc<Streams>,
+    /// Places for request bodies that are kept for sending them again.
+    pub(crate) kept_bodies: Arc<Bound>,
     ids: Ids,
 }
 
@@ -189,6 +192,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
             waiters: KeyWaiters::default(),
             date: DateCache::default(),
             streams: Arc::default(),
+            kept_bodies: Arc::default(),
             ids,
         }
     }

@@ -139,19 +139,23 @@ impl RequestPermit {
     /// Who of the request's holders has more than its share of the cell's connections. Over HTTP/1.1
     /// each request in flight has a connection for itself.
     pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Share> {
+        let requests = &self.gate.requests;
+        requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
+    }
+
+    /// The request's holders, each with its share.
+    pub(crate) fn stakes(&self, shares: CellShares) -> Stakes {
         let CellShares {
             connection,
             caller,
             tenant,
-        } = limits.shares;
+        } = shares;
         let [a, b, c] = self.holders;
-        let stakes = [
+        [
             Stake::new(Share::Connection, a, connection),
             Stake::new(Share::Caller, b, caller),
             Stake::new(Share::Tenant, c, tenant),
-        ];
-        let requests = &self.gate.requests;
-        requests.exceeds(limits.connections_max, &stakes)
+        ]
     }
 }
 

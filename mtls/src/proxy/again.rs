@@ -5,7 +5,8 @@ use std::error::Error;
 use cellway_core::Reason;
 use http::{Method, Request};
 
-use super::body::RequestBody;
+use super::kept::Places;
+use super::request::RequestBody;
 use super::spare::Spare;
 use super::verdict;
 use crate::event::Unserved;
@@ -44,20 +45,29 @@ impl Resends {
     }
 
     /// A copy of the request, if sending it by this lease may end in a way that lets it be sent again.
-    pub(super) fn spare(self, lease: &Lease, request: &Request<RequestBody>) -> Option<Spare> {
-        if !self.any_left() || !request.body().is_empty() {
-            return None;
-        }
+    /// What is read of its body is kept then.
+    pub(super) fn spare(
+        self,
+        lease: &Lease,
+        request: &mut Request<RequestBody>,
+        places: impl FnOnce() -> Places,
+    ) -> Option<Spare> {
         let wanted = match &lease.sender {
             Sender::H1(_) => self.survives_death(lease, request.method()),
             Sender::H2(_) => true,
         };
-        wanted.then(|| Spare::of(request))
+        if !wanted || !self.any_left() {
+            request.body_mut().keep_no_more();
+            return None;
+        }
+        request.body_mut().keep(places);
+        Some(Spare::of(request))
     }
 
     /// Whether the request, which was sent by this lease, may be sent again for this.
     pub(super) fn allows(self, why: Unserved, lease: &Lease, spare: &Spare) -> bool {
         self.any_left()
+            && spare.is_complete()
             && match why {
                 Unserved::Refused | Unserved::GoneAway => true,
                 Unserved::Died => {

@@ -1,4 +1,4 @@
-//! Bodies, streamed: a frame is asked for when the other side has room for it.
+//! An answer's body, streamed: a frame is asked for when the client has room for it.
 
 use std::fmt;
 use std::future::Future;
@@ -8,19 +8,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cellway_core::policy::Policy;
 use cellway_core::{Reason, headers};
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::framing::{Framing, trailers_fit, was_cut};
+use super::framing::Framing;
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::trailers::take_end;
 use super::verdict;
-use crate::connection::{Activity, stall};
+use crate::connection::stall;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::pool::{Lease, RequestPermit};
@@ -38,212 +37,6 @@ impl fmt::Display for BrokenOff {
 }
 
 impl std::error::Error for BrokenOff {}
-
-/// From client to cell.
-#[derive(Debug)]
-pub(crate) struct RequestBody {
-    /// `None`: there is no body. So it is in a request that is sent again.
-    incoming: Option<Incoming>,
-    /// `None` for an empty body, which costs nothing to watch.
-    watched: Option<Watched>,
-}
-
-#[derive(Debug)]
-struct Watched {
-    progress: Arc<Progress>,
-    http2: bool,
-    /// Boxed, because the body is moved often on its way to the cell.
-    passed: Option<Box<Passed>>,
-}
-
-/// What a body has to do with once its request was let through.
-#[derive(Debug)]
-struct Passed {
-    /// By which the request was stamped: its trailers may not have the names of those stamps,
-    /// whatever a reload makes of them meanwhile.
-    stamped_by: Arc<Policy>,
-    stream: Option<Arc<Stream>>,
-    activity: Arc<Activity>,
-}
-
-impl Drop for Passed {
-    fn drop(&mut self) {
-        self.activity.body_ends();
-    }
-}
-
-/// Why a request's body is not passed on to its end.
-#[derive(Debug)]
-pub(crate) enum RequestBroken {
-    /// The client broke it off.
-    Client(hyper::Error),
-    /// The client ended an HTTP/2 stream and not the body.
-    Cut,
-    /// The trailers are over the limits of a header.
-    Trailers,
-    /// The router broke it off.
-    Closed(BrokenOff),
-    /// The cell has answered without it.
-    GivenUp,
-}
-
-impl fmt::Display for RequestBroken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
-            Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
-            Self::Closed(why) => why.fmt(f),
-            Self::GivenUp => f.write_str("the answer is whole without it"),
-        }
-    }
-}
-
-impl std::error::Error for RequestBroken {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(error) => error.source(),
-            Self::Cut | Self::Trailers | Self::Closed(_) | Self::GivenUp => None,
-        }
-    }
-}
-
-impl RequestBody {
-    pub(super) fn new(incoming: Incoming, version: Version) -> (Self, Option<Arc<Progress>>) {
-        if incoming.is_end_stream() {
-            return (Self::empty(), None);
-        }
-        let progress = Arc::new(Progress::new());
-        let watched = Some(Watched {
-            progress: progress.clone(),
-            http2: version == Version::HTTP_2,
-            passed: None,
-        });
-        let incoming = Some(incoming);
-        (Self { incoming, watched }, Some(progress))
-    }
-
-    pub(super) fn empty() -> Self {
-        Self {
-            incoming: None,
-            watched: None,
-        }
-    }
-
-    /// Whether there never was anything to send.
-    pub(super) fn is_empty(&self) -> bool {
-        self.incoming.is_none()
-    }
-
-    /// The body for those who may discard it; `None` if it is empty.
-    pub(super) fn boxed(self) -> Option<Box<Self>> {
-        self.watched.is_some().then(|| Box::new(self))
-    }
-
-    /// Whether it comes over HTTP/2, where trailers may follow a length.
-    pub(super) fn is_from_http2(&self) -> bool {
-        self.watched.as_ref().is_some_and(|watched| watched.http2)
-    }
-
-    /// The body as hyper reads it.
-    pub(super) fn into_incoming(self) -> Option<Incoming> {
-        self.incoming
-    }
-
-    /// The request was let through. Notes whose names its header has (until then no trailers pass),
-    /// and the stream that it belongs to.
-    pub(super) fn passes(
-        &mut self,
-        policy: &Arc<Policy>,
-        stream: Option<Arc<Stream>>,
-        activity: &Arc<Activity>,
-    ) {
-        if let Some(watched) = &mut self.watched {
-            activity.body_begins();
-            watched.passed = Some(Box::new(Passed {
-                stamped_by: policy.clone(),
-                stream,
-                activity: activity.clone(),
-            }));
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBroken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
-        if let Some(watched) = &self.watched
-            && let Some(stream) = watched.passed.as_ref().and_then(|it| it.stream.as_ref())
-            && let Poll::Ready(reason) = stream.poll_closed(Side::Request, cx)
-        {
-            watched.progress.moved(0, Turn::Broken);
-            return Poll::Ready(Some(Err(RequestBroken::Closed(BrokenOff(reason)))));
-        }
-        if let Some(watched) = &self.watched
-            && watched.progress.poll_given_up(cx).is_ready()
-        {
-            watched.progress.moved(0, Turn::Broken);
-            return Poll::Ready(Some(Err(RequestBroken::GivenUp)));
-        }
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(None);
-        };
-        let mut polled = Pin::new(&mut *incoming).poll_frame(cx);
-        let ended = incoming.is_end_stream();
-        if let Some(watched) = &self.watched {
-            let Watched {
-                progress, passed, ..
-            } = watched;
-            match &mut polled {
-                Poll::Pending => progress.waits_for_client(),
-                Poll::Ready(None) if was_cut(watched.http2, ended) => {
-                    progress.moved(0, Turn::Broken);
-                    return Poll::Ready(Some(Err(RequestBroken::Cut)));
-                }
-                Poll::Ready(None) => progress.moved(0, Turn::Done),
-                Poll::Ready(Some(Ok(frame)))
-                    if frame.trailers_ref().is_some_and(|it| !trailers_fit(it)) =>
-                {
-                    progress.moved(0, Turn::Broken);
-                    return Poll::Ready(Some(Err(RequestBroken::Trailers)));
-                }
-                Poll::Ready(Some(Err(_))) => progress.moved(0, Turn::Broken),
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Nothing follows trailers, and nobody asks whether something does.
-                    let ended = ended || frame.is_trailers();
-                    if let Some(trailers) = frame.trailers_mut() {
-                        match passed {
-                            Some(passed) => {
-                                headers::sanitise_trailers(&passed.stamped_by.headers, trailers);
-                            }
-                            None => trailers.clear(),
-                        }
-                    }
-                    let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
-                    if ended && let Some(passed) = passed {
-                        passed.activity.body_ends();
-                    }
-                }
-            }
-        }
-        polled.map_err(RequestBroken::Client)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let incoming = self.incoming.as_ref();
-        incoming.map_or(SizeHint::with_exact(0), Body::size_hint)
-    }
-}
 
 /// From cell, or from the router itself, to client.
 pub(crate) struct ResponseBody<E: Env, S: Sink> {

@@ -16,11 +16,12 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::again::{self, Resends};
-use super::body::RequestBody;
 use super::candidates::Candidates;
 use super::framing::{Exchange, Framing};
+use super::kept::Places;
 use super::progress::{Pace, Progress, Turn};
 use super::report::Report;
+use super::request::RequestBody;
 use super::spare::Spare;
 use super::{Refused, share, trailers, verdict};
 use crate::env::Env;
@@ -250,7 +251,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Sender::H2(_) => for_http2(request, url),
         });
         // Borrowed from the slot: a local that is borrowed keeps its place in the future.
-        let spare = (slot.as_ref()).and_then(|request| self.resends.spare(&lease, request));
+        let spare = (slot.as_mut())
+            .and_then(|request| self.resends.spare(&lease, request, || self.places()));
         let (Some(()), Some(request)) = (prepared, slot.take()) else {
             return Attempt::Failed(
                 Reason::BadRequest,
@@ -282,6 +284,15 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 verdict::failed(self.report, &lease.pool, reason, reason.describe());
                 Attempt::Failed(reason, "the cell took too long")
             }
+        }
+    }
+
+    /// Where what is kept of the request's body gets its place.
+    fn places(&self) -> Places {
+        let shares = self.live.settings.upstream.limits.shares;
+        Places {
+            bound: self.report.connection.worker.kept_bodies.clone(),
+            stakes: self.permit.stakes(shares),
         }
     }
 

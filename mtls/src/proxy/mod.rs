@@ -9,8 +9,10 @@ mod cors;
 mod date;
 mod forward;
 mod framing;
+mod kept;
 mod progress;
 mod report;
+mod request;
 mod share;
 mod spare;
 mod trailers;
@@ -28,11 +30,12 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
 use self::answer::Wants;
-pub(crate) use self::body::{RequestBody, ResponseBody};
+pub(crate) use self::body::ResponseBody;
 use self::cors::Grant;
 pub(crate) use self::date::DateCache;
 use self::forward::Outgoing;
 pub(crate) use self::report::Report;
+pub(crate) use self::request::RequestBody;
 use self::unread::{Announced, Closes};
 use crate::connection::Connection;
 use crate::env::Env;
@@ -104,6 +107,9 @@ pub(crate) fn serve<E: Env, S: Sink>(
                     }
                 }
             };
+            if let Some(progress) = &progress {
+                progress.kept.stop();
+            }
             match answered {
                 Ok(answered) => {
                     return answer::from_cell(report, answered, announced, wants.trailers);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::kept::Kept;
 use crate::live::private;
 
 /// Shared between a request's body, which the connection to the cell owns, and the task that waits
@@ -23,6 +24,8 @@ pub(crate) struct Progress {
     /// How much of the pace's grace is used up, in nanoseconds.
     used: AtomicU64,
     given_up: Mutex<GivenUp>,
+    /// What was read of the body, while the request may be sent again.
+    pub(super) kept: Kept,
 }
 
 /// Whether the rest of the body is wanted no more, and whom to wake then.
@@ -65,7 +68,21 @@ impl Progress {
             turn_began: AtomicU64::new(0),
             used: AtomicU64::new(0),
             given_up: Mutex::default(),
+            kept: Kept::default(),
         }
+    }
+
+    /// The request is sent again, with another body: that one's number. `None` if not all that was read
+    /// is kept.
+    pub(super) fn again(&self) -> Option<u8> {
+        let number = self.kept.again()?;
+        self.moved(0, Turn::Cell);
+        // The last body has to let go of its source.
+        let waker = private(&self.given_up).waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(number)
     }
 
     /// Nobody wants the rest of the body.

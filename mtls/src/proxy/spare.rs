@@ -1,28 +1,35 @@
 //! A copy of a request's head, for sending it again.
 //!
 //! hyper takes a request whole and gives it back only if it hasn't written it. So whoever wants to
-//! send one again must copy its head beforehand, and that is done for nearly every request without
-//! a body, for the one in thousands that needs it. The copy is therefore flat: one buffer, which
-//! costs a quarter of a cloned `HeaderMap`, and is parsed again when it is needed.
+//! send one again must copy its head beforehand, and that is done for nearly every request, for the one
+//! in thousands that needs it. The copy is therefore flat: one buffer, which costs a quarter of a cloned
+//! `HeaderMap`, and is parsed again when it is needed. What becomes of the body is in
+//! [`kept`](mod@super::kept).
 
 use bytes::{Buf, Bytes};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
-use super::body::RequestBody;
+use super::request::{RequestBody, SpareBody};
 
 /// What most heads fit in.
 const ROOM: usize = 1024;
 /// In the length of a value: it must not enter HTTP/2's table of headers.
 const SENSITIVE: u32 = 1 << 31;
 
-/// The head of a request that has no body.
-pub(super) struct Spare(Vec<u8>);
+/// A request's head, and what makes another body.
+pub(super) struct Spare {
+    head: Vec<u8>,
+    body: SpareBody,
+}
 
 impl Spare {
     pub(super) fn of(request: &Request<RequestBody>) -> Self {
-        let mut this = Self(Vec::with_capacity(ROOM));
+        let mut this = Self {
+            head: Vec::with_capacity(ROOM),
+            body: request.body().spare(),
+        };
         let uri = request.uri();
         this.put(request.method().as_str().as_bytes(), 0);
         this.put(uri.scheme_str().unwrap_or_default().as_bytes(), 0);
@@ -39,15 +46,20 @@ impl Spare {
     }
 
     pub(super) fn method(&self) -> Option<Method> {
-        let mut head = &self.0[..];
+        let mut head = &self.head[..];
         let length = head.try_get_u32().ok()?;
         Method::from_bytes(head.get(..length as usize)?).ok()
     }
 
-    /// The request. `None` can't be: what was a head can be read as one.
+    /// Whether the request can be restored.
+    pub(super) fn is_complete(&self) -> bool {
+        self.body.is_complete()
+    }
+
+    /// The request. `None` if not all of its body is kept; what was a head can always be read as one.
     pub(super) fn restore(self) -> Option<Request<RequestBody>> {
-        let mut rest = Bytes::from(self.0);
-        let mut request = Request::new(RequestBody::empty());
+        let mut rest = Bytes::from(self.head);
+        let mut request = Request::new(self.body.restore()?);
         *request.method_mut() = Method::from_bytes(&next(&mut rest)?.0).ok()?;
         let (scheme, authority, path) = (next(&mut rest)?, next(&mut rest)?, next(&mut rest)?);
         let mut uri = Uri::builder();
@@ -74,8 +86,8 @@ impl Spare {
     fn put(&mut self, bytes: &[u8], mark: u32) {
         // A head has 64 KiB at most.
         let length = bytes.len() as u32 | mark;
-        self.0.extend_from_slice(&length.to_be_bytes());
-        self.0.extend_from_slice(bytes);
+        self.head.extend_from_slice(&length.to_be_bytes());
+        self.head.extend_from_slice(bytes);
     }
 }
 

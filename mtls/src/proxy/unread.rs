@@ -17,8 +17,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::body::RequestBody;
 use super::progress::{Progress, Turn};
+use super::request::RequestBody;
 use crate::connection::{Activity, Connection};
 use crate::env::Env;
 use crate::event::Sink;

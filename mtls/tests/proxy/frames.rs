@@ -1,5 +1,7 @@
 //! A cell or a client that speaks HTTP/2 frame by frame, for what no library would do.
 
+use std::collections::BTreeMap;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -45,6 +47,8 @@ pub struct Frames<S> {
     stream: S,
     /// Pings that came, which are answered.
     pub pings: usize,
+    /// What came of bodies, by stream.
+    pub bodies: BTreeMap<u32, Vec<u8>>,
 }
 
 /// What a test does something about; the rest is dealt with.
@@ -62,14 +66,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface).await.unwrap();
         assert_eq!(preface, PREFACE);
-        let mut this = Self { stream, pings: 0 };
+        let mut this = Self::new(stream);
         this.send(SETTINGS, 0, 0, &[]).await;
         this
     }
 
+    fn new(stream: S) -> Self {
+        Self {
+            stream,
+            pings: 0,
+            bodies: BTreeMap::new(),
+        }
+    }
+
     /// The client's side.
     pub async fn connect(stream: S) -> Self {
-        let mut this = Self { stream, pings: 0 };
+        let mut this = Self::new(stream);
         this.stream.write_all(PREFACE).await.unwrap();
         this.send(SETTINGS, 0, 0, &[]).await;
         this
@@ -103,7 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             match kind {
                 HEADERS if flags & END_STREAM != 0 => return Some(Came::End(id)),
                 HEADERS => return Some(Came::Head(id)),
-                DATA if flags & END_STREAM != 0 => return Some(Came::End(id)),
+                DATA => {
+                    self.bodies.entry(id).or_default().extend(payload);
+                    if flags & END_STREAM != 0 {
+                        return Some(Came::End(id));
+                    }
+                }
                 SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await,
                 PING if flags & ACK == 0 => {
                     self.pings += 1;

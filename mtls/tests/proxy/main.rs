@@ -18,6 +18,7 @@ mod identity;
 mod malformed;
 mod memory;
 mod quiet;
+mod replay;
 mod retry;
 mod revocation;
 mod shares;

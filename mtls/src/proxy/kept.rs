@@ -1,0 +1,370 @@
+//! What has been read of a request's body, kept for sending the request again.
+//!
+//! hyper takes a body together with its request, and drops it when the exchange breaks. So while a request
+//! may be sent again, each frame is kept when it is read, and a body that is dropped leaves its source
+//! behind. The request's next body gives the frames that were kept, and then reads on from the source.
+//!
+//! What is kept is bounded by [`KEPT_BYTES_MAX`] for one request. More than [`KEPT_BYTES_FREE`] needs one
+//! of a worker's [`KEPT_BODIES_MAX`] places, of which the request's holders have shares as they have of
+//! their cell. A body over these bounds is not kept: the request is sent once.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+
+use super::request::Source;
+use crate::live::private;
+use crate::pool::Stakes;
+use crate::shares::Bound;
+
+/// Most bytes that are kept of one body.
+pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// So much is kept of any body: most messages of RPCs fit. Requests in flight are bounded themselves.
+const KEPT_BYTES_FREE: usize = 8 * 1024;
+/// Most bodies of which a worker keeps more than that.
+const KEPT_BODIES_MAX: usize = 256;
+/// What a frame counts at least, because it holds on to the buffer that it was read into. So there are at
+/// most 32.
+const FRAME_BYTES_MIN: usize = 2 * 1024;
+
+/// One request's body, as far as it is kept. The request's bodies share it: a new one each time that the
+/// request is sent.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<State>);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// While the request may be sent again: what counts its bytes.
+    keeping: Option<Keeping>,
+    frames: Frames,
+    /// The request's last body. No other may read.
+    last: u8,
+    /// It gives the kept frames, and doesn't read yet.
+    replaying: bool,
+    /// It was dropped.
+    dropped: bool,
+    /// Left behind by a body that was dropped.
+    source: Option<Source>,
+    /// Of the last body, while it waits for the source.
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Keeping {
+    bytes: usize,
+    places: Places,
+    has_place: bool,
+}
+
+/// Where a request gets a place for what is kept of its body.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// The worker's.
+    pub(super) bound: Arc<Bound>,
+    pub(super) stakes: Stakes,
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    /// Nearly always the only one, so it needs no allocation.
+    first: Option<Bytes>,
+    more: Vec<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// Nothing comes after these.
+    whole: bool,
+}
+
+/// What a body that is sent again gives next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Frame(Frame<Bytes>),
+    End,
+    /// There are no more kept frames.
+    Source(Source),
+}
+
+impl Kept {
+    /// From here on frames are kept, until [`stop`](Self::stop). Nothing was read before.
+    pub(super) fn start(&self, places: Places) {
+        private(&self.0).keeping = Some(Keeping {
+            bytes: 0,
+            places,
+            has_place: false,
+        });
+    }
+
+    /// Whether all that was read is kept.
+    pub(super) fn is_complete(&self) -> bool {
+        private(&self.0).keeping.is_some()
+    }
+
+    /// The request is not sent again any more.
+    pub(super) fn stop(&self) {
+        let mut state = private(&self.0);
+        state.keeping = None;
+        let unused = state.prune();
+        drop(state);
+        drop(unused);
+    }
+
+    /// Makes room for the next body of the request, which gets this number. `None` if not all that was
+    /// read is kept.
+    pub(super) fn again(&self) -> Option<u8> {
+        let mut state = private(&self.0);
+        state.keeping.as_ref()?;
+        state.last = state.last.checked_add(1)?;
+        (state.replaying, state.dropped) = (true, false);
+        Some(state.last)
+    }
+
+    /// Lets the body of this number read, and nobody else meanwhile. `None` if there is another body now.
+    pub(super) fn reader(&self, number: u8) -> Option<MutexGuard<'_, State>> {
+        let state = private(&self.0);
+        (state.last == number).then_some(state)
+    }
+
+    /// A body of this number is dropped, and leaves its source behind if it has it.
+    pub(super) fn leave(&self, number: u8, source: Option<Source>) {
+        let mut state = private(&self.0);
+        if state.last == number {
+            (state.replaying, state.dropped) = (false, true);
+        }
+        if source.is_some() {
+            state.source = source;
+        }
+        let unused = state.prune();
+        let waker = state.waker.take();
+        drop(state);
+        drop(unused);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The source, if a body has left it behind.
+    pub(super) fn take_source(&self) -> Option<Source> {
+        private(&self.0).source.take()
+    }
+}
+
+impl State {
+    /// What the body gives next that has given this many frames.
+    pub(super) fn next(&mut self, at: u8, cx: &Context<'_>) -> Poll<Next> {
+        if let Some(frame) = self.frames.get(usize::from(at)) {
+            return Poll::Ready(Next::Frame(frame));
+        }
+        if self.frames.whole {
+            return Poll::Ready(Next::End);
+        }
+        let Some(source) = self.source.take() else {
+            self.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        self.replaying = false;
+        self.prune();
+        Poll::Ready(Next::Source(source))
+    }
+
+    /// Whether nothing comes after as many frames.
+    pub(super) fn ends_at(&self, at: u8) -> bool {
+        self.frames.whole && usize::from(at) >= self.frames.len()
+    }
+
+    /// Keeps a frame that was read, and whether it is the last.
+    pub(super) fn keep(&mut self, frame: &Frame<Bytes>, last: bool) {
+        let Some(keeping) = &mut self.keeping else {
+            return;
+        };
+        let length = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => data.len(),
+            (None, Some(trailers)) => trailers
+                .iter()
+                .map(|(name, value)| name.as_str().len() + value.len())
+                .sum(),
+            (None, None) => 0,
+        };
+        if !keeping.fits(length) {
+            self.keeping = None;
+            self.prune();
+            return;
+        }
+        self.frames.push(frame);
+        self.frames.whole = last;
+    }
+
+    /// The source has ended.
+    pub(super) fn ends(&mut self) {
+        self.frames.whole = true;
+    }
+
+    /// Gives up what nobody needs any more. The source is dropped by the caller, without the lock.
+    fn prune(&mut self) -> Option<Source> {
+        if self.keeping.is_some() {
+            return None;
+        }
+        if !self.replaying {
+            self.frames = Frames::default();
+        }
+        self.dropped.then(|| self.source.take()).flatten()
+    }
+}
+
+impl Keeping {
+    /// Whether so many bytes more may be kept.
+    fn fits(&mut self, length: usize) -> bool {
+        self.bytes += length.max(FRAME_BYTES_MIN);
+        if self.bytes > KEPT_BYTES_FREE && !self.has_place {
+            let Places { bound, stakes } = &self.places;
+            self.has_place = bound.take(KEPT_BODIES_MAX, stakes).is_ok();
+        }
+        self.bytes <= KEPT_BYTES_FREE || (self.has_place && self.bytes <= KEPT_BYTES_MAX)
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        if self.has_place {
+            let Places { bound, stakes } = &self.places;
+            bound.give_back(stakes.map(|stake| stake.holder));
+        }
+    }
+}
+
+impl Frames {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len() + usize::from(self.trailers.is_some())
+    }
+
+    fn get(&self, at: usize) -> Option<Frame<Bytes>> {
+        let data = match at.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(at) => self.more.get(at),
+        };
+        match data {
+            Some(data) => Some(Frame::data(data.clone())),
+            None if at + 1 == self.len() => self.trailers.clone().map(Frame::trailers),
+            None => None,
+        }
+    }
+
+    fn push(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) if self.first.is_none() => self.first = Some(data.clone()),
+            Some(data) => self.more.push(data.clone()),
+            None => self.trailers = frame.trailers_ref().cloned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shares::{Holder, Holders, Share, Stake};
+
+    fn places(bound: &Arc<Bound>, caller: &str) -> Places {
+        let nobody = Stake::new(Share::Tenant, Holder::NOBODY, 100);
+        let caller = Holders::default().named(Share::Caller, caller);
+        Places {
+            bound: bound.clone(),
+            stakes: [nobody, Stake::new(Share::Caller, caller, 50), nobody],
+        }
+    }
+
+    fn keeping(places: Places) -> Kept {
+        let kept = Kept::default();
+        kept.start(places);
+        kept
+    }
+
+    fn read(kept: &Kept, bytes: usize) -> bool {
+        let frame = Frame::data(vec![7; bytes].into());
+        kept.reader(0).unwrap().keep(&frame, false);
+        kept.is_complete()
+    }
+
+    fn data(next: Poll<Next>) -> Option<Bytes> {
+        match next {
+            Poll::Ready(Next::Frame(frame)) => frame.into_data().ok(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_next_body_gives_what_was_kept_and_nothing_twice() {
+        let kept = keeping(places(&Arc::default(), "a"));
+        let frames = [&b"one"[..], b"two", b"three"].map(Bytes::from_static);
+        for frame in &frames {
+            let frame = Frame::data(frame.clone());
+            kept.reader(0).unwrap().keep(&frame, false);
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", http::HeaderValue::from_static("5"));
+        let last = Frame::trailers(trailers.clone());
+        kept.reader(0).unwrap().keep(&last, true);
+        let cx = Context::from_waker(Waker::noop());
+        for number in [1, 2] {
+            assert_eq!(kept.again(), Some(number));
+            assert!(kept.reader(number - 1).is_none(), "it may not read on");
+            let mut state = kept.reader(number).unwrap();
+            for (at, frame) in (0..).zip(&frames) {
+                assert_eq!(data(state.next(at, &cx)).as_ref(), Some(frame));
+                assert!(!state.ends_at(at + 1));
+            }
+            match state.next(3, &cx) {
+                Poll::Ready(Next::Frame(frame)) => {
+                    assert_eq!(frame.into_trailers().unwrap(), trailers);
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(state.ends_at(4));
+            assert!(matches!(state.next(4, &cx), Poll::Ready(Next::End)));
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_answered_gives_the_rest_and_is_not_sent_again() {
+        let kept = keeping(places(&Arc::default(), "a"));
+        assert!(read(&kept, 5));
+        assert_eq!(kept.again(), Some(1));
+        // The answer comes before the body is whole.
+        kept.stop();
+        let cx = Context::from_waker(Waker::noop());
+        let mut state = kept.reader(1).unwrap();
+        assert_eq!(data(state.next(0, &cx)).unwrap().len(), 5);
+        assert!(state.next(1, &cx).is_pending(), "the first body has it");
+        drop(state);
+        assert_eq!(kept.again(), None);
+    }
+
+    #[test]
+    fn a_body_over_the_bound_is_not_kept_at_all() {
+        let bound = Arc::default();
+        let kept = keeping(places(&bound, "a"));
+        assert!(read(&kept, KEPT_BYTES_MAX - FRAME_BYTES_MIN));
+        assert_eq!(bound.taken(), 1);
+        assert!(read(&kept, 1));
+        assert!(!read(&kept, 1), "a small frame counts too");
+        assert_eq!((bound.taken(), kept.again()), (0, None));
+        let state = private(&kept.0);
+        assert_eq!(state.frames.len(), 0);
+    }
+
+    #[test]
+    fn large_bodies_share_places_and_small_ones_need_none() {
+        let bound = Arc::default();
+        let keep = |caller: &str| {
+            let kept = keeping(places(&bound, caller));
+            read(&kept, KEPT_BYTES_FREE + 1).then_some(kept)
+        };
+        let flood: Vec<Kept> = std::iter::from_fn(|| keep("flood")).collect();
+        assert_eq!(flood.len(), KEPT_BODIES_MAX / 2);
+        assert!(keep("another").is_some(), "places are left for others");
+        let small = keeping(places(&bound, "flood"));
+        assert!(read(&small, KEPT_BYTES_FREE));
+        drop(flood);
+        assert_eq!(bound.taken(), 0);
+    }
+}
