@@ -351,7 +351,8 @@ pub struct CellTimeouts {
     pub tls: Duration,
     /// From the request's last byte to the answer's header: `cell_timeout_header`.
     pub header: Duration,
-    /// With nothing moving in either direction of a body: `cell_timeout_idle`.
+    /// With nothing moving in either direction of a body: `cell_timeout_idle`. Streams such as gRPC's
+    /// watches are quiet for minutes, so the default is Envoy's `stream_idle_timeout`.
     pub idle: Duration,
     /// For the whole exchange, `cell_timeout_total`; `None` for streams without end.
     pub total: Option<Duration>,
@@ -367,7 +368,7 @@ impl Default for CellTimeouts {
             connect: Duration::from_secs(2),
             tls: Duration::from_secs(3),
             header: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
             total: None,
             failover: Duration::from_secs(10),
             keep: Duration::from_secs(60),

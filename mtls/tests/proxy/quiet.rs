@@ -13,8 +13,8 @@ use crate::frames::{Came, Frames};
 use crate::memory::{self, Memory, MemoryListener};
 use crate::world::{plain, plain_endpoint, reason, registry};
 
-/// Longer than a gRPC server would take pings every ten seconds, shorter than `idle_timeout_ms`.
-const QUIET: Duration = Duration::from_secs(50);
+/// Long for a stream, and shorter than `idle_timeout_ms`.
+const QUIET: Duration = Duration::from_secs(280);
 
 struct World {
     client: Client<Memory>,
