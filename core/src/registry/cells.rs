@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
-use super::document::{OlderCell, OlderEndpoint, RawCell, RawEndpoint};
+use super::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
+use super::document::{RawCell, RawEndpoint};
 use super::refused::Mistakes;
 use super::{Registry, RegistryRefused};
 use crate::decision::Ranked;
@@ -134,53 +134,4 @@ fn fresh_id(next: &mut u32) -> Result<EndpointId, RegistryRefused> {
 /// A `Text`, or a message with the path of the field.
 pub(super) fn text(value: &str, path: &str, field: &str) -> Result<Text, RegistryRefused> {
     Text::new(value).map_err(|why| RegistryRefused::invalid(format!("{path}.{field} {why}")))
-}
-
-/// Brings a cell of the older form into the present one. See the module's documentation.
-pub(super) fn modernise(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
-    let note = |name: &str| older.annotations.get(name).cloned();
-    let invalid = |what: &str| RegistryRefused::invalid(format!("data[{at}]{what}"));
-    let state = match (older.state, note("state")) {
-        (Some(state), _) => state,
-        (None, None) => CellState::Active,
-        (None, Some(name)) => {
-            state_of(&name).ok_or_else(|| invalid(".annotations.state isn't a state of a cell"))?
-        }
-    };
-    let weight = match (older.weight, note("weight")) {
-        (None, Some(weight)) => {
-            let weight = weight.parse();
-            Some(weight.map_err(|_| invalid(".annotations.weight isn't a whole number"))?)
-        }
-        (weight, _) => weight,
-    };
-    let san = note("san");
-    let endpoints = match (older.endpoints, note("endpoint")) {
-        (Some(endpoints), _) => endpoints,
-        (None, Some(url)) => vec![OlderEndpoint::Url(url)],
-        (None, None) => Vec::new(),
-    };
-    let endpoint = |endpoint| match endpoint {
-        OlderEndpoint::Url(url) => RawEndpoint {
-            url,
-            san: san.clone(),
-        },
-        OlderEndpoint::Full(full) => full,
-    };
-    Ok(RawCell {
-        tier: (older.tier.or_else(|| note("tier")))
-            .ok_or_else(|| invalid(" has no tier, and no annotation of that name"))?,
-        region: (older.region.or_else(|| note("region")))
-            .ok_or_else(|| invalid(" has no region, and no annotation of that name"))?,
-        state,
-        weight,
-        endpoints: endpoints.into_iter().map(endpoint).collect(),
-        id: older.id,
-        annotations: older.annotations,
-    })
-}
-
-fn state_of(name: &str) -> Option<CellState> {
-    let mut all = CellState::ALL.iter();
-    all.find(|state| state.as_str() == name).copied()
 }

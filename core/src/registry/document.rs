@@ -1,7 +1,8 @@
 //! The document as it is written, before anything in it is checked against anything else.
 //!
 //! What has a default has it here; every unknown field is refused, because a field that a router
-//! silently ignores is a promise that it silently breaks.
+//! silently ignores is a promise that it silently breaks. The older form is the exception: see
+//! [`older`](super::older).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::assign::TargetKind;
 use super::cell::CellState;
+use super::older::{OlderCell, OlderDocument};
 use super::revocations::RawRevocation;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
@@ -62,29 +64,6 @@ pub(super) struct RawCell {
 pub(super) struct RawEndpoint {
     pub(super) url: String,
     pub(super) san: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table of id and what belongs to the cell"
-)]
-pub(super) struct OlderCell {
-    pub(super) id: String,
-    pub(super) tier: Option<String>,
-    pub(super) region: Option<String>,
-    pub(super) state: Option<CellState>,
-    pub(super) weight: Option<u32>,
-    pub(super) endpoints: Option<Vec<OlderEndpoint>>,
-    #[serde(default)]
-    pub(super) annotations: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a URL, or a table of url and san")]
-pub(super) enum OlderEndpoint {
-    Url(String),
-    Full(RawEndpoint),
 }
 
 #[derive(Deserialize)]
@@ -176,6 +155,16 @@ impl<'a> RawTenants<'a> {
             });
         let id = self.items.get(item).map_or("", |item| &item.id);
         format!("tenants[{place}] {id:?}")
+    }
+
+    /// Adds a tenant that a cell of the older form names as its own.
+    pub(super) fn pin(&mut self, id: String, cell: String) {
+        let assignment = Assignment {
+            target: self.targets.number((TargetKind::Cell, cell.into())),
+            terms: 0,
+            suspended: false,
+        };
+        self.items.push(Item::new(id.into(), assignment));
     }
 
     fn push(&mut self, tenant: RawTenant<'a>) -> Result<(), String> {
@@ -282,16 +271,27 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// What exactly is wrong is found on a second reading, which only a bad document needs.
+    /// What exactly is wrong is found on a second reading, which only a bad document needs, and one of
+    /// the older form with fields of its own.
     fn read_json(body: &'a [u8]) -> Result<Self, RegistryRefused> {
-        serde_json::from_slice(body).map_err(|error| faults::of_json(body, &error))
+        serde_json::from_slice(body).or_else(|error| {
+            let older = serde_json::from_slice(body).ok();
+            let older = older.and_then(OlderDocument::modern);
+            older.ok_or_else(|| faults::of_json(body, &error))
+        })
     }
 
     fn read_toml(body: &'a [u8]) -> Result<Self, RegistryRefused> {
         let text = std::str::from_utf8(body)
             .map_err(|error| RegistryRefused::invalid(format!("not UTF-8: {error}")))?;
-        let deserializer = toml::Deserializer::parse(text)
-            .map_err(|error| RegistryRefused::invalid(faults::on_one_line(&error, text)))?;
-        serde_path_to_error::deserialize(deserializer).map_err(|error| faults::of_toml(text, error))
+        let parse = || {
+            toml::Deserializer::parse(text)
+                .map_err(|error| RegistryRefused::invalid(faults::on_one_line(&error, text)))
+        };
+        serde_path_to_error::deserialize(parse()?).or_else(|error| {
+            let older = OlderDocument::deserialize(parse()?).ok();
+            let older = older.and_then(OlderDocument::modern);
+            older.ok_or_else(|| faults::of_toml(text, error))
+        })
     }
 }

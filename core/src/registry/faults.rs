@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use serde_path_to_error::Path;
 
 use super::RegistryRefused;
-use super::document::{Document, OlderCell, RawCell, RawPlacement, RawTenantOwned};
+use super::document::{Document, RawCell, RawPlacement, RawTenantOwned};
+use super::older::{OlderCell, OlderDocument};
 use super::refused::Mistakes;
 use super::revocations::RawRevocation;
 use crate::words::of_serde;
@@ -31,9 +32,13 @@ pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused
         return RegistryRefused::invalid(format!("not JSON: {message}"));
     }
     let mut found = Mistakes::default();
+    let lists = serde_json::from_slice::<Lists<&RawValue>>(body).ok();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let whole = serde_path_to_error::deserialize::<_, Document<'_>>(&mut deserializer);
-    if let Err(first) = whole
+    let whole = match lists.as_ref().is_some_and(Lists::are_older) {
+        true => serde_path_to_error::deserialize::<_, OlderDocument<'_>>(&mut deserializer).err(),
+        false => serde_path_to_error::deserialize::<_, Document<'_>>(&mut deserializer).err(),
+    };
+    if let Some(first) = whole
         && !is_of_an_entry(first.path())
     {
         let line = first.inner().line();
@@ -43,7 +48,7 @@ pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused
             line,
         ));
     }
-    if let Ok(lists) = serde_json::from_slice::<Lists<&RawValue>>(body) {
+    if let Some(lists) = &lists {
         lists.read(&mut found, &|raw: &&RawValue| Json { body, raw });
     }
     all(found, || at_path("", &error.to_string(), error.line()))
@@ -54,13 +59,22 @@ pub(super) fn of_toml(
     text: &str,
     error: serde_path_to_error::Error<toml::de::Error>,
 ) -> RegistryRefused {
+    let lists = toml::from_str::<Lists<toml::Value>>(text).ok();
+    let older = lists.as_ref().is_some_and(Lists::are_older);
+    let error = match toml::Deserializer::parse(text) {
+        Ok(document) if older => {
+            serde_path_to_error::deserialize::<_, OlderDocument<'_>>(document).err()
+        }
+        _ => None,
+    }
+    .unwrap_or(error);
     let (path, is_of_an_entry) = (error.path().to_string(), is_of_an_entry(error.path()));
     let message = on_one_line(&error.into_inner(), text);
     let mut found = Mistakes::default();
     if !is_of_an_entry {
         found.invalid(at_path(&path, &message, 0));
     }
-    if let Ok(lists) = toml::from_str::<Lists<toml::Value>>(text) {
+    if let Some(lists) = &lists {
         lists.read(&mut found, &|value: &toml::Value| Toml(value.clone()));
     }
     all(found, || at_path(&path, &message, 0))
@@ -165,6 +179,11 @@ fn joined(place: &str, path: &Path) -> String {
 }
 
 impl<T> Lists<T> {
+    /// Whether they are of a document of the older form.
+    fn are_older(&self) -> bool {
+        self.data.is_some() && self.cells.is_none()
+    }
+
     fn read<'t, E: Entry>(&'t self, found: &mut Mistakes, entry: &impl Fn(&'t T) -> E) {
         each::<RawCell, T, E>("cells", self.cells.as_ref(), found, entry);
         each::<OlderCell, T, E>("data", self.data.as_ref(), found, entry);

@@ -8,7 +8,8 @@ use aws_lc_rs::digest;
 use super::assign::{Targets, assign};
 use super::cell::{Cell, CellState};
 use super::cells::{self, Cells};
-use super::document::{Document, OlderCell, RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::document::{Document, RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::older::{self, OlderCell};
 use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
 use super::revocations;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
@@ -125,6 +126,9 @@ fn build(
     mistakes: &mut Mistakes,
 ) -> Option<Registry> {
     let is_older_form = document.data.is_some();
+    if let Some(cells) = &mut document.data {
+        older::pin(cells, &mut document.tenants, mistakes);
+    }
     let listed = document.cells.as_ref().map(Vec::len);
     let listed = listed.or(document.data.as_ref().map(Vec::len));
     // Without cells, whatever refers to one would be blamed for it.
@@ -216,7 +220,7 @@ fn read_cells(
         (None, Some(data)) => {
             let modern = data.into_iter().enumerate();
             let modern = modern.filter_map(|(at, older)| {
-                let modern = cells::modernise(older, at);
+                let modern = older::modernise(older, at);
                 mistakes.take(modern)
             });
             ("data", modern.collect())

@@ -1,3 +1,4 @@
+mod older;
 mod refused;
 
 use super::*;
@@ -223,76 +224,5 @@ fn reads_toml() {
         let refused = parse(&body.replacen(old, new, 1)).expect_err(new);
         assert_eq!(refused.reason, RefusedReason::Invalid);
         assert!(refused.detail.contains(message), "{}", refused.detail);
-    }
-}
-
-#[test]
-fn reads_the_older_form() {
-    let body = r#"{"data": [
-        {"id": "a", "tier": "free", "region": "eu", "endpoints": ["https://a:1", {"url": "https://b:1"}],
-         "annotations": {"san": "spiffe://example/a", "cba-jwks": "{}"}},
-        {"id": "b", "annotations": {"tier": "gold", "region": "us", "state": "draining",
-         "weight": "5", "endpoint": "https://c:1"}}]}"#;
-    let registry = changed(body, None);
-    assert_eq!(
-        (registry.version(), registry.unknown_tenant()),
-        (1, &UnknownTenant::ByTier)
-    );
-    let a = registry.cell("a").unwrap();
-    let sans: Vec<_> = a
-        .endpoints
-        .iter()
-        .map(|it| it.san.as_ref().map(San::as_str))
-        .collect();
-    assert_eq!(sans, [Some("spiffe://example/a"), None]);
-    assert_eq!(a.state, CellState::Active);
-    let b = registry.cell("b").unwrap();
-    assert_eq!(
-        (b.tier.as_str(), b.region.as_str(), b.weight),
-        ("gold", "us", 5)
-    );
-    assert_eq!(
-        (b.state, b.endpoints[0].url.as_str()),
-        (CellState::Draining, "https://c:1")
-    );
-
-    // Without a version, other content is the next one.
-    assert!(matches!(
-        parse(&format!("{body} "), Some(&registry)),
-        Ok(Parsed::Unchanged(_))
-    ));
-    let next = changed(&body.replace("gold", "iron"), Some(&registry));
-    assert_eq!(next.version(), 2);
-    // With one it is held to it, from then on.
-    let named = body.replacen('{', r#"{"version": 1,"#, 1);
-    let refused = refusal(&named, Some(&next));
-    assert_eq!(refused.reason, RefusedReason::OlderVersion);
-    let named = body.replacen('{', r#"{"version": 3,"#, 1);
-    let refused = refusal(body, Some(&changed(&named, Some(&next))));
-    assert_eq!(refused.reason, RefusedReason::Invalid);
-    assert!(refused.detail.contains("version"), "{}", refused.detail);
-
-    for (old, new, message) in [
-        (r#""tier": "free", "#, "", "data[0] has no tier"),
-        (r#""region": "us", "#, "", "data[1] has no region"),
-        (
-            r#""weight": "5""#,
-            r#""weight": "x""#,
-            "data[1].annotations.weight",
-        ),
-        ("draining", "asleep", "data[1].annotations.state"),
-        (
-            r#""id": "b""#,
-            r#""id": "a""#,
-            "data[1].id \"a\" is that of data[0] too",
-        ),
-        (r#""https://a:1""#, "7", "data[0].endpoints[0]"),
-    ] {
-        let refused = refusal(&body.replacen(old, new, 1), None);
-        assert!(
-            refused.detail.contains(message),
-            "{new}: {}",
-            refused.detail
-        );
     }
 }

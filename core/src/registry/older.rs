@@ -1,0 +1,160 @@
+//! The older form of the document: `{"data": [cells]}`.
+//!
+//! Control planes that speak it have a schema of their own, of which a router needs a part. So fields
+//! that aren't read are ignored here, in the document, in its cells and in their endpoints. Whatever
+//! says where a tenant goes is read, `pinned_tenants` for one: ignoring it would send the tenant to
+//! another cell. `placements`, `tenants` and `revocations` are the current form's own lists, and as
+//! strict as there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+
+use super::RegistryRefused;
+use super::cell::CellState;
+use super::document::{Document, RawCell, RawEndpoint, RawPlacement, RawTenants, RawUnknownTenant};
+use super::refused::Mistakes;
+use super::revocations::RawRevocation;
+use crate::text::Text;
+
+/// A document of the older form, with whatever else it says.
+#[derive(Deserialize)]
+#[serde(expecting = "a document with a list `data` of cells")]
+pub(super) struct OlderDocument<'a> {
+    version: Option<u64>,
+    data: Vec<OlderCell>,
+    /// The list of the current form: a document with both is refused.
+    cells: Option<IgnoredAny>,
+    #[serde(default)]
+    placements: Vec<RawPlacement>,
+    #[serde(default, borrow)]
+    tenants: RawTenants<'a>,
+    #[serde(default)]
+    revocations: Vec<RawRevocation>,
+    unknown_tenant: Option<RawUnknownTenant>,
+    allow_shrink_from: Option<u64>,
+}
+
+impl<'a> OlderDocument<'a> {
+    /// What of it is read; `None` if it is of both forms.
+    pub(super) fn modern(self) -> Option<Document<'a>> {
+        let document = Document {
+            version: self.version,
+            cells: None,
+            data: Some(self.data),
+            placements: self.placements,
+            tenants: self.tenants,
+            revocations: self.revocations,
+            unknown_tenant: self.unknown_tenant,
+            allow_shrink_from: self.allow_shrink_from,
+        };
+        self.cells.is_none().then_some(document)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "a table of id and what belongs to the cell")]
+pub(super) struct OlderCell {
+    id: String,
+    tier: Option<String>,
+    region: Option<String>,
+    state: Option<CellState>,
+    weight: Option<u32>,
+    endpoints: Option<Vec<OlderEndpoint>>,
+    /// Tenants that go to this cell and nowhere else.
+    pinned_tenants: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "notes")]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a URL, or a table of url and san")]
+enum OlderEndpoint {
+    Url(String),
+    Full { url: String, san: Option<String> },
+}
+
+/// Annotations: texts, and whole numbers by their digits. Others are not for the router.
+fn notes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Note {
+        Text(String),
+        Whole(u64),
+        Other(IgnoredAny),
+    }
+    let notes = Option::<BTreeMap<String, Note>>::deserialize(deserializer)?;
+    let text = |(name, note)| match note {
+        Note::Text(text) => Some((name, text)),
+        Note::Whole(number) => Some((name, number.to_string())),
+        Note::Other(_) => None,
+    };
+    Ok(notes.into_iter().flatten().filter_map(text).collect())
+}
+
+/// Makes tenants of those whom cells name as their own.
+pub(super) fn pin(cells: &mut [OlderCell], tenants: &mut RawTenants<'_>, mistakes: &mut Mistakes) {
+    let mut seen = BTreeSet::new();
+    for (at, cell) in cells.iter_mut().enumerate() {
+        for (nth, id) in cell.pinned_tenants.take().into_iter().flatten().enumerate() {
+            let place = format!("data[{at}].pinned_tenants[{nth}]");
+            if let Err(why) = Text::check(&id) {
+                mistakes.invalid(format!("{place} {why}"));
+            } else if !seen.insert(id.clone()) {
+                mistakes.invalid(format!("{place}: tenant {id:?} is pinned twice"));
+            } else {
+                tenants.pin(id, cell.id.clone());
+            }
+        }
+    }
+}
+
+/// Brings a cell into the present form. See the documentation of the parent module.
+pub(super) fn modernise(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
+    let note = |name: &str| older.annotations.get(name).cloned();
+    let invalid = |what: &str| RegistryRefused::invalid(format!("data[{at}]{what}"));
+    let state = match (older.state, note("state")) {
+        (Some(state), _) => state,
+        (None, None) => CellState::Active,
+        (None, Some(name)) => {
+            state_of(&name).ok_or_else(|| invalid(".annotations.state isn't a state of a cell"))?
+        }
+    };
+    let weight = match (older.weight, note("weight")) {
+        (None, Some(weight)) => {
+            let weight = weight.parse();
+            Some(weight.map_err(|_| invalid(".annotations.weight isn't a whole number"))?)
+        }
+        (weight, _) => weight,
+    };
+    let san = note("san");
+    let endpoints = match (older.endpoints, note("endpoint")) {
+        (Some(endpoints), _) => endpoints,
+        (None, Some(url)) => vec![OlderEndpoint::Url(url)],
+        (None, None) => Vec::new(),
+    };
+    let endpoint = |endpoint| match endpoint {
+        OlderEndpoint::Url(url) => RawEndpoint {
+            url,
+            san: san.clone(),
+        },
+        OlderEndpoint::Full { url, san } => RawEndpoint { url, san },
+    };
+    Ok(RawCell {
+        tier: (older.tier.or_else(|| note("tier")))
+            .ok_or_else(|| invalid(" has no tier, and no annotation of that name"))?,
+        region: (older.region.or_else(|| note("region")))
+            .ok_or_else(|| invalid(" has no region, and no annotation of that name"))?,
+        state,
+        weight,
+        endpoints: endpoints.into_iter().map(endpoint).collect(),
+        id: older.id,
+        annotations: older.annotations,
+    })
+}
+
+fn state_of(name: &str) -> Option<CellState> {
+    let mut all = CellState::ALL.iter();
+    all.find(|state| state.as_str() == name).copied()
+}
