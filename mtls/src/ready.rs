@@ -181,10 +181,16 @@ pub struct Status {
     pub lacks: Vec<String>,
     /// How many cells the registry has.
     pub cells: usize,
+    /// The policy's mode, where there is exactly one policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_mode: Option<&'static str>,
+    /// What that policy makes of cell-bound authorizations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cba_mode: Option<&'static str>,
     /// Each policy's mode.
-    pub auth_mode: BTreeMap<String, &'static str>,
+    pub auth_modes: BTreeMap<String, &'static str>,
     /// What each policy makes of cell-bound authorizations.
-    pub cba_mode: BTreeMap<String, &'static str>,
+    pub cba_modes: BTreeMap<String, &'static str>,
     /// The registry in force.
     pub registry_version: Option<u64>,
     /// Its source has given no good answer for too long.
@@ -214,6 +220,10 @@ impl Status {
     /// The status of a router that decides by `snapshot`.
     pub fn new(snapshot: &Snapshot, now: Now, ready: bool, draining: bool) -> Self {
         let policy = &snapshot.policy;
+        let only = match policy.auths() {
+            [auth] => Some(auth),
+            _ => None,
+        };
         let issuers = policy.issuers.iter().zip(&snapshot.keys.issuers);
         let disabled = policy.auths().iter().filter(|a| a.mode == Mode::Disabled);
         let tenant_status = TenantStatus::of(snapshot, now.mono);
@@ -241,10 +251,12 @@ impl Status {
             tenant_status,
             tenant_status_left_secs: left,
             cells: snapshot.registry.as_ref().map_or(0, |r| r.cells().len()),
-            auth_mode: (policy.auths().iter())
+            auth_mode: only.map(|auth| auth.mode.as_str()),
+            cba_mode: only.map(|auth| auth.cba.mode.as_str()),
+            auth_modes: (policy.auths().iter())
                 .map(|auth| (auth.name.to_string(), auth.mode.as_str()))
                 .collect(),
-            cba_mode: (policy.auths().iter())
+            cba_modes: (policy.auths().iter())
                 .map(|auth| (auth.name.to_string(), auth.cba.mode.as_str()))
                 .collect(),
             registry_version: snapshot.registry.as_ref().map(|r| r.version()),

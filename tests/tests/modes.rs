@@ -133,7 +133,10 @@ async fn each_mode_lets_through_what_it_says() {
         lines.append(&mut callers.lines);
         let (status, page) = router.readyz().await;
         let warnings = page.get("warnings").unwrap_or(&json!([])).to_string();
-        lines.push(format!("readyz: {status} {} {warnings}", page["auth_mode"]));
+        lines.push(format!(
+            "readyz: {status} {} {warnings}",
+            page["auth_modes"]
+        ));
         for line in router.heard.of("insecure_policy") {
             lines.push(format!(
                 "log: {} insecure_policy {}",

@@ -10,11 +10,16 @@ use crate::lab::Signer;
 
 /// What control makes of a policy, with and without keys of its first issuer.
 fn control(policy: serde_json::Value, with_keys: bool) -> Control {
+    control_of(serde_json::json!([policy]), with_keys)
+}
+
+/// The same of several policies.
+fn control_of(policies: serde_json::Value, with_keys: bool) -> Control {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
         "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
         "trust": { "bundle": "ca.pem", "trust_domains": ["example"],
                    "san": ["spiffe://{trust_domain}/tenant/{tenant}"] },
-        "policy": [policy],
+        "policy": policies,
         "routing_key": { "gateways": [{ "san": "spiffe://example/gateway", "tenants": "any" }] },
     }))
     .unwrap();
@@ -90,7 +95,7 @@ fn says_what_an_operator_wants_to_know() {
     let status = Status::new(&snapshot, now(), true, false);
     assert_eq!(
         serde_json::to_string(&status).unwrap(),
-        r#"{"status":"ready","cells":1,"auth_mode":{"default":"required"},"cba_mode":{"default":"enforce"},"registry_version":4,"registry_stale":false,"tenant_status":"current","tenant_status_left_secs":null,"keys":{"main":"fresh"},"issuers":{"main":{"state":"fresh","age_secs":0,"stale":false,"next_refresh_secs":531,"consecutive_failures":0}},"listeners":{}}"#
+        r#"{"status":"ready","cells":1,"auth_mode":"required","cba_mode":"enforce","auth_modes":{"default":"required"},"cba_modes":{"default":"enforce"},"registry_version":4,"registry_stale":false,"tenant_status":"current","tenant_status_left_secs":null,"keys":{"main":"fresh"},"issuers":{"main":{"state":"fresh","age_secs":0,"stale":false,"next_refresh_secs":531,"consecutive_failures":0}},"listeners":{}}"#
     );
     let draining = Status::new(&snapshot, now(), true, true);
     assert_eq!(draining.status, "draining");
@@ -101,6 +106,31 @@ fn says_what_an_operator_wants_to_know() {
     let snapshot = with_registry(&control(disabled, false));
     let status = Status::new(&snapshot, now(), true, false);
     assert_eq!(status.warnings, ["policy `default` authenticates nobody"]);
+}
+
+/// Catches: one policy's mode shown as if it were the router's.
+#[test]
+fn one_mode_stands_for_all_only_where_there_is_one_policy() {
+    let strict = serde_json::json!({ "name": "default", "any_of": ["jwt"] });
+    let open = serde_json::json!({ "name": "open", "mode": "permissive", "any_of": ["jwt"],
+                                   "anonymous_placement": "public", "cba": { "mode": "monitor" } });
+    let status = |policies| {
+        let snapshot = with_registry(&control_of(policies, true));
+        serde_json::to_value(Status::new(&snapshot, now(), true, false)).unwrap()
+    };
+    let one = status(serde_json::json!([open]));
+    assert_eq!(one["auth_mode"], "permissive");
+    assert_eq!(one["cba_mode"], "monitor");
+    let two = status(serde_json::json!([strict, open]));
+    assert_eq!(two.get("auth_mode"), None);
+    assert_eq!(two.get("cba_mode"), None);
+    for (modes, strict, open) in [
+        ("auth_modes", "required", "permissive"),
+        ("cba_modes", "enforce", "monitor"),
+    ] {
+        let expected = serde_json::json!({ "default": strict, "open": open });
+        assert_eq!(two[modes], expected);
+    }
 }
 
 /// A router serves on without its control plane, until it may not know any more who is suspended.
