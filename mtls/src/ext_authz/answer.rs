@@ -17,7 +17,7 @@ use crate::judge::Refused;
 use crate::proxy::answer::{self, Wants};
 use crate::proxy::{Answer, Report, ResponseBody};
 
-/// By which Envoy is told, in the plain HTTP form, what to remove.
+/// By which Envoy is told, in an answer's header, what to remove.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 /// What is to be done to an allowed request's header.
@@ -54,6 +54,19 @@ impl Mutations {
             metadata,
         }
     }
+
+    /// As the header of an answer: what to set, and under one name what to remove.
+    fn as_headers(&self) -> HeaderMap {
+        let mut headers: HeaderMap = self.set.iter().cloned().collect();
+        let names: Vec<&str> = self.remove.iter().map(HeaderName::as_str).collect();
+        // Names of headers, and commas: always a value.
+        if let Ok(names) = HeaderValue::try_from(names.join(","))
+            && !names.is_empty()
+        {
+            headers.insert(TO_REMOVE, names);
+        }
+        headers
+    }
 }
 
 /// It may pass, so changed.
@@ -65,6 +78,10 @@ pub(super) fn allow<E: Env, S: Sink>(
     if form == Form::Http {
         return plain(report, mutations);
     }
+    let said = match form {
+        Form::Json => Some(mutations.as_headers()),
+        Form::Grpc | Form::Http => None,
+    };
     let Some(headers) = options(mutations.set) else {
         return unsayable(report, form);
     };
@@ -78,7 +95,7 @@ pub(super) fn allow<E: Env, S: Sink>(
         http_response: Some(HttpResponse::Ok(allowed)),
         dynamic_metadata: Some(metadata(mutations.metadata)),
     };
-    send(report, form, &response)
+    send(report, form, &response, (StatusCode::OK, said))
 }
 
 /// It may not, and its client shall hear this.
@@ -101,6 +118,7 @@ pub(super) fn deny<E: Env, S: Sink>(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         String::from_utf8_lossy(&answer::json(&report, refused)).into_owned()
     };
+    let said = (form == Form::Json).then(|| headers.clone());
     let headers = headers
         .into_iter()
         .filter_map(|(name, value)| Some((name?, value)));
@@ -126,38 +144,34 @@ pub(super) fn deny<E: Env, S: Sink>(
             reason.as_str().to_owned(),
         )]))),
     };
-    send(report, form, &response)
+    send(report, form, &response, (http, said))
 }
 
 /// In Envoy's plain form the answer's header is what to set.
-fn plain<E: Env, S: Sink>(mut report: Report<E, S>, mutations: Mutations) -> Answer<E, S> {
-    let now = report.answered(StatusCode::OK, Owner::Router);
-    let mut response = Response::new(());
+fn plain<E: Env, S: Sink>(report: Report<E, S>, mutations: Mutations) -> Answer<E, S> {
+    let (report, mut response) = begun(report, StatusCode::OK);
     let headers = response.headers_mut();
-    headers.insert(DATE, report.connection.worker.date.at(now.unix));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    headers.extend(mutations.set);
-    let names: Vec<&str> = mutations.remove.iter().map(HeaderName::as_str).collect();
-    // Names of headers, and commas: always a value.
-    if let Ok(names) = HeaderValue::try_from(names.join(","))
-        && !names.is_empty()
-    {
-        headers.insert(TO_REMOVE, names);
-    }
+    headers.extend(mutations.as_headers());
     response.map(|()| ResponseBody::router(report, bytes::Bytes::new()))
 }
 
+/// Answers with the message. In JSON the decision is in the status too, and what it sets in the
+/// answer's header, so that whoever asks need not read the body; `said` is that.
 fn send<E: Env, S: Sink>(
-    mut report: Report<E, S>,
+    report: Report<E, S>,
     form: Form,
     check: &CheckResponse,
+    said: (StatusCode, Option<HeaderMap>),
 ) -> Answer<E, S> {
-    let now = report.answered(StatusCode::OK, Owner::Router);
-    let mut response = Response::new(());
+    let (status, said) = said;
+    let status = match form {
+        Form::Grpc => StatusCode::OK,
+        Form::Json | Form::Http => status,
+    };
+    let (report, mut response) = begun(report, status);
     let headers = response.headers_mut();
-    headers.insert(DATE, report.connection.worker.date.at(now.unix));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(said.unwrap_or_default());
     match form {
         Form::Grpc => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -172,6 +186,20 @@ fn send<E: Env, S: Sink>(
             response.map(|()| ResponseBody::router(report, text.into()))
         }
     }
+}
+
+/// An answer of this status that nobody may keep.
+fn begun<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    status: StatusCode,
+) -> (Report<E, S>, Response<()>) {
+    let now = report.answered(status, Owner::Router);
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (report, response)
 }
 
 /// The decision has words that the form can't say. It must not become half of it.

@@ -25,6 +25,49 @@ pub(super) struct Described {
     pub(super) client: Option<Client>,
     /// Where the client is.
     pub(super) address: Option<SocketAddr>,
+    /// Its method and path are known. Without them only who is calling can be judged.
+    pub(super) has_target: bool,
+}
+
+/// What stands for the method and the path of a request that was described without.
+const UNKNOWN: (Method, &str) = (Method::GET, "/");
+
+impl Described {
+    /// The request whose header this is, and whose method and path nobody has told.
+    pub(super) fn without_target(mut head: Parts) -> Self {
+        head.method = UNKNOWN.0;
+        head.uri = Uri::from_static(UNKNOWN.1);
+        // Whoever asks by HTTP/2 says the host in `:authority`, which is that of the router here.
+        // A described request may be without one.
+        head.version = Version::HTTP_10;
+        Self {
+            parts: head,
+            client: None,
+            address: None,
+            has_target: false,
+        }
+    }
+}
+
+/// As [`described`], where method and path may both be missing.
+///
+/// # Errors
+/// As [`described`]. One of the two alone is a mistake of whoever asks.
+pub(super) fn described_in_part(mut check: CheckRequest) -> Result<Described, &'static str> {
+    let request = check.attributes.as_mut().and_then(|it| it.request.as_mut());
+    let http = request.and_then(|request| request.http.as_mut());
+    let Some(http) = http.filter(|http| http.method.is_empty() && http.path.is_empty()) else {
+        return described(check);
+    };
+    (http.method, http.path) = (UNKNOWN.0.to_string(), UNKNOWN.1.to_owned());
+    if http.host.is_empty() {
+        // The one version in which a request may be without a host.
+        http.protocol = "HTTP/1.0".to_owned();
+    }
+    Ok(Described {
+        has_target: false,
+        ..described(check)?
+    })
 }
 
 /// Reads what the message says. The client's certificate is taken from the attributes alone: no
@@ -47,6 +90,7 @@ pub(super) fn described(check: CheckRequest) -> Result<Described, &'static str> 
         parts: parts(http)?,
         client,
         address: source.address.and_then(address),
+        has_target: true,
     })
 }
 

@@ -1,7 +1,8 @@
 //! An external authorizer for Envoy: the same decisions about requests that an Envoy passes on.
 //!
 //! It asks in one of three forms: gRPC `envoy.service.auth.v3.Authorization/Check`, the same
-//! messages as JSON, or a copy of the request's header under a prefix (Envoy's `http_service`).
+//! messages as JSON, or a copy of the request's header (Envoy's `http_service`). The last two are
+//! answered by HTTP status: 200 lets the request pass, any other status doesn't.
 //! Whatever goes wrong with the question itself is answered with an error and never with leave to
 //! pass; an Envoy with `failure_mode_allow: false` refuses the request then.
 
@@ -23,7 +24,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use self::answer::Mutations;
-use self::describe::{Described, described};
+use self::describe::{Described, described, described_in_part};
 use self::message::CheckRequest;
 use crate::connection::{Connection, Origin};
 use crate::env::Env;
@@ -35,40 +36,55 @@ use crate::proxy::{Answer, Report, check};
 
 /// gRPC's own name of the method.
 const GRPC_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
-/// Where the messages are taken as JSON.
-const JSON_PATH: &str = "/ext_authz/v3/check";
-/// What Envoy's `path_prefix` puts before the path of the request.
-const HTTP_PREFIX: &str = "/ext_authz/v3/http";
+/// Where the messages are taken as JSON, and a request's header without its method and path.
+const CHECK_PATH: &str = "/ext_authz/v3/check";
+/// What Envoy's `path_prefix` may put before the path of the request.
+const HTTP_PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK_PATH];
 
 /// The longest question, in bytes: an Envoy's largest header, a client's chain, and to spare. It
 /// has no need to send bodies.
 const CHECK_BYTES_MAX: usize = 256 * 1024;
 
-/// How it is asked.
+/// How it is asked, and answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
+    /// A `CheckRequest` in gRPC.
     Grpc,
+    /// A `CheckRequest` in JSON.
     Json,
+    /// The header of the request itself.
     Http,
 }
 
 impl Form {
-    fn of(request: &Parts) -> Option<Self> {
-        let path = request.uri.path();
-        let rest = path.strip_prefix(HTTP_PREFIX);
-        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest == "*") {
-            return Some(Self::Http);
-        }
-        match (&request.method, path) {
-            (&Method::POST, GRPC_PATH) if request.version == Version::HTTP_2 => Some(Self::Grpc),
-            (&Method::POST, JSON_PATH) => Some(Self::Json),
-            _ => None,
-        }
-    }
-
     /// How an error is said.
     fn wants(self) -> Wants {
         Wants::new(self == Self::Grpc)
+    }
+}
+
+/// What is asked at an address.
+enum Address<'a> {
+    Grpc,
+    /// Whatever its body is: a `CheckRequest` in JSON, or nothing, and then its header is the question.
+    Check,
+    /// The header is the question, and this the target of the request.
+    Prefixed(&'a str),
+}
+
+impl<'a> Address<'a> {
+    fn of(request: &'a Parts) -> Option<Self> {
+        match (&request.method, request.uri.path()) {
+            (&Method::POST, GRPC_PATH) if request.version == Version::HTTP_2 => {
+                return Some(Self::Grpc);
+            }
+            (&Method::POST, CHECK_PATH) => return Some(Self::Check),
+            _ => {}
+        }
+        let path = request.uri.path_and_query()?.as_str();
+        let mut rests = HTTP_PREFIXES.iter();
+        let rest = rests.find_map(|prefix| path.strip_prefix(prefix))?;
+        (rest.starts_with('/') || rest == "*").then_some(Self::Prefixed(rest))
     }
 }
 
@@ -101,6 +117,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         mut parts,
         client,
         address,
+        has_target,
     } = described;
     let wants = Wants::of(&parts);
     let before: Vec<HeaderName> = parts.headers.keys().cloned().collect();
@@ -109,6 +126,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         client: client.as_ref(),
         origin: address.map(Origin::client),
         forwards: false,
+        has_target,
         ..report.case(spread)
     };
     let judged = judge(&case, checked, &mut parts).await;
@@ -134,39 +152,49 @@ async fn asked<E: Env, S: Sink>(
     head: Parts,
     incoming: Incoming,
 ) -> Result<(Form, Described), Refused> {
+    const NOTHING: &str = "not an external authorization request; expected POST \
+                           /ext_authz/v3/check, or a request's method and path under \
+                           /ext_authz/v3/http";
     let refuse = |detail| Refused::new(Reason::BadRequest, detail);
-    let form = Form::of(&head).ok_or_else(|| refuse("nothing is asked for so here"))?;
-    let described = match form {
-        Form::Http => unprefixed(head),
-        Form::Grpc => {
+    let (form, described) = match Address::of(&head).ok_or_else(|| refuse(NOTHING))? {
+        Address::Prefixed(target) => (Form::Http, described_by(target, &head)),
+        Address::Grpc => {
             let body = whole(report, incoming).await?;
-            grpc::read(&body).and_then(described)
+            (Form::Grpc, grpc::read(&body).and_then(described))
         }
-        Form::Json => {
+        Address::Check => {
             let body = whole(report, incoming).await?;
-            serde_json::from_slice::<CheckRequest>(&body)
-                .map_err(|_| "no JSON of a CheckRequest")
-                .and_then(described)
+            match body.is_empty() {
+                true => (Form::Http, Ok(Described::without_target(head))),
+                false => (Form::Json, json(&body)),
+            }
         }
     };
     Ok((form, described.map_err(refuse)?))
 }
 
+/// Reads a `CheckRequest`, which may leave out method and path.
+fn json(body: &[u8]) -> Result<Described, &'static str> {
+    let check = serde_json::from_slice::<CheckRequest>(body);
+    let check = check.map_err(
+        |_| "the body is not a CheckRequest of envoy.service.auth.v3 in JSON; send one, or no body",
+    )?;
+    described_in_part(check)
+}
+
 /// The request that was copied: the same but for the prefix. Nothing in it can be a certificate.
-fn unprefixed(mut head: Parts) -> Result<Described, &'static str> {
-    let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let path = path.strip_prefix(HTTP_PREFIX).unwrap_or_default();
-    if !path.starts_with('/') && path != "*" {
-        return Err("no path after the prefix");
-    }
-    let path = PathAndQuery::try_from(path).map_err(|_| "no path after the prefix")?;
-    let mut parts = head.uri.into_parts();
-    parts.path_and_query = Some(path);
-    head.uri = Uri::from_parts(parts).map_err(|_| "no path after the prefix")?;
+fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
+    const NONE: &str = "no path after the prefix";
+    let target = PathAndQuery::try_from(target).map_err(|_| NONE)?;
+    let mut head = head.clone();
+    let mut uri = head.uri.into_parts();
+    uri.path_and_query = Some(target);
+    head.uri = Uri::from_parts(uri).map_err(|_| NONE)?;
     Ok(Described {
         parts: head,
         client: None,
         address: None,
+        has_target: true,
     })
 }
 

@@ -49,6 +49,9 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) spread: u64,
     /// The router forwards it if it may pass. An Envoy that asks does so itself.
     pub(crate) forwards: bool,
+    /// The header has the request's method and path. Who asks about a request may not tell them, and
+    /// then it can be judged only where nothing goes by them.
+    pub(crate) has_target: bool,
 }
 
 impl<E: Env, S> Case<'_, E, S> {
@@ -159,9 +162,19 @@ fn policy<E: Env, S: Sink>(
     let policy = live
         .policy(case.listener, path)
         .map_err(|why| ambiguous(why.detail()))?;
-    policy
+    let policy = policy
         .and_then(|id| live.policy_in(snapshot, id))
-        .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))
+        .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))?;
+    let goes_by_target =
+        || live.has_routes(case.listener) || snapshot.policy.auth(policy).rules.is_some();
+    if !case.has_target && goes_by_target() {
+        return Err(Refused::new(
+            Reason::BadRequest,
+            "no method and path, by which the listener's rules or routes go; \
+             whoever asks must send both",
+        ));
+    }
+    Ok(policy)
 }
 
 /// Asks the core once, and tells the sink what it said.

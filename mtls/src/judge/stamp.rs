@@ -53,6 +53,12 @@ fn seal<E: Env, S: Sink>(
     let Some(sealer) = &live.sealer else {
         return Ok(());
     };
+    if !case.has_target {
+        return Err(Refused::new(
+            Reason::BadRequest,
+            "no method and path, to which an envelope is bound; whoever asks must send both",
+        ));
+    }
     // Not when the request came: it may have waited for keys.
     let now = common.clock.now();
     let (request_id, cell) = (case.request_id.to_str().unwrap_or_default(), &allow.cell.id);

@@ -63,6 +63,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             began: self.began,
             spread,
             forwards: true,
+            has_target: true,
         }
     }
 

@@ -24,6 +24,12 @@ pub const ADDRESS: (&str, u16) = ("203.0.113.9", 4711);
 
 pub const PATH: &str = "/orders?page=2";
 
+/// Where a `CheckRequest` is taken as JSON, and a header alone.
+pub const CHECK: &str = "/ext_authz/v3/check";
+
+/// What an Envoy of the plain form may put before the path.
+pub const PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK];
+
 /// What shall become of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -272,16 +278,28 @@ fn json_question(sent: &Sent, raw: bool) -> Value {
 
 /// Posts this as JSON.
 pub async fn post(client: &Client<TokioEnv>, body: impl Into<Bytes>) -> Answer {
-    let mut request = Request::get("/ext_authz/v3/check");
+    let mut request = Request::get(CHECK);
     request.method = Method::POST;
     request.body = body.into();
     client.send(request).await.unwrap()
 }
 
-/// By JSON.
+/// By JSON. Status and header of the answer must say the same as its body.
 pub async fn json(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict {
     let answer = post(client, json_question(sent, raw).to_string()).await;
-    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    let verdict = in_body(sent, &answer);
+    match &verdict {
+        Verdict::Arrives(_) => assert_eq!(in_header(sent, &answer), verdict),
+        Verdict::Refused(status, headers, _) => {
+            assert_eq!(answer.status, *status);
+            assert_eq!(&compared(pairs(&answer)), headers);
+        }
+    }
+    verdict
+}
+
+/// What the `CheckResponse` says.
+fn in_body(sent: &Sent, answer: &Answer) -> Verdict {
     let response: Value = serde_json::from_slice(&answer.body).unwrap();
     let options = |value: &Value| -> Vec<(String, String)> {
         let option = |option: &Value| {
@@ -306,20 +324,29 @@ pub async fn json(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict 
     arrives(sent, &remove, &options(&allowed["headers"]))
 }
 
-/// By Envoy's plain form.
-pub async fn plain(client: &Client<TokioEnv>, sent: &Sent) -> Verdict {
-    let path = format!("/ext_authz/v3/http{}", sent.path);
-    let answer = client
-        .send(headers(Request::get(&path), sent))
-        .await
-        .unwrap();
+/// By Envoy's plain form, under this prefix.
+pub async fn plain(client: &Client<TokioEnv>, sent: &Sent, prefix: &str) -> Verdict {
+    let path = format!("{prefix}{}", sent.path);
+    let answer = client.send(headers(Request::get(&path), sent)).await;
+    in_header(sent, &answer.unwrap())
+}
+
+/// By the header alone, without method and path.
+pub async fn bare(client: &Client<TokioEnv>, sent: &Sent) -> Verdict {
+    let mut request = headers(Request::get(CHECK), sent);
+    request.method = Method::POST;
+    in_header(sent, &client.send(request).await.unwrap())
+}
+
+/// What status and header say.
+fn in_header(sent: &Sent, answer: &Answer) -> Verdict {
     if answer.status != 200 {
-        return refused(answer.status.as_u16(), pairs(&answer), &answer.body);
+        return refused(answer.status.as_u16(), pairs(answer), &answer.body);
     }
     let remove = answer.headers.get("x-envoy-auth-headers-to-remove");
     let remove = remove.map_or("", |names| names.to_str().unwrap());
     let remove: Vec<_> = remove.split(',').map(str::to_owned).collect();
-    let set = pairs(&answer).into_iter();
+    let set = pairs(answer).into_iter();
     let set: Vec<_> = set
         .filter(|(name, _)| name.starts_with("x-cellway-"))
         .collect();

@@ -79,12 +79,14 @@ fn miscertified() -> Questions {
 }
 
 /// Bodies that are no question in JSON.
-const MISWRITTEN: [&str; 9] = [
-    "",
+const MISWRITTEN: [&str; 11] = [
+    " ",
     "{}",
     "[]",
     "null",
-    r#"{"attributes": {"request": {"http": {}}}}"#,
+    r#"{"attributes": {"request": {}}}"#,
+    r#"{"attributes": {"request": {"http": {"method": "GET"}}}}"#,
+    r#"{"attributes": {"request": {"http": {"path": "/", "headers": {}}}}}"#,
     r#"{"attributes": {"request": {"http": {"method": "GET", "method": "GET", "path": "/"}}}}"#,
     r#"{"attributes": {"request": {"http": {"method": "GET", "path": "/", "headers": {"a": "b", "a": "c"}}}}}"#,
     r#"{"attributes": {"request": {"http": {"method": "GET", "path": "/", "headerMap": {}, "header_map": {}}}}}"#,

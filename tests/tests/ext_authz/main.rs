@@ -5,6 +5,7 @@
 )]
 
 mod ask;
+mod check;
 mod hostile;
 mod routing_keys;
 mod trouble;
@@ -174,7 +175,11 @@ async fn every_form_gives_the_same_decision_and_the_same_headers() {
         }
         if sent.certificate.is_none() {
             for client in [&h1, &h2] {
-                assert_eq!(ask::plain(client, &sent).await, proxied, "{what}, HTTP");
+                for prefix in ask::PREFIXES {
+                    let plain = ask::plain(client, &sent, prefix).await;
+                    assert_eq!(plain, proxied, "{what}, HTTP");
+                }
+                assert_eq!(ask::bare(client, &sent).await, proxied, "{what}, header");
             }
         }
     }
@@ -199,7 +204,7 @@ async fn a_denial_names_the_address_that_the_envoy_says() {
     };
     assert_eq!(peers().collect::<Vec<_>>(), ["203.0.113.9:4711"; 3]);
     // The plain form says no address, and none is made up.
-    ask::plain(&h1, &nothing).await;
+    ask::plain(&h1, &nothing, ask::PREFIXES[0]).await;
     assert!(peers().next_back().unwrap().is_null());
     // An address of another kind is no reason to refuse the question.
     let pipe = r#"{"attributes": {"source": {"address": {"pipe": {"path": "/x"}}},
@@ -289,8 +294,12 @@ async fn rules_decide_alike_in_every_form() {
             assert_eq!(ask::grpc(&h2, &sent, raw).await, proxied, "{path}, gRPC");
             assert_eq!(ask::json(&h1, &sent, raw).await, proxied, "{path}, JSON");
         }
-        assert_eq!(ask::plain(&h1, &sent).await, proxied, "{path}, HTTP");
-        assert_eq!(ask::plain(&h2, &sent).await, proxied, "{path}, HTTP");
+        for prefix in ask::PREFIXES {
+            let plain = ask::plain(&h1, &sent, prefix).await;
+            assert_eq!(plain, proxied, "{path}, HTTP");
+            let plain = ask::plain(&h2, &sent, prefix).await;
+            assert_eq!(plain, proxied, "{path}, HTTP");
+        }
     }
     insta::assert_snapshot!(seen);
 }
@@ -346,7 +355,10 @@ async fn routes_give_the_same_policy_in_every_form() {
             assert_eq!(ask::json(&h1, &sent, raw).await, proxied, "{path}, JSON");
         }
         if sent.certificate.is_none() {
-            assert_eq!(ask::plain(&h1, &sent).await, proxied, "{path}, HTTP");
+            for prefix in ask::PREFIXES {
+                let plain = ask::plain(&h1, &sent, prefix).await;
+                assert_eq!(plain, proxied, "{path}, HTTP");
+            }
         }
     }
     insta::assert_snapshot!(seen);
@@ -390,5 +402,5 @@ async fn a_policy_chooses_the_status_of_unreachable_keys_in_every_form() {
     );
     assert_eq!(ask::grpc(&h2, &sent, true).await, proxied);
     assert_eq!(ask::json(&h1, &sent, true).await, proxied);
-    assert_eq!(ask::plain(&h1, &sent).await, proxied);
+    assert_eq!(ask::plain(&h1, &sent, ask::PREFIXES[0]).await, proxied);
 }

@@ -133,7 +133,11 @@ async fn every_form_believes_the_same_routing_keys() {
             assert_eq!(ask::json(&h1, &sent, raw).await, proxied, "{what}, JSON");
         }
         if sent.certificate.is_none() {
-            assert_eq!(ask::plain(&h1, &sent).await, proxied, "{what}, HTTP");
+            assert_eq!(
+                ask::plain(&h1, &sent, ask::PREFIXES[0]).await,
+                proxied,
+                "{what}, HTTP"
+            );
         }
     }
     insta::assert_snapshot!(seen);
