@@ -139,7 +139,7 @@ pub enum Envelope {
     NotVerified,
     /// The cell gets one.
     Sealed {
-        /// `jws` or `hmac`.
+        /// `jws`, `hmac` or `compatible`.
         form: &'static str,
         /// The key.
         kid: String,

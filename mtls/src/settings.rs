@@ -61,6 +61,8 @@ pub enum EnvelopeForm {
     Jws,
     /// Six headers under a key that is shared with the cell.
     Hmac,
+    /// The six headers that cells of older tenant routers know, under such a key.
+    Compatible,
 }
 
 impl EnvelopeForm {
@@ -69,6 +71,15 @@ impl EnvelopeForm {
         match self {
             Self::Jws => "jws",
             Self::Hmac => "hmac",
+            Self::Compatible => "compatible",
+        }
+    }
+
+    /// Whether each cell has a key of its own, which the router has too.
+    pub const fn is_shared(self) -> bool {
+        match self {
+            Self::Jws => false,
+            Self::Hmac | Self::Compatible => true,
         }
     }
 }

@@ -70,7 +70,8 @@ pub struct Verified {
     pub expires: Unix,
 }
 
-/// The claims as JSON. Those of the first group have headers of their own in the HMAC form.
+/// The claims as JSON. Those of the first group have headers of their own in the HMAC form; so have
+/// all of them but `aud` in the compatible one.
 #[derive(Serialize)]
 struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +117,14 @@ impl<'a> Sealing<'a> {
             exp: Some(expires),
             method: Some(self.method.as_str()),
             target_sha256: Some(&target),
+            ..self.identity()
+        })
+    }
+
+    /// Those of the identity, and the cell that they are for.
+    pub(super) fn claims_for_cell(&self) -> Vec<u8> {
+        json(&Form {
+            aud: Some(self.cell.as_str()),
             ..self.identity()
         })
     }

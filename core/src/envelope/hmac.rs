@@ -29,8 +29,9 @@ pub struct HmacKey {
     print: hmac::Tag,
 }
 
-/// The values of the six headers, in the order of
-/// [`HeaderRules::envelope_hmac`](crate::headers::HeaderRules::envelope_hmac).
+/// The values of the six headers of a form with a shared key, in the order of
+/// [`HeaderRules::envelope_hmac`](crate::headers::HeaderRules::envelope_hmac) or
+/// [`HeaderRules::envelope_compatible`](crate::headers::HeaderRules::envelope_compatible).
 pub type HmacStamps = [HeaderValue; 6];
 
 impl HmacKey {
@@ -79,6 +80,11 @@ impl HmacKey {
     pub fn is_same_secret(&self, other: &Self) -> bool {
         let (one, other) = (self.print.as_ref(), other.print.as_ref());
         constant_time::verify_slices_are_equal(one, other).is_ok()
+    }
+
+    /// What it signs with.
+    pub(super) fn secret(&self) -> &hmac::Key {
+        &self.key
     }
 
     /// Whether the signature over these bytes holds. Takes as long for a wrong one as for a right.

@@ -5,14 +5,16 @@
 //! request, for at most a minute. Whoever gets hold of it can't take it to another cell or use it
 //! for another call.
 //!
-//! There are two forms with the same claims. [`seal`] makes a JWS under an Ed25519 key that only
-//! the router has, [`seal_hmac`] six headers under a key that router and cell share. The other side
-//! of both is [`Verifier`], which a cell can have without any other part of Cellway; with the
+//! There are three forms with the same claims. [`seal`] makes a JWS under an Ed25519 key that only
+//! the router has, [`seal_hmac`] six headers under a key that router and cell share, and
+//! [`seal_compatible`] the six that cells of older tenant routers know. The other side
+//! of all is [`Verifier`], which a cell can have without any other part of Cellway; with the
 //! feature `tower`, [`EnvelopeLayer`](tower::EnvelopeLayer) puts it around a service.
 //!
 //! [`KeyRing`] says which of the router's keys signs at a given time, and which are published.
 
 mod claims;
+mod compatible;
 mod hmac;
 mod key;
 mod page;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use http::Uri;
 
 pub use claims::{Sealing, Verified};
+pub use compatible::{COMPATIBLE_ALG, canonical_compatible, seal_compatible};
 pub use hmac::{HMAC_KEY_LEN, HmacKey, HmacStamps, canonical, seal_hmac};
 pub use key::{KeyRefused, SigningKey, seal};
 pub use page::respells_jwks_path;

@@ -15,7 +15,8 @@ use crate::time::Unix;
 
 use super::claims::Reader;
 use super::{
-    EnvelopeRefused, HmacKey, LEN_MAX, LIFETIME_MAX, TYPE, TrustMode, Verdict, Verified, canonical,
+    COMPATIBLE_ALG, EnvelopeRefused, HmacKey, LEN_MAX, LIFETIME_MAX, TYPE, TrustMode, Verdict,
+    Verified, canonical, canonical_compatible,
 };
 
 /// The most that a leeway can be, in seconds.
@@ -36,7 +37,8 @@ pub struct VerifierSpec {
     pub leeway: Duration,
     /// Envelopes under the router's published keys are taken.
     pub jws: bool,
-    /// Envelopes under these shared keys are taken: several while one takes another's place.
+    /// Envelopes under these shared keys are taken, in the form `hmac` and in the compatible one:
+    /// several while one takes another's place.
     pub hmac: Vec<HmacKey>,
     /// The router's `[headers]`.
     pub headers: HeaderSpec,
@@ -190,13 +192,16 @@ impl Verifier {
             true => request.header(self.rules.envelope())?,
             false => None,
         };
-        let hmac = match self.hmac.is_empty() {
+        let shared = match self.hmac.is_empty() {
             true => None,
-            false => request.hmac(&self.rules)?,
+            false => request.shared(&self.rules)?,
         };
         let by_jws = jws.map(|envelope| self.verify_jws(keys, request, envelope));
-        let by_hmac = hmac.map(|values| self.verify_hmac(request, values));
-        let verified = match (by_jws, by_hmac) {
+        let by_shared = shared.map(|shared| match shared {
+            Shared::Hmac(values) => self.verify_hmac(request, values),
+            Shared::Compatible(values) => self.verify_compatible(request, values),
+        });
+        let verified = match (by_jws, by_shared) {
             (None, None) => return Err(EnvelopeRefused::Missing),
             (Some(one), None) | (None, Some(one)) => one?,
             (Some(one), Some(other)) => {
@@ -248,14 +253,7 @@ impl Verifier {
         request: &Request<'_>,
         [kid, cell, issued, expires, claims, signature]: [&str; 6],
     ) -> Result<Verified, EnvelopeRefused> {
-        let mut keys = self.hmac.iter();
-        let key = keys
-            .find(|key| key.kid() == kid)
-            .ok_or(EnvelopeRefused::UnknownKey)?;
-        let decode = |part: &str| {
-            let part = base64url::decode(part.as_bytes());
-            part.ok_or(EnvelopeRefused::Malformed("not base64url"))
-        };
+        let key = self.shared_key(kid)?;
         let signed = [kid, cell, issued, expires, claims];
         let message = canonical(signed, request.method, request.target);
         if !key.verify(&message, &decode(signature)?) {
@@ -268,9 +266,41 @@ impl Verifier {
         let (issued, expires) = (date(issued)?, date(expires)?);
         self.check_window(issued, expires, request.now)?;
         let claims = decode(claims)?;
-        let claims = json::strict_object(&claims);
-        let claims = claims.ok_or(EnvelopeRefused::Malformed("the claims are no JSON object"))?;
+        let claims = json::strict_object(&claims).ok_or(NO_CLAIMS)?;
         Reader(&claims).identity(&self.issuer, self.own(cell)?, expires)
+    }
+
+    fn verify_compatible(
+        &self,
+        request: &Request<'_>,
+        [alg, kid, issued, expires, claims, signature]: [&str; 6],
+    ) -> Result<Verified, EnvelopeRefused> {
+        // The key's id says how to verify. This is only compared.
+        if alg != COMPATIBLE_ALG {
+            return Err(EnvelopeRefused::ForbiddenAlgorithm);
+        }
+        let key = self.shared_key(kid)?;
+        let signed = [alg, kid, issued, expires, claims];
+        let message = canonical_compatible(signed, request.method, request.target);
+        if !key.verify(&message, &decode(signature)?) {
+            return Err(EnvelopeRefused::BadSignature);
+        }
+        let (issued, expires) = (date(issued)?, date(expires)?);
+        self.check_window(issued, expires, request.now)?;
+        let claims = decode(claims)?;
+        let claims = json::strict_object(&claims).ok_or(NO_CLAIMS)?;
+        let claims = Reader(&claims);
+        let cell = claims.cell()?;
+        if cell != *key.cell() {
+            return Err(EnvelopeRefused::OtherCell);
+        }
+        claims.identity(&self.issuer, self.own(cell)?, expires)
+    }
+
+    fn shared_key(&self, kid: &str) -> Result<&HmacKey, EnvelopeRefused> {
+        let mut keys = self.hmac.iter();
+        let key = keys.find(|key| key.kid() == kid);
+        key.ok_or(EnvelopeRefused::UnknownKey)
     }
 
     fn own(&self, cell: Text) -> Result<Text, EnvelopeRefused> {
@@ -337,20 +367,51 @@ impl<'a> Request<'a> {
         first.map(text).transpose()
     }
 
-    /// The values of the six headers, if any of them is there.
-    fn hmac(&self, rules: &HeaderRules) -> Result<Option<[&'a str; 6]>, EnvelopeRefused> {
-        let mut values = [None; 6];
-        for (value, name) in values.iter_mut().zip(rules.envelope_hmac()) {
-            *value = self.header(name)?;
-        }
-        match values {
-            [None, None, None, None, None, None] => Ok(None),
-            [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] => Ok(Some([a, b, c, d, e, f])),
-            _ => Err(EnvelopeRefused::Malformed(
+    /// The values of the six headers, if any is there. The forms differ in one: the cell's name, or the
+    /// algorithm's.
+    fn shared(&self, rules: &HeaderRules) -> Result<Option<Shared<'a>>, EnvelopeRefused> {
+        let hmac = self.six(rules.envelope_hmac())?;
+        let compatible = self.six(rules.envelope_compatible())?;
+        match (whole(hmac), whole(compatible)) {
+            (Some(values), None) if compatible[0].is_none() => Ok(Some(Shared::Hmac(values))),
+            (None, Some(values)) if hmac[1].is_none() => Ok(Some(Shared::Compatible(values))),
+            (None, None) if [hmac, compatible].concat().iter().all(Option::is_none) => Ok(None),
+            (Some(_), _) | (_, Some(_)) => Err(EnvelopeRefused::Malformed(
+                "it has the headers of two forms",
+            )),
+            (None, None) => Err(EnvelopeRefused::Malformed(
                 "some of its six headers are missing",
             )),
         }
     }
+
+    fn six(&self, names: &[HeaderName; 6]) -> Result<[Option<&'a str>; 6], EnvelopeRefused> {
+        let mut values = [None; 6];
+        for (value, name) in values.iter_mut().zip(names) {
+            *value = self.header(name)?;
+        }
+        Ok(values)
+    }
+}
+
+/// The values of six headers under a shared key.
+enum Shared<'a> {
+    Hmac([&'a str; 6]),
+    Compatible([&'a str; 6]),
+}
+
+const NO_CLAIMS: EnvelopeRefused = EnvelopeRefused::Malformed("the claims are no JSON object");
+
+fn whole(values: [Option<&str>; 6]) -> Option<[&str; 6]> {
+    match values {
+        [Some(a), Some(b), Some(c), Some(d), Some(e), Some(f)] => Some([a, b, c, d, e, f]),
+        _ => None,
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, EnvelopeRefused> {
+    let part = base64url::decode(part.as_bytes());
+    part.ok_or(EnvelopeRefused::Malformed("not base64url"))
 }
 
 /// Digits, as they are written when a number is printed.

@@ -30,8 +30,10 @@ pub const CELL_BOUND_AUTHORIZATION: &str = "cell-bound-authorization";
 /// The header that carries an envelope, after the prefix.
 const ENVELOPE: &str = "envelope";
 
-/// The headers of an envelope's HMAC form, after the prefix.
-const ENVELOPE_HMAC: [&str; 6] = [
+/// The headers of an envelope under a shared key, after the prefix. Each form has six of them: the form
+/// `hmac` all but the first, the compatible one all but the cell.
+const ENVELOPE_SHARED: [&str; 7] = [
+    "envelope-alg",
     "envelope-kid",
     "envelope-cell",
     "envelope-issued",
@@ -49,8 +51,9 @@ const RESERVED: [&str; 4] = [
     "x-forwarded-client-cert",
 ];
 
-/// Where two renamed headers would break HTTP or the router itself.
-const NOT_RENAMEABLE_TO: [&str; 16] = [
+/// Names that no header of the router's may have: they mean something in HTTP, or to whoever reads by
+/// which way a request came.
+const NOT_RENAMEABLE_TO: [&str; 20] = [
     "accept",
     "authorization",
     "connection",
@@ -60,6 +63,7 @@ const NOT_RENAMEABLE_TO: [&str; 16] = [
     "cookie",
     "date",
     "expect",
+    "forwarded",
     "host",
     "keep-alive",
     "te",
@@ -67,6 +71,9 @@ const NOT_RENAMEABLE_TO: [&str; 16] = [
     "transfer-encoding",
     "upgrade",
     "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
 
 /// The `[headers]` table of the configuration.
@@ -123,7 +130,8 @@ pub struct HeaderRules {
     owner: HeaderName,
     reason: HeaderName,
     envelope: HeaderName,
-    envelope_hmac: [HeaderName; ENVELOPE_HMAC.len()],
+    envelope_hmac: [HeaderName; 6],
+    envelope_compatible: [HeaderName; 6],
 }
 
 /// Headers to set on a forwarded request, in the order of [`STAMP_NAMES`].
@@ -164,12 +172,12 @@ impl HeaderRules {
         };
         let stamps = STAMP_NAMES.map(&mut own);
         let envelope = own(ENVELOPE);
-        let envelope_hmac = ENVELOPE_HMAC.map(&mut own);
+        let envelope_shared = ENVELOPE_SHARED.map(&mut own);
         let tenant_choice = match &spec.tenant_choice {
             Some(name) => named(name, "headers.tenant_choice", &mut errors),
             None => prefixed(&spec.prefix, "select-tenant"),
         };
-        let own = stamps.iter().chain([&envelope]).chain(&envelope_hmac);
+        let own = stamps.iter().chain([&envelope]).chain(&envelope_shared);
         let own: Vec<&str> = own
             .chain([&tenant_choice])
             .map(HeaderName::as_str)
@@ -179,6 +187,11 @@ impl HeaderRules {
             return Err(errors);
         }
         let reserved = own.into_iter().chain(RESERVED).map(normalised).collect();
+        let [alg, kid, cell, issued, expires, claims, signature] = envelope_shared;
+        let rest = [issued, expires, claims, signature];
+        let [issued, expires, claims, signature] = rest.clone();
+        let envelope_compatible = [alg, kid.clone(), issued, expires, claims, signature];
+        let [issued, expires, claims, signature] = rest;
         Ok(Self {
             reserved,
             routing_key: HeaderName::from_static(routing_key::HEADER),
@@ -186,7 +199,8 @@ impl HeaderRules {
             owner: prefixed(&spec.prefix, "owner"),
             reason: prefixed(&spec.prefix, "reason"),
             envelope,
-            envelope_hmac,
+            envelope_hmac: [kid, cell, issued, expires, claims, signature],
+            envelope_compatible,
             prefix: normalised(&spec.prefix),
             stamps,
             tenant_choice,
@@ -267,8 +281,13 @@ impl HeaderRules {
     }
 
     /// The headers of an envelope's HMAC form: kid, cell, issued, expires, claims, signature.
-    pub fn envelope_hmac(&self) -> &[HeaderName; ENVELOPE_HMAC.len()] {
+    pub fn envelope_hmac(&self) -> &[HeaderName; 6] {
         &self.envelope_hmac
+    }
+
+    /// The headers of an envelope's compatible form: alg, kid, issued, expires, claims, signature.
+    pub fn envelope_compatible(&self) -> &[HeaderName; 6] {
+        &self.envelope_compatible
     }
 
     /// The short name of the stamped header that `name` is under any spelling.
@@ -347,7 +366,7 @@ fn named(name: &str, setting: &str, errors: &mut Vec<HeaderSpecError>) -> Header
     };
     if NOT_RENAMEABLE_TO.contains(&name.to_ascii_lowercase().as_str()) {
         return refuse(format!(
-            "\"{name}\" has a meaning of its own in HTTP; choose another name"
+            "\"{name}\" has a meaning of its own; choose another name"
         ));
     }
     match HeaderName::from_bytes(name.as_bytes()) {
@@ -365,14 +384,20 @@ fn renameable() -> impl Iterator<Item = &'static str> {
     STAMP_NAMES
         .into_iter()
         .chain([ENVELOPE])
-        .chain(ENVELOPE_HMAC)
+        .chain(ENVELOPE_SHARED)
 }
 
 /// Whether these names, those that may be renamed and then the tenant's choice, are all different.
 fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
-    let mut seen = BTreeMap::new();
+    let reserved = RESERVED.iter().map(|name| (normalised(name), *name));
+    let mut seen: BTreeMap<_, _> = reserved.collect();
     for (name, short) in names.iter().zip(renameable().chain(["select-tenant"])) {
-        if let Some(other) = seen.insert(normalised(name), short) {
+        // The tenant may go to the cell as its routing key, for another router there, unless this
+        // router reads that header itself: see `with_routing_key`.
+        let passed_on = short == "tenant" && *name == routing_key::HEADER;
+        if let Some(other) = seen.insert(normalised(name), short)
+            && !passed_on
+        {
             errors.push(HeaderSpecError {
                 setting: "headers.rename".to_owned(),
                 problem: format!("\"{name}\" stands for both {other} and {short}"),

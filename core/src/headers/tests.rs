@@ -26,6 +26,7 @@ fn renamed() -> HeaderRules {
         ("tenant", "X-Tenant"),
         ("envelope", "X-Proof"),
         ("envelope-claims", "x-proof-claims"),
+        ("envelope-alg", "X-Proof-Alg"),
     ];
     let rename = rename
         .map(|(short, name)| (short.to_owned(), name.to_owned()))
@@ -70,6 +71,40 @@ fn envelopes_have_the_names_that_the_configuration_gives_them() {
     let hmac = rules.envelope_hmac().each_ref().map(HeaderName::as_str);
     assert_eq!(hmac[0], "x-cellway-envelope-kid");
     assert_eq!(hmac[4], "x-proof-claims");
+    let compatible = rules.envelope_compatible();
+    let compatible = compatible.each_ref().map(HeaderName::as_str);
+    assert_eq!(
+        compatible,
+        [
+            "x-proof-alg",
+            "x-cellway-envelope-kid",
+            "x-cellway-envelope-issued",
+            "x-cellway-envelope-expires",
+            "x-proof-claims",
+            "x-cellway-envelope-signature",
+        ]
+    );
+}
+
+/// Catches: a name that an older cell trusts, and that a client can use in another spelling, in
+/// trailers, or while nothing seals.
+#[test]
+fn no_header_of_an_envelope_gets_in_from_outside() {
+    let rules = renamed();
+    for name in [
+        "X-Proof-Alg",
+        "x_proof_alg",
+        "x.proof-alg",
+        "X-Proof_Claims",
+        "x-cellway-envelope-alg",
+    ] {
+        let mut map = headers(&[(name, "HS256"), ("accept", "a")]);
+        sanitise(&rules, &mut map).unwrap();
+        assert_eq!(map.len(), 1, "{name}");
+        let mut trailers = headers(&[(name, "HS256"), ("checksum", "a")]);
+        sanitise_trailers(&rules, &mut trailers);
+        assert_eq!(trailers.len(), 1, "{name}");
+    }
 }
 
 #[test]
@@ -319,6 +354,15 @@ fn names_that_would_break_http_or_hide_nothing_are_refused() {
         ("envelope", "x-cellway-envelope_kid"),
         ("envelope-signature", "x-cellway-select-tenant"),
         ("envelopes", "x-proof"),
+        ("envelope-alg", "x-cellway-envelope-kid"),
+        ("envelope-alg", "X-Routing-Key"),
+        ("envelope-alg", "x_routing_key_signature"),
+        ("envelope-alg", "Cell-Bound-Authorization"),
+        ("envelope-alg", "X-Forwarded-Client-Cert"),
+        ("envelope-alg", "X-Forwarded-For"),
+        ("envelope-alg", "Forwarded"),
+        ("envelope-alg", ""),
+        ("envelope-alg", "x-proof:alg"),
     ] {
         assert!(
             HeaderRules::new(&rename(short, name)).is_err(),
@@ -326,4 +370,5 @@ fn names_that_would_break_http_or_hide_nothing_are_refused() {
         );
     }
     assert!(HeaderRules::new(&prefix("x-a-")).is_ok());
+    assert!(HeaderRules::new(&rename("tenant", "X-Routing-Key")).is_ok());
 }

@@ -34,7 +34,7 @@ pub(super) fn envelope<F: FnMut(ConfigError)>(
         let fix = "name the folder that `cellway envelope-key new` is to make";
         report.mistake("envelope.keys", "is empty", fix);
     }
-    if table.form == EnvelopeForm::Hmac && table.jwks_max_age_secs.is_some() {
+    if table.form != EnvelopeForm::Jws && table.jwks_max_age_secs.is_some() {
         let problem = "requires form = \"jws\": nothing is published otherwise";
         report.mistake("envelope.jwks_max_age_secs", problem, "remove it");
     }

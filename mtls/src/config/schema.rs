@@ -325,7 +325,7 @@ pub struct FetchTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopeTable {
-    /// How envelopes are made: `jws` or `hmac`.
+    /// How envelopes are made: `jws`, `hmac` or `compatible`.
     #[serde(default)]
     pub form: EnvelopeForm,
     /// What they name as their issuer.

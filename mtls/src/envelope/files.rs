@@ -17,7 +17,7 @@ const PEM_LINE: usize = 64;
 pub fn key_file(form: EnvelopeForm, kid: &str) -> String {
     match form {
         EnvelopeForm::Jws => format!("{kid}.pem"),
-        EnvelopeForm::Hmac => format!("{kid}.key"),
+        EnvelopeForm::Hmac | EnvelopeForm::Compatible => format!("{kid}.key"),
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::envelope::{
-    HmacStamps, KeyRing, LEN_MAX, RingEntry, RingTiming, Sealing, is_kid, seal, seal_hmac,
+    HmacStamps, KeyRing, LEN_MAX, RingEntry, RingTiming, Sealing, is_kid, seal, seal_compatible,
+    seal_hmac,
 };
 use cellway_core::{Mono, Now, Text, Unix};
 use http::HeaderValue;
@@ -34,13 +35,30 @@ pub(crate) struct Sealer {
 #[derive(Debug)]
 pub(super) enum Keys {
     Jws(KeyRing),
-    Hmac(SharedKeys),
+    Shared(SharedForm, SharedKeys),
+}
+
+/// The forms under keys that are shared with cells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SharedForm {
+    Hmac,
+    Compatible,
 }
 
 /// An envelope, and the id of the key under which it was sealed.
 pub(crate) enum Sealed<'a> {
     Jws(&'a str, HeaderValue),
     Hmac(&'a str, HmacStamps),
+    Compatible(&'a str, HmacStamps),
+}
+
+impl Sealed<'_> {
+    /// The id of the key.
+    pub(crate) fn kid(&self) -> &str {
+        match self {
+            Self::Jws(kid, _) | Self::Hmac(kid, _) | Self::Compatible(kid, _) => kid,
+        }
+    }
 }
 
 /// Why a request gets no envelope that should have one.
@@ -104,8 +122,13 @@ impl Sealer {
             problem,
         };
         check_index(settings.form, entries).map_err(refuse)?;
-        let keys = match settings.form {
-            EnvelopeForm::Jws => {
+        let form = match settings.form {
+            EnvelopeForm::Jws => None,
+            EnvelopeForm::Hmac => Some(SharedForm::Hmac),
+            EnvelopeForm::Compatible => Some(SharedForm::Compatible),
+        };
+        let keys = match form {
+            None => {
                 let mut ring = Vec::with_capacity(entries.keys.len());
                 for entry in &entries.keys {
                     ring.push(ring_entry(env, settings, entry).await?);
@@ -118,7 +141,7 @@ impl Sealer {
                 let ring = KeyRing::new(ring, timing, now, before);
                 Keys::Jws(ring.map_err(|refused| refuse(refused.to_string()))?)
             }
-            EnvelopeForm::Hmac => {
+            Some(form) => {
                 let mut keys = Vec::with_capacity(entries.keys.len());
                 for entry in &entries.keys {
                     let (file, text) = secret(env, settings, entry).await?;
@@ -127,7 +150,7 @@ impl Sealer {
                     let key = key.map_err(|refused| unusable(file, refused))?;
                     keys.push((Unix::from_secs(entry.sign_from), key));
                 }
-                Keys::Hmac(SharedKeys::new(keys).map_err(refuse)?)
+                Keys::Shared(form, SharedKeys::new(keys).map_err(refuse)?)
             }
         };
         Ok(Self {
@@ -151,7 +174,8 @@ impl Sealer {
     pub(crate) fn form(&self) -> EnvelopeForm {
         match self.keys {
             Keys::Jws(_) => EnvelopeForm::Jws,
-            Keys::Hmac(_) => EnvelopeForm::Hmac,
+            Keys::Shared(SharedForm::Hmac, _) => EnvelopeForm::Hmac,
+            Keys::Shared(SharedForm::Compatible, _) => EnvelopeForm::Compatible,
         }
     }
 
@@ -159,7 +183,7 @@ impl Sealer {
     pub(crate) fn kid(&self, cell: &Text, now: Now) -> Option<&str> {
         match &self.keys {
             Keys::Jws(ring) => Some(ring.signing(now).kid()),
-            Keys::Hmac(keys) => keys.of(cell, now.unix).map(|key| key.kid()),
+            Keys::Shared(_, keys) => keys.of(cell, now.unix).map(|key| key.kid()),
         }
     }
 
@@ -175,11 +199,18 @@ impl Sealer {
                 fits([&value])?;
                 Ok(Sealed::Jws(key.kid(), value))
             }
-            Keys::Hmac(keys) => {
+            Keys::Shared(form, keys) => {
                 let key = keys.of(sealing.cell, now.unix).ok_or(SealRefused::NoKey)?;
-                let values = seal_hmac(key, sealing);
-                fits(&values)?;
-                Ok(Sealed::Hmac(key.kid(), values))
+                let sealed = match form {
+                    SharedForm::Hmac => Sealed::Hmac(key.kid(), seal_hmac(key, sealing)),
+                    SharedForm::Compatible => {
+                        Sealed::Compatible(key.kid(), seal_compatible(key, sealing))
+                    }
+                };
+                if let Sealed::Hmac(_, values) | Sealed::Compatible(_, values) = &sealed {
+                    fits(values)?;
+                }
+                Ok(sealed)
             }
         }
     }
@@ -188,7 +219,7 @@ impl Sealer {
     pub(super) fn ring(&self) -> Option<&KeyRing> {
         match &self.keys {
             Keys::Jws(ring) => Some(ring),
-            Keys::Hmac(_) => None,
+            Keys::Shared(..) => None,
         }
     }
 }
@@ -238,7 +269,7 @@ pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTree
 fn check_index(form: EnvelopeForm, index: &Index) -> Result<(), String> {
     let most = match form {
         EnvelopeForm::Jws => KeyRing::KEYS_MAX,
-        EnvelopeForm::Hmac => SHARED_KEYS_MAX,
+        EnvelopeForm::Hmac | EnvelopeForm::Compatible => SHARED_KEYS_MAX,
     };
     if index.keys.len() > most {
         return Err(format!("names more than {most} keys"));
@@ -251,16 +282,18 @@ fn check_index(form: EnvelopeForm, index: &Index) -> Result<(), String> {
                 "has a kid `{shown}`; give 1 to 64 letters, digits, `-`, `_` or `.`"
             ));
         }
-        match (form, &key.cell) {
-            (EnvelopeForm::Jws, None) | (EnvelopeForm::Hmac, Some(_)) => {}
-            (EnvelopeForm::Jws, Some(_)) => {
+        match (form.is_shared(), &key.cell) {
+            (false, None) | (true, Some(_)) => {}
+            (false, Some(_)) => {
                 return Err(format!(
                     "key `{kid}` is one cell's, and envelope.form is `jws`; use a folder for each form"
                 ));
             }
-            (EnvelopeForm::Hmac, None) => {
+            (true, None) => {
                 return Err(format!(
-                    "key `{kid}` names no cell, and envelope.form is `hmac`; use a folder for each form"
+                    "key `{kid}` names no cell, and envelope.form is `{}`; use another folder than \
+                     for the form `jws`",
+                    form.as_str()
                 ));
             }
         }

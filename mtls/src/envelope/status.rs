@@ -12,9 +12,9 @@ const CELLS_NAMED_MAX: usize = 8;
 /// What seals at present, and what will.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct EnvelopeStatus {
-    /// `jws` or `hmac`.
+    /// `jws`, `hmac` or `compatible`.
     pub form: &'static str,
-    /// The id of the key that signs. (Of the form `hmac` each cell has its own.)
+    /// The id of the key that signs. (In the other forms each cell has its own.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_kid: Option<String>,
     /// The id of the key that signs next.
@@ -23,7 +23,7 @@ pub struct EnvelopeStatus {
     /// From when on, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_from: Option<u64>,
-    /// How many cells have a key of their own, in the form `hmac`.
+    /// How many cells have a key of their own, in the forms with shared keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cells_with_key: Option<usize>,
     /// Cells of the registry that have none, the first few: their requests are refused.
@@ -51,7 +51,7 @@ impl EnvelopeStatus {
                     ..none
                 }
             }
-            Keys::Hmac(keys) => Self {
+            Keys::Shared(_, keys) => Self {
                 cells_with_key: Some(keys.cells()),
                 cells_without_key: (registry.into_iter())
                     .flat_map(|registry| without_key(sealer, registry, now))

@@ -77,7 +77,7 @@ fn seal<E: Env, S: Sink>(
         now,
     );
     let (outcome, kid) = match &sealed {
-        Ok(Sealed::Jws(kid, _) | Sealed::Hmac(kid, _)) => (SealOutcome::Sealed, Some(*kid)),
+        Ok(sealed) => (SealOutcome::Sealed, Some(sealed.kid())),
         Err(SealRefused::NoKey) => (SealOutcome::NoKey, None),
         Err(SealRefused::TooLarge) => (SealOutcome::TooLarge, sealer.kid(cell, now)),
     };
@@ -95,9 +95,13 @@ fn seal<E: Env, S: Sink>(
             parts.headers.insert(rules.envelope(), value);
         }
         Ok(Sealed::Hmac(_, values)) => {
-            for (name, value) in rules.envelope_hmac().iter().zip(values) {
-                parts.headers.insert(name, value);
-            }
+            parts
+                .headers
+                .extend(rules.envelope_hmac().iter().cloned().zip(values));
+        }
+        Ok(Sealed::Compatible(_, values)) => {
+            let names = rules.envelope_compatible().iter().cloned();
+            parts.headers.extend(names.zip(values));
         }
         Err(refused) => return Err(Refused::envelope(refused)),
     }

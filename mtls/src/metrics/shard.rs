@@ -60,7 +60,11 @@ impl<const N: usize> Counters<N> {
 /// The modes, in the order of their counters.
 pub(super) const MODES: [Mode; 3] = [Mode::Required, Mode::Permissive, Mode::Disabled];
 /// The forms of envelopes, in the order of their counters.
-pub(super) const FORMS: [EnvelopeForm; 2] = [EnvelopeForm::Jws, EnvelopeForm::Hmac];
+pub(super) const FORMS: [EnvelopeForm; 3] = [
+    EnvelopeForm::Jws,
+    EnvelopeForm::Hmac,
+    EnvelopeForm::Compatible,
+];
 /// What comes of cell-bound authorizations, in the order of their counters.
 pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
 /// The makers of answers, in the order of their counters.

@@ -162,7 +162,11 @@ fn adds_up_what_workers_count() {
 fn envelopes_are_counted_by_form_and_outcome() {
     let metrics = Metrics::new();
     let cell = Text::new("a").unwrap();
-    for form in [EnvelopeForm::Jws, EnvelopeForm::Hmac] {
+    for form in [
+        EnvelopeForm::Jws,
+        EnvelopeForm::Hmac,
+        EnvelopeForm::Compatible,
+    ] {
         for (times, outcome) in (1..).zip(SealOutcome::ALL) {
             for _ in 0..times {
                 let event = Event::Envelope {
@@ -178,7 +182,7 @@ fn envelopes_are_counted_by_form_and_outcome() {
         }
     }
     let series = rendered(&metrics);
-    for form in ["jws", "hmac"] {
+    for form in ["jws", "hmac", "compatible"] {
         for (times, outcome) in [(1.0, "sealed"), (2.0, "no_key"), (3.0, "too_large")] {
             let labels = format!("{{form=\"{form}\",outcome=\"{outcome}\"}}");
             assert_eq!(series[&format!("cellway_envelopes_total{labels}")], times);

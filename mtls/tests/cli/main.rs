@@ -10,6 +10,7 @@ mod bad_files;
 mod envelope_keys;
 mod explain;
 mod mounts;
+mod older_cell;
 mod serve;
 
 use std::fs;

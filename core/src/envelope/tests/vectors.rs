@@ -67,6 +67,22 @@ fn section() -> String {
         "The bytes under its signature, with no newline at the end:",
         &message,
     );
+    let stamps = seal_compatible(&shared, &sealing);
+    let [alg, kid, issued, expires, claims, _] = stamps.each_ref().map(|v| v.to_str().unwrap());
+    let message = canonical_compatible(
+        [alg, kid, issued, expires, claims],
+        &case.method,
+        &case.target,
+    );
+    let claims = claims_of(claims).unwrap();
+    block("The claims of the compatible form:", &claims);
+    let names = rules.envelope_compatible().iter().zip(&stamps);
+    let headers: Vec<String> = names
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    block("Its headers:", &headers.join("\n"));
+    let message = String::from_utf8(message).unwrap();
+    block("The bytes under its signature:", &message);
     text
 }
 
@@ -91,7 +107,7 @@ fn the_vectors_of_the_page_hold() {
         .skip(1)
         .map(|block| block.split("\n```").next().unwrap())
         .collect();
-    let [jwk, _, jws, _, hmac, message] = *blocks.first_chunk().unwrap();
+    let [jwk, _, jws, _, hmac, message, _, compatible, signed] = *blocks.first_chunk().unwrap();
     let set = format!("{{\"keys\":[{jwk}]}}");
     let keys = KeySet::parse(set.as_bytes(), &Verifier::ALGORITHMS).unwrap();
     let shared = HmacKey::new("eu-1-a", "eu-1", &bytes()).unwrap();
@@ -106,9 +122,10 @@ fn the_vectors_of_the_page_hold() {
         (name, http::HeaderValue::try_from(value).unwrap())
     };
     let jws = HeaderMap::from_iter([header(&format!("x-cellway-envelope: {jws}"))]);
-    let hmac: HeaderMap = hmac.lines().map(header).collect();
+    let [hmac, compatible] =
+        [hmac, compatible].map(|lines| lines.lines().map(header).collect::<HeaderMap>());
     let case = case();
-    for headers in [jws, hmac] {
+    for headers in [jws, hmac, compatible] {
         let check = |target: &str, secs: u64| {
             let now = Unix::from_secs(1_800_000_000 + secs);
             verifier.check(Some(&keys), &case.method, target, &headers, now)
@@ -121,5 +138,7 @@ fn the_vectors_of_the_page_hold() {
         assert!(check(&case.target, 36).is_err());
     }
     assert_eq!(message.lines().count(), 8);
+    assert_eq!(signed.lines().count(), 8);
+    assert!(signed.starts_with("cellway-envelope-compatible-v1\nHS256\neu-1-a\n1800000000\n"));
     assert!(message.starts_with("cellway-envelope-hmac-sha256-v1\neu-1-a\neu-1\n1800000000\n"));
 }

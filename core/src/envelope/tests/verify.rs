@@ -33,11 +33,11 @@ fn signed(header: &str, claims: &str) -> HeaderMap {
 const HEADER: &str = r#"{"alg":"EdDSA","kid":"k1","typ":"cellway-envelope+jwt"}"#;
 
 #[test]
-fn both_forms_prove_the_same() {
+fn all_forms_prove_the_same() {
     let case = Case::default();
     let mut both = case.jws();
     both.extend(case.hmac());
-    for headers in [case.jws(), case.hmac(), both] {
+    for headers in [case.jws(), case.hmac(), case.compatible(), both] {
         let verdict = case.check(&verifier(), &headers, 1).unwrap();
         let verified = verdict.verified().unwrap();
         assert_eq!(verified.tenant, case.identity.tenant);
@@ -63,7 +63,7 @@ fn any_name_and_every_role_that_a_token_may_have_can_be_sealed() {
     case.identity.roles = (0..256)
         .map(|i| Text::new(&format!("r{i}")).unwrap())
         .collect();
-    for headers in [case.jws(), case.hmac()] {
+    for headers in [case.jws(), case.hmac(), case.compatible()] {
         let verdict = case.check(&verifier(), &headers, 1).unwrap();
         let verified = verdict.verified().unwrap();
         let subject = verified.subject.as_ref().unwrap();
@@ -97,6 +97,7 @@ fn an_envelope_holds_for_its_request_only() {
     ] {
         assert_eq!(refused(&arrived, &sealed.jws(), 0), why);
         assert_eq!(refused(&arrived, &sealed.hmac(), 0), BadSignature);
+        assert_eq!(refused(&arrived, &sealed.compatible(), 0), BadSignature);
     }
     let elsewhere = Verifier::new(VerifierSpec::new("eu-2")).unwrap();
     let checked = sealed.check(&elsewhere, &sealed.jws(), 0);
@@ -104,6 +105,7 @@ fn an_envelope_holds_for_its_request_only() {
     let stranger = other(|case| case.issuer = "other".into());
     assert_eq!(refused(&stranger, &stranger.jws(), 0), OtherIssuer);
     assert_eq!(refused(&stranger, &stranger.hmac(), 0), OtherIssuer);
+    assert_eq!(refused(&stranger, &stranger.compatible(), 0), OtherIssuer);
 }
 
 #[test]
@@ -117,15 +119,18 @@ fn the_cell_of_a_shared_key_is_the_only_one_it_speaks_for() {
         cells: vec!["eu-1".into(), "eu-2".into()],
         ..spec()
     });
-    let checked = other.check(&verifier.unwrap(), &other.hmac(), 0);
-    assert_eq!(checked.unwrap_err(), EnvelopeRefused::OtherCell);
+    let verifier = verifier.unwrap();
+    for headers in [other.hmac(), other.compatible()] {
+        let checked = other.check(&verifier, &headers, 0);
+        assert_eq!(checked.unwrap_err(), EnvelopeRefused::OtherCell);
+    }
 }
 
 #[test]
 fn an_envelope_holds_from_its_first_second_to_its_last() {
     use EnvelopeRefused::*;
     let case = Case::default();
-    for headers in [case.jws(), case.hmac()] {
+    for headers in [case.jws(), case.hmac(), case.compatible()] {
         assert!(case.check(&verifier(), &headers, 34).is_ok());
         assert_eq!(refused(&case, &headers, 35), Expired);
         let keys = published(&[1]);
@@ -269,7 +274,7 @@ fn a_plain_header_may_say_nothing_else() {
         ("x-other", "x"),
     ];
     for (name, value) in good {
-        for headers in [case.jws(), case.hmac()] {
+        for headers in [case.jws(), case.hmac(), case.compatible()] {
             let checked = case.check(&verifier(), &with(headers, name, value), 0);
             assert!(checked.is_ok(), "{name}: {value}: {checked:?}");
         }
@@ -287,7 +292,7 @@ fn a_plain_header_may_say_nothing_else() {
         ("x-cellway-placement-epoch", "8"),
     ];
     for (name, value) in bad {
-        for headers in [case.jws(), case.hmac()] {
+        for headers in [case.jws(), case.hmac(), case.compatible()] {
             let why = refused(&case, &with(headers, name, value), 0);
             assert_eq!(why, EnvelopeRefused::HeaderMismatch, "{name}: {value}");
         }
@@ -351,7 +356,7 @@ proptest! {
     #[test]
     fn no_byte_can_be_changed(at in 0_usize..4096, to in 0x21_u8..0x7f) {
         let case = Case::default();
-        for headers in [case.jws(), case.hmac()] {
+        for headers in [case.jws(), case.hmac(), case.compatible()] {
             for (name, value) in &headers {
                 let mut bytes = value.as_bytes().to_vec();
                 let at = at % bytes.len();
@@ -378,7 +383,7 @@ proptest! {
         let mut case = Case { target, epoch, ..Case::default() };
         case.identity.tenant = Some(Text::new(&tenant).unwrap());
         case.identity.roles = roles.iter().map(|role| Text::new(role).unwrap()).collect();
-        for headers in [case.jws(), case.hmac()] {
+        for headers in [case.jws(), case.hmac(), case.compatible()] {
             let verdict = case.check(&verifier(), &headers, 0);
             let verdict = verdict.map_err(|why| TestCaseError::fail(why.to_string()))?;
             let verified = verdict.verified().unwrap();

@@ -38,7 +38,7 @@ Examples:
   cellway envelope-key list -c cellway.toml
   cellway envelope-key prune -c cellway.toml             later: removes what nobody needs any more
   cellway envelope-key replace -c cellway.toml           a key is lost: the old ones count no more
-  cellway envelope-key new -c cellway.toml --cell eu-1   of the form hmac: one key for each cell
+  cellway envelope-key new -c cellway.toml --cell eu-1   shared forms: one key for each cell
 
 Exit codes: 0 done, 1 the configuration has mistakes, 2 usage, 3 it could not be done (nothing was
 changed, unless it says that it is done)")]
@@ -72,7 +72,7 @@ struct Replacing {
     /// The new key's id (made up if absent)
     #[arg(long)]
     kid: Option<String>,
-    /// The cell that the key is shared with, in the form hmac
+    /// The cell that the key is shared with, in the forms hmac and compatible
     #[arg(long)]
     cell: Option<String>,
 }
@@ -81,7 +81,7 @@ struct Replacing {
 struct Making {
     #[command(flatten)]
     key: Replacing,
-    /// How long it waits, at least; 0 is as soon as can be: in the form hmac at once, in the form
+    /// How long it waits, at least; 0 is as soon as can be: in the forms hmac and compatible at once, in the form
     /// jws once no service keeps a set of public keys without it
     #[arg(long, value_name = "SECONDS")]
     wait_secs: Option<u64>,
@@ -176,7 +176,9 @@ async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Ex
             let least = folder.settings.jwks_max_age.as_secs() + MARGIN_SECS;
             args.wait_secs.unwrap_or(0).max(least)
         }
-        (EnvelopeForm::Hmac, false) => args.wait_secs.unwrap_or(SHARED_WAIT_SECS),
+        (EnvelopeForm::Hmac | EnvelopeForm::Compatible, false) => {
+            args.wait_secs.unwrap_or(SHARED_WAIT_SECS)
+        }
     };
     let from = now.after(Duration::from_secs(wait)).as_secs();
     let from = index.free_from(cell, from);
@@ -286,7 +288,7 @@ fn when(time: Unix, now: Unix) -> String {
 fn overlap(settings: &EnvelopeSettings) -> Duration {
     let max_age = match settings.form {
         EnvelopeForm::Jws => settings.jwks_max_age,
-        EnvelopeForm::Hmac => Duration::ZERO,
+        EnvelopeForm::Hmac | EnvelopeForm::Compatible => Duration::ZERO,
     };
     RingTiming {
         max_age,
@@ -296,16 +298,17 @@ fn overlap(settings: &EnvelopeSettings) -> Duration {
 }
 
 fn cell_of<'a>(settings: &EnvelopeSettings, args: &'a Replacing) -> Result<Option<&'a str>, Exit> {
-    match (settings.form, &args.cell) {
-        (EnvelopeForm::Jws, None) => Ok(None),
-        (EnvelopeForm::Hmac, Some(cell)) => Ok(Some(cell)),
-        (EnvelopeForm::Jws, Some(_)) => {
-            let problem = "--cell is of use in the form hmac only, and envelope.form is `jws`";
-            Err(failed(problem))
-        }
-        (EnvelopeForm::Hmac, None) => {
-            let problem = "envelope.form is `hmac`: name the cell that has the key with --cell";
-            Err(failed(problem))
+    match (settings.form.is_shared(), &args.cell) {
+        (false, None) => Ok(None),
+        (true, Some(cell)) => Ok(Some(cell)),
+        (false, Some(_)) => Err(failed(
+            "--cell is for the forms hmac and compatible, and envelope.form is `jws`",
+        )),
+        (true, None) => {
+            let form = settings.form.as_str();
+            Err(failed(format!(
+                "envelope.form is `{form}`: name the cell that has the key with --cell"
+            )))
         }
     }
 }
