@@ -1,16 +1,16 @@
-//! What is known about fields by their names.
+//! Lists of fields that the router must know by name.
 //!
-//! All names are compared in lower case and with everything but letters and digits as `-`, because
-//! CGI, WSGI and many frameworks read `content_type` as `content-type`.
+//! Names are compared in lower case, with every byte except letters and digits as `-`, because CGI,
+//! WSGI and many frameworks read `content_type` as `content-type`.
 
 use http::header::HeaderName;
 
 use super::hop::HOP_BY_HOP;
 use super::otherwise;
 
-/// Fields that concern everybody on the way and are acted on before the body comes: they frame the
-/// message, route it, carry credentials or preconditions, say where it came from, or describe its
-/// content (RFC 9110, sections 6.5.1 and 7.6.1). Sorted.
+/// End-to-end fields that are used before the body comes: they frame the message, route it, carry
+/// credentials or preconditions, say where it came from, or describe its content (RFC 9110,
+/// sections 6.5.1 and 7.6.1). Sorted.
 const HEADER_ONLY: &[&str] = &[
     "accept",
     "accept-ch",
@@ -114,11 +114,11 @@ const HEADER_ONLY: &[&str] = &[
     "x-xss-protection",
 ];
 
-/// Families of such fields.
+/// Prefixes of such fields.
 const HEADER_ONLY_FAMILIES: &[&str] =
     &["access-control-", "if-", "sec-", "x-envoy-", "x-forwarded-"];
 
-/// Fields that concern everybody on the way and may come after the body as well. Sorted.
+/// End-to-end fields that may also be trailers. Sorted.
 const TRAILERS_TOO: &[&str] = &[
     "content-digest",
     "content-md5",
@@ -136,8 +136,8 @@ const TRAILERS_TOO: &[&str] = &[
 /// The length of the longest name in the lists.
 const KNOWN_LEN_MAX: usize = 35;
 
-/// Whether a field may not stand in trailers, in either direction: whatever is refused, taken away
-/// or acted on in a header. A recipient that merges trailers into headers would be misled by it.
+/// Whether a field is forbidden in trailers, in both directions: every field that is refused,
+/// removed or acted on in a header. It would mislead a recipient that merges trailers into headers.
 pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
     let hop = |hop: &HeaderName| is(name.as_str().as_bytes(), hop.as_str());
     header_only(name.as_str().as_bytes())
@@ -145,8 +145,8 @@ pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
         || otherwise::names_another_request(name)
 }
 
-/// Whether a field of this name is for all recipients of the message, and so may not be nominated by
-/// `Connection` (RFC 9110, section 7.6.1): who removes it changes what the message says.
+/// Whether a field of this name is for all recipients of the message, so that `Connection` must not
+/// name it (RFC 9110, section 7.6.1): without it the message means something else.
 pub(super) fn concerns_everybody(option: &[u8]) -> bool {
     header_only(option)
         || known(option, |name| TRAILERS_TOO.binary_search(&name).is_ok())
@@ -162,7 +162,8 @@ fn header_only(name: &[u8]) -> bool {
         || known(name, |name| HEADER_ONLY.binary_search(&name).is_ok())
 }
 
-/// Looks a name up as the lists have it. One that is longer than all of theirs is in none.
+/// Looks up a name in the form that the lists use. A name that is longer than all listed names is
+/// in no list.
 fn known(name: &[u8], listed: impl FnOnce(&str) -> bool) -> bool {
     let mut folded = [0; KNOWN_LEN_MAX];
     let Some(folded) = folded.get_mut(..name.len()) else {

@@ -1,5 +1,4 @@
-//! What a cell is told of the way a request came: `X-Forwarded-For`, `-Proto` and `-Host`, and
-//! `Forwarded` (RFC 7239).
+//! The forwarding fields: `X-Forwarded-For`, `-Proto` and `-Host`, and `Forwarded` (RFC 7239).
 
 use std::net::IpAddr;
 
@@ -13,9 +12,9 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// How all but one of them begin.
+/// The prefix of most of them.
 const PREFIX: &[u8] = b"x-forwarded-";
-/// Other fields by which proxies tell whose request it is. A cell may trust any of them.
+/// Other fields in which proxies pass on the client's address. A cell may trust any of them.
 const OTHERS: [&[u8]; 5] = [
     b"forwarded",
     b"x-real-ip",
@@ -24,16 +23,17 @@ const OTHERS: [&[u8]; 5] = [
     b"true-client-ip",
 ];
 
-/// What becomes of the fields that a client, or a proxy before the router, has sent.
+/// What the router does with the forwarding fields that a client, or a proxy in front of the
+/// router, sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarded {
-    /// They are removed, and the router says what it knows itself.
+    /// Removes them and sets the router's own.
     #[default]
     Replace,
-    /// The router's own word is put after theirs: for listeners that only proxies can reach.
+    /// Appends to them. For listeners that only proxies can reach.
     Append,
-    /// They pass as they are, and the router says nothing.
+    /// Passes them on unchanged and sets none.
     Keep,
 }
 
@@ -46,7 +46,7 @@ pub struct Hop {
     element: String,
 }
 
-/// What is told of one authority: the same for nearly all requests of a connection.
+/// The values for one authority, which nearly all requests of a connection share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
     host: HeaderValue,
@@ -54,7 +54,7 @@ pub struct Told {
 }
 
 impl Hop {
-    /// A client at this address, over TLS or not.
+    /// A client at this address. `secure`: it uses TLS.
     pub fn new(client: IpAddr, secure: bool) -> Self {
         let client = client.to_canonical();
         let proto = match secure {
@@ -73,7 +73,7 @@ impl Hop {
         }
     }
 
-    /// What to tell of requests for this authority.
+    /// The values for requests with this authority.
     pub fn told(&self, authority: &str) -> Told {
         let quoted = authority.replace('\\', "\\\\").replace('"', "\\\"");
         let element = match authority {
@@ -88,18 +88,19 @@ impl Hop {
 }
 
 impl Told {
-    /// Whether it is about this authority.
+    /// Whether these values are for this authority.
     pub fn is_of(&self, authority: &str) -> bool {
         self.host.as_bytes() == authority.as_bytes()
     }
 }
 
-/// Addresses and authorities are text that a header can hold; anything else is told as nothing.
+/// Text as a header value. Addresses and authorities always fit; anything else becomes an empty
+/// value.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Puts the router's word for the way of a request into its header.
+/// Sets the forwarding fields of a request.
 pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap) {
     match mode {
         Forwarded::Keep => {}
@@ -115,7 +116,7 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
         Forwarded::Append => {
             append(headers, FOR, &hop.client);
             append(headers, FORWARDED, &told.element);
-            // These two are no lists: the first proxy knows what the client has asked for.
+            // These two are not lists. The first proxy knows what the client requested.
             headers.entry(PROTO).or_insert_with(|| hop.proto.clone());
             if !told.host.is_empty() {
                 headers.entry(HOST).or_insert_with(|| told.host.clone());
@@ -124,7 +125,7 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
     }
 }
 
-/// Whether a cell could take the field for a proxy's word on the way, under any spelling.
+/// Whether a cell could read this as a forwarding field, in any spelling.
 fn is_about_the_way(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     starts_with_normalised(name, PREFIX)
@@ -133,7 +134,7 @@ fn is_about_the_way(name: &HeaderName) -> bool {
             .any(|other| other.len() == name.len() && starts_with_normalised(name, other))
 }
 
-/// Puts a value at the end of a list, which may be spread over several fields.
+/// Appends a value to a list, which may be spread over several fields.
 fn append(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
     let all: Vec<&[u8]> = headers
         .get_all(&name)
@@ -228,7 +229,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing that a client sends under such a name, in whatever spelling, is left.
+        /// No field that a client sends under such a name, in any spelling, is left.
         #[test]
         fn nothing_of_a_clients_own_passes(
             name in "(x[-_.]forwarded[-_.](for|proto|host|port|by|[a-z]{1,8})|forwarded|x[-_]real[-_]ip|true-client[_.]ip)",

@@ -25,11 +25,12 @@ pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
 /// Most options that one message's `Connection` fields may list.
 const OPTIONS_MAX: usize = 32;
 
-/// Why a message's `Connection` can't be obeyed. What a proxy removes on the sender's word must not be
-/// what it decided on, nor what the recipient goes by.
+/// Why a message's `Connection` is refused. A sender must not make the router remove a field that
+/// the router decided on or that the recipient uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BadConnection {
-    /// It names a field that is for all recipients: `content-type`, `authorization`, the router's own.
+    /// It names an end-to-end field, such as `content-type`, `authorization` or one of the router's
+    /// own.
     EndToEnd,
     /// It lists too many options.
     TooMany,
@@ -58,7 +59,7 @@ impl std::error::Error for BadConnection {}
 /// `TE` keeps the one value that concerns the whole way, `trailers`, which gRPC servers ask for.
 ///
 /// # Errors
-/// `Connection` nominates what it may not. Nothing has been removed then.
+/// `Connection` names a field that it must not name. Then nothing has been removed.
 pub(super) fn remove(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), BadConnection> {
     if headers.contains_key(header::CONNECTION) {
         remove_nominated(rules, headers)?;
@@ -67,7 +68,7 @@ pub(super) fn remove(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(),
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
-    // Said anew, for the next connection.
+    // Set again, for the next connection.
     if let Some(announced) = announced {
         headers.insert(header::TRAILER, announced);
     }
@@ -82,7 +83,7 @@ pub(super) fn remove(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(),
 }
 
 fn remove_nominated(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), BadConnection> {
-    // Stays empty, and costs no allocation, for nearly everybody.
+    // Nearly always empty, so that it costs no allocation.
     let mut nominated = Vec::new();
     let options = headers
         .get_all(header::CONNECTION)
@@ -113,8 +114,8 @@ fn remove_nominated(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), 
     Ok(())
 }
 
-/// What honest peers say. These name no field, or one that is looked after by name: who sends `TE`
-/// or `Upgrade` must nominate it (RFC 9110, sections 7.8 and 10.1.4).
+/// The usual options. These name no field, or one that is handled by name: a sender of `TE` or
+/// `Upgrade` must list it (RFC 9110, sections 7.8 and 10.1.4).
 fn is_usual(option: &[u8]) -> bool {
     const USUAL: [&[u8]; 4] = [b"close", b"keep-alive", b"te", b"upgrade"];
     USUAL.iter().any(|usual| option.eq_ignore_ascii_case(usual))

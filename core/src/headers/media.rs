@@ -1,15 +1,15 @@
-//! Content types, as far as rules depend on them.
+//! Recognizes gRPC content types.
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 /// What a message's content type says about gRPC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Grpc {
-    /// It is `application/grpc`, alone or with `+` and a format. `application/grpc-web` is another type
-    /// to cells, and so it is here.
+    /// It is `application/grpc`, alone or with `+` and a format. `application/grpc-web` is another
+    /// type.
     Yes,
     No,
-    /// Some recipients would take it for gRPC and others would not.
+    /// Ambiguous: some recipients would read it as gRPC and others would not.
     Unclear,
 }
 
@@ -22,14 +22,14 @@ impl Grpc {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut types = headers.get_all(CONTENT_TYPE).iter();
         let first = types.next().map_or(Self::No, Self::of_value);
-        // Which of several counts is up to the recipient.
+        // With several fields, recipients differ in which one they use.
         types.fold(first, |all, other| match (all, Self::of_value(other)) {
             (Self::No, Self::No) => Self::No,
             _ => Self::Unclear,
         })
     }
 
-    /// Reads one media type. A list of several is none.
+    /// Reads one media type. A list is not a media type.
     fn of_value(value: &HeaderValue) -> Self {
         const NAME: &[u8] = b"application/grpc";
         let value = value.as_bytes().trim_ascii();
@@ -47,7 +47,7 @@ impl Grpc {
 }
 
 /// The type and subtype of a media type (RFC 9110, section 8.3.1). `None` if the text is anything
-/// else, or more.
+/// else or has anything more.
 fn essence(text: &[u8]) -> Option<&[u8]> {
     let subtype = token(text)?.strip_prefix(b"/")?;
     let mut rest = token(subtype)?;
@@ -65,14 +65,14 @@ fn essence(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a token (RFC 9110, section 5.6.2).
+/// The text after a token (RFC 9110, section 5.6.2).
 fn token(text: &[u8]) -> Option<&[u8]> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let length = text.iter().take_while(|byte| is_token(byte)).count();
     (length > 0).then(|| &text[length..])
 }
 
-/// What follows a quoted string (RFC 9110, section 5.6.4).
+/// The text after a quoted string (RFC 9110, section 5.6.4).
 fn quoted(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text.strip_prefix(b"\"")?;
     loop {

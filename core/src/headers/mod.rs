@@ -30,11 +30,11 @@ use crate::evidence::Credentials;
 /// Takes the credentials out of a request's headers and removes everything that isn't the
 /// client's to say: the router's own headers under any spelling, and hop-by-hop fields.
 ///
-/// Run it first, and on every request; what it leaves may be forwarded. What a decision reads there
-/// besides credentials is read when everything has been removed, so that it is what the cell gets.
+/// Run it first, on every request. What it leaves may be forwarded. Except for credentials, the
+/// decision reads the header after everything has been removed, so that it sees what the cell gets.
 ///
 /// # Errors
-/// `Connection` nominates what it may not: the request must be refused.
+/// `Connection` names a field that it must not name: refuse the request.
 pub fn sanitise(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
@@ -68,7 +68,7 @@ pub fn sanitise(
 /// and everything under the router's prefix.
 ///
 /// # Errors
-/// `Connection` nominates what it may not: the answer must not be passed on.
+/// `Connection` names a field that it must not name: don't pass on the answer.
 pub fn sanitise_response(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
@@ -78,8 +78,8 @@ pub fn sanitise_response(
     Ok(())
 }
 
-/// Removes from trailers, in either direction, what may not stand there: the router's own names, and
-/// whatever would be refused, taken away or acted on in a header ([`forbidden_in_trailers`]).
+/// Removes forbidden fields from trailers, in both directions: the router's own names, and every
+/// field that would be refused, removed or acted on in a header ([`forbidden_in_trailers`]).
 pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
     let refused = |name: &HeaderName| rules.reserves(name) || forbidden_in_trailers(name);
     remove_where(trailers, refused, |_, _| ());

@@ -130,7 +130,7 @@ proptest! {
         sanitise_trailers(&rules(), &mut trailers);
         for name in request.keys().chain(answer.keys()).chain(trailers.keys()) {
             prop_assert!(!is_the_routers(name), "{name} survived");
-            // Said anew, for the next connection.
+            // Set again, for the next connection.
             let anew = *name == http::header::TRAILER && !trailers.contains_key(name);
             prop_assert!(anew || !hop::HOP_BY_HOP.contains(name), "{name} survived");
         }

@@ -30,8 +30,8 @@ pub const CELL_BOUND_AUTHORIZATION: &str = "cell-bound-authorization";
 /// The header that carries an envelope, after the prefix.
 const ENVELOPE: &str = "envelope";
 
-/// The headers of an envelope under a shared key, after the prefix. Each form has six of them: the form
-/// `hmac` all but the first, the compatible one all but the cell.
+/// The headers of an envelope under a shared key, after the prefix. Each form uses six of them: the
+/// form `hmac` all but the first, the form `compatible` all but the cell.
 const ENVELOPE_SHARED: [&str; 7] = [
     "envelope-alg",
     "envelope-kid",
@@ -51,8 +51,8 @@ const RESERVED: [&str; 4] = [
     "x-forwarded-client-cert",
 ];
 
-/// Names that no header of the router's may have: they mean something in HTTP, or to whoever reads by
-/// which way a request came.
+/// Names that the router's headers must not get: they have a meaning in HTTP or are forwarding
+/// fields.
 const NOT_RENAMEABLE_TO: [&str; 20] = [
     "accept",
     "authorization",
@@ -392,8 +392,8 @@ fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
     let reserved = RESERVED.iter().map(|name| (normalised(name), *name));
     let mut seen: BTreeMap<_, _> = reserved.collect();
     for (name, short) in names.iter().zip(renameable().chain(["select-tenant"])) {
-        // The tenant may go to the cell as its routing key, for another router there, unless this
-        // router reads that header itself: see `with_routing_key`.
+        // The tenant header may be named like the routing key, for another router at the cell,
+        // unless this router reads routing keys itself: see `with_routing_key`.
         let passed_on = short == "tenant" && *name == routing_key::HEADER;
         if let Some(other) = seen.insert(normalised(name), short)
             && !passed_on

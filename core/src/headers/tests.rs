@@ -86,8 +86,8 @@ fn envelopes_have_the_names_that_the_configuration_gives_them() {
     );
 }
 
-/// Catches: a name that an older cell trusts, and that a client can use in another spelling, in
-/// trailers, or while nothing seals.
+/// Catches: a client can send a name that an older cell trusts, in another spelling, in trailers,
+/// or while the router seals no envelopes.
 #[test]
 fn no_header_of_an_envelope_gets_in_from_outside() {
     let rules = renamed();
@@ -289,8 +289,8 @@ fn headers_that_name_another_request_are_seen_in_any_spelling() {
     }
 }
 
-/// Catches: a trailer that a cell takes for a header which the router would have refused, removed or
-/// gone by.
+/// Catches: a trailer that a cell reads as a header which the router would have refused, removed or
+/// used.
 #[test]
 fn trailers_lose_what_counts_in_a_header() {
     let mut map = headers(&[

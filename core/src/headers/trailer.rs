@@ -1,7 +1,7 @@
-//! Which trailers a message announces (RFC 9110, section 6.6.2).
+//! Rebuilds `Trailer`, which announces a message's trailers (RFC 9110, section 6.6.2).
 //!
-//! `Trailer` is rebuilt, not passed on: over HTTP/1.1 only announced fields are sent, and none is
-//! announced that would be taken out of the trailers anyway.
+//! Over HTTP/1.1 only announced fields are sent. Fields that the router removes from trailers are
+//! not announced.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 
@@ -9,13 +9,15 @@ use super::fields::forbidden_in_trailers;
 use super::hop::wants_trailers;
 use super::rules::HeaderRules;
 
-/// Most names that one message's `Trailer` fields may announce: as many as trailers may have fields.
+/// Most names that one message's `Trailer` fields may announce: the same as the most fields of
+/// trailers.
 const ANNOUNCED_MAX: usize = crate::http1::FIELDS_MAX;
 
-/// What gRPC ends an answer with, announced or not (grpc/grpc, `doc/PROTOCOL-HTTP2.md`).
+/// The trailers of a gRPC answer, whether or not they are announced (grpc/grpc,
+/// `doc/PROTOCOL-HTTP2.md`).
 const GRPC: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 
-/// What `Trailer` says, as far as it may pass.
+/// The announced names that may pass.
 pub(super) fn announced(rules: &HeaderRules, headers: &HeaderMap) -> Option<HeaderValue> {
     if !headers.contains_key(TRAILER) {
         return None;
@@ -35,13 +37,13 @@ pub(super) fn announced(rules: &HeaderRules, headers: &HeaderMap) -> Option<Head
     }
 }
 
-/// Whether the request's sender takes trailers: `TE` says so (RFC 9110, section 10.1.4).
+/// Whether the sender of the request accepts trailers: `TE` says so (RFC 9110, section 10.1.4).
 pub fn takes_trailers(request: &HeaderMap) -> bool {
     request.get_all(TE).iter().any(wants_trailers)
 }
 
-/// Announces the trailers that a gRPC answer ends with. gRPC servers don't announce them, because
-/// nobody needs to over HTTP/2.
+/// Announces the trailers of a gRPC answer. gRPC servers don't announce them, because HTTP/2
+/// doesn't need it.
 pub fn announce_grpc(headers: &mut HeaderMap) {
     let announced = headers.get(TRAILER).and_then(|value| value.to_str().ok());
     let mut names: Vec<&str> = announced

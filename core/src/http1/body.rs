@@ -1,11 +1,11 @@
-//! The framing within a chunked body (RFC 9112, section 7.1).
+//! The framing inside a chunked body (RFC 9112, section 7.1).
 
 use super::Fault;
 
 /// Most hexadecimal digits of a chunk's size: what 64 bits hold.
 const SIZE_DIGITS_MAX: usize = 16;
 
-/// A chunk's size and the length of the line that says it. `None` if the line isn't whole.
+/// A chunk's size and the length of its size line. `None` if the line isn't complete.
 pub(super) fn chunk_size(bytes: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
     let mut size = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -23,7 +23,7 @@ pub(super) fn chunk_size(bytes: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
     Ok(None)
 }
 
-/// The end of a chunk's data. `None` if it isn't whole.
+/// The line end after a chunk's data. `None` if it isn't complete.
 pub(super) fn chunk_end(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     line_end(bytes, Fault::ChunkEnd)
 }

@@ -13,7 +13,7 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// What was found, in words for whoever sent it.
+            /// What was found, as text for the sender.
             pub const fn detail(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }

@@ -10,31 +10,31 @@ pub struct Guard {
     answers: bool,
     limits: Limits,
     state: State,
-    /// What the next answer is to.
+    /// The request that the next answer belongs to.
     asked: Option<Asked>,
     heads: u64,
 }
 
-/// What an answer is to, which decides whether it has a body.
+/// The request that an answer belongs to. It decides whether the answer has a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Asked {
     /// `HEAD`: never a body.
     Head,
-    /// Any other method but `CONNECT`, which is never sent.
+    /// Any other method. `CONNECT` is never sent.
     Other,
 }
 
-/// Where the guard is.
+/// Where in a message the guard is.
 #[derive(Clone, Debug)]
 enum State {
     Head(Head),
-    /// So many bytes of the body are left.
+    /// This many bytes of the body are left.
     Length(u64),
     ChunkSize,
     Chunk(u64),
     ChunkEnd,
     Trailers(Section),
-    /// All that comes belongs to the body, or to no message.
+    /// All further bytes belong to the body, or to no message.
     UntilClose,
     Ended(Found),
 }
@@ -42,36 +42,36 @@ enum State {
 /// Where a fault was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// In a head: its message hasn't begun for whoever reads behind the guard.
+    /// In a head: the parser behind the guard has seen nothing of the message.
     InHead(Fault),
-    /// Within a body, whose message has.
+    /// In a body: the parser behind the guard has seen the head.
     InBody(Fault),
 }
 
-/// What the guard says of some bytes.
+/// The guard's result for some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Looked {
-    /// So many bytes at the front may go on. The others have to be shown again, with what follows.
+    /// This many bytes at the front may pass. Show the others again, together with what follows.
     pub pass: usize,
-    /// What ends the connection after them, if anything.
+    /// The fault that ends the connection after them, if there is one.
     pub found: Option<Found>,
 }
 
-/// What one step comes to.
+/// The result of one step.
 enum Step {
-    /// The state may have changed, and so many bytes may go on.
+    /// The state may have changed, and this many bytes may pass.
     Pass(usize),
-    /// What is there isn't enough.
+    /// More bytes are needed.
     More,
 }
 
 impl Guard {
-    /// A guard over a client's requests.
+    /// A guard for a client's requests.
     pub fn requests() -> Self {
         Self::new(false, Limits::default())
     }
 
-    /// A guard over a cell's answers.
+    /// A guard for a cell's answers.
     pub fn answers(limits: Limits) -> Self {
         Self::new(true, limits)
     }
@@ -86,17 +86,17 @@ impl Guard {
         }
     }
 
-    /// A request is on its way, and the next answer is to it.
+    /// Notes that a request is sent; the next answer belongs to it.
     pub fn asked(&mut self, asked: Asked) {
         self.asked = Some(asked);
     }
 
-    /// How many heads have passed; of answers, interim ones too.
+    /// How many heads have passed, including interim answers.
     pub fn heads(&self) -> u64 {
         self.heads
     }
 
-    /// Looks at all bytes that haven't passed. They must begin where the last look stopped passing.
+    /// Checks all bytes that haven't passed. They must begin after the last byte that passed.
     pub fn look(&mut self, bytes: &[u8]) -> Looked {
         let mut pass = 0;
         loop {
@@ -158,7 +158,7 @@ impl Guard {
         }
     }
 
-    /// What isn't data within a chunked body.
+    /// Reads the parts of a chunked body that aren't data.
     fn framing(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
         let (state, len) = match &mut self.state {
             State::ChunkSize => match chunk_size(bytes)? {
@@ -179,11 +179,12 @@ impl Guard {
         Ok(Step::Pass(len))
     }
 
-    /// What follows a head (RFC 9112, section 6.3).
+    /// The state after a head (RFC 9112, section 6.3).
     fn body(&mut self, head: &Whole) -> State {
         if self.answers {
             match head.start.status {
-                // No connection is ever asked to switch. Whoever reads the answer refuses it.
+                // The router never asks to switch protocols. The code that reads the answer refuses
+                // it.
                 101 => return State::UntilClose,
                 100..200 => return State::Head(Head::default()),
                 _ => {}

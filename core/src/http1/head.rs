@@ -8,12 +8,13 @@ const METHOD_MAX: usize = 32;
 /// Most digits of a length. More would not fit 64 bits.
 const LENGTH_DIGITS_MAX: usize = 19;
 
-/// How far a section of lines has been read. It begins at the first byte that isn't passed yet.
+/// How far a section of lines has been read. Positions count from the first byte that hasn't
+/// passed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Section {
-    /// Where the line begins that isn't whole.
+    /// Where the incomplete line begins.
     line: usize,
-    /// How far its end was looked for.
+    /// How far the search for its end has come.
     seen: usize,
     fields: usize,
 }
@@ -22,7 +23,7 @@ pub(super) struct Section {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     section: Section,
-    /// What the first line says, once it was read.
+    /// The first line, once it was read.
     start: Option<Start>,
     length: Option<u64>,
     coding: Option<Coding>,
@@ -32,8 +33,8 @@ pub(super) struct Head {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Coding {
     Chunked,
-    /// None at all: RFC 2616 has it, servers still send it, and the parser behind reads to the end of
-    /// the connection.
+    /// `identity`: no coding. It is from RFC 2616, servers still send it, and hyper then reads to
+    /// the end of the connection.
     Identity,
 }
 
@@ -44,14 +45,14 @@ type Field<'a> = (&'a [u8], &'a [u8]);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     pub(super) http10: bool,
-    /// Of an answer.
+    /// The status of an answer.
     pub(super) status: u16,
 }
 
-/// What comes after a head.
+/// A complete head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
-    /// Of the head, in bytes.
+    /// The length of the head, in bytes.
     pub(super) len: usize,
     pub(super) start: Start,
     pub(super) length: Option<u64>,
@@ -59,8 +60,8 @@ pub(super) struct Whole {
 }
 
 impl Section {
-    /// The next line without its end. `None` if it isn't whole. What is too long is too long however
-    /// it came, so nothing is looked for beyond the limit.
+    /// The next line without its end. `None` if it isn't complete. The search stops at the limit,
+    /// so that the result doesn't depend on how the bytes arrive.
     fn line<'a>(&mut self, bytes: &'a [u8], limits: Limits) -> Result<Option<&'a [u8]>, Fault> {
         let bytes = &bytes[..bytes.len().min(limits.bytes)];
         let Some(at) = memchr::memchr(b'\n', &bytes[self.seen..]) else {
@@ -101,7 +102,7 @@ impl Section {
         Ok(Some((&line[..end], value)))
     }
 
-    /// Reads a trailer section: its length once it is whole.
+    /// Reads a trailer section. Returns its length once it is complete.
     pub(super) fn trailers(
         &mut self,
         bytes: &[u8],
@@ -123,7 +124,7 @@ impl Head {
             if !self.skip_empty_lines(bytes, limits)? {
                 return Ok(None);
             }
-            // Whatever speaks another protocol is told so at its first bytes.
+            // A client of another protocol is refused at its first bytes.
             method(&bytes[self.section.line..])?;
             let Some(line) = self.section.line(bytes, limits)? else {
                 return Ok(None);
@@ -241,7 +242,7 @@ fn is_transfer_encoding(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-/// The method at the front: a token of a bounded length. Good also while it isn't whole.
+/// The length of the method at the front, a token of bounded length. It need not be complete.
 fn method(bytes: &[u8]) -> Result<usize, Fault> {
     let bytes = &bytes[..bytes.len().min(METHOD_MAX + 1)];
     let len = token(bytes);
@@ -265,7 +266,7 @@ fn request_line(line: &[u8]) -> Result<Start, Fault> {
     Ok(Start { http10, status: 0 })
 }
 
-/// RFC 9112, section 3.2. Everything that passes is a target to the parser behind, too.
+/// RFC 9112, section 3.2. Every target that passes is one that hyper can parse.
 fn target(target: &[u8]) -> Result<(), Fault> {
     let odd = |byte: u8| match byte {
         b'#' => Fault::Fragment,
@@ -290,7 +291,8 @@ fn target(target: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// RFC 9112, section 4. The space before an empty reason may be missing, as many servers have it.
+/// RFC 9112, section 4. The space before an empty reason may be missing, because many servers leave
+/// it out.
 fn status_line(line: &[u8]) -> Result<Start, Fault> {
     let Some((version, rest)) = line.split_first_chunk::<8>() else {
         return Err(Fault::StatusLine);
@@ -316,7 +318,7 @@ fn status_line(line: &[u8]) -> Result<Start, Fault> {
     })
 }
 
-/// What the first control character is called.
+/// The fault for the first control character.
 fn control(value: &[u8]) -> Fault {
     let mut controls = value
         .iter()
@@ -338,7 +340,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Without optional white space (RFC 9110, section 5.6.3), which is less than other parsers cut.
+/// Removes optional whitespace (RFC 9110, section 5.6.3) and nothing else. Other parsers remove
+/// more.
 fn spaces_cut(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let Some(start) = value.iter().position(|byte| !is_space(byte)) else {

@@ -1,23 +1,24 @@
-//! A guard over the bytes of an HTTP/1.1 connection (RFC 9112).
+//! A guard for the bytes of an HTTP/1.1 connection (RFC 9112).
 //!
-//! Two parsers that read the same bytes differently are how requests are smuggled: one ends a line at
-//! a bare LF and the other doesn't, one takes `5, 5` for a length and the other doesn't. The guard
-//! stands before the parser. It follows the framing of the messages, head, body, next head, and stops
-//! at the first byte that the grammar doesn't have, so that only what has one reading gets through.
+//! Request smuggling needs two parsers that read the same bytes differently: one ends a line at a
+//! bare LF and the other doesn't, or one accepts `5, 5` as a length and the other doesn't. The
+//! guard reads the bytes before the parser. It follows the framing of the messages (head, body,
+//! next head) and stops at the first byte that the grammar doesn't allow, so that only unambiguous
+//! bytes pass.
 //!
-//! It does no IO: it is given the bytes that came and says how many of them may go on. A head, a
-//! chunk's size and a trailer section go on only once they are whole and found good, so whoever runs
-//! the guard keeps the rest and shows it again with what follows.
+//! It does no IO: the caller gives it the bytes that came, and it says how many of them may pass. A
+//! head, a chunk's size line and a trailer section pass only once they are complete and valid. So
+//! the caller keeps the other bytes and shows them again together with what follows.
 //!
-//! Stricter than the grammar has to be read:
+//! The guard is stricter than the grammar:
 //! - a line ends with CR LF, never with LF alone, and is never folded;
 //! - `Transfer-Encoding` is exactly `chunked`; a request that has it has no `Content-Length`. In a
-//!   cell's answer the chunks count and the length doesn't (RFC 9112, section 6.3), and `identity`
-//!   is read to the end of the connection;
+//!   cell's answer the chunks count and the length doesn't (RFC 9112, section 6.3), and an answer
+//!   with `identity` is read to the end of the connection;
 //! - a chunk's size is 1 to 16 hexadecimal digits and nothing else. Chunk extensions and spaces after
 //!   the size are refused, in both directions: nobody needs them, and parsers disagree about their end;
 //! - a target has no fragment and none of the characters `"`, `<`, `>`, `\`` (in a path) and no
-//!   control characters or spaces. Other bytes than ASCII must be UTF-8.
+//!   control characters or spaces. Non-ASCII bytes must be UTF-8.
 
 mod body;
 mod fault;
@@ -33,7 +34,7 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most fields of a request's head, and of its trailer section.
 pub const FIELDS_MAX: usize = 128;
 
-/// How large a message's head may be, and its trailer section.
+/// The limits of a message's head and of its trailer section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Most bytes.
@@ -43,7 +44,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Those of requests.
+    /// The limits of requests.
     fn default() -> Self {
         Self {
             bytes: HEAD_BYTES_MAX,

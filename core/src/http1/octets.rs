@@ -1,4 +1,4 @@
-//! Which octets may stand where.
+//! Classes of octets.
 
 const TOKEN: u8 = 1;
 const PATH: u8 = 2;
@@ -62,7 +62,7 @@ pub(super) fn token(bytes: &[u8]) -> usize {
         .unwrap_or(bytes.len())
 }
 
-/// Where the first octet is that can't stand in an origin-form target.
+/// The position of the first octet that isn't allowed in an origin-form target.
 pub(super) fn not_in_target(target: &[u8]) -> Option<usize> {
     let path = target.iter().position(|byte| !is(*byte, PATH))?;
     if target[path] != b'?' {
@@ -73,8 +73,8 @@ pub(super) fn not_in_target(target: &[u8]) -> Option<usize> {
     Some(path + 1 + odd)
 }
 
-/// Whether there is a control character other than HTAB. No early end, so that the compiler can
-/// look at many octets at once.
+/// Whether there is a control character other than HTAB. It doesn't return early, so that the
+/// compiler can vectorize it.
 pub(super) fn has_control(bytes: &[u8]) -> bool {
     let control = |byte: u8| ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f);
     bytes

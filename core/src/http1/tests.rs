@@ -1,6 +1,6 @@
 use super::*;
 
-/// Shows a guard these bytes as they come. Says how many passed and what ended it.
+/// Feeds a guard these pieces. Returns how many bytes passed and the fault that ended it.
 fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Looked {
     let (mut held, mut passed) = (Vec::new(), 0);
     for piece in pieces {
@@ -21,7 +21,7 @@ fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Looked {
     }
 }
 
-/// The same whole, byte by byte, and in two pieces cut anywhere.
+/// Checks that the result is the same whole, byte by byte, and in any two pieces.
 fn look(guard: &Guard, bytes: &[u8]) -> Looked {
     let whole = feed(guard.clone(), &[bytes]);
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
@@ -210,7 +210,7 @@ fn request_lines_with_a_second_reading_are_refused() {
     assert_eq!(latin.found, Some(Found::InHead(Fault::Target)));
 }
 
-/// Catches: an octet that passes in a target and that the parser behind can't read.
+/// Catches: an octet that passes in a target but that hyper can't parse.
 #[test]
 fn every_target_that_passes_is_one_to_the_parser_behind() {
     for octet in 0..=u8::MAX {
