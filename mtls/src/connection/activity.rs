@@ -30,8 +30,8 @@ pub(crate) struct Activity {
     requests: AtomicU32,
     /// Since when the client takes no bytes, or `FLOWS`.
     blocked: AtomicU64,
-    /// How much of the stall time the client has used up, in nanoseconds. What it takes buys time
-    /// back, at the rate of `read_rate_min` bytes a second.
+    /// How much of the stall time the client has used up, in nanoseconds. Each byte that it reads
+    /// buys time back, at `read_rate_min` bytes a second.
     used: AtomicU64,
     read_rate_min: u32,
     stalled: AtomicBool,
@@ -108,7 +108,7 @@ impl Activity {
         }
     }
 
-    /// The client took so many bytes.
+    /// Notes that the client read this many bytes.
     pub(crate) fn write_moved(&self, bytes: usize) {
         let (blocked, used) = (self.blocked.load(Relaxed), self.used.load(Relaxed));
         if blocked == FLOWS && used == 0 {
@@ -138,23 +138,23 @@ impl Activity {
         self.cut.load(Relaxed)
     }
 
-    /// The request that has begun has a body.
+    /// Notes that the current request has a body.
     pub(crate) fn body_begins(&self) {
         self.body_comes.store(true, Relaxed);
     }
 
-    /// The body of the request is whole, or given up.
+    /// Notes that the body of the request has ended, or isn't needed any more.
     pub(crate) fn body_ends(&self) {
         self.body_comes.store(false, Relaxed);
     }
 
-    /// Whether nothing is read from an HTTP/1.1 connection, because its request is whole and has no
-    /// answer yet, or not all of it.
+    /// Whether hyper reads nothing from an HTTP/1.1 connection, because its request is complete and
+    /// its answer isn't.
     pub(crate) fn only_awaits_answer(&self) -> bool {
         self.phase.load(Relaxed) == BUSY && !self.body_comes.load(Relaxed)
     }
 
-    /// The client has reset the connection while it waited for its answer.
+    /// Notes that the client reset the connection while it waited for its answer.
     pub(crate) fn resets(&self) {
         self.reset.store(true, Relaxed);
     }
@@ -163,12 +163,13 @@ impl Activity {
         self.reset.load(Relaxed)
     }
 
-    /// A request is answered before its body is read: the client may still be sending.
+    /// Notes that a request is answered before its body is read, so that the client may still be
+    /// sending.
     pub(crate) fn leaves_unread(&self) {
         self.unread.store(true, Relaxed);
     }
 
-    /// What was left unread has been read after all. It was no header.
+    /// Notes that the unread bytes have been read after all, and were not a header.
     pub(crate) fn has_read_all(&self) {
         self.unread.store(false, Relaxed);
         if self.phase.load(Relaxed) == HEADER {

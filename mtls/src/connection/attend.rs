@@ -1,9 +1,9 @@
-//! An HTTP/1.1 connection whose client is attended to while it waits for its answer.
+//! Watches the client of an HTTP/1.1 connection while it waits for its answer.
 //!
-//! A client may close its sending side and go on reading (RFC 9112, section 9.6). hyper leaves such a
-//! client its answer, but then doesn't look at the connection at all while a cell is asked. So the
-//! connection is read ahead meanwhile: an orderly end is kept for later, and a reset, by which a
-//! client shows that it is gone, ends the request, which must not keep its place at the cell.
+//! A client may close its sending side and go on reading (RFC 9112, section 9.6). hyper still sends
+//! such a client its answer, but doesn't read the connection while the cell works on the request.
+//! So this module reads ahead meanwhile. An orderly close is kept for later. A reset shows that the
+//! client is gone: it ends the request, so that the request doesn't keep its place at the cell.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -52,7 +52,7 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
             return Poll::Ready(result);
         }
         if self.activity.only_awaits_answer() && private(&self.io).poll_ahead(cx).is_err() {
-            // Whoever runs this drops it.
+            // The caller drops this connection.
             self.activity.resets();
         }
         Poll::Pending

@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-/// Most bytes that are read while nobody asks for them: of a next request that was sent too early.
+/// Most bytes that are read ahead: part of a next request that was sent early.
 const AHEAD_MAX: usize = 1024;
 
 /// A client's connection: hands out first what was read to find out which protocol it speaks, and
@@ -93,7 +93,7 @@ pub(crate) struct ClientIo<S> {
     activity: Arc<Activity>,
     /// The client has closed its sending side.
     ended: bool,
-    /// The sending side is closed, and what still comes is discarded.
+    /// Set once the router has closed its sending side and discards what still comes.
     linger: Option<Box<Linger>>,
 }
 
@@ -108,7 +108,7 @@ impl<S> ClientIo<S> {
         }
     }
 
-    /// Reads while nobody else does: what comes is kept for whoever reads next, and so is the end.
+    /// Reads ahead while hyper doesn't read. Bytes and the end are kept for the next read.
     ///
     /// # Errors
     /// The connection is broken.
@@ -127,7 +127,7 @@ impl<S> ClientIo<S> {
         {
             self.ended = buffer.filled().is_empty();
             self.read_ahead = Bytes::copy_from_slice(buffer.filled());
-            // Somebody may have begun to read meanwhile.
+            // hyper may have begun to read meanwhile.
             cx.waker().wake_by_ref();
         }
         Ok(())

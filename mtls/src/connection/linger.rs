@@ -1,8 +1,8 @@
-//! The end of a connection whose client may still be sending.
+//! Closes a connection whose client may still be sending.
 //!
-//! A socket that is closed with unread bytes in it is reset, and a reset destroys what was sent and
-//! not yet read: the answer that says why. So the router closes its sending side, and reads and
-//! discards until the client has closed its own (RFC 9112, section 9.6), within bounds.
+//! If a socket is closed with unread bytes in it, the system resets the connection, and the reset
+//! can destroy the answer before the client has read it. So the router closes its sending side,
+//! then reads and discards until the client closes its side (RFC 9112, section 9.6), within bounds.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long it lasts at most, and how long the client may be silent.
+/// The longest time to linger, and the longest silence of the client.
 const LASTS_MAX: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
-/// Most bytes that are discarded. A client that hasn't looked at its answer by then won't.
+/// Most bytes that are discarded. A client that hasn't read its answer by then never will.
 const BYTES_MAX: usize = 64 << 20;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const CHUNK: usize = 8 << 10;
 
 /// Reads and discards.
@@ -38,7 +38,7 @@ impl Linger {
         }
     }
 
-    /// Ready when the client has closed its side, or a bound is reached.
+    /// Ready when the client has closed its side or a limit is reached.
     pub(super) fn poll<R: AsyncRead + Unpin>(
         &mut self,
         wire: &mut R,
@@ -59,7 +59,8 @@ impl Linger {
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return self.timer.as_mut().poll(cx),
             }
-            // One that never stops sending must not hide the end of the time.
+            // Checked first, so that a client that never stops sending can't go past the time
+            // limit.
             if self.timer.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
@@ -75,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// How long it lingers over what the other side does.
+    /// How long it lingers while the other side does this.
     async fn lasts(other: impl Future<Output = ()>, mut wire: tokio::io::DuplexStream) -> Duration {
         let began = Instant::now();
         let mut linger = Linger::new();

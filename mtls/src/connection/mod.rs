@@ -50,16 +50,16 @@ use crate::tls::{ServerTls, refusal};
 use crate::worker::WorkerState;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
-/// Whoever sends this line expects no answer in HTTP/1.1: if the rest of the preface is another, the
-/// connection ends.
+/// A client that sends this line expects no HTTP/1.1 answer: if the rest of the preface is wrong,
+/// the router closes the connection.
 const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// Where hyper stops by itself: more than the router refuses with an answer of its own.
+/// hyper's own limit. It is larger than the router's, so that the router answers first.
 const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
 /// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
-/// answer. A client that is gone without a word would else hold its places in the cells' bulkheads. Clients
-/// don't count pings, unlike gRPC servers (gRFC A8 bounds clients alone), so these are always sent.
+/// answer. Otherwise a client that vanished would keep its places in the cells' bulkheads. Clients
+/// don't count pings, unlike gRPC servers (gRFC A8 limits only clients), so pings are always sent.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -68,19 +68,19 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) worker: Arc<WorkerState<E, S>>,
     pub(crate) listener: usize,
     pub(crate) name: Arc<str>,
-    /// Its number among the router's connections.
+    /// The number of the connection in this router.
     pub(crate) id: u64,
-    /// Where the client is.
+    /// Where the connection comes from.
     pub(crate) origin: Origin,
     pub(crate) client: Option<Arc<Client>>,
     pub(crate) way: Way,
     pub(crate) activity: Arc<Activity>,
-    /// What is malformed of what an HTTP/1.1 client sends.
+    /// Malformed requests that the guard found on an HTTP/1.1 connection.
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Serves a connection to its end. `None` if there was none, which has an event of its own: the
-/// handshake failed, or the client that a proxy names has too many.
+/// Serves a connection to its end. `None` if it never began, which is reported as a separate event:
+/// the handshake failed, or the client that a proxy names has too many connections.
 pub(crate) async fn serve<E: Env, S: Sink>(
     worker: &Arc<WorkerState<E, S>>,
     listener: usize,
@@ -297,8 +297,8 @@ where
             .auto_date_header(false)
             // The watch has both timeouts, at no cost for each request.
             .header_read_timeout(None)
-            // A client may close its side and still listen. One that is gone is found by reading
-            // ahead, where it says so, and else by the timeouts.
+            // A client may close its sending side and still read. A client that is gone is noticed
+            // by reading ahead if it resets the connection, otherwise by the timeouts.
             .half_close(true)
             .max_headers(FIELDS_MAX)
             .max_header_size(HYPER_HEADER_BYTES_MAX);

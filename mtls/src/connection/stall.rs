@@ -20,12 +20,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::env::Env;
 use crate::streams::{Side, Stream};
 
-/// The lowest rate that is asked of a client, in bytes a second, where any byte will do: a frame may
-/// be long, and is seen to be taken only when all of it is.
+/// The lowest rate, in bytes a second, that a client must keep even without a minimum: a frame may
+/// be long, and the router sees only that all of it was read.
 const RATE_OF_FRAMES: u32 = 1024;
 
-/// How long a client may take for so many bytes; for any number of them as long as it likes, where
-/// the rate is 0.
+/// How long a client may take for this many bytes. If the rate is 0, there is no limit.
 pub(super) fn worth(bytes: u64, rate_min: u32) -> Duration {
     match rate_min {
         0 => Duration::MAX,
@@ -43,7 +42,7 @@ struct Flow {
     rate_min: u32,
     /// When the client's turn began, while it has it.
     since: Cell<Option<Instant>>,
-    /// How much of the stall time the client has used up. What it takes buys time back.
+    /// How much of the stall time the client has used up. Each byte that it reads buys time back.
     used: Cell<Duration>,
     /// It is the client's turn to take what it was given.
     given: Cell<bool>,
@@ -68,7 +67,7 @@ impl Flow {
         stall.saturating_sub(self.used.get()) + worth(self.behind.get(), rate)
     }
 
-    /// The frame behind the last one was taken whole, or both were.
+    /// Called when the client has read the whole frame before the last one, or both.
     fn turn_ends(&self) {
         if let Some(since) = self.since.take() {
             let used = self.used.get().saturating_add(since.elapsed());
@@ -114,7 +113,7 @@ pub(super) fn is_cut() -> bool {
 pub(super) struct Streams<E> {
     pub(super) env: E,
     pub(super) stall: Duration,
-    /// Bytes a second that a client must take at least; 0: any byte will do.
+    /// Bytes a second that a client must read at least; 0: no minimum.
     pub(super) rate_min: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Who a connection's client is, and by which way it came: what cells are told of that.
+//! Where a connection comes from, and the forwarding fields that cells get for it.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -17,14 +17,15 @@ use crate::shares::{Holder, Holders, Share};
 /// Where a connection or a request comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Origin {
-    /// The client's address, as far as it is known.
+    /// The client's address, or its proxy's if the client is unknown.
     pub(crate) address: SocketAddr,
-    /// Whether that is one client's. The address of a proxy that names no client is anybody's.
+    /// Whether the address belongs to one client. Many clients share the address of a proxy that
+    /// names none.
     is_client: bool,
 }
 
 impl Origin {
-    /// From this client.
+    /// A client that connects from this address.
     pub(crate) fn client(address: SocketAddr) -> Self {
         Self {
             address,
@@ -32,7 +33,7 @@ impl Origin {
         }
     }
 
-    /// From a proxy that doesn't say for whom.
+    /// A proxy that names no client.
     fn proxy(address: SocketAddr) -> Self {
         Self {
             address,
@@ -40,8 +41,8 @@ impl Origin {
         }
     }
 
-    /// Whose share of a bound it counts against. All who come through a proxy that names nobody are
-    /// counted for nobody: a load balancer is not one client.
+    /// The holder that it counts for. Connections from a proxy that names no client count for no
+    /// holder, because a load balancer is not one client.
     pub(crate) fn holder(&self, holders: &Holders, share: Share) -> Holder {
         match self.is_client {
             true => holders.address(share, self.address.ip()),
@@ -51,9 +52,9 @@ impl Origin {
 }
 
 /// Where a connection from `peer` comes from: the client that a PROXY header names, if the listener
-/// takes such headers from that peer, and else the peer. From a peer that isn't listed nothing is
-/// read: anybody could write a header. One that is listed must send one: without, nobody knows who the
-/// client is.
+/// takes such headers from that peer, otherwise the peer. From a peer that isn't listed no header
+/// is read, because any client could send one. A listed peer must send a header, because without it
+/// the client is unknown.
 pub(super) async fn origin_of(
     stream: &mut (impl AsyncRead + Unpin),
     peer: SocketAddr,
@@ -62,7 +63,7 @@ pub(super) async fn origin_of(
     if !settings.is_proxy(peer.ip()) {
         return Ok(Origin::client(peer));
     }
-    // Boxed: few connections need the room.
+    // Boxed, because few connections need it.
     let reading = Box::pin(read_header(stream));
     let client = match timeout(settings.timeouts.first_byte, reading).await {
         Err(_) => return Err(Closed::FirstByteTimeout),
@@ -79,7 +80,7 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
             Step::More(more) => more,
         };
         let had = bytes.len();
-        // `read` keeps below it; this is what the memory is bounded by.
+        // `read` stays below it. This check bounds the memory in any case.
         if had + more > HEADER_MAX {
             return Err(Closed::ProxyHeader);
         }
@@ -94,11 +95,11 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
     }
 }
 
-/// What the cells are told of the way of a connection's requests.
+/// The forwarding fields of a connection's requests.
 #[derive(Debug)]
 pub(crate) struct Way {
     hop: Hop,
-    /// Of the last request's authority. The lock is private to the worker.
+    /// The values for the last request's authority. Only this worker uses the lock.
     told: Mutex<Option<Told>>,
 }
 
@@ -110,7 +111,7 @@ impl Way {
         }
     }
 
-    /// Writes it into a request's header.
+    /// Sets the forwarding fields in a request's header.
     pub(crate) fn tell(&self, mode: Forwarded, authority: &str, headers: &mut HeaderMap) {
         let mut last = private(&self.told);
         let told = match &*last {

@@ -1,4 +1,4 @@
-//! A cell's answers.
+//! The guard for a cell's answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
@@ -17,16 +17,16 @@ const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
 const OTHER: u8 = 2;
 
-/// What was asked on a connection and isn't answered yet: one request at a time.
+/// The request on a connection that isn't answered yet. There is one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Question {
     asked: AtomicU8,
-    /// Something came since.
+    /// Whether any byte came since.
     heard: AtomicBool,
 }
 
 impl Question {
-    /// A request with this method is about to be sent.
+    /// Notes that a request with this method is about to be sent.
     pub(super) fn to(&self, method: &Method) {
         let asked = if method == Method::HEAD { HEAD } else { OTHER };
         self.asked.store(asked, Relaxed);
@@ -81,7 +81,7 @@ impl Side for Answers {
     }
 }
 
-/// Sends requests on a connection whose answers are guarded.
+/// Sends requests on a connection with guarded answers.
 #[derive(Debug)]
 pub(crate) struct Http1Sender {
     sender: http1::SendRequest<RequestBody>,
@@ -91,7 +91,7 @@ pub(crate) struct Http1Sender {
 }
 
 impl Http1Sender {
-    /// Boxed once for the connection, because it is part of the future of each request.
+    /// Boxed once per connection, because it is part of each request's future.
     pub(crate) fn new(
         sender: http1::SendRequest<RequestBody>,
         question: Arc<Question>,
@@ -113,12 +113,12 @@ impl Http1Sender {
         self.sender.is_closed()
     }
 
-    /// Waits until the last exchange is over.
+    /// Waits until the last exchange has ended.
     pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
         self.sender.ready().await
     }
 
-    /// Whether the cell has said anything since the last request was sent. hyper's error is the
+    /// Whether any byte came from the cell since the last request was sent. hyper's error is the
     /// same whether a connection ends before the first byte of an answer or in the middle of its
     /// head, and only in the first case may the request be sent again.
     pub(crate) fn has_heard(&self) -> bool {

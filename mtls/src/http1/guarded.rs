@@ -1,4 +1,4 @@
-//! The bytes of a connection, as far as the guard lets them pass.
+//! Wraps a connection so that its reader gets only the bytes that the guard passes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,17 +8,17 @@ use bytes::{Buf, BytesMut};
 use cellway_core::http1::{Fault, Found, Guard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// One of the two sides that bytes come from.
+/// The side that the bytes come from: a client or a cell.
 pub(crate) trait Side {
     /// A guard for its messages.
     fn guard(&self) -> Guard;
-    /// Bytes came. Tells the guard what became known since it last looked.
+    /// Called when bytes came, to tell the guard what became known since its last check.
     fn prepare(&self, _guard: &mut Guard) {}
-    /// What the reader gets in place of what was found: `rest` begins with it.
+    /// What the reader gets instead of the fault. `rest` begins with the malformed message.
     fn found(&self, found: Found, guard: &Guard, rest: &[u8]) -> Instead;
 }
 
-/// What the reader gets in place of a malformed message.
+/// What the reader gets instead of a malformed message.
 pub(crate) enum Instead {
     /// These bytes, and nothing after them.
     Request(&'static [u8]),
@@ -26,19 +26,19 @@ pub(crate) enum Instead {
     Broken(Fault),
 }
 
-/// A connection whose reader sees whole and well-formed heads only.
+/// A connection whose reader sees only complete and well-formed heads.
 pub(crate) struct Guarded<W, S> {
     wire: W,
     side: S,
     guard: Guard,
-    /// Bytes that were read and not handed out: the first `good` may be, the others haven't passed.
-    /// At most a head that isn't whole and what one read brought.
+    /// Bytes that were read but not handed out. The first `good` may be handed out; the others
+    /// haven't passed the guard. At most an incomplete head and the bytes of one read.
     held: BytesMut,
     good: usize,
     end: Option<End>,
 }
 
-/// What is read after all that was good.
+/// What the reader gets after all good bytes.
 #[derive(Clone, Copy)]
 enum End {
     Silence,
@@ -57,7 +57,7 @@ impl<W, S: Side> Guarded<W, S> {
         }
     }
 
-    /// Hands out what is good of the held bytes. `false` if nothing is.
+    /// Hands out the good part of the held bytes. `false` if there is none.
     fn hand_out(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let n = self.good.min(buf.remaining());
         if n == 0 {
@@ -67,7 +67,7 @@ impl<W, S: Side> Guarded<W, S> {
         self.held.advance(n);
         self.good -= n;
         if self.held.is_empty() {
-            // Few heads come in pieces. The others need no memory for it.
+            // Few heads come in pieces, so the buffer is freed.
             self.held = BytesMut::new();
         }
         true
@@ -97,7 +97,7 @@ impl<W, S: Side> Guarded<W, S> {
         }
     }
 
-    /// Nothing that comes any more is handed out.
+    /// Stops handing out bytes.
     fn ends(&mut self, found: Found, rest: &[u8]) {
         self.end = Some(match self.side.found(found, &self.guard, rest) {
             Instead::Request(bytes) => {
@@ -123,7 +123,7 @@ impl<W: AsyncRead + Unpin, S: Side + Unpin> AsyncRead for Guarded<W, S> {
             }
             match this.end {
                 None => {}
-                // The answer closes the connection; whoever reads on waits for nothing.
+                // The answer closes the connection, so a further read waits without end.
                 Some(End::Silence) => return Poll::Pending,
                 Some(End::Broken(fault)) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
@@ -183,7 +183,7 @@ mod tests {
     use crate::settings::AnswerLimits;
 
     /// Sends the pieces one after the other, each read before the next, through a small buffer.
-    /// What was read, and the fault that it ended with.
+    /// What was read, and the fault that ended it.
     async fn through<S: Side + Unpin>(side: S, pieces: &[&[u8]]) -> (Vec<u8>, Option<Fault>) {
         let (near, mut far) = duplex(1024);
         let mut guarded = Guarded::new(near, side);

@@ -1,9 +1,9 @@
-//! HTTP/1.1 connections with a guard before the parser.
+//! HTTP/1.1 connections with a guard in front of the parser.
 //!
-//! hyper's parser takes what others read differently: a bare LF, a length beside chunks, a fragment.
-//! [`Guarded`] shows hyper only what [`cellway_core::http1`] lets pass. What becomes of the rest is
-//! the side's matter: a client's malformed request is answered by the router like any other refusal
-//! ([`Faults`]), a cell's malformed answer breaks off the exchange ([`Http1Sender`]).
+//! hyper's parser accepts bytes that other parsers read differently: a bare LF, a length together
+//! with chunks, a fragment. [`Guarded`] gives hyper only the bytes that [`cellway_core::http1`]
+//! passes. The router answers a client's malformed request like any other refusal ([`Faults`]). A
+//! cell's malformed answer breaks off the exchange ([`Http1Sender`]).
 
 mod answers;
 mod guarded;
@@ -17,7 +17,7 @@ pub(crate) use self::guarded::Guarded;
 pub(crate) use self::requests::{Faults, Requests};
 use cellway_core::http1::Fault;
 
-/// The fault that a guard broke the connection off for, if that is what the error comes from.
+/// The guard's fault, if the error comes from one.
 pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<Fault> {
     let mut next = Some(error);
     while let Some(error) = next {

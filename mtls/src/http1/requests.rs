@@ -1,4 +1,4 @@
-//! A client's requests.
+//! The guard for a client's requests.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -7,32 +7,33 @@ use cellway_core::http1::{Fault, Found, Guard};
 
 use super::guarded::{Instead, Side};
 
-/// What hyper reads in place of a malformed request, so that the router answers it as it answers any
-/// other. Nothing of it is looked at but whether its answer may have a body.
+/// What hyper reads instead of a malformed request, so that the router answers it like any other.
+/// Only its method matters: whether the answer may have a body.
 pub(super) const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: malformed.invalid\r\n\r\n";
 const HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nhost: malformed.invalid\r\n\r\n";
 
-/// What the guard over a connection's requests found, for those who serve them. One task writes and
-/// reads it; the fields are atomic only because its future is `Send`.
+/// The faults that the guard found in a connection's requests. One task writes and reads this; the
+/// fields are atomic only because its future must be `Send`.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// Requests handed over by hyper so far.
+    /// Requests that hyper has handed over so far.
     served: AtomicU64,
-    /// Which request has a malformed head. A client can't choose that: it is counted.
+    /// The number of the request with a malformed head. It is counted here, so a client can't
+    /// choose it.
     head: OnceLock<(u64, Fault)>,
     body: OnceLock<Fault>,
 }
 
 impl Faults {
-    /// hyper hands over the next request of the connection. The fault says that it stands for one
-    /// that was malformed.
+    /// Called when hyper hands over the connection's next request. Returns the fault if that
+    /// request replaces a malformed one.
     pub(crate) fn next_request(&self) -> Option<Fault> {
         let ordinal = self.served.fetch_add(1, Relaxed);
         let (at, fault) = self.head.get()?;
         (*at == ordinal).then_some(*fault)
     }
 
-    /// Why the body of the request that is being read breaks off, if the guard broke it off.
+    /// Why the guard cut the body of the current request, if it did.
     pub(crate) fn in_body(&self) -> Option<Fault> {
         self.body.get().copied()
     }

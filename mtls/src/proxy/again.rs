@@ -1,4 +1,4 @@
-//! Which requests may be sent again, after they were sent and before anything of an answer came.
+//! Decides which requests may be sent again: those that were sent and got no byte of an answer.
 
 use std::error::Error;
 
@@ -12,21 +12,21 @@ use super::verdict;
 use crate::event::Unserved;
 use crate::pool::{Lease, Sender};
 
-/// How often one request is sent again at most.
+/// The most times that one request is sent again.
 pub(super) const RESENDS_MAX: u8 = 3;
 
-/// What one request may still be sent again for.
+/// How often, and for which failures, one request may still be sent again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resends {
-    /// Not if retries are off.
+    /// False if retries are off.
     allowed: bool,
     used: u8,
-    /// It was sent again once after its connection had died, and never is a second time.
+    /// It was already sent again because its connection died. That happens only once.
     after_death: bool,
 }
 
 impl Resends {
-    /// With `percent`, the share of a cell's requests that may be sent again.
+    /// `percent` is the share of a cell's requests that may be sent again.
     pub(super) fn new(percent: u8) -> Self {
         Self {
             allowed: percent > 0,
@@ -35,7 +35,7 @@ impl Resends {
         }
     }
 
-    /// Whether it was sent again already.
+    /// Whether the request was already sent again.
     pub(super) fn any_used(self) -> bool {
         self.used > 0
     }
@@ -44,8 +44,8 @@ impl Resends {
         self.allowed && self.used < RESENDS_MAX
     }
 
-    /// A copy of the request, if sending it by this lease may end in a way that lets it be sent again.
-    /// What is read of its body is kept then.
+    /// A copy of the request, if it may have to be sent again after it is sent by this lease. The
+    /// bytes that are read of its body are then kept.
     pub(super) fn spare(
         self,
         lease: &Lease,
@@ -64,7 +64,7 @@ impl Resends {
         Some(Spare::of(request))
     }
 
-    /// Whether the request, which was sent by this lease, may be sent again for this.
+    /// Whether the request may be sent again after it failed this way on this lease.
     pub(super) fn allows(self, why: Unserved, lease: &Lease, spare: &Spare) -> bool {
         self.any_left()
             && spare.is_complete()
@@ -76,21 +76,23 @@ impl Resends {
             }
     }
 
-    /// An idempotent request (RFC 9110, section 9.2.2), once, on a connection that was kept: it may
-    /// just have been closed for its age. A new one that dies says something about the cell.
+    /// Whether the request may be sent again if the connection dies: once, if it is idempotent (RFC
+    /// 9110, section 9.2.2) and the connection was a kept one, which the cell may just have closed
+    /// for its age. If a new connection dies, the cell itself has a problem.
     fn survives_death(self, lease: &Lease, method: &Method) -> bool {
         method.is_idempotent() && !lease.opened && !self.after_death
     }
 
-    /// One is used up.
+    /// Counts one retry.
     pub(super) fn used(&mut self, why: Unserved) {
         self.used = self.used.saturating_add(1);
         self.after_death |= why == Unserved::Died;
     }
 }
 
-/// Whether the cell closed a connection that it had served on, in order, and just before this request
-/// came (RFC 9113, section 6.8). Servers do that after some time or some number of requests.
+/// Whether the cell closed the connection in order, after it had served requests on it and just
+/// before this request came (RFC 9113, section 6.8). Servers do that after some time or some number
+/// of requests.
 pub(super) fn closed_in_order(error: &hyper::Error, lease: &Lease) -> bool {
     let in_order = |error: &h2::Error| error.reason() == Some(h2::Reason::NO_ERROR);
     lease.has_served()
@@ -98,11 +100,12 @@ pub(super) fn closed_in_order(error: &hyper::Error, lease: &Lease) -> bool {
         && h2_error(error).is_some_and(in_order)
 }
 
-/// Whether the cell can't have served the request, or has at least said nothing on it: then why.
+/// Why the cell can't have served the request, or why it at least sent no answer to it. `None`
+/// otherwise.
 pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> {
     match h2_error(error) {
-        // RFC 9113, section 8.7. h2 reports a GOAWAY of the peer on the streams after its last
-        // stream id alone; the others go on, and when the connection ends, that is an error of IO.
+        // RFC 9113, section 8.7. h2 reports the peer's GOAWAY only on streams after its last stream
+        // id. The others continue, and get an IO error if the connection ends.
         Some(error) if error.is_remote() && error.is_go_away() => Some(Unserved::GoneAway),
         Some(error)
             if error.is_remote()
@@ -123,7 +126,7 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
     }
 }
 
-/// What a request is told that isn't sent again.
+/// The reason in the answer to a request that isn't sent again.
 pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
     match why {
         Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,

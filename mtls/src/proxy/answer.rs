@@ -25,9 +25,9 @@ pub(crate) struct Wants {
     pub(crate) grpc: bool,
     /// HTTP/1.x, where a connection can be told to close.
     closable: bool,
-    /// The connection closes after the answer, whatever that is.
+    /// The connection closes after the answer.
     closes: bool,
-    /// What it gets of an answer's trailers.
+    /// Which of an answer's trailers the client gets.
     pub(super) trailers: Trailers,
 }
 
@@ -51,13 +51,13 @@ impl Wants {
         }
     }
 
-    /// The same, on a connection that closes after the answer, or doesn't.
+    /// Sets whether the connection closes after the answer.
     pub(super) fn closing(self, closes: bool) -> Self {
         Self { closes, ..self }
     }
 }
 
-/// Passes on what the cell answered, of which what may not be passed on is gone.
+/// Passes on the cell's answer, after everything that must not be passed on was removed.
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
     answered: Answered,
@@ -134,8 +134,8 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout
     );
     if (ends || wants.closes) && wants.closable {
-        // Where this request ends, and so where the next begins, isn't certain, or so far off that
-        // nobody reads as far.
+        // It isn't certain where this request ends and the next begins, or the end is too far away
+        // to read on to it.
         report.connection.activity.leaves_unread();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -146,7 +146,6 @@ pub(crate) fn from_router<E: Env, S: Sink>(
     response.map(|()| ResponseBody::router(report, text))
 }
 
-/// Answers a preflight with these fields.
 pub(super) fn preflight<E: Env, S: Sink>(
     mut report: Report<E, S>,
     headers: HeaderMap,

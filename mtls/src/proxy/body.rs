@@ -1,4 +1,4 @@
-//! An answer's body, streamed: a frame is asked for when the client has room for it.
+//! An answer's body, streamed: it polls the cell for a frame when the client has room for one.
 
 use std::fmt;
 use std::future::Future;
@@ -62,9 +62,9 @@ pub(super) struct CellBody {
     pub(super) progress: Option<Arc<Progress>>,
     pub(super) idle: Duration,
     pub(super) total: Option<Instant>,
-    /// While nothing comes: since when, and when to look whether that has lasted too long.
+    /// Set while nothing comes: since when, and when to check for a timeout.
     pub(super) timer: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// Once the answer is whole, the rest of the request's body isn't waited for.
+    /// Whether to stop reading the request's body once the answer is complete.
     pub(super) gives_up: bool,
 }
 
@@ -169,18 +169,18 @@ impl CellBody {
         self.framing.ended() || self.incoming.is_end_stream()
     }
 
-    /// Whether the client sends the rest of its request more slowly than it may.
+    /// Whether the client sends the rest of its request too slowly.
     fn is_outrun(&self) -> bool {
         let deadline = self.progress.as_ref().and_then(|it| it.client_deadline());
         deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// When to look again whether something has lasted too long, if `idle` is when nothing will
-    /// have moved for that long.
+    /// When to check for a timeout again. `idle` is when the idle timeout ends if nothing moves
+    /// until then.
     fn next_look(&self, now: Instant, idle: Instant) -> Instant {
         let progress = self.progress.as_ref();
         let client = progress.and_then(|it| it.client_deadline());
-        // Its turn may begin without a wake-up here.
+        // The client's turn may begin without waking this task.
         let client = client.or_else(|| Some(now + progress?.grace()?));
         let limits = [self.total, client].into_iter().flatten();
         limits.fold(idle, Instant::min)
@@ -258,7 +258,8 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         {
             return Poll::Ready(Some(Err(this.close(reason))));
         }
-        // An answer that goes on doesn't excuse a request that hardly does.
+        // A request body that is too slow breaks off the exchange even while the answer makes
+        // progress.
         if body.is_outrun() {
             return Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))));
         }
@@ -269,7 +270,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                     return Poll::Ready(Some(Err(this.break_off(reason, why))));
                 }
                 stall::client_has_the_turn(frame.data_ref().map_or(0, Bytes::len));
-                // Nothing follows trailers, and nobody asks whether something does.
+                // Nothing follows trailers, and hyper doesn't poll after them.
                 let ended = body.is_over() || frame.is_trailers();
                 this.passed_on(&mut frame);
                 if ended {

@@ -1,4 +1,4 @@
-//! In which order one request tries the endpoints of its cell.
+//! The order in which a request tries the endpoints of its cell.
 
 use std::sync::Arc;
 
@@ -11,19 +11,20 @@ use crate::worker::WorkerState;
 
 /// The endpoints that one request may still try.
 ///
-/// They come as the decision ranks them, but those whose last exchange failed a moment ago come
-/// later. Health takes an endpoint out after several failures; until then it shouldn't cost every
-/// request a failure first. Sets are bits by position in the cell's list.
+/// They come in the order of the decision, except that endpoints whose last exchange failed a
+/// moment ago come later. Outlier detection ejects an endpoint only after several failures, and
+/// until then not every request should try it first. The sets are bits by position in the cell's
+/// list.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// No connection to these could be made.
+    /// Endpoints that couldn't be reached.
     unreachable: u64,
-    /// These gave the request back. They get it again if there are no others.
+    /// Endpoints that gave the request back. They get it again if there are no others.
     gave_back: u64,
 }
 
 impl Candidates {
-    /// The next one and its position; `None` once none can be reached.
+    /// The next endpoint and its position; `None` if none is left.
     pub(super) fn next<E: Env, S: Sink>(
         &mut self,
         worker: &WorkerState<E, S>,

@@ -1,8 +1,8 @@
 //! Requests that hyper lets through and a proxy must not: two recipients could read them
 //! differently, and the difference is how requests are smuggled.
 //!
-//! The bytes of HTTP/1.1 were looked at before ([`crate::http1`]). What is checked here of both
-//! versions is what can be seen once a request was parsed.
+//! The guard has already checked the bytes of HTTP/1.1 ([`crate::http1`]). These are the checks on
+//! a parsed request, for both versions.
 
 use cellway_core::Reason;
 use cellway_core::envelope::respells_jwks_path;
@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
 
-/// Why a request isn't fit to be decided or passed on.
+/// Why a request is refused before any decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Unfit {
     pub(crate) reason: Reason,
@@ -37,8 +37,8 @@ impl From<Fault> for Box<Unfit> {
     }
 }
 
-/// What is wrong with the request, if anything. It is boxed because it is part of the future of each
-/// request, and few are refused.
+/// Checks a parsed request. The error is boxed because it is part of each request's future, and few
+/// requests are refused.
 pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
     well_formed(request)?;
     size(request)?;
@@ -52,7 +52,7 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
     Ok(target(request)?)
 }
 
-/// The request doesn't stand for one whose bytes were malformed.
+/// Refuses a request that the guard put in the place of a malformed one.
 pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<Unfit>> {
     match request.extensions.get::<Fault>() {
         None => Ok(()),
@@ -77,7 +77,7 @@ fn size(request: &Parts) -> Result<(), Fault> {
     }
 }
 
-/// One of the two that are served. An HTTP/2 cell is told it; h2 takes an empty one, too.
+/// The scheme must be `http` or `https`. HTTP/2 cells see it, and h2 also accepts an empty one.
 fn scheme(request: &Parts) -> Result<(), &'static str> {
     match request.uri.scheme_str() {
         None | Some("http" | "https") => Ok(()),
@@ -129,8 +129,8 @@ fn sound(authority: &Authority) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The one length, if there is any. Also the same value twice is refused, in one field or in two, as
-/// RFC 9110, section 8.6, allows: others would read it differently.
+/// The `Content-Length`, if there is one. The same value twice, in one field or in two, is refused
+/// too, as RFC 9110, section 8.6, allows: other recipients would read it differently.
 pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else {
@@ -139,7 +139,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'stati
     if lengths.next().is_some() {
         return Err("more than one Content-Length field");
     }
-    // Digits alone: `parse` would take a sign.
+    // Digits only: `parse` would accept a sign.
     let digits = length.to_str().ok().filter(|text| {
         let mut bytes = text.bytes();
         bytes.all(|byte| byte.is_ascii_digit())
@@ -165,8 +165,8 @@ fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
-/// A path, or `*` for `OPTIONS`. A query alone is none: it would be sent on without the slash that
-/// is read into it here.
+/// The target must be a path, or `*` for `OPTIONS`. A query without a path is refused: here it
+/// reads as `/?...`, but the cell would get it without the slash.
 fn target(request: &Parts) -> Result<(), &'static str> {
     let path = request.uri.path();
     let whole = request

@@ -1,4 +1,4 @@
-//! Which page of another origin may read an answer, by the policy of its request.
+//! CORS: which pages of other origins may read an answer, by the policy of its request.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::env::Env;
 use crate::event::{Event, Sink};
 use crate::judge::target;
 
-/// What the answer to one request says to browsers.
+/// The CORS fields of the answer to one request.
 #[derive(Debug)]
 pub(crate) struct Grant {
     rules: Arc<CorsRules>,
-    /// Who may read it.
+    /// The origin that may read the answer.
     origin: Option<HeaderValue>,
 }
 
 impl Grant {
-    /// By the policy that the request's path has; `None` where that leaves it to the cells, or the
-    /// path has two readings, so that no policy is its own.
+    /// From the policy of the request's path. `None` if that policy leaves CORS to the cells, or if
+    /// the path is ambiguous and so has no policy.
     pub(super) fn of<E: Env, S: Sink>(report: &Report<E, S>, request: &Parts) -> Option<Box<Self>> {
         let connection = &report.connection;
         let common = &connection.worker.common;
@@ -37,12 +37,11 @@ impl Grant {
         Some(Box::new(Self { rules, origin }))
     }
 
-    /// Writes it into an answer.
     pub(crate) fn write(&self, answer: &mut HeaderMap) {
         self.rules.write(self.origin.as_ref(), answer);
     }
 
-    /// Writes the answer to a preflight, if the request is one.
+    /// The fields of the answer to a preflight, if the request is one.
     pub(super) fn preflight<E: Env, S: Sink>(
         &self,
         report: &Report<E, S>,

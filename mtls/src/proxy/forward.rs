@@ -49,10 +49,9 @@ struct Forwarding<'a, E: Env, S: Sink> {
     permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
-    /// How long further endpoints are tried; set when the first couldn't be reached.
+    /// Until when further endpoints are tried. Set once the first couldn't be reached.
     failover: Option<Instant>,
     resends: Resends,
-    /// The method is `HEAD`.
     head: bool,
 }
 
@@ -76,7 +75,7 @@ impl Outgoing {
 }
 
 impl Outgoing {
-    /// The body, if there is one. All of it is moved, so that nothing of the rest is kept while the
+    /// The body, if there is one. This consumes `self`, so that the rest of it is dropped while the
     /// body is waited for.
     pub(super) fn into_unsent(self) -> Option<Box<RequestBody>> {
         self.body.boxed()
@@ -92,17 +91,17 @@ enum Attempt {
     Answered(Response<Incoming>, Framing, Lease),
     /// Nothing of the request was sent.
     Unsent(ConnectError),
-    /// It was sent and wasn't served, and may be sent again.
+    /// It was sent, was not served, and may be sent again.
     Again,
-    /// Something of it was, or may have been served.
+    /// Some of it was served, or may have been.
     Failed(Reason, &'static str),
 }
 
 /// Sends the request to the cell that was decided, and to no other.
 ///
-/// Tries the cell's other endpoints where nothing of the request was sent. What was sent is sent
-/// again only as [`again`](mod@super::again) allows. Where no cell was given the body, it is in `unsent`
-/// afterwards.
+/// Tries the cell's other endpoints while nothing of the request has been sent. A request that was
+/// sent is sent again only as [`again`](mod@super::again) allows. If no cell got the body, it is in
+/// `unsent` afterwards.
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
@@ -137,7 +136,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
     // hyper has answered it already, by reading the body when we ask for it.
     outgoing.parts.headers.remove(EXPECT);
     outgoing.parts.extensions.clear();
-    // Taken when it is sent, put back when it may be sent again.
+    // Taken when the request is sent, put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut candidates = Candidates::default();
     let mut failure = None;
@@ -177,8 +176,8 @@ pub(super) async fn forward<E: Env, S: Sink>(
 }
 
 impl<E: Env, S: Sink> Forwarding<'_, E, S> {
-    /// Tries a pooled connection, and a new one if the pooled turns out to be closed. A request that
-    /// was sent before gets a new one at once.
+    /// Tries a pooled connection, and a new one if the pooled one turns out to be closed. A request
+    /// that is sent again gets a new connection at once.
     async fn try_endpoint(
         &mut self,
         pool: &Arc<EndpointPool>,
@@ -233,11 +232,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let now = Instant::now();
         let until = (self.failover)
             .get_or_insert_with(|| now + self.live.settings.upstream.timeouts.failover);
-        // The cell's connections are counted over all its endpoints.
+        // The limit on connections is for the whole cell, so another endpoint wouldn't help.
         now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
     }
 
-    /// When to give up making a connection, beside the limits of each single step, and the reason then.
+    /// When to give up connecting, in addition to the limits of each step, and the reason to give
+    /// then.
     fn connects_until(&self) -> Option<(Instant, Reason)> {
         let total = self.total.map(|at| (at, Reason::CellTimeoutTotal));
         let failover = self.failover.map(|at| (at, Reason::CellTimeoutConnect));
@@ -250,7 +250,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             Sender::H1(_) => for_http1(request, url),
             Sender::H2(_) => for_http2(request, url),
         });
-        // Borrowed from the slot: a local that is borrowed keeps its place in the future.
+        // Borrowed from the slot, because a borrowed local would make the future larger.
         let spare = (slot.as_mut())
             .and_then(|request| self.resends.spare(&lease, request, || self.places()));
         let (Some(()), Some(request)) = (prepared, slot.take()) else {
@@ -287,7 +287,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Where what is kept of the request's body gets its place.
+    /// The place that keeps the request's body, and who it is counted for.
     fn places(&self) -> Places {
         let shares = self.live.settings.upstream.limits.shares;
         Places {
@@ -313,7 +313,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// Makes of the answer's header what may be passed on. Says what is wrong with it.
+    /// Removes from the answer's header what must not be passed on. The error says what is wrong
+    /// with the answer.
     fn fit(
         &self,
         response: &mut Response<Incoming>,
@@ -334,7 +335,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Ok(framing)
     }
 
-    /// The exchange broke off before an answer came. With the request, if it may be sent again.
+    /// Handles an exchange that broke off before an answer came. Returns the request if it may be
+    /// sent again.
     fn broken(
         &mut self,
         lease: &Lease,
@@ -355,8 +357,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let again = why.and_then(|why| self.again(lease, error, why, spare?));
         let reason = again::reason(error, why);
         match (&again, why) {
-            // A connection that is closed in order, or after it was kept, says nothing about the
-            // endpoint.
+            // That a connection was closed in order, or died after it was kept, says nothing about
+            // the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
             _ => verdict::failed(self.report, &lease.pool, reason, &verdict::words(error)),
         }
@@ -373,7 +375,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// The request once more, if it may be sent again for this and the budget allows it.
+    /// The request, if it may be sent again after this failure and the budget allows it.
     fn again(
         &mut self,
         lease: &Lease,
@@ -384,7 +386,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         if !self.resends.allows(why, lease, &spare) {
             return None;
         }
-        // It costs the cell a request that it would have got anyway, so it needs no budget.
+        // The cell didn't process the first one, so this retry adds no load and needs no budget.
         let free = !self.resends.any_used() && again::closed_in_order(error, lease);
         let granted = free || lease.pool.budget.take();
         if let Some(cell) = &self.report.cell {
@@ -458,7 +460,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 }
 
-/// Says how fast the body must come. Streams of RPCs are conversations, and may be quiet.
+/// Sets how fast the body must arrive. RPC streams are exempt, because they may be quiet.
 fn set_pace(outgoing: &Outgoing, live: &Live, listener: usize) {
     let timeouts = live.settings.listeners.get(listener);
     let timeouts = timeouts.map(|listener| &listener.timeouts);

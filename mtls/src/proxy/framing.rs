@@ -1,10 +1,10 @@
-//! Where a cell's answer ends, and what is passed on about that.
+//! The framing of a cell's answer: where its body ends, and which framing fields are passed on.
 //!
 //! Answers are held to the same rules as requests (RFC 9112, section 6.3; RFC 9110, section 8.6).
-//! What two recipients could read differently is not passed on: the length is dropped where the RFC says
-//! that something else counts, and anything else is an error of the cell's. The body is then held to
-//! what was passed on about it, and to its own end: hyper ends a body that was cut by RST_STREAM or
-//! GOAWAY with `NO_ERROR` as if it were whole.
+//! Nothing ambiguous is passed on: the length is dropped if the RFC says that something else
+//! counts, and any other ambiguity is the cell's error. The body must then match the framing that
+//! was passed on and must really end: if RST_STREAM or GOAWAY with `NO_ERROR` cuts a body, hyper
+//! reports it as complete.
 
 use cellway_core::Reason;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
@@ -14,10 +14,10 @@ use http_body::{Body, Frame};
 use super::check;
 use crate::settings::AnswerLimits;
 
-/// What an answer belongs to.
+/// The request and the connection that an answer belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
-    /// The request was `HEAD`: the answer's length is that of a body that doesn't come.
+    /// The request was `HEAD`: the answer's length is that of a body that is not sent.
     pub(super) head: bool,
     /// The cell speaks HTTP/2.
     pub(super) http2: bool,
@@ -27,21 +27,21 @@ pub(super) struct Exchange {
 /// Where an answer's body ends.
 #[derive(Debug)]
 pub(super) struct Framing {
-    /// How many bytes are still to come, where that is known.
+    /// How many bytes are still to come, if that is known.
     left: Option<u64>,
-    /// Only the length says where the body ends: the connection to the cell may stay open, or the
-    /// client reads no further.
+    /// Only the length tells where the body ends: the cell may keep the connection open after it,
+    /// or the client stops reading there.
     by_length: bool,
-    /// There is no body, whatever the header says of its length.
+    /// There is no body, even if the header gives a length.
     bodiless: bool,
-    /// Whether another exchange may follow on the connection. Where a header says two things about the
-    /// answer's end, what follows it may be the rest of it to the cell.
+    /// Whether the connection may be used again. If the header gives two ends of the answer, the
+    /// cell may take the next bytes for the rest of this answer.
     pub(super) reusable: bool,
     http2: bool,
     limits: AnswerLimits,
 }
 
-/// What is wrong with an answer: why it isn't passed on, or its body to the end.
+/// Why an answer isn't passed on, or its body is cut.
 pub(super) type Broken = (Reason, &'static str);
 
 const LENGTH: Broken = (
@@ -49,18 +49,17 @@ const LENGTH: Broken = (
     "the answer's body is not as long as its Content-Length says",
 );
 
-/// A coding of the body for its way.
+/// A transfer coding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Coding {
     None,
-    /// RFC 2616, section 3.6: no coding at all. RFC 7230 took it back, and servers still send it.
+    /// RFC 2616, section 3.6: no coding at all. RFC 7230 removed it, but servers still send it.
     Identity,
     Chunked,
 }
 
 impl Framing {
-    /// Reads where the answer ends, and takes out of its header what must not be passed on about
-    /// that.
+    /// Determines where the answer ends, and removes the framing fields that must not be passed on.
     ///
     /// # Errors
     /// What is wrong with the answer.
@@ -76,13 +75,13 @@ impl Framing {
         let (status, version) = (response.status(), response.version());
         let headers = response.headers_mut();
         if http2 {
-            // hyper looks after it in HTTP/1.1.
+            // In HTTP/1.1 hyper enforces the limits.
             fits(headers, limits)?;
         }
         let coding = coding(headers)?;
         let length = check::content_length(headers)?;
         if coding != Coding::None && version != Version::HTTP_11 {
-            // RFC 9112, section 6.1: nobody knows who has added it.
+            // RFC 9112, section 6.1: it is unknown who added it.
             return Err("a Transfer-Encoding in another version than HTTP/1.1");
         }
         if coding == Coding::Chunked || status == StatusCode::NO_CONTENT {
@@ -108,12 +107,12 @@ impl Framing {
         !self.bodiless && (self.http2 || self.left.is_none())
     }
 
-    /// The client reads as many bytes as the length says, if there is one, and nothing after them.
+    /// Notes that the client reads only as many bytes as the length says, if there is one.
     pub(super) fn ends_by_length(&mut self) {
         self.by_length |= self.left.is_some();
     }
 
-    /// Whether an HTTP/2 cell still has to end the stream.
+    /// Whether the cell uses HTTP/2 and has not ended the stream yet.
     pub(super) fn outlasts<B: Body>(&self, source: &B) -> bool {
         was_cut(self.http2, source.is_end_stream())
     }
@@ -123,10 +122,10 @@ impl Framing {
         self.by_length && self.left == Some(0)
     }
 
-    /// This much of the body came.
+    /// Counts a frame of the body.
     ///
     /// # Errors
-    /// It can't be passed on, nor can anything after it.
+    /// Neither the frame nor anything after it can be passed on.
     pub(super) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Broken> {
         if let Some(data) = frame.data_ref() {
             if let Some(left) = &mut self.left {
@@ -139,10 +138,10 @@ impl Framing {
         Ok(())
     }
 
-    /// The body's source says that it is over.
+    /// Checks a body that its source reports as ended.
     ///
     /// # Errors
-    /// It isn't: it was cut.
+    /// The body was cut.
     pub(super) fn over<B: Body>(&self, source: &B) -> Result<(), Broken> {
         if was_cut(self.http2, source.is_end_stream()) {
             return Err((
@@ -161,8 +160,8 @@ impl Framing {
     }
 }
 
-/// Whether a body from HTTP/2 that hyper calls over was cut: only END_STREAM ends a message (RFC 9113,
-/// section 8.1), and hyper takes an error of code `NO_ERROR` for one.
+/// Whether an HTTP/2 body that hyper reports as ended was cut: only END_STREAM ends a message (RFC
+/// 9113, section 8.1), but hyper also treats a reset with `NO_ERROR` as the end.
 pub(super) fn was_cut(http2: bool, is_end_stream: bool) -> bool {
     http2 && !is_end_stream
 }
@@ -180,12 +179,13 @@ fn coding(headers: &HeaderMap) -> Result<Coding, &'static str> {
     }
 }
 
-/// Whether a client's trailers are within the limits of cells' answers by default.
+/// Whether a client's trailers are within the default limits of cells' answers.
 pub(super) fn trailers_fit(trailers: &HeaderMap) -> bool {
     fits(trailers, AnswerLimits::default()).is_ok()
 }
 
-/// Whether header or trailers are within the limits, as HTTP/2 counts them (RFC 9113, section 6.5.2).
+/// Checks a header section or trailers against the limits, with sizes counted as in HTTP/2 (RFC
+/// 9113, section 6.5.2).
 fn fits(headers: &HeaderMap, limits: AnswerLimits) -> Result<(), &'static str> {
     const OVERHEAD: usize = 32;
     if headers.len() > limits.header_fields_max as usize {

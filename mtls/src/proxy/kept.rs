@@ -1,12 +1,13 @@
-//! What has been read of a request's body, kept for sending the request again.
+//! Keeps what was read of a request's body, so that the request can be sent again.
 //!
-//! hyper takes a body together with its request, and drops it when the exchange breaks. So while a request
-//! may be sent again, each frame is kept when it is read, and a body that is dropped leaves its source
-//! behind. The request's next body gives the frames that were kept, and then reads on from the source.
+//! hyper takes a body together with its request, and drops it when the exchange breaks off. So
+//! while a request may be sent again, each frame is kept when it is read, and a body that is
+//! dropped leaves its source here. The request's next body replays the kept frames and then
+//! continues with the source.
 //!
-//! What is kept is bounded by [`KEPT_BYTES_MAX`] for one request. More than [`KEPT_BYTES_FREE`] needs one
-//! of a worker's [`KEPT_BODIES_MAX`] places, of which the request's holders have shares as they have of
-//! their cell. A body over these bounds is not kept: the request is sent once.
+//! At most [`KEPT_BYTES_MAX`] are kept for one request. More than [`KEPT_BYTES_FREE`] needs one of
+//! the worker's [`KEPT_BODIES_MAX`] places; the request's holders have shares of these, as they
+//! have of their cell. A body over these limits is not kept, and its request is sent only once.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -22,33 +23,34 @@ use crate::shares::Bound;
 
 /// Most bytes that are kept of one body.
 pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
-/// So much is kept of any body: most messages of RPCs fit. Requests in flight are bounded themselves.
+/// This much is kept of any body, without a place: most RPC messages fit. The limits on requests in
+/// flight bound the total.
 const KEPT_BYTES_FREE: usize = 8 * 1024;
-/// Most bodies of which a worker keeps more than that.
+/// Most bodies of which a worker keeps more than [`KEPT_BYTES_FREE`].
 const KEPT_BODIES_MAX: usize = 256;
-/// What a frame counts at least, because it holds on to the buffer that it was read into. So there are at
-/// most 32.
+/// The least that a frame counts, because it keeps the whole buffer that it was read into. So at
+/// most 32 frames are kept.
 const FRAME_BYTES_MIN: usize = 2 * 1024;
 
-/// One request's body, as far as it is kept. The request's bodies share it: a new one each time that the
-/// request is sent.
+/// What is kept of one request's body. Each time the request is sent it gets a new body, and all of
+/// them share this.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Mutex<State>);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// While the request may be sent again: what counts its bytes.
+    /// Set while the request may be sent again.
     keeping: Option<Keeping>,
     frames: Frames,
-    /// The request's last body. No other may read.
+    /// The number of the request's newest body. Only that one may read.
     last: u8,
-    /// It gives the kept frames, and doesn't read yet.
+    /// The newest body is replaying kept frames and doesn't read yet.
     replaying: bool,
-    /// It was dropped.
+    /// The newest body was dropped.
     dropped: bool,
-    /// Left behind by a body that was dropped.
+    /// Left here by a body that was dropped.
     source: Option<Source>,
-    /// Of the last body, while it waits for the source.
+    /// The newest body's, while it waits for the source.
     waker: Option<Waker>,
 }
 
@@ -59,35 +61,35 @@ struct Keeping {
     has_place: bool,
 }
 
-/// Where a request gets a place for what is kept of its body.
+/// The limit on kept bodies, and who this request's place is counted for.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    /// The worker's.
+    /// The worker's limit.
     pub(super) bound: Arc<Bound>,
     pub(super) stakes: Stakes,
 }
 
 #[derive(Debug, Default)]
 struct Frames {
-    /// Nearly always the only one, so it needs no allocation.
+    /// Nearly always the only frame, so that keeping it needs no allocation.
     first: Option<Bytes>,
     more: Vec<Bytes>,
     trailers: Option<HeaderMap>,
-    /// Nothing comes after these.
+    /// The body ends after the kept frames.
     whole: bool,
 }
 
-/// What a body that is sent again gives next.
+/// The next item of a body that is replayed.
 #[derive(Debug)]
 pub(super) enum Next {
     Frame(Frame<Bytes>),
     End,
-    /// There are no more kept frames.
+    /// There are no more kept frames: continue with the source.
     Source(Source),
 }
 
 impl Kept {
-    /// From here on frames are kept, until [`stop`](Self::stop). Nothing was read before.
+    /// Starts to keep frames, until [`stop`](Self::stop). Nothing may have been read before.
     pub(super) fn start(&self, places: Places) {
         private(&self.0).keeping = Some(Keeping {
             bytes: 0,
@@ -96,12 +98,12 @@ impl Kept {
         });
     }
 
-    /// Whether all that was read is kept.
+    /// Whether everything that was read is kept.
     pub(super) fn is_complete(&self) -> bool {
         private(&self.0).keeping.is_some()
     }
 
-    /// The request is not sent again any more.
+    /// Stops keeping frames: the request won't be sent again.
     pub(super) fn stop(&self) {
         let mut state = private(&self.0);
         state.keeping = None;
@@ -110,8 +112,8 @@ impl Kept {
         drop(unused);
     }
 
-    /// Makes room for the next body of the request, which gets this number. `None` if not all that was
-    /// read is kept.
+    /// Prepares for the request's next body and returns its number. `None` if not everything that
+    /// was read is kept.
     pub(super) fn again(&self) -> Option<u8> {
         let mut state = private(&self.0);
         state.keeping.as_ref()?;
@@ -120,13 +122,13 @@ impl Kept {
         Some(state.last)
     }
 
-    /// Lets the body of this number read, and nobody else meanwhile. `None` if there is another body now.
+    /// Locks the state so that the body of this number can read. `None` if there is a newer body.
     pub(super) fn reader(&self, number: u8) -> Option<MutexGuard<'_, State>> {
         let state = private(&self.0);
         (state.last == number).then_some(state)
     }
 
-    /// A body of this number is dropped, and leaves its source behind if it has it.
+    /// Called when the body of this number is dropped; it leaves its source here if it has it.
     pub(super) fn leave(&self, number: u8, source: Option<Source>) {
         let mut state = private(&self.0);
         if state.last == number {
@@ -144,14 +146,14 @@ impl Kept {
         }
     }
 
-    /// The source, if a body has left it behind.
+    /// The source, if a body has left it here.
     pub(super) fn take_source(&self) -> Option<Source> {
         private(&self.0).source.take()
     }
 }
 
 impl State {
-    /// What the body gives next that has given this many frames.
+    /// The next item of a body that has given this many frames.
     pub(super) fn next(&mut self, at: u8, cx: &Context<'_>) -> Poll<Next> {
         if let Some(frame) = self.frames.get(usize::from(at)) {
             return Poll::Ready(Next::Frame(frame));
@@ -168,12 +170,12 @@ impl State {
         Poll::Ready(Next::Source(source))
     }
 
-    /// Whether nothing comes after as many frames.
+    /// Whether the body ends after this many frames.
     pub(super) fn ends_at(&self, at: u8) -> bool {
         self.frames.whole && usize::from(at) >= self.frames.len()
     }
 
-    /// Keeps a frame that was read, and whether it is the last.
+    /// Keeps a frame that was read. `last`: the body ends after it.
     pub(super) fn keep(&mut self, frame: &Frame<Bytes>, last: bool) {
         let Some(keeping) = &mut self.keeping else {
             return;
@@ -200,7 +202,8 @@ impl State {
         self.frames.whole = true;
     }
 
-    /// Gives up what nobody needs any more. The source is dropped by the caller, without the lock.
+    /// Drops what isn't needed any more. The caller drops the source after it has released the
+    /// lock.
     fn prune(&mut self) -> Option<Source> {
         if self.keeping.is_some() {
             return None;
@@ -213,7 +216,7 @@ impl State {
 }
 
 impl Keeping {
-    /// Whether so many bytes more may be kept.
+    /// Whether this many more bytes may be kept.
     fn fits(&mut self, length: usize) -> bool {
         self.bytes += length.max(FRAME_BYTES_MIN);
         if self.bytes > KEPT_BYTES_FREE && !self.has_place {

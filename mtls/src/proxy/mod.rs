@@ -74,7 +74,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
         }
         let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
         let progress = outgoing.progress.clone();
-        // The request's body, where no cell was given it.
+        // The request's body, if no cell got it.
         let mut unsent = None;
         let refused = {
             let answered = match judged {
@@ -123,13 +123,13 @@ pub(crate) fn serve<E: Env, S: Sink>(
     }
 }
 
-/// Tells the cell by which way the request came, in the listener's manner.
+/// Sets the forwarding fields for the cell, as the listener is configured.
 fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
     let live = connection.worker.common.live.load();
     let Some(listener) = live.settings.listeners.get(connection.listener) else {
         return;
     };
-    // A clone counts a reference and copies nothing.
+    // Cloning only counts a reference.
     let host = parts.headers.get(HOST).cloned();
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(|authority| authority.as_str());
@@ -138,8 +138,8 @@ fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
     way.tell(listener.forwarded, authority, &mut parts.headers);
 }
 
-/// What a preflight is answered. A browser sends it without credentials, so it is answered before
-/// any are asked for.
+/// Answers a preflight. A browser sends it without credentials, so this happens before credentials
+/// are checked.
 fn preflight<E: Env, S: Sink>(
     report: &Report<E, S>,
     checked: &Result<(), Box<check::Unfit>>,

@@ -24,24 +24,24 @@ pub(crate) struct Progress {
     /// How much of the pace's grace is used up, in nanoseconds.
     used: AtomicU64,
     given_up: Mutex<GivenUp>,
-    /// What was read of the body, while the request may be sent again.
+    /// Keeps what was read of the body while the request may be sent again.
     pub(super) kept: Kept,
 }
 
-/// Whether the rest of the body is wanted no more, and whom to wake then.
+/// Whether the rest of the body is no longer needed, and the task to wake then.
 #[derive(Debug, Default)]
 struct GivenUp {
     yes: bool,
     waker: Option<Waker>,
 }
 
-/// How fast a body must come. Only the time in which the router waits for the client counts.
+/// How fast a body must arrive. Only the time in which the router waits for the client counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Bytes a second; not 0.
+    /// Bytes per second; not 0.
     pub(super) rate_min: u32,
-    /// How long a client that sends nothing is waited for. A byte buys its share of a second of
-    /// that back.
+    /// How long the router waits for a client that sends nothing. Each byte buys back its share of
+    /// a second.
     pub(super) grace: Duration,
 }
 
@@ -72,12 +72,12 @@ impl Progress {
         }
     }
 
-    /// The request is sent again, with another body: that one's number. `None` if not all that was read
-    /// is kept.
+    /// Prepares for the request's next body and returns its number. `None` if not everything that
+    /// was read is kept.
     pub(super) fn again(&self) -> Option<u8> {
         let number = self.kept.again()?;
         self.moved(0, Turn::Cell);
-        // The last body has to let go of its source.
+        // The previous body must release its source.
         let waker = private(&self.given_up).waker.take();
         if let Some(waker) = waker {
             waker.wake();
@@ -85,7 +85,7 @@ impl Progress {
         Some(number)
     }
 
-    /// Nobody wants the rest of the body.
+    /// Marks the rest of the body as no longer needed.
     pub(super) fn give_up(&self) {
         let waker = {
             let mut given_up = private(&self.given_up);
@@ -97,7 +97,7 @@ impl Progress {
         }
     }
 
-    /// Ready if nobody wants the rest of the body; else wakes the task when that is so.
+    /// Ready once the rest of the body is no longer needed; wakes the task then.
     pub(super) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
         let mut given_up = private(&self.given_up);
         if given_up.yes {
@@ -110,12 +110,12 @@ impl Progress {
         Poll::Pending
     }
 
-    /// From here on the body must come at this pace.
+    /// Sets the pace at which the body must arrive from now on.
     pub(super) fn set_pace(&self, pace: Pace) {
         let _ = self.pace.set(pace);
     }
 
-    /// So many bytes moved, and now it is so-and-so's turn.
+    /// Notes that this many bytes moved, and whose turn it is now.
     pub(crate) fn moved(&self, bytes: usize, turn: Turn) {
         let now = self.elapsed();
         self.moved.store(now, Relaxed);
@@ -128,12 +128,12 @@ impl Progress {
             let used = self.used.load(Relaxed).saturating_add(waited);
             self.used.store(used.saturating_sub(bought), Relaxed);
         }
-        // It begins anew where it stays the client's.
+        // If it stays the client's turn, the turn starts again.
         self.side.store(side(turn), Relaxed);
         self.turn_began.store(now, Relaxed);
     }
 
-    /// Nothing moved, and it is the client's turn.
+    /// Notes that nothing moved and that the router waits for the client.
     pub(crate) fn waits_for_client(&self) {
         if self.turn() != Turn::Client {
             self.turn_began.store(self.elapsed(), Relaxed);
@@ -155,8 +155,8 @@ impl Progress {
         self.origin + Duration::from_nanos(self.moved.load(Relaxed))
     }
 
-    /// When the client will have kept the router waiting for too long, if it sends nothing until
-    /// then. `None` while it isn't the client's turn, or may take any time.
+    /// When the client is too slow, if it sends nothing until then. `None` while it isn't the
+    /// client's turn, or if there is no limit.
     pub(super) fn client_deadline(&self) -> Option<Instant> {
         let pace = self.pace.get()?;
         let used = Duration::from_nanos(self.used.load(Relaxed));
@@ -164,7 +164,7 @@ impl Progress {
         (self.turn() == Turn::Client).then(|| began + pace.grace.saturating_sub(used))
     }
 
-    /// How long the client's next turn may last at most; `None` where there is none, or no limit.
+    /// How long the client's next turn may last; `None` if there is no next turn or no limit.
     pub(super) fn grace(&self) -> Option<Duration> {
         let pace = self.pace.get()?;
         matches!(self.turn(), Turn::Client | Turn::Cell).then_some(pace.grace)

@@ -25,7 +25,7 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) reason: Option<Reason>,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
-    /// Which page of another origin may read the answer.
+    /// The CORS fields of the answer.
     pub(super) cors: Option<Box<Grant>>,
     /// The request as an open stream, once it was let through.
     pub(crate) stream: Option<Arc<Stream>>,

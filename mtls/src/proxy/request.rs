@@ -1,4 +1,4 @@
-//! A request's body, streamed from client to cell, and sent again where that is allowed.
+//! A request's body, streamed from client to cell, and replayed if the request is sent again.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,10 +19,10 @@ use super::progress::{Progress, Turn};
 use crate::connection::Activity;
 use crate::streams::{Side, Stream};
 
-/// From client to cell.
+/// A body on its way from client to cell.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// Where the body comes from. `None`: there is no body, or this one doesn't read it yet.
+    /// Where the body comes from. `None` if there is no body, or if this body doesn't read it yet.
     source: Option<Source>,
     /// `None` for an empty body, which costs nothing to watch.
     watched: Option<Watched>,
@@ -40,19 +40,19 @@ pub(super) struct Source {
 struct Watched {
     progress: Arc<Progress>,
     http2: bool,
-    /// Which of the request's bodies it is. There is one more each time the request is sent again.
+    /// The number of this body. Each time the request is sent again, it gets the next one.
     number: u8,
-    /// What is read is kept.
+    /// Whether what is read is kept.
     keeps: bool,
-    /// How many kept frames it has given. `None`: it reads from the source.
+    /// How many kept frames it has replayed. `None` if it reads from the source.
     replayed: Option<u8>,
 }
 
-/// What a body has to do with once its request was let through.
+/// What a body needs once its request was allowed.
 #[derive(Debug)]
 struct Passed {
-    /// By which the request was stamped: its trailers may not have the names of those stamps,
-    /// whatever a reload makes of them meanwhile.
+    /// The policy whose stamps the request has. Its trailers must not use those names, even if a
+    /// reload changes them meanwhile.
     stamped_by: Arc<Policy>,
     stream: Option<Arc<Stream>>,
     activity: Arc<Activity>,
@@ -64,20 +64,20 @@ impl Drop for Passed {
     }
 }
 
-/// Why a request's body is not passed on to its end.
+/// Why a request's body is cut.
 #[derive(Debug)]
 pub(crate) enum RequestBroken {
-    /// The client broke it off.
+    /// Reading from the client failed.
     Client(hyper::Error),
-    /// The client ended an HTTP/2 stream and not the body.
+    /// The client ended the HTTP/2 stream without END_STREAM.
     Cut,
-    /// The trailers are over the limits of a header.
+    /// The trailers are over the limits.
     Trailers,
-    /// The router broke it off.
+    /// The router closed the stream.
     Closed(BrokenOff),
-    /// The cell has answered without it.
+    /// The cell answered without reading it.
     GivenUp,
-    /// The request is sent again, with another body.
+    /// The request is sent again with a new body.
     SentAgain,
 }
 
@@ -135,7 +135,7 @@ impl RequestBody {
         }
     }
 
-    /// The body for those who may discard it; `None` if it is empty.
+    /// The body, for code that may discard it; `None` if it is empty.
     pub(super) fn boxed(mut self) -> Option<Box<Self>> {
         let watched = self.watched.as_ref()?;
         if self.source.is_none() {
@@ -144,7 +144,7 @@ impl RequestBody {
         Some(Box::new(self))
     }
 
-    /// Whether it comes over HTTP/2, where trailers may follow a length.
+    /// Whether it comes over HTTP/2, where trailers may follow a body with a length.
     pub(super) fn is_from_http2(&self) -> bool {
         self.watched.as_ref().is_some_and(|watched| watched.http2)
     }
@@ -154,8 +154,8 @@ impl RequestBody {
         self.source.take().map(|source| source.incoming)
     }
 
-    /// The request was let through. Notes whose names its header has (until then no trailers pass),
-    /// and the stream that it belongs to.
+    /// Called when the request was allowed. Notes the policy that stamped it (until then no
+    /// trailers pass) and its stream.
     pub(super) fn passes(
         &mut self,
         policy: &Arc<Policy>,
@@ -172,7 +172,8 @@ impl RequestBody {
         }
     }
 
-    /// The request is about to be sent, and may be sent again afterwards: keeps what is read.
+    /// Starts to keep what is read, because the request is about to be sent and may have to be sent
+    /// again.
     pub(super) fn keep(&mut self, places: impl FnOnce() -> Places) {
         if let Some(watched) = &mut self.watched
             && !watched.keeps
@@ -182,7 +183,7 @@ impl RequestBody {
         }
     }
 
-    /// The request isn't sent again after this time.
+    /// Stops keeping: the request won't be sent again after this time.
     pub(super) fn keep_no_more(&mut self) {
         if let Some(watched) = &mut self.watched
             && watched.keeps
@@ -191,24 +192,25 @@ impl RequestBody {
         }
     }
 
-    /// What the body of the same request needs if that is sent again.
+    /// What is needed to make the request's next body.
     pub(super) fn spare(&self) -> SpareBody {
         let watched = self.watched.as_ref();
         SpareBody(watched.map(|watched| (watched.progress.clone(), watched.http2)))
     }
 }
 
-/// What makes another body of a request.
+/// Makes the next body of a request.
 #[derive(Debug)]
 pub(super) struct SpareBody(Option<(Arc<Progress>, bool)>);
 
 impl SpareBody {
-    /// Whether another body would be as whole as the last one.
+    /// Whether the next body would be complete.
     pub(super) fn is_complete(&self) -> bool {
         (self.0.as_ref()).is_none_or(|(progress, _)| progress.kept.is_complete())
     }
 
-    /// Another body, which takes the place of the last one. `None` if not all that was read is kept.
+    /// The next body, which replaces the previous one. `None` if not everything that was read is
+    /// kept.
     pub(super) fn restore(self) -> Option<RequestBody> {
         let Some((progress, http2)) = self.0 else {
             return Some(RequestBody::empty());
@@ -287,7 +289,7 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match (&self.watched, &self.source) {
-            // What a request that is sent again says of its length is in its header.
+            // A request that is sent again already has its length in the header.
             (Some(watched), _) if watched.number > 0 => SizeHint::default(),
             (_, Some(source)) => source.incoming.size_hint(),
             (_, None) => SizeHint::with_exact(0),
@@ -310,7 +312,7 @@ impl Watched {
             Next::Frame(_) | Next::End => Some(at.saturating_add(1)),
         };
         let turn = if end { Turn::Done } else { Turn::Cell };
-        // The client was paid for these bytes already.
+        // These bytes already counted for the client's pace.
         self.progress.moved(0, turn);
         Poll::Ready(Ok(next))
     }
@@ -326,7 +328,7 @@ impl Watched {
         if !self.keeps {
             return source.poll_read(self.http2, &self.progress, cx).0;
         }
-        // Locked while it reads, so that no frame is lost between this body and the next.
+        // Locked while it reads, so that no frame is lost when the next body takes over.
         let Some(mut state) = self.progress.kept.reader(self.number) else {
             return Poll::Ready(Some(Err(RequestBroken::SentAgain)));
         };
@@ -353,7 +355,7 @@ impl Source {
         }
     }
 
-    /// What comes next, and whether it is the last.
+    /// The next frame, and whether it is the last.
     fn poll_read(
         &mut self,
         http2: bool,
@@ -382,7 +384,7 @@ impl Source {
                 if !self.clean_trailers(&mut frame) {
                     return broken(RequestBroken::Trailers);
                 }
-                // Nothing follows trailers, and nobody asks whether something does.
+                // Nothing follows trailers, and hyper doesn't poll after them.
                 let ended = ended || frame.is_trailers();
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
@@ -400,7 +402,7 @@ impl Source {
         }
     }
 
-    /// Takes out of trailers what may not stand there; `false` if they are over the limits.
+    /// Removes forbidden fields from trailers; `false` if the trailers are over the limits.
     fn clean_trailers(&self, frame: &mut Frame<Bytes>) -> bool {
         let Some(trailers) = frame.trailers_mut() else {
             return true;

@@ -1,5 +1,5 @@
-//! Who a request's place in a bulkhead is counted for, and what a request is told whose holders
-//! have their share.
+//! The holders that a request's place in a bulkhead is counted for, and the answer if one has used
+//! up its share.
 
 use cellway_core::{Allow, Reason};
 
@@ -11,10 +11,10 @@ use crate::pool::{CellGate, Stakes};
 use crate::settings::CellShares;
 use crate::shares::{Full, Holder, Resource, Share, Stake};
 
-/// The holders of a request that was let through, each with its share.
+/// The holders of an allowed request, each with its share.
 ///
-/// The stand-in identity of a `disabled` policy is everybody's, so it holds nothing: there, and
-/// where nobody is proved, the client's address stands for the caller.
+/// All callers under a `disabled` policy have the same identity, so it is not a holder. There, and
+/// without a verified caller, the client's address counts as the caller.
 pub(super) fn stakes<E: Env, S: Sink>(
     connection: &Connection<E, S>,
     allow: &Allow,
@@ -40,7 +40,7 @@ pub(super) fn stakes<E: Env, S: Sink>(
     ]
 }
 
-/// The cell has as many requests as it may, or one of the request's holders has.
+/// The cell is at its limit, or one of the request's holders has used up its share.
 pub(super) fn refused<E: Env, S: Sink>(
     report: &Report<E, S>,
     gate: &CellGate,

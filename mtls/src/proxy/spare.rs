@@ -1,10 +1,9 @@
 //! A copy of a request's head, for sending it again.
 //!
-//! hyper takes a request whole and gives it back only if it hasn't written it. So whoever wants to
-//! send one again must copy its head beforehand, and that is done for nearly every request, for the one
-//! in thousands that needs it. The copy is therefore flat: one buffer, which costs a quarter of a cloned
-//! `HeaderMap`, and is parsed again when it is needed. What becomes of the body is in
-//! [`kept`](mod@super::kept).
+//! hyper takes ownership of a request and gives it back only if it hasn't written it. So to send a
+//! request again we must copy its head beforehand, for nearly every request, although only one in
+//! thousands needs it. The copy is therefore flat: one buffer, which costs a quarter of a cloned
+//! `HeaderMap` and is parsed when it is needed. For the body see [`kept`](mod@super::kept).
 
 use bytes::{Buf, Bytes};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -13,12 +12,12 @@ use http::{Method, Request, Uri};
 
 use super::request::{RequestBody, SpareBody};
 
-/// What most heads fit in.
+/// Room for most heads, in bytes.
 const ROOM: usize = 1024;
-/// In the length of a value: it must not enter HTTP/2's table of headers.
+/// A flag in the length of a value: it must not enter HTTP/2's header table.
 const SENSITIVE: u32 = 1 << 31;
 
-/// A request's head, and what makes another body.
+/// A copy of a request's head, and what makes its next body.
 pub(super) struct Spare {
     head: Vec<u8>,
     body: SpareBody,
@@ -56,7 +55,8 @@ impl Spare {
         self.body.is_complete()
     }
 
-    /// The request. `None` if not all of its body is kept; what was a head can always be read as one.
+    /// The request. `None` if not everything that was read of its body is kept. The copied head
+    /// always parses.
     pub(super) fn restore(self) -> Option<Request<RequestBody>> {
         let mut rest = Bytes::from(self.head);
         let mut request = Request::new(self.body.restore()?);
@@ -91,7 +91,7 @@ impl Spare {
     }
 }
 
-/// The next piece, and whether it is marked.
+/// The next piece, and whether it has the [`SENSITIVE`] flag.
 fn next(rest: &mut Bytes) -> Option<(Bytes, bool)> {
     let length = rest.try_get_u32().ok()?;
     let piece = (length & !SENSITIVE) as usize;

@@ -1,8 +1,8 @@
-//! Which trailers pass between the two versions of HTTP.
+//! Decides which trailers pass between HTTP/1.1 and HTTP/2.
 //!
-//! HTTP/2 takes trailers after any message. HTTP/1.1 takes them after chunks only, hyper sends those
-//! that `Trailer` names, and a client gets them only if it has sent `TE: trailers` (RFC 9110,
-//! section 6.5.1).
+//! HTTP/2 allows trailers after any message. HTTP/1.1 allows them only after a chunked body. hyper
+//! sends only those that `Trailer` names, and a client gets them only if it sent `TE: trailers`
+//! (RFC 9110, section 6.5.1).
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -23,12 +23,12 @@ use crate::pool::{Lease, RequestPermit};
 /// How long an HTTP/2 cell may take to end a stream after the last byte that its client gets.
 const END_AWAITED: Duration = Duration::from_secs(1);
 
-/// What a client gets of an answer's trailers.
+/// Which of an answer's trailers a client gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trailers {
-    /// All: it speaks HTTP/2.
+    /// All of them: the client uses HTTP/2.
     All,
-    /// Those that are announced: it speaks HTTP/1.1 and has sent `TE: trailers`.
+    /// Those that are announced: the client uses HTTP/1.1 and sent `TE: trailers`.
     Announced,
     None,
 }
@@ -43,8 +43,8 @@ impl Trailers {
         }
     }
 
-    /// Makes an answer's header such that these trailers can follow, and its framing the one that the
-    /// client reads. `over`: nothing follows the header.
+    /// Adapts an answer's header so that these trailers can follow, and its framing to what the
+    /// client will read. `over`: nothing follows the header.
     pub(super) fn prepare(self, headers: &mut HeaderMap, framing: &mut Framing, over: bool) {
         match self {
             Self::All => return,
@@ -66,7 +66,7 @@ impl Trailers {
     }
 }
 
-/// Makes the header of a request over HTTP/1.1 such that the trailers it announces can follow.
+/// Adapts the header of a request over HTTP/1.1 so that the trailers it announces can follow.
 pub(super) fn prepare_request(request: &mut Request<RequestBody>) {
     let body = request.body();
     let (over, http2) = (body.is_end_stream(), body.is_from_http2());
@@ -75,11 +75,11 @@ pub(super) fn prepare_request(request: &mut Request<RequestBody>) {
     if over || (length && !http2) {
         headers.remove(TRAILER);
     }
-    // Said outright, because hyper takes a GET that doesn't say so for one without a body.
+    // Set explicitly, because without it hyper sends a GET without its body.
     if !over && (!length || headers.contains_key(TRAILER)) {
         chunk(headers);
     }
-    // Whoever sends TE names it there (RFC 9110, section 10.1.4).
+    // A sender of TE must list it in Connection (RFC 9110, section 10.1.4).
     if headers.contains_key(TE) {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
@@ -90,9 +90,9 @@ fn chunk(headers: &mut HeaderMap) {
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
 }
 
-/// Takes what an HTTP/2 cell sends after the last byte that an HTTP/1.1 client gets: END_STREAM,
-/// perhaps with trailers. Dropping the body at once would reset the stream, and some servers end
-/// connections on which many are reset.
+/// Reads what an HTTP/2 cell sends after the last byte that an HTTP/1.1 client gets: END_STREAM,
+/// perhaps with trailers. Dropping the body at once would reset the stream, and some servers close
+/// a connection after many resets.
 pub(super) async fn take_end(body: Incoming, _held: (Lease, RequestPermit)) {
     let mut body = pin!(body);
     let end = poll_fn(|cx| body.as_mut().poll_frame(cx));

@@ -1,9 +1,9 @@
-//! What becomes of a request's body when the answer doesn't wait for it.
+//! Handles the rest of a request's body if the answer doesn't wait for it.
 //!
-//! Over HTTP/1.1 the next request begins where this one's body ends, so a connection goes on only if
-//! the body is read. A short one is read and discarded. For any other the answer says that the
-//! connection closes, and the connection lingers until the client has seen it
-//! (RFC 9112, section 9.6). HTTP/2 resets the stream (RFC 9113, section 8.1).
+//! Over HTTP/1.1 the next request begins where this one's body ends, so the connection can be used
+//! again only if the body is read. A short body is read and discarded. Otherwise the answer says
+//! that the connection closes, and the connection lingers until the client has seen that (RFC 9112,
+//! section 9.6). HTTP/2 resets the stream (RFC 9113, section 8.1).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,28 +23,28 @@ use crate::connection::{Activity, Connection};
 use crate::env::Env;
 use crate::event::Sink;
 
-/// Most bytes that are read of a body which nobody wants, so that its connection can go on.
+/// Most bytes of an unneeded body that are read so that the connection can be used again.
 pub(super) const DRAINED_MAX: u64 = 64 * 1024;
 
-/// How long an answer waits for the end of a body whose length nobody knows.
+/// How long an answer waits for the end of a body of unknown length.
 const END_AWAITED: Duration = Duration::from_millis(50);
 
-/// How long the rest of a short body is waited for while the answer is on its way.
+/// How long the router waits for the rest of a short body while it sends the answer.
 const REST_AWAITED: Duration = Duration::from_secs(2);
 
-/// What a request's header says of its body.
+/// What a request's header says about its body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announced {
-    /// The client waits for leave to send it (RFC 9110, section 10.1.1).
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
     expects: bool,
     length: Length,
-    /// The connection carries one request after the other.
+    /// HTTP/1.1: the connection carries one request after another.
     http1: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Length {
-    /// No more than is read of a body that nobody wants.
+    /// At most [`DRAINED_MAX`].
     Short,
     Long,
     Unknown,
@@ -65,12 +65,12 @@ impl Announced {
         }
     }
 
-    /// An answer that comes before the body is whole takes the connection with it.
+    /// Whether the connection must close if the answer comes before the end of the body.
     pub(super) fn ends_connection(self) -> bool {
         self.http1 && self.length != Length::Short
     }
 
-    /// Nobody waits for the rest of the body once the answer is whole.
+    /// Whether the router stops reading the body once the answer is complete.
     pub(super) fn is_given_up(self) -> bool {
         !self.http1 || self.ends_connection()
     }
@@ -80,13 +80,13 @@ impl Announced {
 pub(super) enum Closes {
     No,
     Yes,
-    /// Unless the end of the body comes soon. Boxed, because few requests wait, and all would carry the
-    /// room for it.
+    /// It closes unless the body ends soon. Boxed, because few requests wait, and otherwise every
+    /// request's future would be larger.
     UnlessItEnds(Pin<Box<dyn Future<Output = bool> + Send>>),
 }
 
 impl Closes {
-    /// Waits, where that decides it.
+    /// Decides, and waits for the end of the body if it must.
     pub(super) async fn decided(self) -> bool {
         match self {
             Self::No => false,
@@ -96,8 +96,8 @@ impl Closes {
     }
 }
 
-/// Settles what becomes of the body of a request that the router answers itself. `unsent` is the
-/// body, if there is one and no cell was given it.
+/// Decides what to do with the body of a request that the router answers itself. `unsent` is the
+/// body, if there is one and no cell got it.
 pub(super) fn settle<E: Env, S: Sink>(
     connection: &Connection<E, S>,
     announced: Announced,
@@ -109,7 +109,7 @@ pub(super) fn settle<E: Env, S: Sink>(
         return Closes::No;
     }
     let activity = connection.activity.clone();
-    // Whatever comes of it: should the connection close, its client may still be sending.
+    // In every case: if the connection closes, its client may still be sending.
     activity.leaves_unread();
     let unsent = unsent.filter(|_| !announced.expects);
     let Some(body) = unsent.and_then(|body| body.into_incoming()) else {
@@ -138,7 +138,7 @@ async fn ends_within(time: Duration, body: Incoming, activity: &Activity) -> boo
     ended
 }
 
-/// Reads a body and discards it; whether it ended before it was too long.
+/// Reads a body and discards it. Returns whether it ended within [`DRAINED_MAX`].
 async fn drained(mut body: Incoming) -> bool {
     let mut read = 0;
     loop {

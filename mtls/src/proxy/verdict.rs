@@ -93,8 +93,8 @@ pub(super) fn reason(error: &hyper::Error) -> Reason {
     }
 }
 
-/// Whether the router has ended the stream, or the connection, because of what the cell sent on it:
-/// h2 has, or what counts header blocks before it.
+/// Whether the router ended the stream or the connection because of what the cell sent: either h2
+/// did, or the code in front of it that counts header blocks.
 fn breaks_http2(error: &hyper::Error) -> bool {
     let source = error.source();
     let io = match source.and_then(|source| source.downcast_ref::<h2::Error>()) {
