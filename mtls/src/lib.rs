@@ -20,6 +20,7 @@ pub mod explain;
 mod ext_authz;
 pub mod feed;
 pub mod fetch;
+mod frames;
 mod http1;
 mod judge;
 pub mod keep;

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use cellway_core::Reason;
-use cellway_mtls::lab::Heard;
+use cellway_mtls::lab::{Heard, Unserved};
 
 use crate::scenario::CellState;
 
@@ -170,6 +171,8 @@ pub enum Fact {
         /// All of it.
         text: String,
     },
+    /// The world: an endpoint of a cell was stopped, and its connections with it.
+    EndpointStopped(String),
     /// A client: it sends a request.
     Sent(Sent),
     /// A client: it has a new connection.
@@ -216,6 +219,17 @@ pub enum Fact {
     },
     /// A cell: a request arrived.
     Arrived(Arrived),
+    /// A cell: a request gets no answer.
+    Unserved {
+        /// Which cell.
+        cell: String,
+        /// Its endpoint's host.
+        host: String,
+        /// The request's tag, if it still had one.
+        tag: Option<String>,
+        /// How it ended. One that was disclaimed hasn't arrived.
+        how: Unserved,
+    },
     /// A cell: what it makes of the envelope of a request that arrived.
     EnvelopeJudged(EnvelopeJudged),
     /// A cell: it fetched the public keys of envelopes, or couldn't.
@@ -320,6 +334,8 @@ pub struct Sent {
     pub cell_bound: Option<Box<CellBound>>,
     /// Who really stands behind the routing key that it shows, if it shows one.
     pub routing_key: Option<Behind>,
+    /// The address of its client's host.
+    pub address: Ipv4Addr,
     /// The host that it is sent to: a router or an Envoy.
     pub to: String,
     /// The Envoy that it goes through, if it doesn't go through a router.
@@ -395,6 +411,8 @@ pub struct Arrived {
     pub host: String,
     /// The request's tag, if it still had one.
     pub tag: Option<String>,
+    /// How many requests came on the same connection before.
+    pub on_connection: u64,
     /// All headers, names in lower case.
     pub headers: Vec<(String, String)>,
 }

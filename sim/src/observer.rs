@@ -236,7 +236,9 @@ impl State {
             | Fact::ClientStopped(_)
             | Fact::Responded(_)
             | Fact::Streamed { .. }
-            | Fact::Trailers { .. } => {}
+            | Fact::Trailers { .. }
+            | Fact::EndpointStopped(_)
+            | Fact::Unserved { .. } => {}
         }
     }
 
@@ -301,7 +303,9 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Presented { tag, .. } | Fact::Answered { tag, .. } | Fact::Streamed { tag } => {
             Some(Subject::Tag(tag))
         }
-        Fact::Heard { tag, .. } | Fact::Trailers { tag, .. } => tag.as_deref().map(Subject::Tag),
+        Fact::Heard { tag, .. } | Fact::Trailers { tag, .. } | Fact::Unserved { tag, .. } => {
+            tag.as_deref().map(Subject::Tag)
+        }
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
         Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
@@ -320,7 +324,8 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::RegistryApplied { .. }
         | Fact::KeysAsked { .. }
         | Fact::Error { .. }
-        | Fact::EnvelopeKeys { .. } => None,
+        | Fact::EnvelopeKeys { .. }
+        | Fact::EndpointStopped(_) => None,
     }
 }
 

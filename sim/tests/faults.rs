@@ -140,6 +140,28 @@ fn cells_in_trouble() {
     );
 }
 
+/// Whoever asks with a body is told, whether or not such requests are sent again.
+#[test]
+fn cells_that_refuse() {
+    let green = "target = \"green\"";
+    for (kind, answer) in [
+        ("refuse_streams", "cell_refused"),
+        ("break_off", "cell_reset"),
+    ] {
+        shows(&passes(&lasting(kind, green), ""), "globex-web", answer);
+    }
+    // The only endpoint keeps its connections, so a crash ends them first.
+    let down = [
+        lasting("refuse_connections", green),
+        "[[fault]]\nat = \"5s\"\nfor = \"1s\"\nkind = \"crash\"\ntarget = \"green\"\n".to_owned(),
+    ];
+    let report = passes(&down.concat(), "");
+    shows(&report, "globex-web", "cell_unreachable");
+    let report = passes(&lasting("go_away", green), "");
+    let ok = report.answers()[&key("globex-web", "ok")];
+    assert!(ok > 100, "{}", report.summary());
+}
+
 #[test]
 fn networks_in_trouble() {
     let cut = passes(

@@ -97,6 +97,21 @@ fn every_mistake_has_line_and_field() {
             "s.toml:26: fault.target: a fault of the kind `crash` needs `target`",
         ),
         (
+            "rate = \"1/s\"",
+            "rate = \"1/s\"\nthrough = \"lb\"",
+            "s.toml:22: workload.client.through: `lb` is no balancer; known: ",
+        ),
+        (
+            "[[world.tenant]]",
+            "[[world.balancer]]\nname = \"lb\"\nrouter = \"router-1\"\nversion = 3\n[[world.tenant]]",
+            "s.toml:17: world.balancer.version: must be 1 or 2",
+        ),
+        (
+            "kind = \"crash\"\ntarget = \"a\"\n",
+            "kind = \"refuse_streams\"\ntarget = \"h\"\n[[world.cell]]\nid = \"h\"\ntier = \"t\"\nprotocol = \"http\"\n",
+            "fault.target: `h` speaks HTTP/1.1, which has no streams",
+        ),
+        (
             "for = \"5s\"\n",
             "",
             "s.toml:25: fault.for: a fault of the kind `crash` needs `for`",

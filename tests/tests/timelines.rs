@@ -158,6 +158,21 @@ fn drain() {
 }
 
 #[test]
+fn flood() {
+    matches_snapshot("flood");
+}
+
+#[test]
+fn refusing_cells() {
+    matches_snapshot("refusing_cells");
+}
+
+#[test]
+fn proxy_protocol() {
+    matches_snapshot("proxy_protocol");
+}
+
+#[test]
 fn serving_certificates() {
     matches_snapshot("serving_certificates");
 }

@@ -13,7 +13,7 @@ use cellway_core::Unix;
 use cellway_core::envelope::tower::{EnvelopeLayer, KeyFeed};
 use cellway_core::envelope::{EnvelopeRefused, Verdict};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use super::ServerTls;
 use super::body::Buffered;
-use super::serve::{self, Host, Peer, version_name};
+use super::serve::{self, Host, Peer, TurnedAway, version_name};
 use crate::env::Env;
 
 /// A cell: reports each request to a sink, and echoes it as JSON. Asked for `/stream/30`, it
@@ -96,6 +96,28 @@ pub enum CellFault {
     StallMidBody,
     /// It accepts connections and requests and answers neither.
     HalfOpen,
+    /// It refuses every HTTP/2 stream, and processes none.
+    RefuseStreams,
+    /// Its HTTP/2 connections go away after twenty requests each, and leave behind what comes after
+    /// these.
+    GoAway,
+    /// It takes requests and breaks off before it answers: the stream on HTTP/2, the connection on
+    /// HTTP/1.1.
+    BreakOff,
+}
+
+/// After how many requests a connection goes away, where they do.
+const REQUESTS_A_CONNECTION: u64 = 20;
+
+/// How a request ended that a cell didn't answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unserved {
+    /// The cell said that it has not processed it (RFC 9113, section 8.7), and hasn't.
+    Disclaimed,
+    /// The cell took it, and ended its stream.
+    StreamBroken,
+    /// The cell took it, and ended its connection.
+    ConnectionBroken,
 }
 
 /// A request as a cell saw it.
@@ -103,8 +125,10 @@ pub enum CellFault {
 pub struct Received {
     /// The cell's id.
     pub cell: String,
-    /// How many requests came to this cell before.
+    /// How many requests came to this cell before; 0 for one that it disclaims.
     pub ordinal: u64,
+    /// How many requests came on the same connection before.
+    pub on_connection: u64,
     /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
     pub peer: Vec<String>,
     /// `HTTP/1.1` or `HTTP/2`.
@@ -137,6 +161,8 @@ pub enum Report<'a> {
     Arrived(&'a Received),
     /// Its body ended.
     Ended(&'a Received, &'a Ended),
+    /// It gets no answer. One that was disclaimed hasn't arrived before.
+    Unserved(&'a Received, Unserved),
 }
 
 impl EchoCell {
@@ -196,10 +222,16 @@ impl EchoCell {
         behaviour.unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn arrived(&self, received: &mut Received) {
+        received.ordinal = self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
+        (self.shared.sink)(Report::Arrived(received));
+    }
+
     fn received(&self, peer: &Peer, request: &Request<Incoming>) -> Received {
         Received {
             cell: self.shared.id.clone(),
-            ordinal: self.shared.arrivals.fetch_add(1, Ordering::Relaxed),
+            ordinal: 0,
+            on_connection: peer.nth,
             peer: peer.sans.clone(),
             version: version_name(request.version()),
             method: request.method().to_string(),
@@ -218,9 +250,35 @@ impl Host for EchoCell {
         self.behaviour().fault == CellFault::HalfOpen
     }
 
+    fn departs(&self, nth: u64) -> bool {
+        self.behaviour().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
+    }
+
+    fn turns_away(
+        &self,
+        peer: &Peer,
+        request: &Request<Incoming>,
+        left_behind: bool,
+    ) -> Option<TurnedAway> {
+        let http2 = request.version() == Version::HTTP_2;
+        let (how, unserved) = match self.behaviour().fault {
+            _ if left_behind => (TurnedAway::LeftBehind, Unserved::Disclaimed),
+            CellFault::RefuseStreams if http2 => (TurnedAway::Refused, Unserved::Disclaimed),
+            CellFault::BreakOff if http2 => (TurnedAway::BrokenOff, Unserved::StreamBroken),
+            CellFault::BreakOff => (TurnedAway::BrokenOff, Unserved::ConnectionBroken),
+            _ => return None,
+        };
+        let mut received = self.received(peer, request);
+        if unserved != Unserved::Disclaimed {
+            self.arrived(&mut received);
+        }
+        (self.shared.sink)(Report::Unserved(&received, unserved));
+        Some(how)
+    }
+
     async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Buffered> {
-        let received = self.received(peer, &request);
-        (self.shared.sink)(Report::Arrived(&received));
+        let mut received = self.received(peer, &request);
+        self.arrived(&mut received);
         let (head, body) = request.into_parts();
         let judge = self.behaviour().envelopes.clone();
         let judged = match &judge {
@@ -240,11 +298,15 @@ impl Host for EchoCell {
         } = self.behaviour().clone();
         let body = Bytes::from(echo(&received, &ended, verdict.as_ref()));
         let mut response = match fault {
-            CellFault::None if stream_secs(&received.path).is_some() => {
+            CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {
                 let secs = stream_secs(&received.path).unwrap_or_default();
                 Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
             }
-            CellFault::None => Buffered::json(StatusCode::OK, body),
+            // What of these turns away has not come here.
+            CellFault::None
+            | CellFault::RefuseStreams
+            | CellFault::GoAway
+            | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
             CellFault::Slow(delay) => {
                 tokio::time::sleep(delay).await;
                 Buffered::json(StatusCode::OK, body)

@@ -13,7 +13,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
@@ -186,6 +186,10 @@ pub struct Client<E> {
     env: E,
     target: Target,
     timeout: Duration,
+    /// The host to connect to, if it isn't the target's.
+    through: Option<String>,
+    /// What each connection begins with, before TLS.
+    first: Vec<u8>,
 }
 
 impl<E: Env> Client<E> {
@@ -195,7 +199,23 @@ impl<E: Env> Client<E> {
             env,
             target,
             timeout,
+            through: None,
+            first: Vec::new(),
         }
+    }
+
+    /// Connects to this host, which passes the bytes on to the target.
+    #[must_use]
+    pub fn through(mut self, host: &str) -> Self {
+        self.through = Some(host.to_owned());
+        self
+    }
+
+    /// Begins each connection with these bytes, before TLS and HTTP.
+    #[must_use]
+    pub fn saying_first(mut self, bytes: Vec<u8>) -> Self {
+        self.first = bytes;
+        self
     }
 
     /// Sends one request over a connection of its own.
@@ -226,8 +246,13 @@ impl<E: Env> Client<E> {
 
     async fn open(&self) -> Result<Sender, ClientError> {
         let Target { host, port, .. } = &self.target;
-        let stream = self.env.connect(host, *port).await;
-        let stream = stream.map_err(ClientError::Connect)?;
+        let reached = self.through.as_ref().unwrap_or(host);
+        let stream = self.env.connect(reached, *port).await;
+        let mut stream = stream.map_err(ClientError::Connect)?;
+        if !self.first.is_empty() {
+            let said = stream.write_all(&self.first).await;
+            said.map_err(ClientError::Connect)?;
+        }
         let Some(config) = &self.target.tls else {
             return self.handshake(stream).await;
         };

@@ -52,6 +52,7 @@ mod cell;
 mod client;
 mod control_plane;
 pub mod demo;
+mod departure;
 mod envoy;
 mod idp;
 mod key;
@@ -64,7 +65,7 @@ mod tls;
 mod token;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
-pub use cell::{CellFault, EchoCell, Ended, EnvelopeJudge, Judging, Received, Report};
+pub use cell::{CellFault, EchoCell, Ended, EnvelopeJudge, Judging, Received, Report, Unserved};
 pub use client::{Answer, Client, ClientError, Connection, Protocol, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};
 pub use envoy::{Envoy, Heard};

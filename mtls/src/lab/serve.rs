@@ -1,9 +1,9 @@
 //! The accept loop that all hosts of the lab share.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::future::{self, Future};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response, Version};
@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ServerTls;
 use super::body::Buffered;
+use super::departure::{Departing, Departure};
 use super::tls::Serving;
 use crate::env::{Env, Listener};
 
@@ -32,6 +33,24 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
         false
     }
 
+    /// Whether a connection goes away before this request, of which `nth` came on it before.
+    fn departs(&self, nth: u64) -> bool {
+        let _ = nth;
+        false
+    }
+
+    /// Whether this request gets no answer at all. With `left_behind` its connection has gone away
+    /// before it.
+    fn turns_away(
+        &self,
+        peer: &Peer,
+        request: &Request<Incoming>,
+        left_behind: bool,
+    ) -> Option<TurnedAway> {
+        let _ = (peer, request);
+        left_behind.then_some(TurnedAway::LeftBehind)
+    }
+
     /// Answers one request.
     fn answer(
         &self,
@@ -45,6 +64,19 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
 pub(super) struct Peer {
     /// The DNS and URI SANs of its verified certificate; empty without one.
     pub(super) sans: Vec<String>,
+    /// How many requests came on the connection before this one.
+    pub(super) nth: u64,
+}
+
+/// How a request ends that gets no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TurnedAway {
+    /// Its stream is refused (`REFUSED_STREAM`): it has not been processed.
+    Refused,
+    /// Its connection has gone away before it: it has not been processed.
+    LeftBehind,
+    /// Its stream ends with an error; on HTTP/1.1 its connection.
+    BrokenOff,
 }
 
 /// Serves `host` on `listener` until the listener fails.
@@ -87,6 +119,7 @@ async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerT
             let leaf = session.peer_certificates().and_then(|chain| chain.first());
             let peer = Peer {
                 sans: leaf.map(|leaf| super::ca::sans(leaf)).unwrap_or_default(),
+                nth: 0,
             };
             exchange(env, stream, http2, peer, host).await;
         }
@@ -100,19 +133,33 @@ async fn exchange<E: Env, H: Host>(
     peer: Peer,
     host: H,
 ) {
+    let departure = Departure::default();
+    let going = departure.clone();
+    let requests = AtomicU64::new(0);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (peer, host) = (peer.clone(), host.clone());
-        async move { Ok::<_, Infallible>(host.answer(&peer, request).await) }
+        let nth = requests.fetch_add(1, Ordering::Relaxed);
+        let left_behind = http2 && departure.leaves_behind(host.departs(nth));
+        let sans = peer.sans.clone();
+        let (peer, host) = (Peer { sans, nth }, host.clone());
+        async move {
+            match host.turns_away(&peer, &request, left_behind) {
+                None => Ok(host.answer(&peer, request).await),
+                Some(TurnedAway::LeftBehind) => future::pending().await,
+                Some(TurnedAway::Refused) => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
+                Some(TurnedAway::BrokenOff) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR)),
+            }
+        }
     });
-    let io = TokioIo::new(stream);
     // An error here is a connection that broke, by fault or by the peer: its other end sees it.
     if http2 {
+        let io = TokioIo::new(Departing::new(stream, going));
         let served = http2::Builder::new(Spawner(env))
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .serve_connection(io, service);
         drop(served.await);
     } else {
+        let io = TokioIo::new(stream);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .auto_date_header(false)

@@ -410,3 +410,56 @@ async fn a_control_plane_says_what_changed() {
     assert_eq!((counts.documents, counts.not_modified), (2, 1));
     assert_eq!((counts.unauthorized, counts.faults), (1, 3));
 }
+
+/// What the client heard of each request on one connection, and what the cell says of them.
+async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize) -> [String; 2] {
+    let heard: Arc<Mutex<String>> = Arc::default();
+    let sink = heard.clone();
+    let cell = EchoCell::new("a", move |report| {
+        let letter = match report {
+            Report::Arrived(_) => 'a',
+            Report::Ended(..) => return,
+            Report::Unserved(_, Unserved::Disclaimed) => 'd',
+            Report::Unserved(_, Unserved::StreamBroken) => 's',
+            Report::Unserved(_, Unserved::ConnectionBroken) => 'c',
+        };
+        sink.lock().unwrap().push(letter);
+    });
+    cell.set_fault(fault);
+    let tls = match protocol {
+        Protocol::Http1 => ServerTls::plain(),
+        Protocol::Http2 => ServerTls::plain_h2(),
+    };
+    let port = run_cell(&cell, tls).await;
+    let mut connection = client(port, None, protocol).connect().await.unwrap();
+    let mut answers = String::new();
+    for _ in 0..requests {
+        answers.push(match connection.send(Request::get("/")).await {
+            Ok(_) => 'o',
+            Err(error) if error.is_unprocessed() => 'u',
+            Err(_) => 'e',
+        });
+    }
+    let heard = heard.lock().unwrap().clone();
+    [answers, heard]
+}
+
+#[tokio::test]
+async fn a_cell_disclaims_requests_or_breaks_them_off() {
+    let served = |n| ["o".repeat(n), "a".repeat(n)];
+    for (protocol, fault, expected) in [
+        (Protocol::Http2, CellFault::RefuseStreams, ["uu", "dd"]),
+        (Protocol::Http2, CellFault::BreakOff, ["ee", "asas"]),
+    ] {
+        let seen = on_one_connection(protocol, fault, 2).await;
+        assert_eq!(seen, expected, "{fault:?}");
+    }
+    let broken = on_one_connection(Protocol::Http1, CellFault::BreakOff, 1).await;
+    assert_eq!(broken, ["e", "ac"]);
+    // What has no streams can refuse none.
+    let whole = on_one_connection(Protocol::Http1, CellFault::GoAway, 25).await;
+    assert_eq!(whole, served(25));
+    let [answers, heard] = on_one_connection(Protocol::Http2, CellFault::GoAway, 21).await;
+    let [all, arrived] = served(20);
+    assert_eq!([answers, heard], [all + "u", arrived + "d"]);
+}

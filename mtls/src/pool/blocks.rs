@@ -10,6 +10,9 @@ use std::io;
 use cellway_core::http1::HEAD_BYTES_MAX;
 
 use super::listen::Listen;
+use crate::frames::{
+    CONTINUATION, FRAME_HEADER_LEN, FrameHeader, Frames, HEADERS, PREFACE_LEN, PUSH_PROMISE,
+};
 use crate::settings::AnswerLimits;
 
 /// The most bytes of header or trailers that h2 takes of a cell's stream, as it counts them (RFC 9113,
@@ -30,47 +33,35 @@ const fn block_bytes_max(list_max: u32) -> u32 {
     (list_max - list_max / 4) / 8 * 5 - 1024
 }
 
-/// A frame begins with its length, type, flags and stream (RFC 9113, section 4.1).
-const FRAME_HEADER_LEN: usize = 9;
-
-/// What a client's first bytes are (RFC 9113, section 3.4).
-const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
-
-// Types of frames that a block consists of (RFC 9113, section 6).
-const HEADERS: u8 = 1;
-const PUSH_PROMISE: u8 = 5;
-const CONTINUATION: u8 = 9;
-
-/// Follows the frames of one connection.
+/// Counts the header blocks of one direction of a connection.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     block_bytes_max: u32,
-    /// A frame's header, as far as it has come.
-    header: [u8; FRAME_HEADER_LEN],
-    header_len: usize,
-    /// Bytes of the frame that are still to come.
-    left: usize,
+    frames: Frames,
     /// Of the last block.
     block_bytes: u32,
 }
 
 impl Listen for Blocks {
-    fn came(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes = &bytes[skipped..];
-            let wanted = FRAME_HEADER_LEN - self.header_len;
-            let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
-            self.header[self.header_len..][..taken.len()].copy_from_slice(taken);
-            self.header_len += taken.len();
-            bytes = rest;
-            if self.header_len == FRAME_HEADER_LEN {
-                self.header_len = 0;
-                self.frame()?;
+    fn came(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self {
+            block_bytes_max,
+            frames,
+            block_bytes,
+        } = self;
+        frames.take(bytes, |FrameHeader { length, kind, .. }| {
+            let bytes = length + FRAME_HEADER_LEN as u32;
+            match kind {
+                HEADERS | PUSH_PROMISE => *block_bytes = bytes,
+                CONTINUATION => *block_bytes = block_bytes.saturating_add(bytes),
+                _ => return Ok(()),
             }
-        }
-        Ok(())
+            if *block_bytes > *block_bytes_max {
+                let why = format!("a header block of more than {block_bytes_max} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            Ok(())
+        })
     }
 }
 
@@ -85,32 +76,12 @@ impl Blocks {
         Self::new(REQUEST_LIST_MAX, PREFACE_LEN)
     }
 
-    fn new(list_max: u32, left: usize) -> Self {
+    fn new(list_max: u32, preface_len: usize) -> Self {
         Self {
             block_bytes_max: block_bytes_max(list_max),
-            header: [0; FRAME_HEADER_LEN],
-            header_len: 0,
-            left,
+            frames: Frames::after(preface_len),
             block_bytes: 0,
         }
-    }
-
-    /// The header of a frame is whole.
-    fn frame(&mut self) -> io::Result<()> {
-        let [a, b, c, kind, ..] = self.header;
-        let length = u32::from_be_bytes([0, a, b, c]);
-        self.left = length as usize;
-        let bytes = length + FRAME_HEADER_LEN as u32;
-        match kind {
-            HEADERS | PUSH_PROMISE => self.block_bytes = bytes,
-            CONTINUATION => self.block_bytes = self.block_bytes.saturating_add(bytes),
-            _ => return Ok(()),
-        }
-        if self.block_bytes > self.block_bytes_max {
-            let why = format!("a header block of more than {} bytes", self.block_bytes_max);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        Ok(())
     }
 }
 

@@ -81,6 +81,11 @@ impl SimEnv {
         &self.host.name
     }
 
+    /// The host's address.
+    pub fn address(&self) -> Ipv4Addr {
+        super::ipv4(turmoil::lookup(self.name()))
+    }
+
     /// How many times the host was started before.
     pub fn incarnation(&self) -> u32 {
         self.incarnation

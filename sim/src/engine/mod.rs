@@ -20,6 +20,7 @@ mod panics;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -129,6 +130,11 @@ impl Engine {
         self.clocks.get(host)
     }
 
+    /// The address of a host.
+    pub fn address(&self, host: &str) -> Ipv4Addr {
+        ipv4(self.sim.lookup(host))
+    }
+
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
         self.sim.elapsed()
@@ -174,6 +180,14 @@ impl Engine {
         // The first call sets both bounds, the second only the upper.
         self.sim.set_link_latency(a, b, min);
         self.sim.set_link_max_message_latency(a, b, max);
+    }
+}
+
+/// Hosts have such addresses only.
+fn ipv4(address: IpAddr) -> Ipv4Addr {
+    match address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(_) => unreachable!("no host of a simulation has an IPv6 address"),
     }
 }
 

@@ -11,6 +11,7 @@ mod cell_certificates;
 mod certificates;
 mod claims;
 mod drained;
+mod endpoints;
 mod envelope;
 mod envoy;
 mod errors;
@@ -25,11 +26,13 @@ mod placement;
 mod quiet;
 mod recovery;
 mod registry;
+mod retries;
 mod revoked;
 mod routing_keys;
 pub(crate) mod rules;
 mod steady;
 mod suspended;
+mod true_client;
 mod verified;
 mod withdrawn;
 
@@ -46,6 +49,7 @@ pub use cell_certificates::CellCertificates;
 pub use certificates::CertificateLife;
 pub use claims::{TenantChoice, TierKept, TokenAudience};
 pub use drained::Drained;
+pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
@@ -58,12 +62,14 @@ pub use placement::AssignedCell;
 pub use quiet::QuietServed;
 pub use recovery::Recovery;
 pub use registry::MonotonicRegistry;
+pub use retries::{Retried, RetriesBounded};
 pub use revoked::Revoked;
 pub use routing_keys::RoutingKeys;
 pub(crate) use rules::Caller;
 pub use rules::RulesKept;
 pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
+pub use true_client::TrueClient;
 pub use verified::OnlyVerified;
 pub use withdrawn::WithdrawnKeys;
 
@@ -131,6 +137,12 @@ pub struct Bounds {
     pub audience: String,
     /// The places in the routers' bulkheads suffice for some to stay free, were all tenants floods.
     pub room_for_quiet: bool,
+    /// All endpoints of cells, and when each is in trouble.
+    pub endpoints: Endpoints,
+    /// How long routers try further endpoints of a cell.
+    pub failover: Duration,
+    /// How many percent of a cell's answered requests routers may send again.
+    pub retry_percent: u32,
     /// What holds of envelopes; `None` where no router seals any.
     pub envelope: Option<EnvelopeBounds>,
 }
@@ -189,6 +201,10 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(ClosedWithoutRegistry::new(bounds.open_wait)),
         Box::new(OneAnswer::new(bounds.answer_within)),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
+        Box::new(TrueClient::default()),
+        Box::new(EveryEndpoint::new(bounds)),
+        Box::new(Retried::new(bounds)),
+        Box::new(RetriesBounded::new(bounds.retry_percent)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),
         Box::new(Recovery::new(bounds)),
     ]

@@ -1,5 +1,6 @@
 //! Forged facts, to show that each invariant notices what breaks it.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use cellway_core::Reason;
@@ -94,6 +95,7 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         token: None,
         cell_bound: None,
         routing_key: None,
+        address: Ipv4Addr::new(192, 0, 2, 1),
         to: "router-1".to_owned(),
         via: None,
         once: true,
@@ -164,6 +166,7 @@ pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
         cell: cell.to_owned(),
         host: format!("{cell}-1"),
         tag: Some(tag.to_owned()),
+        on_connection: 1,
         headers: vec![
             ("x-cellway-request-id".to_owned(), request_id.to_owned()),
             ("x-cellway-tenant".to_owned(), "acme".to_owned()),

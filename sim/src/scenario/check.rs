@@ -11,7 +11,8 @@ use super::file::{self, File};
 use super::names::{Known, refer, spelled};
 use super::units::Span;
 use super::{
-    Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement, Scenario, Tenant,
+    Balancer, Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement,
+    Scenario, Tenant,
 };
 use super::{expectations, fault_reader, order, settings};
 use crate::world;
@@ -70,6 +71,9 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
         cells: world.cell.iter().map(cell).collect(),
         envoys: (world.envoy.iter())
             .map(|e| envoy(e, file, &names, errors))
+            .collect(),
+        balancers: (world.balancer.iter())
+            .map(|b| balancer(b, &names, errors))
             .collect(),
         placements: placements.map(|p| placement(p, &names, errors)).collect(),
         tenants: world
@@ -186,6 +190,26 @@ fn envoy(spec: &file::Envoy, file: &File, names: &Known, errors: &mut Errors<'_>
     }
 }
 
+fn balancer(spec: &file::Balancer, names: &Known, errors: &mut Errors<'_>) -> Balancer {
+    let field = "world.balancer.router";
+    Balancer {
+        name: spec.name.get_ref().clone(),
+        router: refer(&spec.router, &names.routers, field, "router", errors),
+        listed: spec.listed,
+        version: spec.version,
+    }
+}
+
+fn through(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Option<String> {
+    const FIELD: &str = "workload.client.through";
+    let through = spec.through.as_ref()?;
+    if spec.via.is_some() || spec.router.is_some() {
+        let problem = "a balancer has its own router, and stands before no Envoy";
+        errors.add(through.span(), FIELD, problem);
+    }
+    Some(refer(through, &names.balancers, FIELD, "balancer", errors))
+}
+
 fn via(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Option<String> {
     const FIELD: &str = "workload.client.via";
     let via = spec.via.as_ref()?;
@@ -300,6 +324,8 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
         cell_bound,
         router,
         via: via(spec, names, errors),
+        through: through(spec, names, errors),
+        spoofs: spec.spoofs,
         stream: time(&spec.stream),
         unfinished: spec.unfinished,
         timeout: spec.timeout.get_ref().0,

@@ -37,6 +37,14 @@ pub enum FaultKind {
     HalfOpen(String),
     /// A cell breaks its answers off in the middle.
     Reset(String),
+    /// A cell takes requests and breaks off before it answers.
+    BreakOff(String),
+    /// A cell takes no new connections: they are refused.
+    RefuseConnections(String),
+    /// A cell refuses all HTTP/2 streams.
+    RefuseStreams(String),
+    /// A cell's HTTP/2 connections go away after some requests each, and leave others behind.
+    GoAway(String),
     /// An identity provider answers with no keys.
     EmptyKeys(String),
     /// An identity provider's key set is longer than any reader should take.
@@ -153,6 +161,10 @@ impl fmt::Display for FaultKind {
             Self::Status(host, status) => write!(f, "{host} answers {status}"),
             Self::HalfOpen(host) => write!(f, "half-open {host}"),
             Self::Reset(host) => write!(f, "{host} breaks answers off"),
+            Self::BreakOff(host) => write!(f, "{host} breaks off before it answers"),
+            Self::RefuseConnections(host) => write!(f, "{host} refuses connections"),
+            Self::RefuseStreams(host) => write!(f, "{host} refuses streams"),
+            Self::GoAway(host) => write!(f, "connections of {host} go away"),
             Self::EmptyKeys(host) => write!(f, "{host} has no keys"),
             Self::HugeKeys(host) => write!(f, "{host} has a huge key set"),
             Self::WrongIssuer(host) => write!(f, "{host} calls itself another issuer"),

@@ -18,6 +18,8 @@ pub(super) trait Names {
     fn is_cell(&self, name: &str) -> bool;
     /// The host of an endpoint of a cell.
     fn is_endpoint(&self, name: &str) -> bool;
+    /// A cell, or the host of an endpoint of one, that speaks HTTP/1.1 only.
+    fn speaks_http1(&self, name: &str) -> bool;
     fn is_identity_provider(&self, name: &str) -> bool;
     fn is_tenant(&self, name: &str) -> bool;
     fn is_client(&self, name: &str) -> bool;
@@ -89,6 +91,10 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             "status" => (K::Status(self.service()?, self.status()?), true),
             "half_open" => (K::HalfOpen(self.cell_target()?), true),
             "reset" => (K::Reset(self.cell_target()?), true),
+            "break_off" => (K::BreakOff(self.cell_target()?), true),
+            "refuse_connections" => (K::RefuseConnections(self.cell_target()?), true),
+            "refuse_streams" => (K::RefuseStreams(self.http2_cell()?), true),
+            "go_away" => (K::GoAway(self.http2_cell()?), true),
             "empty_keys" => (K::EmptyKeys(self.identity_provider()?), true),
             "huge_keys" => (K::HugeKeys(self.identity_provider()?), true),
             "wrong_issuer" => (K::WrongIssuer(self.identity_provider()?), true),
@@ -233,6 +239,18 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     fn cell_target(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| names.is_cell(name) || names.is_endpoint(name);
         self.target(known, "cell")
+    }
+
+    /// A cell that has streams to refuse.
+    fn http2_cell(&mut self) -> Option<String> {
+        let target = self.cell_target()?;
+        if self.names.speaks_http1(&target)
+            && let Some(name) = &self.spec.target
+        {
+            let problem = format!("`{target}` speaks HTTP/1.1, which has no streams");
+            self.errors.add(name.span(), "fault.target", problem);
+        }
+        Some(target)
     }
 
     fn identity_provider(&mut self) -> Option<String> {
@@ -439,8 +457,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     }
 }
 
-const KINDS: &str = "crash, drain, partition, latency, slow, status, half_open, reset, empty_keys, \
-     huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
+const KINDS: &str = "crash, drain, partition, latency, slow, status, half_open, reset, break_off, \
+     refuse_connections, refuse_streams, go_away, empty_keys, huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
      replace_keys, publish, rotate_certificate, \
      expiring_certificate, break_certificate, configure, \
      break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \

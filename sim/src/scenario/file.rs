@@ -50,6 +50,9 @@ pub(super) struct World {
     /// Envoys that ask a router about each request.
     #[serde(default)]
     pub envoy: Vec<Envoy>,
+    /// Load balancers before routers.
+    #[serde(default)]
+    pub balancer: Vec<Balancer>,
     #[serde(default)]
     pub placement: Vec<Placement>,
     pub tenant: Vec<Tenant>,
@@ -96,6 +99,43 @@ pub(super) struct Envoy {
     pub name: Name,
     /// The router that it asks.
     pub router: Name,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Balancer {
+    pub name: Name,
+    /// The router before which it stands.
+    pub router: Name,
+    /// The routers' configuration lists it.
+    #[serde(default = "yes")]
+    pub listed: bool,
+    /// Which PROXY headers it writes.
+    #[serde(default)]
+    pub version: HeaderVersion,
+}
+
+/// A version of the PROXY protocol's header.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(try_from = "u8")]
+pub enum HeaderVersion {
+    /// A line of text.
+    One,
+    /// Binary.
+    #[default]
+    Two,
+}
+
+impl TryFrom<u8> for HeaderVersion {
+    type Error = &'static str;
+
+    fn try_from(version: u8) -> Result<Self, Self::Error> {
+        match version {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            _ => Err("must be 1 or 2"),
+        }
+    }
 }
 
 fn region() -> String {
@@ -241,6 +281,11 @@ pub(super) struct Client {
     pub router: Option<Name>,
     /// The Envoy that it uses, and no router then.
     pub via: Option<Name>,
+    /// The load balancer through which it connects.
+    pub through: Option<Name>,
+    /// It begins its connections with a PROXY header of its own, which names another.
+    #[serde(default)]
+    pub spoofs: bool,
     /// Every request asks for an answer that lasts so long; an echo unless said.
     pub stream: Option<Spanned<Span>>,
     /// Every request is a `POST` whose body stops in its middle.

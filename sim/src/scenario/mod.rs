@@ -18,7 +18,8 @@ use std::time::Duration;
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind};
 pub use file::{
-    Authorization, CellProtocol, CellState, Claims, ClientProtocol, Credential, Flaw, UnknownTenant,
+    Authorization, CellProtocol, CellState, Claims, ClientProtocol, Credential, Flaw,
+    HeaderVersion, UnknownTenant,
 };
 
 /// The name of the control plane's host.
@@ -54,6 +55,8 @@ pub struct Scenario {
     pub cells: Vec<Cell>,
     /// Envoys that ask a router about each request.
     pub envoys: Vec<Envoy>,
+    /// Load balancers before routers.
+    pub balancers: Vec<Balancer>,
     /// The placements of the first registry.
     pub placements: Vec<Placement>,
     /// The tenants of the first registry.
@@ -119,6 +122,19 @@ pub struct Envoy {
     pub name: String,
     /// The router that it asks.
     pub router: String,
+}
+
+/// A load balancer that passes a router's connections on, and names their clients in PROXY headers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Balancer {
+    /// Its host's name.
+    pub name: String,
+    /// The router before which it stands.
+    pub router: String,
+    /// The routers' configuration lists it, so that its headers count.
+    pub listed: bool,
+    /// Which headers it writes.
+    pub version: HeaderVersion,
 }
 
 /// A placement of the registry.
@@ -197,6 +213,10 @@ pub struct Client {
     pub router: Option<String>,
     /// The Envoy that it uses, and no router then.
     pub via: Option<String>,
+    /// The load balancer through which it connects to that one's router.
+    pub through: Option<String>,
+    /// It begins its connections with a PROXY header of its own, which names another.
+    pub spoofs: bool,
     /// How long the answers last that it asks for, if not as long as an echo takes.
     pub stream: Option<Duration>,
     /// Every request is a `POST` whose body stops in its middle.

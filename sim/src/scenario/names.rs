@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::CONTROL_PLANE;
 use super::error::Errors;
 use super::fault_reader::Names;
-use super::file::{File, Name};
+use super::file::{CellProtocol, File, Name};
 
 /// The most hosts of one kind: beyond, a run measures the machine's patience.
 const HOSTS_MAX: u32 = 64;
@@ -22,8 +22,11 @@ pub(super) struct Known {
     pub(super) tenants: BTreeSet<String>,
     pub(super) clients: BTreeSet<String>,
     pub(super) envoys: BTreeSet<String>,
+    pub(super) balancers: BTreeSet<String>,
     /// The hosts of cells' endpoints.
     endpoints: BTreeSet<String>,
+    /// Cells that speak HTTP/1.1 only, and the hosts of their endpoints.
+    http1: BTreeSet<String>,
     hosts: BTreeSet<String>,
     envelopes: bool,
 }
@@ -59,7 +62,13 @@ impl Known {
                 "world.envoy.name",
                 errors,
             ),
+            balancers: named(
+                world.balancer.iter().map(|b| &b.name),
+                "world.balancer.name",
+                errors,
+            ),
             endpoints: BTreeSet::new(),
+            http1: BTreeSet::new(),
             hosts: routers
                 .iter()
                 .cloned()
@@ -80,14 +89,25 @@ impl Known {
         }
         for cell in &file.world.cell {
             let endpoints = count(&cell.endpoints, "world.cell.endpoints", errors);
+            let http1 = cell.protocol == CellProtocol::Http;
+            if http1 {
+                self.http1.insert(cell.id.get_ref().clone());
+            }
             for host in (1..=endpoints).map(|n| format!("{}-{n}", cell.id.get_ref())) {
                 self.endpoints.insert(host.clone());
+                if http1 {
+                    self.http1.insert(host.clone());
+                }
                 self.add_host(host, &cell.id, "world.cell.id", errors);
             }
         }
         for envoy in &file.world.envoy {
             let host = envoy.name.get_ref().clone();
             self.add_host(host, &envoy.name, "world.envoy.name", errors);
+        }
+        for balancer in &file.world.balancer {
+            let host = balancer.name.get_ref().clone();
+            self.add_host(host, &balancer.name, "world.balancer.name", errors);
         }
         for client in &file.workload.client {
             let host = client.name.get_ref().clone();
@@ -123,6 +143,9 @@ impl Names for Known {
     }
     fn is_endpoint(&self, name: &str) -> bool {
         self.endpoints.contains(name)
+    }
+    fn speaks_http1(&self, name: &str) -> bool {
+        self.http1.contains(name)
     }
     fn is_identity_provider(&self, name: &str) -> bool {
         name.strip_prefix("idp-")

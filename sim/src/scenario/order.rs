@@ -131,10 +131,14 @@ fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
         | K::Status(name, _)
         | K::HalfOpen(name)
         | K::Reset(name)
+        | K::BreakOff(name)
+        | K::RefuseStreams(name)
+        | K::GoAway(name)
         | K::EmptyKeys(name)
         | K::HugeKeys(name)
         | K::WrongIssuer(name)
         | K::Garbage(name) => of("answers of", name),
+        K::RefuseConnections(name) => of("door of", name),
         K::WrongKeys(name, _) => of("keys of", name),
         K::BreakCertificate(name) => of("certificate of", name),
         K::BreakConfiguration(name) => of("configuration of", name),

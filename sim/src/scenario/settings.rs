@@ -8,7 +8,7 @@ use super::{FaultKind, Scenario};
 use crate::world::config;
 
 /// Settings that the invariants rely on.
-const FIXED: [(&[&str], &str); 18] = [
+const FIXED: [(&[&str], &str); 20] = [
     (
         &["headers"],
         "cells and clients of the simulator know the router's headers by the default names",
@@ -42,6 +42,14 @@ const FIXED: [(&[&str], &str); 18] = [
     (&["listener", "policy"], LISTENERS),
     (&["listener", "serves"], LISTENERS),
     (&["listener", "callers"], LISTENERS),
+    (
+        &["listener", "proxy_protocol"],
+        "the simulator lists its own balancers: see [[world.balancer]]",
+    ),
+    (
+        &["listener", "forwarded"],
+        "every client forges these fields, and none may be believed",
+    ),
     (&["issuer", "name"], ISSUERS),
     (&["issuer", "issuer"], ISSUERS),
     (&["issuer", "jwks_uri"], ISSUERS),

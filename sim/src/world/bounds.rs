@@ -1,6 +1,6 @@
 //! What the invariants are told of a scenario before it runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::config;
@@ -9,8 +9,10 @@ use super::shared::AUDIENCE;
 use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::fact::{self, Published};
-use crate::invariants::{Bounds, Caller, EnvelopeBounds, KeyOutage, Withdrawn, rules};
-use crate::scenario::{Authorization, Client, FIRST_KEY, FaultKind, Scenario};
+use crate::invariants::{
+    Bounds, Caller, EndpointTrouble, Endpoints, EnvelopeBounds, KeyOutage, Withdrawn, rules,
+};
+use crate::scenario::{Authority, Authorization, Client, FIRST_KEY, FaultKind, Scenario};
 
 /// What the routers' headers begin with.
 pub(super) const HEADER_PREFIX: &str = "x-cellway-";
@@ -53,6 +55,9 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         drain: seconds(scenario, &["runtime", "drain_secs"], 30),
         audience: AUDIENCE.to_owned(),
         room_for_quiet: room_for_quiet(scenario),
+        endpoints: endpoints(scenario),
+        failover: millis(scenario, &["upstream", "failover_timeout_ms"], 10_000),
+        retry_percent: setting(scenario, &["upstream", "retry_percent"], 20) as u32,
         envelope: scenario.seals_envelopes().then(|| EnvelopeBounds {
             keys_max_age: seconds(scenario, &["envelope", "jwks_max_age_secs"], 300),
         }),
@@ -90,15 +95,71 @@ fn held(scenario: &Scenario) -> Duration {
     longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
 }
 
-/// A setting of the scenario's routers in seconds.
-fn seconds(scenario: &Scenario, path: &[&str], default: u64) -> Duration {
+/// When which endpoints of cells may fail to serve.
+fn endpoints(scenario: &Scenario) -> Endpoints {
+    let cells = scenario.cells.iter();
+    let hosts: BTreeMap<_, BTreeSet<_>> = cells
+        .map(|cell| (cell.id.clone(), cell.hosts().collect()))
+        .collect();
+    let known: BTreeSet<_> = hosts.values().flatten().cloned().collect();
+    let reload = seconds(scenario, &["runtime", "watch_secs"], 1) + FETCH_SLACK;
+    let mut troubles = Vec::new();
+    for fault in &scenario.faults {
+        let (named, until): (Vec<&str>, _) = match &fault.kind {
+            // Its connections go away, and it takes new ones.
+            FaultKind::GoAway(_) => continue,
+            FaultKind::Crash(name)
+            | FaultKind::Slow(name, _)
+            | FaultKind::Status(name, _)
+            | FaultKind::HalfOpen(name)
+            | FaultKind::Reset(name)
+            | FaultKind::BreakOff(name)
+            | FaultKind::RefuseConnections(name)
+            | FaultKind::RefuseStreams(name)
+            | FaultKind::ClockSkew(name, _) => (vec![name], fault.until + DELIVERY_SLACK),
+            FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => {
+                (vec![a, b], fault.until + DELIVERY_SLACK)
+            }
+            FaultKind::ExpiringCertificate(name, _) => (vec![name], scenario.duration),
+            FaultKind::TrustNext(Authority::Cells)
+            | FaultKind::IssueFromNext(Authority::Cells)
+            | FaultKind::DropOld(Authority::Cells) => (
+                known.iter().map(String::as_str).collect(),
+                fault.at + reload,
+            ),
+            _ => continue,
+        };
+        let hosts = named.into_iter().flat_map(|name| scenario.hosts_of(name));
+        troubles.extend(
+            hosts
+                .filter(|host| known.contains(host))
+                .map(|host| EndpointTrouble {
+                    host,
+                    from: fault.at,
+                    until,
+                }),
+        );
+    }
+    Endpoints { hosts, troubles }
+}
+
+/// A setting of the scenario's routers.
+fn setting(scenario: &Scenario, path: &[&str], default: u64) -> u64 {
     let (last, tables) = path.split_last().expect("settings have names");
     let mut table = Some(&scenario.router_settings);
     for name in tables {
         table = table.and_then(|table| table.get(*name)?.as_table());
     }
-    let secs = table.and_then(|table| u64::try_from(table.get(*last)?.as_integer()?).ok());
-    Duration::from_secs(secs.unwrap_or(default))
+    let set = table.and_then(|table| u64::try_from(table.get(*last)?.as_integer()?).ok());
+    set.unwrap_or(default)
+}
+
+fn seconds(scenario: &Scenario, path: &[&str], default: u64) -> Duration {
+    Duration::from_secs(setting(scenario, path, default))
+}
+
+fn millis(scenario: &Scenario, path: &[&str], default: u64) -> Duration {
+    Duration::from_millis(setting(scenario, path, default))
 }
 
 /// From when on no token of a withdrawn key may pass: the key set was due again since, and no
@@ -225,6 +286,10 @@ fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
 /// The clients that must be served once the last fault is over, as the last good document has it.
 fn routable(scenario: &Scenario) -> Vec<String> {
     let said = Documents::at_end(scenario);
+    let through_stranger = |client: &Client| {
+        let mut strangers = scenario.balancers.iter().filter(|it| !it.listed);
+        strangers.any(|it| Some(&it.name) == client.through.as_ref())
+    };
     let served = |client: &&Client| {
         client.credential.is_good()
             && client.can_prove()
@@ -235,6 +300,8 @@ fn routable(scenario: &Scenario) -> Vec<String> {
                 .as_ref()
                 .is_none_or(|bound| bound.shows == Authorization::Good)
             && !scenario.expect.refused_at_end.contains(&client.name)
+            && !client.spoofs
+            && !through_stranger(client)
     };
     let clients = scenario.clients.iter().filter(served);
     clients

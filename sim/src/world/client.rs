@@ -11,6 +11,7 @@ use cellway_mtls::lab::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::authorization;
+use super::balancer;
 use super::hosts::TAG;
 use super::router::PORT;
 use super::shared::{Shared, tls_provider, unix_at};
@@ -135,6 +136,7 @@ impl Exchange {
                 .as_ref()
                 .map(|bound| Box::new(bound.truth.clone())),
             routing_key: behind.clone(),
+            address: self.env.address(),
             to: self.pool.router.clone(),
             via: spec.via.clone(),
             once: self.once,
@@ -340,7 +342,13 @@ impl Pool {
         }
         let certificate_ends = certified.certificate_ends;
         self.presents(tag, certificate_ends);
-        let client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
+        let mut client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
+        if let Some(balancer) = &self.spec.through {
+            client = client.through(balancer);
+        }
+        if self.spec.spoofs {
+            client = client.saying_first(balancer::spoofed_header());
+        }
         let mut connection = client.connect().await?;
         let connected = Fact::Connected {
             client: self.spec.name.clone(),

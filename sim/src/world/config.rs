@@ -37,6 +37,14 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
 }
 
+/// Takes PROXY headers from these addresses.
+pub(super) fn listing(addresses: Vec<String>) -> Table {
+    let inside = |name: &str, value: Value| Table::from_iter([(name.to_owned(), value)]);
+    let from = inside("from", Value::from(addresses));
+    let listener = inside("proxy_protocol", Value::Table(from));
+    inside("listener", Value::Table(listener))
+}
+
 /// Where a router with these settings sends requests without credentials.
 pub(super) fn anonymous_placement(settings: &Table) -> Option<String> {
     let policy = settings.get("policy")?;

@@ -76,6 +76,12 @@ impl World {
             FaultKind::Garbage(name) => self.trouble(name, trouble(Trouble::Garbage)),
             FaultKind::HalfOpen(name) => self.break_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Reset(name) => self.break_cell(name, begins, CellFault::ResetMidBody),
+            FaultKind::BreakOff(name) => self.break_cell(name, begins, CellFault::BreakOff),
+            FaultKind::RefuseStreams(name) => {
+                self.break_cell(name, begins, CellFault::RefuseStreams);
+            }
+            FaultKind::GoAway(name) => self.break_cell(name, begins, CellFault::GoAway),
+            FaultKind::RefuseConnections(name) => self.open_doors(name, !begins),
             FaultKind::EmptyKeys(host) => self.break_provider(host, begins, IdpFault::EmptySet),
             FaultKind::HugeKeys(host) => self.break_provider(host, begins, IdpFault::Oversized),
             FaultKind::WrongIssuer(host) => {
@@ -136,13 +142,11 @@ impl World {
             if let Some(life) = life {
                 self.tell(&Fact::Crashed(life));
             }
-            if self
-                .scenario
-                .clients
-                .iter()
-                .any(|client| client.name == host)
-            {
+            let mut clients = self.scenario.clients.iter();
+            if clients.any(|client| client.name == host) {
                 self.tell(&Fact::ClientStopped(host));
+            } else if self.shared.lock().cells.contains_key(&host) {
+                self.tell(&Fact::EndpointStopped(host));
             }
         }
     }
@@ -221,6 +225,14 @@ impl World {
         for host in self.scenario.hosts_of(name) {
             let fault = if begins { fault } else { CellFault::None };
             state.cells[&host].echo.set_fault(fault);
+        }
+    }
+
+    /// Lets a cell's hosts take new connections, or not.
+    fn open_doors(&self, name: &str, open: bool) {
+        let state = self.shared.lock();
+        for host in self.scenario.hosts_of(name) {
+            state.cells[&host].door.set(open);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The lab's hosts in a world: cells, identity providers, the control plane.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_mtls::env::Env;
@@ -31,6 +32,7 @@ pub(super) fn add_cell(
             id: cell.id.clone(),
             protocol: cell.protocol,
             echo,
+            door: Arc::default(),
         };
         shared.lock().cells.insert(host.clone(), known.clone());
         let shared = shared.clone();
@@ -67,10 +69,17 @@ async fn serve_cell(env: SimEnv, shared: Shared, cell: CellHost) {
                 .expect("the lab's certificates are good")
         }
     };
-    let listener = env.bind(any(CELL_PORT), false).await;
-    let listener = listener.expect("a fresh host's ports are free");
-    // A listener of the engine fails only with its host; what ends here fails the run.
-    let _ended = cell.echo.serve(env, listener, tls).await;
+    loop {
+        cell.door.until(true).await;
+        let listener = env.bind(any(CELL_PORT), false).await;
+        let listener = listener.expect("nothing else of the host takes this port");
+        tokio::select! {
+            biased;
+            () = cell.door.until(false) => {}
+            // A listener of the engine fails only with its host; what ends here fails the run.
+            _ended = cell.echo.serve(env.clone(), listener, tls.clone()) => return,
+        }
+    }
 }
 
 /// The first moment at which a certificate doesn't hold, since the Unix epoch.
@@ -94,6 +103,7 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     cell: received.cell.clone(),
                     host: host.clone(),
                     tag: tag(&received.headers),
+                    on_connection: received.on_connection,
                     headers: received.headers.clone(),
                 };
                 observer.tell(at, &host, &Fact::Arrived(arrived));
@@ -105,6 +115,15 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     trailers: ended.trailers.clone(),
                 };
                 observer.tell(at, &host, &trailers);
+            }
+            Report::Unserved(received, how) => {
+                let unserved = Fact::Unserved {
+                    cell: received.cell.clone(),
+                    host: host.clone(),
+                    tag: tag(&received.headers),
+                    how,
+                };
+                observer.tell(at, &host, &unserved);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A scenario come to life.
 
 mod authorization;
+mod balancer;
 mod bounds;
 mod client;
 pub(crate) mod config;
@@ -195,9 +196,15 @@ impl World {
         for spec in &scenario.envoys {
             envoy::add(engine, shared, scenario, spec)?;
         }
+        for spec in &scenario.balancers {
+            balancer::add(engine, spec);
+        }
         for client in &scenario.clients {
             let (shared, spec) = (shared.clone(), client.clone());
-            let routers = match client.via.as_ref().or(client.router.as_ref()) {
+            let mut balancers = scenario.balancers.iter();
+            let balancer = balancers.find(|it| Some(&it.name) == client.through.as_ref());
+            let named = balancer.map(|balancer| &balancer.router);
+            let routers = match named.or(client.via.as_ref()).or(client.router.as_ref()) {
                 Some(named) => vec![named.clone()],
                 None => scenario.routers.clone(),
             };
@@ -205,6 +212,7 @@ impl World {
                 move |env| client::run(env, shared.clone(), spec.clone(), routers.clone(), keys);
             engine.host(&client.name, program);
         }
+        self.list_balancers();
         for name in self.disks.keys() {
             self.write_configuration(name, false);
         }
@@ -216,6 +224,19 @@ impl World {
             self.write_envelope_keys()?;
         }
         Ok(())
+    }
+
+    /// Lets routers take the PROXY headers of the balancers that are listed, by their addresses.
+    fn list_balancers(&mut self) {
+        let listed = self.scenario.balancers.iter().filter(|it| it.listed);
+        let addresses = listed.map(|it| self.engine.address(&it.name).to_string());
+        let addresses: Vec<_> = addresses.collect();
+        if !addresses.is_empty() {
+            let settings = config::listing(addresses);
+            for present in self.settings.values_mut() {
+                config::merge(present, &settings);
+            }
+        }
     }
 
     /// Runs to the end or to the first thing that doesn't hold; returns how far it came.

@@ -1,6 +1,7 @@
 //! What the hosts of a world and its faults have in common.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,37 @@ pub(super) struct CellHost {
     pub(super) id: String,
     pub(super) protocol: CellProtocol,
     pub(super) echo: EchoCell,
+    pub(super) door: Arc<Door>,
+}
+
+/// Whether a host takes new connections. What is open goes on.
+pub(super) struct Door {
+    open: AtomicBool,
+    moved: Notify,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            open: AtomicBool::new(true),
+            moved: Notify::new(),
+        }
+    }
+}
+
+impl Door {
+    pub(super) fn set(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+        // The host alone waits.
+        self.moved.notify_one();
+    }
+
+    /// Waits until it is open, or until it is closed.
+    pub(super) async fn until(&self, open: bool) {
+        while self.open.load(Ordering::Relaxed) != open {
+            self.moved.notified().await;
+        }
+    }
 }
 
 struct Serving {

@@ -243,6 +243,8 @@ impl Seen {
                     entry.1 = Some(ended.clone());
                 }
             }
+            // No cell of these tests turns requests away.
+            Report::Unserved(..) => {}
         }
     }
 

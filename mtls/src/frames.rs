@@ -1,0 +1,92 @@
+//! Follows the frames of one direction of an HTTP/2 connection.
+
+/// A frame begins with its length, type, flags and stream (RFC 9113, section 4.1).
+pub(crate) const FRAME_HEADER_LEN: usize = 9;
+
+/// What a client's first bytes are (RFC 9113, section 3.4).
+pub(crate) const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+// Types of frames (RFC 9113, section 6).
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PUSH_PROMISE: u8 = 5;
+pub(crate) const CONTINUATION: u8 = 9;
+
+/// What a frame says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FrameHeader {
+    /// Bytes of payload.
+    pub(crate) length: u32,
+    /// Its type.
+    pub(crate) kind: u8,
+    /// The stream that it belongs to; 0 for the connection.
+    #[cfg_attr(
+        not(feature = "demo"),
+        expect(dead_code, reason = "for hosts of the lab")
+    )]
+    pub(crate) stream: u32,
+}
+
+/// Finds the frames in a stream of bytes, however these come.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    /// A frame's header, as far as it has come.
+    header: [u8; FRAME_HEADER_LEN],
+    header_len: usize,
+    /// Bytes of the payload that are still to come.
+    left: usize,
+}
+
+impl Frames {
+    /// The first frame begins after so many bytes.
+    pub(crate) fn after(preface_len: usize) -> Self {
+        Self {
+            header: [0; FRAME_HEADER_LEN],
+            header_len: 0,
+            left: preface_len,
+        }
+    }
+
+    /// Takes the next bytes, and calls `frame` for each frame whose header is whole with them.
+    ///
+    /// # Errors
+    /// What `frame` returned.
+    pub(crate) fn take<E>(
+        &mut self,
+        mut bytes: &[u8],
+        mut frame: impl FnMut(FrameHeader) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            let wanted = FRAME_HEADER_LEN - self.header_len;
+            let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.header[self.header_len..][..taken.len()].copy_from_slice(taken);
+            self.header_len += taken.len();
+            bytes = rest;
+            if self.header_len == FRAME_HEADER_LEN {
+                self.header_len = 0;
+                let [a, b, c, kind, _, s, t, u, v] = self.header;
+                let length = u32::from_be_bytes([0, a, b, c]);
+                self.left = length as usize;
+                // The first bit is reserved.
+                let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
+                frame(FrameHeader {
+                    length,
+                    kind,
+                    stream,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last byte was the end of a frame.
+    #[cfg_attr(
+        not(feature = "demo"),
+        expect(dead_code, reason = "for hosts of the lab")
+    )]
+    pub(crate) fn is_between(&self) -> bool {
+        self.left == 0 && self.header_len == 0
+    }
+}

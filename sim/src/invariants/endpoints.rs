@@ -1,0 +1,141 @@
+//! Nobody is refused because an endpoint is down, while another of its cell is well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Bounds, Invariant};
+use crate::fact::{Answer, Assignment, Fact};
+
+/// All endpoints of the cells, and what the scenario does to them.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Endpoints {
+    /// The hosts of each cell.
+    pub hosts: BTreeMap<String, BTreeSet<String>>,
+    /// When they are in trouble.
+    pub troubles: Vec<EndpointTrouble>,
+}
+
+/// A time in which an endpoint may fail to serve.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndpointTrouble {
+    /// Its host.
+    pub host: String,
+    /// From when on, since the start.
+    pub from: Duration,
+    /// Until when.
+    pub until: Duration,
+}
+
+impl Endpoints {
+    /// Whether one of the cell's endpoints is well all of this time.
+    pub(super) fn one_is_well(&self, cell: &str, from: Duration, until: Duration) -> bool {
+        let hosts = self.hosts.get(cell);
+        let mut hosts = hosts.into_iter().flatten();
+        hosts.any(|host| {
+            let mut troubles = self.troubles.iter().filter(|it| it.host == *host);
+            !troubles.any(|it| it.from <= until && from <= it.until)
+        })
+    }
+}
+
+/// A request is answered `cell_unreachable` only if no endpoint of its cell was well all the time, or it
+/// took as long as a router looks for one that can be reached.
+#[derive(Debug)]
+pub struct EveryEndpoint {
+    endpoints: Endpoints,
+    failover: Duration,
+    assignment: Assignment,
+    /// By tag: when it was sent, and for which tenant.
+    open: BTreeMap<String, (Duration, String)>,
+}
+
+impl EveryEndpoint {
+    /// Over these endpoints.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            endpoints: bounds.endpoints.clone(),
+            failover: bounds.failover,
+            assignment: Assignment::new(),
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for EveryEndpoint {
+    fn name(&self) -> &'static str {
+        "every_endpoint"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Published(said) => self.assignment = said.assignment.clone(),
+            Fact::Sent(sent) => {
+                let sent_for = (at, sent.tenant.clone());
+                self.open.insert(sent.tag.clone(), sent_for);
+            }
+            Fact::Answered { tag, answer } => {
+                let Some((sent, tenant)) = self.open.remove(tag) else {
+                    return Ok(());
+                };
+                let unreachable =
+                    matches!(answer, Answer::Router(reason) if reason == "cell_unreachable");
+                let cells = self.assignment.get(&tenant);
+                let mut cells = cells.into_iter().flatten().peekable();
+                let well = cells.peek().is_some()
+                    && cells.all(|cell| self.endpoints.one_is_well(cell, sent, at));
+                if unreachable && well && at < sent + self.failover {
+                    return Err(format!(
+                        "{tag} was answered cell_unreachable, and a cell of {tenant} had an endpoint \
+                         that nothing was wrong with"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn fed(until: u32, answer: &str) -> Result<(), String> {
+        let trouble = |host: &str| EndpointTrouble {
+            host: host.to_owned(),
+            from: SECOND,
+            until: SECOND * until,
+        };
+        let bounds = Bounds {
+            endpoints: Endpoints {
+                hosts: [("a".to_owned(), ["a-1".to_owned(), "a-2".to_owned()].into())].into(),
+                troubles: vec![
+                    trouble("a-1"),
+                    EndpointTrouble {
+                        until: SECOND * 100,
+                        ..trouble("a-2")
+                    },
+                ],
+            },
+            failover: SECOND * 10,
+            ..Bounds::default()
+        };
+        let facts = [
+            published(1, &[("acme", "a")]),
+            answered("x", Answer::Ok),
+            answered("x", Answer::Ok),
+            sent("t", "acme"),
+            answered("t", Answer::Router(answer.to_owned())),
+        ];
+        feed(&mut EveryEndpoint::new(&bounds), &facts)
+    }
+
+    #[test]
+    fn notices_a_refusal_beside_an_endpoint_that_is_well() {
+        assert!(fed(2, "cell_unreachable").is_err());
+        assert_eq!(fed(2, "cell_reset"), Ok(()));
+        // It was in trouble for a part of the time.
+        assert_eq!(fed(3, "cell_unreachable"), Ok(()));
+    }
+}

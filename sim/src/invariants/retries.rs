@@ -1,0 +1,456 @@
+//! What is sent to a cell again, and what isn't.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cellway_mtls::lab::Unserved;
+
+use super::endpoints::Endpoints;
+use super::{Bounds, Invariant};
+use crate::fact::{Answer, Arrived, Fact, Sent};
+
+/// How often a router sends one request again at most.
+const RESENDS_MAX: u32 = 3;
+
+/// A retry, and the most that a cell's budget holds, in percent of a request.
+const RETRY: i64 = 100;
+const BALANCE_MAX: i64 = 10 * RETRY;
+
+/// What must be left of a budget, by cells' and clients' word, to be sure that the router's isn't empty:
+/// it hears of everything at other times.
+const LEFT_FOR_SURE: i64 = 3 * RETRY;
+
+/// A request without a body that a cell disclaims is sent again, while the budget lasts and the cell has
+/// an endpoint that is well.
+#[derive(Debug)]
+pub struct Retried {
+    endpoints: Endpoints,
+    percent: i64,
+    open: BTreeMap<String, Open>,
+    /// The least that is left, by router and cell.
+    budgets: BTreeMap<(String, String), i64>,
+}
+
+/// A request that isn't answered.
+#[derive(Debug)]
+struct Open {
+    sent: Duration,
+    to: String,
+    has_body: bool,
+    disclaimed: u32,
+    /// The cell that disclaimed it.
+    cell: Option<String>,
+    arrived: bool,
+}
+
+impl Retried {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            endpoints: bounds.endpoints.clone(),
+            percent: i64::from(bounds.retry_percent),
+            open: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+        }
+    }
+
+    fn sent(&mut self, at: Duration, sent: &Sent) {
+        let open = Open {
+            sent: at,
+            to: sent.to.clone(),
+            has_body: sent.once,
+            disclaimed: 0,
+            cell: None,
+            arrived: false,
+        };
+        self.open.insert(sent.tag.clone(), open);
+    }
+
+    fn unserved(&mut self, cell: &str, tag: &str, how: Unserved) {
+        let Some(open) = self.open.get_mut(tag) else {
+            return;
+        };
+        if how == Unserved::Disclaimed {
+            open.disclaimed += 1;
+            open.cell = Some(cell.to_owned());
+        }
+        let budget = (open.to.clone(), cell.to_owned());
+        let left = self.budgets.entry(budget).or_insert(BALANCE_MAX);
+        *left = (*left - RETRY).max(0);
+    }
+
+    fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) -> Result<(), String> {
+        let Some(open) = self.open.remove(tag) else {
+            return Ok(());
+        };
+        let Some(cell) = &open.cell else {
+            return Ok(());
+        };
+        let budget = (open.to.clone(), cell.clone());
+        let left = self.budgets.get(&budget).copied().unwrap_or(BALANCE_MAX);
+        let gave_up = match answer {
+            Answer::Router(reason) => {
+                matches!(
+                    reason.as_str(),
+                    "cell_refused" | "cell_reset" | "cell_unreachable"
+                )
+            }
+            Answer::Ok | Answer::Cell(_) | Answer::Refused | Answer::None => false,
+        };
+        let due = self.percent > 0 && !open.has_body && open.disclaimed <= RESENDS_MAX;
+        if gave_up
+            && due
+            && !open.arrived
+            && left >= LEFT_FOR_SURE
+            && self.endpoints.one_is_well(cell, open.sent, at)
+        {
+            return Err(format!(
+                "{tag} was answered {answer}: {cell} disclaimed it, and it wasn't sent to another \
+                 endpoint of {cell} that is well"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for Retried {
+    fn name(&self) -> &'static str {
+        "retried"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Sent(sent) if sent.via.is_none() => self.sent(at, sent),
+            Fact::Started(life) => self.budgets.retain(|(router, _), _| *router != life.router),
+            // How many retries fail at what else has stopped, nobody sees.
+            Fact::EndpointStopped(_) => self.budgets.values_mut().for_each(|left| *left = 0),
+            Fact::Unserved {
+                cell,
+                tag: Some(tag),
+                how,
+                ..
+            } => self.unserved(cell, tag, *how),
+            Fact::Arrived(Arrived {
+                cell,
+                tag: Some(tag),
+                ..
+            }) => {
+                if let Some(open) = self.open.get_mut(tag) {
+                    open.arrived = true;
+                    open.cell = Some(cell.clone());
+                }
+            }
+            Fact::Answered { tag, answer } => {
+                let earned = matches!(answer, Answer::Ok | Answer::Cell(_));
+                if let Some(open) = self.open.get(tag).filter(|_| earned)
+                    && let Some(cell) = &open.cell
+                {
+                    let budget = (open.to.clone(), cell.clone());
+                    let left = self.budgets.entry(budget).or_insert(BALANCE_MAX);
+                    *left = (*left + self.percent).min(BALANCE_MAX);
+                }
+                return self.answered(at, tag, answer);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Nothing that a cell has taken is sent again, but an idempotent request, once, whose connection died
+/// and wasn't opened for it. Retries stay within the cell's budget.
+#[derive(Debug)]
+pub struct RetriesBounded {
+    percent: i64,
+    requests: BTreeMap<String, Shown>,
+    /// By router and cell.
+    budgets: BTreeMap<(String, String), Budget>,
+}
+
+/// What cells have seen of a request.
+#[derive(Debug)]
+struct Shown {
+    to: String,
+    idempotent: bool,
+    /// How often it came to a cell at all.
+    times: u32,
+    /// Where it arrived.
+    arrived: Vec<At>,
+}
+
+#[derive(Debug)]
+struct At {
+    host: String,
+    cell: String,
+    /// It was the first request on its connection.
+    first: bool,
+    /// The connection died before the answer.
+    died: bool,
+}
+
+/// The most that can be left of a budget.
+#[derive(Debug)]
+struct Budget {
+    left: i64,
+    /// Requests that have arrived and aren't answered: the router may count them at any time.
+    open: i64,
+}
+
+impl RetriesBounded {
+    /// With this budget: percent of a cell's answered requests.
+    pub fn new(percent: u32) -> Self {
+        Self {
+            percent: i64::from(percent),
+            requests: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+        }
+    }
+
+    /// A request came to a cell, which took it or disclaimed it.
+    fn came(&mut self, cell: &str, tag: &str) -> Result<(), String> {
+        let Some(shown) = self.requests.get_mut(tag) else {
+            return Ok(());
+        };
+        shown.times += 1;
+        if shown.times == 1 {
+            return Ok(());
+        }
+        if shown.times > 1 + RESENDS_MAX {
+            return Err(format!("{tag} came to {cell} the {}th time", shown.times));
+        }
+        let budget = budget(&mut self.budgets, &shown.to, cell);
+        budget.left -= RETRY;
+        if budget.left < 0 {
+            return Err(format!(
+                "{tag} came to {cell} once more, and {} has sent more again than it may",
+                shown.to
+            ));
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, arrived: &Arrived, tag: &str) -> Result<(), String> {
+        let Some(shown) = self.requests.get_mut(tag) else {
+            return Ok(());
+        };
+        let cell = &arrived.cell;
+        if let [.., before] = &shown.arrived[..] {
+            let host = &before.host;
+            if !before.died {
+                return Err(format!("{tag} reached {cell} again, and {host} had it"));
+            }
+            if before.first || !shown.idempotent || shown.arrived.len() > 1 {
+                return Err(format!(
+                    "{tag} reached {cell} again after its connection to {host} had died"
+                ));
+            }
+        }
+        shown.arrived.push(At {
+            host: arrived.host.clone(),
+            cell: cell.clone(),
+            first: arrived.on_connection == 0,
+            died: false,
+        });
+        let (to, percent) = (shown.to.clone(), self.percent);
+        let budget = budget(&mut self.budgets, &to, cell);
+        budget.open += 1;
+        budget.left = (budget.left + percent).min(BALANCE_MAX + percent * budget.open);
+        Ok(())
+    }
+
+    fn answered(&mut self, tag: &str) {
+        let Some(shown) = self.requests.remove(tag) else {
+            return;
+        };
+        for at in &shown.arrived {
+            budget(&mut self.budgets, &shown.to, &at.cell).open -= 1;
+        }
+    }
+
+    /// The connections of these requests have died.
+    fn died(&mut self, dead: impl Fn(&String, &At) -> bool) {
+        for (tag, shown) in &mut self.requests {
+            for at in shown.arrived.iter_mut().filter(|at| dead(tag, at)) {
+                at.died = true;
+            }
+        }
+    }
+}
+
+fn budget<'a>(
+    budgets: &'a mut BTreeMap<(String, String), Budget>,
+    router: &str,
+    cell: &str,
+) -> &'a mut Budget {
+    let full = Budget {
+        left: BALANCE_MAX,
+        open: 0,
+    };
+    let key = (router.to_owned(), cell.to_owned());
+    budgets.entry(key).or_insert(full)
+}
+
+impl Invariant for RetriesBounded {
+    fn name(&self) -> &'static str {
+        "retries_bounded"
+    }
+
+    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            // An Envoy is none of ours.
+            Fact::Sent(sent) if sent.via.is_none() => {
+                let shown = Shown {
+                    to: sent.to.clone(),
+                    // RFC 9110, section 9.2.2.
+                    idempotent: matches!(sent.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE"),
+                    times: 0,
+                    arrived: Vec::new(),
+                };
+                self.requests.insert(sent.tag.clone(), shown);
+            }
+            Fact::Started(life) => self.budgets.retain(|(router, _), _| *router != life.router),
+            Fact::EndpointStopped(host) => self.died(|_, at| at.host == *host),
+            Fact::Unserved {
+                cell,
+                tag: Some(tag),
+                how,
+                ..
+            } => match how {
+                Unserved::Disclaimed => return self.came(cell, tag),
+                Unserved::ConnectionBroken => self.died(|other, _| other == tag),
+                Unserved::StreamBroken => {}
+            },
+            Fact::Arrived(arrived) => {
+                if let Some(tag) = &arrived.tag {
+                    self.came(&arrived.cell, tag)?;
+                    return self.arrived(arrived, tag);
+                }
+            }
+            Fact::Answered { tag, .. } => self.answered(tag),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    /// A request without a body.
+    fn get(tag: &str) -> Fact {
+        match sent(tag, "acme") {
+            Fact::Sent(sent) => Fact::Sent(Sent {
+                method: "GET".to_owned(),
+                once: false,
+                ..sent
+            }),
+            other => other,
+        }
+    }
+
+    fn unserved(tag: &str, how: Unserved) -> Fact {
+        Fact::Unserved {
+            cell: "a".to_owned(),
+            host: "a-1".to_owned(),
+            tag: Some(tag.to_owned()),
+            how,
+        }
+    }
+
+    fn gave_up(tag: &str) -> Fact {
+        answered(tag, Answer::Router("cell_refused".to_owned()))
+    }
+
+    fn retried(facts: &[Fact]) -> Result<(), String> {
+        let bounds = Bounds {
+            endpoints: Endpoints {
+                hosts: [("a".to_owned(), ["a-1".to_owned()].into())].into(),
+                troubles: Vec::new(),
+            },
+            retry_percent: 20,
+            ..Bounds::default()
+        };
+        feed(&mut Retried::new(&bounds), facts)
+    }
+
+    fn bounded(facts: &[Fact]) -> Result<(), String> {
+        feed(&mut RetriesBounded::new(20), facts)
+    }
+
+    #[test]
+    fn notices_a_retry_that_is_missing() {
+        let disclaimed = || unserved("t", Unserved::Disclaimed);
+        assert!(retried(&[get("t"), disclaimed(), gave_up("t")]).is_err());
+        let again = [
+            get("t"),
+            disclaimed(),
+            arrived("a", "t", "r"),
+            answered("t", Answer::Ok),
+        ];
+        assert_eq!(retried(&again), Ok(()));
+        assert_eq!(bounded(&again), Ok(()));
+        // With a body it may be, and needn't.
+        let with_body = [sent("t", "acme"), disclaimed(), gave_up("t")];
+        assert_eq!(retried(&with_body), Ok(()));
+        let often = [&[get("t")][..], &vec![disclaimed(); 4], &[gave_up("t")]].concat();
+        assert_eq!(retried(&often), Ok(()));
+        // The budget is used up.
+        let many = (0..8).flat_map(|n| {
+            let tag = format!("t{n}");
+            [get(&tag), unserved(&tag, Unserved::Disclaimed)]
+        });
+        let many = [many.collect(), vec![gave_up("t7")]].concat();
+        assert_eq!(retried(&many), Ok(()));
+    }
+
+    #[test]
+    fn notices_what_a_cell_gets_twice() {
+        let twice = |how: &[Fact]| {
+            let facts = [
+                &[get("t"), arrived("a", "t", "r")][..],
+                how,
+                &[arrived("a", "t", "r")],
+            ];
+            bounded(&facts.concat())
+        };
+        assert!(twice(&[]).is_err());
+        assert!(twice(&[unserved("t", Unserved::StreamBroken)]).is_err());
+        assert_eq!(twice(&[unserved("t", Unserved::ConnectionBroken)]), Ok(()));
+        assert_eq!(twice(&[Fact::EndpointStopped("a-1".to_owned())]), Ok(()));
+        assert!(twice(&[Fact::EndpointStopped("a-2".to_owned())]).is_err());
+        let died = unserved("t", Unserved::ConnectionBroken);
+        let thrice = [died.clone(), arrived("a", "t", "r"), died.clone()];
+        assert!(twice(&thrice).is_err());
+        let post = [
+            sent("t", "acme"),
+            arrived("a", "t", "r"),
+            died.clone(),
+            arrived("a", "t", "r"),
+        ];
+        assert!(bounded(&post).is_err());
+        let Fact::Arrived(mut first) = arrived("a", "t", "r") else {
+            panic!("not an arrival")
+        };
+        first.on_connection = 0;
+        let fresh = [get("t"), Fact::Arrived(first), died, arrived("a", "t", "r")];
+        assert!(bounded(&fresh).is_err());
+    }
+
+    #[test]
+    fn notices_more_retries_than_the_budget_has() {
+        let disclaimed = |requests: u32, times: usize| {
+            let facts = (0..requests).flat_map(|n| {
+                let tag = format!("t{n}");
+                let how = unserved(&tag, Unserved::Disclaimed);
+                [vec![get(&tag)], vec![how; times], vec![gave_up(&tag)]].concat()
+            });
+            bounded(&facts.collect::<Vec<_>>())
+        };
+        assert_eq!(disclaimed(10, 2), Ok(()));
+        assert!(disclaimed(11, 2).is_err());
+        assert_eq!(disclaimed(1, 4), Ok(()));
+        assert!(disclaimed(1, 5).is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! What cells are told of a client's address is true.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::Invariant;
+use crate::fact::{Arrived, Fact};
+
+/// The address in `X-Forwarded-For` and in `Forwarded` (RFC 7239) is the one of the client that sent the
+/// request, and there is no other: neither a balancer's, nor one that somebody claims. Requests that an
+/// Envoy forwards have the Envoy's own.
+#[derive(Debug, Default)]
+pub struct TrueClient {
+    /// By tag, of what was sent to routers.
+    addresses: BTreeMap<String, Ipv4Addr>,
+}
+
+impl Invariant for TrueClient {
+    fn name(&self) -> &'static str {
+        "true_client"
+    }
+
+    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Sent(sent) if sent.via.is_none() => {
+                self.addresses.insert(sent.tag.clone(), sent.address);
+            }
+            Fact::Arrived(arrived) => {
+                let tag = arrived.tag.as_ref();
+                let address = tag.and_then(|tag| self.addresses.get(tag));
+                if let Some(address) = address {
+                    return told(arrived, *address);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn told(arrived: &Arrived, address: Ipv4Addr) -> Result<(), String> {
+    let all = |name: &str| {
+        let fields = arrived.headers.iter().filter(|(n, _)| n == name);
+        let values: Vec<_> = fields.map(|(_, value)| value.as_str()).collect();
+        values.join(", ")
+    };
+    let (listed, forwarded) = (all("x-forwarded-for"), all("forwarded"));
+    let node = forwarded.strip_prefix("for=").unwrap_or_default();
+    let node = node.split_once(';').map_or(node, |(node, _)| node);
+    let named = [listed.parse(), node.parse()];
+    if named != [Ok(address), Ok(address)] || forwarded.contains(',') {
+        let (cell, tag) = (&arrived.cell, arrived.tag.as_deref().unwrap_or_default());
+        return Err(format!(
+            "{cell} was told that {tag} is from `{listed}` and `{forwarded}`; its client is {address}"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn fed(listed: &str, forwarded: &str) -> Result<(), String> {
+        let arrival = arrived("a", "t", "r");
+        let arrival = with_header(arrival, "x-forwarded-for", listed);
+        let arrival = with_header(arrival, "forwarded", forwarded);
+        feed(&mut TrueClient::default(), &[sent("t", "acme"), arrival])
+    }
+
+    #[test]
+    fn notices_any_address_but_the_clients() {
+        let good = "for=192.0.2.1;proto=https;host=\"router-1:8443\"";
+        assert_eq!(fed("192.0.2.1", good), Ok(()));
+        for (listed, forwarded) in [
+            ("203.0.113.66", good),
+            ("203.0.113.66, 192.0.2.1", good),
+            ("", good),
+            ("192.0.2.1", "for=203.0.113.66;proto=https"),
+            ("192.0.2.1", "for=192.0.2.1;proto=https, for=203.0.113.66"),
+            ("192.0.2.1", ""),
+        ] {
+            assert!(fed(listed, forwarded).is_err(), "{listed} {forwarded}");
+        }
+    }
+}
