@@ -1,10 +1,10 @@
-//! Health and metrics, for those who run the router: `/healthz`, `/readyz`, `/metrics`.
+//! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! There may be two listeners. The admin listener has all pages, the public keys of envelopes for
-//! services of the same machine too, and binds loopback only, because it authenticates nobody. The
-//! health listener has the three pages alone and binds any address: a kubelet and a Prometheus come
-//! from elsewhere. Both have few connections and short times, so that whoever reaches them can't hold
-//! the router's memory, and no one address can take all of the connections.
+//! There may be two listeners. The admin listener serves all pages, and also the public keys of
+//! envelopes for services on the same machine. It binds loopback only, because it authenticates
+//! nobody. The health listener serves only the three pages and binds any address, because a kubelet
+//! and a Prometheus connect from other addresses. Both have few connections and short timeouts, so
+//! that no client can use up the router's memory and no single address can take all connections.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -46,9 +46,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Who can reach a listener, and so what it shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Audience {
-    /// Whoever is on this machine.
+    /// Clients on this machine.
     Machine,
-    /// Everybody.
+    /// Any client.
     Everybody,
 }
 
@@ -78,7 +78,7 @@ impl<E: Env> Admin<E> {
         Self::bind_for(env, address, Audience::Machine).await
     }
 
-    /// Binds any address, for the pages that everybody may see.
+    /// Binds any address, for the pages of the health listener.
     ///
     /// # Errors
     /// What the system said.
@@ -146,7 +146,7 @@ struct Pages<E: Env, S> {
     audience: Audience,
 }
 
-/// How many connections each address has.
+/// The number of connections from each address.
 #[derive(Debug, Default)]
 struct Peers(Mutex<BTreeMap<IpAddr, usize>>);
 
@@ -157,7 +157,7 @@ struct Place {
 }
 
 impl Peers {
-    /// `None` where the address has as many as it may.
+    /// `None` if the address is at its limit.
     fn place(peers: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let mut counts = private(&peers.0);
         let count = counts.entry(peer).or_default();

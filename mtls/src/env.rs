@@ -22,7 +22,7 @@ use cellway_core::Unix;
 pub trait Env: Clone + Send + Sync + Unpin + 'static {
     /// A connected byte stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// An address that is bound, and not listened on yet.
+    /// An address that is bound but not listened on yet.
     type Claim: Claim<Listener = Self::Listener>;
     /// A bound socket that accepts streams.
     type Listener: Listener<Stream = Self::Stream>;
@@ -30,27 +30,27 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
     type Store: Store;
 
     /// Connects to `host:port`. Takes the name, not an address: resolving it is the environment's.
-    /// So is finding out that a silent peer is dead: the stream then fails, within a minute or so.
+    /// It also includes detecting a dead peer: the stream then fails within about a minute.
     fn connect(
         &self,
         host: &str,
         port: u16,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Binds an address. Connections to it are refused until [`Claim::listen`].
+    /// Binds an address. The system refuses connections to it until [`Claim::listen`].
     ///
     /// # Errors
-    /// `AddrInUse` where somebody listens there who doesn't share the address.
+    /// `AddrInUse` if another socket listens there that doesn't share the address.
     fn claim(
         &self,
         address: SocketAddr,
         sharing: Sharing,
     ) -> impl Future<Output = io::Result<Self::Claim>> + Send;
 
-    /// Binds an address and listens there: alone, or `shared` with others that say the same.
+    /// Binds an address and listens there: alone, or `shared` with others that do the same.
     ///
     /// # Errors
-    /// `AddrInUse` where somebody listens there who doesn't share the address.
+    /// `AddrInUse` if another socket listens there that doesn't share the address.
     fn bind(
         &self,
         address: SocketAddr,
@@ -86,12 +86,12 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
 /// Who else may listen on an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sharing {
-    /// Nobody, before or after.
+    /// Nobody else.
     Alone,
-    /// Nobody before. Once this socket listens, others may join it as [`Sharing::Shared`]. Two
-    /// processes that start at the same moment can't both listen: the second to try fails.
+    /// Nobody else until this socket listens. Then others may join it as [`Sharing::Shared`]. If
+    /// two processes start at the same moment, only the first can listen.
     First,
-    /// Everybody who says the same (`SO_REUSEPORT`): the system spreads connections over them.
+    /// All sockets with this value (`SO_REUSEPORT`): the system spreads connections over them.
     Shared,
 }
 
@@ -100,10 +100,10 @@ pub trait Claim: Send + 'static {
     /// What it becomes.
     type Listener;
 
-    /// Begins to listen. Call it where the listener's connections are served.
+    /// Starts to listen. Call it on the runtime that serves the listener's connections.
     ///
     /// # Errors
-    /// `AddrInUse` where somebody else was first.
+    /// `AddrInUse` if another process was first.
     fn listen(self) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// The address (the port chosen, where 0 was asked for).
@@ -157,11 +157,10 @@ pub enum Privacy {
     /// The router's own state: refused where it is a link, somebody else's, or others could have
     /// written it.
     Own,
-    /// Refused where others could have written it, or put another in its place. It may be found
-    /// through links, as in a Kubernetes volume: what counts is the file at their end, and the
-    /// folders on the way.
+    /// Refused if other users could write or replace it. The path may lead through symbolic links,
+    /// as in a Kubernetes volume: the file at the end and the folders on the way are checked.
     Trusted,
-    /// A secret: as `Trusted`, and refused where others could even have read it.
+    /// A secret: as `Trusted`, and also refused if other users could read it.
     Secret,
 }
 

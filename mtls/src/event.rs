@@ -77,7 +77,7 @@ pub enum Event<'a> {
         /// Where, with the port chosen if 0 was asked for.
         address: SocketAddr,
     },
-    /// The listeners open although no registry is loaded: the wait for one is over.
+    /// The listeners open without a registry, because the wait for the first one is over.
     OpenedEmpty {
         /// How long they waited.
         waited: Duration,
@@ -93,12 +93,12 @@ pub enum Event<'a> {
     ConnectionAccepted {
         /// The listener's name.
         listener: &'a str,
-        /// The other side. A proxy's own address here; all later events have the client's, which the
-        /// PROXY header names.
+        /// The peer's address. For a proxy, this event has the proxy's own address; all later
+        /// events have the client's address from the PROXY header.
         peer: SocketAddr,
     },
-    /// A connection was closed at once because the listener, or the client's address, has as many as
-    /// it may.
+    /// A connection was closed at once because the listener or the client's address is at its
+    /// limit.
     ConnectionRefused {
         /// The listener's name.
         listener: &'a str,
@@ -125,7 +125,7 @@ pub enum Event<'a> {
     Decided {
         /// The listener's name.
         listener: &'a str,
-        /// The client's address, if it is known: an Envoy that asks may not say it.
+        /// The client's address, if known: Envoy may not send it.
         peer: Option<SocketAddr>,
         /// The request's id.
         request_id: &'a str,
@@ -142,7 +142,8 @@ pub enum Event<'a> {
         /// The request waited for keys.
         waited: bool,
     },
-    /// A browser's preflight was answered. It has no `Decided`: nobody is asked who they are.
+    /// The router answered a CORS preflight. It has no `Decided` event, because a preflight has no
+    /// credentials.
     Preflight {
         /// The listener's name.
         listener: &'a str,
@@ -158,7 +159,7 @@ pub enum Event<'a> {
     CellBound {
         /// The listener's name.
         listener: &'a str,
-        /// The client's address, if it is known: an Envoy that asks may not say it.
+        /// The client's address, if known: Envoy may not send it.
         peer: Option<SocketAddr>,
         /// The request's id.
         request_id: &'a str,
@@ -221,22 +222,22 @@ pub enum Event<'a> {
         /// Why a new request would be refused.
         reason: Reason,
     },
-    /// Something was refused because one of its holders has its share of a bound. The request's
-    /// `Responded`, or the connection's `ConnectionRefused`, comes too.
+    /// A request or connection was refused because one of its holders has used up its share of a
+    /// limit. The request's `Responded` or the connection's `ConnectionRefused` follows.
     ShareRefused {
         /// The listener's name.
         listener: &'a str,
-        /// The client's address, if it is known: an Envoy that asks may not say it.
+        /// The client's address, if known: Envoy may not send it.
         peer: Option<SocketAddr>,
-        /// What is shared.
+        /// The limit.
         resource: Resource,
         /// Whose share is used up.
         share: Share,
-        /// The cell, where it is the cell's.
+        /// The cell, if the limit belongs to one.
         cell: Option<&'a Text>,
-        /// The tenant, where one was proved.
+        /// The tenant, if one was verified.
         tenant: Option<&'a Text>,
-        /// The first of this bound in a minute.
+        /// Whether it is the first refusal at this limit in a minute.
         news: bool,
     },
     /// A connection to a cell stands.
@@ -257,7 +258,7 @@ pub enum Event<'a> {
         /// What the system, TLS or HTTP said.
         error: &'a str,
     },
-    /// A request that was sent to a cell, and not served, may be sent again.
+    /// A request that a cell got but didn't serve may be sent again.
     CellRetry {
         /// The cell.
         cell: &'a Text,
@@ -265,7 +266,7 @@ pub enum Event<'a> {
         endpoint: &'a str,
         /// The request's id.
         request_id: &'a str,
-        /// Why it may.
+        /// Why it may be sent again.
         why: Unserved,
         /// It is sent again. It isn't if the cell's budget for that is used up.
         granted: bool,
@@ -469,7 +470,7 @@ pub enum TlsRefusal {
     CertificateRevoked,
     /// No revocation list that is still fresh says whether the client's certificate holds.
     RevocationUnknown,
-    /// The client's certificate may not be a client's: its extended key usage lacks `clientAuth`.
+    /// The certificate is not a client certificate: its extended key usage lacks `clientAuth`.
     CertificateUsage,
     /// The client's certificate is bad in another way.
     BadCertificate,

@@ -91,7 +91,7 @@ fn admit<E: Env, S: Sink>(
     });
 }
 
-/// Tells of a connection that there is no place for. Whoever calls this closes it.
+/// Reports a connection that was refused at a limit. The caller closes it.
 pub(crate) fn refused<E: Env, S: Sink>(
     worker: &WorkerState<E, S>,
     listener: usize,

@@ -37,12 +37,12 @@ pub(crate) struct Common<E> {
     /// Tells that it was replaced.
     pub(crate) reloaded: Notify,
     pub(crate) gates: Gates,
-    /// Who has shares of bounds.
+    /// Makes the holders of shares.
     pub(crate) holders: Holders,
     pub(crate) used_once: UsedOnce,
     pub(crate) drain: Drain,
     pub(crate) opening: Opening,
-    /// Whether it was ever ready.
+    /// Whether the router was ever ready.
     pub(crate) latch: ReadyLatch,
     /// One for each listener, in the order of the settings.
     pub(crate) listeners: Vec<ListenerState>,
@@ -53,7 +53,7 @@ pub(crate) struct Common<E> {
 pub(crate) struct ListenerState {
     /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
     pub(crate) address: OnceLock<SocketAddr>,
-    /// Connections at present, and whose they are.
+    /// The open connections, and who holds them.
     pub(crate) connections: Bound,
 }
 
@@ -77,8 +77,9 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Reads the files for TLS and envelopes that the settings name, to take the place of `before`.
-    /// With an error among the findings the result has gaps and must not be put in force.
+    /// Reads the files for TLS and envelopes that the settings name; the result is to replace
+    /// `before`. If the findings contain an error, the result is incomplete and must not be put in
+    /// force.
     pub(crate) async fn load<E: Env>(
         env: &E,
         provider: &Provider,
@@ -99,7 +100,7 @@ impl Live {
             server_tls.push(match &listener.tls {
                 None => None,
                 Some(tls) => {
-                    // Without the bundle, the listener's own files are judged all the same.
+                    // The listener's own files are checked even without the bundle.
                     let tls = match bundle_failed {
                         true => &tls.without_clients(),
                         false => tls,
@@ -176,7 +177,7 @@ impl Live {
             .and_then(|tls| tls.judge(chain))
     }
 
-    /// The authorities of clients that no revocation list is of, in words.
+    /// The client CAs without a revocation list, as text.
     pub(crate) fn authorities_without_list(&self) -> Vec<String> {
         let trust = self.trust.as_ref();
         trust.map_or_else(Vec::new, |trust| trust.authorities_without_list())
@@ -220,7 +221,7 @@ impl Live {
         settings.is_some_and(|listener| !listener.routes.is_empty())
     }
 
-    /// Whether any of the listener's policies says something about pages of other origins.
+    /// Whether any of the listener's policies has CORS rules.
     pub(crate) fn has_cors(&self, listener: usize) -> bool {
         self.cors.get(listener) == Some(&true)
     }
@@ -314,11 +315,11 @@ pub(crate) struct Counted<E: Env> {
 }
 
 impl<E: Env> Counted<E> {
-    /// Counts a connection from this peer. Of a proxy's connection, [`is_from`](Self::is_from) says
-    /// later whose it is.
+    /// Counts a connection from this peer. For a proxy's connection, [`is_from`](Self::is_from)
+    /// names the client later.
     ///
     /// # Errors
-    /// The listener has as many as it may, or the peer has.
+    /// The listener or the peer is at its limit.
     pub(crate) fn new(
         common: &Arc<Common<E>>,
         listener: usize,
@@ -340,10 +341,10 @@ impl<E: Env> Counted<E> {
         })
     }
 
-    /// Counts the connection for the client that a proxy has named.
+    /// Counts the connection for the client that a proxy named.
     ///
     /// # Errors
-    /// The client's address has its share of the listener's connections.
+    /// The client's address has used up its share of the listener's connections.
     pub(crate) fn is_from(
         &mut self,
         origin: &Origin,

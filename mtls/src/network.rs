@@ -1,4 +1,4 @@
-//! Ranges of addresses, as configurations write them: `10.0.0.0/8`.
+//! Address ranges as in configurations: `10.0.0.0/8`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,7 +12,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether the address is one of them. An IPv4 address in IPv6's clothes counts as what it is.
+    /// Whether the range contains the address. An IPv4-mapped IPv6 address counts as the IPv4
+    /// address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {

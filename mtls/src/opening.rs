@@ -1,9 +1,9 @@
-//! When the listeners open: once a registry is loaded, or when the wait for it is over.
+//! Opens the listeners once a registry is loaded, or when the wait for it is over.
 //!
 //! A router without a registry can only answer 503. While its listeners are closed, connections are
 //! refused, so that a load balancer or a client tries another router instead. The addresses are
-//! bound before, so that a router whose address is taken ends at its start in the usual case; and
-//! the admin and health listeners answer all the while.
+//! bound earlier, so that a router whose address is taken usually fails at start. The admin and
+//! health listeners answer meanwhile.
 
 use std::fmt;
 use std::io;
@@ -20,10 +20,10 @@ use crate::event::{Event, Sink};
 use crate::live::Common;
 use crate::router::StartError;
 
-/// How long the listeners wait for the first registry, unless told.
+/// How long the listeners wait for the first registry by default.
 pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Whether a router's listeners are open.
+/// The state of a router's listeners.
 #[derive(Debug)]
 pub(crate) struct Opening {
     /// Other processes may listen on the same addresses.
@@ -34,9 +34,9 @@ pub(crate) struct Opening {
     allowed: AtomicBool,
     /// Workers that don't listen yet.
     closed: AtomicUsize,
-    /// How it ended.
+    /// The result, once known.
     result: OnceLock<Result<(), StartError>>,
-    /// Tells that one of these has changed.
+    /// Notified when one of these changes.
     changed: Notify,
 }
 
@@ -52,7 +52,7 @@ impl Opening {
         }
     }
 
-    /// How this worker binds the addresses. `workers` is how many there are.
+    /// How this worker binds the addresses. `workers` is the number of workers.
     pub(crate) fn sharing(&self, worker: usize, workers: usize) -> Sharing {
         match (self.share, worker, workers) {
             (true, _, _) | (false, 1.., _) => Sharing::Shared,
@@ -61,8 +61,8 @@ impl Opening {
         }
     }
 
-    /// Whether this worker may listen now: the first one before all others, which would be in its
-    /// way, or in the way of another process that was earlier.
+    /// Whether this worker may listen now. The first worker listens before all others; otherwise
+    /// they would block it, or block another process that was first.
     fn may(&self, worker: usize, workers: usize) -> bool {
         let first_listens = self.closed.load(Ordering::Acquire) < workers;
         self.allowed.load(Ordering::Acquire) && (worker == 0 || first_listens)
@@ -73,7 +73,7 @@ impl Opening {
         self.until(|it| it.may(worker, workers).then_some(())).await;
     }
 
-    /// A worker listens.
+    /// Notes that a worker listens.
     pub(crate) fn listens(&self) {
         if self.closed.fetch_sub(1, Ordering::AcqRel) == 1 {
             let _ = self.result.set(Ok(()));
@@ -81,7 +81,7 @@ impl Opening {
         self.changed.notify_waiters();
     }
 
-    /// A worker can't listen.
+    /// Notes that a worker can't listen.
     pub(crate) fn failed(&self, error: StartError) {
         let _ = self.result.set(Err(error));
         self.changed.notify_waiters();
@@ -92,7 +92,7 @@ impl Opening {
         matches!(self.result.get(), Some(Ok(())))
     }
 
-    /// Waits until all listeners are open, or can't be.
+    /// Waits until all listeners are open or one has failed.
     pub(crate) async fn opened(&self) -> Result<(), StartError> {
         self.until(|it| it.result.get().cloned()).await
     }
@@ -114,7 +114,7 @@ pub(crate) async fn allow<E: Env>(common: &Common<E>, sink: &impl Sink) {
     let opening = &common.opening;
     let loaded = common.shared.until(|snapshot| snapshot.registry.is_some());
     let in_time = timeout(opening.wait, loaded).await.is_ok();
-    // Who asked for no wait doesn't need to hear that there was none.
+    // With no wait configured, opening without a registry is not news.
     if !in_time && !opening.wait.is_zero() {
         let waited = opening.wait;
         sink.emit(common.clock.now(), &Event::OpenedEmpty { waited });
@@ -126,11 +126,11 @@ pub(crate) async fn allow<E: Env>(common: &Common<E>, sink: &impl Sink) {
 /// Why an address can't be listened on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindError {
-    /// Which address.
+    /// The address.
     pub address: SocketAddr,
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: io::ErrorKind,
-    /// What the system said.
+    /// The system's error text.
     pub detail: String,
 }
 

@@ -83,7 +83,7 @@ pub struct IssuerStatus {
     /// Why the last fetch brought none, in a word of a closed set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<&'static str>,
-    /// What was wrong with the document, where one came and was refused.
+    /// What was wrong with the document, if one came and was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refused: Option<String>,
     /// How many fetches have failed one after another.
@@ -126,15 +126,15 @@ fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
     }
 }
 
-/// How old the registry's word on tenants is.
+/// How old tenants' status is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantStatus {
     /// No registry was loaded yet.
     None,
-    /// Its age has no bound, or it isn't half as old as it may be.
+    /// Its age is below half of the limit, or there is no limit.
     Current,
-    /// It is more than half as old as it may be.
+    /// Its age is over half of the limit.
     Aging,
     /// It is too old: requests are refused.
     Expired,
@@ -152,7 +152,7 @@ impl TenantStatus {
     }
 }
 
-/// Why a router can't serve: one sentence for each thing that it lacks.
+/// Why a router can't serve: one sentence for each thing that is missing.
 fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
     let mut lacks = Vec::new();
     match tenants {
@@ -176,15 +176,15 @@ fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
 pub struct Status {
     /// `ready`, `starting`, `failed` (tenants' status is too old) or `draining`.
     pub status: &'static str,
-    /// What it lacks, where it isn't ready.
+    /// What is missing, if it isn't ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
     /// How many cells the registry has.
     pub cells: usize,
-    /// The policy's mode, where there is exactly one policy.
+    /// The policy's mode, if there is exactly one policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_mode: Option<&'static str>,
-    /// What that policy makes of cell-bound authorizations.
+    /// That policy's mode for cell-bound authorizations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cba_mode: Option<&'static str>,
     /// Each policy's mode.
@@ -195,9 +195,9 @@ pub struct Status {
     pub registry_version: Option<u64>,
     /// Its source has given no good answer for too long.
     pub registry_stale: bool,
-    /// How old its source's last good answer is.
+    /// How old the source's last good answer is.
     pub tenant_status: TenantStatus,
-    /// Until that is too old; `None` without a bound.
+    /// Seconds until that is too old; `None` without a limit.
     pub tenant_status_left_secs: Option<u64>,
     /// Each issuer's state of keys.
     pub keys: BTreeMap<String, &'static str>,
@@ -231,8 +231,8 @@ impl Status {
         let left = left.map(|expires| expires.since(now.mono).as_secs());
         let status = match (draining, ready, tenant_status) {
             (true, _, _) => "draining",
-            // A router that was ready serves on without its sources, but not past this bound: one
-            // that still has its control plane must get the requests.
+            // A ready router keeps serving without its sources, but not past this limit: then a
+            // router that can still reach its control plane must get the requests.
             (false, true, TenantStatus::Expired) => "failed",
             (false, true, _) => "ready",
             (false, false, _) => "starting",
@@ -312,7 +312,7 @@ impl Status {
         self
     }
 
-    /// The same, and whether the listeners are open: without, nobody can be served.
+    /// The same, and also `starting` until the listeners are open.
     #[must_use]
     pub fn with_open(mut self, open: bool) -> Self {
         if !open && self.status == "ready" {

@@ -123,7 +123,7 @@ where
         let config = Config::load(&self.file, text, (self.variables)())
             .map_err(|errors| errors.to_string())?;
         self.same_for_good(&config)?;
-        // Read at the start only; but what the next start would refuse is refused now.
+        // It is read only at start, but a file that the next start would refuse is refused now.
         let key = config.log.subject_key.as_deref();
         let subjects = Subjects::load(&self.env, config.log.subject, key).await;
         subjects.map_err(|error| format!("log.subject_key: {error}"))?;

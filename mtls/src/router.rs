@@ -35,7 +35,7 @@ use crate::shares::Holders;
 use crate::tls::{ListDates, Provider};
 use crate::worker::Worker;
 
-/// What a router, which may have no configuration file, calls it in commands that it advises.
+/// The configuration file's name in commands that messages suggest; an embedded router has none.
 const FILE: &str = "FILE";
 
 /// The way to start a router.
@@ -87,24 +87,24 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         self
     }
 
-    /// Lets other processes listen on the same addresses if they say the same, for a hand-over from
-    /// one to the next. Unless told, an address belongs to this router alone.
+    /// Lets other processes listen on the same addresses if they also set this, for a hand-over
+    /// from one router to the next. By default an address belongs to one router.
     #[must_use]
     pub fn share_addresses(mut self, share: bool) -> Self {
         self.share_addresses = share;
         self
     }
 
-    /// How long the listeners wait for the first registry before they open without one; 30 s unless
-    /// told.
+    /// How long the listeners wait for the first registry before they open without one; 30 s by
+    /// default.
     #[must_use]
     pub fn open_wait(mut self, wait: Duration) -> Self {
         self.open_wait = wait;
         self
     }
 
-    /// Starts the router, all of it on the present runtime, and returns once it listens: when a
-    /// registry is loaded, or after [`open_wait`](Self::open_wait).
+    /// Starts the whole router on the current runtime and returns once it listens: when a registry
+    /// is loaded, or after [`open_wait`](Self::open_wait).
     ///
     /// Listening isn't ready: requests may be answered 503 until keys are there. See
     /// [`Handle::ready`].
@@ -129,8 +129,8 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
 
     /// Starts the router, its control task on the present runtime and each worker where `place`
     /// puts it: the binary gives each a thread with a runtime of its own. `place` must see to it
-    /// that [`Worker::run`] runs. Returns once the addresses are bound; [`Handle::opened`] tells
-    /// when they are listened on.
+    /// that [`Worker::run`] runs. Returns once the addresses are bound; [`Handle::opened`] waits
+    /// until it listens on them.
     ///
     /// # Errors
     /// As [`start`](Self::start). Workers that were placed before end by themselves.
@@ -298,8 +298,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
         page(live.sealer.as_ref(), method, headers, now)
     }
 
-    /// Waits until all listeners are open, because a registry was loaded or the wait for it is over,
-    /// or until the router drains.
+    /// Waits until all listeners are open (a registry was loaded, or the wait for it is over) or
+    /// until the router drains.
     ///
     /// # Errors
     /// An address can't be listened on. The router serves nothing then; [`drain`](Self::drain) it.
@@ -317,7 +317,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         self.0.common.opening.is_open()
     }
 
-    /// What `/readyz` says.
+    /// The status that `/readyz` shows.
     pub fn status(&self) -> Status {
         let common = &self.0.common;
         let (snapshot, now) = (self.shared().snapshot(), common.clock.now());
@@ -394,8 +394,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
         Ok(usable.warnings)
     }
 
-    /// Hands the policy and the key sets from files to control, and waits until decisions are made
-    /// by the policy.
+    /// Gives the policy and the key sets from files to control, and waits until the policy is in
+    /// force.
     async fn publish_policy(
         &self,
         policy: &Arc<Policy>,
@@ -437,8 +437,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 }
 
-/// Says what is in force and refuses requests, and names the policies that authenticate nobody: a
-/// mode that a test needed must not stay unnoticed.
+/// Logs settings in force that refuse requests, and policies that authenticate nobody, so that a
+/// mode from a test isn't forgotten.
 fn warn<E: Env>(common: &Common<E>, sink: &impl Sink, warnings: &[Finding]) {
     for finding in warnings {
         sink.emit(common.clock.now(), &Event::ConfigWarning { finding });
@@ -490,7 +490,7 @@ pub enum StartError {
     Bind {
         /// The listener's name.
         listener: Arc<str>,
-        /// Where, and why.
+        /// The address and the error.
         error: BindError,
     },
     /// A certificate, key, bundle or another file that the settings name can't be used.
@@ -519,7 +519,7 @@ impl std::error::Error for StartError {}
 /// Why settings, or the files that they name, can't be put in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReloadError {
-    /// Everything that is wrong with them, each with its setting.
+    /// All errors and warnings, each with its setting.
     pub findings: Vec<Finding>,
 }
 

@@ -61,7 +61,7 @@ pub enum EnvelopeForm {
     Jws,
     /// Six headers under a key that is shared with the cell.
     Hmac,
-    /// The six headers that cells of older tenant routers know, under such a key.
+    /// The six headers that cells of older tenant routers know, with a shared key.
     Compatible,
 }
 
@@ -75,7 +75,7 @@ impl EnvelopeForm {
         }
     }
 
-    /// Whether each cell has a key of its own, which the router has too.
+    /// Whether the router shares a separate key with each cell.
     pub const fn is_shared(self) -> bool {
         match self {
             Self::Jws => false,
@@ -150,15 +150,15 @@ pub struct ListenerSettings {
     pub serves: Serves,
     /// `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
-    /// From whom connections begin with a PROXY header that names the client. Empty: from nobody.
+    /// The peers whose connections begin with a PROXY header that names the client. Empty: none.
     pub proxy_protocol: Vec<Network>,
-    /// What becomes of `X-Forwarded-For` and its like in requests.
+    /// What the router does with `X-Forwarded-For` and the like in requests.
     pub forwarded: Forwarded,
     /// How long clients may take.
     pub timeouts: ClientTimeouts,
     /// Most connections at a time, over all workers. More are closed at once.
     pub connections_max: usize,
-    /// The most of them that one client address may have while no other has any, in percent.
+    /// The share of them that one client address may have while no other has any, in percent.
     pub address_share: u8,
     /// Most concurrent HTTP/2 streams of one connection.
     pub streams_max: u32,
@@ -197,13 +197,13 @@ impl ListenerSettings {
         Ok(found.map_or(self.policy, |route| route.policy))
     }
 
-    /// Whether connections from this peer begin with a PROXY header, which names their client.
+    /// Whether connections from this peer must begin with a PROXY header.
     pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
         let mut listed = self.proxy_protocol.iter();
         listed.any(|network| network.contains(peer))
     }
 
-    /// Whether `policy` says something about pages of other origins for any of its paths.
+    /// Whether `policy` has CORS rules for any path of the listener.
     pub(crate) fn has_cors(&self, policy: &Policy) -> bool {
         let routed = self.routes.iter().map(|route| route.policy);
         let mut all = routed.chain([self.policy]);
@@ -249,7 +249,7 @@ pub struct ListenerTls {
 }
 
 impl ListenerTls {
-    /// The same, asking clients for nothing.
+    /// The same, without asking clients for certificates.
     pub(crate) fn without_clients(&self) -> Self {
         Self {
             client_certificate: ClientCertificate::None,
@@ -284,13 +284,13 @@ pub struct ClientTimeouts {
     /// With nothing taken of an answer that is there to be taken; what it holds at the cell is
     /// given back then.
     pub stall: Duration,
-    /// Bytes a second that a client takes of an answer, at least, wherever the router waits for it;
-    /// 0: any byte will do. Each byte taken buys time, up to `stall`.
+    /// The least bytes a second at which a client must read an answer while the router waits for
+    /// it; 0: no minimum. Each byte buys time, up to `stall`.
     pub read_rate_min: u32,
-    /// Bytes a second of a request's body, at least, wherever the router waits for them; 0: any
-    /// byte will do. Each byte that comes buys time, up to `body_grace`.
+    /// The least bytes a second at which a request's body must arrive while the router waits for
+    /// it; 0: no minimum. Each byte buys time, up to `body_grace`.
     pub body_rate_min: u32,
-    /// How long the router waits for a body that comes more slowly.
+    /// How long the router waits for a body that is slower than that.
     pub body_grace: Duration,
 }
 
@@ -320,16 +320,16 @@ pub struct UpstreamSettings {
     pub timeouts: CellTimeouts,
     /// What one cell may take of the router.
     pub limits: CellLimits,
-    /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
-    /// cell; `None`: never. At least [`KEEPALIVE_MIN`].
+    /// The interval of pings on an HTTP/2 connection with open requests while nothing comes from
+    /// the cell; `None`: never. At least [`KEEPALIVE_MIN`].
     pub keepalive: Option<Duration>,
-    /// How long a connection is used before it is replaced by a new one, for which the endpoint's name
-    /// is looked up again.
+    /// How long a connection is used before a new one replaces it. For the new one, the endpoint's
+    /// name is resolved again.
     pub connection_age: Duration,
-    /// How many of a cell's requests may be sent again, in percent, where the cell hasn't processed
-    /// them ([`RETRIES_RESERVE`](crate::RETRIES_RESERVE) more may always be); 0: none at all.
+    /// How many requests that a cell didn't process may be sent again, in percent of those that it
+    /// answers, plus [`RETRIES_RESERVE`](crate::RETRIES_RESERVE); 0: none.
     pub retry_percent: u8,
-    /// How large the headers of cells' answers may be.
+    /// The limits of cells' answers.
     pub answers: AnswerLimits,
 }
 
@@ -348,9 +348,9 @@ impl Default for UpstreamSettings {
     }
 }
 
-/// The shortest time between two HTTP/2 pings to a cell: what gRPC allows clients that ask for
-/// less (gRFC A8). Without an agreement, gRPC servers allow one in five minutes, and answer the
-/// third that comes too early with GOAWAY, which ends every stream of the connection.
+/// The shortest interval of HTTP/2 pings to a cell: the shortest that gRPC clients may use (gRFC
+/// A8). By default gRPC servers allow one ping in five minutes, and answer the third early one with
+/// GOAWAY, which ends every stream of the connection.
 pub const KEEPALIVE_MIN: Duration = Duration::from_secs(10);
 
 /// How long cells may take. Each has its own reason in a 504.
@@ -362,12 +362,12 @@ pub struct CellTimeouts {
     pub tls: Duration,
     /// From the request's last byte to the answer's header: `cell_timeout_header`.
     pub header: Duration,
-    /// With nothing moving in either direction of a body: `cell_timeout_idle`. Streams such as gRPC's
-    /// watches are quiet for minutes, so the default is Envoy's `stream_idle_timeout`.
+    /// How long nothing may move in either direction of a body: `cell_timeout_idle`. Streams such
+    /// as gRPC watches can be quiet for minutes, so the default is Envoy's `stream_idle_timeout`.
     pub idle: Duration,
     /// For the whole exchange, `cell_timeout_total`; `None` for streams without end.
     pub total: Option<Duration>,
-    /// Once a cell's endpoint couldn't be reached, for how long a request tries its others.
+    /// How long a request tries a cell's other endpoints after one couldn't be reached.
     pub failover: Duration,
     /// How long an unused connection is kept.
     pub keep: Duration,
@@ -395,25 +395,25 @@ pub struct CellLimits {
     pub connections_max: usize,
     /// Most requests in flight; more are refused as `overloaded`.
     pub requests_max: usize,
-    /// How much of both one connection, caller or tenant may take.
+    /// The shares of both limits for a connection, caller or tenant.
     pub shares: CellShares,
 }
 
-/// The most of a cell's places that one holder may have while nobody else has any, in percent; 100:
-/// all of them. The fewer places are free, the less it may have.
+/// The share of a cell's places that one holder may have while no other has any, in percent; 100:
+/// all of them. The share shrinks as the places fill.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CellShares {
     /// One client connection.
     pub connection: u8,
-    /// One subject of a tenant, or one client address where nobody is proved.
+    /// One subject of a tenant; without a verified caller, one client address.
     pub caller: u8,
     /// One tenant.
     pub tenant: u8,
 }
 
 impl Default for CellShares {
-    /// Each leaves room for others of the next larger kind: a connection for its caller's other
-    /// connections, a caller for its tenant's other callers, a tenant for other tenants.
+    /// Each share leaves room: a connection for its caller's other connections, a caller for its
+    /// tenant's other callers, a tenant for other tenants.
     fn default() -> Self {
         Self {
             connection: 50,
@@ -433,26 +433,26 @@ impl Default for CellLimits {
     }
 }
 
-/// What the header of a cell's answer may hold, and its trailers. An answer that holds more is refused,
-/// or broken off, as `cell_protocol_error`.
+/// The limits of the header and the trailers of a cell's answer. An answer over them is refused or
+/// cut as `cell_protocol_error`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AnswerLimits {
-    /// Most bytes: of names and values and 32 for each field in HTTP/2 (RFC 9113, section 6.5.2), as
-    /// they came in HTTP/1.1. At most [`HEADER_BYTES_MAX`](Self::HEADER_BYTES_MAX).
+    /// Most bytes. In HTTP/2: names, values and 32 for each field (RFC 9113, section 6.5.2). In
+    /// HTTP/1.1: as received. At most [`HEADER_BYTES_MAX`](Self::HEADER_BYTES_MAX).
     pub header_bytes_max: u32,
     /// Most fields. At most [`HEADER_FIELDS_MAX`](Self::HEADER_FIELDS_MAX).
     pub header_fields_max: u32,
 }
 
 impl AnswerLimits {
-    /// What `header_bytes_max` may be at most.
+    /// The largest allowed `header_bytes_max`.
     pub const HEADER_BYTES_MAX: u32 = 256 * 1024;
-    /// What `header_fields_max` may be at most.
+    /// The largest allowed `header_fields_max`.
     pub const HEADER_FIELDS_MAX: u32 = 1024;
 }
 
 impl Default for AnswerLimits {
-    /// As for requests.
+    /// The same limits as for requests.
     fn default() -> Self {
         Self {
             header_bytes_max: 64 * 1024,

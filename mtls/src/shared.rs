@@ -75,7 +75,7 @@ impl Shared {
         &self.published
     }
 
-    /// Waits until the present snapshot is such a one.
+    /// Waits until `found` is true for the current snapshot.
     pub async fn until(&self, found: impl Fn(&Snapshot) -> bool) {
         loop {
             let mut published = std::pin::pin!(self.published.notified());

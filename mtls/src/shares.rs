@@ -1,14 +1,15 @@
-//! Fair shares of a bound: no holder fills it alone.
+//! Fair shares of a limit, so that no holder can use it up alone.
 //!
-//! A bound without shares belongs to whoever asks first and most. Here each request for a place
-//! names its holders (a connection, a caller, a tenant, an address), and the fuller the bound is,
-//! the less each may hold, so that some places stay free for whoever holds few, though several
-//! holders ask for all of them (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on
-//! Networking 6(2), 1998). A setting says how much one holder may have while it is alone.
+//! Without shares, the caller that asks first and most gets all places. Here each request for a
+//! place names its holders (a connection, a caller, a tenant, an address). The fuller the limit is,
+//! the less each holder may have. So some places stay free for holders that have few, even if
+//! several others ask for all of them (dynamic thresholds: Choudhury and Hahne, IEEE/ACM
+//! Transactions on Networking 6(2), 1998). A setting gives the share of a single holder while there
+//! are no others.
 //!
-//! What each holder has is counted in a table of fixed size, by a keyed hash of its name. Two
-//! holders can meet in a counter, so each counts in two, and the lower one counts: a quiet holder
-//! is taken for a busy one only if it meets busy ones in both.
+//! Each holder's places are counted in a table of fixed size, by a keyed hash of its name. Two
+//! holders can share a counter, so each has two counters, and the lower one counts: a quiet holder
+//! is refused by mistake only if it shares both with busy ones.
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
@@ -18,23 +19,23 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use cellway_core::Mono;
 use foldhash::quality::FixedState;
 
-/// Lines of a table, and counters of a line, which is a cache line. A holder's counters are in one
-/// line, so that counting it touches no more than that.
+/// Lines in a table, and counters in a line. A line is a cache line. Both counters of a holder are
+/// in the same line, so that counting touches only that line.
 const LINES: usize = 256;
 const COUNTERS: usize = 16;
 
-/// More places than this are as good as this many.
+/// A larger number of places is treated as this number.
 const COUNTED_MAX: usize = 1 << 40;
 
-/// How long after a refusal was told as news the next one is news again, in milliseconds.
+/// The shortest time between two refusals that are reported as news, in milliseconds.
 const NEWS_INTERVAL_MS: u64 = 60_000;
 
-/// What a share belongs to.
+/// The kinds of holders.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Share {
     /// One client connection.
     Connection,
-    /// One subject of a tenant, or one client address where nobody is proved.
+    /// One subject of a tenant; without a verified caller, one client address.
     Caller,
     /// One tenant.
     Tenant,
@@ -57,7 +58,7 @@ impl Share {
     }
 }
 
-/// What has a bound, and shares of it.
+/// The limits that have shares.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Resource {
     /// Requests in flight to a cell.
@@ -95,28 +96,28 @@ impl Resource {
 pub(crate) enum Full {
     /// All are taken.
     All,
-    /// This holder has its share.
+    /// This holder has used up its share.
     Share(Share),
 }
 
-/// Whose places are counted: where in a table.
+/// A holder's counters in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Holder {
     line: u8,
-    /// Two counters of the line. They differ, but for nobody's.
+    /// Two counters of the line. They differ, except for [`NOBODY`](Self::NOBODY).
     counters: [u8; 2],
 }
 
 impl Holder {
-    /// Whose places aren't counted.
+    /// A holder that isn't counted.
     pub(crate) const NOBODY: Self = Self {
         line: 0,
         counters: [0, 0],
     };
 }
 
-/// Makes holders of names. Keyed, so that nobody outside can choose a name that shares another's
-/// counters.
+/// Makes holders from names. The hash is keyed, so that callers can't choose a name that shares
+/// another holder's counters.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     hasher: OnceLock<FixedState>,
@@ -124,7 +125,8 @@ pub(crate) struct Holders {
 }
 
 impl Holders {
-    /// Sets the key, unless it is set. The same for all workers, because they count in one table.
+    /// Sets the key, unless it is set already. All workers use the same key, because they count in
+    /// one table.
     pub(crate) fn key(&self, seed: u64) {
         let _ = self.hasher.set(FixedState::with_seed(seed));
     }
@@ -147,8 +149,8 @@ impl Holders {
         }
     }
 
-    /// The holder behind an address. Whoever has an IPv6 address has the whole network of 64 bits
-    /// that it is in.
+    /// The holder for an address. For IPv6 it is the /64 network, because a client can use all
+    /// addresses of its network.
     pub(crate) fn address(&self, share: Share, address: IpAddr) -> Holder {
         match address.to_canonical() {
             IpAddr::V4(v4) => self.named(share, v4.octets()),
@@ -157,12 +159,12 @@ impl Holders {
     }
 }
 
-/// A holder that asks for a place, and how much it may have.
+/// A holder that asks for a place, and its share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stake {
     pub(crate) share: Share,
     pub(crate) holder: Holder,
-    /// The most that it may have while nobody else has any, in percent of all places; 100: all.
+    /// The share that it may have while no other has any, in percent of all places; 100: all.
     pub(crate) percent: u8,
 }
 
@@ -175,12 +177,12 @@ impl Stake {
         }
     }
 
-    /// Whether a holder of `held` places may have another while so many of `most` are free.
+    /// Whether a holder of `held` places may have another while `free` of `most` are free.
     ///
-    /// What it may have is a share of all places that falls with the square of the part that is
-    /// free, `share / (1 - share)² * (free / most)²`: no limit while half are free, and little when
-    /// few are. Were it in proportion to what is free, six floods that come one after the other
-    /// would take all of 4096 places; so twenty of them leave some.
+    /// Its share of all places shrinks with the square of the free part, `share / (1 - share)² *
+    /// (free / most)²`: no limit while half are free, and little when few are. If it shrank
+    /// linearly, six floods one after another would take all of 4096 places; this way even twenty
+    /// leave some.
     fn fits(&self, held: usize, free: usize, most: usize) -> bool {
         let [held, free, most] = [held, free, most].map(|n| n.min(COUNTED_MAX) as u128);
         let percent = u128::from(self.percent.min(100));
@@ -189,12 +191,12 @@ impl Stake {
     }
 }
 
-/// Places of which each holder has a share.
+/// A limit on places with a share for each holder.
 #[derive(Debug)]
 pub(crate) struct Bound {
     taken: AtomicUsize,
     held: Box<[Line]>,
-    /// When a refusal was told last, in milliseconds of the timers' clock; 0: never.
+    /// When a refusal was last reported as news, in milliseconds of the timers' clock; 0: never.
     told: AtomicU64,
 }
 
@@ -217,7 +219,7 @@ impl Bound {
     /// Takes a place of `most` for all these holders.
     ///
     /// # Errors
-    /// All are taken, or one of the holders has its share.
+    /// All are taken, or one of the holders has used up its share.
     pub(crate) fn take(&self, most: usize, stakes: &[Stake]) -> Result<(), Full> {
         let taken = self.taken.fetch_add(1, Relaxed);
         if taken >= most {
@@ -234,10 +236,10 @@ impl Bound {
         Ok(())
     }
 
-    /// Counts a place that was taken before for this holder, too.
+    /// Counts a place that is already taken for this holder, too.
     ///
     /// # Errors
-    /// The holder has its share. The place stays taken, and isn't counted for the holder.
+    /// The holder has used up its share. The place stays taken but isn't counted for this holder.
     pub(crate) fn hold(&self, most: usize, stake: &Stake) -> Result<(), Full> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let held = self.count(stake.holder);
@@ -248,8 +250,8 @@ impl Bound {
         Err(Full::Share(stake.share))
     }
 
-    /// Whether one of these holders, each with a place already, has more than its share of another
-    /// bound, which is for the same requests and has `most` places.
+    /// Which of these holders, if any, has more than its share of another limit. That limit is for
+    /// the same requests and has `most` places.
     pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Share> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let free = most.saturating_sub(others);
@@ -260,7 +262,7 @@ impl Bound {
         stakes.iter().find(exceeds).map(|stake| stake.share)
     }
 
-    /// Gives a place back that these holders took.
+    /// Gives back a place of these holders.
     pub(crate) fn give_back(&self, holders: impl IntoIterator<Item = Holder>) {
         for holder in holders {
             self.uncount(holder);
@@ -273,7 +275,7 @@ impl Bound {
         self.taken.load(Relaxed)
     }
 
-    /// Whether a refusal now is news: none was for a while.
+    /// Whether to report a refusal now as news, because the last one was a while ago.
     pub(crate) fn is_news(&self, now: Mono) -> bool {
         let now = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let told = self.told.load(Relaxed);
@@ -284,7 +286,7 @@ impl Bound {
             .is_ok()
     }
 
-    /// Counts a place, and says how many the holder had before, or more.
+    /// Counts a place. Returns how many the holder had before; the number may be too high.
     fn count(&self, holder: Holder) -> usize {
         let before = self
             .counters(holder)
@@ -298,7 +300,7 @@ impl Bound {
         }
     }
 
-    /// How many places the holder has, or more.
+    /// How many places the holder has; the number may be too high.
     fn held_by(&self, holder: Holder) -> usize {
         let held = self.counters(holder).map(|counter| counter.load(Relaxed));
         held.min().map_or(0, |held| held as usize)

@@ -31,11 +31,11 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Worker<E: Env, S> {
     index: usize,
-    /// How many there are.
+    /// The number of workers.
     workers: usize,
     common: Arc<Common<E>>,
     sink: S,
-    /// Told once the worker's addresses are bound, or can't be.
+    /// Gets the result of binding the worker's addresses.
     bound: oneshot::Sender<Result<(), StartError>>,
 }
 
@@ -67,7 +67,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
     pub async fn run(self) {
         let (index, workers) = (self.index, self.workers);
         let state = Arc::new(WorkerState::new(self.common, self.sink));
-        // The others bind when the first one listens: nobody else can be there any more then.
+        // The others bind once the first one listens, because then no other process can.
         let claimed = match index {
             0 => claim(&state.common, state.common.opening.sharing(0, workers)).await,
             _ => Ok(Vec::new()),
@@ -99,8 +99,8 @@ impl<E: Env, S: Sink> Worker<E, S> {
     }
 }
 
-/// Binds the addresses of all listeners: those of the settings, or where these leave the port to the
-/// system, those that the first worker was given.
+/// Binds the addresses of all listeners: those of the settings, or if these leave the port to the
+/// system, those that the first worker got.
 async fn claim<E: Env>(common: &Common<E>, sharing: Sharing) -> Result<Vec<E::Claim>, StartError> {
     let live = common.live.load_full();
     let mut claims = Vec::with_capacity(live.settings.listeners.len());
@@ -125,7 +125,8 @@ fn refused(listener: &Arc<str>, address: SocketAddr, error: &io::Error) -> Start
     }
 }
 
-/// Listens on the addresses of all listeners, which are bound now if they aren't yet, and accepts.
+/// Listens on the addresses of all listeners and accepts. Binds them first if they aren't bound
+/// yet.
 async fn open<E: Env, S: Sink>(
     state: &Arc<WorkerState<E, S>>,
     mut claims: Vec<E::Claim>,

@@ -39,11 +39,11 @@ const COMMANDS_MAX: usize = 8;
 /// What a router's handle tells its control task.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Decide by this policy, and by these key sets that were read from files, from now on.
+    /// From now on decide with this policy and with these key sets from files.
     Policy(Arc<Policy>, Vec<(IssuerId, Bytes)>),
-    /// Ask the registry's source at these times, and hold its documents to these limits.
+    /// Fetch the registry at these intervals, and apply these limits to its documents.
     Registry(Box<RegistrySettings>),
-    /// Ask the registry's source and try failing issuers again now, whatever the interval.
+    /// Fetch the registry and try failing issuers again now, before their next interval.
     Refresh,
     /// Nobody needs snapshots any more: end.
     Stop,
@@ -61,7 +61,7 @@ pub struct Driver<E: Env, S> {
     answers: mpsc::Receiver<Answer>,
     tasks: Tasks<E, S>,
     keeper: Option<Keeper<E, S>>,
-    /// The registry's file is read at the next look, even if it seems unchanged.
+    /// The registry's file is read at the next check, even if it seems unchanged.
     reread: bool,
 }
 
@@ -81,8 +81,7 @@ pub struct Driving<E: Env, S> {
     pub shared: Arc<Shared>,
     /// Its orders.
     pub commands: mpsc::Sender<Command>,
-    /// Which sources are reached through a proxy; what is swapped in here holds from the next fetch
-    /// on.
+    /// Which sources are reached through a proxy. A new value counts from the next fetch.
     pub proxies: Arc<ArcSwap<Proxies>>,
 }
 
@@ -171,9 +170,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Asks the registry's source. Issuers' own servers are left to their schedule unless they fail:
-    /// reloading must not make a whole fleet ask them at once, and yet a mended bundle must help at
-    /// once.
+    /// Fetches the registry now. Issuers keep their schedule unless they fail: a reload must not
+    /// make a whole fleet fetch from them at once, but a repaired bundle must take effect at once.
     fn refresh(&mut self) {
         self.reread = true;
         self.control.handle_refresh(self.clock.now());
@@ -254,9 +252,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// What to ask the registry's source with. After a reload a file is read whatever its size,
-    /// inode and time say: all three can stay the same while the content changes. A control plane
-    /// compares the content itself.
+    /// The validator for the next fetch of the registry. After a reload a file is always read,
+    /// because its size, inode and time can stay the same while the content changes. A control
+    /// plane compares the content itself.
     fn validator(&mut self, validator: Option<Arc<str>>) -> Option<Arc<str>> {
         let reread = std::mem::take(&mut self.reread);
         let is_file = matches!(self.tasks.registry.location, RegistryLocation::File(_));

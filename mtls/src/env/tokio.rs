@@ -45,7 +45,7 @@ impl TokioEnv {
         }
     }
 
-    /// The same with another way to look up names than the system's.
+    /// The same with another resolver than the system's.
     #[must_use]
     pub fn with_resolver(self, resolver: impl Resolve) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Env for TokioEnv {
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        // Else a restart would wait for the connections that the process before has closed.
+        // Otherwise a restart would have to wait for connections that the previous process closed.
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(sharing == Sharing::Shared)?;
         socket.set_nonblocking(true)?;
@@ -130,12 +130,13 @@ impl Claim for TokioClaim {
     type Listener = TokioListener;
 
     async fn listen(self) -> io::Result<TokioListener> {
-        // Binding is no proof: two sockets with SO_REUSEADDR may be bound to one address, and the
-        // system lets only one of them listen. So this is what decides between two processes.
+        // A successful bind isn't enough: two sockets with SO_REUSEADDR may bind one address, but
+        // the system lets only one of them listen. So this call decides between two processes.
         self.socket.listen(BACKLOG)?;
         if self.sharing == Sharing::First {
-            // Only now, so that nobody with SO_REUSEPORT could be there before. The system looks at
-            // the option when another socket is bound, and makes one group of all that have it.
+            // Set only now, so that no other socket with SO_REUSEPORT could be there first. The
+            // system checks the option when another socket binds, and puts all sockets that have it
+            // into one group.
             self.socket.set_reuse_port(true)?;
         }
         TcpListener::from_std(self.socket.into()).map(TokioListener)

@@ -18,7 +18,7 @@ use crate::shares::{Bound, Full, Holder, Resource, Share, Stake};
 /// an identity provider that is down must not fill the router with waiting requests.
 const KEY_WAITERS_MAX: usize = 1024;
 
-/// The most of these that come from one client address while none come from others, in percent.
+/// The share of these that one client address may have while no others have any, in percent.
 const ADDRESS_SHARE: u8 = 50;
 
 /// Waits until the issuer's keys have been fetched once more, or until it is too late.
@@ -79,7 +79,7 @@ fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
     case.worker.sink.emit(now, &event);
 }
 
-/// How many requests wait for each issuer's keys, and from where.
+/// The requests that wait for each issuer's keys, counted by client address.
 #[derive(Debug, Default)]
 pub(crate) struct KeyWaiters(Mutex<BTreeMap<IssuerId, Arc<Bound>>>);
 

@@ -40,7 +40,8 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) name: &'a str,
     /// Whose client certificate stands behind it.
     pub(crate) client: Option<&'a Client>,
-    /// Where the client is; `None` where the connection isn't the client's and nobody says.
+    /// Where the client connects from. `None` if the connection isn't the client's and the client's
+    /// address is unknown.
     pub(crate) origin: Option<Origin>,
     pub(crate) request_id: &'a HeaderValue,
     /// When its header was whole.
@@ -49,13 +50,13 @@ pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) spread: u64,
     /// The router forwards it if it may pass. An Envoy that asks does so itself.
     pub(crate) forwards: bool,
-    /// The header has the request's method and path. Who asks about a request may not tell them, and
-    /// then it can be judged only where nothing goes by them.
+    /// Whether the request's method and path are known. A check request may lack them; then it can
+    /// be decided only if nothing depends on them.
     pub(crate) has_target: bool,
 }
 
 impl<E: Env, S> Case<'_, E, S> {
-    /// The client's address, for those who are told of the request.
+    /// The client's address, for events.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.origin.map(|origin| origin.address)
     }

@@ -133,7 +133,7 @@ fn one_mode_stands_for_all_only_where_there_is_one_policy() {
     }
 }
 
-/// A router serves on without its control plane, until it may not know any more who is suspended.
+/// A router keeps serving without its control plane, until its data on suspensions is too old.
 #[test]
 fn fails_when_tenants_status_is_too_old_and_says_so_before() {
     let jwt = serde_json::json!({ "name": "default", "any_of": ["jwt"] });

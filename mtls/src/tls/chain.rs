@@ -35,7 +35,7 @@ pub(crate) enum ChainRefused {
     UnknownIssuer,
     /// One of those who stand behind it may not.
     Signer(SignerRefused),
-    /// Its leaf's extended key usage doesn't hold `clientAuth`.
+    /// The leaf's extended key usage lacks `clientAuth`.
     Usage,
     /// It is bad in another way.
     Untrusted,
@@ -119,7 +119,7 @@ impl Roots {
         subjects.map(|anchor| DistinguishedName::in_sequence(&anchor.subject))
     }
 
-    /// Their names: as DER, the content of the sequence alone, and for people.
+    /// Their names: as DER (only the content of the sequence), and as text.
     pub(super) fn subjects_in_words(&self) -> impl Iterator<Item = (&[u8], String)> {
         let named = self.anchors.iter().zip(&self.signers);
         named.map(|(anchor, signer)| {

@@ -80,7 +80,7 @@ impl Lists {
         Ok(&added.own)
     }
 
-    /// Whether an authority of this name has no list although each must have one.
+    /// Whether a CA of this name has no list although each CA must have one.
     pub(super) fn lacks(&self, authority: &[u8]) -> bool {
         let mut lists = self.lists.iter();
         !self.lists.is_empty()

@@ -111,7 +111,7 @@ const SWAPPED_KEY: &str =
 const SWAPPED_CERTIFICATE: &str =
     "holds a private key and no certificate; is it the wrong file, or are the two swapped?";
 
-/// The place, from 1, of the first certificate that is no authority's, where authorities stand before
+/// The position, from 1, of the first certificate that isn't a CA's, if CA certificates come before
 /// it.
 fn leaf_behind_authorities(chain: &[CertificateDer<'_>]) -> Option<usize> {
     let is_authority = |der: &CertificateDer<'_>| {
@@ -133,8 +133,8 @@ fn is_encrypted(pem: &[u8]) -> bool {
     })
 }
 
-/// Why nothing was found in a file, where that has a common reason. `swapped` is said of a file in
-/// which `other` begins.
+/// Why nothing was found in a file, if it is one of the common mistakes. `swapped` is the text if
+/// the file contains `other`.
 fn nothing_found(pem: &[u8], other: &str, swapped: &str) -> Option<String> {
     if pem.is_empty() {
         return Some("is empty".to_owned());
@@ -225,7 +225,7 @@ fn words(error: &pem::Error) -> String {
     }
 }
 
-/// The content, without the byte-order mark that some editors write in front of text.
+/// The content without the byte-order mark that some editors write.
 async fn read<E: Env>(env: &E, pem: &Pem) -> Result<Bytes, MaterialError> {
     const MARK: &[u8] = "\u{feff}".as_bytes();
     let content = match pem {
@@ -298,7 +298,7 @@ mod tests {
             load(&windows, key.replace('\n', "\r\n").as_bytes()).await,
             Ok(2)
         );
-        // An authority's certificate alone is for whoever judges chains.
+        // A CA certificate alone passes here; chain verification refuses it.
         assert_eq!(load(&authority, key.as_bytes()).await, Ok(1));
         let roots = Pem::Text(format!("\u{feff}{authority}").into());
         assert_eq!(load_roots(&TokioEnv::new(), &roots).await.unwrap().len(), 1);

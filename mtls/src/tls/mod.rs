@@ -48,8 +48,8 @@ fn alpn() -> Vec<Vec<u8>> {
     ALPN.iter().map(|name| name.to_vec()).collect()
 }
 
-/// The same for clients of listeners, and HTTP/1.0 for those that name nothing newer. Whoever shares no
-/// protocol is refused in the handshake (RFC 7301, section 3.2).
+/// The same for clients of listeners, plus HTTP/1.0 for clients that offer nothing newer. The
+/// handshake fails for a client without a common protocol (RFC 7301, section 3.2).
 fn server_alpn() -> Vec<Vec<u8>> {
     let mut names = alpn();
     names.push(b"http/1.0".to_vec());

@@ -97,7 +97,7 @@ impl Trust {
         &self.dates
     }
 
-    /// The authorities that no list is of, where each must have one: in words.
+    /// The CAs without a revocation list, if each must have one, as text.
     pub(crate) fn authorities_without_list(&self) -> Vec<String> {
         let mut missing = Vec::new();
         let common = self.common.iter().map(|roots| (None, roots));

@@ -1,4 +1,4 @@
-//! What is wrong with the other side's certificate, in words instead of a library's names.
+//! Describes TLS errors in plain words instead of a library's type names.
 
 use std::fmt;
 use std::io;
@@ -8,13 +8,13 @@ use cellway_core::cert::PeerCertificate;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, OtherError};
 
-/// How to make a certificate that signs for itself and may be a server's.
+/// How to make a self-signed server certificate.
 const SELF_SIGNED: &str = "the certificate is a CA's (basicConstraints CA:TRUE), and a CA's may not be a \
      server's: issue one under that CA, or make a self-signed one with `openssl req -x509 -newkey ed25519 \
      -nodes -keyout server.key -out server.pem -days 365 -subj /CN=server -addext \
      subjectAltName=DNS:server.example -addext basicConstraints=critical,CA:FALSE`";
 
-/// Most names of a certificate that are said.
+/// Most names of a certificate that a message lists.
 const NAMES_MAX: usize = 4;
 
 /// A certificate that is good, and another's.
@@ -57,7 +57,7 @@ impl From<OtherName> for Error {
     }
 }
 
-/// What a TLS error says, for people.
+/// A TLS error as text for people.
 pub(crate) fn in_words(error: &Error) -> String {
     use CertificateError as C;
     let Error::InvalidCertificate(certificate) = error else {
@@ -90,7 +90,7 @@ pub(crate) fn handshake_failure(error: &io::Error) -> String {
     tls.map_or_else(|| error.to_string(), in_words)
 }
 
-/// Whether the server's certificate is an authority's.
+/// Whether the server's certificate is a CA certificate.
 fn shows_a_ca(other: &OtherError) -> bool {
     let inner = other.0.downcast_ref::<webpki::Error>();
     matches!(inner, Some(webpki::Error::CaUsedAsEndEntity))

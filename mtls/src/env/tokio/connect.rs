@@ -1,9 +1,9 @@
 //! Connecting to a name that may have several addresses, of which some may not answer
 //! (Happy Eyeballs, RFC 8305).
 //!
-//! Each address gets a head start of [`HEAD_START`] on the next, a failure starts the next at once,
-//! and the first connection that stands ends all other attempts. The whole is bounded by whoever
-//! waits for it.
+//! Each address gets a head start of [`HEAD_START`] on the next. A failure starts the next at once,
+//! and the first connection that succeeds ends all other attempts. The caller sets the timeout of
+//! the whole.
 
 use std::fmt;
 use std::future::Future;
@@ -22,30 +22,32 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 16;
 
-/// After so long a silence the kernel asks a peer that we connected to whether it is still there,
-/// and goes on asking so often until it has asked so many times in vain. Unlike HTTP/2's pings,
-/// no application sees this or counts it.
+/// TCP keepalive: after this much silence the kernel probes the peer, at this interval and at most
+/// this often without an answer. Unlike with HTTP/2 pings, no application sees or counts the
+/// probes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
-/// So long may a peer leave what we sent unacknowledged. The kernel's own limit is some 15 minutes,
-/// and keepalive doesn't apply to such a peer.
+/// How long sent data may stay unacknowledged. The kernel's own limit is about 15 minutes, and
+/// keepalive doesn't cover this case.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 
-/// The addresses that a name has.
+/// A lookup of a name's addresses.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// Looks names up.
+/// Resolves names.
 pub trait Resolve: fmt::Debug + Send + Sync + 'static {
-    /// All addresses of a host, with this port, best first. A host that is an address has that one.
+    /// All addresses of a host, with this port, best first. If the host is an address, the result
+    /// is that address.
     ///
     /// # Errors
-    /// The name can't be looked up.
+    /// The name can't be resolved.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
 }
 
-/// The system's resolver. It doesn't say how long an answer holds, and is asked for every connection.
+/// The system's resolver. It doesn't say how long an answer is valid, so it is asked for every
+/// connection.
 #[derive(Debug)]
 pub(super) struct System;
 
@@ -60,7 +62,7 @@ pub(super) async fn connect(
     host: &str,
     port: u16,
 ) -> io::Result<TcpStream> {
-    // A URL writes an IPv6 address in brackets, which resolvers don't know.
+    // A URL has an IPv6 address in brackets, which resolvers don't accept.
     let host = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
@@ -72,8 +74,8 @@ pub(super) async fn connect(
     Ok(stream)
 }
 
-/// Addresses of the two families in turn, beginning with that of the first (RFC 8305, section 4): one
-/// family that leads nowhere costs one head start.
+/// Addresses of the two families in turn, beginning with that of the first (RFC 8305, section 4):
+/// if one family doesn't work, that costs only one head start.
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
@@ -94,14 +96,14 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
-/// Attempts to connect, of which the first to succeed wins.
+/// Parallel attempts to connect. The first that succeeds wins.
 struct Race {
     left: std::vec::IntoIter<SocketAddr>,
     /// In the order of their start.
     running: Vec<Attempt>,
-    /// When the next is started beside those that run.
+    /// When the next attempt starts while others are still running.
     head_start: Pin<Box<Sleep>>,
-    /// How the first failed.
+    /// The error of the first attempt that failed.
     failure: Option<io::Error>,
 }
 
@@ -115,7 +117,7 @@ impl Race {
         }
     }
 
-    /// The winner, if there is one; else how many attempts have failed.
+    /// The winner as the error, if there is one; otherwise how many attempts have failed.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Result<usize, TcpStream> {
         let before = self.running.len();
         let mut winner = None;
@@ -166,7 +168,7 @@ impl Future for Race {
     }
 }
 
-/// Has the kernel end the connection when the peer is gone without a word.
+/// Makes the kernel end the connection if the peer vanishes silently.
 fn find_dead_peers(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()
@@ -187,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// As long as a router gives the whole by default.
+    /// The default connect timeout of a router.
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
     #[derive(Debug)]

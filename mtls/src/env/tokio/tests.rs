@@ -7,7 +7,7 @@ async fn claim(address: &str, sharing: Sharing) -> io::Result<TokioClaim> {
     TokioEnv::new().claim(address, sharing).await
 }
 
-/// Why this can't be listened on, at whichever of the two steps.
+/// Why this address can't be bound or listened on.
 async fn refused(address: &str, sharing: Sharing) -> Option<io::ErrorKind> {
     let listening = match claim(address, sharing).await {
         Ok(claim) => claim.listen().await.map(drop),
@@ -18,7 +18,7 @@ async fn refused(address: &str, sharing: Sharing) -> Option<io::ErrorKind> {
 
 const IN_USE: Option<io::ErrorKind> = Some(io::ErrorKind::AddrInUse);
 
-/// The sockets of a router with so many workers.
+/// The sockets of a router with this many workers.
 async fn router(workers: usize) -> (Vec<TokioListener>, SocketAddr) {
     let first = match workers {
         1 => Sharing::Alone,

@@ -1,9 +1,10 @@
-//! Opening files that nobody else can have written, put in place or read, also through links.
+//! Opens files that no other user can have written, replaced or read, also through symbolic links.
 //!
-//! Kubernetes mounts a Secret as links: `key` leads to `..data/key`, and `..data` to a folder that is
-//! replaced as a whole. So a link says nothing about trust. What matters is the file at its end, and
-//! each folder on the way in which somebody could have put another link or file. The way is walked
-//! step by step on open folders, so that nothing can be swapped between the look and the step.
+//! Kubernetes mounts a Secret as links: `key` leads to `..data/key`, and `..data` to a folder that
+//! is replaced as a whole. So a link alone is no reason to refuse. What matters is the file that it
+//! leads to, and each folder on the way, because somebody could have put another link or file
+//! there. The path is walked step by step on open folders, so that nothing can be swapped between
+//! check and use.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,15 +17,15 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, read
 
 /// Most links on the way to one file. Kubernetes needs two.
 const LINKS_MAX: usize = 16;
-/// Most tries where a file is gone at the end of a link: the folder may just have been replaced.
+/// Most tries if a link leads to a missing file: the folder may just have been replaced.
 const TRIES_MAX: usize = 3;
 
-/// Who may do what with a file.
+/// What other users must not be able to do with a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wanted {
-    /// Nobody else can write it.
+    /// Write it.
     Unwritten,
-    /// Nobody else can read it either.
+    /// Write or read it.
     Unread,
 }
 
@@ -49,13 +50,13 @@ pub(super) fn open(path: &Path, wanted: Wanted) -> io::Result<File> {
     }
 }
 
-/// A way through folders and links.
+/// A walk along a path through folders and links.
 struct Walk {
-    /// Where it is.
+    /// The current folder.
     folder: OwnedFd,
-    /// The name of that, for people.
+    /// The current folder's path, for messages.
     name: PathBuf,
-    /// The steps still to go, the next one last.
+    /// The remaining steps, the next one last.
     steps: Vec<OsString>,
     links: usize,
 }
@@ -72,7 +73,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Goes on along this path, before the steps that are left.
+    /// Puts the steps of this path before the remaining ones.
     fn turn(&mut self, path: &Path) -> io::Result<()> {
         for component in path.components().rev() {
             match component {
@@ -94,8 +95,9 @@ impl Walk {
                 return Err(plain_only());
             };
             let last = self.steps.is_empty();
-            // The folders above the named one are the operator's affair, as they are for any program.
-            // From the first link on, each folder counts in which the way could have been turned.
+            // The folders above the named one are the operator's responsibility, as for any
+            // program. From the first link on, each folder is checked, because the path could be
+            // redirected there.
             if last || self.links > 0 {
                 self.check_folder()?;
             }
@@ -126,7 +128,7 @@ impl Walk {
         self.turn(&target)
     }
 
-    /// Nobody else can have put something here, or taken it away.
+    /// Checks that other users can't create or remove files in the current folder.
     fn check_folder(&self) -> io::Result<()> {
         let stat = fstat(&self.folder)?;
         let name = match self.name.as_os_str().is_empty() {
@@ -134,7 +136,8 @@ impl Walk {
             false => &self.name,
         };
         check_owner(name, stat.st_uid)?;
-        // Where it is sticky, others can't replace what isn't theirs, and each owner is checked.
+        // In a sticky folder, others can't replace files that they don't own, and each owner is
+        // checked.
         let sticky = stat.st_mode & 0o1000 != 0;
         if stat.st_mode & 0o022 != 0 && !sticky {
             let advice = "is a folder that others can write; chmod 700 that";
@@ -144,7 +147,7 @@ impl Walk {
     }
 
     fn open(&self, step: &OsStr, wanted: Wanted) -> io::Result<File> {
-        // Not blocking, should it have become a pipe since.
+        // Non-blocking, in case it has been replaced by a pipe.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.folder, step, flags, Mode::empty())?;
         let stat = fstat(&file)?;
@@ -165,8 +168,9 @@ impl Walk {
     }
 }
 
-/// Who must not be able to read a secret. A file of root's may be given to the router by its group:
-/// Kubernetes does so with `fsGroup`, and there is no other way for a router that isn't root.
+/// The mode bits that a secret must not have. If root owns the file, its group may read it:
+/// Kubernetes gives files to the router this way (`fsGroup`), and a router that isn't root has no
+/// other way.
 fn readable(owner: u32) -> u32 {
     match owner {
         0 => 0o007,
@@ -179,7 +183,7 @@ fn folder(at: impl std::os::fd::AsFd, step: &OsStr) -> io::Result<OwnedFd> {
     Ok(openat(at, step, flags, Mode::empty())?)
 }
 
-/// The superuser can do as the router anyway.
+/// Whether this user may own the file. Root can do everything that the router can.
 fn trusted(owner: u32) -> bool {
     owner == 0 || owner == rustix::process::geteuid().as_raw()
 }

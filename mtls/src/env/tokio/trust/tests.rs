@@ -58,7 +58,7 @@ impl Drop for Mount {
     }
 }
 
-/// Only the superuser can give a file away; whoever else runs this sees less.
+/// Only root can change a file's owner, so as another user this tests less.
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -113,11 +113,11 @@ fn what_others_could_have_written_or_read_is_refused() {
 #[test]
 fn a_folder_in_which_others_could_have_put_a_link_or_file_is_refused() {
     let mount = Mount::new("folders");
-    // Of the link, which isn't theirs in a sticky folder.
+    // The owner of the link counts, in a sticky folder.
     mount.chmod("", 0o777);
     mount.refused("is a folder that others can write");
     mount.chmod("", 0o1777);
-    // Of the file that it leads to.
+    // The mode of the target's folder counts.
     for mode in [0o775, 0o757] {
         mount.chmod("..1", mode);
         mount.refused("..1 is a folder that others can write");
