@@ -1,7 +1,7 @@
-//! The one judgment of settings with all the files that they name.
+//! Checks settings together with all files that they name.
 //!
-//! `cellway check`, a start and a reload all go through [`examine`], so that none of them takes
-//! what another refuses. What is put in force is made of the very content that was judged.
+//! `cellway check`, a start and a reload all use [`examine`], so that none of them accepts what
+//! another refuses. The router uses the same file contents that were checked.
 
 use bytes::Bytes;
 use cellway_core::Now;
@@ -19,7 +19,7 @@ use crate::router::ReloadError;
 use crate::settings::RouterSettings;
 use crate::tls::{self, Provider};
 
-/// Settings, with what their files came to.
+/// Settings, what was loaded from their files, and the findings.
 #[derive(Debug)]
 pub(crate) struct Examined {
     live: Live,
@@ -32,16 +32,16 @@ pub(crate) struct Examined {
 #[derive(Debug)]
 pub(crate) struct Usable {
     pub(crate) live: Live,
-    /// How sources are connected to.
+    /// The TLS configuration for sources.
     pub(crate) fetch: ClientConfig,
     /// The key sets that are in files.
     pub(crate) keys: Vec<(IssuerId, Bytes)>,
-    /// What a router runs with, and must be told.
+    /// The warnings: the router runs in spite of them.
     pub(crate) warnings: Vec<Finding>,
 }
 
-/// Reads and judges every file that the settings name, but for the registry's own, which has a
-/// last-known-good of its own (see [`registry`](super::registry())). `before` is what is in force.
+/// Reads and checks every file that the settings name, except the registry, which has a separate
+/// last-known-good copy (see [`registry`](super::registry())). `before` is what is in force now.
 pub(crate) async fn examine<E: Env>(
     env: &E,
     provider: &Provider,
@@ -64,7 +64,7 @@ pub(crate) async fn examine<E: Env>(
 }
 
 impl Examined {
-    /// Adds what doesn't fit together: see [`fit`](super::fit).
+    /// Adds the findings of [`fit`](super::fit): things that don't fit together.
     pub(crate) async fn fit<E: Env>(
         &mut self,
         env: &E,
@@ -75,10 +75,10 @@ impl Examined {
         fit(env, &self.live, registry, config, now, &mut self.findings).await;
     }
 
-    /// What may be put in force.
+    /// The result to put in force.
     ///
     /// # Errors
-    /// Every error that was found: then nothing of it may be used.
+    /// All errors that were found. Then nothing of it may be used.
     pub(crate) fn usable(self) -> Result<Usable, ReloadError> {
         let (errors, warnings) = self.findings.parted();
         match self.fetch {
@@ -118,7 +118,7 @@ async fn key_files<E: Env>(
     keys
 }
 
-/// The token for the control plane is read at every fetch; here it only has to be one.
+/// The token for the control plane is read at every fetch. This only checks that it is usable.
 async fn token_file<E: Env>(env: &E, settings: &RouterSettings, findings: &mut Findings) {
     if let RegistryLocation::Http {
         token_file: Some(path),

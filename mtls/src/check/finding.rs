@@ -1,4 +1,4 @@
-//! What is found wrong with settings and the files that they name.
+//! Errors and warnings about settings and the files that they name.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 pub enum Severity {
     /// A router does not start with it, and a reload keeps what is in force.
     Error,
-    /// A router runs with it, and refuses some requests.
+    /// A router runs with it, but refuses some requests.
     Warning,
 }
 
@@ -34,11 +34,11 @@ impl Serialize for Severity {
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
-    /// The setting that it is about, or the table if several are.
+    /// The setting, or the table if it is about several settings.
     pub setting: String,
     /// What is wrong.
     pub problem: String,
-    /// What to do about it; empty where the problem says so.
+    /// How to fix it; empty if the problem already says that.
     pub fix: String,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Collects findings, in the order in which they are found.
+/// Collects findings in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings(Vec<Finding>);
 
@@ -90,7 +90,7 @@ impl Findings {
         });
     }
 
-    /// The good value; an error is noted, about this setting.
+    /// Returns the value if it is good; adds an error about this setting otherwise.
     pub(crate) fn take<T, P: fmt::Display>(
         &mut self,
         setting: impl Into<String>,

@@ -1,5 +1,5 @@
-//! What a router would run with, and refuse requests for: settings, files and registry that are
-//! good one by one and don't fit together.
+//! Warnings about settings, files and a registry that are each valid but don't fit together: the
+//! router would run but refuse some requests.
 
 use cellway_core::cert::{PeerCertificate, Purpose, serves};
 use cellway_core::registry::{Registry, Scheme};
@@ -17,8 +17,8 @@ use crate::tls::certificates;
 /// Most cells that are named in one finding.
 const CELLS_NAMED_MAX: usize = 16;
 
-/// Looks for all of it. `registry` is the one that requests would be decided on, as far as it is
-/// known; `config` is the file for commands that mend something.
+/// Runs all of these checks. `registry` is the one that the router would use, if it is known.
+/// `config` is the file name for suggested commands.
 pub(crate) async fn fit<E: Env>(
     env: &E,
     live: &Live,
@@ -48,7 +48,7 @@ pub(crate) async fn fit<E: Env>(
     own_certificates(env, settings, now.unix, findings).await;
 }
 
-/// Cells that can't be reached, because nobody is trusted to have issued their certificates.
+/// Warns about cells that can't be reached because no CA is trusted for their certificates.
 fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut Findings) {
     if settings.upstream.bundle.is_some() {
         return;
@@ -79,7 +79,7 @@ fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut
     findings.warning("upstream.bundle", problem, fix);
 }
 
-/// Names the cells that no key for envelopes is shared with.
+/// Warns about cells without a shared envelope key.
 fn envelopes(live: &Live, registry: &Registry, config: &str, now: Now, findings: &mut Findings) {
     let (Some(sealer), Some(envelope)) = (&live.sealer, &live.settings.envelope) else {
         return;
@@ -93,7 +93,7 @@ fn envelopes(live: &Live, registry: &Registry, config: &str, now: Now, findings:
     }
 }
 
-/// The router's own certificates that the other side would refuse.
+/// Warns about the router's own certificates that the other side would refuse.
 async fn own_certificates<E: Env>(
     env: &E,
     settings: &RouterSettings,
@@ -118,7 +118,7 @@ async fn own_certificates<E: Env>(
         );
     }
     for (setting, pair, purpose) in pairs {
-        // One that can't be read is an error, which was found before.
+        // If it can't be read, that error was already found.
         let Ok(chain) = certificates(env, &pair.certificate).await else {
             continue;
         };

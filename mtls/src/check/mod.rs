@@ -1,7 +1,7 @@
-//! Whether settings, and the files that they name, can be used.
+//! Checks whether settings and the files that they name can be used.
 //!
-//! [`check`] answers for `cellway check`; a start and a reload of a router judge by the same
-//! function, so that whatever one of them refuses, the others refuse too.
+//! [`check`] is `cellway check`. A router's start and reload use the same function, so that they
+//! refuse the same settings.
 
 mod examine;
 mod finding;
@@ -18,10 +18,9 @@ use crate::env::Env;
 use crate::settings::RouterSettings;
 use crate::tls::Provider;
 
-/// Reads every file that the settings name as a router at its start would, and says everything
-/// that is wrong with them: what keeps a router from starting, and what it would refuse requests
-/// for. Connects to nothing. `config` is the file that the settings are from, for commands that
-/// mend something.
+/// Reads every file that the settings name, as a router does at start. Returns all errors, which
+/// keep a router from starting, and all warnings, for which it would refuse requests. It makes no
+/// connections. `config` is the file that the settings are from, for suggested commands.
 pub async fn check<E: Env>(
     env: &E,
     provider: &Provider,

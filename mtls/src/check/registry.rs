@@ -11,24 +11,25 @@ use crate::fetch::RegistryLocation;
 use crate::keep::{Keep, Slot};
 use crate::settings::{RegistrySettings, RouterSettings};
 
-/// Who wants to know.
+/// What the check is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Occasion {
-    /// Somebody who is about to deploy: whatever is wrong with the file is an error.
+    /// `cellway check` before a deployment: everything that is wrong with the file is an error.
     Check,
-    /// A router that starts: a document that can't be used is no error if its last-known-good can
-    /// stand in, because a router that comes back must serve.
+    /// A router's start: an unusable document is no error if the last-known-good copy can replace
+    /// it, because a router that restarts must serve.
     Start,
 }
 
-/// What was kept by an earlier run.
+/// The registry that an earlier run kept.
 struct LastKnownGood {
     path: String,
     registry: Arc<Registry>,
 }
 
-/// Judges the registry's file, against the last-known-good on disk if there is one. Returns the
-/// registry that a router would serve with, as far as files say: a control plane isn't asked.
+/// Checks the registry's file, and compares it with the last-known-good copy on disk if there is
+/// one. Returns the registry that a router would start with, from files only: it doesn't ask a
+/// control plane.
 pub(crate) async fn registry<E: Env>(
     env: &E,
     settings: &RouterSettings,
@@ -96,7 +97,7 @@ fn refused(
     kept.map(|kept| kept.registry)
 }
 
-/// What helps against a refusal that only the last-known-good causes.
+/// How to fix a refusal that only the last-known-good copy causes.
 fn what_to_do(why: &RegistryRefused, kept: &LastKnownGood) -> String {
     let (version, path) = (kept.registry.version(), &kept.path);
     match why.reason {
@@ -129,13 +130,13 @@ async fn last_known_good<E: Env>(
                 let registry = Arc::new(candidate.into_registry());
                 return Some(LastKnownGood { path, registry });
             }
-            // Compared with nothing, nothing is unchanged.
+            // There was nothing to compare with.
             Ok(Parsed::Unchanged(_)) => return None,
             Err(refused) => refused.to_string(),
         },
         Err(refused) => refused.to_string(),
     };
-    // A router that starts says so itself when it restores.
+    // A starting router reports this itself when it restores the copy.
     if occasion == Occasion::Check {
         let problem = format!("{path} can't be used as last-known-good: {problem}");
         let fix = "it is replaced by the next good document";

@@ -103,7 +103,7 @@ struct Found {
 }
 
 impl Found {
-    /// The file itself has mistakes, so that the files that it names were not looked at.
+    /// The file itself has mistakes, so the files that it names were not checked.
     fn in_file(errors: ConfigErrors) -> Self {
         let one = |error: ConfigError| {
             let json = json!({
@@ -163,7 +163,7 @@ impl Found {
         serde_json::to_string_pretty(&whole).unwrap_or_default()
     }
 
-    /// How many there are; `None` if there is none.
+    /// A line with the number of findings; `None` if there are none.
     fn summary(&self, file: &str) -> Option<String> {
         let count = |list: &[One], what: &str| match list.len() {
             0 => None,

@@ -24,7 +24,7 @@ impl ConfigFile {
         Config::load(&self.path, &text, variables()).map_err(|errors| report(&errors))
     }
 
-    /// Reads it, and says on standard error why it can't be read.
+    /// Reads the file. If that fails, it prints the reason to standard error.
     pub async fn read<E: Env>(&self, env: &E) -> Result<String, Exit> {
         let path = &self.path;
         let content = env

@@ -91,7 +91,7 @@ fn failed(problem: impl std::fmt::Display) -> Exit {
     Exit::Failed
 }
 
-/// Says something on standard error. Where nobody can hear it, the exit code still says it.
+/// Prints to standard error. If that fails, the exit code still tells the result.
 fn complain(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

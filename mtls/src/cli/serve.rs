@@ -113,7 +113,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
     tokio::select! {
         biased;
         () = signals.end(&asked) => {}
-        // Another process was faster than this one: there is nothing to drain.
+        // Another process took the address first, so there is nothing to drain.
         error = never_opened(&handle) => return failed(error),
     }
     tokio::select! {
@@ -125,7 +125,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
     Exit::Ok
 }
 
-/// Ends with an error if the listeners can't open, and else never.
+/// Returns an error if the listeners can't open; otherwise it never returns.
 async fn never_opened(handle: &Handle<TokioEnv, Sinks>) -> StartError {
     match handle.opened().await {
         Ok(()) => std::future::pending().await,
@@ -185,7 +185,8 @@ async fn start(
     .map_err(|error| cannot_start(&error, path))
 }
 
-/// A configuration with mistakes is an answer; anything else is a command that can't be carried out.
+/// The exit code: 1 for a configuration with mistakes, otherwise the code for a command that
+/// failed.
 fn cannot_start(error: &StartError, path: &str) -> Exit {
     let StartError::Settings(refused) = error else {
         return failed(error);

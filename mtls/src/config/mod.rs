@@ -39,11 +39,11 @@ pub struct Config {
     pub router: RouterSettings,
     /// Where health and metrics are served; always loopback.
     pub admin: Option<SocketAddr>,
-    /// Where health and metrics are served to everybody.
+    /// The address of the health listener.
     pub health: Option<SocketAddr>,
     /// How many workers; `None`: one for each core.
     pub workers: Option<usize>,
-    /// Other processes may listen on the same addresses, for a hand-over.
+    /// Whether other processes may listen on the same addresses, for a hand-over.
     pub share_addresses: bool,
     /// How long the listeners wait for the first registry.
     pub open_wait: Duration,

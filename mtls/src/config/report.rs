@@ -28,7 +28,8 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         });
     }
 
-    /// A mistake in an environment variable other than our own, or else in the file.
+    /// A mistake in an environment variable without our prefix, if one is given; otherwise in the
+    /// file.
     pub(super) fn mistake_at(
         &mut self,
         variable: Option<&str>,

@@ -164,8 +164,8 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
     }
 }
 
-/// Whether two sockets can't have these addresses at once: one port, and one address or one of them
-/// every address.
+/// Whether two sockets can't have these addresses at once: the port is the same, and either the
+/// addresses are the same or one of them is the wildcard address.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && (any || a.ip() == b.ip())

@@ -56,8 +56,7 @@ pub struct File {
     /// `[admin]`: health and metrics. Absent: there is no admin listener.
     #[serde(default)]
     pub admin: Option<AdminTable>,
-    /// `[health]`: health and metrics where everybody may see them. Absent: there is no such
-    /// listener.
+    /// `[health]`: health and metrics on any address. Absent: there is no such listener.
     #[serde(default)]
     pub health: Option<HealthTable>,
     /// `[runtime]`
@@ -91,10 +90,10 @@ pub struct ListenerTable {
     /// TLS. Absent: plain HTTP.
     #[serde(default)]
     pub tls: Option<ListenerTlsTable>,
-    /// From whom connections begin with a PROXY header.
+    /// The peers whose connections begin with a PROXY header.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolTable>,
-    /// What becomes of `X-Forwarded-For` and its like: `replace`, `append` or `keep`.
+    /// What the router does with `X-Forwarded-For` and the like: `replace`, `append` or `keep`.
     #[serde(default)]
     pub forwarded: Forwarded,
     /// Lets a plain listener bind other addresses than loopback.
@@ -115,19 +114,19 @@ pub struct ListenerTable {
     /// With nothing taken of an answer, in milliseconds.
     #[serde(default)]
     pub stall_timeout_ms: Option<u64>,
-    /// Bytes a second that a client takes of an answer, at least; 0: any byte will do.
+    /// The least bytes a second at which a client must read an answer; 0: no minimum.
     #[serde(default)]
     pub read_rate_min: Option<u32>,
-    /// Bytes a second of a request's body, at least; 0: any byte will do.
+    /// The least bytes a second at which a request's body must arrive; 0: no minimum.
     #[serde(default)]
     pub body_rate_min: Option<u32>,
-    /// How long a body that comes more slowly is waited for, in milliseconds.
+    /// How long the router waits for a slower body, in milliseconds.
     #[serde(default)]
     pub body_grace_ms: Option<u64>,
     /// Most connections at a time, over all workers.
     #[serde(default)]
     pub connections_max: Option<u64>,
-    /// The most of them that one client address may have while no other has any, in percent.
+    /// The share of them that one client address may have while no other has any, in percent.
     #[serde(default)]
     pub address_share_percent: Option<u8>,
     /// Most concurrent HTTP/2 streams of one connection.
@@ -139,7 +138,8 @@ pub struct ListenerTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolTable {
-    /// Addresses and ranges of the proxies that send such a header. They must; others must not.
+    /// Addresses and ranges of the proxies. They must send a PROXY header; from other peers none is
+    /// read.
     pub from: Vec<String>,
 }
 
@@ -272,19 +272,19 @@ pub struct UpstreamTable {
     pub idle_timeout_ms: Option<u64>,
     /// For the whole exchange, in milliseconds. Absent: streams may go on without end.
     pub total_timeout_ms: Option<u64>,
-    /// Once a cell's endpoint couldn't be reached, for how long a request tries its others, in
+    /// How long a request tries a cell's other endpoints after one couldn't be reached, in
     /// milliseconds.
     pub failover_timeout_ms: Option<u64>,
-    /// How many of a cell's requests may be sent again, in percent, where the cell hasn't processed
-    /// them. 0: none.
+    /// How many requests that a cell didn't process may be sent again, in percent of those that it
+    /// answers. 0: none.
     pub retry_percent: Option<u8>,
     /// How long an unused connection is kept, in milliseconds.
     pub keep_ms: Option<u64>,
-    /// How long a connection is used before it is replaced by a new one, for which the endpoint's name
-    /// is looked up again, in milliseconds.
+    /// How long a connection is used before a new one replaces it, in milliseconds. For the new
+    /// one, the endpoint's name is resolved again.
     pub connection_age_ms: Option<u64>,
-    /// How often an HTTP/2 connection with open requests is pinged while nothing comes from the
-    /// cell, in milliseconds. Absent: never.
+    /// The interval of pings on an HTTP/2 connection with open requests while nothing comes from
+    /// the cell, in milliseconds. Absent: never.
     pub keepalive_ms: Option<u64>,
     /// Most connections to all endpoints of one cell.
     pub connections_max: Option<u64>,
@@ -294,9 +294,10 @@ pub struct UpstreamTable {
     pub answer_header_bytes_max: Option<u64>,
     /// Most fields in the header of a cell's answer, and in its trailers.
     pub answer_header_fields_max: Option<u64>,
-    /// The most of both that one client connection may take while no other has any, in percent.
+    /// The share of both limits that one client connection may take while no other has any, in
+    /// percent.
     pub connection_share_percent: Option<u8>,
-    /// The same for one caller: a subject, or an address where nobody is proved.
+    /// The same for one caller: a subject, or without a verified caller, an address.
     pub caller_share_percent: Option<u8>,
     /// The same for one tenant.
     pub tenant_share_percent: Option<u8>,
@@ -314,10 +315,10 @@ pub struct FetchTable {
     pub key: Option<String>,
     /// For a whole fetch, from connecting to the last byte, in milliseconds.
     pub total_timeout_ms: Option<u64>,
-    /// The proxy on the way to sources, `http://proxy.example:3128`, or `off`. Absent: what the
-    /// environment variable `HTTPS_PROXY` says.
+    /// The forward proxy for sources, such as `http://proxy.example:3128`, or `off`. Absent: the
+    /// environment variable `HTTPS_PROXY`.
     pub proxy: Option<String>,
-    /// Hosts that are reached without the proxy. Absent: what `NO_PROXY` says.
+    /// Hosts that are reached without the proxy. Absent: the environment variable `NO_PROXY`.
     pub no_proxy: Option<Vec<String>>,
 }
 
@@ -371,7 +372,7 @@ pub struct HealthTable {
 pub struct RuntimeTable {
     /// Worker threads. Absent: one for each core.
     pub workers: Option<u16>,
-    /// Lets another router listen on the same addresses if it says the same, for a hand-over.
+    /// Lets another router listen on the same addresses if it also sets this, for a hand-over.
     pub share_addresses: bool,
     /// How long the listeners wait for the first registry, in seconds.
     pub open_wait_secs: Option<u64>,

@@ -57,18 +57,20 @@ pub(crate) fn shape<T: DeserializeOwned>(
             continue;
         }
         if let Some(raw) = tree.take_raw(&setting) {
-            // The variable's text was read as a number or the like; the setting may want a string.
+            // The variable's text was read as a number or another type, but the setting may need a
+            // string.
             tree.put(&steps, Value::String(raw));
             as_string.insert(setting, message);
             continue;
         }
-        // It doesn't want a string either: what was wrong at first is what to say.
+        // It doesn't accept a string either, so report the first error.
         let message = as_string.remove(&setting).unwrap_or(message);
         errors.push(mistake(tree, &setting, &message));
         if errors.len() >= ERRORS_MAX {
             return None;
         }
-        // What a mistyped name says is meant for the right one, which then isn't missing.
+        // The value of a mistyped name is meant for the right name, so that one isn't reported as
+        // missing.
         if unknown
             && let Some(close) = meant(&message)
             && tree.rename(&steps, close)
@@ -142,10 +144,10 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
     }
 }
 
-/// What the standard library says of what is no socket address.
+/// The standard library's error for an invalid socket address.
 const NO_ADDRESS: &str = "invalid socket address syntax";
 
-/// How a variable writes what a message asks for.
+/// How to write in a variable what the message asks for.
 fn as_variable(message: &str) -> Option<&'static str> {
     match message.rsplit_once("expected ")?.1 {
         "a sequence" => Some("'[\"jwt\"]' (a list in TOML)"),
@@ -154,7 +156,7 @@ fn as_variable(message: &str) -> Option<&'static str> {
     }
 }
 
-/// The known name that an unknown one was probably meant to be.
+/// The known name that the unknown one was probably meant to be.
 fn meant(message: &str) -> Option<&str> {
     let name = quoted(message, "unknown field ")?;
     closest(name, &known(message))

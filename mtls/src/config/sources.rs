@@ -239,11 +239,10 @@ fn keepalive<F: FnMut(ConfigError)>(name: String, ms: u64, report: &mut Reporter
     report.ms(name, Some(ms.max(least)), KEEPALIVE_MIN)
 }
 
-/// What the environment says of proxies. Other programs read the same variables, so they have no
-/// prefix of ours.
+/// The environment's proxy variables. Other programs read them too, so they don't have our prefix.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Surroundings<'a> {
-    /// The variable's name and value, where it isn't empty.
+    /// The variable's name and value, if it isn't empty.
     proxy: Option<(&'a str, &'a str)>,
     no_proxy: Option<(&'a str, &'a str)>,
 }
@@ -256,7 +255,7 @@ impl<'a> Surroundings<'a> {
             Some((&**name, value.trim())).filter(|(_, value)| !value.is_empty())
         };
         let first = |small: &str, capital: &str| value(small).or_else(|| value(capital));
-        // Where both spellings are there, the one in small letters counts, as for curl.
+        // If both spellings are set, the lower-case one counts, as in curl.
         Self {
             proxy: first("https_proxy", "HTTPS_PROXY"),
             no_proxy: first("no_proxy", "NO_PROXY"),
@@ -315,7 +314,7 @@ fn proxies<F: FnMut(ConfigError)>(
         (None, Some((name, value))) => (Some(name), value),
     };
     let mut proxies = Proxies::through(url).unwrap_or_else(|why| {
-        // Without the address, which may hold a password.
+        // The message leaves out the address, because it may contain a password.
         let fix = "write an address such as http://proxy.example:3128, or fetch.proxy = \"off\"";
         report.mistake_at(variable, "fetch.proxy", why.to_string(), fix);
         Proxies::default()

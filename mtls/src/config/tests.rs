@@ -363,7 +363,7 @@ fn a_variable_cannot_bring_settings_of_its_own() {
     assert_eq!(config.admin, None);
 }
 
-/// Catches: a proxy that is passed by, one whose password is printed, and one that can't be turned
+/// Catches: a proxy that is bypassed, one whose password is printed, and one that can't be turned
 /// off.
 #[test]
 fn a_proxy_comes_from_the_file_or_from_the_environment() {

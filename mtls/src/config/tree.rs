@@ -186,7 +186,7 @@ impl Tree {
             return false;
         };
         table.insert(name.to_owned(), value);
-        // Whatever is said of it from now on is said of where it stands.
+        // Later messages about it still name its original place.
         let (old, new) = (name_of(steps), join(&name_of(&parents), name));
         let within = |place: &String| place.strip_prefix(&old).map(|rest| format!("{new}{rest}"));
         let moved = self.places.iter();
@@ -197,7 +197,7 @@ impl Tree {
         true
     }
 
-    /// The text that a setting has, if it is one.
+    /// The setting's value, if it is a string.
     pub(crate) fn text(&self, setting: &str) -> Option<&str> {
         let mut at: Option<&Value> = None;
         for part in setting.split('.') {

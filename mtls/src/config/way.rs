@@ -1,11 +1,11 @@
-//! Whose PROXY headers a listener takes.
+//! The peers from which a listener reads PROXY headers.
 
 use super::error::ConfigError;
 use super::report::Reporter;
 use super::schema::ListenerTable;
 use crate::network::Network;
 
-/// Most ranges of one listener: each connection is held against all of them.
+/// Most ranges of one listener. Each connection is compared with all of them.
 const NETWORKS_MAX: usize = 256;
 
 pub(super) fn proxies<F: FnMut(ConfigError)>(

@@ -21,7 +21,7 @@ use crate::tls::MaterialError;
 
 /// The most bytes of a key's file.
 const KEY_BYTES_MAX: usize = 4 * 1024;
-/// Most tries to read a folder that changes meanwhile.
+/// Most tries to read a folder that changes while it is read.
 const TRIES_MAX: usize = 3;
 
 /// What seals at present.
@@ -38,7 +38,7 @@ pub(super) enum Keys {
     Shared(SharedForm, SharedKeys),
 }
 
-/// The forms under keys that are shared with cells.
+/// The forms with keys that are shared with cells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SharedForm {
     Hmac,
@@ -99,8 +99,8 @@ impl Sealer {
             let text = read(env, &index, Index::BYTES_MAX, Privacy::Trusted).await?;
             let entries = Index::parse(&text).map_err(refuse)?;
             let loaded = Self::of(env, settings, &entries, now, before).await;
-            // A folder that is replaced as a whole may be so between the index and the keys, and
-            // then the keys of one don't fit the other.
+            // The folder may be replaced as a whole between reading the index and the keys. Then
+            // they don't match.
             let same = seen == env.store().stat(&index).await.ok();
             if same || tries == TRIES_MAX {
                 return loaded;

@@ -14,7 +14,8 @@ const CELLS_NAMED_MAX: usize = 8;
 pub struct EnvelopeStatus {
     /// `jws`, `hmac` or `compatible`.
     pub form: &'static str,
-    /// The id of the key that signs. (In the other forms each cell has its own.)
+    /// The id of the key that signs, in the form `jws`. In the other forms each cell has its own
+    /// key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_kid: Option<String>,
     /// The id of the key that signs next.
@@ -23,7 +24,7 @@ pub struct EnvelopeStatus {
     /// From when on, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_from: Option<u64>,
-    /// How many cells have a key of their own, in the forms with shared keys.
+    /// How many cells have a key, in the forms with shared keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cells_with_key: Option<usize>,
     /// Cells of the registry that have none, the first few: their requests are refused.

@@ -17,7 +17,7 @@ use crate::judge::Refused;
 use crate::proxy::answer::{self, Wants};
 use crate::proxy::{Answer, Report, ResponseBody};
 
-/// By which Envoy is told, in an answer's header, what to remove.
+/// The answer's header that tells Envoy which headers to remove.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 /// What is to be done to an allowed request's header.
@@ -55,11 +55,12 @@ impl Mutations {
         }
     }
 
-    /// As the header of an answer: what to set, and under one name what to remove.
+    /// The changes as an answer's header: the headers to set, and one header with the names to
+    /// remove.
     fn as_headers(&self) -> HeaderMap {
         let mut headers: HeaderMap = self.set.iter().cloned().collect();
         let names: Vec<&str> = self.remove.iter().map(HeaderName::as_str).collect();
-        // Names of headers, and commas: always a value.
+        // Header names and commas are always a valid value.
         if let Ok(names) = HeaderValue::try_from(names.join(","))
             && !names.is_empty()
         {
@@ -156,8 +157,8 @@ fn plain<E: Env, S: Sink>(report: Report<E, S>, mutations: Mutations) -> Answer<
     response.map(|()| ResponseBody::router(report, bytes::Bytes::new()))
 }
 
-/// Answers with the message. In JSON the decision is in the status too, and what it sets in the
-/// answer's header, so that whoever asks need not read the body; `said` is that.
+/// Answers with the message. In JSON the decision is also in the status, and the headers to set are
+/// also in the answer's header (`said`), so that the client need not read the body.
 fn send<E: Env, S: Sink>(
     report: Report<E, S>,
     form: Form,
@@ -188,7 +189,7 @@ fn send<E: Env, S: Sink>(
     }
 }
 
-/// An answer of this status that nobody may keep.
+/// An answer with this status that must not be cached.
 fn begun<E: Env, S: Sink>(
     mut report: Report<E, S>,
     status: StatusCode,

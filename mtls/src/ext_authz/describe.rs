@@ -23,22 +23,22 @@ const CHAIN_MAX: usize = 8;
 pub(super) struct Described {
     pub(super) parts: Parts,
     pub(super) client: Option<Client>,
-    /// Where the client is.
+    /// The client's address.
     pub(super) address: Option<SocketAddr>,
-    /// Its method and path are known. Without them only who is calling can be judged.
+    /// Whether its method and path are known. Without them only the caller can be checked.
     pub(super) has_target: bool,
 }
 
-/// What stands for the method and the path of a request that was described without.
+/// Placeholders for the method and path of a request that was described without them.
 const UNKNOWN: (Method, &str) = (Method::GET, "/");
 
 impl Described {
-    /// The request whose header this is, and whose method and path nobody has told.
+    /// The request with this header, whose method and path are unknown.
     pub(super) fn without_target(mut head: Parts) -> Self {
         head.method = UNKNOWN.0;
         head.uri = Uri::from_static(UNKNOWN.1);
-        // Whoever asks by HTTP/2 says the host in `:authority`, which is that of the router here.
-        // A described request may be without one.
+        // In a check over HTTP/2, `:authority` is the router's host. The described request may have
+        // no host.
         head.version = Version::HTTP_10;
         Self {
             parts: head,
@@ -49,10 +49,10 @@ impl Described {
     }
 }
 
-/// As [`described`], where method and path may both be missing.
+/// As [`described`], but method and path may both be missing.
 ///
 /// # Errors
-/// As [`described`]. One of the two alone is a mistake of whoever asks.
+/// As [`described`]. If only one of the two is missing, the check is wrong.
 pub(super) fn described_in_part(mut check: CheckRequest) -> Result<Described, &'static str> {
     let request = check.attributes.as_mut().and_then(|it| it.request.as_mut());
     let http = request.and_then(|request| request.http.as_mut());
@@ -61,7 +61,7 @@ pub(super) fn described_in_part(mut check: CheckRequest) -> Result<Described, &'
     };
     (http.method, http.path) = (UNKNOWN.0.to_string(), UNKNOWN.1.to_owned());
     if http.host.is_empty() {
-        // The one version in which a request may be without a host.
+        // The only version in which a request may have no host.
         http.protocol = "HTTP/1.0".to_owned();
     }
     Ok(Described {
@@ -94,7 +94,7 @@ pub(super) fn described(check: CheckRequest) -> Result<Described, &'static str> 
     })
 }
 
-/// An address of IP. Envoy has others, which say nothing of where a client is.
+/// An IP address. Envoy also has other kinds, which don't name a client's address.
 fn address(address: Address) -> Option<SocketAddr> {
     let socket = address.socket_address?;
     let port = u16::try_from(socket.port_value).ok()?;

@@ -42,7 +42,7 @@ pub(crate) struct Peer {
     pub(crate) certificate: String,
 }
 
-/// `Address`, of which only the addresses of sockets matter here.
+/// `Address`. Only socket addresses matter here.
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Address {
@@ -242,7 +242,7 @@ fn distinct<'de, D: Deserializer<'de>>(
     deserializer.deserialize_map(Distinct)
 }
 
-/// What only logs and bounds use: no reason to refuse a question.
+/// Only logs and shares use this field, so a bad value is no reason to refuse the check.
 fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).ok())

@@ -1,10 +1,10 @@
 //! An external authorizer for Envoy: the same decisions about requests that an Envoy passes on.
 //!
 //! It asks in one of three forms: gRPC `envoy.service.auth.v3.Authorization/Check`, the same
-//! messages as JSON, or a copy of the request's header (Envoy's `http_service`). The last two are
-//! answered by HTTP status: 200 lets the request pass, any other status doesn't.
-//! Whatever goes wrong with the question itself is answered with an error and never with leave to
-//! pass; an Envoy with `failure_mode_allow: false` refuses the request then.
+//! messages as JSON, or a copy of the request's header (Envoy's `http_service`). The answers to the
+//! last two are an HTTP status: 200 lets the request pass, any other status refuses it. Whatever
+//! goes wrong with the question itself is answered with an error and never with leave to pass; an
+//! Envoy with `failure_mode_allow: false` refuses the request then.
 
 mod answer;
 mod caller;
@@ -36,16 +36,16 @@ use crate::proxy::{Answer, Report, check};
 
 /// gRPC's own name of the method.
 const GRPC_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
-/// Where the messages are taken as JSON, and a request's header without its method and path.
+/// The path for checks in JSON, and for checks of the header without method and path.
 const CHECK_PATH: &str = "/ext_authz/v3/check";
-/// What Envoy's `path_prefix` may put before the path of the request.
+/// The values that Envoy's `path_prefix` may put before the path of the request.
 const HTTP_PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK_PATH];
 
 /// The longest question, in bytes: an Envoy's largest header, a client's chain, and to spare. It
 /// has no need to send bodies.
 const CHECK_BYTES_MAX: usize = 256 * 1024;
 
-/// How it is asked, and answered.
+/// The form of a check and its answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
     /// A `CheckRequest` in gRPC.
@@ -63,12 +63,12 @@ impl Form {
     }
 }
 
-/// What is asked at an address.
+/// The kind of check at a path.
 enum Address<'a> {
     Grpc,
-    /// Whatever its body is: a `CheckRequest` in JSON, or nothing, and then its header is the question.
+    /// With a body, a `CheckRequest` in JSON. Without one, the header itself is checked.
     Check,
-    /// The header is the question, and this the target of the request.
+    /// The header itself is checked, and this is the target of the request.
     Prefixed(&'a str),
 }
 

@@ -36,8 +36,8 @@ const REDIRECTS_MAX: usize = 3;
 /// How large the header of an answer may be, in bytes.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// The types of key sets, discovery documents and registries. A source that has none of these names
-/// for its JSON would answer 406 (RFC 9110, section 12.5.1), so any other will do too.
+/// The types of key sets, discovery documents and registries. Any other type is accepted too,
+/// because a source that uses another name for JSON would answer 406 (RFC 9110, section 12.5.1).
 const ACCEPT: &str = "application/json, application/jwk-set+json, */*;q=0.1";
 
 /// Fetches documents for one router.
@@ -99,7 +99,7 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// Reaches sources as `proxies` says; what is swapped in there holds from the next fetch on.
+    /// Reaches sources as `proxies` says. A new value in it counts from the next fetch.
     #[must_use]
     pub fn with_proxies(self, proxies: Arc<ArcSwap<Proxies>>) -> Self {
         Self { proxies, ..self }

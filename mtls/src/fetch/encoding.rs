@@ -1,7 +1,7 @@
-//! The body of an answer, as it was before its `Content-Encoding` (RFC 9110, section 8.4).
+//! Decodes the body of an answer: undoes its `Content-Encoding` (RFC 9110, section 8.4).
 //!
-//! We ask for documents as they are, and some caches and file servers send gzip all the same. A
-//! document that is small on the wire may be huge: the limit counts the bytes that come out.
+//! We prefer documents without encoding, but some caches and file servers send gzip anyway. A
+//! document that is small on the wire may be huge, so the limit counts the decoded bytes.
 
 use std::io::{self, Write};
 
@@ -12,14 +12,14 @@ use http::header::CONTENT_ENCODING;
 
 use super::error::FetchError;
 
-/// The most characters of an encoding's name that are shown.
+/// Most characters of an encoding's name that a message shows.
 const SHOWN_MAX: usize = 64;
 
 /// Collects a body piece by piece.
 pub(super) enum Collector {
-    /// As it comes.
+    /// Without an encoding.
     Plain(Bounded),
-    /// Out of one or several gzip members (RFC 1952, section 2.2).
+    /// One or several gzip members (RFC 1952, section 2.2).
     Gzip(Box<MultiGzDecoder<Bounded>>),
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Bounded {
 }
 
 impl Collector {
-    /// For a body of at most `limit` bytes, once decoded.
+    /// For a body of at most `limit` decoded bytes.
     ///
     /// # Errors
     /// [`FetchError::Encoded`] for an encoding other than gzip.
@@ -45,15 +45,15 @@ impl Collector {
         })
     }
 
-    /// Whether the length of the answer is that of the document.
+    /// Whether the length of the answer is also the length of the document.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
 
-    /// Takes in the next piece.
+    /// Adds the next piece.
     ///
     /// # Errors
-    /// [`FetchError::TooLarge`], or [`FetchError::Http`] for what is no gzip.
+    /// [`FetchError::TooLarge`], or [`FetchError::Http`] if it isn't gzip.
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), FetchError> {
         let (written, limit) = match self {
             Self::Plain(bounded) => (bounded.write_all(piece), bounded.limit),
@@ -65,7 +65,7 @@ impl Collector {
     /// The whole document.
     ///
     /// # Errors
-    /// As [`push`](Self::push); also for gzip that is cut short.
+    /// As [`push`](Self::push), and for truncated gzip.
     pub(super) fn finish(self) -> Result<Bytes, FetchError> {
         let bounded = match self {
             Self::Plain(bounded) => bounded,
@@ -99,8 +99,8 @@ impl Write for Bounded {
     }
 }
 
-/// Whether gzip is the one encoding. Names are compared in any case; `identity` and an empty name say
-/// nothing.
+/// Whether gzip is the only encoding. Names are case-insensitive; `identity` and an empty name
+/// don't count.
 fn is_gzip(headers: &HeaderMap) -> Result<bool, FetchError> {
     let mut gzip = false;
     for value in headers.get_all(CONTENT_ENCODING) {

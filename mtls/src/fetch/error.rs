@@ -15,7 +15,7 @@ use super::url::UrlRefused;
 pub enum FetchError {
     /// No connection.
     Connect(io::Error),
-    /// The proxy on the way made no tunnel.
+    /// The forward proxy made no tunnel.
     Proxy {
         /// The proxy's host and port.
         proxy: String,
@@ -35,7 +35,7 @@ pub enum FetchError {
         /// The limit.
         limit: usize,
     },
-    /// The body is encoded in a way that isn't read.
+    /// The body has an encoding that isn't supported.
     Encoded {
         /// The encoding, as the answer names it.
         encoding: String,
@@ -59,7 +59,7 @@ pub enum FetchError {
     },
     /// The address that the discovery document gives for keys.
     KeysAddress(UrlRefused),
-    /// The token for the source, in this file, can't stand in a header.
+    /// The source's token, in this file, isn't allowed in a header.
     BadBearer(String),
     /// The file for the source's token is empty.
     NoBearer(String),

@@ -77,7 +77,7 @@ async fn discovered<E: Env>(
         Err(FetchError::Status(StatusCode::NOT_FOUND | StatusCode::GONE)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    // Some editors write a byte-order mark, which JSON readers may pass over (RFC 8259, section 8.1).
+    // Some editors write a byte-order mark, which JSON readers may ignore (RFC 8259, section 8.1).
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&body);
     let found: Discovery =
         serde_json::from_slice(text).map_err(|error| FetchError::Discovery(error.to_string()))?;

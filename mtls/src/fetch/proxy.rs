@@ -1,8 +1,8 @@
-//! Sources behind a forward proxy, as most companies' networks have one.
+//! Sources behind a forward proxy, which many company networks require.
 //!
-//! The proxy is asked for a tunnel (`CONNECT`, RFC 9110, section 9.3.6) and TLS is spoken with the
-//! source through it: the proxy sees the source's name and port and nothing else. Plain `http`
-//! sources are on this machine and are never asked for through a proxy.
+//! The router asks the proxy for a tunnel (`CONNECT`, RFC 9110, section 9.3.6) and runs TLS with
+//! the source through it: the proxy sees only the source's name and port. Plain `http` sources are
+//! on this machine and never go through a proxy.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,21 +21,21 @@ use super::error::FetchError;
 use super::url::{SourceUrl, is_loopback};
 use crate::env::Env;
 
-/// How large the header of a proxy's answer may be, in bytes.
+/// The largest header of a proxy's answer, in bytes.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// The most entries of `no_proxy`.
 const DIRECT_MAX: usize = 256;
-/// The port of a proxy whose URL names none.
+/// The port of a proxy if its URL has none.
 const PORT: u16 = 80;
 
-/// Which sources are reached through a proxy, and through which. By default none is.
+/// Which sources are reached through which proxy. By default none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Proxies {
     proxy: Option<Proxy>,
     direct: Vec<Direct>,
 }
 
-/// A proxy that makes tunnels.
+/// A forward proxy that supports `CONNECT`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Proxy {
     host: String,
@@ -55,15 +55,16 @@ struct Direct {
 enum Hosts {
     /// `*`
     All,
-    /// `example`: that name and those below it.
+    /// `example`: that name and its subdomains.
     Domain(String),
-    /// `.example`: names below it.
+    /// `.example`: only subdomains.
     Below(String),
     /// `10.0.0.0/8`, or a single address.
     Network(IpAddr, u8),
 }
 
-/// Why a proxy's address or an entry of `no_proxy` can't be used, in words that follow the setting.
+/// Why a proxy's address or an entry of `no_proxy` can't be used, as text that follows the
+/// setting's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProxyRefused(&'static str);
 
@@ -77,19 +78,19 @@ impl std::error::Error for ProxyRefused {}
 
 impl Proxies {
     /// Through the proxy at `url`: `http://proxy.example:3128`, or with `user:password@` in front of
-    /// the host. The scheme may be left out, and the port, which is 80 then.
+    /// the host. The scheme is optional. The port is optional and 80 by default.
     ///
     /// # Errors
-    /// [`ProxyRefused`]. TLS to the proxy itself isn't spoken.
+    /// [`ProxyRefused`]. TLS to the proxy itself isn't supported.
     pub fn through(url: &str) -> Result<Self, ProxyRefused> {
         let proxy = Some(Proxy::parse(url)?);
         let direct = Vec::new();
         Ok(Self { proxy, direct })
     }
 
-    /// Without the proxy for the hosts of this entry: `*`, `example` (with all names below it),
-    /// `.example` (only those below it), an IP address or `10.0.0.0/8`, each with `:port` or without.
-    /// Hosts are compared as the source's URL writes them; no name is looked up.
+    /// Excludes the hosts of this entry from the proxy: `*`, `example` (with all subdomains),
+    /// `.example` (only subdomains), an IP address or `10.0.0.0/8`, each with or without `:port`.
+    /// Hosts are compared as written in the source's URL; no name is resolved.
     ///
     /// # Errors
     /// [`ProxyRefused`]
@@ -101,7 +102,7 @@ impl Proxies {
         Ok(())
     }
 
-    /// The proxy on the way to a source. There is none on the way to this machine.
+    /// The proxy for a source. For this machine there is none.
     fn on_the_way(&self, url: &SourceUrl) -> Option<&Proxy> {
         let proxy = self.proxy.as_ref()?;
         let direct = !url.is_https()
@@ -175,7 +176,7 @@ impl Proxy {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
-        // It ends when the tunnel stands or can't: either reaches us through the request.
+        // It ends when the tunnel is up or has failed. The request gets the result in both cases.
         let connection = async {
             let _ = connection.with_upgrades().await;
             std::future::pending::<Infallible>().await
@@ -197,7 +198,7 @@ impl Proxy {
         };
         match tunnel.downcast::<TokioIo<E::Stream>>() {
             Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
-            // The source speaks after us: what comes before is the proxy's.
+            // The source sends nothing before we do, so these bytes are the proxy's.
             Ok(_) | Err(_) => Err(refused("sent bytes of its own into the tunnel".to_owned())),
         }
     }
@@ -215,7 +216,7 @@ impl Proxy {
     }
 }
 
-/// RFC 7617, of a URL's user and password.
+/// Basic credentials (RFC 7617) from a URL's user and password.
 fn basic(user: &str) -> HeaderValue {
     let user = match user.contains(':') {
         true => user.to_owned(),
@@ -298,7 +299,7 @@ impl Direct {
     }
 }
 
-/// An address, or the network with a prefix of so many bits.
+/// An address, or a network with a prefix length.
 fn network(text: &str) -> Option<Hosts> {
     if let Ok(address) = text.trim_matches(['[', ']']).parse() {
         return Some(Hosts::Network(address, bits(address)));

@@ -147,7 +147,7 @@ async fn read<E: Env>(env: &E, path: &str, limit: usize) -> Result<Bytes, FetchE
 /// The value of `Authorization` for the control plane, from the file that holds its token.
 ///
 /// # Errors
-/// The file can't be read, holds nothing, or what no header may hold.
+/// The file can't be read, is empty, or has bytes that aren't allowed in a header.
 pub(crate) async fn bearer_token<E: Env>(env: &E, path: &str) -> Result<HeaderValue, FetchError> {
     let token = read(env, path, TOKEN_BYTES_MAX).await?;
     let token = token.trim_ascii();

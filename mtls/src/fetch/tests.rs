@@ -31,7 +31,7 @@ enum Script {
     Say(String),
     /// These bytes, and then silence.
     Hang(String),
-    /// These bytes, which needn't be text, then the end.
+    /// These bytes, which may be binary, then the end.
     Bytes(Vec<u8>),
 }
 
@@ -170,7 +170,7 @@ async fn brings_a_document_and_its_etag() {
     }
 }
 
-/// Bytes of an answer's body, which a script has as text.
+/// A gzipped body, as the text that a script needs.
 fn gzip(text: &str) -> Vec<u8> {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -178,7 +178,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What a client makes of such a body, whose document may have 1,000 bytes.
+/// Fetches such a body with a limit of 1,000 bytes.
 async fn encoded(encoding: &str, body: &[u8]) -> Result<String, FetchError> {
     let lab = Lab::new(1);
     let head = format!(
@@ -430,7 +430,7 @@ async fn discovery_that_fails_is_no_reason_to_look_elsewhere() {
     }
 }
 
-/// A proxy that tunnels to whatever it is asked for, at this port of loopback, or answers otherwise.
+/// A proxy that tunnels every request to this loopback port, or gives this answer.
 async fn proxy(answer: Option<&'static str>, source: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -476,7 +476,7 @@ async fn get_through(lab: &Lab, port: u16, proxies: Proxies) -> Result<Answer, F
     lab.client(LONG).with_proxies(proxies).get(get).await
 }
 
-/// Catches: a source that is asked for past the proxy, and a secret that the proxy sees.
+/// Catches: a source that is fetched without the proxy, and a secret that the proxy sees.
 #[tokio::test]
 async fn a_source_behind_a_proxy_is_asked_through_a_tunnel() {
     let lab = Lab::new(1);

@@ -72,7 +72,7 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// The body stops in its middle, and nothing follows.
+    /// The body stops halfway, and nothing follows.
     pub unfinished: bool,
     /// Trailers; with any, an HTTP/1.1 body is sent in chunks.
     pub trailers: HeaderMap,

@@ -1,4 +1,4 @@
-//! How severe each event is, and what its line is called.
+//! The level and the name of each event.
 
 use cellway_core::Decision;
 use cellway_core::control::Notice;
@@ -9,7 +9,7 @@ use cellway_core::registry::RegistryNotice;
 use super::Level;
 use crate::event::{Event, SealOutcome};
 
-/// How severe an event is, and its name.
+/// The level and the name of an event.
 pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
     use Level::{Debug, Error, Info, Warn};
     match event {

@@ -30,8 +30,8 @@ impl Line {
         self.str(key, &value.to_string())
     }
 
-    /// An address with its port, in the one form that each has: a socket for both families shows
-    /// IPv4 as `::ffff:192.0.2.1`.
+    /// An address with its port, in canonical form: a socket for both families shows IPv4 as
+    /// `::ffff:192.0.2.1`.
     pub(super) fn addr(self, key: &str, address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
         self.show(key, SocketAddr::new(ip, address.port()))

@@ -27,7 +27,7 @@ pub(super) fn line(at: Unix, event: &Event<'_>, subjects: &Subjects, repeated: u
     line.opt("repeated", repeated, Line::num).end()
 }
 
-/// Adds the event's own fields. Each of the functions it calls knows the events that it gets here.
+/// Adds the event's own fields. Each of the functions that it calls handles the events listed here.
 fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     match event {
         Event::Listening { .. }

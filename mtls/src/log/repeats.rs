@@ -1,11 +1,11 @@
-//! Lines that would repeat for as long as something stays broken.
+//! Limits lines that would repeat as long as something is broken.
 //!
 //! A cell that is down fails thousands of requests a second, each for the same reason. The first
-//! failure is written at once; those like it are counted for a while, and the next line carries their
-//! number. What each request is told (`authz_deny`) is never left out.
+//! failure is written at once. Failures like it are counted for a while, and the next line carries
+//! their number. Denials (`authz_deny`) are never left out.
 //!
-//! The table is fixed and has no lock: workers only count in it. Two workers that race may write a
-//! line too many, never one too few.
+//! The table has a fixed size and no lock: workers only count in it. If two workers race, there may
+//! be one line too many, but never one too few.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,26 +18,26 @@ use cellway_core::registry::RegistryNotice;
 
 use crate::event::{Event, SealOutcome};
 
-/// How long a line stands for those like it, where requests or connections are the cause.
+/// The interval between lines that requests or connections cause.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(10);
-/// And where a source is, which is asked every few seconds.
+/// The interval between lines that sources cause; these are fetched every few seconds.
 const SOURCES_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How many different lines are told apart at a time, and in how many places each is looked for.
+/// How many different lines the table keeps apart, and in how many slots it looks for each.
 const SLOTS: usize = 512;
 const PLACES: usize = 8;
 
-/// What happened to lines like each other.
+/// Counts repeated lines.
 #[derive(Debug)]
 pub(super) struct Repeats {
     slots: Box<[Slot]>,
-    /// For lines that find no place, by kind.
+    /// For lines without a slot, by kind.
     others: [Slot; Kind::COUNT],
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Which lines; 0 for none.
+    /// The hash of the lines; 0 if the slot is free.
     key: AtomicU64,
     /// When the next one may be written, in milliseconds of the timer's clock.
     until: AtomicU64,
@@ -76,7 +76,7 @@ impl Repeats {
         }
     }
 
-    /// How many lines like this one were left out before it; `None` if it is left out too.
+    /// How many lines like this one were left out before it. `None` if this one is left out too.
     pub(super) fn count(&self, now: Mono, event: &Event<'_>) -> Option<u64> {
         let Some((kind, key)) = key(event) else {
             return Some(0);
@@ -86,7 +86,7 @@ impl Repeats {
         self.slot(kind, key, now).count(now, until)
     }
 
-    /// The slot of these lines, a free one, or the one for all that find none.
+    /// The slot of these lines, a free slot, or the shared one of their kind if there is neither.
     fn slot(&self, kind: Kind, key: u64, now: u64) -> &Slot {
         let places = || {
             let first = usize::try_from(key).unwrap_or_default() % SLOTS;
@@ -124,8 +124,8 @@ impl Slot {
     }
 }
 
-/// Which lines are like this one; `None` if each is written. A source's words are part of it, so that
-/// a new mistake is told at once.
+/// What makes lines alike. `None` if every line is written. A source's error text is part of it, so
+/// that a new error is written at once.
 fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
     let (kind, hash) = match event {
         Event::CellFailed {
@@ -169,7 +169,7 @@ fn of_notice(notice: &Notice) -> Option<u64> {
     }
 }
 
-/// Nobody outside chooses what is hashed here in order to collide: it names cells and reasons.
+/// The hash needs no key: it covers names of cells and reasons, which clients don't choose.
 fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

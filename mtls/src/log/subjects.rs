@@ -79,7 +79,7 @@ impl Subjects {
         Self::Hash(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
-    /// The field and its value, made of the subject as its issuer writes it.
+    /// The field and its value, from the subject as its issuer writes it.
     pub(super) fn show(&self, subject: &str) -> Option<(&'static str, String)> {
         match self {
             Self::Off => None,

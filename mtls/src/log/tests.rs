@@ -205,8 +205,8 @@ fn a_denial_shows_whom_it_had_proved() {
     assert!(!line(Subjects::with_key(&[1; 32])).contains("alice"));
 }
 
-/// Catches: a hash that nobody can compute from the subject that the issuer writes, and a missing
-/// role without a word of why.
+/// Catches: a hash that can't be computed from the issuer's subject, and a denial that doesn't say
+/// that a role was left out.
 #[test]
 fn a_subject_is_shown_as_its_issuer_writes_it() {
     let Decision::Deny(deny) = denial(Reason::RoleForbidden, Some("acme")) else {

@@ -37,11 +37,11 @@ pub(super) struct CellCounts {
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
     pub(super) ejected: Counter,
-    /// By why, first those that were sent again, then those that weren't.
+    /// By reason: first those that were sent again, then those that weren't.
     pub(super) retries: Counters<{ RETRY_RESULTS.len() * Unserved::ALL.len() }>,
 }
 
-/// What comes of requests that may be sent again, in the order of the counters.
+/// The results for requests that may be sent again, in the order of the counters.
 pub(super) const RETRY_RESULTS: [&str; 2] = ["sent", "over_budget"];
 
 impl CellCounts {

@@ -445,7 +445,7 @@ impl Page {
         let help = "1 while the registry's source has given no good answer for too long.";
         self.head("registry_stale", "gauge", help);
         self.sample("registry_stale", &[], u8::from(snapshot.registry_stale));
-        // Absent where the age of tenants' status has no bound.
+        // Absent if the age of tenants' status has no limit.
         if let Some(expires) = snapshot.status_expires_at {
             let name = "tenant_status_left_seconds";
             let help = "Until tenants' status is too old to trust and requests are refused.";

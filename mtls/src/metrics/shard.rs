@@ -85,7 +85,7 @@ pub(super) struct Shard {
     /// given up.
     pub(super) allowed: Counter,
     pub(super) answered: Counter,
-    /// Browsers' preflights, answered with no and with yes.
+    /// CORS preflights: refused, allowed.
     pub(super) preflights: Counters<2>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
@@ -180,7 +180,7 @@ impl Shard {
             RegistryNotice::Applied { .. } => self.registry_applied.add(1),
             RegistryNotice::Refused(refused) => self.registry_rejected.add(refused.reason as usize),
             RegistryNotice::FetchFailed { .. } => self.registry_failed.add(1),
-            // Gauges say how old it is.
+            // Gauges show its age.
             RegistryNotice::Stale
             | RegistryNotice::Fresh
             | RegistryNotice::StatusAging { .. }

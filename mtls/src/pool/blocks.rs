@@ -1,9 +1,9 @@
-//! How large a header block is that comes on HTTP/2, before h2 decodes it.
+//! Limits the size of HTTP/2 header blocks before h2 decodes them.
 //!
-//! h2 leaves out the trailers that are over its own limit, and ends the message as whole. So that
-//! limit must never be reached: whoever gets a message refuses a header or trailers that are much
-//! smaller, and a block that could hold more than h2 takes doesn't get as far as h2. Such a block ends
-//! the connection, because the ones after it can't be decoded without it.
+//! If trailers are over h2's limit, h2 drops them and ends the message as complete. So that limit
+//! must never be reached: the code that gets a message refuses a header or trailers over a much
+//! lower limit, and a block that could hold more than h2 accepts never reaches h2. Such a block
+//! ends the connection, because later blocks can't be decoded without it.
 
 use std::io;
 
@@ -15,20 +15,20 @@ use crate::frames::{
 };
 use crate::settings::AnswerLimits;
 
-/// The most bytes of header or trailers that h2 takes of a cell's stream, as it counts them (RFC 9113,
-/// section 6.5.2).
+/// The most bytes of a header or trailers that h2 accepts on a cell's stream, as it counts them
+/// (RFC 9113, section 6.5.2).
 pub(super) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
 /// The same of a client's stream.
 pub(crate) const REQUEST_LIST_MAX: u32 = 4 * HEAD_BYTES_MAX as u32;
 
-/// The most bytes of a block with the headers of its frames, where h2 takes `list_max` and a quarter of
-/// that is passed on at most.
+/// The most bytes of a block including its frame headers, if h2 accepts `list_max` and at most a
+/// quarter of that is passed on.
 ///
-/// A field that h2 leaves out brings the sum over `list_max`. What came before it is within the quarter,
-/// else the message is refused for that. So the field is longer than the difference of the two, which
-/// is more than the dynamic table holds, and takes at least five bits for each of its bytes (RFC 7541,
-/// section 5.2).
+/// h2 drops a field if it brings the sum over `list_max`. The fields before it are within the
+/// quarter; otherwise the message is refused for them. So the dropped field is longer than the
+/// difference of the two, which is more than the dynamic table holds, and it takes at least five
+/// bits for each of its bytes (RFC 7541, section 5.2).
 const fn block_bytes_max(list_max: u32) -> u32 {
     (list_max - list_max / 4) / 8 * 5 - 1024
 }
@@ -66,12 +66,12 @@ impl Listen for Blocks {
 }
 
 impl Blocks {
-    /// From a cell.
+    /// For frames from a cell.
     pub(super) fn of_answers() -> Self {
         Self::new(HEADER_LIST_MAX, 0)
     }
 
-    /// From a client, whose preface comes before its frames.
+    /// For frames from a client, which begin after its preface.
     pub(crate) fn of_requests() -> Self {
         Self::new(REQUEST_LIST_MAX, PREFACE_LEN)
     }
@@ -94,7 +94,7 @@ mod tests {
     fn frame(kind: u8, length: usize) -> Vec<u8> {
         let mut frame = (length as u32).to_be_bytes()[1..].to_vec();
         frame.extend([kind, 0, 0, 0, 0, 1]);
-        // Whatever looks like another frame in a payload is none.
+        // Bytes in a payload that look like another frame are not one.
         frame.resize(FRAME_HEADER_LEN + length, HEADERS);
         frame
     }

@@ -1,20 +1,20 @@
-//! How often requests are sent again to a cell.
+//! Limits how often requests are sent again to a cell.
 //!
 //! A cell that refuses everything must not get a multiple of its load. Each request that a cell
-//! answers adds a share of one retry to the cell's budget, and each retry takes a whole one. So over any
-//! time at most that share of the answered requests is sent again, and [`RETRIES_RESERVE`] more. A retry
-//! is taken from the budget before it is sent, so that those in flight count. The budget is the
-//! router's, over all workers.
+//! answers adds a share of one retry to the cell's budget, and each retry takes a whole one. So
+//! over any time at most that share of the answered requests is sent again, plus
+//! [`RETRIES_RESERVE`]. A retry is taken from the budget before it is sent, so that retries in
+//! flight count. All workers of the router share the budget.
 //!
 //! The first retry after a cell closed a connection in order is not taken from the budget: that connection
 //! served before, so a cell that refuses everything gets no such retry.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Retries that a cell may have before the requests that earn them.
+/// Retries that a cell may have before any request has earned one.
 pub const RETRIES_RESERVE: u32 = 10;
 
-/// A retry, in the unit of the balance: percent of a request.
+/// The cost of a retry. The balance is in percent of a request.
 const RETRY: u32 = 100;
 const BALANCE_MAX: u32 = RETRIES_RESERVE * RETRY;
 
@@ -38,7 +38,7 @@ impl RetryBudget {
         }
     }
 
-    /// Takes a retry, if there is one.
+    /// Takes a retry from the budget, if it has one.
     pub(crate) fn take(&self) -> bool {
         let less = |balance: u32| balance.checked_sub(RETRY);
         (self.0)
@@ -63,7 +63,7 @@ mod tests {
             budget.earn(20);
         }
         assert_eq!(taken(&budget), 4);
-        // 4.8 were earned, and what is left of them counts.
+        // 4.8 were earned, and the remaining 0.8 counts.
         budget.earn(20);
         assert_eq!(taken(&budget), 1);
         for _ in 0..1000 {

@@ -23,7 +23,7 @@ use crate::shares::Share;
 use crate::tls::{CellTls, handshake_failure};
 use crate::worker::Spawner;
 
-/// How long a cell may take to answer an HTTP/2 ping, where they are sent at all.
+/// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Windows for what cells send on HTTP/2: large enough that one stream fills a link between
@@ -36,7 +36,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 pub(crate) struct ConnectError {
     pub(crate) reason: Reason,
     pub(crate) error: Arc<str>,
-    /// Whose share of the cell's connections is used up, where that is why.
+    /// The share of the cell's connections that is used up, if that is the reason.
     pub(crate) share: Option<Share>,
 }
 
@@ -49,7 +49,7 @@ impl ConnectError {
         }
     }
 
-    /// A connection could be made, and this holder may have no other.
+    /// The limit isn't reached, but this holder has used up its share.
     pub(super) fn share(share: Share) -> Self {
         Self {
             share: Some(share),
@@ -58,8 +58,8 @@ impl ConnectError {
     }
 }
 
-/// Connects, shakes hands, and lets the connection run on its own task, which holds the permit. From
-/// `until` on it should be replaced.
+/// Connects, does the handshake, and runs the connection on its own task, which holds the permit.
+/// The connection should be replaced from `until` on.
 pub(super) async fn connect<E: Env>(
     env: &E,
     endpoint: &Endpoint,
@@ -150,18 +150,18 @@ async fn speak_http1<E: Env>(
         .handshake(TokioIo::new(Guarded::new(wire, side)))
         .await?;
     env.spawn(async move {
-        // Requests hear of its errors themselves.
+        // Requests get its errors themselves.
         let _ = connection.await;
         drop(permit);
     });
     Ok(Opened::H1(Http1Sender::new(sender, question, until)))
 }
 
-/// Unless `keepalive` says otherwise, a quiet connection is left alone: gRPC servers close those
-/// that are pinged more often than they permit. A dead cell is found by TCP (see
-/// [`Env::connect`]), and by the first request that it leaves without an answer
-/// ([`Lease::unanswered`](super::Lease::unanswered)). There are no pings to measure bandwidth either
-/// (`adaptive_window`): gRPC servers count those too.
+/// Unless `keepalive` is set, a quiet connection is not pinged: gRPC servers close connections that
+/// are pinged more often than they permit. TCP notices a dead cell (see [`Env::connect`]), and so
+/// does the first request that times out ([`Lease::unanswered`](super::Lease::unanswered)). There
+/// are no pings to measure bandwidth (`adaptive_window`) either, because gRPC servers count those
+/// too.
 async fn speak_http2<E: Env>(
     env: &E,
     wire: Wire<E::Stream>,

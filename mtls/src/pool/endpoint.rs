@@ -31,7 +31,7 @@ use crate::shares::Share;
 const SHARED_STREAMS: usize = 100;
 /// Most HTTP/2 connections of a worker to an endpoint; beyond that they are shared more widely.
 const SHARED_CONNECTIONS_MAX: usize = 4;
-/// The share of their age by which connections are replaced early.
+/// The largest part of the age by which connections are replaced early.
 const AGE_SPREAD: f64 = 0.2;
 /// Most unused HTTP/1.1 connections that a worker keeps to an endpoint.
 const IDLE_MAX: usize = 256;
@@ -47,7 +47,7 @@ pub(super) enum Opened {
 pub(crate) struct EndpointPool {
     pub(crate) endpoint: Endpoint,
     pub(crate) blame: Arc<Blame>,
-    /// Its cell's.
+    /// The retry budget of its cell.
     pub(crate) budget: Arc<RetryBudget>,
     state: Mutex<State>,
     /// Tells that a connection attempt that others wait for is over.
@@ -66,8 +66,8 @@ struct State {
     failure: Option<ConnectError>,
     /// The settings under which the connections were made.
     epoch: u64,
-    /// A connection that should be replaced couldn't be. It is tried again when the pool is looked
-    /// at the next time.
+    /// A connection that has reached its age couldn't be replaced. The router tries again at the
+    /// next check of the pool.
     renewal_failed: bool,
 }
 
@@ -92,7 +92,7 @@ impl Protocol {
 struct Idle {
     http1: Box<Http1Sender>,
     since: Instant,
-    /// It should be replaced.
+    /// It has reached its age and should be replaced.
     aged: bool,
 }
 
@@ -101,7 +101,7 @@ struct Shared {
     sender: http2::SendRequest<RequestBody>,
     load: Arc<Load>,
     until: Instant,
-    /// It should be replaced.
+    /// It has reached its age and should be replaced.
     aged: bool,
 }
 
@@ -111,17 +111,17 @@ enum Next {
     Idle(Box<Http1Sender>),
     /// Somebody connects; the attempts before that one.
     Wait(u64),
-    /// The request may have no connection for itself: this holder has its share.
+    /// The request gets no connection, because this holder has used up its share.
     Refused(Share),
-    /// Connect, for this request only or for all that wait, and perhaps in the place of an old
-    /// connection, which serves on if that fails.
+    /// Connect, for this request only or for all that wait. The new connection may replace an old
+    /// one, which keeps serving if that fails.
     Connect {
         for_all: bool,
         aged: Option<Aged>,
     },
 }
 
-/// A connection that should be replaced. Boxed, because it is rare.
+/// A connection that has reached its age. Boxed, because it is rare.
 type Aged = Box<(Sender, Option<Stream>)>;
 
 impl Next {
@@ -159,7 +159,7 @@ impl EndpointPool {
     /// in any case: a pooled one has just turned out to be closed, and so may the others.
     ///
     /// # Errors
-    /// No connection could be made, or the cell has as many as it may, or whoever asks has.
+    /// No connection could be made, or the cell or one of the request's holders is at its limit.
     pub(crate) async fn lease<E: Env>(
         self: &Arc<Self>,
         env: &E,
@@ -194,8 +194,8 @@ impl EndpointPool {
         }
     }
 
-    /// Opens a connection. If none can be made in the place of one that has reached its age, because
-    /// the name can't be looked up for example, the old one still serves.
+    /// Opens a connection. If it was to replace one that has reached its age and that fails (for
+    /// example because the name can't be resolved), the old one keeps serving.
     async fn renew<E: Env>(
         self: &Arc<Self>,
         env: &E,
@@ -322,7 +322,7 @@ impl EndpointPool {
         let mut state = private(&self.state);
         if state.epoch == epoch {
             state.protocol = Protocol::Http2;
-            // It takes the place of those that have reached their age.
+            // It replaces those that have reached their age.
             state.shared.retain(|shared| !shared.aged);
             state.shared.push(Shared {
                 sender,
@@ -343,7 +343,7 @@ impl EndpointPool {
         }
     }
 
-    /// Lends this connection to no further request.
+    /// Stops lending this connection.
     pub(super) fn retire(&self, load: &Arc<Load>) {
         let mut state = private(&self.state);
         state
@@ -351,7 +351,8 @@ impl EndpointPool {
             .retain(|shared| !Arc::ptr_eq(&shared.load, load));
     }
 
-    /// Closes what has been unused for too long, and marks what should be replaced.
+    /// Closes connections that have been unused for too long, and marks those that have reached
+    /// their age.
     pub(super) fn expire(&self, now: Instant, keep: Duration) {
         let mut state = private(&self.state);
         state
@@ -412,8 +413,8 @@ impl Shared {
     }
 }
 
-/// When a connection that is made now should be replaced: a little before its age, and not all that
-/// were made together at once.
+/// When a connection that is made now should be replaced: a random time before its age, so that
+/// connections that were made together aren't replaced together.
 fn until<E: Env>(env: &E, age: Duration) -> Instant {
     let mut random = [0; 2];
     env.fill(&mut random);

@@ -1,8 +1,8 @@
 //! Bulkheads: what one cell may take of the router, counted over all workers.
 //!
 //! A cell that hangs fills its own gate and is answered 503 from then on; the other cells' gates
-//! don't know of it. Within a gate no connection, caller or tenant gets more than its share
-//! ([`shares`](crate::shares)), so that one of them can't block a cell for the others. The counts
+//! don't know of it. In a gate no connection, caller or tenant gets more than its share
+//! ([`shares`](crate::shares)), so that none of them can block a cell for the others. The counts
 //! are atomics. The map that finds them is locked only when a worker meets a cell for the first
 //! time.
 
@@ -41,7 +41,7 @@ impl Gates {
         endpoints.entry(id).or_default().clone()
     }
 
-    /// What a cell's requests may be sent again by; made at the first call.
+    /// The cell's retry budget, made at the first call.
     pub(crate) fn budget(&self, id: &Text) -> Arc<RetryBudget> {
         let mut budgets = private(&self.budgets);
         budgets.entry(id.clone()).or_default().clone()
@@ -84,14 +84,14 @@ pub(crate) struct CellGate {
     connections: AtomicUsize,
 }
 
-/// Who asks for a place: a connection, its caller, and the caller's tenant.
+/// The holders that ask for a place: a connection, its caller, and the caller's tenant.
 pub(crate) type Stakes = [Stake; 3];
 
 impl CellGate {
-    /// Lets a request in, if fewer than `most` are and its holders have less than their shares.
+    /// Lets a request in if fewer than `most` are in and its holders have less than their shares.
     ///
     /// # Errors
-    /// Why it can't be let in.
+    /// Why the request is refused.
     pub(crate) fn request(
         self: &Arc<Self>,
         most: usize,
@@ -104,7 +104,7 @@ impl CellGate {
         })
     }
 
-    /// The requests in flight, as something that is shared.
+    /// The limit on requests in flight.
     pub(crate) fn requests(&self) -> &Bound {
         &self.requests
     }
@@ -136,8 +136,8 @@ impl RequestPermit {
         &self.gate
     }
 
-    /// Who of the request's holders has more than its share of the cell's connections. Over HTTP/1.1
-    /// each request in flight has a connection for itself.
+    /// Which of the request's holders, if any, has more than its share of the cell's connections.
+    /// Over HTTP/1.1 each request in flight needs its own connection.
     pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Share> {
         let requests = &self.gate.requests;
         requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
@@ -175,16 +175,16 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// How long an endpoint whose last exchange failed is avoided where the cell has others.
+/// How long an endpoint is avoided after its last exchange failed, if the cell has others.
 const AVOIDED: Duration = Duration::from_secs(5);
 
-/// Whether an endpoint's last exchange failed, and when. Control hears of every failure, and of the
-/// first success after one: telling it of each success would wake it for each request.
+/// Whether and when an endpoint's last exchange failed. Control gets every failure and the first
+/// success after one; sending it every success would wake it for each request.
 #[derive(Debug)]
 pub(crate) struct Blame {
     failing: AtomicBool,
-    /// When the last failure was, or the endpoint was tried in spite of it: milliseconds since
-    /// `origin`.
+    /// When the last failure was, or when the endpoint was last tried after it, in milliseconds
+    /// since `origin`.
     since: AtomicU64,
     origin: Instant,
 }
@@ -211,8 +211,8 @@ impl Blame {
         self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether a request should rather try another endpoint: this one has just failed. When that was
-    /// some time ago, one request is told to try it, and the others still avoid it.
+    /// Whether a request should try other endpoints first, because this one has just failed. After
+    /// some time, one request gets `false` and tries it, and the others still avoid it.
     pub(crate) fn avoid(&self) -> bool {
         if !self.failing.load(Ordering::Relaxed) {
             return false;

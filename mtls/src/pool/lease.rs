@@ -15,29 +15,30 @@ use crate::proxy::RequestBody;
 /// A connection that a request can be written to.
 #[derive(Debug)]
 pub(crate) enum Sender {
-    /// HTTP/1.1, lent whole.
+    /// HTTP/1.1, lent to one request at a time.
     H1(Box<Http1Sender>),
     /// HTTP/2, shared.
     H2(http2::SendRequest<RequestBody>),
 }
 
-/// A connection lent to one request. Dropped, an HTTP/1.1 connection is closed, because what is
-/// still on its way on it belongs to nobody; [`Lease::done`] gives it back.
+/// A connection lent to one request. [`Lease::done`] gives the connection back. If the lease is
+/// dropped without it, an HTTP/1.1 connection is closed, because bytes of the old exchange may
+/// still arrive on it.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) pool: Arc<EndpointPool>,
     pub(crate) sender: Sender,
-    /// It was opened for this request.
+    /// Whether it was opened for this request.
     pub(crate) opened: bool,
     /// [`Load::answers`] when the request began.
     pub(super) answers: u32,
     pub(super) epoch: u64,
-    /// Counts among the connection's requests for as long as the lease lasts. `None` on HTTP/1.1.
+    /// Counts the request on its connection while the lease lasts. `None` on HTTP/1.1.
     pub(super) stream: Option<Stream>,
 }
 
 impl Lease {
-    /// The exchange is over, and the connection good for another.
+    /// The exchange has ended, and the connection can be used again.
     pub(crate) fn done(self) {
         if let Sender::H1(http1) = self.sender
             && !http1.is_closed()
@@ -46,16 +47,16 @@ impl Lease {
         }
     }
 
-    /// The cell answered.
+    /// Notes that the cell answered.
     pub(crate) fn answered(&self) {
         if let Some(stream) = &self.stream {
             stream.0.answers.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// The cell has left the request without an answer for too long. Where it answered nothing else
-    /// on the connection meanwhile, the connection may be dead, and gets no more requests. What is
-    /// open on it goes on.
+    /// Notes that the request timed out. If the cell answered nothing else on the connection
+    /// meanwhile, the connection may be dead and gets no more requests. Open requests on it
+    /// continue.
     pub(crate) fn unanswered(&self) {
         if let Some(Stream(load)) = &self.stream
             && load.answers.load(Ordering::Relaxed) == self.answers
@@ -64,12 +65,13 @@ impl Lease {
         }
     }
 
-    /// The connection was open before this request, and the cell had answered on it.
+    /// Whether the connection was open before this request and the cell had answered on it.
     pub(crate) fn has_served(&self) -> bool {
         !self.opened && self.answers > 0
     }
 
-    /// The connection takes no more requests, or has ended. What is open on it may go on.
+    /// Stops lending the connection, because it takes no more requests or has ended. Open requests
+    /// on it may continue.
     pub(crate) fn retire(&self) {
         if let Some(stream) = &self.stream {
             self.pool.retire(&stream.0);
@@ -100,7 +102,7 @@ impl Drop for Stream {
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) streams: AtomicUsize,
-    /// Answers that came on it so far, a sign of life. It may wrap.
+    /// The number of answers so far, as a sign of life. It may wrap.
     pub(super) answers: AtomicU32,
     idle_since: Mutex<Instant>,
 }

@@ -1,4 +1,4 @@
-//! Listens to what comes on a connection before its parser does.
+//! Inspects the bytes of a connection before its parser reads them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,16 +6,16 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Hears what comes on a connection before its parser does.
+/// Sees the bytes of a connection before its parser.
 pub(crate) trait Listen: Unpin {
     /// These bytes came.
     ///
     /// # Errors
-    /// They must not be parsed: the connection ends with this error.
+    /// The bytes must not be parsed: the connection ends with this error.
     fn came(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// A byte stream that somebody listens to.
+/// A byte stream whose incoming bytes are inspected.
 pub(crate) struct Listening<S, L> {
     stream: S,
     listener: L,

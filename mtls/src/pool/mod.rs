@@ -37,7 +37,7 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    /// The pool of an endpoint of this cell; made at the first call.
+    /// The pool of an endpoint of this cell, made at the first call.
     pub(crate) fn endpoint(
         &self,
         cell: &Cell,

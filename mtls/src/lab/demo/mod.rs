@@ -73,7 +73,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
             false => ExitCode::SUCCESS,
         },
         Err(why) => {
-            // Where nobody can hear it, the exit code still says it.
+            // If that fails, the exit code still tells the result.
             let _ = writeln!(io::stderr(), "cellway demo: {why}");
             // As everywhere: a "no" is 1, and what can't be carried out is 3.
             ExitCode::from(3)

@@ -77,7 +77,7 @@ fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         .str("mode", mode.as_str())
         .str("reason", decision.reason().as_str())
         .opt("rule", decision.rule(), Line::str);
-    // The tenant is who pays, not who calls.
+    // The tenant isn't hashed: it names a customer, not a person.
     let line = match decision {
         Decision::Allow(allow) => line
             .opt("tenant", allow.identity.tenant.as_ref(), Line::show)
@@ -105,7 +105,7 @@ fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         .flag("waited", *waited)
 }
 
-/// What a role or scope that is missing may be among.
+/// The unusable values that were left out, as text. A missing role or scope may be one of them.
 fn left_out(left_out: &LeftOut) -> Option<String> {
     (!left_out.is_nothing()).then(|| left_out.to_string())
 }
@@ -126,7 +126,7 @@ fn cell_bound(line: Line, event: &Event<'_>) -> Line {
         .opt("peer", *peer, Line::addr)
         .str("request_id", request_id)
         .str("mode", bound.mode.as_str())
-        // As claimed, where something is refused; always a cell of the registry.
+        // Only a claim if the authorization is refused, but always a cell of the registry.
         .opt("source", bound.source.as_ref(), Line::show);
     let line = match decision {
         Decision::Allow(allow) => line.show("cell", &allow.cell.id),
