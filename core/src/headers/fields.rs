@@ -6,11 +6,11 @@
 use http::header::HeaderName;
 
 use super::hop::HOP_BY_HOP;
-use super::otherwise;
+use super::{forwarded, otherwise};
 
 /// End-to-end fields that are used before the body comes: they frame the message, route it, carry
-/// credentials or preconditions, say where it came from, or describe its content (RFC 9110,
-/// sections 6.5.1 and 7.6.1). Sorted.
+/// credentials or preconditions, or describe its content (RFC 9110, sections 6.5.1 and 7.6.1). Sorted.
+/// Fields that say where the request came from are in [`forwarded`].
 const HEADER_ONLY: &[&str] = &[
     "accept",
     "accept-ch",
@@ -32,11 +32,9 @@ const HEADER_ONLY: &[&str] = &[
     "cache-control",
     "cdn-cache-control",
     "cdn-loop",
-    "cf-connecting-ip",
     "clear-site-data",
     "client-cert",
     "client-cert-chain",
-    "client-ip",
     "content-disposition",
     "content-encoding",
     "content-language",
@@ -56,8 +54,6 @@ const HEADER_ONLY: &[&str] = &[
     "early-data",
     "expect",
     "expires",
-    "fastly-client-ip",
-    "forwarded",
     "from",
     "grpc-accept-encoding",
     "grpc-encoding",
@@ -88,7 +84,6 @@ const HEADER_ONLY: &[&str] = &[
     "te",
     "traceparent",
     "tracestate",
-    "true-client-ip",
     "upgrade-insecure-requests",
     "user-agent",
     "vary",
@@ -99,14 +94,9 @@ const HEADER_ONLY: &[&str] = &[
     "x-access-token",
     "x-api-key",
     "x-auth-token",
-    "x-client-ip",
-    "x-cluster-client-ip",
     "x-content-type-options",
     "x-csrf-token",
     "x-frame-options",
-    "x-host",
-    "x-original-host",
-    "x-real-ip",
     "x-request-id",
     "x-requested-with",
     "x-sendfile",
@@ -115,8 +105,7 @@ const HEADER_ONLY: &[&str] = &[
 ];
 
 /// Prefixes of such fields.
-const HEADER_ONLY_FAMILIES: &[&str] =
-    &["access-control-", "if-", "sec-", "x-envoy-", "x-forwarded-"];
+const HEADER_ONLY_FAMILIES: &[&str] = &["access-control-", "if-", "sec-", "x-envoy-"];
 
 /// End-to-end fields that may also be trailers. Sorted.
 const TRAILERS_TOO: &[&str] = &[
@@ -159,6 +148,7 @@ fn header_only(name: &[u8]) -> bool {
         start.is_some_and(|start| is(start, family))
     };
     HEADER_ONLY_FAMILIES.iter().any(in_family)
+        || forwarded::is_about_the_way(name)
         || known(name, |name| HEADER_ONLY.binary_search(&name).is_ok())
 }
 

@@ -14,13 +14,29 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The prefix of most of them.
 const PREFIX: &[u8] = b"x-forwarded-";
-/// Other fields in which proxies pass on the client's address. A cell may trust any of them.
-const OTHERS: [&[u8]; 5] = [
+/// Other fields in which proxies, content delivery networks and clouds pass on the client's address or
+/// the host that it asked for. A cell may trust any of them.
+const OTHERS: [&[u8]; 20] = [
+    b"cf-connecting-ip",
+    b"cf-connecting-ipv6",
+    b"client-ip",
+    b"do-connecting-ip",
+    b"fastly-client-ip",
+    b"fly-client-ip",
     b"forwarded",
-    b"x-real-ip",
+    b"true-client-ip",
+    b"x-appengine-user-ip",
+    b"x-azure-clientip",
+    b"x-azure-socketip",
     b"x-client-ip",
     b"x-cluster-client-ip",
-    b"true-client-ip",
+    b"x-envoy-external-address",
+    b"x-envoy-internal",
+    b"x-host",
+    b"x-original-forwarded-for",
+    b"x-original-host",
+    b"x-originating-ip",
+    b"x-real-ip",
 ];
 
 /// What the router does with the forwarding fields that a client, or a proxy in front of the
@@ -105,7 +121,8 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
     match mode {
         Forwarded::Keep => {}
         Forwarded::Replace => {
-            remove_where(headers, is_about_the_way, |_, _| ());
+            let about_the_way = |name: &HeaderName| is_about_the_way(name.as_str().as_bytes());
+            remove_where(headers, about_the_way, |_, _| ());
             headers.insert(FOR, hop.client.clone());
             headers.insert(FORWARDED, told.element.clone());
             headers.insert(PROTO, hop.proto.clone());
@@ -126,12 +143,13 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
 }
 
 /// Whether a cell could read this as a forwarding field, in any spelling.
-fn is_about_the_way(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    starts_with_normalised(name, PREFIX)
-        || OTHERS
-            .iter()
-            .any(|other| other.len() == name.len() && starts_with_normalised(name, other))
+pub(super) fn is_about_the_way(name: &[u8]) -> bool {
+    // Few fields begin with one of these letters.
+    let Some(b'c' | b'd' | b'f' | b't' | b'x') = name.first().map(u8::to_ascii_lowercase) else {
+        return false;
+    };
+    let is = |other: &&[u8]| other.len() == name.len() && starts_with_normalised(name, other);
+    starts_with_normalised(name, PREFIX) || OTHERS.iter().any(is)
 }
 
 /// Appends a value to a list, which may be spread over several fields.
@@ -194,6 +212,17 @@ mod tests {
             ("x-real-ip", "10.0.0.1"),
         ];
         assert_eq!(forwarded(Forwarded::default(), &spoofed), own());
+        for name in OTHERS {
+            let name = std::str::from_utf8(name).unwrap();
+            assert_eq!(
+                forwarded(Forwarded::default(), &[(name, "10.0.0.1")]),
+                own(),
+                "{name}"
+            );
+            let initial = name.as_bytes()[0].to_ascii_uppercase();
+            let upper = [&[initial], &name.as_bytes()[1..]].concat();
+            assert!(is_about_the_way(&upper), "{name}");
+        }
     }
 
     #[test]

@@ -84,8 +84,9 @@ pub(crate) fn serve<E: Env, S: Sink>(
                 }
                 Ok(Judged { allow, snapshot }) => {
                     let case = report.case(spread);
-                    let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
+                    // Before the stamps: one of them may have a name that only proxies use.
                     tell_way(&report.connection, &mut outgoing.parts);
+                    let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
                     report.opens(&allow, &snapshot);
                     outgoing.body.passes(
                         &snapshot.policy,
@@ -126,16 +127,15 @@ pub(crate) fn serve<E: Env, S: Sink>(
 /// Sets the forwarding fields for the cell, as the listener is configured.
 fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
     let live = connection.worker.common.live.load();
-    let Some(listener) = live.settings.listeners.get(connection.listener) else {
-        return;
-    };
+    let listener = live.settings.listeners.get(connection.listener);
+    let mode = listener.map(|listener| listener.forwarded);
     // Cloning only counts a reference.
     let host = parts.headers.get(HOST).cloned();
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let authority = authority.or(host).unwrap_or_default();
     let way = &connection.way;
-    way.tell(listener.forwarded, authority, &mut parts.headers);
+    way.tell(mode.unwrap_or_default(), authority, &mut parts.headers);
 }
 
 /// Answers a preflight. A browser sends it without credentials, so this happens before credentials

@@ -1,11 +1,13 @@
 //! Who the client is, and what cells are told of the way of its request.
 
-use cellway_core::headers::Forwarded;
+use cellway_core::headers::{Forwarded, HeaderSpec};
 use cellway_mtls::lab::{Protocol, Request, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::{World, ca, cell, mtls_policy, plain, plain_endpoint, registry, secure, start};
+use crate::world::{
+    World, ca, cell, mtls_policy, open_policy_with, plain, plain_endpoint, registry, secure, start,
+};
 
 const REQUEST: &str = "GET /way HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n";
 
@@ -147,4 +149,29 @@ async fn http2_is_told_alike() {
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(has(&text, "x-forwarded-for", "127.0.0.1"), "{text}");
     assert!(text.contains("\"x-forwarded-host\": \"localhost"), "{text}");
+}
+
+/// Catches: what is removed of the client's takes the router's own with it.
+#[tokio::test]
+async fn a_header_of_the_routers_may_have_a_name_that_only_proxies_use() {
+    let rename = [("cell", "X-Forwarded-Cell"), ("auth", "x-real-ip")];
+    let spec = HeaderSpec {
+        rename: rename.map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+        ..HeaderSpec::default()
+    };
+    for forwarded in [Forwarded::Replace, Forwarded::Append, Forwarded::Keep] {
+        let (_, port) = cell("a", ServerTls::plain()).await;
+        let mut settings = plain(registry(plain_endpoint("http", port)));
+        settings.policy = open_policy_with(spec.clone());
+        settings.listeners[0].forwarded = forwarded;
+        let world = start(settings).await;
+        let spoofed = format!("{REQUEST}x-forwarded-cell: evil\r\nx_real_ip: evil\r\n\r\n");
+        let answer = sent(&world, spoofed.as_bytes()).await;
+        assert!(has(&answer, "x-forwarded-cell", "a"), "{answer}");
+        assert!(
+            has(&answer, "x-real-ip", "anonymous") || has(&answer, "x-real-ip", "insecure"),
+            "{answer}"
+        );
+        assert!(!answer.contains("evil"), "{answer}");
+    }
 }
