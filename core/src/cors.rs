@@ -92,20 +92,20 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 impl CorsRules {
     /// The value of `Access-Control-Allow-Origin` for a request: `None` where it names no origin,
-    /// several, or one that is not allowed.
+    /// several, or one that is not allowed. Where all origins are allowed, it is `*` for every request,
+    /// so that a cache may give any answer to any page (Fetch standard, "CORS protocol and HTTP caches").
     pub fn origin(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let listed = match &self.origins {
+            Origins::Any => return Some(HeaderValue::from_static("*")),
+            Origins::Listed(listed) => listed,
+        };
         let mut origins = request.get_all(ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else {
             return None;
         };
-        match &self.origins {
-            Origins::Any => Some(HeaderValue::from_static("*")),
-            Origins::Listed(listed) => {
-                let text = origin.to_str().ok()?;
-                let fits = listed.iter().any(|allowed| allowed.fits(text));
-                fits.then(|| origin.clone())
-            }
-        }
+        let text = origin.to_str().ok()?;
+        let fits = listed.iter().any(|allowed| allowed.fits(text));
+        fits.then(|| origin.clone())
     }
 
     /// Writes into an answer that `origin`, from [`origin`](Self::origin), may read it, and takes
@@ -325,6 +325,22 @@ mod tests {
              access-control-expose-headers: etag, x-cellway-owner, x-cellway-reason, \
              x-cellway-request-id\n"
         );
+    }
+
+    #[test]
+    fn where_all_origins_are_allowed_all_get_the_same_answer() {
+        let rules = rules(r#"{"origins": ["*"]}"#);
+        let told = |request: &[(&'static str, &str)]| {
+            let mut answer = fields(&[("access-control-allow-origin", "https://app.example")]);
+            rules.write(rules.origin(&fields(request)).as_ref(), &mut answer);
+            show(&answer)
+        };
+        let without = told(&[]);
+        assert!(
+            without.contains("access-control-allow-origin: *\n"),
+            "{without}"
+        );
+        assert_eq!(told(&[("origin", "https://app.example")]), without);
     }
 
     #[test]
