@@ -460,7 +460,15 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     }
 }
 
-/// Sets how fast the body must arrive. RPC streams are exempt, because they may be quiet.
+/// Whether the body may be quiet, because it is a stream of RPC messages. Only HTTP/2 has those.
+fn is_rpc_stream(outgoing: &Outgoing) -> bool {
+    let headers = &outgoing.parts.headers;
+    let is_connect = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/connect+");
+    outgoing.body.is_from_http2()
+        && (headers::is_grpc(headers) || headers.get(CONTENT_TYPE).is_some_and(is_connect))
+}
+
+/// Sets how fast the body must come.
 fn set_pace(outgoing: &Outgoing, live: &Live, listener: usize) {
     let timeouts = live.settings.listeners.get(listener);
     let timeouts = timeouts.map(|listener| &listener.timeouts);
@@ -475,10 +483,7 @@ fn set_pace(outgoing: &Outgoing, live: &Live, listener: usize) {
     else {
         return;
     };
-    let kind = outgoing.parts.headers.get(CONTENT_TYPE);
-    let kind = kind.map(HeaderValue::as_bytes).unwrap_or_default();
-    let streams = [&b"application/grpc"[..], b"application/connect+"];
-    if *body_rate_min > 0 && !streams.iter().any(|it| kind.starts_with(it)) {
+    if *body_rate_min > 0 && !is_rpc_stream(outgoing) {
         progress.set_pace(Pace {
             rate_min: *body_rate_min,
             grace: *body_grace,

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::frames::{self, Frames, Outcome};
 use crate::world::{
     World, body, ca, cell, listen, plain, plain_endpoint, reason, registry, silent, start,
 };
@@ -268,11 +269,43 @@ async fn a_body_that_dribbles_is_cut_where_the_answer_has_begun() {
 #[tokio::test]
 async fn streams_of_rpcs_may_be_as_slow_as_they_like() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
-    let world = with("http", port, paced).await;
-    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\nconnection: close\r\n\
-                content-type: application/grpc+proto\r\n\r\n";
-    let answer = dribbled(&world, head, 12).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for kind in ["application/grpc+proto", "application/connect+json"] {
+        let world = with("http", port, paced).await;
+        let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        let mut client = Frames::connect(stream).await;
+        let head = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "a"),
+            ("content-type", kind),
+        ];
+        client.fields(1, &frames::trailers_of(&head), false).await;
+        for byte in 0..12 {
+            tokio::time::sleep(SHORT / 5).await;
+            client.data(1, b"x", byte == 11).await;
+        }
+        assert_eq!(client.outcome(1).await, Outcome::Status(200), "{kind}");
+    }
+}
+
+/// Catches: a client that turns the minimum off with a type that only looks like a stream.
+#[tokio::test]
+async fn nothing_else_may() {
+    let (port, _asked) = silent().await;
+    // Over HTTP/1.1 there is no gRPC.
+    for kind in [
+        "application/grpcx",
+        "application/grpc",
+        "application/connect+json",
+    ] {
+        let world = with("http", port, paced).await;
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\ncontent-type: {kind}\r\n\r\n"
+        );
+        let answer = dribbled(&world, &head, 100).await;
+        assert!(answer.contains("client_timeout"), "{kind} {answer}");
+    }
 }
 
 /// A cell that sends pieces of this length for as long as they are taken.
