@@ -23,7 +23,7 @@ use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
 use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::event::{Event, Sink};
-use crate::fetch::Proxies;
+use crate::fetch::Reach;
 use crate::live::{Common, Drain, ListenerState};
 use crate::one_use::UsedOnce;
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
@@ -151,7 +151,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             driver,
             shared,
             commands,
-            proxies,
+            reach,
         } = Driver::new(
             env.clone(),
             clock.clone(),
@@ -191,7 +191,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         env.spawn(driver.run());
         let (allowing, telling) = (common.clone(), sink.clone());
         env.spawn(async move { opening::allow(&allowing, &telling).await });
-        Ok(Handle::new(common, sink, commands, source_tls, proxies))
+        Ok(Handle::new(common, sink, commands, source_tls, reach))
     }
 }
 
@@ -218,7 +218,7 @@ struct Running<E: Env, S> {
     sink: S,
     commands: mpsc::Sender<Command>,
     source_tls: Arc<ArcSwap<ClientConfig>>,
-    proxies: Arc<ArcSwap<Proxies>>,
+    reach: Arc<ArcSwap<Reach>>,
     addresses: Vec<(Arc<str>, SocketAddr)>,
     /// Held while settings are replaced: one at a time.
     reloading: Mutex<()>,
@@ -230,7 +230,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         sink: S,
         commands: mpsc::Sender<Command>,
         source_tls: Arc<ArcSwap<ClientConfig>>,
-        proxies: Arc<ArcSwap<Proxies>>,
+        reach: Arc<ArcSwap<Reach>>,
     ) -> Self {
         let live = common.live.load();
         let addresses = (live.settings.listeners.iter().zip(&common.listeners))
@@ -242,7 +242,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
             sink,
             commands,
             source_tls,
-            proxies,
+            reach,
             addresses,
             reloading: Mutex::new(()),
         }))
@@ -375,7 +375,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         let common = &self.0.common;
         let before = common.live.load_full();
         same_for_good(&before.settings, &settings)?;
-        let proxies = settings.sources.fetch.proxies.clone();
+        let reach = settings.sources.fetch.reach();
         let registry_settings = Box::new(settings.sources.registry.clone());
         let (env, provider, now) = (&common.env, &common.provider, common.clock.now());
         let mut examined = examine(env, provider, &settings, now, Some(&before)).await;
@@ -387,7 +387,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
         common.live.store(Arc::new(usable.live));
         common.reloaded.notify_waiters();
         self.0.source_tls.store(Arc::new(usable.fetch));
-        self.0.proxies.store(Arc::new(proxies));
+        self.0.reach.store(Arc::new(reach));
         let registry = Command::Registry(registry_settings);
         let _ = self.0.commands.send(registry).await;
         let _ = self.0.commands.send(Command::Refresh).await;

@@ -12,7 +12,7 @@ use cellway_core::policy::{Policy, PolicyId};
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::{Proxies, RegistryLocation};
+use crate::fetch::{Proxies, Reach, RegistryLocation};
 use crate::network::Network;
 
 /// Everything a [`Router`](crate::Router) is told.
@@ -510,6 +510,16 @@ pub struct FetchSettings {
     pub total_timeout: Duration,
     /// Which sources are reached through a proxy.
     pub proxies: Proxies,
+}
+
+impl FetchSettings {
+    /// How sources are reached.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            total_timeout: self.total_timeout,
+            proxies: self.proxies.clone(),
+        }
+    }
 }
 
 impl Default for FetchSettings {

@@ -176,3 +176,8 @@ fn proxy_protocol() {
 fn serving_certificates() {
     matches_snapshot("serving_certificates");
 }
+
+#[test]
+fn moved_keys() {
+    matches_snapshot("moved_keys");
+}

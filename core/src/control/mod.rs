@@ -177,8 +177,9 @@ impl Control {
         self.settle(now);
     }
 
-    /// A new policy, from a reload. Issuers that have not changed keep their keys. `keys` are the
-    /// documents of issuers whose keys are in files: they were read and judged together with the
+    /// A new policy, from a reload. Issuers that have not changed keep their keys, and so do those whose
+    /// keys are to be found elsewhere, until the first good set comes from there. One with another `iss`
+    /// is another issuer. `keys` are the documents of issuers whose keys are in files: they were read and judged together with the
     /// policy, so that no snapshot has the policy without them.
     pub fn handle_policy(&mut self, now: Now, policy: Arc<Policy>, keys: Vec<(IssuerId, Bytes)>) {
         let before = std::mem::replace(&mut self.policy, policy);
@@ -249,7 +250,8 @@ impl Control {
             .map(|(named, issuer)| (named.id, issuer, self.policy.issuer(issuer)))
     }
 
-    /// Sources for the present policy's issuers, taking over those whose issuer is as `before`.
+    /// Sources for the present policy's issuers, taking over those that were there `before`, or the keys
+    /// of those that have changed.
     fn sources_for(&mut self, before: &[Issuer], now: Now) -> Vec<NamedSource> {
         let mut kept: Vec<Option<NamedSource>> = std::mem::take(&mut self.keys)
             .into_iter()
@@ -257,18 +259,28 @@ impl Control {
             .collect();
         let policy = Arc::clone(&self.policy);
         let source_for = |issuer: &Issuer| {
-            let same = before.iter().position(|old| same_keys(old, issuer));
-            if let Some(named) = same.and_then(|i| kept.get_mut(i)).and_then(Option::take) {
-                return named;
+            let old = before.iter().position(|old| old.iss == issuer.iss);
+            let old = old.and_then(|i| Some((before.get(i)?, kept.get_mut(i)?.take()?)));
+            match old {
+                Some((old, named)) if same_keys(old, issuer) => named,
+                Some((_, named)) => self.new_source(issuer, Some(&named.source), now),
+                None => self.new_source(issuer, None, now),
             }
-            let id = KeySourceId(self.next_source);
-            self.next_source += 1;
-            let jitter = self.seed.wrapping_add(u64::from(id.0) + 1);
-            let algorithms = issuer.algorithms.clone();
-            let source = KeySource::new(algorithms, issuer.timing, now.mono, jitter);
-            NamedSource { id, source }
         };
         policy.issuers.iter().map(source_for).collect()
+    }
+
+    /// Under an id of its own, so that what `old` has asked for answers nobody.
+    fn new_source(&mut self, issuer: &Issuer, old: Option<&KeySource>, now: Now) -> NamedSource {
+        let id = KeySourceId(self.next_source);
+        self.next_source += 1;
+        let jitter = self.seed.wrapping_add(u64::from(id.0) + 1);
+        let (algorithms, timing) = (issuer.algorithms.clone(), issuer.timing);
+        let source = match old {
+            Some(old) => KeySource::in_place_of(old, algorithms, timing, now.mono, jitter),
+            None => KeySource::new(algorithms, timing, now.mono, jitter),
+        };
+        NamedSource { id, source }
     }
 
     /// Drains the children and publishes a snapshot if what decisions read has changed.

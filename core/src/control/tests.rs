@@ -18,11 +18,19 @@ fn at(secs: u64) -> Now {
 }
 
 fn policy(issuers: &[&str]) -> Arc<Policy> {
+    policy_with(issuers, &serde_json::json!({}))
+}
+
+/// With these settings of each issuer besides.
+fn policy_with(issuers: &[&str], more: &serde_json::Value) -> Arc<Policy> {
     let issuer = |name: &&str| {
-        serde_json::json!({
+        let mut issuer = serde_json::json!({
             "name": name, "issuer": format!("https://{name}.example"), "audience": "cellway",
             "tenants": "registry",
-        })
+        });
+        let more = more.as_object().unwrap().clone();
+        issuer.as_object_mut().unwrap().extend(more);
+        issuer
     };
     let issuers: Vec<_> = issuers.iter().map(issuer).collect();
     let policy = serde_json::json!([{ "name": "default", "mode": "disabled", "allow_insecure": true,
@@ -208,6 +216,64 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     );
     driver.keys(at(1), fetches[0]);
     assert_eq!(driver.key_state(0, at(1)), KeyState::Fresh);
+}
+
+/// Catches: an issuer that loses its keys to a mistake in their new place, and keys that outlive the
+/// first good set from there.
+#[test]
+fn keys_serve_on_while_their_new_place_gives_none() {
+    let day = Duration::from_secs(24 * 3600 + 600);
+    let moved = serde_json::json!({"jwks_uri": "https://elsewhere.example/keys"});
+    let shorter = serde_json::json!({"keys": {"fresh_secs": 60, "stale_max_secs": 60}});
+    let narrower = serde_json::json!({"algorithms": ["EdDSA"]});
+    for (change, serves) in [
+        (&moved, day),
+        (&shorter, Duration::from_secs(120)),
+        (&narrower, day),
+    ] {
+        let mut driver = Driver::new(&["one"]);
+        let source = driver.key_fetches()[0];
+        driver.keys(at(0), source);
+        let changed = policy_with(&["one"], change);
+        driver.control.handle_policy(at(10), changed, Vec::new());
+        driver.wake(at(10));
+        let fetches = driver.key_fetches();
+        assert_eq!(fetches.len(), 1, "{change}: it is asked for at once");
+        assert_ne!(fetches[0], source);
+        assert_eq!(driver.key_state(0, at(10)), KeyState::Stale, "{change}");
+        let failed = Err(FetchFailed::Unreachable);
+        driver.control.handle_keys(at(11), fetches[0], failed);
+        driver.keys(at(11), source);
+        let end = serves.as_secs();
+        assert_eq!(
+            driver.key_state(0, at(end - 1)),
+            KeyState::Stale,
+            "{change}"
+        );
+        assert_eq!(driver.key_state(0, at(end)), KeyState::Expired, "{change}");
+        let before = driver.control.snapshot().clone();
+        let before = before.keys.issuer(IssuerId(0)).unwrap();
+        let other = JWKS.replace("\"a\"", "\"b\"").into();
+        driver.control.handle_keys(at(12), fetches[0], Ok(other));
+        let after = driver.control.snapshot().clone();
+        let after = after.keys.issuer(IssuerId(0)).unwrap();
+        assert!(after.epoch > before.epoch && after.generation > before.generation);
+        let has = |kid| after.usable(at(12).mono).unwrap().has(kid);
+        assert_eq!([has("a"), has("b")], [false, true], "{change}");
+    }
+}
+
+/// Catches: keys of one issuer under the name of another.
+#[test]
+fn another_issuer_of_the_same_name_has_none_of_the_keys() {
+    let mut driver = Driver::new(&["one"]);
+    let source = driver.key_fetches()[0];
+    driver.keys(at(0), source);
+    let other = serde_json::json!({"issuer": "https://one.example/other"});
+    let policy = policy_with(&["one"], &other);
+    driver.control.handle_policy(at(1), policy, Vec::new());
+    driver.wake(at(1));
+    assert_eq!(driver.key_state(0, at(1)), KeyState::Empty);
 }
 
 #[test]

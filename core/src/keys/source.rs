@@ -154,6 +154,36 @@ impl KeySource {
         }
     }
 
+    /// A source for an issuer whose keys are to be found elsewhere than `old` looks, or are kept by other
+    /// terms. The set that `old` has serves on until a good one comes, and expires by the new terms:
+    /// a mistake in a new place must not cost the issuer its keys. The first fetch is due at once.
+    #[must_use]
+    pub fn in_place_of(
+        old: &Self,
+        algorithms: Vec<Algorithm>,
+        timing: KeyTiming,
+        now: Mono,
+        jitter: u64,
+    ) -> Self {
+        let mut this = Self::new(algorithms, timing, now, jitter);
+        let before = &*old.view;
+        let lifetime = |timing: &KeyTiming| timing.fresh.saturating_add(timing.stale_max);
+        let (was, is) = (lifetime(&old.timing), lifetime(&timing));
+        let expires = before.expires_at.since_origin().saturating_add(is);
+        let view = IssuerKeys {
+            // Whoever waits for a fetch waits for a later epoch.
+            epoch: before.epoch,
+            generation: before.generation,
+            set: before.set.clone(),
+            fetched_at: before.fetched_at,
+            fresh_until: now,
+            expires_at: Mono::from_origin(expires.saturating_sub(was)),
+            ..IssuerKeys::clone(&this.view)
+        };
+        this.view = Arc::new(view);
+        this
+    }
+
     /// How long a set that comes from now on counts as fresh: for sources that say so themselves.
     pub fn set_fresh(&mut self, fresh: Duration) {
         self.timing.fresh = fresh;

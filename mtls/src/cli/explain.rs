@@ -244,8 +244,8 @@ async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<Toki
     let tls = router_source_config(env, &provider(), settings).await;
     let tls = tls.map_err(|error| failed(format!("fetch: {error}")))?;
     let tls = Arc::new(ArcSwap::from_pointee(tls));
-    let proxies = Arc::new(ArcSwap::from_pointee(fetch.proxies.clone()));
-    Ok(Client::new(env.clone(), tls, fetch.total_timeout).with_proxies(proxies))
+    let reach = Arc::new(ArcSwap::from_pointee(fetch.reach()));
+    Ok(Client::reaching(env.clone(), tls, reach))
 }
 
 fn json(explanation: &Explanation, envelope: Option<&Envelope>, sources: &[String]) -> String {

@@ -25,7 +25,7 @@ use self::tasks::Tasks;
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::event::{Event, Sink};
-use crate::fetch::{Client, KEYS_BYTES_MAX, Proxies, RegistryLocation, keys_source};
+use crate::fetch::{Client, KEYS_BYTES_MAX, Reach, RegistryLocation, keys_source};
 use crate::keep::{Keep, KeepRefused, KeptId, Slot};
 use crate::settings::{RegistrySettings, Sources};
 use crate::shared::{Inbox, Shared, ToControl};
@@ -81,8 +81,8 @@ pub struct Driving<E: Env, S> {
     pub shared: Arc<Shared>,
     /// Its orders.
     pub commands: mpsc::Sender<Command>,
-    /// Which sources are reached through a proxy. A new value counts from the next fetch.
-    pub proxies: Arc<ArcSwap<Proxies>>,
+    /// How sources are reached. A new value counts from the next fetch.
+    pub reach: Arc<ArcSwap<Reach>>,
 }
 
 impl<E: Env, S: Sink> Driver<E, S> {
@@ -108,9 +108,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         let (shared, inbox) = Shared::new(Arc::clone(control.snapshot()));
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let (answer, answers) = mpsc::channel(ANSWERS_MAX);
-        let proxies = Arc::new(ArcSwap::from_pointee(sources.fetch.proxies));
-        let client = Client::new(env.clone(), tls, sources.fetch.total_timeout)
-            .with_proxies(Arc::clone(&proxies));
+        let reach = Arc::new(ArcSwap::from_pointee(sources.fetch.reach()));
+        let client = Client::reaching(env.clone(), tls, Arc::clone(&reach));
         let keep = sources.state.as_deref().map(Keep::new);
         let keeper = keep.map(|keep| Keeper::start(&env, &clock, &sink, keep));
         let tasks = Tasks {
@@ -137,7 +136,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             driver,
             shared,
             commands,
-            proxies,
+            reach,
         }
     }
 

@@ -46,8 +46,16 @@ pub struct Client<E> {
     env: E,
     /// `None`: not even connected to.
     tls: Option<Arc<ArcSwap<ClientConfig>>>,
-    proxies: Arc<ArcSwap<Proxies>>,
-    total_timeout: Duration,
+    reach: Arc<ArcSwap<Reach>>,
+}
+
+/// How sources are reached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reach {
+    /// For the whole of a fetch: connecting, redirects and the last byte.
+    pub total_timeout: Duration,
+    /// Which sources are reached through a proxy.
+    pub proxies: Proxies,
 }
 
 /// What to ask for.
@@ -91,18 +99,18 @@ impl<E: Env> Client<E> {
     /// A client that trusts and identifies itself as `tls` says, and gives a source
     /// `total_timeout` for the whole of a fetch: connecting, redirects and the last byte.
     pub fn new(env: E, tls: Arc<ArcSwap<ClientConfig>>, total_timeout: Duration) -> Self {
-        Self {
-            env,
-            tls: Some(tls),
-            proxies: Arc::default(),
+        let proxies = Proxies::default();
+        let reach = Reach {
             total_timeout,
-        }
+            proxies,
+        };
+        Self::reaching(env, tls, Arc::new(ArcSwap::from_pointee(reach)))
     }
 
-    /// Reaches sources as `proxies` says. A new value in it counts from the next fetch.
-    #[must_use]
-    pub fn with_proxies(self, proxies: Arc<ArcSwap<Proxies>>) -> Self {
-        Self { proxies, ..self }
+    /// A client that reaches sources as `reach` says. A new value in it counts from the next fetch.
+    pub fn reaching(env: E, tls: Arc<ArcSwap<ClientConfig>>, reach: Arc<ArcSwap<Reach>>) -> Self {
+        let tls = Some(tls);
+        Self { env, tls, reach }
     }
 
     /// As [`new`](Self::new), for trust and identity that stay as they are.
@@ -120,8 +128,7 @@ impl<E: Env> Client<E> {
         Self {
             env,
             tls: None,
-            proxies: Arc::default(),
-            total_timeout: Duration::ZERO,
+            reach: Arc::default(),
         }
     }
 
@@ -130,9 +137,10 @@ impl<E: Env> Client<E> {
     /// # Errors
     /// [`FetchError`]; nothing is retried here.
     pub async fn get(&self, get: Get<'_>) -> Result<Answer, FetchError> {
-        timeout(self.total_timeout, self.follow(get))
+        let total_timeout = self.reach.load().total_timeout;
+        timeout(total_timeout, self.follow(get))
             .await
-            .unwrap_or(Err(FetchError::Timeout(self.total_timeout)))
+            .unwrap_or(Err(FetchError::Timeout(total_timeout)))
     }
 
     async fn follow(&self, mut get: Get<'_>) -> Result<Answer, FetchError> {
@@ -154,8 +162,8 @@ impl<E: Env> Client<E> {
             let error = io::Error::other("the network isn't asked");
             return Err(FetchError::Connect(error));
         };
-        let proxies = self.proxies.load_full();
-        let stream = proxies.connect(&self.env, url).await?;
+        let reach = self.reach.load_full();
+        let stream = reach.proxies.connect(&self.env, url).await?;
         if !url.is_https() {
             return exchange(stream, url, get).await;
         }

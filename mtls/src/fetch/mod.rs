@@ -10,7 +10,7 @@ mod proxy;
 mod registry;
 mod url;
 
-pub use self::client::{Answer, Client, Get};
+pub use self::client::{Answer, Client, Get, Reach};
 pub use self::error::FetchError;
 pub use self::keys::{KEYS_BYTES_MAX, fetch_keys, keys_source};
 pub use self::proxy::{Proxies, ProxyRefused};

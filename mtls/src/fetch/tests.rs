@@ -106,9 +106,17 @@ impl Lab {
     }
 
     fn client(&self, total_timeout: Duration) -> Client<TokioEnv> {
+        self.client_through(total_timeout, Proxies::default())
+    }
+
+    fn client_through(&self, total_timeout: Duration, proxies: Proxies) -> Client<TokioEnv> {
         let roots = Ca::roots(&[&self.ca]).unwrap();
         let tls = self.provider.client(roots, None, Protocol::Http1).unwrap();
-        Client::new(TokioEnv::new(), Arc::new(ArcSwap::new(tls)), total_timeout)
+        let reach = Arc::new(ArcSwap::from_pointee(Reach {
+            total_timeout,
+            proxies,
+        }));
+        Client::reaching(TokioEnv::new(), Arc::new(ArcSwap::new(tls)), reach)
     }
 }
 
@@ -472,8 +480,7 @@ async fn get_through(lab: &Lab, port: u16, proxies: Proxies) -> Result<Answer, F
         authorization: Some(&authorization),
         body_max: 100,
     };
-    let proxies = Arc::new(ArcSwap::from_pointee(proxies));
-    lab.client(LONG).with_proxies(proxies).get(get).await
+    lab.client_through(LONG, proxies).get(get).await
 }
 
 /// Catches: a source that is fetched without the proxy, and a secret that the proxy sees.
@@ -545,9 +552,7 @@ async fn this_machine_is_never_behind_a_proxy() {
     let server = lab.serve(vec![ok("", "hello")]).await;
     let (port, asked) = proxy(None, server.port).await;
     let proxies = Proxies::through(&format!("127.0.0.1:{port}")).unwrap();
-    let client = lab
-        .client(LONG)
-        .with_proxies(Arc::new(ArcSwap::from_pointee(proxies)));
+    let client = lab.client_through(LONG, proxies);
     let url = SourceUrl::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
     let get = Get {
         url: &url,

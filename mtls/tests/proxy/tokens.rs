@@ -6,6 +6,7 @@ use std::time::Duration;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::lab::{Claims, IdentityProvider, IdpFault, Protocol, Request, ServerTls, Signer};
+use cellway_mtls::settings::RouterSettings;
 use http::StatusCode;
 use serde_json::json;
 
@@ -29,8 +30,21 @@ pub async fn identity_provider() -> IdentityProvider {
 }
 
 async fn world(provider: &IdentityProvider) -> World {
+    start(settings(provider).await).await
+}
+
+async fn settings(provider: &IdentityProvider) -> RouterSettings {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.policy = policy(provider, &provider.jwks_uri());
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    settings
+}
+
+/// Takes the tokens of this issuer, by the keys from there.
+fn policy(provider: &IdentityProvider, jwks_uri: &str) -> Arc<Policy> {
     let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
-                        "jwks_uri": provider.jwks_uri(),
+                        "jwks_uri": jwks_uri,
                         "claims": {"org": "org", "workspace": ["team", "name"],
                                    "roles": ["realm_access", "roles"]}});
     let specs = PolicySpecs {
@@ -40,11 +54,7 @@ async fn world(provider: &IdentityProvider) -> World {
         ],
         ..PolicySpecs::default()
     };
-    let (_cell, port) = cell("a", ServerTls::plain()).await;
-    let mut settings = plain(registry(plain_endpoint("http", port)));
-    settings.policy = Arc::new(Policy::build(&specs).unwrap());
-    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
-    start(settings).await
+    Arc::new(Policy::build(&specs).unwrap())
 }
 
 fn acme(provider: &IdentityProvider) -> Claims {
@@ -144,4 +154,56 @@ async fn a_router_that_cannot_fetch_says_that_and_not_that_the_token_is_bad() {
     assert_eq!(reason(&answer), "jwks_unreachable");
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers.contains_key("retry-after"));
+}
+
+/// Catches: a reload that drops good keys because of a mistake in their new place, and keys that
+/// outlive the first good set from there.
+#[tokio::test]
+async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
+    let provider = identity_provider().await;
+    let mut settings = settings(&provider).await;
+    let world = start(settings.clone()).await;
+    // A number of its own makes each token one that isn't remembered.
+    let token = |key: &str, number: u32| {
+        let claims = acme(&provider).with("jti", number.to_string());
+        provider.sign_as(key, &claims).unwrap()
+    };
+    let status = async |token: String| {
+        let client = world.client(Protocol::Http2);
+        client.send(get(&token)).await.unwrap().status
+    };
+    assert_eq!(status(token("one", 1)).await, StatusCode::OK);
+
+    let elsewhere = identity_provider().await;
+    elsewhere.set_fault(IdpFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+    settings.policy = policy(&provider, &elsewhere.jwks_uri());
+    world.handle.apply(settings.clone()).await.unwrap();
+    world.heard.line("keys failed status").await;
+    assert_eq!(status(token("one", 2)).await, StatusCode::OK);
+
+    let two = || Signer::from_seed("two", [2; 32]).unwrap();
+    provider.publish(two());
+    elsewhere.publish(two());
+    elsewhere.withdraw("one");
+    elsewhere.set_fault(IdpFault::None);
+    // A reload asks those sources again that fail.
+    world.handle.apply(settings).await.unwrap();
+    assert_eq!(status(token("two", 3)).await, StatusCode::OK);
+    let refused = status(token("one", 4)).await;
+    assert_eq!(refused, StatusCode::UNAUTHORIZED);
+}
+
+/// Catches: a time limit for fetches that only counts from the next start on.
+#[tokio::test]
+async fn a_reload_sets_how_long_a_fetch_may_take() {
+    let provider = identity_provider().await;
+    let slow = identity_provider().await;
+    slow.set_fault(IdpFault::Slow(HOUR));
+    let mut settings = settings(&provider).await;
+    settings.sources.fetch.total_timeout = HOUR;
+    let world = start(settings.clone()).await;
+    settings.policy = policy(&provider, &slow.jwks_uri());
+    settings.sources.fetch.total_timeout = Duration::from_millis(50);
+    world.handle.apply(settings).await.unwrap();
+    world.heard.line("keys failed timeout").await;
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cellway_core::control::Notice;
 use cellway_core::headers::HeaderSpec;
+use cellway_core::keys::KeyNotice;
 use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
 use cellway_core::{Decision, Now, Unix};
 use cellway_mtls::env::tokio::{TokioEnv, TokioListener};
@@ -88,6 +90,14 @@ impl Sink for Heard {
                 Some(registry) => format!("registry {}", registry.version()),
                 None => return,
             },
+            Event::Notice {
+                notice:
+                    Notice::Keys {
+                        notice: KeyNotice::Failed(why),
+                        ..
+                    },
+                ..
+            } => format!("keys failed {}", why.as_str()),
             Event::Reloaded => "reloaded".to_owned(),
             Event::ReloadRefused { .. } => "reload refused".to_owned(),
             _ => return,

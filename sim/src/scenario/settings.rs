@@ -8,7 +8,7 @@ use super::{FaultKind, Scenario};
 use crate::world::config;
 
 /// Settings that the invariants rely on.
-const FIXED: [(&[&str], &str); 20] = [
+const FIXED: [(&[&str], &str); 19] = [
     (
         &["headers"],
         "cells and clients of the simulator know the router's headers by the default names",
@@ -52,11 +52,13 @@ const FIXED: [(&[&str], &str); 20] = [
     ),
     (&["issuer", "name"], ISSUERS),
     (&["issuer", "issuer"], ISSUERS),
-    (&["issuer", "jwks_uri"], ISSUERS),
     (&["registry", "url"], CONTROL),
     (&["registry", "file"], CONTROL),
     (&["runtime", "workers"], "a simulated host has one thread"),
 ];
+
+/// The same, at the start. A change to another place is a mistake of an operator that a scenario may show.
+const FIXED_AT_START: [(&[&str], &str); 1] = [(&["issuer", "jwks_uri"], ISSUERS)];
 
 /// Settings that name files. A simulated disk has the simulator's own only, so that no router would start
 /// with another. A change to one that isn't there is a mistake of an operator that a scenario may show.
@@ -82,6 +84,7 @@ const CONTROL: &str = "the registry comes from the simulator's control plane";
 /// Checks what a scenario sets over the simulator's own settings, and each change to it.
 pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
     let settings = &scenario.router_settings;
+    fixed(&FIXED_AT_START, settings, errors);
     own(settings, errors);
     files(settings, errors);
     loads(scenario, settings, errors);
@@ -111,13 +114,17 @@ fn files(settings: &Table, errors: &mut Errors<'_>) {
     }
 }
 
-/// Whether the settings leave alone what isn't theirs.
-fn own(settings: &Table, errors: &mut Errors<'_>) {
-    for (path, why) in FIXED {
+fn fixed(paths: &[(&[&str], &str)], settings: &Table, errors: &mut Errors<'_>) {
+    for (path, why) in paths {
         if has(settings, path) {
             errors.setting(&path.join("."), format!("can't be set: {why}"));
         }
     }
+}
+
+/// Whether the settings leave alone what isn't theirs.
+fn own(settings: &Table, errors: &mut Errors<'_>) {
+    fixed(&FIXED, settings, errors);
     let mode = settings.get("policy").and_then(|policy| policy.get("mode"));
     if mode.and_then(Value::as_str) == Some("disabled") {
         let problem = "can't be `disabled`: such a router verifies nothing";
