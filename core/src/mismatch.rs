@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::{AuthPolicy, Mode, Policy};
+use crate::policy::{AuthPolicy, ClaimSpec, Issuer, IssuerId, Mode, Policy};
 use crate::registry::{CellState, Registry, UnknownTenant};
 use crate::text::Text;
 use crate::words::instead;
@@ -22,6 +22,10 @@ pub struct Mismatch {
 /// Says everything that doesn't fit. Without a registry, what the policy alone shows.
 pub fn mismatches(policy: &Policy, registry: Option<&Registry>) -> Vec<Mismatch> {
     let mut found = Vec::new();
+    for (i, (id, issuer)) in policy.issuer_ids().zip(&policy.issuers).enumerate() {
+        unasked(i, id, policy, &mut found);
+        claims(i, issuer, &mut found);
+    }
     for (i, auth) in policy.auths().iter().enumerate() {
         roles(i, policy, auth, registry, &mut found);
         if let Some(registry) = registry {
@@ -44,6 +48,59 @@ fn add(found: &mut Vec<Mismatch>, setting: impl Into<String>, problem: String, f
         problem,
         fix,
     });
+}
+
+/// An issuer from which no policy takes tokens. Nothing of its table is looked at then.
+fn unasked(i: usize, id: IssuerId, policy: &Policy, found: &mut Vec<Mismatch>) {
+    let asks = |auth: &AuthPolicy| auth.mode == Mode::Disabled || auth.accepts(id);
+    if policy.auths().iter().any(asks) {
+        return;
+    }
+    let problem =
+        "no policy takes its tokens, so that nothing of this table is looked at".to_owned();
+    let fix = "add \"jwt\" to any_of or all_of of a policy, or remove the issuer".to_owned();
+    add(found, format!("issuer[{i}]"), problem, fix);
+}
+
+/// Claims whose names look like ways into objects, which they are not: no token has such a claim.
+fn claims(i: usize, issuer: &Issuer, found: &mut Vec<Mismatch>) {
+    let claims = &issuer.claims;
+    let all = [
+        ("tenant", Some(&claims.tenant)),
+        ("tenants", claims.tenants.as_ref()),
+        ("subject", Some(&claims.subject)),
+        ("workspace", claims.workspace.as_ref()),
+        ("org", claims.org.as_ref()),
+        ("tier", claims.tier.as_ref()),
+        ("roles", claims.roles.as_ref()),
+        ("scopes", claims.scopes.as_ref()),
+    ];
+    for (member, claim) in all {
+        let Some((name, steps)) = claim.and_then(mistaken_path) else {
+            continue;
+        };
+        let problem = format!(
+            "{name:?} is taken for the name of one claim, so that nothing in the claim {:?} is looked at",
+            steps[0]
+        );
+        let fix = format!("write {steps:?} for what is in that object, or [{name:?}] for one name");
+        add(found, format!("issuer[{i}].claims.{member}"), problem, fix);
+    }
+}
+
+/// A name that is written as a path in other systems: `realm_access.roles`, `$.org.id`, `/org/id`; with
+/// the steps that may be meant. A URI is a name, and what is written as a list is meant as it stands.
+fn mistaken_path(claim: &ClaimSpec) -> Option<(&str, Vec<&str>)> {
+    let [name] = &*claim.path else { return None };
+    if claim.listed || name.contains(':') {
+        return None;
+    }
+    let inner = name.trim_start_matches(['$', '.', '/']);
+    let steps: Vec<&str> = inner
+        .split(['.', '/', '[', ']'])
+        .filter(|step| !step.is_empty())
+        .collect();
+    (steps.len() > 1 || !steps.is_empty() && inner != name).then_some((name, steps))
 }
 
 /// Rules that ask for a role which nobody can have.

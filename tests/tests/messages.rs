@@ -224,6 +224,25 @@ const CONFIGS: &[(&str, &[(&str, &str)])] = &[
         &[("trust_domains =", "crl = [\"other.crl\"]\ntrust_domains =")],
     ),
     (
+        "claims that are written as paths",
+        &[(
+            "[[policy]]",
+            "[issuer.claims]\ntenant = \"org.tenant_id\"\nroles = \"$.realm_access.roles\"\n\
+             org = { claim = \"/org/id\", number = true }\n\n[[policy]]",
+        )],
+    ),
+    (
+        "an issuer that no policy asks",
+        &[("any_of = [\"jwt\", \"mtls\"]", "any_of = [\"mtls\"]")],
+    ),
+    (
+        "a router's certificate for servers",
+        &[(
+            "[upstream]\n",
+            "[upstream]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n",
+        )],
+    ),
+    (
         "roles that nobody can have",
         &[(
             "[trust]",
@@ -310,6 +329,24 @@ async fn what_a_user_is_told() {
     let said = folder.said(CONFIG, REGISTRY, &list).await;
     writeln!(page, "# a variable that is to be a list\n{said}\n").unwrap();
     insta::assert_snapshot!("messages", page);
+}
+
+/// Catches: a warning about a name that has dots and is one, which nobody could get rid of.
+#[tokio::test]
+async fn names_with_dots_can_be_meant() {
+    let folder = Folder::new("dots");
+    for claim in [
+        "\"https://example/tenant_id\"",
+        "\"urn:example:tenant\"",
+        "[\"org.tenant_id\"]",
+        "[\"org\", \"tenant.id\"]",
+        "{ claim = [\"org.tenant_id\"], number = true }",
+        "\"tenant-id\"",
+    ] {
+        let claims = format!("[issuer.claims]\ntenant = {claim}\n\n[[policy]]");
+        let config = CONFIG.replacen("[[policy]]", &claims, 1);
+        assert_eq!(folder.said(&config, REGISTRY, &[]).await, "", "{claim}");
+    }
 }
 
 /// Catches: a number in a variable, an account's id for instance, that no string setting takes.

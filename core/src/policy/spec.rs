@@ -147,6 +147,8 @@ pub struct ClaimSpec {
     pub path: Vec<String>,
     /// A whole number counts as the string of its digits.
     pub number: bool,
+    /// The path is written as a list, so that a name with dots in it is meant.
+    pub listed: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -172,6 +174,7 @@ impl From<&str> for ClaimSpec {
         Self {
             path: vec![name.to_owned()],
             number: false,
+            listed: false,
         }
     }
 }
@@ -185,6 +188,7 @@ impl From<RawClaimSpec> for ClaimSpec {
         Self {
             path: claim.as_slice().to_vec(),
             number,
+            listed: matches!(claim, OneOrMany::Many(_)),
         }
     }
 }
@@ -192,7 +196,7 @@ impl From<RawClaimSpec> for ClaimSpec {
 impl From<ClaimSpec> for RawClaimSpec {
     fn from(spec: ClaimSpec) -> Self {
         let claim = match &*spec.path {
-            [name] => OneOrMany::One(name.clone()),
+            [name] if !spec.listed => OneOrMany::One(name.clone()),
             _ => OneOrMany::Many(spec.path),
         };
         match spec.number {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use cellway_core::Decision;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::policy::{Policy, PolicyId};
+use cellway_core::{Decision, Mismatch, mismatches};
 use cellway_mtls::Clock;
 use cellway_mtls::config::Config;
 use cellway_mtls::env::tokio::TokioEnv;
@@ -139,14 +139,15 @@ async fn answer(args: &Args) -> Result<Exit, Exit> {
         peer: peer.as_ref(),
     };
     let explanation = explain(&snapshot, &question, clock.now());
+    let doubts = mismatches(&settings.policy, snapshot.registry.as_deref());
     let envelope = match &explanation.decision {
         Decision::Allow(allow) => Some(envelope(&env, settings, allow, clock.now()).await),
         Decision::Deny(_) => None,
     };
     let text = match args.json {
-        true => json(&explanation, envelope.as_ref(), &sources),
+        true => json(&explanation, envelope.as_ref(), &sources, &doubts),
         false => {
-            let mut page = page(&explanation, &sources, &settings.policy, policy);
+            let mut page = page(&explanation, (&sources, &doubts), &settings.policy, policy);
             if let Some(envelope) = &envelope {
                 page += &format!("\nenvelope: {envelope}");
             }
@@ -248,8 +249,21 @@ async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<Toki
     Ok(Client::reaching(env.clone(), tls, reach))
 }
 
-fn json(explanation: &Explanation, envelope: Option<&Envelope>, sources: &[String]) -> String {
+fn json(
+    explanation: &Explanation,
+    envelope: Option<&Envelope>,
+    sources: &[String],
+    doubts: &[Mismatch],
+) -> String {
+    let warning = |doubt: &Mismatch| {
+        serde_json::json!({
+            "setting": doubt.setting,
+            "problem": doubt.problem,
+            "fix": doubt.fix,
+        })
+    };
     let whole = serde_json::json!({
+        "warnings": doubts.iter().map(warning).collect::<Vec<_>>(),
         "decision": explanation.decision,
         "steps": explanation.steps,
         "envelope": envelope,
@@ -258,11 +272,24 @@ fn json(explanation: &Explanation, envelope: Option<&Envelope>, sources: &[Strin
     serde_json::to_string_pretty(&whole).unwrap_or_default()
 }
 
-fn page(explanation: &Explanation, sources: &[String], policy: &Policy, id: PolicyId) -> String {
+fn page(
+    explanation: &Explanation,
+    (sources, doubts): (&[String], &[Mismatch]),
+    policy: &Policy,
+    id: PolicyId,
+) -> String {
     let auth = policy.auth(id);
     let mut page = format!("policy {} ({})\n", auth.name, auth.mode.as_str());
     for source in sources {
         page += &format!("from  {source}\n");
+    }
+    for Mismatch {
+        setting,
+        problem,
+        fix,
+    } in doubts
+    {
+        page += &format!("warn  {setting}: {problem}\n      {fix}\n");
     }
     page += &format!("\n{}\n", explanation.steps);
     page += &match &explanation.decision {

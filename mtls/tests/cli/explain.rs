@@ -29,6 +29,30 @@ fn explain_says_what_a_refused_key_set_lacks() {
     }
 }
 
+/// Catches: a path into claims that is no path, and a denial that doesn't say so.
+#[test]
+fn explain_says_which_settings_are_never_looked_at() {
+    let folder = Folder::new("claims-path");
+    let claims = "jwks_file = \"keys.json\"\nclaims = { tenant = \"org.tenant_id\" }";
+    let config = CONFIG.replace("jwks_file = \"keys.json\"", claims);
+    folder.write("cellway.toml", &config);
+    let (path, token) = (folder.config(), token("acme", false));
+    let expected =
+        "warn  issuer[0].claims.tenant: \"org.tenant_id\" is taken for the name of one claim";
+    let (code, out, _) = run(&["explain", "-c", &path, "--token", &token]);
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains(expected) && out.contains("missing_claim"),
+        "{out}"
+    );
+    let (_, out, _) = run(&["explain", "-c", &path, "--token", &token, "--json"]);
+    let page: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(page["warnings"][0]["setting"], "issuer[0].claims.tenant");
+    let (code, _, err) = run(&["check", "-c", &path]);
+    assert_eq!(code, 1);
+    assert!(err.contains("warning: issuer[0].claims.tenant: "), "{err}");
+}
+
 #[test]
 fn explain_tells_each_step_and_what_follows() {
     let folder = Folder::new("explain");
