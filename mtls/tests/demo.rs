@@ -30,12 +30,15 @@ fn every_row_is_as_expected() {
     let output = demo(&folder).arg("--exit").output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("All rows are as expected"));
-    // What it leaves needs its cells, and it says which command has them.
-    let again = format!(
-        "`cellway demo --dir {}` runs everything again",
-        folder.display()
-    );
-    assert!(text(&output).contains(&again), "{}", text(&output));
+    // What it leaves needs its cells, and it says which commands run both.
+    let dir = folder.display();
+    for said in [
+        format!("`cellway demo --dir {dir}` runs everything again"),
+        format!("\ncellway demo --dir {dir} --without-router\n"),
+        format!("\ncellway serve --config {dir}/cellway.toml\n"),
+    ] {
+        assert!(text(&output).contains(&said), "{}", text(&output));
+    }
     // Its configuration is a real one.
     let config = folder.join("cellway.toml");
     let check = Command::new(CELLWAY)

@@ -7,11 +7,14 @@
 
 mod addresses;
 mod bad_files;
+mod check;
+mod demo;
 mod envelope_keys;
 mod explain;
 mod mounts;
 mod older_cell;
 mod serve;
+mod sources;
 
 use std::fs;
 use std::path::PathBuf;

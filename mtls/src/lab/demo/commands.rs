@@ -13,7 +13,7 @@ pub(super) fn commands<E: Env>(folder: &Folder<E>, ports: Ports) -> String {
     let curl = format!("curl -sS --cacert {}", file("ca.pem"));
     let token = |name: &str| format!("-H \"authorization: Bearer $(cat {})\"", file(name));
     let certificate = format!("--cert {} --key {}", file("globex.pem"), file("globex.key"));
-    let exe = std::env::current_exe().map_or_else(|_| "cellway".to_owned(), |exe| quoted(&exe));
+    let exe = executable();
     let config = file("cellway.toml");
     let acme = token("acme.token");
     let initech = token("initech.token");
@@ -42,8 +42,13 @@ curl -sS http://127.0.0.1:{admin}/metrics
     )
 }
 
+/// This binary, as a shell takes it.
+pub(super) fn executable() -> String {
+    std::env::current_exe().map_or_else(|_| "cellway".to_owned(), |exe| quoted(&exe))
+}
+
 /// The path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.chars().all(plain) {

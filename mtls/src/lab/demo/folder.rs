@@ -128,7 +128,8 @@ fn configuration(world: &World, Ports { public, admin }: Ports) -> String {
         r#"# Written by `cellway demo`. Paths are relative to this file.
 #
 # The cells, the identity provider and the control plane that it names run inside the demo, and end
-# with it. `cellway demo --dir FOLDER` (without --exit) starts them again and writes this file anew.
+# with it. `cellway demo --dir FOLDER` (without --exit) starts them again and writes this file anew. With
+# --without-router it leaves the router to `cellway serve --config FOLDER/cellway.toml`.
 
 [[listener]]
 name = "public"

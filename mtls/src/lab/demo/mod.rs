@@ -42,6 +42,9 @@ pub struct DemoArgs {
     /// End after the table, with status 0 only if every row is as expected
     #[arg(long)]
     pub exit: bool,
+    /// Run everything but the router, for one that is started with `cellway serve`
+    #[arg(long, conflicts_with = "exit")]
+    pub without_router: bool,
     /// The router's port (a free one is chosen if absent)
     #[arg(long)]
     pub port: Option<u16>,
@@ -92,6 +95,9 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let folder = Folder::new(env.clone(), args.dir.as_deref(), !args.exit)?;
     folder.write_materials(&world).await?;
     let globex = write_callers(&env, &folder, &world).await?;
+    if args.without_router {
+        return surroundings(&env, &folder, &world, args.port).await;
+    }
     let (router, ports) =
         router::start(&env, &provider, &folder, &world, args.port, &lines).await?;
 
@@ -111,13 +117,40 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     }
     router.drain(DRAIN_MAX).await;
     if args.dir.is_some() {
-        let folder = folder.root().display();
+        let config = commands::quoted(&folder.path("cellway.toml"));
+        let folder = commands::quoted(folder.root());
         say(&format!(
             "{folder} is left as it is. Its cells ended with the demo, so a router that is started \
-             from it answers 502:\n`cellway demo --dir {folder}` runs everything again.\n"
+             from it answers 502.\n`cellway demo --dir {folder}` runs everything again, and these \
+             two run the router apart:\n\
+             cellway demo --dir {folder} --without-router\n\
+             cellway serve --config {config}\n"
         ))?;
     }
     Ok(problems.is_empty())
+}
+
+/// Runs what a router needs, until Ctrl-C.
+async fn surroundings<E: Env>(
+    env: &E,
+    folder: &Folder<E>,
+    world: &World,
+    asked: Option<u16>,
+) -> Result<bool, DemoError> {
+    let ports = router::ports(env, asked).await?;
+    folder.write_configuration(world, ports).await?;
+    let lines = world.addresses();
+    let lines = lines.iter().map(|(who, url)| format!("{who:17}  {url}\n"));
+    let (addresses, commands) = (lines.collect::<String>(), commands::commands(folder, ports));
+    let config = commands::quoted(&folder.path("cellway.toml"));
+    let folder = folder.root().display();
+    say(&format!(
+        "{addresses}\nEverything is in {folder}\n\n# the router, in another terminal\n\
+         {} serve --config {config}\n\n{commands}\nCtrl-C ends it.\n",
+        commands::executable()
+    ))?;
+    tokio::signal::ctrl_c().await?;
+    Ok(true)
 }
 
 /// Who listens where, one to a line.

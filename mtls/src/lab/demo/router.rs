@@ -35,13 +35,7 @@ pub(super) async fn start<E: Env>(
 ) -> Result<(Running<E>, Ports), DemoError> {
     let mut tries = 1;
     loop {
-        // The file must say the ports before the router binds them, so they can't be kept.
-        let public = match asked {
-            Some(port) => port,
-            None => free_port(env).await?,
-        };
-        let admin = free_port(env).await?;
-        let ports = Ports { public, admin };
+        let ports = ports(env, asked).await?;
         folder.write_configuration(world, ports).await?;
         match start_once(env, provider, folder, lines.clone()).await {
             Err(DemoError::Taken(taken))
@@ -52,6 +46,17 @@ pub(super) async fn start<E: Env>(
             outcome => return outcome.map(|router| (router, ports)),
         }
     }
+}
+
+/// The port that is asked for, or free ones. The file must say them before the router binds them, so
+/// they can't be kept.
+pub(super) async fn ports<E: Env>(env: &E, asked: Option<u16>) -> Result<Ports, DemoError> {
+    let public = match asked {
+        Some(port) => port,
+        None => free_port(env).await?,
+    };
+    let admin = free_port(env).await?;
+    Ok(Ports { public, admin })
 }
 
 /// Starts the router and its admin listener from `cellway.toml`, and waits until it is ready.

@@ -1,0 +1,157 @@
+//! What `cellway check` says to programs, and of files that only a running router would refuse.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::serve::Serving;
+use crate::{CONFIG, Folder, REGISTRY, run};
+
+/// What it says in JSON, and its exit code.
+fn checked(folder: &Folder, more: &[&str]) -> (i32, Value) {
+    let config = folder.config();
+    let (code, out, err) = run(&[&["check", "-c", &config, "--json"], more].concat());
+    assert_eq!(err, "", "everything is in the JSON");
+    (code, serde_json::from_str(&out).unwrap())
+}
+
+/// A configuration with which a router starts, and refuses some requests.
+fn doubtful() -> String {
+    CONFIG.replace(
+        "any_of =",
+        "mode = \"permissive\"\nanonymous_placement = \"public\"\nany_of =",
+    )
+}
+
+/// Catches: a warning that counts as an error or as nothing, JSON beside which something else is
+/// printed, a mistake that is on one of two pages only.
+#[test]
+fn programs_tell_errors_from_warnings() {
+    let folder = Folder::new("check-json");
+    let file = folder.config();
+    let none = json!({ "file": file, "valid": true, "errors": [], "warnings": [] });
+    assert_eq!(checked(&folder, &[]), (0, none));
+
+    folder.write("cellway.toml", &doubtful());
+    let (code, page) = checked(&folder, &[]);
+    assert_eq!((code, &page["valid"]), (1, &json!(true)));
+    assert_eq!(page["errors"], json!([]));
+    let warning = &page["warnings"][0];
+    assert_eq!(warning["setting"], "policy[0].anonymous_placement");
+    assert!(
+        warning["problem"].is_string() && warning["fix"].is_string(),
+        "{page}"
+    );
+    let (code, allowed) = checked(&folder, &["--allow-warnings"]);
+    assert_eq!((code, allowed), (0, page));
+
+    // With an error beside it, no flag helps.
+    folder.write("keys.json", "{}");
+    let (code, page) = checked(&folder, &["--allow-warnings"]);
+    assert_eq!((code, &page["valid"]), (1, &json!(false)));
+    assert_eq!(page["errors"][0]["setting"], "issuer[0].jwks_file");
+    assert_eq!(page["warnings"].as_array().unwrap().len(), 1);
+
+    folder.write("cellway.toml", &CONFIG.replace("audience", "audiance"));
+    let (code, page) = checked(&folder, &[]);
+    assert_eq!((code, &page["errors"][0]["line"]), (1, &json!(9)));
+}
+
+#[test]
+fn allowed_warnings_are_still_said() {
+    let folder = Folder::new("check-warnings");
+    folder.write("cellway.toml", &doubtful());
+    for (flag, expected) in [(None, 1), (Some("--allow-warnings"), 0)] {
+        let config = folder.config();
+        let arguments: Vec<&str> = ["check", "-c", &config].into_iter().chain(flag).collect();
+        let (code, out, err) = run(&arguments);
+        assert_eq!(code, expected, "{out}{err}");
+        assert!(
+            err.contains("warning: policy[0].anonymous_placement: "),
+            "{err}"
+        );
+        assert!(err.contains("\n1 warning in "), "{err}");
+        assert!(!out.contains("is valid"), "{out}");
+    }
+}
+
+/// A registry that a router has kept, and the file as somebody has changed it since. Catches: a file
+/// that is good by itself and is refused at the next start.
+#[test]
+fn check_compares_the_registry_with_what_was_kept_on_disk() {
+    let folder = Folder::new("check-kept");
+    let config = format!("{CONFIG}\n[state]\ndirectory = \"state\"\n");
+    folder.write("cellway.toml", &config);
+    let tenants: Vec<String> = (0..10)
+        .map(|n| format!("{{\"id\": \"t{n}\", \"cell\": \"a\"}}"))
+        .collect();
+    let kept = REGISTRY.replace("\"version\": 1", "\"version\": 5");
+    let kept = kept.replace(
+        "\"tenants\": [",
+        &format!("\"tenants\": [{}, ", tenants.join(", ")),
+    );
+    folder.write("registry.json", &kept);
+    let mut serving = Serving::start(&folder.config());
+    serving.wait("registry_applied", None);
+    // It is written in the background, and put in its place whole.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !folder.0.join("state/registry.keep").exists() {
+        assert!(Instant::now() < deadline, "the registry is not kept");
+        thread::yield_now();
+    }
+    drop(serving);
+    assert_eq!(run(&["check", "-c", &folder.config()]).0, 0);
+
+    let older = kept.replace("\"version\": 5", "\"version\": 4");
+    let other = kept.replace("\"t0\"", "\"other\"");
+    let fewer = REGISTRY.replace("\"version\": 1", "\"version\": 6");
+    for (registry, problem, fix) in [
+        (
+            &older,
+            "version 4 is older than version 5",
+            "under a higher version, or remove that file",
+        ),
+        (
+            &other,
+            "version 5 is in force and says something else",
+            "under a higher version",
+        ),
+        (&fewer, "2 tenants after 12", "allow_shrink_from = 5"),
+    ] {
+        folder.write("registry.json", registry);
+        let (code, page) = checked(&folder, &[]);
+        assert_eq!(code, 1, "{page}");
+        let error = &page["errors"][0];
+        assert_eq!(error["setting"], "registry.file");
+        assert!(
+            error["problem"].as_str().unwrap().contains(problem),
+            "{page}"
+        );
+        assert!(error["fix"].as_str().unwrap().contains(fix), "{page}");
+        assert!(
+            error["fix"].as_str().unwrap().contains("registry.keep"),
+            "{page}"
+        );
+    }
+}
+
+/// Catches: the path of a private file twice in one message.
+#[cfg(unix)]
+#[test]
+fn a_message_about_a_private_file_names_it_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("check-private");
+    let private = "to = \"stdout\"\nsubject_key = \"subject.key\"";
+    folder.write("cellway.toml", &CONFIG.replace("to = \"stdout\"", private));
+    folder.write("subject.key", &"k".repeat(32));
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(folder.0.join("subject.key"), mode(0o644)).unwrap();
+    let (code, _, err) = run(&["check", "-c", &folder.config()]);
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("subject.key: can be read by others than its owner"),
+        "{err}"
+    );
+    assert_eq!(err.matches("subject.key").count(), 1, "{err}");
+}
