@@ -6,8 +6,12 @@
 
 use std::time::Duration;
 
-use cellway_mtls::lab::{Answer, IdpFault, Protocol, Request, Signer};
-use cellway_tests::world::{PATIENCE, Running, World, reason, until};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cellway_mtls::lab::{
+    Answer, Ca, CertificateSpec, IdpFault, Key, Protocol, Request, Signer, Usage, Validity,
+};
+use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, reason, until};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -124,6 +128,35 @@ async fn sources_that_answer_nonsense_at_boot_are_refused_with_a_reason() {
         assert_eq!(answer.status, StatusCode::OK, "{fault:?}");
         router.handle.drain(PATIENCE).await;
     }
+}
+
+/// Catches: a key set that is refused, or a key that is no key, because only a certificate holds it.
+#[tokio::test]
+async fn keys_that_only_certificates_hold_verify_tokens() {
+    let seed = [7; 32];
+    let world = World::up(Signer::from_seed("one", seed).unwrap()).await;
+    let validity = Validity::around(now(), HOUR);
+    let ca = Ca::new("keys", &Key::from_seed([8; 32]), validity, 1).unwrap();
+    let spec = CertificateSpec {
+        common_name: "one".to_owned(),
+        sans: Vec::new(),
+        usage: Usage::Server,
+        validity,
+        serial: 2,
+    };
+    let certificate = ca.issue(&spec, &Key::from_seed(seed)).unwrap();
+    let x5c = STANDARD.encode(&certificate.chain[0]);
+    let set = json!({"keys": [{"kty": "OKP", "kid": "one", "use": "sig", "x5c": [x5c]}]});
+    world.idp.set_foreign_keys(Some(set.to_string()));
+    world.configure(&world.config());
+    let router = world.router().await;
+    let answer = ask(&world, &router, &world.token()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+    assert_eq!(world.idp.counts().jwks, 1, "by the set that was fetched");
+    let stranger = Signer::from_seed("one", [9; 32]).unwrap();
+    let forged = world.claims().sign(&stranger).unwrap();
+    let answer = ask(&world, &router, &forged).await;
+    assert_eq!(reason(&answer), "bad_signature");
 }
 
 #[tokio::test]

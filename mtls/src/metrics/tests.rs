@@ -276,3 +276,16 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
     let documented: BTreeSet<_> = names.filter(|name| name.starts_with("cellway_")).collect();
     assert_eq!(families, documented);
 }
+
+/// Catches: a value that whoever writes an alert can't find.
+#[test]
+fn every_reason_of_a_refused_handshake_is_documented() {
+    let docs = include_str!("../../../docs/metrics.md");
+    let mut rows = docs.lines();
+    let row = rows.find(|line| line.starts_with("| `cellway_tls_refused_total` |"));
+    let row = row.expect("the metric is documented");
+    for refusal in crate::event::TlsRefusal::ALL {
+        let value = format!("`{}`", refusal.as_str());
+        assert!(row.contains(&value), "{value} is not in {row}");
+    }
+}

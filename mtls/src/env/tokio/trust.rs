@@ -32,7 +32,7 @@ pub(super) enum Wanted {
 /// Opens a file after all checks.
 ///
 /// # Errors
-/// `PermissionDenied` with what is wrong and where; otherwise what the system said.
+/// `PermissionDenied` with what is wrong, and where if that is not the path itself; otherwise what the system said.
 pub(super) fn open(path: &Path, wanted: Wanted) -> io::Result<File> {
     let mut tries = 1;
     loop {
@@ -122,7 +122,7 @@ impl Walk {
             )));
         }
         self.check_folder()?;
-        check_owner(&self.name.join(step), link.st_uid)?;
+        check_owner(Some(&self.name.join(step)), link.st_uid)?;
         let target = readlinkat(&self.folder, step, Vec::new())?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
         self.turn(&target)
@@ -135,13 +135,13 @@ impl Walk {
             true => Path::new("."),
             false => &self.name,
         };
-        check_owner(name, stat.st_uid)?;
+        check_owner(Some(name), stat.st_uid)?;
         // In a sticky folder, others can't replace files that they don't own, and each owner is
         // checked.
         let sticky = stat.st_mode & 0o1000 != 0;
         if stat.st_mode & 0o022 != 0 && !sticky {
             let advice = "is a folder that others can write; chmod 700 that";
-            return Err(denied(name, advice));
+            return Err(denied(Some(name), advice));
         }
         Ok(())
     }
@@ -155,14 +155,16 @@ impl Walk {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(plain_only());
         }
-        check_owner(&name, stat.st_uid)?;
+        // Whoever asked names the file. Only where links led elsewhere, it has another name.
+        let name = (self.links > 0).then_some(&*name);
+        check_owner(name, stat.st_uid)?;
         if stat.st_mode & 0o022 != 0 {
-            return Err(denied(&name, "can be written by others than its owner"));
+            return Err(denied(name, "can be written by others than its owner"));
         }
         if wanted == Wanted::Unread && stat.st_mode & readable(stat.st_uid) != 0 {
             let advice = "can be read by others than its owner; chmod 600 (640 where root owns it; \
                           defaultMode: 0400 for a Kubernetes Secret)";
-            return Err(denied(&name, advice));
+            return Err(denied(name, advice));
         }
         Ok(File::from(file))
     }
@@ -188,7 +190,7 @@ fn trusted(owner: u32) -> bool {
     owner == 0 || owner == rustix::process::geteuid().as_raw()
 }
 
-fn check_owner(name: &Path, owner: u32) -> io::Result<()> {
+fn check_owner(name: Option<&Path>, owner: u32) -> io::Result<()> {
     if trusted(owner) {
         return Ok(());
     }
@@ -197,8 +199,12 @@ fn check_owner(name: &Path, owner: u32) -> io::Result<()> {
     Err(denied(name, &why))
 }
 
-fn denied(name: &Path, why: &str) -> io::Error {
-    let problem = format!("{} {why}", name.display());
+/// What is wrong, with the name of what it is wrong with unless that was asked for by name.
+fn denied(name: Option<&Path>, why: &str) -> io::Error {
+    let problem = match name {
+        Some(name) => format!("{} {why}", name.display()),
+        None => why.to_owned(),
+    };
     io::Error::new(io::ErrorKind::PermissionDenied, problem)
 }
 
