@@ -1,9 +1,9 @@
-//! Cross-origin requests of browsers (Fetch standard, "CORS protocol").
+//! CORS: cross-origin requests of browsers (Fetch standard, "CORS protocol").
 //!
-//! A browser asks before it sends a request that a page of another origin could not have sent by a
-//! form: a *preflight*, without credentials. The router answers it, because a cell never sees a
-//! request without credentials. Answers to the requests themselves, the router's own refusals
-//! too, say which origin may read them; otherwise the page sees nothing but "failed".
+//! Before a page of another origin may send a request that a form couldn't send, the browser asks:
+//! it sends a *preflight*, without credentials. The router answers it, because a cell never sees a
+//! request without credentials. Answers to the requests themselves, including the router's
+//! refusals, say which origin may read them; otherwise the page sees only "failed".
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -13,8 +13,8 @@ use http::header::{
 };
 use http::{HeaderName as Name, Method};
 
-/// Every field by which an answer grants something to an origin. A cell's own are replaced: two
-/// values of `Access-Control-Allow-Origin` are none to a browser.
+/// Every field of an answer that grants something to an origin. A cell's fields are replaced,
+/// because browsers reject two values of `Access-Control-Allow-Origin`.
 const GRANTS: [HeaderName; 6] = [
     ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -24,14 +24,14 @@ const GRANTS: [HeaderName; 6] = [
     ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// Which pages of other origins may make which requests, by one policy.
+/// The CORS rules of one policy.
 #[derive(Clone, Debug)]
 pub struct CorsRules {
     pub(crate) origins: Origins,
     pub(crate) methods: Vec<Method>,
-    /// What a page may set besides what every form may.
+    /// The header fields that a page may set, in addition to those that a form may set.
     pub(crate) headers: Vec<HeaderName>,
-    /// Those lists as a browser reads them, and the header fields of an answer that a page may read.
+    /// Those lists as header values, and the header fields of an answer that a page may read.
     pub(crate) lists: Lists,
     pub(crate) credentials: bool,
 }
@@ -59,7 +59,7 @@ pub(crate) enum Origins {
 pub(crate) enum Origin {
     /// `https://app.example`
     Exact(Box<str>),
-    /// `https://*.app.example`: one label or more in place of the star.
+    /// `https://*.app.example`: the star matches one or more labels.
     Below { scheme: Box<str>, suffix: Box<str> },
 }
 
@@ -75,7 +75,7 @@ impl Origin {
     }
 }
 
-/// Labels of a host name with dots between them, and nothing that would end a host.
+/// Whether the text is only labels of a host name with dots between them.
 fn is_labels(text: &str) -> bool {
     text.split('.').all(|label| {
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -83,7 +83,7 @@ fn is_labels(text: &str) -> bool {
     })
 }
 
-/// Whether a request is a preflight: a browser asks what it may send.
+/// Whether a request is a preflight.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(ORIGIN)
@@ -108,9 +108,9 @@ impl CorsRules {
         fits.then(|| origin.clone())
     }
 
-    /// Writes into an answer that `origin`, from [`origin`](Self::origin), may read it, and takes
-    /// out what a cell says of other origins. Without an origin the answer is for nobody else's
-    /// page, and only says that it depends on who asked, for caches.
+    /// Sets the fields that let `origin` (from [`origin`](Self::origin)) read an answer, and
+    /// removes a cell's CORS fields. Without an origin no page of another origin may read it, and
+    /// the answer only tells caches that it depends on the origin.
     pub fn write(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         for name in &GRANTS {
             answer.remove(name);
@@ -128,8 +128,9 @@ impl CorsRules {
         self.vary(answer);
     }
 
-    /// Answers a preflight: what pages of its origin may send. Says whether that covers what the
-    /// browser asks for; if not, it sends nothing and tells the page's developer what is missing.
+    /// Answers a preflight with what pages of its origin may send. Returns whether that covers what
+    /// the browser asks for. If not, the browser doesn't send the request and shows the page's
+    /// developer what is missing.
     pub fn preflight(&self, request: &HeaderMap, answer: &mut HeaderMap) -> bool {
         let origin = self.origin(request);
         self.write(origin.as_ref(), answer);
@@ -163,8 +164,8 @@ impl CorsRules {
             })
     }
 
-    /// Keeps caches from handing one origin's answer to another. Where all may read all, there is
-    /// one answer for all.
+    /// Keeps caches from giving one origin's answer to another. Not needed if every origin is
+    /// allowed.
     fn vary(&self, answer: &mut HeaderMap) {
         if self.origins == Origins::Any {
             return;

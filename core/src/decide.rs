@@ -82,7 +82,7 @@ enum Stop {
     Deny(Box<Denied>),
 }
 
-/// A check that failed, and what was proved of the caller before.
+/// A check that failed, and what was proved about the caller before.
 struct Denied {
     reason: Reason,
     detail: &'static str,

@@ -85,7 +85,7 @@ pub struct Deny {
     pub tenant: Option<Text>,
     /// The subject, where one was proved. For logs, which hash it; it isn't part of the JSON form.
     pub subject: Option<Text>,
-    /// What a proved credential says that can't be used; a role that is missing may be among it.
+    /// Unusable values in a verified credential. A role that the caller lacks may be one of them.
     pub left_out: LeftOut,
     /// Which credential is missing or bad, for `WWW-Authenticate`.
     pub challenge: Challenge,
@@ -125,8 +125,8 @@ impl Ranked {
     /// The most endpoints that a cell can have.
     pub const ENDPOINTS_MAX: usize = 64;
 
-    /// The first `count` endpoints, from the one that `spread` picks among those for which
-    /// `eligible` holds. The others come last: health never makes a cell unreachable.
+    /// The first `count` endpoints: first the `eligible` ones, starting with the one that `spread`
+    /// picks, then the others. So health never makes a cell unreachable.
     pub(crate) fn new(count: usize, spread: u64, eligible: impl Fn(usize) -> bool) -> Self {
         let count = count.min(Self::ENDPOINTS_MAX);
         let all = if count == 64 {

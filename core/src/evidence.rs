@@ -49,6 +49,6 @@ pub struct Credentials {
     /// The content type is gRPC's.
     pub grpc: bool,
     /// A header names another method, path or content type, which frameworks behind the router may
-    /// follow, or it isn't clear whether the content type is gRPC's.
+    /// use, or it isn't clear whether the content type is gRPC.
     pub says_otherwise: bool,
 }

@@ -16,7 +16,7 @@ pub struct Identity {
     /// The tenant that the request acts for. `None` for anonymous callers only.
     pub tenant: Option<Text>,
     /// The principal: `sub` of the token, or the certificate's SAN. Percent-encoded
-    /// ([`Text::encode`]), as are the next two.
+    /// ([`Text::encode`]), like the next two.
     pub subject: Option<Text>,
     /// The workspace inside the tenant.
     pub workspace: Option<Text>,
@@ -32,7 +32,7 @@ pub struct Identity {
     pub names_roles: bool,
     /// The tier that the credential names; placement never goes below it.
     pub tier: Option<Text>,
-    /// What the credential says that can't be used, and grants nothing.
+    /// Unusable values in the credential. They grant nothing.
     #[serde(skip_serializing_if = "LeftOut::is_nothing")]
     pub left_out: LeftOut,
     /// Which kinds of credential proved it.
@@ -40,16 +40,16 @@ pub struct Identity {
 }
 
 /// How many of a token's values were left out because they can't be used: a role with a comma, a
-/// list of organizations. They would have granted nothing, so they cost the caller nothing else.
+/// list of organizations. They would have granted nothing, so the rest of the token still counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct LeftOut {
-    /// Roles that can't be [`Text`]s, and those beyond the most that are kept.
+    /// Roles that aren't valid [`Text`]s, and those over the limit.
     pub roles: u16,
-    /// Scopes that aren't scope tokens (RFC 6749, section 3.3), and those beyond the most.
+    /// Scopes that aren't scope tokens (RFC 6749, section 3.3), and those over the limit.
     pub scopes: u16,
-    /// A workspace that is no string, or too long for a header.
+    /// A workspace that isn't a string, or is too long for a header.
     pub workspace: bool,
-    /// An organisation likewise.
+    /// The same for the organization.
     pub org: bool,
 }
 
@@ -57,7 +57,7 @@ impl LeftOut {
     /// The claims that it counts, in the order of [`counts`](Self::counts).
     pub const CLAIMS: [&'static str; 4] = ["roles", "scopes", "workspace", "org"];
 
-    /// How many values of each claim.
+    /// The number of values of each claim.
     pub fn counts(&self) -> [u16; Self::CLAIMS.len()] {
         let (workspace, org) = (self.workspace.into(), self.org.into());
         [self.roles, self.scopes, workspace, org]
@@ -69,7 +69,7 @@ impl LeftOut {
     }
 }
 
-/// `3 roles, 1 org`; empty where nothing was left out.
+/// `3 roles, 1 org`; empty if nothing was left out.
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";

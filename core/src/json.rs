@@ -40,7 +40,7 @@ pub(crate) struct Object<'a> {
 }
 
 /// A document without the byte-order mark that some editors write in front of it. RFC 8259 (section
-/// 8.1) lets readers pass over it. Never for tokens, whose bytes are signed and compared.
+/// 8.1) lets readers ignore it. Don't use this for tokens, whose bytes are signed and compared.
 pub(crate) fn without_mark(document: &[u8]) -> &[u8] {
     const MARK: &[u8] = "\u{feff}".as_bytes();
     document.strip_prefix(MARK).unwrap_or(document)
@@ -107,8 +107,8 @@ impl Json<'_> {
         }
     }
 
-    /// A string as it is, and a number as its digits where it is a whole one that no sender writes in
-    /// two ways: from 0 to 2^64 - 1, without fraction or exponent.
+    /// A string as it is, or a number as its digits if there is only one way to write it: a whole
+    /// number from 0 to 2^64 - 1, without fraction or exponent.
     pub(crate) fn digits_or_str(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::String(string) => Some(Cow::Borrowed(string)),

@@ -1,5 +1,5 @@
-//! Where a policy and a registry don't fit together: each is good on its own, and requests that
-//! should pass are refused.
+//! Finds where a policy and a registry don't fit together: each is valid on its own, but requests
+//! that should pass are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use crate::registry::{CellState, Registry, UnknownTenant};
 use crate::text::Text;
 use crate::words::instead;
 
-/// One thing that refuses requests.
+/// One mismatch, which makes the router refuse requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mismatch {
-    /// The setting that it is about; `registry` where it is the document.
+    /// The setting, or `registry` if it is about the document.
     pub setting: String,
     /// What is wrong.
     pub problem: String,
@@ -19,7 +19,7 @@ pub struct Mismatch {
     pub fix: String,
 }
 
-/// Says everything that doesn't fit. Without a registry, what the policy alone shows.
+/// Everything that doesn't fit. Without a registry, only what the policy shows.
 pub fn mismatches(policy: &Policy, registry: Option<&Registry>) -> Vec<Mismatch> {
     let mut found = Vec::new();
     for (i, (id, issuer)) in policy.issuer_ids().zip(&policy.issuers).enumerate() {
@@ -169,7 +169,7 @@ fn insecure(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<Mi
     }
 }
 
-/// Tenants that nobody can act for, because their issuer isn't configured.
+/// Tenants without callers, because their issuer isn't configured.
 fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
     let named = registry
         .all_terms()
@@ -183,7 +183,7 @@ fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
         if let Some(issuer) = terms.issuer.as_ref().filter(|it| unknown.contains(it)) {
             let (count, first) = tenants.entry(issuer).or_insert((0, id));
             *count += 1;
-            // The index has no order of its own.
+            // The index isn't sorted.
             *first = (*first).min(id);
         }
     }
@@ -205,7 +205,7 @@ fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
     }
 }
 
-/// Revocations that reach nothing, because their issuer isn't configured.
+/// Revocations without effect, because their issuer isn't configured.
 fn revocations_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
     for issuer in registry.revocations().issuers() {
         if !policy.knows(issuer) {
@@ -222,7 +222,7 @@ fn instead_of(issuer: &str, policy: &Policy) -> String {
     instead(issuer, "issuers and trust domains", policy.speakers())
 }
 
-/// Tenants without an issuer, where the configuration leaves it to the registry who may speak.
+/// Tenants without an issuer, if the configuration leaves the choice of issuers to the registry.
 fn unbound_tenants(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
     if !policy.leaves_speaking_to_registry() {
         return;

@@ -1,39 +1,39 @@
-//! The PROXY protocol, versions 1 and 2, as a load balancer speaks it ahead of a client's bytes
-//! (HAProxy's `proxy-protocol.txt`, sections 2.1 and 2.2).
+//! The PROXY protocol, versions 1 and 2: the header that a load balancer sends before a client's
+//! bytes (HAProxy's `proxy-protocol.txt`, sections 2.1 and 2.2).
 //!
-//! [`read`] looks at what has come and says how many bytes to read before it looks again. It never
-//! asks for a byte that could be the client's, so nothing has to be given back. Whether a peer may
-//! say such a thing at all is the caller's to know: whoever connects can claim any address.
+//! [`read`] looks at the bytes so far and says how many more to read. It never asks for a byte that
+//! could be the client's, so that nothing must be put back. The caller must know whether to trust
+//! the peer, because any peer can claim any address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The most bytes of a version 1 line, with its end.
+/// The most bytes of a version 1 line, including its end.
 const LINE_MAX: usize = 107;
 /// The most bytes of a version 2 header: addresses, and room for extensions (TLVs).
 pub const HEADER_MAX: usize = 2048;
 
-/// How a version 1 line begins.
+/// The start of a version 1 line.
 const LINE: &[u8] = b"PROXY ";
-/// How a version 2 header begins.
+/// The start of a version 2 header.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The signature, version and command, family, length.
+/// The length of the fixed part: signature, version and command, family, length.
 const FIXED: usize = 16;
 
 /// What to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Read this many more bytes, at least one, and ask again with all of them.
+    /// Read this many more bytes, at least one, and call again with all of them.
     More(usize),
-    /// The header is whole: it is all of the bytes.
+    /// The header is complete, and it is all of the bytes.
     Done {
-        /// The client's address; `None` where the peer speaks for itself (a health check), or
-        /// doesn't know.
+        /// The client's address. `None` if the connection is the peer's own (a health check), or if
+        /// the peer doesn't know the client.
         client: Option<SocketAddr>,
     },
 }
 
-/// The bytes are no such header.
+/// The bytes are not a valid header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Malformed(
     /// What is wrong with them.
@@ -51,7 +51,7 @@ impl std::error::Error for Malformed {}
 /// Looks at the first bytes of a connection.
 ///
 /// # Errors
-/// They can't become a header, whatever follows.
+/// The bytes can't be the start of a valid header.
 pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
     if bytes.len() < SIGNATURE.len() {
         let begins =
@@ -76,7 +76,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
         if bytes.len() >= LINE_MAX {
             return Err(Malformed("the line is too long"));
         }
-        // The line's end is two bytes, so two can't be too many before its first half.
+        // The line's end is two bytes, so reading two is safe until its first byte has come.
         let more = match bytes.last() {
             Some(b'\r') => 1,
             _ => 2.min(LINE_MAX - bytes.len()),
@@ -93,7 +93,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
     if line.contains('\r') {
         return Err(Malformed("the line contains a CR"));
     }
-    // Whatever follows UNKNOWN is to be ignored.
+    // Everything after UNKNOWN is ignored.
     if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {
         return Ok(Step::Done { client: None });
     }
@@ -115,7 +115,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
     Ok(done(source, port))
 }
 
-/// Digits without a sign, and without zeros before them.
+/// Digits without a sign or leading zeros.
 fn port(text: &str) -> Option<u16> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let canonical = text == "0" || !text.starts_with('0');
@@ -140,7 +140,7 @@ fn version_2(bytes: &[u8]) -> Result<Step, Malformed> {
     if rest.len() > len {
         return Err(Malformed("the header has ended before"));
     }
-    // LOCAL: the balancer itself, to see whether the router is there. What follows is ignored.
+    // LOCAL: a health check of the load balancer's own. The rest is ignored.
     if command == 0x20 {
         return Ok(Step::Done { client: None });
     }
@@ -169,7 +169,7 @@ fn split<const N: usize>(rest: &[u8]) -> Result<(&[u8; N], &[u8]), Malformed> {
         .ok_or(Malformed("the addresses are cut short"))
 }
 
-/// Type, length and value, one after another up to the end.
+/// Checks the extensions: type, length and value, one after another up to the end.
 fn check_extensions(mut rest: &[u8]) -> Result<(), Malformed> {
     const CUT: Malformed = Malformed("an extension is cut short");
     while let Some((head, more)) = rest.split_first_chunk::<3>() {
@@ -182,7 +182,7 @@ fn check_extensions(mut rest: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// An IPv4 address in IPv6's clothes is the same client.
+/// An IPv4-mapped IPv6 address counts as the IPv4 address.
 fn done(ip: IpAddr, port: u16) -> Step {
     let client = Some(SocketAddr::new(ip.to_canonical(), port));
     Step::Done { client }

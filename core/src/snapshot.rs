@@ -27,10 +27,10 @@ pub struct Snapshot {
     pub cell_keys: Arc<CellKeys>,
     /// The registry's source has given no good answer for too long. It still places.
     pub registry_stale: bool,
-    /// When half of the time is over after which tenants' status is too old to trust, without a
-    /// good answer of the registry's source; `None` where that is switched off.
+    /// When tenants' status reaches half of its maximum age, without a good answer of the
+    /// registry's source before; `None` if there is no maximum.
     pub status_ages_at: Option<Mono>,
-    /// When tenants' status becomes too old to trust; `None` where that is switched off.
+    /// When tenants' status becomes too old to trust; `None` if there is no maximum age.
     pub status_expires_at: Option<Mono>,
     /// Which endpoints are ejected.
     pub health: Arc<Health>,

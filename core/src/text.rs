@@ -9,14 +9,14 @@ use serde::{Serialize, Serializer};
 
 /// A tenant, subject, workspace, role, cell id and the like: a short string that a header can hold.
 ///
-/// Between 1 and [`Text::LEN_MAX`] bytes ([`Text::ID_LEN_MAX`] where it names a caller) of visible
-/// ASCII, no comma, inner spaces allowed. That rules out header injection, a list smuggled into a
-/// scalar (`admin,owner` as one role), and two spellings that a cell would read as one.
+/// It has 1 to [`Text::LEN_MAX`] bytes ([`Text::ID_LEN_MAX`] if it names a caller) of visible ASCII
+/// without commas; inner spaces are allowed. That prevents header injection, a list smuggled into a
+/// single value (`admin,owner` as one role), and two spellings that a cell would read as the same.
 ///
-/// What decides where a request goes and what it may do (tenants, tiers, roles, cells) is taken as
-/// it is, and refused or left out where it breaks these rules. What only tells the cell who is
-/// calling (subject, workspace, organisation) is percent-encoded by [`Text::encode`], so that any
-/// string can be passed on and read back.
+/// Values that decide where a request goes and what it may do (tenants, tiers, roles, cells) are
+/// never changed. If they break these rules, they are refused or left out. Values that only tell
+/// the cell who is calling (subject, workspace, organization) are percent-encoded by
+/// [`Text::encode`], so that any string can be passed on and decoded.
 ///
 /// Cloning is a reference count; nothing is copied when it is stamped on a request.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl Text {
         Self::within(value, Self::LEN_MAX)
     }
 
-    /// As [`new`](Self::new), for a SPIFFE ID or a value that is encoded already: these may be
-    /// longer than any other value.
+    /// As [`new`](Self::new), for a SPIFFE ID or an encoded value. These may be longer than other
+    /// values.
     ///
     /// # Errors
     /// [`NotText`] says which rule is broken.
@@ -46,13 +46,13 @@ impl Text {
         Self::within(value, Self::ID_LEN_MAX)
     }
 
-    /// Makes a text of any string by percent-encoding (RFC 3986, section 2.1) of its UTF-8: `%`,
-    /// the comma, spaces at the ends, and all that isn't visible ASCII or a space become `%` and two
-    /// upper-case hexadecimal digits. Everything else stays as it is. Two strings never become the
-    /// same text, because `%` is always encoded.
+    /// Makes a text from any string by percent-encoding its UTF-8 (RFC 3986, section 2.1): `%`, the
+    /// comma, spaces at the ends, and every byte that isn't visible ASCII or a space become `%` and
+    /// two upper-case hexadecimal digits. All other bytes stay as they are. Two strings never
+    /// become the same text, because `%` is always encoded.
     ///
     /// # Errors
-    /// [`NotText::Empty`], and [`NotText::TooLong`] where the text would have more than
+    /// [`NotText::Empty`], or [`NotText::TooLong`] if the text would have more than
     /// [`Text::ID_LEN_MAX`] bytes.
     pub fn encode(value: &str) -> Result<Self, NotText> {
         match value.contains('%') {
@@ -61,8 +61,8 @@ impl Text {
         }
     }
 
-    /// The string that [`encode`](Self::encode) made this text of. A `%` that doesn't begin an
-    /// escape stands for itself, and bytes that aren't UTF-8 become U+FFFD: `encode` makes neither.
+    /// The string from which [`encode`](Self::encode) made this text. A `%` that doesn't begin an
+    /// escape stays, and bytes that aren't UTF-8 become U+FFFD; `encode` makes neither.
     pub fn decode(&self) -> Cow<'_, str> {
         let text = self.as_str();
         if !text.contains('%') {
@@ -114,7 +114,7 @@ impl Text {
 fn percent_encoded(value: &str) -> String {
     let bytes = value.as_bytes();
     let inner = bytes.trim_ascii_start().len();
-    // Where the spaces at the start end, and where those at the end begin.
+    // The end of the leading spaces, and the start of the trailing ones.
     let (first, last) = (bytes.len() - inner, bytes.trim_ascii_end().len());
     let mut encoded = String::with_capacity(value.len() + 16);
     for (at, byte) in bytes.iter().enumerate() {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     proptest! {
-        /// Catches: two names that a cell would read as one, and one that can't be read back.
+        /// Catches: two names that a cell would read as the same, and one that can't be decoded.
         #[test]
         fn encoding_is_reversible(value in "\\PC{1,20}|[ -~\\r\\n%]{1,20}") {
             let text = Text::encode(&value).unwrap();

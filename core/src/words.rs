@@ -1,10 +1,10 @@
-//! Words for people: what a library's message means, and which name was probably meant.
+//! Turns library messages into plain words, and suggests the name that was probably meant.
 
-/// The most names that are listed in one message.
+/// Most names that one message lists.
 const NAMES_MAX: usize = 12;
 
-/// What to write instead of an unknown name: the one that was probably meant, else those there are.
-/// `kind` is their plural, such as `cells`. Empty where there are none.
+/// What to write instead of an unknown name: the name that was probably meant, otherwise all known
+/// names. `kind` is the plural, such as `cells`. Empty if there are no names.
 pub fn instead<'a>(name: &str, kind: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match closest(name, &known) {
@@ -18,9 +18,9 @@ pub fn instead<'a>(name: &str, kind: &str, known: impl IntoIterator<Item = &'a s
     }
 }
 
-/// The one name that a mistyped one is near to; `None` if several are as near, or none is.
+/// The known name closest to a mistyped one; `None` if several are equally close, or none is close.
 pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    // Of a name of one letter, none is left that could be meant.
+    // A name of one letter has no near name.
     let most = name.len().div_ceil(3).min(name.len().saturating_sub(1));
     let mut near: Vec<_> = known
         .iter()
@@ -36,7 +36,7 @@ pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     }
 }
 
-/// How many letters differ (Levenshtein).
+/// The Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -52,8 +52,8 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// What a message of serde's says, in words that follow the name of the value: `must be a number,
-/// found "7"`. Without the place in the text, which serde_json appends.
+/// A serde message as text that follows the name of the value: `must be a number, found "7"`.
+/// Removes the position that serde_json appends.
 pub fn of_serde(message: &str) -> String {
     let message = match message.rfind(" at line ") {
         Some(at) => &message[..at],
@@ -81,7 +81,7 @@ pub fn of_serde(message: &str) -> String {
     format!("must be {}, found {}", wanted(expected), seen(found))
 }
 
-/// A type of serde's that was expected, in words.
+/// The type that serde expected, in plain words.
 pub fn wanted(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a number",
@@ -93,7 +93,7 @@ pub fn wanted(expected: &str) -> &str {
     }
 }
 
-/// A value that serde found, in words: `string "7"` is `"7"`.
+/// The value that serde found, in plain words: `string "7"` is `"7"`.
 pub fn seen(found: &str) -> String {
     match found {
         "map" => "a table".to_owned(),
@@ -111,7 +111,7 @@ pub fn seen(found: &str) -> String {
     }
 }
 
-/// The name between the first pair of backticks of a message that begins so.
+/// The name in the first pair of backticks of a message with this beginning.
 pub fn quoted<'m>(message: &'m str, begins: &str) -> Option<&'m str> {
     message.strip_prefix(begins)?.split('`').nth(1)
 }

@@ -176,8 +176,8 @@ fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
     Ok(Some(value))
 }
 
-/// The subject in the form of the header that the cell got it in: percent-encoded, and so possibly
-/// longer than other claims.
+/// The subject, percent-encoded as in the header that the cell got. So it may be longer than other
+/// claims.
 fn subject(claims: &Object<'_>) -> Result<Option<Text>, Denial> {
     let Some(value) = claims.get("sub") else {
         return Ok(None);

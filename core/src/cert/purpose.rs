@@ -1,4 +1,4 @@
-//! What a certificate's extended key usage lets it be used for (RFC 5280, section 4.2.1.12).
+//! The uses that a certificate's extended key usage allows (RFC 5280, section 4.2.1.12).
 
 use super::parse;
 
@@ -21,8 +21,8 @@ impl Purpose {
     }
 }
 
-/// Whether a certificate may be used so: it has no extended key usage, or one that lists the
-/// purpose. One that can't be read is for whoever verifies it to refuse.
+/// Whether a certificate may be used for this purpose: it has no extended key usage, or one that
+/// lists the purpose. A certificate that can't be parsed passes here; verification refuses it.
 pub fn serves(der: &[u8], purpose: Purpose) -> bool {
     let Ok(certificate) = parse(der) else {
         return true;
@@ -30,7 +30,7 @@ pub fn serves(der: &[u8], purpose: Purpose) -> bool {
     let Ok(Some(usage)) = certificate.extended_key_usage() else {
         return true;
     };
-    // As webpki has it: `anyExtendedKeyUsage` alone is not enough.
+    // As in webpki, `anyExtendedKeyUsage` alone is not enough.
     match purpose {
         Purpose::Server => usage.value.server_auth,
         Purpose::Client => usage.value.client_auth,

@@ -16,7 +16,7 @@ use super::{PeerCertificate, parse, unix};
 /// A certificate that signs others: an authority between leaf and root, or the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Signer {
-    /// Its name, as RFC 4514 writes it.
+    /// Its name, in the form of RFC 4514.
     subject: Box<str>,
     not_before: Unix,
     not_after: Unix,
@@ -83,7 +83,7 @@ impl Signer {
         })
     }
 
-    /// The name that it has, for people.
+    /// Its name as text.
     pub fn subject(&self) -> &str {
         &self.subject
     }

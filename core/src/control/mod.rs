@@ -154,7 +154,7 @@ impl Control {
         self.settle(now);
     }
 
-    /// Other times for the registry's source, from a reload.
+    /// New intervals for the registry's source, from a reload.
     pub fn handle_registry_timing(&mut self, now: Now, timing: RegistryTiming) {
         self.registry.handle_timing(now, timing);
         self.settle(now);

@@ -16,7 +16,7 @@ use crate::time::Unix;
 
 use super::{EnvelopeRefused, LIFETIME_MAX};
 
-/// The most roles that an identity has: as many as are kept of a token's claim.
+/// The most roles that an identity has, the same as are kept of a token's claim.
 const ROLES_MAX: usize = 256;
 
 /// The only value of `auth`: nobody else gets an envelope.
@@ -51,8 +51,8 @@ pub struct Sealing<'a> {
 pub struct Verified {
     /// The tenant that the request acts for.
     pub tenant: Option<Text>,
-    /// The principal. Percent-encoded, as in the plain header; [`Text::decode`] reads it. So are the
-    /// next two.
+    /// The principal. Percent-encoded as in the plain header; [`Text::decode`] decodes it. The next
+    /// two are encoded too.
     pub subject: Option<Text>,
     /// The workspace inside the tenant.
     pub workspace: Option<Text>,
@@ -70,8 +70,8 @@ pub struct Verified {
     pub expires: Unix,
 }
 
-/// The claims as JSON. Those of the first group have headers of their own in the HMAC form; so have
-/// all of them but `aud` in the compatible one.
+/// The claims as JSON. In the form `hmac` those of the first group are in separate headers; in the
+/// form `compatible` all of them but `aud` are.
 #[derive(Serialize)]
 struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,7 @@ impl<'a> Sealing<'a> {
         })
     }
 
-    /// Those of the identity, and the cell that they are for.
+    /// The identity's claims, and the cell that they are for.
     pub(super) fn claims_for_cell(&self) -> Vec<u8> {
         json(&Form {
             aud: Some(self.cell.as_str()),
@@ -245,7 +245,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A claim that may be a SPIFFE ID or percent-encoded, and so longer than other texts.
+    /// A claim that may be a SPIFFE ID or percent-encoded, so that it may be longer than other
+    /// texts.
     fn encoded(&self, name: &str) -> Result<Option<Text>, EnvelopeRefused> {
         match self.0.get(name) {
             None => Ok(None),

@@ -1,4 +1,4 @@
-//! The form for cells that know the headers of older tenant routers: six of them, of which one names
+//! The form for cells that know the six headers of older tenant routers. One of the headers names
 //! the algorithm.
 
 use aws_lc_rs::hmac;
@@ -9,15 +9,16 @@ use super::key::secret;
 use super::{HmacKey, Sealing};
 use crate::base64url;
 
-/// The first line of what is signed. It differs from that of the other form, so that neither can be
-/// taken for the other although both may use one key.
+/// The first line of the signed text. It differs from the other form's, so that an envelope of one
+/// form isn't valid in the other, even with the same key.
 const DOMAIN: &str = "cellway-envelope-compatible-v1";
 
-/// What the header says that names the algorithm: HMAC-SHA256 (RFC 7518, section 3.1). It is the only
-/// value. A verifier compares it, and never picks an algorithm by it.
+/// The only value of the algorithm header: HMAC-SHA256 (RFC 7518, section 3.1). A verifier compares
+/// it, and never picks an algorithm by it.
 pub const COMPATIBLE_ALG: &str = "HS256";
 
-/// What is signed: lines that none of the values can break, the last without an end.
+/// The signed text: one line per value. No value can contain a line end, and the last line has
+/// none.
 pub fn canonical_compatible(
     [alg, kid, issued, expires, claims]: [&str; 5],
     method: &Method,
@@ -36,7 +37,7 @@ pub fn canonical_compatible(
     lines.join("\n").into_bytes()
 }
 
-/// Seals a request that may pass to the cell of this key. The values are in the order of
+/// Seals an allowed request for the cell of this key. The values are in the order of
 /// [`HeaderRules::envelope_compatible`](crate::headers::HeaderRules::envelope_compatible).
 pub fn seal_compatible(key: &HmacKey, sealing: &Sealing<'_>) -> HmacStamps {
     let (issued, expires) = sealing.window();

@@ -82,7 +82,7 @@ impl HmacKey {
         constant_time::verify_slices_are_equal(one, other).is_ok()
     }
 
-    /// What it signs with.
+    /// The key for signing.
     pub(super) fn secret(&self) -> &hmac::Key {
         &self.key
     }

@@ -37,8 +37,8 @@ pub struct VerifierSpec {
     pub leeway: Duration,
     /// Envelopes under the router's published keys are taken.
     pub jws: bool,
-    /// Envelopes under these shared keys are taken, in the form `hmac` and in the compatible one:
-    /// several while one takes another's place.
+    /// Accepts envelopes under these shared keys, in the forms `hmac` and `compatible`. Give
+    /// several during a rotation.
     pub hmac: Vec<HmacKey>,
     /// The router's `[headers]`.
     pub headers: HeaderSpec,
@@ -275,7 +275,7 @@ impl Verifier {
         request: &Request<'_>,
         [alg, kid, issued, expires, claims, signature]: [&str; 6],
     ) -> Result<Verified, EnvelopeRefused> {
-        // The key's id says how to verify. This is only compared.
+        // The key's id fixes the algorithm. This value is only compared.
         if alg != COMPATIBLE_ALG {
             return Err(EnvelopeRefused::ForbiddenAlgorithm);
         }
@@ -367,8 +367,8 @@ impl<'a> Request<'a> {
         first.map(text).transpose()
     }
 
-    /// The values of the six headers, if any is there. The forms differ in one: the cell's name, or the
-    /// algorithm's.
+    /// The values of the six headers, if any is present. The forms differ in one header: the cell's
+    /// name, or the algorithm's.
     fn shared(&self, rules: &HeaderRules) -> Result<Option<Shared<'a>>, EnvelopeRefused> {
         let hmac = self.six(rules.envelope_hmac())?;
         let compatible = self.six(rules.envelope_compatible())?;

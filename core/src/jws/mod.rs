@@ -180,7 +180,7 @@ fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, st
 }
 
 /// A `kid` is a string (RFC 7515, section 4.1.4). Some issuers write a number, in their keys and in
-/// their tokens: it stands for its digits.
+/// their tokens. It counts as its digits.
 fn kid_of<'a>(kid: &Json<'a>) -> Option<Cow<'a, str>> {
     match kid {
         Json::String(kid) => Some(kid.clone()),

@@ -11,7 +11,7 @@ use super::key::Key;
 use super::material::{Material, quoted};
 use super::{Algorithm, ed25519};
 
-/// Why an entry isn't used: words that follow "an entry", such as `without "n"`.
+/// Why an entry isn't used, as text that follows "an entry", such as `without "n"`.
 pub(super) type Why = Cow<'static, str>;
 
 /// The most bytes that a `kid` may have, in a key and in a token.
@@ -47,8 +47,8 @@ pub(crate) fn public_key(jwk: &[u8], allowed: &[Algorithm]) -> Result<Key, Why> 
     Ok(keys.swap_remove(0))
 }
 
-/// Reads one entry of `keys`: a key for each algorithm that it may verify, at least one. Only an RSA
-/// key that names no `alg` verifies several; what else a key is fixes its algorithm.
+/// Reads one entry of `keys`: a key for each algorithm that it may verify, at least one. Only an
+/// RSA key without `alg` verifies several. Any other key has one algorithm.
 ///
 /// # Errors
 /// Why the key isn't used.

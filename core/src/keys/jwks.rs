@@ -18,7 +18,7 @@ use super::{Algorithm, jwk};
 pub struct KeySet {
     /// One for each algorithm of each entry.
     keys: Vec<Key>,
-    /// How many entries they are of.
+    /// How many entries these keys come from.
     usable: usize,
     skipped: Vec<Skipped>,
     digest: KeysDigest,
@@ -55,7 +55,7 @@ pub(crate) struct Candidates<'a> {
     set: &'a KeySet,
     kid: Option<&'a str>,
     algorithm: Algorithm,
-    /// Only keys that are for the algorithm above others.
+    /// Only keys whose first algorithm it is.
     first_only: bool,
 }
 
@@ -66,11 +66,11 @@ pub struct Skipped {
     pub at: usize,
     /// Its id, if it has one that a key may have.
     pub kid: Option<Box<str>>,
-    /// Why it isn't used: words that follow "an entry", such as `without "n"`.
+    /// Why it isn't used, as text that follows "an entry", such as `without "n"`.
     pub why: Cow<'static, str>,
 }
 
-/// Its id, or else its place, and why: `key-1: without "n"`.
+/// Its id (or its place if it has none) and why: `key-1: without "n"`.
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kid {
@@ -87,18 +87,18 @@ pub struct KeysRefused {
     pub reason: KeysRefusedReason,
     /// What was found, and what is expected.
     pub detail: Arc<str>,
-    /// The entries that can't be used, where that is the fault.
+    /// The unusable entries, if they are the fault.
     pub skipped: Vec<Skipped>,
 }
 
-/// The kinds of fault of a key set. Closed, because it is a label of metrics.
+/// The kinds of fault of a key set. A closed set, because it is a metrics label.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum KeysRefusedReason {
     /// More than [`KeySet::BYTES_MAX`].
     Oversized,
     /// Not a JSON object with a `keys` array.
     Malformed,
-    /// More than [`KeySet::KEYS_MAX`] keys that can be used, or [`KeySet::ENTRIES_MAX`] entries.
+    /// More than [`KeySet::KEYS_MAX`] usable keys, or [`KeySet::ENTRIES_MAX`] entries.
     TooManyKeys,
     /// No key in it can be used.
     NoUsableKey,
@@ -133,7 +133,7 @@ impl KeysRefused {
 
     /// `no key is usable for RS256: 3 entries, 2 without "n", 1 of type "oct"`
     fn unusable(entries: usize, skipped: Vec<Skipped>, allowed: &[Algorithm]) -> Self {
-        /// The most kinds of fault that are told apart.
+        /// The most kinds of fault that a message lists.
         const KINDS_MAX: usize = 8;
         let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
         let mut detail = format!("no key is usable for {}: ", names.join(", "));
@@ -162,7 +162,6 @@ impl KeysRefused {
     }
 }
 
-/// The detail, which says it all.
 impl fmt::Display for KeysRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
@@ -174,15 +173,15 @@ impl std::error::Error for KeysRefused {}
 impl KeySet {
     /// The most bytes that a document may have.
     pub const BYTES_MAX: usize = 1024 * 1024;
-    /// The most keys that can be used of a document. Those that can't don't count.
+    /// The most usable keys of a document. Unusable ones don't count.
     pub const KEYS_MAX: usize = 64;
-    /// The most entries that a document may have, of use or not.
+    /// The most entries of a document, usable or not.
     pub const ENTRIES_MAX: usize = 1024;
 
     /// Reads a document, taking the keys whose algorithm is among those `allowed`.
     ///
-    /// Each key has its algorithms for good: the one that it names, or that its curve implies. An
-    /// RSA key that names none verifies the RSA algorithms among those allowed, and no other.
+    /// Each key's algorithms are fixed here: the one that it names or that its curve implies. An
+    /// RSA key without `alg` verifies the allowed RSA algorithms, and no others.
     ///
     /// # Errors
     /// [`KeysRefused`]. A single key that is broken, private, symmetric or unknown is skipped.
@@ -252,8 +251,8 @@ impl KeySet {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
-    /// Whether the set is one key without an id, which then stands for whatever id a token names: an
-    /// issuer with one key may name it in its tokens alone.
+    /// Whether the set is one key without an id. Such a key is tried for any id, because an issuer
+    /// with one key may name it only in its tokens.
     pub(crate) fn is_one_unnamed(&self) -> bool {
         self.usable == 1 && self.keys.iter().all(|key| key.kid.is_none())
     }
@@ -301,7 +300,7 @@ impl<'a> Candidates<'a> {
         digests.all(|digest| Some(digest) == first)
     }
 
-    /// Whether there is but one key in the set, which has no id.
+    /// Whether the set is one key without an id.
     pub(crate) fn is_one_unnamed(&self) -> bool {
         self.set.is_one_unnamed()
     }
@@ -317,10 +316,10 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The members of `keys`, each as it stands.
+/// The members of `keys`, unparsed.
 ///
 /// # Errors
-/// What the document is instead.
+/// What the document is instead of a key set.
 fn entries(body: &[u8]) -> Result<Vec<&RawValue>, String> {
     const EXPECTED: &str = "expected {\"keys\": [...]}";
     let body = json::without_mark(body);
@@ -334,7 +333,7 @@ fn entries(body: &[u8]) -> Result<Vec<&RawValue>, String> {
     }
     // A second `keys` is an error there.
     let document: Document<'_> = serde_json::from_str(text).map_err(|error| {
-        // The library's own words may repeat a value, of any length.
+        // The library's own message may repeat a value of any length.
         let (line, column) = (error.line(), error.column());
         match error.classify() {
             Category::Data => format!("not a key set at line {line}; {EXPECTED}"),

@@ -10,8 +10,8 @@ use super::{Algorithm, KeysDigest};
 pub(crate) struct Key {
     pub(super) kid: Option<Box<str>>,
     pub(super) algorithm: Algorithm,
-    /// The key is for this algorithm above others: it names it, its curve implies it, or it is the
-    /// first RSA algorithm of the issuer's list. A token without `kid` means such a key.
+    /// Whether this is the key's first algorithm: the key names it, its curve implies it, or it is
+    /// the first RSA algorithm on the issuer's list. A token without `kid` gets such a key first.
     pub(super) first: bool,
     /// Names the key itself, whatever its id.
     pub(super) digest: KeysDigest,
@@ -40,7 +40,7 @@ impl Key {
         }
     }
 
-    /// The key for an algorithm that is neither its own nor the first of the list.
+    /// The same key for an algorithm that isn't its first.
     pub(super) fn not_first(self) -> Self {
         Self {
             first: false,

@@ -1,5 +1,5 @@
-//! The public key that an entry of a set holds, as members of its own (RFC 7518, section 6; RFC 8037,
-//! section 2) or in a certificate (RFC 7517, section 4.7).
+//! Reads the public key of an entry, from its own members (RFC 7518, section 6; RFC 8037, section
+//! 2) or in a certificate (RFC 7517, section 4.7).
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -18,18 +18,18 @@ use super::algorithm::Curve;
 use super::ed25519;
 use super::jwk::Why;
 
-/// How a point begins that is written with both coordinates (SEC 1, section 2.3.3).
+/// The first byte of a point with both coordinates (SEC 1, section 2.3.3).
 const UNCOMPRESSED: u8 = 0x04;
-/// The most characters of an issuer's word that are quoted.
+/// Most characters of an issuer's value that a message quotes.
 const QUOTED_MAX: usize = 32;
 
-/// Certificates in `x5c` are in base64, not base64url; whether padded or not says nothing.
+/// Certificates in `x5c` are in base64, not base64url. Padding is optional.
 const CERTIFICATE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What makes up a public key.
+/// The parts of a public key.
 pub(super) enum Material {
     /// Both numbers without leading zeros.
     Rsa { n: Vec<u8>, e: Vec<u8> },
@@ -40,13 +40,14 @@ pub(super) enum Material {
 }
 
 impl Material {
-    /// Reads the members of a key; where there are none of its type, the first certificate of `x5c`.
+    /// Reads the members of a key. If it has none for its type, reads the first certificate of
+    /// `x5c`.
     ///
-    /// The certificate is only a wrapping here: what vouches for the key is where the set came from,
-    /// so neither its dates nor its signature are looked at.
+    /// The certificate is only a container: the key is trusted because of the source of the set, so
+    /// the certificate's dates and signature aren't checked.
     ///
     /// # Errors
-    /// Why there is no key to be had.
+    /// Why there is no usable key.
     pub(super) fn of(jwk: &Object<'_>) -> Result<Self, Why> {
         let kty = match jwk.get("kty") {
             None if jwk.has("x5c") => return certified(jwk),
@@ -109,7 +110,7 @@ fn unsupported_curve(crv: &str) -> Why {
     format!("on the curve {}, which is not supported", quoted(crv)).into()
 }
 
-/// The key of the first certificate of `x5c`, which holds the key itself (RFC 7517, section 4.7).
+/// The key in the first certificate of `x5c`, which is the entry's own (RFC 7517, section 4.7).
 fn certified(jwk: &Object<'_>) -> Result<Material, Why> {
     const NONE: &str = "without a certificate in \"x5c\"";
     let first = match jwk.get("x5c") {
@@ -159,7 +160,7 @@ pub(super) fn required_str<'a>(jwk: &'a Object<'_>, name: &str) -> Result<&'a st
     value.ok_or_else(|| format!("with {name:?} that is not a string").into())
 }
 
-/// A member in base64url. Padding, which RFC 7515 leaves out, is passed over: some issuers write it.
+/// A member in base64url. RFC 7515 has no padding, but some issuers write it, so it is ignored.
 fn decoded(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Why> {
     let text = required_str(jwk, name)?;
     let bare = text.strip_suffix("==").or(text.strip_suffix('='));
@@ -167,7 +168,8 @@ fn decoded(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Why> {
         .ok_or_else(|| format!("with {name:?} that is not base64url").into())
 }
 
-/// A Base64urlUInt, without the leading zero bytes that some issuers write against RFC 7518.
+/// A Base64urlUInt. Removes the leading zero bytes that some issuers write although RFC 7518
+/// forbids them.
 fn unsigned(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, Why> {
     decoded(jwk, name).map(|bytes| without_zeros(&bytes))
 }
@@ -177,7 +179,7 @@ fn without_zeros(bytes: &[u8]) -> Vec<u8> {
     bytes[zeros..].to_vec()
 }
 
-/// An issuer's word in quotes, escaped and cut to what a log line can bear.
+/// An issuer's value in quotes, escaped and shortened for a log line.
 pub(super) fn quoted(word: &str) -> String {
     let cut: String = word.chars().take(QUOTED_MAX).collect();
     let more = if cut.len() < word.len() { "..." } else { "" };

@@ -47,7 +47,7 @@ impl KeyTable {
 pub enum FetchFailed {
     /// No address, or no connection.
     Unreachable,
-    /// The proxy on the way can't be reached, or makes no tunnel to the source.
+    /// The forward proxy can't be reached, or makes no tunnel to the source.
     Proxy,
     /// The TLS handshake failed: the source isn't trusted, or doesn't speak TLS.
     Tls,

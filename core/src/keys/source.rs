@@ -66,7 +66,7 @@ pub enum KeyNotice {
     Fetched {
         /// How many keys can be used.
         keys: usize,
-        /// Those that are not used, and why; at most [`KeySet::ENTRIES_MAX`].
+        /// The unused entries, and why; at most [`KeySet::ENTRIES_MAX`].
         skipped: Vec<Skipped>,
         /// The content differs from what was there.
         changed: bool,

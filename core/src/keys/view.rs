@@ -23,9 +23,9 @@ pub struct IssuerKeys {
     pub fetched_at: Option<Unix>,
     /// The last completed fetch brought no good set.
     pub last_failed: bool,
-    /// Why, in a word of a closed set: [`FetchFailed::as_str`] or [`KeysRefusedReason::as_str`].
+    /// Why, from a closed set: [`FetchFailed::as_str`] or [`KeysRefusedReason::as_str`].
     pub last_error: Option<&'static str>,
-    /// What was wrong with the document, where one came.
+    /// What was wrong with the document, if one came.
     pub last_refused: Option<Arc<str>>,
     /// How many fetches have failed one after another.
     pub failures: u32,
@@ -146,8 +146,8 @@ impl IssuerKeys {
         }
     }
 
-    /// What is to be done about a token whose signature doesn't hold under a set's one unnamed key:
-    /// the token's id may be a newer key's, so the set is asked for as for an unknown key.
+    /// What to do about a token whose signature is bad under a set's only, unnamed key. The token's
+    /// id may belong to a newer key, so the set is fetched as for an unknown key.
     pub(crate) fn renew(&self, now: Mono, kid: Option<&str>, waited: bool) -> Option<Miss> {
         let may_be_newer = !waited && kid.is_some() && !self.is_absent(now, kid);
         may_be_newer.then(|| self.wait(now))

@@ -76,7 +76,7 @@ pub struct Issuer {
     pub iss: Box<str>,
     /// One of these must be in `aud`.
     pub audiences: Vec<Box<str>>,
-    /// Or, where there is no `aud`, the `client_id` of an access token is one of these.
+    /// If an access token has no `aud`, its `client_id` must be one of these.
     pub client_ids: Vec<Box<str>>,
     /// If there are any, `azp` must be one of these.
     pub authorized_parties: Vec<Box<str>>,
@@ -172,7 +172,7 @@ pub struct AuthPolicy {
     pub cba: CbaPolicy,
     /// Which callers may ask for what; `None`: all for anything.
     pub rules: Option<Rules>,
-    /// Which pages of other origins may make requests; `None`: that is left to the cells.
+    /// The CORS rules. `None`: CORS is left to the cells.
     pub cors: Option<Arc<CorsRules>>,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
     pub(crate) stand_in: Arc<Identity>,
@@ -261,19 +261,20 @@ impl Policy {
         &self.fingerprint
     }
 
-    /// Whether the registry may name this as an issuer: an issuer's name, its `iss`, or a trust domain.
+    /// Whether this is a known issuer for the registry: an issuer's name, its `iss`, or a trust
+    /// domain.
     pub(crate) fn knows(&self, issuer: &str) -> bool {
         let issuers = self.issuer_named(issuer).or_else(|| self.issuer_of(issuer));
         issuers.is_some() || self.trust_domains.contains_key(issuer)
     }
 
-    /// What the registry may name as an issuer: the names of issuers, and the trust domains.
+    /// The names that the registry may use for issuers: names of issuers, and trust domains.
     pub(crate) fn speakers(&self) -> impl Iterator<Item = &str> {
         let issuers = self.issuers.iter().map(|issuer| issuer.name.as_str());
         issuers.chain(self.trust_domains.keys().map(Text::as_str))
     }
 
-    /// Whether a tenant that the registry gives no issuer is spoken for by nobody.
+    /// Whether no issuer may name a tenant to which the registry gives no issuer.
     pub(crate) fn leaves_speaking_to_registry(&self) -> bool {
         let issuers = self.issuers.iter().map(|issuer| &issuer.speaks);
         let mut all = issuers.chain(self.trust_domains.values()).peekable();

@@ -66,7 +66,7 @@ impl Rules {
         self.0.iter().find(|rule| rule.what.fits(asked))
     }
 
-    /// The names of the rules that nobody without a role passes.
+    /// The names of the rules that require a role.
     pub(crate) fn asking_for_roles(&self) -> impl Iterator<Item = &str> {
         let asks =
             |rule: &&Rule| matches!(&rule.who, Who::Granted { roles, .. } if !roles.is_empty());

@@ -40,12 +40,12 @@ pub struct IssuerSpec {
     /// One of these must be in `aud`.
     #[serde(default)]
     pub audience: OneOrMany,
-    /// The clients whose access tokens name no audience: with `client_id` one of these,
-    /// `token_use` `access` and no `aud`, as Amazon Cognito writes them.
+    /// The clients whose access tokens need no audience: tokens with one of these as `client_id`,
+    /// `access` as `token_use` and no `aud`, as Amazon Cognito issues them.
     #[serde(default)]
     pub client_ids: OneOrMany,
-    /// `azp` must be one of these, if there are any: who the token was issued to (OpenID Connect
-    /// Core 1.0, section 2).
+    /// If not empty, `azp` (the client that the token was issued to) must be one of these (OpenID
+    /// Connect Core 1.0, section 2).
     #[serde(default)]
     pub authorized_parties: OneOrMany,
     /// The algorithms that its tokens may be signed with.
@@ -138,14 +138,14 @@ pub struct ClaimsSpec {
 /// Where a claim is, and how it is read: `"roles"`, `["realm_access", "roles"]`, or
 /// `{ claim = ..., number = true }` with either of them.
 ///
-/// A name is taken as it stands: dots and slashes in it mean nothing, so `https://example/tenant_id`
-/// and `realm_access.roles` are one name each. Only a list leads into an object.
+/// Dots and slashes in a name have no meaning, so `https://example/tenant_id` and
+/// `realm_access.roles` are one name each. Only a list is a path into an object.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(from = "RawClaimSpec", into = "RawClaimSpec")]
 pub struct ClaimSpec {
-    /// The names from the outermost object to the claim; one for a claim at the top.
+    /// The names from the outermost object to the claim; a single name for a top-level claim.
     pub path: Vec<String>,
-    /// A whole number counts as the string of its digits.
+    /// Whether a whole number counts as the string of its digits.
     pub number: bool,
     /// The path is written as a list, so that a name with dots in it is meant.
     pub listed: bool,
@@ -283,7 +283,7 @@ pub struct PolicySpec {
     /// All of these must be there.
     #[serde(default)]
     pub all_of: Option<Vec<Scheme>>,
-    /// Whether a token must say who it is about.
+    /// Whether a token must have a subject.
     #[serde(default)]
     pub subject: SubjectNeed,
     /// The names of the issuers that it accepts; all of them if absent.
@@ -307,19 +307,19 @@ pub struct PolicySpec {
     /// `[[policy.rule]]`: which callers may ask for what. Absent: whoever is let in, for anything.
     #[serde(default)]
     pub rule: Option<Vec<RuleSpec>>,
-    /// `[policy.cors]`: which pages of other origins may make requests. Absent: that is left to the
+    /// `[policy.cors]`: which pages of other origins may make requests. Absent: CORS is left to the
     /// cells, and a preflight is a request without credentials like any other.
     #[serde(default)]
     pub cors: Option<CorsSpec>,
 }
 
-/// `[policy.cors]`: the router answers browsers' preflights, and says which pages may read its
-/// answers and the cells'.
+/// `[policy.cors]`: the router answers preflights, and says which pages may read its own and the
+/// cells' answers.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CorsSpec {
     /// The origins of the pages, as browsers send them: `https://app.example`. A star as the first
-    /// label stands for all hosts below, a star alone for every origin.
+    /// label matches all subdomains, a star alone every origin.
     pub origins: Vec<String>,
     /// The methods that pages may use.
     pub methods: Vec<String>,
@@ -327,7 +327,7 @@ pub struct CorsSpec {
     pub headers: Vec<String>,
     /// The answers' header fields that pages may read, besides the router's own.
     pub expose: Vec<String>,
-    /// Whether browsers send cookies and client certificates along.
+    /// Whether browsers may send cookies and client certificates.
     pub credentials: bool,
     /// How long a browser may remember the answer to a preflight, in seconds.
     pub max_age_secs: u64,
@@ -400,14 +400,14 @@ impl Mode {
     }
 }
 
-/// Whether a policy asks tokens for a subject.
+/// Whether a policy requires a subject in tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectNeed {
-    /// A token without a subject is refused: nobody could revoke what that caller shows.
+    /// A token without a subject is refused, because it couldn't be revoked by its caller.
     #[default]
     Required,
-    /// A token may lack it if it has a `jti`, by which it can be revoked all the same.
+    /// A token without a subject is accepted if it has a `jti`, by which it can be revoked.
     Optional,
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Feeds a connection's bytes as a driver does: what becomes of the header, and what is left.
+/// Feeds a connection's bytes as a driver does. Returns the client and the bytes that are left.
 fn fed(bytes: &[u8]) -> Result<(Option<SocketAddr>, &[u8]), Malformed> {
     let mut had = 0;
     loop {

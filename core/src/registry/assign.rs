@@ -56,7 +56,7 @@ impl Assigned {
     }
 }
 
-/// What tenants may refer to.
+/// The cells and placements that tenants may refer to.
 pub(super) struct Targets<'a> {
     pub(super) cells: &'a [Arc<Cell>],
     pub(super) placements: &'a [Placement],
@@ -64,7 +64,7 @@ pub(super) struct Targets<'a> {
     pub(super) broken: (&'a BTreeSet<String>, &'a BTreeSet<String>),
 }
 
-/// Resolves what the tenants refer to, and builds their index. After a mistake nothing is used.
+/// Resolves the tenants' references and builds their index. After a mistake the result isn't used.
 pub(super) fn assign(
     mut tenants: RawTenants<'_>,
     known: &Targets<'_>,
@@ -82,7 +82,7 @@ pub(super) fn assign(
     let resolved = resolve(&mut tenants, &targets, (&wanted, &terms), known, mistakes);
     let index = match resolved {
         Some(()) => TenantIndex::build(&tenants.items, previous.map(|it| &it.tenants)),
-        // Only repeated ids are still to be found.
+        // Only repeated ids are left to find.
         None => TenantIndex::build(&tenants.items, None),
     };
     let index = index.unwrap_or_else(|Duplicate { first, second }| {
@@ -116,8 +116,7 @@ fn checked_terms(tenants: &RawTenants<'_>, mistakes: &mut Mistakes) -> Vec<Terms
     wanted
 }
 
-/// Turns the document's symbols into slots; `None` if one stands for nothing that tenants may
-/// refer to.
+/// Turns the document's symbols into slots; `None` if one is not a valid target.
 fn resolve(
     tenants: &mut RawTenants<'_>,
     targets: &[Option<(TargetKind, Text)>],
@@ -162,7 +161,7 @@ fn resolve(
 }
 
 impl Targets<'_> {
-    /// What is wrong with a reference to what isn't there; nothing if that has mistakes of its own.
+    /// The problem with an unknown reference. `None` if its target exists but has mistakes.
     fn unknown(&self, kind: TargetKind, name: &str) -> Option<String> {
         let (what, broken, known) = match kind {
             TargetKind::Cell => {
@@ -194,7 +193,7 @@ fn is_retired(id: &str, cells: &[Arc<Cell>]) -> bool {
     found.is_ok_and(|at| cells[at].state == CellState::Retired)
 }
 
-/// A mistake, with the first tenant that makes it by this symbol.
+/// A mistake, with the first tenant that has this symbol.
 fn refers(tenants: &RawTenants<'_>, symbol: u32, problem: &str) -> String {
     let mut items = tenants.items.iter();
     let first = items.position(|item| item.assignment.target == symbol);

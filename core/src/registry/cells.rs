@@ -13,7 +13,7 @@ use crate::text::Text;
 /// The checked cells, by id, and the first endpoint id that none of them ever had.
 pub(super) struct Cells {
     pub(super) cells: Vec<Arc<Cell>>,
-    /// The ids of those with mistakes: who refers to one makes no mistake of its own.
+    /// The ids of those with mistakes. A reference to one of them is not a mistake.
     pub(super) broken: BTreeSet<String>,
     pub(super) next_endpoint: u32,
 }

@@ -93,9 +93,9 @@ pub(super) struct RawTenants<'a> {
     pub(super) items: Vec<Item<'a>>,
     pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
     pub(super) terms: Symbols<RawTerms<'a>>,
-    /// What is wrong with tenants, the path first; at most [`RegistryRefused::MISTAKES_MAX`].
+    /// The tenants' problems, each with its path first; at most [`RegistryRefused::MISTAKES_MAX`].
     pub(super) problems: Vec<String>,
-    /// The places of these tenants in the document, which are not among the items.
+    /// The places in the document of these tenants, which are not in `items`.
     skipped: Vec<usize>,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct RawTenant<'a> {
     default_role: Option<Str<'a>>,
 }
 
-/// A tenant that is only looked at for mistakes, and may stand anywhere.
+/// A tenant that is only checked for mistakes.
 pub(super) struct RawTenantOwned;
 
 impl<'de> Deserialize<'de> for RawTenantOwned {
@@ -139,7 +139,7 @@ enum RawStatus {
 }
 
 impl<'a> RawTenants<'a> {
-    /// How many the document lists, those with mistakes among them.
+    /// How many tenants the document lists, including those with mistakes.
     pub(super) fn listed(&self) -> usize {
         self.items.len() + self.skipped.len()
     }
@@ -271,8 +271,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// What exactly is wrong is found on a second reading, which only a bad document needs, and one of
-    /// the older form with fields of its own.
+    /// A second reading finds what exactly is wrong. Only bad documents need it, and documents of
+    /// the older form with further fields.
     fn read_json(body: &'a [u8]) -> Result<Self, RegistryRefused> {
         serde_json::from_slice(body).or_else(|error| {
             let older = serde_json::from_slice(body).ok();

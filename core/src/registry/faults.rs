@@ -1,7 +1,7 @@
-//! Everything that keeps a document from being read, in words.
+//! Finds everything that keeps a document from being parsed.
 //!
-//! serde stops at the first mistake. So a document that it refuses is read once more, entry by entry:
-//! each cell, placement, tenant and revocation that isn't one is named.
+//! serde stops at the first mistake. So a document that it refuses is read again entry by entry,
+//! and every bad cell, placement, tenant and revocation is reported.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use super::refused::Mistakes;
 use super::revocations::RawRevocation;
 use crate::words::of_serde;
 
-/// The lists of a document, their entries unread. `T` is a value that stands for anything.
+/// The lists of a document with unparsed entries. `T` is any value.
 #[derive(Deserialize)]
 struct Lists<T> {
     cells: Option<Vec<T>>,
@@ -25,7 +25,7 @@ struct Lists<T> {
     revocations: Option<Vec<T>>,
 }
 
-/// What is wrong with this JSON, which serde refused.
+/// The mistakes in this JSON, which serde refused.
 pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused {
     if !error.is_data() {
         let message = error.to_string();
@@ -54,7 +54,7 @@ pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused
     all(found, || at_path("", &error.to_string(), error.line()))
 }
 
-/// What is wrong with this TOML, which serde refused.
+/// The mistakes in this TOML, which serde refused.
 pub(super) fn of_toml(
     text: &str,
     error: serde_path_to_error::Error<toml::de::Error>,
@@ -80,7 +80,7 @@ pub(super) fn of_toml(
     all(found, || at_path(&path, &message, 0))
 }
 
-/// A TOML error without the picture that it draws: details end up in logs.
+/// A TOML error without its excerpt of the text, because details end up in logs.
 pub(super) fn on_one_line(error: &toml::de::Error, text: &str) -> String {
     let message = error.message();
     match error.span().and_then(|span| text.get(..span.start)) {
@@ -89,7 +89,7 @@ pub(super) fn on_one_line(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-/// The mistakes; at least what serde said.
+/// All mistakes, or serde's own if none was found.
 fn all(mut found: Mistakes, first: impl FnOnce() -> String) -> RegistryRefused {
     if found.is_empty() {
         found.invalid(first());
@@ -100,7 +100,7 @@ fn all(mut found: Mistakes, first: impl FnOnce() -> String) -> RegistryRefused {
     }
 }
 
-/// Whether the mistake is within an entry of a list, which is read on its own.
+/// Whether the mistake is in an entry of a list. Entries are read separately.
 fn is_of_an_entry(path: &Path) -> bool {
     path.iter().nth(1).is_some()
 }
@@ -110,7 +110,7 @@ fn at_path(path: &str, message: &str, line: usize) -> String {
     let words = of_serde(message);
     let words = match path {
         "" | "." => words,
-        // A missing or unknown field is named by the message too.
+        // The message also names a missing or unknown field.
         path => match words.strip_prefix("unknown field ") {
             Some(rest) => {
                 let field = rest.split('`').nth(1).unwrap_or_default();
@@ -130,10 +130,10 @@ fn at_path(path: &str, message: &str, line: usize) -> String {
     }
 }
 
-/// One entry, to be read as what it should be.
+/// One unparsed entry.
 trait Entry {
     /// # Errors
-    /// What is wrong with it; `place` is where it stands.
+    /// What is wrong with it. `place` is its place in the document.
     fn read<T: DeserializeOwned>(self, place: &str) -> Result<(), String>;
 }
 
@@ -148,7 +148,7 @@ impl Entry for Json<'_> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let read = serde_path_to_error::deserialize::<_, T>(&mut deserializer);
         read.map(|_| ()).map_err(|error| {
-            // The entry is a part of the body, so that this is its place there.
+            // The entry is a slice of the body, so this is its offset.
             let start = text.as_ptr() as usize - self.body.as_ptr() as usize;
             let before = self.body.get(..start).unwrap_or_default();
             let lines = before.iter().filter(|byte| **byte == b'\n').count();

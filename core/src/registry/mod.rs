@@ -219,8 +219,8 @@ pub enum Target<'a> {
 }
 
 impl Registry {
-    /// The greatest version: 2^53 - 1, the last whole number that every JSON library reads exactly. One
-    /// that counts up by one a second reaches it after 285 million years, so a higher one can follow.
+    /// The highest version: 2^53 - 1, the largest whole number that every JSON library reads
+    /// exactly. With one version a second it lasts for 285 million years.
     pub const VERSION_MAX: u64 = (1 << 53) - 1;
 
     /// Reads, validates and indexes a document: one step, all or nothing.
@@ -309,12 +309,12 @@ impl Registry {
         })
     }
 
-    /// All terms that some tenant has, each once.
+    /// All terms that tenants have, each once.
     pub(crate) fn all_terms(&self) -> impl Iterator<Item = &Terms> {
         self.assigned.all_terms()
     }
 
-    /// The tenants with terms, in no order that means anything.
+    /// The tenants with their terms, in no particular order.
     pub(crate) fn tenants_with_terms(&self) -> impl Iterator<Item = (&str, &Terms)> {
         let terms =
             |(id, assignment): (_, Assignment)| Some((id, self.assigned.terms(assignment.terms)?));

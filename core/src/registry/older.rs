@@ -1,10 +1,10 @@
 //! The older form of the document: `{"data": [cells]}`.
 //!
-//! Control planes that speak it have a schema of their own, of which a router needs a part. So fields
-//! that aren't read are ignored here, in the document, in its cells and in their endpoints. Whatever
-//! says where a tenant goes is read, `pinned_tenants` for one: ignoring it would send the tenant to
-//! another cell. `placements`, `tenants` and `revocations` are the current form's own lists, and as
-//! strict as there.
+//! Control planes that use it have their own schema, and a router needs only a part of it. So
+//! unknown fields are ignored in the document, in its cells and in their endpoints. Fields that
+//! place tenants, such as `pinned_tenants`, are read: without them the tenant would go to another
+//! cell. `placements`, `tenants` and `revocations` are the lists of the current form, with the same
+//! strict rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +18,13 @@ use super::refused::Mistakes;
 use super::revocations::RawRevocation;
 use crate::text::Text;
 
-/// A document of the older form, with whatever else it says.
+/// A document of the older form, with further fields.
 #[derive(Deserialize)]
 #[serde(expecting = "a document with a list `data` of cells")]
 pub(super) struct OlderDocument<'a> {
     version: Option<u64>,
     data: Vec<OlderCell>,
-    /// The list of the current form: a document with both is refused.
+    /// The list of the current form. A document with both lists is refused.
     cells: Option<IgnoredAny>,
     #[serde(default)]
     placements: Vec<RawPlacement>,
@@ -37,7 +37,7 @@ pub(super) struct OlderDocument<'a> {
 }
 
 impl<'a> OlderDocument<'a> {
-    /// What of it is read; `None` if it is of both forms.
+    /// The part that is used; `None` if it mixes both forms.
     pub(super) fn modern(self) -> Option<Document<'a>> {
         let document = Document {
             version: self.version,
@@ -62,7 +62,7 @@ pub(super) struct OlderCell {
     state: Option<CellState>,
     weight: Option<u32>,
     endpoints: Option<Vec<OlderEndpoint>>,
-    /// Tenants that go to this cell and nowhere else.
+    /// Tenants that go only to this cell.
     pinned_tenants: Option<Vec<String>>,
     #[serde(default, deserialize_with = "notes")]
     annotations: BTreeMap<String, String>,
@@ -75,7 +75,7 @@ enum OlderEndpoint {
     Full { url: String, san: Option<String> },
 }
 
-/// Annotations: texts, and whole numbers by their digits. Others are not for the router.
+/// Annotations: strings, and whole numbers as their digits. Other values are ignored.
 fn notes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -93,7 +93,7 @@ fn notes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
     Ok(notes.into_iter().flatten().filter_map(text).collect())
 }
 
-/// Makes tenants of those whom cells name as their own.
+/// Adds the tenants that cells list in `pinned_tenants`.
 pub(super) fn pin(cells: &mut [OlderCell], tenants: &mut RawTenants<'_>, mistakes: &mut Mistakes) {
     let mut seen = BTreeSet::new();
     for (at, cell) in cells.iter_mut().enumerate() {
@@ -110,7 +110,7 @@ pub(super) fn pin(cells: &mut [OlderCell], tenants: &mut RawTenants<'_>, mistake
     }
 }
 
-/// Brings a cell into the present form. See the documentation of the parent module.
+/// Converts a cell to the current form. See the documentation of the parent module.
 pub(super) fn modernise(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
     let note = |name: &str| older.annotations.get(name).cloned();
     let invalid = |what: &str| RegistryRefused::invalid(format!("data[{at}]{what}"));

@@ -131,7 +131,7 @@ fn build(
     }
     let listed = document.cells.as_ref().map(Vec::len);
     let listed = listed.or(document.data.as_ref().map(Vec::len));
-    // Without cells, whatever refers to one would be blamed for it.
+    // Without cells, every reference to one would be reported as a mistake.
     let cells = read_cells(document.cells, document.data, previous, limits, mistakes)?;
     let Cells {
         cells,
@@ -242,8 +242,8 @@ fn read_cells(
     Some(cells::check(raw, list, previous, mistakes))
 }
 
-/// The checked placements, by id, and the ids of those with mistakes: who refers to one makes no
-/// mistake of its own.
+/// The checked placements, by id, and the ids of those with mistakes. A reference to one of these
+/// is not a mistake.
 #[derive(Default)]
 struct Placements {
     placements: Vec<Placement>,

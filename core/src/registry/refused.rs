@@ -5,18 +5,18 @@ use std::fmt;
 /// A document that wasn't taken. What was current stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegistryRefused {
-    /// Which rule it breaks, for metrics. The first one, if it breaks several.
+    /// The rule that it breaks, for metrics; the first if it breaks several.
     pub reason: RefusedReason,
     /// Where and how, for people: the path of the field first, where there is one.
     pub detail: String,
-    /// What else is wrong with it; at most [`RegistryRefused::MISTAKES_MAX`].
+    /// The other mistakes; at most [`RegistryRefused::MISTAKES_MAX`].
     pub others: Vec<String>,
 }
 
 impl RegistryRefused {
     /// The most bytes of [`RegistryRefused::detail`]: it quotes the document, and ends up in logs.
     pub const DETAIL_LEN_MAX: usize = 512;
-    /// The most mistakes that are named besides the first.
+    /// The most mistakes that are listed after the first.
     pub const MISTAKES_MAX: usize = 64;
 
     pub(crate) fn new(reason: RefusedReason, detail: impl Into<String>) -> Self {
@@ -31,7 +31,7 @@ impl RegistryRefused {
         }
     }
 
-    /// Every mistake that was found, in words.
+    /// Every mistake that was found, as text.
     pub fn mistakes(&self) -> impl Iterator<Item = &str> {
         let others = self.others.iter().map(String::as_str);
         std::iter::once(self.detail.as_str()).chain(others)
@@ -74,7 +74,7 @@ impl Mistakes {
         self.add(RegistryRefused::invalid(detail));
     }
 
-    /// The good value; a mistake is noted.
+    /// Returns the value if it is good; adds the mistake otherwise.
     pub(super) fn take<T>(&mut self, result: Result<T, RegistryRefused>) -> Option<T> {
         result.map_err(|mistake| self.add(mistake)).ok()
     }
@@ -89,7 +89,7 @@ impl Mistakes {
     }
 
     /// # Errors
-    /// The first mistake, with the others.
+    /// The first mistake, which carries the others.
     pub(super) fn none(self) -> Result<(), RegistryRefused> {
         self.0.map_or(Ok(()), Err)
     }
@@ -154,9 +154,9 @@ pub struct RegistryLimits {
 }
 
 impl RegistryLimits {
-    /// The bytes that a document may have by default. A tenant with an issuer and two roles takes
-    /// some 130 bytes, so that a million of them fit, with room for half as many again. While a
-    /// document is read, memory takes about two and a half times its size.
+    /// The default limit of a document, in bytes. A tenant with an issuer and two roles takes about
+    /// 130 bytes, so a million and a half of them fit. Reading a document needs memory of about two
+    /// and a half times its size.
     pub const DOCUMENT_BYTES_DEFAULT: usize = 192 << 20;
 }
 

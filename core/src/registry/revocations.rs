@@ -231,7 +231,7 @@ impl RawRevocation {
                 Text::check(value).map_err(|why| format!(".{member} {why}"))?;
             }
         }
-        // Kept as identities have it, so that looking one up costs no decoding.
+        // Stored encoded, as in identities, so that a lookup needs no decoding.
         let sub = sub.map(|sub| Text::encode(&sub)).transpose();
         let sub = sub.map_err(|why| format!(".sub {why}"))?;
         let sub = sub.map(|sub| sub.as_str().to_owned());

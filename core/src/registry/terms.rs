@@ -55,7 +55,7 @@ impl RawTerms<'_> {
     /// Checks them.
     ///
     /// # Errors
-    /// What is wrong, in words that follow the tenant.
+    /// What is wrong, as text that follows the tenant's name.
     pub(super) fn check(&self) -> Result<Terms, String> {
         let issuer =
             |issuer: &Cow<'_, str>| Text::new(issuer).map_err(|why| format!(".issuer {why}"));

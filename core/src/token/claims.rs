@@ -44,7 +44,7 @@ pub(super) struct Proven {
     pub(super) identity: Arc<Identity>,
 }
 
-/// Whether the token is for this service, and was issued to somebody who may use it here.
+/// Checks that the token is for this service, and was issued to a client that may use it here.
 pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
     let ours = |aud: &str| issuer.audiences.iter().any(|audience| **audience == *aud);
     let found = match claims.get("aud") {
@@ -68,8 +68,8 @@ pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(),
     check_party(claims, issuer)
 }
 
-/// An access token that names the client instead of an audience, as Amazon Cognito writes them. An
-/// ID token says whom a client has seen; it is no leave to call anybody.
+/// Checks an access token that names its client instead of an audience, as Amazon Cognito issues
+/// them. An ID token only tells a client who its user is; it doesn't authorize calls.
 fn check_client(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
     one_of(
         claims,
@@ -93,7 +93,7 @@ fn check_client(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
     )
 }
 
-/// Whether the token was issued to one of those that the issuer's settings list, if they list any.
+/// Checks that the token was issued to one of the issuer's `authorized_parties`, if there are any.
 fn check_party(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
     if issuer.authorized_parties.is_empty() {
         return Ok(());
@@ -110,7 +110,8 @@ fn check_party(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
     )
 }
 
-/// Whether the claim is one of these; else the words for: missing, no string, another value.
+/// Checks that the claim is one of these values. The texts are for: missing, not a string, another
+/// value.
 fn one_of(
     claims: &Object<'_>,
     name: &str,
@@ -159,8 +160,8 @@ impl Proven {
     }
 }
 
-/// Who the token is about. What is strict here decides where the request goes, what it may do, or
-/// how it is revoked; the rest grants nothing, and costs nothing where it can't be used.
+/// Reads the identity. Claims are strict if they decide where the request goes, what it may do, or
+/// how it is revoked. Unusable values of other claims are left out.
 fn identity(
     claims: &Object<'_>,
     issuer: &Issuer,
@@ -271,10 +272,10 @@ fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Denial> {
     }
 }
 
-/// The value that a mapping leads to; `None` where it, or an object on the way, is missing.
+/// The value at a mapping's path; `None` if it, or an object on the path, is missing.
 ///
 /// # Errors
-/// Something on the way is no object.
+/// Something on the path isn't an object.
 fn find<'a, 'j>(
     claims: &'a Object<'j>,
     at: &ClaimSpec,
@@ -293,7 +294,7 @@ fn find<'a, 'j>(
     Ok(object.get(last))
 }
 
-/// One value as a string: as it is, or a number's digits where the mapping takes numbers.
+/// One value as a string: as it is, or the digits of a number if the mapping allows numbers.
 fn word<'a>(value: &'a Json<'_>, at: &ClaimSpec) -> Result<Cow<'a, str>, &'static str> {
     match value {
         Json::String(value) => Ok(Cow::Borrowed(value)),
@@ -333,10 +334,10 @@ fn value_text(value: &Json<'_>, at: &ClaimSpec) -> Result<Text, Denial> {
         .map_err(|_| malformed("a claim of the identity can not stand in a header as it is"))
 }
 
-/// A claim that is one string, encoded where a header can't hold it. An empty one says nothing.
+/// A claim that is one string, percent-encoded. An empty one counts as absent.
 ///
 /// # Errors
-/// Why it can't be used.
+/// Why the value can't be used.
 fn encoded(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, &'static str> {
     let Some(value) = find(claims, at)? else {
         return Ok(None);
@@ -359,7 +360,7 @@ fn values<'a, 'j>(value: &'a Json<'j>) -> impl Iterator<Item = &'a Json<'j>> {
     all.iter().filter(|value| !value.is_null())
 }
 
-/// The roles that can be roles, in the order of the claim. The tenant cuts them further.
+/// The usable roles, in the order of the claim. The tenant may allow only some of them.
 fn roles(claims: &Object<'_>, at: &ClaimSpec, left_out: &mut u16) -> Vec<Text> {
     let role = |value| Text::new(&word(value, at).ok()?).ok();
     match find(claims, at) {
@@ -370,7 +371,7 @@ fn roles(claims: &Object<'_>, at: &ClaimSpec, left_out: &mut u16) -> Vec<Text> {
 }
 
 /// The scopes of a claim that is a string with spaces between them (RFC 8693, section 4.2; RFC 9068,
-/// section 2.2.3), or an array. They stand in no header, and so needn't be [`Text`]s.
+/// section 2.2.3), or an array. They are never sent in a header, so they need not be [`Text`]s.
 fn scopes(claims: &Object<'_>, at: &ClaimSpec, left_out: &mut u16) -> Vec<Box<str>> {
     let one = |scope: &str| is_scope(scope).then(|| scope.into());
     match find(claims, at) {
@@ -387,7 +388,7 @@ fn scopes(claims: &Object<'_>, at: &ClaimSpec, left_out: &mut u16) -> Vec<Box<st
     }
 }
 
-/// The first `most` values that can be used; counts all others.
+/// The first `most` usable values. Counts all others.
 fn usable<T>(all: impl Iterator<Item = Option<T>>, most: usize, left_out: &mut u16) -> Vec<T> {
     let mut kept = Vec::new();
     for value in all {

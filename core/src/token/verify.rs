@@ -121,9 +121,9 @@ impl Context<'_> {
         self.auth.accepts(id).then_some(()).ok_or(WRONG_ISSUER)
     }
 
-    /// Whatever is verified must be revocable, by its subject or by its own id: revoking all
-    /// of a tenant or an issuer would cost others their access. Policies share the memo, and don't
-    /// all ask for the same.
+    /// Every verified token must be revocable by its subject or its own id, because revoking a
+    /// whole tenant or issuer would lock out others. This is checked for each policy, because
+    /// policies share the memo but may differ in this.
     fn check_subject(&self, identity: &Identity) -> Result<(), Denial> {
         let missing = |detail| Err(Denial::new("token.subject", Reason::MissingClaim, detail));
         match (&identity.subject, self.auth.subject) {

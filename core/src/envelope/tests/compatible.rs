@@ -1,10 +1,10 @@
-//! The compatible form, as a cell reads it that knows nothing of this library.
+//! The compatible form, as a cell reads it without this library.
 
 use http::{HeaderName, HeaderValue};
 
 use super::*;
 
-/// The names of its headers, in their order.
+/// The names of its headers, in order.
 const NAMES: [&str; 6] = [
     "x-cellway-envelope-alg",
     "x-cellway-envelope-kid",
@@ -88,7 +88,7 @@ fn six_headers_are_six() {
     assert_eq!(refused(&case, &alg), two);
 }
 
-/// Both forms may use one key. Catches: a signature of one that holds in the other.
+/// Both forms may use the same key. Catches: a signature of one form that is valid in the other.
 #[test]
 fn neither_form_passes_for_the_other() {
     let case = Case::default();

@@ -117,7 +117,7 @@ impl Case {
     }
 }
 
-/// A service of the cell `eu-1` that takes every form.
+/// A service of the cell `eu-1` that accepts every form.
 pub(super) fn spec() -> VerifierSpec {
     VerifierSpec {
         hmac: vec![hmac_key()],

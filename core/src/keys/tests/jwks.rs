@@ -18,8 +18,8 @@ fn with(base: &Value, change: Value) -> Value {
     jwk
 }
 
-/// Catches: a key that verifies what its issuer didn't make it for, and one that verifies nothing
-/// because another algorithm comes first on the list.
+/// Catches: a key that verifies an algorithm that its issuer didn't intend, and one that verifies
+/// nothing because another algorithm is first on the list.
 #[test]
 fn each_key_has_its_algorithms_for_good() {
     use Algorithm::*;
@@ -160,7 +160,8 @@ fn takes_what_issuers_really_write() {
     }
 }
 
-/// Catches: an entry that has its key in a certificate alone, and one that gets another key by it.
+/// Catches: an entry whose key is only in a certificate and is not read, and an entry that gets
+/// another key from its certificate.
 #[test]
 fn a_certificate_holds_the_key_where_the_members_do_not() {
     use base64::Engine;
@@ -172,7 +173,7 @@ fn a_certificate_holds_the_key_where_the_members_do_not() {
         (&rcgen::PKCS_ED25519, "OKP"),
     ] {
         let key = rcgen::KeyPair::generate_for(kind).unwrap();
-        // Over for long: the set's source vouches for the key, not the certificate.
+        // Long expired: the key is trusted because of the set's source, not the certificate.
         let mut params = rcgen::CertificateParams::default();
         params.not_after = rcgen::date_time_ymd(1990, 1, 1);
         let der = params.self_signed(&key).unwrap().der().to_vec();
@@ -188,7 +189,7 @@ fn a_certificate_holds_the_key_where_the_members_do_not() {
             refused.ends_with("1 whose certificate holds a key of another type"),
             "{refused}"
         );
-        // Members of its own are the key, whatever else the entry has.
+        // An entry's own members are the key, even if it has a certificate.
         let own = Signer::ed25519(1).jwk("k");
         let beside = with(&own, json!({"x5c": only["x5c"]}));
         let digest = |jwk| *KeySet::parse(&jwks(&[jwk]), ALL).unwrap().digest();
@@ -300,7 +301,7 @@ fn a_refused_set_says_what_its_entries_lack() {
     }
 }
 
-/// An issuer with one key often names it in its tokens alone.
+/// An issuer with one key often names it only in its tokens.
 #[test]
 fn one_key_without_an_id_stands_for_any_id() {
     let unnamed = |seed| with(&Signer::ed25519(seed).jwk("k"), json!({"kid": null}));

@@ -9,16 +9,16 @@ use crate::cors::{CorsRules, Lists, Origin, Origins};
 use crate::headers::HeaderRules;
 use crate::policy::CorsSpec;
 
-/// The most origins, methods or header names of one policy.
+/// Most origins, methods or header names of one policy.
 const ENTRIES_MAX: usize = 64;
-/// How long a browser may remember the answer to a preflight, in seconds; browsers cap it
-/// themselves, none above a day.
+/// The longest time that browsers may remember the answer to a preflight, in seconds. No browser
+/// remembers it for more than a day.
 const MAX_AGE_SECS_MAX: u64 = 86_400;
-/// Methods that no page can send (Fetch standard, "forbidden method").
+/// Methods that pages can't send (Fetch standard, "forbidden method").
 const FORBIDDEN: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
-/// The rules of one policy. `own` names the router's header fields, which pages may always read:
-/// they say why a request was refused.
+/// The rules of one policy. `own` are the router's header fields. Pages may always read them,
+/// because they say why a request was refused.
 pub(super) fn rules(
     spec: Option<&CorsSpec>,
     own: &HeaderRules,
@@ -65,7 +65,7 @@ pub(super) fn rules(
     }))
 }
 
-/// Tokens with commas between them, which are always a value.
+/// Tokens with commas between them. They are always a valid header value.
 fn list<'a>(tokens: impl Iterator<Item = &'a str>) -> HeaderValue {
     let tokens: Vec<_> = tokens.collect();
     HeaderValue::try_from(tokens.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))

@@ -14,7 +14,7 @@ use super::{Errors, Issuer, speaks};
 pub(super) const LEEWAY_SECS_MAX: u64 = 60;
 /// The most bytes of `issuer`, an audience, or a claim's name.
 const NAME_LEN_MAX: usize = 1024;
-/// The most names that lead to a claim.
+/// The most names in the path of a claim.
 const CLAIM_DEPTH_MAX: usize = 8;
 /// What other signed documents of this router say in `typ`: never a bearer token's.
 const OTHER_TYPES: [&str; 2] = ["cellway-envelope+jwt", "cba+jwt"];

@@ -315,7 +315,7 @@ fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors)
         roles,
         scopes,
     } = insecure;
-    // Any string, as a token's subject may be.
+    // Any string, like a token's subject.
     let subject = subject.as_ref().map(|subject| Text::encode(subject));
     if let Some(Err(why)) = &subject {
         let setting = at("insecure_identity.subject");

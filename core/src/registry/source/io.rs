@@ -21,14 +21,15 @@ pub struct RegistryTiming {
     pub retry_max: Duration,
     /// Without a good answer for this long, the registry is flagged stale. It still places.
     pub stale_after: Duration,
-    /// Without a good answer for this long, tenants' status isn't trusted any more: requests are
-    /// refused. `None`: it always is.
+    /// Without a good answer for this long, tenants' status isn't trusted any more, and requests
+    /// are refused. `None`: no limit.
     pub identity_max_age: Option<Duration>,
 }
 
 impl Default for RegistryTiming {
-    /// 10 s, 1 s, 60 s, 60 s, 24 hours. The last is as long as stale keys serve: an outage of the
-    /// control plane must not become one of all tenants before people can act.
+    /// 10 s, 1 s, 60 s, 60 s, 24 hours. The last is the same time for which stale keys may be used:
+    /// an outage of the control plane must not become an outage of all tenants before people can
+    /// act.
     fn default() -> Self {
         Self {
             poll_interval: Duration::from_secs(10),
@@ -156,12 +157,12 @@ pub enum RegistryNotice {
     Fresh,
     /// No good answer for half of [`RegistryTiming::identity_max_age`].
     StatusAging {
-        /// What is left of it.
+        /// The time that is left.
         left: Duration,
     },
-    /// No good answer for all of it: requests are refused.
+    /// No good answer for all of that time: requests are refused.
     StatusExpired,
-    /// A good answer after that, or more time by a reload.
+    /// A good answer after that, or a reload that gave more time.
     StatusCurrent,
 }
 
@@ -174,6 +175,6 @@ pub enum RegistryWake {
     Retry,
     /// The registry becomes stale.
     Stale,
-    /// Tenants' status is older than half of what is trusted, or than all of it.
+    /// Tenants' status reaches half of [`RegistryTiming::identity_max_age`], or all of it.
     Status,
 }

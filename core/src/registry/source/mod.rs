@@ -44,19 +44,19 @@ pub struct RegistrySource {
     /// When the kept document's time was last written.
     kept_at: Option<Mono>,
     jitter: u64,
-    /// A handful at most: every input adds six or fewer.
+    /// Few at a time: every input adds at most six.
     actions: VecDeque<RegistryAction>,
 }
 
 /// How old tenants' status is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 enum StatusAge {
-    /// Less than half of what is trusted.
+    /// Less than half of the limit.
     #[default]
     Current,
-    /// More than half of it.
+    /// More than half of the limit.
     Aging,
-    /// All of it.
+    /// Over the limit.
     Expired,
 }
 
@@ -159,8 +159,8 @@ impl RegistrySource {
         }
     }
 
-    /// Other times, from a reload. They hold from the next answer on, and at once for how old the
-    /// last one may be.
+    /// New intervals, from a reload. They count from the next answer on, except the maximum age of
+    /// the last answer, which counts at once.
     pub fn handle_timing(&mut self, now: Now, timing: RegistryTiming) {
         if self.timing == timing {
             return;
@@ -217,7 +217,7 @@ impl RegistrySource {
         self.stale
     }
 
-    /// When half of that time is over; `None` in the same cases.
+    /// When half of that time has passed; `None` in the same cases.
     pub fn status_ages_at(&self) -> Option<Mono> {
         Some(self.good?.older_than(self.timing.identity_max_age? / 2))
     }
@@ -337,7 +337,7 @@ impl RegistrySource {
         }
     }
 
-    /// Says once what the last good answer has become too old for.
+    /// Reports once each limit that the age of the last good answer has passed.
     fn check_age(&mut self, now: Now) {
         if !self.stale && reached(self.stale_at(), now) {
             self.stale = true;

@@ -282,7 +282,8 @@ fn status_is_believed_for_good_where_that_is_switched_off() {
     assert_eq!(source.status_expires_at(), None);
 }
 
-/// Half of the time is a warning, the end an error, each said once; and somebody has to be awake.
+/// Half of the time is a warning and the end is an error, each reported once, and the source must
+/// ask to be woken for both.
 #[test]
 fn says_when_status_gets_old_and_when_it_is_too_old() {
     let mut source = loaded();

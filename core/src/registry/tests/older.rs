@@ -39,7 +39,7 @@ fn reads_the_older_form() {
     ));
     let next = changed(&body.replace("gold", "iron"), Some(&registry));
     assert_eq!(next.version(), 2);
-    // With one it is held to it, from then on.
+    // With a version, that version counts from then on.
     let named = body.replacen('{', r#"{"version": 1,"#, 1);
     let refused = refusal(&named, Some(&next));
     assert_eq!(refused.reason, RefusedReason::OlderVersion);
@@ -73,7 +73,7 @@ fn reads_the_older_form() {
     }
 }
 
-/// A document as a control plane of its own schema writes it.
+/// A document as a control plane with its own schema writes it.
 const FOREIGN: &str = r#"{
   "meta": {"page": 1, "total": 2}, "next": null,
   "data": [
@@ -89,8 +89,8 @@ const FOREIGN: &str = r#"{
   ]
 }"#;
 
-/// Catches: a field of somebody else's schema that costs the whole document, and one that is ignored
-/// though it says where a tenant goes.
+/// Catches: a foreign field that makes the router refuse the whole document, and an ignored field
+/// that places a tenant.
 #[test]
 fn fields_that_are_not_read_are_ignored() {
     let registry = changed(FOREIGN, None);
@@ -122,7 +122,8 @@ fn fields_that_are_not_read_are_ignored() {
     assert!(!refused.detail.contains("kind"), "{}", refused.detail);
 }
 
-/// Catches: leniency that reaches the current form, or what the router does read.
+/// Catches: unknown fields that are ignored in the current form, or bad values that are ignored in
+/// fields that the router reads.
 #[test]
 fn what_is_read_is_read_strictly() {
     let lists = r#""meta": {}, "tenants": [{"id": "t", "cell": "a"}], "revocations": []"#;

@@ -227,7 +227,7 @@ fn refuses_what_contradicts_itself_and_says_where() {
         for previous in [None, Some(&current)] {
             let refused = refusal(&broken, previous);
             assert_eq!(refused.reason, RefusedReason::Invalid, "{new}");
-            // Whoever takes an id away leaves others without it.
+            // Removing an id breaks references to it.
             if !old.starts_with(r#""id""#) {
                 assert_eq!(refused.others, [""; 0], "{new}: one mistake, one message");
             }
@@ -583,8 +583,8 @@ fn other_revocations_are_other_content() {
     ));
 }
 
-/// Catches: a list of mistakes that ends at the first, and a second message about what another
-/// mistake has caused.
+/// Catches: a list of mistakes that ends at the first, and a second message about a consequence of
+/// another mistake.
 #[test]
 fn every_mistake_is_named_at_once() {
     let body = r#"{"version": 3, "cells": [
@@ -616,7 +616,7 @@ fn every_mistake_is_named_at_once() {
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(expected), "{found}");
     }
-    // Mistakes of form are looked for in every entry too.
+    // Malformed entries are all found too.
     let bent = body.replace("\"weight\": 0", "\"weight\": \"much\"");
     let bent = bent.replace("{\"id\": \"t2\"", "{\"name\": \"t2\"");
     let refused = refusal(&bent, None);
@@ -631,7 +631,7 @@ fn every_mistake_is_named_at_once() {
     );
 }
 
-/// Catches: a version after which none can come.
+/// Catches: a version that no later version can follow.
 #[test]
 fn a_version_can_always_be_followed() {
     let at = |version: u64| good().replace("\"version\": 7", &format!("\"version\": {version}"));

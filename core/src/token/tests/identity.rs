@@ -52,8 +52,8 @@ fn mapped() -> World {
     World::new(mapping, json!({"any_of": ["jwt"]}))
 }
 
-/// Catches: a user who is locked out because an optional claim is odd, and an odd value that grants
-/// something.
+/// Catches: a user who is locked out because an optional claim is unusable, and an unusable value
+/// that grants something.
 #[test]
 fn what_grants_nothing_costs_nothing() {
     let mut world = mapped();
@@ -114,7 +114,7 @@ fn what_grants_nothing_costs_nothing() {
         };
         let found = (shown, identity.left_out.to_string());
         assert_eq!(found, (kept.to_owned(), left_out.to_owned()), "{change}");
-        // Another answer than for a claim that isn't there: then a default role would count.
+        // This differs from a missing claim, where a default role would count.
         let names = change
             .get("realm_access")
             .is_some_and(|at| !at.is_null() && at.get("roles") != Some(&json!(null)));

@@ -28,7 +28,7 @@ fn each_algorithm_verifies_with_its_own_key() {
         );
         for (_, other, _) in signers.iter().filter(|(_, other, _)| *other != kid) {
             let header = json!({"alg": alg, "kid": other});
-            // The RSA key that names no algorithm verifies each of its kind.
+            // The RSA key without `alg` verifies each RSA algorithm.
             let expected = match (alg, *other) {
                 ("PS256", "rsa") => Reason::BadSignature,
                 _ => Reason::ForbiddenAlgorithm,
@@ -375,7 +375,8 @@ fn missing_keys_are_waited_for_once() {
         "a table of another policy"
     );
 
-    // One key without an id: the token's may be newer, so the set is asked for before it is refused.
+    // One key without an id: the token's key may be newer, so the set is fetched before the token
+    // is refused.
     let mut world = World::jwt();
     let mut unnamed = SIGNERS.ed.jwk("x");
     unnamed["kid"] = json!(null);
