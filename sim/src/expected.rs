@@ -1,4 +1,4 @@
-//! What a scenario's `[expect]` asks for, held against a run.
+//! Checks a run against a scenario's `[expect]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::failure::{Request, Violation};
 use crate::report::Report;
 use crate::scenario::{Answers, Events, Scenario};
 
-/// What the scenario expects and the run doesn't show.
+/// The expectations that the run doesn't meet.
 pub(crate) fn missing(report: &Report, scenario: &Scenario) -> Vec<Violation> {
     let mut found = Vec::new();
     for (n, expected) in scenario.expect.answers.iter().enumerate() {

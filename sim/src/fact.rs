@@ -26,7 +26,7 @@ pub struct Life {
 /// Which cells each tenant may be served by, as one registry version has it.
 pub type Assignment = BTreeMap<String, BTreeSet<String>>;
 
-/// What a good registry document says, as its operators mean it.
+/// What a good registry document means, as its operators intend it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Published {
     /// Its version.
@@ -35,23 +35,23 @@ pub struct Published {
     pub assignment: Assignment,
     /// Which cells take the traffic of each placement.
     pub placements: Assignment,
-    /// Whose tenants' traffic it forbids.
+    /// The suspended tenants.
     pub suspended: BTreeSet<String>,
-    /// Whose tokens it revokes: tenants, and subjects of theirs.
+    /// The callers whose tokens are revoked: tenant and subject.
     pub revoked: BTreeSet<(String, String)>,
-    /// Which cells may call others, and have their key in it.
+    /// The cells that may call others and have their key in it.
     pub callers: BTreeSet<String>,
     /// All cells.
     pub cells: BTreeMap<String, CellTruth>,
-    /// What it says of each tenant's roles.
+    /// The role settings of each tenant.
     pub terms: BTreeMap<String, Terms>,
-    /// Tenants that it doesn't list go to the cells of the tier that their token names.
+    /// Whether tenants that it doesn't list go to the cells of their token's tier.
     pub by_tier: bool,
 }
 
 impl Published {
-    /// The cells that may serve a tenant whose token names this tier, if it names one. A tenant that
-    /// isn't listed has those of its tier which take new traffic, or none.
+    /// The cells that may serve a tenant, given the tier in its token. For a tenant that isn't
+    /// listed these are the cells of its tier that take new traffic, or none.
     pub fn cells_of(&self, tenant: &str, tier: Option<&str>) -> Option<BTreeSet<String>> {
         if let Some(cells) = self.assignment.get(tenant) {
             return Some(cells.clone());
@@ -65,45 +65,45 @@ impl Published {
     }
 }
 
-/// What a registry says of a cell.
+/// A cell in the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CellTruth {
     /// The class of service that it gives.
     pub tier: String,
-    /// Which traffic it takes.
+    /// The traffic that it takes.
     pub state: CellState,
 }
 
-/// What a registry says of a tenant's roles.
+/// A tenant's role settings in the registry.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Terms {
-    /// Those that count.
+    /// The roles that count.
     pub allowed_roles: BTreeSet<String>,
-    /// The one of callers whose credentials say nothing of roles.
+    /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
 }
 
 /// A rule of a router's policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// The methods that it is for; all if there is none.
+    /// The methods that it covers; all if empty.
     pub methods: Vec<String>,
-    /// The paths that it is for, as the configuration has them.
+    /// The path pattern, as in the configuration.
     pub path: String,
     /// Who may pass.
     pub who: Who,
 }
 
-/// Whom a rule lets pass.
+/// The callers that a rule allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Who {
     /// Everyone.
     Anyone,
-    /// Everyone whose credentials hold.
+    /// Everyone with valid credentials.
     Verified,
-    /// Whoever has one of these roles and all of these scopes.
+    /// Callers that have one of these roles and all of these scopes.
     Granted {
-        /// Roles; if there is none, only scopes count.
+        /// The roles. If empty, only scopes count.
         roles: Vec<String>,
         /// Scopes.
         scopes: Vec<String>,
@@ -129,7 +129,7 @@ pub enum Fact {
         cell_bound: CellBoundRules,
         /// Whose signatures of routing keys it takes: their kids.
         signers: BTreeSet<String>,
-        /// Which callers may ask for what; `None` where there are no rules.
+        /// The rules; `None` if there are none.
         rules: Option<Vec<Rule>>,
     },
     /// The world: a router's last-known-good state can't be relied on any more.
@@ -138,7 +138,7 @@ pub enum Fact {
     Started(Life),
     /// The world: a router was stopped in the middle of whatever it did.
     Crashed(Life),
-    /// The world: a client's host was stopped, and what it had open has no answer any more.
+    /// The world: a client's host was stopped, so its open requests get no answer.
     ClientStopped(String),
     /// A router: something without a bearing on any invariant, for the timeline.
     Noted(Life, Note),
@@ -212,9 +212,10 @@ pub enum Fact {
     Certified {
         /// Its host.
         host: String,
-        /// The first moment at which it doesn't hold, since the Unix epoch; `None`: it outlives the run.
+        /// The first moment at which it has expired, since the Unix epoch; `None` if it outlives
+        /// the run.
         ends: Option<Duration>,
-        /// The host was just started, so that all its connections are newer.
+        /// Whether the host has just started, so that all its connections are newer.
         anew: bool,
     },
     /// A cell: a request arrived.
@@ -225,9 +226,9 @@ pub enum Fact {
         cell: String,
         /// Its endpoint's host.
         host: String,
-        /// The request's tag, if it still had one.
+        /// The request's tag, if it had one.
         tag: Option<String>,
-        /// How it ended. One that was disclaimed hasn't arrived.
+        /// How it ended. A disclaimed request hasn't arrived.
         how: Unserved,
     },
     /// A cell: what it makes of the envelope of a request that arrived.
@@ -243,7 +244,7 @@ pub enum Fact {
     Trailers {
         /// Which cell.
         cell: String,
-        /// The request's tag, if it still had one.
+        /// The request's tag, if it had one.
         tag: Option<String>,
         /// Names in lower case, and values.
         trailers: Vec<(String, String)>,
@@ -318,13 +319,13 @@ pub struct Sent {
     pub tenant: String,
     /// Whether what it shows proves that.
     pub good: bool,
-    /// What it asks for: the method.
+    /// The method.
     pub method: String,
-    /// What it asks for: the path, with its query.
+    /// The path with its query.
     pub path: String,
-    /// What the token says that it shows, good or bad; `None` without a token.
+    /// The claims of its token, good or bad; `None` without a token.
     pub claims: Option<Box<Claims>>,
-    /// The tenant that it picks among those of its token.
+    /// The tenant that it picks from those of its token.
     pub selects: Option<String>,
     /// It shows nothing at all.
     pub anonymous: bool,
@@ -344,16 +345,16 @@ pub struct Sent {
     pub once: bool,
 }
 
-/// What a token says of its bearer.
+/// A token's claims.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Claims {
     /// Its audiences: `aud`.
     pub audiences: BTreeSet<String>,
-    /// The tenants for which its bearer may act.
+    /// The tenants that it names.
     pub tenants: BTreeSet<String>,
-    /// The tenant if its bearer picks none.
+    /// The tenant if the request picks none.
     pub default_tenant: Option<String>,
-    /// The roles; `None` if it says nothing of roles.
+    /// The roles; `None` if it has no roles claim.
     pub roles: Option<BTreeSet<String>>,
     /// The scopes.
     pub scopes: BTreeSet<String>,
@@ -409,9 +410,9 @@ pub struct Arrived {
     pub cell: String,
     /// The endpoint's host.
     pub host: String,
-    /// The request's tag, if it still had one.
+    /// The request's tag, if it had one.
     pub tag: Option<String>,
-    /// How many requests came on the same connection before.
+    /// How many requests came before it on the same connection.
     pub on_connection: u64,
     /// All headers, names in lower case.
     pub headers: Vec<(String, String)>,

@@ -1,5 +1,5 @@
-//! What didn't hold in a run, with what a person needs to understand it: the request, the line of
-//! the scenario, and the faults of that time.
+//! A failure of a run, with what a person needs to understand it: the request, the line of the
+//! scenario, and the faults at that time.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Request {
     pub to: String,
     /// When, since the start.
     pub sent: Duration,
-    /// The last cell that it arrived at, by that cell's own word.
+    /// The last cell that it arrived at, as reported by the cell.
     pub cell: Option<String>,
     /// What came back; `None` if the run ended first.
     pub answer: Option<Answer>,
@@ -33,29 +33,29 @@ pub struct Violation {
     pub at: Duration,
     /// The invariant or expectation.
     pub name: String,
-    /// What can't be, in words.
+    /// What is wrong, as text.
     pub why: String,
-    /// The line of the scenario that expects otherwise; `None` for invariants.
+    /// The line of the scenario with the expectation; `None` for invariants.
     pub line: Option<usize>,
     /// The request that shows it, if it is about one.
     pub request: Option<Request>,
-    /// The router whose word shows it, where no request does.
+    /// The router whose report shows it, if no request does.
     pub router: Option<String>,
-    /// The faults of that time.
+    /// The faults at that time.
     pub faults: Faults,
 }
 
-/// The faults of a scenario that lie in some time.
+/// The faults of a scenario in a period.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Faults {
-    /// Those that were in force, or were over at once, during it.
+    /// Those that were active during it, including instant ones.
     pub during: Vec<Fault>,
-    /// If there were none: the last one before.
+    /// If there were none, the last one before it.
     pub before: Option<Fault>,
 }
 
 impl Faults {
-    /// Those of this time since the start.
+    /// The faults between these times since the start.
     pub(crate) fn of(timeline: &[Fault], from: Duration, to: Duration) -> Self {
         let overlaps = |fault: &&Fault| fault.at <= to && fault.until >= from;
         let during: Vec<Fault> = timeline.iter().filter(overlaps).cloned().collect();
@@ -100,7 +100,7 @@ impl Violation {
         }
     }
 
-    /// Adds the faults of its time: since its request was sent, if it is about one.
+    /// Adds the faults at its time: since its request was sent, if it is about one.
     pub(crate) fn blame(&mut self, timeline: &[Fault]) {
         let from = self
             .request
@@ -109,7 +109,7 @@ impl Violation {
         self.faults = Faults::of(timeline, from, self.at);
     }
 
-    /// All of it in a few lines, for people. `file` is the scenario's.
+    /// The failure as a few lines of text. `file` is the scenario's file.
     pub fn describe(&self, file: &str) -> String {
         let Self { name, why, at, .. } = self;
         let mut text = format!("{name} at {}: {why}", seconds(*at));
@@ -151,7 +151,7 @@ impl fmt::Display for Request {
     }
 }
 
-/// As the trace shows times.
+/// A time as in the trace.
 pub(crate) fn seconds(since_start: Duration) -> String {
     format!("{:.3}s", since_start.as_secs_f64())
 }

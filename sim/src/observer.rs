@@ -18,10 +18,10 @@ pub(crate) struct Observer(Arc<Mutex<State>>);
 pub(crate) struct State {
     trace: Trace,
     invariants: Vec<Box<dyn Invariant>>,
-    /// The name of the header by which cells know the router's own name for a request.
+    /// The name of the header with the router's request id.
     request_id: String,
     found: Vec<Found>,
-    /// When the last fact was told.
+    /// When the last fact came.
     latest: Duration,
     pub(crate) checked: u64,
     pub(crate) timeline: Vec<Line>,
@@ -30,7 +30,7 @@ pub(crate) struct State {
     /// All requests by their tag, in the order of sending.
     pub(crate) requests: Vec<Request>,
     by_tag: BTreeMap<String, usize>,
-    /// By the router's own name for them, once they have arrived at a cell.
+    /// By the router's request id, once they have arrived at a cell.
     by_id: BTreeMap<String, usize>,
     /// What each client was answered last.
     last_answer: BTreeMap<String, Answer>,
@@ -50,7 +50,7 @@ struct Found {
 }
 
 impl Observer {
-    /// With this prefix of the router's own headers.
+    /// `prefix` is that of the router's own headers.
     pub(crate) fn new(trace: Trace, prefix: &str, invariants: Vec<Box<dyn Invariant>>) -> Self {
         Self(Arc::new(Mutex::new(State {
             trace,
@@ -90,7 +90,7 @@ impl Observer {
         self.lock().violation(at, name, &why.to_string(), None);
     }
 
-    /// When the last fact was told.
+    /// When the last fact came.
     pub(crate) fn latest(&self) -> Duration {
         self.lock().latest
     }
@@ -134,7 +134,7 @@ impl State {
         self.found.push(Found { violation, request });
     }
 
-    /// What didn't hold, each with all that the run has shown of its request.
+    /// The failures, each with everything that the run has shown of its request.
     pub(crate) fn violations(&mut self) -> Vec<Violation> {
         let found = std::mem::take(&mut self.found);
         let whole = found.into_iter().map(|found| Violation {
@@ -144,7 +144,7 @@ impl State {
         whole.collect()
     }
 
-    /// Which request a fact is about.
+    /// The request that a fact is about.
     fn request(&self, fact: &Fact) -> Option<usize> {
         match subject(fact)? {
             Subject::Tag(tag) => self.by_tag.get(tag).copied(),
@@ -291,9 +291,9 @@ fn is_answered(answer: &Answer) -> String {
 
 /// How a fact names the request that it is about.
 enum Subject<'a> {
-    /// By its client's name for it.
+    /// By its client's tag.
     Tag(&'a str),
-    /// By its router's.
+    /// By its router's request id.
     Id(&'a str),
 }
 
@@ -329,7 +329,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
     }
 }
 
-/// The router whose word a fact is.
+/// The router that reported a fact.
 fn router(fact: &Fact) -> Option<&str> {
     let life = match fact {
         Fact::Started(life) | Fact::Crashed(life) | Fact::Noted(life, _) => life,

@@ -4,11 +4,11 @@ use std::env;
 use std::path::Path;
 use std::thread;
 
-/// What in a command stands for the seed.
+/// The placeholder for the seed in a command.
 const SEED: &str = "{seed}";
 
-/// The command for this seed. `set` is what the scenario's owner says; without it the running test
-/// is named, or the command line of this process.
+/// The command for this seed. `set` is the command that the scenario's owner gave. Without it, this
+/// is the running test's command, or the command line of this process.
 pub(crate) fn command(set: Option<&str>, seed: u64) -> String {
     match set {
         Some(command) => command.replace(SEED, &seed.to_string()),
@@ -18,7 +18,7 @@ pub(crate) fn command(set: Option<&str>, seed: u64) -> String {
 
 fn guess() -> String {
     let package = env::var("CARGO_PKG_NAME").ok();
-    // The test harness names each test's thread by the test.
+    // The test harness names each test's thread after the test.
     let thread = thread::current();
     let test = thread.name().filter(|name| *name != "main");
     let program = env::args_os().next().unwrap_or_default();
@@ -33,13 +33,13 @@ fn guess() -> String {
     }
 }
 
-/// Whether Cargo has put this program where it puts tests, and not where it puts examples.
+/// Whether this program is in Cargo's folder for tests (not for examples).
 fn is_test(program: &Path) -> bool {
     let folder = program.parent().and_then(Path::file_name);
     folder.is_some_and(|folder| folder == "deps")
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn a_test_is_named() {
         let expected = "cargo test -p cellway-sim replay::tests::a_test_is_named -- --exact";
-        // With one thread the harness runs tests on its main one, and the command line is named.
+        // With one thread the harness runs tests on its main thread, and the command is the command
+        // line.
         if thread::current().name() != Some("main") {
             assert_eq!(command(None, 7), expected);
         }

@@ -61,8 +61,8 @@ impl Report {
         &self.replay
     }
 
-    /// What didn't hold, in words: each with its request, the line of the scenario and the faults
-    /// of its time.
+    /// The failures as text, each with its request, the line of the scenario and the faults at its
+    /// time.
     pub fn failures(&self) -> Vec<String> {
         let violations = self.violations.iter();
         violations

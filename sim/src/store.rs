@@ -23,7 +23,7 @@ struct Disk {
     /// Every write gets the next number as its inode and as its time of modification, so that
     /// two contents never look alike to [`Store::stat`].
     writes: u64,
-    /// Links, by their path: where each leads, seen from its own folder.
+    /// The target of each link by its path, relative to the link's folder.
     links: BTreeMap<String, String>,
     full: bool,
     tear_next: bool,
@@ -68,8 +68,8 @@ impl SimStore {
         self.lock().tear_next = true;
     }
 
-    /// Puts a link there, or leads one elsewhere at once: to a file, or to a folder. `target` is seen
-    /// from the link's own folder.
+    /// Creates a link to a file or folder, or atomically changes its target. `target` is relative
+    /// to the link's folder.
     pub fn link(&self, path: &str, target: &str) {
         let mut disk = self.lock();
         disk.links.insert(path.to_owned(), target.to_owned());
@@ -98,11 +98,11 @@ impl Disk {
         self.files.insert(path.to_owned(), file);
     }
 
-    /// Where a path leads in the end.
+    /// Follows all links of a path.
     fn end_of(&self, path: &str) -> io::Result<String> {
         let mut path = path.to_owned();
         for _ in 0..LINKS_MAX {
-            // The first link on the way: the path itself, or one of its folders.
+            // The first link on the path: the path itself, or one of its folders.
             let ends = path.match_indices('/').map(|(at, _)| at);
             let found = ends.chain([path.len()]).find_map(|end| {
                 let target = self.links.get(&path[..end])?;
@@ -205,7 +205,7 @@ mod tests {
         assert!(read(&store, Privacy::Any).is_ok());
     }
 
-    /// As Kubernetes mounts a Secret: what is swapped is one link.
+    /// As Kubernetes mounts a Secret: one link is swapped.
     #[test]
     fn a_folder_of_links_is_swapped_as_a_whole() {
         let store = SimStore::new();

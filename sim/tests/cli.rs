@@ -1,4 +1,4 @@
-//! The command line: what it prints, what it exits with, and what it does where nobody can read it.
+//! The command line: its output, its exit codes, and what it does if its output can't be written.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ rate = "5/s"
 recovery = "1s"
 "#;
 
-/// A run of it fails: nothing of the kind is ever seen.
+/// A run of it fails, because this event never happens.
 const FAILING: &str = "[expect.events]\nreloaded = 1\n";
 
 /// A folder of scenario files.
@@ -130,7 +130,7 @@ fn standard_error_is_full() {
     }
 }
 
-/// The line names this very program, and what it names fails in the same way.
+/// The line names this program, and running it fails in the same way.
 #[test]
 fn the_replay_line_can_be_run() {
     let failing = format!("{GOOD}{FAILING}");

@@ -223,7 +223,7 @@ fn the_registry_is_checked_by_the_router() {
     );
 }
 
-/// A fault that can't be done at its time, or that nobody would see.
+/// Faults that are impossible at their time, or that nothing would notice.
 #[test]
 fn faults_rely_on_what_is_there() {
     let fault = |at: u32, kind: &str, fields: &str| {
@@ -282,7 +282,7 @@ fn faults_rely_on_what_is_there() {
             "s.toml:32: fault.between: must be two",
         ),
         (
-            // A host whose name begins like a cell's, and which is none of its.
+            // A host whose name begins like a cell's but that isn't one of its hosts.
             fault(12, "slow", "target = \"web\"\nfor = \"2s\"\ndelay = \"1s\""),
             "s.toml:32: fault.target: `web` is no cell, identity provider or control plane",
         ),
@@ -308,7 +308,7 @@ fn faults_rely_on_what_is_there() {
     }
 }
 
-/// What holds of every run, or of none, shows nothing.
+/// An expectation that every run meets, or none, shows nothing.
 #[test]
 fn expectations_can_fail() {
     for (expect, expected) in [
@@ -356,7 +356,7 @@ fn expectations_can_fail() {
     assert!(complaints.contains(expected), "{complaints}");
 }
 
-/// Names and numbers that no part of the simulator could do anything with.
+/// Names and numbers that the simulator can't use.
 #[test]
 fn a_world_can_be_built() {
     for (old, new, expected) in [
@@ -410,7 +410,7 @@ fn a_world_can_be_built() {
     );
 }
 
-/// Files that no simulated disk has, and what the simulator's own hosts rely on.
+/// Files that no simulated disk has, and settings that the simulator's own hosts rely on.
 #[test]
 fn settings_of_the_simulator_stay_its_own() {
     for (settings, expected) in [

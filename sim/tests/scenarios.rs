@@ -144,7 +144,7 @@ only = ["missing_token"]
     );
 }
 
-/// What `check` would refuse, to see that a panic is a failure like any other.
+/// A scenario that `check` would refuse, to show that a panic is a failure like any other.
 #[test]
 fn a_panic_in_the_world_is_a_failure_with_a_replay_line() {
     let mut scenario = Scenario::parse("small.toml", SMALL).unwrap();

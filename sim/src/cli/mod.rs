@@ -60,8 +60,7 @@ struct Run {
     json: bool,
 }
 
-/// The exit code where something failed or isn't valid. A command line that isn't understood has
-/// clap's own, 2.
+/// The exit code if something failed or isn't valid. For a bad command line clap exits with 2.
 const FAILED: u8 = 1;
 
 pub(crate) fn main() -> ExitCode {
@@ -84,7 +83,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints help where it was asked for, or what is wrong with the command line.
+/// Prints help if asked for, otherwise what is wrong with the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
     let code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
@@ -94,7 +93,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The command that runs a scenario again, of this program as it was called.
+/// The command that runs a scenario again, with this program as it was called.
 fn replay(file: &Path, seed: &str) -> String {
     let program = std::env::args_os().next();
     let program = program.as_deref().unwrap_or("cellway-sim".as_ref());

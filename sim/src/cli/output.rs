@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-/// Prints an answer. A reader that has gone wants no more of it, which is no mistake.
+/// Prints an answer. It is not an error if the reader has closed its end.
 pub(super) fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -14,7 +14,7 @@ pub(super) fn print(text: &str) -> Result<(), String> {
     }
 }
 
-/// Says what is wrong, or how far things are. Where nobody can hear it, the exit code still says it.
+/// Prints an error or progress. If that fails, the exit code still tells the result.
 pub(super) fn complain(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());

@@ -93,7 +93,7 @@ fn run_all(jobs: VecDeque<Job>, workers: usize) -> Result<bool, String> {
             progress.step(report.is_none());
             if let Some(report) = report {
                 progress.clear();
-                // Whoever can't be told of this failure is told of none: the rest runs for nothing.
+                // If this failure can't be printed, later ones can't either, so the sweep stops.
                 printed = output::print(&format!("{report}\n"));
                 if printed.is_err() {
                     return;

@@ -132,8 +132,8 @@ impl Env for SimEnv {
         ))
     }
 
-    /// Every host has one address, so any address but loopback's means all. It runs one process,
-    /// so there is nobody to share it with.
+    /// Every host has one address, so any address but loopback's means all. It runs one process, so
+    /// nothing else can share it.
     async fn claim(&self, address: SocketAddr, _: Sharing) -> io::Result<SimClaim> {
         let ip = match address.ip() {
             ip if ip.is_loopback() => ip,

@@ -183,7 +183,7 @@ impl Engine {
     }
 }
 
-/// Hosts have such addresses only.
+/// Hosts have only IPv4 addresses.
 fn ipv4(address: IpAddr) -> Ipv4Addr {
     match address {
         IpAddr::V4(address) => address,
@@ -191,12 +191,12 @@ fn ipv4(address: IpAddr) -> Ipv4Addr {
     }
 }
 
-/// Does this in a simulated thread, where a panic must not end the thread.
+/// Runs `work` in a simulated thread, where a panic must not end the thread.
 ///
 /// # Errors
 /// [`Broken::Panic`] if it panics.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Broken> {
-    // What it leaves half done is looked at for the report alone.
+    // State that it leaves half done is only used for the report.
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     done.map_err(|_| Broken::Panic(panics::take().unwrap_or_else(|| "in the world".to_owned())))
 }

@@ -66,8 +66,8 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// An address of a simulated host. turmoil has no socket that is bound and doesn't listen, so it
-/// is bound when it is listened on; port 0 isn't chosen before.
+/// An address of a simulated host. turmoil has no socket that is bound but doesn't listen, so it
+/// binds when it listens, and a port for 0 is chosen only then.
 pub struct SimClaim {
     address: SocketAddr,
     host: Arc<Host>,

@@ -1,4 +1,4 @@
-//! No cell is trusted beyond its certificate.
+//! No cell is used with an expired certificate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use super::Invariant;
 use crate::engine::EPOCH;
 use crate::fact::Fact;
 
-/// Nothing arrives at an endpoint all of whose connections were made after its certificate had ended:
-/// it was started with one that had, and got no other since.
+/// Nothing arrives at an endpoint that was started with an expired certificate and has got no new
+/// one since. All its connections would have been made after the expiry.
 ///
-/// A connection that was made in time goes on. Routers' clocks are taken for right.
+/// A connection that was made earlier may continue. Routers' clocks are assumed to be right.
 #[derive(Debug, Default)]
 pub struct CellCertificates {
-    /// Hosts whose every connection is newer than the end of their certificate.
+    /// Hosts whose connections are all newer than the expiry of their certificate.
     ended: BTreeMap<String, Duration>,
 }
 

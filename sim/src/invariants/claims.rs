@@ -1,5 +1,4 @@
-//! A bearer gets what the token says and no more: its audience, the tenant that it may act for, and
-//! which tier serves it.
+//! A token is accepted only for what it says: its audience, its tenants and its tier.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,24 +7,24 @@ use super::Invariant;
 use super::journal::{Journal, Passed};
 use crate::fact::{Claims, Fact, Published};
 
-/// No token passes that is made for others: the router's own audience is among those that the token
-/// names.
+/// Routers refuse every token that doesn't name their audience.
 #[derive(Debug)]
 pub struct TokenAudience {
     journal: Journal,
     audience: String,
 }
 
-/// Every request of a token arrives for a tenant that the token names: the one that the request picks,
-/// else the token's default one, else its only one. Where that leaves no tenant, nothing arrives.
+/// Every request with a token arrives for a tenant that the token names: the one that the request
+/// picks, else the token's default tenant, else its only tenant. If there is no such tenant, the
+/// request doesn't arrive.
 #[derive(Debug)]
 pub struct TenantChoice {
     journal: Journal,
     prefix: String,
 }
 
-/// A request whose token names a tier arrives at a cell of that tier only. One of a tenant that isn't
-/// listed arrives only by its tier, where the registry says so, and at an active cell.
+/// A request whose token names a tier arrives only at a cell of that tier. If its tenant isn't
+/// listed, it arrives only if the registry allows that by tier, and only at an active cell.
 #[derive(Debug)]
 pub struct TierKept {
     journal: Journal,
@@ -62,7 +61,7 @@ impl Invariant for TokenAudience {
 }
 
 impl TenantChoice {
-    /// With this prefix of the router's own headers.
+    /// `prefix` is that of the router's own headers.
     pub fn new(prefix: &str) -> Self {
         Self {
             journal: Journal::new(prefix),
@@ -71,7 +70,7 @@ impl TenantChoice {
     }
 }
 
-/// The tenant for which a request with these claims acts.
+/// The tenant of a request with these claims.
 fn chosen<'a>(claims: &'a Claims, selects: Option<&'a String>) -> Option<&'a String> {
     let mut all = claims.tenants.iter();
     let only = all.next().filter(|_| all.next().is_none());
@@ -104,7 +103,7 @@ impl Invariant for TenantChoice {
 }
 
 impl TierKept {
-    /// With this prefix of the router's own headers.
+    /// `prefix` is that of the router's own headers.
     pub fn new(prefix: &str) -> Self {
         Self {
             journal: Journal::new(prefix),
@@ -140,7 +139,7 @@ impl Invariant for TierKept {
             .as_ref()
             .and_then(|claims| claims.tier.as_deref());
         let (tag, cell) = (&sent.tag, &arrived.cell);
-        // What no good document says is for `assigned_cell` to notice.
+        // `assigned_cell` notices versions that no good document has.
         let Some(said) = self.published.get(&version) else {
             return Ok(());
         };
@@ -171,7 +170,7 @@ mod tests {
     use crate::fact::CellTruth;
     use crate::scenario::CellState;
 
-    /// A request of `tenant` that arrives at `a` as acme's, with its claims changed so.
+    /// A request of `tenant` with changed claims that arrives at `a` for acme.
     fn request(tenant: &str, selects: Option<&str>, change: impl FnOnce(&mut Claims)) -> Vec<Fact> {
         let Fact::Sent(mut sent) = sent("t", tenant) else {
             panic!("not sent")

@@ -1,4 +1,4 @@
-//! A router that drains takes nothing new, and finishes what it has.
+//! A draining router accepts nothing new and finishes open requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,19 +7,19 @@ use super::journal::Journal;
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Fact, Life};
 
-/// Once a router begins to drain, nobody gets a new connection to it. What it had let through by then is
-/// answered, unless it lasts longer than the drain may: by the client's word, and by the router's. The
+/// Once a router begins to drain, it accepts no new connection. Requests that it forwarded before
+/// are answered, unless they last longer than the drain; clients and router both report this. The
 /// drain itself ends in time.
 #[derive(Debug)]
 pub struct Drained {
     journal: Journal,
     deadline: Duration,
     held: Duration,
-    /// When each router that is going down began to drain.
+    /// When each draining router began to drain.
     since: BTreeMap<Life, Duration>,
-    /// Let through and not ended yet: by router and its name for the request.
+    /// Forwarded and not ended yet, by router and its request id.
     open: BTreeSet<(Life, String)>,
-    /// By tag: which router let it through, and when.
+    /// By tag: which router forwarded it, and when.
     passed: BTreeMap<String, (Life, Duration)>,
 }
 
@@ -134,7 +134,8 @@ mod tests {
         }
     }
 
-    /// A request is let through, its router drains for five seconds at most, and this follows.
+    /// A request is forwarded, its router drains for at most five seconds, and then these facts
+    /// follow.
     fn fed(more: &[Fact]) -> Result<(), String> {
         let mut facts = vec![
             sent("t", "acme"),
@@ -159,7 +160,7 @@ mod tests {
             fed(&[connected(), responded("r"), ok, noted("drained")]),
             Ok(())
         );
-        // Another life takes connections again.
+        // After a restart it accepts connections again.
         let again = [noted("drained"), Fact::Started(life(1)), connected()];
         assert_eq!(fed(&[&[responded("r")], &again[..]].concat()), Ok(()));
     }

@@ -1,4 +1,4 @@
-//! Nobody is refused because an endpoint is down, while another of its cell is well.
+//! No request is refused because an endpoint is down while another endpoint of the cell is healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::fact::{Answer, Assignment, Fact};
 pub struct Endpoints {
     /// The hosts of each cell.
     pub hosts: BTreeMap<String, BTreeSet<String>>,
-    /// When they are in trouble.
+    /// When they may fail.
     pub troubles: Vec<EndpointTrouble>,
 }
 
@@ -20,14 +20,14 @@ pub struct Endpoints {
 pub struct EndpointTrouble {
     /// Its host.
     pub host: String,
-    /// From when on, since the start.
+    /// The start, since the start of the run.
     pub from: Duration,
-    /// Until when.
+    /// The end, since the start of the run.
     pub until: Duration,
 }
 
 impl Endpoints {
-    /// Whether one of the cell's endpoints is well all of this time.
+    /// Whether one of the cell's endpoints is healthy for all of this time.
     pub(super) fn one_is_well(&self, cell: &str, from: Duration, until: Duration) -> bool {
         let hosts = self.hosts.get(cell);
         let mut hosts = hosts.into_iter().flatten();
@@ -38,8 +38,8 @@ impl Endpoints {
     }
 }
 
-/// A request is answered `cell_unreachable` only if no endpoint of its cell was well all the time, or it
-/// took as long as a router looks for one that can be reached.
+/// A request is answered `cell_unreachable` only if no endpoint of its cell was healthy all the
+/// time, or if the router tried for as long as it may.
 #[derive(Debug)]
 pub struct EveryEndpoint {
     endpoints: Endpoints,
@@ -50,7 +50,7 @@ pub struct EveryEndpoint {
 }
 
 impl EveryEndpoint {
-    /// Over these endpoints.
+    /// Checks the endpoints in `bounds`.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             endpoints: bounds.endpoints.clone(),
@@ -135,7 +135,7 @@ mod tests {
     fn notices_a_refusal_beside_an_endpoint_that_is_well() {
         assert!(fed(2, "cell_unreachable").is_err());
         assert_eq!(fed(2, "cell_reset"), Ok(()));
-        // It was in trouble for a part of the time.
+        // It may have failed for a part of the time.
         assert_eq!(fed(3, "cell_unreachable"), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! A key set that couldn't be renewed for too long proves nothing any more.
+//! A key set that is too old verifies nothing.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use super::Invariant;
 use super::journal::Journal;
 use crate::fact::Fact;
 
-/// A time in which no router of a world can have a key set that is young enough.
+/// A period in which no router can have a fresh enough key set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyOutage {
     /// The issuer's name.
     pub issuer: String,
     /// The router that gets no keys; all of them if `None`.
     pub router: Option<String>,
-    /// When the last set that it can have got is too old, since the start.
+    /// When the last set that it can have got has expired, since the start.
     pub from: Duration,
-    /// When the issuer can be asked again.
+    /// When the issuer can be reached again.
     pub until: Duration,
 }
 
-/// No token passes a router whose keys of that issuer must have expired: for the time that a set is
-/// fresh, and then stale, the issuer couldn't be asked. Cached tokens neither, and a restart makes no
-/// key set younger.
+/// A router refuses an issuer's tokens, cached ones too, once its keys of that issuer must have
+/// expired: the issuer couldn't be reached for as long as a set may be fresh and then stale. A
+/// restart doesn't reset the age of a key set.
 #[derive(Debug)]
 pub struct KeyAge {
     journal: Journal,
@@ -29,7 +29,7 @@ pub struct KeyAge {
 }
 
 impl KeyAge {
-    /// With this prefix of the router's own headers.
+    /// `prefix` is that of the router's own headers.
     pub fn new(prefix: &str, outages: &[KeyOutage]) -> Self {
         Self {
             journal: Journal::new(prefix),
@@ -71,7 +71,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    /// Decided in the second second.
+    /// The request is decided two seconds after the start.
     fn fed(from: u32, until: u32, router: Option<&str>, issuer: &str) -> Result<(), String> {
         let outage = KeyOutage {
             issuer: issuer.to_owned(),

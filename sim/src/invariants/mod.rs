@@ -129,15 +129,16 @@ pub struct Bounds {
     pub reload_within: Duration,
     /// How long a router's listeners wait for the first registry.
     pub open_wait: Duration,
-    /// When routers' keys must have expired.
+    /// The periods in which routers' keys must have expired.
     pub key_outages: Vec<KeyOutage>,
-    /// How long a router that drains waits for what is in flight.
+    /// How long a draining router waits for requests in flight.
     pub drain: Duration,
-    /// For whom tokens must be made: the routers' audience.
+    /// The routers' audience, which tokens must name.
     pub audience: String,
-    /// The places in the routers' bulkheads suffice for some to stay free, were all tenants floods.
+    /// Whether the routers' bulkheads are large enough that places stay free even if all tenants
+    /// flood them.
     pub room_for_quiet: bool,
-    /// All endpoints of cells, and when each is in trouble.
+    /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
     /// How long routers try further endpoints of a cell.
     pub failover: Duration,

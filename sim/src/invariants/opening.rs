@@ -1,4 +1,4 @@
-//! A router that knows no cell yet takes no connections, for as long as its configuration says.
+//! A router without a registry accepts no connections for as long as its configuration says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use cellway_core::Reason;
 use super::Invariant;
 use crate::fact::{Decided, Fact, Life};
 
-/// No router decides a request without a registry before its listeners have waited for one.
+/// A router without a registry decides no request until its listeners have waited for one.
 #[derive(Debug)]
 pub struct ClosedWithoutRegistry {
     wait: Duration,
@@ -16,7 +16,7 @@ pub struct ClosedWithoutRegistry {
 }
 
 impl ClosedWithoutRegistry {
-    /// With this longest wait.
+    /// `wait` is the longest wait.
     pub fn new(wait: Duration) -> Self {
         let started = BTreeMap::new();
         Self { wait, started }
@@ -57,7 +57,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    /// Facts are a second apart: a start, a pause, and a request decided so.
+    /// Facts a second apart: a start, a pause, and a request decided with this reason.
     fn fed(wait_secs: u64, reason: Reason) -> Result<(), String> {
         let decided = Fact::Decided(Decided {
             life: life(0),

@@ -1,4 +1,4 @@
-//! No tenant is kept out by another's requests.
+//! No tenant's requests keep out another tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::{Answer, Fact};
 
-/// A tenant is never refused its only request because a bound of the router's is reached.
-/// Clients say what they have open and what they were answered, so that no router is believed.
+/// A tenant's only request is never refused because a limit of the router is reached. This uses
+/// only what clients report about their requests and answers, so that it doesn't rely on routers.
 #[derive(Debug)]
 pub struct QuietServed {
-    /// The bounds have room for that.
+    /// Whether the limits are large enough for that.
     holds: bool,
-    /// Requests that are sent with good credentials and not answered, by tenant.
+    /// Requests with good credentials that aren't answered yet, by tenant.
     open: BTreeMap<String, BTreeSet<String>>,
-    /// Whose each of them is.
+    /// The tenant of each of them.
     tenants: BTreeMap<String, String>,
 }
 
 impl QuietServed {
-    /// Where the bounds have no room for every tenant, nothing is asked of a router.
+    /// `holds`: the limits have room for every tenant. Without that, nothing is checked.
     pub fn new(holds: bool) -> Self {
         Self {
             holds,

@@ -1,4 +1,4 @@
-//! What is sent to a cell again, and what isn't.
+//! Which requests are sent to a cell again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use super::endpoints::Endpoints;
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Arrived, Fact, Sent};
 
-/// How often a router sends one request again at most.
+/// The most times that a router sends one request again.
 const RESENDS_MAX: u32 = 3;
 
-/// A retry, and the most that a cell's budget holds, in percent of a request.
+/// The cost of a retry, and the most that a cell's budget holds, in percent of a request.
 const RETRY: i64 = 100;
 const BALANCE_MAX: i64 = 10 * RETRY;
 
-/// What must be left of a budget, by cells' and clients' word, to be sure that the router's isn't empty:
-/// it hears of everything at other times.
+/// How much must be left of a budget, as counted from cells' and clients' facts, so that the
+/// router's own budget surely isn't empty: the router sees these events at other times.
 const LEFT_FOR_SURE: i64 = 3 * RETRY;
 
-/// A request without a body that a cell disclaims is sent again, while the budget lasts and the cell has
-/// an endpoint that is well.
+/// A request without a body that a cell disclaims is sent again while the budget lasts and the cell
+/// has a healthy endpoint.
 #[derive(Debug)]
 pub struct Retried {
     endpoints: Endpoints,
     percent: i64,
     open: BTreeMap<String, Open>,
-    /// The least that is left, by router and cell.
+    /// The least that can be left, by router and cell.
     budgets: BTreeMap<(String, String), i64>,
 }
 
-/// A request that isn't answered.
+/// A request that isn't answered yet.
 #[derive(Debug)]
 struct Open {
     sent: Duration,
@@ -122,7 +122,7 @@ impl Invariant for Retried {
         match fact {
             Fact::Sent(sent) if sent.via.is_none() => self.sent(at, sent),
             Fact::Started(life) => self.budgets.retain(|(router, _), _| *router != life.router),
-            // How many retries fail at what else has stopped, nobody sees.
+            // No fact shows how many retries fail because of this, so assume that none are left.
             Fact::EndpointStopped(_) => self.budgets.values_mut().for_each(|left| *left = 0),
             Fact::Unserved {
                 cell,
@@ -157,8 +157,8 @@ impl Invariant for Retried {
     }
 }
 
-/// Nothing that a cell has taken is sent again, but an idempotent request, once, whose connection died
-/// and wasn't opened for it. Retries stay within the cell's budget.
+/// A request that a cell took is not sent again, except once if it is idempotent and its connection
+/// died and wasn't opened for it. Retries stay within the cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
     percent: i64,
@@ -167,14 +167,14 @@ pub struct RetriesBounded {
     budgets: BTreeMap<(String, String), Budget>,
 }
 
-/// What cells have seen of a request.
+/// What cells reported about a request.
 #[derive(Debug)]
 struct Shown {
     to: String,
     idempotent: bool,
-    /// How often it came to a cell at all.
+    /// How often it came to a cell.
     times: u32,
-    /// Where it arrived.
+    /// The cells where it arrived.
     arrived: Vec<At>,
 }
 
@@ -182,9 +182,9 @@ struct Shown {
 struct At {
     host: String,
     cell: String,
-    /// It was the first request on its connection.
+    /// Whether it was the first request on its connection.
     first: bool,
-    /// The connection died before the answer.
+    /// Whether the connection died before the answer.
     died: bool,
 }
 
@@ -192,7 +192,7 @@ struct At {
 #[derive(Debug)]
 struct Budget {
     left: i64,
-    /// Requests that have arrived and aren't answered: the router may count them at any time.
+    /// Requests that have arrived and aren't answered yet. The router may count them at any time.
     open: i64,
 }
 
@@ -297,7 +297,7 @@ impl Invariant for RetriesBounded {
 
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            // An Envoy is none of ours.
+            // Requests through an Envoy aren't covered.
             Fact::Sent(sent) if sent.via.is_none() => {
                 let shown = Shown {
                     to: sent.to.clone(),
@@ -391,7 +391,7 @@ mod tests {
         ];
         assert_eq!(retried(&again), Ok(()));
         assert_eq!(bounded(&again), Ok(()));
-        // With a body it may be, and needn't.
+        // With a body it may be sent again, but need not be.
         let with_body = [sent("t", "acme"), disclaimed(), gave_up("t")];
         assert_eq!(retried(&with_body), Ok(()));
         let often = [&[get("t")][..], &vec![disclaimed(); 4], &[gave_up("t")]].concat();

@@ -1,4 +1,4 @@
-//! Nobody does what the rules forbid, and everybody may do what they allow.
+//! Rules are enforced: forbidden requests are refused, and allowed ones pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Claims, Fact, Published, Rule, Sent, Terms, Who};
 
-/// Every request that arrives is one that its router's rules allow its caller: the rules as the world
-/// wrote them to the router's disk, the request as its client sent it, and the roles that its token
-/// names as far as the registry lets them count. The cell is told exactly these roles. And nobody is
-/// refused for roles who has them.
+/// A request arrives only if its router's rules allow it for its caller. The check uses the rules
+/// that the world wrote to the router's disk, the request as its client sent it, and those roles of
+/// its token that the registry allows. The cell gets exactly these roles. No caller is refused for
+/// lack of a role that it has.
 ///
-/// The reading of rules, paths and roles is the simulator's own.
+/// The simulator evaluates rules, paths and roles with its own code.
 #[derive(Debug)]
 pub struct RulesKept {
     prefix: String,
@@ -25,7 +25,7 @@ pub struct RulesKept {
     waiting: BTreeMap<String, Sent>,
 }
 
-/// Whom a rule is asked about.
+/// The caller that rules are checked for.
 pub(crate) struct Caller {
     pub(crate) verified: bool,
     pub(crate) roles: BTreeSet<String>,
@@ -51,7 +51,7 @@ impl Caller {
     }
 }
 
-/// The roles that count of those that a token names, or the one for tokens that name none.
+/// The token's roles that the registry allows, or the default role if the token has no roles claim.
 pub(crate) fn granted(named: Option<&BTreeSet<String>>, terms: &Terms) -> BTreeSet<String> {
     match named {
         Some(named) => named & &terms.allowed_roles,
@@ -59,7 +59,8 @@ pub(crate) fn granted(named: Option<&BTreeSet<String>>, terms: &Terms) -> BTreeS
     }
 }
 
-/// Whether the first rule that fits the request lets this caller pass; none fits, none passes.
+/// Whether the first rule that matches the request allows this caller. If no rule matches, it
+/// doesn't pass.
 pub(crate) fn permit(rules: &[Rule], method: &str, path: &str, caller: &Caller) -> bool {
     let fits = |rule: &&Rule| {
         let methods = &rule.methods;
@@ -78,7 +79,7 @@ pub(crate) fn permit(rules: &[Rule], method: &str, path: &str, caller: &Caller) 
     }
 }
 
-/// Whether a rule's path fits a request's.
+/// Whether a rule's path pattern matches a request's path.
 fn covers(pattern: &str, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
     let mut segments = path.split('/');
@@ -96,7 +97,7 @@ fn covers(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-/// A segment without its percent signs.
+/// A segment, percent-decoded.
 fn decoded(segment: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = segment.as_bytes();
@@ -126,7 +127,8 @@ impl RulesKept {
         }
     }
 
-    /// Whether a client was refused what its router's only rules so far allow.
+    /// Checks that a client wasn't refused a request that its router's rules allow, if the rules
+    /// haven't changed so far.
     fn refused(&self, sent: &Sent) -> Result<(), String> {
         let rules = self.routers.get(&sent.to);
         let rules: Vec<_> = rules
@@ -268,7 +270,7 @@ mod tests {
         }
     }
 
-    /// `acme` lets the role `editor` count, and takes who names none for a `viewer`.
+    /// `acme` allows the role `editor`, and its default role is `viewer`.
     fn registry() -> Fact {
         let terms = Terms {
             allowed_roles: ["editor".to_owned()].into(),
@@ -329,7 +331,7 @@ mod tests {
             let why = passing(&[rules], Some(&["editor"]), "editor").unwrap_err();
             assert!(why.contains("no rule allows"), "{why}");
         }
-        // The first that fits decides.
+        // The first that matches decides.
         let rules = [
             rule(&[], "/orders", &["root"]),
             rule(&[], "/**", &["editor"]),
@@ -342,7 +344,7 @@ mod tests {
         let rules = [rule(&["POST"], "/orders", &["editor", "root"])];
         let why = passing(&rules, Some(&["editor", "root"]), "editor,root").unwrap_err();
         assert!(why.contains("its caller has"), "{why}");
-        // Roles that are all cut leave none, and not the default one.
+        // If no role of the token is allowed, the caller has none, not the default role.
         passing(&rules, Some(&["root"]), "viewer").unwrap_err();
     }
 

@@ -1,4 +1,4 @@
-//! A tenant stays at its cell.
+//! A tenant stays on its cell.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use crate::fact::{Fact, Published};
 use crate::scenario::CellState;
 
 /// On one registry version all requests of a tenant (and of one tier) reach the same cell, whichever
-/// router decides. And while that cell is quarantined, a tenant that was spread to it reaches no other.
+/// router decides. While that cell is quarantined, a tenant that a placement put there reaches no
+/// other cell.
 #[derive(Debug)]
 pub struct SteadyPlacement {
     journal: Journal,
@@ -21,7 +22,7 @@ pub struct SteadyPlacement {
 }
 
 impl SteadyPlacement {
-    /// With this prefix of the router's own headers.
+    /// `prefix` is that of the router's own headers.
     pub fn new(prefix: &str) -> Self {
         Self {
             journal: Journal::new(prefix),
@@ -31,7 +32,8 @@ impl SteadyPlacement {
         }
     }
 
-    /// Whether the tenant's cell is closed in this version, and nothing else has changed for it.
+    /// Whether the tenant's cell is quarantined in this version and nothing else has changed for
+    /// the tenant.
     fn waits(&self, version: u64, tenant: &str, home: &(u64, String)) -> bool {
         let (before, cell) = home;
         let said = |version: &u64| self.published.get(version);
@@ -147,7 +149,7 @@ mod tests {
         };
         let why = moved(&["b"], CellState::Quarantined).unwrap_err();
         assert!(why.contains("is quarantined"), "{why}");
-        // A draining cell gives its share away.
+        // A draining cell's tenants move to others.
         assert_eq!(moved(&["a", "b"], CellState::Draining), Ok(()));
     }
 }

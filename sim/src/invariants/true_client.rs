@@ -1,4 +1,4 @@
-//! What cells are told of a client's address is true.
+//! Cells get the true address of each client.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::{Arrived, Fact};
 
-/// The address in `X-Forwarded-For` and in `Forwarded` (RFC 7239) is the one of the client that sent the
-/// request, and there is no other: neither a balancer's, nor one that somebody claims. Requests that an
-/// Envoy forwards have the Envoy's own.
+/// `X-Forwarded-For` and `Forwarded` (RFC 7239) contain only the address of the client that sent
+/// the request: not a balancer's, and not one that a client claims. Requests that an Envoy forwards
+/// have the Envoy's own fields.
 #[derive(Debug, Default)]
 pub struct TrueClient {
-    /// By tag, of what was sent to routers.
+    /// The clients' addresses, by tag, of requests to routers.
     addresses: BTreeMap<String, Ipv4Addr>,
 }
 

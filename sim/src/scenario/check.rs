@@ -123,7 +123,7 @@ fn times(file: &File, errors: &mut Errors<'_>) {
     }
 }
 
-/// A world in which nobody asks, or nobody could be asked, shows nothing.
+/// A world needs at least one identity provider, cell, tenant and client.
 fn peopled(file: &File, errors: &mut Errors<'_>) {
     for (empty, field) in [
         (file.world.issuer.is_empty(), "world.issuer"),
@@ -332,7 +332,7 @@ fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client
     }
 }
 
-/// What clients ask for, unless they say.
+/// The default path of clients' requests.
 const PATH: &str = "/orders?page=2";
 
 fn path(spec: &file::Client, errors: &mut Errors<'_>) -> String {

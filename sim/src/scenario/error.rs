@@ -54,7 +54,7 @@ impl<'a> Errors<'a> {
         Self { text, found }
     }
 
-    /// The line on which this begins, from 1; 0 for what a default filled in, which has no place.
+    /// The line on which this begins, from 1. 0 for a default value, which isn't in the file.
     pub(super) fn line(&self, at: &Range<usize>) -> usize {
         match at.is_empty() {
             true => 0,

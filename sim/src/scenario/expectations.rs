@@ -1,4 +1,4 @@
-//! `[expect]`: what a scenario asks for must be able to fail.
+//! Reads `[expect]`. Every expectation must be able to fail.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::file::{self, Name};
 use super::names::{Known, refer};
 use super::{Answers, Events, Expect};
 
-/// Reads `[expect]` of a scenario that lasts so long.
+/// Reads `[expect]` of a scenario with this duration.
 pub(super) fn read(
     spec: &file::Expect,
     duration: Duration,
@@ -87,7 +87,7 @@ fn answer(
     read
 }
 
-/// A time in which something can be sent.
+/// Checks that requests can be sent in this window.
 fn window(spec: &file::Answers, read: &Answers, duration: Duration, errors: &mut Errors<'_>) {
     if read.until > duration
         && let Some(until) = &spec.until
@@ -107,7 +107,7 @@ fn window(spec: &file::Answers, read: &Answers, duration: Duration, errors: &mut
     }
 }
 
-/// What every run has, and what no run can have, isn't worth asking for.
+/// Refuses expectations that every run meets or that no run can meet.
 fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
     let at = || spec.clients.span();
     if read.clients.is_empty() {
@@ -136,7 +136,7 @@ fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
     }
 }
 
-/// What a client can be answered: `ok`, a reason of the router's, a cell's status, or nothing.
+/// A client's answer: `ok`, a reason of the router, a cell's status, or none.
 fn outcome(name: &Name, field: &str, errors: &mut Errors<'_>) -> String {
     let text = name.get_ref();
     let is_reason = Reason::ALL.iter().any(|reason| reason.as_str() == text);

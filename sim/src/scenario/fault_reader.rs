@@ -165,7 +165,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         taken
     }
 
-    /// A fault that ends when it begins never ends.
+    /// Checks a fault's duration: it must not be 0.
     fn lasts(&mut self, lasts: &Spanned<Span>) {
         if lasts.get_ref().0.is_zero() {
             let problem = "must be longer than nothing";
@@ -221,7 +221,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(|names, name| names.is_router(name), "router")
     }
 
-    /// A host that serves with a certificate of its own, or all of a cell.
+    /// A host that has a serving certificate, or all hosts of a cell.
     fn served(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| names.is_router(name) || names.is_cell(name);
         self.target(known, "router or cell")
@@ -241,7 +241,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(known, "cell")
     }
 
-    /// A cell that has streams to refuse.
+    /// A cell that uses HTTP/2.
     fn http2_cell(&mut self) -> Option<String> {
         let target = self.cell_target()?;
         if self.names.speaks_http1(&target)

@@ -50,13 +50,13 @@ pub(super) struct World {
     /// Envoys that ask a router about each request.
     #[serde(default)]
     pub envoy: Vec<Envoy>,
-    /// Load balancers before routers.
+    /// Load balancers in front of routers.
     #[serde(default)]
     pub balancer: Vec<Balancer>,
     #[serde(default)]
     pub placement: Vec<Placement>,
     pub tenant: Vec<Tenant>,
-    /// What becomes of tenants that aren't listed.
+    /// Where tenants go that aren't listed.
     #[serde(default)]
     pub unknown_tenant: UnknownTenant,
 }
@@ -105,12 +105,12 @@ pub(super) struct Envoy {
 #[serde(deny_unknown_fields)]
 pub(super) struct Balancer {
     pub name: Name,
-    /// The router before which it stands.
+    /// The router that it is in front of.
     pub router: Name,
-    /// The routers' configuration lists it.
+    /// Whether the routers' configuration lists it.
     #[serde(default = "yes")]
     pub listed: bool,
-    /// Which PROXY headers it writes.
+    /// The version of the PROXY headers that it writes.
     #[serde(default)]
     pub version: HeaderVersion,
 }
@@ -217,14 +217,14 @@ pub(super) struct Tenant {
     #[serde(default)]
     pub suspended: bool,
     pub issuer: Option<Name>,
-    /// Which of the roles that credentials name count.
+    /// The roles in credentials that count.
     #[serde(default)]
     pub allowed_roles: Vec<String>,
-    /// The role of callers whose credentials say nothing of roles.
+    /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
 }
 
-/// What becomes of tenants that the registry doesn't list.
+/// Where tenants go that the registry doesn't list.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownTenant {
@@ -267,15 +267,15 @@ pub(super) struct Client {
     pub protocol: ClientProtocol,
     /// It calls in a cell's name, with a cell-bound authorization on each request.
     pub cell_bound: Option<CellBound>,
-    /// What its tokens say besides, or leave out.
+    /// Further claims of its tokens.
     #[serde(default)]
     pub claims: Claims,
-    /// It picks its tenant among those of its token, in a header.
+    /// Whether it names its tenant in a header.
     #[serde(default)]
     pub selects: bool,
     /// What is wrong with its tokens.
     pub flaw: Option<Flaw>,
-    /// What it asks for.
+    /// The path of its requests.
     pub path: Option<Name>,
     /// The router that it uses; all in turn unless named.
     pub router: Option<Name>,
@@ -283,12 +283,12 @@ pub(super) struct Client {
     pub via: Option<Name>,
     /// The load balancer through which it connects.
     pub through: Option<Name>,
-    /// It begins its connections with a PROXY header of its own, which names another.
+    /// Whether it begins its connections with its own PROXY header, which names another client.
     #[serde(default)]
     pub spoofs: bool,
     /// Every request asks for an answer that lasts so long; an echo unless said.
     pub stream: Option<Spanned<Span>>,
-    /// Every request is a `POST` whose body stops in its middle.
+    /// Whether every request is a `POST` whose body stops halfway.
     #[serde(default)]
     pub unfinished: bool,
     /// How long it waits for an answer.
@@ -320,27 +320,27 @@ pub enum Authorization {
     Replayed,
 }
 
-/// What a client's tokens say besides its tenant and its name.
+/// Further claims of a client's tokens.
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Claims {
-    /// All tenants for which it may act, in the place of one.
+    /// All tenants that the token names, instead of one.
     pub tenants: Option<Vec<String>>,
-    /// With `tenants`: the one if it picks none.
+    /// With `tenants`: the tenant if the request picks none.
     pub default_tenant: Option<String>,
-    /// Its roles; no claim unless said.
+    /// Its roles; no claim by default.
     pub roles: Option<Vec<String>>,
     /// Its scopes.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The class of service that it has paid for.
+    /// The class of service.
     pub tier: Option<String>,
-    /// For whom else the token is made.
+    /// Further audiences of the token.
     #[serde(default)]
     pub audiences: Vec<String>,
 }
 
-/// What is wrong with a token that is signed by its issuer's key, or with how it is shown.
+/// What is wrong with a token, or with how it is sent.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Flaw {
@@ -348,25 +348,26 @@ pub enum Flaw {
     Unsigned,
     /// It names another issuer.
     WrongIssuer,
-    /// It holds from an hour later on.
+    /// It isn't valid before an hour from now.
     Early,
-    /// It is made for cell-bound authorizations: another `typ`.
+    /// It has another `typ`, that of cell-bound authorizations.
     WrongType,
-    /// It holds over a certificate only, which the client doesn't have.
+    /// It is bound to a certificate that the client doesn't have.
     BoundElsewhere,
     /// It names no tenant.
     NoTenant,
     /// It names no subject.
     NoSubject,
-    /// It never ends.
+    /// It has no expiry.
     NoExpiry,
-    /// It is for nobody.
+    /// It has no audience.
     NoAudience,
-    /// It comes twice, in two headers.
+    /// It is sent twice, in two headers.
     Twice,
-    /// It comes in the query too.
+    /// It is also sent in the query.
     InQuery,
-    /// It is good, and the request asks in `Connection` that the router's own headers be dropped.
+    /// It is good, but the request's `Connection` names headers of the router, so that they would
+    /// be dropped.
     NamesStamps,
 }
 
@@ -571,7 +572,7 @@ pub(super) struct Answers {
     /// Each of these comes at least once.
     #[serde(default)]
     pub some: Vec<Name>,
-    /// Whatever a cell answers, one of these does.
+    /// Answers that come from a cell come from one of these.
     #[serde(default)]
     pub cells: Vec<Name>,
 }

@@ -27,7 +27,7 @@ pub const CONTROL_PLANE: &str = "control-plane";
 
 /// The first key of every identity provider.
 pub(crate) const FIRST_KEY: &str = "key-1";
-/// The key of envelopes that signs when a world begins.
+/// The envelope key that signs at the start of a world.
 pub(crate) const FIRST_ENVELOPE_KEY: &str = "env-1";
 
 /// A checked scenario: every name in it refers to something, every fault has its fields.
@@ -35,7 +35,7 @@ pub(crate) const FIRST_ENVELOPE_KEY: &str = "env-1";
 pub struct Scenario {
     /// The file's name without folder and ending.
     pub name: String,
-    /// The path that it was loaded from; what mistakes and failures name.
+    /// The path that it was loaded from. Mistakes and failures name it.
     pub path: String,
     /// The command that runs it again: see [`Scenario::replayed_by`].
     pub replay: Option<String>,
@@ -55,13 +55,13 @@ pub struct Scenario {
     pub cells: Vec<Cell>,
     /// Envoys that ask a router about each request.
     pub envoys: Vec<Envoy>,
-    /// Load balancers before routers.
+    /// Load balancers in front of routers.
     pub balancers: Vec<Balancer>,
     /// The placements of the first registry.
     pub placements: Vec<Placement>,
     /// The tenants of the first registry.
     pub tenants: Vec<Tenant>,
-    /// What becomes of tenants that it doesn't list.
+    /// Where tenants go that it doesn't list.
     pub unknown_tenant: UnknownTenant,
     /// Who sends requests.
     pub clients: Vec<Client>,
@@ -129,11 +129,11 @@ pub struct Envoy {
 pub struct Balancer {
     /// Its host's name.
     pub name: String,
-    /// The router before which it stands.
+    /// The router that it is in front of.
     pub router: String,
-    /// The routers' configuration lists it, so that its headers count.
+    /// Whether the routers' configuration lists it, so that its headers count.
     pub listed: bool,
-    /// Which headers it writes.
+    /// The version of the headers that it writes.
     pub version: HeaderVersion,
 }
 
@@ -161,9 +161,9 @@ pub struct Tenant {
     pub suspended: bool,
     /// The only issuer that may speak for it.
     pub issuer: Option<String>,
-    /// Which of the roles that credentials name count.
+    /// The roles in credentials that count.
     pub allowed_roles: Vec<String>,
-    /// The role of callers whose credentials say nothing of roles.
+    /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
 }
 
@@ -199,13 +199,13 @@ pub struct Client {
     pub renews: bool,
     /// What it speaks.
     pub protocol: ClientProtocol,
-    /// What its tokens say besides.
+    /// Further claims of its tokens.
     pub claims: Claims,
-    /// It picks its tenant among those of its token.
+    /// Whether it picks its tenant from those of its token.
     pub selects: bool,
     /// What is wrong with its tokens.
     pub flaw: Option<Flaw>,
-    /// What it asks for.
+    /// The path of its requests.
     pub path: String,
     /// In which cell's name it calls, if in one's.
     pub cell_bound: Option<CellBound>,
@@ -213,20 +213,20 @@ pub struct Client {
     pub router: Option<String>,
     /// The Envoy that it uses, and no router then.
     pub via: Option<String>,
-    /// The load balancer through which it connects to that one's router.
+    /// The load balancer through which it connects to a router.
     pub through: Option<String>,
-    /// It begins its connections with a PROXY header of its own, which names another.
+    /// Whether it begins its connections with its own PROXY header, which names another client.
     pub spoofs: bool,
     /// How long the answers last that it asks for, if not as long as an echo takes.
     pub stream: Option<Duration>,
-    /// Every request is a `POST` whose body stops in its middle.
+    /// Whether every request is a `POST` whose body stops halfway.
     pub unfinished: bool,
     /// How long it waits for an answer.
     pub timeout: Duration,
 }
 
 impl Client {
-    /// Whether what it shows proves its tenant for as long as its token holds.
+    /// Whether its credentials prove its tenant while its token is valid.
     pub fn can_prove(&self) -> bool {
         let of_several = match &self.claims.tenants {
             None => true,
@@ -267,9 +267,9 @@ pub struct Expect {
 /// How often a kind of notable event must be seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Events {
-    /// At least so often.
+    /// The least number of times.
     pub least: u32,
-    /// The line of the scenario that says so.
+    /// The line of the scenario with this expectation.
     pub line: usize,
 }
 
@@ -286,9 +286,9 @@ pub struct Answers {
     pub only: Vec<String>,
     /// Each of these comes at least once.
     pub some: Vec<String>,
-    /// Every request that a cell answers reached one of these cells; any cell if there is none.
+    /// Answers that come from a cell come from one of these; from any cell if empty.
     pub cells: Vec<String>,
-    /// The line of the scenario that says so.
+    /// The line of the scenario with this expectation.
     pub line: usize,
 }
 
@@ -324,7 +324,7 @@ impl Scenario {
         Self::parse(&shown, &text).map_err(LoadError::Mistakes)
     }
 
-    /// Checks a scenario's text. `path` is what mistakes and failures name.
+    /// Checks a scenario's text. Mistakes and failures name `path`.
     ///
     /// # Errors
     /// All mistakes that could be found at once.
@@ -332,10 +332,11 @@ impl Scenario {
         check::check(path, text)
     }
 
-    /// Sets the command that a failed run names to be run again; `{seed}` in it stands for the seed.
+    /// Sets the command that a failure prints to replay the run. `{seed}` in it is replaced by the
+    /// seed.
     ///
-    /// Without it a failure names the test that ran the scenario, or the command line of the
-    /// process. Set it where neither would run the same seed again.
+    /// Without it, a failure prints a command for the test that ran the scenario, or the command
+    /// line of the process. Set it if neither would run the same seed again.
     #[must_use]
     pub fn replayed_by(mut self, command: impl Into<String>) -> Self {
         self.replay = Some(command.into());

@@ -1,4 +1,4 @@
-//! All names of a scenario file, to check what refers to them.
+//! All names of a scenario file, to check references to them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::error::Errors;
 use super::fault_reader::Names;
 use super::file::{CellProtocol, File, Name};
 
-/// The most hosts of one kind: beyond, a run measures the machine's patience.
+/// The most hosts of one kind. With more, runs are too slow.
 const HOSTS_MAX: u32 = 64;
 
 /// All names of a file, to check references against.
@@ -81,7 +81,7 @@ impl Known {
         known
     }
 
-    /// Every host has a name of its own, and no cell is called like a host.
+    /// Adds all hosts. Host names are unique, and no cell has a host's name.
     fn add_hosts(&mut self, file: &File, errors: &mut Errors<'_>) {
         for issuer in &file.world.issuer {
             let host = format!("idp-{}", issuer.name.get_ref());
@@ -121,9 +121,9 @@ impl Known {
         }
     }
 
-    /// A host that exists twice belongs to the first of the two.
+    /// Adds a host. If two have the same name, the first one counts.
     fn add_host(&mut self, host: String, name: &Name, field: &str, errors: &mut Errors<'_>) {
-        // A name that is there twice has been reported as such.
+        // A repeated name has already been reported.
         if !self.hosts.insert(host.clone()) {
             let problem = format!("another host has the name `{host}`");
             errors.add(name.span(), field, problem);

@@ -1,5 +1,5 @@
-//! What a fault relies on: a key that is published, a successor that is trusted, a host that no
-//! other fault has its hands on.
+//! Checks what faults depend on: a key that is published, a successor that is trusted, a host that
+//! no other fault changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::error::Errors;
 use super::fault::{Authority, Fault, FaultKind};
 use super::{FIRST_ENVELOPE_KEY, FIRST_KEY, Scenario};
 
-/// Follows the timeline, and finds what can't be done at its time.
+/// Follows the timeline and finds faults that are impossible at their time.
 pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
     let mut keys = Keys::default();
     let mut authorities = Authorities::default();
@@ -32,7 +32,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
 /// A field, and what is wrong with it.
 type Problem = (&'static str, String);
 
-/// What each identity provider publishes, once something was done to it.
+/// The keys that each identity provider publishes, once a fault has changed them.
 #[derive(Default)]
 struct Keys<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
 
@@ -67,8 +67,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Of each authority: how many successors there are, which of them issues, and which is the first
-/// to be trusted.
+/// For each authority: the number of successors, the one that issues, and the first one that is
+/// trusted.
 #[derive(Default)]
 struct Authorities(BTreeMap<Authority, [u32; 3]>);
 
@@ -94,7 +94,7 @@ impl Authorities {
     }
 }
 
-/// A fault that ends would also end another of the same thing.
+/// Finds overlapping faults of the same thing: the end of one would end the other.
 fn overlaps(scenario: &Scenario, errors: &mut Errors<'_>) {
     let mut held: BTreeMap<String, &Fault> = BTreeMap::new();
     for fault in scenario
@@ -144,7 +144,7 @@ fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
         K::BreakConfiguration(name) => of("configuration of", name),
         K::ClockSkew(name, _) => of("clock of", name),
         K::DiskFull(name) => of("disk of", name),
-        // Over at once.
+        // These have no duration.
         K::PublishKey(..)
         | K::SignWith(..)
         | K::WithdrawKey(..)

@@ -106,7 +106,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
     }
 }
 
-/// Whether routers start with the simulator's own files.
+/// Checks that routers start with the simulator's own files.
 fn files(settings: &Table, errors: &mut Errors<'_>) {
     for path in FILES.iter().filter(|path| has(settings, path)) {
         let problem = "can't be set: a simulated disk has the simulator's own files only";

@@ -10,7 +10,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 pub(super) struct Span(pub(super) Duration);
 
 impl Span {
-    /// The longest: what the simulator's own certificates hold for, far beyond any scenario.
+    /// The longest time: the lifetime of the simulator's own certificates, far longer than any
+    /// scenario.
     pub(super) const MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
     fn parse(text: &str) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! Load balancers that pass on bytes: each connection begins with a PROXY header that names its client.
+//! TCP load balancers: each connection begins with a PROXY header that names its client.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,10 +10,10 @@ use super::router::PORT;
 use crate::engine::{Engine, SimEnv, Stream};
 use crate::scenario::{Balancer, HeaderVersion};
 
-/// What a client writes that wants to be taken for another: an address of nobody's (RFC 5737).
+/// The address that a spoofing client claims, from a documentation range (RFC 5737).
 const SPOOFED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66)), 40_000);
 
-/// Adds a balancer. It takes its clients' connections on the port of routers.
+/// Adds a balancer. It accepts connections on the same port as routers.
 pub(super) fn add(engine: &mut Engine, spec: &Balancer) {
     let (router, version) = (spec.router.clone(), spec.version);
     engine.host(&spec.name, move |env| {
@@ -42,18 +42,18 @@ async fn pass(
         return;
     };
     if onward.write_all(&header(version, peer)).await.is_ok() {
-        // That it breaks, both ends see for themselves.
+        // Both ends notice errors themselves.
         let _ = copy_bidirectional(&mut client, &mut onward).await;
     }
 }
 
-/// The header that a client writes itself, to be taken for another.
+/// The header that a spoofing client writes.
 pub(super) fn spoofed_header() -> Vec<u8> {
     header(HeaderVersion::Two, SPOOFED)
 }
 
 /// A PROXY header for a TCP connection of this client's, by the protocol's specification
-/// (haproxy.org, "The PROXY protocol", sections 2.1 and 2.2). Where the client has connected to doesn't
+/// (haproxy.org, "The PROXY protocol", sections 2.1 and 2.2). The destination address doesn't
 /// matter here.
 fn header(version: HeaderVersion, client: SocketAddr) -> Vec<u8> {
     let IpAddr::V4(ip) = client.ip() else {

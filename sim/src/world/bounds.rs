@@ -64,8 +64,8 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
     }
 }
 
-/// Whether a place stays free in a bulkhead though all tenants but one flood it, one after the other,
-/// and each gets the share that a router gives to a tenant unless it is told otherwise.
+/// Whether a place in a bulkhead stays free even if all tenants but one flood it, one after
+/// another, with a tenant's default share.
 fn room_for_quiet(scenario: &Scenario) -> bool {
     let upstream = scenario.router_settings.get("upstream");
     let bound = |name: &str, default: usize| {
@@ -95,7 +95,7 @@ fn held(scenario: &Scenario) -> Duration {
     longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
 }
 
-/// When which endpoints of cells may fail to serve.
+/// When each endpoint of a cell may fail to serve.
 fn endpoints(scenario: &Scenario) -> Endpoints {
     let cells = scenario.cells.iter();
     let hosts: BTreeMap<_, BTreeSet<_>> = cells
@@ -106,7 +106,7 @@ fn endpoints(scenario: &Scenario) -> Endpoints {
     let mut troubles = Vec::new();
     for fault in &scenario.faults {
         let (named, until): (Vec<&str>, _) = match &fault.kind {
-            // Its connections go away, and it takes new ones.
+            // Its connections go away, but it accepts new ones.
             FaultKind::GoAway(_) => continue,
             FaultKind::Crash(name)
             | FaultKind::Slow(name, _)
@@ -219,12 +219,12 @@ fn withdrawal(scenario: &Scenario, host: &str, key: &str, at: Duration) -> Withd
     }
 }
 
-/// When which router's keys must have expired: an identity provider was out of its reach for as long
-/// as a set may serve.
+/// When each router's keys must have expired, because it couldn't reach the identity provider for
+/// as long as a set may be used.
 fn key_outages(scenario: &Scenario) -> Vec<KeyOutage> {
     let fresh = seconds(scenario, &["issuer", "keys", "fresh_secs"], 600);
     let stale = seconds(scenario, &["issuer", "keys", "stale_max_secs"], 86_400);
-    // A fetch that is under way when the outage begins may still bring a set.
+    // A fetch that is running when the outage begins may still succeed.
     let serves = fresh + stale + FETCH_SLACK;
     let mut found = Vec::new();
     for issuer in &scenario.issuers {
@@ -265,7 +265,7 @@ fn issuer_of(host: &str) -> String {
 fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for issuer in &scenario.issuers {
-        // Those that the registry doesn't list may have a place in it too.
+        // Tenants that the registry doesn't list may use it too.
         let clients = scenario.clients.iter();
         let unlisted = clients.map(|client| (&client.tenant, None));
         let tenants = scenario.tenants.iter();
@@ -310,7 +310,7 @@ fn routable(scenario: &Scenario) -> Vec<String> {
         .collect()
 }
 
-/// Whether there is a cell for the client's tenant, of the tier that its token names.
+/// Whether there is a cell for the client's tenant and its token's tier.
 fn placed(said: &Published, client: &Client) -> bool {
     let tier = client.claims.tier.as_deref();
     let tier = tier.filter(|_| client.credential.has_token());
@@ -322,7 +322,7 @@ fn placed(said: &Published, client: &Client) -> bool {
     !cells.is_empty() && cells.iter().all(fits)
 }
 
-/// Whether the rules that its routers end with let the client do all that it does.
+/// Whether its routers' final rules allow all of the client's requests.
 fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
     let claims = client.credential.has_token().then_some(&client.claims);
     let none = fact::Terms::default();
@@ -349,7 +349,7 @@ fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
         })
 }
 
-/// What a router's configuration says when all faults are over.
+/// A router's configuration after all faults.
 fn at_end(scenario: &Scenario, router: &str) -> toml::Table {
     let mut settings = scenario.router_settings.clone();
     for fault in &scenario.faults {

@@ -37,13 +37,13 @@ const FORGED_NAMES: [&str; 8] = [
     ROUTING_KEY,
 ];
 
-/// A field of HTTP/1.1 requests that is for one connection only, as `Connection` says.
+/// A field that HTTP/1.1 requests name in `Connection`, so that it is for one connection only.
 const HOP: &str = "x-sim-hop";
 
 /// The header with a routing key.
 const ROUTING_KEY: &str = "x-routing-key";
 
-/// The header by which a client picks a tenant among those of its token.
+/// The header in which a client picks a tenant from those of its token.
 const TENANT_CHOICE: &str = "x-cellway-select-tenant";
 
 /// Sends requests for as long as the world runs.
@@ -175,7 +175,7 @@ impl Exchange {
         for name in FORGED_NAMES.into_iter().filter(|name| !misplaced(name)) {
             request = request.header(HeaderName::from_static(name), forged.clone());
         }
-        // An Envoy that forwards has its own way with this one.
+        // Envoy handles this field in its own way when it forwards.
         if spec.via.is_none() {
             let name = HeaderName::from_static("x-forwarded-for");
             request = request.header(name, forged.clone());
@@ -184,9 +184,9 @@ impl Exchange {
         request = request.header(HeaderName::from_static(TAG), tag);
         if spec.protocol == ClientProtocol::Http1 {
             let (named, hop) = match spec.flaw {
-                // Asks the router to drop its own stamps as hop-by-hop.
+                // Asks the router to drop the stamps as hop-by-hop fields.
                 Some(Flaw::NamesStamps) => ("x-cellway-tenant, x-cellway-auth", None),
-                // Must go no further than the router.
+                // The router must not pass this field on.
                 _ => (HOP, Some(HeaderValue::from_static(FORGED))),
             };
             let named = HeaderValue::from_static(named);
@@ -238,7 +238,7 @@ impl Exchange {
     }
 }
 
-/// The request with its token, where and as often as its client puts it.
+/// The request with its token, in the places that the flaw asks for.
 fn bearing(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request {
     match flaw {
         Some(Flaw::Twice) => {

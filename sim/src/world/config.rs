@@ -37,7 +37,7 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
     toml::to_string(&config).expect("a table of tables, lists and plain values is TOML")
 }
 
-/// Takes PROXY headers from these addresses.
+/// The settings to read PROXY headers from these addresses.
 pub(super) fn listing(addresses: Vec<String>) -> Table {
     let inside = |name: &str, value: Value| Table::from_iter([(name.to_owned(), value)]);
     let from = inside("from", Value::from(addresses));
@@ -66,7 +66,7 @@ pub(super) fn cell_bound(settings: &Table) -> CellBoundRules {
     }
 }
 
-/// Which callers may ask a router with these settings for what; `None` where it has no rules.
+/// The rules in these settings; `None` if there are none.
 pub(super) fn rules(settings: &Table) -> Option<Vec<Rule>> {
     let rules = settings.get("policy")?.get("rule")?.as_array()?;
     let rule = |table: &Value| {
@@ -85,7 +85,7 @@ pub(super) fn rules(settings: &Table) -> Option<Vec<Rule>> {
         };
         Some(Rule {
             methods: list("methods"),
-            // A rule about gRPC fits nothing that clients here send.
+            // A rule for gRPC matches no request of these clients.
             path: table.get("path")?.as_str()?.to_owned(),
             who,
         })

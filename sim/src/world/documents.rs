@@ -97,7 +97,7 @@ impl Documents {
         }
     }
 
-    /// What all good changes so far have led to.
+    /// The registry after all good changes.
     pub(super) fn at_end(scenario: &Scenario) -> Published {
         let mut documents = Self::new(scenario, 0);
         for fault in &scenario.faults {

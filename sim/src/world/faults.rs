@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// As a process that is told to end, and is started again later.
+    /// Stops a router like a process that gets SIGTERM, and starts it again later.
     fn drain(&mut self, name: &str, begins: bool) {
         match begins {
             true => {
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// Lets a cell's hosts take new connections, or not.
+    /// Sets whether a cell's hosts accept new connections.
     fn open_doors(&self, name: &str, open: bool) {
         let state = self.shared.lock();
         for host in self.scenario.hosts_of(name) {
@@ -279,8 +279,8 @@ impl World {
         router::write_serving(&self.disks[name], &mut self.shared.lock().pki, name, None)
     }
 
-    /// Gives a router or a cell a serving certificate that holds so long, or for the whole run. What a
-    /// cell's hosts have open goes on with the old one.
+    /// Gives a router or a cell a serving certificate with this validity, or for the whole run.
+    /// Open connections of a cell's hosts continue with the old one.
     fn certify(&self, name: &str, validity: Option<Validity>) -> Result<(), LabError> {
         if let Some(disk) = self.disks.get(name) {
             return router::write_serving(disk, &mut self.shared.lock().pki, name, validity);

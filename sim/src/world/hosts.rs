@@ -82,9 +82,9 @@ async fn serve_cell(env: SimEnv, shared: Shared, cell: CellHost) {
     }
 }
 
-/// The first moment at which a certificate doesn't hold, since the Unix epoch.
+/// The first moment at which a certificate has expired, since the Unix epoch.
 pub(super) fn certificate_ends(validity: Validity) -> Duration {
-    // It holds to the end of its last second.
+    // It is valid to the end of its last second.
     Duration::from_secs(validity.until.as_secs() + 1)
 }
 

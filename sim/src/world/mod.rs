@@ -74,7 +74,7 @@ impl Scenario {
     /// The trace is determined by the seed, byte for byte, if this is the first run of its
     /// process; invariants and expectations hold in any.
     ///
-    /// What panics in the world is a failure of the run, and so in the report.
+    /// A panic in the world is a failure of the run and is in the report.
     ///
     /// # Panics
     /// If the thread can't be started.
@@ -125,7 +125,7 @@ fn run(scenario: &Scenario, seed: u64, replay: String) -> Report {
     report
 }
 
-/// Runs the world to its end, or to the first thing that doesn't hold; returns how far it came.
+/// Runs the world to its end or to the first failure. Returns the time that it reached.
 fn simulate(scenario: &Scenario, seed: u64, trace: &Trace, observer: &Observer) -> Duration {
     match World::build(scenario.clone(), seed, trace, observer) {
         Ok(mut world) => world.run(),
@@ -226,7 +226,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets routers take the PROXY headers of the balancers that are listed, by their addresses.
+    /// Configures routers to read PROXY headers from the addresses of the listed balancers.
     fn list_balancers(&mut self) {
         let listed = self.scenario.balancers.iter().filter(|it| it.listed);
         let addresses = listed.map(|it| self.engine.address(&it.name).to_string());

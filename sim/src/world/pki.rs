@@ -94,7 +94,7 @@ impl Pki {
         Ca::roots(&self.trusted(authority))
     }
 
-    /// The serving certificate of a host that is known by its name. It holds for `validity`, or like
+    /// The serving certificate of a host with this name. It is valid for `validity`, or as long as
     /// all others.
     pub(super) fn server(
         &mut self,
@@ -120,7 +120,7 @@ impl Pki {
         self.issue(authority, client, San::Uri(id), Usage::Client, validity)
     }
 
-    /// The serving certificate of a cell. It holds for `validity`, or like all others.
+    /// The serving certificate of a cell. It is valid for `validity`, or as long as all others.
     pub(super) fn cell(
         &mut self,
         cell: &str,

@@ -106,7 +106,7 @@ async fn run(env: SimEnv, shared: Shared) {
     let router = Router::builder(env.clone(), settings, provider, time, sink.clone())
         .share_addresses(config.share_addresses)
         .open_wait(config.open_wait);
-    // As the binary does, and not `start`: files are looked at while the listeners are closed.
+    // As in the binary, and unlike in `start`, files are watched while the listeners are closed.
     let placed = env.clone();
     let place = move |worker: Worker<_, _>| placed.spawn(worker.run());
     let handle = match router.start_on(place).await {
@@ -127,7 +127,8 @@ async fn run(env: SimEnv, shared: Shared) {
     std::future::pending().await
 }
 
-/// A router that doesn't start fails the run, and its host stays up until the world has noticed.
+/// Reports a router that doesn't start, which fails the run. Its host stays up until the world has
+/// noticed.
 async fn never(env: &SimEnv, shared: &Shared, why: &impl Display) {
     let problem = format!("{} doesn't start: {why}", env.name());
     shared.observer.fail(env.elapsed(), "router", problem);

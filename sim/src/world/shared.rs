@@ -43,11 +43,11 @@ pub(super) struct State {
     pub(super) cells: BTreeMap<String, CellHost>,
     /// What was shown last by each cell's own clients to each router: router, then cell.
     pub(super) spent: BTreeMap<(String, String), Shown>,
-    /// How long the certificates of cells hold that end in the run.
+    /// The validity of cells' certificates that expire during the run.
     pub(super) expiring: BTreeMap<String, Validity>,
     /// The TLS of running lab hosts, to be replaced when certificates are.
     serving: BTreeMap<String, Serving>,
-    /// Tells the present life of each router to drain.
+    /// Tells the running process of each router to drain.
     pub(super) drains: BTreeMap<String, Arc<Notify>>,
     /// The present life of each router.
     pub(super) lives: BTreeMap<String, Life>,
@@ -62,7 +62,7 @@ pub(super) struct CellHost {
     pub(super) door: Arc<Door>,
 }
 
-/// Whether a host takes new connections. What is open goes on.
+/// Whether a host accepts new connections. Open ones continue.
 pub(super) struct Door {
     open: AtomicBool,
     moved: Notify,
@@ -80,7 +80,7 @@ impl Default for Door {
 impl Door {
     pub(super) fn set(&self, open: bool) {
         self.open.store(open, Ordering::Relaxed);
-        // The host alone waits.
+        // Only the host waits.
         self.moved.notify_one();
     }
 

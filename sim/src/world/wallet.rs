@@ -21,10 +21,10 @@ const EXPIRED_FOR: Duration = Duration::from_secs(60);
 /// How old a stale signature is: more than any router may allow.
 const STALE_FOR: Duration = Duration::from_secs(300);
 
-/// How far the beginning of an early token lies ahead: more than any router may allow.
+/// How far in the future an early token becomes valid: more than any router may allow.
 const EARLY_BY: Duration = Duration::from_secs(3600);
 
-/// How long the SHA-256 thumbprint of a certificate is, in base64url.
+/// The length of a certificate's SHA-256 thumbprint in base64url.
 const THUMBPRINT_LEN: usize = 43;
 
 /// A client's tokens.
@@ -239,7 +239,7 @@ impl Wallet {
         self.besides(claims, audience)
     }
 
-    /// Adds what the client's tokens say besides.
+    /// Adds the client's further claims.
     fn besides(&self, mut claims: Claims, audience: &str) -> Claims {
         let said = &self.spec.claims;
         if let Some(tenants) = &said.tenants {
@@ -265,7 +265,7 @@ impl Wallet {
         claims
     }
 
-    /// What is true of its tokens, if it shows any.
+    /// The claims of its tokens as facts, if it has tokens.
     pub(super) fn says(&self) -> Option<fact::Claims> {
         let Client {
             credential,
@@ -306,7 +306,7 @@ impl Wallet {
         })
     }
 
-    /// Signs a token, with whatever is wrong with it.
+    /// Signs a token, with its flaw.
     fn issue(&self, claims: &Claims, elapsed: Duration) -> Result<String, LabError> {
         let sign = |claims: Claims| self.provider().sign(&claims);
         let claims = claims.clone();
@@ -326,7 +326,7 @@ impl Wallet {
             Some(Flaw::NoSubject) => sign(claims.without("sub")),
             Some(Flaw::NoExpiry) => sign(claims.without("exp")),
             Some(Flaw::NoAudience) => sign(claims.without("aud")),
-            // The request is what is wrong.
+            // The flaw is in the request.
             Some(Flaw::Twice | Flaw::InQuery | Flaw::NamesStamps) | None => sign(claims),
         }
     }
