@@ -91,9 +91,10 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 impl CorsRules {
-    /// The value of `Access-Control-Allow-Origin` for a request: `None` where it names no origin,
-    /// several, or one that is not allowed. Where all origins are allowed, it is `*` for every request,
-    /// so that a cache may give any answer to any page (Fetch standard, "CORS protocol and HTTP caches").
+    /// The value of `Access-Control-Allow-Origin` for a request. `None` if it has no origin,
+    /// several, or one that is not allowed. If all origins are allowed, it is `*` for every
+    /// request, so that a cache may give any answer to any page (Fetch standard, "CORS protocol and
+    /// HTTP caches").
     pub fn origin(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let listed = match &self.origins {
             Origins::Any => return Some(HeaderValue::from_static("*")),

@@ -103,7 +103,7 @@ fn mistaken_path(claim: &ClaimSpec) -> Option<(&str, Vec<&str>)> {
     (steps.len() > 1 || !steps.is_empty() && inner != name).then_some((name, steps))
 }
 
-/// Rules that ask for a role which nobody can have.
+/// Rules that need a role which no caller can have.
 fn roles(
     i: usize,
     policy: &Policy,

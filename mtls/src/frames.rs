@@ -1,9 +1,9 @@
 //! Follows the frames of one direction of an HTTP/2 connection.
 
-/// A frame begins with its length, type, flags and stream (RFC 9113, section 4.1).
+/// The length of a frame header: length, type, flags and stream (RFC 9113, section 4.1).
 pub(crate) const FRAME_HEADER_LEN: usize = 9;
 
-/// What a client's first bytes are (RFC 9113, section 3.4).
+/// The length of the client's preface (RFC 9113, section 3.4).
 pub(crate) const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 // Types of frames (RFC 9113, section 6).
@@ -11,10 +11,10 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PUSH_PROMISE: u8 = 5;
 pub(crate) const CONTINUATION: u8 = 9;
 
-/// What a frame says of itself.
+/// A frame header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FrameHeader {
-    /// Bytes of payload.
+    /// The length of the payload.
     pub(crate) length: u32,
     /// Its type.
     pub(crate) kind: u8,
@@ -26,10 +26,10 @@ pub(crate) struct FrameHeader {
     pub(crate) stream: u32,
 }
 
-/// Finds the frames in a stream of bytes, however these come.
+/// Finds the frames in a stream of bytes, in pieces of any size.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    /// A frame's header, as far as it has come.
+    /// The part of a frame's header that has come.
     header: [u8; FRAME_HEADER_LEN],
     header_len: usize,
     /// Bytes of the payload that are still to come.
@@ -37,7 +37,7 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// The first frame begins after so many bytes.
+    /// The first frame begins after this many bytes.
     pub(crate) fn after(preface_len: usize) -> Self {
         Self {
             header: [0; FRAME_HEADER_LEN],
@@ -46,7 +46,7 @@ impl Frames {
         }
     }
 
-    /// Takes the next bytes, and calls `frame` for each frame whose header is whole with them.
+    /// Takes the next bytes, and calls `frame` for each frame whose header they complete.
     ///
     /// # Errors
     /// What `frame` returned.

@@ -179,8 +179,8 @@ impl Control {
 
     /// A new policy, from a reload. Issuers that have not changed keep their keys, and so do those whose
     /// keys are to be found elsewhere, until the first good set comes from there. One with another `iss`
-    /// is another issuer. `keys` are the documents of issuers whose keys are in files: they were read and judged together with the
-    /// policy, so that no snapshot has the policy without them.
+    /// is another issuer. `keys` are the key sets of issuers with keys in files. They were read and
+    /// checked together with the policy, so that no snapshot has the policy without them.
     pub fn handle_policy(&mut self, now: Now, policy: Arc<Policy>, keys: Vec<(IssuerId, Bytes)>) {
         let before = std::mem::replace(&mut self.policy, policy);
         self.keys = self.sources_for(&before.issuers, now);

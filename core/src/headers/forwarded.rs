@@ -144,7 +144,7 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
 
 /// Whether a cell could read this as a forwarding field, in any spelling.
 pub(super) fn is_about_the_way(name: &[u8]) -> bool {
-    // Few fields begin with one of these letters.
+    // A quick check first: few fields begin with one of these letters.
     let Some(b'c' | b'd' | b'f' | b't' | b'x') = name.first().map(u8::to_ascii_lowercase) else {
         return false;
     };

@@ -157,7 +157,7 @@ impl<'a> RawTenants<'a> {
         format!("tenants[{place}] {id:?}")
     }
 
-    /// Adds a tenant that a cell of the older form names as its own.
+    /// Adds a tenant that a cell of the older form lists.
     pub(super) fn pin(&mut self, id: String, cell: String) {
         let assignment = Assignment {
             target: self.targets.number((TargetKind::Cell, cell.into())),

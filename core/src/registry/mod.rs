@@ -45,9 +45,9 @@
 //! its cells `tier`, `region`, `state`, `weight` may be annotations of those names instead;
 //! `state` is `active` where neither says it. `endpoints` may be plain URLs, or one URL in the
 //! annotation `endpoint`; the annotation `san` goes with plain URLs. `pinned_tenants` of a cell are
-//! tenants that go there. `unknown_tenant` is `by_tier` where the document says nothing, because most
-//! such documents list few tenants or none. Other fields of the document, its cells and their endpoints
-//! are ignored.
+//! tenants that go there. `unknown_tenant` is `by_tier` by default, because most such documents
+//! list few tenants or none. Other fields of the document, its cells and their endpoints are
+//! ignored.
 //!
 //! Such a document may lack `version`. Then content that differs from the current one gets the
 //! next number, in this router: a rollback can't be told from an update, numbers begin anew with

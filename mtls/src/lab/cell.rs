@@ -96,23 +96,22 @@ pub enum CellFault {
     StallMidBody,
     /// It accepts connections and requests and answers neither.
     HalfOpen,
-    /// It refuses every HTTP/2 stream, and processes none.
+    /// It refuses every HTTP/2 stream without processing it.
     RefuseStreams,
-    /// Its HTTP/2 connections go away after twenty requests each, and leave behind what comes after
-    /// these.
+    /// Each of its HTTP/2 connections goes away after twenty requests and disclaims later ones.
     GoAway,
-    /// It takes requests and breaks off before it answers: the stream on HTTP/2, the connection on
-    /// HTTP/1.1.
+    /// It takes requests and breaks off before it answers: it resets the HTTP/2 stream, or closes
+    /// the HTTP/1.1 connection.
     BreakOff,
 }
 
-/// After how many requests a connection goes away, where they do.
+/// The number of requests after which a connection goes away, if they do.
 const REQUESTS_A_CONNECTION: u64 = 20;
 
 /// How a request ended that a cell didn't answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unserved {
-    /// The cell said that it has not processed it (RFC 9113, section 8.7), and hasn't.
+    /// The cell said, truthfully, that it did not process it (RFC 9113, section 8.7).
     Disclaimed,
     /// The cell took it, and ended its stream.
     StreamBroken,
@@ -125,9 +124,9 @@ pub enum Unserved {
 pub struct Received {
     /// The cell's id.
     pub cell: String,
-    /// How many requests came to this cell before; 0 for one that it disclaims.
+    /// How many requests this cell got before; 0 for one that it disclaims.
     pub ordinal: u64,
-    /// How many requests came on the same connection before.
+    /// How many requests came before on the same connection.
     pub on_connection: u64,
     /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
     pub peer: Vec<String>,
@@ -161,7 +160,7 @@ pub enum Report<'a> {
     Arrived(&'a Received),
     /// Its body ended.
     Ended(&'a Received, &'a Ended),
-    /// It gets no answer. One that was disclaimed hasn't arrived before.
+    /// It gets no answer. A disclaimed request hasn't been reported as arrived.
     Unserved(&'a Received, Unserved),
 }
 

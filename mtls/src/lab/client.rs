@@ -188,7 +188,7 @@ pub struct Client<E> {
     timeout: Duration,
     /// The host to connect to, if it isn't the target's.
     through: Option<String>,
-    /// What each connection begins with, before TLS.
+    /// Bytes at the start of each connection, before TLS.
     first: Vec<u8>,
 }
 

@@ -1,9 +1,9 @@
-//! HTTP/2 connections that go away and leave requests behind.
+//! HTTP/2 connections that go away and disclaim requests.
 //!
-//! hyper's server ends a connection in order, and serves whatever came on it before. Servers that end
-//! a connection after so many requests, or at a restart, name a last stream that is lower than the ones
-//! they have got by then (`GOAWAY`; RFC 9113, section 6.8): what came on higher ones has not been
-//! processed. So this writes a frame of its own between those of hyper.
+//! hyper's server ends a connection in order, and serves everything that came on it before. Other
+//! servers that end a connection (after some number of requests, or at a restart) name a last
+//! stream that is lower than streams they already have (`GOAWAY`; RFC 9113, section 6.8): requests
+//! on higher streams were not processed. So this module writes its own frame between hyper's.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,31 +16,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::frames::{FrameHeader, Frames, HEADERS, PREFACE_LEN};
 
-/// The type of `GOAWAY` (RFC 9113, section 6.8), and how long one without a reason in words is.
+/// The type of `GOAWAY` (RFC 9113, section 6.8), and the length of one without debug data.
 const GOAWAY: u8 = 7;
 const GOAWAY_LEN: u8 = 8;
 
-/// The end of one connection, as its requests and its bytes share it.
+/// The departure of one connection, shared by its requests and its byte stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Departure(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Streams that were opened, of which hyper hasn't handed the request over yet. It hands them
-    /// over in this order.
+    /// Opened streams whose requests hyper hasn't handed over yet. It hands them over in this
+    /// order.
     opened: VecDeque<u32>,
     /// The highest stream that was opened.
     highest: u32,
     /// The highest stream whose request is served.
     served: u32,
     announced: bool,
-    /// What is still to be written of the announcement.
+    /// The rest of the announcement that is still to be written.
     farewell: Vec<u8>,
 }
 
 impl Departure {
-    /// Takes the next request. With `departs` the connection goes away: this request and all that
-    /// follow have not been processed. Returns whether that is so of this one.
+    /// Takes the next request. With `departs` the connection goes away: this request and all later
+    /// ones are not processed. Returns whether this request is not processed.
     pub(super) fn leaves_behind(&self, departs: bool) -> bool {
         let mut state = self.lock();
         let stream = state.opened.pop_front();
@@ -67,7 +67,7 @@ fn goaway(last: u32) -> Vec<u8> {
     frame
 }
 
-/// The bytes of a connection that may go away.
+/// The byte stream of a connection that may go away.
 pub(super) struct Departing<S> {
     stream: S,
     departure: Departure,
@@ -87,12 +87,12 @@ impl<S> Departing<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Departing<S> {
-    /// hyper has written these bytes.
+    /// Notes that hyper has written these bytes.
     fn wrote(&mut self, bytes: &[u8]) {
         let Ok(()) = self.outgoing.take(bytes, |_| Ok::<_, Infallible>(()));
     }
 
-    /// Writes the announcement, if it is due and no frame of hyper's is half written.
+    /// Writes the announcement, if it is due and hyper isn't in the middle of a frame.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.outgoing.is_between() {
             return Poll::Ready(Ok(()));

@@ -33,13 +33,13 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether a connection goes away before this request, of which `nth` came on it before.
+    /// Whether a connection goes away before this request. `nth` requests came on it before.
     fn departs(&self, nth: u64) -> bool {
         let _ = nth;
         false
     }
 
-    /// Whether this request gets no answer at all. With `left_behind` its connection has gone away
+    /// How this request ends, if it gets no answer. With `left_behind` its connection went away
     /// before it.
     fn turns_away(
         &self,
@@ -68,14 +68,14 @@ pub(super) struct Peer {
     pub(super) nth: u64,
 }
 
-/// How a request ends that gets no answer.
+/// How a request without an answer ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TurnedAway {
-    /// Its stream is refused (`REFUSED_STREAM`): it has not been processed.
+    /// Its stream is refused (`REFUSED_STREAM`): it is not processed.
     Refused,
-    /// Its connection has gone away before it: it has not been processed.
+    /// Its connection went away before it: it is not processed.
     LeftBehind,
-    /// Its stream ends with an error; on HTTP/1.1 its connection.
+    /// Its stream ends with an error; on HTTP/1.1 its connection does.
     BrokenOff,
 }
 

@@ -38,7 +38,7 @@ const fn block_bytes_max(list_max: u32) -> u32 {
 pub(crate) struct Blocks {
     block_bytes_max: u32,
     frames: Frames,
-    /// Of the last block.
+    /// The size of the current block.
     block_bytes: u32,
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
                 }
                 Ok(Judged { allow, snapshot }) => {
                     let case = report.case(spread);
-                    // Before the stamps: one of them may have a name that only proxies use.
+                    // Set before the stamps, because a stamp may be named like a forwarding field.
                     tell_way(&report.connection, &mut outgoing.parts);
                     let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
                     report.opens(&allow, &snapshot);

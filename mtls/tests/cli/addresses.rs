@@ -1,4 +1,4 @@
-//! Whose an address is, and when it is listened on.
+//! Who owns an address, and when the router listens on it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::thread;
 use crate::serve::{Serving, get};
 use crate::{CONFIG, Folder, REGISTRY, run, sealing};
 
-/// A port that nobody uses at present.
+/// A free port.
 fn free() -> String {
     let any = TcpListener::bind("127.0.0.1:0").unwrap();
     any.local_addr().unwrap().to_string()
@@ -80,7 +80,7 @@ fn an_admin_address_is_never_shared() {
     assert!(said.contains(&expected), "{said}");
 }
 
-/// The old router drains while the new one serves: nobody is refused.
+/// The old router drains while the new one serves: no connection is refused.
 #[test]
 fn an_address_is_handed_over_where_both_share_it() {
     let address = free();
@@ -143,7 +143,7 @@ fn listeners_open_with_the_first_registry() {
     let admin = admin.as_str().unwrap();
     let asked = Held::accept(&control_plane);
 
-    // Health answers, and says why nobody can be served yet.
+    // Health answers, and says why the router can't serve yet.
     assert!(get(admin, "/healthz").starts_with("HTTP/1.1 200 "));
     let ready = get(admin, "/readyz");
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
@@ -156,7 +156,7 @@ fn listeners_open_with_the_first_registry() {
     serving.wait("listening", Some("local"));
     assert!(get(&address, "/").starts_with("HTTP/1.1 401 "));
 
-    // Whoever doesn't want to wait gets what there is.
+    // Without a wait, the listeners open at once.
     let mut hasty = Serving::with(
         &folder.config(),
         &[
@@ -167,7 +167,7 @@ fn listeners_open_with_the_first_registry() {
     hasty.wait("listening", Some("local"));
 }
 
-/// What anybody may see, apart from what is for the machine's own people.
+/// The health listener shows only its pages, not those of the admin listener.
 #[test]
 fn health_and_metrics_may_be_public_and_nothing_else_is() {
     let folder = Folder::new("health");

@@ -74,7 +74,7 @@ const FILES: [(&str, &str); 11] = [
     ("subject.key", "log.subject_key"),
 ];
 
-/// What can become of a file; `None`: it is gone.
+/// The bad contents of a file; `None`: it is missing.
 const CONTENTS: [Option<&str>; 3] = [None, Some(""), Some("junk")];
 
 fn now() -> Unix {
@@ -116,7 +116,7 @@ fn good(name: &str, cell: u16) -> Folder {
     folder
 }
 
-/// A cell that says yes to everything.
+/// A cell that answers 200 to everything.
 fn cell() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -199,7 +199,7 @@ fn check_and_start_refuse_each() {
     }
 }
 
-/// Catches: keys that are dropped for a file that isn't there, so that good tokens are refused.
+/// Catches: keys that are dropped because a file is missing, so that good tokens are refused.
 #[test]
 fn a_reload_keeps_what_is_in_force() {
     let folder = good("bad-reload", cell());
@@ -219,7 +219,7 @@ fn a_reload_keeps_what_is_in_force() {
             drop(spoiled);
         }
     }
-    // The registry has a last-known-good of its own: a bad one holds nothing else up.
+    // The registry has its own last-known-good copy, so a bad one doesn't block other changes.
     for content in [Some(""), Some("junk"), Some("{\"version\": 2}")] {
         let spoiled = Spoiled::new(&folder, "registry.json", content);
         serving.signal("-HUP");
@@ -234,7 +234,7 @@ fn a_reload_keeps_what_is_in_force() {
     let refused = serving.wait("reload_refused", None);
     assert!(refused["error"].as_str().unwrap().contains("nowhere.json"));
     assert_eq!(ask(&address), "200");
-    // And one that is there takes over without a request in between that finds no keys.
+    // An existing file takes over, and no request in between finds no keys.
     fs::copy(folder.0.join("keys.json"), folder.0.join("nowhere.json")).unwrap();
     serving.signal("-HUP");
     serving.wait("reloaded", None);

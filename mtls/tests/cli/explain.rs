@@ -4,7 +4,7 @@ use cellway_core::routing_key::Signed;
 
 use crate::{CONFIG, Folder, run, signer, token};
 
-/// Catches: a key set that nobody can mend, because nothing says what is wrong with it.
+/// Catches: a refused key set without a message that says what is wrong with it.
 #[test]
 fn explain_says_what_a_refused_key_set_lacks() {
     let folder = Folder::new("refused-keys");

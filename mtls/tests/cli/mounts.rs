@@ -18,7 +18,7 @@ impl Volume {
         volume
     }
 
-    /// Puts these files in the place of those before, as the kubelet does.
+    /// Replaces the files with these, as the kubelet does.
     fn swap(&self, version: &str, mode: u32, files: &[(&str, &[u8])]) {
         let folder = self.0.join(version);
         fs::create_dir_all(&folder).unwrap();
@@ -58,7 +58,7 @@ fn keys_come_from_a_secret_and_are_swapped_while_the_router_runs() {
     let (pem, index) = sealing_key("k1");
     keys.swap("..1", 0o400, &[("k1.pem", &pem), ("keys.toml", &index)]);
 
-    // Looked at each second: nobody sends a signal to a pod.
+    // Checked every second, because nobody sends a signal to a pod.
     let watch = [("CELLWAY__RUNTIME__WATCH_SECS", "1")];
     let mut serving = Serving::with(&folder.config(), &watch);
     let public = serving.wait("listening", Some("local"))["address"].clone();
@@ -70,7 +70,7 @@ fn keys_come_from_a_secret_and_are_swapped_while_the_router_runs() {
     serving.wait("reloaded", None);
     assert!(page().contains("\"kid\":\"k2\""), "{}", page());
 
-    // A key that everybody can read leaves the one before in force.
+    // With a key that everybody can read, the old key stays in force.
     keys.swap("..3", 0o444, &[("k2.pem", &pem), ("keys.toml", &index)]);
     let refused = serving.wait("reload_refused", None);
     let error = refused["error"].as_str().unwrap();

@@ -1,4 +1,5 @@
-//! A cell of an older tenant router behind this one: it knows six headers and HMAC, and no library.
+//! A cell of an older tenant router behind this one. It knows six headers and HMAC, and uses no
+//! library.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -33,7 +34,7 @@ envelope-claims = "X-Identity-Payload"
 envelope-signature = "X-Identity-Signature"
 "#;
 
-/// What a client sends that would be somebody else.
+/// What a client sends to impersonate another caller.
 const SPOOFED: &str = "X-Identity-Alg: none\r\nx_identity_payload: e30\r\nX-Identity.Kid: a-1\r\n\
                        X-Identity-Signature: x\r\nX-Identity-Signature: y\r\n\
                        x-cellway-envelope-claims: e30\r\n";
@@ -73,7 +74,7 @@ fn values(head: &str, names: &[&str]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the cell does with a request before it believes a word of it.
+/// How the cell verifies a request before it trusts it.
 fn verify(head: &str, secret: &[u8]) -> Value {
     let [alg, kid, issued, expires, payload, signature] = NAMES.map(|name| {
         let found = values(head, &[name]);
@@ -155,7 +156,7 @@ fn a_cell_of_an_older_router_verifies_what_the_binary_seals() {
     assert_eq!(values(&arrived, &usual), []);
 }
 
-/// Catches: the same headers from a client of a router that seals nothing, or in another form.
+/// Catches: a client's own headers that pass if the router makes no envelopes or uses another form.
 #[test]
 fn the_names_are_the_routers_whatever_seals() {
     let folder = Folder::new("older-cell-off");
@@ -175,7 +176,7 @@ fn the_names_are_the_routers_whatever_seals() {
     assert_eq!(values(&arrived, &NAMES), [], "{arrived}");
 }
 
-/// Catches: names that stand for two things, or that break HTTP, and that nobody is told of.
+/// Catches: names with two meanings, or that break HTTP, without an error.
 #[test]
 fn check_refuses_names_that_cannot_be_used() {
     let folder = Folder::new("older-cell-names");

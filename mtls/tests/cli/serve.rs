@@ -17,7 +17,7 @@ pub(crate) struct Serving {
     lines: Receiver<String>,
 }
 
-/// The longest that a test waits for a line: a bound for a router that never says it.
+/// The longest that a test waits for a line that may never come.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Serving {

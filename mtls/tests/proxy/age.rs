@@ -1,4 +1,5 @@
-//! Connections to cells that are used for a long time: a name may lead elsewhere meanwhile.
+//! Connections to cells that are used for a long time: a name may resolve to another address
+//! meanwhile.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::memory::{self, Memory, World};
 use crate::world::{plain, plain_endpoint, registry};
 
 const AGE: Duration = Duration::from_secs(60);
-/// Until a connection that has reached its age is noticed.
+/// The time until a connection that has reached its age is noticed.
 const NOTICED: Duration = Duration::from_secs(6);
 
 /// A router before a cell, and when connections to the cell were made.

@@ -1,4 +1,4 @@
-//! What cells answer that says two things about its end, or doesn't reach it.
+//! Cells' answers whose end is ambiguous, or that are cut before their end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ enum End {
     Closed,
 }
 
-/// A cell that says this in HTTP/1.1 to every request.
+/// A cell that answers every request with this, in HTTP/1.1.
 async fn says(answer: &[u8], end: End) -> u16 {
     counted(answer, end).await.0
 }
@@ -124,7 +124,7 @@ async fn ask(world: &World, method: Method) -> [(Protocol, Result<Answer, Client
     ]
 }
 
-/// The answer is whole, and has this body and this length.
+/// Checks that the answer is complete, and has this body and this length.
 async fn whole(world: &World, what: &str, method: Method, body: &str, length: Option<&str>) {
     for (protocol, answer) in ask(world, method).await {
         let answer = answer.unwrap_or_else(|error| panic!("{what}, {protocol:?}: {error:?}"));
@@ -155,7 +155,7 @@ async fn refused(world: &World, what: &str) {
     }
 }
 
-/// A part of the answer comes, and the client hears that it is a part.
+/// Checks that the client gets a part of the answer, and notices that it was cut.
 async fn broken(world: &World, what: &str) {
     for (protocol, answer) in ask(world, Method::GET).await {
         let error = answer.expect_err(&format!("{what}, {protocol:?}"));
@@ -164,7 +164,8 @@ async fn broken(world: &World, what: &str) {
     }
 }
 
-/// Catches: a client that takes two of six bytes for the whole, and the rest for another answer.
+/// Catches: a client that reads two of six bytes as the whole answer, and the rest as another
+/// answer.
 #[tokio::test]
 async fn a_length_beside_chunks_is_dropped_and_the_connection_not_used_again() {
     let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n\
@@ -215,7 +216,7 @@ async fn an_answer_with_an_unclear_end_is_refused() {
     }
 }
 
-/// Catches: a length that is passed on where there is no body, or taken away where it tells of one.
+/// Catches: a length that is passed on without a body, or removed although it describes one.
 #[tokio::test]
 async fn answers_without_a_body_say_what_they_may() {
     let two = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
@@ -248,7 +249,7 @@ async fn answers_without_a_body_say_what_they_may() {
     whole(&world, "HEAD, HTTP/2", Method::HEAD, "", Some("2")).await;
 }
 
-/// RFC 2616's word for no coding: old servers still say it.
+/// RFC 2616's name for no coding, which old servers still send.
 #[tokio::test]
 async fn identity_is_no_coding() {
     let with_length =
@@ -263,7 +264,7 @@ async fn identity_is_no_coding() {
     broken(&world, "too short").await;
 }
 
-/// Catches: a body that ends as whole though END_STREAM never came, or that isn't as long as was said.
+/// Catches: a body that ends as complete without END_STREAM, or with another length than announced.
 #[tokio::test]
 async fn only_end_stream_ends_a_body() {
     let ok = |last| Step::Data(b"ok", last);
@@ -456,7 +457,7 @@ async fn until_closed(ends_tls: bool) -> World {
     start(settings).await
 }
 
-/// Catches: an answer that an attacker on the way has cut, and that a client takes for a whole one.
+/// Catches: an answer that an attacker on the network cut, and that a client takes for complete.
 #[tokio::test]
 async fn an_answer_to_the_end_of_the_connection_needs_a_clean_end() {
     whole(
@@ -473,7 +474,7 @@ async fn an_answer_to_the_end_of_the_connection_needs_a_clean_end() {
     whole(&world, "without TLS", Method::GET, "ok", None).await;
 }
 
-/// Catches: half an upload that a cell takes for a whole one.
+/// Catches: half an upload that a cell takes for complete.
 #[tokio::test]
 async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
     for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {

@@ -1,4 +1,4 @@
-//! Pages of other origins: preflights, and who may read which answer.
+//! CORS: preflights, and who may read which answer.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn preflight(path: &str, origin: &'static str) -> Request {
     ask(Method::OPTIONS, path, &headers)
 }
 
-/// What an answer says to browsers, as lines.
+/// The CORS fields of an answer, as lines.
 fn told(answer: &Answer) -> Vec<String> {
     let cors = |name: &HeaderName| name.as_str().starts_with("access-control") || *name == VARY;
     let fields = answer.headers.iter().filter(|(name, _)| cors(name));

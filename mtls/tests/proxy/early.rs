@@ -1,4 +1,5 @@
-//! Answers that come before a request is whole, and clients that end their side before the answer.
+//! Answers that come before the end of a request, and clients that close their side before the
+//! answer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::world::{
 /// More than the sockets between client and router hold.
 const UPLOAD: usize = 16 << 20;
 
-/// A plain router that refuses everybody, for want of a certificate.
+/// A plain router that refuses all requests, because it requires a certificate.
 async fn refusing() -> World {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
     let mut settings = plain(registry(plain_endpoint("http", port)));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::memory::{self, Memory, World};
 use crate::world::{ca, plain, reason, registry, silent, start};
 
-/// Five endpoints where nobody listens, and these.
+/// Five endpoints without a listener, and these.
 fn dead_but(ports: &[u16]) -> Value {
     let all = (60_001..=60_005).chain(ports.iter().copied());
     let urls = all.map(|port| json!({"url": format!("http://127.0.0.1:{port}")}));
@@ -32,7 +32,7 @@ async fn one_endpoint_of_six_serves_every_request() {
     tokio::spawn(async move { cell.serve(host, listener, ServerTls::plain()).await });
     let world = memory::start(&env, plain(registry(dead_but(&[port])))).await;
     let client = world.client(Duration::from_secs(60));
-    // Where a request begins goes round.
+    // The endpoint that a request tries first rotates.
     for _ in 0..60 {
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
@@ -56,7 +56,7 @@ async fn each_endpoint_is_tried_before_the_cell_is_given_up() {
 async fn no_further_endpoint_is_tried_when_the_time_for_it_is_over() {
     let mut endpoints = Vec::new();
     for _ in 0..6 {
-        // These take connections and never say a word of TLS.
+        // These accept connections and never answer the TLS handshake.
         let (port, _) = silent().await;
         endpoints.push(json!({"url": format!("https://127.0.0.1:{port}")}));
     }

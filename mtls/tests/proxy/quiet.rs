@@ -1,4 +1,4 @@
-//! HTTP/2 connections to cells on which nothing comes for a long time, good and dead ones.
+//! HTTP/2 connections to cells that are quiet for a long time: live and dead ones.
 
 use std::time::Duration;
 

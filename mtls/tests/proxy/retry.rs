@@ -124,7 +124,7 @@ async fn breaks(mut cell: Cell, id: u32, _: usize) -> Cell {
     cell
 }
 
-/// At the second request says that it has come to it, and ends the connection all the same.
+/// At the second request it says that it processed it, but ends the connection.
 async fn leaves_and_closes(mut cell: Cell, id: u32, before: usize) -> Cell {
     match before {
         1 => {
@@ -343,7 +343,7 @@ async fn connections_that_a_cell_closes_in_order_need_no_budget() {
     world.heard.line("retry gone_away").await;
 }
 
-/// As servers do that end each connection after so many requests.
+/// As servers do that close each connection after some number of requests.
 #[tokio::test]
 async fn a_cell_that_closes_each_connection_after_one_answer_loses_nothing() {
     let seen = Seen::default();

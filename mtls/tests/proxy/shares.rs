@@ -1,4 +1,4 @@
-//! Bounds that no caller fills alone.
+//! Limits that no caller can use up alone.
 
 use bytes::Bytes;
 use cellway_mtls::lab::{Protocol, Request, ServerTls};
@@ -37,7 +37,7 @@ fn unfinished() -> Request {
 #[tokio::test]
 async fn a_quiet_tenant_is_served_beside_a_flood() {
     const PLACES: usize = 16;
-    // Of 16 places a caller may hold 10: so long has it less than 1.5 for each that is free.
+    // A caller may hold 10 of 16 places: until then it has less than 1.5 for each free place.
     const HELD: usize = 10;
     const SENT: usize = 32;
     let clients = ca(1);
@@ -130,8 +130,8 @@ async fn served_for(world: &World, header: &str) -> Option<TcpStream> {
     }
 }
 
-/// Catches: a load balancer whose one address has the share of one client, so that half of the
-/// listener's places are never used, and a client behind it that may take all of them.
+/// Catches: a load balancer whose single address gets the share of one client, so that half of the
+/// listener's places are never used, and a client behind it that can take all places.
 #[tokio::test]
 async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
@@ -148,7 +148,7 @@ async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     assert!(served_for(&world, &client(1)).await.is_none());
     world.heard.line("connection refused to 203.0.113.1").await;
     world.heard.line("share refused to Some(203.0.113.1)").await;
-    // Others, one each, and whoever isn't named. None has more than its share.
+    // Other clients with one each, and unnamed ones. None has more than its share.
     for last in 2..5 {
         held.push(served_for(&world, &client(last)).await.unwrap());
     }
@@ -159,7 +159,8 @@ async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     held.clear();
 }
 
-/// Catches: the address of a load balancer that stands for the caller where nobody is proved.
+/// Catches: the load balancer's address counted as the caller, for requests without a verified
+/// caller.
 #[tokio::test]
 async fn behind_a_load_balancer_each_client_is_a_caller() {
     let (port, asked) = silent().await;

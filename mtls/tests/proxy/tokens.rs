@@ -92,8 +92,8 @@ async fn a_token_opens_the_way_and_stays_behind() {
     assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
 }
 
-/// Catches: a name that reaches the cell in two readings, or not at all, and a user locked out by a
-/// group's name.
+/// Catches: a name that is ambiguous to the cell or never reaches it, and a user who is locked out
+/// by a group's name.
 #[tokio::test]
 async fn odd_claims_reach_the_cell_encoded_and_are_counted() {
     let provider = identity_provider().await;

@@ -103,7 +103,8 @@ fn asked(te: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{te}\r\n")
 }
 
-/// Catches: trailers of a cell's that are lost, or that say what only the router or a header may say.
+/// Catches: a cell's trailers that are lost, or that have fields allowed only to the router or in a
+/// header.
 #[tokio::test]
 async fn a_cells_trailers_reach_clients_that_take_them() {
     for (scheme, world) in worlds().await {
@@ -122,8 +123,8 @@ async fn a_cells_trailers_reach_clients_that_take_them() {
     }
 }
 
-/// Catches: trailers for a client that doesn't take them, an announcement of none, and an answer that
-/// is whole to the client and reported as cut.
+/// Catches: trailers for a client that doesn't accept them, an announcement without trailers, and
+/// an answer that is complete to the client but reported as cut.
 #[tokio::test]
 async fn clients_that_take_no_trailers_get_none_and_the_answer_is_whole() {
     for (scheme, world) in worlds().await {
@@ -143,7 +144,7 @@ async fn clients_that_take_no_trailers_get_none_and_the_answer_is_whole() {
     }
 }
 
-/// Catches: chunks after a header that has no body, and a wait for trailers that can't come.
+/// Catches: chunks after a header without a body, and a wait for trailers that can't come.
 #[tokio::test]
 async fn answers_without_a_body_or_with_a_length_announce_no_trailers() {
     let empty = Answers {
@@ -168,8 +169,8 @@ async fn answers_without_a_body_or_with_a_length_announce_no_trailers() {
     }
 }
 
-/// Catches: a gRPC answer whose status an HTTP/1.1 client never hears, because gRPC servers announce
-/// no trailers.
+/// Catches: a gRPC status that never reaches an HTTP/1.1 client, because gRPC servers announce no
+/// trailers.
 #[tokio::test]
 async fn a_grpc_status_reaches_an_http1_client() {
     let port = http2_cell(Answers {
@@ -251,8 +252,8 @@ async fn posted(world: &World, fields: &[(&str, &str)]) -> Value {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// Catches: trailers that a length beside them keeps from an HTTP/1.1 cell, and a request that fails
-/// because some of its trailers can't be sent.
+/// Catches: trailers that an HTTP/1.1 cell doesn't get because the message has a length, and a
+/// request that fails because some of its trailers can't be sent.
 #[tokio::test]
 async fn an_http2_clients_trailers_reach_http1_cells_where_they_are_announced() {
     for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {

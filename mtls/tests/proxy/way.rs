@@ -1,4 +1,4 @@
-//! Who the client is, and what cells are told of the way of its request.
+//! The client's address, and the forwarding fields that cells get.
 
 use cellway_core::headers::{Forwarded, HeaderSpec};
 use cellway_mtls::lab::{Protocol, Request, ServerTls};
@@ -11,7 +11,7 @@ use crate::world::{
 
 const REQUEST: &str = "GET /way HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n";
 
-/// A router that takes PROXY headers from these ranges, and does so with what was forwarded.
+/// A router that reads PROXY headers from these ranges, with this `forwarded` setting.
 async fn router(from: &[&str], forwarded: Forwarded) -> World {
     let (_, port) = cell("a", ServerTls::plain()).await;
     let mut settings = plain(registry(plain_endpoint("http", port)));
@@ -74,7 +74,7 @@ async fn a_listed_proxy_names_the_client() {
     assert!(has(&answer, "x-forwarded-for", "127.0.0.1"), "{answer}");
 }
 
-/// Catches: a log in which everybody has the load balancer's address.
+/// Catches: a log in which all clients have the load balancer's address.
 #[tokio::test]
 async fn what_is_refused_is_told_with_the_clients_address() {
     let mut settings = plain(registry(plain_endpoint("http", 1)));
@@ -151,7 +151,7 @@ async fn http2_is_told_alike() {
     assert!(text.contains("\"x-forwarded-host\": \"localhost"), "{text}");
 }
 
-/// Catches: what is removed of the client's takes the router's own with it.
+/// Catches: removing the client's fields also removes the router's own.
 #[tokio::test]
 async fn a_header_of_the_routers_may_have_a_name_that_only_proxies_use() {
     let rename = [("cell", "X-Forwarded-Cell"), ("auth", "x-real-ip")];

@@ -1,4 +1,4 @@
-//! Answers of cells, and requests over HTTP/2, that others could read differently.
+//! Cells' answers, and requests over HTTP/2, that other parsers could read differently.
 
 use cellway_mtls::env::Listener;
 use cellway_mtls::env::tokio::TokioEnv;
@@ -16,7 +16,7 @@ use crate::world::{
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
-/// Catches: a head of a cell's that a client behind us would read differently.
+/// Catches: an answer's head that a client would read differently.
 #[tokio::test]
 async fn a_cells_malformed_head_is_502() {
     for answer in [
@@ -48,7 +48,7 @@ async fn a_cells_malformed_head_is_502() {
     }
 }
 
-/// Catches: a cut body of a cell's that a client takes for whole.
+/// Catches: a cell's cut body that a client takes for complete.
 #[tokio::test]
 async fn a_cells_malformed_body_is_cut() {
     for body in [
@@ -71,7 +71,7 @@ async fn a_cells_malformed_body_is_cut() {
     }
 }
 
-/// Catches: what a cell sends unasked, given to whoever asks next.
+/// Catches: an answer without a request, given to the next request.
 #[tokio::test]
 async fn what_a_cell_sends_unasked_answers_nothing() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst\
@@ -88,8 +88,8 @@ async fn what_a_cell_sends_unasked_answers_nothing() {
     }
 }
 
-/// Catches: a length that is taken for an answer's body where there is none, which would leave the
-/// connection waiting for it.
+/// Catches: a length that is read as a body's where there is no body, so that the connection waits
+/// for it.
 #[tokio::test]
 async fn answers_without_a_body_are_no_less_whole_for_their_length() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
@@ -137,7 +137,7 @@ async fn odd_pseudo_headers_get_no_further() {
     assert_eq!(cell.arrivals(), 1);
 }
 
-/// Catches: an answer in HTTP/1.1 to whoever began to speak HTTP/2.
+/// Catches: an answer in HTTP/1.1 to a client that started HTTP/2.
 #[tokio::test]
 async fn a_bad_preface_ends_the_connection_without_a_word_of_http1() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;

@@ -60,8 +60,9 @@ const FIXED: [(&[&str], &str); 19] = [
 /// The same, at the start. A change to another place is a mistake of an operator that a scenario may show.
 const FIXED_AT_START: [(&[&str], &str); 1] = [(&["issuer", "jwks_uri"], ISSUERS)];
 
-/// Settings that name files. A simulated disk has the simulator's own only, so that no router would start
-/// with another. A change to one that isn't there is a mistake of an operator that a scenario may show.
+/// Settings that name files. A simulated disk has only the simulator's own files, so a router
+/// wouldn't start with another one. During a run, a scenario may change such a setting to a missing
+/// file, to show an operator's mistake.
 const FILES: [&[&str]; 11] = [
     &["listener", "tls"],
     &["issuer", "jwks_file"],
