@@ -50,7 +50,7 @@ fn add(found: &mut Vec<Mismatch>, setting: impl Into<String>, problem: String, f
     });
 }
 
-/// An issuer from which no policy takes tokens. Nothing of its table is looked at then.
+/// Issuers whose tokens no policy accepts. Their other settings have no effect.
 fn unasked(i: usize, id: IssuerId, policy: &Policy, found: &mut Vec<Mismatch>) {
     let asks = |auth: &AuthPolicy| auth.mode == Mode::Disabled || auth.accepts(id);
     if policy.auths().iter().any(asks) {
@@ -62,7 +62,7 @@ fn unasked(i: usize, id: IssuerId, policy: &Policy, found: &mut Vec<Mismatch>) {
     add(found, format!("issuer[{i}]"), problem, fix);
 }
 
-/// Claims whose names look like ways into objects, which they are not: no token has such a claim.
+/// Claims whose names look like paths into objects but are single names, which tokens rarely have.
 fn claims(i: usize, issuer: &Issuer, found: &mut Vec<Mismatch>) {
     let claims = &issuer.claims;
     let all = [
@@ -88,8 +88,8 @@ fn claims(i: usize, issuer: &Issuer, found: &mut Vec<Mismatch>) {
     }
 }
 
-/// A name that is written as a path in other systems: `realm_access.roles`, `$.org.id`, `/org/id`; with
-/// the steps that may be meant. A URI is a name, and what is written as a list is meant as it stands.
+/// A name that is written as a path in other systems: `realm_access.roles`, `$.org.id`, `/org/id`;
+/// with the path that was probably meant. A URI is a name, and a list is never reported.
 fn mistaken_path(claim: &ClaimSpec) -> Option<(&str, Vec<&str>)> {
     let [name] = &*claim.path else { return None };
     if claim.listed || name.contains(':') {

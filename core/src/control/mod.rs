@@ -177,10 +177,10 @@ impl Control {
         self.settle(now);
     }
 
-    /// A new policy, from a reload. Issuers that have not changed keep their keys, and so do those whose
-    /// keys are to be found elsewhere, until the first good set comes from there. One with another `iss`
-    /// is another issuer. `keys` are the key sets of issuers with keys in files. They were read and
-    /// checked together with the policy, so that no snapshot has the policy without them.
+    /// A new policy, from a reload. Issuers that have not changed keep their keys. Issuers whose
+    /// keys have a new source keep them until the first good set comes from there. One with another
+    /// `iss` is another issuer. `keys` are the key sets of issuers with keys in files. They were
+    /// read and checked together with the policy, so that no snapshot has the policy without them.
     pub fn handle_policy(&mut self, now: Now, policy: Arc<Policy>, keys: Vec<(IssuerId, Bytes)>) {
         let before = std::mem::replace(&mut self.policy, policy);
         self.keys = self.sources_for(&before.issuers, now);
@@ -250,8 +250,8 @@ impl Control {
             .map(|(named, issuer)| (named.id, issuer, self.policy.issuer(issuer)))
     }
 
-    /// Sources for the present policy's issuers, taking over those that were there `before`, or the keys
-    /// of those that have changed.
+    /// Sources for the current policy's issuers. Unchanged ones are taken from `before`; changed
+    /// ones take over their keys.
     fn sources_for(&mut self, before: &[Issuer], now: Now) -> Vec<NamedSource> {
         let mut kept: Vec<Option<NamedSource>> = std::mem::take(&mut self.keys)
             .into_iter()
@@ -270,7 +270,7 @@ impl Control {
         policy.issuers.iter().map(source_for).collect()
     }
 
-    /// Under an id of its own, so that what `old` has asked for answers nobody.
+    /// It has a new id, so that answers to `old`'s fetches are ignored.
     fn new_source(&mut self, issuer: &Issuer, old: Option<&KeySource>, now: Now) -> NamedSource {
         let id = KeySourceId(self.next_source);
         self.next_source += 1;

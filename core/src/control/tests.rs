@@ -218,8 +218,8 @@ fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     assert_eq!(driver.key_state(0, at(1)), KeyState::Fresh);
 }
 
-/// Catches: an issuer that loses its keys to a mistake in their new place, and keys that outlive the
-/// first good set from there.
+/// Catches: an issuer that loses its keys because of a mistake in their new location, and keys that
+/// outlive the first good set from there.
 #[test]
 fn keys_serve_on_while_their_new_place_gives_none() {
     let day = Duration::from_secs(24 * 3600 + 600);

@@ -154,9 +154,9 @@ impl KeySource {
         }
     }
 
-    /// A source for an issuer whose keys are to be found elsewhere than `old` looks, or are kept by other
-    /// terms. The set that `old` has serves on until a good one comes, and expires by the new terms:
-    /// a mistake in a new place must not cost the issuer its keys. The first fetch is due at once.
+    /// A source for an issuer whose keys have another location or other times than in `old`. The
+    /// set of `old` is used until a good one comes, and expires by the new times, so that a mistake
+    /// in the new location doesn't lose the issuer's keys. The first fetch is due at once.
     #[must_use]
     pub fn in_place_of(
         old: &Self,
@@ -171,7 +171,7 @@ impl KeySource {
         let (was, is) = (lifetime(&old.timing), lifetime(&timing));
         let expires = before.expires_at.since_origin().saturating_add(is);
         let view = IssuerKeys {
-            // Whoever waits for a fetch waits for a later epoch.
+            // Requests that wait for a fetch wait for a later epoch.
             epoch: before.epoch,
             generation: before.generation,
             set: before.set.clone(),

@@ -147,7 +147,7 @@ pub struct ClaimSpec {
     pub path: Vec<String>,
     /// Whether a whole number counts as the string of its digits.
     pub number: bool,
-    /// The path is written as a list, so that a name with dots in it is meant.
+    /// Whether the path is written as a list, so that dots in a name are intended.
     pub listed: bool,
 }
 

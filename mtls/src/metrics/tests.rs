@@ -277,7 +277,7 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
     assert_eq!(families, documented);
 }
 
-/// Catches: a value that whoever writes an alert can't find.
+/// Catches: a label value that isn't documented for people who write alerts.
 #[test]
 fn every_reason_of_a_refused_handshake_is_documented() {
     let docs = include_str!("../../../docs/metrics.md");

@@ -1,4 +1,5 @@
-//! What `cellway check` says to programs, and of files that only a running router would refuse.
+//! The JSON of `cellway check`, and its findings about files that only a running router would
+//! refuse.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::serve::Serving;
 use crate::{CONFIG, Folder, REGISTRY, run};
 
-/// What it says in JSON, and its exit code.
+/// Its JSON output and its exit code.
 fn checked(folder: &Folder, more: &[&str]) -> (i32, Value) {
     let config = folder.config();
     let (code, out, err) = run(&[&["check", "-c", &config, "--json"], more].concat());
@@ -16,7 +17,7 @@ fn checked(folder: &Folder, more: &[&str]) -> (i32, Value) {
     (code, serde_json::from_str(&out).unwrap())
 }
 
-/// A configuration with which a router starts, and refuses some requests.
+/// A configuration with which a router starts but refuses some requests.
 fn doubtful() -> String {
     CONFIG.replace(
         "any_of =",
@@ -46,7 +47,7 @@ fn programs_tell_errors_from_warnings() {
     let (code, allowed) = checked(&folder, &["--allow-warnings"]);
     assert_eq!((code, allowed), (0, page));
 
-    // With an error beside it, no flag helps.
+    // With an additional error, the flag doesn't help.
     folder.write("keys.json", "{}");
     let (code, page) = checked(&folder, &["--allow-warnings"]);
     assert_eq!((code, &page["valid"]), (1, &json!(false)));

@@ -9,7 +9,7 @@ use crate::serve::Serving;
 
 const README: &str = include_str!("../../../README.md");
 
-/// Everything around a router, ended with the test.
+/// Everything around a router. It ends with the test.
 struct Surroundings {
     child: Child,
     folder: PathBuf,
@@ -58,7 +58,7 @@ impl Drop for Surroundings {
     }
 }
 
-/// Catches: a set that is valid, and whose router answers 502 or 503 because nothing is behind it.
+/// Catches: a valid setup whose router answers 502 or 503 because its cells don't run.
 #[test]
 fn what_the_demo_writes_can_be_served() {
     let demo = Surroundings::start("served-demo");

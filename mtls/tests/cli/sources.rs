@@ -1,4 +1,5 @@
-//! Where the binary gets keys and registry from: a proxy, and a file that looks unchanged.
+//! How the binary gets keys and the registry: through a proxy, and from a file that looks
+//! unchanged.
 
 use std::fs::{self, File, FileTimes};
 use std::io::{Read, Write, copy};
@@ -79,7 +80,7 @@ fn proxy(to: u16) -> (u16, Receiver<String>) {
     (port, asked)
 }
 
-/// Catches: a binary that doesn't read the variable, or asks a source past the proxy.
+/// Catches: a binary that doesn't read the variable, or bypasses the proxy.
 #[test]
 fn the_binary_reaches_its_sources_through_https_proxy() {
     let folder = Folder::new("https-proxy");
@@ -119,7 +120,7 @@ fn the_binary_reaches_its_sources_through_https_proxy() {
     assert!(page.contains("\"keys\":{\"main\":\"fresh\"}"), "{page}");
 }
 
-/// Catches: a file that is taken for the one before because its size, its inode and its time are.
+/// Catches: a changed file that counts as unchanged because its size, inode and time are the same.
 #[test]
 fn a_registry_that_looks_unchanged_is_read_at_sighup() {
     let folder = Folder::new("same-stat");

@@ -156,14 +156,14 @@ async fn a_router_that_cannot_fetch_says_that_and_not_that_the_token_is_bad() {
     assert!(answer.headers.contains_key("retry-after"));
 }
 
-/// Catches: a reload that drops good keys because of a mistake in their new place, and keys that
+/// Catches: a reload that drops good keys because of a mistake in their new location, and keys that
 /// outlive the first good set from there.
 #[tokio::test]
 async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
     let provider = identity_provider().await;
     let mut settings = settings(&provider).await;
     let world = start(settings.clone()).await;
-    // A number of its own makes each token one that isn't remembered.
+    // A unique number in each token, so that none is in the memo.
     let token = |key: &str, number: u32| {
         let claims = acme(&provider).with("jti", number.to_string());
         provider.sign_as(key, &claims).unwrap()

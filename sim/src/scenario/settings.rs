@@ -57,7 +57,8 @@ const FIXED: [(&[&str], &str); 19] = [
     (&["runtime", "workers"], "a simulated host has one thread"),
 ];
 
-/// The same, at the start. A change to another place is a mistake of an operator that a scenario may show.
+/// Settings that are fixed only at the start. Later a scenario may change them, to show an
+/// operator's mistake.
 const FIXED_AT_START: [(&[&str], &str); 1] = [(&["issuer", "jwks_uri"], ISSUERS)];
 
 /// Settings that name files. A simulated disk has only the simulator's own files, so a router
@@ -123,7 +124,7 @@ fn fixed(paths: &[(&[&str], &str)], settings: &Table, errors: &mut Errors<'_>) {
     }
 }
 
-/// Whether the settings leave alone what isn't theirs.
+/// Checks that the scenario doesn't set what the simulator sets itself.
 fn own(settings: &Table, errors: &mut Errors<'_>) {
     fixed(&FIXED, settings, errors);
     let mode = settings.get("policy").and_then(|policy| policy.get("mode"));

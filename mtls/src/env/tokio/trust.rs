@@ -32,7 +32,8 @@ pub(super) enum Wanted {
 /// Opens a file after all checks.
 ///
 /// # Errors
-/// `PermissionDenied` with what is wrong, and where if that is not the path itself; otherwise what the system said.
+/// `PermissionDenied` says what is wrong, and with which file or folder if it isn't the path
+/// itself. Otherwise the system's error.
 pub(super) fn open(path: &Path, wanted: Wanted) -> io::Result<File> {
     let mut tries = 1;
     loop {
@@ -155,7 +156,7 @@ impl Walk {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(plain_only());
         }
-        // Whoever asked names the file. Only where links led elsewhere, it has another name.
+        // The caller names the file. If links led elsewhere, name the file that they lead to.
         let name = (self.links > 0).then_some(&*name);
         check_owner(name, stat.st_uid)?;
         if stat.st_mode & 0o022 != 0 {
@@ -199,7 +200,7 @@ fn check_owner(name: Option<&Path>, owner: u32) -> io::Result<()> {
     Err(denied(name, &why))
 }
 
-/// What is wrong, with the name of what it is wrong with unless that was asked for by name.
+/// What is wrong, and with which file or folder unless that is the path itself.
 fn denied(name: Option<&Path>, why: &str) -> io::Error {
     let problem = match name {
         Some(name) => format!("{} {why}", name.display()),

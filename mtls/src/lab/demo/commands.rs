@@ -42,7 +42,7 @@ curl -sS http://127.0.0.1:{admin}/metrics
     )
 }
 
-/// This binary, as a shell takes it.
+/// This binary's path, quoted for a shell.
 pub(super) fn executable() -> String {
     std::env::current_exe().map_or_else(|_| "cellway".to_owned(), |exe| quoted(&exe))
 }

@@ -48,8 +48,8 @@ pub(super) async fn start<E: Env>(
     }
 }
 
-/// The port that is asked for, or free ones. The file must say them before the router binds them, so
-/// they can't be kept.
+/// The requested port, or free ones. The file needs them before the router binds them, so they
+/// can't be reserved.
 pub(super) async fn ports<E: Env>(env: &E, asked: Option<u16>) -> Result<Ports, DemoError> {
     let public = match asked {
         Some(port) => port,
