@@ -209,6 +209,7 @@ impl<E: Env, S: Sink> Pages<E, S> {
                 let mut text = self.metrics.render(&snapshot, now, &loads);
                 let lists = self.router.revocation_lists();
                 text += &metrics::ages(&snapshot, self.router.clock().now().unix, &lists);
+                text += &metrics::ends(&self.router.certificates());
                 page(StatusCode::OK, PROMETHEUS, text)
             }
             _ => {

@@ -12,10 +12,12 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
 
 use crate::check::Finding;
+use crate::config::{Output, Stated};
 use crate::fetch::FetchError;
 pub use crate::judge::{Asked, Schemes};
 use crate::settings::EnvelopeForm;
 use crate::shares::{Resource, Share};
+use crate::tls::CertificateDates;
 
 /// Hears what happens. Cloned into every task.
 pub trait Sink: Clone + Send + Sync + 'static {
@@ -64,6 +66,28 @@ impl Owner {
             Self::Cell => "cell",
         }
     }
+}
+
+/// What a process begins with.
+#[derive(Clone, Debug)]
+pub struct Startup<'a> {
+    /// The configuration file.
+    pub config: &'a str,
+    /// What it and the environment say.
+    pub stated: &'a Stated,
+    /// How many workers there will be.
+    pub workers: usize,
+}
+
+/// What a reload has changed. Names only, never values.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changed {
+    /// Settings that say something else than before.
+    pub settings: Vec<String>,
+    /// Files that were written or replaced.
+    pub files: Vec<String>,
+    /// The configuration's digest now; `None` where there is no configuration file.
+    pub digest: Option<String>,
 }
 
 /// Something that happened.
@@ -322,8 +346,30 @@ pub enum Event<'a> {
         /// What is wrong.
         finding: &'a Finding,
     },
-    /// New settings are in force.
-    Reloaded,
+    /// A certificate is near its end, or was when the settings that name it came in force.
+    CertificateEnding {
+        /// Which.
+        certificate: &'a CertificateDates,
+        /// Until then.
+        left: Duration,
+    },
+    /// A certificate has ended.
+    CertificateExpired {
+        /// Which.
+        certificate: &'a CertificateDates,
+    },
+    /// A process begins: the first event of a log.
+    Starting(&'a Startup<'a>),
+    /// New settings, or files that they name, are in force.
+    Reloaded {
+        /// What is new.
+        changed: &'a Changed,
+    },
+    /// Log lines go elsewhere from now on: the last one here.
+    LogMoved {
+        /// Where to.
+        to: Output,
+    },
     /// New settings were refused; the old are still in force.
     ReloadRefused {
         /// What is wrong with them.

@@ -8,6 +8,8 @@
 #![warn(missing_docs)]
 
 pub mod admin;
+mod aging;
+pub mod build;
 pub mod check;
 mod clock;
 pub mod config;

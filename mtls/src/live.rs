@@ -23,7 +23,10 @@ use crate::ready::ReadyLatch;
 use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::shared::Shared;
 use crate::shares::{Bound, Full, Holder, Holders, Share, Stake};
-use crate::tls::{CellTls, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust};
+use crate::tls::{
+    CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
+    certificate_dates,
+};
 
 /// One router, as its workers see it.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ pub(crate) struct Live {
     /// Judges the client certificates that an Envoy describes; `None` without a bundle.
     described: Option<ClientVerifier>,
     trust: Option<Arc<Trust>>,
+    /// When the certificates of all chains and bundles end, the first one first.
+    pub(crate) certificates: Arc<[CertificateDates]>,
     /// By listener: [`has_cors`](Self::has_cors).
     cors: Vec<bool>,
 }
@@ -126,7 +131,9 @@ impl Live {
             .listeners
             .iter()
             .map(|it| it.has_cors(&settings.policy));
+        let certificates = certificate_dates(env, &settings).await;
         Self {
+            certificates: certificates.into(),
             cors: cors.collect(),
             epoch: before.map_or(1, |live| live.epoch + 1),
             server_tls,

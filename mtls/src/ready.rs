@@ -10,7 +10,8 @@ use cellway_core::{Mono, Now, Snapshot, Text, Unix};
 use serde::Serialize;
 
 use crate::envelope::EnvelopeStatus;
-use crate::tls::ListDates;
+use crate::log::rfc3339;
+use crate::tls::{CertificateDates, ListDates};
 
 /// Whether a registry is loaded and some credential can be verified.
 pub fn is_ready(snapshot: &Snapshot, now: Mono) -> bool {
@@ -112,6 +113,22 @@ pub struct ListStatus {
     pub stale: bool,
 }
 
+/// When a certificate ends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CertificateStatus {
+    /// Which setting names its file.
+    pub setting: String,
+    /// Its place in the file, from 0.
+    pub position: usize,
+    /// When it ends.
+    pub not_after: String,
+    /// Until then; 0 where it has ended.
+    pub left_secs: u64,
+}
+
+/// Most certificates that are shown: those that end first.
+const CERTIFICATES_SHOWN_MAX: usize = 16;
+
 fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
     let state = keys.state(now.mono);
     let waits = !keys.is_fetching();
@@ -208,6 +225,9 @@ pub struct Status {
     /// The certificate revocation lists in force.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_lists: Vec<ListStatus>,
+    /// The certificates that end first, of those that the settings name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
     /// What seals identity envelopes; absent where nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub envelope: Option<EnvelopeStatus>,
@@ -269,6 +289,7 @@ impl Status {
                 .collect(),
             listeners: BTreeMap::new(),
             revocation_lists: Vec::new(),
+            certificates: Vec::new(),
             envelope: None,
             warnings: disabled
                 .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
@@ -309,6 +330,23 @@ impl Status {
             stale: now >= list.next,
         };
         self.revocation_lists = lists.iter().map(status).collect();
+        self
+    }
+
+    /// The same, and when certificates expire, with warnings for those that expire soon. `certificates`
+    /// is in the order of their expiry.
+    #[must_use]
+    pub fn with_certificates(mut self, now: Unix, certificates: &[CertificateDates]) -> Self {
+        let shown = certificates.iter().take(CERTIFICATES_SHOWN_MAX);
+        let status = |certificate: &CertificateDates| CertificateStatus {
+            setting: certificate.setting.to_string(),
+            position: certificate.position,
+            not_after: rfc3339(certificate.not_after),
+            left_secs: certificate.not_after.since(now).as_secs(),
+        };
+        self.certificates = shown.clone().map(status).collect();
+        let warned = shown.filter_map(|certificate| certificate.warning(now));
+        self.warnings.extend(warned);
         self
     }
 

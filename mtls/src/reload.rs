@@ -11,13 +11,13 @@ use cellway_core::policy::KeysLocation;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::config::Config;
+use crate::config::{Config, LogTable};
 use crate::env::{Env, Privacy, Stat, Store};
 use crate::envelope;
-use crate::event::{Event, Sink};
+use crate::event::{Changed, Event, Sink};
 use crate::fetch::RegistryLocation;
-use crate::log::Subjects;
-use crate::router::Handle;
+use crate::log::{LogChange, LogControl, LogError, subjects};
+use crate::router::{Handle, ReloadError};
 use crate::settings::{Pem, RouterSettings};
 
 /// Keeps a router at what its configuration file, and the files that this names, say.
@@ -30,9 +30,13 @@ pub struct Reloader<E: Env, S: Sink, V> {
     variables: V,
     config: Config,
     /// What was read last and refused: a file that it names may be all that it lacks.
-    refused: Option<RouterSettings>,
+    refused: Option<Config>,
     /// What each file was when it was last looked at.
     seen: BTreeMap<String, Option<Stat>>,
+    /// Files that have changed and aren't in force yet.
+    changed: BTreeSet<String>,
+    /// The process's log; `None` where nobody has handed one over.
+    log: Option<LogControl>,
 }
 
 impl<E, S, V, I> Reloader<E, S, V>
@@ -61,7 +65,16 @@ where
             config,
             refused: None,
             seen: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            log: None,
         }
+    }
+
+    /// Keeps this log at what `[log]` says, too.
+    #[must_use]
+    pub fn with_log(self, log: LogControl) -> Self {
+        let log = Some(log);
+        Self { log, ..self }
     }
 
     /// Reloads whenever a file has changed and whenever `asked` is notified, without end.
@@ -76,8 +89,10 @@ where
             let now = self.look().await;
             // What is bad is tried again when it changes, not at every look. A file that nothing
             // names any more is no change: what named it is one.
-            let changed = (now.iter()).any(|(file, stat)| self.seen.get(file) != Some(stat));
-            if by_order || changed {
+            let changed = (now.iter()).filter(|(file, stat)| self.seen.get(*file) != Some(stat));
+            let changed: Vec<_> = changed.map(|(file, _)| file.clone()).collect();
+            if by_order || !changed.is_empty() {
+                self.changed.extend(changed);
                 self.seen = now;
                 self.reload().await;
             }
@@ -86,22 +101,59 @@ where
 
     /// Reads everything again and puts it in force, if all of it is good.
     pub async fn reload(&mut self) {
-        match self.read().await {
-            Ok(config) => {
-                self.refused = Some(config.router.clone());
-                self.look_at_more().await;
-                // What is wrong with the files it names, the handle tells the sink.
-                if self.handle.apply(config.router.clone()).await.is_ok() {
-                    self.config = config;
-                    self.refused = None;
-                }
-            }
-            Err(error) => {
-                self.refused = None;
-                let event = Event::ReloadRefused { error: &error };
-                self.sink.emit(self.handle.clock().now(), &event);
-            }
+        self.refused = None;
+        let config = match self.read().await {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&error),
+        };
+        self.refused = Some(config.clone());
+        self.look_at_more().await;
+        let log = match self.prepare_log(&config.log).await {
+            Ok(log) => log,
+            Err(error) => return self.refuse(&format!("{}: {error}", error.setting())),
+        };
+        // What is wrong with the files it names, the handle tells the sink.
+        if self.apply(&config, log).await.is_ok() {
+            self.config = config;
+            self.refused = None;
+            self.changed.clear();
         }
+    }
+
+    fn refuse(&self, error: &str) {
+        let event = Event::ReloadRefused { error };
+        self.sink.emit(self.handle.clock().now(), &event);
+    }
+
+    async fn prepare_log(&self, settings: &LogTable) -> Result<Option<LogChange>, LogError> {
+        match &self.log {
+            Some(log) => log.prepare(&self.env, settings).await.map(Some),
+            // There is no log to change; but what a start would refuse is refused.
+            None => subjects(&self.env, settings).await.map(|_| None),
+        }
+    }
+
+    /// Puts in force what was read: the router's settings, if they are good, and then the log's, which
+    /// can't fail any more.
+    async fn apply(&mut self, config: &Config, log: Option<LogChange>) -> Result<(), ReloadError> {
+        let named = self.named_by(config).await;
+        let changed = Changed {
+            settings: config.stated.changed(&self.config.stated),
+            files: self.changed.intersection(&named).cloned().collect(),
+            digest: Some(config.stated.digest()),
+        };
+        let (handle, sink, control) = (&self.handle, &self.sink, &mut self.log);
+        let switch = || {
+            let (Some(control), Some(log)) = (control, log) else {
+                return;
+            };
+            if let Some(to) = log.moves_to() {
+                sink.emit(handle.clock().now(), &Event::LogMoved { to });
+            }
+            control.commit(log);
+        };
+        let settings = config.router.clone();
+        handle.apply_with(settings, &changed, switch).await
     }
 
     /// Looks at the files that only the settings about to be tried name, before they are read: a
@@ -123,10 +175,6 @@ where
         let config = Config::load(&self.file, text, (self.variables)())
             .map_err(|errors| errors.to_string())?;
         self.same_for_good(&config)?;
-        // It is read only at start, but a file that the next start would refuse is refused now.
-        let key = config.log.subject_key.as_deref();
-        let subjects = Subjects::load(&self.env, config.log.subject, key).await;
-        subjects.map_err(|error| format!("log.subject_key: {error}"))?;
         Ok(config)
     }
 
@@ -141,7 +189,6 @@ where
                 "runtime.share_addresses",
                 old.share_addresses != new.share_addresses,
             ),
-            ("log", old.log != new.log),
         ];
         match changed.iter().find(|(_, changed)| *changed) {
             None => Ok(()),
@@ -153,14 +200,9 @@ where
 
     /// What all files are at present: those in force, and those that would be.
     async fn look(&self) -> BTreeMap<String, Option<Stat>> {
-        let mut files = BTreeSet::from([self.file.clone()]);
-        files.extend(self.config.log.subject_key.clone());
-        for settings in [Some(&self.config.router), self.refused.as_ref()] {
-            let Some(settings) = settings else { continue };
-            files.extend(files_of(settings));
-            if let Some(envelope) = &settings.envelope {
-                files.extend(envelope::files(&self.env, envelope).await);
-            }
+        let mut files = self.named_by(&self.config).await;
+        if let Some(refused) = &self.refused {
+            files.extend(self.named_by(refused).await);
         }
         let mut stats = BTreeMap::new();
         for file in files {
@@ -168,6 +210,17 @@ where
             stats.insert(file, stat);
         }
         stats
+    }
+
+    /// The configuration's own file, and those that it names.
+    async fn named_by(&self, config: &Config) -> BTreeSet<String> {
+        let mut files = files_of(&config.router);
+        files.insert(self.file.clone());
+        files.extend(config.log.subject_key.clone());
+        if let Some(envelope) = &config.router.envelope {
+            files.extend(envelope::files(&self.env, envelope).await);
+        }
+        files
     }
 }
 

@@ -17,12 +17,13 @@ use rustls::time_provider::TimeProvider;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
+use crate::aging;
 use crate::check::{self, Finding, Findings, Occasion, examine};
 use crate::clock::Clock;
 use crate::driver::{Command, Driver, Driving};
 use crate::env::Env;
 use crate::envelope::{EnvelopeStatus, Page, page};
-use crate::event::{Event, Sink};
+use crate::event::{Changed, Event, Sink};
 use crate::fetch::Reach;
 use crate::live::{Common, Drain, ListenerState};
 use crate::one_use::UsedOnce;
@@ -32,7 +33,7 @@ use crate::ready::{ReadyLatch, Status, is_ready};
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
 use crate::shares::Holders;
-use crate::tls::{ListDates, Provider};
+use crate::tls::{CertificateDates, ListDates, Provider};
 use crate::worker::Worker;
 
 /// The configuration file's name in commands that messages suggest; an embedded router has none.
@@ -191,6 +192,8 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         env.spawn(driver.run());
         let (allowing, telling) = (common.clone(), sink.clone());
         env.spawn(async move { opening::allow(&allowing, &telling).await });
+        let (watching, telling) = (common.clone(), sink.clone());
+        env.spawn(async move { aging::watch(&watching, &telling).await });
         Ok(Handle::new(common, sink, commands, source_tls, reach))
     }
 }
@@ -268,6 +271,12 @@ impl<E: Env, S: Sink> Handle<E, S> {
         self.0.common.live.load().lists().to_vec()
     }
 
+    /// When the certificates end that the router shows and trusts, as far as the settings name them;
+    /// at most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), the first to end first.
+    pub fn certificates(&self) -> Arc<[CertificateDates]> {
+        self.0.common.live.load().certificates.clone()
+    }
+
     /// Each listener with its policy, by names.
     pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
         let live = self.0.common.live.load();
@@ -326,6 +335,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
             .with_open(self.is_open())
             .with_listeners(&snapshot.policy, &self.listeners())
             .with_revocation_lists(now.unix, &self.revocation_lists())
+            .with_certificates(now.unix, &self.certificates())
             .with_envelope(self.envelope())
     }
 
@@ -353,12 +363,24 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// # Errors
     /// What is wrong with them; the old are still in force.
     pub async fn apply(&self, settings: RouterSettings) -> Result<(), ReloadError> {
+        self.apply_with(settings, &Changed::default(), || ()).await
+    }
+
+    /// As [`apply`](Self::apply), told as a change of these. `also` is done once the settings are in
+    /// force, before that is told.
+    pub(crate) async fn apply_with(
+        &self,
+        settings: RouterSettings,
+        changed: &Changed,
+        also: impl FnOnce() + Send,
+    ) -> Result<(), ReloadError> {
         let _one_at_a_time = self.0.reloading.lock().await;
         let result = self.replace(settings).await;
         let now = self.0.common.clock.now();
         match result {
             Ok(warnings) => {
-                self.0.sink.emit(now, &Event::Reloaded);
+                also();
+                self.0.sink.emit(now, &Event::Reloaded { changed });
                 warn(&self.0.common, &self.0.sink, &warnings);
                 Ok(())
             }

@@ -4,10 +4,10 @@
 //! another refuses. The router uses the same file contents that were checked.
 
 use bytes::Bytes;
-use cellway_core::Now;
 use cellway_core::keys::KeySet;
 use cellway_core::policy::{IssuerId, KeysLocation};
 use cellway_core::registry::Registry;
+use cellway_core::{Now, Unix};
 use rustls::ClientConfig;
 
 use super::finding::{Finding, Findings};
@@ -73,6 +73,22 @@ impl Examined {
         now: Now,
     ) {
         fit(env, &self.live, registry, config, now, &mut self.findings).await;
+    }
+
+    /// Adds warnings for certificates that expire soon. A running router says it itself when it is
+    /// time.
+    pub(crate) fn ending(&mut self, now: Unix) {
+        for certificate in self.live.certificates.iter() {
+            let Some(problem) = certificate
+                .warning(now)
+                .filter(|_| now < certificate.not_after)
+            else {
+                continue;
+            };
+            let fix = "renew it before that";
+            let setting = certificate.setting.to_string();
+            self.findings.warning(setting, problem, fix);
+        }
     }
 
     /// The result to put in force.

@@ -31,5 +31,6 @@ pub async fn check<E: Env>(
     let mut examined = examine(env, provider, settings, now, None).await;
     let registry = registry(env, settings, Occasion::Check, &mut examined.findings).await;
     examined.fit(env, registry.as_deref(), config, now).await;
+    examined.ending(now.unix);
     examined.findings.into_vec()
 }

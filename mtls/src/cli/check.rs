@@ -3,7 +3,7 @@
 use cellway_mtls::check::{Finding, Severity, check as check_settings};
 use cellway_mtls::config::{Config, ConfigError, ConfigErrors, Place};
 use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::log::Subjects;
+use cellway_mtls::log::subjects;
 use serde_json::{Value, json};
 
 use super::input::{ConfigFile, provider, variables};
@@ -15,7 +15,8 @@ use super::{Exit, complain, failed, say};
 Reads the configuration with its overrides from the environment, and every file that it names:
 certificates, keys, bundles, key sets, the registry, last-known-good copies. Connects to nothing.
 
-An error keeps `cellway serve` from starting. With a warning it starts, and refuses some requests.
+An error keeps `cellway serve` from starting. With a warning it starts, and refuses some requests, or
+will soon: a certificate is near its end.
 
 Examples:
   cellway check --config cellway.toml
@@ -79,11 +80,10 @@ async fn check(args: &Args) -> Exit {
 
 async fn findings(env: &TokioEnv, config: &Config, file: &str) -> Found {
     let mut findings = check_settings(env, &provider(), &config.router, file).await;
-    let key = config.log.subject_key.as_deref();
-    if let Err(error) = Subjects::load(env, config.log.subject, key).await {
+    if let Err(error) = subjects(env, &config.log).await {
         findings.push(Finding {
             severity: Severity::Error,
-            setting: "log.subject_key".to_owned(),
+            setting: error.setting().to_owned(),
             problem: error.to_string(),
             fix: String::new(),
         });

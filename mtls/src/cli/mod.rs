@@ -4,6 +4,7 @@ mod check;
 mod envelope_key;
 mod explain;
 mod input;
+mod process;
 mod serve;
 
 use std::io::{self, ErrorKind, Write};
@@ -47,7 +48,7 @@ Exit codes:
 #[derive(Parser, Debug)]
 #[command(
     name = "cellway",
-    version,
+    version = cellway_mtls::build::LONG,
     about = "An edge router for cell-based architectures",
     long_about = "Cellway proves who is calling (JWT claims or mTLS SANs), decides which cell serves \
                   them, and proxies the request there.",

@@ -10,17 +10,17 @@ use cellway_mtls::admin::Admin;
 use cellway_mtls::config::{Config, Output};
 use cellway_mtls::env::Env;
 use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::event::{Event, Sink};
-use cellway_mtls::log::{Log, LogWriter, Subjects};
+use cellway_mtls::event::{Event, Sink, Startup};
+use cellway_mtls::log::{Log, LogControl, LogError};
 use cellway_mtls::metrics::{Counting, Metrics};
 use cellway_mtls::reload::Reloader;
-use cellway_mtls::{Handle, Router, StartError, Worker};
+use cellway_mtls::{Clock, Handle, Router, StartError, Worker};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::input::{ConfigFile, provider, variables};
-use super::{Exit, complain, failed};
+use super::{Exit, complain, failed, process};
 
 /// The arguments of `cellway serve`.
 #[derive(clap::Args, Debug)]
@@ -55,36 +55,55 @@ pub fn run(args: &Args) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let out: Box<dyn Write + Send> = match config.log.to {
-        Output::Stderr => Box::new(io::stderr()),
-        Output::Stdout => Box::new(io::stdout()),
-    };
-    let (writer, flush) = match LogWriter::start(out) {
+    let started = LogControl::start(&env, config.log.clone(), open);
+    let (log, flush) = match runtime.block_on(started) {
         Ok(started) => started,
-        Err(error) => return failed(format!("can't start the log: {error}")),
+        Err(error) => return no_log(&args.config.path, &error),
     };
-    let exit = runtime.block_on(serve(env, &args.config.path, config, writer));
+    let exit = runtime.block_on(serve(env, &args.config.path, config, log));
     // The log ends when the last task that writes to it has.
     drop(runtime);
     flush.within(FLUSH_MAX);
     exit
 }
 
+fn open(to: Output) -> io::Result<Box<dyn Write + Send>> {
+    Ok(match to {
+        Output::Stderr => Box::new(io::stderr()),
+        Output::Stdout => Box::new(io::stdout()),
+    })
+}
+
+fn no_log(path: &str, error: &LogError) -> Exit {
+    let problem = format!("{path}: {}: {error}", error.setting());
+    match error {
+        LogError::SubjectKey(_) => {
+            complain(problem);
+            Exit::No
+        }
+        LogError::Place(..) => failed(problem),
+    }
+}
+
 /// The longest that the end of the process waits for the log's reader.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
-async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> Exit {
+async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Exit {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return failed(format!("can't listen for signals: {error}")),
     };
-    let metrics = Metrics::new().with_log(writer.lost());
-    let subjects = match subjects(&env, path, &config).await {
-        Ok(subjects) => subjects,
-        Err(exit) => return exit,
+    let metrics = Metrics::new();
+    let metrics = metrics.with_log(log.lost()).with_process(process::read);
+    let sink: Sinks = (log.log(), metrics.sink());
+    let workers = config.workers.unwrap_or_else(cores);
+    let startup = Startup {
+        config: path,
+        stated: &config.stated,
+        workers,
     };
-    let log = Log::new(config.log.level, writer).with_subjects(subjects);
-    let sink: Sinks = (log, metrics.sink());
+    let now = Clock::new(env.clone()).now();
+    sink.emit(now, &Event::Starting(&startup));
     let admin = match bind_admin(&env, &config).await {
         Ok(admin) => admin,
         Err(exit) => return exit,
@@ -93,7 +112,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
         Ok(health) => health,
         Err(exit) => return exit,
     };
-    let handle = match start(&env, path, &config, sink.clone()).await {
+    let handle = match start(&env, path, &config, workers, sink.clone()).await {
         Ok(handle) => handle,
         Err(exit) => return exit,
     };
@@ -108,7 +127,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, writer: LogWriter) -> 
     let drain = config.drain;
     let asked = Arc::new(Notify::new());
     let reloader = Reloader::new(env.clone(), handle.clone(), sink, path, variables, config);
-    env.spawn(reloader.run(Arc::clone(&asked)));
+    env.spawn(reloader.with_log(log).run(Arc::clone(&asked)));
 
     tokio::select! {
         biased;
@@ -131,15 +150,6 @@ async fn never_opened(handle: &Handle<TokioEnv, Sinks>) -> StartError {
         Ok(()) => std::future::pending().await,
         Err(error) => error,
     }
-}
-
-async fn subjects(env: &TokioEnv, path: &str, config: &Config) -> Result<Subjects, Exit> {
-    let key = config.log.subject_key.as_deref();
-    let loaded = Subjects::load(env, config.log.subject, key).await;
-    loaded.map_err(|error| {
-        complain(format_args!("{path}: log.subject_key: {error}"));
-        Exit::No
-    })
 }
 
 async fn bind_admin(env: &TokioEnv, config: &Config) -> Result<Option<Admin<TokioEnv>>, Exit> {
@@ -166,10 +176,10 @@ async fn start(
     env: &TokioEnv,
     path: &str,
     config: &Config,
+    workers: usize,
     sink: Sinks,
 ) -> Result<Handle<TokioEnv, Sinks>, Exit> {
     let provider = provider();
-    let workers = config.workers.unwrap_or_else(cores);
     Router::builder(
         env.clone(),
         config.router.clone(),

@@ -15,6 +15,7 @@ mod schema;
 mod serves;
 mod shape;
 mod sources;
+mod stated;
 mod tree;
 mod variables;
 mod way;
@@ -29,6 +30,7 @@ pub use self::schema::{
     RegistryTable, RuntimeTable, SecsOrOff, ServesWord, StateTable, UpstreamTable,
 };
 use self::sources::Surroundings;
+pub use self::stated::Stated;
 use self::tree::Tree;
 use crate::settings::RouterSettings;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub watch: Duration,
     /// What is logged, and where to.
     pub log: LogTable,
+    /// What the file and the environment say, to compare it with what they say later.
+    pub stated: Stated,
 }
 
 impl Config {
@@ -79,7 +83,9 @@ impl Config {
             return Err(ConfigErrors::new(file, errors));
         }
         variables::overlay(&mut tree, variables.iter().cloned(), &mut errors);
+        let overrides = variables::ours(&variables);
         let tables = shape::shape::<File>(&mut tree, &mut errors);
+        let stated = Stated::new(&tree.root, overrides);
         let config = tables.and_then(|tables| {
             let found = errors.clone();
             resolve::resolve(file, tables, &surroundings, |mistake| {
@@ -95,7 +101,7 @@ impl Config {
             })
         });
         match config {
-            Some(config) if errors.is_empty() => Ok(config),
+            Some(config) if errors.is_empty() => Ok(Self { stated, ..config }),
             _ => Err(ConfigErrors::new(file, errors)),
         }
     }

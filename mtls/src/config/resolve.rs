@@ -7,7 +7,6 @@ use cellway_core::policy::{
     Mode, OnDoubt, Policy, PolicyId, PolicySpec, PolicySpecs, Scheme, TrustSpec,
 };
 
-use super::Config;
 use super::envelope::envelope;
 use super::error::ConfigError;
 use super::paths::Paths;
@@ -17,6 +16,7 @@ use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::way;
+use super::{Config, Stated};
 use crate::fetch::SourceUrl;
 use crate::log::SubjectForm;
 use crate::opening::OPEN_WAIT_DEFAULT;
@@ -123,6 +123,7 @@ pub(super) fn resolve(
         drain,
         watch,
         log: tables.log,
+        stated: Stated::default(),
     })
 }
 

@@ -407,6 +407,16 @@ pub enum Output {
     Stdout,
 }
 
+impl Output {
+    /// The word in the configuration and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stderr => "stderr",
+            Self::Stdout => "stdout",
+        }
+    }
+}
+
 fn default_policy() -> String {
     "default".to_owned()
 }

@@ -42,6 +42,17 @@ pub(crate) fn overlay(
     }
 }
 
+/// The names of the overrides among `variables`, in order.
+pub(crate) fn ours(variables: &[(String, String)]) -> Vec<String> {
+    let names = variables.iter().map(|(name, _)| name);
+    let mut ours: Vec<_> = names
+        .filter(|name| name.starts_with(PREFIX))
+        .cloned()
+        .collect();
+    ours.sort_unstable();
+    ours
+}
+
 fn mistake(name: &str, problem: String) -> ConfigError {
     ConfigError {
         place: Place::Variable(name.to_owned()),

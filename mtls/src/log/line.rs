@@ -72,7 +72,7 @@ impl Line {
     }
 
     /// A list of words.
-    pub(super) fn list(mut self, key: &str, words: impl Iterator<Item = &'static str>) -> Self {
+    pub(super) fn list<'w>(mut self, key: &str, words: impl Iterator<Item = &'w str>) -> Self {
         self.key(key);
         let words: Vec<_> = words.collect();
         self.0

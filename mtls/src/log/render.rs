@@ -55,7 +55,11 @@ fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         | Event::Notice { .. } => sources::body(line, event),
         Event::Insecure { .. }
         | Event::ConfigWarning { .. }
-        | Event::Reloaded
+        | Event::CertificateEnding { .. }
+        | Event::CertificateExpired { .. }
+        | Event::Starting(_)
+        | Event::Reloaded { .. }
+        | Event::LogMoved { .. }
         | Event::ReloadRefused { .. }
         | Event::Draining { .. }
         | Event::Drained { .. } => router::body(line, event),

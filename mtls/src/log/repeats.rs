@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn lines_of_other_kinds_are_always_written() {
         let repeats = Repeats::new();
-        let event = Event::Reloaded;
+        let event = Event::ReloadRefused { error: "x" };
         assert!((0..100).all(|_| repeats.count(at(1), &event) == Some(0)));
     }
 }

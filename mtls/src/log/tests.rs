@@ -12,9 +12,9 @@ use crate::event::{Asked, Schemes};
 use crate::explain::{Question, explain};
 use crate::settings::EnvelopeForm;
 
-const AT: Unix = Unix::from_secs(1_800_000_000);
+pub(super) const AT: Unix = Unix::from_secs(1_800_000_000);
 
-fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
+pub(super) fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
     Decision::Deny(Deny {
         reason,
         class: reason.class(),
@@ -30,7 +30,7 @@ fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
 }
 
 /// A request with two credentials, of which the token names what is known.
-fn asked() -> &'static Asked<'static> {
+pub(super) fn asked() -> &'static Asked<'static> {
     static POLICY: OnceLock<Text> = OnceLock::new();
     static ASKED: OnceLock<Asked<'static>> = OnceLock::new();
     ASKED.get_or_init(|| Asked {
@@ -123,7 +123,7 @@ fn each_denial_is_one_line_with_its_reason() {
 }
 
 /// What a policy that authenticates nobody decides, for one called alice.
-fn allowance() -> Decision {
+pub(super) fn allowance() -> Decision {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
         "policy": [{ "name": "default", "mode": "disabled", "allow_insecure": true,
                      "insecure_identity": { "tenant": "acme", "subject": "alice@acme.example" } }],

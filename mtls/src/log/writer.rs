@@ -15,6 +15,8 @@ const LINES_MAX: usize = 8_192;
 pub struct LogWriter {
     lines: SyncSender<String>,
     lost: Lost,
+    /// Never sent to; see [`Flush`].
+    end: SyncSender<()>,
 }
 
 /// How many lines were lost because the reader was too slow.
@@ -28,7 +30,7 @@ impl Lost {
     }
 }
 
-/// The writing thread, to be waited for at the end. Dropping it doesn't wait.
+/// The writing threads, to be waited for at the end. Dropping it doesn't wait.
 #[derive(Debug)]
 pub struct Flush(Receiver<()>);
 
@@ -36,7 +38,7 @@ impl Flush {
     /// Waits until the last [`LogWriter`] is dropped and everything taken is written, or until
     /// `limit` is over: a reader that hangs doesn't hold up the end of the process.
     pub fn within(self, limit: Duration) {
-        // Nothing is ever sent: the thread's end drops the other side.
+        // Nothing is ever sent: the end of the last writer and thread drops the other side.
         let _ = self.0.recv_timeout(limit);
     }
 }
@@ -47,18 +49,36 @@ impl LogWriter {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        let (end, ended) = sync_channel(0);
+        let writer = Self::spawn(out, Lost::default(), end)?;
+        Ok((writer, Flush(ended)))
+    }
+
+    /// Starts another thread, which writes to `out`. It counts what is lost with this one, and is waited
+    /// for with this one. A thread each: a reader that hangs doesn't keep lines from another place.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn to(&self, out: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::spawn(out, self.lost.clone(), self.end.clone())
+    }
+
+    fn spawn(
+        out: impl Write + Send + 'static,
+        lost: Lost,
+        end: SyncSender<()>,
+    ) -> io::Result<Self> {
         let (lines, queue) = sync_channel(LINES_MAX);
+        let held = end.clone();
         // A thread of its own and not `Env::spawn`: writing to a pipe blocks, and only the
         // binary, which is never simulated, writes to one.
-        let (end, ended) = sync_channel::<()>(0);
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
                 write_all(&queue, out);
-                drop(end);
+                drop(held);
             })?;
-        let lost = Lost::default();
-        Ok((Self { lines, lost }, Flush(ended)))
+        Ok(Self { lines, lost, end })
     }
 
     /// Takes a line, with its line break.

@@ -3,7 +3,7 @@
 use cellway_core::{Snapshot, Unix};
 
 use super::render::Page;
-use crate::tls::ListDates;
+use crate::tls::{CertificateDates, ListDates};
 
 /// Most revocation lists that are shown apart.
 const LISTS_MAX: usize = 64;
@@ -51,6 +51,24 @@ pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
             let labels = [("list", at.as_str()), ("setting", setting.as_str())];
             page.sample(name, &labels, of(list, now));
         }
+    }
+    page.text()
+}
+
+/// When certificates end, in the same form. They are configured, and no more than
+/// [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX).
+pub fn ends(certificates: &[CertificateDates]) -> String {
+    let mut page = Page::new();
+    let name = "certificate_not_after_seconds";
+    let help = "When a certificate ends, in seconds since the Unix epoch.";
+    page.head(name, "gauge", help);
+    for certificate in certificates {
+        let position = certificate.position.to_string();
+        let labels = [
+            ("setting", &*certificate.setting),
+            ("position", position.as_str()),
+        ];
+        page.sample(name, &labels, certificate.not_after.as_secs());
     }
     page.text()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use cellway_core::{Reason, Text};
 
-use super::shard::{Counter, Counters};
+use super::shard::{ANSWERS, Counter, Counters};
 use crate::event::Unserved;
 
 /// Most cells that are counted apart; all further ones share one label value.
@@ -34,6 +34,8 @@ pub(super) struct Cells {
 #[derive(Debug, Default)]
 pub(super) struct CellCounts {
     pub(super) latency: Histogram,
+    /// Answers to requests that were let through for it, by who made them and class of status.
+    pub(super) answers: Counters<ANSWERS>,
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
     pub(super) ejected: Counter,

@@ -7,6 +7,8 @@
 
 mod ages;
 mod cells;
+mod per_cell;
+mod process;
 mod render;
 mod shard;
 
@@ -15,9 +17,11 @@ use std::sync::{Arc, Mutex};
 use cellway_core::control::Notice;
 use cellway_core::{Decision, Now};
 
-pub use self::ages::ages;
+pub use self::ages::{ages, ends};
 pub use self::cells::CELLS_MAX;
-use self::shard::Shard;
+pub use self::process::Process;
+use self::process::Read;
+use self::shard::{Shard, answer_at};
 use crate::event::{Event, Sink};
 use crate::log::Lost;
 
@@ -26,6 +30,7 @@ use crate::log::Lost;
 pub struct Metrics {
     shards: Arc<Mutex<Vec<Arc<Shard>>>>,
     log_lost: Option<Lost>,
+    process: Option<Read>,
 }
 
 /// Counts what one worker does.
@@ -46,6 +51,13 @@ impl Metrics {
     pub fn with_log(self, lost: Lost) -> Self {
         let log_lost = Some(lost);
         Self { log_lost, ..self }
+    }
+
+    /// Shows figures of the process, too, as far as `read` knows them. It is called at each scrape.
+    #[must_use]
+    pub fn with_process(self, read: impl Fn() -> Option<Process> + Send + Sync + 'static) -> Self {
+        let process = Some(Read(Arc::new(read)));
+        Self { process, ..self }
     }
 
     /// A sink that counts in a shard of its own.
@@ -100,7 +112,9 @@ impl Sink for Counting {
                 shard.responded(*status, *owner);
                 if let Some(cell) = cell {
                     shard.answered.add(1);
-                    shard.cells.of(cell).latency.observe(*latency);
+                    let cell = shard.cells.of(cell);
+                    cell.latency.observe(*latency);
+                    cell.answers.add(answer_at(*status, *owner));
                 }
             }
             Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
@@ -127,12 +141,17 @@ impl Sink for Counting {
             },
             Event::KeptRefused { .. } => shard.kept_refused.add(1),
             Event::KeepFailed { .. } => shard.keep_failed.add(1),
-            Event::Reloaded => shard.reloaded.add(1),
+            Event::Reloaded { .. } => shard.reloaded.add(1),
             Event::ReloadRefused { .. } => shard.reload_refused.add(1),
             Event::Listening { .. }
             | Event::OpenedEmpty { .. }
             | Event::Insecure { .. }
             | Event::ConfigWarning { .. }
+            // A gauge says when they end.
+            | Event::CertificateEnding { .. }
+            | Event::CertificateExpired { .. }
+            | Event::Starting(_)
+            | Event::LogMoved { .. }
             | Event::Published { .. }
             | Event::KeysRequested { .. }
             | Event::SourceFailed { .. }

@@ -9,9 +9,9 @@ use cellway_core::registry::RefusedReason;
 use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
-use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER, RETRY_RESULTS};
 use super::shard::{CELL_BOUND, Counter, FORMS, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
-use crate::event::{Closed, SealOutcome, TlsRefusal, Unserved};
+use crate::build;
+use crate::event::{Closed, SealOutcome, TlsRefusal};
 use crate::pool::CellLoad;
 use crate::shares::{Resource, Share};
 
@@ -35,8 +35,12 @@ impl Metrics {
             );
             page.sample("log_lost_total", &[], lost.count());
         }
-        page.head("build_info", "gauge", "The version that runs.");
-        page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let build = [("version", build::VERSION), ("commit", build::COMMIT)];
+        page.head("build_info", "gauge", "The build that runs.");
+        page.sample("build_info", &build, 1);
+        if let Some(process) = self.process.as_ref().and_then(|read| read.0()) {
+            page.process(&process);
+        }
         page.0
     }
 }
@@ -67,6 +71,13 @@ impl Page {
         }
         let close = if labels.is_empty() { "" } else { "}" };
         let _ = writeln!(self.0, "{close} {value}");
+    }
+
+    /// A family of one sample whose name is not ours.
+    pub(super) fn bare(&mut self, name: &str, kind: &str, help: &str, value: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}");
+        let _ = writeln!(self.0, "# TYPE {name} {kind}");
+        let _ = writeln!(self.0, "{name} {value}");
     }
 
     /// A counter without labels.
@@ -248,121 +259,6 @@ impl Page {
         }
     }
 
-    fn cells(&mut self, shards: &[Arc<Shard>]) {
-        let mut cells: BTreeMap<String, Vec<Arc<CellCounts>>> = BTreeMap::new();
-        for (id, counts) in shards.iter().flat_map(|shard| shard.cells.all()) {
-            cells.entry(id).or_default().push(counts);
-        }
-        let name = "cell_latency_seconds";
-        self.head(
-            name,
-            "histogram",
-            "From a request's header to its answer's, by cell.",
-        );
-        for (id, counts) in &cells {
-            self.latency(name, id.trim_start(), counts);
-        }
-        let name = "cell_connections_total";
-        self.head(name, "counter", "Connections made to cells.");
-        for (id, counts) in &cells {
-            let count = sum(counts, |counts| counts.connected.get());
-            self.sample(name, &[("cell", id.trim_start())], count);
-        }
-        let name = "cell_failures_total";
-        self.head(name, "counter", "Failures of connections to cells, by why.");
-        for (id, counts) in &cells {
-            for (r, reason) in Reason::ALL.iter().enumerate() {
-                let count = sum(counts, |counts| counts.failed.get(r));
-                if count > 0 {
-                    let labels = [("cell", id.trim_start()), ("reason", reason.as_str())];
-                    self.sample(name, &labels, count);
-                }
-            }
-        }
-        self.retries(&cells);
-        let name = "endpoint_ejections_total";
-        self.head(
-            name,
-            "counter",
-            "Endpoints that were sent to rest, by cell.",
-        );
-        for (id, counts) in &cells {
-            let count = sum(counts, |counts| counts.ejected.get());
-            self.sample(name, &[("cell", id.trim_start())], count);
-        }
-    }
-
-    fn retries(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
-        let name = "cell_retries_total";
-        let help = "Requests that a cell hasn't served and that may be sent again, by why and whether they were.";
-        self.head(name, "counter", help);
-        for (id, counts) in cells {
-            for (r, result) in RETRY_RESULTS.iter().enumerate() {
-                for (w, why) in Unserved::ALL.iter().enumerate() {
-                    let at = r * Unserved::ALL.len() + w;
-                    let count = sum(counts, |counts| counts.retries.get(at));
-                    if count > 0 {
-                        let labels = [
-                            ("cell", id.trim_start()),
-                            ("reason", why.as_str()),
-                            ("result", *result),
-                        ];
-                        self.sample(name, &labels, count);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gauges of the pools. Cells past the bound are added up.
-    fn loads(&mut self, loads: &[CellLoad]) {
-        let (known, further) = loads.split_at(loads.len().min(CELLS_MAX));
-        type Level = fn(&CellLoad) -> usize;
-        let gauges: [(&str, &str, Level); 2] = [
-            ("cell_requests", "Requests in flight to a cell.", |load| {
-                load.requests
-            }),
-            ("cell_connections", "Connections to a cell.", |load| {
-                load.connections
-            }),
-        ];
-        for (name, help, level) in gauges {
-            self.head(name, "gauge", help);
-            for load in known {
-                self.sample(name, &[("cell", load.cell.as_str())], level(load));
-            }
-            if !further.is_empty() {
-                let sum: usize = further.iter().map(level).sum();
-                self.sample(name, &[("cell", OTHER.trim_start())], sum);
-            }
-        }
-    }
-
-    fn latency(&mut self, name: &str, cell: &str, counts: &[Arc<CellCounts>]) {
-        let mut buckets = [0; BUCKETS_US.len() + 1];
-        let mut sum_us = 0;
-        for counts in counts {
-            let (more, sum) = counts.latency.read();
-            sum_us += sum;
-            for (bucket, more) in buckets.iter_mut().zip(more) {
-                *bucket += more;
-            }
-        }
-        let mut cumulative = 0;
-        for (i, count) in buckets.into_iter().enumerate() {
-            cumulative += count;
-            let le = match BUCKETS_US.get(i) {
-                Some(bound) => seconds(*bound),
-                None => "+Inf".to_owned(),
-            };
-            let labels = [("cell", cell), ("le", le.as_str())];
-            self.sample(&format!("{name}_bucket"), &labels, cumulative);
-        }
-        let labels = [("cell", cell)];
-        self.sample(&format!("{name}_sum"), &labels, seconds(sum_us));
-        self.sample(&format!("{name}_count"), &labels, cumulative);
-    }
-
     fn sources(&mut self, shards: &[Arc<Shard>]) {
         let name = "registry_rejected_total";
         self.head(
@@ -476,12 +372,12 @@ impl Page {
     }
 }
 
-fn sum<T>(all: &[T], of: impl Fn(&T) -> u64) -> u64 {
+pub(super) fn sum<T>(all: &[T], of: impl Fn(&T) -> u64) -> u64 {
     all.iter().map(of).sum()
 }
 
 /// Microseconds as decimal seconds, exactly.
-fn seconds(us: u64) -> String {
+pub(super) fn seconds(us: u64) -> String {
     let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -71,6 +71,16 @@ pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
 pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
 /// Classes of status, in the order of their counters. `none`: the client went away before.
 pub(super) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// How many kinds of answers are told apart: by maker and class of status.
+pub(super) const ANSWERS: usize = OWNERS.len() * STATUS_CLASSES.len();
+
+/// The counter of such an answer.
+pub(super) fn answer_at(status: Option<u16>, owner: Owner) -> usize {
+    let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();
+    let class = status.map_or(0, |status| usize::from(status / 100).min(5));
+    owner * STATUS_CLASSES.len() + class
+}
+
 /// What comes of asking for keys, in the order of the counters.
 pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
 
@@ -80,7 +90,7 @@ pub(super) struct Shard {
     pub(super) left_out: Counters<{ LeftOut::CLAIMS.len() }>,
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
-    pub(super) responses: Counters<{ 2 * STATUS_CLASSES.len() }>,
+    pub(super) responses: Counters<ANSWERS>,
     /// Requests that were let through for the router to forward, and those of them that were answered or
     /// given up.
     pub(super) allowed: Counter,
@@ -150,9 +160,7 @@ impl Shard {
     }
 
     pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {
-        let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();
-        let class = status.map_or(0, |status| usize::from(status / 100).min(5));
-        self.responses.add(owner * STATUS_CLASSES.len() + class);
+        self.responses.add(answer_at(status, owner));
     }
 
     pub(super) fn keys(&self, issuer: Option<&Text>, notice: &KeyNotice) {

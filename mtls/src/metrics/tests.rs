@@ -216,6 +216,61 @@ fn buckets_are_cumulative_and_bounds_belong_to_their_bucket() {
 }
 
 #[test]
+fn answers_are_counted_for_the_cell_by_who_made_them() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    let cell = Text::new("a").unwrap();
+    let answered = |status, owner| {
+        let event = Event::Responded {
+            listener: "public",
+            request_id: "1",
+            status,
+            owner,
+            reason: None,
+            cell: Some(&cell),
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 0,
+            complete: true,
+        };
+        sink.emit(Now::default(), &event);
+    };
+    for (status, owner, times) in [
+        (Some(200), Owner::Cell, 3),
+        (Some(503), Owner::Cell, 2),
+        (Some(504), Owner::Router, 1),
+        (None, Owner::Router, 4),
+    ] {
+        (0..times).for_each(|_| answered(status, owner));
+    }
+    let series = rendered(&metrics);
+    let name = "cellway_cell_responses_total";
+    let counted: Vec<_> = series
+        .iter()
+        .filter(|(it, _)| it.starts_with(name))
+        .collect();
+    let labels =
+        |owner, status| format!("{name}{{cell=\"a\",owner=\"{owner}\",status=\"{status}\"}}");
+    assert_eq!(
+        counted,
+        [
+            (&labels("cell", "2xx"), &3.0),
+            (&labels("cell", "5xx"), &2.0),
+            (&labels("router", "5xx"), &1.0),
+            (&labels("router", "none"), &4.0),
+        ]
+    );
+}
+
+/// Catches: figures of the process where there is no process, as in the simulator.
+#[test]
+fn without_a_process_there_are_no_figures_of_one() {
+    let page = |metrics: Metrics| metrics.render(&snapshot(), Mono::default(), &[]);
+    assert!(!page(Metrics::new()).contains("process_"));
+    assert!(!page(Metrics::new().with_process(|| None)).contains("process_"));
+}
+
+#[test]
 fn label_values_are_bounded() {
     let metrics = Metrics::new();
     let sink = metrics.sink();
@@ -259,7 +314,17 @@ fn a_strange_name_stays_inside_its_label() {
 fn every_metric_is_documented_and_every_documented_one_exists() {
     let docs = include_str!("../../../docs/metrics.md");
     let (writer, _flush) = crate::log::LogWriter::start(std::io::sink()).unwrap();
+    let process = Process {
+        cpu_centis: 1234,
+        resident_bytes: 1,
+        virtual_bytes: 2,
+        open_fds: 3,
+        max_fds: Some(4),
+        started_centis: 180_000_000_005,
+        threads: 5,
+    };
     let metrics = Metrics::new().with_log(writer.lost());
+    let metrics = metrics.with_process(move || Some(process));
     let mut snapshot = Snapshot::clone(&snapshot());
     let registry = r#"{"version": 1,
         "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
@@ -268,13 +333,19 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
     snapshot.registry = Some(Arc::new(registry));
     snapshot.status_expires_at = Some(Mono::default());
     let page = metrics.render(&snapshot, Mono::default(), &[])
-        + &ages(&snapshot, Now::default().unix, &[]);
+        + &ages(&snapshot, Now::default().unix, &[])
+        + &ends(&[]);
     let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let families: BTreeSet<_> = families.filter_map(|line| line.split(' ').next()).collect();
     let table = docs.lines().filter(|line| line.starts_with("| `"));
     let names = table.flat_map(|line| line.split('|').nth(1).unwrap().split('`'));
-    let documented: BTreeSet<_> = names.filter(|name| name.starts_with("cellway_")).collect();
+    let documented: BTreeSet<_> = names
+        .filter(|name| name.starts_with("cellway_") || name.starts_with("process_"))
+        .collect();
     assert_eq!(families, documented);
+    let series = parse(&page);
+    assert_eq!(series["process_cpu_seconds_total"], 12.34);
+    assert_eq!(series["process_start_time_seconds"], 1_800_000_000.05);
 }
 
 /// Catches: a label value that isn't documented for people who write alerts.

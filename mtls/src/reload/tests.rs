@@ -39,10 +39,11 @@ const REGISTRY: &str = r#"{"version": 1, "cells": [
      "endpoints": [{"url": "http://127.0.0.1:9"}]}]}"#;
 
 fn credential(seed: u8) -> (Credential, Key) {
-    let validity = Validity::around(
-        crate::env::Env::unix_now(&Host::new()),
-        Duration::from_secs(1),
-    );
+    let now = crate::env::Env::unix_now(&Host::new());
+    credential_for(seed, Validity::around(now, Duration::from_secs(86_400)))
+}
+
+fn credential_for(seed: u8, validity: Validity) -> (Credential, Key) {
     let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
     let spec = CertificateSpec {
         common_name: "router".to_owned(),
@@ -56,7 +57,10 @@ fn credential(seed: u8) -> (Credential, Key) {
 }
 
 fn put_credential(host: &Host, seed: u8) {
-    let (credential, key) = credential(seed);
+    put(host, credential(seed));
+}
+
+fn put(host: &Host, (credential, key): (Credential, Key)) {
     host.disk.put("server.pem", credential.pem().to_owned());
     host.disk.put("server.key", key.pem().unwrap());
 }
@@ -248,4 +252,112 @@ async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
     host.disk
         .put(FILE, CONFIG.replace("= \"cellway\"", "= \"other\""));
     until(&heard, "reloaded", 1).await;
+}
+
+/// Catches: a reload of which nobody can say what it did, and one that tells more than names.
+#[tokio::test(start_paused = true)]
+async fn a_reload_says_which_settings_and_files_have_changed() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    let changed = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        (
+            line["settings"].clone(),
+            line["files"].clone(),
+            line["digest"].clone(),
+        )
+    };
+    put_credential(&host, 3);
+    let (settings, files, digest) = changed(&until(&heard, "reloaded", 1).await);
+    assert_eq!(settings, serde_json::json!([]));
+    assert_eq!(files, serde_json::json!(["server.key", "server.pem"]));
+
+    // A refused one counts for the next that is good, as far as its files are named there.
+    host.disk.put(FILE, CONFIG.replace("server.", "late."));
+    until(&heard, "reload_refused", 1).await;
+    host.disk.put("late.pem", "junk");
+    until(&heard, "reload_refused", 2).await;
+    let other = CONFIG.replace("= \"cellway\"", "= \"not-to-be-told\"");
+    host.disk
+        .put(FILE, format!("{other}\n[runtime]\ndrain_secs = 7\n"));
+    let line = until(&heard, "reloaded", 2).await;
+    let (settings, files, other) = changed(&line);
+    let expected = ["issuer[0].audience", "runtime.drain_secs"];
+    assert_eq!(settings, serde_json::json!(expected));
+    assert_eq!(files, serde_json::json!([FILE]));
+    assert_ne!(digest, other);
+    assert!(!line.contains("not-to-be-told"), "{line}");
+
+    host.disk.put(FILE, CONFIG);
+    let (_, _, again) = changed(&until(&heard, "reloaded", 3).await);
+    assert_eq!(digest, again);
+}
+
+/// Catches: a key that isn't there yet when the configuration names it, and is never looked for.
+#[tokio::test(start_paused = true)]
+async fn a_subject_key_that_comes_later_is_found() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    host.disk.put(
+        FILE,
+        format!("{CONFIG}\n[log]\nsubject_key = \"subjects.key\"\n"),
+    );
+    let refused = until(&heard, "reload_refused", 1).await;
+    assert!(
+        refused.contains("log.subject_key: subjects.key"),
+        "{refused}"
+    );
+    host.disk.put("subjects.key", vec![1; 32]);
+    let line = until(&heard, "reloaded", 1).await;
+    assert!(
+        line.contains("\"settings\":[\"log.subject_key\"]"),
+        "{line}"
+    );
+}
+
+/// Catches: a certificate that ends on a weekend, and nobody has been told.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_ends_soon_is_named_once() {
+    let host = Host::new();
+    let heard = start(&host).await;
+    some_looks().await;
+    assert!(heard.of("certificate_ending").is_empty());
+    let now = crate::env::Env::unix_now(&host);
+    let until_secs = |left: u64| Validity {
+        from: cellway_core::Unix::from_secs(now.as_secs() - 1_000),
+        until: cellway_core::Unix::from_secs(now.as_secs() + left),
+    };
+    put(&host, credential_for(3, until_secs(60)));
+    let line = until(&heard, "certificate_ending", 1).await;
+    for part in [
+        "\"level\":\"warn\"",
+        "\"setting\":\"listener[0].tls.certificate\"",
+        "\"position\":0",
+        "\"not_after\":\"2027-01-15T08:01:00.000Z\"",
+        "\"left_secs\":60",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    // Another reload and other looks say nothing new; the wall clock stands still here.
+    host.disk.put(FILE, format!("{CONFIG}\n"));
+    until(&heard, "reloaded", 2).await;
+    some_looks().await;
+    assert_eq!(heard.of("certificate_ending").len(), 1);
+
+    let past = Validity {
+        from: cellway_core::Unix::from_secs(now.as_secs() - 1_000),
+        until: cellway_core::Unix::from_secs(now.as_secs() - 1),
+    };
+    put(&host, credential_for(4, past));
+    let line = until(&heard, "certificate_expired", 1).await;
+    assert!(
+        line.contains("\"not_after\":\"2027-01-15T07:59:59.000Z\""),
+        "{line}"
+    );
+    put_credential(&host, 5);
+    until(&heard, "reloaded", 4).await;
+    some_looks().await;
+    assert_eq!(heard.of("certificate_expired").len(), 1);
 }

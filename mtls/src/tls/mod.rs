@@ -8,6 +8,7 @@
 mod cell;
 mod chain;
 mod client;
+mod dates;
 mod lists;
 mod material;
 mod server;
@@ -23,6 +24,8 @@ use rustls::time_provider::TimeProvider;
 pub(crate) use self::cell::CellTls;
 pub(crate) use self::chain::ChainRefused;
 pub use self::client::verified_leaf;
+pub(crate) use self::dates::certificate_dates;
+pub use self::dates::{CERTIFICATES_MAX, CertificateDates};
 pub(crate) use self::material::certificates;
 pub use self::material::{MaterialError, load_key_pair, load_roots};
 pub(crate) use self::server::{ClientVerifier, ServerTls, refusal};

@@ -130,6 +130,13 @@ fn sealing(form: &str) -> String {
 }
 
 #[test]
+fn the_version_names_the_build() {
+    let (code, out, _) = run(&["--version"]);
+    let expected = format!("cellway {}\n", cellway_mtls::build::LONG);
+    assert_eq!((code, out), (0, expected));
+}
+
+#[test]
 fn check_says_valid_or_every_mistake() {
     let folder = Folder::new("check");
     let config = folder.config();

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use cellway_mtls::build::{COMMIT, VERSION};
+
 use crate::{CONFIG, Folder, run, sealing};
 
 /// A router in a process of its own, ended with the test.
@@ -122,7 +124,19 @@ fn serve_listens_reloads_and_drains() {
     assert_eq!(serving.wait("authz_deny", None)["reason"], "missing_token");
     assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(get(&admin, "/readyz").contains("\"status\":\"ready\""));
-    assert!(get(&admin, "/metrics").contains("reason=\"missing_token\"} 1"));
+    let metrics = get(&admin, "/metrics");
+    assert!(metrics.contains("reason=\"missing_token\"} 1"));
+    let build = format!("cellway_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\"}} 1\n");
+    assert!(metrics.contains(&build), "{metrics}");
+    if cfg!(target_os = "linux") {
+        assert!(metrics.contains("\nprocess_open_fds "), "{metrics}");
+        let threads = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("process_threads "));
+        let threads: u32 = threads.expect("a figure").parse().unwrap();
+        // The main one, two workers, and the log, and some that read files.
+        assert!(threads >= 4, "{threads}");
+    }
     assert!(get(&admin, "/other").starts_with("HTTP/1.1 404 "));
 
     reloads_what_is_good_only(&folder.0, &mut serving);
@@ -131,6 +145,70 @@ fn serve_listens_reloads_and_drains() {
     serving.signal("-TERM");
     serving.wait("drained", None);
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+/// Catches: a level that changes at a restart only, lines that get lost on the way to another place,
+/// and a reload of which nobody knows what it did.
+#[test]
+fn serve_changes_its_log_at_a_reload() {
+    let folder = Folder::new("serve-log");
+    let mut serving = Serving::start(&folder.config());
+    let starting = serving.wait("starting", None);
+    assert_eq!(starting["version"], VERSION);
+    assert_eq!(starting["commit"], COMMIT);
+    assert_eq!(starting["config"], folder.config());
+    let overrides = ["CELLWAY__RUNTIME__WATCH_SECS", "CELLWAY__RUNTIME__WORKERS"];
+    assert_eq!(starting["overrides"], serde_json::json!(overrides));
+    let public = serving.wait("listening", Some("local"));
+    let public = public["address"].as_str().unwrap().to_owned();
+
+    put_log(&folder, &serving, "to = \"stdout\"\nlevel = \"debug\"");
+    let reloaded = serving.wait("reloaded", None);
+    assert_eq!(reloaded["settings"], serde_json::json!(["log.level"]));
+    assert_eq!(reloaded["files"], serde_json::json!([folder.config()]));
+    get(&public, "/");
+    assert_eq!(serving.wait("responded", None)["status"], 401);
+
+    put_log(
+        &folder,
+        &serving,
+        "to = \"stderr\"\nsubject_key = \"none.key\"",
+    );
+    let refused = serving.wait("reload_refused", None).to_string();
+    assert!(refused.contains("log.subject_key: "), "{refused}");
+
+    put_log(&folder, &serving, "");
+    assert_eq!(serving.wait("log_moved", None)["to"], "stderr");
+    put_log(&folder, &serving, "to = \"stdout\"");
+    let back = serving.wait("reloaded", None);
+    assert_eq!(back["settings"], serde_json::json!(["log.to"]));
+    assert_eq!(back["digest"], starting["digest"]);
+
+    serving.signal("-TERM");
+    serving.wait("drained", None);
+    let (code, said) = serving.end();
+    assert_eq!(code, Some(0));
+    let said: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(said[0]["event"], "reloaded");
+    assert_eq!(
+        said[0]["settings"],
+        serde_json::json!(["log.level", "log.to"])
+    );
+    let last = said.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["to"]),
+        (&"log_moved".into(), &"stdout".into())
+    );
+}
+
+/// Writes the configuration with these settings of the log, and asks for a reload.
+fn put_log(folder: &Folder, serving: &Serving, log: &str) {
+    let config = CONFIG.replace("to = \"stdout\"", log);
+    folder.write("cellway.toml", &config);
+    serving.signal("-HUP");
 }
 
 #[test]
@@ -182,7 +260,8 @@ fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
     assert!(error.contains("policy[0].anyof"), "{error}");
 
     // What is set once for good is refused, too, and says so.
-    fs::write(&file, CONFIG.replace("to = \"stdout\"", "to = \"stderr\"")).unwrap();
+    let health = format!("{CONFIG}\n[health]\nbind = \"127.0.0.1:0\"\n");
+    fs::write(&file, health).unwrap();
     serving.signal("-HUP");
     let refused = serving.wait("reload_refused", None);
     assert!(

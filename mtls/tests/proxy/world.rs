@@ -98,7 +98,7 @@ impl Sink for Heard {
                     },
                 ..
             } => format!("keys failed {}", why.as_str()),
-            Event::Reloaded => "reloaded".to_owned(),
+            Event::Reloaded { .. } => "reloaded".to_owned(),
             Event::ReloadRefused { .. } => "reload refused".to_owned(),
             _ => return,
         };

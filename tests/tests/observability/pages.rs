@@ -93,3 +93,29 @@ async fn revocation_lists_are_shown_with_their_ages() {
     assert_eq!(stale, ["cellway_crl_stale{list=\"1\",setting=\"1\"} 1"]);
     assert_eq!(router.metric("cellway_crl_age_seconds").await.len(), 2);
 }
+
+/// Catches: a certificate that ends unseen, be it the router's own or an authority's.
+#[tokio::test]
+async fn certificates_are_shown_with_their_ends() {
+    let world = World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await;
+    let router = world.router().await;
+    let shown = router.readyz().await.1["certificates"].clone();
+    let shown = shown.as_array().unwrap();
+    let metrics = router.metric("cellway_certificate_not_after_seconds").await;
+    assert_eq!(metrics.len(), shown.len(), "{metrics:?}");
+    let config = world.config();
+    for setting in ["listener[0].tls.certificate", "trust.bundle"] {
+        let (table, key) = setting.rsplit_once('.').unwrap();
+        assert!(config.contains(&format!("{key} = ")), "{table}");
+        let ends = shown.iter().find(|it| it["setting"] == setting).unwrap();
+        assert_eq!(ends["position"], json!(0));
+        let left = ends["left_secs"].as_u64().unwrap();
+        assert!(left > 60, "{ends}");
+        let series = format!(
+            "cellway_certificate_not_after_seconds{{setting=\"{setting}\",position=\"0\"}} "
+        );
+        let value = metrics.iter().find_map(|line| line.strip_prefix(&series));
+        let value: u64 = value.unwrap().parse().unwrap();
+        assert!(value.abs_diff(now().as_secs() + left) < 60, "{value}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What a configuration says, setting by setting, so that two of them can be compared.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use toml::{Table, Value};
+
+/// How many bytes of the digest are shown.
+const SHOWN: usize = 8;
+
+/// Every setting that the file and the environment name, with its value. Defaults aren't among them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Stated {
+    settings: BTreeMap<String, String>,
+    overrides: Vec<String>,
+}
+
+impl Stated {
+    /// What this table says. `overrides` are the variables that part of it comes from.
+    pub(super) fn new(root: &Table, overrides: Vec<String>) -> Self {
+        let mut settings = BTreeMap::new();
+        table("", root, &mut settings);
+        Self {
+            settings,
+            overrides,
+        }
+    }
+
+    /// The first 16 digits of a SHA-256. Replicas with the same settings have the same, whatever the
+    /// order in which they are written, and wherever they come from.
+    pub fn digest(&self) -> String {
+        let mut digest = Context::new(&SHA256);
+        for (name, value) in &self.settings {
+            for text in [name, value] {
+                // With its length, so that no two lists of texts are the same bytes.
+                digest.update(&(text.len() as u64).to_be_bytes());
+                digest.update(text.as_bytes());
+            }
+        }
+        let digest = digest.finish();
+        let shown = digest.as_ref().iter().take(SHOWN);
+        shown.map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The names of the settings that differ, or that only one of the two has. Never a value.
+    pub fn changed(&self, since: &Self) -> Vec<String> {
+        let all = self.settings.keys().chain(since.settings.keys());
+        let differs = |name: &&String| self.settings.get(*name) != since.settings.get(*name);
+        let mut names: Vec<_> = all.filter(differs).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The environment variables that say some of it, by name.
+    pub fn overrides(&self) -> &[String] {
+        &self.overrides
+    }
+}
+
+/// Names only: nobody looks for a value here, and some may be nobody else's business.
+impl fmt::Debug for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.settings.keys()).finish()
+    }
+}
+
+fn table(path: &str, table: &Table, settings: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let path = match path {
+            "" => key.clone(),
+            path => format!("{path}.{key}"),
+        };
+        self::value(path, value, settings);
+    }
+}
+
+/// A list of tables has settings of its own; any other list is one setting.
+fn value(path: String, value: &Value, settings: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(inner) => table(&path, inner, settings),
+        Value::Array(items) if items.iter().any(Value::is_table) => {
+            for (i, item) in items.iter().enumerate() {
+                self::value(format!("{path}[{i}]"), item, settings);
+            }
+        }
+        other => {
+            settings.insert(path, other.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stated(text: &str) -> Stated {
+        Stated::new(&text.parse().unwrap(), Vec::new())
+    }
+
+    #[test]
+    fn names_what_differs_and_no_value() {
+        let old = stated(
+            "[log]\nlevel = \"info\"\n[[listener]]\nname = \"a\"\nbind = \"127.0.0.1:1\"\n\
+             [[policy]]\nany_of = [\"jwt\"]\nroles = { admin = [\"x\"] }",
+        );
+        let new = stated(
+            "[[policy]]\nany_of = [\"jwt\", \"mtls\"]\nroles = { admin = [\"y\"] }\n\
+             [[listener]]\nname = \"a\"\nbind = \"127.0.0.1:1\"\nstreams_max = 9\n",
+        );
+        let changed = [
+            "listener[0].streams_max",
+            "log.level",
+            "policy[0].any_of",
+            "policy[0].roles.admin",
+        ];
+        assert_eq!(new.changed(&old), changed);
+        assert_eq!(old.changed(&new), changed);
+        assert!(new.changed(&new).is_empty());
+        assert!(!format!("{new:?}").contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn the_digest_follows_what_is_said_and_not_how() {
+        let digest = |text| stated(text).digest();
+        let one = digest("a.b = 1\na.c = \"x\"");
+        assert_eq!(one, digest("# a comment\n[a]\nc = 'x'\nb = 1"));
+        for other in [
+            "a.b = 2\na.c = \"x\"",
+            "a.b = 1",
+            "a.b = \"1\"\na.c = \"x\"",
+        ] {
+            assert_ne!(one, digest(other), "{other}");
+        }
+        assert_eq!(one.len(), 2 * SHOWN);
+    }
+}
