@@ -97,7 +97,7 @@ pub enum Sharing {
 
 /// A bound address.
 pub trait Claim: Send + 'static {
-    /// What it becomes.
+    /// The listener that it becomes.
     type Listener;
 
     /// Starts to listen. Call it on the runtime that serves the listener's connections.

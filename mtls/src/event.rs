@@ -255,7 +255,7 @@ pub enum Event<'a> {
         peer: Option<SocketAddr>,
         /// The limit.
         resource: Resource,
-        /// Whose share is used up.
+        /// The share that is used up.
         share: Share,
         /// The cell, if the limit belongs to one.
         cell: Option<&'a Text>,
@@ -292,7 +292,7 @@ pub enum Event<'a> {
         request_id: &'a str,
         /// Why it may be sent again.
         why: Unserved,
-        /// It is sent again. It isn't if the cell's budget for that is used up.
+        /// Whether it is sent again. `false` if the cell's retry budget is used up.
         granted: bool,
     },
     /// Decisions are made on this snapshot from now on.
@@ -341,7 +341,7 @@ pub enum Event<'a> {
         /// The policy's name.
         policy: &'a Text,
     },
-    /// What is in force, from the start or by a reload, will refuse requests.
+    /// The configuration in force will refuse some requests. Reported at start and after a reload.
     ConfigWarning {
         /// What is wrong.
         finding: &'a Finding,

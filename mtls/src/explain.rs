@@ -1,7 +1,8 @@
 //! Why a request would go where: the router's own decision, made without a request.
 //!
 //! The snapshot is made by the same state machines and the same fetching code that the router runs,
-//! with files, last-known-good copies and, unless told otherwise, the network. The decision is [`decide`] itself, with a recorder.
+//! with files, last-known-good copies and, unless it is told to stay offline, the network. The
+//! decision is [`decide`] itself, with a recorder.
 
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Notice, Output};

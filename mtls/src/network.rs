@@ -29,7 +29,7 @@ impl Network {
     }
 }
 
-/// The text is no address or range.
+/// The text is not an address or range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NetworkError;
 

@@ -222,8 +222,8 @@ impl RegistrySource {
         Some(self.good?.older_than(self.timing.identity_max_age? / 2))
     }
 
-    /// When tenants' status becomes too old to trust (at that very instant it is); `None` where
-    /// that is switched off or nothing was loaded yet.
+    /// The first instant at which tenants' status is too old to trust; `None` if there is no
+    /// maximum age or nothing was loaded yet.
     pub fn status_expires_at(&self) -> Option<Mono> {
         Some(self.good?.older_than(self.timing.identity_max_age?))
     }
