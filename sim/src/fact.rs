@@ -181,7 +181,25 @@ pub enum Fact {
         client: String,
         /// The host at the other end.
         to: String,
+        /// The certificate that this showed, in DER.
+        leaf: Vec<u8>,
     },
+    /// A client: an answer has a header that its cell may not set.
+    Tainted {
+        /// The request's tag.
+        tag: String,
+        /// The header.
+        header: String,
+    },
+    /// The world: this serving certificate is on a router's disk from now on.
+    Serves {
+        /// The router's host.
+        router: String,
+        /// The certificate, in DER.
+        leaf: Vec<u8>,
+    },
+    /// The world: what routers and cells trust each other by, or show each other, has changed.
+    CellTrustChanged,
     /// A client: the request goes over a connection with a certificate, which ends then.
     Presented {
         /// The request's tag.
@@ -212,6 +230,8 @@ pub enum Fact {
     Certified {
         /// Its host.
         host: String,
+        /// Another cell, whose certificate it is.
+        of: Option<String>,
         /// The first moment at which it has expired, since the Unix epoch; `None` if it outlives
         /// the run.
         ends: Option<Duration>,
@@ -412,6 +432,8 @@ pub struct Arrived {
     pub host: String,
     /// The request's tag, if it had one.
     pub tag: Option<String>,
+    /// The number of its connection among those of the cell's endpoint.
+    pub connection: u64,
     /// How many requests came before it on the same connection.
     pub on_connection: u64,
     /// All headers, names in lower case.

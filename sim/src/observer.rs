@@ -238,6 +238,9 @@ impl State {
             | Fact::Streamed { .. }
             | Fact::Trailers { .. }
             | Fact::EndpointStopped(_)
+            | Fact::Serves { .. }
+            | Fact::CellTrustChanged
+            | Fact::Tainted { .. }
             | Fact::Unserved { .. } => {}
         }
     }
@@ -300,9 +303,10 @@ enum Subject<'a> {
 fn subject(fact: &Fact) -> Option<Subject<'_>> {
     match fact {
         Fact::Sent(sent) => Some(Subject::Tag(&sent.tag)),
-        Fact::Presented { tag, .. } | Fact::Answered { tag, .. } | Fact::Streamed { tag } => {
-            Some(Subject::Tag(tag))
-        }
+        Fact::Presented { tag, .. }
+        | Fact::Answered { tag, .. }
+        | Fact::Streamed { tag }
+        | Fact::Tainted { tag, .. } => Some(Subject::Tag(tag)),
         Fact::Heard { tag, .. } | Fact::Trailers { tag, .. } | Fact::Unserved { tag, .. } => {
             tag.as_deref().map(Subject::Tag)
         }
@@ -325,6 +329,8 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::KeysAsked { .. }
         | Fact::Error { .. }
         | Fact::EnvelopeKeys { .. }
+        | Fact::Serves { .. }
+        | Fact::CellTrustChanged
         | Fact::EndpointStopped(_) => None,
     }
 }

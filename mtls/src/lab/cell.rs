@@ -37,6 +37,7 @@ pub struct EchoCell {
 struct Shared {
     id: String,
     arrivals: AtomicU64,
+    connections: AtomicU64,
     behaviour: Mutex<Behaviour>,
     sink: Box<dyn Fn(Report<'_>) + Send + Sync>,
 }
@@ -126,6 +127,8 @@ pub struct Received {
     pub cell: String,
     /// How many requests this cell got before; 0 for one that it disclaims.
     pub ordinal: u64,
+    /// How many connections were made to this cell before its own.
+    pub connection: u64,
     /// How many requests came before on the same connection.
     pub on_connection: u64,
     /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
@@ -171,6 +174,7 @@ impl EchoCell {
             shared: Arc::new(Shared {
                 id: id.to_owned(),
                 arrivals: AtomicU64::new(0),
+                connections: AtomicU64::new(0),
                 behaviour: Mutex::default(),
                 sink: Box::new(sink),
             }),
@@ -230,6 +234,7 @@ impl EchoCell {
         Received {
             cell: self.shared.id.clone(),
             ordinal: 0,
+            connection: peer.connection,
             on_connection: peer.nth,
             peer: peer.sans.clone(),
             version: version_name(request.version()),
@@ -247,6 +252,10 @@ impl EchoCell {
 impl Host for EchoCell {
     fn silent(&self) -> bool {
         self.behaviour().fault == CellFault::HalfOpen
+    }
+
+    fn connection(&self) -> u64 {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed)
     }
 
     fn departs(&self, nth: u64) -> bool {

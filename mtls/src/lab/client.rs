@@ -232,19 +232,21 @@ impl<E: Env> Client<E> {
     /// [`ClientError::Connect`], [`ClientError::Tls`], [`ClientError::Http`] or
     /// [`ClientError::Timeout`], by the step that failed.
     pub async fn connect(&self) -> Result<Connection, ClientError> {
-        let sender = tokio::time::timeout(self.timeout, self.open())
+        let (sender, leaf) = tokio::time::timeout(self.timeout, self.open())
             .await
             .map_err(|_| ClientError::Timeout)??;
         let secure = self.target.tls.is_some();
         Ok(Connection {
             sender,
+            leaf,
             secure,
             authority: format!("{}:{}", self.target.host, self.target.port),
             timeout: self.timeout,
         })
     }
 
-    async fn open(&self) -> Result<Sender, ClientError> {
+    /// Also returns the server's certificate.
+    async fn open(&self) -> Result<(Sender, Vec<u8>), ClientError> {
         let Target { host, port, .. } = &self.target;
         let reached = self.through.as_ref().unwrap_or(host);
         let stream = self.env.connect(reached, *port).await;
@@ -254,13 +256,17 @@ impl<E: Env> Client<E> {
             said.map_err(ClientError::Connect)?;
         }
         let Some(config) = &self.target.tls else {
-            return self.handshake(stream).await;
+            return Ok((self.handshake(stream).await?, Vec::new()));
         };
         let name = ServerName::try_from(host.clone())
             .map_err(|why| ClientError::Tls(io::Error::other(why)))?;
         let connector = TlsConnector::from(config.clone());
         let stream = connector.connect(name, stream).await;
-        self.handshake(stream.map_err(ClientError::Tls)?).await
+        let stream = stream.map_err(ClientError::Tls)?;
+        let chain = stream.get_ref().1.peer_certificates();
+        let leaf = chain.and_then(|chain| chain.first());
+        let leaf = leaf.map(|leaf| leaf.to_vec()).unwrap_or_default();
+        Ok((self.handshake(stream).await?, leaf))
     }
 
     async fn handshake(
@@ -296,6 +302,7 @@ impl<E: Env> Client<E> {
 #[derive(Debug)]
 pub struct Connection {
     sender: Sender,
+    leaf: Vec<u8>,
     secure: bool,
     authority: String,
     timeout: Duration,
@@ -308,6 +315,11 @@ enum Sender {
 }
 
 impl Connection {
+    /// The certificate that the server has shown, in DER; empty over plain HTTP.
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
+    }
+
     /// Gives requests from now on another time to finish in.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;

@@ -33,6 +33,11 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
         false
     }
 
+    /// A number for a new connection.
+    fn connection(&self) -> u64 {
+        0
+    }
+
     /// Whether a connection goes away before this request. `nth` requests came on it before.
     fn departs(&self, nth: u64) -> bool {
         let _ = nth;
@@ -64,6 +69,8 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
 pub(super) struct Peer {
     /// The DNS and URI SANs of its verified certificate; empty without one.
     pub(super) sans: Vec<String>,
+    /// The connection's number.
+    pub(super) connection: u64,
     /// How many requests came on the connection before this one.
     pub(super) nth: u64,
 }
@@ -119,7 +126,7 @@ async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerT
             let leaf = session.peer_certificates().and_then(|chain| chain.first());
             let peer = Peer {
                 sans: leaf.map(|leaf| super::ca::sans(leaf)).unwrap_or_default(),
-                nth: 0,
+                ..Peer::default()
             };
             exchange(env, stream, http2, peer, host).await;
         }
@@ -134,13 +141,19 @@ async fn exchange<E: Env, H: Host>(
     host: H,
 ) {
     let departure = Departure::default();
+    let connection = host.connection();
     let going = departure.clone();
     let requests = AtomicU64::new(0);
     let service = service_fn(move |request: Request<Incoming>| {
         let nth = requests.fetch_add(1, Ordering::Relaxed);
         let left_behind = http2 && departure.leaves_behind(host.departs(nth));
         let sans = peer.sans.clone();
-        let (peer, host) = (Peer { sans, nth }, host.clone());
+        let peer = Peer {
+            sans,
+            connection,
+            nth,
+        };
+        let host = host.clone();
         async move {
             match host.turns_away(&peer, &request, left_behind) {
                 None => Ok(host.answer(&peer, request).await),

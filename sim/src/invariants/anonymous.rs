@@ -1,15 +1,17 @@
 //! Who shows nothing is served as nobody, and only where and while that is meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Invariant;
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
-use crate::fact::{Assignment, Fact};
+use crate::fact::{Answer, Assignment, Fact};
 
 /// A request without any credential arrives only while its router's configuration says so, only
 /// at a cell of the placement that this names, marked `anonymous`, and without a tenant.
+///
+/// While it says so, and has no rules, nobody is refused for showing nothing.
 ///
 /// The configuration is what the world wrote to the router's disk. A change counts from the
 /// router's next reload on, and from a bounded time on whatever the router does.
@@ -20,6 +22,10 @@ pub struct AnonymousApart {
     reload_within: Duration,
     routers: BTreeMap<String, InForce<Option<String>>>,
     placements: BTreeMap<u64, Assignment>,
+    /// Routers that have had rules.
+    ruled: BTreeSet<String>,
+    /// Requests that show nothing, by tag: when they were sent, and where to.
+    open: BTreeMap<String, (Duration, String)>,
 }
 
 impl AnonymousApart {
@@ -31,6 +37,29 @@ impl AnonymousApart {
             reload_within,
             routers: BTreeMap::new(),
             placements: BTreeMap::new(),
+            ruled: BTreeSet::new(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    fn answered(&mut self, at: Duration, tag: &str, answer: &Answer) -> Result<(), String> {
+        let Some((sent, router)) = self.open.remove(tag) else {
+            return Ok(());
+        };
+        let Answer::Router(reason) = answer else {
+            return Ok(());
+        };
+        let modes = self.routers.get(&router);
+        let modes = modes
+            .into_iter()
+            .flat_map(|modes| modes.at(sent).chain(modes.at(at)));
+        let mut modes = modes.peekable();
+        let permissive = modes.peek().is_some() && modes.all(Option::is_some);
+        match reason.starts_with("missing_") && permissive && !self.ruled.contains(&router) {
+            true => Err(format!(
+                "{tag}, which shows nothing, was answered {answer}, and {router} is permissive"
+            )),
+            false => Ok(()),
         }
     }
 }
@@ -43,13 +72,21 @@ impl Invariant for AnonymousApart {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Configured {
-                router, anonymous, ..
-            } => in_force::configured(
-                &mut self.routers,
                 router,
-                anonymous.clone(),
-                at + self.reload_within,
-            ),
+                anonymous,
+                rules,
+                ..
+            } => {
+                if rules.is_some() {
+                    self.ruled.insert(router.clone());
+                }
+                let until = at + self.reload_within;
+                in_force::configured(&mut self.routers, router, anonymous.clone(), until);
+            }
+            Fact::Sent(sent) if sent.anonymous && sent.via.is_none() => {
+                self.open.insert(sent.tag.clone(), (at, sent.to.clone()));
+            }
+            Fact::Answered { tag, answer } => self.answered(at, tag, answer)?,
             Fact::Published(said) => {
                 self.placements
                     .insert(said.version, said.placements.clone());
@@ -104,8 +141,6 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::super::testing::*;
     use super::*;
     use crate::fact::Note;

@@ -8,13 +8,16 @@ use crate::engine::EPOCH;
 use crate::fact::Fact;
 
 /// Nothing arrives at an endpoint that was started with an expired certificate and has got no new
-/// one since. All its connections would have been made after the expiry.
+/// one since. All its connections would have been made after the expiry. The same goes for an endpoint that
+/// was started with the certificate of another cell.
 ///
 /// A connection that was made earlier may continue. Routers' clocks are assumed to be right.
 #[derive(Debug, Default)]
 pub struct CellCertificates {
     /// Hosts whose connections are all newer than the expiry of their certificate.
     ended: BTreeMap<String, Duration>,
+    /// Hosts whose every connection was made under the certificate of another cell.
+    impostors: BTreeMap<String, String>,
 }
 
 impl Invariant for CellCertificates {
@@ -24,8 +27,17 @@ impl Invariant for CellCertificates {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Certified { host, ends, anew } => {
+            Fact::Certified {
+                host,
+                of,
+                ends,
+                anew,
+            } => {
                 self.ended.remove(host);
+                self.impostors.remove(host);
+                if let Some(of) = of.as_ref().filter(|_| *anew) {
+                    self.impostors.insert(host.clone(), of.clone());
+                }
                 if let Some(ends) = ends.filter(|ends| *anew && EPOCH + at >= *ends) {
                     self.ended.insert(host.clone(), ends);
                 }
@@ -38,7 +50,13 @@ impl Invariant for CellCertificates {
                     arrived.tag,
                     ends.saturating_sub(EPOCH)
                 )),
-                None => Ok(()),
+                None => match self.impostors.get(&arrived.host) {
+                    Some(of) => Err(format!(
+                        "{} received {:?} with the certificate of {of}",
+                        arrived.host, arrived.tag
+                    )),
+                    None => Ok(()),
+                },
             },
             _ => Ok(()),
         }
@@ -53,6 +71,7 @@ mod tests {
     /// The first of them at the epoch.
     fn fed(certified: &[(Option<u32>, bool)]) -> Result<(), String> {
         let certified = certified.iter().map(|(ends, anew)| Fact::Certified {
+            of: None,
             host: "a-1".to_owned(),
             ends: ends.map(|ends| EPOCH + SECOND * ends),
             anew: *anew,
@@ -73,5 +92,24 @@ mod tests {
         assert_eq!(fed(&[(Some(1), true)]), Ok(()));
         assert_eq!(fed(&[(Some(0), false)]), Ok(()));
         assert_eq!(fed(&[(Some(0), true), (None, false)]), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_cell_that_serves_as_another() {
+        let fed = |anew| {
+            let certified = Fact::Certified {
+                host: "a-1".to_owned(),
+                of: Some("b".to_owned()),
+                ends: None,
+                anew,
+            };
+            feed(
+                &mut CellCertificates::default(),
+                &[certified, arrived("a", "t", "r")],
+            )
+        };
+        assert!(fed(true).is_err());
+        // It may have come over a connection of before.
+        assert_eq!(fed(false), Ok(()));
     }
 }

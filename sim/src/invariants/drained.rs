@@ -7,7 +7,8 @@ use super::journal::Journal;
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Fact, Life};
 
-/// Once a router begins to drain, it accepts no new connection. Requests that it forwarded before
+/// Once a router begins to drain, it accepts no new connection, and no
+/// request that was sent after its clients could know. Requests that it forwarded before
 /// are answered, unless they last longer than the drain; clients and router both report this. The
 /// drain itself ends in time.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Drained {
     open: BTreeSet<(Life, String)>,
     /// By tag: which router forwarded it, and when.
     passed: BTreeMap<String, (Life, Duration)>,
+    /// When each request was sent, by tag.
+    sent: BTreeMap<String, Duration>,
 }
 
 impl Drained {
@@ -33,6 +36,7 @@ impl Drained {
             since: BTreeMap::new(),
             open: BTreeSet::new(),
             passed: BTreeMap::new(),
+            sent: BTreeMap::new(),
         }
     }
 
@@ -90,10 +94,21 @@ impl Invariant for Drained {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         if let Some(passed) = self.journal.passed(at, fact) {
-            let by = (passed.decided.life.clone(), passed.decided_at);
-            self.passed.insert(passed.sent.tag.clone(), by);
+            let (tag, life) = (passed.sent.tag.clone(), passed.decided.life.clone());
+            let sent = self.sent.get(&tag).copied().unwrap_or_default();
+            let since = self.since.get(&life).copied();
+            if let Some(since) = since.filter(|since| sent > *since + self.held) {
+                return Err(format!(
+                    "{tag} was sent at {sent:?} and passed {}, which drains since {since:?}",
+                    life.router
+                ));
+            }
+            self.passed.insert(tag, (life, passed.decided_at));
         }
         match fact {
+            Fact::Sent(sent) => {
+                self.sent.insert(sent.tag.clone(), at);
+            }
             Fact::Noted(life, note) if note.kind == "draining" => {
                 self.since.insert(life.clone(), at);
             }
@@ -108,7 +123,7 @@ impl Invariant for Drained {
                 let key = (responded.life.clone(), responded.request_id.clone());
                 self.open.remove(&key);
             }
-            Fact::Connected { client, to } => return self.connected(at, client, to),
+            Fact::Connected { client, to, .. } => return self.connected(at, client, to),
             Fact::Answered { tag, answer } => return self.answered(at, tag, answer),
             _ => {}
         }
@@ -131,6 +146,7 @@ mod tests {
         Fact::Connected {
             client: "client".to_owned(),
             to: "router-1".to_owned(),
+            leaf: Vec::new(),
         }
     }
 
@@ -185,5 +201,19 @@ mod tests {
         facts.extend((0..6).map(|n| answered(&n.to_string(), Answer::Ok)));
         facts.push(noted("drained"));
         assert!(fed(&facts).unwrap_err().contains("too long"));
+    }
+
+    #[test]
+    fn notices_a_request_that_passes_a_router_which_drains() {
+        let request = [
+            sent("t", "acme"),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        let pause = || vec![answered("x", Answer::Ok); 2];
+        let late = [vec![noted("draining")], pause(), request.to_vec()].concat();
+        assert!(fed(&late).unwrap_err().contains("drains since"));
+        let early = [request.to_vec(), vec![noted("draining")]].concat();
+        assert_eq!(fed(&early), Ok(()));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{EnvelopeBounds, Invariant};
+use super::{Bounds, EnvelopeBounds, Invariant};
 use crate::fact::{Arrived, Decided, EnvelopeJudged, Fact, Proved, Sent};
 
 /// How long a cell may take to judge what has arrived: longer than it waits for keys.
@@ -23,8 +23,11 @@ const NO_KEY: [&str; 2] = ["envelope_unknown_key", "envelope_no_keys"];
 pub struct EnvelopeHolds {
     prefix: String,
     bounds: Option<EnvelopeBounds>,
+    /// Keys that must no longer seal: from when on, and until when.
+    replaced: Vec<(String, Duration, Option<Duration>)>,
     sent: BTreeMap<String, Sent>,
     decided: BTreeMap<String, Decided>,
+    decided_at: BTreeMap<String, Duration>,
     /// By request id, what hasn't been judged yet: more than once what was sent again.
     waiting: BTreeMap<String, Vec<(Duration, Arrived)>>,
     /// When each endpoint of a cell last had the published keys.
@@ -32,13 +35,15 @@ pub struct EnvelopeHolds {
 }
 
 impl EnvelopeHolds {
-    /// With this prefix of the router's own headers; without bounds nobody seals envelopes.
-    pub fn new(prefix: &str, bounds: Option<EnvelopeBounds>) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            prefix: prefix.to_owned(),
-            bounds,
+            prefix: bounds.header_prefix.clone(),
+            bounds: bounds.envelope,
+            replaced: bounds.replaced_envelope_keys.clone(),
             sent: BTreeMap::new(),
             decided: BTreeMap::new(),
+            decided_at: BTreeMap::new(),
             waiting: BTreeMap::new(),
             fetched: BTreeMap::new(),
         }
@@ -78,6 +83,17 @@ impl EnvelopeHolds {
                     "{tag} isn't verified, and has an envelope: {found:?}"
                 )),
             };
+        }
+        let decided = self.decided_at.get(id).copied().unwrap_or_default();
+        let mut replaced = self.replaced.iter();
+        let old = replaced.find(|(kid, from, until)| {
+            let is_over = until.is_some_and(|until| decided >= until);
+            judged.kid.as_ref() == Some(kid) && decided > *from && !is_over
+        });
+        if let Some((kid, from, _)) = old {
+            return Err(format!(
+                "the envelope of {tag} is sealed under {kid}, whose place another key has taken by {from:?}"
+            ));
         }
         match &judged.found {
             Ok(proved) => self.is_right(&tag, id, &arrived, proved),
@@ -148,6 +164,7 @@ impl Invariant for EnvelopeHolds {
             }
             Fact::Decided(decided) => {
                 let id = decided.request_id.clone();
+                self.decided_at.insert(id.clone(), at);
                 self.decided.insert(id, decided.clone());
             }
             Fact::Arrived(arrived) => self.arrived(at, arrived),
@@ -183,11 +200,20 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
+    fn bounds(envelope: Option<EnvelopeBounds>) -> Bounds {
+        Bounds {
+            header_prefix: "x-cellway-".to_owned(),
+            envelope,
+            replaced_envelope_keys: vec![("old".to_owned(), SECOND, Some(SECOND * 9))],
+            ..Bounds::default()
+        }
+    }
+
     fn fed(facts: &[Fact]) -> Result<(), String> {
-        let bounds = EnvelopeBounds {
+        let envelope = EnvelopeBounds {
             keys_max_age: SECOND * 10,
         };
-        feed(&mut EnvelopeHolds::new("x-cellway-", Some(bounds)), facts)
+        feed(&mut EnvelopeHolds::new(&bounds(Some(envelope))), facts)
     }
 
     fn judged() -> EnvelopeJudged {
@@ -316,7 +342,13 @@ mod tests {
 
     #[test]
     fn says_nothing_where_nobody_seals() {
-        let mut without = EnvelopeHolds::new("x-cellway-", None);
+        let mut without = EnvelopeHolds::new(&bounds(None));
         assert_eq!(feed(&mut without, &refused("envelope_missing")), Ok(()));
+    }
+
+    #[test]
+    fn notices_a_key_whose_place_another_has_taken() {
+        let old = with(|judged| judged.kid = Some("old".to_owned()));
+        assert!(fed(&old).unwrap_err().contains("another key has taken"));
     }
 }

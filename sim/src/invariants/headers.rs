@@ -8,6 +8,9 @@ use crate::fact::Fact;
 /// What every forged header of the simulator's clients has in its value.
 pub const FORGED: &str = "forged-by-client";
 
+/// What every answer of the simulator's cells has in a header under the router's prefix.
+pub const FORGED_BY_CELL: &str = "forged-by-cell";
+
 /// No header or trailer with a value of a client's making arrives at a cell, and none whose name
 /// a cell could read as one of the router's unless it is spelled as the router spells it.
 #[derive(Debug)]
@@ -54,6 +57,9 @@ impl Invariant for NoForgedHeaders {
 
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
+            Fact::Tainted { tag, header } => Err(format!(
+                "the answer to {tag} has {header} of its cell's making"
+            )),
             Fact::Arrived(arrived) => {
                 self.judge(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)
             }
@@ -63,6 +69,36 @@ impl Invariant for NoForgedHeaders {
                 trailers,
             } => self.judge(cell, tag.as_ref(), trailers),
             _ => Ok(()),
+        }
+    }
+}
+
+/// No bearer token arrives at a cell: what proves a tenant to the router would prove it to whoever a
+/// cell passes it on to.
+#[derive(Debug)]
+pub struct CredentialsStay;
+
+impl Invariant for CredentialsStay {
+    fn name(&self) -> &'static str {
+        "credentials_stay"
+    }
+
+    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+        let (cell, tag, fields) = match fact {
+            Fact::Arrived(arrived) => (&arrived.cell, &arrived.tag, &arrived.headers),
+            Fact::Trailers {
+                cell,
+                tag,
+                trailers,
+            } => (cell, tag, trailers),
+            _ => return Ok(()),
+        };
+        let shown = |(name, value): &&(String, String)| {
+            name == "authorization" || value.starts_with("Bearer ")
+        };
+        match fields.iter().find(shown) {
+            Some((name, _)) => Err(format!("{cell} received the {name} of {tag:?}")),
+            None => Ok(()),
         }
     }
 }
@@ -108,5 +144,25 @@ mod tests {
             })
             .is_err()
         );
+    }
+
+    #[test]
+    fn notices_a_token_that_is_passed_on() {
+        let bearing = |name| with_header(arrived("a", "t", "r"), name, "Bearer abc");
+        assert!(feed(&mut CredentialsStay, &[bearing("authorization")]).is_err());
+        assert!(feed(&mut CredentialsStay, &[bearing("x-other")]).is_err());
+        assert_eq!(
+            feed(&mut CredentialsStay, &[arrived("a", "t", "r")]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn notices_what_a_cell_says_in_the_routers_name() {
+        let tainted = Fact::Tainted {
+            tag: "t".to_owned(),
+            header: "x-cellway-made-up".to_owned(),
+        };
+        assert!(feed(&mut NoForgedHeaders::new("x-cellway-"), &[tainted]).is_err());
     }
 }

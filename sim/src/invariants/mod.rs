@@ -15,12 +15,14 @@ mod endpoints;
 mod envelope;
 mod envoy;
 mod errors;
+mod fresh;
 mod headers;
 mod in_force;
 mod issuers;
 mod journal;
 mod key_age;
 mod keys;
+mod keys_taken;
 mod opening;
 mod placement;
 mod quiet;
@@ -30,10 +32,13 @@ mod retries;
 mod revoked;
 mod routing_keys;
 pub(crate) mod rules;
+mod serving;
+mod stamps;
 mod steady;
 mod suspended;
 mod true_client;
 mod verified;
+mod waits;
 mod withdrawn;
 
 #[cfg(test)]
@@ -53,24 +58,29 @@ pub use endpoints::{EndpointTrouble, Endpoints, EveryEndpoint};
 pub use envelope::EnvelopeHolds;
 pub use envoy::EnvoyObeys;
 pub use errors::NoUnexpectedErrors;
-pub use headers::{FORGED, NoForgedHeaders};
+pub use fresh::FreshConnections;
+pub use headers::{CredentialsStay, FORGED, FORGED_BY_CELL, NoForgedHeaders};
 pub use issuers::IssuerSpeaks;
 pub use key_age::{KeyAge, KeyOutage};
 pub use keys::BoundedKeyFetches;
+pub use keys_taken::{KeysTaken, KnownKey};
 pub use opening::ClosedWithoutRegistry;
 pub use placement::AssignedCell;
 pub use quiet::QuietServed;
 pub use recovery::Recovery;
-pub use registry::MonotonicRegistry;
+pub use registry::{MonotonicRegistry, RegistryFollowed};
 pub use retries::{Retried, RetriesBounded};
 pub use revoked::Revoked;
 pub use routing_keys::RoutingKeys;
 pub(crate) use rules::Caller;
 pub use rules::RulesKept;
+pub use serving::ServingCertificate;
+pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
 pub use true_client::TrueClient;
 pub use verified::OnlyVerified;
+pub use waits::CellWaits;
 pub use withdrawn::WithdrawnKeys;
 
 use crate::fact::Fact;
@@ -144,6 +154,20 @@ pub struct Bounds {
     pub failover: Duration,
     /// How many percent of a cell's answered requests routers may send again.
     pub retry_percent: u32,
+    /// How soon a router follows the control plane where nothing is in the way.
+    pub registry_within: Duration,
+    /// When something may be between the control plane and a router, or all of them.
+    pub registry_troubles: Vec<(Option<String>, Duration, Duration)>,
+    /// Keys of envelopes that must no longer seal: from when on, and until when.
+    pub replaced_envelope_keys: Vec<(String, Duration, Option<Duration>)>,
+    /// Keys that routers must know.
+    pub known_keys: Vec<KnownKey>,
+    /// When which routers can't follow their files, since the start.
+    pub reloads_stuck: Vec<(String, Duration, Duration)>,
+    /// How long routers wait for the header of a cell's answer.
+    pub header_timeout: Duration,
+    /// Clients that ask for no streams and send their requests whole.
+    pub brief: BTreeSet<String>,
     /// What holds of envelopes; `None` where no router seals any.
     pub envelope: Option<EnvelopeBounds>,
 }
@@ -174,6 +198,8 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(AssignedCell::new(prefix)),
         Box::new(NoForgedHeaders::new(prefix)),
+        Box::new(CredentialsStay),
+        Box::new(StampsTrue::new(prefix)),
         Box::new(OnlyVerified::new(prefix)),
         Box::new(TokenAudience::new(prefix, &bounds.audience)),
         Box::new(TenantChoice::new(prefix)),
@@ -188,6 +214,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         )),
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
+        Box::new(KeysTaken::new(bounds)),
         Box::new(KeyAge::new(prefix, &bounds.key_outages)),
         Box::new(Drained::new(bounds)),
         Box::new(Suspended::new(bounds)),
@@ -196,14 +223,18 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(EnvoyObeys::new(prefix)),
         Box::new(CertificateLife::new(prefix)),
         Box::new(CellCertificates::default()),
-        Box::new(EnvelopeHolds::new(prefix, bounds.envelope)),
+        Box::new(ServingCertificate::new(bounds)),
+        Box::new(FreshConnections::new(bounds)),
+        Box::new(EnvelopeHolds::new(bounds)),
         Box::new(MonotonicRegistry::default()),
+        Box::new(RegistryFollowed::new(bounds)),
         Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),
         Box::new(ClosedWithoutRegistry::new(bounds.open_wait)),
         Box::new(OneAnswer::new(bounds.answer_within)),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
+        Box::new(CellWaits::new(bounds)),
         Box::new(Retried::new(bounds)),
         Box::new(RetriesBounded::new(bounds.retry_percent)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),

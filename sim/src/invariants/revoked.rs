@@ -7,7 +7,7 @@ use super::Invariant;
 use super::journal::Journal;
 use crate::fact::{Fact, Life};
 
-/// No token of a revoked subject passes a router that has applied the revocation, nor any router
+/// No token and no certificate of a revoked subject passes a router that has applied the revocation, nor any router
 /// once the revocation is older than a router may believe what it last heard: cached tokens neither.
 #[derive(Debug)]
 pub struct Revoked {
@@ -68,7 +68,8 @@ impl Invariant for Revoked {
         let Some(passed) = self.journal.passed(at, fact) else {
             return Ok(());
         };
-        if passed.sent.token.is_none() {
+        // A client with neither shows nothing of its own.
+        if passed.sent.anonymous || passed.sent.routing_key.is_some() {
             return Ok(());
         }
         let tag = passed.sent.tag.clone();
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn content_once_the_subject_is_restored_and_without_a_token() {
+    fn content_once_the_subject_is_restored_and_with_who_shows_nothing() {
         let restored = [
             revoking(1, &["client"]),
             applied(0, 1),
@@ -135,10 +136,14 @@ mod tests {
             applied(0, 2),
         ];
         assert_eq!(fed(&restored, 1), Ok(()));
+        let mut nobody = sent("t", "acme");
+        if let Fact::Sent(sent) = &mut nobody {
+            sent.anonymous = true;
+        }
         let facts = [
             revoking(1, &["client"]),
             applied(0, 1),
-            sent("t", "acme"),
+            nobody,
             allowed("r", "a", 1),
             arrived("a", "t", "r"),
         ];

@@ -166,6 +166,7 @@ pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
         cell: cell.to_owned(),
         host: format!("{cell}-1"),
         tag: Some(tag.to_owned()),
+        connection: 0,
         on_connection: 1,
         headers: vec![
             ("x-cellway-request-id".to_owned(), request_id.to_owned()),

@@ -69,6 +69,8 @@ pub enum FaultKind {
     RotateCertificate(String),
     /// A router or a cell gets a serving certificate that ends after this long.
     ExpiringCertificate(String, Duration),
+    /// A cell serves with the certificate of another, which comes second.
+    WrongCertificate(String, String),
     /// A router's serving certificate is overwritten with nonsense, then mended at the end.
     BreakCertificate(String),
     /// A router's configuration file gets these settings over those it has.
@@ -178,6 +180,9 @@ impl fmt::Display for FaultKind {
             Self::RotateCertificate(host) => write!(f, "new certificate for {host}"),
             Self::ExpiringCertificate(host, lifetime) => {
                 write!(f, "certificate for {host} that ends in {lifetime:?}")
+            }
+            Self::WrongCertificate(cell, other) => {
+                write!(f, "{cell} serves with the certificate of {other}")
             }
             Self::BreakCertificate(host) => write!(f, "broken certificate for {host}"),
             Self::Configure(host, settings) => {

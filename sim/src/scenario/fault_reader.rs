@@ -119,6 +119,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
                 K::ExpiringCertificate(self.served()?, self.lifetime()?),
                 false,
             ),
+            "wrong_certificate" => (K::WrongCertificate(self.cell_itself()?, self.cell()?), true),
             "break_certificate" => (K::BreakCertificate(self.router()?), true),
             "configure" => (K::Configure(self.router()?, self.settings()?), false),
             "break_configuration" => (K::BreakConfiguration(self.router()?), true),
@@ -239,6 +240,10 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     fn cell_target(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| names.is_cell(name) || names.is_endpoint(name);
         self.target(known, "cell")
+    }
+
+    fn cell_itself(&mut self) -> Option<String> {
+        self.target(|names, name| names.is_cell(name), "cell")
     }
 
     /// A cell that uses HTTP/2.
@@ -460,7 +465,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 const KINDS: &str = "crash, drain, partition, latency, slow, status, half_open, reset, break_off, \
      refuse_connections, refuse_streams, go_away, empty_keys, huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
      replace_keys, publish, rotate_certificate, \
-     expiring_certificate, break_certificate, configure, \
+     expiring_certificate, wrong_certificate, break_certificate, configure, \
      break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \
      remove_envelope_key, clock_skew, disk_full, torn_write";
 

@@ -314,6 +314,8 @@ pub enum Authorization {
     Good,
     /// The same for another cell.
     Misdirected,
+    /// One for another user of its tenant.
+    ForAnother,
     /// One that claims its cell's key and was signed by another.
     Forged,
     /// What another client of this cell has shown the same router just before, token and all.

@@ -140,7 +140,7 @@ fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
         | K::Garbage(name) => of("answers of", name),
         K::RefuseConnections(name) => of("door of", name),
         K::WrongKeys(name, _) => of("keys of", name),
-        K::BreakCertificate(name) => of("certificate of", name),
+        K::BreakCertificate(name) | K::WrongCertificate(name, _) => of("certificate of", name),
         K::BreakConfiguration(name) => of("configuration of", name),
         K::ClockSkew(name, _) => of("clock of", name),
         K::DiskFull(name) => of("disk of", name),

@@ -39,7 +39,9 @@ pub(super) fn bind(
             return shared.lock().spent.get(&last).cloned();
         }
         Authorization::Forged => (shared.forged_signer(CELL_KEY), false),
-        Authorization::Good | Authorization::Misdirected => (own(), true),
+        Authorization::Good | Authorization::Misdirected | Authorization::ForAnother => {
+            (own(), true)
+        }
     };
     let signer = signer.expect("32 bytes are an Ed25519 key");
     let (token, truth) = sign(shared, spec, &signer, tag, elapsed);
@@ -70,19 +72,23 @@ fn sign(
     let bound = spec.cell_bound.as_ref();
     let bound = bound.expect("only who calls in a cell's name is asked");
     let destination = destination(shared, spec, bound.shows == Authorization::Misdirected);
+    let subject = match bound.shows {
+        Authorization::ForAnother => "somebody-else",
+        _ => &spec.name,
+    };
     let now = unix_at(elapsed);
     let ends = now.after(LIFETIME);
     let claims = Claims::cell_bound(&bound.source, &destination, jti, now)
         .with("exp", ends.as_secs())
         .with("tenant", spec.tenant.as_str())
-        .subject(&spec.name);
+        .subject(subject);
     let token = claims.sign(signer).expect("Ed25519 signs anything");
     let truth = CellBound {
         source: bound.source.clone(),
         genuine: true,
         destination,
         tenant: spec.tenant.clone(),
-        subject: spec.name.clone(),
+        subject: subject.to_owned(),
         jti: jti.to_owned(),
         ends: Duration::from_secs(ends.as_secs()),
     };

@@ -10,9 +10,13 @@ use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::fact::{self, Published};
 use crate::invariants::{
-    Bounds, Caller, EndpointTrouble, Endpoints, EnvelopeBounds, KeyOutage, Withdrawn, rules,
+    Bounds, Caller, EndpointTrouble, Endpoints, EnvelopeBounds, KeyOutage, KnownKey, Withdrawn,
+    rules,
 };
-use crate::scenario::{Authority, Authorization, Client, FIRST_KEY, FaultKind, Scenario};
+use crate::scenario::{
+    Authority, Authorization, CONTROL_PLANE, Client, FIRST_ENVELOPE_KEY, FIRST_KEY, FaultKind,
+    Scenario,
+};
 
 /// What the routers' headers begin with.
 pub(super) const HEADER_PREFIX: &str = "x-cellway-";
@@ -22,6 +26,9 @@ const ANSWER_SLACK: Duration = Duration::from_secs(5);
 
 /// How long a client takes to be told of what has arrived.
 const DELIVERY_SLACK: Duration = Duration::from_millis(500);
+
+/// How long routers wait for the header of a cell's answer unless they are told otherwise.
+const HEADER_TIMEOUT_MS: u64 = 30_000;
 
 /// How long a fetch of keys or of a registry takes where nothing is in its way.
 const FETCH_SLACK: Duration = Duration::from_secs(2);
@@ -55,6 +62,17 @@ pub(super) fn of(scenario: &Scenario) -> Bounds {
         drain: seconds(scenario, &["runtime", "drain_secs"], 30),
         audience: AUDIENCE.to_owned(),
         room_for_quiet: room_for_quiet(scenario),
+        registry_within: registry_within(scenario),
+        registry_troubles: registry_troubles(scenario),
+        replaced_envelope_keys: replaced_envelope_keys(scenario),
+        known_keys: known_keys(scenario),
+        reloads_stuck: reloads_stuck(scenario),
+        header_timeout: millis(
+            scenario,
+            &["upstream", "header_timeout_ms"],
+            HEADER_TIMEOUT_MS,
+        ),
+        brief: brief(scenario),
         endpoints: endpoints(scenario),
         failover: millis(scenario, &["upstream", "failover_timeout_ms"], 10_000),
         retry_percent: setting(scenario, &["upstream", "retry_percent"], 20) as u32,
@@ -95,6 +113,217 @@ fn held(scenario: &Scenario) -> Duration {
     longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
 }
 
+/// From when on routers must know which keys, and until when. A token that names a new key has them
+/// fetch it, once the cooldown allows that and no fault is in the way.
+fn known_keys(scenario: &Scenario) -> Vec<KnownKey> {
+    let mut found: Vec<KnownKey> = Vec::new();
+    let withdrawn = |found: &mut Vec<KnownKey>, host: &str, key: Option<&String>, at| {
+        let issuer = issuer_of(host);
+        let of = |known: &&mut KnownKey| {
+            known.issuer == issuer
+                && known.until.is_none()
+                && key.is_none_or(|key| known.key == *key)
+        };
+        found
+            .iter_mut()
+            .filter(of)
+            .for_each(|known| known.until = Some(at));
+    };
+    let cooldown = seconds(scenario, &["issuer", "keys", "cooldown_secs"], 30);
+    let publish = |host: &str, key: &str, at| KnownKey {
+        issuer: issuer_of(host),
+        key: key.to_owned(),
+        from: known_from(scenario, host, at, cooldown),
+        until: None,
+    };
+    // Routers ask for these when they start.
+    for issuer in &scenario.issuers {
+        let host = issuer.host();
+        found.push(KnownKey {
+            from: known_from(scenario, &host, Duration::ZERO, Duration::ZERO),
+            ..publish(&host, FIRST_KEY, Duration::ZERO)
+        });
+    }
+    for fault in &scenario.faults {
+        match &fault.kind {
+            FaultKind::PublishKey(host, key) => found.push(publish(host, key, fault.at)),
+            FaultKind::WithdrawKey(host, key) => withdrawn(&mut found, host, Some(key), fault.at),
+            FaultKind::ReplaceKeys(host, key) => {
+                withdrawn(&mut found, host, None, fault.at);
+                found.push(publish(host, key, fault.at));
+            }
+            // For a while the set holds none of them, and routers may take it.
+            FaultKind::WrongKeys(host, _) => {
+                let known = found
+                    .iter_mut()
+                    .filter(|known| known.issuer == issuer_of(host));
+                known.for_each(|known| {
+                    known.from = known
+                        .from
+                        .max(known_from(scenario, host, fault.at, cooldown))
+                });
+            }
+            _ => {}
+        }
+    }
+    // A router that starts anew with a damaged disk knows nothing.
+    let damages = |kind: &FaultKind, router: &String| match kind {
+        FaultKind::DiskFull(name) | FaultKind::TornWrite(name) => name == router,
+        _ => false,
+    };
+    for fault in &scenario.faults {
+        let (FaultKind::Crash(router) | FaultKind::Drain(router)) = &fault.kind else {
+            continue;
+        };
+        let mut faults = scenario.faults.iter();
+        if faults.any(|earlier| damages(&earlier.kind, router)) {
+            for known in &mut found {
+                let host = format!("idp-{}", known.issuer);
+                let again = known_from(scenario, &host, fault.at, cooldown);
+                known.from = known.from.max(again);
+            }
+        }
+    }
+    // An outage for longer than a set may serve takes all of it away.
+    for KeyOutage {
+        issuer,
+        from,
+        until,
+        ..
+    } in key_outages(scenario)
+    {
+        let host = format!("idp-{issuer}");
+        for known in found.iter_mut().filter(|known| known.issuer == issuer) {
+            if known.from < until {
+                known.from = known.from.max(known_from(scenario, &host, from, cooldown));
+            }
+        }
+    }
+    found
+}
+
+/// When routers must have what an issuer publishes at this time: this wait and a fetch later, not counting
+/// faults that may be in the way.
+fn known_from(scenario: &Scenario, host: &str, at: Duration, wait: Duration) -> Duration {
+    let cooldown = seconds(scenario, &["issuer", "keys", "cooldown_secs"], 30);
+    // Jitter makes the time until the next try longer, by half of it at most.
+    let retry = seconds(scenario, &["issuer", "keys", "retry_max_secs"], 60) * 3 / 2;
+    let touches = |kind: &FaultKind| match kind {
+        FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => a == host || b == host,
+        FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _) => {
+            name == host || scenario.routers.contains(name)
+        }
+        FaultKind::Slow(name, _)
+        | FaultKind::Status(name, _)
+        | FaultKind::Garbage(name)
+        | FaultKind::EmptyKeys(name)
+        | FaultKind::HugeKeys(name)
+        | FaultKind::WrongIssuer(name)
+        | FaultKind::WrongKeys(name, _) => name == host,
+        _ => false,
+    };
+    let mut from = at + wait + FETCH_SLACK;
+    let in_the_way = || scenario.faults.iter().filter(|fault| touches(&fault.kind));
+    while let Some(end) = in_the_way()
+        .filter(|fault| fault.at < from && fault.until > at)
+        .map(|fault| fault.until + cooldown.max(retry) + FETCH_SLACK)
+        .find(|end| *end > from)
+    {
+        from = end;
+    }
+    from
+}
+
+/// How soon a router follows the control plane where nothing is in the way: it asks every two seconds
+/// unless it is told otherwise.
+fn registry_within(scenario: &Scenario) -> Duration {
+    let poll = seconds(scenario, &["registry", "poll_secs"], 2);
+    let retry = seconds(scenario, &["registry", "retry_max_secs"], 60);
+    poll.max(retry) + FETCH_SLACK
+}
+
+/// When something may be between routers and the control plane: of one router, or of all.
+fn registry_troubles(scenario: &Scenario) -> Vec<(Option<String>, Duration, Duration)> {
+    let faults = scenario.faults.iter();
+    let troubles = faults.filter_map(|fault| {
+        let whose = match &fault.kind {
+            FaultKind::Crash(name)
+            | FaultKind::Drain(name)
+            | FaultKind::Slow(name, _)
+            | FaultKind::Status(name, _)
+            | FaultKind::Garbage(name)
+            | FaultKind::ClockSkew(name, _)
+            | FaultKind::BreakConfiguration(name)
+            | FaultKind::BreakCertificate(name) => name,
+            FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) if a == CONTROL_PLANE => b,
+            FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) if b == CONTROL_PLANE => a,
+            FaultKind::TrustNext(Authority::Servers)
+            | FaultKind::IssueFromNext(Authority::Servers)
+            | FaultKind::DropOld(Authority::Servers) => CONTROL_PLANE,
+            _ => return None,
+        };
+        let router = scenario.routers.iter().find(|router| *router == whose);
+        let concerns = router.is_some() || whose == CONTROL_PLANE;
+        concerns.then(|| (router.cloned(), fault.at, fault.until))
+    });
+    troubles.collect()
+}
+
+/// From when on which key of envelopes must no longer seal, because another has taken its place, and
+/// until when: the other one may be removed.
+fn replaced_envelope_keys(scenario: &Scenario) -> Vec<(String, Duration, Option<Duration>)> {
+    let max_age = seconds(scenario, &["envelope", "jwks_max_age_secs"], 300);
+    let watch = seconds(scenario, &["runtime", "watch_secs"], 1);
+    let mut found: Vec<(String, Duration, Option<Duration>)> = Vec::new();
+    let mut present = vec![FIRST_ENVELOPE_KEY.to_owned()];
+    for fault in &scenario.faults {
+        match &fault.kind {
+            FaultKind::AddEnvelopeKey(kid, after) => {
+                let from = fault.at + max_age.max(*after) + watch + FETCH_SLACK;
+                found.extend(present.iter().map(|old| (old.clone(), from, None)));
+                present.push(kid.clone());
+            }
+            FaultKind::RemoveEnvelopeKey(kid) => {
+                present.retain(|old| old != kid);
+                // Which key it had replaced may seal again.
+                let open = found.iter_mut().filter(|(_, _, until)| until.is_none());
+                open.for_each(|(_, _, until)| *until = Some(fault.at));
+                if let Some((last, replaced)) = present.split_last() {
+                    let from = fault.at + max_age + watch + FETCH_SLACK;
+                    let replaced = replaced.iter().filter(|old| *old != last);
+                    found.extend(replaced.map(|old| (old.clone(), from, None)));
+                }
+            }
+            // Routers' clocks decide, and routers that can't reload know no new key.
+            FaultKind::ClockSkew(..)
+            | FaultKind::BreakConfiguration(_)
+            | FaultKind::BreakCertificate(_) => return Vec::new(),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// When which routers can't follow their files: something there is nonsense, or they don't run.
+fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
+    let faults = scenario.faults.iter();
+    let stuck = faults.filter_map(|fault| match &fault.kind {
+        FaultKind::BreakCertificate(name)
+        | FaultKind::BreakConfiguration(name)
+        | FaultKind::Crash(name)
+        | FaultKind::Drain(name) => Some((name.clone(), fault.at, fault.until)),
+        _ => None,
+    });
+    stuck.collect()
+}
+
+/// Clients whose requests come whole and are answered in one go.
+fn brief(scenario: &Scenario) -> BTreeSet<String> {
+    let clients = scenario.clients.iter();
+    let brief = clients.filter(|client| client.stream.is_none() && !client.unfinished);
+    brief.map(|client| client.name.clone()).collect()
+}
+
 /// When each endpoint of a cell may fail to serve.
 fn endpoints(scenario: &Scenario) -> Endpoints {
     let cells = scenario.cells.iter();
@@ -116,6 +345,7 @@ fn endpoints(scenario: &Scenario) -> Endpoints {
             | FaultKind::BreakOff(name)
             | FaultKind::RefuseConnections(name)
             | FaultKind::RefuseStreams(name)
+            | FaultKind::WrongCertificate(name, _)
             | FaultKind::ClockSkew(name, _) => (vec![name], fault.until + DELIVERY_SLACK),
             FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => {
                 (vec![a, b], fault.until + DELIVERY_SLACK)

@@ -18,7 +18,7 @@ use super::shared::{Shared, tls_provider, unix_at};
 use super::wallet::{Shown, Wallet};
 use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, Sent};
-use crate::invariants::{CELL_BOUND, FORGED};
+use crate::invariants::{CELL_BOUND, FORGED, FORGED_BY_CELL};
 use crate::random::Random;
 use crate::scenario::{self, Authority, ClientProtocol, Credential, Flaw};
 
@@ -152,7 +152,10 @@ impl Exchange {
             self.show_key(spec, elapsed, &mut request);
         }
         let answer = match self.pool.send(&self.tag, request, streamed).await {
-            Ok(response) => judge(&response),
+            Ok(response) => {
+                self.look_for_forgeries(spec, &response);
+                judge(&response)
+            }
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
         };
@@ -163,6 +166,16 @@ impl Exchange {
             .record(format_args!("{} is answered {answer}", self.tag));
         let tag = self.tag;
         self.shared.tell(&self.env, &Fact::Answered { tag, answer });
+    }
+
+    /// An Envoy passes on what cells answer, and no router sees it.
+    fn look_for_forgeries(&self, spec: &scenario::Client, response: &Response) {
+        let mut fields = response.headers.iter();
+        let forged = fields.find(|(_, value)| value.as_bytes() == FORGED_BY_CELL.as_bytes());
+        if let (None, Some((header, _))) = (&spec.via, forged) {
+            let (tag, header) = (self.tag.clone(), header.to_string());
+            self.shared.tell(&self.env, &Fact::Tainted { tag, header });
+        }
     }
 
     fn request(&self, spec: &scenario::Client, shown: &Shown) -> Request {
@@ -353,6 +366,7 @@ impl Pool {
         let connected = Fact::Connected {
             client: self.spec.name.clone(),
             to: self.router.clone(),
+            leaf: connection.leaf().to_vec(),
         };
         self.shared.tell(&self.env, &connected);
         let response = connection.send_and_watch(request, streamed).await?;

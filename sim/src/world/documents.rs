@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::wallet::Wallet;
 use super::{pki, shared};
 use crate::fact::{Assignment, CellTruth, Fact, Published, Terms};
 use crate::scenario::{
-    Cell, CellProtocol, CellState, Change, FaultKind, Home, Placement, Scenario, Tenant,
-    UnknownTenant,
+    Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, Placement, Scenario,
+    Tenant, UnknownTenant,
 };
 
 /// The first version; above 1, so that there can be an older one.
@@ -29,6 +30,8 @@ pub(super) struct Documents {
     keys: BTreeMap<String, Value>,
     /// Tenants, and subjects of theirs.
     revoked: BTreeSet<(String, String)>,
+    /// What clients are called that show a certificate only, by their names.
+    certified: BTreeMap<String, String>,
 }
 
 /// A document that was made for a [`Change`].
@@ -36,6 +39,18 @@ pub(super) struct Document {
     pub(super) text: String,
     /// What it says, if it is good and must be accepted: a [`Fact::Published`].
     pub(super) truth: Option<Fact>,
+}
+
+/// The SANs of clients that show no token.
+fn certified(scenario: &Scenario) -> BTreeMap<String, String> {
+    let clients = scenario.clients.iter();
+    let alone = clients.filter(|client| client.credential == Credential::Certificate);
+    alone
+        .filter_map(|client| {
+            let path = Wallet::certified_as(client)?;
+            Some((client.name.clone(), pki::client_san(&path)))
+        })
+        .collect()
 }
 
 impl Documents {
@@ -53,6 +68,7 @@ impl Documents {
             tenants: scenario.tenants.clone(),
             unknown_tenant: scenario.unknown_tenant,
             revoked: BTreeSet::new(),
+            certified: certified(scenario),
         }
     }
 
@@ -165,8 +181,9 @@ impl Documents {
             })
         });
         let revoked = self.revoked.iter();
+        let called = |subject: &String| self.certified.get(subject).unwrap_or(subject).clone();
         let revocations =
-            revoked.map(|(tenant, subject)| json!({ "sub": subject, "tenant": tenant }));
+            revoked.map(|(tenant, subject)| json!({ "sub": called(subject), "tenant": tenant }));
         let unknown = match self.unknown_tenant {
             UnknownTenant::Deny => "deny",
             UnknownTenant::ByTier => "by_tier",

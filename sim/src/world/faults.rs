@@ -101,8 +101,11 @@ impl World {
                 let now = unix_at(self.engine.elapsed());
                 self.certify(name, Some(Validity::around(now, *lifetime)))?;
             }
+            FaultKind::WrongCertificate(name, other) => {
+                self.disguise(name, begins.then_some(other))?;
+            }
             FaultKind::BreakCertificate(name) if begins => self.break_certificate(name),
-            FaultKind::BreakCertificate(name) => self.write_serving(name)?,
+            FaultKind::BreakCertificate(name) => self.write_serving(name, None)?,
             FaultKind::Configure(name, settings) => self.configure(name, settings),
             FaultKind::BreakConfiguration(name) => self.write_configuration(name, begins),
             FaultKind::TrustNext(_) | FaultKind::IssueFromNext(_) | FaultKind::DropOld(_) => {
@@ -275,15 +278,47 @@ impl World {
         self.shared.lock().control_plane.set_document(document.text);
     }
 
-    fn write_serving(&self, name: &str) -> Result<(), LabError> {
-        router::write_serving(&self.disks[name], &mut self.shared.lock().pki, name, None)
+    /// Gives a router a serving certificate that holds so long, or for the whole run.
+    pub(super) fn write_serving(
+        &self,
+        name: &str,
+        validity: Option<Validity>,
+    ) -> Result<(), LabError> {
+        let pki = &mut self.shared.lock().pki;
+        let leaf = router::write_serving(&self.disks[name], pki, name, validity)?;
+        self.tell(&Fact::Serves {
+            router: name.to_owned(),
+            leaf,
+        });
+        Ok(())
+    }
+
+    /// Lets a cell serve with the certificate of another, or with its own again.
+    fn disguise(&self, name: &str, other: Option<&String>) -> Result<(), LabError> {
+        {
+            let mut state = self.shared.lock();
+            match other {
+                Some(other) => state.impostors.insert(name.to_owned(), other.clone()),
+                None => state.impostors.remove(name),
+            };
+            state.renew_serving()?;
+        }
+        for host in self.scenario.hosts_of(name) {
+            self.tell(&Fact::Certified {
+                host,
+                of: other.cloned(),
+                ends: None,
+                anew: false,
+            });
+        }
+        Ok(())
     }
 
     /// Gives a router or a cell a serving certificate with this validity, or for the whole run.
     /// Open connections of a cell's hosts continue with the old one.
     fn certify(&self, name: &str, validity: Option<Validity>) -> Result<(), LabError> {
-        if let Some(disk) = self.disks.get(name) {
-            return router::write_serving(disk, &mut self.shared.lock().pki, name, validity);
+        if self.disks.contains_key(name) {
+            return self.write_serving(name, validity);
         }
         {
             let mut state = self.shared.lock();
@@ -297,6 +332,7 @@ impl World {
             let ends = validity.map(hosts::certificate_ends);
             self.tell(&Fact::Certified {
                 host,
+                of: None,
                 ends,
                 anew: false,
             });
@@ -334,6 +370,21 @@ impl World {
     }
 
     fn rotate_authority(&self, kind: &FaultKind) -> Result<(), LabError> {
+        self.reissue(kind)?;
+        match kind {
+            FaultKind::IssueFromNext(Authority::Servers) => {
+                let mut names = self.disks.keys();
+                return names.try_for_each(|name| self.write_serving(name, None));
+            }
+            FaultKind::TrustNext(Authority::Cells)
+            | FaultKind::IssueFromNext(Authority::Cells)
+            | FaultKind::DropOld(Authority::Cells) => self.tell(&Fact::CellTrustChanged),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn reissue(&self, kind: &FaultKind) -> Result<(), LabError> {
         let mut state = self.shared.lock();
         match kind {
             FaultKind::TrustNext(authority) => state.pki.trust_next(*authority)?,
@@ -342,13 +393,11 @@ impl World {
                 state.pki.issue_from_next(*authority);
                 for (name, disk) in &self.disks {
                     match authority {
-                        Authority::Servers => {
-                            router::write_serving(disk, &mut state.pki, name, None)?;
-                        }
                         Authority::Cells => {
                             router::write_upstream(disk, &mut state.pki, name)?;
                         }
-                        Authority::Clients => {}
+                        // The serving certificates are told of, and so written elsewhere.
+                        Authority::Servers | Authority::Clients => {}
                     }
                 }
             }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use cellway_mtls::env::Env;
 use cellway_mtls::lab::{EchoCell, IdentityProvider, Report, ServerTls, Validity};
+use http::{HeaderName, HeaderValue};
 
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
 use super::shared::{CellHost, Served, Shared};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, Fact};
+use crate::invariants::FORGED_BY_CELL;
 use crate::observer::Observer;
 use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, FIRST_KEY, Issuer};
 
@@ -28,6 +30,9 @@ pub(super) fn add_cell(
 ) {
     for host in cell.hosts() {
         let echo = EchoCell::new(&cell.id, cell_sink(shared.observer.clone(), &host));
+        // It tries to speak in the router's name to every client.
+        let forged = HeaderValue::from_static(FORGED_BY_CELL);
+        echo.add_answer_header(HeaderName::from_static("x-cellway-made-up"), forged);
         let known = CellHost {
             id: cell.id.clone(),
             protocol: cell.protocol,
@@ -56,10 +61,12 @@ async fn serve_cell(env: SimEnv, shared: Shared, cell: CellHost) {
         CellProtocol::Https => {
             let validity = shared.lock().expiring.get(&cell.id).copied();
             let (host, ends) = (env.name().to_owned(), validity.map(certificate_ends));
+            let of = shared.lock().impostors.get(&cell.id).cloned();
             shared.tell(
                 &env,
                 &Fact::Certified {
                     host,
+                    of,
                     ends,
                     anew: true,
                 },
@@ -103,6 +110,7 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
                     cell: received.cell.clone(),
                     host: host.clone(),
                     tag: tag(&received.headers),
+                    connection: received.connection,
                     on_connection: received.on_connection,
                     headers: received.headers.clone(),
                 };

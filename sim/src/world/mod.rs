@@ -214,6 +214,7 @@ impl World {
         }
         self.list_balancers();
         for name in self.disks.keys() {
+            self.write_serving(name, None)?;
             self.write_configuration(name, false);
         }
         if self.scenario.seals_envelopes() {

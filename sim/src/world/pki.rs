@@ -114,7 +114,7 @@ impl Pki {
         path: &str,
         validity: Option<Validity>,
     ) -> Result<Credential, LabError> {
-        let id = format!("spiffe://{CLIENTS_DOMAIN}/{path}");
+        let id = client_san(path);
         let validity = validity.unwrap_or(self.validity);
         let authority = Authority::Clients;
         self.issue(authority, client, San::Uri(id), Usage::Client, validity)
@@ -188,6 +188,11 @@ impl Pki {
             .get_mut(&authority)
             .expect("`new` makes a line for each authority")
     }
+}
+
+/// The SAN of a client's certificate with this path in it.
+pub(super) fn client_san(path: &str) -> String {
+    format!("spiffe://{CLIENTS_DOMAIN}/{path}")
 }
 
 /// The SAN of an Envoy's certificate.

@@ -43,24 +43,26 @@ pub(super) fn write_configuration(disk: &SimStore, text: String) {
     disk.put(CONFIG, text);
 }
 
-/// Writes what a router's configuration refers to, as the authorities now have it.
+/// Writes what a router's configuration refers to besides its serving certificate, as the authorities now
+/// have it.
 pub(super) fn write_files(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
-    write_serving(disk, pki, name, None)?;
     write_upstream(disk, pki, name)?;
     write_trust(disk, pki);
     Ok(())
 }
 
+/// Returns the certificate, in DER.
 pub(super) fn write_serving(
     disk: &SimStore,
     pki: &mut Pki,
     name: &str,
     validity: Option<Validity>,
-) -> Result<(), LabError> {
+) -> Result<Vec<u8>, LabError> {
     let serving = pki.server(name, validity)?;
     disk.put("server.pem", serving.pem().to_owned());
     disk.put("server.key", serving.key.pem()?);
-    Ok(())
+    let leaf = serving.chain.first();
+    Ok(leaf.map(|leaf| leaf.to_vec()).unwrap_or_default())
 }
 
 pub(super) fn write_upstream(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {

@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) spent: BTreeMap<(String, String), Shown>,
     /// The validity of cells' certificates that expire during the run.
     pub(super) expiring: BTreeMap<String, Validity>,
+    /// Cells that serve with the certificate of another, and that other.
+    pub(super) impostors: BTreeMap<String, String>,
     /// The TLS of running lab hosts, to be replaced when certificates are.
     serving: BTreeMap<String, Serving>,
     /// Tells the running process of each router to drain.
@@ -118,6 +120,7 @@ impl Shared {
             cells: BTreeMap::new(),
             spent: BTreeMap::new(),
             expiring: BTreeMap::new(),
+            impostors: BTreeMap::new(),
             serving: BTreeMap::new(),
             drains: BTreeMap::new(),
             lives: BTreeMap::new(),
@@ -189,7 +192,8 @@ impl State {
             Served::Server => provider.server(&self.pki.server(host, None)?, None),
             Served::Cell(id) => {
                 let validity = self.expiring.get(id).copied();
-                let credential: Credential = self.pki.cell(id, validity)?;
+                let named = self.impostors.get(id).unwrap_or(id);
+                let credential: Credential = self.pki.cell(named, validity)?;
                 let routers = self.pki.roots(Authority::Cells)?;
                 provider.server(&credential, Some(routers))
             }

@@ -1,0 +1,115 @@
+//! Good tokens are taken, once routers have had the time to know their keys.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Bounds, Invariant};
+use crate::fact::{Answer, Fact, Sent};
+
+/// A time in which an issuer's key must be known to every router.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownKey {
+    /// The issuer's name.
+    pub issuer: String,
+    /// The key's name.
+    pub key: String,
+    /// From when on, since the start: a new key is fetched as soon as a token names it.
+    pub from: Duration,
+    /// Until when, if it is withdrawn.
+    pub until: Option<Duration>,
+}
+
+/// A good token isn't refused for its key, or for want of keys, while every router must know the key.
+#[derive(Debug)]
+pub struct KeysTaken {
+    known: Vec<KnownKey>,
+    /// Requests that aren't answered, by tag.
+    open: BTreeMap<String, (Duration, Sent)>,
+}
+
+impl KeysTaken {
+    /// With these keys.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            known: bounds.known_keys.clone(),
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for KeysTaken {
+    fn name(&self) -> &'static str {
+        "keys_taken"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Sent(sent) if sent.good && sent.token.is_some() => {
+                self.open.insert(sent.tag.clone(), (at, sent.clone()));
+            }
+            Fact::Answered { tag, answer } => {
+                let Some((sent_at, sent)) = self.open.remove(tag) else {
+                    return Ok(());
+                };
+                let for_its_key = matches!(answer, Answer::Router(reason)
+                    if matches!(reason.as_str(), "no_matching_key" | "bad_signature" | "jwks_unreachable"));
+                let Some(token) = sent.token.filter(|_| for_its_key) else {
+                    return Ok(());
+                };
+                let mut known = self.known.iter();
+                let known = known.any(|key| {
+                    key.issuer == token.issuer
+                        && key.key == token.key
+                        && key.from <= sent_at
+                        && key.until.is_none_or(|until| at < until)
+                });
+                if known {
+                    return Err(format!(
+                        "{tag} was answered {answer}, and {} must know {} of {}",
+                        sent.to, token.key, token.issuer
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn fed(from: u32, until: Option<u32>, answer: Answer) -> Result<(), String> {
+        let bounds = Bounds {
+            known_keys: vec![KnownKey {
+                issuer: "main".to_owned(),
+                key: "key-1".to_owned(),
+                from: SECOND * from,
+                until: until.map(|until| SECOND * until),
+            }],
+            ..Bounds::default()
+        };
+        let facts = [
+            answered("x", Answer::Ok),
+            with_token("t", "main"),
+            answered("t", answer),
+        ];
+        feed(&mut KeysTaken::new(&bounds), &facts)
+    }
+
+    #[test]
+    fn notices_a_good_token_that_is_refused_for_its_key() {
+        let refused = || Answer::Router("no_matching_key".to_owned());
+        assert!(fed(1, None, refused()).is_err());
+        assert!(fed(0, Some(3), refused()).is_err());
+        assert_eq!(fed(2, None, refused()), Ok(()));
+        assert_eq!(fed(0, Some(2), refused()), Ok(()));
+        assert_eq!(
+            fed(1, None, Answer::Router("expired_token".to_owned())),
+            Ok(())
+        );
+        assert_eq!(fed(1, None, Answer::Ok), Ok(()));
+    }
+}

@@ -1,0 +1,101 @@
+//! A router serves with the certificate that was put on its disk.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::in_force::{self, InForce};
+use super::{Bounds, Invariant};
+use crate::fact::Fact;
+
+/// A new connection to a router shows the certificate that was written to the router's disk last. The one
+/// before it counts for as long as a reload may take.
+#[derive(Debug)]
+pub struct ServingCertificate {
+    within: Duration,
+    /// When which routers can't follow their files.
+    stuck: Vec<(String, Duration, Duration)>,
+    routers: BTreeMap<String, InForce<Vec<u8>>>,
+}
+
+impl ServingCertificate {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            within: bounds.reload_within + bounds.held,
+            stuck: bounds.reloads_stuck.clone(),
+            routers: BTreeMap::new(),
+        }
+    }
+
+    fn is_stuck(&self, router: &str, at: Duration) -> bool {
+        let mut all = self.stuck.iter();
+        all.any(|(name, from, until)| {
+            name == router && (*from..=*until + self.within).contains(&at)
+        })
+    }
+}
+
+impl Invariant for ServingCertificate {
+    fn name(&self) -> &'static str {
+        "serving_certificate"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Serves { router, leaf } => {
+                let until = at + self.within;
+                in_force::configured(&mut self.routers, router, leaf.clone(), until);
+            }
+            Fact::Connected { client, to, leaf } if !self.is_stuck(to, at) => {
+                let known = self.routers.get(to);
+                if known.is_some_and(|known| !known.at(at).any(|good| good == leaf)) {
+                    return Err(format!(
+                        "{client} got a new connection to {to} with another certificate than the one on \
+                         the disk of {to}"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    /// Facts are a second apart.
+    fn fed(certificates: &[(bool, u8)]) -> Result<(), String> {
+        let facts: Vec<_> = certificates
+            .iter()
+            .map(|(written, leaf)| match written {
+                true => Fact::Serves {
+                    router: "router-1".to_owned(),
+                    leaf: vec![*leaf],
+                },
+                false => Fact::Connected {
+                    client: "client".to_owned(),
+                    to: "router-1".to_owned(),
+                    leaf: vec![*leaf],
+                },
+            })
+            .collect();
+        let bounds = Bounds {
+            reload_within: SECOND,
+            ..Bounds::default()
+        };
+        feed(&mut ServingCertificate::new(&bounds), &facts)
+    }
+
+    #[test]
+    fn notices_a_router_that_does_not_follow_its_disk() {
+        assert_eq!(
+            fed(&[(true, 1), (false, 1), (true, 2), (false, 1), (false, 2)]),
+            Ok(())
+        );
+        assert!(fed(&[(true, 1), (true, 2), (false, 2), (false, 1)]).is_err());
+        assert!(fed(&[(true, 1), (false, 3)]).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! What the router tells a cell of a request is what it has decided.
+
+use std::time::Duration;
+
+use super::Invariant;
+use super::journal::{Journal, Passed};
+use crate::fact::Fact;
+
+/// What every request brings, once each. Where the router knows nothing the value is empty.
+const STAMPS: [&str; 9] = [
+    "cell",
+    "tenant",
+    "sub",
+    "workspace",
+    "org",
+    "roles",
+    "auth",
+    "placement-epoch",
+    "request-id",
+];
+
+/// A request that arrives has each of the router's own headers once. They name the cell where it is, the
+/// tenant, the registry's version and the reason by which it was decided, and the true user of its
+/// token.
+#[derive(Debug)]
+pub struct StampsTrue {
+    prefix: String,
+    journal: Journal,
+}
+
+impl StampsTrue {
+    /// With this prefix of the router's own headers.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            journal: Journal::new(prefix),
+        }
+    }
+}
+
+impl Invariant for StampsTrue {
+    fn name(&self) -> &'static str {
+        "stamps_true"
+    }
+
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
+        match self.journal.passed(at, fact) {
+            Some(passed) => judge(&self.prefix, &passed),
+            None => Ok(()),
+        }
+    }
+}
+
+fn judge(prefix: &str, passed: &Passed<'_>) -> Result<(), String> {
+    let Passed {
+        sent,
+        decided,
+        arrived,
+        ..
+    } = passed;
+    for short in STAMPS {
+        let name = format!("{prefix}{short}");
+        let found: Vec<_> = arrived.headers.iter().filter(|(n, _)| *n == name).collect();
+        let [(_, value)] = &found[..] else {
+            return Err(format!("{} arrived with {} {name}", sent.tag, found.len()));
+        };
+        let version = decided.registry_version.map(|version| version.to_string());
+        // What a client shows that another has shown before says whose it is by itself.
+        let user = match &sent.claims {
+            _ if sent.anonymous => Some(""),
+            Some(_) if sent.cell_bound.is_none() => Some(sent.client.as_str()),
+            Some(_) | None => None,
+        };
+        let expected = match short {
+            "cell" => Some(arrived.cell.as_str()),
+            "tenant" => Some(decided.tenant.as_deref().unwrap_or_default()),
+            "auth" => Some(decided.reason.as_str()),
+            "placement-epoch" => version.as_deref(),
+            "sub" => user,
+            _ => None,
+        };
+        if expected.is_some_and(|expected| value != expected) {
+            return Err(format!(
+                "{} arrived at {} with {name}: {value}, expected {}",
+                sent.tag,
+                arrived.cell,
+                expected.unwrap_or_default()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    /// A request that arrives at `a` with all that it should have, but for this.
+    fn fed(name: &str, value: Option<&str>) -> Result<(), String> {
+        let mut arrival = arrived("a", "t", "r");
+        for (short, value) in [
+            ("cell", "a"),
+            ("sub", "client"),
+            ("workspace", ""),
+            ("org", ""),
+            ("roles", ""),
+            ("placement-epoch", "1"),
+        ] {
+            arrival = with_header(arrival, &format!("x-cellway-{short}"), value);
+        }
+        let name = format!("x-cellway-{name}");
+        if let (None, Fact::Arrived(arrived)) = (value, &mut arrival) {
+            arrived.headers.retain(|(n, _)| *n != name);
+        }
+        if let Some(value) = value {
+            arrival = with_header(arrival, &name, value);
+        }
+        let facts = [sent("t", "acme"), allowed("r", "a", 1), arrival];
+        feed(&mut StampsTrue::new("x-cellway-"), &facts)
+    }
+
+    #[test]
+    fn notices_what_is_missing_or_not_as_it_was_decided() {
+        assert_eq!(fed("cell", Some("a")), Ok(()));
+        assert_eq!(fed("workspace", Some("w")), Ok(()));
+        for (name, value) in [
+            ("cell", Some("b")),
+            ("cell", None),
+            ("tenant", Some("globex")),
+            ("sub", Some("")),
+            ("auth", Some("anonymous")),
+            ("placement-epoch", Some("2")),
+            ("org", None),
+        ] {
+            assert!(fed(name, value).is_err(), "{name} {value:?}");
+        }
+    }
+}
