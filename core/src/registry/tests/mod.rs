@@ -1,5 +1,8 @@
+mod bounds;
 mod older;
 mod refused;
+mod revocations;
+mod versions;
 
 use super::*;
 
