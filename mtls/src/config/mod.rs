@@ -7,6 +7,7 @@
 
 mod envelope;
 mod error;
+mod listeners;
 mod paths;
 mod report;
 mod resolve;
