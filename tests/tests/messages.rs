@@ -69,13 +69,8 @@ impl Folder {
         let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
         for (name, usage, serial) in [("server", Usage::Server, 2), ("client", Usage::Client, 3)] {
             let key = Key::from_seed([serial as u8; 32]);
-            let spec = CertificateSpec {
-                common_name: name.to_owned(),
-                sans: vec![San::Dns("router.example".to_owned())],
-                usage,
-                validity,
-                serial,
-            };
+            let own = San::Dns("router.example".to_owned());
+            let spec = CertificateSpec::new(name, own, usage, validity, serial);
             folder.write(&format!("{name}.pem"), ca.issue(&spec, &key).unwrap().pem());
             folder.write(&format!("{name}.key"), &key.pem().unwrap());
         }

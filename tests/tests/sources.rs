@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cellway_mtls::lab::{
-    Answer, Ca, CertificateSpec, IdpFault, Key, Protocol, Request, Signer, Usage, Validity,
+    Answer, Ca, CertificateSpec, IdpFault, Key, Protocol, Request, San, Signer, Usage, Validity,
 };
 use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, reason, until};
 use http::StatusCode;
@@ -137,13 +137,8 @@ async fn keys_that_only_certificates_hold_verify_tokens() {
     let world = World::up(Signer::from_seed("one", seed).unwrap()).await;
     let validity = Validity::around(now(), HOUR);
     let ca = Ca::new("keys", &Key::from_seed([8; 32]), validity, 1).unwrap();
-    let spec = CertificateSpec {
-        common_name: "one".to_owned(),
-        sans: Vec::new(),
-        usage: Usage::Server,
-        validity,
-        serial: 2,
-    };
+    let name = San::Dns("keys.example".to_owned());
+    let spec = CertificateSpec::new("one", name, Usage::Server, validity, 2);
     let certificate = ca.issue(&spec, &Key::from_seed(seed)).unwrap();
     let x5c = STANDARD.encode(&certificate.chain[0]);
     let set = json!({"keys": [{"kty": "OKP", "kid": "one", "use": "sig", "x5c": [x5c]}]});

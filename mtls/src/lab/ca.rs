@@ -127,6 +127,19 @@ pub struct CertificateSpec {
     pub serial: u64,
 }
 
+impl CertificateSpec {
+    /// A certificate with one name besides its common name.
+    pub fn new(common_name: &str, san: San, usage: Usage, validity: Validity, serial: u64) -> Self {
+        Self {
+            common_name: common_name.to_owned(),
+            sans: vec![san],
+            usage,
+            validity,
+            serial,
+        }
+    }
+}
+
 /// A subject alternative name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum San {

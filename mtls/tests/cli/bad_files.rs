@@ -89,13 +89,8 @@ fn good(name: &str, cell: u16) -> Folder {
     let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
     for (name, usage, serial) in [("server", Usage::Server, 2), ("router", Usage::Client, 3)] {
         let key = Key::from_seed([serial as u8; 32]);
-        let spec = CertificateSpec {
-            common_name: name.to_owned(),
-            sans: vec![San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))],
-            usage,
-            validity,
-            serial,
-        };
+        let own = San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let spec = CertificateSpec::new(name, own, usage, validity, serial);
         folder.write(&format!("{name}.pem"), ca.issue(&spec, &key).unwrap().pem());
         folder.write(&format!("{name}.key"), &key.pem().unwrap());
     }

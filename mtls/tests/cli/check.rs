@@ -2,11 +2,11 @@
 //! refuse.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::serve::Serving;
+use crate::serve::{Serving, WAIT_MAX};
 use crate::{CONFIG, Folder, REGISTRY, run};
 
 /// Its JSON output and its exit code.
@@ -96,7 +96,7 @@ fn check_compares_the_registry_with_what_was_kept_on_disk() {
     let mut serving = Serving::start(&folder.config());
     serving.wait("registry_applied", None);
     // It is written in the background, and put in its place whole.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + WAIT_MAX;
     while !folder.0.join("state/registry.keep").exists() {
         assert!(Instant::now() < deadline, "the registry is not kept");
         thread::yield_now();

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
-use crate::serve::Serving;
+use crate::serve::{Serving, WAIT_MAX};
 use crate::{Folder, REGISTRY, run, sealing, token};
 
 /// The names that the cell reads: algorithm, key, dates, payload, signature.
@@ -132,7 +132,7 @@ fn a_cell_of_an_older_router_verifies_what_the_binary_seals() {
     client.write_all(request.as_bytes()).unwrap();
     let answer = head(&mut client);
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let arrived = heads.recv().unwrap();
+    let arrived = heads.recv_timeout(WAIT_MAX).expect("the cell is asked");
     assert!(
         arrived.starts_with("GET /orders?id=7 HTTP/1.1\r\n"),
         "{arrived}"
@@ -172,7 +172,7 @@ fn the_names_are_the_routers_whatever_seals() {
     );
     client.write_all(request.as_bytes()).unwrap();
     assert!(head(&mut client).starts_with("HTTP/1.1 200 "));
-    let arrived = heads.recv().unwrap();
+    let arrived = heads.recv_timeout(WAIT_MAX).expect("the cell is asked");
     assert_eq!(values(&arrived, &NAMES), [], "{arrived}");
 }
 

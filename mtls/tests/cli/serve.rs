@@ -20,7 +20,7 @@ pub(crate) struct Serving {
 }
 
 /// The longest that a test waits for a line that may never come.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Serving {
     pub(crate) fn start(config: &str) -> Self {

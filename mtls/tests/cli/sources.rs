@@ -17,20 +17,15 @@ use cellway_mtls::lab::{
 };
 use rustls::time_provider::DefaultTimeProvider;
 
-use crate::serve::{Serving, get};
+use crate::serve::{Serving, WAIT_MAX, get};
 use crate::{CONFIG, Folder, REGISTRY, signer, token};
 
 /// An identity provider that calls itself `idp.example`: its port, and the authority behind it.
 fn identity_provider() -> (u16, String) {
     let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(86_400));
     let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
-    let spec = CertificateSpec {
-        common_name: "idp".to_owned(),
-        sans: vec![San::Dns("idp.example".to_owned())],
-        usage: Usage::Server,
-        validity,
-        serial: 2,
-    };
+    let own = San::Dns("idp.example".to_owned());
+    let spec = CertificateSpec::new("idp", own, Usage::Server, validity, 2);
     let credential = ca.issue(&spec, &Key::from_seed([2; 32])).unwrap();
     let provider = TlsProvider {
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -102,7 +97,8 @@ fn the_binary_reaches_its_sources_through_https_proxy() {
     let mut serving = Serving::with(&folder.config(), &variables);
     let admin = serving.wait("listening", Some("admin"))["address"].clone();
     let public = serving.wait("listening", Some("local"))["address"].clone();
-    assert_eq!(asked.recv().unwrap(), "CONNECT idp.example:443 HTTP/1.1");
+    let asked = asked.recv_timeout(WAIT_MAX).expect("the proxy is asked");
+    assert_eq!(asked, "CONNECT idp.example:443 HTTP/1.1");
     // The cell is nowhere, so 502 or 503 means that the token was verified.
     let mut stream = TcpStream::connect(public.as_str().unwrap()).unwrap();
     let request = format!(
