@@ -56,8 +56,7 @@ fn unasked(i: usize, id: IssuerId, policy: &Policy, found: &mut Vec<Mismatch>) {
     if policy.auths().iter().any(asks) {
         return;
     }
-    let problem =
-        "no policy takes its tokens, so that nothing of this table is looked at".to_owned();
+    let problem = "no policy accepts its tokens, so this table has no effect".to_owned();
     let fix = "add \"jwt\" to any_of or all_of of a policy, or remove the issuer".to_owned();
     add(found, format!("issuer[{i}]"), problem, fix);
 }
@@ -194,7 +193,7 @@ fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
         };
         let problem = format!(
             "{who} the issuer \"{issuer}\", which is no issuer and no trust domain of the \
-             configuration: nobody could act for them"
+             configuration: no caller could act for them"
         );
         add(
             found,
@@ -233,7 +232,7 @@ fn unbound_tenants(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
     if unbound > 0 {
         let problem = format!(
             "{unbound} tenants have no issuer, and every issuer and trust domain has tenants = \
-             \"registry\": nobody could act for them"
+             \"registry\": no caller could act for them"
         );
         let fix = "add `issuer` to these tenants, or list them in the configuration".to_owned();
         add(found, "registry", problem, fix);

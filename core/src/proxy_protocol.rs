@@ -59,7 +59,7 @@ pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
         // The shortest line, `PROXY UNKNOWN` and its end, is longer than the signature.
         return match begins {
             true => Ok(Step::More(SIGNATURE.len() - bytes.len())),
-            false => Err(Malformed("begins like neither version")),
+            false => Err(Malformed("does not begin like PROXY version 1 or 2")),
         };
     }
     if bytes.starts_with(SIGNATURE) {
@@ -67,7 +67,7 @@ pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
     } else if bytes.starts_with(LINE) {
         version_1(bytes)
     } else {
-        Err(Malformed("begins like neither version"))
+        Err(Malformed("does not begin like PROXY version 1 or 2"))
     }
 }
 
@@ -89,7 +89,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
     let line = bytes[LINE.len()..end]
         .strip_suffix(b"\r")
         .ok_or(Malformed("the line doesn't end in CR LF"))?;
-    let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is no text"))?;
+    let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is not ASCII text"))?;
     if line.contains('\r') {
         return Err(Malformed("the line contains a CR"));
     }
@@ -107,10 +107,10 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
         _ => return Err(Malformed("the family is unknown")),
     };
     let (Some(source), Some(_)) = (address(source), address(destination)) else {
-        return Err(Malformed("an address is none of its family"));
+        return Err(Malformed("an address does not match its family"));
     };
     let (Some(port), Some(_)) = (port(source_port), port(destination_port)) else {
-        return Err(Malformed("a port is none"));
+        return Err(Malformed("a port is invalid"));
     };
     Ok(done(source, port))
 }

@@ -80,13 +80,13 @@ reasons! {
     NotYetValid => "not_yet_valid", Unauthenticated;
     /// No configured issuer that this policy accepts has this `iss`.
     WrongIssuer => "wrong_issuer", Unauthenticated;
-    /// `aud` doesn't hold a configured audience, or `client_id` or `azp` isn't on the issuer's list.
+    /// `aud` doesn't contain a configured audience, or `client_id` or `azp` isn't on the issuer's list.
     WrongAudience => "wrong_audience", Unauthenticated;
     /// The issuer's current key set has no key for this token.
     NoMatchingKey => "no_matching_key", Unauthenticated;
     /// The token's algorithm isn't on the issuer's list, or isn't the key's own.
     ForbiddenAlgorithm => "forbidden_algorithm", Unauthenticated;
-    /// A claim that must be there is missing, `null` or empty: the tenant, the subject, `exp` and the like.
+    /// A required claim is missing, `null` or empty: the tenant, the subject, `exp` and the like.
     MissingClaim => "missing_claim", Unauthenticated;
     /// The token is bound to a key of the client's, and this connection hasn't proved to hold it.
     WrongBinding => "wrong_binding", Unauthenticated;
@@ -182,15 +182,15 @@ reasons! {
     NoCellAvailable => "no_cell_available", Unavailable;
     /// The tenant's cell is quarantined.
     CellQuarantined => "cell_quarantined", Unavailable;
-    /// The registry's source has given no good answer for the configured age (24 hours by default), so nobody knows who is suspended.
+    /// The registry's source has given no good answer for the configured age (24 hours by default), so the router can't know who is suspended.
     TenantStatusExpired => "tenant_status_expired", Unavailable;
     /// No revocation list that is still fresh says whether the client certificate holds.
     RevocationUnknown => "revocation_unknown", Unavailable;
     /// The cell is to get an identity envelope, and none can be sealed for it.
     EnvelopeUnavailable => "envelope_unavailable", Unavailable;
-    /// A limit of the router or of the cell is reached, or a connection, caller or tenant has its share of one.
+    /// A limit of the router or of the cell is reached, or a connection, caller or tenant has used up its share of one.
     Overloaded => "overloaded", Unavailable;
-    /// The cell said that it has not processed the request, and it couldn't be sent again.
+    /// The cell said that it did not process the request, and the router couldn't send it again.
     CellRefused => "cell_refused", Unavailable;
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
@@ -199,9 +199,9 @@ reasons! {
     AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The request's header or trailers are over 64 KiB, or have more than 128 fields.
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
-    /// The client stopped sending its request's body, or sends it more slowly than `body_rate_min`.
+    /// The client stopped sending the request's body, or sent it more slowly than `body_rate_min`.
     ClientTimeout => "client_timeout", RequestTimeout;
-    /// The client stopped taking the answer's body, or takes it more slowly than `read_rate_min`; it was cut.
+    /// The client stopped reading the answer's body, or read it more slowly than `read_rate_min`; the answer was cut.
     ClientStalled => "client_stalled", RequestTimeout;
 
     /// No connection to any endpoint of the cell could be made.

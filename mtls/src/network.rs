@@ -35,7 +35,7 @@ pub struct NetworkError;
 
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is no address or range, such as 10.0.0.0/8 or 192.0.2.7")
+        f.write_str("is not an IP address or range, such as 10.0.0.0/8 or 192.0.2.7")
     }
 }
 

@@ -275,7 +275,7 @@ fn faults_rely_on_what_is_there() {
         ),
         (
             fault(12, "crash", "target = \"a\"\nfor = \"0s\""),
-            "s.toml:33: fault.for: must be longer than nothing",
+            "s.toml:33: fault.for: must be longer than 0",
         ),
         (
             fault(12, "partition", "between = [\"a\", \"a\"]\nfor = \"2s\""),

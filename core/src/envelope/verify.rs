@@ -400,7 +400,7 @@ enum Shared<'a> {
     Compatible([&'a str; 6]),
 }
 
-const NO_CLAIMS: EnvelopeRefused = EnvelopeRefused::Malformed("the claims are no JSON object");
+const NO_CLAIMS: EnvelopeRefused = EnvelopeRefused::Malformed("the claims are not a JSON object");
 
 fn whole(values: [Option<&str>; 6]) -> Option<[&str; 6]> {
     match values {

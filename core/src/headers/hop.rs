@@ -40,7 +40,7 @@ impl BadConnection {
     /// For answers and logs.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::EndToEnd => "Connection names a field that is not for one connection only",
+            Self::EndToEnd => "Connection names an end-to-end field",
             Self::TooMany => "Connection lists too many options",
         }
     }

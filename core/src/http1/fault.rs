@@ -25,7 +25,7 @@ faults! {
     /// RFC 9112, section 2.2.
     BareLf => "a line that ends with LF alone",
     /// RFC 9112, section 2.2.
-    BareCr => "a CR that no LF follows",
+    BareCr => "a CR without an LF after it",
     /// RFC 9110, section 5.5.
     Control => "a control character in a field's value",
     /// obs-fold: RFC 9112, section 5.2.
@@ -33,11 +33,11 @@ faults! {
     /// RFC 9112, section 5.1.
     SpaceInName => "a space in a field's name, or before its colon",
     /// RFC 9110, section 5.1.
-    Name => "a field without a name, a colon, or with a name that is no token",
+    Name => "a header line without a colon, or with an empty or invalid name",
     /// RFC 9112, section 3.
     RequestLine => "a request line that isn't a method, a target and a version",
     /// RFC 9110, section 9.1.
-    Method => "a method that is no token",
+    Method => "an invalid method",
     /// RFC 9112, section 3.2.
     Target => "a character in the target that has to be percent-encoded",
     /// RFC 9112, section 3.2: a target has none.
@@ -49,9 +49,9 @@ faults! {
     /// RFC 9112, section 6.3.
     ContentLength => "a Content-Length that isn't one number",
     /// RFC 9112, section 6.1.
-    TransferEncoding => "a Transfer-Encoding other than chunked, or one in HTTP/1.0",
+    TransferEncoding => "a Transfer-Encoding other than chunked, or any in HTTP/1.0",
     /// RFC 9112, section 6.3.
-    TwoLengths => "a Transfer-Encoding beside a Content-Length",
+    TwoLengths => "both Transfer-Encoding and Content-Length",
     /// RFC 9112, section 7.1.
     ChunkSize => "a chunk size that isn't 1 to 16 hexadecimal digits",
     /// RFC 9112, section 7.1.1.
@@ -63,7 +63,7 @@ faults! {
     /// More than [`Limits::fields`](super::Limits::fields).
     TooMany => "a header or trailer section with too many fields: a request's may have 128 fields",
     /// RFC 9112, section 9.2.
-    Unasked => "an answer that nobody asked for",
+    Unasked => "an answer without a request",
 }
 
 impl Fault {

@@ -164,7 +164,7 @@ fn rsa(
         let components = RsaPublicKeyComponents { n, e };
         let public = components
             .to_parsed_public_key(parameters)
-            .map_err(|_| "with numbers that are no RSA key")?;
+            .map_err(|_| "with an invalid RSA key")?;
         let key = Key::new(kid, algorithm, n.len(), &[n, e], public);
         keys.push(match keys.is_empty() {
             true => key,
@@ -206,8 +206,7 @@ fn okp(
     if !ed25519::is_sound(&x) {
         return Err("with a point that no Ed25519 key can be".into());
     }
-    let public =
-        ParsedPublicKey::new(&ED25519, x).map_err(|_| "with a point that is no Ed25519 key")?;
+    let public = ParsedPublicKey::new(&ED25519, x).map_err(|_| "with an invalid Ed25519 key")?;
     let signature_len = ED25519_SIGNATURE_LEN;
     let key = Key::new(kid, algorithm, signature_len, &[&x], public);
     Ok(vec![key])

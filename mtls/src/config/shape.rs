@@ -117,7 +117,7 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
     if message == NO_ADDRESS
         && let Some(text) = tree.text(setting)
     {
-        problem = format!("{text:?} is no address with a port");
+        problem = format!("{text:?} is not an address with a port");
         if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.starts_with('[') {
             problem = format!("{text:?}: host names are not accepted here");
             let port = text
@@ -186,7 +186,7 @@ fn explain(message: &str) -> (String, String) {
     }
     if message == NO_ADDRESS {
         let fix = "write it as address:port, such as 127.0.0.1:8443";
-        return ("is no address with a port".to_owned(), fix.to_owned());
+        return ("is not an address with a port".to_owned(), fix.to_owned());
     }
     if let Some(forms) = message.strip_prefix(FORMS) {
         return ("has the wrong form".to_owned(), format!("expected {forms}"));

@@ -28,7 +28,7 @@ pub(super) fn proxies<F: FnMut(ConfigError)>(
             Ok(network) => networks.push(network),
             Err(_) => report.mistake(
                 format!("{setting}[{at}]"),
-                format!("`{text}` is no address or range"),
+                format!("`{text}` is not an IP address or range"),
                 "write it as 10.0.0.0/8 or 192.0.2.7",
             ),
         }

@@ -144,7 +144,7 @@ impl Claim for TokioClaim {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.socket.local_addr()?;
-        (address.as_socket()).ok_or_else(|| io::Error::other("is no internet address"))
+        (address.as_socket()).ok_or_else(|| io::Error::other("is not an IP address"))
     }
 }
 

@@ -199,7 +199,9 @@ impl Proxy {
         match tunnel.downcast::<TokioIo<E::Stream>>() {
             Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
             // The source sends nothing before we do, so these bytes are the proxy's.
-            Ok(_) | Err(_) => Err(refused("sent bytes of its own into the tunnel".to_owned())),
+            Ok(_) | Err(_) => Err(refused(
+                "sent bytes into the tunnel before the source did".to_owned(),
+            )),
         }
     }
 

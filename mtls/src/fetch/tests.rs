@@ -527,7 +527,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named() {
         ),
         (
             "HTTP/1.1 200 OK\r\n\r\nhello",
-            "sent bytes of its own into the tunnel",
+            "sent bytes into the tunnel before the source did",
         ),
         ("SSH-2.0-x\r\n\r\n", "no tunnel: "),
         ("", "no tunnel: "),

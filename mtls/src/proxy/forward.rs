@@ -276,9 +276,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 *slot = again;
                 attempt
             }
-            Err(Reason::ClientTimeout) => {
-                Attempt::Failed(Reason::ClientTimeout, "the request's body comes too slowly")
-            }
+            Err(Reason::ClientTimeout) => Attempt::Failed(
+                Reason::ClientTimeout,
+                "the request's body arrived more slowly than body_rate_min",
+            ),
             Err(reason) => {
                 lease.unanswered();
                 verdict::failed(self.report, &lease.pool, reason, reason.describe());

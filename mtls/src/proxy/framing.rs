@@ -82,7 +82,7 @@ impl Framing {
         let length = check::content_length(headers)?;
         if coding != Coding::None && version != Version::HTTP_11 {
             // RFC 9112, section 6.1: it is unknown who added it.
-            return Err("a Transfer-Encoding in another version than HTTP/1.1");
+            return Err("a Transfer-Encoding in HTTP/1.0 or HTTP/2");
         }
         if coding == Coding::Chunked || status == StatusCode::NO_CONTENT {
             headers.remove(CONTENT_LENGTH);
@@ -196,7 +196,7 @@ fn fits(headers: &HeaderMap, limits: AnswerLimits) -> Result<(), &'static str> {
         .map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD)
         .sum();
     if bytes > limits.header_bytes_max as usize {
-        return Err("a header, or trailers, over upstream.answer_header_bytes_max");
+        return Err("a header or trailers larger than upstream.answer_header_bytes_max");
     }
     Ok(())
 }

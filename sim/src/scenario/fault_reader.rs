@@ -169,7 +169,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     /// Checks a fault's duration: it must not be 0.
     fn lasts(&mut self, lasts: &Spanned<Span>) {
         if lasts.get_ref().0.is_zero() {
-            let problem = "must be longer than nothing";
+            let problem = "must be longer than 0";
             self.errors.add(lasts.span(), "fault.for", problem);
         }
     }

@@ -42,7 +42,7 @@ pub struct DemoArgs {
     /// End after the table, with status 0 only if every row is as expected
     #[arg(long)]
     pub exit: bool,
-    /// Run everything but the router, for one that is started with `cellway serve`
+    /// Run everything except the router; start the router with `cellway serve`
     #[arg(long, conflicts_with = "exit")]
     pub without_router: bool,
     /// The router's port (a free one is chosen if absent)
