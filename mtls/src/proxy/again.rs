@@ -120,7 +120,8 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
                 Sender::H1(http1) => !http1.has_heard(),
                 Sender::H2(_) => true,
             };
-            let died = !error.is_user() && !error.is_parse();
+            // The cell has said something if that is why the router has ended the exchange.
+            let died = !error.is_user() && verdict::reason(error) == Reason::CellReset;
             (died && silent).then_some(Unserved::Died)
         }
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
+use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, head_of};
 use crate::world::{World, listen, plain, plain_endpoint, reason, registry, start};
 
 type Cell = Frames<TcpStream>;
@@ -213,6 +213,34 @@ async fn what_the_cell_may_have_processed_is_not_sent_again() {
         assert_eq!(answer.0, status, "{method} {body}");
         assert_eq!(seen.count(), count, "{method} {body}");
     }
+}
+
+/// At the second request sends a header that is larger than the router takes.
+async fn answers_too_much(mut cell: Cell, id: u32, before: usize) -> Cell {
+    match before {
+        1 => {
+            let much = "a".repeat(2 << 20);
+            cell.fields(id, &head_of(&[("x-much", &much)]), true).await;
+        }
+        _ => cell.answer(id).await,
+    }
+    cell
+}
+
+/// Catches: an answer that can't be passed on, taken for a connection that died without one.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_one() {
+    let seen = Seen::default();
+    let port = http2(&seen, answers_too_much).await;
+    let world = world(plain_endpoint("h2c", port), |_| ()).await;
+    assert_eq!(
+        answered(&world, request(Method::GET)).await.0,
+        StatusCode::OK
+    );
+    let broken = (StatusCode::BAD_GATEWAY, "cell_protocol_error".to_owned());
+    assert_eq!(answered(&world, request(Method::GET)).await, broken);
+    assert_eq!(seen.count(), 2);
+    world.heard.line("cell failed cell_protocol_error").await;
 }
 
 #[tokio::test]
