@@ -38,6 +38,9 @@ pub(crate) struct ConnectError {
     pub(crate) error: Arc<str>,
     /// The share of the cell's connections that is used up, if that is the reason.
     pub(crate) share: Option<Share>,
+    /// The endpoints before this one took the time. It had less than a connection may take, so it is
+    /// not to blame.
+    pub(crate) cut_short: bool,
 }
 
 impl ConnectError {
@@ -46,6 +49,16 @@ impl ConnectError {
             reason,
             error: error.to_string().into(),
             share: None,
+            cut_short: false,
+        }
+    }
+
+    /// The time for trying one endpoint after the other is over.
+    pub(crate) fn cut_short() -> Self {
+        let reason = Reason::CellTimeoutConnect;
+        Self {
+            cut_short: true,
+            ..Self::new(reason, reason.describe())
         }
     }
 

@@ -188,7 +188,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let lease = match self.lease(pool, fresh).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    if error.share.is_none() {
+                    if error.share.is_none() && !error.cut_short {
                         verdict::failed(self.report, pool, error.reason, &error.error);
                     }
                     return Attempt::Unsent(error);
@@ -210,11 +210,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let leasing = pool.lease(&worker.common.env, &self.live, &self.permit, fresh);
         let lease = match self.connects_until().map(|(until, _)| until) {
             None => leasing.await?,
-            Some(until) => timeout_at(until, leasing).await.unwrap_or_else(|_| {
-                let reason = self.connects_until().map(|(_, reason)| reason);
-                let reason = reason.unwrap_or(Reason::CellTimeoutConnect);
-                Err(ConnectError::new(reason, reason.describe()))
-            })?,
+            Some(until) => {
+                (timeout_at(until, leasing).await).unwrap_or_else(|_| Err(self.no_time_left()))?
+            }
         };
         if lease.opened
             && let Some(cell) = &self.report.cell
@@ -225,6 +223,17 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             });
         }
         Ok(lease)
+    }
+
+    /// Why a connection wasn't waited for any longer, beside the limits of each single step.
+    fn no_time_left(&self) -> ConnectError {
+        match self.connects_until() {
+            Some((_, Reason::CellTimeoutTotal)) => {
+                let reason = Reason::CellTimeoutTotal;
+                ConnectError::new(reason, reason.describe())
+            }
+            Some(_) | None => ConnectError::cut_short(),
+        }
     }
 
     /// Whether another endpoint may be tried after this one, and until when.

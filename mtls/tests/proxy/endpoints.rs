@@ -52,6 +52,33 @@ async fn each_endpoint_is_tried_before_the_cell_is_given_up() {
     }
 }
 
+/// Catches: an endpoint that is blamed because the ones before it took all of the time.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_had_less_than_its_time_is_not_blamed() {
+    let env = Memory::new();
+    let mut endpoints = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        // These take connections and never say a word of TLS.
+        let (listener, port) = env.listen().await;
+        held.push(listener);
+        endpoints.push(json!({"url": format!("https://127.0.0.1:{port}")}));
+    }
+    let mut settings = plain(registry(endpoints.into()));
+    settings.upstream.bundle = Some(ca(1).pem().into());
+    settings.upstream.timeouts.tls = Duration::from_secs(2);
+    settings.upstream.timeouts.failover = Duration::from_secs(5);
+    let world = memory::start(&env, settings).await;
+    let client = world.client(Duration::from_secs(60));
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "cell_timeout_connect");
+    // At 2, 4 and 6 s; the fourth has one second, to the end of the time at 7 s.
+    let lines = world.heard.lines();
+    let failed = lines.iter().filter(|line| line.starts_with("cell failed"));
+    let failed: Vec<_> = failed.collect();
+    assert_eq!(failed, ["cell failed cell_timeout_tls"; 3]);
+}
+
 #[tokio::test]
 async fn no_further_endpoint_is_tried_when_the_time_for_it_is_over() {
     let mut endpoints = Vec::new();
