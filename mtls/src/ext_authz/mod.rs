@@ -20,7 +20,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Request, Uri, Version};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use self::answer::Mutations;
@@ -31,8 +31,8 @@ use crate::env::Env;
 use crate::envelope;
 use crate::event::Sink;
 use crate::judge::{Case, Judged, Refused, judge, stamp};
-use crate::proxy::answer::{Wants, envelope_keys, from_router};
-use crate::proxy::{Answer, Report, check};
+use crate::proxy::answer::{Wants, closing, envelope_keys, from_router};
+use crate::proxy::{Announced, Answer, Report, check, settle_rest};
 
 /// gRPC's own name of the method.
 const GRPC_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -88,25 +88,44 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Answers one question.
+/// Answers one question, and settles what becomes of a body that the answer doesn't wait for.
 pub(crate) async fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
 ) -> Answer<E, S> {
+    let (head, incoming) = request.into_parts();
+    let announced = Announced::of(&head);
+    let mut unread = Some(incoming);
+    let answer = answered(connection.clone(), head, &mut unread).await;
+    let closes = match unread.filter(|body| !body.is_end_stream()) {
+        Some(rest) => {
+            let settled = settle_rest(&connection, announced, Some(rest));
+            settled.decided().await
+        }
+        None => false,
+    };
+    closing(answer, closes)
+}
+
+/// Answers one question. Its body is taken if it is read.
+async fn answered<E: Env, S: Sink>(
+    connection: Arc<Connection<E, S>>,
+    head: Parts,
+    unread: &mut Option<Incoming>,
+) -> Answer<E, S> {
     let (request_id, spread) = connection.worker.next_id();
     let report = Report::new(connection, request_id);
-    let (head, incoming) = request.into_parts();
     // Public, like the page itself; no request that is asked about has this path, but under the
     // prefix of the plain form.
     if envelope::is_asked(&head.uri) {
-        return envelope_keys(report, &head, false);
+        return envelope_keys(report, &head);
     }
     let asking = Wants::of(&head);
     if let Err(unfit) = check::well_formed(&head) {
         return from_router(report, &unfit.into(), &asking);
     }
     let asked = match caller::check(&report.connection) {
-        Ok(()) => asked(&report, head, incoming).await,
+        Ok(()) => asked(&report, head, unread).await,
         Err(refused) => Err(refused),
     };
     let (form, described) = match asked {
@@ -150,7 +169,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
 async fn asked<E: Env, S: Sink>(
     report: &Report<E, S>,
     head: Parts,
-    incoming: Incoming,
+    unread: &mut Option<Incoming>,
 ) -> Result<(Form, Described), Refused> {
     const NOTHING: &str = "not an external authorization request; expected POST \
                            /ext_authz/v3/check, or a request's method and path under \
@@ -159,11 +178,11 @@ async fn asked<E: Env, S: Sink>(
     let (form, described) = match Address::of(&head).ok_or_else(|| refuse(NOTHING))? {
         Address::Prefixed(target) => (Form::Http, described_by(target, &head)),
         Address::Grpc => {
-            let body = whole(report, incoming).await?;
+            let body = whole(report, unread).await?;
             (Form::Grpc, grpc::read(&body).and_then(described))
         }
         Address::Check => {
-            let body = whole(report, incoming).await?;
+            let body = whole(report, unread).await?;
             match body.is_empty() {
                 true => (Form::Http, Ok(Described::without_target(head))),
                 false => (Form::Json, json(&body)),
@@ -201,8 +220,11 @@ fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
 /// The question's body, which may neither be long nor take long.
 async fn whole<E: Env, S: Sink>(
     report: &Report<E, S>,
-    incoming: Incoming,
+    unread: &mut Option<Incoming>,
 ) -> Result<Bytes, Refused> {
+    let Some(incoming) = unread.take() else {
+        return Ok(Bytes::new());
+    };
     let limit = {
         let live = report.connection.worker.common.live.load();
         let settings = live.settings.listeners.get(report.connection.listener);

@@ -1,5 +1,6 @@
 //! The guard for a cell's answers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
@@ -7,6 +8,7 @@ use cellway_core::http1::{Asked, Found, Guard, Limits};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::guarded::{Instead, Side};
@@ -88,20 +90,26 @@ pub(crate) struct Http1Sender {
     question: Arc<Question>,
     /// When the connection should be replaced.
     until: Instant,
+    /// Dropped with the sender: nobody sends on the connection any more.
+    _used: oneshot::Sender<Infallible>,
 }
 
 impl Http1Sender {
-    /// Boxed once per connection, because it is part of each request's future.
+    /// Boxed once per connection, because it is part of each request's future. The receiver ends when
+    /// the sender is dropped.
     pub(crate) fn new(
         sender: http1::SendRequest<RequestBody>,
         question: Arc<Question>,
         until: Instant,
-    ) -> Box<Self> {
-        Box::new(Self {
+    ) -> (Box<Self>, oneshot::Receiver<Infallible>) {
+        let (_used, unused) = oneshot::channel();
+        let this = Self {
             sender,
             question,
             until,
-        })
+            _used,
+        };
+        (Box::new(this), unused)
     }
 
     /// When the connection should be replaced.

@@ -8,7 +8,7 @@ use cellway_core::Reason;
 use cellway_core::registry::{Endpoint, Scheme};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::blocks::{Blocks, HEADER_LIST_MAX};
@@ -25,6 +25,10 @@ use crate::worker::Spawner;
 
 /// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an HTTP/1.1 connection may take to close after its sender is dropped. hyper waits for the
+/// end of a request's body, and can't stop waiting while the cell reads nothing.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// Windows for what cells send on HTTP/2: large enough that one stream fills a link between
 /// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
@@ -162,12 +166,21 @@ async fn speak_http1<E: Env>(
         .max_header_size(answers.header_bytes_max as usize)
         .handshake(TokioIo::new(Guarded::new(wire, side)))
         .await?;
+    let (sender, unused) = Http1Sender::new(sender, question, until);
     env.spawn(async move {
-        // Requests get its errors themselves.
-        let _ = connection.await;
+        let given_up = async {
+            let _ = unused.await;
+            sleep(CLOSING_MAX).await;
+        };
+        tokio::select! {
+            biased;
+            // Requests get its errors themselves.
+            _ = connection => {}
+            () = given_up => {}
+        }
         drop(permit);
     });
-    Ok(Opened::H1(Http1Sender::new(sender, question, until)))
+    Ok(Opened::H1(sender))
 }
 
 /// Unless `keepalive` is set, a quiet connection is not pinged: gRPC servers close connections that

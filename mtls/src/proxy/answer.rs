@@ -161,11 +161,19 @@ pub(super) fn preflight<E: Env, S: Sink>(
     response.map(|()| ResponseBody::router(report, Bytes::new()))
 }
 
+/// The same answer, which says that the connection closes after it if that is so.
+pub(crate) fn closing<B>(mut response: Response<B>, closes: bool) -> Response<B> {
+    if closes {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
 /// Answers with the page of envelopes' public keys, or says that there is none.
 pub(crate) fn envelope_keys<E: Env, S: Sink>(
     mut report: Report<E, S>,
     request: &Parts,
-    closes: bool,
 ) -> Response<ResponseBody<E, S>> {
     let common = &report.connection.worker.common;
     let page = {
@@ -179,9 +187,6 @@ pub(crate) fn envelope_keys<E: Env, S: Sink>(
     let headers = response.headers_mut();
     headers.insert(DATE, report.connection.worker.date.at(now.unix));
     own(&report, Owner::Router, headers);
-    if closes {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     response.map(|()| ResponseBody::router(report, page.body))
 }
 

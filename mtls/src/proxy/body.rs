@@ -18,7 +18,7 @@ use super::framing::Framing;
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::trailers::take_end;
-use super::verdict;
+use super::{unread, verdict};
 use crate::connection::stall;
 use crate::env::Env;
 use crate::event::Sink;
@@ -105,21 +105,21 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
     /// The body is whole: its connection is free for another exchange.
     fn finish(&mut self) {
         stall::client_waits();
-        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended) {
-            let sent = |progress: &Arc<Progress>| progress.turn() == Turn::Done;
+        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
+            && let Some(report) = &self.report
+        {
+            let env = &report.connection.worker.common.env;
             // An answer that comes before the request is whole leaves the rest of it on its way.
-            let unsent = body.progress.as_ref().filter(|progress| !sent(progress));
-            match unsent {
+            match body.unsent() {
                 Some(progress) if body.gives_up => progress.give_up(),
-                None if body.framing.outlasts(&body.incoming) => {
-                    if let Some(report) = &self.report {
-                        let held = (body.lease, body.permit);
-                        let env = &report.connection.worker.common.env;
-                        env.spawn(take_end(body.incoming, held));
-                    }
+                Some(progress) => {
+                    let progress = progress.clone();
+                    let activity = report.connection.activity.clone();
+                    env.spawn(unread::take_rest(body, progress, activity));
                 }
+                None if body.is_outlasted() => env.spawn(body.let_go()),
                 None if body.framing.reusable => body.lease.done(),
-                Some(_) | None => {}
+                None => {}
             }
         }
         if let Some(mut report) = self.report.take() {
@@ -164,6 +164,25 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
 }
 
 impl CellBody {
+    /// The request's body, unless all of it is sent.
+    fn unsent(&self) -> Option<&Arc<Progress>> {
+        (self.progress.as_ref()).filter(|progress| progress.turn() != Turn::Done)
+    }
+
+    /// Whether an HTTP/2 cell still has to end the stream.
+    fn is_outlasted(&self) -> bool {
+        self.framing.outlasts(&self.incoming)
+    }
+
+    /// Both messages are whole: makes the connection free for another exchange.
+    pub(super) async fn let_go(self) {
+        if self.is_outlasted() {
+            take_end(self.incoming, (self.lease, self.permit)).await;
+        } else if self.framing.reusable {
+            self.lease.done();
+        }
+    }
+
     /// Whether nothing more comes.
     fn is_over(&self) -> bool {
         self.framing.ended() || self.incoming.is_end_stream()

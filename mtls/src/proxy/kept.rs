@@ -103,13 +103,12 @@ impl Kept {
         private(&self.0).keeping.is_some()
     }
 
-    /// Stops keeping frames: the request won't be sent again.
-    pub(super) fn stop(&self) {
+    /// Stops keeping frames: the request won't be sent again. Returns the source if a body has left
+    /// it here.
+    pub(super) fn stop(&self) -> Option<Source> {
         let mut state = private(&self.0);
         state.keeping = None;
-        let unused = state.prune();
-        drop(state);
-        drop(unused);
+        state.prune()
     }
 
     /// Prepares for the request's next body and returns its number. `None` if not everything that
@@ -128,8 +127,9 @@ impl Kept {
         (state.last == number).then_some(state)
     }
 
-    /// Called when the body of this number is dropped; it leaves its source here if it has it.
-    pub(super) fn leave(&self, number: u8, source: Option<Source>) {
+    /// Called when the body of this number is dropped; it leaves its source here if it has it. Returns
+    /// the source if no other body will read it.
+    pub(super) fn leave(&self, number: u8, source: Option<Source>) -> Option<Source> {
         let mut state = private(&self.0);
         if state.last == number {
             (state.replaying, state.dropped) = (false, true);
@@ -140,10 +140,10 @@ impl Kept {
         let unused = state.prune();
         let waker = state.waker.take();
         drop(state);
-        drop(unused);
         if let Some(waker) = waker {
             waker.wake();
         }
+        unused
     }
 
     /// The source, if a body has left it here.
@@ -202,7 +202,7 @@ impl State {
         self.frames.whole = true;
     }
 
-    /// Drops what isn't needed any more. The caller drops the source after it has released the
+    /// Drops what isn't needed any more. The caller drops or uses the source after it has released the
     /// lock.
     fn prune(&mut self) -> Option<Source> {
         if self.keeping.is_some() {

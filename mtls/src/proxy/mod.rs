@@ -7,6 +7,7 @@ mod candidates;
 pub(crate) mod check;
 mod cors;
 mod date;
+mod early;
 mod forward;
 mod framing;
 mod kept;
@@ -26,20 +27,20 @@ use std::task::Poll;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use self::answer::Wants;
 pub(crate) use self::body::ResponseBody;
 use self::cors::Grant;
 pub(crate) use self::date::DateCache;
+use self::early::Early;
 use self::forward::Outgoing;
 pub(crate) use self::report::Report;
 pub(crate) use self::request::RequestBody;
-use self::unread::{Announced, Closes};
+pub(crate) use self::unread::{Announced, settle_rest};
 use crate::connection::Connection;
 use crate::env::Env;
-use crate::envelope;
 use crate::event::Sink;
 use crate::judge::{Judged, Refused, judge, stamp};
 use crate::streams::{Side, Stream};
@@ -60,17 +61,13 @@ pub(crate) fn serve<E: Env, S: Sink>(
     async move {
         let checked = check::check(&outgoing.parts);
         let announced = Announced::of(&outgoing.parts);
-        // Before anything is decided: no cell may answer this, and nobody needs a credential.
-        if checked.is_ok() && envelope::is_asked(&outgoing.parts.uri) {
+        report.cors = Grant::of(&report, &outgoing.parts);
+        if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
             let connection = &report.connection;
             let (body, progress) = (outgoing.body.boxed(), outgoing.progress.as_deref());
             let settled = unread::settle(connection, announced, body, progress);
-            let closes = !matches!(settled, Closes::No);
-            return answer::envelope_keys(report, &outgoing.parts, closes);
-        }
-        report.cors = Grant::of(&report, &outgoing.parts);
-        if let Some(headers) = preflight(&report, &checked, &outgoing.parts) {
-            return answer::preflight(report, headers);
+            let closes = settled.decided().await;
+            return answer::closing(early.answer(report, &outgoing.parts), closes);
         }
         let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
         let progress = outgoing.progress.clone();
@@ -109,7 +106,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
                 }
             };
             if let Some(progress) = &progress {
-                progress.kept.stop();
+                progress.stop_keeping();
             }
             match answered {
                 Ok(answered) => {
@@ -136,17 +133,6 @@ fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
     let authority = authority.or(host).unwrap_or_default();
     let way = &connection.way;
     way.tell(mode.unwrap_or_default(), authority, &mut parts.headers);
-}
-
-/// Answers a preflight. A browser sends it without credentials, so this happens before credentials
-/// are checked.
-fn preflight<E: Env, S: Sink>(
-    report: &Report<E, S>,
-    checked: &Result<(), Box<check::Unfit>>,
-    request: &Parts,
-) -> Option<HeaderMap> {
-    let cors = report.cors.as_ref().filter(|_| checked.is_ok())?;
-    cors.preflight(report, request)
 }
 
 /// What comes of the request, unless its caller is refused meanwhile.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::kept::Kept;
+use super::request::Source;
 use crate::live::private;
 
 /// Shared between a request's body, which the connection to the cell owns, and the task that waits
@@ -23,16 +24,35 @@ pub(crate) struct Progress {
     turn_began: AtomicU64,
     /// How much of the pace's grace is used up, in nanoseconds.
     used: AtomicU64,
-    given_up: Mutex<GivenUp>,
+    waiting: Mutex<Waiting>,
+    /// If nobody needs the body, it is read and discarded, so that the client's connection stays open.
+    drains: bool,
     /// Keeps what was read of the body while the request may be sent again.
     pub(super) kept: Kept,
 }
 
-/// Whether the rest of the body is no longer needed, and the task to wake then.
+/// The tasks that wait for the other side of the body.
 #[derive(Debug, Default)]
-struct GivenUp {
-    yes: bool,
-    waker: Option<Waker>,
+struct Waiting {
+    /// The rest of the body is no longer needed.
+    given_up: bool,
+    /// The task that reads the body; woken when the body is no longer needed.
+    reader: Option<Waker>,
+    /// The task that waits for the end of the body.
+    end: Option<Waker>,
+    /// The rest of the body, if its reader was dropped before the end.
+    rest: Option<Source>,
+}
+
+/// Why nobody reads the body any more.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The body is whole.
+    Whole,
+    /// It was broken off.
+    Broken,
+    /// Its reader was dropped. This is the rest.
+    Left(Source),
 }
 
 /// How fast a body must arrive. Only the time in which the router waits for the client counts.
@@ -59,7 +79,8 @@ pub(crate) enum Turn {
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    /// With `drains`, a body that nobody needs is read and discarded.
+    pub(super) fn new(drains: bool) -> Self {
         Self {
             origin: Instant::now(),
             moved: AtomicU64::new(0),
@@ -67,7 +88,8 @@ impl Progress {
             pace: OnceLock::new(),
             turn_began: AtomicU64::new(0),
             used: AtomicU64::new(0),
-            given_up: Mutex::default(),
+            waiting: Mutex::default(),
+            drains,
             kept: Kept::default(),
         }
     }
@@ -78,8 +100,8 @@ impl Progress {
         let number = self.kept.again()?;
         self.moved(0, Turn::Cell);
         // The previous body must release its source.
-        let waker = private(&self.given_up).waker.take();
-        if let Some(waker) = waker {
+        let reader = private(&self.waiting).reader.take();
+        if let Some(waker) = reader {
             waker.wake();
         }
         Some(number)
@@ -87,23 +109,65 @@ impl Progress {
 
     /// Marks the rest of the body as no longer needed.
     pub(super) fn give_up(&self) {
-        let waker = {
-            let mut given_up = private(&self.given_up);
-            given_up.yes = true;
-            given_up.waker.take()
+        let reader = {
+            let mut waiting = private(&self.waiting);
+            waiting.given_up = true;
+            waiting.reader.take()
         };
-        if let Some(waker) = waker {
+        if let Some(waker) = reader {
             waker.wake();
+        }
+    }
+
+    /// Stops keeping what is read: the request won't be sent again.
+    pub(super) fn stop_keeping(&self) {
+        if let Some(rest) = self.kept.stop() {
+            self.leave(rest);
+        }
+    }
+
+    /// Takes the rest of a body whose reader was dropped.
+    pub(super) fn leave(&self, rest: Source) {
+        if !self.drains || !matches!(self.turn(), Turn::Cell | Turn::Client) {
+            return;
+        }
+        rest.ends();
+        let end = {
+            let mut waiting = private(&self.waiting);
+            waiting.rest = Some(rest);
+            waiting.end.take()
+        };
+        if let Some(waker) = end {
+            waker.wake();
+        }
+    }
+
+    /// The rest of the body, if its reader was dropped before the end.
+    pub(super) fn take_rest(&self) -> Option<Source> {
+        private(&self.waiting).rest.take()
+    }
+
+    /// Ready once nobody reads the body any more; wakes the task then.
+    pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
+        let mut waiting = private(&self.waiting);
+        match (waiting.rest.take(), self.turn()) {
+            (Some(rest), _) => Poll::Ready(End::Left(rest)),
+            (None, Turn::Done) => Poll::Ready(End::Whole),
+            (None, Turn::Broken) => Poll::Ready(End::Broken),
+            (None, Turn::Cell | Turn::Client) => {
+                waiting.end = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 
     /// Ready once the rest of the body is no longer needed; wakes the task then.
     pub(super) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut given_up = private(&self.given_up);
-        if given_up.yes {
+        let mut waiting = private(&self.waiting);
+        if waiting.given_up {
             return Poll::Ready(());
         }
-        let waker = &mut given_up.waker;
+        let waker = &mut waiting.reader;
         if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
@@ -131,6 +195,17 @@ impl Progress {
         // If it stays the client's turn, the turn starts again.
         self.side.store(side(turn), Relaxed);
         self.turn_began.store(now, Relaxed);
+        if matches!(turn, Turn::Done | Turn::Broken) {
+            self.ends();
+        }
+    }
+
+    /// Wakes the task that waits for the end of the body.
+    fn ends(&self) {
+        let end = private(&self.waiting).end.take();
+        if let Some(waker) = end {
+            waker.wake();
+        }
     }
 
     /// Notes that nothing moved and that the router waits for the client.
@@ -193,7 +268,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn paced() -> Progress {
-        let progress = Progress::new();
+        let progress = Progress::new(false);
         progress.set_pace(Pace {
             rate_min: 100,
             grace: SECOND * 10,

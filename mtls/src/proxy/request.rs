@@ -16,6 +16,7 @@ use super::body::BrokenOff;
 use super::framing::{trailers_fit, was_cut};
 use super::kept::{Next, Places};
 use super::progress::{Progress, Turn};
+use super::unread::DRAINED_MAX;
 use crate::connection::Activity;
 use crate::streams::{Side, Stream};
 
@@ -110,8 +111,10 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return (Self::empty(), None);
         }
-        let progress = Arc::new(Progress::new());
         let http2 = version == Version::HTTP_2;
+        let length = incoming.size_hint().exact();
+        let drains = !http2 && length.is_some_and(|length| length <= DRAINED_MAX);
+        let progress = Arc::new(Progress::new(drains));
         let this = Self {
             source: Some(Source {
                 incoming,
@@ -151,7 +154,7 @@ impl RequestBody {
 
     /// The body as hyper reads it.
     pub(super) fn into_incoming(mut self) -> Option<Incoming> {
-        self.source.take().map(|source| source.incoming)
+        self.source.take().map(Source::into_incoming)
     }
 
     /// Called when the request was allowed. Notes the policy that stamped it (until then no
@@ -188,7 +191,7 @@ impl RequestBody {
         if let Some(watched) = &mut self.watched
             && watched.keeps
         {
-            watched.progress.kept.stop();
+            watched.progress.stop_keeping();
         }
     }
 
@@ -231,13 +234,16 @@ impl SpareBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let Some(watched) = &self.watched
-            && watched.keeps
-        {
-            watched
-                .progress
-                .kept
-                .leave(watched.number, self.source.take());
+        let Some(watched) = &self.watched else {
+            return;
+        };
+        let source = self.source.take();
+        let unused = match watched.keeps {
+            true => watched.progress.kept.leave(watched.number, source),
+            false => source,
+        };
+        if let Some(source) = unused {
+            watched.progress.leave(source);
         }
     }
 }
@@ -343,6 +349,11 @@ impl Watched {
 }
 
 impl Source {
+    /// The body as hyper reads it.
+    pub(super) fn into_incoming(self) -> Incoming {
+        self.incoming
+    }
+
     /// Ready once the stream that the body belongs to is closed.
     fn poll_closed(&self, cx: &Context<'_>) -> Poll<RequestBroken> {
         let passed = self.passed.as_ref();
@@ -396,7 +407,8 @@ impl Source {
         }
     }
 
-    fn ends(&self) {
+    /// Nobody passes the body on any more.
+    pub(super) fn ends(&self) {
         if let Some(passed) = &self.passed {
             passed.activity.body_ends();
         }

@@ -1,4 +1,5 @@
-//! Handles the rest of a request's body if the answer doesn't wait for it.
+//! Handles the rest of a request's body if the answer, the router's own or a cell's, doesn't wait for
+//! it.
 //!
 //! Over HTTP/1.1 the next request begins where this one's body ends, so the connection can be used
 //! again only if the body is read. A short body is read and discarded. Otherwise the answer says
@@ -7,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +17,11 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::progress::{Progress, Turn};
-use super::request::RequestBody;
+use super::body::CellBody;
+use super::progress::{End, Progress, Turn};
+use super::request::{RequestBody, Source};
 use crate::connection::{Activity, Connection};
 use crate::env::Env;
 use crate::event::Sink;
@@ -77,7 +80,7 @@ impl Announced {
 }
 
 /// Whether a connection closes after an answer.
-pub(super) enum Closes {
+pub(crate) enum Closes {
     No,
     Yes,
     /// It closes unless the body ends soon. Boxed, because few requests wait, and otherwise every
@@ -86,8 +89,8 @@ pub(super) enum Closes {
 }
 
 impl Closes {
-    /// Decides, and waits for the end of the body if it must.
-    pub(super) async fn decided(self) -> bool {
+    /// Waits, where that decides it.
+    pub(crate) async fn decided(self) -> bool {
         match self {
             Self::No => false,
             Self::Yes => true,
@@ -104,15 +107,27 @@ pub(super) fn settle<E: Env, S: Sink>(
     unsent: Option<Box<RequestBody>>,
     progress: Option<&Progress>,
 ) -> Closes {
-    let whole = progress.is_none_or(|progress| progress.turn() == Turn::Done);
-    if whole || !announced.http1 {
+    let Some(progress) = progress.filter(|progress| progress.turn() != Turn::Done) else {
+        return Closes::No;
+    };
+    let left = || progress.take_rest().map(Source::into_incoming);
+    let rest = unsent.and_then(|body| body.into_incoming()).or_else(left);
+    settle_rest(connection, announced, rest)
+}
+
+/// The same for the rest of a body that isn't whole. `None`: nobody can read it any more.
+pub(crate) fn settle_rest<E: Env, S: Sink>(
+    connection: &Connection<E, S>,
+    announced: Announced,
+    rest: Option<Incoming>,
+) -> Closes {
+    if !announced.http1 {
         return Closes::No;
     }
     let activity = connection.activity.clone();
     // In every case: if the connection closes, its client may still be sending.
     activity.leaves_unread();
-    let unsent = unsent.filter(|_| !announced.expects);
-    let Some(body) = unsent.and_then(|body| body.into_incoming()) else {
+    let Some(body) = rest.filter(|_| !announced.expects) else {
         return Closes::Yes;
     };
     match announced.length {
@@ -127,6 +142,27 @@ pub(super) fn settle<E: Env, S: Sink>(
         Length::Unknown => Closes::UnlessItEnds(Box::pin(async move {
             ends_within(END_AWAITED, body, &activity).await
         })),
+    }
+}
+
+/// Lets the cell take the rest of a short body after its answer. Until then, and for a bounded time,
+/// the request keeps its places: else whoever announces bodies and never sends them would hold the cell's
+/// connections without being counted.
+pub(super) async fn take_rest(body: CellBody, progress: Arc<Progress>, activity: Arc<Activity>) {
+    let until = Instant::now() + REST_AWAITED;
+    match timeout_at(until, poll_fn(|cx| progress.poll_end(cx))).await {
+        Ok(End::Whole) => {
+            activity.has_read_all();
+            body.let_go().await;
+        }
+        // The cell has closed the connection. The client's can go on.
+        Ok(End::Left(rest)) => {
+            drop(body);
+            let left = until.saturating_duration_since(Instant::now());
+            ends_within(left, rest.into_incoming(), &activity).await;
+        }
+        Ok(End::Broken) => {}
+        Err(_) => progress.give_up(),
     }
 }
 
@@ -150,6 +186,10 @@ async fn drained(mut body: Incoming) -> bool {
                 read += frame.data_ref().map_or(0, Bytes::len) as u64;
                 if read > DRAINED_MAX {
                     return false;
+                }
+                // hyper says that nothing follows only when it reads again, for the next request.
+                if body.is_end_stream() {
+                    return true;
                 }
             }
         }

@@ -5,11 +5,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_mtls::env::Listener;
 use cellway_mtls::lab::{CellFault, Protocol, Request, ServerTls};
 use cellway_mtls::settings::RouterSettings;
 use http::{Method, StatusCode};
 use rustls::pki_types::ServerName;
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -37,7 +39,11 @@ async fn connected(world: &World) -> TcpStream {
 
 /// Sends all of an upload before it reads the answer, as simple clients do.
 async fn upload(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
-    let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {UPLOAD}\r\n\r\n");
+    upload_by(stream, "POST / HTTP/1.1\r\nhost: a\r\n").await
+}
+
+async fn upload_by(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), head: &str) -> String {
+    let head = format!("{head}content-length: {UPLOAD}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..UPLOAD / 65536 {
         stream.write_all(&[7; 65536]).await.unwrap();
@@ -112,6 +118,37 @@ async fn a_short_body_that_comes_late_does_not_cost_the_connection() {
         let answer = one_answer(&mut stream).await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
         assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+/// Catches: an answer of the router's own that leaves a body unread and doesn't say so.
+#[tokio::test]
+async fn a_preflight_with_a_body_is_heard_of_and_a_short_body_costs_no_connection() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    let specs: PolicySpecs = serde_json::from_value(json!({
+        "policy": [{"name": "default", "any_of": ["mtls"],
+                    "cors": {"origins": ["https://app.example"], "methods": ["PUT"]}}],
+        "trust": {"bundle": "inline", "trust_domains": ["lab.example"],
+                  "san": ["spiffe://{trust_domain}/tenant/{tenant}"]},
+    }))
+    .unwrap();
+    settings.policy = Arc::new(Policy::build(&specs).unwrap());
+    let world = start(settings).await;
+    let head = "OPTIONS / HTTP/1.1\r\nhost: a\r\norigin: https://app.example\r\n\
+                access-control-request-method: PUT\r\n";
+    let answer = upload_by(&mut connected(&world).await, head).await;
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+
+    let mut stream = connected(&world).await;
+    for _ in 0..3 {
+        let short = format!("{head}content-length: 5\r\n\r\n");
+        stream.write_all(short.as_bytes()).await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+        stream.write_all(b"hello").await.unwrap();
     }
 }
 

@@ -15,6 +15,7 @@ mod envelope;
 mod forward;
 mod frames;
 mod identity;
+mod late;
 mod malformed;
 mod memory;
 mod quiet;

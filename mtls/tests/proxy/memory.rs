@@ -133,6 +133,12 @@ impl World {
     pub fn client(&self, patience: Duration) -> Client<Memory> {
         Client::new(self.env.clone(), self.target.clone(), patience)
     }
+
+    /// A connection to the router.
+    pub async fn connect(&self) -> DuplexStream {
+        let Target { host, port, .. } = &self.target;
+        self.env.connect(host, *port).await.unwrap()
+    }
 }
 
 pub async fn start(env: &Memory, settings: RouterSettings) -> World {

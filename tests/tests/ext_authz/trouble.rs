@@ -73,6 +73,45 @@ async fn a_question_that_stops_coming_is_given_up() {
     assert!(answer.contains("connection: close"), "{answer}");
 }
 
+/// Catches: an answer that leaves a body unread and doesn't say so, which an Envoy that still sends it
+/// never reads.
+#[tokio::test]
+async fn an_answer_before_the_body_is_heard_of() {
+    const LONG: usize = 16 << 20;
+    let (_world, router) = world().await;
+    for (path, status) in [
+        ("/ext_authz/v3/http/orders", "401"),
+        ("/.well-known/cellway/jwks.json", "404"),
+        ("/elsewhere", "400"),
+    ] {
+        let head = |length| {
+            format!("GET {path} HTTP/1.1\r\nhost: router\r\ncontent-length: {length}\r\n\r\n")
+        };
+        let mut long = Slow(TcpStream::connect(router.listener("envoy")).await.unwrap());
+        long.send(&head(LONG)).await;
+        for _ in 0..LONG / 65_536 {
+            long.send(&"7".repeat(65_536)).await;
+        }
+        let answer = long.rest().await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+
+    let mut short = Slow(TcpStream::connect(router.listener("envoy")).await.unwrap());
+    for _ in 0..3 {
+        short
+            .send("HEAD /ext_authz/v3/http/x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n")
+            .await;
+        let answer = short.head().await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+        short.send("hello").await;
+    }
+}
+
 /// Catches: a question that a drain drops, which its Envoy would answer with an error.
 #[tokio::test]
 async fn a_question_that_a_drain_overtakes_is_answered() {
