@@ -4,13 +4,13 @@
 //! envelopes for services on the same machine. It binds loopback only, because it authenticates
 //! nobody. The health listener serves only the three pages and binds any address, because a kubelet
 //! and a Prometheus connect from other addresses. Both have few connections and short timeouts, so
-//! that no client can use up the router's memory and no single address can take all connections.
+//! that no client can use up the router's memory and no few addresses can take all connections
+//! ([`shares`](crate::shares)).
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,15 +27,16 @@ use tokio::time::{sleep, timeout};
 use crate::env::{Env, Listener};
 use crate::envelope::{self, Page};
 use crate::event::Sink;
-use crate::live::private;
 use crate::metrics::{self, Metrics};
 use crate::opening::BindError;
 use crate::router::Handle;
+use crate::shares::{Bound, Holder, Holders, Share, Stake};
 
 /// Most connections at a time; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 32;
-/// Most connections from one address at a time; more are closed at once.
-const CONNECTIONS_PER_PEER_MAX: usize = 8;
+/// The most of them that one address may have while no other has any, in percent. The fewer are free,
+/// the less it may have; what is over its share is closed at once.
+const ADDRESS_SHARE: u8 = 25;
 /// How long a request's header may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one connection may last, whatever it does.
@@ -110,7 +111,7 @@ impl<E: Env> Admin<E> {
             metrics,
             audience: self.audience,
         });
-        let peers = Arc::new(Peers::default());
+        let places = Arc::new(Places::new(&self.env));
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let permit = Arc::clone(&permits).acquire_owned().await;
@@ -118,7 +119,7 @@ impl<E: Env> Admin<E> {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let Some(place) = Peers::place(&peers, peer.ip()) else {
+            let Some(place) = places.take(peer.ip()) else {
                 continue;
             };
             let pages = Arc::clone(&pages);
@@ -129,6 +130,8 @@ impl<E: Env> Admin<E> {
                 });
                 let connection = http1::Builder::new()
                     .auto_date_header(false)
+                    // An idle connection would keep its place from others.
+                    .keep_alive(false)
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_TIMEOUT)
                     .serve_connection(TokioIo::new(stream), service);
@@ -146,37 +149,42 @@ struct Pages<E: Env, S> {
     audience: Audience,
 }
 
-/// The number of connections from each address.
+/// The connections of one listener, of which each address has a share.
 #[derive(Debug, Default)]
-struct Peers(Mutex<BTreeMap<IpAddr, usize>>);
+struct Places {
+    bound: Bound,
+    holders: Holders,
+}
 
 /// One connection of an address.
 struct Place {
-    peers: Arc<Peers>,
-    peer: IpAddr,
+    places: Arc<Places>,
+    holder: Holder,
 }
 
-impl Peers {
-    /// `None` if the address is at its limit.
-    fn place(peers: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let mut counts = private(&peers.0);
-        let count = counts.entry(peer).or_default();
-        if *count >= CONNECTIONS_PER_PEER_MAX {
-            return None;
-        }
-        *count += 1;
-        let peers = Arc::clone(peers);
-        Some(Place { peers, peer })
+impl Places {
+    /// With a key that nobody outside knows.
+    fn new<E: Env>(env: &E) -> Self {
+        let mut seed = [0; 8];
+        env.fill(&mut seed);
+        let places = Self::default();
+        places.holders.key(u64::from_le_bytes(seed));
+        places
+    }
+
+    /// `None` where the address has its share.
+    fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let holder = self.holders.address(Share::Address, peer);
+        let stake = Stake::new(Share::Address, holder, ADDRESS_SHARE);
+        self.bound.take(CONNECTIONS_MAX, &[stake]).ok()?;
+        let places = Arc::clone(self);
+        Some(Place { places, holder })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = private(&self.peers.0);
-        match counts.get_mut(&self.peer) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(counts.remove(&self.peer)),
-        }
+        self.places.bound.give_back([self.holder]);
     }
 }
 
@@ -259,17 +267,39 @@ mod tests {
         assert!(Admin::bind_health(Host::new(), everywhere).await.is_ok());
     }
 
+    fn take(places: &Arc<Places>, peer: &str) -> Option<Place> {
+        places.take(peer.parse().unwrap())
+    }
+
+    /// Takes all that an address gets.
+    fn fill(places: &Arc<Places>, peer: &str) -> Vec<Place> {
+        std::iter::from_fn(|| take(places, peer)).collect()
+    }
+
     #[test]
     fn no_address_takes_all_connections() {
-        let peers = Arc::new(Peers::default());
-        let [one, other] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
-        let place = |peer| Peers::place(&peers, peer);
-        let mut taken: Vec<_> = (0..CONNECTIONS_PER_PEER_MAX).map(|_| place(one)).collect();
-        assert!(taken.iter().all(Option::is_some) && place(one).is_none());
-        assert!(place(other).is_some());
+        let places = Arc::new(Places::new(&Host::new()));
+        let mut taken = fill(&places, "192.0.2.1");
+        assert_eq!(taken.len(), 8, "a quarter");
+        assert!(take(&places, "192.0.2.2").is_some());
         taken.pop();
-        assert!(place(one).is_some(), "a place is given back");
-        taken.clear();
-        assert!(private(&peers.0).is_empty(), "nobody is remembered");
+        assert!(take(&places, "192.0.2.1").is_some(), "it is given back");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let places = Arc::new(Places::new(&Host::new()));
+        let hosts = (1..=CONNECTIONS_MAX).map(|host| format!("2001:db8::{host:x}"));
+        let taken: Vec<_> = hosts.filter_map(|host| take(&places, &host)).collect();
+        assert_eq!(taken.len(), 8, "a quarter");
+        assert!(take(&places, "2001:db8:0:1::1").is_some());
+    }
+
+    #[test]
+    fn a_few_addresses_leave_places_for_others() {
+        let places = Arc::new(Places::new(&Host::new()));
+        let floods = (1..=8).map(|last| fill(&places, &format!("192.0.2.{last}")));
+        let _taken: Vec<_> = floods.collect();
+        assert!(take(&places, "198.51.100.1").is_some());
     }
 }
