@@ -33,9 +33,33 @@ pub(super) fn listeners<F: FnMut(ConfigError)>(
     listeners
 }
 
+/// Each socket needs an address of its own, whatever it serves.
+pub(super) fn addresses_differ<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) {
+    let listeners = tables.listener.iter().enumerate().map(|(i, listener)| {
+        let name = format!("listener \"{}\"", listener.name);
+        (format!("listener[{i}].bind"), name, listener.bind)
+    });
+    let other = |table: &str, bind: Option<SocketAddr>| {
+        let (setting, name) = (format!("{table}.bind"), format!("the {table} listener"));
+        bind.map(|bind| (setting, name, bind))
+    };
+    let admin = other("admin", tables.admin.as_ref().map(|admin| admin.bind));
+    let health = other("health", tables.health.as_ref().map(|health| health.bind));
+    let mut earlier: Vec<(String, SocketAddr)> = Vec::new();
+    for (setting, name, bind) in listeners.chain(admin).chain(health) {
+        if let Some((other, at)) = earlier.iter().find(|(_, at)| overlap(*at, bind)) {
+            let problem = format!(
+                "{bind} overlaps the address of {other}, {at}: only one of them can be bound"
+            );
+            report.mistake(setting, problem, "use another port");
+        }
+        earlier.push((name, bind));
+    }
+}
+
 /// Whether two sockets can't have these addresses at once: the port is the same, and either the
 /// addresses are the same or one of them is the wildcard address.
-pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && (any || a.ip() == b.ip())
 }
@@ -56,13 +80,6 @@ fn listeners_exist<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F
         if earlier.iter().any(|other| other.name == listener.name) {
             let problem = format!("another listener has the name `{}` too", listener.name);
             report.mistake(format!("listener[{i}].name"), problem, "give each its own");
-        }
-        if let Some(other) = earlier.iter().find(|it| overlap(it.bind, listener.bind)) {
-            let problem = format!(
-                "{} overlaps the address of listener \"{}\", {}",
-                listener.bind, other.name, other.bind
-            );
-            report.mistake(format!("listener[{i}].bind"), problem, "give each its own");
         }
     }
 }

@@ -8,7 +8,7 @@ use cellway_core::policy::{OnDoubt, Policy, PolicySpecs, TrustSpec};
 
 use super::envelope::envelope;
 use super::error::ConfigError;
-use super::listeners::{listeners, overlap};
+use super::listeners::{addresses_differ, listeners};
 use super::paths::Paths;
 use super::report::Reporter;
 use super::schema::{File, LogTable, RuntimeTable};
@@ -74,15 +74,7 @@ fn own_addresses<F: FnMut(ConfigError)>(
     tables: &File,
     report: &mut Reporter<F>,
 ) -> Option<SocketAddr> {
-    if let Some(admin) = &tables.admin
-        && let Some(listener) = (tables.listener.iter()).find(|it| overlap(it.bind, admin.bind))
-    {
-        let problem = format!(
-            "{} overlaps the address of listener \"{}\", {}: only one of them can be bound",
-            admin.bind, listener.name, listener.bind
-        );
-        report.mistake("admin.bind", problem, "use another port");
-    }
+    addresses_differ(tables, report);
     if let Some(admin) = &tables.admin
         && !admin.bind.ip().is_loopback()
     {
@@ -92,14 +84,7 @@ fn own_addresses<F: FnMut(ConfigError)>(
             "use 127.0.0.1 or [::1]",
         );
     }
-    let health = tables.health.as_ref().map(|health| health.bind);
-    if health.is_some_and(|bind| bind.port() != 0)
-        && health == tables.admin.as_ref().map(|admin| admin.bind)
-    {
-        let problem = "is the address of the admin listener too";
-        report.mistake("health.bind", problem, "give each its own");
-    }
-    health
+    tables.health.as_ref().map(|health| health.bind)
 }
 
 /// The times of `[runtime]`.
