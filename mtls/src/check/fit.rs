@@ -2,6 +2,7 @@
 //! router would run but refuse some requests.
 
 use cellway_core::cert::{PeerCertificate, Purpose, serves};
+use cellway_core::headers::Forwarded;
 use cellway_core::registry::{Registry, Scheme};
 use cellway_core::{Now, Unix, mismatches};
 
@@ -11,7 +12,7 @@ use crate::envelope::without_key;
 use crate::fetch::RegistryLocation;
 use crate::live::Live;
 use crate::log::rfc3339;
-use crate::settings::{KeyPair, Pem, RouterSettings};
+use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
 use crate::tls::certificates;
 
 /// Most cells that are named in one finding.
@@ -41,11 +42,45 @@ pub(crate) async fn fit<E: Env>(
         let fix = "add the authority's list, or set trust.crl_missing = \"allow\"";
         findings.warning("trust.crl", problem, fix);
     }
+    for_proxying_only(settings, findings);
     if let Some(registry) = registry {
         plain_upstream(settings, registry, findings);
         envelopes(live, registry, config, now, findings);
     }
     own_certificates(env, settings, now.unix, findings).await;
+}
+
+/// What is set on a listener that proxies nothing, and has no effect there: an Envoy asks for a decision,
+/// and reads and answers the requests itself.
+fn for_proxying_only(settings: &RouterSettings, findings: &mut Findings) {
+    let defaults = ClientTimeouts::default();
+    for (i, listener) in settings.listeners.iter().enumerate() {
+        if listener.serves == Serves::Proxy {
+            continue;
+        }
+        let timeouts = &listener.timeouts;
+        let set = [
+            ("forwarded", listener.forwarded != Forwarded::default()),
+            (
+                "body_rate_min",
+                timeouts.body_rate_min != defaults.body_rate_min,
+            ),
+            ("body_grace_ms", timeouts.body_grace != defaults.body_grace),
+        ];
+        for (name, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
+            findings.warning(
+                format!("listener[{i}].{name}"),
+                "has no effect where serves = \"ext_authz\": the Envoy passes the requests on",
+                "remove it, and set the same in the Envoy",
+            );
+        }
+        if listener.has_cors(&settings.policy) {
+            let problem = "has a policy with cors, which has no effect where serves = \"ext_authz\": \
+                           preflights carry no credentials, so they are refused";
+            let fix = "let the Envoy's CORS filter answer them, before its ext_authz filter";
+            findings.warning(format!("listener[{i}].policy"), problem, fix);
+        }
+    }
 }
 
 /// Warns about cells that can't be reached because no CA is trusted for their certificates.

@@ -15,6 +15,7 @@ mod mounts;
 mod older_cell;
 mod serve;
 mod sources;
+mod warnings;
 
 use std::fs;
 use std::path::PathBuf;
