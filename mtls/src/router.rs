@@ -149,7 +149,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         let usable = examined.usable().map_err(StartError::Settings)?;
         let source_tls = Arc::new(ArcSwap::from_pointee(usable.fetch));
         let Driving {
-            driver,
+            mut driver,
             shared,
             commands,
             reach,
@@ -161,6 +161,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             settings.sources,
             source_tls.clone(),
         );
+        driver.begin_with(usable.keys);
         let listeners = settings.listeners.iter();
         let common = Arc::new(Common {
             env: env.clone(),

@@ -63,6 +63,8 @@ pub struct Driver<E: Env, S> {
     keeper: Option<Keeper<E, S>>,
     /// The registry's file is read at the next check, even if it seems unchanged.
     reread: bool,
+    /// Key sets that were read from files before the start. Used once the kept ones are restored.
+    examined: Vec<(IssuerId, Bytes)>,
 }
 
 /// What came of a task.
@@ -131,6 +133,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             tasks,
             keeper,
             reread: false,
+            examined: Vec::new(),
         };
         Driving {
             driver,
@@ -140,10 +143,22 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
+    /// Begins with these key sets, which were read from files and examined, so that what is put in
+    /// force is what was examined.
+    pub(crate) fn begin_with(&mut self, keys: Vec<(IssuerId, Bytes)>) {
+        self.examined = keys;
+    }
+
     /// Restores what was kept, then drives until [`Command::Stop`]. Losing every sender of commands doesn't
     /// end it: a router whose handle was dropped serves on, and its keys must not grow old.
     pub async fn run(mut self) {
         self.restore().await;
+        let examined = std::mem::take(&mut self.examined);
+        if !examined.is_empty() {
+            let policy = self.control.snapshot().policy.clone();
+            self.control
+                .handle_policy(self.clock.now(), policy, examined);
+        }
         loop {
             self.drain();
             let wake = self.control.poll_timeout().map(|(at, _why)| at);

@@ -45,6 +45,11 @@ struct Running {
 
 /// Starts a driver whose keys and registry are files of `host`.
 fn start(host: &Host) -> Running {
+    start_with(host, None)
+}
+
+/// The same, with a key set that was read before.
+fn start_with(host: &Host, keys: Option<String>) -> Running {
     let heard = Heard::default();
     let tls = ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::aws_lc_rs::default_provider(),
@@ -57,7 +62,11 @@ fn start(host: &Host) -> Running {
     sources.state = Some("state".to_owned());
     let clock = Clock::new(host.clone());
     let tls = Arc::new(ArcSwap::from_pointee(tls));
-    let driving = Driver::new(host.clone(), clock, heard.clone(), policy(), sources, tls);
+    let policy = policy();
+    let issuer = policy.issuer_ids().next().unwrap();
+    let mut driving = Driver::new(host.clone(), clock, heard.clone(), policy, sources, tls);
+    let keys = keys.map(|body| (issuer, body.into()));
+    driving.driver.begin_with(keys.into_iter().collect());
     host.spawn(driving.driver.run());
     Running {
         shared: driving.shared,
@@ -121,6 +130,16 @@ async fn fetches_publishes_and_follows_changes() {
     running
         .until(|snapshot| generation(snapshot) > before)
         .await;
+}
+
+/// Catches: key sets that are thrown away after they were examined, and read again from a file that is
+/// another by then, or gone.
+#[tokio::test(start_paused = true)]
+async fn key_files_that_were_examined_are_put_in_force() {
+    let host = Host::new();
+    host.disk.put(REGISTRY, registry(1));
+    let running = start_with(&host, Some(keys("k1")));
+    running.until(|snapshot| generation(snapshot) > 0).await;
 }
 
 #[tokio::test(start_paused = true)]
