@@ -206,9 +206,15 @@ impl EndpointPool {
     ) -> Result<Lease, ConnectError> {
         let opened = self.open(env, live, gate, for_all).await;
         match (opened, aged) {
-            (Err(_), Some(aged)) => {
+            (Err(error), Some(aged)) => {
                 private(&self.state).renewal_failed = true;
-                let (sender, stream) = *aged;
+                let (mut sender, stream) = *aged;
+                // As in `lease`: its task may not have seen the end of the last answer yet.
+                if let Sender::H1(http1) = &mut sender
+                    && http1.ready().await.is_err()
+                {
+                    return Err(error);
+                }
                 Ok(self.lend(sender, live.epoch, stream))
             }
             (opened, _) => opened,
