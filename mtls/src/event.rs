@@ -449,6 +449,8 @@ pub enum Closed {
     FirstByteTimeout,
     /// A proxy that must begin with a PROXY header didn't, or with a bad one.
     ProxyHeader,
+    /// The client that a PROXY header named has its share of the listener's connections.
+    Refused,
     /// A request's header took too long.
     HeaderTimeout,
     /// It was idle for too long.
@@ -470,6 +472,7 @@ impl Closed {
         Self::Error,
         Self::FirstByteTimeout,
         Self::ProxyHeader,
+        Self::Refused,
         Self::HeaderTimeout,
         Self::Idle,
         Self::Stalled,
@@ -485,6 +488,7 @@ impl Closed {
             Self::Error => "error",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::ProxyHeader => "proxy_header",
+            Self::Refused => "refused",
             Self::HeaderTimeout => "header_timeout",
             Self::Idle => "idle",
             Self::Stalled => "stalled",

@@ -79,8 +79,8 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Serves a connection to its end. `None` if it never began, which is reported as a separate event:
-/// the handshake failed, or the client that a proxy names has too many connections.
+/// Serves a connection to its end. `None` if the TLS handshake failed, which is reported as a separate
+/// event.
 pub(crate) async fn serve<E: Env, S: Sink>(
     worker: &Arc<WorkerState<E, S>>,
     listener: usize,
@@ -103,7 +103,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         let from = origin.address;
         counted.is_from(&origin, &settings).map_err(|full| {
             listen::refused(worker, listener, name, from, full);
-            None
+            Some(Closed::Refused)
         })?;
         let opened = match &tls {
             None => sniff(stream, &settings.timeouts).await.map_err(Some),

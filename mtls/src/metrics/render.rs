@@ -237,7 +237,7 @@ impl Page {
     fn connections(&mut self, shards: &[Arc<Shard>]) {
         let help = "Connections accepted.";
         self.total("connections_accepted_total", help, shards, |s| &s.accepted);
-        let help = "Connections closed at once because the listener was full.";
+        let help = "Connections closed at once because the listener was full, or an address had its share.";
         self.total("connections_refused_total", help, shards, |s| &s.refused);
         let help = "Failures to accept.";
         self.total("accept_failed_total", help, shards, |s| &s.accept_failed);

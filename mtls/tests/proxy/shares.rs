@@ -147,6 +147,8 @@ async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     }
     assert!(served_for(&world, &client(1)).await.is_none());
     world.heard.line("connection refused to 203.0.113.1").await;
+    // It was accepted, so it is counted among the closed ones too.
+    world.heard.line("closed refused").await;
     world.heard.line("share refused to Some(203.0.113.1)").await;
     // Other clients with one each, and unnamed ones. None has more than its share.
     for last in 2..5 {
