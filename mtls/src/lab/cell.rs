@@ -114,10 +114,22 @@ const REQUESTS_A_CONNECTION: u64 = 20;
 pub enum Unserved {
     /// The cell said, truthfully, that it did not process it (RFC 9113, section 8.7).
     Disclaimed,
+    /// The same, because its connection was closed in order before the cell came to it.
+    LeftBehind,
     /// The cell took it, and ended its stream.
     StreamBroken,
     /// The cell took it, and ended its connection.
     ConnectionBroken,
+}
+
+impl Unserved {
+    /// Whether the cell has not processed it, and said so.
+    pub fn is_disclaimed(self) -> bool {
+        match self {
+            Self::Disclaimed | Self::LeftBehind => true,
+            Self::StreamBroken | Self::ConnectionBroken => false,
+        }
+    }
 }
 
 /// A request as a cell saw it.
@@ -270,14 +282,14 @@ impl Host for EchoCell {
     ) -> Option<TurnedAway> {
         let http2 = request.version() == Version::HTTP_2;
         let (how, unserved) = match self.behaviour().fault {
-            _ if left_behind => (TurnedAway::LeftBehind, Unserved::Disclaimed),
+            _ if left_behind => (TurnedAway::LeftBehind, Unserved::LeftBehind),
             CellFault::RefuseStreams if http2 => (TurnedAway::Refused, Unserved::Disclaimed),
             CellFault::BreakOff if http2 => (TurnedAway::BrokenOff, Unserved::StreamBroken),
             CellFault::BreakOff => (TurnedAway::BrokenOff, Unserved::ConnectionBroken),
             _ => return None,
         };
         let mut received = self.received(peer, request);
-        if unserved != Unserved::Disclaimed {
+        if !unserved.is_disclaimed() {
             self.arrived(&mut received);
         }
         (self.shared.sink)(Report::Unserved(&received, unserved));

@@ -420,6 +420,7 @@ async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize
             Report::Arrived(_) => 'a',
             Report::Ended(..) => return,
             Report::Unserved(_, Unserved::Disclaimed) => 'd',
+            Report::Unserved(_, Unserved::LeftBehind) => 'l',
             Report::Unserved(_, Unserved::StreamBroken) => 's',
             Report::Unserved(_, Unserved::ConnectionBroken) => 'c',
         };
@@ -461,5 +462,5 @@ async fn a_cell_disclaims_requests_or_breaks_them_off() {
     assert_eq!(whole, served(25));
     let [answers, heard] = on_one_connection(Protocol::Http2, CellFault::GoAway, 21).await;
     let [all, arrived] = served(20);
-    assert_eq!([answers, heard], [all + "u", arrived + "d"]);
+    assert_eq!([answers, heard], [all + "u", arrived + "l"]);
 }

@@ -70,7 +70,7 @@ impl Retried {
         let Some(open) = self.open.get_mut(tag) else {
             return;
         };
-        if how == Unserved::Disclaimed {
+        if how.is_disclaimed() {
             open.disclaimed += 1;
             open.cell = Some(cell.to_owned());
         }
@@ -174,6 +174,9 @@ struct Shown {
     idempotent: bool,
     /// How often it came to a cell.
     times: u32,
+    /// It was left behind when its connection was closed in order. The first retry then costs no budget,
+    /// because the cell gets no more requests than without the close.
+    left_behind: bool,
     /// The cells where it arrived.
     arrived: Vec<At>,
 }
@@ -217,6 +220,9 @@ impl RetriesBounded {
         }
         if shown.times > 1 + RESENDS_MAX {
             return Err(format!("{tag} came to {cell} the {}th time", shown.times));
+        }
+        if std::mem::take(&mut shown.left_behind) && shown.times == 2 {
+            return Ok(());
         }
         let budget = budget(&mut self.budgets, &shown.to, cell);
         budget.left -= RETRY;
@@ -304,6 +310,7 @@ impl Invariant for RetriesBounded {
                     // RFC 9110, section 9.2.2.
                     idempotent: matches!(sent.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE"),
                     times: 0,
+                    left_behind: false,
                     arrived: Vec::new(),
                 };
                 self.requests.insert(sent.tag.clone(), shown);
@@ -317,6 +324,13 @@ impl Invariant for RetriesBounded {
                 ..
             } => match how {
                 Unserved::Disclaimed => return self.came(cell, tag),
+                Unserved::LeftBehind => {
+                    let came = self.came(cell, tag);
+                    if let Some(shown) = self.requests.get_mut(tag) {
+                        shown.left_behind = true;
+                    }
+                    return came;
+                }
                 Unserved::ConnectionBroken => self.died(|other, _| other == tag),
                 Unserved::StreamBroken => {}
             },
@@ -448,6 +462,17 @@ mod tests {
             });
             bounded(&facts.collect::<Vec<_>>())
         };
+        let left_behind = (0..30).flat_map(|n| {
+            let tag = format!("t{n}");
+            let how = unserved(&tag, Unserved::LeftBehind);
+            [
+                get(&tag),
+                how,
+                arrived("a", &tag, "r"),
+                answered(&tag, Answer::Ok),
+            ]
+        });
+        assert_eq!(bounded(&left_behind.collect::<Vec<_>>()), Ok(()));
         assert_eq!(disclaimed(10, 2), Ok(()));
         assert!(disclaimed(11, 2).is_err());
         assert_eq!(disclaimed(1, 4), Ok(()));
