@@ -20,8 +20,8 @@ const BALANCE_MAX: i64 = 10 * RETRY;
 /// router's own budget surely isn't empty: the router sees these events at other times.
 const LEFT_FOR_SURE: i64 = 3 * RETRY;
 
-/// A request without a body that a cell disclaims is sent again while the budget lasts and the cell
-/// has a healthy endpoint.
+/// A request that a cell disclaims is sent again, with its body if it has one, while the budget lasts
+/// and the cell has a healthy endpoint.
 #[derive(Debug)]
 pub struct Retried {
     endpoints: Endpoints,
@@ -36,7 +36,6 @@ pub struct Retried {
 struct Open {
     sent: Duration,
     to: String,
-    has_body: bool,
     disclaimed: u32,
     /// The cell that disclaimed it.
     cell: Option<String>,
@@ -58,7 +57,6 @@ impl Retried {
         let open = Open {
             sent: at,
             to: sent.to.clone(),
-            has_body: sent.once,
             disclaimed: 0,
             cell: None,
             arrived: false,
@@ -97,7 +95,7 @@ impl Retried {
             }
             Answer::Ok | Answer::Cell(_) | Answer::Refused | Answer::None => false,
         };
-        let due = self.percent > 0 && !open.has_body && open.disclaimed <= RESENDS_MAX;
+        let due = self.percent > 0 && open.disclaimed <= RESENDS_MAX;
         if gave_up
             && due
             && !open.arrived
@@ -405,9 +403,8 @@ mod tests {
         ];
         assert_eq!(retried(&again), Ok(()));
         assert_eq!(bounded(&again), Ok(()));
-        // With a body it may be sent again, but need not be.
         let with_body = [sent("t", "acme"), disclaimed(), gave_up("t")];
-        assert_eq!(retried(&with_body), Ok(()));
+        assert!(retried(&with_body).is_err());
         let often = [&[get("t")][..], &vec![disclaimed(); 4], &[gave_up("t")]].concat();
         assert_eq!(retried(&often), Ok(()));
         // The budget is used up.
