@@ -9,6 +9,9 @@ use super::world::{AUDIENCE, World, random_hex};
 use crate::env::{Env, Store};
 use crate::lab::Credential;
 
+/// How the configuration begins. A folder with such a file is the demo's to write anew.
+const MARK: &str = "# Written by `cellway demo`.";
+
 /// A folder, written through the environment's store: private keys get mode 0600.
 pub(super) struct Folder<E> {
     env: E,
@@ -34,6 +37,13 @@ impl<E: Env> Folder<E> {
             Some(folder) => std::path::absolute(folder)?,
             None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
         };
+        if !is_free(&root)? {
+            return Err(io::Error::other(format!(
+                "{} holds files that `cellway demo` did not write, and it would replace them; name a new \
+                 or an empty folder with --dir",
+                root.display()
+            )));
+        }
         // What an earlier demo kept there is of another world: the router would warn of it.
         for kept in ["keys-demo.keep", "registry.keep"] {
             let _ = std::fs::remove_file(root.join("state").join(kept));
@@ -114,6 +124,20 @@ impl<E: Env> Folder<E> {
     }
 }
 
+/// Whether the demo may write there: the folder is missing, empty or an earlier demo's.
+fn is_free(root: &Path) -> io::Result<bool> {
+    let mut entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(why) => return Err(why),
+    };
+    if entries.next().is_none() {
+        return Ok(true);
+    }
+    let configuration = std::fs::read(root.join("cellway.toml")).unwrap_or_default();
+    Ok(configuration.starts_with(MARK.as_bytes()))
+}
+
 /// Where the router listens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
@@ -125,7 +149,7 @@ fn configuration(world: &World, Ports { public, admin }: Ports) -> String {
     let issuer = world.idp.issuer();
     let registry = &world.registry_url;
     format!(
-        r#"# Written by `cellway demo`. Paths are relative to this file.
+        r#"{MARK} Paths are relative to this file.
 #
 # The cells, the identity provider and the control plane that it names run inside the demo, and end
 # with it. `cellway demo --dir FOLDER` (without --exit) starts them again and writes this file anew. With
@@ -207,5 +231,27 @@ mod tests {
         let text = configuration(&world, ports);
         Config::load("cellway.toml", &text, []).unwrap_or_else(|errors| panic!("{errors}"));
         Registry::from_json(&world.registry.to_string()).unwrap();
+        assert!(text.starts_with(MARK));
+    }
+
+    /// Catches: a demo that replaces somebody's own configuration and keys.
+    #[test]
+    fn only_a_new_or_empty_folder_or_an_earlier_demos_is_written_to() {
+        let root = std::env::temp_dir().join(format!("cellway-folder-{}", std::process::id()));
+        let open = || Folder::new(TokioEnv::new(), Some(&root), true).map(drop);
+        open().unwrap();
+        std::fs::create_dir(&root).unwrap();
+        open().unwrap();
+        let file = root.join("cellway.toml");
+        std::fs::write(&file, "# mine").unwrap();
+        let refused = open().unwrap_err().to_string();
+        assert!(
+            refused.contains("name a new or an empty folder"),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read(&file).unwrap(), b"# mine");
+        std::fs::write(&file, format!("{MARK} More.")).unwrap();
+        open().unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -48,7 +48,8 @@ pub struct DemoArgs {
     /// The router's port (a free one is chosen if absent)
     #[arg(long)]
     pub port: Option<u16>,
-    /// Where to write configuration, certificates and tokens (a new temporary folder if absent)
+    /// Where to write configuration, certificates and tokens: a new or empty folder, or an earlier demo's,
+    /// which is written anew (a new temporary folder if absent)
     #[arg(long)]
     pub dir: Option<PathBuf>,
 }
