@@ -16,28 +16,38 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PREFIX: &[u8] = b"x-forwarded-";
 /// Other fields in which proxies, content delivery networks and clouds pass on the client's address or
 /// the host that it asked for. A cell may trust any of them.
-const OTHERS: [&[u8]; 20] = [
-    b"cf-connecting-ip",
-    b"cf-connecting-ipv6",
-    b"client-ip",
-    b"do-connecting-ip",
-    b"fastly-client-ip",
-    b"fly-client-ip",
+const OTHERS: [&[u8]; 8] = [
     b"forwarded",
-    b"true-client-ip",
-    b"x-appengine-user-ip",
-    b"x-azure-clientip",
-    b"x-azure-socketip",
-    b"x-client-ip",
-    b"x-cluster-client-ip",
-    b"x-envoy-external-address",
+    b"front-end-https",
+    b"x-backend-host",
     b"x-envoy-internal",
     b"x-host",
-    b"x-original-forwarded-for",
     b"x-original-host",
-    b"x-originating-ip",
-    b"x-real-ip",
+    b"x-scheme",
+    b"x-url-scheme",
 ];
+/// What the names of fields with a client's address contain or end with, without their separators. Each
+/// vendor has a name of its own: `CF-Connecting-IP`, `Fastly-Client-IP`, `WL-Proxy-Client-IP` and so on.
+const CONTAINED: [&str; 4] = ["forwarded", "forwardfor", "connectingip", "pseudoip"];
+const ENDS: [&str; 15] = [
+    "clientaddr",
+    "clientaddress",
+    "clientip",
+    "connectionip",
+    "externaladdress",
+    "originatingip",
+    "realip",
+    "remoteaddr",
+    "remoteip",
+    "socketip",
+    "sourceip",
+    "srcip",
+    "userip",
+    "vieweraddress",
+    "xip",
+];
+/// No such name is longer, without its separators.
+const FOLDED_MAX: usize = 48;
 
 /// What the router does with the forwarding fields that a client, or a proxy in front of the
 /// router, sent.
@@ -131,6 +141,7 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
             }
         }
         Forwarded::Append => {
+            remove_where(headers, is_misspelled, |_, _| ());
             append(headers, FOR, &hop.client);
             append(headers, FORWARDED, &told.element);
             // These two are not lists. The first proxy knows what the client requested.
@@ -144,15 +155,65 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
 
 /// Whether a cell could read this as a forwarding field, in any spelling.
 pub(super) fn is_about_the_way(name: &[u8]) -> bool {
-    // A quick check first: few fields begin with one of these letters.
-    let Some(b'c' | b'd' | b'f' | b't' | b'x') = name.first().map(u8::to_ascii_lowercase) else {
-        return false;
-    };
     let is = |other: &&[u8]| other.len() == name.len() && starts_with_normalised(name, other);
-    starts_with_normalised(name, PREFIX) || OTHERS.iter().any(is)
+    // Quick checks first, because few names pass them.
+    let listed = || starts_with_normalised(name, PREFIX) || OTHERS.iter().any(is);
+    matches!(name.first(), Some(b'f' | b'F' | b'x' | b'X')) && listed()
+        || may_hold_address(name) && holds_address(name)
 }
 
-/// Appends a value to a list, which may be spread over several fields.
+/// Whether the name contains or ends with a letter as the names in [`CONTAINED`] and [`ENDS`] do.
+fn may_hold_address(name: &[u8]) -> bool {
+    matches!(
+        name.last(),
+        Some(b'p' | b'P' | b'r' | b'R' | b's' | b'S' | b'4' | b'6')
+    ) || memchr::memchr2(b'w', b'W', name).is_some()
+}
+
+fn holds_address(name: &[u8]) -> bool {
+    let mut folded = [0; FOLDED_MAX];
+    let mut len = 0;
+    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        let Some(next) = folded.get_mut(len) else {
+            return false;
+        };
+        *next = byte.to_ascii_lowercase();
+        len += 1;
+    }
+    str::from_utf8(&folded[..len]).is_ok_and(|name| {
+        CONTAINED.iter().any(|part| name.contains(part))
+            || ENDS.iter().any(|end| name.ends_with(end))
+    })
+}
+
+/// Whether a cell that folds names would take the field for one that the router sets.
+fn is_misspelled(name: &HeaderName) -> bool {
+    let bytes = name.as_str().as_bytes();
+    let like = |own: &HeaderName| {
+        own != name
+            && own.as_str().len() == bytes.len()
+            && starts_with_normalised(bytes, own.as_str().as_bytes())
+    };
+    [FOR, FORWARDED, PROTO, HOST].iter().any(like)
+}
+
+/// Whether every quoted string ends (RFC 9110, section 5.6.4). One that doesn't would take in what is
+/// appended.
+fn is_closed(list: &[u8]) -> bool {
+    let mut quoted = false;
+    let mut bytes = list.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    !quoted
+}
+
+/// Appends a value to a list, which may be spread over several fields. A list with a string that does not
+/// end is dropped.
 fn append(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
     let all: Vec<&[u8]> = headers
         .get_all(&name)
@@ -163,6 +224,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
         .collect();
     let list = match all[..] {
         [_] => last.clone(),
+        [ref before @ .., _] if !is_closed(&before.join(&b", "[..])) => last.clone(),
         _ => HeaderValue::from_bytes(&all.join(&b", "[..])).unwrap_or_else(|_| last.clone()),
     };
     headers.insert(name, list);
@@ -212,8 +274,40 @@ mod tests {
             ("x-real-ip", "10.0.0.1"),
         ];
         assert_eq!(forwarded(Forwarded::default(), &spoofed), own());
-        for name in OTHERS {
-            let name = std::str::from_utf8(name).unwrap();
+        let vendors = [
+            "ali-cdn-real-ip",
+            "cf-connecting-ip",
+            "cf-connecting-ipv6",
+            "cf-pseudo-ipv4",
+            "client-ip",
+            "cloudfront-viewer-address",
+            "fastly-client-ip",
+            "forwarded-for",
+            "http_client_ip",
+            "http_x_forwarded_for",
+            "proxy-client-ip",
+            "remote_addr",
+            "true-client-ip",
+            "wl-proxy-client-ip",
+            "x-appengine-user-ip",
+            "x-azure-clientip",
+            "x-azure-socketip",
+            "x-client-ip",
+            "x-cluster-client-ip",
+            "x-envoy-external-address",
+            "x-forward-for",
+            "x-forwarded",
+            "x-forwardedfor",
+            "x-nf-client-connection-ip",
+            "x-original-forwarded-for",
+            "x-originating-ip",
+            "x-remote-addr",
+            "x-sp-forwarded-ip",
+            "x-vercel-forwarded-for",
+            "z-forwarded-for",
+        ];
+        let listed = OTHERS.map(|name| std::str::from_utf8(name).unwrap());
+        for name in listed.into_iter().chain(vendors) {
             assert_eq!(
                 forwarded(Forwarded::default(), &[(name, "10.0.0.1")]),
                 own(),
@@ -223,6 +317,34 @@ mod tests {
             let upper = [&[initial], &name.as_bytes()[1..]].concat();
             assert!(is_about_the_way(&upper), "{name}");
         }
+        for name in [
+            "x-membership",
+            "x-skip",
+            "referer",
+            "accept",
+            "x-user",
+            "x-host-id",
+            "www",
+        ] {
+            assert!(!is_about_the_way(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_appended_can_not_be_hidden() {
+        let sent = [
+            ("forwarded", "for=203.0.113.9;host=\"x"),
+            ("x_forwarded_for", "203.0.113.9"),
+        ];
+        assert_eq!(forwarded(Forwarded::Append, &sent), own());
+        let closed = [("forwarded", "for=203.0.113.9;host=\"x\\\"\"")];
+        let found = forwarded(Forwarded::Append, &closed);
+        assert!(
+            found
+                .iter()
+                .any(|(_, value)| value.starts_with("for=203.0.113.9;host=")),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -126,6 +126,12 @@ fn sound(authority: &Authority) -> Result<(), &'static str> {
     if host.is_empty() || !matches!(port, "" | ":") && authority.port().is_none() {
         return Err("an authority without a host, or with a port that is none");
     }
+    // RFC 3986 allows more, but what splits a field at ";" or "," would find other fields in a host that
+    // is passed on in `Forwarded`.
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    if !host.starts_with('[') && !host.bytes().all(fits) {
+        return Err("a host with a character other than letters, digits and -._~%");
+    }
     Ok(())
 }
 
@@ -216,6 +222,10 @@ mod tests {
             ("/", &[("host", ":80")][..]),
             ("/", &[("host", "a:b")][..]),
             ("/", &[("host", "a:99999")][..]),
+            ("/", &[("host", "a;for=192.0.2.1")][..]),
+            ("/", &[("host", "a,b")][..]),
+            ("/", &[("host", "a=b")][..]),
+            ("http://a;b/", &[][..]),
             ("http://a:b/", &[][..]),
         ] {
             assert!(
