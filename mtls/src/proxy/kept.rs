@@ -5,6 +5,10 @@
 //! dropped leaves its source here. The request's next body replays the kept frames and then
 //! continues with the source.
 //!
+//! A frame is a slice of the buffer that it was read into, and keeping the slice keeps all of that
+//! buffer. So a small frame is copied out and joined to the small frames before it; only a large
+//! one is kept as it is. A replay gives the same bytes, though not in the same frames.
+//!
 //! At most [`KEPT_BYTES_MAX`] are kept for one request. More than [`KEPT_BYTES_FREE`] needs one of
 //! the worker's [`KEPT_BODIES_MAX`] places; the request's holders have shares of these, as they
 //! have of their cell. A body over these limits is not kept, and its request is sent only once.
@@ -28,9 +32,15 @@ pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
 const KEPT_BYTES_FREE: usize = 8 * 1024;
 /// Most bodies of which a worker keeps more than [`KEPT_BYTES_FREE`].
 const KEPT_BODIES_MAX: usize = 256;
-/// The least that a frame counts, because it keeps the whole buffer that it was read into. So at
-/// most 32 frames are kept.
-const FRAME_BYTES_MIN: usize = 2 * 1024;
+/// A frame of fewer bytes is copied. A frame of as many or more is kept with the buffer that it was
+/// read into: that of an HTTP/2 connection has about 16 KiB.
+const SHARED_BYTES_MIN: usize = 4 * 1024;
+/// The size of a block that small frames are copied into, in bytes. This much at most is allocated
+/// before it is needed. The first frame gets a block of its own size, because most bodies are one
+/// frame.
+const BLOCK_BYTES: usize = 1024;
+/// The least that trailers count, because of the map that holds them.
+const TRAILERS_BYTES_MIN: usize = 2 * 1024;
 
 /// What is kept of one request's body. Each time the request is sent it gets a new body, and all of
 /// them share this.
@@ -69,11 +79,15 @@ pub(super) struct Places {
     pub(super) stakes: Stakes,
 }
 
+/// What was read, in pieces. [`KEPT_BYTES_MAX`] bounds their number well below 255: large frames are
+/// few, and the blocks of small frames are full, except before a large frame or a replay.
 #[derive(Debug, Default)]
 struct Frames {
-    /// Nearly always the only frame, so that keeping it needs no allocation.
+    /// Often the only piece, so that keeping a large frame needs no allocation.
     first: Option<Bytes>,
     more: Vec<Bytes>,
+    /// The block that small frames are being copied into. Empty while they are replayed.
+    block: Vec<u8>,
     trailers: Option<HeaderMap>,
     /// The body ends after the kept frames.
     whole: bool,
@@ -117,6 +131,7 @@ impl Kept {
         let mut state = private(&self.0);
         state.keeping.as_ref()?;
         state.last = state.last.checked_add(1)?;
+        state.frames.close_block();
         (state.replaying, state.dropped) = (true, false);
         Some(state.last)
     }
@@ -153,7 +168,7 @@ impl Kept {
 }
 
 impl State {
-    /// The next item of a body that has given this many frames.
+    /// The next item of a body that has given this many kept frames.
     pub(super) fn next(&mut self, at: u8, cx: &Context<'_>) -> Poll<Next> {
         if let Some(frame) = self.frames.get(usize::from(at)) {
             return Poll::Ready(Next::Frame(frame));
@@ -185,7 +200,8 @@ impl State {
             (None, Some(trailers)) => trailers
                 .iter()
                 .map(|(name, value)| name.as_str().len() + value.len())
-                .sum(),
+                .sum::<usize>()
+                .max(TRAILERS_BYTES_MIN),
             (None, None) => 0,
         };
         if !keeping.fits(length) {
@@ -218,7 +234,7 @@ impl State {
 impl Keeping {
     /// Whether this many more bytes may be kept.
     fn fits(&mut self, length: usize) -> bool {
-        self.bytes += length.max(FRAME_BYTES_MIN);
+        self.bytes += length;
         if self.bytes > KEPT_BYTES_FREE && !self.has_place {
             let Places { bound, stakes } = &self.places;
             self.has_place = bound.take(KEPT_BODIES_MAX, stakes).is_ok();
@@ -255,9 +271,46 @@ impl Frames {
 
     fn push(&mut self, frame: &Frame<Bytes>) {
         match frame.data_ref() {
-            Some(data) if self.first.is_none() => self.first = Some(data.clone()),
-            Some(data) => self.more.push(data.clone()),
+            Some(data) if data.len() < SHARED_BYTES_MIN => self.copy(data),
+            Some(data) => {
+                self.close_block();
+                self.piece(data.clone());
+            }
             None => self.trailers = frame.trailers_ref().cloned(),
+        }
+    }
+
+    /// Copies a small frame behind the one before it. A block never grows: what doesn't fit goes
+    /// into the next.
+    fn copy(&mut self, data: &[u8]) {
+        let room = self.block.capacity() - self.block.len();
+        let (fits, rest) = data.split_at(room.min(data.len()));
+        self.block.extend_from_slice(fits);
+        if rest.is_empty() {
+            return;
+        }
+        let least = if self.block.is_empty() {
+            0
+        } else {
+            BLOCK_BYTES
+        };
+        self.close_block();
+        self.block = Vec::with_capacity(rest.len().max(least));
+        self.block.extend_from_slice(rest);
+    }
+
+    /// Makes the block a piece of its own.
+    fn close_block(&mut self) {
+        let block = std::mem::take(&mut self.block);
+        if !block.is_empty() {
+            self.piece(block.into());
+        }
+    }
+
+    fn piece(&mut self, piece: Bytes) {
+        match self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.more.push(piece),
         }
     }
 }
@@ -298,9 +351,11 @@ mod tests {
     #[test]
     fn the_next_body_gives_what_was_kept_and_nothing_twice() {
         let kept = keeping(places(&Arc::default(), "a"));
-        let frames = [&b"one"[..], b"two", b"three"].map(Bytes::from_static);
-        for frame in &frames {
-            let frame = Frame::data(frame.clone());
+        let large = Bytes::from(vec![7; SHARED_BYTES_MIN]);
+        let few = Bytes::from_static;
+        let frames = [few(b"o"), few(b"ne"), large.clone(), few(b"three")];
+        for frame in frames {
+            let frame = Frame::data(frame);
             kept.reader(0).unwrap().keep(&frame, false);
         }
         let mut trailers = HeaderMap::new();
@@ -312,19 +367,99 @@ mod tests {
             assert_eq!(kept.again(), Some(number));
             assert!(kept.reader(number - 1).is_none(), "it may not read on");
             let mut state = kept.reader(number).unwrap();
-            for (at, frame) in (0..).zip(&frames) {
-                assert_eq!(data(state.next(at, &cx)).as_ref(), Some(frame));
+            let pieces = [few(b"o"), few(b"ne"), large.clone(), few(b"three")];
+            for (at, piece) in (0..).zip(pieces) {
+                assert_eq!(data(state.next(at, &cx)), Some(piece));
                 assert!(!state.ends_at(at + 1));
             }
-            match state.next(3, &cx) {
+            match state.next(4, &cx) {
                 Poll::Ready(Next::Frame(frame)) => {
                     assert_eq!(frame.into_trailers().unwrap(), trailers);
                 }
                 other => panic!("{other:?}"),
             }
-            assert!(state.ends_at(4));
-            assert!(matches!(state.next(4, &cx), Poll::Ready(Next::End)));
+            assert!(state.ends_at(5));
+            assert!(matches!(state.next(5, &cx), Poll::Ready(Next::End)));
         }
+    }
+
+    /// All that is kept, as the next body gives it, and in how many pieces.
+    fn replayed(kept: &Kept, number: u8) -> (Vec<u8>, u8) {
+        assert_eq!(kept.again(), Some(number));
+        let mut state = kept.reader(number).unwrap();
+        let cx = Context::from_waker(Waker::noop());
+        let (mut all, mut at) = (Vec::new(), 0);
+        while let Some(piece) = data(state.next(at, &cx)) {
+            all.extend(piece);
+            at += 1;
+        }
+        (all, at)
+    }
+
+    /// Catches: a body that isn't kept because its frames are small, one that is replayed in part or
+    /// out of order, and more pieces than can be counted.
+    #[test]
+    fn frames_of_any_size_are_kept_up_to_the_bound_and_replayed_in_order() {
+        let large = SHARED_BYTES_MIN;
+        let body: Bytes = (0..KEPT_BYTES_MAX)
+            .map(|at| (at + at / 256) as u8)
+            .collect();
+        for sizes in [
+            &[1][..],
+            &[10],
+            &[1000],
+            &[large - 1],
+            &[1, large],
+            &[BLOCK_BYTES + 2, 1, large],
+            &[KEPT_BYTES_MAX],
+        ] {
+            let kept = keeping(places(&Arc::default(), "a"));
+            let mut rest = body.clone();
+            let mut number = 0;
+            for size in sizes.iter().cycle() {
+                let frame = rest.split_to(rest.len().min(*size));
+                let mut state = kept.reader(number).unwrap();
+                state.keep(&Frame::data(frame), rest.is_empty());
+                drop(state);
+                let read = body.len() - rest.len();
+                // It is sent again in the middle, too.
+                if rest.is_empty() || (number == 0 && read > body.len() / 2) {
+                    number += 1;
+                    let (all, pieces) = replayed(&kept, number);
+                    assert!(all == body[..read], "{sizes:?}: {read}");
+                    assert!(pieces < 100, "{sizes:?}: {pieces}");
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Catches: a few bytes that keep a buffer of many.
+    #[test]
+    fn a_small_frame_does_not_keep_the_buffer_that_it_was_read_into() {
+        for (length, shared) in [
+            (1, false),
+            (SHARED_BYTES_MIN - 1, false),
+            (SHARED_BYTES_MIN, true),
+        ] {
+            let kept = keeping(places(&Arc::default(), "a"));
+            let buffer = Bytes::from(vec![7; 16 * 1024]);
+            let frame = Frame::data(buffer.slice(..length));
+            kept.reader(0).unwrap().keep(&frame, false);
+            drop(frame);
+            assert_eq!(buffer.is_unique(), !shared, "{length}");
+        }
+        // Nor does a block of small frames take much more than it counts.
+        let kept = keeping(places(&Arc::default(), "a"));
+        for _ in 0..KEPT_BYTES_FREE {
+            assert!(read(&kept, 1));
+        }
+        let state = private(&kept.0);
+        let blocks = state.frames.first.iter().chain(&state.frames.more);
+        let held = blocks.map(Bytes::len).sum::<usize>() + state.frames.block.capacity();
+        assert!(held < KEPT_BYTES_FREE + BLOCK_BYTES, "{held}");
     }
 
     #[test]
@@ -346,9 +481,10 @@ mod tests {
     fn a_body_over_the_bound_is_not_kept_at_all() {
         let bound = Arc::default();
         let kept = keeping(places(&bound, "a"));
-        assert!(read(&kept, KEPT_BYTES_MAX - FRAME_BYTES_MIN));
+        assert!(read(&kept, KEPT_BYTES_MAX - 1));
         assert_eq!(bound.taken(), 1);
         assert!(read(&kept, 1));
+        assert!(read(&kept, 0), "an empty frame takes nothing");
         assert!(!read(&kept, 1), "a small frame counts too");
         assert_eq!((bound.taken(), kept.again()), (0, None));
         let state = private(&kept.0);

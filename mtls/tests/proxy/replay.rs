@@ -247,6 +247,11 @@ impl Sending {
         Self { answer, body }
     }
 
+    fn send(&mut self, more: &'static [u8]) {
+        let more = Bytes::from_static(more);
+        self.body.send_data(more, false).unwrap();
+    }
+
     /// Sends the last of it, and reads the answer.
     async fn end(mut self, last: &'static [u8]) -> (StatusCode, Vec<u8>) {
         let last = Bytes::from_static(last);
@@ -258,6 +263,33 @@ impl Sending {
             text.extend(data.unwrap());
         }
         (head.status, text)
+    }
+}
+
+/// Catches: a stream of short messages that isn't kept, although it is far below the bound.
+#[tokio::test]
+async fn a_body_of_many_small_frames_is_sent_again_whole() {
+    const CHUNK: &[u8] = b"0123456789";
+    const CHUNKS: usize = 100;
+    for plan in [
+        &[Does::Refuse(usize::MAX), Does::Serve][..],
+        &[Does::Refuse(500), Does::Refuse(900), Does::Serve],
+    ] {
+        let mut cell = Cell::new(plan).await;
+        let world = cell.world().await;
+        let mut sending = Sending::begin(&world, CHUNK).await;
+        for chunk in 2..CHUNKS {
+            sending.send(CHUNK);
+            // Each chunk comes as a frame of its own.
+            let reached = |came: &Came| came.data.len() >= chunk * CHUNK.len();
+            cell.until(reached).await;
+        }
+        let served = (StatusCode::OK, b"served".to_vec());
+        assert_eq!(sending.end(CHUNK).await, served, "{plan:?}");
+        let last = plan.len() - 1;
+        let came = cell.until(|came| came.before == last && came.whole).await;
+        assert_eq!(came.data, CHUNK.repeat(CHUNKS), "{plan:?}");
+        assert_eq!(cell.requests(), plan.len(), "{plan:?}");
     }
 }
 
