@@ -17,6 +17,7 @@ use super::framing::{trailers_fit, was_cut};
 use super::kept::{Next, Places};
 use super::progress::{Progress, Turn};
 use super::unread::DRAINED_MAX;
+use super::verdict::words;
 use crate::connection::Activity;
 use crate::streams::{Side, Stream};
 
@@ -65,9 +66,39 @@ impl Drop for Passed {
     }
 }
 
+/// Tells the connection to the cell that a request's body is cut.
+///
+/// hyper resets the stream of an HTTP/2 cell with the first error code that it finds among the
+/// sources, and with INTERNAL_ERROR if there is none. The cell is always told CANCEL: neither it nor
+/// the router has failed, and what code the client chose doesn't concern it (RFC 9113, section 7).
+#[derive(Debug)]
+pub(crate) struct Cancelled {
+    why: RequestBroken,
+    code: h2::Error,
+}
+
+impl From<RequestBroken> for Cancelled {
+    fn from(why: RequestBroken) -> Self {
+        let code = h2::Reason::CANCEL.into();
+        Self { why, code }
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl std::error::Error for Cancelled {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.code)
+    }
+}
+
 /// Why a request's body is cut.
 #[derive(Debug)]
-pub(crate) enum RequestBroken {
+enum RequestBroken {
     /// Reading from the client failed.
     Client(hyper::Error),
     /// The client ended the HTTP/2 stream without END_STREAM.
@@ -85,21 +116,12 @@ pub(crate) enum RequestBroken {
 impl fmt::Display for RequestBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Client(error) => error.fmt(f),
+            Self::Client(error) => f.write_str(&words(error)),
             Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
             Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
             Self::Closed(why) => why.fmt(f),
             Self::GivenUp => f.write_str("the answer is whole without it"),
             Self::SentAgain => f.write_str("the request is sent again"),
-        }
-    }
-}
-
-impl std::error::Error for RequestBroken {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(error) => error.source(),
-            Self::Cut | Self::Trailers | Self::Closed(_) | Self::GivenUp | Self::SentAgain => None,
         }
     }
 }
@@ -232,6 +254,41 @@ impl SpareBody {
     }
 }
 
+impl RequestBody {
+    /// The next frame: a kept one, or one from the source.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+        let Some(watched) = &mut self.watched else {
+            return Poll::Ready(None);
+        };
+        let broken = match &self.source {
+            Some(source) => source.poll_closed(cx),
+            None => Poll::Pending,
+        };
+        let broken = match broken {
+            Poll::Pending if watched.progress.poll_given_up(cx).is_ready() => {
+                Poll::Ready(RequestBroken::GivenUp)
+            }
+            broken => broken,
+        };
+        if let Poll::Ready(broken) = broken {
+            watched.progress.moved(0, Turn::Broken);
+            return Poll::Ready(Some(Err(broken)));
+        }
+        if watched.replayed.is_some() {
+            match ready!(watched.replay(cx)) {
+                Ok(Next::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Next::End) => return Poll::Ready(None),
+                Ok(Next::Source(source)) => self.source = Some(source),
+                Err(broken) => return Poll::Ready(Some(Err(broken))),
+            }
+        }
+        match &mut self.source {
+            Some(source) => watched.read(source, cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
 impl Drop for RequestBody {
     fn drop(&mut self) {
         let Some(watched) = &self.watched else {
@@ -250,39 +307,13 @@ impl Drop for RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = RequestBroken;
+    type Error = Cancelled;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
-        let this = &mut *self;
-        let Some(watched) = &mut this.watched else {
-            return Poll::Ready(None);
-        };
-        let broken = match &this.source {
-            Some(source) => source.poll_closed(cx),
-            None => Poll::Pending,
-        };
-        let broken = match broken {
-            Poll::Pending if watched.progress.poll_given_up(cx).is_ready() => {
-                Poll::Ready(RequestBroken::GivenUp)
-            }
-            broken => broken,
-        };
-        if let Poll::Ready(broken) = broken {
-            watched.progress.moved(0, Turn::Broken);
-            return Poll::Ready(Some(Err(broken)));
-        }
-        if watched.replayed.is_some() {
-            match ready!(watched.replay(cx)) {
-                Ok(Next::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
-                Ok(Next::End) => return Poll::Ready(None),
-                Ok(Next::Source(source)) => this.source = Some(source),
-                Err(broken) => return Poll::Ready(Some(Err(broken))),
-            }
-        }
-        match &mut this.source {
-            Some(source) => watched.read(source, cx),
-            None => Poll::Ready(None),
-        }
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cancelled>>> {
+        self.poll_next(cx).map_err(Cancelled::from)
     }
 
     fn is_end_stream(&self) -> bool {

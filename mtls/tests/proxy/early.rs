@@ -14,8 +14,11 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use crate::frames::{CANCEL, Came, Frames, Outcome};
 use crate::world::{
     PATIENCE, World, ca, cell, listen, mtls_policy, plain, plain_endpoint, provider, registry,
     secure, silent, start,
@@ -224,6 +227,64 @@ async fn http2_is_told_to_stop_without_an_error() {
     let world = start(plain(registry(plain_endpoint("http", too_large().await)))).await;
     let early = (StatusCode::PAYLOAD_TOO_LARGE, h2::Reason::NO_ERROR);
     assert_eq!(reset_after_answer(&world).await, early);
+}
+
+/// An HTTP/2 cell that takes the header of one request, and answers it or not. Returns its port, what
+/// is notified then, and what becomes of the stream after that.
+async fn one_upload(answers: bool) -> (u16, Arc<Notify>, JoinHandle<Outcome>) {
+    let (mut listener, address) = listen().await;
+    let began = Arc::new(Notify::new());
+    let tell = began.clone();
+    let outcome = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut cell = Frames::greet(stream).await;
+        let Some(Came::Head(id)) = cell.next().await else {
+            panic!("no upload");
+        };
+        if answers {
+            cell.answer(id).await;
+        }
+        tell.notify_one();
+        cell.outcome(id).await
+    });
+    (address.port(), began, outcome)
+}
+
+/// Catches: a cell that counts a fault (INTERNAL_ERROR), or the client's own code, although the rest
+/// of the upload is just not needed or won't come.
+#[tokio::test]
+async fn an_http2_cell_is_told_that_the_rest_of_an_upload_is_cancelled() {
+    let cancelled = Outcome::Reset(CANCEL);
+    let (port, _, outcome) = one_upload(true).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let early = (StatusCode::OK, h2::Reason::NO_ERROR);
+    assert_eq!(reset_after_answer(&world).await, early);
+    let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
+    assert_eq!(outcome.unwrap(), cancelled, "answered early");
+
+    let (port, began, outcome) = one_upload(false).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let mut stream = connected(&world).await;
+    let half = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+    stream.write_all(half).await.unwrap();
+    began.notified().await;
+    stream.shutdown().await.unwrap();
+    let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
+    assert_eq!(outcome.unwrap(), cancelled, "an HTTP/1.1 client breaks off");
+
+    let (port, began, outcome) = one_upload(false).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let (mut client, connection) = h2::client::handshake(connected(&world).await)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("http://a/").body(()).unwrap();
+    let (_answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(b"half"), false).unwrap();
+    began.notified().await;
+    body.send_reset(h2::Reason::PROTOCOL_ERROR);
+    let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
+    assert_eq!(outcome.unwrap(), cancelled, "an HTTP/2 client breaks off");
 }
 
 #[tokio::test]

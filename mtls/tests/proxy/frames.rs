@@ -23,6 +23,7 @@ pub const NO_ERROR: u32 = 0;
 pub const PROTOCOL_ERROR: u32 = 1;
 pub const INTERNAL_ERROR: u32 = 2;
 pub const REFUSED_STREAM: u32 = 7;
+pub const CANCEL: u32 = 8;
 
 /// The most bytes of a frame's payload, unless settings say otherwise.
 const FRAME_LEN_MAX: usize = 16 * 1024;
