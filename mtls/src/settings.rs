@@ -407,7 +407,7 @@ pub struct CellShares {
     pub connection: u8,
     /// One subject of a tenant; without a verified caller, one client address.
     pub caller: u8,
-    /// One tenant.
+    /// One tenant. All requests without a verified tenant count together as one.
     pub tenant: u8,
 }
 

@@ -27,6 +27,10 @@ const COUNTERS: usize = 16;
 /// A larger number of places is treated as this number.
 const COUNTED_MAX: usize = 1 << 40;
 
+/// A holder with less than this part of its share isn't to blame for a refusal. Holders that share a
+/// counter add up to less than this.
+const FEW: u128 = 16;
+
 /// The shortest time between two refusals that are reported as news, in milliseconds.
 const NEWS_INTERVAL_MS: u64 = 60_000;
 
@@ -98,6 +102,8 @@ pub(crate) enum Full {
     All,
     /// This holder has used up its share.
     Share(Share),
+    /// Nearly all are taken, by others: this holder has few at most.
+    Nearly,
 }
 
 /// A holder's counters in a table.
@@ -184,11 +190,24 @@ impl Stake {
     /// linearly, six floods one after another would take all of 4096 places; this way even twenty
     /// leave some.
     fn fits(&self, held: usize, free: usize, most: usize) -> bool {
-        let [held, free, most] = [held, free, most].map(|n| n.min(COUNTED_MAX) as u128);
+        let [held, free, most] = [held, free, most].map(counted);
         let percent = u128::from(self.percent.min(100));
         let rest = 100 - percent;
         rest == 0 || held * most * rest * rest < percent * 100 * free * free
     }
+
+    /// Why a holder of `held` places, which doesn't [fit](Self::fits), gets no other.
+    fn full(&self, held: usize, most: usize) -> Full {
+        let few = counted(held) * 100 * FEW < counted(most) * u128::from(self.percent);
+        match few {
+            true => Full::Nearly,
+            false => Full::Share(self.share),
+        }
+    }
+}
+
+fn counted(places: usize) -> u128 {
+    places.min(COUNTED_MAX) as u128
 }
 
 /// A limit on places with a share for each holder.
@@ -219,7 +238,7 @@ impl Bound {
     /// Takes a place of `most` for all these holders.
     ///
     /// # Errors
-    /// All are taken, or one of the holders has used up its share.
+    /// All or nearly all are taken, or one of the holders has used up its share.
     pub(crate) fn take(&self, most: usize, stakes: &[Stake]) -> Result<(), Full> {
         let taken = self.taken.fetch_add(1, Relaxed);
         if taken >= most {
@@ -230,7 +249,7 @@ impl Bound {
             let held = self.count(stake.holder);
             if !stake.fits(held, most - taken, most) {
                 self.give_back(stakes[..=i].iter().map(|stake| stake.holder));
-                return Err(Full::Share(stake.share));
+                return Err(stake.full(held, most));
             }
         }
         Ok(())
@@ -239,7 +258,7 @@ impl Bound {
     /// Counts a place that is already taken for this holder, too.
     ///
     /// # Errors
-    /// The holder has used up its share. The place stays taken but isn't counted for this holder.
+    /// The holder has used up its share, or nearly all are taken. The place stays taken but isn't counted for this holder.
     pub(crate) fn hold(&self, most: usize, stake: &Stake) -> Result<(), Full> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let held = self.count(stake.holder);
@@ -247,19 +266,20 @@ impl Bound {
             return Ok(());
         }
         self.uncount(stake.holder);
-        Err(Full::Share(stake.share))
+        Err(stake.full(held, most))
     }
 
-    /// Which of these holders, if any, has more than its share of another limit. That limit is for
-    /// the same requests and has `most` places.
-    pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Share> {
+    /// Why a request of these holders, which has a place here, gets none under another limit, if
+    /// one of them has more than its share of that. It is for the same requests and has `most`
+    /// places.
+    pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Full> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let free = most.saturating_sub(others);
-        let exceeds = |stake: &&Stake| {
+        stakes.iter().find_map(|stake| {
             let held = self.held_by(stake.holder).saturating_sub(1);
-            held > 0 && !stake.fits(held, free, most)
-        };
-        stakes.iter().find(exceeds).map(|stake| stake.share)
+            let exceeds = held > 0 && !stake.fits(held, free, most);
+            exceeds.then(|| stake.full(held, most))
+        })
     }
 
     /// Gives back a place of these holders.
@@ -368,6 +388,23 @@ mod tests {
         assert_eq!(bound.take(4096, &quiet), Ok(()), "{}", bound.taken());
     }
 
+    /// Catches: a refusal that blames a holder of a single place for what others have taken.
+    #[test]
+    fn only_a_holder_of_many_is_blamed() {
+        let bound = Bound::default();
+        let mut floods = 0;
+        while bound.taken() < 1024 - 6 {
+            fill(&bound, 1024, &stake(tenant(&format!("flood-{floods}")), 80));
+            floods += 1;
+        }
+        let quiet = stake(tenant("quiet"), 80);
+        assert_eq!(bound.take(1024, &quiet), Ok(()), "{}", bound.taken());
+        assert_eq!(bound.take(1024, &quiet), Err(Full::Nearly));
+        assert_eq!(bound.exceeds(1024, &quiet), None, "it has only this one");
+        let first = bound.take(1024, &stake(tenant("flood-0"), 80));
+        assert_eq!(first, Err(Full::Share(Share::Tenant)));
+    }
+
     #[test]
     fn nobody_is_held_back_while_half_is_free() {
         let bound = Bound::default();
@@ -405,7 +442,7 @@ mod tests {
         assert!((0..8).all(|_| bound.take(1000, &a).is_ok()));
         assert_eq!(bound.exceeds(10, &a), None);
         assert_eq!(bound.take(1000, &a), Ok(()));
-        assert_eq!(bound.exceeds(10, &a), Some(Share::Tenant));
+        assert_eq!(bound.exceeds(10, &a), Some(Full::Share(Share::Tenant)));
         assert_eq!(bound.take(1000, &b), Ok(()));
         assert_eq!(bound.exceeds(10, &b), None, "it has only this one");
     }

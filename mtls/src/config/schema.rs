@@ -299,7 +299,7 @@ pub struct UpstreamTable {
     pub connection_share_percent: Option<u8>,
     /// The same for one caller: a subject, or without a verified caller, an address.
     pub caller_share_percent: Option<u8>,
-    /// The same for one tenant.
+    /// The same for one tenant, and for all requests without a verified tenant together.
     pub tenant_share_percent: Option<u8>,
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn wait<E: Env, S: Sink>(
     });
     let waiting = case.worker.waiters.enter(wait.issuer, holder);
     let _waiting = waiting.map_err(|(full, bound)| match full {
-        Full::All => overloaded("too many requests wait for this issuer's keys"),
+        Full::All | Full::Nearly => overloaded("too many requests wait for this issuer's keys"),
         Full::Share(share) => {
             tell(case, &bound, share);
             overloaded("too many requests from this address wait for this issuer's keys")

@@ -19,7 +19,7 @@ use crate::connection::Wire;
 use crate::env::Env;
 use crate::http1::{Answers, Guarded, Http1Sender};
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
-use crate::shares::Share;
+use crate::shares::Full;
 use crate::tls::{CellTls, handshake_failure};
 use crate::worker::Spawner;
 
@@ -40,8 +40,8 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 pub(crate) struct ConnectError {
     pub(crate) reason: Reason,
     pub(crate) error: Arc<str>,
-    /// The share of the cell's connections that is used up, if that is the reason.
-    pub(crate) share: Option<Share>,
+    /// Which limit on the cell's connections is reached, if that is the reason.
+    pub(crate) full: Option<Full>,
     /// The endpoints before this one took the time. It had less than a connection may take, so it is
     /// not to blame.
     pub(crate) cut_short: bool,
@@ -52,7 +52,7 @@ impl ConnectError {
         Self {
             reason,
             error: error.to_string().into(),
-            share: None,
+            full: None,
             cut_short: false,
         }
     }
@@ -66,11 +66,14 @@ impl ConnectError {
         }
     }
 
-    /// The limit isn't reached, but this holder has used up its share.
-    pub(super) fn share(share: Share) -> Self {
+    /// The cell has as many connections as it may, or as it may for this request's holders.
+    pub(super) fn full(full: Full) -> Self {
         Self {
-            share: Some(share),
-            ..Self::new(Reason::Overloaded, "its share of connections is used up")
+            full: Some(full),
+            ..Self::new(
+                Reason::Overloaded,
+                "the cell has as many connections as it may",
+            )
         }
     }
 }

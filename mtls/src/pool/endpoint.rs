@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cellway_core::Reason;
 use cellway_core::registry::{Endpoint, Scheme};
 use hyper::client::conn::http2;
 use tokio::sync::Notify;
@@ -23,7 +22,7 @@ use crate::env::Env;
 use crate::http1::Http1Sender;
 use crate::live::{Live, private};
 use crate::proxy::RequestBody;
-use crate::shares::Share;
+use crate::shares::Full;
 
 /// Most requests that share an HTTP/2 connection before another is opened: what servers allow by
 /// default (RFC 9113, section 6.5.2, recommends no less). Where one allows fewer, the rest wait
@@ -111,8 +110,8 @@ enum Next {
     Idle(Box<Http1Sender>),
     /// Somebody connects; the attempts before that one.
     Wait(u64),
-    /// The request gets no connection, because this holder has used up its share.
-    Refused(Share),
+    /// The request gets no connection, because one of its holders has as many as it may.
+    Refused(Full),
     /// Connect, for this request only or for all that wait. The new connection may replace an old
     /// one, which keeps serving if that fails.
     Connect {
@@ -171,7 +170,7 @@ impl EndpointPool {
         loop {
             let settled = self.settled.notified();
             match self.next(live.epoch, fresh, exceeds) {
-                Next::Refused(share) => return Err(ConnectError::share(share)),
+                Next::Refused(full) => return Err(ConnectError::full(full)),
                 Next::Shared(sender, stream) => {
                     return Ok(self.lend(Sender::H2(sender), live.epoch, Some(stream)));
                 }
@@ -234,10 +233,7 @@ impl EndpointPool {
         });
         let upstream = &live.settings.upstream;
         let result = match gate.connection(upstream.limits.connections_max) {
-            None => Err(ConnectError::new(
-                Reason::Overloaded,
-                "the cell has as many connections as it may",
-            )),
+            None => Err(ConnectError::full(Full::All)),
             Some(permit) => self.connected(env, live, permit).await,
         };
         if let Some(leading) = &mut leading {
@@ -284,7 +280,7 @@ impl EndpointPool {
         }
     }
 
-    fn next(&self, epoch: u64, fresh: bool, exceeds: impl Fn() -> Option<Share>) -> Next {
+    fn next(&self, epoch: u64, fresh: bool, exceeds: impl Fn() -> Option<Full>) -> Next {
         let mut state = private(&self.state);
         if state.epoch < epoch {
             // Made under certificates or bundles that are no longer in force. What is in flight
@@ -296,7 +292,7 @@ impl EndpointPool {
         }
         match state.protocol {
             Protocol::Http1 => match exceeds().map_or_else(|| Ok(state.idle.pop()), Err) {
-                Err(share) => Next::Refused(share),
+                Err(full) => Next::Refused(full),
                 Ok(Some(idle)) if fresh => {
                     drop(idle);
                     Next::connect()

@@ -136,9 +136,9 @@ impl RequestPermit {
         &self.gate
     }
 
-    /// Which of the request's holders, if any, has more than its share of the cell's connections.
-    /// Over HTTP/1.1 each request in flight needs its own connection.
-    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Share> {
+    /// Why the request gets none of the cell's connections, if one of its holders has more than its
+    /// share of these. Over HTTP/1.1 each request in flight needs its own connection.
+    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Full> {
         let requests = &self.gate.requests;
         requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
     }

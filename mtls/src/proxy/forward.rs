@@ -157,7 +157,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
             Attempt::Again => candidates.gave_back(at),
             Attempt::Unsent(error) => {
                 candidates.unreachable(at);
-                failure = Some((error.reason, error.share));
+                failure = Some((error.reason, error.full));
                 if !forwarding.fails_over(&error) {
                     break;
                 }
@@ -166,8 +166,8 @@ pub(super) async fn forward<E: Env, S: Sink>(
     }
     *unsent = slot.and_then(|request| request.into_body().boxed());
     Err(match failure {
-        Some((_, Some(share))) => {
-            let (gate, full) = (forwarding.permit.gate(), Full::Share(share));
+        Some((_, Some(full))) => {
+            let gate = forwarding.permit.gate();
             share::refused(report, gate, allow, Resource::CellConnections, full)
         }
         Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
@@ -188,7 +188,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let lease = match self.lease(pool, fresh).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    if error.share.is_none() && !error.cut_short {
+                    let of_cell = matches!(error.full, None | Some(Full::All));
+                    if of_cell && !error.cut_short {
                         verdict::failed(self.report, pool, error.reason, &error.error);
                     }
                     return Attempt::Unsent(error);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cellway_mtls::lab::{Protocol, Request, ServerTls};
+use cellway_mtls::settings::ListenerSettings;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,17 +10,18 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::world::{
-    PATIENCE, World, body, ca, cell, issue, plain, plain_endpoint, reason, registry, secure,
-    silent, start, uri,
+    PATIENCE, World, body, ca, cell, issue, permissive_policy, plain, plain_endpoint, reason,
+    registry, secure, silent, start, uri,
 };
 
-/// A registry with one cell, `a`, that has two tenants.
+/// A registry with one cell, `a`, that has two tenants and serves anonymous callers.
 fn two_tenants(endpoints: Value) -> Bytes {
     let document = json!({
         "version": 1,
         "cells": [{"id": "a", "tier": "t", "region": "r", "state": "active",
                    "endpoints": endpoints}],
         "tenants": [{"id": "acme", "cell": "a"}, {"id": "quiet", "cell": "a"}],
+        "placements": [{"id": "public", "tier": "t", "cells": ["a"]}],
     });
     document.to_string().into()
 }
@@ -194,4 +196,78 @@ async fn behind_a_load_balancer_each_client_is_a_caller() {
         .await;
     held.push(send(2).await);
     asked.notified().await;
+}
+
+/// An anonymous request from an address of its own, whose body never comes whole. Returns what the
+/// router answers until then.
+async fn anonymous(port: u16, last: usize) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!(
+        "PROXY TCP4 203.0.113.{last} 127.0.0.1 4711 80\r\n\
+         POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\nhalf of this"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut answer, mut bytes) = (String::new(), [0; 4096]);
+    while !answer.trim_end().ends_with('}') {
+        let n = stream.read(&mut bytes).await.unwrap();
+        assert_ne!(n, 0, "{answer}");
+        answer += std::str::from_utf8(&bytes[..n]).unwrap();
+    }
+    answer
+}
+
+/// Catches: anonymous callers who are bounded only one by one, so that many addresses take all
+/// places of a cell, and the text that blames a tenant for it.
+#[tokio::test]
+async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
+    const PLACES: usize = 16;
+    // All anonymous callers together may hold 13 of 16 places: until then they have less than one
+    // and a quarter times the square of the free ones.
+    const HELD: usize = 13;
+    const SENT: usize = 32;
+    let clients = ca(1);
+    for (scheme, tls, places) in [
+        ("h2c", ServerTls::plain_h2(), "the requests in flight"),
+        ("http", ServerTls::plain(), "the connections"),
+    ] {
+        let (_cell, port) = cell("a", tls).await;
+        let registry = two_tenants(plain_endpoint(scheme, port));
+        let mut settings = secure(registry, &clients, &ca(2));
+        settings.policy = permissive_policy();
+        let policy = settings.policy.policy_id("default").unwrap();
+        settings.listeners[0].policy = policy;
+        let bind = "127.0.0.1:0".parse().unwrap();
+        let mut public = ListenerSettings::new("anonymous", bind, policy);
+        public.proxy_protocol = vec!["127.0.0.1".parse().unwrap()];
+        settings.listeners.push(public);
+        let limits = &mut settings.upstream.limits;
+        match scheme {
+            "http" => limits.connections_max = PLACES,
+            _ => limits.requests_max = PLACES,
+        }
+        let world = start(settings).await;
+        let port = world.handle.addresses()[1].1.port();
+        let mut flood = JoinSet::new();
+        for last in 0..SENT {
+            flood.spawn(anonymous(port, last));
+        }
+        let expected =
+            format!("requests without a verified tenant have their share of {places} to the cell");
+        for _ in HELD..SENT {
+            let answer = tokio::time::timeout(PATIENCE, flood.join_next()).await;
+            let answer = answer.expect("more are held than one tenant may").unwrap();
+            let answer = answer.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+            assert!(answer.contains(&expected), "{answer}");
+        }
+        let san = uri("spiffe://lab.example/tenant/quiet");
+        let credential = issue(&clients, san);
+        let quiet = world.secure_client(Protocol::Http2, &clients, Some(&credential));
+        for _ in 0..3 {
+            let answer = quiet.send(Request::get("/")).await.unwrap();
+            assert_eq!(body(&answer)["cell"], json!("a"), "{scheme}");
+        }
+        assert_eq!(flood.len(), HELD, "what is held stays open");
+        flood.abort_all();
+    }
 }

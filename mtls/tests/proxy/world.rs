@@ -276,10 +276,22 @@ pub fn open_policy_with(headers: HeaderSpec) -> Arc<Policy> {
 
 /// A policy that takes the tenant from the client certificate's URI.
 pub fn mtls_policy() -> Arc<Policy> {
+    mtls_policy_of(json!({"name": "default", "any_of": ["mtls"]}))
+}
+
+/// The same, but requests without a certificate pass to the placement `public`.
+pub fn permissive_policy() -> Arc<Policy> {
+    mtls_policy_of(
+        json!({"name": "default", "any_of": ["mtls"], "mode": "permissive",
+                          "anonymous_placement": "public"}),
+    )
+}
+
+fn mtls_policy_of(document: Value) -> Arc<Policy> {
     let trust = json!({"bundle": "inline", "trust_domains": ["lab.example"],
                        "san": ["spiffe://{trust_domain}/tenant/{tenant}"]});
     policy(
-        json!({"name": "default", "any_of": ["mtls"]}),
+        document,
         Some(serde_json::from_value(trust).unwrap()),
         HeaderSpec::default(),
     )
