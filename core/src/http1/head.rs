@@ -257,7 +257,7 @@ fn method(bytes: &[u8]) -> Result<usize, Fault> {
 fn request_line(line: &[u8]) -> Result<Start, Fault> {
     let rest = line.get(method(line)? + 1..).ok_or(Fault::RequestLine)?;
     let end = memchr::memchr(b' ', rest).ok_or(Fault::RequestLine)?;
-    target(&rest[..end])?;
+    check_target(&rest[..end])?;
     let http10 = match &rest[end + 1..] {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
@@ -266,8 +266,12 @@ fn request_line(line: &[u8]) -> Result<Start, Fault> {
     Ok(Start { http10, status: 0 })
 }
 
-/// RFC 9112, section 3.2. Every target that passes is one that hyper can parse.
-fn target(target: &[u8]) -> Result<(), Fault> {
+/// Checks a request's target. Every target that passes is one that hyper can parse.
+///
+/// # Errors
+/// It isn't a target (RFC 9112, section 3.2): it is empty, or has a fragment, a control character or
+/// another one that has to be percent-encoded.
+pub fn check_target(target: &[u8]) -> Result<(), Fault> {
     let odd = |byte: u8| match byte {
         b'#' => Fault::Fragment,
         b'\r' => Fault::BareCr,

@@ -28,6 +28,7 @@ mod octets;
 
 pub use self::fault::Fault;
 pub use self::guard::{Asked, Found, Guard, Looked};
+pub use self::head::check_target;
 
 /// The most bytes of a request's head, and of its trailer section.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use cellway_core::cert::PeerCertificate;
+use cellway_core::http1::{self, Fault};
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -118,11 +119,14 @@ fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
     Ok(parts)
 }
 
-/// The target, in origin form, so that nothing but the host says whose it is.
+/// The target, in origin form, so that nothing but the host says whose it is. The router doesn't
+/// forward the request, so the target is held to the same rules as one that it would forward:
+/// otherwise the `http` crate would cut off a fragment that the cell gets.
 fn target(path: &str) -> Result<Uri, &'static str> {
     if !path.starts_with('/') && path != "*" {
         return Err("no path");
     }
+    http1::check_target(path.as_bytes()).map_err(Fault::detail)?;
     let path = PathAndQuery::try_from(path).map_err(|_| "a path that is none")?;
     Ok(Uri::from(path))
 }

@@ -5,6 +5,7 @@ use cellway_mtls::env::tokio::TokioEnv;
 use cellway_mtls::lab::{Ca, Client, Protocol, Request, San};
 use cellway_tests::world::{Running, World, certificate, provider, to};
 use http::Method;
+use serde_json::json;
 
 use crate::ask::{self, call, framed, post, question};
 use crate::wire::field;
@@ -31,6 +32,16 @@ fn misframed(good: &[u8]) -> Questions {
         ("a compressed one", compressed.into()),
     ]
 }
+
+/// Paths that the proxy path refuses as a request's target.
+const MISTARGETED: [&str; 6] = [
+    "/public#/../admin",
+    "/?a#b",
+    "/a\"b",
+    "/a<b>",
+    "/a`b",
+    "/a\u{7f}b",
+];
 
 /// Requests that lack a part or say something twice. By number: 2 is the method, 4 the path, 13 a
 /// list of headers and 3 a map of them.
@@ -110,6 +121,15 @@ async fn whatever_is_no_question_is_an_error_and_never_leave() {
             .or(answer.trailers.get("grpc-status"));
         assert_eq!(status.unwrap(), "13", "{what}");
         assert!(answer.body.is_empty(), "{what}");
+    }
+    for path in MISTARGETED {
+        let request = field(4, field(2, [field(2, "GET"), field(4, path)].concat()));
+        let answer = call(&client, framed(&field(1, request))).await;
+        let status = answer.headers.get("grpc-status");
+        assert_eq!(status.unwrap(), "13", "{path}");
+        let http = json!({"method": "GET", "path": path, "headers": {"authorization": &token}});
+        let body = json!({"attributes": {"request": {"http": http}}});
+        assert_eq!(post(&client, body.to_string()).await.status, 400, "{path}");
     }
     for body in MISWRITTEN {
         assert_eq!(post(&client, body).await.status, 400, "{body}");
