@@ -40,7 +40,7 @@ pub fn checked_out(git: &Path) -> Option<CheckedOut> {
     let is_hash = hash.len() >= 40 && hash.bytes().all(|b| b.is_ascii_hexdigit());
     let commit = hash.get(..SHOWN).filter(|_| is_hash)?.to_owned();
     let mut files = vec![folder.join("HEAD"), common.join("packed-refs")];
-    // A branch that stands in `packed-refs` alone gets a file in this folder with its next commit.
+    // A branch that is only in `packed-refs` gets a file in this folder with its next commit.
     if let Some(branch) = name.map(|name| common.join(name)) {
         files.extend(branch.parent().map(Path::to_owned));
     }
