@@ -128,7 +128,7 @@ const KNOWN_LEN_MAX: usize = 35;
 /// Whether a field is forbidden in trailers, in both directions: every field that is refused,
 /// removed or acted on in a header. It would mislead a recipient that merges trailers into headers.
 pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
-    let hop = |hop: &HeaderName| is(name.as_str().as_bytes(), hop.as_str());
+    let hop = |hop: &&str| is(name.as_str().as_bytes(), hop);
     header_only(name.as_str().as_bytes())
         || HOP_BY_HOP.iter().any(hop)
         || otherwise::names_another_request(name)

@@ -167,7 +167,7 @@ fn may_hold_address(name: &[u8]) -> bool {
     matches!(
         name.last(),
         Some(b'p' | b'P' | b'r' | b'R' | b's' | b'S' | b'4' | b'6')
-    ) || memchr::memchr2(b'w', b'W', name).is_some()
+    ) || name.iter().any(|byte| matches!(byte, b'w' | b'W'))
 }
 
 fn holds_address(name: &[u8]) -> bool {

@@ -6,20 +6,20 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::fields::concerns_everybody;
 use super::rules::HeaderRules;
-use super::trailer;
+use super::{names_where, take, trailer};
 
 /// Always removed, whether or not `Connection` names them.
-pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
+pub(super) const HOP_BY_HOP: [&str; 9] = [
+    "connection",
     // Goes with the upgrade to HTTP/2 that RFC 9113, section 3.1, has taken back.
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// Most options that one message's `Connection` fields may list.
@@ -54,25 +54,38 @@ impl fmt::Display for BadConnection {
 
 impl std::error::Error for BadConnection {}
 
-/// Removes hop-by-hop fields, and those that `Connection` nominates.
+/// Removes hop-by-hop fields, those that `Connection` nominates, and those that are `refused`, which
+/// it hands to `removed`. `refused` sees every other name once.
 ///
 /// `TE` keeps the one value that concerns the whole way, `trailers`, which gRPC servers ask for.
 ///
 /// # Errors
 /// `Connection` names a field that it must not name. Then nothing has been removed.
-pub(super) fn remove(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), BadConnection> {
+pub(super) fn remove(
+    rules: &HeaderRules,
+    headers: &mut HeaderMap,
+    mut refused: impl FnMut(&HeaderName) -> bool,
+    removed: impl FnMut(&HeaderName, &mut dyn Iterator<Item = HeaderValue>),
+) -> Result<(), BadConnection> {
     if headers.contains_key(header::CONNECTION) {
         remove_nominated(rules, headers)?;
     }
-    let announced = trailer::announced(rules, headers);
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    // One walk over the names, because a lookup costs as much as it takes to compare a name with all
+    // of these.
+    let (mut announces, mut te) = (false, false);
+    let refused = |name: &HeaderName| {
+        announces |= name == header::TRAILER;
+        te |= name == header::TE;
+        HOP_BY_HOP.contains(&name.as_str()) || refused(name)
+    };
+    let names = names_where(headers, refused);
     // Set again, for the next connection.
-    if let Some(announced) = announced {
+    let announced = announces.then(|| trailer::announced(rules, headers));
+    take(headers, names, removed);
+    if let Some(announced) = announced.flatten() {
         headers.insert(header::TRAILER, announced);
     }
-    if headers.contains_key(header::TE) {
+    if te {
         let trailers = headers.get_all(header::TE).iter().any(wants_trailers);
         headers.remove(header::TE);
         if trailers {

@@ -39,29 +39,38 @@ pub fn sanitise(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
 ) -> Result<Credentials, BadConnection> {
-    hop::remove(rules, headers)?;
-    let mut credentials = take_credentials(rules, headers);
-    // Taken where it is removed: requests without one, nearly all, are not searched for it.
-    remove_where(
-        headers,
-        |name| rules.reserves(name),
-        |name, values| {
-            if *name == CELL_BOUND_AUTHORIZATION {
-                credentials.cell_bound = values.collect();
-            } else if name == rules.routing_key() {
-                credentials.routing_key = values.collect();
-            } else if name == rules.routing_key_signature() {
-                credentials.routing_key_signature = values.collect();
-            }
-        },
-    );
+    let (mut authorized, mut says_otherwise) = (false, false);
+    let refused = |name: &HeaderName| {
+        if rules.reserves(name) {
+            return true;
+        }
+        authorized |= name == AUTHORIZATION;
+        says_otherwise |= otherwise::names_another_request(name);
+        false
+    };
+    // Taken where they are removed: few requests have any of them, and the others aren't searched.
+    let mut credentials = Credentials::default();
+    hop::remove(rules, headers, refused, |name, values| {
+        if name == rules.tenant_choice() {
+            credentials.tenant_choice = choice(values);
+        } else if *name == CELL_BOUND_AUTHORIZATION {
+            credentials.cell_bound = values.collect();
+        } else if name == rules.routing_key() {
+            credentials.routing_key = values.collect();
+        } else if name == rules.routing_key_signature() {
+            credentials.routing_key_signature = values.collect();
+        }
+    })?;
+    if authorized {
+        take(headers, [AUTHORIZATION], |_, values| {
+            credentials.authorization = values.next();
+            credentials.several = values.next().is_some();
+        });
+    }
     let grpc = Grpc::of(headers);
-    Ok(Credentials {
-        grpc: grpc == Grpc::Yes,
-        says_otherwise: grpc == Grpc::Unclear
-            || headers.keys().any(otherwise::names_another_request),
-        ..credentials
-    })
+    credentials.grpc = grpc == Grpc::Yes;
+    credentials.says_otherwise = says_otherwise || grpc == Grpc::Unclear;
+    Ok(credentials)
 }
 
 /// Removes from a cell's answer what is between the cell and the router only: hop-by-hop fields
@@ -73,9 +82,7 @@ pub fn sanitise_response(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
 ) -> Result<(), BadConnection> {
-    hop::remove(rules, headers)?;
-    remove_reserved(rules, headers);
-    Ok(())
+    hop::remove(rules, headers, |name| rules.reserves(name), |_, _| ())
 }
 
 /// Removes forbidden fields from trailers, in both directions: the router's own names, and every
@@ -85,33 +92,22 @@ pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
     remove_where(trailers, refused, |_, _| ());
 }
 
-fn take_credentials(rules: &HeaderRules, headers: &mut HeaderMap) -> Credentials {
-    let mut credentials = Credentials::default();
-    if let http::header::Entry::Occupied(entry) = headers.entry(AUTHORIZATION) {
-        let (_, mut values) = entry.remove_entry_mult();
-        credentials.authorization = values.next();
-        credentials.several = values.next().is_some();
-    }
-    if headers.contains_key(rules.tenant_choice()) {
-        credentials.tenant_choice = choice(headers, rules.tenant_choice());
-    }
-    credentials
-}
-
 /// Several fields say what one with a list would (RFC 9110, section 5.3), and a list is no tenant:
 /// a choice between two must not be made by which of them came first.
-fn choice(headers: &mut HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let all: Vec<&[u8]> = headers
-        .get_all(name)
-        .iter()
+fn choice(values: &mut dyn Iterator<Item = HeaderValue>) -> Option<HeaderValue> {
+    let first = values.next()?;
+    let others: Vec<HeaderValue> = values.collect();
+    if others.is_empty() {
+        return Some(first);
+    }
+    let all: Vec<&[u8]> = [&first]
+        .into_iter()
+        .chain(&others)
         .map(HeaderValue::as_bytes)
         .collect();
-    let choice = match *all {
-        [_, _, ..] => HeaderValue::from_bytes(&all.join(&b", "[..])).ok(),
-        _ => None,
-    };
-    let first = headers.remove(name);
-    choice.or(first)
+    HeaderValue::from_bytes(&all.join(&b", "[..]))
+        .ok()
+        .or(Some(first))
 }
 
 /// Removes everything under the router's names.
@@ -119,19 +115,32 @@ pub(crate) fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
     remove_where(headers, |name| rules.reserves(name), |_, _| ());
 }
 
-/// Removes the fields whose names are refused, and hands them over. The list is gathered first
-/// because a `HeaderMap` can't be edited while it is walked; it stays empty, and costs no
-/// allocation, for honest clients.
+/// Removes the fields whose names are refused, and hands them over.
 fn remove_where(
     headers: &mut HeaderMap,
-    refused: impl Fn(&HeaderName) -> bool,
+    refused: impl FnMut(&HeaderName) -> bool,
+    removed: impl FnMut(&HeaderName, &mut dyn Iterator<Item = HeaderValue>),
+) {
+    let names = names_where(headers, refused);
+    take(headers, names, removed);
+}
+
+/// The names that are refused. They are gathered first because a `HeaderMap` can't be edited while it is
+/// walked; for honest clients there are none, which costs no allocation.
+fn names_where(
+    headers: &HeaderMap,
+    mut refused: impl FnMut(&HeaderName) -> bool,
+) -> Vec<HeaderName> {
+    let names = headers.keys().filter(|name| refused(name));
+    names.cloned().collect()
+}
+
+/// Removes the fields of these names, and hands them over.
+fn take(
+    headers: &mut HeaderMap,
+    names: impl IntoIterator<Item = HeaderName>,
     mut removed: impl FnMut(&HeaderName, &mut dyn Iterator<Item = HeaderValue>),
 ) {
-    let names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| refused(name))
-        .cloned()
-        .collect();
     for name in names {
         if let http::header::Entry::Occupied(entry) = headers.entry(&name) {
             let (_, mut values) = entry.remove_entry_mult();

@@ -186,7 +186,10 @@ impl HeaderRules {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let reserved = own.into_iter().chain(RESERVED).map(normalised).collect();
+        let prefix = normalised(&spec.prefix);
+        let reserved = own.into_iter().chain(RESERVED).map(normalised);
+        // The prefix covers the others, and every field's name is compared with each of these.
+        let reserved = reserved.filter(|name| !name.starts_with(&prefix)).collect();
         let [alg, kid, cell, issued, expires, claims, signature] = envelope_shared;
         let rest = [issued, expires, claims, signature];
         let [issued, expires, claims, signature] = rest.clone();
@@ -201,7 +204,7 @@ impl HeaderRules {
             envelope,
             envelope_hmac: [kid, cell, issued, expires, claims, signature],
             envelope_compatible,
-            prefix: normalised(&spec.prefix),
+            prefix,
             stamps,
             tenant_choice,
         })

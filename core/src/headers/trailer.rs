@@ -19,9 +19,6 @@ const GRPC: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin
 
 /// The announced names that may pass.
 pub(super) fn announced(rules: &HeaderRules, headers: &HeaderMap) -> Option<HeaderValue> {
-    if !headers.contains_key(TRAILER) {
-        return None;
-    }
     let names: Vec<HeaderName> = headers
         .get_all(TRAILER)
         .iter()
