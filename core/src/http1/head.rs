@@ -1,6 +1,6 @@
 //! Heads and trailer sections: lines, fields, and what they say about the body.
 
-use super::octets::{has_control, not_in_target, token};
+use super::octets::{has_control, is_control, not_in_target, token};
 use super::{Fault, Limits};
 
 /// The longest method: registered ones have up to 17 octets.
@@ -324,10 +324,7 @@ fn status_line(line: &[u8]) -> Result<Start, Fault> {
 
 /// The fault for the first control character.
 fn control(value: &[u8]) -> Fault {
-    let mut controls = value
-        .iter()
-        .filter(|byte| byte.is_ascii_control() && **byte != b'\t');
-    match controls.next() {
+    match value.iter().find(|byte| is_control(**byte)) {
         Some(b'\r') => Fault::BareCr,
         _ => Fault::Control,
     }

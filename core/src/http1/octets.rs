@@ -73,11 +73,53 @@ pub(super) fn not_in_target(target: &[u8]) -> Option<usize> {
     Some(path + 1 + odd)
 }
 
-/// Whether there is a control character other than HTAB. It doesn't return early, so that the
-/// compiler can vectorize it.
+/// Whether there is a control character other than HTAB. Few values have an HTAB, so that it is looked
+/// for only where any control character was found.
 pub(super) fn has_control(bytes: &[u8]) -> bool {
-    let control = |byte: u8| ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f);
-    bytes
-        .iter()
-        .fold(false, |found, byte| found | control(*byte))
+    let any = in_blocks::<64>(bytes)
+        .or_else(|| in_blocks::<16>(bytes))
+        .or_else(|| in_blocks::<4>(bytes));
+    any != Some(false) && bytes.iter().copied().any(is_control)
+}
+
+/// Whether there is any control character. It looks at blocks of a fixed size, so that the compiler can
+/// vectorize it; the last overlaps the one before. `None` if there are fewer bytes than a block has.
+fn in_blocks<const N: usize>(bytes: &[u8]) -> Option<bool> {
+    let found = |block: &[u8; N]| {
+        let add = |any, byte: &u8| any | u8::from(byte.is_ascii_control());
+        block.iter().fold(0, add) != 0
+    };
+    let last = bytes.last_chunk()?;
+    Some(bytes.as_chunks().0.iter().any(found) || found(last))
+}
+
+/// Whether it is a control character other than HTAB.
+pub(super) fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_character_is_found_at_each_place() {
+        for len in 0..200 {
+            let mut bytes = vec![b'a'; len];
+            assert!(!has_control(&bytes), "{len}");
+            for at in 0..len {
+                for (byte, control) in [
+                    (b'\t', false),
+                    (b'\n', true),
+                    (0x1f, true),
+                    (0x7f, true),
+                    (0xff, false),
+                ] {
+                    bytes[at] = byte;
+                    assert_eq!(has_control(&bytes), control, "{byte:#x} at {at} of {len}");
+                }
+                bytes[at] = b' ';
+            }
+        }
+    }
 }
