@@ -102,7 +102,9 @@ impl Env for TokioEnv {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(task);
+        // Boxed, because tokio moves a task a dozen times before and after it runs it, and those of
+        // HTTP/2 have 2 KiB and more.
+        tokio::spawn(Box::pin(task));
     }
 
     async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -38,8 +38,10 @@ impl fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-/// From cell, or from the router itself, to client.
-pub(crate) struct ResponseBody<E: Env, S: Sink> {
+/// From cell, or from the router itself, to client. Boxed, because hyper moves a body a dozen times.
+pub(crate) struct ResponseBody<E: Env, S: Sink>(Box<Answering<E, S>>);
+
+struct Answering<E: Env, S: Sink> {
     source: Source,
     /// Told when the body ends, or is dropped.
     report: Option<Report<E, S>>,
@@ -70,38 +72,38 @@ pub(super) struct CellBody {
 
 impl<E: Env, S: Sink> ResponseBody<E, S> {
     pub(crate) fn router(report: Report<E, S>, text: Bytes) -> Self {
-        Self {
-            source: Source::Router((!text.is_empty()).then_some(text)),
-            report: Some(report),
-        }
+        Self::new(report, Source::Router((!text.is_empty()).then_some(text)))
     }
 
     /// One framed gRPC message, and the status `OK`.
     pub(crate) fn grpc(report: Report<E, S>, message: Bytes) -> Self {
-        Self {
-            source: Source::Grpc(Some(message)),
-            report: Some(report),
-        }
+        Self::new(report, Source::Grpc(Some(message)))
     }
 
     pub(super) fn cell(report: Report<E, S>, body: CellBody) -> Self {
         let ended = body.is_over();
-        let mut this = Self {
-            source: Source::Cell(body),
-            report: Some(report),
-        };
+        let mut this = Self::new(report, Source::Cell(body));
         if ended {
-            this.finish();
+            this.0.finish();
             return this;
         }
         stall::client_has_the_turn(0);
-        if let Some(stream) = this.stream() {
+        if let Some(stream) = this.0.stream() {
             stream.answers();
             stall::carries(stream);
         }
         this
     }
 
+    fn new(report: Report<E, S>, source: Source) -> Self {
+        Self(Box::new(Answering {
+            source,
+            report: Some(report),
+        }))
+    }
+}
+
+impl<E: Env, S: Sink> Answering<E, S> {
     /// The body is whole: its connection is free for another exchange.
     fn finish(&mut self) {
         stall::client_waits();
@@ -244,7 +246,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let this = &mut *self;
+        let this = &mut *self.0;
         let body = match &mut this.source {
             Source::Ended => return Poll::Ready(None),
             Source::Router(text) => {
@@ -324,7 +326,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
+        match &self.0.source {
             Source::Ended => true,
             Source::Router(text) => text.is_none(),
             Source::Grpc(_) => false,
@@ -333,7 +335,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
+        match &self.0.source {
             Source::Ended => SizeHint::with_exact(0),
             Source::Router(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
