@@ -136,6 +136,8 @@ pub(super) async fn forward<E: Env, S: Sink>(
     // hyper has answered it already, by reading the body when we ask for it.
     outgoing.parts.headers.remove(EXPECT);
     outgoing.parts.extensions.clear();
+    // It has no fields that HTTP/2 forbids: sanitising has removed them, and only HTTP/1.1 needs others.
+    outgoing.parts.version = Version::HTTP_2;
     // Taken when the request is sent, put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut candidates = Candidates::default();
@@ -540,10 +542,12 @@ fn join_cookies(request: &mut Request<RequestBody>) {
 
 /// Absolute form and no `Host` field, from which hyper makes the pseudo-header fields.
 fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
-    *request.version_mut() = Version::HTTP_2;
-    // From an earlier try on HTTP/1.1.
-    request.headers_mut().remove(TRANSFER_ENCODING);
-    request.headers_mut().remove(CONNECTION);
+    if request.version() != Version::HTTP_2 {
+        // From an earlier try on HTTP/1.1.
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(TRANSFER_ENCODING);
+        request.headers_mut().remove(CONNECTION);
+    }
     let host = request.headers_mut().remove(HOST);
     if request.uri().authority().is_some() && request.uri().scheme().is_some() {
         return Some(());

@@ -48,6 +48,9 @@ use crate::streams::{Side, Stream};
 /// What hyper sends.
 pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
 
+/// As many fields as the router adds to most requests.
+const FIELDS_ADDED: usize = 16;
+
 /// Serves one request. What it takes is captured and used where it stands: the arguments of an
 /// `async fn` would be moved once more, and the future of a request is moved and allocated often.
 pub(crate) fn serve<E: Env, S: Sink>(
@@ -81,6 +84,8 @@ pub(crate) fn serve<E: Env, S: Sink>(
                 }
                 Ok(Judged { allow, snapshot }) => {
                     let case = report.case(spread);
+                    // Once, for the forwarding fields, the stamps, an envelope and what HTTP needs.
+                    outgoing.parts.headers.reserve(FIELDS_ADDED);
                     // Set before the stamps, because a stamp may be named like a forwarding field.
                     tell_way(&report.connection, &mut outgoing.parts);
                     let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);

@@ -7,7 +7,7 @@
 
 use bytes::{Buf, Bytes};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Uri};
 
 use super::request::{RequestBody, SpareBody};
@@ -30,24 +30,21 @@ impl Spare {
             body: request.body().spare(),
         };
         let uri = request.uri();
-        this.put(request.method().as_str().as_bytes(), 0);
-        this.put(uri.scheme_str().unwrap_or_default().as_bytes(), 0);
-        let authority = uri.authority().map(|authority| authority.as_str());
-        this.put(authority.unwrap_or_default().as_bytes(), 0);
-        let path = uri.path_and_query().map(PathAndQuery::as_str);
-        this.put(path.unwrap_or_default().as_bytes(), 0);
+        let (scheme, path) = (uri.scheme_str(), uri.path_and_query());
+        let authority = uri.authority().map(Authority::as_str);
+        this.put(request.method().as_str(), scheme.unwrap_or_default(), 0);
+        let path = path.map(PathAndQuery::as_str);
+        this.put(authority.unwrap_or_default(), path.unwrap_or_default(), 0);
         for (name, value) in request.headers() {
             let mark = if value.is_sensitive() { SENSITIVE } else { 0 };
-            this.put(name.as_str().as_bytes(), 0);
-            this.put(value.as_bytes(), mark);
+            this.put(name.as_str(), value.as_bytes(), mark);
         }
         this
     }
 
     pub(super) fn method(&self) -> Option<Method> {
-        let mut head = &self.head[..];
-        let length = head.try_get_u32().ok()?;
-        Method::from_bytes(head.get(..length as usize)?).ok()
+        let (method, _, _) = next(&mut Bytes::copy_from_slice(&self.head))?;
+        Method::from_bytes(&method).ok()
     }
 
     /// Whether the request can be restored.
@@ -60,22 +57,22 @@ impl Spare {
     pub(super) fn restore(self) -> Option<Request<RequestBody>> {
         let mut rest = Bytes::from(self.head);
         let mut request = Request::new(self.body.restore()?);
-        *request.method_mut() = Method::from_bytes(&next(&mut rest)?.0).ok()?;
-        let (scheme, authority, path) = (next(&mut rest)?, next(&mut rest)?, next(&mut rest)?);
+        let (method, scheme, _) = next(&mut rest)?;
+        let (authority, path, _) = next(&mut rest)?;
+        *request.method_mut() = Method::from_bytes(&method).ok()?;
         let mut uri = Uri::builder();
-        if !scheme.0.is_empty() {
-            uri = uri.scheme(&*scheme.0);
+        if !scheme.is_empty() {
+            uri = uri.scheme(&*scheme);
         }
-        if !authority.0.is_empty() {
-            uri = uri.authority(&*authority.0);
+        if !authority.is_empty() {
+            uri = uri.authority(&*authority);
         }
-        if !path.0.is_empty() {
-            uri = uri.path_and_query(&*path.0);
+        if !path.is_empty() {
+            uri = uri.path_and_query(&*path);
         }
         *request.uri_mut() = uri.build().ok()?;
         let headers: &mut HeaderMap = request.headers_mut();
-        while let Some((name, _)) = next(&mut rest) {
-            let (value, sensitive) = next(&mut rest)?;
+        while let Some((name, value, sensitive)) = next(&mut rest) {
             let mut value = HeaderValue::from_maybe_shared(value).ok()?;
             value.set_sensitive(sensitive);
             headers.append(HeaderName::from_bytes(&name).ok()?, value);
@@ -83,19 +80,23 @@ impl Spare {
         Some(request)
     }
 
-    fn put(&mut self, bytes: &[u8], mark: u32) {
+    /// Appends two pieces, with their lengths before them.
+    fn put(&mut self, first: &str, second: impl AsRef<[u8]>, mark: u32) {
+        let second = second.as_ref();
         // A head has 64 KiB at most.
-        let length = bytes.len() as u32 | mark;
-        self.head.extend_from_slice(&length.to_be_bytes());
-        self.head.extend_from_slice(bytes);
+        let lengths = (first.len() as u64) << 32 | u64::from(second.len() as u32 | mark);
+        self.head.extend_from_slice(&lengths.to_be_bytes());
+        self.head.extend_from_slice(first.as_bytes());
+        self.head.extend_from_slice(second);
     }
 }
 
-/// The next piece, and whether it has the [`SENSITIVE`] flag.
-fn next(rest: &mut Bytes) -> Option<(Bytes, bool)> {
-    let length = rest.try_get_u32().ok()?;
-    let piece = (length & !SENSITIVE) as usize;
-    (piece <= rest.len()).then(|| (rest.split_to(piece), length & SENSITIVE != 0))
+/// The next two pieces, and whether the second has the [`SENSITIVE`] flag.
+fn next(rest: &mut Bytes) -> Option<(Bytes, Bytes, bool)> {
+    let first = rest.try_get_u32().ok()? as usize;
+    let second = rest.try_get_u32().ok()?;
+    let (length, sensitive) = ((second & !SENSITIVE) as usize, second & SENSITIVE != 0);
+    (first + length <= rest.len()).then(|| (rest.split_to(first), rest.split_to(length), sensitive))
 }
 
 #[cfg(test)]
