@@ -10,10 +10,10 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reasons.md");
 fn page() -> String {
     let mut page = String::from(
         "# Reasons\n\n\
-         Every decision and every answer of the router's own has one of these. The set is closed. \
-         A reason is the `reason` of the JSON body, of metrics and of logs, and the router's \
-         `x-cellway-reason` header (under the configured prefix).\n\n\
-         gRPC requests get HTTP 200 with the `grpc-status` given here. `jwks_unreachable` is 401 (16) \
+         Every decision has one of these reasons, and so has every answer that the router makes itself.\n\
+         No others exist. A reason is the `reason` of the JSON body, of metrics and of logs, and the\n\
+         router's `x-cellway-reason` header (under the configured prefix).\n\n\
+         gRPC requests get HTTP 200 with the `grpc-status` given here. `jwks_unreachable` is 401 (16)\n\
          where a policy says `jwks_unreachable_status = 401`.\n\n\
          | reason | status | grpc-status | meaning |\n| --- | --- | --- | --- |\n",
     );

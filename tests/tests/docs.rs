@@ -1,0 +1,145 @@
+//! The pages for people: links that lead somewhere, lines that fit, and indexes that are complete.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// The widest line of prose, in characters.
+const COLUMNS_MAX: usize = 110;
+
+/// All Markdown files below a folder.
+fn pages_below(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("entries can be read").path();
+        if path.is_dir() {
+            pages_below(&path, pages);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+}
+
+/// Every page, with its path and text: those at the top of the repository, and those in `docs/`.
+fn pages() -> Vec<(PathBuf, String)> {
+    let top = fs::read_dir(ROOT).expect("the repository is there");
+    let mut paths: Vec<_> = top
+        .map(|entry| entry.expect("entries can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages_below(&Path::new(ROOT).join("docs"), &mut paths);
+    paths.sort();
+    let text = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("pages are UTF-8");
+        (path, text)
+    };
+    paths.into_iter().map(text).collect()
+}
+
+/// The lines of a page outside its code blocks, with their numbers.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_code = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !in_code && !is_fence
+    })
+}
+
+/// The targets of the links in a page.
+fn links(text: &str) -> Vec<&str> {
+    prose(text)
+        .flat_map(|(_, line)| line.split("](").skip(1))
+        .filter_map(|rest| rest.split(')').next())
+        .collect()
+}
+
+/// The anchor that a heading gets: lower case, spaces to dashes, punctuation left out.
+fn anchor(heading: &str) -> String {
+    let kept = |c: char| match c {
+        ' ' => Some('-'),
+        c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+        _ => None,
+    };
+    heading.chars().filter_map(kept).collect()
+}
+
+fn has_anchor(page: &Path, wanted: &str) -> bool {
+    let text = fs::read_to_string(page).expect("the page is UTF-8");
+    prose(&text).any(|(_, line)| {
+        let heading = line.trim_start_matches('#');
+        heading.len() < line.len() && anchor(heading.trim()) == wanted
+    })
+}
+
+/// Catches: a page or heading that was moved or renamed while others still link to it.
+#[test]
+fn every_link_leads_somewhere() {
+    let mut seen = 0;
+    for (path, text) in pages() {
+        for link in links(&text) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.with_file_name(file),
+            };
+            assert!(target.exists(), "{}: no {link}", path.display());
+            let known = heading.is_empty() || has_anchor(&target, heading);
+            assert!(known, "{}: no heading for {link}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} links were found");
+}
+
+/// Catches: prose that can't be read in a terminal or reviewed line by line. Tables and links can't
+/// be wrapped.
+#[test]
+fn lines_of_prose_fit() {
+    for (path, text) in pages() {
+        for (number, line) in prose(&text) {
+            let is_exempt = line.starts_with('|') || line.starts_with('#') || line.contains("](");
+            let fits = is_exempt || line.chars().count() <= COLUMNS_MAX;
+            assert!(fits, "{}:{number}: wrap this line", path.display());
+        }
+    }
+}
+
+/// Catches: a new page that no reader finds.
+#[test]
+fn every_page_is_in_the_index_of_its_folder() {
+    for (path, _) in pages() {
+        let folder = path.parent().expect("pages are in folders");
+        if folder == Path::new(ROOT) || path.ends_with("README.md") {
+            continue;
+        }
+        let index = folder.join("README.md");
+        let text = fs::read_to_string(&index).unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let listed = links(&text).into_iter().any(|link| Some(link) == name);
+        assert!(listed, "{} lacks {name:?}", index.display());
+    }
+}
+
+/// Catches: a recipe or a map of the code that names files which were moved.
+#[test]
+fn files_that_contributors_are_sent_to_exist() {
+    let roots = ["core/", "mtls/", "sim/", "tests/", "docs/"];
+    let mut seen = BTreeSet::new();
+    let page = fs::read_to_string(format!("{ROOT}/CONTRIBUTING.md")).expect("the page is there");
+    for (_, line) in prose(&page) {
+        // What stands between backquotes is every second piece.
+        for piece in line.split('`').skip(1).step_by(2) {
+            if roots.iter().any(|root| piece.starts_with(root)) {
+                let found = Path::new(ROOT).join(piece).exists();
+                assert!(found, "CONTRIBUTING.md names {piece}");
+                seen.insert(piece.to_owned());
+            }
+        }
+    }
+    assert!(seen.len() > 20, "only {seen:?} were found");
+}
