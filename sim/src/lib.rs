@@ -14,6 +14,7 @@ mod observer;
 mod random;
 mod replay;
 pub mod report;
+mod runner;
 pub mod scenario;
 mod store;
 mod tls;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::expected;
 use crate::failure::{Request, Violation};
-use crate::scenario::Scenario;
 
 /// What came of one run of a scenario.
 #[derive(Clone, Debug)]
@@ -56,7 +54,7 @@ impl Report {
         self.violations.is_empty()
     }
 
-    /// The command that runs this again: see [`Scenario::replayed_by`].
+    /// The command that runs this again: see [`Scenario::replayed_by`](crate::Scenario::replayed_by).
     pub fn replay(&self) -> &str {
         &self.replay
     }
@@ -142,11 +140,5 @@ impl Report {
             ),
         };
         text
-    }
-
-    /// Adds what the scenario expects and the run doesn't show.
-    pub(crate) fn check(&mut self, scenario: &Scenario) {
-        let missing = expected::missing(self, scenario);
-        self.violations.extend(missing);
     }
 }

@@ -4,55 +4,19 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::Unix;
 use cellway_mtls::env::{Env, Sharing};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::UnixTime;
-use rustls::time_provider::TimeProvider;
 
-use super::EPOCH;
+use super::host::{Host, HostClock, elapsed};
 use super::net::{SimClaim, SimListener, Stream};
 use crate::random::Random;
 use crate::store::SimStore;
 use crate::tls;
-use crate::trace::Trace;
-
-/// What a host keeps through its crashes.
-#[derive(Debug)]
-pub(super) struct Host {
-    name: String,
-    seed: u64,
-    starts: AtomicU32,
-    trace: Trace,
-    pub(super) store: SimStore,
-    pub(super) clock: HostClock,
-}
-
-impl Host {
-    pub(super) fn new(name: &str, seed: u64, trace: Trace) -> Self {
-        Self {
-            name: name.to_owned(),
-            seed,
-            starts: AtomicU32::new(0),
-            trace,
-            store: SimStore::new(),
-            clock: HostClock::default(),
-        }
-    }
-
-    pub(super) fn record(&self, event: impl Display) {
-        self.trace.push(elapsed(), &self.name, event);
-    }
-}
-
-/// Simulated time since the start of the run, as the host that runs now sees it.
-pub(crate) fn elapsed() -> Duration {
-    turmoil::sim_elapsed().unwrap_or_default()
-}
 
 /// One life of one host: what the router, the cells and all else run on.
 #[derive(Clone, Debug)]
@@ -164,35 +128,5 @@ impl Env for SimEnv {
 
     fn store(&self) -> &SimStore {
         &self.host.store
-    }
-}
-
-/// A host's wall clock. It runs with simulated time and can be set wrong.
-#[derive(Clone, Debug, Default)]
-pub struct HostClock {
-    skew_millis: Arc<AtomicI64>,
-}
-
-impl HostClock {
-    /// Sets how far the clock is ahead (positive) or behind (negative) from now on.
-    pub fn set_skew_millis(&self, skew: i64) {
-        self.skew_millis.store(skew, Ordering::Relaxed);
-    }
-
-    /// What the clock shows.
-    pub fn now(&self) -> Unix {
-        let now = turmoil::since_epoch().unwrap_or(EPOCH);
-        let skew = self.skew_millis.load(Ordering::Relaxed);
-        let offset = Duration::from_millis(skew.unsigned_abs());
-        Unix::from_epoch(match skew {
-            0.. => now.saturating_add(offset),
-            _ => now.saturating_sub(offset),
-        })
-    }
-}
-
-impl TimeProvider for HostClock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(self.now().since_epoch()))
     }
 }

@@ -15,6 +15,7 @@
 //! - A write is one segment however long; [`Stream`] cuts it, as a socket buffer would.
 
 mod env;
+mod host;
 mod net;
 mod panics;
 
@@ -24,14 +25,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-pub(crate) use env::elapsed;
-pub use env::{HostClock, SimEnv};
+pub use env::SimEnv;
+pub use host::HostClock;
+pub(crate) use host::elapsed;
 pub use net::{SimListener, Stream};
 
 use crate::entropy;
 use crate::store::SimStore;
 use crate::trace::Trace;
-use env::Host;
+use host::Host;
 
 /// When every simulation starts: 2026-01-01T00:00:00Z, since the Unix epoch.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use cellway_mtls::env::{Claim, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::env::Host;
+use super::host::Host;
 
 /// The most bytes that one segment carries: what a socket takes at once from a TLS record.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;

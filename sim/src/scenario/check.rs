@@ -14,15 +14,22 @@ use super::{
     Balancer, Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement,
     Scenario, Tenant,
 };
-use super::{expectations, fault_reader, order, settings};
-use crate::world;
+use super::{expectations, fault_reader, order};
 
 /// The longest that a world may run.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The longest stream that a cell sends.
 const STREAM_MAX: Duration = Duration::from_secs(3600);
 
-pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> {
+/// Reads a scenario's text, and finds the mistakes that need no router. With mistakes the scenario
+/// is good for further checks only.
+///
+/// # Errors
+/// The text can't be read as a scenario at all.
+pub(crate) fn read<'t>(
+    path: &str,
+    text: &'t str,
+) -> Result<(Scenario, Errors<'t>), ScenarioErrors> {
     let mut errors = Errors::new(text);
     let file = match toml::from_str::<File>(text) {
         Ok(file) => file,
@@ -34,15 +41,7 @@ pub(super) fn check(path: &str, text: &str) -> Result<Scenario, ScenarioErrors> 
     let scenario = resolve(path, &file, &mut errors);
     recovery_fits(&scenario, &file, &mut errors);
     order::check(&scenario, &mut errors);
-    settings::check(&scenario, &mut errors);
-    // With names that refer to nothing it would only say the same again.
-    if errors.is_empty()
-        && let Some(problem) = world::registry_refused(&scenario)
-    {
-        errors.add(0..0, "world", problem);
-    }
-    errors.finish(path)?;
-    Ok(scenario)
+    Ok((scenario, errors))
 }
 
 /// Follows every name to what it means. With mistakes the result is good for further checks only.

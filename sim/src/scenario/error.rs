@@ -43,7 +43,7 @@ impl fmt::Display for ScenarioErrors {
 impl std::error::Error for ScenarioErrors {}
 
 /// Collects mistakes and knows on which line they stand.
-pub(super) struct Errors<'a> {
+pub(crate) struct Errors<'a> {
     text: &'a str,
     found: Vec<ScenarioError>,
 }
@@ -62,7 +62,7 @@ impl<'a> Errors<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, at: Range<usize>, field: &str, problem: impl Into<String>) {
+    pub(crate) fn add(&mut self, at: Range<usize>, field: &str, problem: impl Into<String>) {
         self.at_line(self.line(&at), field, problem);
     }
 
@@ -76,7 +76,7 @@ impl<'a> Errors<'a> {
     }
 
     /// A mistake in what `[router]` sets; `setting` is the router's own name for it.
-    pub(super) fn setting(&mut self, setting: &str, problem: impl Into<String>) {
+    pub(crate) fn setting(&mut self, setting: &str, problem: impl Into<String>) {
         self.found.push(ScenarioError {
             line: self.line_of_setting(setting),
             field: format!("router.{setting}"),
@@ -140,11 +140,11 @@ impl<'a> Errors<'a> {
     }
 
     /// Whether nothing was found so far.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    pub(super) fn finish(mut self, file: &str) -> Result<(), ScenarioErrors> {
+    pub(crate) fn finish(mut self, file: &str) -> Result<(), ScenarioErrors> {
         if self.found.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,7 @@
 //! Scenarios: a world, a workload, faults and what must hold, as a file that anyone can read.
+//!
+//! This module reads the file. What a router says about its settings and its registry is asked by
+//! [`Scenario::parse`], which can build both.
 
 mod check;
 mod error;
@@ -8,13 +11,13 @@ mod fault_reader;
 mod file;
 mod names;
 mod order;
-mod settings;
 mod units;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
+pub(crate) use check::read;
+pub(crate) use error::Errors;
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind};
 pub use file::{
@@ -238,6 +241,27 @@ impl Client {
         };
         self.credential.can_prove() && self.flaw.is_none() && of_several
     }
+
+    /// The path in the name of its certificate, if it has one.
+    pub fn certificate_path(&self) -> Option<String> {
+        let of = |tenant: &str| Some(format!("tenant/{tenant}/{}", self.name));
+        match self.credential {
+            Credential::Certificate | Credential::Both => of(&self.tenant),
+            Credential::Conflicting | Credential::BorrowedKey => of("somebody-else"),
+            Credential::GatewayKey => Some(format!("gateway/{}", self.name)),
+            Credential::Token
+            | Credential::None
+            | Credential::Expired
+            | Credential::WrongAudience
+            | Credential::Forged
+            | Credential::UnknownKey
+            | Credential::Overdue
+            | Credential::SignedKey
+            | Credential::SpoofedKey
+            | Credential::ForgedKey
+            | Credential::StaleKey => None,
+        }
+    }
 }
 
 /// Who calls in a cell's name, with a cell-bound authorization on each request.
@@ -313,25 +337,6 @@ impl std::fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 impl Scenario {
-    /// Reads and checks a scenario file.
-    ///
-    /// # Errors
-    /// The file can't be read, or has mistakes: all that could be found at once.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let path = path.as_ref();
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| LoadError::Io(shown.clone(), e))?;
-        Self::parse(&shown, &text).map_err(LoadError::Mistakes)
-    }
-
-    /// Checks a scenario's text. Mistakes and failures name `path`.
-    ///
-    /// # Errors
-    /// All mistakes that could be found at once.
-    pub fn parse(path: &str, text: &str) -> Result<Self, ScenarioErrors> {
-        check::check(path, text)
-    }
-
     /// Sets the command that a failure prints to replay the run. `{seed}` in it is replaced by the
     /// seed.
     ///

@@ -4,21 +4,14 @@ use std::time::Duration;
 
 use cellway_mtls::lab::{Claims, Signer};
 
-use super::shared::{CELL_KEY, Shared, unix_at};
-use super::wallet::Shown;
+use super::keys::{self, CELL_KEY};
+use super::shared::{Shared, unix_at};
+use super::shown::{Bound, Shown};
 use crate::fact::CellBound;
 use crate::scenario::{Authorization, Client};
 
 /// How long an authorization holds.
 const LIFETIME: Duration = Duration::from_secs(30);
-
-/// An authorization that goes with a request.
-#[derive(Clone)]
-pub(super) struct Bound {
-    pub(super) token: String,
-    /// What is true of it.
-    pub(super) truth: CellBound,
-}
 
 /// Adds to a request of this tag what its client shows in a cell's name, if it calls in one's.
 /// `None`: there is nothing yet to show again.
@@ -32,13 +25,13 @@ pub(super) fn bind(
     let Some(bound) = &spec.cell_bound else {
         return Some(shown);
     };
-    let own = || shared.cell_signer(&bound.source);
+    let own = || keys::cell(shared.seed(), &bound.source);
     let (signer, genuine) = match bound.shows {
         Authorization::Replayed => {
             let last = (router.to_owned(), bound.source.clone());
             return shared.lock().spent.get(&last).cloned();
         }
-        Authorization::Forged => (shared.forged_signer(CELL_KEY), false),
+        Authorization::Forged => (keys::forged(shared.seed(), CELL_KEY), false),
         Authorization::Good | Authorization::Misdirected | Authorization::ForAnother => {
             (own(), true)
         }

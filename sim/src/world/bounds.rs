@@ -35,7 +35,7 @@ const FETCH_SLACK: Duration = Duration::from_secs(2);
 
 /// What the invariants need to know of a scenario. Times are those of the settings that its
 /// routers start with.
-pub(super) fn of(scenario: &Scenario) -> Bounds {
+pub(crate) fn of(scenario: &Scenario) -> Bounds {
     let timeout = scenario.clients.iter().map(|client| client.timeout).max();
     let max_age = seconds(scenario, &["registry", "identity_max_age_secs"], 86_400);
     let watch = seconds(scenario, &["runtime", "watch_secs"], 1);

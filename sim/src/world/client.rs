@@ -15,7 +15,8 @@ use super::balancer;
 use super::hosts::TAG;
 use super::router::PORT;
 use super::shared::{Shared, tls_provider, unix_at};
-use super::wallet::{Shown, Wallet};
+use super::shown::Shown;
+use super::wallet::Wallet;
 use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, Sent};
 use crate::invariants::{CELL_BOUND, FORGED, FORGED_BY_CELL};
@@ -378,7 +379,7 @@ impl Pool {
     }
 
     fn presents(&self, tag: &str, certificate_ends: Option<Duration>) {
-        if Wallet::certified_as(&self.spec).is_some() {
+        if self.spec.certificate_path().is_some() {
             let fact = Fact::Presented {
                 tag: tag.to_owned(),
                 certificate_ends,
@@ -431,7 +432,9 @@ impl Pool {
         let validity = self.spec.certificate_lifetime;
         let validity = validity.map(|lifetime| Validity::around(unix_at(issued), lifetime));
         let mut state = self.shared.lock();
-        let certificate = Wallet::certified_as(&self.spec)
+        let certificate = self
+            .spec
+            .certificate_path()
             .map(|path| state.pki.client(&self.spec.name, &path, validity))
             .transpose();
         let tls = certificate.and_then(|certificate| {

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::wallet::Wallet;
-use super::{pki, shared};
+use super::{keys, pki};
 use crate::fact::{Assignment, CellTruth, Fact, Published, Terms};
 use crate::scenario::{
     Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, Placement, Scenario,
@@ -20,7 +19,7 @@ pub(super) const CELL_PORT: u16 = 443;
 /// The registry as its operators mean it. What routers make of the document is compared with
 /// this, which no code of theirs has touched.
 #[derive(Clone, Debug)]
-pub(super) struct Documents {
+pub(crate) struct Documents {
     version: u64,
     cells: Vec<Cell>,
     placements: Vec<Placement>,
@@ -35,10 +34,10 @@ pub(super) struct Documents {
 }
 
 /// A document that was made for a [`Change`].
-pub(super) struct Document {
-    pub(super) text: String,
+pub(crate) struct Document {
+    pub(crate) text: String,
     /// What it says, if it is good and must be accepted: a [`Fact::Published`].
-    pub(super) truth: Option<Fact>,
+    pub(crate) truth: Option<Fact>,
 }
 
 /// The SANs of clients that show no token.
@@ -47,7 +46,7 @@ fn certified(scenario: &Scenario) -> BTreeMap<String, String> {
     let alone = clients.filter(|client| client.credential == Credential::Certificate);
     alone
         .filter_map(|client| {
-            let path = Wallet::certified_as(client)?;
+            let path = client.certificate_path()?;
             Some((client.name.clone(), pki::client_san(&path)))
         })
         .collect()
@@ -55,12 +54,12 @@ fn certified(scenario: &Scenario) -> BTreeMap<String, String> {
 
 impl Documents {
     /// The keys in it are those of this seed.
-    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
         let cells = scenario.cells.iter();
         let sources = cells.filter(|cell| scenario.is_source(&cell.id));
         Self {
             keys: sources
-                .map(|cell| (cell.id.clone(), shared::cell_jwk(seed, &cell.id)))
+                .map(|cell| (cell.id.clone(), keys::cell_jwk(seed, &cell.id)))
                 .collect(),
             version: FIRST_VERSION,
             cells: scenario.cells.clone(),
@@ -73,7 +72,7 @@ impl Documents {
     }
 
     /// The present document.
-    pub(super) fn present(&self) -> Document {
+    pub(crate) fn present(&self) -> Document {
         Document {
             text: self.render(self.version).to_string(),
             truth: Some(self.truth()),
@@ -132,7 +131,7 @@ impl Documents {
     }
 
     /// The document that the change asks for. Good ones become the present one; bad ones don't.
-    pub(super) fn change(&mut self, change: &Change) -> Document {
+    pub(crate) fn change(&mut self, change: &Change) -> Document {
         match change {
             Change::Same => {}
             Change::Move(tenant, cell) => self.tenant(tenant).home = Home::Cell(cell.clone()),

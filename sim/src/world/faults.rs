@@ -5,9 +5,8 @@ use std::time::Duration;
 use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError, Validity};
 use http::StatusCode;
 
-use super::router;
 use super::shared::unix_at;
-use super::{World, config, hosts};
+use super::{World, config, hosts, keys, router};
 use crate::fact::Fact;
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
 
@@ -251,11 +250,12 @@ impl World {
     fn rotate_keys(&self, kind: &FaultKind) -> Result<(), LabError> {
         match kind {
             FaultKind::PublishKey(host, kid) => {
-                self.provider(host).publish(self.shared.signer(host, kid)?);
+                self.provider(host)
+                    .publish(keys::provider(self.shared.seed(), host, kid)?);
             }
             FaultKind::ReplaceKeys(host, kid) => {
                 self.provider(host)
-                    .replace_keys(self.shared.signer(host, kid)?);
+                    .replace_keys(keys::provider(self.shared.seed(), host, kid)?);
             }
             FaultKind::SignWith(host, kid) => {
                 let known = self.provider(host).sign_with(kid);

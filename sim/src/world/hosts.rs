@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
+use super::keys;
 use super::shared::{CellHost, Served, Shared};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, Fact};
@@ -139,7 +140,7 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
 
 pub(super) fn add_identity_provider(engine: &mut Engine, shared: &Shared, issuer: &Issuer) {
     let host = issuer.host();
-    let signer = shared.signer(&host, FIRST_KEY);
+    let signer = keys::provider(shared.seed(), &host, FIRST_KEY);
     let signer = signer.expect("32 bytes are an Ed25519 key");
     let provider = IdentityProvider::new(&format!("https://{host}"), signer);
     shared

@@ -2,32 +2,30 @@
 
 mod authorization;
 mod balancer;
-mod bounds;
+pub(crate) mod bounds;
 mod client;
 pub(crate) mod config;
-mod documents;
+pub(crate) mod documents;
 mod envelope;
 mod envoy;
 mod faults;
 mod hosts;
+mod keys;
 mod pki;
 mod router;
 mod shared;
+mod shown;
 mod wallet;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_core::registry::Registry;
 use cellway_mtls::lab::LabError;
 
 use crate::engine::{self, Engine, Settings};
-use crate::invariants;
 use crate::observer::Observer;
-use crate::replay;
-use crate::report::Report;
-use crate::scenario::{FIRST_ENVELOPE_KEY, FaultKind, Scenario};
+use crate::scenario::{FIRST_ENVELOPE_KEY, Scenario};
 use crate::store::SimStore;
 use crate::trace::Trace;
 use documents::Documents;
@@ -36,26 +34,7 @@ use faults::Due;
 use pki::Pki;
 use shared::Shared;
 
-/// What the real router would refuse in the registry that a scenario begins with, or in one that
-/// its control plane publishes later and means to be good.
-pub(crate) fn registry_refused(scenario: &Scenario) -> Option<String> {
-    let mut documents = Documents::new(scenario, 0);
-    let mut good = vec![("the world's registry".to_owned(), documents.present())];
-    for fault in &scenario.faults {
-        if let FaultKind::Publish(change) = &fault.kind {
-            good.push((fault.kind.to_string(), documents.change(change)));
-        }
-    }
-    let meant = good.iter().filter(|(_, document)| document.truth.is_some());
-    meant
-        .filter_map(|(what, document)| {
-            let refused = Registry::from_json(&document.text).err()?;
-            Some(format!("{what}: a router refuses it: {refused}"))
-        })
-        .next()
-}
-
-struct World {
+pub(crate) struct World {
     scenario: Scenario,
     engine: Engine,
     shared: Shared,
@@ -68,76 +47,8 @@ struct World {
     due: VecDeque<Due>,
 }
 
-impl Scenario {
-    /// Runs the scenario with this seed, on a thread of its own.
-    ///
-    /// The trace is determined by the seed, byte for byte, if this is the first run of its
-    /// process; invariants and expectations hold in any.
-    ///
-    /// A panic in the world is a failure of the run and is in the report.
-    ///
-    /// # Panics
-    /// If the thread can't be started.
-    pub fn run(&self, seed: u64) -> Report {
-        let replay = replay::command(self.replay.as_deref(), seed);
-        let scenario = self.clone();
-        engine::isolated(seed, move || run(&scenario, seed, replay))
-    }
-}
-
-fn run(scenario: &Scenario, seed: u64, replay: String) -> Report {
-    let trace = Trace::default();
-    let bounds = bounds::of(scenario);
-    let prefix = &bounds.header_prefix;
-    let observer = Observer::new(trace.clone(), prefix, invariants::all(&bounds));
-    let simulated = match engine::caught(|| simulate(scenario, seed, &trace, &observer)) {
-        Ok(simulated) => simulated,
-        Err(broken) => {
-            let at = observer.latest();
-            observer.fail(at, "run", broken);
-            at
-        }
-    };
-    observer.finish(simulated);
-    let mut state = observer.lock();
-    let mut violations = state.violations();
-    for violation in &mut violations {
-        violation.blame(&scenario.faults);
-    }
-    let mut report = Report {
-        scenario: scenario.name.clone(),
-        path: scenario.path.clone(),
-        seed,
-        replay,
-        simulated,
-        violations,
-        facts: state.checked,
-        decisions: std::mem::take(&mut state.decisions),
-        requests: std::mem::take(&mut state.requests),
-        events: std::mem::take(&mut state.events),
-        trace: trace.lines(),
-        lines: std::mem::take(&mut state.timeline),
-    };
-    // What a run that was cut short doesn't show is no news.
-    if report.passed() {
-        report.check(scenario);
-    }
-    report
-}
-
-/// Runs the world to its end or to the first failure. Returns the time that it reached.
-fn simulate(scenario: &Scenario, seed: u64, trace: &Trace, observer: &Observer) -> Duration {
-    match World::build(scenario.clone(), seed, trace, observer) {
-        Ok(mut world) => world.run(),
-        Err(error) => {
-            observer.fail(Duration::ZERO, "world", error);
-            Duration::ZERO
-        }
-    }
-}
-
 impl World {
-    fn build(
+    pub(crate) fn build(
         scenario: Scenario,
         seed: u64,
         trace: &Trace,
@@ -241,7 +152,7 @@ impl World {
     }
 
     /// Runs to the end or to the first thing that doesn't hold; returns how far it came.
-    fn run(&mut self) -> Duration {
+    pub(crate) fn run(&mut self) -> Duration {
         let observer = self.shared.observer.clone();
         while self.engine.elapsed() < self.scenario.duration && !observer.has_failed() {
             let now = self.engine.elapsed();

@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 use cellway_mtls::lab::{
-    ControlPlane, Credential, EchoCell, IdentityProvider, LabError, ServerTls, Signer, TlsProvider,
+    ControlPlane, Credential, EchoCell, IdentityProvider, LabError, ServerTls, TlsProvider,
     Validity,
 };
 use tokio::sync::Notify;
 
 use super::documents::Documents;
 use super::pki::Pki;
-use super::wallet::Shown;
+use super::shown::Shown;
 use crate::engine::{EPOCH, SimEnv};
 use crate::fact::{Fact, Life};
 use crate::observer::Observer;
-use crate::random::Random;
 use crate::scenario::{Authority, CellProtocol};
 
 /// The `aud` of tokens.
@@ -146,25 +145,6 @@ impl Shared {
         self.observer.tell(env.elapsed(), env.name(), fact);
     }
 
-    /// The signing key of this name of an identity provider.
-    pub(super) fn signer(&self, host: &str, kid: &str) -> Result<Signer, LabError> {
-        let mut secret = [0; 32];
-        Random::new(self.seed, host, 0, kid).fill(&mut secret);
-        Signer::from_seed(kid, secret)
-    }
-
-    /// What a cell signs with that calls another.
-    pub(super) fn cell_signer(&self, cell: &str) -> Result<Signer, LabError> {
-        cell_signer(self.seed, cell)
-    }
-
-    /// A key that claims to be another's.
-    pub(super) fn forged_signer(&self, kid: &str) -> Result<Signer, LabError> {
-        let mut secret = [0; 32];
-        Random::new(self.seed, "forger", 0, kid).fill(&mut secret);
-        Signer::from_seed(kid, secret)
-    }
-
     /// Makes the TLS of a lab host that starts, and remembers it for rotations.
     pub(super) fn serve_tls(&self, env: &SimEnv, of: Served) -> Result<ServerTls, LabError> {
         let provider = tls_provider(env);
@@ -210,21 +190,6 @@ impl State {
         self.serving = serving;
         Ok(())
     }
-}
-
-/// The name of the key that each cell signs with.
-pub(super) const CELL_KEY: &str = "cell-key-1";
-
-fn cell_signer(seed: u64, cell: &str) -> Result<Signer, LabError> {
-    let mut secret = [0; 32];
-    Random::new(seed, cell, 0, CELL_KEY).fill(&mut secret);
-    Signer::from_seed(CELL_KEY, secret)
-}
-
-/// What a cell's control plane knows of its key.
-pub(super) fn cell_jwk(seed: u64, cell: &str) -> serde_json::Value {
-    let signer = cell_signer(seed, cell);
-    signer.expect("32 bytes are an Ed25519 key").jwk()
 }
 
 /// TLS that draws from the host's own randomness and clock.

@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::routing_key::Signed;
-use cellway_mtls::lab::{Claims, IdentityProvider, LabError, Signer, unsigned};
+use cellway_mtls::lab::{Claims, IdentityProvider, LabError, unsigned};
 use http::Method;
 use serde_json::json;
 
-use super::authorization::Bound;
+use super::keys;
 use super::shared::{AUDIENCE, Shared, unix_at};
+use super::shown::Shown;
 use crate::engine::EPOCH;
 use crate::fact::{self, Behind, Token};
 use crate::scenario::{Client, Credential, FIRST_KEY, Flaw};
@@ -42,43 +43,12 @@ struct Held {
     issued: Duration,
 }
 
-/// What goes with one request.
-#[derive(Clone)]
-pub(super) struct Shown {
-    pub(super) token: Option<String>,
-    /// What is true of it, if it is good for a time.
-    pub(super) truth: Option<Token>,
-    /// A cell-bound authorization, where its client calls in a cell's name.
-    pub(super) bound: Option<Bound>,
-}
-
 impl Wallet {
     pub(super) fn new(shared: &Shared, spec: &Client) -> Self {
         Self {
             shared: shared.clone(),
             spec: spec.clone(),
             held: Mutex::new(None),
-        }
-    }
-
-    /// The path in the name of the client's certificate, if it has one.
-    pub(super) fn certified_as(spec: &Client) -> Option<String> {
-        let of = |tenant: &str| Some(format!("tenant/{tenant}/{}", spec.name));
-        match spec.credential {
-            Credential::Certificate | Credential::Both => of(&spec.tenant),
-            Credential::Conflicting | Credential::BorrowedKey => of("somebody-else"),
-            Credential::GatewayKey => Some(format!("gateway/{}", spec.name)),
-            Credential::Token
-            | Credential::None
-            | Credential::Expired
-            | Credential::WrongAudience
-            | Credential::Forged
-            | Credential::UnknownKey
-            | Credential::Overdue
-            | Credential::SignedKey
-            | Credential::SpoofedKey
-            | Credential::ForgedKey
-            | Credential::StaleKey => None,
         }
     }
 
@@ -142,7 +112,7 @@ impl Wallet {
             path,
             key: &self.spec.tenant,
         };
-        let signature = edge_signer(&self.spec.signer, forged)
+        let signature = keys::edge(&self.spec.signer, forged)
             .and_then(|signer| signer.sign_routing_key(&signed));
         Some(signature.expect("Ed25519 signs anything"))
     }
@@ -226,7 +196,7 @@ impl Wallet {
             None => FIRST_KEY.to_owned(),
             Some(number) => format!("{}-made-up-{number}", self.spec.name),
         };
-        let signer = self.shared.forged_signer(&kid)?;
+        let signer = keys::forged(self.shared.seed(), &kid)?;
         self.claims(AUDIENCE, elapsed).sign(&signer)
     }
 
@@ -336,14 +306,4 @@ impl Wallet {
         let provider = self.shared.lock().identity_providers.get(&host).cloned();
         provider.expect("the scenario was checked: clients name issuers that exist")
     }
-}
-
-/// The key of this name that signs routing keys. It is the same in every run, so that a scenario can
-/// write down its public half: the name's bytes, and zeros, are its seed.
-fn edge_signer(kid: &str, forged: bool) -> Result<Signer, LabError> {
-    let mut seed = [u8::from(forged); 32];
-    for (at, byte) in seed.iter_mut().zip(kid.bytes()) {
-        *at = byte;
-    }
-    Signer::from_seed(kid, seed)
 }

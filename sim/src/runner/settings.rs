@@ -3,8 +3,7 @@
 use cellway_mtls::config::Config;
 use toml::{Table, Value};
 
-use super::error::Errors;
-use super::{FaultKind, Scenario};
+use crate::scenario::{Errors, FaultKind, Scenario};
 use crate::world::config;
 
 /// Settings that the invariants rely on.

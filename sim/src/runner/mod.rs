@@ -1,0 +1,115 @@
+//! Runs scenarios: checks them against the real router, builds their worlds, and reports.
+
+mod registry;
+mod settings;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::engine;
+use crate::expected;
+use crate::invariants;
+use crate::observer::Observer;
+use crate::replay;
+use crate::report::Report;
+use crate::scenario::{self, LoadError, Scenario, ScenarioErrors};
+use crate::trace::Trace;
+use crate::world::{World, bounds};
+
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    /// The file can't be read, or has mistakes: all that could be found at once.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| LoadError::Io(shown.clone(), e))?;
+        Self::parse(&shown, &text).map_err(LoadError::Mistakes)
+    }
+
+    /// Checks a scenario's text, and asks the real router about its settings and its registry.
+    /// Mistakes and failures name `path`.
+    ///
+    /// # Errors
+    /// All mistakes that could be found at once.
+    pub fn parse(path: &str, text: &str) -> Result<Self, ScenarioErrors> {
+        let (scenario, mut errors) = scenario::read(path, text)?;
+        settings::check(&scenario, &mut errors);
+        // With names that refer to nothing it would only say the same again.
+        if errors.is_empty()
+            && let Some(problem) = registry::refused(&scenario)
+        {
+            errors.add(0..0, "world", problem);
+        }
+        errors.finish(path)?;
+        Ok(scenario)
+    }
+
+    /// Runs the scenario with this seed, on a thread of its own.
+    ///
+    /// The trace is determined by the seed, byte for byte, if this is the first run of its
+    /// process; invariants and expectations hold in any.
+    ///
+    /// A panic in the world is a failure of the run and is in the report.
+    ///
+    /// # Panics
+    /// If the thread can't be started.
+    pub fn run(&self, seed: u64) -> Report {
+        let replay = replay::command(self.replay.as_deref(), seed);
+        let scenario = self.clone();
+        engine::isolated(seed, move || run(&scenario, seed, replay))
+    }
+}
+
+fn run(scenario: &Scenario, seed: u64, replay: String) -> Report {
+    let trace = Trace::default();
+    let bounds = bounds::of(scenario);
+    let prefix = &bounds.header_prefix;
+    let observer = Observer::new(trace.clone(), prefix, invariants::all(&bounds));
+    let simulated = match engine::caught(|| simulate(scenario, seed, &trace, &observer)) {
+        Ok(simulated) => simulated,
+        Err(broken) => {
+            let at = observer.latest();
+            observer.fail(at, "run", broken);
+            at
+        }
+    };
+    observer.finish(simulated);
+    let mut state = observer.lock();
+    let mut violations = state.violations();
+    for violation in &mut violations {
+        violation.blame(&scenario.faults);
+    }
+    let mut report = Report {
+        scenario: scenario.name.clone(),
+        path: scenario.path.clone(),
+        seed,
+        replay,
+        simulated,
+        violations,
+        facts: state.checked,
+        decisions: std::mem::take(&mut state.decisions),
+        requests: std::mem::take(&mut state.requests),
+        events: std::mem::take(&mut state.events),
+        trace: trace.lines(),
+        lines: std::mem::take(&mut state.timeline),
+    };
+    // What a run that was cut short doesn't show is no news.
+    if report.passed() {
+        let missing = expected::missing(&report, scenario);
+        report.violations.extend(missing);
+    }
+    report
+}
+
+/// Runs the world to its end or to the first failure. Returns the time that it reached.
+fn simulate(scenario: &Scenario, seed: u64, trace: &Trace, observer: &Observer) -> Duration {
+    match World::build(scenario.clone(), seed, trace, observer) {
+        Ok(mut world) => world.run(),
+        Err(error) => {
+            observer.fail(Duration::ZERO, "world", error);
+            Duration::ZERO
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The keys that identity providers, cells and edges sign with. Each follows from the seed and its name.
+
+use cellway_mtls::lab::{LabError, Signer};
+
+use crate::random::Random;
+
+/// The name of the key that each cell signs with.
+pub(super) const CELL_KEY: &str = "cell-key-1";
+
+/// An identity provider's signing key of this name.
+pub(super) fn provider(seed: u64, host: &str, kid: &str) -> Result<Signer, LabError> {
+    signer(seed, host, kid)
+}
+
+/// The key with which a cell signs its calls to other cells.
+pub(super) fn cell(seed: u64, cell: &str) -> Result<Signer, LabError> {
+    signer(seed, cell, CELL_KEY)
+}
+
+/// What a cell's control plane knows of its key.
+pub(super) fn cell_jwk(seed: u64, id: &str) -> serde_json::Value {
+    let signer = cell(seed, id);
+    signer.expect("32 bytes are an Ed25519 key").jwk()
+}
+
+/// A key that has the name of somebody else's.
+pub(super) fn forged(seed: u64, kid: &str) -> Result<Signer, LabError> {
+    signer(seed, "forger", kid)
+}
+
+fn signer(seed: u64, owner: &str, kid: &str) -> Result<Signer, LabError> {
+    let mut secret = [0; 32];
+    Random::new(seed, owner, 0, kid).fill(&mut secret);
+    Signer::from_seed(kid, secret)
+}
+
+/// The key of this name that signs routing keys. It is the same in every run, so that a scenario can
+/// write down its public half: the name's bytes, and zeros, are its seed.
+pub(super) fn edge(kid: &str, forged: bool) -> Result<Signer, LabError> {
+    let mut seed = [u8::from(forged); 32];
+    for (at, byte) in seed.iter_mut().zip(kid.bytes()) {
+        *at = byte;
+    }
+    Signer::from_seed(kid, seed)
+}

@@ -1,0 +1,21 @@
+//! What goes with one request of a client.
+
+use crate::fact::{CellBound, Token};
+
+/// The credentials of one request.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) token: Option<String>,
+    /// What is true of it, if it is good for a time.
+    pub(super) truth: Option<Token>,
+    /// A cell-bound authorization, where its client calls in a cell's name.
+    pub(super) bound: Option<Bound>,
+}
+
+/// An authorization that goes with a request.
+#[derive(Clone)]
+pub(super) struct Bound {
+    pub(super) token: String,
+    /// What is true of it.
+    pub(super) truth: CellBound,
+}
