@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::cba::{CbaRefused, CellBound, Claimed};
+use crate::cell::{Cell, Endpoint};
 use crate::decide::retry_after;
 use crate::identity::{Identity, LeftOut};
 use crate::policy::IssuerId;
 use crate::reason::{Class, Reason};
-use crate::registry::{Cell, Endpoint};
 use crate::text::Text;
 use crate::time::Mono;
 

@@ -93,6 +93,7 @@
 mod authorise;
 mod base64url;
 pub mod cba;
+mod cell;
 pub mod cert;
 pub mod control;
 pub mod cors;

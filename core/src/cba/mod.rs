@@ -10,13 +10,14 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::cell::Cell;
 use crate::cert::PeerCertificate;
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
 use crate::policy::{AuthPolicy, CbaMode, Policy};
 use crate::reason::Reason;
-use crate::registry::{Cell, Registry};
+use crate::registry::Registry;
 use crate::text::Text;
 use crate::time::Now;
 

@@ -1,11 +1,11 @@
 //! Whether the source cell signed an authorization, and what it says.
 
+use crate::cell::{Cell, CellState};
 use crate::explain::Recorder;
 use crate::json::{Json, Object};
 use crate::jws::{DateClaim, Header, Jws, JwsRefused};
 use crate::keys::{Found, KeySet};
 use crate::reason::Reason;
-use crate::registry::{Cell, CellState};
 use crate::text::Text;
 
 use super::{Denial, LIFETIME_SECS_MAX, Question, TYPE, denial};

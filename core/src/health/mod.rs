@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registry::{Cell, Endpoint, EndpointId, Registry};
+use crate::cell::{Cell, Endpoint, EndpointId};
+use crate::registry::Registry;
 use crate::text::Text;
 use crate::time::{Mono, Now};
 

@@ -20,12 +20,13 @@ pub(crate) mod rendezvous;
 
 use std::sync::Arc;
 
+use crate::cell::{Cell, CellState};
 use crate::decision::Ranked;
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::reason::Reason;
 use crate::refused::Refused;
-use crate::registry::{Cell, CellState, Placement, Registry, Target, TenantRef, UnknownTenant};
+use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
 use crate::text::Text;
 
 /// Who asks for a place.

@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use crate::registry::{Cell, CellState};
+use crate::cell::{Cell, CellState};
 
 /// The cells that a key may be spread over, in order of id.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::cell::{Cell, CellState};
 use super::document::RawTenants;
 use super::refused::Mistakes;
 use super::symbols::keep_slots;
 use super::tenants::{Duplicate, TenantIndex};
 use super::terms::Terms;
 use super::{Placement, Registry};
+use crate::cell::{Cell, CellState};
 use crate::text::Text;
 use crate::words::instead;
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 use super::document::{RawCell, RawEndpoint};
 use super::refused::Mistakes;
 use super::{Registry, RegistryRefused};
+use crate::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 use crate::decision::Ranked;
 use crate::text::Text;
 

@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::assign::TargetKind;
-use super::cell::CellState;
 use super::older::{OlderCell, OlderDocument};
 use super::revocations::RawRevocation;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item};
 use super::terms::{RawTerms, Terms};
 use super::{RegistryFormat, RegistryRefused, faults};
+use crate::cell::CellState;
 use crate::json;
 use crate::text::Text;
 

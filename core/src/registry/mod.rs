@@ -55,7 +55,6 @@
 //! `version`; once it has, every document must have one.
 
 mod assign;
-mod cell;
 mod cells;
 mod document;
 mod faults;
@@ -76,7 +75,7 @@ use crate::text::Text;
 
 use assign::{Assigned, TargetKind};
 
-pub use cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
+pub use crate::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 pub use refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
 pub(crate) use revocations::Kind as RevocationKind;
 pub use revocations::Revocations;

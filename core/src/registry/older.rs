@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::RegistryRefused;
-use super::cell::CellState;
 use super::document::{Document, RawCell, RawEndpoint, RawPlacement, RawTenants, RawUnknownTenant};
 use super::refused::Mistakes;
 use super::revocations::RawRevocation;
+use crate::cell::CellState;
 use crate::text::Text;
 
 /// A document of the older form, with further fields.

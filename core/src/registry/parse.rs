@@ -6,13 +6,13 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::assign::{Targets, assign};
-use super::cell::{Cell, CellState};
 use super::cells::{self, Cells};
 use super::document::{Document, RawCell, RawPlacement, RawTenants, RawUnknownTenant};
 use super::older::{self, OlderCell};
 use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
 use super::revocations;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
+use crate::cell::{Cell, CellState};
 use crate::placement::rendezvous::Spread;
 use crate::text::Text;
 use crate::words::instead;
