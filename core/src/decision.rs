@@ -10,7 +10,7 @@ use crate::cba::{CbaRefused, CellBound, Claimed};
 use crate::cell::{Cell, Endpoint};
 use crate::decide::retry_after;
 use crate::identity::{Identity, LeftOut};
-use crate::policy::IssuerId;
+use crate::ids::IssuerId;
 use crate::reason::{Class, Reason};
 use crate::text::Text;
 use crate::time::Mono;

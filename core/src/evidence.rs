@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method};
 
 use crate::cert::PeerCertificate;
-use crate::policy::PolicyId;
+use crate::ids::PolicyId;
 
 /// Everything about one request that [`decide`](crate::decide()) may look at.
 ///

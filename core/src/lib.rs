@@ -106,6 +106,7 @@ pub mod headers;
 pub mod health;
 pub mod http1;
 mod identity;
+mod ids;
 mod json;
 mod jws;
 pub mod keys;

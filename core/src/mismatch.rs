@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::{AuthPolicy, ClaimSpec, Issuer, IssuerId, Mode, Policy};
+use crate::ids::IssuerId;
+use crate::policy::{AuthPolicy, ClaimSpec, Issuer, Mode, Policy};
 use crate::registry::{CellState, Registry, UnknownTenant};
 use crate::text::Text;
 use crate::words::instead;

@@ -19,8 +19,9 @@ use self::graveyard::Graveyard;
 pub use self::graveyard::Retired;
 pub use self::output::{KeySourceId, Notice, Output, Wake};
 use crate::health::{HealthControl, HealthTiming, Outcome};
+use crate::ids::IssuerId;
 use crate::keys::{FetchFailed, KeyAction, KeySource, KeyTable, RestoreRefused};
-use crate::policy::{Issuer, IssuerId, Policy};
+use crate::policy::{Issuer, Policy};
 use crate::registry::{
     EndpointId, Parsed, Registry, RegistryAction, RegistryFailure, RegistryFetched,
     RegistryRefused, RegistrySource, RegistryTiming,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::Retired;
 use crate::health::{HealthNotice, HealthWake};
+use crate::ids::IssuerId;
 use crate::keys::{KeyNotice, KeyWake, KeysRefused};
-use crate::policy::IssuerId;
 use crate::registry::{RegistryNotice, RegistryWake};
 use crate::snapshot::Snapshot;
 use crate::text::Text;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::policy::IssuerId;
+use crate::ids::IssuerId;
 
 mod algorithm;
 mod ed25519;

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::cert::SanTemplates;
 use crate::cors::CorsRules;
 use crate::headers::HeaderRules;
@@ -25,6 +23,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use crate::ids::{IssuerId, PolicyId};
 pub(crate) use rules::{Asked, Who};
 pub use rules::{Rule, Rules};
 pub use spec::{
@@ -32,14 +31,6 @@ pub use spec::{
     IssuerSpec, KeyTimingSpec, Mode, OnDoubt, OneOrMany, PolicyCbaSpec, PolicySpec, PolicySpecs,
     RuleAllow, RuleSpec, Scheme, SpeaksSpec, SubjectNeed, TrustDomainSpec, TrustSpec,
 };
-
-/// Which issuer: its place in [`Policy::issuers`] and in the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
-pub struct IssuerId(pub u16);
-
-/// Which policy: its place in the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct PolicyId(pub u16);
 
 /// Everything about identity that was configured.
 #[derive(Clone, Debug)]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::decision::KeyWait;
 use crate::explain::Recorder;
 use crate::identity::Identity;
+use crate::ids::IssuerId;
 use crate::json::{Json, Object};
 use crate::jws::{Header, Jws};
 use crate::keys::{IssuerKeys, Miss};
-use crate::policy::{Issuer, IssuerId, SubjectNeed};
+use crate::policy::{Issuer, SubjectNeed};
 use crate::reason::Reason;
 use crate::text::Text;
 

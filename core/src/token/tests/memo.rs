@@ -7,7 +7,7 @@ use crate::token::claims::Proven;
 
 fn proven(policy: u8) -> Arc<Proven> {
     Arc::new(Proven {
-        issuer: crate::policy::IssuerId(0),
+        issuer: crate::ids::IssuerId(0),
         policy: [policy; 32],
         keys: [0; 32],
         exp: 0,
