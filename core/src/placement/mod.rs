@@ -21,9 +21,9 @@ pub(crate) mod rendezvous;
 use std::sync::Arc;
 
 use crate::cell::{Cell, CellState};
-use crate::decision::Ranked;
 use crate::health::Health;
 use crate::identity::Identity;
+use crate::ranked::Ranked;
 use crate::reason::Reason;
 use crate::refused::Refused;
 use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};

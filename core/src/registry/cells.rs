@@ -7,7 +7,7 @@ use super::document::{RawCell, RawEndpoint};
 use super::refused::Mistakes;
 use super::{Registry, RegistryRefused};
 use crate::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
-use crate::decision::Ranked;
+use crate::ranked::Ranked;
 use crate::text::Text;
 
 /// The checked cells, by id, and the first endpoint id that none of them ever had.
