@@ -119,6 +119,7 @@ mod ranked;
 mod reason;
 mod refused;
 pub mod registry;
+mod rendezvous;
 mod revoked;
 mod roles;
 pub mod routing_key;

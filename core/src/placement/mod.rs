@@ -16,8 +16,6 @@
 //! Where a placement spreads, `active` and `quarantined` cells have a share, `draining` ones only
 //! once none of those is left; under `by_tier` only `active` ones.
 
-pub(crate) mod rendezvous;
-
 use std::sync::Arc;
 
 use crate::cell::{Cell, CellState};
@@ -27,6 +25,7 @@ use crate::ranked::Ranked;
 use crate::reason::Reason;
 use crate::refused::Refused;
 use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
+use crate::rendezvous;
 use crate::text::Text;
 
 /// Who asks for a place.

@@ -70,7 +70,7 @@ mod terms;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::placement::rendezvous::Spread;
+use crate::rendezvous::Spread;
 use crate::text::Text;
 
 use assign::{Assigned, TargetKind};

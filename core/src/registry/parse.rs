@@ -13,7 +13,7 @@ use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, Re
 use super::revocations;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
 use crate::cell::{Cell, CellState};
-use crate::placement::rendezvous::Spread;
+use crate::rendezvous::Spread;
 use crate::text::Text;
 use crate::words::instead;
 

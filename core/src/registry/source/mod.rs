@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Base, Parsed, Registry, RegistryRefused};
-use crate::placement::rendezvous;
+use crate::rendezvous;
 use crate::time::{Mono, Now, Unix};
 
 pub use io::{
