@@ -125,3 +125,9 @@ pub struct CertificateMarks {
     /// When it came into force, which stands for when it was issued.
     pub not_before: Unix,
 }
+
+/// Whether it is one `scope-token` (RFC 6749, section 3.3).
+pub(crate) fn is_scope(scope: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    !scope.is_empty() && scope.bytes().all(allowed)
+}

@@ -110,6 +110,7 @@ mod ids;
 mod json;
 mod jws;
 pub mod keys;
+mod kid;
 mod mismatch;
 pub mod path;
 pub mod placement;

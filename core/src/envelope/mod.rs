@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+pub use crate::kid::{KID_LEN_MAX, is_kid};
 pub use claims::{Sealing, Verified};
 pub use compatible::{COMPATIBLE_ALG, canonical_compatible, seal_compatible};
 pub use hmac::{HMAC_KEY_LEN, HmacKey, HmacStamps, canonical, seal_hmac};
@@ -50,9 +51,6 @@ pub const TYPE: &str = "cellway-envelope+jwt";
 /// The path under which the public keys are to be published.
 pub const JWKS_PATH: &str = "/.well-known/cellway/jwks.json";
 
-/// The most bytes that a `kid` may have. It is a file's name, too: letters, digits, `-`, `_`, `.`.
-pub const KID_LEN_MAX: usize = 64;
-
 /// The most bytes that an envelope may have, base64 and all. More than the largest identity that a
 /// token can prove comes to, so that signing always succeeds.
 pub const LEN_MAX: usize = 32 * 1024;
@@ -66,10 +64,4 @@ pub fn target(uri: &Uri) -> std::borrow::Cow<'_, str> {
         Some(target) if target.starts_with('?') => format!("/{target}").into(),
         Some(target) => target.into(),
     }
-}
-
-/// Whether a key may have this id.
-pub fn is_kid(kid: &str) -> bool {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=KID_LEN_MAX).contains(&kid.len()) && kid.bytes().all(fine) && !kid.starts_with('.')
 }

@@ -7,7 +7,7 @@
 use http::Method;
 
 use crate::base64url;
-use crate::envelope::{KID_LEN_MAX, is_kid};
+use crate::kid::{KID_LEN_MAX, is_kid};
 
 /// The first line of what is signed. It names the form and its version, so that no other use of the
 /// same key can be taken for a routing key.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base64url;
 use crate::cert::Thumbprint;
-use crate::identity::{Identity, LeftOut, Proof, TokenMarks};
+use crate::identity::{Identity, LeftOut, Proof, TokenMarks, is_scope};
 use crate::ids::IssuerId;
 use crate::json::{Json, Object};
 use crate::jws::DateClaim;
@@ -399,12 +399,6 @@ fn usable<T>(all: impl Iterator<Item = Option<T>>, most: usize, left_out: &mut u
         }
     }
     kept
-}
-
-/// Whether it is one `scope-token` (RFC 6749, section 3.3).
-pub(crate) fn is_scope(scope: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    !scope.is_empty() && scope.bytes().all(allowed)
 }
 
 fn malformed(detail: &'static str) -> Denial {

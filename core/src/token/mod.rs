@@ -31,7 +31,6 @@ mod memo;
 mod tests;
 mod verify;
 
-pub(crate) use claims::is_scope;
 pub use hint::{Hint, hint};
 pub use memo::Memo;
 

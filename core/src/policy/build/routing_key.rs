@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cert::{is_dns_name, spiffe_trust_domain};
-use crate::envelope::is_kid;
 use crate::headers::HeaderRules;
 use crate::keys::{self, Algorithm};
+use crate::kid::is_kid;
 use crate::routing_key::{
     AGE_SECS_MAX, BoundGatewaySpec, Gateway, GatewaySan, GatewaySpec, KeySpeaksSpec,
     RoutingKeyRules, RoutingKeySpec, SKEW_SECS_MAX, Signer, SignerSpec, SpeaksFor,

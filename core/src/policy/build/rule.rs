@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use crate::identity::is_scope;
 use crate::path::PathPattern;
 use crate::text::Text;
 
@@ -196,7 +197,7 @@ fn who(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Opt
         .collect();
     let mut scopes: Vec<Box<str>> = Vec::new();
     for scope in spec.scopes.iter().flatten() {
-        match crate::token::is_scope(scope) {
+        match is_scope(scope) {
             true => scopes.push(scope.as_str().into()),
             false => {
                 let problem = format!("{scope:?} is not a scope");
