@@ -1,17 +1,16 @@
 //! From evidence to a decision.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::authorise;
 use crate::cba::{self, CbaRefused, CellBound};
-use crate::decision::{Allow, Challenge, Decision, Deny, KeyWait, Outcome};
+use crate::decision::{Allow, Challenge, Decision, Deny, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::{Identity, LeftOut};
 use crate::placement::{PlaceQuery, Placed, place};
 use crate::reason::{Class, Reason};
-use crate::refused::Refused;
+use crate::refused::{KeyWait, Refused};
 use crate::registry::{Registry, TenantRef, Terms};
 use crate::revoked;
 use crate::roles;
@@ -20,10 +19,6 @@ use crate::tenant;
 use crate::text::Text;
 use crate::time::Now;
 use crate::token::{Memo, Refusal, identify};
-
-/// What `Retry-After` says where nothing better is known: about as long as a source's next
-/// refresh or an endpoint's return takes.
-pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 /// Decides one request: who is calling, and which cell serves them.
 ///
@@ -64,16 +59,11 @@ pub fn decide(
                 subject,
                 left_out,
                 challenge,
-                retry_after: retry_after(class),
+                retry_after: class.retry_after(),
                 cell_bound,
             }))
         }
     }
-}
-
-/// When to try again what was answered so.
-pub(crate) fn retry_after(class: Class) -> Option<Duration> {
-    (class == Class::Unavailable).then_some(RETRY_AFTER_DEFAULT)
 }
 
 /// Why there is no allowance.

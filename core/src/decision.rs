@@ -8,13 +8,11 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::cba::{CbaRefused, CellBound, Claimed};
 use crate::cell::{Cell, Endpoint};
-use crate::decide::retry_after;
 use crate::identity::{Identity, LeftOut};
-use crate::ids::IssuerId;
 use crate::ranked::Ranked;
 use crate::reason::{Class, Reason};
+use crate::refused::KeyWait;
 use crate::text::Text;
-use crate::time::Mono;
 
 /// The answer to one request.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,20 +22,6 @@ pub enum Outcome {
     /// The token may be good, but keys are missing. Tell control, wait for a newer key set of this
     /// issuer until the time given, then ask again with `waited` set.
     Wait(KeyWait),
-}
-
-/// What a request waits for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyWait {
-    /// Whose keys.
-    pub issuer: IssuerId,
-    /// The key that the token names.
-    pub kid: Option<Box<str>>,
-    /// The [`IssuerKeys::epoch`](crate::keys::IssuerKeys::epoch) that was found wanting; with a
-    /// higher one of this issuer, ask again.
-    pub seen: u64,
-    /// When to stop waiting.
-    pub until: Mono,
 }
 
 /// Forward or refuse.
@@ -176,7 +160,7 @@ impl Decision {
             subject: allow.identity.subject.clone(),
             left_out: allow.identity.left_out,
             challenge: Challenge::None,
-            retry_after: retry_after(reason.class()),
+            retry_after: reason.class().retry_after(),
             cell_bound: Some(bound),
         })
     }

@@ -1,8 +1,13 @@
 //! Why a request was allowed or denied: one closed enum.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+
+/// What `Retry-After` says where nothing better is known: about as long as a source's next
+/// refresh or an endpoint's return takes.
+pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident => $wire:literal, $class:ident;)+) => {
@@ -226,6 +231,11 @@ reasons! {
 }
 
 impl Class {
+    /// What `Retry-After` says in such an answer; `None` if trying again would not help.
+    pub(crate) fn retry_after(self) -> Option<Duration> {
+        (self == Self::Unavailable).then_some(RETRY_AFTER_DEFAULT)
+    }
+
     /// The HTTP status of such an answer, `None` for a request that may pass.
     pub const fn status(self) -> Option<http::StatusCode> {
         use http::StatusCode as S;

@@ -1,7 +1,9 @@
-//! A check of a decision that failed.
+//! What a check of a decision returns if the request does not pass it.
 
 use crate::explain::Recorder;
+use crate::ids::IssuerId;
 use crate::reason::Reason;
+use crate::time::Mono;
 
 /// Why a check failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,4 +21,18 @@ impl Refused {
         recorder.fail(check, || format!("{reason}: {detail}"));
         self
     }
+}
+
+/// What a request waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyWait {
+    /// Whose keys.
+    pub issuer: IssuerId,
+    /// The key that the token names.
+    pub kid: Option<Box<str>>,
+    /// The [`IssuerKeys::epoch`](crate::keys::IssuerKeys::epoch) that was found wanting; with a
+    /// higher one of this issuer, ask again.
+    pub seen: u64,
+    /// When to stop waiting.
+    pub until: Mono,
 }

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use crate::cert::{Accepted, PeerCertificate};
-use crate::decision::KeyWait;
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
@@ -17,6 +16,7 @@ use crate::jws::JwsRefused;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
+use crate::refused::KeyWait;
 use crate::routing_key::{self, Gateway, Shown, Vouched};
 use crate::text::Text;
 use crate::time::Now;

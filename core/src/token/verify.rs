@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::decision::KeyWait;
 use crate::explain::Recorder;
 use crate::identity::Identity;
 use crate::ids::IssuerId;
@@ -11,6 +10,7 @@ use crate::jws::{Header, Jws};
 use crate::keys::{IssuerKeys, Miss};
 use crate::policy::{Issuer, SubjectNeed};
 use crate::reason::Reason;
+use crate::refused::KeyWait;
 use crate::text::Text;
 
 use super::claims::{self, Proven};
