@@ -125,6 +125,7 @@ mod revoked;
 mod roles;
 pub mod routing_key;
 mod snapshot;
+mod stamps;
 mod standing;
 mod tenant;
 #[cfg(test)]
@@ -144,6 +145,7 @@ pub use ranked::Ranked;
 pub use reason::{Class, RETRY_AFTER_DEFAULT, Reason};
 pub use refused::{KeyWait, Refused};
 pub use snapshot::Snapshot;
+pub use stamps::Stamps;
 pub use standing::standing;
 pub use text::{NotText, Text};
 pub use time::{Mono, Now, Unix};

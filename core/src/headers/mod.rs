@@ -22,7 +22,7 @@ pub use self::hop::BadConnection;
 use self::media::Grpc;
 pub use self::media::is_grpc;
 pub use self::rules::{
-    CELL_BOUND_AUTHORIZATION, HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES, Stamps,
+    CELL_BOUND_AUTHORIZATION, HeaderRules, HeaderSpec, HeaderSpecError, STAMP_NAMES,
 };
 pub use self::trailer::{announce_grpc, takes_trailers};
 use crate::evidence::Credentials;

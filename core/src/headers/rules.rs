@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 use serde::Deserialize;
 
 use super::fields::fold;
-use crate::decision::Allow;
 use crate::routing_key;
 
 /// What the router tells a cell, in the order in which it is stamped. The header's name is the
@@ -133,9 +132,6 @@ pub struct HeaderRules {
     envelope_hmac: [HeaderName; 6],
     envelope_compatible: [HeaderName; 6],
 }
-
-/// Headers to set on a forwarded request, in the order of [`STAMP_NAMES`].
-pub type Stamps<'a> = [(&'a HeaderName, HeaderValue); STAMP_NAMES.len()];
 
 impl Default for HeaderRules {
     fn default() -> Self {
@@ -301,47 +297,14 @@ impl HeaderRules {
         Some(STAMP_NAMES[at])
     }
 
+    /// The headers that are set on a request that may pass, in the order of [`STAMP_NAMES`].
+    pub(crate) fn stamp_names(&self) -> &[HeaderName; STAMP_NAMES.len()] {
+        &self.stamps
+    }
+
     /// The header that carries the request's id, to the cell and back to the client.
     pub fn request_id(&self) -> &HeaderName {
         &self.stamps[STAMP_NAMES.len() - 1]
-    }
-
-    /// What to set on a request that may pass. Every header is present, empty where its value is
-    /// unknown, so that a cell never reads another's word for it.
-    pub fn stamps(&self, allow: &Allow, request_id: HeaderValue) -> Stamps<'_> {
-        let identity = &*allow.identity;
-        let text = |value: &Option<crate::Text>| match value {
-            Some(text) => text.header_value().clone(),
-            None => EMPTY,
-        };
-        let values = [
-            allow.cell.id.header_value().clone(),
-            text(&identity.tenant),
-            text(&identity.subject),
-            text(&identity.workspace),
-            text(&identity.org),
-            roles(&identity.roles),
-            HeaderValue::from_static(allow.reason.as_str()),
-            HeaderValue::from(allow.placement_epoch),
-            request_id,
-        ];
-        let mut names = self.stamps.iter();
-        values.map(|value| (names.next().expect("as many names as values"), value))
-    }
-}
-
-const EMPTY: HeaderValue = HeaderValue::from_static("");
-
-/// Roles as a comma-separated list; a single role needs no copy.
-fn roles(roles: &[crate::Text]) -> HeaderValue {
-    match roles {
-        [] => EMPTY,
-        [one] => one.header_value().clone(),
-        many => {
-            let parts: Vec<&str> = many.iter().map(crate::Text::as_str).collect();
-            // Each part is a valid header value, and so are commas between them.
-            HeaderValue::try_from(parts.join(",")).unwrap_or(EMPTY)
-        }
     }
 }
 
