@@ -1,12 +1,23 @@
-//! Lists of fields that the router must know by name.
-//!
-//! Names are compared in lower case, with every byte except letters and digits as `-`, because CGI,
-//! WSGI and many frameworks read `content_type` as `content-type`.
+//! Lists of fields that the router must know by name, compared as in [`names`].
 
 use http::header::HeaderName;
 
-use super::hop::HOP_BY_HOP;
+use super::names::{self, fold};
 use super::{forwarded, otherwise};
+
+/// Fields that concern one connection only. Always removed, whether or not `Connection` names them.
+pub(super) const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    // Goes with the upgrade to HTTP/2 that RFC 9113, section 3.1, has taken back.
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// End-to-end fields that are used before the body comes: they frame the message, route it, carry
 /// credentials or preconditions, or describe its content (RFC 9110, sections 6.5.1 and 7.6.1). Sorted.
@@ -128,7 +139,7 @@ const KNOWN_LEN_MAX: usize = 35;
 /// Whether a field is forbidden in trailers, in both directions: every field that is refused,
 /// removed or acted on in a header. It would mislead a recipient that merges trailers into headers.
 pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
-    let hop = |hop: &&str| is(name.as_str().as_bytes(), hop);
+    let hop = |hop: &&str| names::is(name.as_str().as_bytes(), hop.as_bytes());
     header_only(name.as_str().as_bytes())
         || HOP_BY_HOP.iter().any(hop)
         || otherwise::names_another_request(name)
@@ -143,10 +154,7 @@ pub(super) fn concerns_everybody(option: &[u8]) -> bool {
 }
 
 fn header_only(name: &[u8]) -> bool {
-    let in_family = |family: &&str| {
-        let start = name.get(..family.len());
-        start.is_some_and(|start| is(start, family))
-    };
+    let in_family = |family: &&str| names::starts_with(name, family.as_bytes());
     HEADER_ONLY_FAMILIES.iter().any(in_family)
         || forwarded::is_about_the_way(name)
         || known(name, |name| HEADER_ONLY.binary_search(&name).is_ok())
@@ -163,18 +171,6 @@ fn known(name: &[u8], listed: impl FnOnce(&str) -> bool) -> bool {
         *folded = fold(byte);
     }
     str::from_utf8(folded).is_ok_and(listed)
-}
-
-fn is(name: &[u8], known: &str) -> bool {
-    name.len() == known.len() && name.iter().map(|&byte| fold(byte)).eq(known.bytes())
-}
-
-/// A byte of a header's name as frameworks that fold names see it.
-pub(super) fn fold(byte: u8) -> u8 {
-    match byte.to_ascii_lowercase() {
-        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
-        _ => b'-',
-    }
 }
 
 #[cfg(test)]

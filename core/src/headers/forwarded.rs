@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::remove_where;
-use super::rules::starts_with_normalised;
+use super::{names, remove_where};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -155,9 +154,9 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap)
 
 /// Whether a cell could read this as a forwarding field, in any spelling.
 pub(super) fn is_about_the_way(name: &[u8]) -> bool {
-    let is = |other: &&[u8]| other.len() == name.len() && starts_with_normalised(name, other);
+    let is = |other: &&[u8]| names::is(name, other);
     // Quick checks first, because few names pass them.
-    let listed = || starts_with_normalised(name, PREFIX) || OTHERS.iter().any(is);
+    let listed = || names::starts_with(name, PREFIX) || OTHERS.iter().any(is);
     matches!(name.first(), Some(b'f' | b'F' | b'x' | b'X')) && listed()
         || may_hold_address(name) && holds_address(name)
 }
@@ -189,11 +188,7 @@ fn holds_address(name: &[u8]) -> bool {
 /// Whether a cell that folds names would take the field for one that the router sets.
 fn is_misspelled(name: &HeaderName) -> bool {
     let bytes = name.as_str().as_bytes();
-    let like = |own: &HeaderName| {
-        own != name
-            && own.as_str().len() == bytes.len()
-            && starts_with_normalised(bytes, own.as_str().as_bytes())
-    };
+    let like = |own: &HeaderName| own != name && names::is(bytes, own.as_str().as_bytes());
     [FOR, FORWARDED, PROTO, HOST].iter().any(like)
 }
 

@@ -4,23 +4,9 @@ use std::fmt;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::fields::concerns_everybody;
+use super::fields::{HOP_BY_HOP, concerns_everybody};
 use super::rules::HeaderRules;
 use super::{names_where, take, trailer};
-
-/// Always removed, whether or not `Connection` names them.
-pub(super) const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    // Goes with the upgrade to HTTP/2 that RFC 9113, section 3.1, has taken back.
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Most options that one message's `Connection` fields may list.
 const OPTIONS_MAX: usize = 32;
@@ -86,7 +72,10 @@ pub(super) fn remove(
         headers.insert(header::TRAILER, announced);
     }
     if te {
-        let trailers = headers.get_all(header::TE).iter().any(wants_trailers);
+        let trailers = headers
+            .get_all(header::TE)
+            .iter()
+            .any(trailer::wants_trailers);
         headers.remove(header::TE);
         if trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -132,14 +121,4 @@ fn remove_nominated(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), 
 fn is_usual(option: &[u8]) -> bool {
     const USUAL: [&[u8]; 4] = [b"close", b"keep-alive", b"te", b"upgrade"];
     USUAL.iter().any(|usual| option.eq_ignore_ascii_case(usual))
-}
-
-pub(super) fn wants_trailers(value: &HeaderValue) -> bool {
-    value.as_bytes().split(|&byte| byte == b',').any(|coding| {
-        let name = coding
-            .split(|&byte| byte == b';')
-            .next()
-            .unwrap_or_default();
-        name.trim_ascii().eq_ignore_ascii_case(b"trailers")
-    })
 }

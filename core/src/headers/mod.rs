@@ -10,6 +10,7 @@ mod fields;
 mod forwarded;
 mod hop;
 mod media;
+mod names;
 mod otherwise;
 mod rules;
 mod trailer;

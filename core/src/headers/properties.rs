@@ -132,7 +132,7 @@ proptest! {
             prop_assert!(!is_the_routers(name), "{name} survived");
             // Set again, for the next connection.
             let anew = *name == http::header::TRAILER && !trailers.contains_key(name);
-            prop_assert!(anew || !hop::HOP_BY_HOP.contains(&name.as_str()), "{name} survived");
+            prop_assert!(anew || !fields::HOP_BY_HOP.contains(&name.as_str()), "{name} survived");
         }
         for announced in request.get_all("trailer").iter().chain(answer.get_all("trailer")) {
             for name in announced.to_str().expect("ASCII").split(", ") {
@@ -152,7 +152,7 @@ proptest! {
         prop_assume!(sanitise(&rules(), &mut after).is_ok());
         let theirs = |name: &&HeaderName| {
             !is_the_routers(name)
-                && !hop::HOP_BY_HOP.contains(&name.as_str())
+                && !fields::HOP_BY_HOP.contains(&name.as_str())
                 && !nominated(&before, name)
                 && **name != http::header::TE
         };

@@ -6,7 +6,7 @@ use std::fmt;
 use http::header::HeaderName;
 use serde::Deserialize;
 
-use super::fields::fold;
+use super::names::{self, normalized};
 use crate::routing_key;
 
 /// What the router tells a cell, in the order in which it is stamped. The header's name is the
@@ -118,9 +118,9 @@ impl std::error::Error for HeaderSpecError {}
 /// The names of the router's own headers, ready for use.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeaderRules {
-    /// The prefix, normalised.
+    /// The prefix, normalized.
     prefix: Box<[u8]>,
-    /// Names outside the prefix that are the router's all the same, normalised.
+    /// Names outside the prefix that are the router's all the same, normalized.
     reserved: Vec<Box<[u8]>>,
     stamps: [HeaderName; STAMP_NAMES.len()],
     tenant_choice: HeaderName,
@@ -182,8 +182,8 @@ impl HeaderRules {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let prefix = normalised(&spec.prefix);
-        let reserved = own.into_iter().chain(RESERVED).map(normalised);
+        let prefix = normalized(&spec.prefix);
+        let reserved = own.into_iter().chain(RESERVED).map(normalized);
         // The prefix covers the others, and every field's name is compared with each of these.
         let reserved = reserved.filter(|name| !name.starts_with(&prefix)).collect();
         let [alg, kid, cell, issued, expires, claims, signature] = envelope_shared;
@@ -220,9 +220,9 @@ impl HeaderRules {
             return Err(error);
         }
         let others = self.stamps.iter().chain([&self.tenant_choice]);
-        let others: Vec<_> = others.map(|name| normalised(name.as_str())).collect();
+        let others: Vec<_> = others.map(|name| normalized(name.as_str())).collect();
         for name in &names {
-            let folded = normalised(name.as_str());
+            let folded = normalized(name.as_str());
             let usual = [routing_key::HEADER, RESERVED[1]].contains(&name.as_str());
             if others.contains(&folded) || (self.reserves(name) && !usual) {
                 return Err(HeaderSpecError {
@@ -232,7 +232,7 @@ impl HeaderRules {
             }
         }
         self.reserved
-            .extend(names.iter().map(|name| normalised(name.as_str())));
+            .extend(names.iter().map(|name| normalized(name.as_str())));
         [self.routing_key, self.routing_key_signature] = names;
         Ok(self)
     }
@@ -242,11 +242,8 @@ impl HeaderRules {
     /// CGI, WSGI and many frameworks fold `-` and `_`.
     pub fn reserves(&self, name: &HeaderName) -> bool {
         let name = name.as_str().as_bytes();
-        starts_with_normalised(name, &self.prefix)
-            || self
-                .reserved
-                .iter()
-                .any(|own| own.len() == name.len() && starts_with_normalised(name, own))
+        names::starts_with(name, &self.prefix)
+            || self.reserved.iter().any(|own| names::is(name, own))
     }
 
     /// The header by which a client picks one of its tenants.
@@ -291,8 +288,8 @@ impl HeaderRules {
 
     /// The short name of the stamped header that `name` is under any spelling.
     pub(crate) fn stamped(&self, name: &HeaderName) -> Option<&'static str> {
-        let name = normalised(name.as_str());
-        let same = |stamp: &HeaderName| normalised(stamp.as_str()) == name;
+        let name = normalized(name.as_str());
+        let same = |stamp: &HeaderName| normalized(stamp.as_str()) == name;
         let at = self.stamps.iter().position(same)?;
         Some(STAMP_NAMES[at])
     }
@@ -355,13 +352,13 @@ fn renameable() -> impl Iterator<Item = &'static str> {
 
 /// Whether these names, those that may be renamed and then the tenant's choice, are all different.
 fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
-    let reserved = RESERVED.iter().map(|name| (normalised(name), *name));
+    let reserved = RESERVED.iter().map(|name| (normalized(name), *name));
     let mut seen: BTreeMap<_, _> = reserved.collect();
     for (name, short) in names.iter().zip(renameable().chain(["select-tenant"])) {
         // The tenant header may be named like the routing key, for another router at the cell,
         // unless this router reads routing keys itself: see `with_routing_key`.
         let passed_on = short == "tenant" && *name == routing_key::HEADER;
-        if let Some(other) = seen.insert(normalised(name), short)
+        if let Some(other) = seen.insert(normalized(name), short)
             && !passed_on
         {
             errors.push(HeaderSpecError {
@@ -370,16 +367,4 @@ fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
             });
         }
     }
-}
-
-fn normalised(name: &str) -> Box<[u8]> {
-    name.bytes().map(fold).collect()
-}
-
-pub(super) fn starts_with_normalised(name: &[u8], prefix: &[u8]) -> bool {
-    name.len() >= prefix.len()
-        && name
-            .iter()
-            .zip(prefix)
-            .all(|(&byte, &own)| fold(byte) == own)
 }

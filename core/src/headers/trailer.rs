@@ -6,7 +6,6 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 
 use super::fields::forbidden_in_trailers;
-use super::hop::wants_trailers;
 use super::rules::HeaderRules;
 
 /// Most names that one message's `Trailer` fields may announce: the same as the most fields of
@@ -37,6 +36,17 @@ pub(super) fn announced(rules: &HeaderRules, headers: &HeaderMap) -> Option<Head
 /// Whether the sender of the request accepts trailers: `TE` says so (RFC 9110, section 10.1.4).
 pub fn takes_trailers(request: &HeaderMap) -> bool {
     request.get_all(TE).iter().any(wants_trailers)
+}
+
+/// Whether this value of `TE` lists `trailers`.
+pub(super) fn wants_trailers(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|&byte| byte == b',').any(|coding| {
+        let name = coding
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+    })
 }
 
 /// Announces the trailers of a gRPC answer. gRPC servers don't announce them, because HTTP/2
