@@ -8,11 +8,8 @@ use crate::json::{self, Json, Object};
 
 use super::algorithm::Curve;
 use super::key::Key;
-use super::material::{Material, quoted};
+use super::material::{Material, Why, quoted};
 use super::{Algorithm, ed25519};
-
-/// Why an entry isn't used, as text that follows "an entry", such as `without "n"`.
-pub(super) type Why = Cow<'static, str>;
 
 /// The most bytes that a `kid` may have, in a key and in a token.
 pub(crate) const KID_LEN_MAX: usize = 256;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::json;
 
-use super::key::{Key, digest_of_all};
+use super::key::{Key, KeysDigest, digest_of_all};
 use super::{Algorithm, jwk};
 
 /// The keys of one issuer that tokens can be verified with.
@@ -23,10 +23,6 @@ pub struct KeySet {
     skipped: Vec<Skipped>,
     digest: KeysDigest,
 }
-
-/// Names the content of a key set: the same keys under the same ids for the same algorithms, the
-/// same digest. White space, order and members that aren't used change nothing.
-pub type KeysDigest = [u8; 32];
 
 /// A document, its entries unread: one that is too deep or too large a number to read must not
 /// cost the others.

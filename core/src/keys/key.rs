@@ -3,7 +3,11 @@
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::ParsedPublicKey;
 
-use super::{Algorithm, KeysDigest};
+use super::Algorithm;
+
+/// Names the content of a key set: the same keys under the same ids for the same algorithms, the
+/// same digest. White space, order and members that aren't used change nothing.
+pub type KeysDigest = [u8; 32];
 
 /// One public key, with the one algorithm that it verifies.
 #[derive(Debug)]

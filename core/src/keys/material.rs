@@ -1,6 +1,8 @@
 //! Reads the public key of an entry, from its own members (RFC 7518, section 6; RFC 8037, section
 //! 2) or in a certificate (RFC 7517, section 4.7).
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -16,7 +18,9 @@ use crate::json::{Json, Object};
 
 use super::algorithm::Curve;
 use super::ed25519;
-use super::jwk::Why;
+
+/// Why an entry isn't used, as text that follows "an entry", such as `without "n"`.
+pub(super) type Why = Cow<'static, str>;
 
 /// The first byte of a point with both coordinates (SEC 1, section 2.3.3).
 const UNCOMPRESSED: u8 = 0x04;
