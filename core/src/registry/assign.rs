@@ -3,22 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::document::RawTenants;
+use super::entries::RawTenants;
 use super::refused::Mistakes;
 use super::symbols::keep_slots;
-use super::tenants::{Duplicate, TenantIndex};
+use super::tenants::{Duplicate, TargetKind, TenantIndex};
 use super::terms::Terms;
 use super::{Placement, Registry};
 use crate::cell::{Cell, CellState};
 use crate::text::Text;
 use crate::words::instead;
-
-/// What a tenant refers to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum TargetKind {
-    Cell,
-    Placement,
-}
 
 /// The tenants, and what the numbers in their index mean.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::document::{RawCell, RawEndpoint};
+use super::entries::{RawCell, RawEndpoint};
 use super::refused::Mistakes;
 use super::{Registry, RegistryRefused};
 use crate::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};

@@ -1,26 +1,11 @@
-//! The document as it is written, before anything in it is checked against anything else.
-//!
-//! What has a default has it here; every unknown field is refused, because a field that a router
-//! silently ignores is a promise that it silently breaks. The older form is the exception: see
-//! [`older`](super::older).
-
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+//! The document as it is written, in its current and its older form.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 
-use super::assign::TargetKind;
-use super::older::{OlderCell, OlderDocument};
+use super::entries::{RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::older::OlderCell;
 use super::revocations::RawRevocation;
-use super::symbols::Symbols;
-use super::tenants::{Assignment, Item};
-use super::terms::{RawTerms, Terms};
-use super::{RegistryFormat, RegistryRefused, faults};
-use crate::cell::CellState;
-use crate::json;
-use crate::text::Text;
 
 #[derive(Deserialize)]
 #[serde(
@@ -42,256 +27,37 @@ pub(super) struct Document<'a> {
     pub(super) allow_shrink_from: Option<u64>,
 }
 
+/// A document of the older form, with further fields.
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table of id, tier, region, state and endpoints"
-)]
-pub(super) struct RawCell {
-    pub(super) id: String,
-    pub(super) tier: String,
-    pub(super) region: String,
-    pub(super) state: CellState,
-    pub(super) weight: Option<u32>,
+#[serde(expecting = "a document with a list `data` of cells")]
+pub(super) struct OlderDocument<'a> {
+    version: Option<u64>,
+    data: Vec<OlderCell>,
+    /// The list of the current form. A document with both lists is refused.
+    cells: Option<IgnoredAny>,
     #[serde(default)]
-    pub(super) endpoints: Vec<RawEndpoint>,
+    placements: Vec<RawPlacement>,
+    #[serde(default, borrow)]
+    tenants: RawTenants<'a>,
     #[serde(default)]
-    pub(super) annotations: BTreeMap<String, String>,
+    revocations: Vec<RawRevocation>,
+    unknown_tenant: Option<RawUnknownTenant>,
+    allow_shrink_from: Option<u64>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table of url and san")]
-pub(super) struct RawEndpoint {
-    pub(super) url: String,
-    pub(super) san: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table of id, tier and cells")]
-pub(super) struct RawPlacement {
-    pub(super) id: String,
-    pub(super) tier: String,
-    pub(super) cells: Vec<String>,
-    #[serde(default)]
-    pub(super) stateless: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawUnknownTenant {
-    Deny,
-    ByTier,
-    Placement(String),
-}
-
-/// All tenants, read one by one into what the index is built from: their ids stay in the
-/// document, and the names that they refer to become numbers.
-#[derive(Default)]
-pub(super) struct RawTenants<'a> {
-    /// `target` is a symbol of [`RawTenants::targets`], `terms` one of [`RawTenants::terms`] and
-    /// one more.
-    pub(super) items: Vec<Item<'a>>,
-    pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
-    pub(super) terms: Symbols<RawTerms<'a>>,
-    /// The tenants' problems, each with its path first; at most [`RegistryRefused::MISTAKES_MAX`].
-    pub(super) problems: Vec<String>,
-    /// The places in the document of these tenants, which are not in `items`.
-    skipped: Vec<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table of id, and cell or placement"
-)]
-pub(super) struct RawTenant<'a> {
-    #[serde(borrow)]
-    id: Str<'a>,
-    #[serde(borrow)]
-    cell: Option<Str<'a>>,
-    #[serde(borrow)]
-    placement: Option<Str<'a>>,
-    #[serde(default)]
-    status: RawStatus,
-    #[serde(borrow)]
-    issuer: Option<Str<'a>>,
-    #[serde(borrow)]
-    allowed_roles: Option<Vec<Str<'a>>>,
-    #[serde(borrow)]
-    default_role: Option<Str<'a>>,
-}
-
-/// A tenant that is only checked for mistakes.
-pub(super) struct RawTenantOwned;
-
-impl<'de> Deserialize<'de> for RawTenantOwned {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RawTenant::deserialize(deserializer).map(|_| Self)
-    }
-}
-
-#[derive(Deserialize, Default, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-enum RawStatus {
-    #[default]
-    Active,
-    Suspended,
-}
-
-impl<'a> RawTenants<'a> {
-    /// How many tenants the document lists, including those with mistakes.
-    pub(super) fn listed(&self) -> usize {
-        self.items.len() + self.skipped.len()
-    }
-
-    /// An item's place in the document, and its id, for messages.
-    pub(super) fn place(&self, item: usize) -> String {
-        let place = self
-            .skipped
-            .iter()
-            .fold(item, |at, skipped| match *skipped <= at {
-                true => at + 1,
-                false => at,
-            });
-        let id = self.items.get(item).map_or("", |item| &item.id);
-        format!("tenants[{place}] {id:?}")
-    }
-
-    /// Adds a tenant that a cell of the older form lists.
-    pub(super) fn pin(&mut self, id: String, cell: String) {
-        let assignment = Assignment {
-            target: self.targets.number((TargetKind::Cell, cell.into())),
-            terms: 0,
-            suspended: false,
+impl<'a> OlderDocument<'a> {
+    /// The part that is used; `None` if it mixes both forms.
+    pub(super) fn modern(self) -> Option<Document<'a>> {
+        let document = Document {
+            version: self.version,
+            cells: None,
+            data: Some(self.data),
+            placements: self.placements,
+            tenants: self.tenants,
+            revocations: self.revocations,
+            unknown_tenant: self.unknown_tenant,
+            allow_shrink_from: self.allow_shrink_from,
         };
-        self.items.push(Item::new(id.into(), assignment));
-    }
-
-    fn push(&mut self, tenant: RawTenant<'a>) -> Result<(), String> {
-        Text::check(&tenant.id.0).map_err(|why| format!(".id {why}"))?;
-        let id = &tenant.id.0;
-        let (kind, name) = match (tenant.cell, tenant.placement) {
-            (Some(cell), None) => (TargetKind::Cell, cell),
-            (None, Some(placement)) => (TargetKind::Placement, placement),
-            (None, None) => return Err(format!(" {id:?} needs a cell or a placement")),
-            (Some(_), Some(_)) => {
-                return Err(format!(
-                    " {id:?} has a cell and a placement; keep one of them"
-                ));
-            }
-        };
-        // In order, because the same roles in another are the same terms.
-        let roles = |roles: Vec<Str<'a>>| {
-            let mut roles: Vec<_> = roles.into_iter().map(|role| role.0).collect();
-            roles.sort_unstable();
-            roles
-        };
-        let terms = RawTerms {
-            issuer: tenant.issuer.map(|issuer| issuer.0),
-            allowed_roles: tenant.allowed_roles.map(roles),
-            default_role: tenant.default_role.map(|role| role.0),
-        };
-        let terms = match terms.is_empty() {
-            true => 0,
-            false => u16::try_from(self.terms.number(terms) + 1).map_err(|_| {
-                let most = Terms::COMBINATIONS_MAX;
-                format!(" {id:?} has one combination of issuer and roles too many: at most {most}")
-            })?,
-        };
-        let assignment = Assignment {
-            target: self.targets.number((kind, name.0)),
-            terms,
-            suspended: tenant.status == RawStatus::Suspended,
-        };
-        self.items.push(Item::new(tenant.id.0, assignment));
-        Ok(())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for RawTenants<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = RawTenants<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of tenants")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut tenants = RawTenants::default();
-                let mut at = 0;
-                while let Some(tenant) = seq.next_element()? {
-                    if tenants.problems.len() < RegistryRefused::MISTAKES_MAX
-                        && let Err(why) = tenants.push(tenant)
-                    {
-                        tenants.problems.push(format!("tenants[{at}]{why}"));
-                        tenants.skipped.push(at);
-                    }
-                    at += 1;
-                }
-                Ok(tenants)
-            }
-        }
-        deserializer.deserialize_seq(Each)
-    }
-}
-
-/// A string that stays in the document if it stands there as it is. (`Option<Cow<str>>` would
-/// always be a copy.)
-struct Str<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrow;
-        impl<'de> Visitor<'de> for Borrow {
-            type Value = Str<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
-                Ok(Str(Cow::Borrowed(v)))
-            }
-            fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
-                Ok(Str(Cow::Owned(v.to_owned())))
-            }
-            fn visit_string<E>(self, v: String) -> Result<Self::Value, E> {
-                Ok(Str(Cow::Owned(v)))
-            }
-        }
-        deserializer.deserialize_str(Borrow)
-    }
-}
-
-impl<'a> Document<'a> {
-    /// Reads the whole text.
-    pub(super) fn read(body: &'a [u8], format: RegistryFormat) -> Result<Self, RegistryRefused> {
-        let body = json::without_mark(body);
-        match format {
-            RegistryFormat::Json => Self::read_json(body),
-            RegistryFormat::Toml => Self::read_toml(body),
-        }
-    }
-
-    /// A second reading finds what exactly is wrong. Only bad documents need it, and documents of
-    /// the older form with further fields.
-    fn read_json(body: &'a [u8]) -> Result<Self, RegistryRefused> {
-        serde_json::from_slice(body).or_else(|error| {
-            let older = serde_json::from_slice(body).ok();
-            let older = older.and_then(OlderDocument::modern);
-            older.ok_or_else(|| faults::of_json(body, &error))
-        })
-    }
-
-    fn read_toml(body: &'a [u8]) -> Result<Self, RegistryRefused> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| RegistryRefused::invalid(format!("not UTF-8: {error}")))?;
-        let parse = || {
-            toml::Deserializer::parse(text)
-                .map_err(|error| RegistryRefused::invalid(faults::on_one_line(&error, text)))
-        };
-        serde_path_to_error::deserialize(parse()?).or_else(|error| {
-            let older = OlderDocument::deserialize(parse()?).ok();
-            let older = older.and_then(OlderDocument::modern);
-            older.ok_or_else(|| faults::of_toml(text, error))
-        })
+        self.cells.is_none().then_some(document)
     }
 }

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use serde_path_to_error::Path;
 
 use super::RegistryRefused;
-use super::document::{Document, RawCell, RawPlacement, RawTenantOwned};
-use super::older::{OlderCell, OlderDocument};
+use super::document::{Document, OlderDocument};
+use super::entries::{RawCell, RawPlacement, RawTenantOwned};
+use super::older::OlderCell;
 use super::refused::Mistakes;
 use super::revocations::RawRevocation;
 use crate::words::of_serde;

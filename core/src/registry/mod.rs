@@ -57,9 +57,11 @@
 mod assign;
 mod cells;
 mod document;
+mod entries;
 mod faults;
 mod older;
 mod parse;
+mod read;
 mod refused;
 mod revocations;
 mod source;
@@ -73,7 +75,8 @@ use std::sync::Arc;
 use crate::rendezvous::Spread;
 use crate::text::Text;
 
-use assign::{Assigned, TargetKind};
+use assign::Assigned;
+use tenants::TargetKind;
 
 pub use crate::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 pub use refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};

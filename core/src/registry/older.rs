@@ -1,4 +1,4 @@
-//! The older form of the document: `{"data": [cells]}`.
+//! The cells of the older form of the document: `{"data": [cells]}`.
 //!
 //! Control planes that use it have their own schema, and a router needs only a part of it. So
 //! unknown fields are ignored in the document, in its cells and in their endpoints. Fields that
@@ -12,46 +12,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::RegistryRefused;
-use super::document::{Document, RawCell, RawEndpoint, RawPlacement, RawTenants, RawUnknownTenant};
+use super::entries::{RawCell, RawEndpoint, RawTenants};
 use super::refused::Mistakes;
-use super::revocations::RawRevocation;
 use crate::cell::CellState;
 use crate::text::Text;
-
-/// A document of the older form, with further fields.
-#[derive(Deserialize)]
-#[serde(expecting = "a document with a list `data` of cells")]
-pub(super) struct OlderDocument<'a> {
-    version: Option<u64>,
-    data: Vec<OlderCell>,
-    /// The list of the current form. A document with both lists is refused.
-    cells: Option<IgnoredAny>,
-    #[serde(default)]
-    placements: Vec<RawPlacement>,
-    #[serde(default, borrow)]
-    tenants: RawTenants<'a>,
-    #[serde(default)]
-    revocations: Vec<RawRevocation>,
-    unknown_tenant: Option<RawUnknownTenant>,
-    allow_shrink_from: Option<u64>,
-}
-
-impl<'a> OlderDocument<'a> {
-    /// The part that is used; `None` if it mixes both forms.
-    pub(super) fn modern(self) -> Option<Document<'a>> {
-        let document = Document {
-            version: self.version,
-            cells: None,
-            data: Some(self.data),
-            placements: self.placements,
-            tenants: self.tenants,
-            revocations: self.revocations,
-            unknown_tenant: self.unknown_tenant,
-            allow_shrink_from: self.allow_shrink_from,
-        };
-        self.cells.is_none().then_some(document)
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(expecting = "a table of id and what belongs to the cell")]

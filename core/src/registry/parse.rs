@@ -7,8 +7,10 @@ use aws_lc_rs::digest;
 
 use super::assign::{Targets, assign};
 use super::cells::{self, Cells};
-use super::document::{Document, RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::document::Document;
+use super::entries::{RawCell, RawPlacement, RawTenants, RawUnknownTenant};
 use super::older::{self, OlderCell};
+use super::read::read;
 use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
 use super::revocations;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
@@ -29,7 +31,7 @@ pub(super) fn parse(
     if previous.is_some_and(|previous| previous.digest == digest) {
         return Ok(Parsed::Unchanged(base));
     }
-    let mut document = Document::read(body, format)?;
+    let mut document = read(body, format)?;
     let mut mistakes = Mistakes::default();
     for problem in std::mem::take(&mut document.tenants.problems) {
         mistakes.invalid(problem);

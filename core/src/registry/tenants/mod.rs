@@ -22,6 +22,13 @@ use shard::{Row, Shard};
 
 pub(super) use build::{Duplicate, Item};
 
+/// What a tenant refers to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum TargetKind {
+    Cell,
+    Placement,
+}
+
 /// What the index says of one tenant, in numbers that the registry gives a meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Assignment {
