@@ -1,5 +1,8 @@
-//! What must stay true of the dependency tree, checked by machine.
+//! What must stay true of the dependencies between crates and between modules, checked by machine.
 
+mod imports;
+
+use std::path::Path;
 use std::process::Command;
 
 /// The names in a package's normal dependency tree, as cargo prints them with `extra` arguments.
@@ -82,6 +85,23 @@ fn there_is_one_cryptographic_backend() {
         assert!(
             !found,
             "{name} is a second cryptographic backend beside aws-lc-rs"
+        );
+    }
+}
+
+/// The crates whose modules are in layers, so that each can be understood from those below it alone.
+const LAYERED: [&str; 2] = ["core", "sim"];
+
+/// See [`imports`] for what counts.
+#[test]
+fn no_modules_import_each_other() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for package in LAYERED {
+        let circles = imports::circles(&workspace.join(package).join("src"));
+        assert!(
+            circles.is_empty(),
+            "modules of {package} import each other; move what both need into a module below them:\n{}",
+            circles.join("\n")
         );
     }
 }
