@@ -1,6 +1,7 @@
 //! Every kind of fault, once, in a small world: the routers come through, and clients see what the
 //! kind is about.
 
+use cellway_sim::scenario::faults_in_markdown;
 use cellway_sim::{Report, Scenario};
 
 const WORLD: &str = r#"
@@ -339,4 +340,26 @@ fn an_identity_provider_serves_the_keys_of_another() {
     shows(&report, "acme-web", "bad_signature");
     let let_in = report.answers().contains_key(&key("impostor", "ok"));
     assert!(!let_in, "{}", report.summary());
+}
+
+/// The docs' tables come from the table of faults, so that the two can't disagree.
+#[test]
+fn the_docs_list_every_fault() {
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenarios.md");
+    const MARKS: [&str; 2] = ["<!-- faults: begin -->\n", "<!-- faults: end -->\n"];
+    let page = std::fs::read_to_string(PATH).expect("the page can be read");
+    let (before, rest) = page
+        .split_once(MARKS[0])
+        .expect("the page has a first mark");
+    let (_, after) = rest.split_once(MARKS[1]).expect("the page has a last mark");
+    let right = [before, MARKS[0], &faults_in_markdown(), MARKS[1], after].concat();
+    if std::env::var_os("CELLWAY_WRITE_DOCS").is_some() {
+        std::fs::write(PATH, &right).expect("docs/ is writable");
+        return;
+    }
+    assert!(
+        page == right,
+        "docs/scenarios.md is out of date; write it anew with\n    \
+         CELLWAY_WRITE_DOCS=1 cargo test -p cellway-sim --test faults the_docs_list_every_fault"
+    );
 }

@@ -14,7 +14,7 @@ use super::{
     Balancer, Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement,
     Scenario, Tenant,
 };
-use super::{expectations, fault_reader, order};
+use super::{expectations, fault, order};
 
 /// The longest that a world may run.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -92,7 +92,7 @@ fn faults(file: &File, names: &Known, errors: &mut Errors<'_>) -> Vec<Fault> {
     let duration = file.duration.get_ref().0;
     let specs = file.fault.iter();
     let mut faults: Vec<_> = specs
-        .filter_map(|spec| fault_reader::read(spec, names, duration, errors))
+        .filter_map(|spec| fault::read(spec, names, duration, errors))
         .collect();
     // Stable, so that faults of one moment keep the order of the file.
     faults.sort_by_key(|fault| fault.at);

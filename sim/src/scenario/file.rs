@@ -514,7 +514,7 @@ pub enum ClientProtocol {
     Http2,
 }
 
-/// A fault with every field that any kind has; `fault.rs` checks which belong to which.
+/// A fault with every field that any kind has; the table in `fault/table.rs` says which belong to which.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {

@@ -7,7 +7,6 @@ mod check;
 mod error;
 mod expectations;
 mod fault;
-mod fault_reader;
 mod file;
 mod names;
 mod order;
@@ -19,7 +18,7 @@ use std::time::Duration;
 pub(crate) use check::read;
 pub(crate) use error::Errors;
 pub use error::{ScenarioError, ScenarioErrors};
-pub use fault::{Authority, Change, Fault, FaultKind};
+pub use fault::{Authority, Change, Fault, FaultKind, markdown as faults_in_markdown};
 pub use file::{
     Authorization, CellProtocol, CellState, Claims, ClientProtocol, Credential, Flaw,
     HeaderVersion, UnknownTenant,

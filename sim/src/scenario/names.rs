@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::CONTROL_PLANE;
 use super::error::Errors;
-use super::fault_reader::Names;
+use super::fault::Names;
 use super::file::{CellProtocol, File, Name};
 
 /// The most hosts of one kind. With more, runs are too slow.

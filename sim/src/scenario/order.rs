@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Errors;
-use super::fault::{Authority, Fault, FaultKind};
+use super::fault::{Authority, Fault, FaultKind, Lasting, Thing};
 use super::{FIRST_ENVELOPE_KEY, FIRST_KEY, Scenario};
 
 /// Follows the timeline and finds faults that are impossible at their time.
@@ -116,57 +116,21 @@ fn overlaps(scenario: &Scenario, errors: &mut Errors<'_>) {
     }
 }
 
-/// What a lasting fault changes, and changes back at its end.
+/// What a lasting fault changes, and changes back at its end, on each host or link.
 fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
-    use FaultKind as K;
-    let of = |what: &str, name: &String| {
-        let hosts = scenario.hosts_of(name).into_iter();
-        hosts.map(|host| format!("{what} {host}")).collect()
-    };
-    match kind {
-        K::Crash(name) | K::Drain(name) => of("life of", name),
-        K::Partition(a, b) => links("partition", scenario, a, b),
-        K::Latency(a, b, _) => links("latency", scenario, a, b),
-        K::Slow(name, _)
-        | K::Status(name, _)
-        | K::HalfOpen(name)
-        | K::Reset(name)
-        | K::BreakOff(name)
-        | K::RefuseStreams(name)
-        | K::GoAway(name)
-        | K::EmptyKeys(name)
-        | K::HugeKeys(name)
-        | K::WrongIssuer(name)
-        | K::Garbage(name) => of("answers of", name),
-        K::RefuseConnections(name) => of("door of", name),
-        K::WrongKeys(name, _) => of("keys of", name),
-        K::BreakCertificate(name) | K::WrongCertificate(name, _) => of("certificate of", name),
-        K::BreakConfiguration(name) => of("configuration of", name),
-        K::ClockSkew(name, _) => of("clock of", name),
-        K::DiskFull(name) => of("disk of", name),
-        // These have no duration.
-        K::PublishKey(..)
-        | K::SignWith(..)
-        | K::WithdrawKey(..)
-        | K::ReplaceKeys(..)
-        | K::Publish(_)
-        | K::RotateCertificate(_)
-        | K::ExpiringCertificate(..)
-        | K::Configure(..)
-        | K::TrustNext(_)
-        | K::IssueFromNext(_)
-        | K::DropOld(_)
-        | K::AddEnvelopeKey(..)
-        | K::RemoveEnvelopeKey(_)
-        | K::TornWrite(_) => Vec::new(),
+    match kind.changes() {
+        None => Vec::new(),
+        Some(Thing::Of(what, name)) => {
+            let hosts = scenario.hosts_of(name).into_iter();
+            hosts.map(|host| format!("{what} of {host}")).collect()
+        }
+        Some(Thing::Between(what, [a, b])) => {
+            let others = scenario.hosts_of(b);
+            let pair = |a: &String, b: &String| format!("{what} {} {}", a.min(b), a.max(b));
+            let hosts = scenario.hosts_of(a).into_iter();
+            hosts
+                .flat_map(|a| others.iter().map(move |b| pair(&a, b)).collect::<Vec<_>>())
+                .collect()
+        }
     }
-}
-
-fn links(what: &str, scenario: &Scenario, a: &str, b: &str) -> Vec<String> {
-    let others = scenario.hosts_of(b);
-    let hosts = scenario.hosts_of(a).into_iter();
-    let pair = |a: &String, b: &String| format!("{what} {} {}", a.min(b), a.max(b));
-    hosts
-        .flat_map(|a| others.iter().map(move |b| pair(&a, b)).collect::<Vec<_>>())
-        .collect()
 }

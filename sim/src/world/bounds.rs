@@ -105,7 +105,9 @@ fn room_for_quiet(scenario: &Scenario) -> bool {
 fn held(scenario: &Scenario) -> Duration {
     let is_client = |host: &String| scenario.clients.iter().any(|client| client.name == *host);
     let holds = |kind: &FaultKind| match kind {
-        FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => is_client(a) || is_client(b),
+        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
+            is_client(a) || is_client(b)
+        }
         _ => false,
     };
     let faults = scenario.faults.iter().filter(|fault| holds(&fault.kind));
@@ -209,7 +211,7 @@ fn known_from(scenario: &Scenario, host: &str, at: Duration, wait: Duration) -> 
     // Jitter makes the time until the next try longer, by half of it at most.
     let retry = seconds(scenario, &["issuer", "keys", "retry_max_secs"], 60) * 3 / 2;
     let touches = |kind: &FaultKind| match kind {
-        FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => a == host || b == host,
+        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => a == host || b == host,
         FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _) => {
             name == host || scenario.routers.contains(name)
         }
@@ -255,8 +257,8 @@ fn registry_troubles(scenario: &Scenario) -> Vec<(Option<String>, Duration, Dura
             | FaultKind::ClockSkew(name, _)
             | FaultKind::BreakConfiguration(name)
             | FaultKind::BreakCertificate(name) => name,
-            FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) if a == CONTROL_PLANE => b,
-            FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) if b == CONTROL_PLANE => a,
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) if a == CONTROL_PLANE => b,
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) if b == CONTROL_PLANE => a,
             FaultKind::TrustNext(Authority::Servers)
             | FaultKind::IssueFromNext(Authority::Servers)
             | FaultKind::DropOld(Authority::Servers) => CONTROL_PLANE,
@@ -347,7 +349,7 @@ fn endpoints(scenario: &Scenario) -> Endpoints {
             | FaultKind::RefuseStreams(name)
             | FaultKind::WrongCertificate(name, _)
             | FaultKind::ClockSkew(name, _) => (vec![name], fault.until + DELIVERY_SLACK),
-            FaultKind::Partition(a, b) | FaultKind::Latency(a, b, _) => {
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
                 (vec![a, b], fault.until + DELIVERY_SLACK)
             }
             FaultKind::ExpiringCertificate(name, _) => (vec![name], scenario.duration),
@@ -470,8 +472,8 @@ fn key_outages(scenario: &Scenario) -> Vec<KeyOutage> {
                 {
                     None
                 }
-                FaultKind::Partition(a, b) if *a == host => Some(b.clone()),
-                FaultKind::Partition(a, b) if *b == host => Some(a.clone()),
+                FaultKind::Partition([a, b]) if *a == host => Some(b.clone()),
+                FaultKind::Partition([a, b]) if *b == host => Some(a.clone()),
                 _ => continue,
             };
             if fault.at + serves < fault.until {

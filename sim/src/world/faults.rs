@@ -68,8 +68,8 @@ impl World {
         match &due.fault.kind {
             FaultKind::Crash(name) => self.crash(name, begins),
             FaultKind::Drain(name) => self.drain(name, begins),
-            FaultKind::Partition(a, b) => self.partition(a, b, begins),
-            FaultKind::Latency(a, b, delay) => self.latency(a, b, begins.then_some(*delay)),
+            FaultKind::Partition([a, b]) => self.partition(a, b, begins),
+            FaultKind::Latency([a, b], delay) => self.latency(a, b, begins.then_some(*delay)),
             FaultKind::Slow(name, delay) => self.trouble(name, trouble(Trouble::Slow(*delay))),
             FaultKind::Status(name, code) => self.trouble(name, trouble(Trouble::Status(*code))),
             FaultKind::Garbage(name) => self.trouble(name, trouble(Trouble::Garbage)),

@@ -1,18 +1,18 @@
-//! From a `[[fault]]` table, in which every kind's fields are optional, to a [`Fault`].
+//! Reads the fields of a `[[fault]]` table, in which every kind's fields are optional.
 
 use std::time::Duration;
 
 use cellway_core::envelope::is_kid;
 use toml::Spanned;
 
-use super::CONTROL_PLANE;
-use super::error::Errors;
-use super::fault::{Authority, Change, Fault, FaultKind};
-use super::file::{self, Name};
-use super::units::Span;
+use super::Authority;
+use crate::scenario::CONTROL_PLANE;
+use crate::scenario::error::Errors;
+use crate::scenario::file::{self, CellState, Name};
+use crate::scenario::units::Span;
 
 /// What kinds of hosts and things a world has, to check names against.
-pub(super) trait Names {
+pub(in crate::scenario) trait Names {
     fn is_host(&self, name: &str) -> bool;
     fn is_router(&self, name: &str) -> bool;
     fn is_cell(&self, name: &str) -> bool;
@@ -27,39 +27,8 @@ pub(super) trait Names {
     fn has_envelopes(&self) -> bool;
 }
 
-/// Reads one `[[fault]]`; mistakes go to `errors`.
-pub(super) fn read(
-    spec: &file::Fault,
-    names: &dyn Names,
-    duration: Duration,
-    errors: &mut Errors<'_>,
-) -> Option<Fault> {
-    let at = spec.at.get_ref().0;
-    let mut reader = Reader::new(spec, names, errors);
-    let kind = reader.kind()?;
-    let until = match reader.take("for", &spec.lasts) {
-        Some(lasts) => {
-            reader.lasts(&lasts);
-            at + lasts.get_ref().0
-        }
-        None => at,
-    };
-    reader.refuse_the_rest();
-    if until >= duration {
-        let problem = "it must end before the scenario does, or nothing shows the recovery";
-        errors.add(spec.at.span(), "fault.at", problem);
-    }
-    let line = errors.line(&spec.at.span());
-    Some(Fault {
-        at,
-        until,
-        kind,
-        line,
-    })
-}
-
 /// Reads the fields of one fault and remembers which were asked for.
-struct Reader<'a, 'e, 't> {
+pub(super) struct Reader<'a, 'e, 't> {
     spec: &'a file::Fault,
     names: &'a dyn Names,
     errors: &'e mut Errors<'t>,
@@ -67,7 +36,11 @@ struct Reader<'a, 'e, 't> {
 }
 
 impl<'a, 'e, 't> Reader<'a, 'e, 't> {
-    fn new(spec: &'a file::Fault, names: &'a dyn Names, errors: &'e mut Errors<'t>) -> Self {
+    pub(super) fn new(
+        spec: &'a file::Fault,
+        names: &'a dyn Names,
+        errors: &'e mut Errors<'t>,
+    ) -> Self {
         Self {
             spec,
             names,
@@ -76,79 +49,34 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         }
     }
 
-    fn kind(&mut self) -> Option<FaultKind> {
-        use FaultKind as K;
-        let lasting = self.spec.lasts.is_some();
-        let (kind, ends) = match self.spec.kind.get_ref().as_str() {
-            "crash" => (K::Crash(self.host()?), true),
-            "drain" => (K::Drain(self.router()?), true),
-            "partition" => self.between().map(|(a, b)| (K::Partition(a, b), true))?,
-            "latency" => {
-                let ((a, b), delay) = (self.between()?, self.delay()?);
-                (K::Latency(a, b, delay), true)
+    /// Reports a name that no row of a table has.
+    pub(super) fn unknown<'n>(
+        &mut self,
+        name: &Name,
+        field: &str,
+        what: &str,
+        known: impl Iterator<Item = &'n str>,
+    ) {
+        let known: Vec<_> = known.collect();
+        let known = known.join(", ");
+        let problem = format!("`{}` is no {what}; known: {known}", name.get_ref());
+        self.errors
+            .add(name.span(), &format!("fault.{field}"), problem);
+    }
+
+    /// How long a fault lasts, which is said only of those that end. It must not be 0.
+    pub(super) fn lasts(&mut self, ends: bool) -> Duration {
+        let lasts = self.take("for", &self.spec.lasts);
+        match &lasts {
+            Some(_) if !ends => self.unwanted("for"),
+            None if ends => self.missing("for"),
+            Some(lasts) if lasts.get_ref().0.is_zero() => {
+                let problem = "must be longer than 0";
+                self.errors.add(lasts.span(), "fault.for", problem);
             }
-            "slow" => (K::Slow(self.service()?, self.delay()?), true),
-            "status" => (K::Status(self.service()?, self.status()?), true),
-            "half_open" => (K::HalfOpen(self.cell_target()?), true),
-            "reset" => (K::Reset(self.cell_target()?), true),
-            "break_off" => (K::BreakOff(self.cell_target()?), true),
-            "refuse_connections" => (K::RefuseConnections(self.cell_target()?), true),
-            "refuse_streams" => (K::RefuseStreams(self.http2_cell()?), true),
-            "go_away" => (K::GoAway(self.http2_cell()?), true),
-            "empty_keys" => (K::EmptyKeys(self.identity_provider()?), true),
-            "huge_keys" => (K::HugeKeys(self.identity_provider()?), true),
-            "wrong_issuer" => (K::WrongIssuer(self.identity_provider()?), true),
-            "wrong_keys" => (
-                K::WrongKeys(self.identity_provider()?, self.keys_of()?),
-                true,
-            ),
-            "garbage" => (K::Garbage(self.garbage_target()?), true),
-            "publish_key" => (K::PublishKey(self.identity_provider()?, self.key()?), false),
-            "sign_with" => (K::SignWith(self.identity_provider()?, self.key()?), false),
-            "withdraw_key" => (
-                K::WithdrawKey(self.identity_provider()?, self.key()?),
-                false,
-            ),
-            "replace_keys" => (
-                K::ReplaceKeys(self.identity_provider()?, self.key()?),
-                false,
-            ),
-            "publish" => (K::Publish(self.change()?), false),
-            "rotate_certificate" => (K::RotateCertificate(self.served()?), false),
-            "expiring_certificate" => (
-                K::ExpiringCertificate(self.served()?, self.lifetime()?),
-                false,
-            ),
-            "wrong_certificate" => (K::WrongCertificate(self.cell_itself()?, self.cell()?), true),
-            "break_certificate" => (K::BreakCertificate(self.router()?), true),
-            "configure" => (K::Configure(self.router()?, self.settings()?), false),
-            "break_configuration" => (K::BreakConfiguration(self.router()?), true),
-            "trust_next" => (K::TrustNext(self.authority()?), false),
-            "issue_from_next" => (K::IssueFromNext(self.authority()?), false),
-            "drop_old" => (K::DropOld(self.authority()?), false),
-            "add_envelope_key" => (
-                K::AddEnvelopeKey(self.envelope_key()?, self.signs_after()?),
-                false,
-            ),
-            "remove_envelope_key" => (K::RemoveEnvelopeKey(self.envelope_key()?), false),
-            "clock_skew" => (K::ClockSkew(self.host()?, self.skew()?), true),
-            "disk_full" => (K::DiskFull(self.router()?), true),
-            "torn_write" => (K::TornWrite(self.router()?), false),
-            other => {
-                let problem = format!("`{other}` is no kind of fault; known: {KINDS}");
-                self.errors
-                    .add(self.spec.kind.span(), "fault.kind", problem);
-                return None;
-            }
-        };
-        if ends && !lasting {
-            self.missing("for");
+            _ => {}
         }
-        if !ends && lasting {
-            self.unwanted("for");
-        }
-        self.used.push("for");
-        Some(kind)
+        lasts.map_or(Duration::ZERO, |lasts| lasts.get_ref().0)
     }
 
     /// Takes a field, if it is there.
@@ -164,14 +92,6 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             self.missing(name);
         }
         taken
-    }
-
-    /// Checks a fault's duration: it must not be 0.
-    fn lasts(&mut self, lasts: &Spanned<Span>) {
-        if lasts.get_ref().0.is_zero() {
-            let problem = "must be longer than 0";
-            self.errors.add(lasts.span(), "fault.for", problem);
-        }
     }
 
     fn missing(&mut self, name: &str) {
@@ -211,24 +131,24 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.name("target", target, known, what)
     }
 
-    fn host(&mut self) -> Option<String> {
+    pub(super) fn host(&mut self) -> Option<String> {
         self.target(
             |names, name| names.is_host(name) || names.is_cell(name),
             "host",
         )
     }
 
-    fn router(&mut self) -> Option<String> {
+    pub(super) fn router(&mut self) -> Option<String> {
         self.target(|names, name| names.is_router(name), "router")
     }
 
     /// A host that has a serving certificate, or all hosts of a cell.
-    fn served(&mut self) -> Option<String> {
+    pub(super) fn served(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| names.is_router(name) || names.is_cell(name);
         self.target(known, "router or cell")
     }
 
-    fn lifetime(&mut self) -> Option<Duration> {
+    pub(super) fn lifetime(&mut self) -> Option<Duration> {
         let lifetime = self.need("lifetime", &self.spec.lifetime)?;
         if lifetime.get_ref().0 < Duration::from_secs(1) {
             let problem = "must be a second at least";
@@ -237,17 +157,17 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         Some(lifetime.into_inner().0)
     }
 
-    fn cell_target(&mut self) -> Option<String> {
+    pub(super) fn cell_target(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| names.is_cell(name) || names.is_endpoint(name);
         self.target(known, "cell")
     }
 
-    fn cell_itself(&mut self) -> Option<String> {
+    pub(super) fn cell_itself(&mut self) -> Option<String> {
         self.target(|names, name| names.is_cell(name), "cell")
     }
 
     /// A cell that uses HTTP/2.
-    fn http2_cell(&mut self) -> Option<String> {
+    pub(super) fn http2_cell(&mut self) -> Option<String> {
         let target = self.cell_target()?;
         if self.names.speaks_http1(&target)
             && let Some(name) = &self.spec.target
@@ -258,14 +178,14 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         Some(target)
     }
 
-    fn identity_provider(&mut self) -> Option<String> {
+    pub(super) fn identity_provider(&mut self) -> Option<String> {
         self.target(
             |names, name| names.is_identity_provider(name),
             "identity provider",
         )
     }
 
-    fn keys_of(&mut self) -> Option<String> {
+    pub(super) fn keys_of(&mut self) -> Option<String> {
         let keys_of = &self.spec.keys_of;
         self.name(
             "keys_of",
@@ -275,12 +195,12 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         )
     }
 
-    fn settings(&mut self) -> Option<toml::Table> {
+    pub(super) fn settings(&mut self) -> Option<toml::Table> {
         let settings = self.need("settings", &self.spec.settings)?;
         Some(settings.into_inner())
     }
 
-    fn service(&mut self) -> Option<String> {
+    pub(super) fn service(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| {
             let cell = names.is_cell(name) || names.is_endpoint(name);
             cell || names.is_identity_provider(name) || name == CONTROL_PLANE
@@ -288,14 +208,14 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.target(known, "cell, identity provider or control plane")
     }
 
-    fn garbage_target(&mut self) -> Option<String> {
+    pub(super) fn garbage_target(&mut self) -> Option<String> {
         let known = |names: &dyn Names, name: &str| {
             names.is_identity_provider(name) || name == CONTROL_PLANE
         };
         self.target(known, "identity provider or control plane")
     }
 
-    fn between(&mut self) -> Option<(String, String)> {
+    pub(super) fn between(&mut self) -> Option<[String; 2]> {
         let [a, b] = self.need("between", &self.spec.between)?;
         for name in [&a, &b] {
             if !self.names.is_host(name.get_ref()) && !self.names.is_cell(name.get_ref()) {
@@ -308,15 +228,15 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
             let problem = "must be two: nothing travels from a host to itself";
             self.errors.add(b.span(), "fault.between", problem);
         }
-        Some((a.into_inner(), b.into_inner()))
+        Some([a.into_inner(), b.into_inner()])
     }
 
-    fn delay(&mut self) -> Option<Duration> {
+    pub(super) fn delay(&mut self) -> Option<Duration> {
         self.need("delay", &self.spec.delay)
             .map(|delay| delay.into_inner().0)
     }
 
-    fn status(&mut self) -> Option<u16> {
+    pub(super) fn status(&mut self) -> Option<u16> {
         let status = self.need("status", &self.spec.status)?;
         if !(400..600).contains(status.get_ref()) {
             let problem = "must be an error's status, 400 to 599";
@@ -325,7 +245,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         Some(status.into_inner())
     }
 
-    fn key(&mut self) -> Option<String> {
+    pub(super) fn key(&mut self) -> Option<String> {
         let key = self.need("key", &self.spec.key)?;
         self.kid(&key);
         Some(key.into_inner())
@@ -338,7 +258,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         }
     }
 
-    fn envelope_key(&mut self) -> Option<String> {
+    pub(super) fn envelope_key(&mut self) -> Option<String> {
         let key = self.need("key", &self.spec.key)?;
         if !self.names.has_envelopes() {
             let problem = "nobody seals envelopes in this world: write [router.envelope]";
@@ -348,12 +268,12 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         Some(key.into_inner())
     }
 
-    fn signs_after(&mut self) -> Option<Duration> {
+    pub(super) fn signs_after(&mut self) -> Option<Duration> {
         let after = self.need("signs_after", &self.spec.signs_after)?;
         Some(after.get_ref().0)
     }
 
-    fn authority(&mut self) -> Option<Authority> {
+    pub(super) fn authority(&mut self) -> Option<Authority> {
         let name = self.need("authority", &self.spec.authority)?;
         let found = Authority::ALL
             .into_iter()
@@ -365,7 +285,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         found
     }
 
-    fn skew(&mut self) -> Option<i64> {
+    pub(super) fn skew(&mut self) -> Option<i64> {
         let millis = |span: &Spanned<Span>| span.get_ref().0.as_millis() as i64;
         let ahead = self.take("ahead", &self.spec.ahead);
         let behind = self.take("behind", &self.spec.behind);
@@ -379,34 +299,16 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         }
     }
 
-    fn change(&mut self) -> Option<Change> {
-        let document = self.need("document", &self.spec.document)?;
-        Some(match document.get_ref().as_str() {
-            "same" => Change::Same,
-            "move" => Change::Move(self.tenant()?, self.cell()?),
-            "suspend" => Change::Suspend(self.tenant()?),
-            "resume" => Change::Resume(self.tenant()?),
-            "revoke" => Change::Revoke(self.tenant()?, self.subject()?),
-            "restore" => Change::Restore(self.tenant()?, self.subject()?),
-            "cell_state" => {
-                let state = self.need("state", &self.spec.state);
-                Change::CellState(self.cell()?, state?.into_inner())
-            }
-            "cell_key" => Change::CellKey(self.cell()?),
-            "older" => Change::Older,
-            "same_version" => Change::SameVersion,
-            "invalid" => Change::Invalid,
-            "empty" => Change::Empty,
-            "shrunken" => Change::Shrunken,
-            other => {
-                let problem = format!("`{other}` is no document; known: {DOCUMENTS}");
-                self.errors.add(document.span(), "fault.document", problem);
-                return None;
-            }
-        })
+    pub(super) fn document(&mut self) -> Option<Name> {
+        self.need("document", &self.spec.document)
     }
 
-    fn tenant(&mut self) -> Option<String> {
+    pub(super) fn state(&mut self) -> Option<CellState> {
+        let state = self.need("state", &self.spec.state)?;
+        Some(state.into_inner())
+    }
+
+    pub(super) fn tenant(&mut self) -> Option<String> {
         let tenant = &self.spec.tenant;
         self.name(
             "tenant",
@@ -417,7 +319,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     }
 
     /// The `sub` of a client's tokens is its name.
-    fn subject(&mut self) -> Option<String> {
+    pub(super) fn subject(&mut self) -> Option<String> {
         let subject = &self.spec.subject;
         self.name(
             "subject",
@@ -427,13 +329,13 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         )
     }
 
-    fn cell(&mut self) -> Option<String> {
+    pub(super) fn cell(&mut self) -> Option<String> {
         let cell = &self.spec.cell;
         self.name("cell", cell, |names, name| names.is_cell(name), "cell")
     }
 
     /// Complains about fields that the kind has no use for: they would be silently ignored.
-    fn refuse_the_rest(&mut self) {
+    pub(super) fn refuse_the_rest(&mut self) {
         let spec = self.spec;
         let given = [
             ("target", spec.target.is_some()),
@@ -461,12 +363,3 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         }
     }
 }
-
-const KINDS: &str = "crash, drain, partition, latency, slow, status, half_open, reset, break_off, \
-     refuse_connections, refuse_streams, go_away, empty_keys, huge_keys, wrong_issuer, wrong_keys, garbage, publish_key, sign_with, withdraw_key, \
-     replace_keys, publish, rotate_certificate, \
-     expiring_certificate, wrong_certificate, break_certificate, configure, \
-     break_configuration, trust_next, issue_from_next, drop_old, add_envelope_key, \
-     remove_envelope_key, clock_skew, disk_full, torn_write";
-
-const DOCUMENTS: &str = "same, move, suspend, resume, revoke, restore, cell_state, cell_key, older, same_version, invalid, empty, shrunken";

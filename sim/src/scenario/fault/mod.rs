@@ -1,0 +1,93 @@
+//! Faults: what a scenario does to its world, and when.
+
+mod docs;
+mod reader;
+mod table;
+
+use std::time::Duration;
+
+pub use docs::markdown;
+pub(super) use reader::Names;
+use reader::Reader;
+pub use table::{Change, FaultKind};
+
+use super::error::Errors;
+use super::file;
+
+/// One entry of the timeline.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    /// When it begins.
+    pub at: Duration,
+    /// When it ends; the same for those that are over at once.
+    pub until: Duration,
+    /// What happens.
+    pub kind: FaultKind,
+    /// The line of the scenario on which it begins.
+    pub line: usize,
+}
+
+/// One of the authorities that issue a world's certificates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Authority {
+    /// Issues clients' certificates; routers trust it.
+    Clients,
+    /// Issues cells' and the routers' client certificates; routers and cells trust it.
+    Cells,
+    /// Issues the certificates of routers, identity providers and the control plane.
+    Servers,
+}
+
+impl Authority {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Clients, Self::Cells, Self::Servers];
+
+    /// Its name in scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Cells => "cells",
+            Self::Servers => "servers",
+        }
+    }
+}
+
+/// What may change something for a time.
+pub(super) trait Lasting {
+    /// What this changes, and changes back at its end. `None`: it has no end.
+    fn changes(&self) -> Option<Thing<'_>>;
+}
+
+/// Something that a lasting fault changes. Two faults that change the same thing may not overlap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Thing<'a> {
+    /// An aspect of a host, or of all hosts of a cell.
+    Of(&'static str, &'a str),
+    /// An aspect of the links between two hosts, or cells.
+    Between(&'static str, &'a [String; 2]),
+}
+
+/// Reads one `[[fault]]`; mistakes go to `errors`.
+pub(super) fn read(
+    spec: &file::Fault,
+    names: &dyn Names,
+    duration: Duration,
+    errors: &mut Errors<'_>,
+) -> Option<Fault> {
+    let at = spec.at.get_ref().0;
+    let mut reader = Reader::new(spec, names, errors);
+    let kind = FaultKind::read(&spec.kind, &mut reader)?;
+    let until = at + reader.lasts(kind.changes().is_some());
+    reader.refuse_the_rest();
+    if until >= duration {
+        let problem = "it must end before the scenario does, or nothing shows the recovery";
+        errors.add(spec.at.span(), "fault.at", problem);
+    }
+    let line = errors.line(&spec.at.span());
+    Some(Fault {
+        at,
+        until,
+        kind,
+        line,
+    })
+}

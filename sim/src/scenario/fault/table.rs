@@ -1,0 +1,331 @@
+//! The one table of faults. A row has all that is known about a kind of fault: its name and fields in a
+//! scenario, what it changes for a time, its line in timelines, and its entry in `docs/scenarios.md`.
+//! The reader, the check of overlaps and the docs follow from the rows. So does the enum, and the
+//! compiler asks the world for an arm for each of its variants.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::{Authority, Lasting, Thing};
+use crate::scenario::file::{CellState, Name};
+
+/// What the docs and the messages say about a row of a table.
+pub(super) struct Row {
+    /// Its name in scenarios.
+    pub(super) word: &'static str,
+    /// Its own fields, apart from `at`, `kind` and `for`.
+    pub(super) fields: &'static [&'static str],
+    /// Whether it lasts, so that it needs `for`.
+    pub(super) lasts: bool,
+    /// What happens, in Markdown.
+    pub(super) docs: &'static str,
+}
+
+/// Makes an enum of a table. Each row is
+/// `"name" => Variant(field: type = method of the reader) [lasts thing] says (format) docs "text";`.
+macro_rules! table {
+    (
+        $(#[$about:meta])*
+        pub enum $name:ident, $field:literal names a $what:literal {
+            $(
+                $(#[$doc:meta])*
+                $word:literal => $variant:ident
+                    $( ( $( $argument:ident : $type:ty = $read:ident ),+ ) )?
+                    $( lasts $thing:expr, )?
+                    says ( $( $says:tt )+ )
+                    docs $docs:literal;
+            )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, PartialEq, Debug)]
+        pub enum $name {
+            $( $(#[$doc])* $variant $( ( $( $type ),+ ) )?, )+
+        }
+
+        impl $name {
+            pub(super) const ROWS: &'static [Row] = &[
+                $( Row {
+                    word: $word,
+                    fields: &[ $( $( stringify!($argument) ),+ )? ],
+                    lasts: !<[&str]>::is_empty(&[ $( stringify!($thing) )? ]),
+                    docs: $docs,
+                }, )+
+            ];
+
+            /// Reads the fields of the row of this name.
+            pub(super) fn read(name: &Name, reader: &mut Reader<'_, '_, '_>) -> Option<Self> {
+                Some(match name.get_ref().as_str() {
+                    $( $word => Self::$variant $( ( $( reader.$read()? ),+ ) )?, )+
+                    _ => {
+                        let words = Self::ROWS.iter().map(|row| row.word);
+                        reader.unknown(name, $field, $what, words);
+                        return None;
+                    }
+                })
+            }
+        }
+
+        impl Lasting for $name {
+            #[expect(unused_variables, reason = "a row names only what it changes")]
+            fn changes(&self) -> Option<Thing<'_>> {
+                match self {
+                    $( Self::$variant $( ( $( $argument ),+ ) )? => {
+                        let lasting: [Option<Thing<'_>>; _] = [ $( Some($thing), )? None ];
+                        lasting.into_iter().next().flatten()
+                    } )+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $( Self::$variant $( ( $( $argument ),+ ) )? => write!(f, $( $says )+), )+
+                }
+            }
+        }
+    };
+}
+
+use Thing::{Between, Of};
+
+table! {
+    /// What can go wrong, and what operators do.
+    pub enum FaultKind, "kind" names a "kind of fault" {
+        /// A host stops at once and starts again at the end.
+        "crash" => Crash(target: String = host)
+            lasts Of("life", target),
+            says ("crash {target}")
+            docs "a host stops; it starts again at the end, with its disk";
+        /// A router drains as on SIGTERM, and starts again at the end.
+        "drain" => Drain(target: String = router)
+            lasts Of("life", target),
+            says ("drain {target}")
+            docs "a router drains as on SIGTERM; it starts again at the end, with its disk";
+        /// Nothing passes between two hosts until the end; then what was held is delivered.
+        "partition" => Partition(between: [String; 2] = between)
+            lasts Between("partition", between),
+            says ("partition {} | {}", between[0], between[1])
+            docs "nothing passes; what was held is delivered at the end";
+        /// Messages between two hosts take exactly this long.
+        "latency" => Latency(between: [String; 2] = between, delay: Duration = delay)
+            lasts Between("latency", between),
+            says ("latency {} - {} {delay:?}", between[0], between[1])
+            docs "messages take exactly this long";
+        /// A cell, identity provider or the control plane answers this much later.
+        "slow" => Slow(target: String = service, delay: Duration = delay)
+            lasts Of("answers", target),
+            says ("slow {target} by {delay:?}")
+            docs "a cell, identity provider or the control plane (`control-plane`) answers later";
+        /// It answers with this status.
+        "status" => Status(target: String = service, status: u16 = status)
+            lasts Of("answers", target),
+            says ("{target} answers {status}")
+            docs "it answers with this error";
+        /// A cell takes requests and never answers.
+        "half_open" => HalfOpen(target: String = cell_target)
+            lasts Of("answers", target),
+            says ("half-open {target}")
+            docs "a cell takes requests and never answers";
+        /// A cell breaks its answers off in the middle.
+        "reset" => Reset(target: String = cell_target)
+            lasts Of("answers", target),
+            says ("{target} breaks answers off")
+            docs "a cell breaks its answers off in the middle";
+        /// A cell takes requests and breaks off before it answers.
+        "break_off" => BreakOff(target: String = cell_target)
+            lasts Of("answers", target),
+            says ("{target} breaks off before it answers")
+            docs "a cell takes requests and breaks off before it answers: it resets the HTTP/2 stream, or closes the HTTP/1.1 connection";
+        /// A cell takes no new connections: they are refused.
+        "refuse_connections" => RefuseConnections(target: String = cell_target)
+            lasts Of("door", target),
+            says ("{target} refuses connections")
+            docs "a cell refuses new connections; open ones continue";
+        /// A cell refuses all HTTP/2 streams.
+        "refuse_streams" => RefuseStreams(target: String = http2_cell)
+            lasts Of("answers", target),
+            says ("{target} refuses streams")
+            docs "a cell refuses every HTTP/2 stream (`REFUSED_STREAM`)";
+        /// A cell's HTTP/2 connections go away after some requests each, and leave others behind.
+        "go_away" => GoAway(target: String = http2_cell)
+            lasts Of("answers", target),
+            says ("connections of {target} go away")
+            docs "a cell serves twenty requests on each HTTP/2 connection, and disclaims those that follow (`GOAWAY` with a lower last stream id)";
+        /// An identity provider answers with no keys.
+        "empty_keys" => EmptyKeys(target: String = identity_provider)
+            lasts Of("answers", target),
+            says ("{target} has no keys")
+            docs "an identity provider has no keys";
+        /// An identity provider's key set is longer than any reader should take.
+        "huge_keys" => HugeKeys(target: String = identity_provider)
+            lasts Of("answers", target),
+            says ("{target} has a huge key set")
+            docs "an identity provider's key set is longer than a router takes";
+        /// An identity provider's discovery document names another issuer.
+        "wrong_issuer" => WrongIssuer(target: String = identity_provider)
+            lasts Of("answers", target),
+            says ("{target} calls itself another issuer")
+            docs "an identity provider's discovery document names another issuer";
+        /// An identity provider serves the keys of another, whose host comes second.
+        "wrong_keys" => WrongKeys(target: String = identity_provider, keys_of: String = keys_of)
+            lasts Of("keys", target),
+            says ("{target} serves the keys of {keys_of}")
+            docs "an identity provider serves the key set of another";
+        /// An identity provider or the control plane answers with nonsense.
+        "garbage" => Garbage(target: String = garbage_target)
+            lasts Of("answers", target),
+            says ("{target} answers garbage")
+            docs "an identity provider or the control plane answers nonsense";
+        /// An identity provider publishes a key.
+        "publish_key" => PublishKey(target: String = identity_provider, key: String = key)
+            says ("{target} publishes key {key}")
+            docs "an identity provider adds a key to its set: the first step of a planned rotation";
+        /// It signs with a published key from now on.
+        "sign_with" => SignWith(target: String = identity_provider, key: String = key)
+            says ("{target} signs with key {key}")
+            docs "it signs with this key from now on: the second step";
+        /// It takes a key out of its set.
+        "withdraw_key" => WithdrawKey(target: String = identity_provider, key: String = key)
+            says ("{target} withdraws key {key}")
+            docs "it removes a key from its set: the last step";
+        /// It throws all keys away and has one new one.
+        "replace_keys" => ReplaceKeys(target: String = identity_provider, key: String = key)
+            says ("{target} replaces all keys by {key}")
+            docs "it has only this key from now on, without any warning";
+        /// The control plane publishes a document.
+        "publish" => Publish(document: Change = change)
+            says ("publish {document}")
+            docs "the control plane publishes a document, which is one of those below";
+        /// A router or a cell gets a new serving certificate.
+        "rotate_certificate" => RotateCertificate(target: String = served)
+            says ("new certificate for {target}")
+            docs "a router finds a new serving certificate on its disk, or a cell serves with a new one";
+        /// A router or a cell gets a serving certificate that ends after this long.
+        "expiring_certificate" => ExpiringCertificate(target: String = served, lifetime: Duration = lifetime)
+            says ("certificate for {target} that ends in {lifetime:?}")
+            docs "the same, and the certificate expires after `lifetime`";
+        /// A cell serves with the certificate of another, which comes second.
+        "wrong_certificate" => WrongCertificate(target: String = cell_itself, cell: String = cell)
+            lasts Of("certificate", target),
+            says ("{target} serves with the certificate of {cell}")
+            docs "new connections to the cell `target` show the certificate of `cell`";
+        /// A router's serving certificate is overwritten with nonsense, then mended at the end.
+        "break_certificate" => BreakCertificate(target: String = router)
+            lasts Of("certificate", target),
+            says ("broken certificate for {target}")
+            docs "a router finds nonsense in place of its serving certificate";
+        /// A router's configuration file gets these settings over those it has.
+        "configure" => Configure(target: String = router, settings: toml::Table = settings)
+            says ("configure {target}: {}", toml::Value::Table(settings.clone()))
+            docs "a router's configuration file gets these settings, over those it has: `settings = { policy = { mode = \"required\" } }`";
+        /// A router's configuration file is overwritten with nonsense, then mended at the end.
+        "break_configuration" => BreakConfiguration(target: String = router)
+            lasts Of("configuration", target),
+            says ("broken configuration for {target}")
+            docs "a router finds nonsense in place of its configuration";
+        /// Everybody who trusts the authority trusts its successor too.
+        "trust_next" => TrustNext(authority: Authority = authority)
+            says ("trust the next {} authority too", authority.as_str())
+            docs "whoever trusts the authority (`clients`, `cells` or `servers`) trusts its successor too: the first step of a rotation";
+        /// All certificates of the authority are issued again by its successor.
+        "issue_from_next" => IssueFromNext(authority: Authority = authority)
+            says ("issue from the next {} authority", authority.as_str())
+            docs "the successor issues all certificates anew: the second step";
+        /// Nobody trusts the old authority any more.
+        "drop_old" => DropOld(authority: Authority = authority)
+            says ("distrust the old {} authority", authority.as_str())
+            docs "nobody trusts the old authority any more: the last step";
+        /// The folder of keys for envelopes, which all routers share, gets a new one, which signs after
+        /// this long.
+        "add_envelope_key" => AddEnvelopeKey(key: String = envelope_key, signs_after: Duration = signs_after)
+            says ("new key {key} for envelopes, signs after {signs_after:?}")
+            docs "the folder of keys for envelopes, which all routers share, gets a new key; it signs after this long";
+        /// A key is taken out of that folder.
+        "remove_envelope_key" => RemoveEnvelopeKey(key: String = envelope_key)
+            says ("key {key} for envelopes is removed")
+            docs "a key is removed from that folder; the first one is `env-1`";
+        /// A host's wall clock is wrong by so many milliseconds.
+        "clock_skew" => ClockSkew(target: String = host, skew: i64 = skew)
+            lasts Of("clock", target),
+            says ("clock of {target} off by {skew}ms")
+            docs "a host's wall clock is wrong: it steps at the beginning, and back at the end";
+        /// A host's disk is full.
+        "disk_full" => DiskFull(target: String = router)
+            lasts Of("disk", target),
+            says ("disk of {target} full")
+            docs "a router can't write";
+        /// The next write to a host's disk keeps half of it.
+        "torn_write" => TornWrite(target: String = router)
+            says ("torn write on {target}")
+            docs "a router's next write keeps half";
+    }
+}
+
+table! {
+    /// A change to the registry that the control plane publishes.
+    pub enum Change, "document" names a "document" {
+        /// The next version, otherwise the same.
+        "same" => Same
+            says ("the same again")
+            docs "the next version, otherwise the same";
+        /// The next version, in which a tenant has another cell.
+        "move" => Move(tenant: String = tenant, cell: String = cell)
+            says ("{tenant} moved to {cell}")
+            docs "a tenant has another cell";
+        /// The next version, in which a tenant is suspended.
+        "suspend" => Suspend(tenant: String = tenant)
+            says ("{tenant} suspended")
+            docs "a tenant is suspended";
+        /// The next version, in which a tenant is active again.
+        "resume" => Resume(tenant: String = tenant)
+            says ("{tenant} active again")
+            docs "a tenant is active again";
+        /// The next version, in which what a subject of a tenant shows is revoked.
+        "revoke" => Revoke(tenant: String = tenant, subject: String = subject)
+            says ("{subject} of {tenant} revoked")
+            docs "the credentials of `subject`, a client's name, are revoked";
+        /// The next version, in which it no longer is.
+        "restore" => Restore(tenant: String = tenant, subject: String = subject)
+            says ("{subject} of {tenant} not revoked")
+            docs "they are not revoked any more";
+        /// The next version, in which a cell has another state.
+        "cell_state" => CellState(cell: String = cell, state: CellState = state)
+            says ("{cell} {}", state.as_str())
+            docs "a cell has another state";
+        /// The next version, in which a cell's key for calls to other cells is there.
+        "cell_key" => CellKey(cell: String = cell)
+            says ("the key of {cell}")
+            docs "it has a cell's key for calls to other cells; see `publishes_key`";
+        /// A version that was published before, with every tenant elsewhere. Must be refused.
+        "older" => Older
+            says ("an older version")
+            docs "a version that was published before, with other content; must be refused";
+        /// The present version with other content. Must be refused.
+        "same_version" => SameVersion
+            says ("other content under the same version")
+            docs "the same version with other content; must be refused";
+        /// A document that contradicts itself. Must be refused.
+        "invalid" => Invalid
+            says ("an invalid document")
+            docs "a document that contradicts itself; must be refused";
+        /// A document without cells. Must be refused.
+        "empty" => Empty
+            says ("an empty document")
+            docs "a document without cells; must be refused";
+        /// A document that has lost half its tenants. Must be refused.
+        "shrunken" => Shrunken
+            says ("a shrunken document")
+            docs "a document that has lost half its tenants; must be refused";
+    }
+}
+
+impl Reader<'_, '_, '_> {
+    /// The document that the control plane publishes.
+    fn change(&mut self) -> Option<Change> {
+        let document = self.document()?;
+        Change::read(&document, self)
+    }
+}
