@@ -27,7 +27,7 @@ sweep SEEDS="100":
 # Benchmarks: core decisions, registry size, and requests through the real proxy
 bench:
     cargo bench -p cellway-tests
-    cargo bench -p cellway-mtls --bench proxy
+    cargo bench -p cellway --bench proxy
 
 # Fuzz targets, each for so many seconds; a name runs that one alone: just fuzz 300 token
 fuzz SECONDS="60" TARGET="":

@@ -105,6 +105,7 @@ mod explain;
 pub mod headers;
 pub mod health;
 pub mod http1;
+pub mod http2;
 mod identity;
 mod ids;
 mod json;

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use cellway_core::Reason;
-use cellway_mtls::lab::{Heard, Unserved};
+use cellway_testbed::{Heard, Unserved};
 
 use crate::scenario::CellState;
 

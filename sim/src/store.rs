@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cellway_mtls::env::{Privacy, Stat, Store};
+use cellway_env::{Privacy, Stat, Store};
 
 /// Most links on the way to one file.
 const LINKS_MAX: usize = 16;

@@ -14,7 +14,7 @@ use cellway_core::headers::{HeaderRules, sanitise};
 use cellway_core::keys::KeySet;
 use cellway_core::token::Memo;
 use cellway_core::{Credentials, Decision, Evidence, Outcome, Snapshot, decide};
-use cellway_mtls::lab::{Algorithm, Claims, Signer};
+use cellway_testbed::{Algorithm, Claims, Signer};
 use cellway_tests::decide::{AUDIENCE, Core, EPOCH, ISSUER, Sources, at, jwks};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, header};

@@ -15,7 +15,7 @@ use cellway_core::registry::{
 };
 use cellway_core::token::Memo;
 use cellway_core::{Decision, Evidence, Mono, Now, Outcome, Recorder, Snapshot, Steps, Unix};
-use cellway_mtls::lab::{Ca, CertificateSpec, Claims, Key, San, Signer, Usage, Validity};
+use cellway_testbed::{Ca, CertificateSpec, Claims, Key, San, Signer, Usage, Validity};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 /// The issuer that tests configure.

@@ -1,16 +1,16 @@
 //! The keys of envelopes are replaced, over real sockets: a router, and a cell that fetches its keys.
 
 use cellway_core::Unix;
-use cellway_core::envelope::tower::EnvelopeLayer;
 use cellway_core::envelope::{EnvelopeRefused, JWKS_PATH, SigningKey, Verifier, VerifierSpec};
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::env::{Env, Store};
-use cellway_mtls::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
-use cellway_mtls::feed::{EnvelopeKeys, FeedTiming};
-use cellway_mtls::fetch;
-use cellway_mtls::fetch::SourceUrl;
-use cellway_mtls::lab::{Ca, Protocol, Request, Signer};
-use cellway_mtls::settings::EnvelopeForm;
+use cellway_env::fetch;
+use cellway_env::fetch::SourceUrl;
+use cellway_env::tokio::TokioEnv;
+use cellway_env::{Env, Store};
+use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
+use cellway_router::settings::EnvelopeForm;
+use cellway_service::EnvelopeLayer;
+use cellway_service::{EnvelopeKeys, FeedTiming};
+use cellway_testbed::{Ca, Protocol, Request, Signer};
 use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, provider};
 use http::request::Parts;
 use serde_json::Value;

@@ -6,10 +6,10 @@ use std::future::{Future, Ready, ready};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cellway_core::envelope::tower::{EnvelopeLayer, NoKeys};
 use cellway_core::envelope::{HmacKey, Sealing, TrustMode, Verdict, Verifier, VerifierSpec};
 use cellway_core::headers::HeaderRules;
 use cellway_core::{Identity, Text, Unix};
+use cellway_service::{EnvelopeLayer, NoKeys};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use cellway_core::cert::PeerCertificate;
 use cellway_core::{Class, Decision, Reason};
-use cellway_mtls::lab::{Claims, San, unsigned};
+use cellway_testbed::{Claims, San, unsigned};
 use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
 use serde_json::json;
 

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_mtls::check::check;
-use cellway_mtls::config::Config;
-use cellway_mtls::env::Env;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Ca, CertificateSpec, Key, San, Signer, Usage, Validity};
-use cellway_mtls::tls::Provider;
+use cellway_env::Env;
+use cellway_env::tokio::TokioEnv;
+use cellway_router::check::check;
+use cellway_router::config::Config;
+use cellway_router::tls::Provider;
+use cellway_testbed::{Ca, CertificateSpec, Key, San, Signer, Usage, Validity};
 use rustls::time_provider::DefaultTimeProvider;
 
 const CONFIG: &str = r#"
@@ -109,7 +109,7 @@ impl Folder {
                     time: Arc::new(DefaultTimeProvider),
                 };
                 let found = check(&TokioEnv::new(), &provider, &config.router, &file).await;
-                let line = |finding: &cellway_mtls::check::Finding| {
+                let line = |finding: &cellway_router::check::Finding| {
                     format!("{}: {finding}", finding.severity.as_str())
                 };
                 found.iter().map(line).collect::<Vec<_>>().join("\n")

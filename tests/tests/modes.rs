@@ -1,6 +1,6 @@
 //! What `required`, `permissive` and `disabled` let through, and what stops them from starting.
 
-use cellway_mtls::lab::{Answer, Credential, Protocol, Request, San, Signer};
+use cellway_testbed::{Answer, Credential, Protocol, Request, San, Signer};
 use cellway_tests::world::{PATIENCE, Running, World, boot, certificate, reason};
 use http::header::{HeaderName, HeaderValue};
 use serde_json::json;

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use cellway_core::Reason;
-use cellway_mtls::config::Config;
-use cellway_mtls::lab::Signer;
+use cellway_router::config::Config;
 use cellway_sim::Scenario;
+use cellway_testbed::Signer;
 use cellway_tests::world::World;
 use toml::{Table, Value};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EXAMPLE: &str = include_str!("../../docs/cellway.example.toml");
 /// Where the names of log events stand.
-const EVENTS: &str = include_str!("../../mtls/src/log/heading.rs");
+const EVENTS: &str = include_str!("../../mtls/router/src/log/heading.rs");
 /// Where the reasons for which a registry is refused stand.
 const REFUSALS: &str = include_str!("../../core/src/registry/refused.rs");
 /// Where the values of metrics' labels stand.
@@ -22,7 +22,7 @@ const METRICS: &str = include_str!("../../docs/metrics.md");
 /// Where the reasons for which services refuse envelopes stand.
 const ENVELOPES: &str = include_str!("../../core/src/envelope/refused.rs");
 /// Where the members of a service's feed stand.
-const FEED: &str = include_str!("../../mtls/src/feed/mod.rs");
+const FEED: &str = include_str!("../../mtls/service/src/keys/mod.rs");
 const REGISTRY: &str = include_str!("../../docs/registry.md");
 /// A seed that the timelines' snapshots don't use.
 const SEED: u64 = 11;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cellway_mtls::lab::{
+use cellway_testbed::{
     Answer, Ca, CertificateSpec, IdpFault, Key, Protocol, Request, San, Signer, Usage, Validity,
 };
 use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, reason, until};

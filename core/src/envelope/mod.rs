@@ -8,8 +8,8 @@
 //! There are three forms with the same claims. [`seal`] makes a JWS under an Ed25519 key that only
 //! the router has, [`seal_hmac`] six headers under a key that router and cell share, and
 //! [`seal_compatible`] the six that cells of older tenant routers know. [`Verifier`] verifies all
-//! of them. A cell can use it without any other part of Cellway; with the feature `tower`,
-//! [`EnvelopeLayer`](tower::EnvelopeLayer) puts it around a service.
+//! of them. A cell can use it without any other part of Cellway; the crate
+//! `cellway-service` puts it around a service.
 //!
 //! [`KeyRing`] says which of the router's keys signs at a given time, and which are published.
 
@@ -22,8 +22,6 @@ mod refused;
 mod ring;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "tower")]
-pub mod tower;
 mod trust;
 mod verify;
 

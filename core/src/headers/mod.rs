@@ -112,7 +112,7 @@ fn choice(values: &mut dyn Iterator<Item = HeaderValue>) -> Option<HeaderValue> 
 }
 
 /// Removes everything under the router's names.
-pub(crate) fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
+pub fn remove_reserved(rules: &HeaderRules, headers: &mut HeaderMap) {
     remove_where(headers, |name| rules.reserves(name), |_, _| ());
 }
 

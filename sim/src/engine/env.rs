@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::env::{Env, Sharing};
+use cellway_env::{Env, Sharing};
 use rustls::crypto::CryptoProvider;
 
 use super::host::{Host, HostClock, elapsed};

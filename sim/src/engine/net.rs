@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use cellway_mtls::env::{Claim, Listener};
+use cellway_env::{Claim, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::host::Host;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cellway_mtls::lab::Heard;
+use cellway_testbed::Heard;
 
 use super::Invariant;
 use super::journal::{Journal, Passed};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cellway_mtls::lab::Unserved;
+use cellway_testbed::Unserved;
 
 use super::endpoints::Endpoints;
 use super::{Bounds, Invariant};

@@ -1,6 +1,6 @@
 //! `[router]`: settings of the real router, checked by the real router's own reader.
 
-use cellway_mtls::config::Config;
+use cellway_router::config::Config;
 use toml::{Table, Value};
 
 use crate::scenario::{Errors, FaultKind, Scenario};

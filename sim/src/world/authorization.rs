@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cellway_mtls::lab::{Claims, Signer};
+use cellway_testbed::{Claims, Signer};
 
 use super::keys::{self, CELL_KEY};
 use super::shared::{Shared, unix_at};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use cellway_mtls::env::{Env, Listener};
+use cellway_env::{Env, Listener};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use super::hosts::any;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cellway_router::STREAMS_CLOSED_WITHIN;
+
 use super::config;
 use super::documents::Documents;
 use super::shared::AUDIENCE;
-use cellway_mtls::STREAMS_CLOSED_WITHIN;
 
 use crate::fact::{self, Published};
 use crate::invariants::{

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cellway_mtls::env::Env;
-use cellway_mtls::lab::{
+use cellway_env::Env;
+use cellway_testbed::{
     Answer as Response, Client, ClientError, Connection, Protocol, Request, Target, Validity,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

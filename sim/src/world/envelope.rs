@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_core::envelope::tower::{EnvelopeLayer, KeyFeed};
 use cellway_core::envelope::{
     EnvelopeRefused, JWKS_PATH, SigningKey, TrustMode, Verdict, Verified, Verifier, VerifierSpec,
     target,
 };
 use cellway_core::keys::KeyNotice;
-use cellway_mtls::env::Env;
-use cellway_mtls::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
-use cellway_mtls::feed::{EnvelopeKeys, FeedTiming};
-use cellway_mtls::fetch::{Client, SourceUrl};
-use cellway_mtls::lab::{EnvelopeJudge, Judging, LabError, Protocol};
-use cellway_mtls::settings::EnvelopeForm;
+use cellway_env::Env;
+use cellway_env::fetch::{Client, SourceUrl};
+use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
+use cellway_router::settings::EnvelopeForm;
+use cellway_service::{EnvelopeKeys, FeedTiming};
+use cellway_service::{EnvelopeLayer, KeyFeed};
+use cellway_testbed::{EnvelopeJudge, Judging, LabError, Protocol};
 use http::request::Parts;
 
 use super::router::PORT;

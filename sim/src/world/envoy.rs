@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_mtls::env::Env;
-use cellway_mtls::lab::{Client, Credential, Envoy, LabError, Protocol, Target};
+use cellway_env::Env;
+use cellway_testbed::{Client, Credential, Envoy, LabError, Protocol, Target};
 use http::HeaderMap;
 
 use super::bounds::HEADER_PREFIX;

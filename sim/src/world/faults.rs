@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cellway_mtls::lab::{CellFault, ControlPlaneFault, IdpFault, LabError, Validity};
+use cellway_testbed::{CellFault, ControlPlaneFault, IdpFault, LabError, Validity};
 use http::StatusCode;
 
 use super::shared::unix_at;
@@ -243,7 +243,7 @@ impl World {
         self.provider(host).set_fault(fault);
     }
 
-    fn provider(&self, host: &str) -> cellway_mtls::lab::IdentityProvider {
+    fn provider(&self, host: &str) -> cellway_testbed::IdentityProvider {
         self.shared.lock().identity_providers[host].clone()
     }
 

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_mtls::env::Env;
-use cellway_mtls::lab::{EchoCell, IdentityProvider, Report, ServerTls, Validity};
+use cellway_env::Env;
+use cellway_testbed::{EchoCell, IdentityProvider, Report, ServerTls, Validity};
 use http::{HeaderName, HeaderValue};
 
 use super::documents::CELL_PORT;

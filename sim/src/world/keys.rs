@@ -1,6 +1,6 @@
 //! The keys that identity providers, cells and edges sign with. Each follows from the seed and its name.
 
-use cellway_mtls::lab::{LabError, Signer};
+use cellway_testbed::{LabError, Signer};
 
 use crate::random::Random;
 

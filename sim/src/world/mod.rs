@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::lab::LabError;
+use cellway_testbed::LabError;
 
 use crate::engine::{self, Engine, Settings};
 use crate::observer::Observer;

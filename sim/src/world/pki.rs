@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::lab::{
+use cellway_testbed::{
     Ca, CertificateSpec, Credential, Key, LabError, San, Usage, Validity, bundle_pem,
 };
 use rustls::RootCertStore;

@@ -9,13 +9,13 @@ use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
 use cellway_core::{Decision, Now};
-use cellway_mtls::config::Config;
-use cellway_mtls::env::{Env, Privacy, Store};
-use cellway_mtls::event::{Closed, Event, Sink};
-use cellway_mtls::lab::{LabError, Validity};
-use cellway_mtls::log::{self, Level, Subjects};
-use cellway_mtls::reload::Reloader;
-use cellway_mtls::{Router, Worker};
+use cellway_env::{Env, Privacy, Store};
+use cellway_router::config::Config;
+use cellway_router::event::{Closed, Event, Sink};
+use cellway_router::log::{self, Level, Subjects};
+use cellway_router::reload::Reloader;
+use cellway_router::{Router, Worker};
+use cellway_testbed::{LabError, Validity};
 
 use tokio::sync::Notify;
 

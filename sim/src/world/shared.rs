@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::lab::{
+use cellway_testbed::{
     ControlPlane, Credential, EchoCell, IdentityProvider, LabError, ServerTls, TlsProvider,
     Validity,
 };

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::routing_key::Signed;
-use cellway_mtls::lab::{Claims, IdentityProvider, LabError, unsigned};
+use cellway_testbed::{Claims, IdentityProvider, LabError, unsigned};
 use http::Method;
 use serde_json::json;
 

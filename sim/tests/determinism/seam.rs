@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_mtls::env::{Env, Listener};
+use cellway_env::{Env, Listener};
 use cellway_sim::engine::{Broken, Engine, Settings, SimEnv, Stream, isolated};
 use cellway_sim::{Random, Trace, determinism, ed25519_pkcs8};
 use http_body_util::{BodyExt, Full};

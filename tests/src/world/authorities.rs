@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use cellway_mtls::lab::{Ca, CertificateSpec, Credential, Key, San, TlsProvider, Usage, Validity};
+use cellway_testbed::{Ca, CertificateSpec, Credential, Key, San, TlsProvider, Usage, Validity};
 use rustls::ServerConfig;
 use rustls::time_provider::DefaultTimeProvider;
 

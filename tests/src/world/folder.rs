@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cellway_mtls::env::Env;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::Credential;
+use cellway_env::Env;
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::Credential;
 
 /// A folder among the system's temporary files, removed with the last clone of this value.
 #[derive(Clone)]

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use cellway_core::Now;
-use cellway_mtls::event::{Event, Sink};
-use cellway_mtls::log::{Level, Subjects, render};
+use cellway_router::event::{Event, Sink};
+use cellway_router::log::{Level, Subjects, render};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;

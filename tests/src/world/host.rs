@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use cellway_mtls::env::Env;
-use cellway_mtls::env::tokio::{TokioEnv, TokioListener};
+use cellway_env::Env;
+use cellway_env::tokio::{TokioEnv, TokioListener};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 

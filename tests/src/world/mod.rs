@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::env::Env;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{
+use cellway_env::Env;
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{
     Claims, ControlPlane, EchoCell, Ended, IdentityProvider, Received, Report, ServerTls, Signer,
 };
 use serde_json::{Value, json};

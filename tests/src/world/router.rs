@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_mtls::admin::Admin;
-use cellway_mtls::config::Config;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::env::{Env, Privacy, Store};
-use cellway_mtls::lab::{Answer, Ca, Client, Credential, Protocol, Request, Target, TlsProvider};
-use cellway_mtls::metrics::{Counting, Metrics};
-use cellway_mtls::reload::Reloader;
-use cellway_mtls::{Handle, Router};
+use cellway_env::tokio::TokioEnv;
+use cellway_env::{Env, Privacy, Store};
+use cellway_router::admin::Admin;
+use cellway_router::config::Config;
+use cellway_router::metrics::{Counting, Metrics};
+use cellway_router::reload::Reloader;
+use cellway_router::{Handle, Router};
+use cellway_testbed::{Answer, Ca, Client, Credential, Protocol, Request, Target, TlsProvider};
 use serde_json::Value;
 use tokio::sync::Notify;
 

@@ -60,9 +60,65 @@ fn core_cannot_do_io() {
     }
 }
 
+/// Each crate of `mtls/`, with what it must do without, so that what it is for stays true.
+#[test]
+fn the_crates_stay_apart() {
+    const ROUTER: &str = "cellway-router";
+    const TESTBED: &str = "cellway-testbed";
+    const CLI: &str = "cellway";
+    let table: [(&str, &[&str]); 6] = [
+        (
+            "cellway-env",
+            &[ROUTER, TESTBED, CLI, "cellway-service", "clap"],
+        ),
+        (
+            "cellway-envoy",
+            &["cellway-core", "cellway-env", "tokio", "hyper"],
+        ),
+        (
+            ROUTER,
+            &[
+                TESTBED,
+                CLI,
+                "cellway-service",
+                "rcgen",
+                "jsonwebtoken",
+                "clap",
+            ],
+        ),
+        (TESTBED, &[ROUTER, CLI, "clap"]),
+        (
+            "cellway-service",
+            &[ROUTER, TESTBED, CLI, "clap", "rcgen", "jsonwebtoken"],
+        ),
+        (CLI, &["cellway-sim", "turmoil"]),
+    ];
+    for (package, banned) in table {
+        let tree = tree(package, &[]);
+        for name in banned {
+            let found = names(&tree).any(|found| found == *name);
+            assert!(!found, "{package} must not depend on {name}");
+        }
+    }
+}
+
+/// A service that verifies envelopes brings its own server, whichever that is.
+#[test]
+fn a_service_gets_no_server() {
+    let tree = tree("cellway-service", &["--edges", "features"]);
+    assert!(
+        tree.contains("hyper feature \"client\""),
+        "cargo tree no longer prints features so"
+    );
+    assert!(
+        !tree.contains("hyper feature \"server\""),
+        "cellway-service depends on hyper's server"
+    );
+}
+
 #[test]
 fn the_binary_has_no_simulated_time() {
-    let tree = tree("cellway-mtls", &["--edges", "features"]);
+    let tree = tree("cellway", &["--edges", "features"]);
     assert!(
         tree.contains("tokio feature \"net\""),
         "cargo tree no longer prints features so"
@@ -79,7 +135,7 @@ fn the_binary_has_no_simulated_time() {
 
 #[test]
 fn there_is_one_cryptographic_backend() {
-    let tree = tree("cellway-mtls", &[]);
+    let tree = tree("cellway", &[]);
     for name in ["ring", "openssl", "rsa", "p256", "ed25519-dalek"] {
         let found = names(&tree).any(|found| found == name);
         assert!(

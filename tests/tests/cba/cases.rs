@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::lab::{Claims, Signer};
+use cellway_testbed::{Claims, Signer};
 use cellway_tests::decide::{jwks, signer};
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ mod once;
 mod scene;
 mod table;
 
-use cellway_mtls::lab::San;
+use cellway_testbed::San;
 use cellway_tests::decide::{jwks, signer};
 use cellway_tests::world::{Running, TENANT_SAN, certificate, now, reason};
 use http::StatusCode;

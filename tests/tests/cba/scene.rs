@@ -1,7 +1,7 @@
 //! The cell `b` calls the cell `a` through a router.
 
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Answer, Client, Connection, Credential, Protocol, Request, Signer};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Answer, Client, Connection, Credential, Protocol, Request, Signer};
 use cellway_tests::decide::jwks;
 use cellway_tests::world::{Running, World, now};
 use http::{HeaderName, HeaderValue};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cellway_core::cba::Claimed;
 use cellway_core::{Decision, Reason};
-use cellway_mtls::lab::San;
+use cellway_testbed::San;
 use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, claims, jwks, signer};
 use serde_json::json;
 

@@ -9,9 +9,7 @@
 
 mod traffic;
 
-use cellway_mtls::lab::{
-    ClientError, ControlPlaneFault, Protocol, Request, San, Signer, bundle_pem,
-};
+use cellway_testbed::{ClientError, ControlPlaneFault, Protocol, Request, San, Signer, bundle_pem};
 use cellway_tests::world::{
     Authorities, Running, TENANT_SAN, World, certificate, loopback, reason, until,
 };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Ca, Client, Protocol, Request};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Ca, Client, Protocol, Request};
 use cellway_tests::world::{PATIENCE, Running, World, provider, until};
 use http::StatusCode;
 use rustls::pki_types::ServerName;

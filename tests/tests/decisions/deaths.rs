@@ -70,13 +70,13 @@ fn world() -> Core {
 }
 
 /// Good for a week, but for what the test does to it.
-fn long_lived() -> cellway_mtls::lab::Claims {
+fn long_lived() -> cellway_testbed::Claims {
     let claims = claims("acme").with("exp", EPOCH.as_secs() + 7 * 86_400);
     let claims = claims.with("jti", "t-1").with("tier", "free");
     claims.with("roles", "editor").with("scope", "orders other")
 }
 
-fn shows(claims: &cellway_mtls::lab::Claims) -> Request {
+fn shows(claims: &cellway_testbed::Claims) -> Request {
     let token = claims.clone().sign(&signer("current")).unwrap();
     let request = Request::to("default").bearer(&token);
     request.asks("GET", "/orders/7")
@@ -313,7 +313,7 @@ fn every_way_in_which_a_remembered_token_dies() {
     warm(&mut core, &bound.clone().certificate(&own));
     let other = [
         spiffe("acme"),
-        cellway_mtls::lab::San::Dns("other.example".into()),
+        cellway_testbed::San::Dns("other.example".into()),
     ];
     say(
         "bound, over its own certificate",

@@ -7,7 +7,7 @@ mod rules;
 use std::fmt::Write;
 
 use cellway_core::Decision;
-use cellway_mtls::lab::{Claims, San, unsigned};
+use cellway_testbed::{Claims, San, unsigned};
 use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Whatever becomes `verified` can be revoked without revoking what others show.
 
 use cellway_core::{Decision, Reason};
-use cellway_mtls::lab::San;
+use cellway_testbed::San;
 use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ mod server;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Answer, Client, EchoCell, Protocol, Report, Request, ServerTls, Signer};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Answer, Client, EchoCell, Protocol, Report, Request, ServerTls, Signer};
 use cellway_tests::world::{Host, Running, World};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};

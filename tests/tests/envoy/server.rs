@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Client, Protocol, Request};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Client, Protocol, Request};
 use cellway_tests::world::{Folder, to, until};
 use rustls::ClientConfig;
 use serde_json::Value;

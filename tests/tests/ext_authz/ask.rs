@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Answer, Client, Credential, Protocol, Request};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Answer, Client, Credential, Protocol, Request};
 use cellway_tests::world::{Running, World};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};

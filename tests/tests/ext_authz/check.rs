@@ -1,10 +1,10 @@
 //! `POST /ext_authz/v3/check`, answered by HTTP status: by a `CheckRequest` in JSON, or a header alone.
 
 use cellway_core::envelope::SigningKey;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::env::{Env, Store};
-use cellway_mtls::envelope::{INDEX, Index, IndexKey, signing_pem};
-use cellway_mtls::lab::{Answer, Client, Protocol, Request, Signer};
+use cellway_env::tokio::TokioEnv;
+use cellway_env::{Env, Store};
+use cellway_router::envelope::{INDEX, Index, IndexKey, signing_pem};
+use cellway_testbed::{Answer, Client, Protocol, Request, Signer};
 use cellway_tests::world::{Running, World};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};

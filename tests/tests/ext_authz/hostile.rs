@@ -1,8 +1,8 @@
 //! Questions that aren't good ones, and those who may not ask.
 
 use bytes::Bytes;
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Ca, Client, Protocol, Request, San};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Ca, Client, Protocol, Request, San};
 use cellway_tests::world::{Running, World, certificate, provider, to};
 use http::Method;
 use serde_json::json;

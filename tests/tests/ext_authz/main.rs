@@ -11,8 +11,8 @@ mod routing_keys;
 mod trouble;
 mod wire;
 
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Client, Credential, Protocol, San, Signer};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Client, Credential, Protocol, San, Signer};
 use cellway_tests::world::{Authorities, Running, TENANT_SAN, World, certificate, to};
 
 use crate::ask::{Sent, Verdict};

@@ -1,7 +1,7 @@
 //! Routing keys, asked about in every form.
 
 use cellway_core::routing_key::Signed;
-use cellway_mtls::lab::{Credential, Protocol, San, Signer};
+use cellway_testbed::{Credential, Protocol, San, Signer};
 use cellway_tests::world::{World, certificate, now};
 use http::Method;
 

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
-use cellway_mtls::lab::Signer;
+use cellway_testbed::Signer;
 use cellway_tests::world::World;
 
 use crate::raw::talk;

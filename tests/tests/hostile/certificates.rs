@@ -1,7 +1,7 @@
 //! Certificates that must not count.
 
 use cellway_core::Unix;
-use cellway_mtls::lab::{CertificateSpec, Credential, Key, Request, San, Usage, Validity};
+use cellway_testbed::{CertificateSpec, Credential, Key, Request, San, Usage, Validity};
 use cellway_tests::world::{Authorities, HOUR, TENANT_SAN, certificate, now};
 
 use crate::table::Table;

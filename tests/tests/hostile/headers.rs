@@ -1,7 +1,7 @@
 //! Headers and trailers that claim what only the router may say.
 
 use bytes::Bytes;
-use cellway_mtls::lab::{Protocol, Request};
+use cellway_testbed::{Protocol, Request};
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 

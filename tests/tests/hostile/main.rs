@@ -14,7 +14,7 @@ mod routing_keys;
 mod table;
 mod tokens;
 
-use cellway_mtls::lab::{Algorithm, Signer};
+use cellway_testbed::{Algorithm, Signer};
 use cellway_tests::world::World;
 
 use crate::table::Table;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cellway_mtls::lab::{Ca, Protocol};
+use cellway_testbed::{Ca, Protocol};
 use cellway_tests::world::{PATIENCE, provider};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cellway_core::routing_key::Signed;
-use cellway_mtls::lab::{Credential, Protocol, Request, San, Signer};
+use cellway_testbed::{Credential, Protocol, Request, San, Signer};
 use cellway_tests::world::{TENANT_SAN, World, certificate, now};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};

@@ -1,6 +1,6 @@
 //! Sending a row's request, and writing down what became of it.
 
-use cellway_mtls::lab::{Answer, ClientError, Credential, Protocol, Request};
+use cellway_testbed::{Answer, ClientError, Credential, Protocol, Request};
 use cellway_tests::world::{Exchange, Running, World, reason};
 use http::header::WWW_AUTHENTICATE;
 

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cellway_core::Unix;
-use cellway_mtls::lab::{Claims, Key, Request, Signer, unsigned};
+use cellway_testbed::{Claims, Key, Request, Signer, unsigned};
 use cellway_tests::world::{AUDIENCE, HOUR, World, now};
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};

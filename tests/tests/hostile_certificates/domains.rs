@@ -1,7 +1,7 @@
 //! Two trust domains, `clients.test` under the common bundle and `own.test` under its own: whose
 //! authority vouches for whose names.
 
-use cellway_mtls::lab::Request;
+use cellway_testbed::Request;
 use cellway_tests::world::reason;
 
 use crate::der::name;

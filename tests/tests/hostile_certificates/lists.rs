@@ -1,7 +1,7 @@
 //! Lists that can't be honoured: a router doesn't start with one, and a reload with one changes
 //! nothing.
 
-use cellway_mtls::lab::Signer;
+use cellway_testbed::Signer;
 use cellway_tests::world::{World, boot};
 
 use crate::Setup;

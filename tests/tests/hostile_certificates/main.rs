@@ -23,7 +23,7 @@ mod usages;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use cellway_mtls::lab::Signer;
+use cellway_testbed::Signer;
 use cellway_tests::world::World;
 
 use crate::make::Shown;

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use cellway_mtls::lab;
 use rcgen::{KeyPair, PublicKeyData, SigningKey as _};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -56,7 +55,7 @@ pub struct Key {
 impl Key {
     /// The Ed25519 key of this seed.
     pub fn seeded(seed: u8) -> Self {
-        let PrivateKeyDer::Pkcs8(der) = lab::Key::from_seed([seed; 32]).der() else {
+        let PrivateKeyDer::Pkcs8(der) = cellway_testbed::Key::from_seed([seed; 32]).der() else {
             panic!("the lab writes PKCS#8");
         };
         let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519);

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use cellway_mtls::env::tokio::TokioEnv;
-use cellway_mtls::lab::{Answer, Ca, Client, ClientError, Protocol, Request};
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{Answer, Ca, Client, ClientError, Protocol, Request};
 use cellway_tests::world::{Running, World, boot, certificate, loopback, provider, to};
 use http::header::WWW_AUTHENTICATE;
 use rustls::client::{ResolvesClientCert, Resumption};

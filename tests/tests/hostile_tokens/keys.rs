@@ -44,7 +44,7 @@ impl Keys {
             let pair = KeyPair::generate_for(algorithm).unwrap();
             EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap()
         };
-        let ed25519 = cellway_mtls::lab::Key::from_seed([seed; 32]);
+        let ed25519 = cellway_testbed::Key::from_seed([seed; 32]);
         let ed25519 = EncodingKey::from_ed_der(ed25519.der().secret_der());
         Self {
             rsa: Key::new(rsa, Algorithm::RS256),

@@ -1,7 +1,7 @@
 //! Canaries: words in everything that a client can send, looked for in everything that the router
 //! says.
 
-use cellway_mtls::lab::{
+use cellway_testbed::{
     Answer, Ca, CertificateSpec, Claims, Credential, Protocol, Request, San, Signer, Usage,
     Validity, unsigned,
 };

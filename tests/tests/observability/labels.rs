@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cellway_mtls::lab::{Protocol, Request, San, Signer};
+use cellway_testbed::{Protocol, Request, San, Signer};
 use cellway_tests::world::{Running, World, certificate};
 use http::Method;
 use http::header::{HOST, HeaderValue};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_mtls::lab::{IdpFault, Signer, Validity};
+use cellway_testbed::{IdpFault, Signer, Validity};
 use cellway_tests::world::{HOUR, World, now, until};
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cellway_core::Decision;
 use cellway_core::routing_key::Signed;
-use cellway_mtls::lab::San;
+use cellway_testbed::San;
 use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, claims, jwks, signer};
 use http::Method;
 use serde_json::{Value, json};

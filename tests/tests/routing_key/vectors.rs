@@ -4,7 +4,7 @@ use std::fs;
 
 use cellway_core::Reason;
 use cellway_core::routing_key::{Signed, canonical};
-use cellway_mtls::config::Config;
+use cellway_router::config::Config;
 use cellway_tests::decide::{Core, Request, Sources, at};
 use http::Method;
 use serde::Deserialize;

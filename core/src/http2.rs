@@ -1,0 +1,86 @@
+//! Follows the frames of one direction of an HTTP/2 connection.
+
+/// The length of a frame header: length, type, flags and stream (RFC 9113, section 4.1).
+pub const FRAME_HEADER_LEN: usize = 9;
+
+/// The length of the client's preface (RFC 9113, section 3.4).
+pub const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+/// A frame that begins a header or trailers (RFC 9113, section 6.2).
+pub const HEADERS: u8 = 1;
+/// A frame that announces a pushed answer (RFC 9113, section 6.6).
+pub const PUSH_PROMISE: u8 = 5;
+/// A frame that continues a header (RFC 9113, section 6.10).
+pub const CONTINUATION: u8 = 9;
+
+/// A frame header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FrameHeader {
+    /// The length of the payload.
+    pub length: u32,
+    /// Its type.
+    pub kind: u8,
+    /// The stream that it belongs to; 0 for the connection.
+    pub stream: u32,
+}
+
+/// Finds the frames in a stream of bytes, in pieces of any size.
+#[derive(Debug)]
+pub struct Frames {
+    /// The part of a frame's header that has come.
+    header: [u8; FRAME_HEADER_LEN],
+    header_len: usize,
+    /// Bytes of the payload that are still to come.
+    left: usize,
+}
+
+impl Frames {
+    /// The first frame begins after this many bytes.
+    pub fn after(preface_len: usize) -> Self {
+        Self {
+            header: [0; FRAME_HEADER_LEN],
+            header_len: 0,
+            left: preface_len,
+        }
+    }
+
+    /// Takes the next bytes, and calls `frame` for each frame whose header they complete.
+    ///
+    /// # Errors
+    /// What `frame` returned.
+    pub fn take<E>(
+        &mut self,
+        mut bytes: &[u8],
+        mut frame: impl FnMut(FrameHeader) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            let wanted = FRAME_HEADER_LEN - self.header_len;
+            let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
+            self.header[self.header_len..][..taken.len()].copy_from_slice(taken);
+            self.header_len += taken.len();
+            bytes = rest;
+            if self.header_len == FRAME_HEADER_LEN {
+                self.header_len = 0;
+                let [a, b, c, kind, _, s, t, u, v] = self.header;
+                let length = u32::from_be_bytes([0, a, b, c]);
+                self.left = length as usize;
+                // The first bit is reserved.
+                let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
+                frame(FrameHeader {
+                    length,
+                    kind,
+                    stream,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last byte was the end of a frame.
+    pub fn is_between(&self) -> bool {
+        self.left == 0 && self.header_len == 0
+    }
+}

@@ -1,0 +1,258 @@
+//! The folder that the demo writes: everything that a router needs, and what its callers carry.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cellway_env::{Env, Store};
+use cellway_testbed::Credential;
+
+use super::DemoError;
+use super::authorities::{Authorities, TRUST_DOMAIN};
+use super::world::{AUDIENCE, World, random_hex};
+
+/// How the configuration begins. A folder with such a file is the demo's to write anew.
+const MARK: &str = "# Written by `cellway demo`.";
+
+/// A folder, written through the environment's store: private keys get mode 0600.
+pub(super) struct Folder<E> {
+    env: E,
+    root: PathBuf,
+    /// Nobody will want it once the demo has ended.
+    fleeting: bool,
+}
+
+impl<E> Drop for Folder<E> {
+    fn drop(&mut self) {
+        if self.fleeting {
+            // What can't be removed is the system's to clean, as everything temporary is.
+            let _ = std::fs::remove_dir_all(&self.root);
+        }
+    }
+}
+
+impl<E: Env> Folder<E> {
+    /// The folder asked for, or a new one among the system's temporary files, which goes with this
+    /// value unless `keep` is set.
+    pub(super) fn new(env: E, asked: Option<&Path>, keep: bool) -> io::Result<Self> {
+        let root = match asked {
+            Some(folder) => std::path::absolute(folder)?,
+            None => std::env::temp_dir().join(format!("cellway-demo-{}", random_hex(&env))),
+        };
+        if !is_free(&root)? {
+            return Err(io::Error::other(format!(
+                "{} holds files that `cellway demo` did not write, and it would replace them; name a new \
+                 or an empty folder with --dir",
+                root.display()
+            )));
+        }
+        // What an earlier demo kept there is of another world: the router would warn of it.
+        for kept in ["keys-demo.keep", "registry.keep"] {
+            let _ = std::fs::remove_file(root.join("state").join(kept));
+        }
+        let fleeting = asked.is_none() && !keep;
+        Ok(Self {
+            env,
+            root,
+            fleeting,
+        })
+    }
+
+    /// The absolute path of a file in it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Writes one file.
+    pub(super) async fn write(&self, name: &str, content: &str) -> Result<(), DemoError> {
+        let path = self.path(name);
+        let failed = |why| DemoError::Write(path.clone(), why);
+        let text = path
+            .to_str()
+            .ok_or_else(|| failed(io::Error::other("the path is not UTF-8")))?;
+        let content = content.to_owned().into();
+        self.env
+            .store()
+            .replace(text, content)
+            .await
+            .map_err(failed)
+    }
+
+    /// Writes a certificate with its key.
+    pub(super) async fn write_credential(
+        &self,
+        name: &str,
+        credential: &Credential,
+    ) -> Result<(), DemoError> {
+        self.write(&format!("{name}.pem"), credential.pem()).await?;
+        let key = credential.key.pem()?;
+        self.write(&format!("{name}.key"), &key).await
+    }
+
+    /// Writes all that the configuration names.
+    pub(super) async fn write_materials(&self, world: &World) -> Result<(), DemoError> {
+        let Authorities {
+            servers,
+            clients,
+            cells,
+            ..
+        } = &world.authorities;
+        self.write("ca.pem", &servers.pem()).await?;
+        self.write("clients-ca.pem", &clients.pem()).await?;
+        self.write("cells-ca.pem", &cells.pem()).await?;
+        let server = world.authorities.server("router", 12)?;
+        self.write_credential("server", &server).await?;
+        let router = world.authorities.router(13)?;
+        self.write_credential("router", &router).await?;
+        self.write("registry.token", &world.registry_token).await?;
+        // For people to read; the router asks the control plane.
+        self.write("registry.json", &format!("{:#}\n", world.registry))
+            .await
+    }
+
+    /// Writes the configuration.
+    pub(super) async fn write_configuration(
+        &self,
+        world: &World,
+        ports: Ports,
+    ) -> Result<(), DemoError> {
+        self.write("cellway.toml", &configuration(world, ports))
+            .await
+    }
+}
+
+/// Whether the demo may write there: the folder is missing, empty or an earlier demo's.
+fn is_free(root: &Path) -> io::Result<bool> {
+    let mut entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(why) => return Err(why),
+    };
+    if entries.next().is_none() {
+        return Ok(true);
+    }
+    let configuration = std::fs::read(root.join("cellway.toml")).unwrap_or_default();
+    Ok(configuration.starts_with(MARK.as_bytes()))
+}
+
+/// Where the router listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) public: u16,
+    pub(super) admin: u16,
+}
+
+fn configuration(world: &World, Ports { public, admin }: Ports) -> String {
+    let issuer = world.idp.issuer();
+    let registry = &world.registry_url;
+    format!(
+        r#"{MARK} Paths are relative to this file.
+#
+# The cells, the identity provider and the control plane that it names run inside the demo, and end
+# with it. `cellway demo --dir FOLDER` (without --exit) starts them again and writes this file anew. With
+# --without-router it leaves the router to `cellway serve --config FOLDER/cellway.toml`.
+
+[[listener]]
+name = "public"
+bind = "127.0.0.1:{public}"
+policy = "default"
+[listener.tls]
+certificate = "server.pem"
+key = "server.key"
+client_certificate = "optional"
+
+[[issuer]]                          # its keys are found by OIDC discovery
+name = "demo"
+issuer = "{issuer}"
+audience = "{AUDIENCE}"
+algorithms = ["RS256", "ES256", "EdDSA"]
+claims = {{ tenant = "tenant_id", roles = "roles", tier = "tier" }}
+
+[[policy]]
+name = "default"
+mode = "required"
+any_of = ["jwt", "mtls"]
+
+[trust]                             # client certificates
+bundle = "clients-ca.pem"
+trust_domains = ["{TRUST_DOMAIN}"]
+san = ["spiffe://{{trust_domain}}/tenant/{{tenant}}/**"]
+
+[registry]
+url = "{registry}"
+token_file = "registry.token"
+
+[upstream]                          # router to cells, mutual TLS
+bundle = "cells-ca.pem"
+certificate = "router.pem"
+key = "router.key"
+
+[fetch]                             # router to identity provider and control plane
+bundle = "ca.pem"
+
+[state]                             # last-known-good
+directory = "state"
+
+[admin]
+bind = "127.0.0.1:{admin}"
+
+[log]
+level = "warn"
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cellway_core::registry::Registry;
+    use cellway_env::tokio::TokioEnv;
+    use cellway_router::config::Config;
+    use cellway_testbed::TlsProvider;
+    use rustls::time_provider::DefaultTimeProvider;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_demo_writes_is_valid() {
+        let provider = TlsProvider {
+            crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            time: Arc::new(DefaultTimeProvider),
+        };
+        let world = World::start(&TokioEnv::new(), &provider).await.unwrap();
+        let ports = Ports {
+            public: 8443,
+            admin: 9901,
+        };
+        let text = configuration(&world, ports);
+        Config::load("cellway.toml", &text, []).unwrap_or_else(|errors| panic!("{errors}"));
+        Registry::from_json(&world.registry.to_string()).unwrap();
+        assert!(text.starts_with(MARK));
+    }
+
+    /// Catches: a demo that replaces somebody's own configuration and keys.
+    #[test]
+    fn only_a_new_or_empty_folder_or_an_earlier_demos_is_written_to() {
+        let root = std::env::temp_dir().join(format!("cellway-folder-{}", std::process::id()));
+        let open = || Folder::new(TokioEnv::new(), Some(&root), true).map(drop);
+        open().unwrap();
+        std::fs::create_dir(&root).unwrap();
+        open().unwrap();
+        let file = root.join("cellway.toml");
+        std::fs::write(&file, "# mine").unwrap();
+        let refused = open().unwrap_err().to_string();
+        assert!(
+            refused.contains("name a new or an empty folder"),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read(&file).unwrap(), b"# mine");
+        std::fs::write(&file, format!("{MARK} More.")).unwrap();
+        open().unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

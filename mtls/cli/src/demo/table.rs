@@ -1,0 +1,241 @@
+//! What came of the sample requests.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use cellway_testbed::{Answer, ClientError};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::callers::{Caller, Expected};
+
+const HEADINGS: [&str; 5] = ["CALLER", "DECISION", "REASON", "CELL", "LATENCY"];
+
+/// One line of the table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Row {
+    caller: &'static str,
+    decision: String,
+    reason: String,
+    cell: String,
+    latency: String,
+    /// What isn't as expected.
+    wrong: Option<String>,
+}
+
+impl Row {
+    /// Reads the answer to a caller's request as its caller would: nothing here asks the router
+    /// what it meant.
+    pub(super) fn new(caller: &Caller, answer: Result<&Answer, &ClientError>) -> Self {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => return Self::failed(caller, why),
+        };
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let seen = Seen::new(answer.status, &body);
+        Self {
+            caller: caller.name,
+            wrong: seen.differs(&caller.expected),
+            decision: seen.decision,
+            reason: seen.reason,
+            cell: seen.cell.unwrap_or_else(|| "-".to_owned()),
+            latency: milliseconds(answer.latency),
+        }
+    }
+
+    fn failed(caller: &Caller, why: &ClientError) -> Self {
+        Self {
+            caller: caller.name,
+            decision: "no answer".to_owned(),
+            reason: "-".to_owned(),
+            cell: "-".to_owned(),
+            latency: "-".to_owned(),
+            wrong: Some(why.to_string()),
+        }
+    }
+
+    pub(super) fn as_expected(&self) -> bool {
+        self.wrong.is_none()
+    }
+
+    /// Whether a cell answered.
+    pub(super) fn served(&self) -> bool {
+        self.cell != "-"
+    }
+
+    fn columns(&self) -> [&str; 5] {
+        [
+            self.caller,
+            &self.decision,
+            &self.reason,
+            &self.cell,
+            &self.latency,
+        ]
+    }
+}
+
+/// What an answer says.
+struct Seen {
+    status: StatusCode,
+    decision: String,
+    reason: String,
+    cell: Option<String>,
+    tenant: Option<String>,
+}
+
+impl Seen {
+    /// A cell's echo says which headers the router stamped; the router's own answers give their
+    /// reason.
+    fn new(status: StatusCode, body: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let denied = text(&body["error"]["reason"]);
+        let stamped = &body["headers"];
+        let (word, reason, cell) = match denied {
+            Some(reason) => ("deny", Some(reason), None),
+            None => (
+                "allow",
+                text(&stamped["x-cellway-auth"]),
+                text(&body["cell"]),
+            ),
+        };
+        Self {
+            status,
+            decision: format!("{word} {}", status.as_u16()),
+            reason: reason.unwrap_or_else(|| "-".to_owned()),
+            cell,
+            tenant: text(&stamped["x-cellway-tenant"]),
+        }
+    }
+
+    fn differs(&self, expected: &Expected) -> Option<String> {
+        let status = expected.reason.status().unwrap_or(StatusCode::OK);
+        let reason = expected.reason.as_str();
+        let served = match &self.cell {
+            None => expected.cells.is_empty(),
+            Some(cell) => expected.cells.contains(&cell.as_str()),
+        };
+        let told = self.tenant.as_deref() == expected.tenant;
+        if self.status == status && self.reason == reason && served && told {
+            return None;
+        }
+        let mut wrong = format!("expected {} {reason}", status.as_u16());
+        if let Some(tenant) = expected.tenant {
+            let cells = expected.cells.join(" or ");
+            // Writing to a string can't fail.
+            let _ = write!(wrong, ", {tenant} served by {cells}");
+        }
+        Some(wrong)
+    }
+}
+
+fn milliseconds(latency: Duration) -> String {
+    format!("{:.1} ms", latency.as_secs_f64() * 1000.0)
+}
+
+/// All rows, aligned.
+pub(super) fn render(rows: &[Row]) -> String {
+    let mut widths = HEADINGS.map(str::len);
+    for row in rows {
+        for (width, column) in widths.iter_mut().zip(row.columns()) {
+            *width = (*width).max(column.len());
+        }
+    }
+    let mut table = line(HEADINGS, widths);
+    for row in rows {
+        table.push_str(&line(row.columns(), widths));
+        if let Some(wrong) = &row.wrong {
+            let _ = writeln!(table, "  ^ {wrong}");
+        }
+    }
+    table
+}
+
+/// The last column to the right: numbers line up by their ends.
+fn line(columns: [&str; 5], widths: [usize; 5]) -> String {
+    let [caller, decision, reason, cell, latency] = columns;
+    let [a, b, c, d, e] = widths;
+    format!("{caller:a$}  {decision:b$}  {reason:c$}  {cell:d$}  {latency:>e$}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use cellway_core::Reason;
+    use http::{HeaderMap, Version};
+    use serde_json::json;
+
+    use super::*;
+
+    fn caller(name: &'static str, expected: Expected) -> Caller {
+        Caller::new(name, expected)
+    }
+
+    fn answer(status: u16, body: &Value) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            body: body.to_string().into(),
+            trailers: HeaderMap::new(),
+            latency: Duration::from_micros(1234),
+        }
+    }
+
+    fn echo(cell: &str, tenant: &str) -> Value {
+        json!({
+            "cell": cell,
+            "headers": { "x-cellway-auth": "verified", "x-cellway-tenant": tenant },
+        })
+    }
+
+    fn denial(reason: &str) -> Value {
+        json!({ "error": { "reason": reason, "owner": "router" } })
+    }
+
+    const ACME: Expected = Expected::served("acme", &["a", "b"]);
+    const EXPIRED: Expected = Expected::refused(Reason::ExpiredToken);
+
+    #[test]
+    fn a_row_is_as_expected_in_every_part_or_it_is_not() {
+        for (expected, status, body, sound) in [
+            (ACME, 200, echo("a", "acme"), true),
+            (ACME, 200, echo("b", "acme"), true),
+            (ACME, 200, echo("c", "acme"), false),
+            (ACME, 200, echo("a", "globex"), false),
+            (ACME, 500, echo("a", "acme"), false),
+            (ACME, 401, denial("expired_token"), false),
+            (EXPIRED, 401, denial("expired_token"), true),
+            (EXPIRED, 401, denial("missing_token"), false),
+            (EXPIRED, 403, denial("expired_token"), false),
+            (EXPIRED, 200, echo("a", "acme"), false),
+            (EXPIRED, 401, json!("not what a router says"), false),
+        ] {
+            let answer = answer(status, &body);
+            let row = Row::new(&caller("x", expected), Ok(&answer));
+            assert_eq!(row.as_expected(), sound, "{expected:?} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let served = answer(200, &echo("standard-eu", "acme"));
+        let denied = answer(401, &denial("expired_token"));
+        let rows = [
+            Row::new(
+                &caller("acme", Expected::served("acme", &["standard-eu"])),
+                Ok(&served),
+            ),
+            Row::new(&caller("expired", EXPIRED), Ok(&denied)),
+            Row::new(&caller("wrong", ACME), Ok(&denied)),
+        ];
+        assert_eq!(
+            render(&rows),
+            "\
+CALLER   DECISION   REASON         CELL         LATENCY
+acme     allow 200  verified       standard-eu   1.2 ms
+expired  deny 401   expired_token  -             1.2 ms
+wrong    deny 401   expired_token  -             1.2 ms
+  ^ expected 200 verified, acme served by a or b
+"
+        );
+    }
+}

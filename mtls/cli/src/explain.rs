@@ -1,0 +1,319 @@
+//! `cellway explain`
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use cellway_core::cert::PeerCertificate;
+use cellway_core::policy::{Policy, PolicyId};
+use cellway_core::{Decision, Mismatch, mismatches};
+use cellway_env::Clock;
+use cellway_env::fetch::Client;
+use cellway_env::tokio::TokioEnv;
+use cellway_env::{Env, Privacy, Store};
+use cellway_router::config::Config;
+use cellway_router::explain::{
+    Envelope, Explanation, NOT_ASKED, Question, envelope, explain, gather,
+};
+use cellway_router::settings::{Pem, RouterSettings};
+use cellway_router::tls::{router_source_config, verified_leaf};
+use http::{HeaderValue, Method};
+
+use super::input::{ConfigFile, provider};
+use super::{Exit, complain, failed, say};
+
+/// The most bytes of a token's file.
+const TOKEN_BYTES_MAX: usize = 64 << 10;
+
+/// The arguments of `cellway explain`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Reads the configuration, key and registry files and last-known-good copies, and asks identity
+providers and the control plane as the router would (--offline: only files). Nothing is sent to a
+cell.
+
+Examples:
+  cellway explain -c cellway.toml --token-file token.jwt --path /orders
+  cellway explain -c cellway.toml --cert client.pem --listener public --json
+  cellway explain -c cellway.toml --token \"$TOKEN\" --offline
+
+Exit codes: 0 the request would be allowed, 1 it would be denied (or the configuration has
+mistakes), 2 usage, 3 a file can't be read")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The bearer token (other users of this machine may see it; better use --token-file)
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// A file with the bearer token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// A PEM file with the client's certificate chain, leaf first
+    #[arg(long, value_name = "FILE")]
+    cert: Option<String>,
+    /// Path and query of the request, for the policy's rules and a routing key's signature
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Method of the request, for the same
+    #[arg(long, default_value = "GET")]
+    method: Method,
+    /// The request is a gRPC call (as --method POST, with the content type application/grpc)
+    #[arg(long, conflicts_with = "method")]
+    grpc: bool,
+    /// The listener that the request comes in by (may be left out if there is only one)
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// What the request's header says that picks one of several tenants
+    #[arg(long, value_name = "TENANT")]
+    tenant_choice: Option<String>,
+    /// A file with the cell-bound authorization that the request shows
+    #[arg(long, value_name = "FILE")]
+    cba_file: Option<String>,
+    /// The routing key that the request shows
+    #[arg(long, value_name = "KEY")]
+    routing_key: Option<String>,
+    /// The value of the header with the routing key's signature
+    #[arg(long, value_name = "SIGNATURE", requires = "authority")]
+    routing_key_signature: Option<String>,
+    /// Host and port of the request (a routing key's signature is over them)
+    #[arg(long, value_name = "HOST")]
+    authority: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Ask no identity provider and no control plane: only files and last-known-good copies
+    #[arg(long, conflicts_with = "fetch")]
+    offline: bool,
+    /// Ask them, which is the default
+    #[arg(long)]
+    fetch: bool,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let asked = match runtime {
+        Ok(runtime) => runtime.block_on(answer(args)),
+        Err(error) => return failed(error),
+    };
+    asked.unwrap_or_else(|exit| exit)
+}
+
+async fn answer(args: &Args) -> Result<Exit, Exit> {
+    let env = TokioEnv::new();
+    let config = args.config.load(&env).await?;
+    let settings = &config.router;
+    let policy = policy(args, &config)?;
+    let authorization = token(&env, args).await?.map(bearer).transpose()?;
+    let cell_bound = match &args.cba_file {
+        Some(path) => Some(header(&text(&env, path).await?)?),
+        None => None,
+    };
+    let tenant_choice = args.tenant_choice.as_deref().map(header).transpose()?;
+    let routing_key = args.routing_key.as_deref().map(header).transpose()?;
+    let signature = args.routing_key_signature.as_deref();
+    let routing_key_signature = signature.map(header).transpose()?;
+    let peer = peer(&env, args, settings).await?;
+    let client = match args.offline && !args.fetch {
+        true => None,
+        false => Some(client(&env, settings).await?),
+    };
+    let clock = Clock::new(env.clone());
+    let (snapshot, sources) = gather(&env, &clock, settings, client.as_ref()).await;
+    let question = Question {
+        policy,
+        method: if args.grpc {
+            &Method::POST
+        } else {
+            &args.method
+        },
+        authority: args.authority.as_deref().unwrap_or_default(),
+        path: &args.path,
+        grpc: args.grpc,
+        authorization,
+        tenant_choice,
+        cell_bound,
+        routing_key,
+        routing_key_signature,
+        peer: peer.as_ref(),
+    };
+    let explanation = explain(&snapshot, &question, clock.now());
+    let doubts = mismatches(&settings.policy, snapshot.registry.as_deref());
+    let envelope = match &explanation.decision {
+        Decision::Allow(allow) => Some(envelope(&env, settings, allow, clock.now()).await),
+        Decision::Deny(_) => None,
+    };
+    let text = match args.json {
+        true => json(&explanation, envelope.as_ref(), &sources, &doubts),
+        false => {
+            let mut page = page(&explanation, (&sources, &doubts), &settings.policy, policy);
+            if let Some(envelope) = &envelope {
+                page += &format!("\nenvelope: {envelope}");
+            }
+            page
+        }
+    };
+    let exit = match envelope {
+        Some(envelope) if envelope.lets_pass() => Exit::Ok,
+        Some(_) | None => Exit::No,
+    };
+    Ok(say(&text, exit))
+}
+
+fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
+    let listeners = &config.router.listeners;
+    let names = || {
+        let names: Vec<_> = listeners.iter().map(|listener| &*listener.name).collect();
+        names.join(", ")
+    };
+    let found = match (&args.listener, listeners.as_slice()) {
+        (None, [only]) => Some(only),
+        (None, _) => return Err(failed(format!("name one with --listener: {}", names()))),
+        (Some(name), all) => all.iter().find(|listener| *listener.name == **name),
+    };
+    let found = found.ok_or_else(|| {
+        let name = args.listener.as_deref().unwrap_or_default();
+        failed(format!(
+            "no listener is called {name}; there is: {}",
+            names()
+        ))
+    })?;
+    found.policy_of(&args.path).map_err(|why| {
+        let reason = cellway_core::Reason::AmbiguousRequest;
+        let text = format!("deny 400 {reason}: {why}, and the listener's routes go by it");
+        say(&text, Exit::No)
+    })
+}
+
+async fn token(env: &TokioEnv, args: &Args) -> Result<Option<String>, Exit> {
+    match &args.token_file {
+        Some(path) => text(env, path).await.map(Some),
+        None => Ok(args.token.clone()),
+    }
+}
+
+/// A file's one line.
+async fn text(env: &TokioEnv, path: &str) -> Result<String, Exit> {
+    let read = env.store().read(path, TOKEN_BYTES_MAX, Privacy::Any).await;
+    let read = read.map_err(|error| failed(format!("can't read {path}: {error}")))?;
+    let text = String::from_utf8(read.into());
+    let text = text.map_err(|_| failed(format!("{path} is no text")))?;
+    Ok(text.trim().to_owned())
+}
+
+fn bearer(token: String) -> Result<HeaderValue, Exit> {
+    header(&format!("Bearer {token}"))
+}
+
+fn header(value: &str) -> Result<HeaderValue, Exit> {
+    let refused = |_| failed("the value holds bytes that no header may");
+    HeaderValue::from_str(value).map_err(refused)
+}
+
+async fn peer(
+    env: &TokioEnv,
+    args: &Args,
+    settings: &RouterSettings,
+) -> Result<Option<PeerCertificate>, Exit> {
+    let Some(path) = &args.cert else {
+        return Ok(None);
+    };
+    if !settings.trusts_clients() {
+        let advice = "set trust.bundle to accept client certificates";
+        return Err(failed(format!(
+            "no client certificate is trusted; {advice}"
+        )));
+    }
+    // A file that isn't there is no refused handshake.
+    let there = env.store().stat(path).await;
+    there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
+    let leaf = verified_leaf(env, &provider(), settings, &Pem::File(path.clone())).await;
+    let leaf = leaf.map_err(|error| {
+        complain(format_args!(
+            "{error}\nThe TLS handshake would be refused; there is no decision."
+        ));
+        Exit::No
+    })?;
+    let peer = PeerCertificate::from_der(&leaf);
+    peer.map(Some)
+        .map_err(|error| failed(format!("{path}: {error}")))
+}
+
+async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<TokioEnv>, Exit> {
+    let fetch = &settings.sources.fetch;
+    let tls = router_source_config(env, &provider(), settings).await;
+    let tls = tls.map_err(|error| failed(format!("fetch: {error}")))?;
+    let tls = Arc::new(ArcSwap::from_pointee(tls));
+    let reach = Arc::new(ArcSwap::from_pointee(fetch.reach()));
+    Ok(Client::reaching(env.clone(), tls, reach))
+}
+
+fn json(
+    explanation: &Explanation,
+    envelope: Option<&Envelope>,
+    sources: &[String],
+    doubts: &[Mismatch],
+) -> String {
+    let warning = |doubt: &Mismatch| {
+        serde_json::json!({
+            "setting": doubt.setting,
+            "problem": doubt.problem,
+            "fix": doubt.fix,
+        })
+    };
+    let whole = serde_json::json!({
+        "warnings": doubts.iter().map(warning).collect::<Vec<_>>(),
+        "decision": explanation.decision,
+        "steps": explanation.steps,
+        "envelope": envelope,
+        "sources": sources,
+    });
+    serde_json::to_string_pretty(&whole).unwrap_or_default()
+}
+
+fn page(
+    explanation: &Explanation,
+    (sources, doubts): (&[String], &[Mismatch]),
+    policy: &Policy,
+    id: PolicyId,
+) -> String {
+    let auth = policy.auth(id);
+    let mut page = format!("policy {} ({})\n", auth.name, auth.mode.as_str());
+    for source in sources {
+        page += &format!("from  {source}\n");
+    }
+    for Mismatch {
+        setting,
+        problem,
+        fix,
+    } in doubts
+    {
+        page += &format!("warn  {setting}: {problem}\n      {fix}\n");
+    }
+    page += &format!("\n{}\n", explanation.steps);
+    page += &match &explanation.decision {
+        Decision::Allow(allow) => {
+            let placement = match &allow.placement {
+                Some(placement) => format!("placement {placement}"),
+                None => "its own cell".to_owned(),
+            };
+            let endpoints: Vec<_> = allow.endpoints().map(|e| e.url.as_str()).collect();
+            format!(
+                "allow {}: cell {} by {placement}, registry version {}\nendpoints: {}",
+                allow.reason,
+                allow.cell.id,
+                allow.placement_epoch,
+                endpoints.join(", ")
+            )
+        }
+        Decision::Deny(deny) => {
+            let status = deny.class.status().map_or(0, |status| status.as_u16());
+            format!("deny {status} {}: {}", deny.reason, deny.detail)
+        }
+    };
+    if sources.iter().any(|source| source.ends_with(NOT_ASKED)) {
+        page += "\nSome sources were not asked, so the router may decide otherwise: run it without --offline.";
+    }
+    page
+}

@@ -1,0 +1,144 @@
+//! The `cellway` command: runs, checks and explains a router, and shows a demo.
+//!
+//! A thin shell over `cellway-router`.
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod check;
+mod demo;
+mod envelope_key;
+mod explain;
+mod input;
+mod process;
+mod serve;
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What the process ends with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Exit {
+    /// All is well; the answer is yes.
+    Ok = 0,
+    /// The answer is no: the configuration has mistakes, the request is denied.
+    No = 1,
+    /// The command itself can't be carried out: a file can't be read, an address can't be bound.
+    /// (2 is clap's, for a command line that isn't understood.)
+    Failed = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cellway demo                          everything in one process, on loopback
+  cellway check --config cellway.toml   every mistake, with line and what to do
+  cellway serve --config cellway.toml
+  cellway explain --config cellway.toml --token-file token.jwt --path /orders
+  cellway envelope-key new --config cellway.toml
+
+Exit codes:
+  0  all is well
+  1  the answer is no: the configuration has mistakes, the request is denied,
+     a row of the demo is not as expected
+  2  the command line is not understood
+  3  the command could not be carried out: a file can't be read, an address can't be bound";
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "cellway",
+    version = cellway_router::build::LONG,
+    about = "An edge router for cell-based architectures",
+    long_about = "Cellway proves who is calling (JWT claims or mTLS SANs), decides which cell serves \
+                  them, and proxies the request there.",
+    after_help = AFTER_HELP
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the router until SIGTERM
+    Serve(serve::Args),
+    /// Say whether a configuration, and every file that it names, is valid
+    Check(check::Args),
+    /// Say step by step where a request would go and why, without sending anything
+    Explain(Box<explain::Args>),
+    /// Make, show and remove the keys of identity envelopes
+    EnvelopeKey(envelope_key::Args),
+    /// Run a router with everything around it in one process, on loopback
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args).into(),
+        Command::Check(args) => check::run(&args).into(),
+        Command::Explain(args) => explain::run(&args).into(),
+        Command::EnvelopeKey(args) => envelope_key::run(&args).into(),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+/// Says on standard error why a command can't be carried out.
+fn failed(problem: impl std::fmt::Display) -> Exit {
+    complain(format_args!("cellway: {problem}"));
+    Exit::Failed
+}
+
+/// Prints to standard error. If that fails, the exit code still tells the result.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints a command's answer. The command ends with `exit`, or fails if nobody can have the answer.
+fn say(text: &str, exit: Exit) -> Exit {
+    match print(text) {
+        Ok(()) => exit,
+        Err(error) => failed(format!("can't write to standard output: {error}")),
+    }
+}
+
+/// Prints a line. A reader that has gone wants no more of it, which is no mistake.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let printed = writeln!(out, "{text}").and_then(|()| out.flush());
+    match printed {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_argument_is_well_formed_and_described() {
+        let mut command = Cli::command();
+        command.build();
+        check(&command);
+        command.debug_assert();
+    }
+
+    fn check(command: &clap::Command) {
+        for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+            for arg in sub.get_arguments() {
+                let name = format!("{} {}", sub.get_name(), arg.get_id());
+                assert!(arg.get_help().is_some(), "{name}");
+            }
+            check(sub);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `cellway demo --without-router` and `cellway serve`: what the demo writes, served by the binary.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::run;
+use crate::serve::Serving;
+
+const README: &str = include_str!("../../../../README.md");
+
+/// Everything around a router. It ends with the test.
+struct Surroundings {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Surroundings {
+    /// Runs until the configuration is written.
+    fn start(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        let child = Command::new(env!("CARGO_BIN_EXE_cellway"))
+            .args(["demo", "--without-router", "--dir"])
+            .arg(&folder)
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut surroundings = Self {
+            child: child.unwrap(),
+            folder,
+        };
+        let said = surroundings.child.stdout.take().unwrap();
+        let mut said = BufReader::new(said).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.starts_with("Ctrl-C")), "it ended");
+        surroundings
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn curl(&self, public: &str, arguments: &[&str]) -> String {
+        let output = Command::new("curl")
+            .args(["-sS", "--cacert", &self.path("ca.pem")])
+            .args(arguments)
+            .arg(format!("https://{public}/orders"))
+            .output()
+            .unwrap();
+        let (out, err) = (&output.stdout, &output.stderr);
+        String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
+    }
+}
+
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Catches: a valid setup whose router answers 502 or 503 because its cells don't run.
+#[test]
+fn what_the_demo_writes_can_be_served() {
+    let demo = Surroundings::start("served-demo");
+    let config = demo.path("cellway.toml");
+    let (code, _, err) = run(&["check", "--config", &config]);
+    assert_eq!(code, 0, "{err}");
+    let log = [
+        ("CELLWAY__LOG__TO", "stdout"),
+        ("CELLWAY__LOG__LEVEL", "info"),
+    ];
+    let mut serving = Serving::with(&config, &log);
+    let public = serving.wait("listening", Some("public"))["address"].clone();
+    let public = public.as_str().unwrap();
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("curl isn't installed: nothing is sent through the router here");
+        return;
+    }
+    let token = std::fs::read_to_string(demo.path("acme.token")).unwrap();
+    let bearer = format!("authorization: Bearer {token}");
+    let answer = demo.curl(public, &["-H", &bearer]);
+    assert!(answer.contains("\"cell\": \"premium-eu\""), "{answer}");
+    let (certificate, key) = (demo.path("globex.pem"), demo.path("globex.key"));
+    let answer = demo.curl(public, &["--cert", &certificate, "--key", &key]);
+    assert!(answer.contains("\"cell\": \"standard-us\""), "{answer}");
+}
+
+/// The commands of the README that read the demo's files, run as they are but for the folder. Catches:
+/// a command that ends in 503 because its issuer was never asked.
+#[test]
+fn the_commands_of_the_readme_explain_the_demo() {
+    let demo = Surroundings::start("readme-demo");
+    let lines = README.lines().map(str::trim);
+    let commands: Vec<&str> = lines
+        .filter(|line| line.starts_with("cellway ") && line.contains("demo/cellway.toml"))
+        .filter(|line| !line.starts_with("cellway serve"))
+        .collect();
+    assert!(commands.len() >= 2, "{commands:?}");
+    for command in commands {
+        let command = command.split('#').next().unwrap();
+        let folder = format!("{}/", demo.folder.display());
+        let words: Vec<String> = command
+            .split_whitespace()
+            .skip(1)
+            .map(|word| word.replace("demo/", &folder))
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (code, out, err) = run(&words);
+        assert_eq!(code, 0, "{command}\n{out}{err}");
+        let expected = match words[0] {
+            "explain" => "allow verified: cell premium-eu",
+            _ => "is valid",
+        };
+        assert!(out.contains(expected), "{command}\n{out}");
+    }
+}

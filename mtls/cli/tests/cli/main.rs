@@ -1,0 +1,182 @@
+//! The binary, as its users run it.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test of the process"
+)]
+
+mod addresses;
+mod bad_files;
+mod check;
+mod demo;
+mod envelope_keys;
+mod explain;
+mod mounts;
+mod older_cell;
+mod serve;
+mod sources;
+mod warnings;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_testbed::{Claims, Signer};
+
+const CONFIG: &str = r#"
+[[listener]]
+name = "local"
+bind = "127.0.0.1:0"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+jwks_file = "keys.json"
+
+[[policy]]
+name = "default"
+any_of = ["jwt"]
+
+[registry]
+file = "registry.json"
+
+[admin]
+bind = "127.0.0.1:0"
+
+[log]
+to = "stdout"
+"#;
+
+const REGISTRY: &str = r#"{"version": 1,
+"cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+           "endpoints": [{"url": "http://127.0.0.1:9"}]}],
+"tenants": [{"id": "acme", "cell": "a"}, {"id": "late", "cell": "a", "status": "suspended"}]}"#;
+
+/// A folder with a configuration and what it names; removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cellway-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let folder = Self(path);
+        let signer = signer();
+        folder.write("cellway.toml", CONFIG);
+        folder.write("registry.json", REGISTRY);
+        folder.write(
+            "keys.json",
+            &serde_json::json!({ "keys": [signer.jwk()] }).to_string(),
+        );
+        folder
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
+    fn config(&self) -> String {
+        self.0.join("cellway.toml").display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn signer() -> Signer {
+    Signer::from_seed("k1", [3; 32]).unwrap()
+}
+
+/// A token that holds until the year 2100 and longer than this test, or ended in 1970.
+fn token(tenant: &str, expired: bool) -> String {
+    let lifetime = Duration::from_secs(if expired { 60 } else { 4_102_444_800 });
+    Claims::new(
+        "https://idp.example",
+        "cellway",
+        Unix::from_secs(0),
+        lifetime,
+    )
+    .tenant(tenant)
+    .subject("alice")
+    .sign(&signer())
+    .unwrap()
+}
+
+/// Ends a command that a test expects to end and that doesn't, with status 124.
+fn cellway(args: &[&str]) -> Output {
+    Command::new("timeout")
+        .args(["60", env!("CARGO_BIN_EXE_cellway")])
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// Exit code, standard output, standard error.
+fn run(args: &[&str]) -> (i32, String, String) {
+    let output = cellway(args);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+/// The configuration, with envelopes of this form.
+fn sealing(form: &str) -> String {
+    let envelope = format!("[envelope]\nform = \"{form}\"\nkeys = \"sealing\"\n");
+    CONFIG.replace("[admin]", &format!("{envelope}\n[admin]"))
+}
+
+#[test]
+fn the_version_names_the_build() {
+    let (code, out, _) = run(&["--version"]);
+    let expected = format!("cellway {}\n", cellway_router::build::LONG);
+    assert_eq!((code, out), (0, expected));
+}
+
+#[test]
+fn check_says_valid_or_every_mistake() {
+    let folder = Folder::new("check");
+    let config = folder.config();
+    let (code, out, _) = run(&["check", "--config", &config]);
+    assert_eq!((code, out), (0, format!("{config} is valid\n")));
+
+    // The files that it names count, each with its setting.
+    folder.write("keys.json", "{}");
+    folder.write("registry.json", "{\"version\": 1, \"cells\": []}");
+    let (code, _, err) = run(&["check", "--config", &config]);
+    assert_eq!(code, 1);
+    assert!(err.contains("issuer[0].jwks_file: "), "{err}");
+    assert!(err.contains("registry.file: "), "{err}");
+
+    folder.write("cellway.toml", &CONFIG.replace("audience", "audiance"));
+    let (code, out, err) = run(&["check", "--config", &config]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains(&format!("{config}:9: issuer[0].audiance: ")),
+        "{err}"
+    );
+    assert!(err.contains("did you mean `audience`?"), "{err}");
+
+    let (code, _, err) = run(&["check", "--config", "/nowhere/cellway.toml"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("can't read /nowhere/cellway.toml"), "{err}");
+    assert_eq!(run(&["check"]).0, 2);
+}
+
+#[test]
+fn help_is_complete_and_shows_examples() {
+    for command in ["serve", "check", "explain", "envelope-key"] {
+        let (code, out, _) = run(&[command, "--help"]);
+        assert_eq!(code, 0);
+        assert!(
+            out.contains("Examples:") && out.contains("Exit codes:"),
+            "{out}"
+        );
+    }
+    let (_, out, _) = run(&["--help"]);
+    assert!(out.contains("Exit codes:"), "{out}");
+}

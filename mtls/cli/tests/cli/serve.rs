@@ -1,0 +1,291 @@
+//! `cellway serve`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use cellway_router::build::{COMMIT, VERSION};
+
+use crate::{CONFIG, Folder, run, sealing};
+
+/// A router in a process of its own, ended with the test.
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    lines: Receiver<String>,
+}
+
+/// The longest that a test waits for a line that may never come.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+impl Serving {
+    pub(crate) fn start(config: &str) -> Self {
+        Self::with(config, &[])
+    }
+
+    /// With these settings over those of the file.
+    pub(crate) fn with(config: &str, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
+            .args(["serve", "--config", config])
+            .env("CELLWAY__RUNTIME__WORKERS", "2")
+            // Long, so that what the tests see came of what they asked for.
+            .env("CELLWAY__RUNTIME__WATCH_SECS", "3600")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for the next line of this event (and, for `listening`, of this listener).
+    pub(crate) fn wait(&mut self, event: &str, listener: Option<&str>) -> serde_json::Value {
+        let found = self.wait_or_end(event, listener);
+        found.unwrap_or_else(|| panic!("the log ended before {event}"))
+    }
+
+    /// The same; `None` if the process ends before.
+    pub(crate) fn wait_or_end(
+        &mut self,
+        event: &str,
+        listener: Option<&str>,
+    ) -> Option<serde_json::Value> {
+        loop {
+            let line = match self.lines.recv_timeout(WAIT_MAX) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("no {event} within {WAIT_MAX:?}"),
+            };
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if value["event"] == event && listener.is_none_or(|name| value["listener"] == name) {
+                return Some(value);
+            }
+        }
+    }
+
+    /// Waits for the end: the exit code, and what it said.
+    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn serve_listens_reloads_and_drains() {
+    let folder = Folder::new("serve");
+    let mut serving = Serving::start(&folder.config());
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
+    let admin = address(serving.wait("listening", Some("admin")));
+    serving.wait("registry_applied", None);
+    let public = address(serving.wait("listening", Some("local")));
+
+    let answer = get(&public, "/");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert_eq!(serving.wait("authz_deny", None)["reason"], "missing_token");
+    assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(get(&admin, "/readyz").contains("\"status\":\"ready\""));
+    let metrics = get(&admin, "/metrics");
+    assert!(metrics.contains("reason=\"missing_token\"} 1"));
+    let build = format!("cellway_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\"}} 1\n");
+    assert!(metrics.contains(&build), "{metrics}");
+    if cfg!(target_os = "linux") {
+        assert!(metrics.contains("\nprocess_open_fds "), "{metrics}");
+        let threads = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("process_threads "));
+        let threads: u32 = threads.expect("a figure").parse().unwrap();
+        // The main one, two workers, and the log, and some that read files.
+        assert!(threads >= 4, "{threads}");
+    }
+    assert!(get(&admin, "/other").starts_with("HTTP/1.1 404 "));
+
+    reloads_what_is_good_only(&folder.0, &mut serving);
+    assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
+
+    serving.signal("-TERM");
+    serving.wait("drained", None);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+/// Catches: a level that changes at a restart only, lines that get lost on the way to another place,
+/// and a reload of which nobody knows what it did.
+#[test]
+fn serve_changes_its_log_at_a_reload() {
+    let folder = Folder::new("serve-log");
+    let mut serving = Serving::start(&folder.config());
+    let starting = serving.wait("starting", None);
+    assert_eq!(starting["version"], VERSION);
+    assert_eq!(starting["commit"], COMMIT);
+    assert_eq!(starting["config"], folder.config());
+    let overrides = ["CELLWAY__RUNTIME__WATCH_SECS", "CELLWAY__RUNTIME__WORKERS"];
+    assert_eq!(starting["overrides"], serde_json::json!(overrides));
+    let public = serving.wait("listening", Some("local"));
+    let public = public["address"].as_str().unwrap().to_owned();
+
+    put_log(&folder, &serving, "to = \"stdout\"\nlevel = \"debug\"");
+    let reloaded = serving.wait("reloaded", None);
+    assert_eq!(reloaded["settings"], serde_json::json!(["log.level"]));
+    assert_eq!(reloaded["files"], serde_json::json!([folder.config()]));
+    get(&public, "/");
+    assert_eq!(serving.wait("responded", None)["status"], 401);
+
+    put_log(
+        &folder,
+        &serving,
+        "to = \"stderr\"\nsubject_key = \"none.key\"",
+    );
+    let refused = serving.wait("reload_refused", None).to_string();
+    assert!(refused.contains("log.subject_key: "), "{refused}");
+
+    put_log(&folder, &serving, "");
+    assert_eq!(serving.wait("log_moved", None)["to"], "stderr");
+    put_log(&folder, &serving, "to = \"stdout\"");
+    let back = serving.wait("reloaded", None);
+    assert_eq!(back["settings"], serde_json::json!(["log.to"]));
+    assert_eq!(back["digest"], starting["digest"]);
+
+    serving.signal("-TERM");
+    serving.wait("drained", None);
+    let (code, said) = serving.end();
+    assert_eq!(code, Some(0));
+    let said: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(said[0]["event"], "reloaded");
+    assert_eq!(
+        said[0]["settings"],
+        serde_json::json!(["log.level", "log.to"])
+    );
+    let last = said.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["to"]),
+        (&"log_moved".into(), &"stdout".into())
+    );
+}
+
+/// Writes the configuration with these settings of the log, and asks for a reload.
+fn put_log(folder: &Folder, serving: &Serving, log: &str) {
+    let config = CONFIG.replace("to = \"stdout\"", log);
+    folder.write("cellway.toml", &config);
+    serving.signal("-HUP");
+}
+
+#[test]
+fn serve_shows_which_key_seals_and_which_is_next() {
+    let folder = Folder::new("serve-keys");
+    folder.write("cellway.toml", &sealing("jws"));
+    let config = folder.config();
+    let new = |kid| run(&["envelope-key", "new", "-c", &config, "--kid", kid]).0;
+    assert_eq!(new("k1"), 0);
+    let mut serving = Serving::start(&config);
+    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
+    let admin = address(serving.wait("listening", Some("admin")));
+    let public = address(serving.wait("listening", Some("local")));
+    let page = |path: &str| {
+        let answer = get(&admin, path);
+        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        serde_json::from_str::<serde_json::Value>(body).unwrap()
+    };
+    let envelope = page("/readyz")["envelope"].clone();
+    assert_eq!(
+        envelope,
+        serde_json::json!({"form": "jws", "signing_kid": "k1"})
+    );
+    let keys = "/.well-known/cellway/jwks.json";
+    assert_eq!(page(keys)["keys"].as_array().unwrap().len(), 1);
+
+    // No restart: the next key is published before it signs.
+    assert_eq!(new("k2"), 0);
+    serving.signal("-HUP");
+    serving.wait("reloaded", None);
+    let envelope = page("/readyz")["envelope"].clone();
+    assert_eq!(
+        (&envelope["signing_kid"], &envelope["next_kid"]),
+        (&"k1".into(), &"k2".into())
+    );
+    assert!(envelope["next_from"].as_u64().is_some(), "{envelope}");
+    assert_eq!(page(keys)["keys"].as_array().unwrap().len(), 2);
+    assert!(get(&public, keys).contains("\"kid\":\"k2\""));
+    let missing = get(&public, "/.well-known/cellway/other.json");
+    assert!(missing.starts_with("HTTP/1.1 401 "), "{missing}");
+}
+
+fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
+    let file = folder.join("cellway.toml");
+    fs::write(&file, CONFIG.replace("any_of", "anyof")).unwrap();
+    serving.signal("-HUP");
+    let refused = serving.wait("reload_refused", None);
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.contains("policy[0].anyof"), "{error}");
+
+    // What is set once for good is refused, too, and says so.
+    let health = format!("{CONFIG}\n[health]\nbind = \"127.0.0.1:0\"\n");
+    fs::write(&file, health).unwrap();
+    serving.signal("-HUP");
+    let refused = serving.wait("reload_refused", None);
+    assert!(
+        refused["error"].as_str().unwrap().contains("restart"),
+        "{refused}"
+    );
+
+    fs::write(&file, CONFIG).unwrap();
+    serving.signal("-HUP");
+    serving.wait("reloaded", None);
+}
+
+#[test]
+fn serve_says_why_it_cannot_start() {
+    let folder = Folder::new("nostart");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = CONFIG.replacen("127.0.0.1:0", &address, 1);
+    folder.write("cellway.toml", &config);
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains(&address) && err.contains("local"), "{err}");
+
+    folder.write("cellway.toml", "");
+    let (code, _, err) = run(&["serve", "-c", &folder.config()]);
+    assert_eq!(code, 1, "{err}");
+}

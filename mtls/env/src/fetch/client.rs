@@ -1,0 +1,276 @@
+//! One GET over a fresh connection.
+//!
+//! A source is asked every few minutes at most, so connections aren't kept: each fetch resolves,
+//! connects and verifies anew, and a source that moves is found again without a rule for it. The
+//! connection lives inside the call. When its time is up, everything that belongs to it is dropped.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::encoding::Collector;
+use super::error::FetchError;
+use super::freshness;
+use super::proxy::Proxies;
+use super::url::SourceUrl;
+use crate::Env;
+use crate::words::handshake_failure;
+
+/// How often a source may send us on.
+const REDIRECTS_MAX: usize = 3;
+/// How large the header of an answer may be, in bytes.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// The types of key sets, discovery documents and registries. Any other type is accepted too,
+/// because a source that uses another name for JSON would answer 406 (RFC 9110, section 12.5.1).
+const ACCEPT: &str = "application/json, application/jwk-set+json, */*;q=0.1";
+
+/// Fetches documents for one router.
+#[derive(Clone, Debug)]
+pub struct Client<E> {
+    env: E,
+    /// `None`: not even connected to.
+    tls: Option<Arc<ArcSwap<ClientConfig>>>,
+    reach: Arc<ArcSwap<Reach>>,
+}
+
+/// How sources are reached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reach {
+    /// For the whole of a fetch: connecting, redirects and the last byte.
+    pub total_timeout: Duration,
+    /// Which sources are reached through a proxy.
+    pub proxies: Proxies,
+}
+
+/// What to ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Get<'a> {
+    /// Where.
+    pub url: &'a SourceUrl,
+    /// The `ETag` of what we have.
+    pub if_none_match: Option<&'a HeaderValue>,
+    /// The whole value of `Authorization`. Never sent to another origin that a redirect names.
+    pub authorization: Option<&'a HeaderValue>,
+    /// The most bytes that the body may have.
+    pub body_max: usize,
+}
+
+/// What came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// What we have is still right.
+    NotModified {
+        /// For how long from now on, if the answer says.
+        max_age: Option<Duration>,
+    },
+    /// A document, and its `ETag`.
+    Document {
+        /// The body.
+        body: Bytes,
+        /// What to send as `If-None-Match` the next time.
+        etag: Option<HeaderValue>,
+        /// How long it may be used without asking again, if the answer says.
+        max_age: Option<Duration>,
+    },
+}
+
+enum Step {
+    Done(Answer),
+    Redirect(SourceUrl),
+}
+
+impl<E: Env> Client<E> {
+    /// A client that trusts and identifies itself as `tls` says, and gives a source
+    /// `total_timeout` for the whole of a fetch: connecting, redirects and the last byte.
+    pub fn new(env: E, tls: Arc<ArcSwap<ClientConfig>>, total_timeout: Duration) -> Self {
+        let proxies = Proxies::default();
+        let reach = Reach {
+            total_timeout,
+            proxies,
+        };
+        Self::reaching(env, tls, Arc::new(ArcSwap::from_pointee(reach)))
+    }
+
+    /// A client that reaches sources as `reach` says. A new value in it counts from the next fetch.
+    pub fn reaching(env: E, tls: Arc<ArcSwap<ClientConfig>>, reach: Arc<ArcSwap<Reach>>) -> Self {
+        let tls = Some(tls);
+        Self { env, tls, reach }
+    }
+
+    /// As [`new`](Self::new), for trust and identity that stay as they are.
+    pub fn with_tls(env: E, tls: Arc<ClientConfig>, total_timeout: Duration) -> Self {
+        Self::new(env, Arc::new(ArcSwap::new(tls)), total_timeout)
+    }
+
+    /// Where it connects from.
+    pub fn env(&self) -> &E {
+        &self.env
+    }
+
+    /// A client that fetches nothing, for sources that are files.
+    pub fn unconnected(env: E) -> Self {
+        Self {
+            env,
+            tls: None,
+            reach: Arc::default(),
+        }
+    }
+
+    /// Fetches a document.
+    ///
+    /// # Errors
+    /// [`FetchError`]; nothing is retried here.
+    pub async fn get(&self, get: Get<'_>) -> Result<Answer, FetchError> {
+        let total_timeout = self.reach.load().total_timeout;
+        timeout(total_timeout, self.follow(get))
+            .await
+            .unwrap_or(Err(FetchError::Timeout(total_timeout)))
+    }
+
+    async fn follow(&self, mut get: Get<'_>) -> Result<Answer, FetchError> {
+        let mut url = get.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            if !url.same_origin(get.url) {
+                get.authorization = None;
+            }
+            match self.step(&url, get).await? {
+                Step::Done(answer) => return Ok(answer),
+                Step::Redirect(next) => url = next,
+            }
+        }
+        Err(FetchError::TooManyRedirects(REDIRECTS_MAX))
+    }
+
+    async fn step(&self, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError> {
+        let Some(tls) = &self.tls else {
+            let error = io::Error::other("the network isn't asked");
+            return Err(FetchError::Connect(error));
+        };
+        let reach = self.reach.load_full();
+        let stream = reach.proxies.connect(&self.env, url).await?;
+        if !url.is_https() {
+            return exchange(stream, url, get).await;
+        }
+        let name = ServerName::try_from(url.host().to_owned())
+            .map_err(|_| FetchError::Tls("the host is not a valid server name".to_owned()))?;
+        let stream = TlsConnector::from(tls.load_full())
+            .connect(name, stream)
+            .await
+            .map_err(|error| FetchError::Tls(handshake_failure(&error)))?;
+        exchange(stream, url, get).await
+    }
+}
+
+async fn exchange<S>(stream: S, url: &SourceUrl, get: Get<'_>) -> Result<Step, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(FetchError::http)?;
+    // The connection's own end is no answer: what it had to say reaches us through the request.
+    let connection = async {
+        let _ = connection.await;
+        std::future::pending::<Infallible>().await
+    };
+    let request = request(url, get)?;
+    let answer = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(FetchError::http)?;
+        read(response, url, get.body_max).await
+    };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        never = connection => match never {},
+    }
+}
+
+fn request(url: &SourceUrl, get: Get<'_>) -> Result<Request<Empty<Bytes>>, FetchError> {
+    let mut request = Request::get(url.target())
+        .header(header::HOST, url.authority())
+        .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT_ENCODING, "identity, gzip;q=0.5")
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(FetchError::http)?;
+    let headers = request.headers_mut();
+    if let Some(etag) = get.if_none_match {
+        headers.insert(header::IF_NONE_MATCH, etag.clone());
+    }
+    if let Some(authorization) = get.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    Ok(request)
+}
+
+async fn read(
+    response: Response<Incoming>,
+    url: &SourceUrl,
+    body_max: usize,
+) -> Result<Step, FetchError> {
+    let (parts, body) = response.into_parts();
+    let max_age = freshness::max_age(&parts.headers);
+    match parts.status {
+        StatusCode::OK => {
+            let body = collect(&parts.headers, body, body_max).await?;
+            let etag = parts.headers.get(header::ETAG).cloned();
+            Ok(Step::Done(Answer::Document {
+                body,
+                etag,
+                max_age,
+            }))
+        }
+        StatusCode::NOT_MODIFIED => Ok(Step::Done(Answer::NotModified { max_age })),
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT => {
+            let location = parts.headers.get(header::LOCATION);
+            let location = location.and_then(|l| l.to_str().ok()).unwrap_or_default();
+            url.follow(location)
+                .map(Step::Redirect)
+                .map_err(FetchError::Redirect)
+        }
+        status => Err(FetchError::Status(status)),
+    }
+}
+
+async fn collect(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    body_max: usize,
+) -> Result<Bytes, FetchError> {
+    let mut collector = Collector::new(headers, body_max)?;
+    let announced = hyper::body::Body::size_hint(&body).upper();
+    if collector.is_plain() && announced.is_some_and(|len| len > body_max as u64) {
+        return Err(FetchError::TooLarge { limit: body_max });
+    }
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(FetchError::http)?.into_data() {
+            collector.push(&data)?;
+        }
+    }
+    collector.finish()
+}

@@ -1,0 +1,108 @@
+//! Says in time that a certificate ends: nobody watches a metric that nobody knows of.
+
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_env::Env;
+use tokio::time::sleep;
+
+use crate::event::{Event, Sink};
+use crate::live::Common;
+use crate::tls::CertificateDates;
+
+/// The longest time between two looks. The wall clock can be set while a timer runs.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// What was said of a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Said {
+    Nothing,
+    Ending,
+    Expired,
+}
+
+impl Said {
+    /// What there is to say at `now`.
+    fn due(certificate: &CertificateDates, now: Unix) -> Self {
+        if certificate.not_after <= now {
+            Self::Expired
+        } else if certificate.near_from() <= now {
+            Self::Ending
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// When there will be more to say.
+    fn next(self, certificate: &CertificateDates) -> Option<Unix> {
+        match self {
+            Self::Nothing => Some(certificate.near_from()),
+            Self::Ending => Some(certificate.not_after),
+            Self::Expired => None,
+        }
+    }
+}
+
+/// Names each certificate of the settings in force once when it is near its end, and once when that has
+/// come, until the router drains.
+pub(crate) async fn watch<E: Env, S: Sink>(common: &Common<E>, sink: &S) {
+    let mut said: Vec<(CertificateDates, Said)> = Vec::new();
+    loop {
+        let mut reloaded = std::pin::pin!(common.reloaded.notified());
+        reloaded.as_mut().enable();
+        let certificates = common.live.load().certificates.clone();
+        let now = common.clock.now();
+        said = certificates
+            .iter()
+            .map(|certificate| {
+                let due = Said::due(certificate, now.unix);
+                // One that is still there after a reload was named before it.
+                let before = said.iter().find(|(other, _)| other == certificate);
+                if before.map_or(Said::Nothing, |(_, before)| *before) < due {
+                    tell(sink, now, certificate, due);
+                }
+                (certificate.clone(), due)
+            })
+            .collect();
+        let next = said.iter().filter_map(|(it, said)| said.next(it)).min();
+        let wait = next.map_or(LOOK_INTERVAL_MAX, |next| next.since(now.unix));
+        tokio::select! {
+            biased;
+            () = common.drain.begun() => return,
+            () = reloaded => {}
+            () = sleep(wait.min(LOOK_INTERVAL_MAX)) => {}
+        }
+    }
+}
+
+fn tell(sink: &impl Sink, now: cellway_core::Now, certificate: &CertificateDates, due: Said) {
+    let left = certificate.not_after.since(now.unix);
+    match due {
+        Said::Nothing => {}
+        Said::Ending => sink.emit(now, &Event::CertificateEnding { certificate, left }),
+        Said::Expired => sink.emit(now, &Event::CertificateExpired { certificate }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_something_to_say_twice() {
+        let certificate = CertificateDates {
+            setting: "trust.bundle".into(),
+            position: 0,
+            not_before: Unix::from_secs(0),
+            not_after: Unix::from_secs(1_000),
+        };
+        let due = |secs| Said::due(&certificate, Unix::from_secs(secs));
+        assert_eq!(
+            [899, 900, 999, 1_000].map(due),
+            [Said::Nothing, Said::Ending, Said::Ending, Said::Expired]
+        );
+        let next = |said: Said| said.next(&certificate).map(Unix::as_secs);
+        let said = [Said::Nothing, Said::Ending, Said::Expired];
+        assert_eq!(said.map(next), [Some(900), Some(1_000), None]);
+    }
+}

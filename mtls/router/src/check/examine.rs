@@ -1,0 +1,148 @@
+//! Checks settings together with all files that they name.
+//!
+//! `cellway check`, a start and a reload all use [`examine`], so that none of them accepts what
+//! another refuses. The router uses the same file contents that were checked.
+
+use bytes::Bytes;
+use cellway_core::keys::KeySet;
+use cellway_core::policy::{IssuerId, KeysLocation};
+use cellway_core::registry::Registry;
+use cellway_core::{Now, Unix};
+use cellway_env::fetch::KEYS_BYTES_MAX;
+use cellway_env::{Env, Privacy, Store};
+use rustls::ClientConfig;
+
+use super::finding::{Finding, Findings};
+use super::fit::fit;
+use crate::live::Live;
+use crate::router::ReloadError;
+use crate::settings::RouterSettings;
+use crate::sources::{RegistryLocation, bearer_token};
+use crate::tls::{self, Provider};
+
+/// Settings, what was loaded from their files, and the findings.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    live: Live,
+    fetch: Option<ClientConfig>,
+    keys: Vec<(IssuerId, Bytes)>,
+    pub(crate) findings: Findings,
+}
+
+/// Settings that a router can use, all files read.
+#[derive(Debug)]
+pub(crate) struct Usable {
+    pub(crate) live: Live,
+    /// The TLS configuration for sources.
+    pub(crate) fetch: ClientConfig,
+    /// The key sets that are in files.
+    pub(crate) keys: Vec<(IssuerId, Bytes)>,
+    /// The warnings: the router runs in spite of them.
+    pub(crate) warnings: Vec<Finding>,
+}
+
+/// Reads and checks every file that the settings name, except the registry, which has a separate
+/// last-known-good copy (see [`registry`](super::registry())). `before` is what is in force now.
+pub(crate) async fn examine<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+    now: Now,
+    before: Option<&Live>,
+) -> Examined {
+    let mut findings = Findings::default();
+    let live = Live::load(env, provider, settings.clone(), now, before, &mut findings).await;
+    let fetch = tls::router_source_config(env, provider, settings).await;
+    let fetch = findings.take("fetch", fetch);
+    let keys = key_files(env, settings, &mut findings).await;
+    token_file(env, settings, &mut findings).await;
+    Examined {
+        live,
+        fetch,
+        keys,
+        findings,
+    }
+}
+
+impl Examined {
+    /// Adds the findings of [`fit`](super::fit): things that don't fit together.
+    pub(crate) async fn fit<E: Env>(
+        &mut self,
+        env: &E,
+        registry: Option<&Registry>,
+        config: &str,
+        now: Now,
+    ) {
+        fit(env, &self.live, registry, config, now, &mut self.findings).await;
+    }
+
+    /// Adds warnings for certificates that expire soon. A running router says it itself when it is
+    /// time.
+    pub(crate) fn ending(&mut self, now: Unix) {
+        for certificate in self.live.certificates.iter() {
+            let Some(problem) = certificate
+                .warning(now)
+                .filter(|_| now < certificate.not_after)
+            else {
+                continue;
+            };
+            let fix = "renew it before that";
+            let setting = certificate.setting.to_string();
+            self.findings.warning(setting, problem, fix);
+        }
+    }
+
+    /// The result to put in force.
+    ///
+    /// # Errors
+    /// All errors that were found. Then nothing of it may be used.
+    pub(crate) fn usable(self) -> Result<Usable, ReloadError> {
+        let (errors, warnings) = self.findings.parted();
+        match self.fetch {
+            Some(fetch) if errors.is_empty() => Ok(Usable {
+                live: self.live,
+                fetch,
+                keys: self.keys,
+                warnings,
+            }),
+            _ => Err(ReloadError { findings: errors }),
+        }
+    }
+}
+
+async fn key_files<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    findings: &mut Findings,
+) -> Vec<(IssuerId, Bytes)> {
+    let mut keys = Vec::new();
+    let policy = &settings.policy;
+    for (i, (id, issuer)) in policy.issuer_ids().zip(&policy.issuers).enumerate() {
+        let KeysLocation::File(path) = &issuer.keys else {
+            continue;
+        };
+        let read = env.store().read(path, KEYS_BYTES_MAX, Privacy::Any).await;
+        let good = match read {
+            Err(error) => Err(format!("{path} can't be read: {error}")),
+            Ok(body) => match KeySet::parse(&body, &issuer.algorithms) {
+                Ok(_) => Ok(body),
+                Err(refused) => Err(format!("{path}: {refused}")),
+            },
+        };
+        let good = findings.take(format!("issuer[{i}].jwks_file"), good);
+        keys.extend(good.map(|body| (id, body)));
+    }
+    keys
+}
+
+/// The token for the control plane is read at every fetch. This only checks that it is usable.
+async fn token_file<E: Env>(env: &E, settings: &RouterSettings, findings: &mut Findings) {
+    if let RegistryLocation::Http {
+        token_file: Some(path),
+        ..
+    } = &settings.sources.registry.location
+    {
+        let token = bearer_token(env, path).await;
+        findings.take("registry.token_file", token);
+    }
+}

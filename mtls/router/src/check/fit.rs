@@ -1,0 +1,197 @@
+//! Warnings about settings, files and a registry that are each valid but don't fit together: the
+//! router would run but refuse some requests.
+
+use cellway_core::cert::{PeerCertificate, Purpose, serves};
+use cellway_core::headers::Forwarded;
+use cellway_core::registry::{Registry, Scheme};
+use cellway_core::{Now, Unix, mismatches};
+use cellway_env::Env;
+
+use super::finding::Findings;
+use crate::envelope::without_key;
+use crate::live::Live;
+use crate::log::rfc3339;
+use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
+use crate::sources::RegistryLocation;
+use crate::tls::certificates;
+
+/// Most cells that are named in one finding.
+const CELLS_NAMED_MAX: usize = 16;
+
+/// Runs all of these checks. `registry` is the one that the router would use, if it is known.
+/// `config` is the file name for suggested commands.
+pub(crate) async fn fit<E: Env>(
+    env: &E,
+    live: &Live,
+    registry: Option<&Registry>,
+    config: &str,
+    now: Now,
+    findings: &mut Findings,
+) {
+    let settings = &live.settings;
+    for mismatch in mismatches(&settings.policy, registry) {
+        let setting = match (&*mismatch.setting, &settings.sources.registry.location) {
+            ("registry", RegistryLocation::File(_)) => "registry.file",
+            (other, _) => other,
+        };
+        findings.warning(setting, mismatch.problem, mismatch.fix);
+    }
+    for missing in live.authorities_without_list() {
+        let problem =
+            format!("has no list of {missing}: clients with certificates from it would be refused");
+        let fix = "add the authority's list, or set trust.crl_missing = \"allow\"";
+        findings.warning("trust.crl", problem, fix);
+    }
+    for_proxying_only(settings, findings);
+    if let Some(registry) = registry {
+        plain_upstream(settings, registry, findings);
+        envelopes(live, registry, config, now, findings);
+    }
+    own_certificates(env, settings, now.unix, findings).await;
+}
+
+/// What is set on a listener that proxies nothing, and has no effect there: an Envoy asks for a decision,
+/// and reads and answers the requests itself.
+fn for_proxying_only(settings: &RouterSettings, findings: &mut Findings) {
+    let defaults = ClientTimeouts::default();
+    for (i, listener) in settings.listeners.iter().enumerate() {
+        if listener.serves == Serves::Proxy {
+            continue;
+        }
+        let timeouts = &listener.timeouts;
+        let set = [
+            ("forwarded", listener.forwarded != Forwarded::default()),
+            (
+                "body_rate_min",
+                timeouts.body_rate_min != defaults.body_rate_min,
+            ),
+            ("body_grace_ms", timeouts.body_grace != defaults.body_grace),
+        ];
+        for (name, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
+            findings.warning(
+                format!("listener[{i}].{name}"),
+                "has no effect where serves = \"ext_authz\": the Envoy passes the requests on",
+                "remove it, and set the same in the Envoy",
+            );
+        }
+        if listener.has_cors(&settings.policy) {
+            let problem = "has a policy with cors, which has no effect where serves = \"ext_authz\": \
+                           preflights carry no credentials, so they are refused";
+            let fix = "let the Envoy's CORS filter answer them, before its ext_authz filter";
+            findings.warning(format!("listener[{i}].policy"), problem, fix);
+        }
+    }
+}
+
+/// Warns about cells that can't be reached because no CA is trusted for their certificates.
+fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut Findings) {
+    if settings.upstream.bundle.is_some() {
+        return;
+    }
+    let is_https = |cell: &&std::sync::Arc<cellway_core::registry::Cell>| {
+        let mut endpoints = cell.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.url.scheme() == Scheme::Https)
+    };
+    let cells: Vec<_> = registry.cells().iter().filter(is_https).collect();
+    if cells.is_empty() {
+        return;
+    }
+    let named: Vec<_> = cells
+        .iter()
+        .take(CELLS_NAMED_MAX)
+        .map(|cell| cell.id.as_str())
+        .collect();
+    let more = match cells.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let problem = format!(
+        "is not set, and cells have https endpoints ({}{more}): requests for them would be answered \
+         502",
+        named.join(", ")
+    );
+    let fix = "set it to the PEM file with the CAs that sign the cells' certificates";
+    findings.warning("upstream.bundle", problem, fix);
+}
+
+/// Warns about cells without a shared envelope key.
+fn envelopes(live: &Live, registry: &Registry, config: &str, now: Now, findings: &mut Findings) {
+    let (Some(sealer), Some(envelope)) = (&live.sealer, &live.settings.envelope) else {
+        return;
+    };
+    for cell in without_key(sealer, registry, now).take(CELLS_NAMED_MAX) {
+        let folder = &envelope.keys;
+        let problem =
+            format!("{folder} has no key for cell `{cell}`, so that its requests would be refused");
+        let fix = format!("run `cellway envelope-key new -c {config} --cell {cell}`");
+        findings.warning("envelope.keys", problem, fix);
+    }
+}
+
+/// Warns about the router's own certificates that the other side would refuse.
+async fn own_certificates<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    now: Unix,
+    findings: &mut Findings,
+) {
+    let mut pairs: Vec<(String, &KeyPair, Purpose)> = Vec::new();
+    for (i, listener) in settings.listeners.iter().enumerate() {
+        if let Some(tls) = &listener.tls {
+            let setting = format!("listener[{i}].tls.certificate");
+            pairs.push((setting, &tls.identity, Purpose::Server));
+        }
+    }
+    let clients = [
+        ("upstream.certificate", &settings.upstream.identity),
+        ("fetch.certificate", &settings.sources.fetch.identity),
+    ];
+    for (setting, pair) in clients {
+        pairs.extend(
+            pair.as_ref()
+                .map(|pair| (setting.to_owned(), pair, Purpose::Client)),
+        );
+    }
+    for (setting, pair, purpose) in pairs {
+        // If it can't be read, that error was already found.
+        let Ok(chain) = certificates(env, &pair.certificate).await else {
+            continue;
+        };
+        for doubt in chain
+            .first()
+            .map(|leaf| doubts(leaf, purpose, now))
+            .unwrap_or_default()
+        {
+            let name = match &pair.certificate {
+                Pem::File(path) => path,
+                Pem::Text(_) => "the certificate",
+            };
+            findings.warning(
+                &setting,
+                format!("{name} {doubt}"),
+                "issue another certificate",
+            );
+        }
+    }
+}
+
+fn doubts(leaf: &[u8], purpose: Purpose, now: Unix) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Ok(leaf) = PeerCertificate::from_der(leaf) {
+        if leaf.not_after() <= now {
+            doubts.push(format!("expired at {}", rfc3339(leaf.not_after())));
+        } else if now < leaf.not_before() {
+            doubts.push(format!(
+                "is not valid before {}",
+                rfc3339(leaf.not_before())
+            ));
+        }
+    }
+    if !serves(leaf, purpose) {
+        doubts.push(format!(
+            "has an extended key usage without {}: the other side would refuse it",
+            purpose.as_str()
+        ));
+    }
+    doubts
+}

@@ -1,0 +1,37 @@
+//! Checks whether settings and the files that they name can be used.
+//!
+//! [`check`] is `cellway check`. A router's start and reload use the same function, so that they
+//! refuse the same settings.
+
+mod examine;
+mod finding;
+mod fit;
+mod registry;
+
+pub(crate) use self::examine::examine;
+pub(crate) use self::finding::Findings;
+pub use self::finding::{Finding, Severity};
+pub(crate) use self::registry::{Occasion, registry};
+
+use cellway_env::Clock;
+use cellway_env::Env;
+
+use crate::settings::RouterSettings;
+use crate::tls::Provider;
+
+/// Reads every file that the settings name, as a router does at start. Returns all errors, which
+/// keep a router from starting, and all warnings, for which it would refuse requests. It makes no
+/// connections. `config` is the file that the settings are from, for suggested commands.
+pub async fn check<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+    config: &str,
+) -> Vec<Finding> {
+    let now = Clock::new(env.clone()).now();
+    let mut examined = examine(env, provider, settings, now, None).await;
+    let registry = registry(env, settings, Occasion::Check, &mut examined.findings).await;
+    examined.fit(env, registry.as_deref(), config, now).await;
+    examined.ending(now.unix);
+    examined.findings.into_vec()
+}

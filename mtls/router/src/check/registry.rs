@@ -1,0 +1,146 @@
+//! The registry that a router would start with.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cellway_core::registry::{Candidate, Parsed, RefusedReason, Registry, RegistryRefused};
+use cellway_env::{Env, Privacy, Store};
+
+use super::finding::{Findings, Severity};
+use crate::keep::{Keep, Slot};
+use crate::settings::{RegistrySettings, RouterSettings};
+use crate::sources::RegistryLocation;
+
+/// What the check is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Occasion {
+    /// `cellway check` before a deployment: everything that is wrong with the file is an error.
+    Check,
+    /// A router's start: an unusable document is no error if the last-known-good copy can replace
+    /// it, because a router that restarts must serve.
+    Start,
+}
+
+/// The registry that an earlier run kept.
+struct LastKnownGood {
+    path: String,
+    registry: Arc<Registry>,
+}
+
+/// Checks the registry's file, and compares it with the last-known-good copy on disk if there is
+/// one. Returns the registry that a router would start with, from files only: it doesn't ask a
+/// control plane.
+pub(crate) async fn registry<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    occasion: Occasion,
+    findings: &mut Findings,
+) -> Option<Arc<Registry>> {
+    let kept = last_known_good(env, settings, occasion, findings).await;
+    let registry = &settings.sources.registry;
+    let RegistryLocation::File(path) = &registry.location else {
+        return kept.map(|kept| kept.registry);
+    };
+    let limit = registry.limits.document_bytes_max;
+    let body = match env.store().read(path, limit, Privacy::Any).await {
+        Ok(body) => body,
+        Err(error) => {
+            let problem = format!("{path} can't be read: {error}");
+            let fix = "docs/registry.md shows what a registry holds";
+            return refused(occasion, kept, findings, problem, fix.to_owned());
+        }
+    };
+    let previous = kept.as_ref().map(|kept| Arc::clone(&kept.registry));
+    match parse(env, registry, body, previous).await {
+        Ok(Parsed::Changed(candidate)) => Some(Arc::new(Candidate::into_registry(*candidate))),
+        Ok(Parsed::Unchanged(_)) => kept.map(|kept| kept.registry),
+        Err(why) => {
+            let fix = kept.as_ref().map(|kept| what_to_do(&why, kept));
+            let problem = format!("{path}: {}", why.detail);
+            if occasion == Occasion::Check {
+                for other in &why.others {
+                    findings.error("registry.file", format!("{path}: {other}"), "");
+                }
+            }
+            refused(occasion, kept, findings, problem, fix.unwrap_or_default())
+        }
+    }
+}
+
+async fn parse<E: Env>(
+    env: &E,
+    settings: &RegistrySettings,
+    body: Bytes,
+    previous: Option<Arc<Registry>>,
+) -> Result<Parsed, RegistryRefused> {
+    let (format, limits) = (settings.location.format(), settings.limits.clone());
+    env.heavy(move || Registry::parse(&body, format, previous.as_deref(), &limits))
+        .await
+}
+
+fn refused(
+    occasion: Occasion,
+    kept: Option<LastKnownGood>,
+    findings: &mut Findings,
+    problem: String,
+    fix: String,
+) -> Option<Arc<Registry>> {
+    let (severity, fix) = match (occasion, &kept) {
+        (Occasion::Check, _) | (Occasion::Start, None) => (Severity::Error, fix),
+        (Occasion::Start, Some(kept)) => {
+            let version = kept.registry.version();
+            let instead = format!("version {version} in {} is used instead", kept.path);
+            (Severity::Warning, instead)
+        }
+    };
+    findings.add(severity, "registry.file", problem, fix);
+    kept.map(|kept| kept.registry)
+}
+
+/// How to fix a refusal that only the last-known-good copy causes.
+fn what_to_do(why: &RegistryRefused, kept: &LastKnownGood) -> String {
+    let (version, path) = (kept.registry.version(), &kept.path);
+    match why.reason {
+        RefusedReason::OlderVersion | RefusedReason::SameVersionOtherContent => format!(
+            "{path} holds version {version}: publish the document under a higher version, or \
+             remove that file before the start to give it up"
+        ),
+        RefusedReason::Shrunken => format!(
+            "it is compared with version {version} in {path}: add allow_shrink_from = {version} \
+             if the loss is meant"
+        ),
+        RefusedReason::Invalid | RefusedReason::Oversized | RefusedReason::Empty => String::new(),
+    }
+}
+
+async fn last_known_good<E: Env>(
+    env: &E,
+    settings: &RouterSettings,
+    occasion: Occasion,
+    findings: &mut Findings,
+) -> Option<LastKnownGood> {
+    let keep = Keep::new(settings.sources.state.as_deref()?);
+    let registry = &settings.sources.registry;
+    let (path, source) = (keep.path(&Slot::Registry), registry.location.source());
+    let limit = registry.limits.document_bytes_max;
+    let problem = match keep.load(env, &Slot::Registry, &source, limit).await {
+        Ok(None) => return None,
+        Ok(Some((_, kept))) => match parse(env, registry, kept.body, None).await {
+            Ok(Parsed::Changed(candidate)) => {
+                let registry = Arc::new(candidate.into_registry());
+                return Some(LastKnownGood { path, registry });
+            }
+            // There was nothing to compare with.
+            Ok(Parsed::Unchanged(_)) => return None,
+            Err(refused) => refused.to_string(),
+        },
+        Err(refused) => refused.to_string(),
+    };
+    // A starting router reports this itself when it restores the copy.
+    if occasion == Occasion::Check {
+        let problem = format!("{path} can't be used as last-known-good: {problem}");
+        let fix = "it is replaced by the next good document";
+        findings.warning("state.directory", problem, fix);
+    }
+    None
+}

@@ -1,0 +1,175 @@
+//! From tables to settings: what they mean together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::policy::{OnDoubt, Policy, PolicySpecs, TrustSpec};
+use cellway_env::fetch::SourceUrl;
+
+use super::envelope::envelope;
+use super::error::ConfigError;
+use super::listeners::{addresses_differ, listeners};
+use super::paths::Paths;
+use super::report::Reporter;
+use super::schema::{File, LogTable, RuntimeTable};
+use super::sources::{Surroundings, fetch, registry, upstream};
+use super::{Config, Stated};
+use crate::log::SubjectForm;
+use crate::opening::OPEN_WAIT_DEFAULT;
+use crate::settings::{DomainBundle, Pem, RevocationSettings, RouterSettings, Sources};
+
+/// Checks what the tables mean together. Mistakes go to `report`; `None` if there was one that
+/// leaves nothing to return.
+pub(super) fn resolve(
+    file: &str,
+    mut tables: File,
+    surroundings: &Surroundings<'_>,
+    report: impl FnMut(ConfigError),
+) -> Option<Config> {
+    let mut report = Reporter(report);
+    Paths::beside(file).resolve(&mut tables);
+    let policy = policy(&tables, &mut report);
+    let listeners = listeners(&tables, policy.as_deref(), &mut report);
+    let registry = registry(&tables.registry, &mut report);
+    let upstream = upstream(&tables.upstream, &mut report);
+    let fetch = fetch(&tables.fetch, surroundings, &mut report);
+    let envelope = (tables.envelope.as_ref()).map(|table| envelope(table, &mut report));
+    let health = own_addresses(&tables, &mut report);
+    let runtime = runtime(&tables.runtime, &mut report);
+    log(&tables.log, &mut report);
+    Some(Config {
+        router: RouterSettings {
+            listeners,
+            policy: policy?,
+            revocation: tables.trust.as_ref().map(revocation).unwrap_or_default(),
+            domain_bundles: tables
+                .trust
+                .as_ref()
+                .map(domain_bundles)
+                .unwrap_or_default(),
+            trust_bundle: tables.trust.and_then(|trust| trust.bundle).map(Pem::File),
+            upstream,
+            sources: Sources {
+                registry: registry?,
+                fetch,
+                state: tables.state.map(|state| state.directory),
+            },
+            envelope,
+        },
+        admin: tables.admin.map(|admin| admin.bind),
+        health,
+        workers: tables.runtime.workers.map(usize::from),
+        share_addresses: tables.runtime.share_addresses,
+        open_wait: runtime.open_wait,
+        drain: runtime.drain,
+        watch: runtime.watch,
+        log: tables.log,
+        stated: Stated::default(),
+    })
+}
+
+/// Checks the addresses of the router's own pages. Returns that of the health listener.
+fn own_addresses<F: FnMut(ConfigError)>(
+    tables: &File,
+    report: &mut Reporter<F>,
+) -> Option<SocketAddr> {
+    addresses_differ(tables, report);
+    if let Some(admin) = &tables.admin
+        && !admin.bind.ip().is_loopback()
+    {
+        report.mistake(
+            "admin.bind",
+            "is not a loopback address, and nobody is authenticated there",
+            "use 127.0.0.1 or [::1]",
+        );
+    }
+    tables.health.as_ref().map(|health| health.bind)
+}
+
+/// The times of `[runtime]`.
+struct Waits {
+    open_wait: Duration,
+    drain: Duration,
+    watch: Duration,
+}
+
+fn runtime<F: FnMut(ConfigError)>(table: &RuntimeTable, report: &mut Reporter<F>) -> Waits {
+    let wait = OPEN_WAIT_DEFAULT.as_secs();
+    let open_wait = report.secs("runtime.open_wait_secs", table.open_wait_secs, 0, wait);
+    let drain = report.secs("runtime.drain_secs", table.drain_secs, 0, 30);
+    let watch = report.secs("runtime.watch_secs", table.watch_secs, 1, 5);
+    if table.workers == Some(0) {
+        report.mistake("runtime.workers", "is 0", "give at least one");
+    }
+    Waits {
+        open_wait,
+        drain,
+        watch,
+    }
+}
+
+fn log<F: FnMut(ConfigError)>(table: &LogTable, report: &mut Reporter<F>) {
+    if table.subject_key.is_some() && table.subject != SubjectForm::Hash {
+        report.mistake(
+            "log.subject_key",
+            "requires log.subject = \"hash\"",
+            "set log.subject = \"hash\", or remove log.subject_key",
+        );
+    }
+}
+
+fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Option<Arc<Policy>> {
+    for (i, issuer) in tables.issuer.iter().enumerate() {
+        match (&issuer.jwks_uri, &issuer.jwks_file) {
+            (Some(uri), None) => {
+                report.url(format!("issuer[{i}].jwks_uri"), uri);
+            }
+            // Discovery goes where the issuer's own name leads.
+            (None, None)
+                if !issuer.issuer.is_empty() && SourceUrl::parse(&issuer.issuer).is_err() =>
+            {
+                report.mistake(
+                    format!("issuer[{i}].issuer"),
+                    "is not an https URL, so its keys can't be discovered",
+                    "set jwks_uri or jwks_file",
+                );
+            }
+            _ => {}
+        }
+    }
+    let specs = PolicySpecs {
+        issuer: tables.issuer.clone(),
+        policy: tables.policy.clone(),
+        trust: tables.trust.clone(),
+        headers: tables.headers.clone(),
+        cba: tables.cba.clone(),
+        routing_key: tables.routing_key.clone(),
+    };
+    match Policy::build(&specs) {
+        Ok(policy) => Some(Arc::new(policy)),
+        Err(errors) => {
+            for error in errors {
+                report.mistake(error.setting, error.problem, error.fix);
+            }
+            None
+        }
+    }
+}
+
+fn domain_bundles(trust: &TrustSpec) -> Vec<DomainBundle> {
+    let own = trust.own_bundles();
+    own.map(|(name, path)| DomainBundle {
+        trust_domain: name.to_owned(),
+        bundle: Pem::File(path.to_owned()),
+    })
+    .collect()
+}
+
+fn revocation(trust: &TrustSpec) -> RevocationSettings {
+    RevocationSettings {
+        lists: trust.crl.iter().cloned().map(Pem::File).collect(),
+        stale_allowed: trust.crl_stale == OnDoubt::Allow,
+        missing_allowed: trust.crl_missing == OnDoubt::Allow,
+    }
+}

@@ -1,0 +1,461 @@
+use cellway_core::policy::Mode;
+use cellway_env::fetch::Proxies;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../docs/cellway.example.toml");
+
+/// The least that is valid.
+const LEAST: &str = r#"
+[[listener]]
+name = "local"
+bind = "127.0.0.1:8080"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+
+[[policy]]
+name = "default"
+any_of = ["jwt"]
+
+[registry]
+file = "registry.json"
+"#;
+
+fn load(text: &str) -> Result<Config, ConfigErrors> {
+    Config::load("etc/cellway.toml", text, [])
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let variables = variables
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()));
+    Config::load("etc/cellway.toml", text, variables)
+}
+
+fn errors(text: &str) -> String {
+    load(text)
+        .expect_err("the configuration has mistakes")
+        .to_string()
+}
+
+#[test]
+fn the_example_file_is_valid_and_shows_the_defaults() {
+    let config = load(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.router.listeners.len(), 1);
+    assert_eq!(config.admin.unwrap().port(), 9901);
+
+    // Each commented setting must be one, too: turned on alone, it is understood. Alternatives
+    // contradict what stands beside them, but nothing is unknown. One of a commented table is turned
+    // on with the line that opens the table.
+    let mut shown = 0;
+    let mut table = None;
+    for (i, line) in EXAMPLE.lines().enumerate() {
+        let comment = line.strip_prefix("# ");
+        match comment {
+            None => table = None,
+            Some(comment) if comment.starts_with('[') => table = Some(i),
+            Some(_) => {}
+        }
+        let Some(setting) = comment.filter(|line| is_setting(line)) else {
+            continue;
+        };
+        shown += 1;
+        let on = |(j, line): (usize, &'static str)| match line.strip_prefix("# ") {
+            Some(comment) if i == j || table == Some(j) => comment,
+            Some(_) | None => line,
+        };
+        let on: Vec<_> = EXAMPLE.lines().enumerate().map(on).collect();
+        if let Err(errors) = load(&on.join("\n")) {
+            let text = errors.to_string();
+            assert!(!text.contains("unknown setting"), "{setting}\n{text}");
+            assert!(!text.contains("wrong"), "{setting}\n{text}");
+        }
+    }
+    assert!(shown > 30, "{shown} settings are shown as comments");
+}
+
+fn is_setting(line: &str) -> bool {
+    let name = line.split(" = ").next().unwrap_or_default();
+    line.contains(" = ") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+#[test]
+fn a_table_where_a_list_belongs_is_told_its_brackets() {
+    let text = LEAST.replace("[[listener]]", "[listener]");
+    assert_eq!(
+        errors(&text),
+        "etc/cellway.toml:2: listener: is a table\n    \
+         write it as [[listener]]: there may be several"
+    );
+    let text = LEAST.replace("any_of = [\"jwt\"]", "any_of = \"jwt\"");
+    assert!(errors(&text).ends_with("expected a list"));
+}
+
+#[test]
+fn commented_defaults_are_the_defaults() {
+    let shown = load(
+        &EXAMPLE
+            .replace("# connect_timeout_ms", "connect_timeout_ms")
+            .replace("# header_timeout_ms", "header_timeout_ms")
+            .replace("# idle_timeout_ms", "idle_timeout_ms")
+            .replace("# tls_timeout_ms", "tls_timeout_ms")
+            .replace("# keep_ms", "keep_ms")
+            .replace("# handshake_timeout_ms", "handshake_timeout_ms")
+            .replace("# first_byte_timeout_ms", "first_byte_timeout_ms")
+            .replace("# connections_max", "connections_max")
+            .replace("# streams_max", "streams_max")
+            .replace("# requests_max", "requests_max")
+            .replace("# stale_after_secs", "stale_after_secs")
+            .replace("# identity_max_age_secs", "identity_max_age_secs")
+            .replace("# bytes_max", "bytes_max")
+            .replace("# retry_max_secs", "retry_max_secs")
+            .replace("# drain_secs", "drain_secs")
+            .replace("# watch_secs", "watch_secs"),
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let least = load(EXAMPLE).unwrap();
+    let (a, b) = (&shown.router, &least.router);
+    assert_eq!(a.upstream.timeouts, b.upstream.timeouts);
+    assert_eq!(a.upstream.limits, b.upstream.limits);
+    assert_eq!(a.listeners[0].timeouts, b.listeners[0].timeouts);
+    assert_eq!(
+        a.listeners[0].connections_max,
+        b.listeners[0].connections_max
+    );
+    assert_eq!(a.listeners[0].streams_max, b.listeners[0].streams_max);
+    assert_eq!(a.sources.registry.timing, b.sources.registry.timing);
+    assert_eq!(a.sources.registry.limits, b.sources.registry.limits);
+    assert_eq!(shown.watch, least.watch);
+    assert_eq!(shown.drain, least.drain);
+}
+
+#[test]
+fn paths_are_taken_from_the_folder_of_the_file() {
+    let config = load(LEAST).unwrap();
+    let location = config.router.sources.registry.location;
+    assert_eq!(location.source(), "file:etc/registry.json");
+    let absolute = LEAST.replace("registry.json", "/srv/registry.json");
+    let location = load(&absolute).unwrap().router.sources.registry.location;
+    assert_eq!(location.source(), "file:/srv/registry.json");
+}
+
+#[test]
+fn names_every_mistake_of_form_at_once() {
+    let text = r#"
+[[listener]]
+name = "public"
+bind = "nowhere"
+polcy = "default"
+
+[[issuer]]
+name = "main"
+issuer = "https://idp.example"
+audience = "cellway"
+leeway_exp_secs = "soon"
+
+[[policy]]
+any_of = ["jwt", "password"]
+
+[registry]
+file = "registry.json"
+identity_max_age_secs = "never"
+
+[metrics]
+"#;
+    assert_eq!(
+        errors(text),
+        "\
+etc/cellway.toml:4: listener[0].bind: \"nowhere\": host names are not accepted here
+    use an IP address, such as 127.0.0.1:8443
+etc/cellway.toml:5: listener[0].polcy: unknown setting `polcy`
+    did you mean `policy`?
+etc/cellway.toml:11: issuer[0].leeway_exp_secs: is \"soon\"
+    expected a whole number, 0 or more
+etc/cellway.toml:13: policy[0].name: is missing
+    add it
+etc/cellway.toml:14: policy[0].any_of[1]: unknown value `password`
+    known here: jwt, mtls, routing_key
+etc/cellway.toml:18: registry.identity_max_age_secs: has the wrong form
+    expected a number of seconds, \"off\"
+etc/cellway.toml:20: metrics: unknown setting `metrics`
+    known here: listener, issuer, policy, trust, registry, upstream, fetch, headers, cba, routing_key, envelope, state, admin, health, runtime, log"
+    );
+}
+
+#[test]
+fn names_every_syntax_error_with_its_line() {
+    let text = errors("a = \nb = 1\nc = [1,\n");
+    assert!(
+        text.contains("etc/cellway.toml:1: not valid TOML"),
+        "{text}"
+    );
+    assert!(text.lines().count() >= 2, "{text}");
+}
+
+/// One change to a valid file, and what must be said about it: place, setting, problem.
+#[test]
+fn names_each_mistake_of_meaning() {
+    let by_gateway = LEAST.replace("[\"jwt\"]", "[\"routing_key\"]").replace(
+        "[[issuer]]",
+        "[listener.tls]\ncertificate = \"s.pem\"\nkey = \"s.key\"\n[trust]\nbundle = \"ca.pem\"\n\
+         trust_domains = [\"example\"]\n[routing_key]\n\
+         gateways = [{ san = \"spiffe://example/gateway\", tenants = \"any\" }]\n[[issuer]]",
+    );
+    let tls = "\n[listener.tls]\ncertificate = \"a\"\nkey = \"b\"\n";
+    let table = [
+        (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
+        (LEAST.replace("any_of = [\"jwt\"]", "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"a\" }").replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true"), "listener[0].bind: is not a loopback address, and its policy is `disabled`"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", policy = \"strict\" }]"), "listener[0].route[0].policy: unknown policy \"strict\"\n    known policies: default"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"a\", policy = \"default\" }]"), "listener[0].route[0].path: \"a\" doesn't begin with a slash"),
+        (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/**\", policy = \"default\" }, { path = \"/a\", policy = \"default\" }]"), "listener[0].route[1].path: is never asked: \"/**\" before it fits all that it fits"),
+        (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: unknown policy \"strict\"\n    known policies: default"),
+        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: another listener has the name `local` too"),
+        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 overlaps the address of listener"),
+        (LEAST.replace("[[issuer]]", &format!("{tls}client_certificate = \"optional\"\n[[issuer]]")), "listener[0].tls.client_certificate: asks clients for certificates, but no CA is trusted to sign them\n    set trust.bundle"),
+        (LEAST.replace("[\"jwt\"]", "[\"routing_key\"]"), "routing_key.gateways: is missing, and a policy accepts routing keys"),
+        (by_gateway.clone(), "listener[0].tls.client_certificate: asks for none, but the listener's policy requires a gateway's certificate"),
+        (by_gateway.replace("[listener.tls]", "[listener.tls]\nclient_certificate = \"none\""), "listener[0].tls.client_certificate: asks for none, but the listener's policy"),
+        (LEAST.to_owned() + "[routing_key]\nmax_age_secs = 61\n", "routing_key.max_age_secs: is 61\n    write 1 to 60"),
+        (LEAST.to_owned() + "[routing_key]\nheader = \"Host\"\n", "routing_key.header: \"Host\" has a meaning of its own"),
+        (LEAST.to_owned() + "[routing_key]\nsigners = []\n", "routing_key.signers: unknown setting `signers`"),
+        (LEAST.replace("file = \"registry.json\"", ""), "registry: has no source\n    set registry.file or registry.url"),
+        (LEAST.replace("file = ", "url = \"https://c.example/manage/cells\"\nfile = "), "registry.url: is set, and registry.file too"),
+        (LEAST.replace("file = \"registry.json\"", "url = \"http://control.example/manage/cells\""), "etc/cellway.toml:16: registry.url: is http, which is for this machine only\n    use https"),
+        (LEAST.replace("file = ", "token_file = \"t\"\nfile = "), "registry.token_file: requires registry.url"),
+        (LEAST.replace("[registry]", "jwks_uri = 1\n[registry]"), "policy[0].jwks_uri: unknown setting `jwks_uri`"),
+        (LEAST.replace("audience =", "jwks_uri = \"http://idp.example/jwks\"\naudience ="), "issuer[0].jwks_uri: is http"),
+        (LEAST.replace("\"https://idp.example\"", "\"joe\""), "issuer[0].issuer: is not an https URL, so its keys can't be discovered\n    set jwks_uri or jwks_file"),
+        (LEAST.replace("audience = \"cellway\"", ""), "issuer[0].audience"),
+        (LEAST.replace("[\"jwt\"]", "[\"jwt\"]\nmode = \"permissive\""), "policy[0].anonymous_placement"),
+        (LEAST.replace("audience =", "algorithms = [\"HS256\"]\naudience ="), "issuer[0].algorithms"),
+        (LEAST.to_owned() + "poll_secs = 0\n", "registry.poll_secs: is 0 seconds"),
+        (LEAST.to_owned() + "[admin]\nbind = \"0.0.0.0:9901\"\n", "admin.bind: is not a loopback address"),
+        (LEAST.to_owned() + "[health]\nbind = \"0.0.0.0:8080\"\n", "health.bind: 0.0.0.0:8080 overlaps the address of listener \"local\", 127.0.0.1:8080"),
+        (LEAST.to_owned() + "[admin]\nbind = \"127.0.0.1:9900\"\n[health]\nbind = \"0.0.0.0:9900\"\n", "health.bind: 0.0.0.0:9900 overlaps the address of the admin listener, 127.0.0.1:9900"),
+        (LEAST.to_owned() + "[admin]\nbind = \"127.0.0.1:8080\"\n", "admin.bind: 127.0.0.1:8080 overlaps the address of listener \"local\""),
+        (LEAST.to_owned() + "[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n", "upstream.certificate: has no key\n    set upstream.key"),
+        (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
+        (LEAST.to_owned() + "[upstream]\nkeepalive_ms = 9999\n", "upstream.keepalive_ms: is 9999 milliseconds\n    give at least 10000, and at least 300000 for gRPC servers"),
+        (LEAST.to_owned() + "[upstream]\nretry_percent = 101\n", "upstream.retry_percent: is 101\n    give 0 to 100"),
+        (LEAST.to_owned() + "[upstream]\nanswer_header_bytes_max = 0\n", "upstream.answer_header_bytes_max: is 0"),
+        (LEAST.to_owned() + "[upstream]\nanswer_header_fields_max = 1025\n", "upstream.answer_header_fields_max: is 1025, more than the router would hold for one answer\n    give at most 1024"),
+        (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
+        (LEAST.to_owned() + "[envelope]\nform = \"hmac\"\nkeys = \"k\"\nlifetime_secs = 61\n", "envelope.lifetime_secs: is 61 seconds\n    give 1 to 60"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"\"\n", "envelope.keys: is empty"),
+        (LEAST.to_owned() + "[envelope]\nform = \"jws\"\n", "envelope.keys: is missing"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nissuer = \"\"\n", "envelope.issuer: is empty"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\njwks_max_age_secs = 86401\n", "envelope.jwks_max_age_secs: is 86401 seconds\n    give 1 to 86400"),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"hmac\"\njwks_max_age_secs = 60\n", "envelope.jwks_max_age_secs: requires form = \"jws\""),
+        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"rsa\"\n", "envelope.form: unknown value `rsa`\n    known here: jws, hmac, compatible"),
+        (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\""), "listener[0].callers: is missing, so that nobody may ask"),
+        (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: requires serves = \"ext_authz\""),
+        (LEAST.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true\nserves = \"ext_authz\"\ncallers = \"loopback\""), "listener[0].callers: is \"loopback\", but the listener's address isn't one"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = []"), "listener[0].callers: names nobody, or somebody without a name"),
+        (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = [\"spiffe://a/envoy\"]"), "listener[0].tls.client_certificate: is not `required`, but the listener's callers are known by their certificates"),
+        (LEAST.replace("[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"", ""), "listener: there is none"),
+        (String::new(), "registry: is missing"),
+    ];
+    for (text, expected) in table {
+        let errors = errors(&text);
+        assert!(
+            errors.contains(expected),
+            "expected {expected}\nfound {errors}\nin {text}"
+        );
+    }
+}
+
+#[test]
+fn variables_override_the_file() {
+    let config = load_with(
+        LEAST,
+        &[
+            ("CELLWAY__LISTENER__0__BIND", "127.0.0.1:9999"),
+            ("CELLWAY__LISTENER__1__NAME", "second"),
+            ("CELLWAY__LISTENER__1__BIND", "127.0.0.1:9998"),
+            ("CELLWAY__UPSTREAM__REQUESTS_MAX", "7"),
+            ("CELLWAY__POLICY__0__MODE", "permissive"),
+            // Looks like a number, but the setting wants a string.
+            ("CELLWAY__POLICY__0__ANONYMOUS_PLACEMENT", "17"),
+            ("CELLWAY__ISSUER__0__AUDIENCE", r#"["a", "b"]"#),
+            ("CELLWAY__ROUTING_KEY__MAX_AGE_SECS", "7"),
+            ("CELLWAY__ROUTING_KEY__HEADER", "x-shard"),
+            ("CELLWAY__LOG__LEVEL", "debug"),
+            ("CELLWAY__ENVELOPE__KEYS", "sealing"),
+            ("CELLWAY__ENVELOPE__LIFETIME_SECS", "7"),
+            // Kubernetes' own, for a service called cellway.
+            ("CELLWAY_SERVICE_HOST", "10.0.0.1"),
+            ("CELLWAY_PORT", "tcp://10.0.0.1:80"),
+        ],
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let listeners = &config.router.listeners;
+    let listeners: Vec<_> = listeners
+        .iter()
+        .map(|l| (&*l.name, l.bind.port()))
+        .collect();
+    assert_eq!(listeners, [("local", 9999), ("second", 9998)]);
+    assert_eq!(config.router.upstream.limits.requests_max, 7);
+    let auth = &config.router.policy.auths()[0];
+    assert_eq!(auth.mode, Mode::Permissive);
+    assert_eq!(auth.anonymous_placement.as_ref().unwrap().as_str(), "17");
+    assert_eq!(config.router.policy.issuers[0].audiences.len(), 2);
+    let headers = &config.router.policy.headers;
+    assert_eq!(headers.routing_key_signature(), "x-shard-signature");
+    assert_eq!(config.log.level, crate::log::Level::Debug);
+    let envelope = config.router.envelope.unwrap();
+    assert_eq!(envelope.keys, "etc/sealing");
+    assert_eq!(envelope.lifetime.as_secs(), 7);
+    assert_eq!(envelope.jwks_max_age.as_secs(), 300);
+    assert_eq!(&*envelope.issuer, "cellway");
+}
+
+#[test]
+fn a_key_for_subjects_is_beside_the_file_and_only_for_hashes() {
+    let with = |log: &str| format!("{LEAST}\n[log]\n{log}\n");
+    let config = load(&with("subject_key = \"subjects.key\"")).unwrap();
+    assert_eq!(config.log.subject_key.as_deref(), Some("etc/subjects.key"));
+    let text = errors(&with("subject = \"raw\"\nsubject_key = \"subjects.key\""));
+    assert!(
+        text.contains("log.subject_key: requires log.subject"),
+        "{text}"
+    );
+    let text = errors(&with("subject = \"plain\""));
+    assert!(text.contains("known here: hash, raw, off"), "{text}");
+    let config = load_with(LEAST, &[("CELLWAY__LOG__SUBJECT", "off")]).unwrap();
+    assert_eq!(config.log.subject, crate::log::SubjectForm::Off);
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    let errors = load_with(
+        LEAST,
+        &[
+            ("CELLWAY__LISTENER__0__BIND", "nowhere"),
+            ("CELLWAY__LISTENER__3__BIND", "127.0.0.1:1"),
+            ("CELLWAY__LISTENER__BIND", "127.0.0.1:1"),
+            ("CELLWAY__REGISTRY__FILE__NAME", "x"),
+            ("CELLWAY__UPSTREM__REQUESTS_MAX", "7"),
+            ("CELLWAY____X", "7"),
+        ],
+    )
+    .unwrap_err()
+    .to_string();
+    for expected in [
+        "CELLWAY__LISTENER__0__BIND: listener[0].bind: \"nowhere\": host names are not accepted here",
+        "CELLWAY__LISTENER__3__BIND: `listener` has 1 entries, so the next has number 1, not 3",
+        "CELLWAY__LISTENER__BIND: `listener` is a list",
+        "CELLWAY__REGISTRY__FILE__NAME: `registry.file` is a string",
+        "CELLWAY__UPSTREM__REQUESTS_MAX: upstrem: unknown setting `upstrem`\n    did you mean `upstream`?",
+        "CELLWAY____X: has an empty part",
+    ] {
+        assert!(
+            errors.contains(expected),
+            "expected {expected}\nfound {errors}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_cannot_bring_settings_of_its_own() {
+    let smuggled = "\"x\"\n[admin]\nbind = \"127.0.0.1:1\"";
+    let config = load_with(LEAST, &[("CELLWAY__LISTENER__0__NAME", smuggled)]).unwrap();
+    assert_eq!(&*config.router.listeners[0].name, smuggled);
+    assert_eq!(config.admin, None);
+}
+
+/// Catches: a proxy that is bypassed, one whose password is printed, and one that can't be turned
+/// off.
+#[test]
+fn a_proxy_comes_from_the_file_or_from_the_environment() {
+    let base = EXAMPLE.replace("[fetch]", "[fetch]\nPROXY");
+    let load = |settings: &str, variables: &[(&str, &str)]| {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<_> = variables.iter().map(own).collect();
+        let text = base.replace("PROXY", settings);
+        let config = Config::load("etc/cellway.toml", &text, variables);
+        config.map(|config| config.router.sources.fetch.proxies)
+    };
+    let proxies = |url: &str, except: &[&str]| {
+        let mut proxies = Proxies::through(url).unwrap();
+        except
+            .iter()
+            .for_each(|entry| proxies.except(entry).unwrap());
+        proxies
+    };
+    let environment = [
+        ("HTTPS_PROXY", "http://a:1"),
+        ("NO_PROXY", "x.example, 10.0.0.0/8"),
+    ];
+    let own = "proxy = \"http://b:2\"";
+    for (settings, variables, expected) in [
+        ("", &[][..], Proxies::default()),
+        (
+            "",
+            &environment,
+            proxies("a:1", &["x.example", "10.0.0.0/8"]),
+        ),
+        (
+            "",
+            &[("https_proxy", "a:1"), ("no_proxy", "*")],
+            proxies("a:1", &["*"]),
+        ),
+        (
+            "",
+            &[("HTTPS_PROXY", "a:1"), ("https_proxy", "c:3")],
+            proxies("c:3", &[]),
+        ),
+        ("", &[("HTTPS_PROXY", "")], Proxies::default()),
+        ("", &[("NO_PROXY", "x.example")], Proxies::default()),
+        ("", &[("HTTP_PROXY", "a:1")], Proxies::default()),
+        (own, &[], proxies("b:2", &[])),
+        (
+            own,
+            &environment,
+            proxies("b:2", &["x.example", "10.0.0.0/8"]),
+        ),
+        ("no_proxy = []", &environment, proxies("a:1", &[])),
+        ("proxy = \"off\"", &environment, Proxies::default()),
+        (
+            "",
+            &[("CELLWAY__FETCH__PROXY", "http://b:2")],
+            proxies("b:2", &[]),
+        ),
+    ] {
+        let found = load(settings, variables).unwrap();
+        assert_eq!(found, expected, "{settings} {variables:?}");
+    }
+    for (settings, variables, place) in [
+        (
+            "",
+            [("HTTPS_PROXY", "https://u:secret@a"), ("NO_PROXY", "*")],
+            "HTTPS_PROXY: fetch.proxy: ",
+        ),
+        (
+            "",
+            [("HTTPS_PROXY", "a:1"), ("NO_PROXY", "10.0.0.0/99")],
+            "NO_PROXY: fetch.no_proxy: ",
+        ),
+        (
+            "proxy = \"socks5://u:secret@a\"",
+            environment,
+            "etc/cellway.toml:",
+        ),
+        (
+            "no_proxy = [\"http://x\"]",
+            environment,
+            "etc/cellway.toml:",
+        ),
+    ] {
+        let error = load(settings, &variables).unwrap_err();
+        assert_eq!(error.errors.len(), 1, "{error}");
+        let error = error.to_string();
+        assert!(
+            error.starts_with(place) && !error.contains("secret"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Last-known-good documents on disk, so that a router that starts while its sources are down
+//! still verifies and still routes.
+//!
+//! A file is one line of JSON that says what follows, and then the document as it was fetched. The
+//! router believes a file only if it wrote it itself, for this source, and nothing has changed
+//! since: others may not be able to write it ([`Privacy::Own`]), the source must be the one that
+//! is configured now, and the checksum covers header and body. A file that fails is left where it
+//! is, reported, and replaced by the next good fetch.
+//!
+//! The time kept is that of the last *good fetch*, so that restarting doesn't make old keys young.
+
+use std::fmt;
+use std::io;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::{BufMut, Bytes, BytesMut};
+use cellway_core::Unix;
+use serde::{Deserialize, Serialize};
+
+use cellway_env::{Env, Privacy, Store};
+
+/// The format that this version writes, and the only one it reads.
+const FORMAT: u32 = 1;
+/// What a confirmation's checksum covers beside its own fields.
+const CONFIRMED: &[u8] = b"confirmed";
+/// The most bytes that the first line may have.
+const HEADER_BYTES_MAX: usize = 8 << 10;
+
+/// What is kept: one file for each.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Slot {
+    /// The key set of the issuer with this name.
+    Keys(String),
+    /// The registry.
+    Registry,
+}
+
+/// A document that was kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// As it was fetched.
+    pub body: Bytes,
+    /// When a fetch last confirmed it.
+    pub fetched_at: Unix,
+}
+
+/// Names one file that was written or read, so that a confirmation can't be taken for another's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptId(String);
+
+/// Where last-known-good documents are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keep {
+    directory: String,
+}
+
+/// Why a kept document isn't used.
+#[derive(Debug)]
+pub enum KeepRefused {
+    /// It can't be read, is a link, or others may write it.
+    Io(io::Error),
+    /// It doesn't begin with our header.
+    NotOurs,
+    /// Another version of the router wrote it, in a format of its own.
+    Format(u32),
+    /// It was fetched from elsewhere.
+    Source(String),
+    /// It isn't what was written: cut short, or changed.
+    Altered,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    cellway_keep: u32,
+    source: String,
+    fetched_at: u64,
+    length: u64,
+    sha256: String,
+}
+
+/// The side file that renews a document's time without writing the document again: a registry is
+/// confirmed every few seconds, and may have a hundred megabytes.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    cellway_confirm: u32,
+    /// The checksum of the file that it is about.
+    of: String,
+    fetched_at: u64,
+    sha256: String,
+}
+
+impl Keep {
+    /// Keeps documents in `directory`, which is made when the first is written.
+    pub fn new(directory: impl Into<String>) -> Self {
+        let directory = directory.into();
+        Self { directory }
+    }
+
+    /// Writes a document, and says what it is confirmed by.
+    ///
+    /// # Errors
+    /// What the storage said; the file that was there is then still whole.
+    pub async fn save<E: Env>(
+        &self,
+        env: &E,
+        slot: &Slot,
+        source: &str,
+        kept: Kept,
+    ) -> io::Result<KeptId> {
+        let source = source.to_owned();
+        // A registry of a million tenants takes tens of milliseconds to sum and copy.
+        let (id, content) = env.heavy(move || encode(source, &kept)).await?;
+        env.store().replace(&self.path(slot), content).await?;
+        Ok(id)
+    }
+
+    /// Renews the time of a document that was saved or loaded.
+    ///
+    /// # Errors
+    /// What the storage said.
+    pub async fn confirm<E: Env>(
+        &self,
+        env: &E,
+        slot: &Slot,
+        id: &KeptId,
+        fetched_at: Unix,
+    ) -> io::Result<()> {
+        let fetched_at = fetched_at.as_secs();
+        let confirmation = Confirmation {
+            cellway_confirm: FORMAT,
+            of: id.0.clone(),
+            fetched_at,
+            sha256: checksum(&id.0, fetched_at, CONFIRMED),
+        };
+        let content = serde_json::to_vec(&confirmation)?.into();
+        env.store().replace(&self.confirmation(slot), content).await
+    }
+
+    /// Reads a document of at most `body_max` bytes; `None` if none was kept.
+    ///
+    /// # Errors
+    /// [`KeepRefused`] says why what is there isn't believed.
+    pub async fn load<E: Env>(
+        &self,
+        env: &E,
+        slot: &Slot,
+        source: &str,
+        body_max: usize,
+    ) -> Result<Option<(KeptId, Kept)>, KeepRefused> {
+        let limit = body_max.saturating_add(HEADER_BYTES_MAX);
+        let path = self.path(slot);
+        let content = match env.store().read(&path, limit, Privacy::Own).await {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(KeepRefused::Io(error)),
+        };
+        let source = source.to_owned();
+        let (id, mut kept) = env.heavy(move || decode(&source, content)).await?;
+        kept.fetched_at = kept.fetched_at.max(self.confirmed(env, slot, &id).await);
+        Ok(Some((id, kept)))
+    }
+
+    /// When the document was last confirmed; a confirmation that isn't whole never was.
+    async fn confirmed<E: Env>(&self, env: &E, slot: &Slot, id: &KeptId) -> Unix {
+        let path = self.confirmation(slot);
+        let content = env.store().read(&path, HEADER_BYTES_MAX, Privacy::Own);
+        let Ok(content) = content.await else {
+            return Unix::default();
+        };
+        serde_json::from_slice::<Confirmation>(&content)
+            .ok()
+            .filter(|found| found.cellway_confirm == FORMAT && found.of == id.0)
+            .filter(|found| found.sha256 == checksum(&id.0, found.fetched_at, CONFIRMED))
+            .map_or(Unix::default(), |found| Unix::from_secs(found.fetched_at))
+    }
+
+    /// The file of a slot. Names are escaped, so that an issuer's name can't lead elsewhere and
+    /// two names never share a file, whatever the file system thinks of upper case.
+    pub fn path(&self, slot: &Slot) -> String {
+        let Slot::Keys(issuer) = slot else {
+            return format!("{}/registry.keep", self.directory);
+        };
+        let mut path = format!("{}/keys-", self.directory);
+        for byte in issuer.bytes() {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => path.push(char::from(byte)),
+                other => path.push_str(&format!("%{other:02x}")),
+            }
+        }
+        path + ".keep"
+    }
+
+    fn confirmation(&self, slot: &Slot) -> String {
+        format!("{}.confirmed", self.path(slot))
+    }
+}
+
+fn encode(source: String, kept: &Kept) -> io::Result<(KeptId, Bytes)> {
+    let fetched_at = kept.fetched_at.as_secs();
+    let header = Header {
+        cellway_keep: FORMAT,
+        sha256: checksum(&source, fetched_at, &kept.body),
+        source,
+        fetched_at,
+        length: kept.body.len() as u64,
+    };
+    let id = KeptId(header.sha256.clone());
+    let header = serde_json::to_vec(&header)?;
+    let mut content = BytesMut::with_capacity(header.len() + 1 + kept.body.len());
+    content.put_slice(&header);
+    content.put_u8(b'\n');
+    content.put_slice(&kept.body);
+    Ok((id, content.freeze()))
+}
+
+fn decode(source: &str, content: Bytes) -> Result<(KeptId, Kept), KeepRefused> {
+    let first = &content[..content.len().min(HEADER_BYTES_MAX)];
+    let end = first.iter().position(|byte| *byte == b'\n');
+    let end = end.ok_or(KeepRefused::NotOurs)?;
+    // Look at the format's number alone first: a later format may have other fields.
+    let any: serde_json::Value =
+        serde_json::from_slice(&content[..end]).map_err(|_| KeepRefused::NotOurs)?;
+    let format = any.get("cellway_keep").and_then(|format| format.as_u64());
+    let format = format.ok_or(KeepRefused::NotOurs)?;
+    if format != u64::from(FORMAT) {
+        let format = u32::try_from(format).unwrap_or(u32::MAX);
+        return Err(KeepRefused::Format(format));
+    }
+    let header: Header = serde_json::from_value(any).map_err(|_| KeepRefused::NotOurs)?;
+    if header.source != source {
+        return Err(KeepRefused::Source(header.source));
+    }
+    let body = content.slice(end + 1..);
+    let sum = checksum(source, header.fetched_at, &body);
+    if body.len() as u64 != header.length || sum != header.sha256 {
+        return Err(KeepRefused::Altered);
+    }
+    let fetched_at = Unix::from_secs(header.fetched_at);
+    Ok((KeptId(sum), Kept { body, fetched_at }))
+}
+
+fn checksum(source: &str, fetched_at: u64, body: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(&FORMAT.to_be_bytes());
+    context.update(&fetched_at.to_be_bytes());
+    context.update(&(source.len() as u64).to_be_bytes());
+    context.update(source.as_bytes());
+    context.update(body);
+    let digest = context.finish();
+    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl fmt::Display for KeepRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::NotOurs => f.write_str("was not written by this router"),
+            Self::Format(format) => write!(f, "has format {format}, this version reads {FORMAT}"),
+            Self::Source(source) => write!(f, "came from another source: {source}"),
+            Self::Altered => f.write_str("is cut short or was changed"),
+        }
+    }
+}
+
+impl std::error::Error for KeepRefused {}
+
+#[cfg(test)]
+mod tests;

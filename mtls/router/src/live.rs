@@ -1,0 +1,388 @@
+//! What all workers of a router share: settings in force, drain, counts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use arc_swap::ArcSwap;
+use cellway_core::path::Ambiguous;
+use cellway_core::policy::PolicyId;
+use cellway_core::{Now, Snapshot, Unix};
+use cellway_env::Clock;
+use cellway_env::Env;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::Notify;
+
+use crate::check::Findings;
+use crate::connection::Origin;
+use crate::envelope::Sealer;
+use crate::one_use::UsedOnce;
+use crate::opening::Opening;
+use crate::pool::Gates;
+use crate::ready::ReadyLatch;
+use crate::settings::{ListenerSettings, RouterSettings, Serves};
+use crate::shared::Shared;
+use crate::shares::{Bound, Full, Holder, Holders, Share, Stake};
+use crate::tls::{
+    CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
+    certificate_dates,
+};
+
+/// One router, as its workers see it.
+#[derive(Debug)]
+pub(crate) struct Common<E> {
+    pub(crate) env: E,
+    pub(crate) clock: Clock<E>,
+    pub(crate) provider: Provider,
+    pub(crate) shared: Arc<Shared>,
+    /// Read once for each connection and each request; replaced whole at a reload.
+    pub(crate) live: ArcSwap<Live>,
+    /// Tells that it was replaced.
+    pub(crate) reloaded: Notify,
+    pub(crate) gates: Gates,
+    /// Makes the holders of shares.
+    pub(crate) holders: Holders,
+    pub(crate) used_once: UsedOnce,
+    pub(crate) drain: Drain,
+    pub(crate) opening: Opening,
+    /// Whether the router was ever ready.
+    pub(crate) latch: ReadyLatch,
+    /// One for each listener, in the order of the settings.
+    pub(crate) listeners: Vec<ListenerState>,
+}
+
+/// What a listener's sockets on all workers share.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerState {
+    /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
+    pub(crate) address: OnceLock<SocketAddr>,
+    /// The open connections, and who holds them.
+    pub(crate) connections: Bound,
+}
+
+/// Settings in force, with what was made from the files that they name.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Grows with each reload, so that a standing connection knows that it was judged by older
+    /// settings.
+    pub(crate) epoch: u64,
+    pub(crate) settings: RouterSettings,
+    /// In the order of `settings.listeners`; `None` for plain ones.
+    pub(crate) server_tls: Vec<Option<ServerTls>>,
+    pub(crate) cell_tls: Option<CellTls>,
+    /// Seals identity envelopes; `None` without `[envelope]`.
+    pub(crate) sealer: Option<Sealer>,
+    /// Judges the client certificates that an Envoy describes; `None` without a bundle.
+    described: Option<ClientVerifier>,
+    trust: Option<Arc<Trust>>,
+    /// When the certificates of all chains and bundles end, the first one first.
+    pub(crate) certificates: Arc<[CertificateDates]>,
+    /// By listener: [`has_cors`](Self::has_cors).
+    cors: Vec<bool>,
+}
+
+impl Live {
+    /// Reads the files for TLS and envelopes that the settings name; the result is to replace
+    /// `before`. If the findings contain an error, the result is incomplete and must not be put in
+    /// force.
+    pub(crate) async fn load<E: Env>(
+        env: &E,
+        provider: &Provider,
+        settings: RouterSettings,
+        now: Now,
+        before: Option<&Self>,
+        findings: &mut Findings,
+    ) -> Self {
+        let (trust, bundle_failed) = match Trust::load(env, &settings).await {
+            Ok(trust) => (trust, false),
+            Err((setting, error)) => {
+                findings.error(setting, error, "");
+                (None, true)
+            }
+        };
+        let mut server_tls = Vec::with_capacity(settings.listeners.len());
+        for (i, listener) in settings.listeners.iter().enumerate() {
+            server_tls.push(match &listener.tls {
+                None => None,
+                Some(tls) => {
+                    // The listener's own files are checked even without the bundle.
+                    let tls = match bundle_failed {
+                        true => &tls.without_clients(),
+                        false => tls,
+                    };
+                    let loaded = ServerTls::load(env, provider, tls, trust.as_ref()).await;
+                    findings.take(format!("listener[{i}].tls"), loaded)
+                }
+            });
+        }
+        let described = trust.as_ref();
+        let described = described.map(|trust| ClientVerifier::new(provider, trust, false));
+        let cell_tls = CellTls::load(env, provider, &settings.upstream).await;
+        let cell_tls = findings.take("upstream", cell_tls).flatten();
+        let sealer = match &settings.envelope {
+            None => None,
+            Some(envelope) => {
+                let before = before.and_then(|live| live.sealer.as_ref());
+                let sealer = Sealer::load(env, envelope, now, before).await;
+                findings.take("envelope.keys", sealer)
+            }
+        };
+        let cors = settings
+            .listeners
+            .iter()
+            .map(|it| it.has_cors(&settings.policy));
+        let certificates = certificate_dates(env, &settings).await;
+        Self {
+            certificates: certificates.into(),
+            cors: cors.collect(),
+            epoch: before.map_or(1, |live| live.epoch + 1),
+            server_tls,
+            cell_tls,
+            sealer,
+            described,
+            trust,
+            settings,
+        }
+    }
+
+    /// When the next revocation list will be past its time, so that what was judged by it has to be
+    /// judged again.
+    pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
+        self.trust
+            .as_ref()
+            .and_then(|trust| trust.next_staling(now))
+    }
+
+    /// Whether this chain may stand behind a request that comes by the listener: its handshake's
+    /// verifier says so, or where requests are only described, the bundle itself. And until when.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(crate) fn judge(
+        &self,
+        listener: usize,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Unix, ChainRefused> {
+        match (self.serves(listener), &self.described) {
+            (Some(Serves::Proxy), _) => self.judge_peer(listener, chain),
+            (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.judge(chain),
+            (Some(Serves::ExtAuthz(_)), None) | (None, _) => Err(ChainRefused::Untrusted),
+        }
+    }
+
+    /// Whether whoever is at the other end of the listener's connection may still be there.
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub(crate) fn judge_peer(
+        &self,
+        listener: usize,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Unix, ChainRefused> {
+        let tls = self.server_tls.get(listener).and_then(Option::as_ref);
+        tls.ok_or(ChainRefused::Untrusted)
+            .and_then(|tls| tls.judge(chain))
+    }
+
+    /// The client CAs without a revocation list, as text.
+    pub(crate) fn authorities_without_list(&self) -> Vec<String> {
+        let trust = self.trust.as_ref();
+        trust.map_or_else(Vec::new, |trust| trust.authorities_without_list())
+    }
+
+    /// When the revocation lists in force were issued, and are followed by others.
+    pub(crate) fn lists(&self) -> &[ListDates] {
+        self.trust.as_ref().map_or(&[], |trust| trust.dates())
+    }
+
+    /// What the listener serves.
+    pub(crate) fn serves(&self, listener: usize) -> Option<&Serves> {
+        let settings = self.settings.listeners.get(listener)?;
+        Some(&settings.serves)
+    }
+
+    /// The policy that these settings have for a request for this path and query.
+    ///
+    /// # Errors
+    /// As [`ListenerSettings::policy_of`](crate::settings::ListenerSettings::policy_of).
+    pub(crate) fn policy(
+        &self,
+        listener: usize,
+        target: &str,
+    ) -> Result<Option<PolicyId>, Ambiguous> {
+        let settings = self.settings.listeners.get(listener);
+        settings
+            .map(|listener| listener.policy_of(target))
+            .transpose()
+    }
+
+    /// The policy of the listener's requests that no route is for.
+    pub(crate) fn own_policy(&self, listener: usize) -> Option<PolicyId> {
+        let settings = self.settings.listeners.get(listener)?;
+        Some(settings.policy)
+    }
+
+    /// Whether the listener's policy hangs on what is asked for.
+    pub(crate) fn has_routes(&self, listener: usize) -> bool {
+        let settings = self.settings.listeners.get(listener);
+        settings.is_some_and(|listener| !listener.routes.is_empty())
+    }
+
+    /// Whether any of the listener's policies has CORS rules.
+    pub(crate) fn has_cors(&self, listener: usize) -> bool {
+        self.cors.get(listener) == Some(&true)
+    }
+
+    /// The policy in this snapshot. By name where the snapshot has another policy than these settings,
+    /// which is so for a moment while a reload takes effect; `None` where the name is unknown there.
+    pub(crate) fn policy_in(&self, snapshot: &Snapshot, id: PolicyId) -> Option<PolicyId> {
+        if Arc::ptr_eq(&self.settings.policy, &snapshot.policy) {
+            return Some(id);
+        }
+        let name = &self.settings.policy.auth(id).name;
+        snapshot.policy.policy_id(name.as_str())
+    }
+}
+
+/// The end of a router: first nothing new, then nothing at all.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    draining: AtomicBool,
+    stopped: AtomicBool,
+    /// Tells that one of the two has changed.
+    changed: Notify,
+    /// Connections of all listeners.
+    connections: AtomicUsize,
+    /// Tells that the last connection is gone.
+    empty: Notify,
+}
+
+impl Drain {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Wakes when it begins and when it is over. Enable it before looking.
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    /// Begins; `false` if it has begun before.
+    pub(crate) fn begin(&self) -> bool {
+        let first = !self.draining.swap(true, Ordering::AcqRel);
+        self.changed.notify_waiters();
+        first
+    }
+
+    /// Cuts what is left; says how many connections that were.
+    pub(crate) fn stop(&self) -> usize {
+        let left = self.connections.load(Ordering::Acquire);
+        self.stopped.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+        left
+    }
+
+    /// Waits until it begins.
+    pub(crate) async fn begun(&self) {
+        loop {
+            let notified = self.changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.is_draining() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Waits until no connection is left.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let notified = self.empty.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.connections.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// Counts one connection for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted<E: Env> {
+    common: Arc<Common<E>>,
+    listener: usize,
+    holder: Holder,
+}
+
+impl<E: Env> Counted<E> {
+    /// Counts a connection from this peer. For a proxy's connection, [`is_from`](Self::is_from)
+    /// names the client later.
+    ///
+    /// # Errors
+    /// The listener or the peer is at its limit.
+    pub(crate) fn new(
+        common: &Arc<Common<E>>,
+        listener: usize,
+        settings: &ListenerSettings,
+        peer: IpAddr,
+    ) -> Result<Self, Full> {
+        let holder = match settings.is_proxy(peer) {
+            true => Holder::NOBODY,
+            false => common.holders.address(Share::Address, peer),
+        };
+        let stake = Stake::new(Share::Address, holder, settings.address_share);
+        let bound = common.listeners.get(listener).ok_or(Full::All)?;
+        bound.connections.take(settings.connections_max, &[stake])?;
+        common.drain.connections.fetch_add(1, Ordering::AcqRel);
+        Ok(Self {
+            common: common.clone(),
+            listener,
+            holder,
+        })
+    }
+
+    /// Counts the connection for the client that a proxy named.
+    ///
+    /// # Errors
+    /// The client's address has used up its share of the listener's connections.
+    pub(crate) fn is_from(
+        &mut self,
+        origin: &Origin,
+        settings: &ListenerSettings,
+    ) -> Result<(), Full> {
+        let holder = origin.holder(&self.common.holders, Share::Address);
+        if self.holder != Holder::NOBODY || holder == Holder::NOBODY {
+            return Ok(());
+        }
+        let stake = Stake::new(Share::Address, holder, settings.address_share);
+        let connections = &self.common.listeners[self.listener].connections;
+        connections.hold(settings.connections_max, &stake)?;
+        self.holder = holder;
+        Ok(())
+    }
+}
+
+impl<E: Env> Drop for Counted<E> {
+    fn drop(&mut self) {
+        let listener = &self.common.listeners[self.listener];
+        listener.connections.give_back([self.holder]);
+        if self.common.drain.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.common.drain.empty.notify_waiters();
+        }
+    }
+}
+
+/// Locks what only one worker uses: the lock is there so that its tasks may move, and is free.
+/// A panic elsewhere doesn't poison it, because each holder leaves it whole.
+pub(crate) fn private<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,160 @@
+//! The log of a process, whose level, place and form of subjects a reload may change.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use cellway_env::Env;
+
+use super::{Flush, Log, LogWriter, Lost, SubjectForm, Subjects};
+use crate::config::{LogTable, Output};
+
+/// Opens the place that lines go to.
+type Open = dyn Fn(Output) -> io::Result<Box<dyn Write + Send>> + Send + Sync;
+
+/// A log, and what it takes to give it other settings.
+pub struct LogControl {
+    log: Log,
+    settings: LogTable,
+    open: Box<Open>,
+}
+
+/// Never what opens places: it has nothing to show.
+impl fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogControl")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// New settings of a log, with all that they need: putting them in force can't fail.
+#[derive(Debug)]
+pub(crate) struct LogChange {
+    settings: LogTable,
+    /// `None`: as before.
+    subjects: Option<Subjects>,
+    writer: Option<LogWriter>,
+}
+
+impl LogChange {
+    /// The new place of lines, if it is another.
+    pub(crate) fn moves_to(&self) -> Option<Output> {
+        self.writer.as_ref().map(|_| self.settings.to)
+    }
+}
+
+impl LogControl {
+    /// Starts a log with these settings. `open` opens the place that they name, now and whenever a
+    /// reload names another.
+    ///
+    /// # Errors
+    /// The setting that can't be used.
+    pub async fn start<E: Env>(
+        env: &E,
+        settings: LogTable,
+        open: impl Fn(Output) -> io::Result<Box<dyn Write + Send>> + Send + Sync + 'static,
+    ) -> Result<(Self, Flush), LogError> {
+        let subjects = subjects(env, &settings).await?;
+        let started = open(settings.to).and_then(LogWriter::start);
+        let (writer, flush) = started.map_err(|error| LogError::Place(settings.to, error))?;
+        let control = Self {
+            log: Log::new(settings.level, writer).with_subjects(subjects),
+            settings,
+            open: Box::new(open),
+        };
+        Ok((control, flush))
+    }
+
+    /// The log. What is changed later is changed for all clones.
+    pub fn log(&self) -> Log {
+        self.log.clone()
+    }
+
+    /// Counts the lines that were lost.
+    pub fn lost(&self) -> Lost {
+        self.log.lost()
+    }
+
+    /// Makes ready what other settings need, and changes nothing yet.
+    ///
+    /// # Errors
+    /// The setting that can't be used.
+    pub(crate) async fn prepare<E: Env>(
+        &self,
+        env: &E,
+        settings: &LogTable,
+    ) -> Result<LogChange, LogError> {
+        let old = &self.settings;
+        let own_key =
+            |table: &LogTable| table.subject == SubjectForm::Hash && table.subject_key.is_none();
+        let subjects = match own_key(old) && own_key(settings) {
+            // Another key would give everybody another hash for no reason.
+            true => None,
+            false => Some(subjects(env, settings).await?),
+        };
+        let writer = match settings.to == old.to {
+            true => None,
+            false => {
+                let opened = (self.open)(settings.to).and_then(|out| self.log.writer_to(out));
+                Some(opened.map_err(|error| LogError::Place(settings.to, error))?)
+            }
+        };
+        Ok(LogChange {
+            settings: settings.clone(),
+            subjects,
+            writer,
+        })
+    }
+
+    /// Puts new settings in force for every line from now on. Lines before them go to where they were
+    /// to go.
+    pub(crate) fn commit(&mut self, change: LogChange) {
+        let LogChange {
+            settings,
+            subjects,
+            writer,
+        } = change;
+        self.log.change(settings.level, subjects, writer);
+        self.settings = settings;
+    }
+}
+
+/// How these settings show subjects.
+///
+/// # Errors
+/// The key's file can't be used.
+pub async fn subjects<E: Env>(env: &E, settings: &LogTable) -> Result<Subjects, LogError> {
+    let loaded = Subjects::load(env, settings.subject, settings.subject_key.as_deref()).await;
+    loaded.map_err(LogError::SubjectKey)
+}
+
+/// Why a log can't have these settings.
+#[derive(Debug)]
+pub enum LogError {
+    /// What is wrong with the file of `log.subject_key`.
+    SubjectKey(String),
+    /// `log.to` can't be opened, or the system has no thread that writes there.
+    Place(Output, io::Error),
+}
+
+impl LogError {
+    /// The setting that can't be used.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::SubjectKey(_) => "log.subject_key",
+            Self::Place(..) => "log.to",
+        }
+    }
+}
+
+/// The problem, without the setting's name.
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SubjectKey(problem) => f.write_str(problem),
+            Self::Place(to, error) => write!(f, "can't write to {}: {error}", to.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}

@@ -1,0 +1,106 @@
+//! How subjects are shown in logs: not in their own words, unless somebody asked for that.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use serde::Deserialize;
+
+use cellway_env::{Env, Privacy, Store};
+
+/// The least and the most bytes of a key from a file.
+const KEY_LEN_MIN: usize = 32;
+const KEY_LEN_MAX: usize = 1024;
+
+/// How much of a hash is shown: enough that no two subjects of a fleet share it.
+const SHOWN: usize = 16;
+
+/// The setting `log.subject`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectForm {
+    /// As a keyed hash.
+    #[default]
+    Hash,
+    /// As it is.
+    Raw,
+    /// Not at all.
+    Off,
+}
+
+/// Shows subjects.
+#[derive(Clone, Default)]
+pub enum Subjects {
+    /// Not at all.
+    #[default]
+    Off,
+    /// As they are, in the field `subject`.
+    Raw,
+    /// As HMAC-SHA256 under this key, in the field `subject_hash`: lines about one subject can be
+    /// found, and nobody without the key can try out who it is.
+    Hash(Box<hmac::Key>),
+}
+
+impl Subjects {
+    /// As configured: with the key that stands in `file`, so that all routers of a fleet show a
+    /// subject alike, or with one of this run's own.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub async fn load<E: Env>(
+        env: &E,
+        form: SubjectForm,
+        file: Option<&str>,
+    ) -> Result<Self, String> {
+        match (form, file) {
+            (SubjectForm::Off, _) => Ok(Self::Off),
+            (SubjectForm::Raw, _) => Ok(Self::Raw),
+            (SubjectForm::Hash, None) => {
+                let mut key = [0; KEY_LEN_MIN];
+                env.fill(&mut key);
+                Ok(Self::with_key(&key))
+            }
+            (SubjectForm::Hash, Some(file)) => {
+                let read = env.store().read(file, KEY_LEN_MAX, Privacy::Secret).await;
+                let key = read.map_err(|error| format!("{file}: {error}"))?;
+                let key = key.trim_ascii_end();
+                if key.len() < KEY_LEN_MIN {
+                    return Err(format!(
+                        "{file}: holds {} bytes; {KEY_LEN_MIN} is the least",
+                        key.len()
+                    ));
+                }
+                Ok(Self::with_key(key))
+            }
+        }
+    }
+
+    /// Hashes under this key.
+    pub fn with_key(key: &[u8]) -> Self {
+        Self::Hash(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
+    }
+
+    /// The field and its value, from the subject as its issuer writes it.
+    pub(super) fn show(&self, subject: &str) -> Option<(&'static str, String)> {
+        match self {
+            Self::Off => None,
+            Self::Raw => Some(("subject", subject.to_owned())),
+            Self::Hash(key) => {
+                let hash = hmac::sign(key, subject.as_bytes());
+                let shown = hash.as_ref().iter().take(SHOWN);
+                let hex: String = shown.map(|byte| format!("{byte:02x}")).collect();
+                Some(("subject_hash", hex))
+            }
+        }
+    }
+}
+
+/// Never the key.
+impl fmt::Debug for Subjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "Off",
+            Self::Raw => "Raw",
+            Self::Hash(_) => "Hash",
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! Opens the listeners once a registry is loaded, or when the wait for it is over.
+//!
+//! A router without a registry can only answer 503. While its listeners are closed, connections are
+//! refused, so that a load balancer or a client tries another router instead. The addresses are
+//! bound earlier, so that a router whose address is taken usually fails at start. The admin and
+//! health listeners answer meanwhile.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cellway_env::{Env, Sharing};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::event::{Event, Sink};
+use crate::live::Common;
+use crate::router::StartError;
+
+/// How long the listeners wait for the first registry by default.
+pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// The state of a router's listeners.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// Other processes may listen on the same addresses.
+    share: bool,
+    /// The longest wait for the first registry.
+    wait: Duration,
+    /// The workers may open.
+    allowed: AtomicBool,
+    /// Workers that don't listen yet.
+    closed: AtomicUsize,
+    /// The result, once known.
+    result: OnceLock<Result<(), StartError>>,
+    /// Notified when one of these changes.
+    changed: Notify,
+}
+
+impl Opening {
+    pub(crate) fn new(workers: usize, share: bool, wait: Duration) -> Self {
+        Self {
+            share,
+            wait,
+            allowed: AtomicBool::new(false),
+            closed: AtomicUsize::new(workers),
+            result: OnceLock::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// How this worker binds the addresses. `workers` is the number of workers.
+    pub(crate) fn sharing(&self, worker: usize, workers: usize) -> Sharing {
+        match (self.share, worker, workers) {
+            (true, _, _) | (false, 1.., _) => Sharing::Shared,
+            (false, 0, 1) => Sharing::Alone,
+            (false, 0, _) => Sharing::First,
+        }
+    }
+
+    /// Whether this worker may listen now. The first worker listens before all others; otherwise
+    /// they would block it, or block another process that was first.
+    fn may(&self, worker: usize, workers: usize) -> bool {
+        let first_listens = self.closed.load(Ordering::Acquire) < workers;
+        self.allowed.load(Ordering::Acquire) && (worker == 0 || first_listens)
+    }
+
+    /// Waits until this worker may listen.
+    pub(crate) async fn turn(&self, worker: usize, workers: usize) {
+        self.until(|it| it.may(worker, workers).then_some(())).await;
+    }
+
+    /// Notes that a worker listens.
+    pub(crate) fn listens(&self) {
+        if self.closed.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = self.result.set(Ok(()));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Notes that a worker can't listen.
+    pub(crate) fn failed(&self, error: StartError) {
+        let _ = self.result.set(Err(error));
+        self.changed.notify_waiters();
+    }
+
+    /// Whether all listeners are open.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.result.get(), Some(Ok(())))
+    }
+
+    /// Waits until all listeners are open or one has failed.
+    pub(crate) async fn opened(&self) -> Result<(), StartError> {
+        self.until(|it| it.result.get().cloned()).await
+    }
+
+    async fn until<T>(&self, found: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(found) = found(self) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Lets the workers open once a registry is loaded, or when the wait for it is over.
+pub(crate) async fn allow<E: Env>(common: &Common<E>, sink: &impl Sink) {
+    let opening = &common.opening;
+    let loaded = common.shared.until(|snapshot| snapshot.registry.is_some());
+    let in_time = timeout(opening.wait, loaded).await.is_ok();
+    // With no wait configured, opening without a registry is not news.
+    if !in_time && !opening.wait.is_zero() {
+        let waited = opening.wait;
+        sink.emit(common.clock.now(), &Event::OpenedEmpty { waited });
+    }
+    opening.allowed.store(true, Ordering::Release);
+    opening.changed.notify_waiters();
+}
+
+/// Why an address can't be listened on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The kind of failure.
+    pub kind: io::ErrorKind,
+    /// The system's error text.
+    pub detail: String,
+}
+
+impl BindError {
+    pub(crate) fn new(address: SocketAddr, error: &io::Error) -> Self {
+        Self {
+            address,
+            kind: error.kind(),
+            detail: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, port) = (self.address, self.address.port());
+        match self.kind {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                "address already in use: {address}; another process listens there. Stop it (`ss \
+                 -ltnp 'sport = :{port}'` names it) or use another address"
+            ),
+            io::ErrorKind::AddrNotAvailable => write!(
+                f,
+                "can't bind {address}: this machine has no such address. Use one of `ip address`, \
+                 or 0.0.0.0 for all"
+            ),
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                "can't bind {address}: {}. Ports below 1024 need CAP_NET_BIND_SERVICE",
+                self.detail
+            ),
+            _ => write!(f, "can't bind {address}: {}", self.detail),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}

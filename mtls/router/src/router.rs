@@ -1,0 +1,572 @@
+//! A whole router: start it, reload it, drain it.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use cellway_core::policy::{IssuerId, Mode, Policy};
+use cellway_core::{Snapshot, Text};
+use cellway_env::Clock;
+use cellway_env::Env;
+use cellway_env::fetch::Reach;
+use http::{HeaderMap, Method};
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::time_provider::TimeProvider;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+
+use crate::aging;
+use crate::check::{self, Finding, Findings, Occasion, examine};
+use crate::driver::{Command, Driver, Driving};
+use crate::envelope::{EnvelopeStatus, Page, page};
+use crate::event::{Changed, Event, Sink};
+use crate::live::{Common, Drain, ListenerState};
+use crate::one_use::UsedOnce;
+use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
+use crate::pool::{CellLoad, Gates};
+use crate::ready::{ReadyLatch, Status, is_ready};
+use crate::settings::RouterSettings;
+use crate::shared::Shared;
+use crate::shares::Holders;
+use crate::tls::{CertificateDates, ListDates, Provider};
+use crate::worker::Worker;
+
+/// The configuration file's name in commands that messages suggest; an embedded router has none.
+const FILE: &str = "FILE";
+
+/// The way to start a router.
+#[derive(Debug)]
+pub struct Router;
+
+impl Router {
+    /// A router in this environment, told so much, using this cryptography and this clock for
+    /// certificates, and telling `sink` what happens.
+    pub fn builder<E: Env, S: Sink>(
+        env: E,
+        settings: RouterSettings,
+        provider: Arc<CryptoProvider>,
+        time: Arc<dyn TimeProvider>,
+        sink: S,
+    ) -> RouterBuilder<E, S> {
+        RouterBuilder {
+            env,
+            settings,
+            provider: Provider {
+                crypto: provider,
+                time,
+            },
+            sink,
+            workers: 1,
+            share_addresses: false,
+            open_wait: OPEN_WAIT_DEFAULT,
+        }
+    }
+}
+
+/// A router about to start.
+#[derive(Debug)]
+pub struct RouterBuilder<E, S> {
+    env: E,
+    settings: RouterSettings,
+    provider: Provider,
+    sink: S,
+    workers: usize,
+    share_addresses: bool,
+    open_wait: Duration,
+}
+
+impl<E: Env, S: Sink> RouterBuilder<E, S> {
+    /// Runs so many workers; 1 unless told.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Lets other processes listen on the same addresses if they also set this, for a hand-over
+    /// from one router to the next. By default an address belongs to one router.
+    #[must_use]
+    pub fn share_addresses(mut self, share: bool) -> Self {
+        self.share_addresses = share;
+        self
+    }
+
+    /// How long the listeners wait for the first registry before they open without one; 30 s by
+    /// default.
+    #[must_use]
+    pub fn open_wait(mut self, wait: Duration) -> Self {
+        self.open_wait = wait;
+        self
+    }
+
+    /// Starts the whole router on the current runtime and returns once it listens: when a registry
+    /// is loaded, or after [`open_wait`](Self::open_wait).
+    ///
+    /// Listening isn't ready: requests may be answered 503 until keys are there. See
+    /// [`Handle::ready`].
+    ///
+    /// # Errors
+    /// A certificate, key or bundle can't be read or used, or an address can't be bound.
+    pub async fn start(self) -> Result<Handle<E, S>, StartError> {
+        let env = self.env.clone();
+        let handle = self
+            .start_on(move |worker| {
+                env.spawn(worker.run());
+            })
+            .await?;
+        match handle.opened().await {
+            Ok(()) => Ok(handle),
+            Err(error) => {
+                handle.drain(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the router, its control task on the present runtime and each worker where `place`
+    /// puts it: the binary gives each a thread with a runtime of its own. `place` must see to it
+    /// that [`Worker::run`] runs. Returns once the addresses are bound; [`Handle::opened`] waits
+    /// until it listens on them.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start). Workers that were placed before end by themselves.
+    pub async fn start_on(
+        self,
+        mut place: impl FnMut(Worker<E, S>),
+    ) -> Result<Handle<E, S>, StartError> {
+        let (env, sink, settings) = (self.env, self.sink, self.settings);
+        let clock = Clock::new(env.clone());
+        let now = clock.now();
+        let mut examined = examine(&env, &self.provider, &settings, now, None).await;
+        let registry = check::registry(&env, &settings, Occasion::Start, &mut examined.findings);
+        let registry = registry.await;
+        examined.fit(&env, registry.as_deref(), FILE, now).await;
+        let usable = examined.usable().map_err(StartError::Settings)?;
+        let source_tls = Arc::new(ArcSwap::from_pointee(usable.fetch));
+        let Driving {
+            mut driver,
+            shared,
+            commands,
+            reach,
+        } = Driver::new(
+            env.clone(),
+            clock.clone(),
+            sink.clone(),
+            settings.policy.clone(),
+            settings.sources,
+            source_tls.clone(),
+        );
+        driver.begin_with(usable.keys);
+        let listeners = settings.listeners.iter();
+        let common = Arc::new(Common {
+            env: env.clone(),
+            clock,
+            provider: self.provider,
+            shared,
+            listeners: listeners.map(|_| ListenerState::default()).collect(),
+            live: ArcSwap::from_pointee(usable.live),
+            reloaded: tokio::sync::Notify::new(),
+            gates: Gates::default(),
+            holders: Holders::default(),
+            used_once: UsedOnce::default(),
+            drain: Drain::default(),
+            latch: ReadyLatch::default(),
+            opening: Opening::new(self.workers, self.share_addresses, self.open_wait),
+        });
+        // One after the other: the first chooses the ports that the others bind too.
+        for index in 0..self.workers {
+            let (worker, bound) = Worker::new(index, self.workers, &common, sink.shard(index));
+            place(worker);
+            let started = bound.await.unwrap_or(Err(StartError::WorkerLost(index)));
+            if let Err(error) = started {
+                common.drain.begin();
+                common.drain.stop();
+                return Err(error);
+            }
+        }
+        warn(&common, &sink, &usable.warnings);
+        env.spawn(driver.run());
+        let (allowing, telling) = (common.clone(), sink.clone());
+        env.spawn(async move { opening::allow(&allowing, &telling).await });
+        let (watching, telling) = (common.clone(), sink.clone());
+        env.spawn(async move { aging::watch(&watching, &telling).await });
+        Ok(Handle::new(common, sink, commands, source_tls, reach))
+    }
+}
+
+/// A running router. Clones are the same router; dropping them all doesn't end it, see
+/// [`drain`](Self::drain).
+pub struct Handle<E: Env, S>(Arc<Running<E, S>>);
+
+impl<E: Env, S> Clone for Handle<E, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Env, S> fmt::Debug for Handle<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("addresses", &self.0.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Running<E: Env, S> {
+    common: Arc<Common<E>>,
+    sink: S,
+    commands: mpsc::Sender<Command>,
+    source_tls: Arc<ArcSwap<ClientConfig>>,
+    reach: Arc<ArcSwap<Reach>>,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// Held while settings are replaced: one at a time.
+    reloading: Mutex<()>,
+}
+
+impl<E: Env, S: Sink> Handle<E, S> {
+    fn new(
+        common: Arc<Common<E>>,
+        sink: S,
+        commands: mpsc::Sender<Command>,
+        source_tls: Arc<ArcSwap<ClientConfig>>,
+        reach: Arc<ArcSwap<Reach>>,
+    ) -> Self {
+        let live = common.live.load();
+        let addresses = (live.settings.listeners.iter().zip(&common.listeners))
+            .filter_map(|(listener, state)| Some((listener.name.clone(), *state.address.get()?)))
+            .collect();
+        drop(live);
+        Self(Arc::new(Running {
+            common,
+            sink,
+            commands,
+            source_tls,
+            reach,
+            addresses,
+            reloading: Mutex::new(()),
+        }))
+    }
+
+    /// Listeners' names with the addresses they are bound to, in the order of the settings.
+    pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.0.addresses
+    }
+
+    /// What the control task publishes to.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.0.common.shared
+    }
+
+    /// The clocks of this router's events and snapshots.
+    pub fn clock(&self) -> &Clock<E> {
+        &self.0.common.clock
+    }
+
+    /// When the revocation lists in force were issued, and are followed by others.
+    pub fn revocation_lists(&self) -> Vec<ListDates> {
+        self.0.common.live.load().lists().to_vec()
+    }
+
+    /// When the certificates end that the router shows and trusts, as far as the settings name them;
+    /// at most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), the first to end first.
+    pub fn certificates(&self) -> Arc<[CertificateDates]> {
+        self.0.common.live.load().certificates.clone()
+    }
+
+    /// Each listener with its policy, by names.
+    pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
+        let live = self.0.common.live.load();
+        let policy = |id| live.settings.policy.auth(id).name.clone();
+        let listeners = live.settings.listeners.iter();
+        listeners
+            .map(|listener| (listener.name.clone(), policy(listener.policy)))
+            .collect()
+    }
+
+    /// What each cell takes at present, by id.
+    pub fn cell_loads(&self) -> Vec<CellLoad> {
+        self.0.common.gates.loads()
+    }
+
+    /// What seals identity envelopes at present; `None` without `[envelope]`.
+    pub fn envelope(&self) -> Option<EnvelopeStatus> {
+        let (live, snapshot) = (self.0.common.live.load(), self.shared().snapshot());
+        let registry = snapshot.registry.as_deref();
+        let now = self.0.common.clock.now();
+        (live.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
+    }
+
+    /// The page of public keys, as every listener answers it.
+    pub(crate) fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {
+        let live = self.0.common.live.load();
+        let now = self.0.common.clock.now();
+        page(live.sealer.as_ref(), method, headers, now)
+    }
+
+    /// Waits until all listeners are open (a registry was loaded, or the wait for it is over) or
+    /// until the router drains.
+    ///
+    /// # Errors
+    /// An address can't be listened on. The router serves nothing then; [`drain`](Self::drain) it.
+    pub async fn opened(&self) -> Result<(), StartError> {
+        let common = &self.0.common;
+        tokio::select! {
+            biased;
+            opened = common.opening.opened() => opened,
+            () = common.drain.begun() => Ok(()),
+        }
+    }
+
+    /// Whether all listeners are open.
+    pub fn is_open(&self) -> bool {
+        self.0.common.opening.is_open()
+    }
+
+    /// The status that `/readyz` shows.
+    pub fn status(&self) -> Status {
+        let common = &self.0.common;
+        let (snapshot, now) = (self.shared().snapshot(), common.clock.now());
+        let ready = common.latch.check(&snapshot, now.mono);
+        Status::new(&snapshot, now, ready, self.is_draining())
+            .with_open(self.is_open())
+            .with_listeners(&snapshot.policy, &self.listeners())
+            .with_revocation_lists(now.unix, &self.revocation_lists())
+            .with_certificates(now.unix, &self.certificates())
+            .with_envelope(self.envelope())
+    }
+
+    /// Waits until a registry is loaded and some credential can be verified.
+    pub async fn ready(&self) {
+        let clock = &self.0.common.clock;
+        let ready = |snapshot: &Snapshot| is_ready(snapshot, clock.mono());
+        self.shared().until(ready).await;
+    }
+
+    /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
+    /// Connections that stand go on, and no request is dropped but those of clients whose certificates
+    /// are revoked or no longer trusted. Asks the registry's source, too.
+    ///
+    /// # Errors
+    /// What is wrong with them; the old are still in force.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        let settings = self.0.common.live.load().settings.clone();
+        self.apply(settings).await
+    }
+
+    /// As [`reload`](Self::reload), with new settings: policies, issuers, timeouts, limits,
+    /// certificates. Listeners' addresses and where sources are can't change while a router runs.
+    ///
+    /// # Errors
+    /// What is wrong with them; the old are still in force.
+    pub async fn apply(&self, settings: RouterSettings) -> Result<(), ReloadError> {
+        self.apply_with(settings, &Changed::default(), || ()).await
+    }
+
+    /// As [`apply`](Self::apply), told as a change of these. `also` is done once the settings are in
+    /// force, before that is told.
+    pub(crate) async fn apply_with(
+        &self,
+        settings: RouterSettings,
+        changed: &Changed,
+        also: impl FnOnce() + Send,
+    ) -> Result<(), ReloadError> {
+        let _one_at_a_time = self.0.reloading.lock().await;
+        let result = self.replace(settings).await;
+        let now = self.0.common.clock.now();
+        match result {
+            Ok(warnings) => {
+                also();
+                self.0.sink.emit(now, &Event::Reloaded { changed });
+                warn(&self.0.common, &self.0.sink, &warnings);
+                Ok(())
+            }
+            Err(refused) => {
+                let error = refused.to_string();
+                let event = Event::ReloadRefused { error: &error };
+                self.0.sink.emit(now, &event);
+                Err(refused)
+            }
+        }
+    }
+
+    async fn replace(&self, settings: RouterSettings) -> Result<Vec<Finding>, ReloadError> {
+        let common = &self.0.common;
+        let before = common.live.load_full();
+        same_for_good(&before.settings, &settings)?;
+        let reach = settings.sources.fetch.reach();
+        let registry_settings = Box::new(settings.sources.registry.clone());
+        let (env, provider, now) = (&common.env, &common.provider, common.clock.now());
+        let mut examined = examine(env, provider, &settings, now, Some(&before)).await;
+        let registry = self.shared().snapshot().registry.clone();
+        examined.fit(env, registry.as_deref(), FILE, now).await;
+        let usable = examined.usable()?;
+        // All of it is good. The policy first, because the listeners' settings name parts of it.
+        self.publish_policy(&settings.policy, usable.keys).await?;
+        common.live.store(Arc::new(usable.live));
+        common.reloaded.notify_waiters();
+        self.0.source_tls.store(Arc::new(usable.fetch));
+        self.0.reach.store(Arc::new(reach));
+        let registry = Command::Registry(registry_settings);
+        let _ = self.0.commands.send(registry).await;
+        let _ = self.0.commands.send(Command::Refresh).await;
+        Ok(usable.warnings)
+    }
+
+    /// Gives the policy and the key sets from files to control, and waits until the policy is in
+    /// force.
+    async fn publish_policy(
+        &self,
+        policy: &Arc<Policy>,
+        keys: Vec<(IssuerId, Bytes)>,
+    ) -> Result<(), ReloadError> {
+        let command = Command::Policy(policy.clone(), keys);
+        if self.0.commands.send(command).await.is_err() {
+            return Err(ReloadError::new("policy", "the router has drained"));
+        }
+        let published = |snapshot: &Snapshot| Arc::ptr_eq(&snapshot.policy, policy);
+        self.shared().until(published).await;
+        Ok(())
+    }
+
+    /// Takes no new connections, lets requests in flight finish, and cuts what is left after
+    /// `deadline`. Returns when no connection is left. A second call waits for the same end.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        let common = &self.0.common;
+        let first = common.drain.begin();
+        let emit = |event| self.0.sink.emit(common.clock.now(), &event);
+        if first {
+            emit(Event::Draining { deadline });
+        }
+        let emptied = timeout(deadline, common.drain.emptied()).await;
+        let abandoned = common.drain.stop();
+        if emptied.is_err() {
+            common.drain.emptied().await;
+        }
+        if first {
+            emit(Event::Drained { abandoned });
+            let _ = self.0.commands.send(Command::Stop).await;
+        }
+        Drained { abandoned }
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        self.0.common.drain.is_draining()
+    }
+}
+
+/// Logs settings in force that refuse requests, and policies that authenticate nobody, so that a
+/// mode from a test isn't forgotten.
+fn warn<E: Env>(common: &Common<E>, sink: &impl Sink, warnings: &[Finding]) {
+    for finding in warnings {
+        sink.emit(common.clock.now(), &Event::ConfigWarning { finding });
+    }
+    let live = common.live.load();
+    let auths = live.settings.policy.auths().iter();
+    for auth in auths.filter(|auth| auth.mode == Mode::Disabled) {
+        let policy = &auth.name;
+        sink.emit(common.clock.now(), &Event::Insecure { policy });
+    }
+}
+
+/// What is bound or fetched from can't be replaced under way: an address that isn't there would
+/// otherwise be noticed by whoever connects to it.
+fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), ReloadError> {
+    let bound = |settings: &RouterSettings| -> Vec<_> {
+        let listeners = settings.listeners.iter();
+        listeners
+            .map(|listener| (listener.name.clone(), listener.bind))
+            .collect()
+    };
+    if bound(before) != bound(after) {
+        let problem = "names and addresses of listeners change at a restart only";
+        return Err(ReloadError::new("listener", problem));
+    }
+    if before.sources.registry.location != after.sources.registry.location {
+        let problem = "where the registry comes from changes at a restart only";
+        return Err(ReloadError::new("registry", problem));
+    }
+    if before.sources.state != after.sources.state {
+        let problem = "the folder changes at a restart only";
+        return Err(ReloadError::new("state.directory", problem));
+    }
+    Ok(())
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drained {
+    /// Connections that were cut at the deadline.
+    pub abandoned: usize,
+}
+
+/// Why a router can't start.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address can't be bound.
+    Bind {
+        /// The listener's name.
+        listener: Arc<str>,
+        /// The address and the error.
+        error: BindError,
+    },
+    /// A certificate, key, bundle or another file that the settings name can't be used.
+    Settings(ReloadError),
+    /// This worker was dropped before it ran.
+    WorkerLost(usize),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { listener, error } if error.kind == ErrorKind::AddrInUse => write!(
+                f,
+                "listener {listener}: {error}. For a hand-over from one router to the next, set \
+                 runtime.share_addresses = true for both"
+            ),
+            Self::Bind { listener, error } => write!(f, "listener {listener}: {error}"),
+            Self::Settings(error) => error.fmt(f),
+            Self::WorkerLost(index) => write!(f, "worker {index} was never run"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Why settings, or the files that they name, can't be put in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReloadError {
+    /// All errors and warnings, each with its setting.
+    pub findings: Vec<Finding>,
+}
+
+impl ReloadError {
+    fn new(setting: impl Into<String>, problem: impl fmt::Display) -> Self {
+        let mut findings = Findings::default();
+        findings.error(setting, problem, "");
+        Self {
+            findings: findings.into_vec(),
+        }
+    }
+}
+
+/// One line for each finding.
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, finding) in self.findings.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            finding.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ReloadError {}

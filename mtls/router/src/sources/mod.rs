@@ -1,0 +1,11 @@
+//! Where an issuer's keys and the registry come from.
+
+mod keys;
+mod registry;
+
+pub use self::keys::{fetch_keys, keys_source};
+pub(crate) use self::registry::bearer_token;
+pub use self::registry::{RegistryAnswer, RegistryLocation};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Where the registry comes from.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cellway_core::registry::RegistryFormat;
+use http::HeaderValue;
+
+use cellway_env::fetch::FetchError;
+use cellway_env::fetch::SourceUrl;
+use cellway_env::fetch::{Answer, Client, Get};
+use cellway_env::{Env, Privacy, Store};
+
+/// The most bytes that a bearer token's file may have.
+const TOKEN_BYTES_MAX: usize = 16 << 10;
+
+/// Where the registry's documents are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistryLocation {
+    /// In this file: TOML if it ends in `.toml`, else JSON.
+    File(String),
+    /// This JSON document, for a router inside another program.
+    Text(Bytes),
+    /// At a control plane.
+    Http {
+        /// The whole address, `/manage/cells` included.
+        url: SourceUrl,
+        /// The file that holds the bearer token, read for every fetch so that it can be replaced.
+        token_file: Option<String>,
+    },
+}
+
+/// What came of asking.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistryAnswer {
+    /// What we have is still right.
+    NotModified,
+    /// A document, not yet looked at.
+    Document {
+        /// The body.
+        body: Bytes,
+        /// What to ask with the next time, once the document is accepted: an `ETag`, or a file's
+        /// identity.
+        validator: Option<Arc<str>>,
+    },
+}
+
+impl RegistryLocation {
+    /// What a last-known-good copy is bound to.
+    pub fn source(&self) -> String {
+        match self {
+            Self::File(path) => format!("file:{path}"),
+            Self::Text(_) => "inline text".to_owned(),
+            Self::Http { url, .. } => url.to_string(),
+        }
+    }
+
+    /// How its documents are written.
+    pub fn format(&self) -> RegistryFormat {
+        match self {
+            Self::File(path) if path.ends_with(".toml") => RegistryFormat::Toml,
+            Self::File(_) | Self::Text(_) | Self::Http { .. } => RegistryFormat::Json,
+        }
+    }
+
+    /// Asks for a document of at most `body_max` bytes, other than the one that `validator` names.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn fetch<E: Env>(
+        &self,
+        env: &E,
+        client: &Client<E>,
+        validator: Option<&str>,
+        body_max: usize,
+    ) -> Result<RegistryAnswer, FetchError> {
+        match self {
+            Self::File(path) => from_file(env, path, validator, body_max).await,
+            Self::Text(_) if validator == Some(INLINE) => Ok(RegistryAnswer::NotModified),
+            Self::Text(body) => Ok(RegistryAnswer::Document {
+                body: body.clone(),
+                validator: Some(INLINE.into()),
+            }),
+            Self::Http { url, token_file } => {
+                let authorization = match token_file {
+                    Some(path) => Some(bearer_token(env, path).await?),
+                    None => None,
+                };
+                from_control_plane(client, url, authorization, validator, body_max).await
+            }
+        }
+    }
+}
+
+/// What a [`RegistryLocation::Text`] is known by: it never changes.
+const INLINE: &str = "inline";
+
+async fn from_file<E: Env>(
+    env: &E,
+    path: &str,
+    validator: Option<&str>,
+    body_max: usize,
+) -> Result<RegistryAnswer, FetchError> {
+    let stat = env.store().stat(path).await;
+    let stat = stat.map_err(|error| FetchError::File(path.to_owned(), error))?;
+    // Taken before the content is read: a write in between is found at the next look.
+    let known = format!("{}.{}.{}", stat.modified.as_nanos(), stat.len, stat.inode);
+    if validator == Some(known.as_str()) {
+        return Ok(RegistryAnswer::NotModified);
+    }
+    Ok(RegistryAnswer::Document {
+        body: read(env, path, body_max).await?,
+        validator: Some(known.into()),
+    })
+}
+
+async fn from_control_plane<E: Env>(
+    client: &Client<E>,
+    url: &SourceUrl,
+    authorization: Option<HeaderValue>,
+    validator: Option<&str>,
+    body_max: usize,
+) -> Result<RegistryAnswer, FetchError> {
+    // It came out of a header, so it fits into one.
+    let etag = validator.and_then(|etag| HeaderValue::from_str(etag).ok());
+    let get = Get {
+        url,
+        if_none_match: etag.as_ref(),
+        authorization: authorization.as_ref(),
+        body_max,
+    };
+    match client.get(get).await? {
+        Answer::NotModified { .. } if etag.is_none() => Err(FetchError::NotAskedAbout),
+        Answer::NotModified { .. } => Ok(RegistryAnswer::NotModified),
+        Answer::Document { body, etag, .. } => Ok(RegistryAnswer::Document {
+            body,
+            validator: etag.and_then(|etag| etag.to_str().ok().map(Arc::from)),
+        }),
+    }
+}
+
+async fn read<E: Env>(env: &E, path: &str, limit: usize) -> Result<Bytes, FetchError> {
+    let body = env.store().read(path, limit, Privacy::Any).await;
+    body.map_err(|error| FetchError::File(path.to_owned(), error))
+}
+
+/// The value of `Authorization` for the control plane, from the file that holds its token.
+///
+/// # Errors
+/// The file can't be read, is empty, or has bytes that aren't allowed in a header.
+pub(crate) async fn bearer_token<E: Env>(env: &E, path: &str) -> Result<HeaderValue, FetchError> {
+    let token = read(env, path, TOKEN_BYTES_MAX).await?;
+    let token = token.trim_ascii();
+    if token.is_empty() {
+        return Err(FetchError::NoBearer(path.to_owned()));
+    }
+    let token = [b"Bearer ", token].concat();
+    let mut value =
+        HeaderValue::from_bytes(&token).map_err(|_| FetchError::BadBearer(path.to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

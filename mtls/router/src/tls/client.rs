@@ -1,0 +1,28 @@
+//! Clients' certificates outside a handshake, for `explain`.
+
+use cellway_env::Env;
+use rustls::pki_types::CertificateDer;
+
+use super::material::{MaterialError, certificates};
+use super::{ClientVerifier, Provider, Trust};
+use crate::settings::{Pem, RouterSettings};
+
+/// The leaf of a client's chain, once the chain is verified as a handshake would, now.
+///
+/// # Errors
+/// A file can't be read, or the handshake would be refused.
+pub async fn verified_leaf<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+    chain: &Pem,
+) -> Result<CertificateDer<'static>, MaterialError> {
+    let trust = Trust::load(env, settings).await;
+    let trust = trust.map_err(|(_, error)| error)?;
+    let refuse = |why: &dyn std::fmt::Display| MaterialError::new(chain, why);
+    let trust = trust.ok_or_else(|| refuse(&"no client certificate is trusted"))?;
+    let mut chain_der = certificates(env, chain).await?;
+    let verifier = ClientVerifier::new(provider, &trust, false);
+    verifier.judge(&chain_der).map_err(|why| refuse(&why))?;
+    Ok(chain_der.swap_remove(0))
+}

@@ -1,0 +1,354 @@
+//! Certificates, keys and bundles, from PEM.
+
+use std::fmt;
+
+use bytes::Bytes;
+use cellway_core::cert::PeerCertificate;
+use cellway_env::tls_error;
+use cellway_env::{Env, Privacy, Store};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+use crate::settings::{KeyPair, Pem};
+
+/// The most bytes that a PEM file may have; a bundle of a few thousand certificates fits.
+const PEM_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why a certificate, key or bundle can't be used, in words that follow the setting's name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MaterialError {
+    /// What was read: a path, or `inline text`.
+    pub source: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for MaterialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.source, self.problem)
+    }
+}
+
+impl std::error::Error for MaterialError {}
+
+impl MaterialError {
+    pub(super) fn new(pem: &Pem, problem: impl fmt::Display) -> Self {
+        let source = match pem {
+            Pem::File(path) => path.clone(),
+            Pem::Text(_) => "inline text".to_owned(),
+        };
+        Self {
+            source,
+            problem: problem.to_string(),
+        }
+    }
+}
+
+/// Reads the certificates that a bundle trusts.
+///
+/// # Errors
+/// The file can't be read, holds no certificate, or one that can't be a trust anchor: a bundle is
+/// taken whole or not at all, so that a typo doesn't silently lose an issuer.
+pub async fn load_roots<E: Env>(env: &E, bundle: &Pem) -> Result<RootCertStore, MaterialError> {
+    store(bundle, &certificates(env, bundle).await?)
+}
+
+/// Makes a store of a bundle's certificates.
+pub(super) fn store(
+    bundle: &Pem,
+    certificates: &[CertificateDer<'static>],
+) -> Result<RootCertStore, MaterialError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.clone()).map_err(|error| {
+            let why = tls_error(&error);
+            MaterialError::new(
+                bundle,
+                format!("holds a certificate that can't be trusted: {why}"),
+            )
+        })?;
+    }
+    Ok(roots)
+}
+
+/// Reads a certificate chain and its key. Whether the two belong together is found out by who
+/// builds a TLS configuration from them.
+///
+/// # Errors
+/// A file can't be read, or holds no certificate or no private key.
+pub async fn load_key_pair<E: Env>(
+    env: &E,
+    pair: &KeyPair,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), MaterialError> {
+    let chain = certificates(env, &pair.certificate).await?;
+    if let Some(leaf) = leaf_behind_authorities(&chain) {
+        let problem = format!(
+            "the chain is in the wrong order: certificate 1 is an authority's, and certificate {leaf} \
+             is the leaf; put the leaf first, then whoever signed it"
+        );
+        return Err(MaterialError::new(&pair.certificate, problem));
+    }
+    let text = read(env, &pair.key).await?;
+    if is_encrypted(&text) {
+        let problem = "the private key is encrypted, and there is nobody to enter its passphrase; \
+                       decrypt it with `openssl pkey -in KEY -out DECRYPTED`";
+        return Err(MaterialError::new(&pair.key, problem));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        let why = nothing_found(&text, "CERTIFICATE-----", SWAPPED_KEY);
+        let why = why.unwrap_or_else(|| match error {
+            pem::Error::NoItemsFound => "holds no private key".to_owned(),
+            error => format!("no private key: {}", words(&error)),
+        });
+        MaterialError::new(&pair.key, why)
+    })?;
+    Ok((chain, key))
+}
+
+const SWAPPED_KEY: &str =
+    "holds a certificate and no private key; are certificate and key swapped?";
+const SWAPPED_CERTIFICATE: &str =
+    "holds a private key and no certificate; is it the wrong file, or are the two swapped?";
+
+/// The position, from 1, of the first certificate that isn't a CA's, if CA certificates come before
+/// it.
+fn leaf_behind_authorities(chain: &[CertificateDer<'_>]) -> Option<usize> {
+    let is_authority = |der: &CertificateDer<'_>| {
+        PeerCertificate::from_der(der).map(|certificate| certificate.is_authority())
+    };
+    let first = chain.first()?;
+    let leaf = chain
+        .iter()
+        .position(|der| is_authority(der) == Ok(false))?;
+    (is_authority(first) == Ok(true)).then_some(leaf + 1)
+}
+
+/// PKCS#8 (RFC 5958, section 3), or the older form of OpenSSL (RFC 1421, section 4.6.1.1).
+fn is_encrypted(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.lines().any(|line| {
+        line.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY")
+            || (line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+    })
+}
+
+/// Why nothing was found in a file, if it is one of the common mistakes. `swapped` is the text if
+/// the file contains `other`.
+fn nothing_found(pem: &[u8], other: &str, swapped: &str) -> Option<String> {
+    if pem.is_empty() {
+        return Some("is empty".to_owned());
+    }
+    if pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]) {
+        return Some("is UTF-16 text; write it as UTF-8".to_owned());
+    }
+    let text = String::from_utf8_lossy(pem);
+    let begins = |line: &str| line.starts_with("-----BEGIN ");
+    let indented = |line: &str| !begins(line) && begins(line.trim_start());
+    if let Some(at) = text.lines().position(indented) {
+        let line = at + 1;
+        return Some(format!(
+            "line {line} is indented, and PEM must start at the margin; remove the spaces"
+        ));
+    }
+    let mut lines = text.lines();
+    lines
+        .any(|line| begins(line) && line.trim_end().ends_with(other))
+        .then(|| swapped.to_owned())
+}
+
+/// Why a certificate and its key can't be used together.
+pub(super) fn pair_refused(pair: &KeyPair, error: &rustls::Error) -> MaterialError {
+    match (error, &pair.certificate) {
+        (rustls::Error::InconsistentKeys(_), Pem::File(certificate)) => {
+            let problem = format!("is not the private key of {certificate}");
+            MaterialError::new(&pair.key, problem)
+        }
+        (rustls::Error::InconsistentKeys(_), Pem::Text(_)) => {
+            MaterialError::new(&pair.key, "is not the private key of the certificate")
+        }
+        (other, _) => {
+            let why = tls_error(other);
+            MaterialError::new(&pair.certificate, format!("can't be used: {why}"))
+        }
+    }
+}
+
+pub(crate) async fn certificates<E: Env>(
+    env: &E,
+    pem: &Pem,
+) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    let text = read(env, pem).await?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
+    if certificates.is_empty() {
+        let why = nothing_found(&text, "PRIVATE KEY-----", SWAPPED_CERTIFICATE);
+        let why = why.unwrap_or_else(|| "holds no certificate".to_owned());
+        return Err(MaterialError::new(pem, why));
+    }
+    Ok(certificates)
+}
+
+/// Reads revocation lists: PEM, one or several, or one as DER.
+pub(super) async fn revocation_lists<E: Env>(
+    env: &E,
+    pem: &Pem,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, MaterialError> {
+    let content = read(env, pem).await?;
+    // What a DER sequence begins with; PEM is text.
+    if content.first() == Some(&0x30) {
+        return Ok(vec![content.to_vec().into()]);
+    }
+    let lists = CertificateRevocationListDer::pem_slice_iter(&content)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
+    if lists.is_empty() {
+        let certificate = "holds a certificate and no revocation list";
+        let why = nothing_found(&content, "CERTIFICATE-----", certificate);
+        let why = why.unwrap_or_else(|| "holds no revocation list".to_owned());
+        return Err(MaterialError::new(pem, why));
+    }
+    Ok(lists)
+}
+
+/// In words, where the library shows a list of byte values.
+fn words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "a BEGIN line without its END line; it may be cut short".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a BEGIN line that doesn't end in dashes".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The content without the byte-order mark that some editors write.
+async fn read<E: Env>(env: &E, pem: &Pem) -> Result<Bytes, MaterialError> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let content = match pem {
+        Pem::Text(text) => text.clone(),
+        Pem::File(path) => env
+            .store()
+            .read(path, PEM_BYTES_MAX, Privacy::Any)
+            .await
+            .map_err(|error| MaterialError::new(pem, format!("can't be read: {error}")))?,
+    };
+    Ok(match content.starts_with(MARK) {
+        true => content.slice(MARK.len()..),
+        false => content,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cellway_env::tokio::TokioEnv;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair as RcgenKey};
+
+    use super::*;
+
+    struct Pki {
+        leaf: String,
+        authority: String,
+        key: String,
+    }
+
+    fn pki() -> Pki {
+        let authority_key = RcgenKey::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&authority_key).unwrap().pem();
+        let issuer = Issuer::new(params, &authority_key);
+        let key = RcgenKey::generate().unwrap();
+        let leaf = CertificateParams::new(vec!["router.example".to_owned()]).unwrap();
+        Pki {
+            leaf: leaf.signed_by(&key, &issuer).unwrap().pem(),
+            authority,
+            key: key.serialize_pem(),
+        }
+    }
+
+    async fn load(certificate: &str, key: &[u8]) -> Result<usize, String> {
+        let pair = KeyPair {
+            certificate: Pem::Text(certificate.to_owned().into()),
+            key: Pem::Text(key.to_vec().into()),
+        };
+        let loaded = load_key_pair(&TokioEnv::new(), &pair).await;
+        loaded
+            .map(|(chain, _)| chain.len())
+            .map_err(|error| error.problem)
+    }
+
+    #[tokio::test]
+    async fn takes_text_as_editors_write_it() {
+        let Pki {
+            leaf,
+            authority,
+            key,
+        } = pki();
+        let chain = format!("\u{feff}{leaf}{authority}");
+        assert_eq!(
+            load(&chain, format!("\u{feff}{key}").as_bytes()).await,
+            Ok(2)
+        );
+        let windows = chain.replace('\n', "\r\n");
+        assert_eq!(
+            load(&windows, key.replace('\n', "\r\n").as_bytes()).await,
+            Ok(2)
+        );
+        // A CA certificate alone passes here; chain verification refuses it.
+        assert_eq!(load(&authority, key.as_bytes()).await, Ok(1));
+        let roots = Pem::Text(format!("\u{feff}{authority}").into());
+        assert_eq!(load_roots(&TokioEnv::new(), &roots).await.unwrap().len(), 1);
+    }
+
+    /// Catches: an operator who has to guess at night what "no items found" means.
+    #[tokio::test]
+    async fn names_the_mistake() {
+        let Pki {
+            leaf,
+            authority,
+            key,
+        } = pki();
+        let indent = |text: &str| format!("pem: |\n  {}", text.replace('\n', "\n  "));
+        let pkcs8 = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        let older = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+                     DEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n";
+        let utf16: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(key.encode_utf16().flat_map(u16::to_le_bytes))
+            .collect();
+        let (root_first, indented) = (format!("{authority}{leaf}"), indent(&leaf));
+        for (certificate, key, expected) in [
+            (
+                &*root_first,
+                key.as_bytes(),
+                "the chain is in the wrong order: certificate 1 is",
+            ),
+            (&leaf, pkcs8.as_bytes(), "the private key is encrypted"),
+            (&leaf, older.as_bytes(), "the private key is encrypted"),
+            (&indented, key.as_bytes(), "line 2 is indented"),
+            (&leaf, indent(&key).as_bytes(), "line 2 is indented"),
+            (&leaf, &utf16, "is UTF-16 text"),
+            (
+                &key,
+                key.as_bytes(),
+                "holds a private key and no certificate; is",
+            ),
+            (
+                &leaf,
+                leaf.as_bytes(),
+                "holds a certificate and no private key; are",
+            ),
+            ("", key.as_bytes(), "is empty"),
+            (&leaf, b"", "is empty"),
+            (&leaf, b"key", "holds no private key"),
+            ("chain", key.as_bytes(), "holds no certificate"),
+        ] {
+            let problem = load(certificate, key).await.unwrap_err();
+            assert!(problem.starts_with(expected), "{expected}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Towards clients.
+
+use std::io;
+use std::sync::Arc;
+
+use cellway_core::Unix;
+use cellway_core::cert::{PeerCertificate, Signer};
+use cellway_env::Env;
+use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::time_provider::TimeProvider;
+use rustls::{CertificateError, Error, ServerConfig};
+
+use super::chain::{ChainRefused, ChainVerifier};
+use super::material::{MaterialError, load_key_pair, pair_refused};
+use super::{Provider, Trust, server_alpn};
+use crate::event::TlsRefusal;
+use crate::settings::{ClientCertificate, ListenerTls};
+
+/// What a listener needs for new connections, and to look at its standing ones again.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Who judges clients' certificates; `None` where none is asked for.
+    pub(crate) clients: Option<ClientVerifier>,
+}
+
+/// Judges clients' chains.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientVerifier {
+    verifier: Arc<ChainVerifier>,
+    time: Arc<dyn TimeProvider>,
+}
+
+impl ClientVerifier {
+    /// Trusts whom the bundles name and no list revokes.
+    pub(crate) fn new(provider: &Provider, trust: &Arc<Trust>, optional: bool) -> Self {
+        Self {
+            verifier: Arc::new(trust.verifier(provider, optional)),
+            time: provider.time.clone(),
+        }
+    }
+
+    /// Whether a chain, its leaf first, is good at present, and when the first certificate of it
+    /// ends.
+    ///
+    /// # Errors
+    /// Why it isn't.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Unix, ChainRefused> {
+        let (Some((leaf, rest)), Some(now)) = (chain.split_first(), self.time.current_time())
+        else {
+            return Err(ChainRefused::Untrusted);
+        };
+        self.verifier.verify(leaf, rest, now)
+    }
+
+    /// As [`judge`](Self::judge), of a chain that a handshake has just found good: verified again
+    /// only where an authority might end before its leaf.
+    pub(crate) fn ends(
+        &self,
+        peer: &PeerCertificate,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Unix, ChainRefused> {
+        let leafs = peer.not_after();
+        let outlives = |der: &CertificateDer<'_>| {
+            Signer::from_der(der).is_ok_and(|signer| leafs <= signer.not_after())
+        };
+        let root = self.verifier.trust.first_root_end(peer);
+        let above = chain.get(1..).unwrap_or_default();
+        if root.is_some_and(|root| leafs <= root) && above.iter().all(outlives) {
+            return Ok(leafs);
+        }
+        self.judge(chain)
+    }
+
+    /// When the next revocation list will be past its time.
+    pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
+        self.verifier.trust.next_staling(now)
+    }
+}
+
+impl ServerTls {
+    /// Reads the listener's certificate and key, and makes ready to verify clients against
+    /// `trust`.
+    pub(crate) async fn load<E: Env>(
+        env: &E,
+        provider: &Provider,
+        tls: &ListenerTls,
+        trust: Option<&Arc<Trust>>,
+    ) -> Result<Self, MaterialError> {
+        let (chain, key) = load_key_pair(env, &tls.identity).await?;
+        let clients = client_verifier(provider, tls, trust)?;
+        let refuse = |error: Error| MaterialError::new(&tls.identity.certificate, error);
+        let builder =
+            ServerConfig::builder_with_details(provider.crypto.clone(), provider.time.clone())
+                .with_safe_default_protocol_versions()
+                .map_err(refuse)?;
+        let mut config = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
+            None => builder.with_no_client_auth(),
+        }
+        .with_single_cert(chain, key)
+        .map_err(|error| pair_refused(&tls.identity, &error))?;
+        config.alpn_protocols = server_alpn();
+        if clients.is_some() {
+            // A resumed session would skip the verifier, and so outlive certificate and bundle.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            clients,
+        })
+    }
+
+    /// Whether a chain that was accepted before is still good.
+    ///
+    /// # Errors
+    /// Why it isn't.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Unix, ChainRefused> {
+        let clients = self.clients.as_ref();
+        clients
+            .ok_or(ChainRefused::Untrusted)
+            .and_then(|clients| clients.judge(chain))
+    }
+}
+
+fn client_verifier(
+    provider: &Provider,
+    tls: &ListenerTls,
+    trust: Option<&Arc<Trust>>,
+) -> Result<Option<ClientVerifier>, MaterialError> {
+    let optional = match tls.client_certificate {
+        ClientCertificate::None => return Ok(None),
+        ClientCertificate::Optional => true,
+        ClientCertificate::Required => false,
+    };
+    let Some(trust) = trust else {
+        return Err(MaterialError {
+            source: "trust.bundle".to_owned(),
+            problem: "is not set, and the listener asks clients for certificates".to_owned(),
+        });
+    };
+    Ok(Some(ClientVerifier::new(provider, trust, optional)))
+}
+
+/// Sorts a failed handshake.
+pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
+    let Some(error) = error.get_ref().and_then(|e| e.downcast_ref::<Error>()) else {
+        return TlsRefusal::Closed;
+    };
+    refusal_of(error)
+}
+
+fn refusal_of(error: &Error) -> TlsRefusal {
+    match error {
+        Error::NoCertificatesPresented => TlsRefusal::NoCertificate,
+        Error::InvalidCertificate(certificate) => certificate_refusal(certificate),
+        Error::PeerIncompatible(_) | Error::NoApplicationProtocol => TlsRefusal::Incompatible,
+        Error::AlertReceived(_) => TlsRefusal::Alert,
+        _ => TlsRefusal::Protocol,
+    }
+}
+
+impl From<ChainRefused> for TlsRefusal {
+    fn from(refused: ChainRefused) -> Self {
+        refusal_of(&refused.into())
+    }
+}
+
+/// The chain's verifier says no more than this; the rest is about the handshake's own signature.
+fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
+    match error {
+        CertificateError::Expired => TlsRefusal::CertificateExpired,
+        CertificateError::Revoked => TlsRefusal::CertificateRevoked,
+        CertificateError::UnknownRevocationStatus => TlsRefusal::RevocationUnknown,
+        CertificateError::UnknownIssuer => TlsRefusal::UnknownIssuer,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            TlsRefusal::CertificateUsage
+        }
+        _ => TlsRefusal::BadCertificate,
+    }
+}

@@ -1,0 +1,86 @@
+//! Towards identity providers and the control plane.
+
+use cellway_core::policy::{Issuer, KeysLocation};
+use cellway_env::Env;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::Provider;
+use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
+use crate::settings::{FetchSettings, RouterSettings};
+use crate::sources::RegistryLocation;
+
+/// How sources are verified: by the configured bundle, else by whom the system trusts.
+///
+/// # Errors
+/// A file can't be read or used.
+pub async fn source_config<E: Env>(
+    env: &E,
+    provider: &Provider,
+    fetch: &FetchSettings,
+) -> Result<ClientConfig, MaterialError> {
+    let roots = match &fetch.bundle {
+        Some(bundle) => load_roots(env, bundle).await?,
+        None => env.heavy(system_roots).await,
+    };
+    with_roots(env, provider, fetch, roots).await
+}
+
+/// As [`source_config`], but the system isn't asked whom it trusts where all sources are local.
+///
+/// # Errors
+/// A file can't be read or used.
+pub async fn router_source_config<E: Env>(
+    env: &E,
+    provider: &Provider,
+    settings: &RouterSettings,
+) -> Result<ClientConfig, MaterialError> {
+    let fetch = &settings.sources.fetch;
+    if fetch.bundle.is_none() && all_local(settings) {
+        with_roots(env, provider, fetch, RootCertStore::empty()).await
+    } else {
+        source_config(env, provider, fetch).await
+    }
+}
+
+fn all_local(settings: &RouterSettings) -> bool {
+    let registry = match settings.sources.registry.location {
+        RegistryLocation::File(_) | RegistryLocation::Text(_) => true,
+        RegistryLocation::Http { .. } => false,
+    };
+    let local = |issuer: &Issuer| matches!(issuer.keys, KeysLocation::File(_));
+    registry && settings.policy.issuers.iter().all(local)
+}
+
+async fn with_roots<E: Env>(
+    env: &E,
+    provider: &Provider,
+    fetch: &FetchSettings,
+    roots: RootCertStore,
+) -> Result<ClientConfig, MaterialError> {
+    let refuse = |error: rustls::Error| MaterialError {
+        source: "fetch".to_owned(),
+        problem: error.to_string(),
+    };
+    let builder =
+        ClientConfig::builder_with_details(provider.crypto.clone(), provider.time.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(refuse)?
+            .with_root_certificates(roots);
+    match &fetch.identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(pair) => {
+            let (chain, key) = load_key_pair(env, pair).await?;
+            let built = builder.with_client_auth_cert(chain, key);
+            built.map_err(|error| pair_refused(pair, &error))
+        }
+    }
+}
+
+/// What the system trusts. A machine without any, a minimal container for instance, trusts nobody:
+/// each fetch then says so.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    roots
+}

@@ -1,0 +1,51 @@
+//! A certificate with another name than the registry's, in plain words.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cellway_core::cert::PeerCertificate;
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error, OtherError};
+
+/// Most names of a certificate that a message lists.
+const NAMES_MAX: usize = 4;
+
+/// A certificate that is good, and another's.
+#[derive(Debug)]
+pub(super) struct OtherName {
+    shown: String,
+    expected: String,
+}
+
+impl OtherName {
+    pub(super) fn new(leaf: &CertificateDer<'_>, expected: &str) -> Self {
+        let names = PeerCertificate::from_der(leaf).map(|leaf| {
+            let names = leaf.uris().iter().chain(leaf.dns_names()).take(NAMES_MAX);
+            names.map(|name| &**name).collect::<Vec<_>>().join(", ")
+        });
+        Self {
+            shown: names.unwrap_or_default(),
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for OtherName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = match &*self.shown {
+            "" => "no URI or DNS name",
+            names => names,
+        };
+        let expected = &self.expected;
+        write!(f, "the cell shows {shown}, the registry expects {expected}")
+    }
+}
+
+impl std::error::Error for OtherName {}
+
+impl From<OtherName> for Error {
+    fn from(name: OtherName) -> Self {
+        let other = OtherError(Arc::new(name));
+        Self::InvalidCertificate(CertificateError::Other(other))
+    }
+}

@@ -1,0 +1,529 @@
+//! Cells' answers whose end is ambiguous, or that are cut before their end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use cellway_env::Listener;
+use cellway_env::tokio::TokioEnv;
+use cellway_testbed::{
+    Answer, ClientError, EchoCell, Protocol, Report, Request, ServerTls, bundle_pem,
+};
+use h2::Reason;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, error::SendError};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, head_of, trailers_of};
+use crate::world::{
+    PATIENCE, World, ca, cell, dns, issue, listen, plain, plain_endpoint, provider, reason,
+    registry, start,
+};
+
+const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
+
+/// How a cell ends its connection after an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// It doesn't.
+    Open,
+    Closed,
+}
+
+/// A cell that answers every request with this, in HTTP/1.1.
+async fn says(answer: &[u8], end: End) -> u16 {
+    counted(answer, end).await.0
+}
+
+/// The same, and how many connections were made to it.
+async fn counted(answer: &[u8], end: End) -> (u16, Arc<AtomicUsize>) {
+    let (mut listener, address) = listen().await;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    let answer = Arc::<[u8]>::from(answer);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
+                    let _ = stream.write_all(&answer).await;
+                    if end == End::Closed {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address.port(), connections)
+}
+
+/// A step of what a cell says in HTTP/2.
+#[derive(Clone, Debug)]
+enum Step {
+    Fields(Vec<u8>, bool),
+    Data(&'static [u8], bool),
+    Reset(u32),
+    GoAway(u32),
+    Close,
+}
+
+/// `:status: 200` and these fields.
+fn head(fields: &[(&str, &str)], last: bool) -> Step {
+    Step::Fields(head_of(fields), last)
+}
+
+fn trailers(fields: &[(&str, &str)]) -> Step {
+    Step::Fields(trailers_of(fields), true)
+}
+
+/// A cell that does this with every request that has ended.
+async fn does(steps: Vec<Step>) -> u16 {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let steps = steps.clone();
+            tokio::spawn(async move {
+                let mut frames = Frames::greet(stream).await;
+                while let Some(came) = frames.next().await {
+                    let Came::End(id) = came else { continue };
+                    for step in &steps {
+                        match step {
+                            Step::Fields(block, last) => frames.fields(id, block, *last).await,
+                            Step::Data(data, last) => frames.data(id, data, *last).await,
+                            Step::Reset(code) => frames.reset(id, *code).await,
+                            Step::GoAway(last) => frames.go_away(*last, NO_ERROR).await,
+                            Step::Close => return,
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address.port()
+}
+
+async fn before(scheme: &str, port: u16) -> World {
+    start(plain(registry(plain_endpoint(scheme, port)))).await
+}
+
+/// Asks over both protocols.
+async fn ask(world: &World, method: Method) -> [(Protocol, Result<Answer, ClientError>); 2] {
+    let mut request = Request::get("/");
+    request.method = method;
+    let [h1, h2] = BOTH.map(|protocol| world.client(protocol));
+    [
+        (BOTH[0], h1.send(request.clone()).await),
+        (BOTH[1], h2.send(request).await),
+    ]
+}
+
+/// Checks that the answer is complete, and has this body and this length.
+async fn whole(world: &World, what: &str, method: Method, body: &str, length: Option<&str>) {
+    for (protocol, answer) in ask(world, method).await {
+        let answer = answer.unwrap_or_else(|error| panic!("{what}, {protocol:?}: {error:?}"));
+        assert_eq!(
+            answer.headers["x-cellway-owner"], "cell",
+            "{what}, {protocol:?}"
+        );
+        assert_eq!(answer.body, body, "{what}, {protocol:?}");
+        let said = answer.headers.get(CONTENT_LENGTH);
+        let said = said.map(|length| length.to_str().unwrap());
+        assert_eq!(said, length, "{what}, {protocol:?}");
+    }
+}
+
+async fn refused(world: &World, what: &str) {
+    for (protocol, answer) in ask(world, Method::GET).await {
+        let answer = answer.unwrap_or_else(|error| panic!("{what}, {protocol:?}: {error:?}"));
+        assert_eq!(
+            answer.status,
+            StatusCode::BAD_GATEWAY,
+            "{what}, {protocol:?}"
+        );
+        assert_eq!(
+            reason(&answer),
+            "cell_protocol_error",
+            "{what}, {protocol:?}"
+        );
+    }
+}
+
+/// Checks that the client gets a part of the answer, and notices that it was cut.
+async fn broken(world: &World, what: &str) {
+    for (protocol, answer) in ask(world, Method::GET).await {
+        let error = answer.expect_err(&format!("{what}, {protocol:?}"));
+        let broke = matches!(error, ClientError::Body(_) | ClientError::Http(_));
+        assert!(broke, "{what}, {protocol:?}: {error:?}");
+    }
+}
+
+/// Catches: a client that reads two of six bytes as the whole answer, and the rest as another
+/// answer.
+#[tokio::test]
+async fn a_length_beside_chunks_is_dropped_and_the_connection_not_used_again() {
+    let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n\
+                   6\r\nabcdef\r\n0\r\n\r\n";
+    let (port, connections) = counted(answer, End::Open).await;
+    let world = before("http", port).await;
+    for _ in 0..2 {
+        whole(&world, "both", Method::GET, "abcdef", None).await;
+    }
+    let connections = connections.load(Ordering::Relaxed);
+    assert_eq!(connections, 4, "one for each request");
+}
+
+#[tokio::test]
+async fn an_answer_with_an_unclear_end_is_refused() {
+    for fields in [
+        "content-length: abc",
+        "content-length: 2, 2",
+        "content-length: 2\r\ncontent-length: 2",
+        "content-length: 2\r\ncontent-length: 3",
+        "content-length: -2",
+        "content-length: +2",
+        "content-length: 18446744073709551616",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: x",
+        "connection: content-type\r\ncontent-length: 2",
+        "connection: x-cellway-tenant\r\ncontent-length: 2",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: a/b\r\n{fields}\r\n\r\nok");
+        let world = before("http", says(answer.as_bytes(), End::Closed).await).await;
+        refused(&world, fields).await;
+    }
+    let old = b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let world = before("http", says(old, End::Closed).await).await;
+    refused(&world, "chunks in HTTP/1.0").await;
+    for fields in [
+        &[("content-length", "abc")] as &[_],
+        &[("content-length", "2, 2")],
+        &[("content-length", "2"), ("content-length", "2")],
+        &[("content-length", "2"), ("content-length", "3")],
+        &[("transfer-encoding", "chunked")],
+        &[("connection", "close")],
+    ] {
+        let steps = vec![head(fields, false), Step::Data(b"ok", true)];
+        let world = before("h2c", does(steps).await).await;
+        refused(&world, &format!("HTTP/2, {fields:?}")).await;
+    }
+}
+
+/// Catches: a length that is passed on without a body, or removed although it describes one.
+#[tokio::test]
+async fn answers_without_a_body_say_what_they_may() {
+    let two = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+    let world = before("http", says(two.as_bytes(), End::Open).await).await;
+    whole(&world, "HEAD", Method::HEAD, "", Some("2")).await;
+    let both = two.replace("\r\n\r\n", "\r\ntransfer-encoding: chunked\r\n\r\n");
+    let world = before("http", says(both.as_bytes(), End::Open).await).await;
+    whole(&world, "HEAD, chunked", Method::HEAD, "", None).await;
+    let empty = two.replace("200 OK", "204 No Content");
+    let world = before("http", says(empty.as_bytes(), End::Open).await).await;
+    whole(&world, "204", Method::GET, "", None).await;
+    let not_modified = two.replace("200 OK", "304 Not Modified");
+    let world = before("http", says(not_modified.as_bytes(), End::Open).await).await;
+    for (protocol, answer) in ask(&world, Method::GET).await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0));
+        // hyper leaves it out in HTTP/1.1, which a 304 may.
+        let length = answer.headers.get(CONTENT_LENGTH);
+        assert_eq!(
+            length.is_some(),
+            protocol == Protocol::Http2,
+            "{protocol:?}"
+        );
+    }
+    let world = before(
+        "h2c",
+        does(vec![head(&[("content-length", "2")], true)]).await,
+    )
+    .await;
+    whole(&world, "HEAD, HTTP/2", Method::HEAD, "", Some("2")).await;
+}
+
+/// RFC 2616's name for no coding, which old servers still send.
+#[tokio::test]
+async fn identity_is_no_coding() {
+    let with_length =
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\ncontent-length: 2\r\n\r\nok";
+    let world = before("http", says(with_length, End::Open).await).await;
+    whole(&world, "with a length", Method::GET, "ok", Some("2")).await;
+    let without = b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nok";
+    let world = before("http", says(without, End::Closed).await).await;
+    whole(&world, "to the end", Method::GET, "ok", None).await;
+    let short = b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\ncontent-length: 3\r\n\r\nok";
+    let world = before("http", says(short, End::Closed).await).await;
+    broken(&world, "too short").await;
+}
+
+/// Catches: a body that ends as complete without END_STREAM, or with another length than announced.
+#[tokio::test]
+async fn only_end_stream_ends_a_body() {
+    let ok = |last| Step::Data(b"ok", last);
+    let (long, short) = ([("content-length", "1")], [("content-length", "3")]);
+    for (what, steps) in [
+        (
+            "reset without an error",
+            vec![head(&[], false), ok(false), Step::Reset(NO_ERROR)],
+        ),
+        (
+            "reset without an error, no data",
+            vec![head(&[], false), Step::Reset(NO_ERROR)],
+        ),
+        (
+            "reset with one",
+            vec![head(&[], false), ok(false), Step::Reset(INTERNAL_ERROR)],
+        ),
+        (
+            "gone away before the stream",
+            vec![head(&[], false), ok(false), Step::GoAway(0)],
+        ),
+        ("closed", vec![head(&[], false), ok(false), Step::Close]),
+        ("longer than said", vec![head(&long, false), ok(true)]),
+        ("shorter than said", vec![head(&short, false), ok(true)]),
+        (
+            "shorter than said, reset",
+            vec![head(&short, false), ok(false), Step::Reset(NO_ERROR)],
+        ),
+        ("shorter than said, trailers", {
+            vec![
+                head(&short, false),
+                ok(false),
+                trailers(&[("grpc-status", "0")]),
+            ]
+        }),
+    ] {
+        let world = before("h2c", does(steps).await).await;
+        broken(&world, what).await;
+    }
+    let [length, status] = [("content-length", "2"), ("grpc-status", "7")];
+    for (what, steps, said) in [
+        ("ended", vec![head(&[], false), ok(true)], None),
+        (
+            "ended, then reset",
+            vec![head(&[length], false), ok(true), Step::Reset(NO_ERROR)],
+            Some("2"),
+        ),
+        (
+            "ended by trailers, then reset",
+            {
+                vec![
+                    head(&[], false),
+                    ok(false),
+                    trailers(&[status]),
+                    Step::Reset(NO_ERROR),
+                ]
+            },
+            None,
+        ),
+    ] {
+        let world = before("h2c", does(steps).await).await;
+        whole(&world, what, Method::GET, "ok", said).await;
+    }
+}
+
+/// A cell that has answered before the request is whole resets the stream without an error (RFC 9113,
+/// section 8.1), and gRPC servers do.
+#[tokio::test]
+async fn an_early_answer_is_whole_though_the_stream_is_reset() {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut frames = Frames::greet(stream).await;
+                while let Some(came) = frames.next().await {
+                    if let Came::Head(id) = came {
+                        frames.fields(id, &head_of(&[]), false).await;
+                        frames.data(id, b"no", true).await;
+                        frames.reset(id, NO_ERROR).await;
+                    }
+                }
+            });
+        }
+    });
+    let world = before("h2c", address.port()).await;
+    let mut request = Request::get("/");
+    request.method = Method::POST;
+    request.body = Bytes::from(vec![0; 4 << 20]);
+    let answer = world.client(Protocol::Http2).send(request).await.unwrap();
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, &b"no"[..]));
+}
+
+/// Catches: headers that are refused though they fit, and trailers that are dropped in silence.
+#[tokio::test]
+async fn headers_and_trailers_up_to_the_limit_pass_and_are_never_cut() {
+    let value = |kib: usize| "v".repeat(kib << 10);
+    let ok = |last| Step::Data(b"ok", last);
+    for kib in [17, 60] {
+        let value = value(kib);
+        let own = [("x-own", &*value)];
+        let steps = vec![head(&own, false), ok(false), trailers(&own)];
+        let world = before("h2c", does(steps).await).await;
+        for (protocol, answer) in ask(&world, Method::GET).await {
+            let answer = answer.unwrap();
+            assert_eq!(answer.headers["x-own"], value, "{kib} KiB, {protocol:?}");
+            if protocol == Protocol::Http2 {
+                assert_eq!(answer.trailers["x-own"], value, "{kib} KiB");
+            }
+        }
+    }
+    for kib in [65, 200, 400, 900, 1_100, 2_000] {
+        let value = value(kib);
+        let world = before(
+            "h2c",
+            does(vec![head(&[("x-own", &value)], false), ok(true)]).await,
+        )
+        .await;
+        refused(&world, &format!("a header of {kib} KiB")).await;
+        let last = trailers(&[("grpc-status", "0"), ("x-own", &value)]);
+        let world = before("h2c", does(vec![head(&[], false), ok(false), last]).await).await;
+        broken(&world, &format!("trailers of {kib} KiB")).await;
+    }
+}
+
+#[tokio::test]
+async fn as_many_fields_pass_as_the_settings_say() {
+    let names: Vec<String> = (0..130).map(|n| format!("x-own-{n}")).collect();
+    let fields: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
+    let text = |count: usize| {
+        let lines = names[..count].iter().map(|name| format!("{name}: 1\r\n"));
+        format!(
+            "HTTP/1.1 200 OK\r\n{}content-length: 2\r\n\r\nok",
+            lines.collect::<String>()
+        )
+    };
+    let h1 = says(text(127).as_bytes(), End::Open).await;
+    let h2 = does(vec![head(&fields[..128], false), Step::Data(b"ok", true)]).await;
+    for (scheme, port) in [("http", h1), ("h2c", h2)] {
+        for (protocol, answer) in ask(&before(scheme, port).await, Method::GET).await {
+            let answer = answer.unwrap();
+            let own = |name: &&HeaderName| name.as_str().starts_with("x-own-");
+            let count = answer.headers.keys().filter(own).count();
+            assert!(count >= 127, "{scheme}, {protocol:?}: {count}");
+        }
+    }
+    let h1 = says(text(128).as_bytes(), End::Open).await;
+    let h2 = does(vec![head(&fields[..129], false), Step::Data(b"ok", true)]).await;
+    for (scheme, port) in [("http", h1), ("h2c", h2)] {
+        refused(&before(scheme, port).await, scheme).await;
+        let mut settings = plain(registry(plain_endpoint(scheme, port)));
+        settings.upstream.answers.header_fields_max = 129;
+        let world = start(settings).await;
+        whole(
+            &world,
+            scheme,
+            Method::GET,
+            "ok",
+            (scheme == "http").then_some("2"),
+        )
+        .await;
+    }
+}
+
+/// A router before a cell behind TLS that answers without a length, and then ends TLS or doesn't before
+/// it closes.
+async fn until_closed(ends_tls: bool) -> World {
+    let cells = ca(2);
+    let config = provider().server(&issue(&cells, dns("localhost")), None);
+    let mut config = Arc::unwrap_or_clone(config.unwrap());
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nok").await;
+                let _ = stream.flush().await;
+                if ends_tls {
+                    let _ = stream.shutdown().await;
+                }
+            });
+        }
+    });
+    let url = format!("https://127.0.0.1:{}", address.port());
+    let mut settings = plain(registry(json!([{"url": url, "san": "localhost"}])));
+    settings.upstream.bundle = Some(bundle_pem(&[&cells]).into());
+    start(settings).await
+}
+
+/// Catches: an answer that an attacker on the network cut, and that a client takes for complete.
+#[tokio::test]
+async fn an_answer_to_the_end_of_the_connection_needs_a_clean_end() {
+    whole(
+        &until_closed(true).await,
+        "close_notify",
+        Method::GET,
+        "ok",
+        None,
+    )
+    .await;
+    broken(&until_closed(false).await, "no close_notify").await;
+    let plain = b"HTTP/1.1 200 OK\r\n\r\nok";
+    let world = before("http", says(plain, End::Closed).await).await;
+    whole(&world, "without TLS", Method::GET, "ok", None).await;
+}
+
+/// Catches: half an upload that a cell takes for complete.
+#[tokio::test]
+async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
+    for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {
+        for code in [Reason::NO_ERROR, Reason::CANCEL] {
+            let (arrived, mut arrival) = mpsc::unbounded_channel();
+            let (ended, mut end) = mpsc::unbounded_channel();
+            let cell = EchoCell::new("a", move |report| {
+                let _ = match report {
+                    Report::Arrived(_) => arrived.send(()),
+                    Report::Ended(_, how) => ended.send(how.complete).map_err(|_| SendError(())),
+                    Report::Unserved(..) => Ok(()),
+                };
+            });
+            let (listener, address) = listen().await;
+            let tls = tls.clone();
+            tokio::spawn(async move { cell.serve(TokioEnv::new(), listener, tls).await });
+            let world = before(scheme, address.port()).await;
+
+            let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+            let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            let request = http::Request::post("http://localhost/").body(()).unwrap();
+            let (_answer, mut body) = client.send_request(request, false).unwrap();
+            body.send_data(Bytes::from_static(b"half of it"), false)
+                .unwrap();
+            arrival.recv().await.unwrap();
+            body.send_reset(code);
+            let complete = timeout(PATIENCE, end.recv()).await.unwrap().unwrap();
+            assert!(!complete, "{scheme}, {code:?}");
+        }
+    }
+}
+
+/// Catches: request trailers that are too large, and reach the cell as fewer.
+#[tokio::test]
+async fn a_clients_trailers_arrive_whole_or_not_at_all() {
+    let (_cell, port) = cell("a", ServerTls::plain_h2()).await;
+    let world = before("h2c", port).await;
+    for (kib, arrives) in [(60, true), (65, false), (110, false), (270, false)] {
+        let mut request = Request::get("/");
+        request.method = Method::POST;
+        request.body = Bytes::from_static(b"hello");
+        let value = HeaderValue::try_from("v".repeat(kib << 10)).unwrap();
+        request.trailers.insert("x-own", value);
+        request
+            .trailers
+            .insert("x-last", HeaderValue::from_static("1"));
+        let answer = world.client(Protocol::Http2).send(request).await;
+        let arrived = answer.is_ok_and(|answer| answer.status.is_success());
+        assert_eq!(arrived, arrives, "{kib} KiB");
+    }
+}

@@ -1,0 +1,384 @@
+//! Answers that come before the end of a request, and clients that close their side before the
+//! answer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_env::Listener;
+use cellway_router::settings::RouterSettings;
+use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
+use http::{Method, StatusCode};
+use rustls::pki_types::ServerName;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+use crate::frames::{CANCEL, Came, Frames, Outcome};
+use crate::world::{
+    PATIENCE, World, ca, cell, listen, mtls_policy, plain, plain_endpoint, provider, registry,
+    secure, silent, start,
+};
+
+/// More than the sockets between client and router hold.
+const UPLOAD: usize = 16 << 20;
+
+/// A plain router that refuses all requests, because it requires a certificate.
+async fn refusing() -> World {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.policy = mtls_policy();
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    start(settings).await
+}
+
+async fn connected(world: &World) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", world.port)).await.unwrap()
+}
+
+/// Sends all of an upload before it reads the answer, as simple clients do.
+async fn upload(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
+    upload_by(stream, "POST / HTTP/1.1\r\nhost: a\r\n").await
+}
+
+async fn upload_by(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), head: &str) -> String {
+    let head = format!("{head}content-length: {UPLOAD}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..UPLOAD / 65536 {
+        stream.write_all(&[7; 65536]).await.unwrap();
+    }
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .unwrap()
+        .unwrap();
+    answer
+}
+
+/// Reads one answer, which has a length.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let reading = async {
+        loop {
+            let text = String::from_utf8_lossy(&answer);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|it| it.strip_prefix("content-length: "));
+                if length.is_none_or(|length| body.len() >= length.parse().unwrap()) {
+                    return text.into_owned();
+                }
+            }
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "closed");
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_upload_is_heard_of_over_plain_tcp_and_tls() {
+    let world = refusing().await;
+    let answer = upload(&mut connected(&world).await).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+
+    let clients = ca(1);
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let settings = secure(registry(plain_endpoint("http", port)), &clients, &ca(2));
+    let world = start(settings).await;
+    let roots = cellway_testbed::Ca::roots(&[&clients]).unwrap();
+    let config = provider().client(roots, None, Protocol::Http1).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = connected(&world).await;
+    let mut stream = TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .unwrap();
+    let answer = upload(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_short_body_that_comes_late_does_not_cost_the_connection() {
+    let world = refusing().await;
+    let mut stream = connected(&world).await;
+    for _ in 0..3 {
+        let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+        stream.write_all(b"hello").await.unwrap();
+        let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.write_all(b"5\r\nhello\r\n0\r\n\r\n").await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+/// Catches: an answer of the router's own that leaves a body unread and doesn't say so.
+#[tokio::test]
+async fn a_preflight_with_a_body_is_heard_of_and_a_short_body_costs_no_connection() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    let specs: PolicySpecs = serde_json::from_value(json!({
+        "policy": [{"name": "default", "any_of": ["mtls"],
+                    "cors": {"origins": ["https://app.example"], "methods": ["PUT"]}}],
+        "trust": {"bundle": "inline", "trust_domains": ["lab.example"],
+                  "san": ["spiffe://{trust_domain}/tenant/{tenant}"]},
+    }))
+    .unwrap();
+    settings.policy = Arc::new(Policy::build(&specs).unwrap());
+    let world = start(settings).await;
+    let head = "OPTIONS / HTTP/1.1\r\nhost: a\r\norigin: https://app.example\r\n\
+                access-control-request-method: PUT\r\n";
+    let answer = upload_by(&mut connected(&world).await, head).await;
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+
+    let mut stream = connected(&world).await;
+    for _ in 0..3 {
+        let short = format!("{head}content-length: 5\r\n\r\n");
+        stream.write_all(short.as_bytes()).await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+        stream.write_all(b"hello").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_costs_the_connection_and_says_so() {
+    let world = refusing().await;
+    for head in [
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "content-length: 5\r\nexpect: 100-continue\r\n\r\n",
+        "content-length: 1000000\r\n\r\n",
+    ] {
+        let mut stream = connected(&world).await;
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{head}");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+/// A cell that refuses every upload by its header, and says no more.
+async fn too_large() -> u16 {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\
+                               connection: close\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
+            });
+        }
+    });
+    address.port()
+}
+
+#[tokio::test]
+async fn a_cells_early_answer_is_heard_of() {
+    let world = start(plain(registry(plain_endpoint("http", too_large().await)))).await;
+    let answer = upload(&mut connected(&world).await).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+}
+
+/// Sends half a request over HTTP/2: the answer's status, and by which code the stream is reset
+/// after it.
+async fn reset_after_answer(world: &World) -> (StatusCode, h2::Reason) {
+    let (mut client, connection) = h2::client::handshake(connected(world).await).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("http://a/").body(()).unwrap();
+    let (answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(b"half"), false).unwrap();
+    let exchange = async {
+        let (head, mut answer) = answer.await.unwrap().into_parts();
+        while let Some(data) = answer.data().await {
+            data.unwrap();
+        }
+        assert!(answer.is_end_stream(), "the answer is whole");
+        let reset = poll_fn(|cx| body.poll_reset(cx)).await;
+        (head.status, reset.unwrap())
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+}
+
+#[tokio::test]
+async fn http2_is_told_to_stop_without_an_error() {
+    let refused = (StatusCode::UNAUTHORIZED, h2::Reason::NO_ERROR);
+    assert_eq!(reset_after_answer(&refusing().await).await, refused);
+    let world = start(plain(registry(plain_endpoint("http", too_large().await)))).await;
+    let early = (StatusCode::PAYLOAD_TOO_LARGE, h2::Reason::NO_ERROR);
+    assert_eq!(reset_after_answer(&world).await, early);
+}
+
+/// An HTTP/2 cell that takes the header of one request, and answers it or not. Returns its port, what
+/// is notified then, and what becomes of the stream after that.
+async fn one_upload(answers: bool) -> (u16, Arc<Notify>, JoinHandle<Outcome>) {
+    let (mut listener, address) = listen().await;
+    let began = Arc::new(Notify::new());
+    let tell = began.clone();
+    let outcome = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut cell = Frames::greet(stream).await;
+        let Some(Came::Head(id)) = cell.next().await else {
+            panic!("no upload");
+        };
+        if answers {
+            cell.answer(id).await;
+        }
+        tell.notify_one();
+        cell.outcome(id).await
+    });
+    (address.port(), began, outcome)
+}
+
+/// Catches: a cell that counts a fault (INTERNAL_ERROR), or the client's own code, although the rest
+/// of the upload is just not needed or won't come.
+#[tokio::test]
+async fn an_http2_cell_is_told_that_the_rest_of_an_upload_is_cancelled() {
+    let cancelled = Outcome::Reset(CANCEL);
+    let (port, _, outcome) = one_upload(true).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let early = (StatusCode::OK, h2::Reason::NO_ERROR);
+    assert_eq!(reset_after_answer(&world).await, early);
+    let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
+    assert_eq!(outcome.unwrap(), cancelled, "answered early");
+
+    let (port, began, outcome) = one_upload(false).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let mut stream = connected(&world).await;
+    let half = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+    stream.write_all(half).await.unwrap();
+    began.notified().await;
+    stream.shutdown().await.unwrap();
+    let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
+    assert_eq!(outcome.unwrap(), cancelled, "an HTTP/1.1 client breaks off");
+
+    let (port, began, outcome) = one_upload(false).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port)))).await;
+    let (mut client, connection) = h2::client::handshake(connected(&world).await)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post("http://a/").body(()).unwrap();
+    let (_answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(b"half"), false).unwrap();
+    began.notified().await;
+    body.send_reset(h2::Reason::PROTOCOL_ERROR);
+    let outcome = tokio::time::timeout(PATIENCE, outcome).await.unwrap();
+    assert_eq!(outcome.unwrap(), cancelled, "an HTTP/2 client breaks off");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_gets_its_answer() {
+    let (cell, port) = cell("a", ServerTls::plain()).await;
+    cell.set_fault(CellFault::Slow(std::time::Duration::from_millis(100)));
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    for request in [
+        &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello",
+    ] {
+        let mut stream = connected(&world).await;
+        stream.write_all(request).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.contains("\"cell\""), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_within_a_body_is_told_so() {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let world = start(plain(registry(plain_endpoint("http", port)))).await;
+    let mut stream = connected(&world).await;
+    let half = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+    stream.write_all(half).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_resets_the_connection_gives_its_place_back() {
+    let (port, asked) = silent().await;
+    let mut settings: RouterSettings = plain(registry(plain_endpoint("http", port)));
+    settings.upstream.limits.requests_max = 1;
+    let world = start(settings).await;
+    let ask = async || {
+        let mut stream = connected(&world).await;
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        tokio::time::timeout(PATIENCE, asked.notified())
+            .await
+            .unwrap();
+        stream
+    };
+    let stream = ask().await;
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    world.heard.line("closed error").await;
+    world.heard.line("responded none router - cut").await;
+    // The only place is free again.
+    ask().await;
+}
+
+#[tokio::test]
+async fn a_client_that_offers_http_1_0_alone_is_served() {
+    let clients = ca(1);
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let settings = secure(registry(plain_endpoint("http", port)), &clients, &ca(2));
+    let world = start(settings).await;
+    let roots = cellway_testbed::Ca::roots(&[&clients]).unwrap();
+    let config = provider().client(roots, None, Protocol::Http1).unwrap();
+    for (offers, served) in [("http/1.0", true), ("spdy/3", false)] {
+        let mut config = rustls::ClientConfig::clone(&config);
+        config.alpn_protocols = vec![offers.into()];
+        let name = ServerName::try_from("localhost").unwrap();
+        let connecting = TlsConnector::from(Arc::new(config))
+            .connect(name, connected(&world).await)
+            .await;
+        assert_eq!(connecting.is_ok(), served, "{offers}");
+        if let Ok(mut stream) = connecting {
+            let request = b"GET / HTTP/1.0\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.contains(" 401 "), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_reads_its_refusal_while_it_still_sends() {
+    let world = refusing().await;
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let request = Request {
+            method: Method::POST,
+            body: vec![7; UPLOAD].into(),
+            ..Request::get("/")
+        };
+        let answer = world.client(protocol).send(request).await.unwrap();
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+}

@@ -1,0 +1,344 @@
+//! A router that seals, two cells behind it, a folder of keys and a clock that can be stepped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::Unix;
+use cellway_core::envelope::{
+    EnvelopeRefused, HmacKey, SigningKey, TrustMode, Verified, Verifier, VerifierSpec,
+};
+use cellway_core::keys::KeySet;
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_env::Store;
+use cellway_env::tokio::{FileStore, TokioEnv};
+use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, secret_text, signing_pem};
+use cellway_router::settings::{
+    Callers, EnvelopeForm, EnvelopeSettings, ListenerSettings, RouterSettings, Serves,
+};
+use cellway_router::{Handle, Router};
+use cellway_testbed::{Ca, Client, EchoCell, Protocol, Request, ServerTls, Target};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::{Value, json};
+
+use crate::stepped::Stepped;
+use crate::world::{Heard, PATIENCE, ca, cell, issue, now, provider, secure, uri};
+
+pub const MAX_AGE: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// A folder of keys, gone with the value.
+pub struct Folder {
+    path: PathBuf,
+    /// When its world begins: now, because certificates are judged too.
+    start: u64,
+}
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let id = std::process::id();
+        Self {
+            path: std::env::temp_dir().join(format!("cellway-envelope-{name}-{id}")),
+            start: now().as_secs(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub async fn write(&self, name: &str, text: impl Into<Bytes>) {
+        let path = self.path(name).display().to_string();
+        FileStore.replace(&path, text.into()).await.unwrap();
+    }
+
+    /// Keys of these ids, each signing so many seconds after the start and added a maximum age
+    /// before that.
+    pub async fn sign(&self, keys: &[(&str, u64)]) {
+        let mut index = Index::default();
+        for (kid, from) in keys {
+            let seed = kid.bytes().fold(0, u8::wrapping_add);
+            let key = SigningKey::from_seed(kid, &[seed; 32]).unwrap();
+            let pem = signing_pem(&key).unwrap();
+            self.write(&key_file(EnvelopeForm::Jws, kid), pem).await;
+            index.keys.push(IndexKey {
+                kid: (*kid).to_owned(),
+                cell: None,
+                added: self.start + from - MAX_AGE.as_secs(),
+                sign_from: self.start + from,
+            });
+        }
+        self.write(INDEX, index.render()).await;
+    }
+
+    /// A key for each of these cells.
+    pub async fn share(&self, cells: &[(&str, u8)]) {
+        let mut index = Index::default();
+        for (cell, seed) in cells {
+            let kid = format!("{cell}-1");
+            let text = secret_text(&[*seed; 32]);
+            self.write(&key_file(EnvelopeForm::Hmac, &kid), text).await;
+            index.keys.push(IndexKey {
+                kid,
+                cell: Some((*cell).to_owned()),
+                added: self.start,
+                sign_from: self.start,
+            });
+        }
+        self.write(INDEX, index.render()).await;
+    }
+
+    fn settings(&self, form: EnvelopeForm) -> EnvelopeSettings {
+        EnvelopeSettings {
+            form,
+            issuer: "cellway".into(),
+            keys: self.path.display().to_string(),
+            lifetime: LIFETIME,
+            jwks_max_age: MAX_AGE,
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A router, its cells `a` (of the tenant `acme`) and `b` (of `bolt`), and its keys.
+pub struct Sealing {
+    pub env: Stepped,
+    pub handle: Handle<Stepped, Heard>,
+    pub folder: Folder,
+    clients: Ca,
+    cells: Vec<EchoCell>,
+}
+
+impl Sealing {
+    pub async fn jws(name: &str, keys: &[(&str, u64)]) -> Self {
+        let folder = Folder::new(name);
+        folder.sign(keys).await;
+        Self::start(folder, Some(EnvelopeForm::Jws)).await.unwrap()
+    }
+
+    pub async fn hmac(name: &str, cells: &[(&str, u8)]) -> Self {
+        let folder = Folder::new(name);
+        folder.share(cells).await;
+        Self::start(folder, Some(EnvelopeForm::Hmac)).await.unwrap()
+    }
+
+    pub async fn off() -> Self {
+        Self::start(Folder::new("off"), None).await.unwrap()
+    }
+
+    async fn start(folder: Folder, form: Option<EnvelopeForm>) -> Result<Self, String> {
+        let clients = ca(1);
+        let (a, port_a) = cell("a", ServerTls::plain()).await;
+        let (b, port_b) = cell("b", ServerTls::plain()).await;
+        let mut settings = settings(&clients, &[("a", port_a), ("b", port_b)]);
+        settings.envelope = form.map(|form| folder.settings(form));
+        let (env, tls) = (Stepped::new(folder.start), provider());
+        let heard = Heard::default();
+        let router = Router::builder(env.clone(), settings, tls.crypto, tls.time, heard);
+        let handle = router.start().await.map_err(|error| error.to_string())?;
+        tokio::time::timeout(PATIENCE, handle.ready())
+            .await
+            .unwrap();
+        Ok(Self {
+            env,
+            handle,
+            folder,
+            clients,
+            cells: vec![a, b],
+        })
+    }
+
+    /// A client with the tenant's certificate.
+    pub fn client(&self, protocol: Protocol, tenant: &str) -> Client<TokioEnv> {
+        let id = format!("spiffe://lab.example/tenant/{tenant}");
+        self.target(protocol, Some(issue(&self.clients, uri(&id))))
+    }
+
+    /// A client without any.
+    pub fn anonymous(&self, protocol: Protocol) -> Client<TokioEnv> {
+        self.target(protocol, None)
+    }
+
+    fn target(
+        &self,
+        protocol: Protocol,
+        credential: Option<cellway_testbed::Credential>,
+    ) -> Client<TokioEnv> {
+        let roots = Ca::roots(&[&self.clients]).unwrap();
+        let tls = provider().client(roots, credential.as_ref(), protocol);
+        let target = Target {
+            host: "localhost".to_owned(),
+            port: self.handle.addresses()[0].1.port(),
+            tls: Some(tls.unwrap()),
+            protocol,
+        };
+        Client::new(TokioEnv::new(), target, PATIENCE)
+    }
+
+    /// Asks as an Envoy does, in JSON, about a request with this certificate; what it is told.
+    pub async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &Value,
+        tenant: Option<&str>,
+    ) -> Value {
+        let certificate = tenant.map(|tenant| {
+            let id = format!("spiffe://lab.example/tenant/{tenant}");
+            let pem = issue(&self.clients, uri(&id)).pem().to_owned();
+            pem.bytes()
+                .map(|byte| format!("%{byte:02X}"))
+                .collect::<String>()
+        });
+        let question = json!({"attributes": {
+            "source": {"certificate": certificate.unwrap_or_default()},
+            "request": {"http": {
+                "method": method.as_str(), "path": path, "host": "shop.example",
+                "protocol": "HTTP/2", "headers": headers,
+            }},
+        }});
+        let target = Target {
+            host: "127.0.0.1".to_owned(),
+            port: self.handle.addresses()[1].1.port(),
+            tls: None,
+            protocol: Protocol::Http1,
+        };
+        let request = Request {
+            method: Method::POST,
+            body: question.to_string().into(),
+            ..Request::get("/ext_authz/v3/check")
+        };
+        let client = Client::new(TokioEnv::new(), target, PATIENCE);
+        let answer = client.send(request).await.unwrap();
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// The published keys, as somebody without a credential gets them.
+    pub async fn published(&self, protocol: Protocol) -> KeySet {
+        let request = Request::get(cellway_core::envelope::JWKS_PATH);
+        let answer = self.anonymous(protocol).send(request).await.unwrap();
+        KeySet::parse(&answer.body, &Verifier::ALGORITHMS).unwrap()
+    }
+
+    /// How many requests have reached a cell.
+    pub fn arrivals(&self) -> u64 {
+        self.cells.iter().map(EchoCell::arrivals).sum()
+    }
+}
+
+/// Why a router with these shared keys doesn't start.
+pub async fn refused(name: &str, cells: &[(&str, u8)]) -> String {
+    let folder = Folder::new(name);
+    folder.share(cells).await;
+    let started = Sealing::start(folder, Some(EnvelopeForm::Hmac)).await;
+    started.err().expect("it doesn't start")
+}
+
+fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
+    let document = json!({
+        "version": 1,
+        "cells": cells.iter().map(|(id, port)| json!({
+            "id": id, "tier": "t", "region": "r", "state": "active",
+            // Nobody is at the first: what was sealed for the cell goes to the next one.
+            "endpoints": [
+                {"url": "http://127.0.0.1:1"},
+                {"url": format!("http://127.0.0.1:{port}")},
+            ],
+        })).collect::<Vec<_>>(),
+        "placements": [{"id": "public", "tier": "t", "cells": ["a"]}],
+        "tenants": [{"id": "acme", "cell": "a"}, {"id": "bolt", "cell": "b"}],
+    });
+    let mut settings = secure(document.to_string().into(), clients, &ca(2));
+    let specs = PolicySpecs {
+        policy: vec![
+            serde_json::from_value(json!({
+                "name": "default", "any_of": ["mtls"], "mode": "permissive",
+                "anonymous_placement": "public",
+            }))
+            .unwrap(),
+        ],
+        trust: Some(
+            serde_json::from_value(json!({
+                "bundle": "inline", "trust_domains": ["lab.example"],
+                "san": ["spiffe://{trust_domain}/tenant/{tenant}"],
+            }))
+            .unwrap(),
+        ),
+        ..PolicySpecs::default()
+    };
+    settings.policy = Arc::new(Policy::build(&specs).unwrap());
+    let id = settings.policy.policy_id("default").unwrap();
+    settings.listeners[0].policy = id;
+    let envoy = ListenerSettings::new("envoy", "127.0.0.1:0".parse().unwrap(), id);
+    settings.listeners.push(ListenerSettings {
+        serves: Serves::ExtAuthz(Callers::Loopback),
+        ..envoy
+    });
+    settings
+}
+
+/// What a service of this cell makes of a request that a cell has echoed, as if it had come to the
+/// service with this method and target.
+pub fn verify(
+    echo: &Value,
+    keys: &KeySet,
+    cell: &str,
+    method: &Method,
+    target: &str,
+    now: Unix,
+) -> Result<Verified, EnvelopeRefused> {
+    check(
+        VerifierSpec::new(cell),
+        Some(keys),
+        echo,
+        method,
+        target,
+        now,
+    )
+}
+
+/// The same by a key that is shared with the cell.
+pub fn verify_hmac(
+    echo: &Value,
+    cell: &str,
+    seed: u8,
+    method: &Method,
+    target: &str,
+    now: Unix,
+) -> Result<Verified, EnvelopeRefused> {
+    let spec = VerifierSpec {
+        jws: false,
+        hmac: vec![HmacKey::new(&format!("{cell}-1"), cell, &[seed; 32]).unwrap()],
+        ..VerifierSpec::new(cell)
+    };
+    check(spec, None, echo, method, target, now)
+}
+
+fn check(
+    spec: VerifierSpec,
+    keys: Option<&KeySet>,
+    echo: &Value,
+    method: &Method,
+    target: &str,
+    now: Unix,
+) -> Result<Verified, EnvelopeRefused> {
+    assert_eq!(spec.trust, TrustMode::GatewayEnforced);
+    let headers: HeaderMap = (echo["headers"].as_object().unwrap().iter())
+        .map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            (
+                name,
+                HeaderValue::from_str(value.as_str().unwrap()).unwrap(),
+            )
+        })
+        .collect();
+    let verifier = Verifier::new(spec).unwrap();
+    let verdict = verifier.check(keys, method, target, &headers, now)?;
+    Ok(verdict.verified().unwrap().clone())
+}

@@ -1,0 +1,182 @@
+//! A machine whose network is in memory, so that tokio's paused clock can stand for the time: it
+//! jumps ahead whenever all tasks wait, which real sockets would make it do too early.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cellway_core::Unix;
+use cellway_env::tokio::{FileStore, TokioEnv};
+use cellway_env::{Claim, Env, Listener, Sharing};
+use cellway_router::Router;
+use cellway_router::settings::RouterSettings;
+use cellway_testbed::{Client, Protocol, Target, TlsProvider};
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::world::{Heard, provider};
+
+/// What one side may send before the other reads.
+const BUFFER: usize = 64 * 1024;
+
+type Accepting = UnboundedSender<DuplexStream>;
+
+/// The machine, with a network of its own: every name leads to it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    machine: TokioEnv,
+    ports: Arc<Mutex<BTreeMap<u16, Accepting>>>,
+    refusing: Arc<Mutex<BTreeSet<u16>>>,
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        Self {
+            machine: TokioEnv::new(),
+            ports: Arc::default(),
+            refusing: Arc::default(),
+        }
+    }
+
+    /// Refuses new connections to this port from now on, or takes them again.
+    pub fn refuse(&self, port: u16, refused: bool) {
+        let mut refusing = self.refusing.lock().unwrap();
+        match refused {
+            true => refusing.insert(port),
+            false => refusing.remove(&port),
+        };
+    }
+
+    /// A listener on a free port.
+    pub async fn listen(&self) -> (MemoryListener, u16) {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = self.bind(any, false).await.unwrap();
+        let port = listener.address.port();
+        (listener, port)
+    }
+}
+
+/// Connections wait in the listener's queue from the start.
+impl Claim for MemoryListener {
+    type Listener = Self;
+
+    async fn listen(self) -> io::Result<Self> {
+        Ok(self)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+impl Env for Memory {
+    type Stream = DuplexStream;
+    type Claim = MemoryListener;
+    type Listener = MemoryListener;
+    type Store = FileStore;
+
+    async fn connect(&self, _: &str, port: u16) -> io::Result<DuplexStream> {
+        let (near, far) = duplex(BUFFER);
+        if self.refusing.lock().unwrap().contains(&port) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let ports = self.ports.lock().unwrap();
+        let accepting = ports.get(&port).ok_or(io::ErrorKind::ConnectionRefused)?;
+        let sent = accepting.send(far);
+        sent.map_err(|_| io::ErrorKind::ConnectionRefused)?;
+        Ok(near)
+    }
+
+    async fn claim(&self, mut address: SocketAddr, _: Sharing) -> io::Result<MemoryListener> {
+        let mut ports = self.ports.lock().unwrap();
+        if address.port() == 0 {
+            address.set_port(1 + ports.keys().next_back().unwrap_or(&0));
+        }
+        let (accepting, incoming) = unbounded_channel();
+        ports.insert(address.port(), accepting);
+        Ok(MemoryListener { address, incoming })
+    }
+
+    fn unix_now(&self) -> Unix {
+        self.machine.unix_now()
+    }
+
+    fn fill(&self, buffer: &mut [u8]) {
+        self.machine.fill(buffer);
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.machine.spawn(task);
+    }
+
+    async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        work()
+    }
+
+    fn store(&self) -> &FileStore {
+        self.machine.store()
+    }
+}
+
+/// A router in memory.
+pub struct World {
+    pub heard: Heard,
+    target: Target,
+    env: Memory,
+}
+
+impl World {
+    /// A client that waits this long for an answer.
+    pub fn client(&self, patience: Duration) -> Client<Memory> {
+        Client::new(self.env.clone(), self.target.clone(), patience)
+    }
+
+    /// A connection to the router.
+    pub async fn connect(&self) -> DuplexStream {
+        let Target { host, port, .. } = &self.target;
+        self.env.connect(host, *port).await.unwrap()
+    }
+}
+
+pub async fn start(env: &Memory, settings: RouterSettings) -> World {
+    let TlsProvider { crypto, time } = provider();
+    let heard = Heard::default();
+    let router = Router::builder(env.clone(), settings, crypto, time, heard.clone());
+    let handle = router.start().await.unwrap();
+    handle.ready().await;
+    let target = Target {
+        host: "localhost".to_owned(),
+        port: handle.addresses()[0].1.port(),
+        tls: None,
+        protocol: Protocol::Http2,
+    };
+    // The router lives as long as the runtime.
+    std::mem::forget(handle);
+    let env = env.clone();
+    World { heard, target, env }
+}
+
+/// Where connections to one port come in.
+#[derive(Debug)]
+pub struct MemoryListener {
+    address: SocketAddr,
+    incoming: UnboundedReceiver<DuplexStream>,
+}
+
+impl Listener for MemoryListener {
+    type Stream = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+        match self.incoming.recv().await {
+            Some(stream) => Ok((stream, self.address)),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}

@@ -1,0 +1,79 @@
+//! A machine whose wall clock a test has in its hand.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cellway_core::Unix;
+use cellway_env::tokio::{FileStore, TokioEnv, TokioListener};
+use cellway_env::{Env, Sharing};
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+
+/// The machine, with a wall clock that goes by steps alone.
+#[derive(Clone, Debug)]
+pub struct Stepped {
+    machine: TokioEnv,
+    secs: Arc<AtomicU64>,
+}
+
+impl Stepped {
+    pub fn new(start: u64) -> Self {
+        Self {
+            machine: TokioEnv::new(),
+            secs: Arc::new(AtomicU64::new(start)),
+        }
+    }
+
+    pub fn now(&self) -> Unix {
+        Unix::from_secs(self.secs.load(Ordering::Relaxed))
+    }
+
+    pub fn step(&self, secs: u64) {
+        self.secs.fetch_add(secs, Ordering::Relaxed);
+    }
+}
+
+impl Env for Stepped {
+    type Stream = <TokioEnv as Env>::Stream;
+    type Claim = <TokioEnv as Env>::Claim;
+    type Listener = TokioListener;
+    type Store = FileStore;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
+        self.machine.connect(host, port).await
+    }
+
+    async fn claim(&self, address: SocketAddr, sharing: Sharing) -> io::Result<Self::Claim> {
+        self.machine.claim(address, sharing).await
+    }
+
+    fn unix_now(&self) -> Unix {
+        self.now()
+    }
+
+    fn fill(&self, buffer: &mut [u8]) {
+        self.machine.fill(buffer);
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.machine.spawn(task);
+    }
+
+    async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.machine.heavy(work).await
+    }
+
+    fn store(&self) -> &FileStore {
+        self.machine.store()
+    }
+}
+
+/// Certificates are judged by the same clock.
+impl TimeProvider for Stepped {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(self.now().since_epoch()))
+    }
+}

@@ -1,0 +1,209 @@
+//! Tokens, and keys that come while a request waits for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::policy::{Policy, PolicySpecs};
+use cellway_env::tokio::TokioEnv;
+use cellway_router::settings::RouterSettings;
+use cellway_testbed::{Claims, IdentityProvider, IdpFault, Protocol, Request, ServerTls, Signer};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::world::{
+    World, body, cell, listen, now, plain, plain_endpoint, reason, registry, start,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub async fn identity_provider() -> IdentityProvider {
+    let (listener, address) = listen().await;
+    let signer = Signer::from_seed("one", [1; 32]).unwrap();
+    let provider = IdentityProvider::new(&format!("http://{address}"), signer);
+    let serving = provider.clone();
+    tokio::spawn(async move {
+        let _ = serving
+            .serve(TokioEnv::new(), listener, ServerTls::plain())
+            .await;
+    });
+    provider
+}
+
+async fn world(provider: &IdentityProvider) -> World {
+    start(settings(provider).await).await
+}
+
+async fn settings(provider: &IdentityProvider) -> RouterSettings {
+    let (_cell, port) = cell("a", ServerTls::plain()).await;
+    let mut settings = plain(registry(plain_endpoint("http", port)));
+    settings.policy = policy(provider, &provider.jwks_uri());
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    settings
+}
+
+/// Takes the tokens of this issuer, by the keys from there.
+fn policy(provider: &IdentityProvider, jwks_uri: &str) -> Arc<Policy> {
+    let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
+                        "jwks_uri": jwks_uri,
+                        "claims": {"org": "org", "workspace": ["team", "name"],
+                                   "roles": ["realm_access", "roles"]}});
+    let specs = PolicySpecs {
+        issuer: vec![serde_json::from_value(issuer).unwrap()],
+        policy: vec![
+            serde_json::from_value(json!({"name": "default", "any_of": ["jwt"]})).unwrap(),
+        ],
+        ..PolicySpecs::default()
+    };
+    Arc::new(Policy::build(&specs).unwrap())
+}
+
+fn acme(provider: &IdentityProvider) -> Claims {
+    Claims::new(provider.issuer(), "cellway", now(), HOUR)
+        .tenant("acme")
+        .subject("ada")
+}
+
+fn get(token: &str) -> Request {
+    Request::get("/").bearer(token)
+}
+
+#[tokio::test]
+async fn a_token_opens_the_way_and_stays_behind() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    let token = provider.sign(&acme(&provider).subject("alice")).unwrap();
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let answer = world.client(protocol).send(get(&token)).await.unwrap();
+        let headers = body(&answer)["headers"].clone();
+        assert_eq!(headers["x-cellway-tenant"], "acme");
+        assert_eq!(headers["x-cellway-sub"], "alice");
+        assert!(headers.get("authorization").is_none());
+    }
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(Request::get("/")).await.unwrap();
+    assert_eq!(reason(&answer), "missing_token");
+    assert_eq!(
+        answer.headers["www-authenticate"],
+        "Bearer realm=\"cellway\""
+    );
+    let answer = client.send(get("no.such.token")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+    assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+}
+
+/// Catches: a name that is ambiguous to the cell or never reaches it, and a user who is locked out
+/// by a group's name.
+#[tokio::test]
+async fn odd_claims_reach_the_cell_encoded_and_are_counted() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    let claims = acme(&provider)
+        .subject("CN=Ada,OU=100%")
+        .with("org", "Acme, Inc.")
+        .with("team", json!({"name": "B\u{fc}ro\r\nx: y"}))
+        .with("realm_access", json!({"roles": ["CN=Admins,OU=x", "", 7]}))
+        .with("nbf", json!(null))
+        .with("cnf", json!(null));
+    let token = provider.sign(&claims).unwrap();
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let answer = world.client(protocol).send(get(&token)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        let headers = body(&answer)["headers"].clone();
+        assert_eq!(headers["x-cellway-sub"], "CN=Ada%2COU=100%25");
+        assert_eq!(headers["x-cellway-org"], "Acme%2C Inc.");
+        assert_eq!(headers["x-cellway-workspace"], "B%C3%BCro%0D%0Ax: y");
+        assert_eq!(headers["x-cellway-roles"], "");
+    }
+    let nobody = acme(&provider).without("sub").with("jti", "1");
+    let token = provider.sign(&nobody).unwrap();
+    let answer = world.client(Protocol::Http1).send(get(&token)).await;
+    let answer = answer.unwrap();
+    assert_eq!(reason(&answer), "missing_claim");
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn requests_wait_for_a_new_key_and_share_one_fetch() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    let before = provider.counts().jwks;
+    provider.publish(Signer::from_seed("two", [2; 32]).unwrap());
+    let token = provider.sign_as("two", &acme(&provider)).unwrap();
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let (client, token) = (world.client(Protocol::Http2), token.clone());
+            tokio::spawn(async move { client.send(get(&token)).await.unwrap().status })
+        })
+        .collect();
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(provider.counts().jwks, before + 1);
+}
+
+#[tokio::test]
+async fn a_router_that_cannot_fetch_says_that_and_not_that_the_token_is_bad() {
+    let provider = identity_provider().await;
+    let world = world(&provider).await;
+    provider.set_fault(IdpFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+    provider.publish(Signer::from_seed("two", [2; 32]).unwrap());
+    let token = provider.sign_as("two", &acme(&provider)).unwrap();
+    let client = world.client(Protocol::Http1);
+    let answer = client.send(get(&token)).await.unwrap();
+    assert_eq!(reason(&answer), "jwks_unreachable");
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key("retry-after"));
+}
+
+/// Catches: a reload that drops good keys because of a mistake in their new location, and keys that
+/// outlive the first good set from there.
+#[tokio::test]
+async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
+    let provider = identity_provider().await;
+    let mut settings = settings(&provider).await;
+    let world = start(settings.clone()).await;
+    // A unique number in each token, so that none is in the memo.
+    let token = |key: &str, number: u32| {
+        let claims = acme(&provider).with("jti", number.to_string());
+        provider.sign_as(key, &claims).unwrap()
+    };
+    let status = async |token: String| {
+        let client = world.client(Protocol::Http2);
+        client.send(get(&token)).await.unwrap().status
+    };
+    assert_eq!(status(token("one", 1)).await, StatusCode::OK);
+
+    let elsewhere = identity_provider().await;
+    elsewhere.set_fault(IdpFault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+    settings.policy = policy(&provider, &elsewhere.jwks_uri());
+    world.handle.apply(settings.clone()).await.unwrap();
+    world.heard.line("keys failed status").await;
+    assert_eq!(status(token("one", 2)).await, StatusCode::OK);
+
+    let two = || Signer::from_seed("two", [2; 32]).unwrap();
+    provider.publish(two());
+    elsewhere.publish(two());
+    elsewhere.withdraw("one");
+    elsewhere.set_fault(IdpFault::None);
+    // A reload asks those sources again that fail.
+    world.handle.apply(settings).await.unwrap();
+    assert_eq!(status(token("two", 3)).await, StatusCode::OK);
+    let refused = status(token("one", 4)).await;
+    assert_eq!(refused, StatusCode::UNAUTHORIZED);
+}
+
+/// Catches: a time limit for fetches that only counts from the next start on.
+#[tokio::test]
+async fn a_reload_sets_how_long_a_fetch_may_take() {
+    let provider = identity_provider().await;
+    let slow = identity_provider().await;
+    slow.set_fault(IdpFault::Slow(HOUR));
+    let mut settings = settings(&provider).await;
+    settings.sources.fetch.total_timeout = HOUR;
+    let world = start(settings.clone()).await;
+    settings.policy = policy(&provider, &slow.jwks_uri());
+    settings.sources.fetch.total_timeout = Duration::from_millis(50);
+    world.handle.apply(settings).await.unwrap();
+    world.heard.line("keys failed timeout").await;
+}

@@ -1,0 +1,418 @@
+//! A router with cells behind it, and what it said of itself.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::control::Notice;
+use cellway_core::headers::HeaderSpec;
+use cellway_core::keys::KeyNotice;
+use cellway_core::policy::{Policy, PolicySpec, PolicySpecs, TrustSpec};
+use cellway_core::{Decision, Now, Unix};
+use cellway_env::tokio::{TokioEnv, TokioListener};
+use cellway_env::{Env, Listener};
+use cellway_router::event::{Event, Sink};
+use cellway_router::settings::{
+    ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RevocationSettings, RouterSettings,
+    Sources, UpstreamSettings,
+};
+use cellway_router::sources::RegistryLocation;
+use cellway_router::{Handle, Router};
+use cellway_testbed::{
+    Answer, Ca, CertificateSpec, Client, Credential, EchoCell, Key, Protocol, San, ServerTls,
+    Target, TlsProvider, Usage, Validity, bundle_pem,
+};
+use rustls::time_provider::DefaultTimeProvider;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+
+pub const DAY: Duration = Duration::from_secs(86_400);
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Keeps what the router tells, as short lines.
+#[derive(Clone, Default)]
+pub struct Heard(Arc<(Mutex<Vec<String>>, Notify)>);
+
+impl Sink for Heard {
+    fn emit(&self, _: Now, event: &Event<'_>) {
+        let line = match event {
+            Event::Responded {
+                status,
+                owner,
+                reason,
+                complete,
+                ..
+            } => format!(
+                "responded {} {} {} {}",
+                status.map_or("none".to_owned(), |status| status.to_string()),
+                owner.as_str(),
+                reason.map_or("-", |reason| reason.as_str()),
+                if *complete { "whole" } else { "cut" },
+            ),
+            Event::ConnectionClosed { why, .. } => format!("closed {}", why.as_str()),
+            Event::TlsRefused { reason, peer, .. } => {
+                self.push(format!("tls refused to {}", peer.ip()));
+                format!("tls refused {}", reason.as_str())
+            }
+            Event::Decided {
+                decision: Decision::Deny(deny),
+                peer,
+                ..
+            } => match peer {
+                Some(peer) => format!("denied {} to {peer}", deny.reason),
+                None => format!("denied {} to nobody", deny.reason),
+            },
+            Event::CellFailed { reason, error, .. } => {
+                self.push(format!("cell failed {reason}"));
+                format!("because {error}")
+            }
+            Event::CellRetry { why, granted, .. } => match granted {
+                true => format!("retry {}", why.as_str()),
+                false => format!("no retry {}", why.as_str()),
+            },
+            Event::ConnectionRefused { peer, .. } => {
+                self.push(format!("connection refused to {}", peer.ip()));
+                "connection refused".to_owned()
+            }
+            Event::ShareRefused {
+                resource,
+                share,
+                peer,
+                ..
+            } => {
+                self.push(format!("share refused to {:?}", peer.map(|peer| peer.ip())));
+                format!("share refused {} {}", resource.as_str(), share.as_str())
+            }
+            Event::StreamClosed { reason, .. } => format!("stream closed {reason}"),
+            Event::Published { snapshot } => match &snapshot.registry {
+                Some(registry) => format!("registry {}", registry.version()),
+                None => return,
+            },
+            Event::Notice {
+                notice:
+                    Notice::Keys {
+                        notice: KeyNotice::Failed(why),
+                        ..
+                    },
+                ..
+            } => format!("keys failed {}", why.as_str()),
+            Event::Reloaded { .. } => "reloaded".to_owned(),
+            Event::ReloadRefused { .. } => "reload refused".to_owned(),
+            _ => return,
+        };
+        self.push(line);
+        self.0.1.notify_waiters();
+    }
+}
+
+impl Heard {
+    fn push(&self, line: String) {
+        self.0.0.lock().unwrap().push(line);
+    }
+
+    /// Waits until this line has been heard.
+    pub async fn line(&self, line: &str) {
+        let waiting = async {
+            loop {
+                let told = self.0.1.notified();
+                if self.lines().iter().any(|heard| heard == line) {
+                    return;
+                }
+                told.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("never heard {line:?}, but {:?}", self.lines());
+        }
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+}
+
+pub fn provider() -> TlsProvider {
+    TlsProvider {
+        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+        time: Arc::new(DefaultTimeProvider),
+    }
+}
+
+pub fn now() -> Unix {
+    TokioEnv::new().unix_now()
+}
+
+pub fn ca(seed: u8) -> Ca {
+    let validity = Validity::around(now(), DAY);
+    Ca::new(
+        &format!("root {seed}"),
+        &Key::from_seed([seed; 32]),
+        validity,
+        1,
+    )
+    .unwrap()
+}
+
+pub fn issue(ca: &Ca, san: San) -> Credential {
+    issue_until(ca, san, now().after(DAY))
+}
+
+pub fn issue_until(ca: &Ca, san: San, until: Unix) -> Credential {
+    issue_numbered(ca, san, until, 2)
+}
+
+pub fn issue_numbered(ca: &Ca, san: San, until: Unix, serial: u64) -> Credential {
+    let spec = CertificateSpec {
+        common_name: "leaf".to_owned(),
+        sans: vec![san],
+        usage: Usage::Both,
+        validity: Validity {
+            from: Unix::from_epoch(now().since_epoch() - DAY),
+            until,
+        },
+        serial,
+    };
+    ca.issue(&spec, &Key::from_seed([99; 32])).unwrap()
+}
+
+pub fn dns(name: &str) -> San {
+    San::Dns(name.to_owned())
+}
+
+pub fn uri(uri: &str) -> San {
+    San::Uri(uri.to_owned())
+}
+
+pub fn pair(credential: &Credential) -> KeyPair {
+    KeyPair {
+        certificate: credential.pem().to_owned().into(),
+        key: credential.key.pem().unwrap().into(),
+    }
+}
+
+pub async fn listen() -> (TokioListener, SocketAddr) {
+    let env = TokioEnv::new();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let listener = env.bind(any, false).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// An echo cell, and its port.
+pub async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
+    let cell = EchoCell::new(id, |_| ());
+    let (listener, address) = listen().await;
+    let serving = cell.clone();
+    tokio::spawn(async move {
+        let _ = serving.serve(TokioEnv::new(), listener, tls).await;
+    });
+    (cell, address.port())
+}
+
+/// A cell that takes requests and never answers, and tells of each connection's first bytes.
+pub async fn silent() -> (u16, Arc<Notify>) {
+    let (mut listener, address) = listen().await;
+    let asked = Arc::new(Notify::new());
+    let telling = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let asked = telling.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                asked.notify_one();
+                // Until the router closes it.
+                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
+            });
+        }
+    });
+    (address.port(), asked)
+}
+
+/// A cell that says this to every request, and then waits for the end.
+pub async fn scripted(answer: &'static [u8]) -> u16 {
+    let (mut listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(answer).await;
+                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
+            });
+        }
+    });
+    address.port()
+}
+
+/// A registry with one cell, `a`, at these endpoints, that has the tenant `acme`.
+pub fn registry(endpoints: Value) -> Bytes {
+    let document = json!({
+        "version": 1,
+        "cells": [{"id": "a", "tier": "t", "region": "r", "state": "active",
+                   "endpoints": endpoints}],
+        "tenants": [{"id": "acme", "cell": "a"}],
+    });
+    document.to_string().into()
+}
+
+pub fn plain_endpoint(scheme: &str, port: u16) -> Value {
+    json!([{"url": format!("{scheme}://127.0.0.1:{port}")}])
+}
+
+/// A policy under which every request is `acme`'s.
+pub fn open_policy() -> Arc<Policy> {
+    open_policy_with(HeaderSpec::default())
+}
+
+/// The same, with the router's headers named so.
+pub fn open_policy_with(headers: HeaderSpec) -> Arc<Policy> {
+    let open = json!({"name": "default", "mode": "disabled", "allow_insecure": true,
+                      "insecure_identity": {"tenant": "acme"}});
+    policy(open, None, headers)
+}
+
+/// A policy that takes the tenant from the client certificate's URI.
+pub fn mtls_policy() -> Arc<Policy> {
+    mtls_policy_of(json!({"name": "default", "any_of": ["mtls"]}))
+}
+
+/// The same, but requests without a certificate pass to the placement `public`.
+pub fn permissive_policy() -> Arc<Policy> {
+    mtls_policy_of(
+        json!({"name": "default", "any_of": ["mtls"], "mode": "permissive",
+                          "anonymous_placement": "public"}),
+    )
+}
+
+fn mtls_policy_of(document: Value) -> Arc<Policy> {
+    let trust = json!({"bundle": "inline", "trust_domains": ["lab.example"],
+                       "san": ["spiffe://{trust_domain}/tenant/{tenant}"]});
+    policy(
+        document,
+        Some(serde_json::from_value(trust).unwrap()),
+        HeaderSpec::default(),
+    )
+}
+
+fn policy(policy: Value, trust: Option<TrustSpec>, headers: HeaderSpec) -> Arc<Policy> {
+    let policy: PolicySpec = serde_json::from_value(policy).unwrap();
+    let specs = PolicySpecs {
+        issuer: Vec::new(),
+        policy: vec![policy],
+        trust,
+        headers,
+        ..PolicySpecs::default()
+    };
+    Arc::new(Policy::build(&specs).unwrap())
+}
+
+/// Settings of a plain router in front of this registry.
+pub fn plain(registry: Bytes) -> RouterSettings {
+    let policy = open_policy();
+    let id = policy.policy_id("default").unwrap();
+    let bind = "127.0.0.1:0".parse().unwrap();
+    RouterSettings {
+        listeners: vec![ListenerSettings::new("public", bind, id)],
+        policy,
+        trust_bundle: None,
+        domain_bundles: Vec::new(),
+        revocation: RevocationSettings::default(),
+        upstream: UpstreamSettings::default(),
+        sources: Sources::new(RegistryLocation::Text(registry)),
+        envelope: None,
+    }
+}
+
+/// Settings of a router that wants client certificates, in front of this registry, with mutual
+/// TLS to the cells.
+pub fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSettings {
+    let mut settings = plain(registry);
+    settings.policy = mtls_policy();
+    settings.trust_bundle = Some(bundle_pem(&[clients]).into());
+    settings.listeners[0].policy = settings.policy.policy_id("default").unwrap();
+    settings.listeners[0].tls = Some(ListenerTls {
+        identity: pair(&issue(clients, dns("localhost"))),
+        client_certificate: ClientCertificate::Optional,
+    });
+    settings.upstream.bundle = Some(bundle_pem(&[cells]).into());
+    let router = issue(cells, uri("spiffe://lab.example/router"));
+    settings.upstream.identity = Some(pair(&router));
+    settings
+}
+
+/// A running router.
+pub struct World {
+    pub handle: Handle<TokioEnv, Heard>,
+    pub heard: Heard,
+    pub port: u16,
+}
+
+pub async fn start(settings: RouterSettings) -> World {
+    let heard = Heard::default();
+    let TlsProvider { crypto, time } = provider();
+    let handle = Router::builder(TokioEnv::new(), settings, crypto, time, heard.clone())
+        .start()
+        .await
+        .unwrap();
+    tokio::time::timeout(PATIENCE, handle.ready())
+        .await
+        .unwrap();
+    let port = handle.addresses()[0].1.port();
+    World {
+        handle,
+        heard,
+        port,
+    }
+}
+
+impl World {
+    pub fn client(&self, protocol: Protocol) -> Client<TokioEnv> {
+        self.target(protocol, None)
+    }
+
+    /// A client that trusts `ca` and shows `credential`.
+    pub fn secure_client(
+        &self,
+        protocol: Protocol,
+        ca: &Ca,
+        credential: Option<&Credential>,
+    ) -> Client<TokioEnv> {
+        let roots = Ca::roots(&[ca]).unwrap();
+        let config = provider().client(roots, credential, protocol).unwrap();
+        self.target(protocol, Some(config))
+    }
+
+    fn target(
+        &self,
+        protocol: Protocol,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Client<TokioEnv> {
+        let target = Target {
+            host: "localhost".to_owned(),
+            port: self.port,
+            tls,
+            protocol,
+        };
+        Client::new(TokioEnv::new(), target, PATIENCE)
+    }
+}
+
+pub fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|_| panic!("not JSON: {} {:?}", answer.status, answer.body))
+}
+
+/// The reason of an answer of the router's own.
+pub fn reason(answer: &Answer) -> String {
+    let error = &body(answer)["error"];
+    assert_eq!(error["owner"], "router", "{error}");
+    assert_eq!(answer.headers["x-cellway-owner"], "router");
+    assert_eq!(
+        error["reason"],
+        answer.headers["x-cellway-reason"].to_str().unwrap()
+    );
+    error["reason"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,450 @@
+//! A cell that answers with what it received.
+
+use std::fmt;
+use std::future::{self, Future};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::Unix;
+use cellway_core::envelope::{EnvelopeRefused, Verdict};
+use cellway_env::Env;
+use cellway_service::{EnvelopeLayer, KeyFeed};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::ServerTls;
+use super::body::Buffered;
+use super::serve::{self, Host, Peer, TurnedAway, version_name};
+
+/// A cell: reports each request to a sink, and echoes it as JSON. Asked for `/stream/30`, it
+/// answers for thirty seconds, a line each quarter of a second.
+///
+/// The sink is the cell's own word of what reached it. An oracle that only read the router's log
+/// would believe the router.
+#[derive(Clone)]
+pub struct EchoCell {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: String,
+    arrivals: AtomicU64,
+    connections: AtomicU64,
+    behaviour: Mutex<Behaviour>,
+    sink: Box<dyn Fn(Report<'_>) + Send + Sync>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Behaviour {
+    fault: CellFault,
+    answer_headers: HeaderMap,
+    /// `None`: it doesn't look at envelopes.
+    envelopes: Option<Judge>,
+}
+
+#[derive(Clone)]
+struct Judge(Arc<dyn EnvelopeJudge>);
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+/// What a cell makes of the envelopes that requests bring. An [`EnvelopeLayer`] is one.
+pub trait EnvelopeJudge: Send + Sync + 'static {
+    /// Judges a request by its head.
+    ///
+    /// # Errors
+    /// The cell refuses to serve it.
+    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a>;
+}
+
+/// What [`EnvelopeJudge::judge`] comes to, once keys are there or can't come in time.
+pub type Judging<'a> = Pin<Box<dyn Future<Output = Result<Verdict, EnvelopeRefused>> + Send + 'a>>;
+
+impl<K, C> EnvelopeJudge for EnvelopeLayer<K, C>
+where
+    K: KeyFeed,
+    C: Fn() -> Unix + Send + Sync + 'static,
+{
+    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a> {
+        Box::pin(self.judge(head))
+    }
+}
+
+/// What is wrong with a cell. That it is down is the network's to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CellFault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its answers start after this long.
+    Slow(Duration),
+    /// It answers with this status.
+    Status(StatusCode),
+    /// It breaks its answers off in the middle of the body.
+    ResetMidBody,
+    /// It falls silent in the middle of its answers' bodies.
+    StallMidBody,
+    /// It accepts connections and requests and answers neither.
+    HalfOpen,
+    /// It refuses every HTTP/2 stream without processing it.
+    RefuseStreams,
+    /// Each of its HTTP/2 connections goes away after twenty requests and disclaims later ones.
+    GoAway,
+    /// It takes requests and breaks off before it answers: it resets the HTTP/2 stream, or closes
+    /// the HTTP/1.1 connection.
+    BreakOff,
+}
+
+/// The number of requests after which a connection goes away, if they do.
+const REQUESTS_A_CONNECTION: u64 = 20;
+
+/// How a request ended that a cell didn't answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unserved {
+    /// The cell said, truthfully, that it did not process it (RFC 9113, section 8.7).
+    Disclaimed,
+    /// The same, because its connection was closed in order before the cell came to it.
+    LeftBehind,
+    /// The cell took it, and ended its stream.
+    StreamBroken,
+    /// The cell took it, and ended its connection.
+    ConnectionBroken,
+}
+
+impl Unserved {
+    /// Whether the cell has not processed it, and said so.
+    pub fn is_disclaimed(self) -> bool {
+        match self {
+            Self::Disclaimed | Self::LeftBehind => true,
+            Self::StreamBroken | Self::ConnectionBroken => false,
+        }
+    }
+}
+
+/// A request as a cell saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Received {
+    /// The cell's id.
+    pub cell: String,
+    /// How many requests this cell got before; 0 for one that it disclaims.
+    pub ordinal: u64,
+    /// How many connections were made to this cell before its own.
+    pub connection: u64,
+    /// How many requests came before on the same connection.
+    pub on_connection: u64,
+    /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
+    pub peer: Vec<String>,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub version: &'static str,
+    /// The method.
+    pub method: String,
+    /// Whom the request was addressed to: `:authority`, or `Host` in HTTP/1.1.
+    pub authority: Option<String>,
+    /// The path and query.
+    pub path: String,
+    /// All headers in order, names in lower case; bytes that aren't UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+}
+
+/// How a request ended, as a cell saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Ended {
+    /// Bytes of body.
+    pub body_bytes: u64,
+    /// Whether the body came whole.
+    pub complete: bool,
+    /// Trailers, as [`Received::headers`].
+    pub trailers: Vec<(String, String)>,
+}
+
+/// What a cell says of the requests that reach it.
+#[derive(Clone, Copy, Debug)]
+pub enum Report<'a> {
+    /// The head of a request came.
+    Arrived(&'a Received),
+    /// Its body ended.
+    Ended(&'a Received, &'a Ended),
+    /// It gets no answer. A disclaimed request hasn't been reported as arrived.
+    Unserved(&'a Received, Unserved),
+}
+
+impl EchoCell {
+    /// A cell that tells `sink` what it received.
+    pub fn new(id: &str, sink: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                id: id.to_owned(),
+                arrivals: AtomicU64::new(0),
+                connections: AtomicU64::new(0),
+                behaviour: Mutex::default(),
+                sink: Box::new(sink),
+            }),
+        }
+    }
+
+    /// Serves until the listener fails. For mutual TLS, `tls` asks for the router's certificate.
+    ///
+    /// # Errors
+    /// What the listener's `accept` returned.
+    pub async fn serve<E: Env>(
+        &self,
+        env: E,
+        listener: E::Listener,
+        tls: ServerTls,
+    ) -> io::Result<()> {
+        serve::serve(env, listener, tls, self.clone()).await
+    }
+
+    /// The cell's id.
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// Breaks it, or mends it with [`CellFault::None`].
+    pub fn set_fault(&self, fault: CellFault) {
+        self.behaviour().fault = fault;
+    }
+
+    /// From now on it judges the envelope of every request before it answers, and refuses as
+    /// `judge` says.
+    pub fn verify_envelopes(&self, judge: impl EnvelopeJudge) {
+        self.behaviour().envelopes = Some(Judge(Arc::new(judge)));
+    }
+
+    /// Adds this header to every answer: a cell that tries to speak in the router's name.
+    pub fn add_answer_header(&self, name: HeaderName, value: HeaderValue) {
+        self.behaviour().answer_headers.append(name, value);
+    }
+
+    /// How many requests reached it.
+    pub fn arrivals(&self) -> u64 {
+        self.shared.arrivals.load(Ordering::Relaxed)
+    }
+
+    fn behaviour(&self) -> std::sync::MutexGuard<'_, Behaviour> {
+        let behaviour = self.shared.behaviour.lock();
+        behaviour.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrived(&self, received: &mut Received) {
+        received.ordinal = self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
+        (self.shared.sink)(Report::Arrived(received));
+    }
+
+    fn received(&self, peer: &Peer, request: &Request<Incoming>) -> Received {
+        Received {
+            cell: self.shared.id.clone(),
+            ordinal: 0,
+            connection: peer.connection,
+            on_connection: peer.nth,
+            peer: peer.sans.clone(),
+            version: version_name(request.version()),
+            method: request.method().to_string(),
+            authority: authority(request),
+            path: request.uri().path_and_query().map_or_else(
+                || request.uri().to_string(),
+                |path_and_query| path_and_query.to_string(),
+            ),
+            headers: pairs(request.headers()),
+        }
+    }
+}
+
+impl Host for EchoCell {
+    fn silent(&self) -> bool {
+        self.behaviour().fault == CellFault::HalfOpen
+    }
+
+    fn connection(&self) -> u64 {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn departs(&self, nth: u64) -> bool {
+        self.behaviour().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
+    }
+
+    fn turns_away(
+        &self,
+        peer: &Peer,
+        request: &Request<Incoming>,
+        left_behind: bool,
+    ) -> Option<TurnedAway> {
+        let http2 = request.version() == Version::HTTP_2;
+        let (how, unserved) = match self.behaviour().fault {
+            _ if left_behind => (TurnedAway::LeftBehind, Unserved::LeftBehind),
+            CellFault::RefuseStreams if http2 => (TurnedAway::Refused, Unserved::Disclaimed),
+            CellFault::BreakOff if http2 => (TurnedAway::BrokenOff, Unserved::StreamBroken),
+            CellFault::BreakOff => (TurnedAway::BrokenOff, Unserved::ConnectionBroken),
+            _ => return None,
+        };
+        let mut received = self.received(peer, request);
+        if !unserved.is_disclaimed() {
+            self.arrived(&mut received);
+        }
+        (self.shared.sink)(Report::Unserved(&received, unserved));
+        Some(how)
+    }
+
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Buffered> {
+        let mut received = self.received(peer, &request);
+        self.arrived(&mut received);
+        let (head, body) = request.into_parts();
+        let judge = self.behaviour().envelopes.clone();
+        let judged = match &judge {
+            Some(judge) => Some(judge.0.judge(&head).await),
+            None => None,
+        };
+        let ended = read(body).await;
+        (self.shared.sink)(Report::Ended(&received, &ended));
+        if let Some(Err(refused)) = judged {
+            return refusal(refused);
+        }
+        let verdict = judged.and_then(Result::ok);
+        let Behaviour {
+            fault,
+            answer_headers,
+            ..
+        } = self.behaviour().clone();
+        let body = Bytes::from(echo(&received, &ended, verdict.as_ref()));
+        let mut response = match fault {
+            CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {
+                let secs = stream_secs(&received.path).unwrap_or_default();
+                Response::new(Buffered::ticking(TICK_INTERVAL, secs * TICKS_A_SECOND))
+            }
+            // What of these turns away has not come here.
+            CellFault::None
+            | CellFault::RefuseStreams
+            | CellFault::GoAway
+            | CellFault::BreakOff => Buffered::json(StatusCode::OK, body),
+            CellFault::Slow(delay) => {
+                tokio::time::sleep(delay).await;
+                Buffered::json(StatusCode::OK, body)
+            }
+            CellFault::Status(status) => Buffered::json(status, body),
+            CellFault::ResetMidBody => Response::new(Buffered::half(&body)),
+            CellFault::StallMidBody => Response::new(Buffered::stalled(&body)),
+            CellFault::HalfOpen => future::pending().await,
+        };
+        response.headers_mut().extend(answer_headers);
+        response
+    }
+}
+
+/// How often a stream says something.
+const TICK_INTERVAL: Duration = Duration::from_millis(250);
+const TICKS_A_SECOND: u32 = 4;
+/// The longest stream.
+const STREAM_SECS_MAX: u32 = 3600;
+
+/// How long a stream is asked for: `/stream/30`.
+fn stream_secs(path: &str) -> Option<u32> {
+    let secs = path.strip_prefix("/stream/")?.parse().ok()?;
+    Some(STREAM_SECS_MAX.min(secs))
+}
+
+fn authority(request: &Request<Incoming>) -> Option<String> {
+    let host = request.headers().get(header::HOST);
+    match request.uri().authority() {
+        Some(authority) => Some(authority.to_string()),
+        None => host.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
+    }
+}
+
+/// Reads a body to its end and keeps none of it.
+async fn read(mut body: Incoming) -> Ended {
+    let mut ended = Ended {
+        body_bytes: 0,
+        complete: false,
+        trailers: Vec::new(),
+    };
+    loop {
+        match body.frame().await {
+            None => {
+                ended.complete = true;
+                return ended;
+            }
+            Some(Err(_)) => return ended,
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    ended.body_bytes += data.len() as u64;
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    ended.trailers = pairs(trailers);
+                }
+            }
+        }
+    }
+}
+
+/// The answer's body: a header that came once is a string, one that came several times a list.
+fn echo(received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String {
+    let mut echo = json!({
+        "cell": received.cell,
+        "peer": received.peer,
+        "version": received.version,
+        "method": received.method,
+        "authority": received.authority,
+        "path": received.path,
+        "headers": by_name(&received.headers),
+        "body_bytes": ended.body_bytes,
+        "trailers": by_name(&ended.trailers),
+    });
+    if let Some(verdict) = verdict {
+        echo["envelope"] = match verdict {
+            Verdict::Verified(caller) => json!({
+                "tenant": caller.tenant.as_ref().map(|tenant| tenant.as_str()),
+                "sub": caller.subject.as_ref().map(|subject| subject.as_str()),
+                "cell": caller.cell.as_str(),
+                "placement_epoch": caller.placement_epoch,
+            }),
+            Verdict::Local(refused) => json!({ "refused": refused.as_str() }),
+        };
+    }
+    format!("{echo:#}\n")
+}
+
+/// As [`EnvelopeLayer`] refuses, but with a body for people.
+fn refusal(refused: EnvelopeRefused) -> Response<Buffered> {
+    let status = if refused == EnvelopeRefused::NoKeys {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::FORBIDDEN
+    };
+    let body = json!({ "refused": refused.as_str() });
+    Buffered::json(status, format!("{body}\n"))
+}
+
+fn by_name(pairs: &[(String, String)]) -> Value {
+    let mut names = Map::new();
+    for (name, value) in pairs {
+        let value = Value::from(value.as_str());
+        match names.get_mut(name) {
+            None => {
+                names.insert(name.clone(), value);
+            }
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = json!([first.take(), value]),
+        }
+    }
+    names.into()
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect()
+}

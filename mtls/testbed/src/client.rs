@@ -1,0 +1,436 @@
+//! A client.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_env::Env;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::body::Buffered;
+use super::serve::Spawner;
+
+/// The most bytes, and the most fields, of a response's header.
+const HEADER_BYTES_MAX: u32 = 1 << 20;
+const HEADER_FIELDS_MAX: usize = 1024;
+
+/// The most bytes of a response's body that are kept.
+const ANSWER_LEN_MAX: usize = 16 << 20;
+
+/// Where a client connects, and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The host: a name or an address. Also the name that the server's certificate must carry,
+    /// and the request's authority.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// TLS, with or without a client certificate; `None` for plain HTTP. Its ALPN must agree with
+    /// `protocol` ([`TlsProvider::client`](super::TlsProvider::client) makes it so).
+    pub tls: Option<Arc<ClientConfig>>,
+    /// The protocol to speak.
+    pub protocol: Protocol,
+}
+
+/// The HTTP versions that a [`Client`] speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    pub(super) const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
+/// A request to send.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path and query.
+    pub path: String,
+    /// Headers, spoofed ones too. `Host` is set from the target where it isn't given.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// The body stops halfway, and nothing follows.
+    pub unfinished: bool,
+    /// Trailers; with any, an HTTP/1.1 body is sent in chunks.
+    pub trailers: HeaderMap,
+}
+
+impl Request {
+    /// A `GET` without headers.
+    pub fn get(path: &str) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            unfinished: false,
+            trailers: HeaderMap::new(),
+        }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Adds `Authorization: Bearer`. A token that can't stand in a header is left out.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        match HeaderValue::try_from(format!("Bearer {token}")) {
+            Ok(value) => self.header(header::AUTHORIZATION, value),
+            Err(_) => self,
+        }
+    }
+}
+
+/// A whole response.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// The version that was spoken.
+    pub version: Version,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// Its trailers.
+    pub trailers: HeaderMap,
+    /// From the first byte sent to the last received; the connection's setup isn't counted.
+    pub latency: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum ClientError {
+    /// No connection was made.
+    Connect(io::Error),
+    /// The TLS handshake failed, or the name is no server name.
+    Tls(io::Error),
+    /// The connection broke, or what came over it isn't HTTP.
+    Http(hyper::Error),
+    /// The answer broke off, or is longer than a client keeps.
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// The request's path makes no URI.
+    Path(http::Error),
+    /// The time was up.
+    Timeout,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(why) => write!(f, "connect: {why}"),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
+            Self::Http(why) => write!(f, "HTTP: {why}"),
+            Self::Body(why) => write!(f, "body: {why}"),
+            Self::Path(why) => write!(f, "path: {why}"),
+            Self::Timeout => f.write_str("timed out"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl ClientError {
+    /// Whether the server never took up the request, so that any request may be sent again over
+    /// another connection: it wasn't sent, or the server refused its stream, or ended the
+    /// connection in order before it came to it (RFC 9113, section 8.7).
+    pub fn is_unprocessed(&self) -> bool {
+        let Self::Http(error) = self else {
+            return false;
+        };
+        let source = std::error::Error::source(error);
+        let refused = source
+            .and_then(|source| source.downcast_ref::<h2::Error>())
+            .is_some_and(|error| {
+                error.is_remote()
+                    && match error.reason() {
+                        Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+                        Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+                        _ => false,
+                    }
+            });
+        refused || error.is_canceled() || error.is_closed()
+    }
+}
+
+/// Sends requests to one target, each within `timeout`.
+#[derive(Clone, Debug)]
+pub struct Client<E> {
+    env: E,
+    target: Target,
+    timeout: Duration,
+    /// The host to connect to, if it isn't the target's.
+    through: Option<String>,
+    /// Bytes at the start of each connection, before TLS.
+    first: Vec<u8>,
+}
+
+impl<E: Env> Client<E> {
+    /// A client of `target`.
+    pub fn new(env: E, target: Target, timeout: Duration) -> Self {
+        Self {
+            env,
+            target,
+            timeout,
+            through: None,
+            first: Vec::new(),
+        }
+    }
+
+    /// Connects to this host, which passes the bytes on to the target.
+    #[must_use]
+    pub fn through(mut self, host: &str) -> Self {
+        self.through = Some(host.to_owned());
+        self
+    }
+
+    /// Begins each connection with these bytes, before TLS and HTTP.
+    #[must_use]
+    pub fn saying_first(mut self, bytes: Vec<u8>) -> Self {
+        self.first = bytes;
+        self
+    }
+
+    /// Sends one request over a connection of its own.
+    ///
+    /// # Errors
+    /// [`ClientError`] where no whole answer came in time.
+    pub async fn send(&self, request: Request) -> Result<Answer, ClientError> {
+        self.connect().await?.send(request).await
+    }
+
+    /// Opens a connection to send several requests over.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`], [`ClientError::Tls`], [`ClientError::Http`] or
+    /// [`ClientError::Timeout`], by the step that failed.
+    pub async fn connect(&self) -> Result<Connection, ClientError> {
+        let (sender, leaf) = tokio::time::timeout(self.timeout, self.open())
+            .await
+            .map_err(|_| ClientError::Timeout)??;
+        let secure = self.target.tls.is_some();
+        Ok(Connection {
+            sender,
+            leaf,
+            secure,
+            authority: format!("{}:{}", self.target.host, self.target.port),
+            timeout: self.timeout,
+        })
+    }
+
+    /// Also returns the server's certificate.
+    async fn open(&self) -> Result<(Sender, Vec<u8>), ClientError> {
+        let Target { host, port, .. } = &self.target;
+        let reached = self.through.as_ref().unwrap_or(host);
+        let stream = self.env.connect(reached, *port).await;
+        let mut stream = stream.map_err(ClientError::Connect)?;
+        if !self.first.is_empty() {
+            let said = stream.write_all(&self.first).await;
+            said.map_err(ClientError::Connect)?;
+        }
+        let Some(config) = &self.target.tls else {
+            return Ok((self.handshake(stream).await?, Vec::new()));
+        };
+        let name = ServerName::try_from(host.clone())
+            .map_err(|why| ClientError::Tls(io::Error::other(why)))?;
+        let connector = TlsConnector::from(config.clone());
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.map_err(ClientError::Tls)?;
+        let chain = stream.get_ref().1.peer_certificates();
+        let leaf = chain.and_then(|chain| chain.first());
+        let leaf = leaf.map(|leaf| leaf.to_vec()).unwrap_or_default();
+        Ok((self.handshake(stream).await?, leaf))
+    }
+
+    async fn handshake(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Sender, ClientError> {
+        let io = TokioIo::new(stream);
+        match self.target.protocol {
+            Protocol::Http1 => {
+                let opened = http1::Builder::new()
+                    .max_headers(HEADER_FIELDS_MAX)
+                    .handshake(io)
+                    .await;
+                let (sender, connection) = opened.map_err(ClientError::Http)?;
+                self.env.spawn(async { drop(connection.await) });
+                Ok(Sender::Http1(sender))
+            }
+            Protocol::Http2 => {
+                let opened = http2::Builder::new(Spawner(self.env.clone()))
+                    .timer(TokioTimer::new())
+                    .max_header_list_size(HEADER_BYTES_MAX)
+                    .handshake(io)
+                    .await;
+                let (sender, connection) = opened.map_err(ClientError::Http)?;
+                self.env.spawn(async { drop(connection.await) });
+                Ok(Sender::Http2(sender))
+            }
+        }
+    }
+}
+
+/// An open connection. One request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    sender: Sender,
+    leaf: Vec<u8>,
+    secure: bool,
+    authority: String,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Buffered>),
+    Http2(http2::SendRequest<Buffered>),
+}
+
+impl Connection {
+    /// The certificate that the server has shown, in DER; empty over plain HTTP.
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
+    }
+
+    /// Gives requests from now on another time to finish in.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// [`ClientError`] where no whole answer came in time. The connection may be of no more use.
+    pub async fn send(&mut self, request: Request) -> Result<Answer, ClientError> {
+        self.send_and_watch(request, || ()).await
+    }
+
+    /// As [`send`](Self::send), and tells of each frame of the answer's body when it comes.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub async fn send_and_watch(
+        &mut self,
+        request: Request,
+        watch: impl FnMut(),
+    ) -> Result<Answer, ClientError> {
+        let request = self.prepare(request).map_err(ClientError::Path)?;
+        let exchange = self.sender.exchange(request, watch);
+        tokio::time::timeout(self.timeout, exchange)
+            .await
+            .map_err(|_| ClientError::Timeout)?
+    }
+
+    fn prepare(&self, request: Request) -> Result<http::Request<Buffered>, http::Error> {
+        let Request {
+            method,
+            path,
+            mut headers,
+            body,
+            unfinished,
+            trailers,
+        } = request;
+        let uri = match &self.sender {
+            Sender::Http1(_) => {
+                if !headers.contains_key(header::HOST) {
+                    headers.insert(header::HOST, HeaderValue::try_from(&self.authority)?);
+                }
+                Uri::try_from(path)?
+            }
+            Sender::Http2(_) => Uri::builder()
+                .scheme(if self.secure { "https" } else { "http" })
+                .authority(self.authority.as_str())
+                .path_and_query(path)
+                .build()?,
+        };
+        let mut buffered = match unfinished {
+            true => Buffered::stalled(&body),
+            false => Buffered::whole(body),
+        };
+        if !trailers.is_empty() {
+            // hyper writes those trailers that `Trailer` announces.
+            for name in trailers.keys() {
+                headers.append(header::TRAILER, name.clone().into());
+            }
+            buffered = buffered.with_trailers(trailers);
+        }
+        let mut prepared = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(buffered)?;
+        *prepared.headers_mut() = headers;
+        Ok(prepared)
+    }
+}
+
+impl Sender {
+    async fn exchange(
+        &mut self,
+        request: http::Request<Buffered>,
+        watch: impl FnMut(),
+    ) -> Result<Answer, ClientError> {
+        let started = Instant::now();
+        let response = match self {
+            Self::Http1(sender) => {
+                sender.ready().await.map_err(ClientError::Http)?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await.map_err(ClientError::Http)?;
+                sender.send_request(request).await
+            }
+        };
+        let (head, body) = response.map_err(ClientError::Http)?.into_parts();
+        let (body, trailers) = collect(body, watch).await?;
+        Ok(Answer {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body,
+            trailers,
+            latency: started.elapsed(),
+        })
+    }
+}
+
+async fn collect(
+    body: Incoming,
+    mut watch: impl FnMut(),
+) -> Result<(Bytes, HeaderMap), ClientError> {
+    let body = body.map_frame(|frame| {
+        watch();
+        frame
+    });
+    let collected = Limited::new(body, ANSWER_LEN_MAX).collect().await;
+    let collected = collected.map_err(ClientError::Body)?;
+    let trailers = collected.trailers().cloned().unwrap_or_default();
+    Ok((collected.to_bytes(), trailers))
+}

@@ -1,0 +1,174 @@
+//! HTTP/2 connections that go away and disclaim requests.
+//!
+//! hyper's server ends a connection in order, and serves everything that came on it before. Other
+//! servers that end a connection (after some number of requests, or at a restart) name a last
+//! stream that is lower than streams they already have (`GOAWAY`; RFC 9113, section 6.8): requests
+//! on higher streams were not processed. So this module writes its own frame between hyper's.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use cellway_core::http2::{FrameHeader, Frames, HEADERS, PREFACE_LEN};
+
+/// The type of `GOAWAY` (RFC 9113, section 6.8), and the length of one without debug data.
+const GOAWAY: u8 = 7;
+const GOAWAY_LEN: u8 = 8;
+
+/// The departure of one connection, shared by its requests and its byte stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Departure(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Opened streams whose requests hyper hasn't handed over yet. It hands them over in this
+    /// order.
+    opened: VecDeque<u32>,
+    /// The highest stream that was opened.
+    highest: u32,
+    /// The highest stream whose request is served.
+    served: u32,
+    announced: bool,
+    /// The rest of the announcement that is still to be written.
+    farewell: Vec<u8>,
+}
+
+impl Departure {
+    /// Takes the next request. With `departs` the connection goes away: this request and all later
+    /// ones are not processed. Returns whether this request is not processed.
+    pub(super) fn leaves_behind(&self, departs: bool) -> bool {
+        let mut state = self.lock();
+        let stream = state.opened.pop_front();
+        if departs && !state.announced {
+            state.announced = true;
+            state.farewell = goaway(state.served);
+        }
+        if !state.announced {
+            state.served = stream.unwrap_or(state.served);
+        }
+        state.announced
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A `GOAWAY` without an error, after this stream.
+fn goaway(last: u32) -> Vec<u8> {
+    let mut frame = vec![0, 0, GOAWAY_LEN, GOAWAY, 0, 0, 0, 0, 0];
+    frame.extend(last.to_be_bytes());
+    frame.extend([0; 4]);
+    frame
+}
+
+/// The byte stream of a connection that may go away.
+pub(super) struct Departing<S> {
+    stream: S,
+    departure: Departure,
+    incoming: Frames,
+    outgoing: Frames,
+}
+
+impl<S> Departing<S> {
+    pub(super) fn new(stream: S, departure: Departure) -> Self {
+        Self {
+            stream,
+            departure,
+            incoming: Frames::after(PREFACE_LEN),
+            outgoing: Frames::after(0),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Departing<S> {
+    /// Notes that hyper has written these bytes.
+    fn wrote(&mut self, bytes: &[u8]) {
+        let Ok(()) = self.outgoing.take(bytes, |_| Ok::<_, Infallible>(()));
+    }
+
+    /// Writes the announcement, if it is due and hyper isn't in the middle of a frame.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.outgoing.is_between() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = self.departure.lock();
+        while !state.farewell.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &state.farewell);
+            let written = ready!(written)?;
+            state.farewell.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Departing<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let this = &mut *self;
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let mut state = this.departure.lock();
+        let opens = |FrameHeader { kind, stream, .. }| {
+            // Trailers come on a stream that is known.
+            if kind == HEADERS && stream > state.highest {
+                state.highest = stream;
+                state.opened.push_back(stream);
+            }
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = this.incoming.take(&buf.filled()[before..], opens);
+        drop(state);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Departing<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_farewell(cx))?;
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.wrote(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_farewell(cx))?;
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces))?;
+        let mut left = written;
+        for piece in pieces {
+            let (taken, _) = piece.split_at(left.min(piece.len()));
+            self.wrote(taken);
+            left -= taken.len();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_farewell(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

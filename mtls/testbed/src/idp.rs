@@ -1,0 +1,252 @@
+//! The identity provider.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cellway_env::Env;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::body::Buffered;
+use super::serve::{self, Host, Peer};
+use super::{Claims, LabError, ServerTls, Signer};
+
+const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// More than any reader of a key set should take (the router's limit is 1 MiB).
+const OVERSIZED_LEN: usize = (1 << 20) + 1;
+
+/// An OpenID provider: publishes its keys through discovery and JWKS, and signs tokens.
+///
+/// Keys are *published* (in the set) and one of the held keys *signs*; a planned rotation
+/// publishes the new key first and signs with it later, a surprise does both at once.
+#[derive(Clone, Debug)]
+pub struct IdentityProvider {
+    issuer: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    signer: Arc<Signer>,
+    published: Vec<Arc<Signer>>,
+    /// Served in the place of its own key set.
+    foreign: Option<String>,
+    fault: IdpFault,
+    counts: IdpCounts,
+}
+
+/// What is wrong with an identity provider. That it is down is the network's to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IdpFault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Answers after this long.
+    Slow(Duration),
+    /// Discovery names another issuer.
+    WrongIssuer,
+    /// A key set without keys.
+    EmptySet,
+    /// A key set that isn't JSON.
+    Garbage,
+    /// A key set of more than a mebibyte.
+    Oversized,
+    /// This status, with no body.
+    Status(StatusCode),
+}
+
+/// How often an identity provider was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IdpCounts {
+    /// Discovery documents.
+    pub discovery: u64,
+    /// Key sets.
+    pub jwks: u64,
+}
+
+impl IdentityProvider {
+    /// A provider whose `iss` is `issuer` (also the base of its URLs), with one key that is
+    /// published and signs.
+    pub fn new(issuer: &str, signer: Signer) -> Self {
+        let signer = Arc::new(signer);
+        Self {
+            issuer: issuer.into(),
+            state: Arc::new(Mutex::new(State {
+                published: vec![signer.clone()],
+                foreign: None,
+                signer,
+                fault: IdpFault::None,
+                counts: IdpCounts::default(),
+            })),
+        }
+    }
+
+    /// Serves discovery and keys until the listener fails.
+    ///
+    /// # Errors
+    /// What the listener's `accept` returned.
+    pub async fn serve<E: Env>(
+        &self,
+        env: E,
+        listener: E::Listener,
+        tls: ServerTls,
+    ) -> io::Result<()> {
+        serve::serve(env, listener, tls, self.clone()).await
+    }
+
+    /// The `iss` of its tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where its keys are, for a configuration that does without discovery.
+    pub fn jwks_uri(&self) -> String {
+        format!("{}{JWKS_PATH}", self.issuer)
+    }
+
+    /// The name of the key that signs.
+    pub fn signing_key(&self) -> String {
+        self.state().signer.kid().to_owned()
+    }
+
+    /// Serves this key set, somebody else's, in the place of its own; `None` ends that.
+    pub fn set_foreign_keys(&self, jwks: Option<String>) {
+        self.state().foreign = jwks;
+    }
+
+    /// The key set as it is served now, as JSON.
+    pub fn jwks(&self) -> String {
+        let state = self.state();
+        if let Some(foreign) = &state.foreign {
+            return foreign.clone();
+        }
+        let keys: Vec<Value> = state.published.iter().map(|signer| signer.jwk()).collect();
+        json!({ "keys": keys }).to_string()
+    }
+
+    /// Adds a key to the published set.
+    pub fn publish(&self, signer: Signer) {
+        self.state().published.push(Arc::new(signer));
+    }
+
+    /// Removes a key from the published set. It may go on signing: that is a fault to test.
+    pub fn withdraw(&self, kid: &str) {
+        self.state().published.retain(|signer| signer.kid() != kid);
+    }
+
+    /// Signs with this published key from now on; false if there is none of that name.
+    pub fn sign_with(&self, kid: &str) -> bool {
+        let mut state = self.state();
+        let found = state.published.iter().find(|s| s.kid() == kid).cloned();
+        let known = found.is_some();
+        if let Some(signer) = found {
+            state.signer = signer;
+        }
+        known
+    }
+
+    /// A surprise rotation: this key replaces all others at once, in the set and for signing.
+    pub fn replace_keys(&self, signer: Signer) {
+        let signer = Arc::new(signer);
+        let mut state = self.state();
+        state.published = vec![signer.clone()];
+        state.signer = signer;
+    }
+
+    /// Signs a token with the current key.
+    ///
+    /// # Errors
+    /// [`LabError::Token`] if the cryptography library fails.
+    pub fn sign(&self, claims: &Claims) -> Result<String, LabError> {
+        let signer = self.state().signer.clone();
+        claims.sign(&signer)
+    }
+
+    /// Signs a token with the published key of this name.
+    ///
+    /// # Errors
+    /// [`LabError::Token`] if there is no such key, or the cryptography library fails.
+    pub fn sign_as(&self, kid: &str, claims: &Claims) -> Result<String, LabError> {
+        let published = self.state().published.clone();
+        let signer = published.iter().find(|signer| signer.kid() == kid);
+        let signer = signer.ok_or_else(|| LabError::Token(format!("no key is named {kid}")))?;
+        claims.sign(signer)
+    }
+
+    /// Breaks it, or mends it with [`IdpFault::None`].
+    pub fn set_fault(&self, fault: IdpFault) {
+        self.state().fault = fault;
+    }
+
+    /// How often it was asked.
+    pub fn counts(&self) -> IdpCounts {
+        self.state().counts
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn discovery(&self, fault: IdpFault) -> String {
+        let issuer = match fault {
+            IdpFault::WrongIssuer => "https://somebody-else.example",
+            _ => &self.issuer,
+        };
+        json!({
+            "issuer": issuer,
+            "jwks_uri": self.jwks_uri(),
+            "response_types_supported": ["token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["EdDSA", "ES256", "RS256"],
+        })
+        .to_string()
+    }
+}
+
+impl Host for IdentityProvider {
+    async fn answer(&self, _: &Peer, request: Request<Incoming>) -> Response<Buffered> {
+        let wants_keys = match (request.method(), request.uri().path()) {
+            (&Method::GET, DISCOVERY_PATH) => false,
+            (&Method::GET, JWKS_PATH) => true,
+            _ => return Buffered::empty(StatusCode::NOT_FOUND),
+        };
+        let fault = {
+            let mut state = self.state();
+            if wants_keys {
+                state.counts.jwks += 1;
+            } else {
+                state.counts.discovery += 1;
+            }
+            state.fault
+        };
+        let body = match fault {
+            IdpFault::Status(status) => return Buffered::empty(status),
+            IdpFault::EmptySet if wants_keys => r#"{"keys":[]}"#.to_owned(),
+            IdpFault::Garbage if wants_keys => "<html>sign in</html>".to_owned(),
+            IdpFault::Oversized if wants_keys => " ".repeat(OVERSIZED_LEN),
+            IdpFault::Slow(delay) => {
+                tokio::time::sleep(delay).await;
+                self.document(wants_keys, fault)
+            }
+            IdpFault::None
+            | IdpFault::WrongIssuer
+            | IdpFault::EmptySet
+            | IdpFault::Garbage
+            | IdpFault::Oversized => self.document(wants_keys, fault),
+        };
+        Buffered::json(StatusCode::OK, body)
+    }
+}
+
+impl IdentityProvider {
+    fn document(&self, wants_keys: bool, fault: IdpFault) -> String {
+        if wants_keys {
+            self.jwks()
+        } else {
+            self.discovery(fault)
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The accept loop that all hosts of the lab share.
+
+use std::future::{self, Future};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cellway_env::{Env, Listener};
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use super::ServerTls;
+use super::body::Buffered;
+use super::departure::{Departing, Departure};
+use super::tls::Serving;
+
+/// The most connections that one host of the lab serves at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 1024;
+/// The longest that a TLS handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// What a host does with a request.
+pub(super) trait Host: Clone + Send + Sync + 'static {
+    /// New connections are accepted and then left without a word: the half-open fault.
+    fn silent(&self) -> bool {
+        false
+    }
+
+    /// A number for a new connection.
+    fn connection(&self) -> u64 {
+        0
+    }
+
+    /// Whether a connection goes away before this request. `nth` requests came on it before.
+    fn departs(&self, nth: u64) -> bool {
+        let _ = nth;
+        false
+    }
+
+    /// How this request ends, if it gets no answer. With `left_behind` its connection went away
+    /// before it.
+    fn turns_away(
+        &self,
+        peer: &Peer,
+        request: &Request<Incoming>,
+        left_behind: bool,
+    ) -> Option<TurnedAway> {
+        let _ = (peer, request);
+        left_behind.then_some(TurnedAway::LeftBehind)
+    }
+
+    /// Answers one request.
+    fn answer(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Buffered>> + Send;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peer {
+    /// The DNS and URI SANs of its verified certificate; empty without one.
+    pub(super) sans: Vec<String>,
+    /// The connection's number.
+    pub(super) connection: u64,
+    /// How many requests came on the connection before this one.
+    pub(super) nth: u64,
+}
+
+/// How a request without an answer ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TurnedAway {
+    /// Its stream is refused (`REFUSED_STREAM`): it is not processed.
+    Refused,
+    /// Its connection went away before it: it is not processed.
+    LeftBehind,
+    /// Its stream ends with an error; on HTTP/1.1 its connection does.
+    BrokenOff,
+}
+
+/// Serves `host` on `listener` until the listener fails.
+pub(super) async fn serve<E: Env, H: Host>(
+    env: E,
+    mut listener: E::Listener,
+    tls: ServerTls,
+    host: H,
+) -> io::Result<()> {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            return Ok(());
+        };
+        let (stream, _) = listener.accept().await?;
+        let connection = connection(env.clone(), stream, tls.clone(), host.clone());
+        env.spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Serves one connection to its end. What goes wrong on it is the client's to notice.
+async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerTls, host: H) {
+    if host.silent() {
+        discard(&mut stream).await;
+        return;
+    }
+    match tls.get() {
+        Serving::Http1 => exchange(env, stream, false, Peer::default(), host).await,
+        Serving::Http2 => exchange(env, stream, true, Peer::default(), host).await,
+        Serving::Tls(config) => {
+            let accept = TlsAcceptor::from(config).accept(stream);
+            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, accept).await else {
+                return;
+            };
+            let (_, session) = stream.get_ref();
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            let leaf = session.peer_certificates().and_then(|chain| chain.first());
+            let peer = Peer {
+                sans: leaf.map(|leaf| super::ca::sans(leaf)).unwrap_or_default(),
+                ..Peer::default()
+            };
+            exchange(env, stream, http2, peer, host).await;
+        }
+    }
+}
+
+async fn exchange<E: Env, H: Host>(
+    env: E,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http2: bool,
+    peer: Peer,
+    host: H,
+) {
+    let departure = Departure::default();
+    let connection = host.connection();
+    let going = departure.clone();
+    let requests = AtomicU64::new(0);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let nth = requests.fetch_add(1, Ordering::Relaxed);
+        let left_behind = http2 && departure.leaves_behind(host.departs(nth));
+        let sans = peer.sans.clone();
+        let peer = Peer {
+            sans,
+            connection,
+            nth,
+        };
+        let host = host.clone();
+        async move {
+            match host.turns_away(&peer, &request, left_behind) {
+                None => Ok(host.answer(&peer, request).await),
+                Some(TurnedAway::LeftBehind) => future::pending().await,
+                Some(TurnedAway::Refused) => Err(h2::Error::from(h2::Reason::REFUSED_STREAM)),
+                Some(TurnedAway::BrokenOff) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR)),
+            }
+        }
+    });
+    // An error here is a connection that broke, by fault or by the peer: its other end sees it.
+    if http2 {
+        let io = TokioIo::new(Departing::new(stream, going));
+        let served = http2::Builder::new(Spawner(env))
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .serve_connection(io, service);
+        drop(served.await);
+    } else {
+        let io = TokioIo::new(stream);
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .serve_connection(io, service);
+        drop(served.await);
+    }
+}
+
+/// Reads and answers nothing until the peer gives up.
+async fn discard(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut buffer = [0; 1024];
+    while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
+}
+
+/// Spawns hyper's HTTP/2 tasks on the host, so that they end when it crashes.
+#[derive(Clone)]
+pub(super) struct Spawner<E>(pub(super) E);
+
+/// Nothing in it is ever pinned; hyper's HTTP/2 client asks for it.
+impl<E> Unpin for Spawner<E> {}
+
+impl<E: Env, F> hyper::rt::Executor<F> for Spawner<E>
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(async move {
+            task.await;
+        });
+    }
+}
+
+/// `HTTP/1.1` or `HTTP/2`, for people.
+pub(super) fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
