@@ -13,6 +13,7 @@ use cellway_core::{Snapshot, Text};
 use cellway_env::Clock;
 use cellway_env::Env;
 use cellway_env::fetch::Reach;
+use cellway_env::tokio::TokioEnv;
 use http::{HeaderMap, Method};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::aging;
 use crate::check::{self, Finding, Findings, Occasion, examine};
+use crate::config::{Config, ConfigErrors};
 use crate::driver::{Command, Driver, Driving};
 use crate::envelope::{EnvelopeStatus, Page, page};
 use crate::event::{Changed, Event, Sink};
@@ -33,6 +35,7 @@ use crate::ready::{ReadyLatch, Status, is_ready};
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
 use crate::shares::Holders;
+use crate::sources::RegistryLocation;
 use crate::tls::{CertificateDates, ListDates, Provider};
 use crate::worker::Worker;
 
@@ -44,8 +47,37 @@ const FILE: &str = "FILE";
 pub struct Router;
 
 impl Router {
-    /// A router in this environment, told so much, using this cryptography and this clock for
-    /// certificates, and telling `sink` what happens.
+    /// Creates a router on this machine from a configuration, with the content of a `cellway.toml`,
+    /// and a registry in JSON. It takes the registry in place of the configuration's `[registry]`,
+    /// which may be missing, and reports events to nobody unless [`sink`](RouterBuilder::sink) says
+    /// to whom.
+    ///
+    /// ```no_run
+    /// # async fn start(config: &str, registry: String) -> Result<(), Box<dyn std::error::Error>> {
+    /// let router = cellway_router::Router::from_text(config, registry)?.start().await?;
+    /// router.ready().await;
+    /// println!("{:?}", router.addresses());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Every mistake of the configuration. Mistakes of the registry are errors of
+    /// [`start`](RouterBuilder::start).
+    pub fn from_text(
+        config: &str,
+        registry: impl Into<Bytes>,
+    ) -> Result<RouterBuilder<TokioEnv, ()>, ConfigErrors> {
+        // A configuration must name a registry; the text takes its place.
+        let variables = [("CELLWAY__REGISTRY__FILE".to_owned(), "text".to_owned())];
+        let mut settings = Config::load("the configuration", config, variables)?.router;
+        settings.sources.registry.location = RegistryLocation::Text(registry.into());
+        let Provider { crypto, time } = Provider::default();
+        Ok(Self::builder(TokioEnv::new(), settings, crypto, time, ()))
+    }
+
+    /// Creates a router from an environment, settings, a crypto provider, a clock for certificates,
+    /// and a sink for events.
     pub fn builder<E: Env, S: Sink>(
         env: E,
         settings: RouterSettings,
@@ -81,6 +113,20 @@ pub struct RouterBuilder<E, S> {
 }
 
 impl<E: Env, S: Sink> RouterBuilder<E, S> {
+    /// Reports events to this sink.
+    #[must_use]
+    pub fn sink<T: Sink>(self, sink: T) -> RouterBuilder<E, T> {
+        RouterBuilder {
+            env: self.env,
+            settings: self.settings,
+            provider: self.provider,
+            sink,
+            workers: self.workers,
+            share_addresses: self.share_addresses,
+            open_wait: self.open_wait,
+        }
+    }
+
     /// Runs so many workers; 1 unless told.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {

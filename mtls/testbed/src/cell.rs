@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::{self, Future};
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_core::envelope::{EnvelopeRefused, Verdict};
-use cellway_env::Env;
+use cellway_env::{Env, Listener};
 use cellway_service::{EnvelopeLayer, KeyFeed};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -191,6 +192,21 @@ impl EchoCell {
                 sink: Box::new(sink),
             }),
         }
+    }
+
+    /// Starts a cell without TLS on a free port of 127.0.0.1, and returns it with its address.
+    ///
+    /// # Errors
+    /// What the system said when the port was bound.
+    pub async fn start<E: Env>(env: &E, id: &str) -> io::Result<(Self, SocketAddr)> {
+        let listener = env.bind((Ipv4Addr::LOCALHOST, 0).into(), false).await?;
+        let address = listener.local_addr()?;
+        let (cell, host) = (Self::new(id, |_| ()), env.clone());
+        let serving = cell.clone();
+        env.spawn(async move {
+            let _ = serving.serve(host, listener, ServerTls::plain()).await;
+        });
+        Ok((cell, address))
     }
 
     /// Serves until the listener fails. For mutual TLS, `tls` asks for the router's certificate.

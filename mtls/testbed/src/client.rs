@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,6 +194,17 @@ pub struct Client<E> {
 }
 
 impl<E: Env> Client<E> {
+    /// A client of this address without TLS, over HTTP/1.1, that waits ten seconds for an answer.
+    pub fn plain(env: E, address: SocketAddr) -> Self {
+        let target = Target {
+            host: address.ip().to_string(),
+            port: address.port(),
+            tls: None,
+            protocol: Protocol::Http1,
+        };
+        Self::new(env, target, Duration::from_secs(10))
+    }
+
     /// A client of `target`.
     pub fn new(env: E, target: Target, timeout: Duration) -> Self {
         Self {

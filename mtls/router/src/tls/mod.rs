@@ -18,8 +18,8 @@ mod words;
 
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
-use rustls::time_provider::TimeProvider;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 
 pub(crate) use self::cell::CellTls;
 pub(crate) use self::chain::ChainRefused;
@@ -41,6 +41,16 @@ pub struct Provider {
     pub crypto: Arc<CryptoProvider>,
     /// The wall clock.
     pub time: Arc<dyn TimeProvider>,
+}
+
+impl Default for Provider {
+    /// aws-lc-rs, and the machine's wall clock.
+    fn default() -> Self {
+        Self {
+            crypto: Arc::new(aws_lc_rs::default_provider()),
+            time: Arc::new(DefaultTimeProvider),
+        }
+    }
 }
 
 /// HTTP/2 first, for both sides.
