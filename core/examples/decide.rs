@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use cellway_core::headers::sanitise;
 use cellway_core::health::Health;
+use cellway_core::identify::Memo;
 use cellway_core::keys::KeyTable;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::registry::Registry;
-use cellway_core::token::Memo;
 use cellway_core::{Evidence, Now, Outcome, Snapshot, Steps, decide};
 use http::{HeaderMap, HeaderValue, Method};
 

@@ -7,6 +7,7 @@ use crate::cba::{self, CbaRefused, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, Outcome};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
+use crate::identify::{Memo, Refusal, identify};
 use crate::identity::{Identity, LeftOut};
 use crate::placement::{PlaceQuery, Placed, place};
 use crate::reason::{Class, Reason};
@@ -18,7 +19,6 @@ use crate::snapshot::Snapshot;
 use crate::tenant;
 use crate::text::Text;
 use crate::time::Now;
-use crate::token::{Memo, Refusal, identify};
 
 /// Decides one request: who is calling, and which cell serves them.
 ///

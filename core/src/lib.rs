@@ -106,6 +106,7 @@ pub mod headers;
 pub mod health;
 pub mod http1;
 pub mod http2;
+pub mod identify;
 mod identity;
 mod ids;
 mod json;
@@ -133,7 +134,6 @@ mod tenant;
 mod testing;
 mod text;
 mod time;
-pub mod token;
 pub mod words;
 
 pub use decide::decide;

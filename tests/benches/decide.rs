@@ -11,8 +11,8 @@ use cellway_core::envelope::{
     seal_hmac,
 };
 use cellway_core::headers::{HeaderRules, sanitise};
+use cellway_core::identify::Memo;
 use cellway_core::keys::KeySet;
-use cellway_core::token::Memo;
 use cellway_core::{Credentials, Decision, Evidence, Outcome, Snapshot, decide};
 use cellway_testbed::{Algorithm, Claims, Signer};
 use cellway_tests::decide::{AUDIENCE, Core, EPOCH, ISSUER, Sources, at, jwks};

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Output};
 use cellway_core::headers::sanitise;
+use cellway_core::identify::Memo;
 use cellway_core::keys::FetchFailed;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::registry::{
     FetchProblem, Registry, RegistryFailure, RegistryFetched, RegistryFormat, RegistryLimits,
     RegistryTiming,
 };
-use cellway_core::token::Memo;
 use cellway_core::{Decision, Evidence, Mono, Now, Outcome, Recorder, Snapshot, Steps, Unix};
 use cellway_testbed::{Ca, CertificateSpec, Claims, Key, San, Signer, Usage, Validity};
 use http::{HeaderMap, HeaderValue, Method, header};

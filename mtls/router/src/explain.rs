@@ -6,10 +6,10 @@
 
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Notice, Output};
+use cellway_core::identify::Memo;
 use cellway_core::keys::{KeyNotice, KeySet, RestoreRefused};
 use cellway_core::policy::{KeysLocation, PolicyId};
 use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
-use cellway_core::token::Memo;
 use cellway_core::{
     Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, Steps, decide,
 };

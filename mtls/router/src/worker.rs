@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cellway_core::token::Memo;
+use cellway_core::identify::Memo;
 use cellway_env::{Claim, Env, Listener, Sharing};
 use http::HeaderValue;
 use tokio::sync::oneshot;

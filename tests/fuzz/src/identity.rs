@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::cert::PeerCertificate;
+use cellway_core::identify::{Memo, Refusal, identify};
 use cellway_core::keys::{KeySource, KeyTable};
 use cellway_core::policy::{Policy, PolicySpecs};
-use cellway_core::token::{Memo, Refusal, identify};
 use cellway_core::{Credentials, Evidence, Identity, Mono, Now, Unix};
 use http::{HeaderValue, Method};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! What may be told of a request besides its decision.
 
-use cellway_core::token::{Hint, hint};
+use cellway_core::identify::{Hint, hint};
 use cellway_core::{Credentials, Decision, Snapshot, Text};
 use http::request::Parts;
 use http::{HeaderMap, Method};

@@ -9,6 +9,7 @@ use cellway_core::cba::{CbaRefused, CellBound};
 use cellway_core::control::{Control, ControlSettings, Notice};
 use cellway_core::health::{HealthNotice, Outcome};
 
+use cellway_core::identify::Hint;
 use cellway_core::keys::{FetchFailed, KeyNotice, KeysRefused, KeysRefusedReason, Skipped};
 use cellway_core::policy::{CbaMode, IssuerId, Mode, Policy, PolicySpecs};
 use cellway_core::registry::{
@@ -16,7 +17,6 @@ use cellway_core::registry::{
     RegistryRefused,
 };
 use cellway_core::routing_key::Voucher;
-use cellway_core::token::Hint;
 use cellway_core::{Allow, Decision, Deny, Identity, LeftOut, Proof, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 

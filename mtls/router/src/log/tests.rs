@@ -1,9 +1,9 @@
 use std::sync::{Arc, OnceLock};
 
 use cellway_core::control::{Control, ControlSettings};
+use cellway_core::identify::Hint;
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
 use cellway_core::registry::Registry;
-use cellway_core::token::Hint;
 use cellway_core::{Challenge, Decision, Deny, LeftOut, Reason, Snapshot, Text, Unix};
 
 use super::*;

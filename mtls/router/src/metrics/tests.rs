@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::control::{Control, ControlSettings};
+use cellway_core::identify::Hint;
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
-use cellway_core::token::Hint;
 use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;

@@ -13,19 +13,13 @@ use crate::reason::Reason;
 use crate::refused::KeyWait;
 use crate::text::Text;
 
+use super::super::{Context, Denial, NOT_HELD, Stop};
 use super::claims::{self, Proven};
-use super::{Context, Denial, Memo, Stop, carrier};
-
-/// The request asks for a tenant that its credentials don't hold.
-pub(super) const NOT_HELD: Denial = Denial::new(
-    "tenant.choice",
-    Reason::AmbiguousTenant,
-    "the request picks a tenant that its credential does not hold",
-);
+use super::{Memo, carrier};
 
 impl Context<'_> {
     /// The identity that `token` proves.
-    pub(super) fn verify(
+    pub(in crate::identify) fn verify_token(
         &self,
         token: &[u8],
         memo: &mut Memo,

@@ -1,10 +1,9 @@
 //! From a request's credentials to the identity that they prove.
 //!
-//! The parts: `carrier` finds the token, `verify` finds out whether its issuer signed it, `claims`
-//! reads what that proves, `memo` remembers it; `certificate` judges a client's certificate, and
-//! [`routing_key`] what a gateway says; and [`identify`] collects the credentials that the
-//! listener's policy looks at, verifies each, and has `combine` make one identity of what they
-//! prove. Each check has a name, which `explain` shows.
+//! [`identify`] collects the credentials that the listener's policy looks at and verifies each:
+//! `token` verifies bearer tokens, `certificate` client certificates, and [`routing_key`] what a
+//! gateway says. Then `combine` makes one identity of what they prove. Each check has a name, which
+//! `explain` shows.
 
 use std::sync::Arc;
 
@@ -12,7 +11,6 @@ use crate::cert::{Accepted, PeerCertificate};
 use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
-use crate::jws::JwsRefused;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
@@ -21,18 +19,13 @@ use crate::routing_key::{self, Gateway, Shown, Vouched};
 use crate::text::Text;
 use crate::time::Now;
 
-mod carrier;
 mod certificate;
-mod claims;
 mod combine;
-mod hint;
-mod memo;
 #[cfg(test)]
 mod tests;
-mod verify;
+mod token;
 
-pub use hint::{Hint, hint};
-pub use memo::Memo;
+pub use token::{Hint, Memo, hint};
 
 /// Why [`identify`] found no identity.
 #[derive(Clone, PartialEq, Debug)]
@@ -73,16 +66,6 @@ impl Denial {
     }
 }
 
-impl From<JwsRefused> for Denial {
-    fn from(refused: JwsRefused) -> Self {
-        let (check, reason) = match refused {
-            JwsRefused::Malformed(_) => ("token.form", Reason::MalformedToken),
-            JwsRefused::ForbiddenAlgorithm => ("token.algorithm", Reason::ForbiddenAlgorithm),
-        };
-        Self::new(check, reason, refused.detail())
-    }
-}
-
 /// Why a step can't be taken.
 #[derive(Debug)]
 enum Stop {
@@ -93,12 +76,6 @@ enum Stop {
 impl From<Denial> for Stop {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
-    }
-}
-
-impl From<JwsRefused> for Stop {
-    fn from(refused: JwsRefused) -> Self {
-        Self::Denied(refused.into())
     }
 }
 
@@ -250,7 +227,7 @@ impl Context<'_> {
             None => None,
         };
         let token = match presented.token {
-            Some(token) => Some(self.verify(token, memo, recorder)?),
+            Some(token) => Some(self.verify_token(token, memo, recorder)?),
             None => None,
         };
         Ok(Proven {
@@ -337,4 +314,11 @@ const NO_ROUTING_KEY: Denial = Denial::new(
     "routing_key.present",
     Reason::MissingRoutingKey,
     "there is no routing key",
+);
+
+/// The request asks for a tenant that its credentials don't hold.
+const NOT_HELD: Denial = Denial::new(
+    "tenant.choice",
+    Reason::AmbiguousTenant,
+    "the request picks a tenant that its credential does not hold",
 );

@@ -15,7 +15,7 @@ use crate::reason::Reason;
 use crate::registry::Revocations;
 use crate::text::{NotText, Text};
 
-use super::Denial;
+use super::super::Denial;
 
 /// The most tenants of a token.
 const TENANTS_MAX: usize = 64;

@@ -6,7 +6,7 @@
 
 use crate::reason::Reason;
 
-use super::{Context, Denial};
+use super::super::{Context, Denial};
 
 /// The scheme and the space that ends it.
 const BEARER: &[u8] = b"bearer ";
@@ -17,7 +17,7 @@ const PARAMETER: &[u8] = b"access_token";
 
 impl Context<'_> {
     /// The bearer token, if there is one. Another scheme is a credential too, and not a good one.
-    pub(super) fn bearer(&self) -> Result<Option<&[u8]>, Denial> {
+    pub(in crate::identify) fn bearer(&self) -> Result<Option<&[u8]>, Denial> {
         let credentials = self.evidence.credentials;
         let in_query = names_token(self.evidence.path);
         if credentials.several {

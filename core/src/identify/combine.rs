@@ -7,7 +7,7 @@ use crate::identity::{CertificateMarks, Identity};
 use crate::reason::Reason;
 use crate::text::Text;
 
-use super::{Caller, Context, Denial, Proven, verify};
+use super::{Caller, Context, Denial, NOT_HELD, Proven};
 
 /// What is said of two credentials that name different tenants.
 const TOKEN_AND_CERTIFICATE: &str = "the token and the client certificate name different tenants";
@@ -59,7 +59,7 @@ impl Context<'_> {
         {
             return Err(Denial {
                 tenant: Some(tenant.clone()),
-                ..verify::NOT_HELD
+                ..NOT_HELD
             });
         }
         let subject = caller.filter(|caller| !caller.gateway);

@@ -139,3 +139,6 @@ impl fmt::Debug for Memo {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
