@@ -2,8 +2,8 @@
 //!
 //! The children of one parent must be in layers: if `a` names something that `b` defines, however
 //! indirectly, `b` names nothing that `a` defines. A re-export counts as the module that defines the
-//! item. Parents and children may name each other, because a parent is made of its children. Code
-//! under `#[cfg(test)]` doesn't count.
+//! item. Parents and children may name each other, because a parent is made of its children. What is
+//! only there for unit tests or for documentation, such as `#[cfg(test)] mod tests`, doesn't count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -168,7 +168,7 @@ impl Module {
                 (TokenTree::Punct(hash), [TokenTree::Group(attribute), after @ ..])
                     if hash.as_char() == '#' =>
                 {
-                    let skipped = is_for_tests(attribute);
+                    let skipped = is_left_out(attribute);
                     if skipped { after_item(after) } else { after }
                 }
                 (TokenTree::Ident(word), [TokenTree::Ident(name), next, after @ ..])
@@ -263,11 +263,11 @@ fn is(token: &TokenTree, sign: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
 }
 
-/// Whether an attribute is `cfg(test)` or another condition that needs it.
-fn is_for_tests(attribute: &Group) -> bool {
+/// Whether an attribute is `cfg(test)`, `cfg(doc)` or another condition that needs one of them.
+fn is_left_out(attribute: &Group) -> bool {
     let words = words_of(attribute.stream());
     let has = |word: &str| words.iter().any(|found| found == word);
-    words.first().is_some_and(|first| first == "cfg") && has("test") && !has("not")
+    words.first().is_some_and(|first| first == "cfg") && (has("test") || has("doc")) && !has("not")
 }
 
 fn words_of(tokens: TokenStream) -> Names {
@@ -386,6 +386,7 @@ fn layers_parents_and_tests_are_no_circle() {
             "a.rs",
             "//! See [`B`](crate::b::B).\nuse std::fmt; pub struct A; // crate::b::B\n
              #[cfg(test)] mod tests; #[cfg(test)] use crate::b::B;
+             #[cfg(doc)] use crate::b::B;
              #[cfg(all(test, unix))] mod other { use crate::b::B; }
              fn f() -> &'static str { \"crate::b::B\" }",
         ),
