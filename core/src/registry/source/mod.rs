@@ -1,6 +1,7 @@
 //! Where registries come from: the state machine of one source.
 
-mod io;
+mod input;
+mod output;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,10 +13,8 @@ use super::{Base, Parsed, Registry, RegistryRefused};
 use crate::rendezvous;
 use crate::time::{Mono, Now, Unix};
 
-pub use io::{
-    FetchProblem, RegistryAction, RegistryFailure, RegistryFetched, RegistryNotice, RegistryTiming,
-    RegistryWake,
-};
+pub use input::{FetchProblem, RegistryFailure, RegistryFetched, RegistryTiming};
+pub use output::{RegistryAction, RegistryNotice, RegistryWake};
 
 /// One source of registries, and what came of it.
 ///

@@ -1,0 +1,92 @@
+//! What a [`RegistrySource`] takes in: its settings, and the source's answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+#[cfg(doc)]
+use super::{RegistryAction, RegistrySource};
+#[cfg(doc)]
+use crate::registry::Registry;
+use crate::registry::{Parsed, RegistryRefused};
+
+/// When to ask the source, and how long its answers are believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegistryTiming {
+    /// Between two successful polls, less up to a tenth of it at random.
+    pub poll_interval: Duration,
+    /// After the first failure; doubles with each more.
+    pub retry_min: Duration,
+    /// The longest time between two tries of a failing source.
+    pub retry_max: Duration,
+    /// Without a good answer for this long, the registry is flagged stale. It still places.
+    pub stale_after: Duration,
+    /// Without a good answer for this long, tenants' status isn't trusted any more, and requests
+    /// are refused. `None`: no limit.
+    pub identity_max_age: Option<Duration>,
+}
+
+impl Default for RegistryTiming {
+    /// 10 s, 1 s, 60 s, 60 s, 24 hours. The last is the same time for which stale keys may be used:
+    /// an outage of the control plane must not become an outage of all tenants before people can
+    /// act.
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_secs(10),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(60),
+            stale_after: Duration::from_secs(60),
+            identity_max_age: Some(Duration::from_secs(24 * 60 * 60)),
+        }
+    }
+}
+
+/// What the source answered.
+#[derive(Debug)]
+pub enum RegistryFetched {
+    /// What it has is what the validator of [`RegistryAction::Fetch`] names.
+    NotModified,
+    /// A document, which the driver has put through [`Registry::parse`] against
+    /// [`RegistrySource::registry`].
+    Document {
+        /// What became of it.
+        parsed: Result<Parsed, RegistryRefused>,
+        /// Its bytes, to be kept as last-known-good.
+        body: Bytes,
+        /// What the source knows this content by: an `ETag`, or a file's stat in the driver's
+        /// own words. Comes back in the next [`RegistryAction::Fetch`] if the document is taken.
+        validator: Option<Arc<str>>,
+    },
+}
+
+/// The source gave no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegistryFailure {
+    /// What kind of trouble, for metrics.
+    pub problem: FetchProblem,
+    /// For people.
+    pub detail: String,
+}
+
+/// Why a source gave no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FetchProblem {
+    /// No connection, or it broke; a file that isn't there or can't be read.
+    Unreachable,
+    /// It took too long.
+    TimedOut,
+    /// It answered with a status that isn't 200 or 304.
+    BadStatus,
+}
+
+impl FetchProblem {
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::BadStatus => "bad_status",
+        }
+    }
+}

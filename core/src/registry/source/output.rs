@@ -1,0 +1,101 @@
+//! What a [`RegistrySource`] asks of its driver and reports to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::RegistryFailure;
+#[cfg(doc)]
+use super::{RegistrySource, RegistryTiming};
+use crate::registry::{Registry, RegistryRefused};
+use crate::time::Unix;
+
+/// What the driver has to do for the source.
+#[derive(Debug)]
+pub enum RegistryAction {
+    /// Ask for a document, then call [`RegistrySource::handle_fetched`], exactly once.
+    Fetch {
+        /// What the source knew the current content by: for `If-None-Match`.
+        validator: Option<Arc<str>>,
+    },
+    /// The registry was replaced while this document was parsed against it: parse it again,
+    /// against the one that is current now, then call [`RegistrySource::handle_fetched`].
+    Parse {
+        /// The document.
+        body: Bytes,
+        /// As it came with the document.
+        validator: Option<Arc<str>>,
+    },
+    /// [`RegistrySource::registry`], [`RegistrySource::is_stale`] or
+    /// [`RegistrySource::status_expires_at`] has changed: publish.
+    Publish {
+        /// The registry that was replaced, to be freed where it disturbs nobody.
+        retired: Option<Arc<Registry>>,
+    },
+    /// Keep this as last-known-good.
+    Save {
+        /// The document.
+        body: Bytes,
+        /// When the source gave it.
+        fetched_at: Unix,
+    },
+    /// The last-known-good document that was saved is still good at this time: keep the time.
+    Confirm {
+        /// When the source said so.
+        fetched_at: Unix,
+    },
+    /// For logs, metrics and invariants.
+    Notice(RegistryNotice),
+}
+
+/// What happened at a source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistryNotice {
+    /// A version is current now.
+    Applied {
+        /// Which.
+        version: u64,
+        /// How many cells it has.
+        cells: usize,
+        /// How many tenants it has.
+        tenants: usize,
+        /// It comes from last-known-good, not from the source.
+        restored: bool,
+    },
+    /// A document wasn't taken; the current one stays.
+    Refused(RegistryRefused),
+    /// The source gave no answer, that many times in a row.
+    FetchFailed {
+        /// Why.
+        failure: RegistryFailure,
+        /// How often in a row.
+        consecutive: u32,
+    },
+    /// No good answer for [`RegistryTiming::stale_after`].
+    Stale,
+    /// A good answer after that.
+    Fresh,
+    /// No good answer for half of [`RegistryTiming::identity_max_age`].
+    StatusAging {
+        /// The time that is left.
+        left: Duration,
+    },
+    /// No good answer for all of that time: requests are refused.
+    StatusExpired,
+    /// A good answer after that, or a reload that gave more time.
+    StatusCurrent,
+}
+
+/// Why the source wants to be woken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RegistryWake {
+    /// It is time to ask the source.
+    Poll,
+    /// It is time to try the source again after a failure.
+    Retry,
+    /// The registry becomes stale.
+    Stale,
+    /// Tenants' status reaches half of [`RegistryTiming::identity_max_age`], or all of it.
+    Status,
+}
