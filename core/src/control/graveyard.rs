@@ -4,6 +4,7 @@
 //! a request: control keeps a reference of its own, looks now and then whether it is the last,
 //! and then hands it to the driver to be dropped elsewhere.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +25,13 @@ pub struct Retired(#[allow(dead_code, reason = "held only to be dropped")] Arc<R
 #[derive(Debug, Default)]
 pub(super) struct Graveyard {
     waiting: Vec<Arc<Registry>>,
+    /// Held by nobody else, for the driver to drop.
+    free: VecDeque<Retired>,
     look_at: Option<Mono>,
 }
 
 impl Graveyard {
-    pub(super) fn bury(&mut self, registry: Arc<Registry>, now: Mono) {
+    pub(super) fn handle_retired(&mut self, registry: Arc<Registry>, now: Mono) {
         self.waiting.push(registry);
         self.look_at.get_or_insert(now.after(LOOK_INTERVAL));
     }
@@ -37,20 +40,24 @@ impl Graveyard {
         self.look_at
     }
 
-    /// What nobody else holds any more.
-    pub(super) fn collect(&mut self, now: Mono) -> impl Iterator<Item = Retired> + use<> {
-        let mut free = Vec::new();
-        if self.look_at.is_some_and(|at| at <= now) {
-            let mut excess = self.waiting.len().saturating_sub(WAITING_MAX);
-            let (idle, held) = self.waiting.drain(..).partition(|registry| {
-                let early = excess > 0;
-                excess = excess.saturating_sub(1);
-                early || Arc::strong_count(registry) == 1
-            });
-            free = idle;
-            self.waiting = held;
-            self.look_at = (!self.waiting.is_empty()).then(|| now.after(LOOK_INTERVAL));
+    /// Looks at what waits, when it is time to.
+    pub(super) fn handle_timeout(&mut self, now: Mono) {
+        if self.look_at.is_none_or(|at| at > now) {
+            return;
         }
-        free.into_iter().map(Retired)
+        let mut excess = self.waiting.len().saturating_sub(WAITING_MAX);
+        let (idle, held): (Vec<_>, _) = self.waiting.drain(..).partition(|registry| {
+            let early = excess > 0;
+            excess = excess.saturating_sub(1);
+            early || Arc::strong_count(registry) == 1
+        });
+        self.free.extend(idle.into_iter().map(Retired));
+        self.waiting = held;
+        self.look_at = (!self.waiting.is_empty()).then(|| now.after(LOOK_INTERVAL));
+    }
+
+    /// A registry that nobody else holds any more.
+    pub(super) fn poll_output(&mut self) -> Option<Retired> {
+        self.free.pop_front()
     }
 }

@@ -288,20 +288,22 @@ impl Control {
     fn settle(&mut self, now: Now) {
         let keys_changed = self.drain_keys();
         self.drain_registry(now);
-        while let Some(notice) = self.health.poll() {
+        while let Some(notice) = self.health.poll_output() {
             self.outputs
                 .push_back(Output::Notice(Notice::Health(notice)));
         }
         self.publish(keys_changed);
-        self.outputs
-            .extend(self.graveyard.collect(now.mono).map(Output::Free));
+        self.graveyard.handle_timeout(now.mono);
+        while let Some(retired) = self.graveyard.poll_output() {
+            self.outputs.push_back(Output::Free(retired));
+        }
     }
 
     fn drain_keys(&mut self) -> bool {
         let mut changed = false;
         for (named, issuer) in self.keys.iter_mut().zip(self.policy.issuer_ids()) {
             let source = named.id;
-            while let Some(action) = named.source.poll() {
+            while let Some(action) = named.source.poll_output() {
                 self.outputs.push_back(match action {
                     KeyAction::Fetch { forced } => Output::FetchKeys {
                         source,
@@ -326,7 +328,7 @@ impl Control {
     }
 
     fn drain_registry(&mut self, now: Now) {
-        while let Some(action) = self.registry.poll() {
+        while let Some(action) = self.registry.poll_output() {
             self.outputs.push_back(match action {
                 RegistryAction::Fetch { validator } => Output::FetchRegistry { validator },
                 RegistryAction::Parse { body, validator } => {
@@ -342,7 +344,7 @@ impl Control {
                         self.health.handle_registry(registry);
                     }
                     if let Some(retired) = retired {
-                        self.graveyard.bury(retired, now.mono);
+                        self.graveyard.handle_retired(retired, now.mono);
                     }
                     continue;
                 }

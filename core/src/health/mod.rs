@@ -213,7 +213,7 @@ impl HealthControl {
     }
 
     /// What happened since the last call. The view has changed if it gives anything.
-    pub fn poll(&mut self) -> Option<HealthNotice> {
+    pub fn poll_output(&mut self) -> Option<HealthNotice> {
         self.notices.pop_front()
     }
 

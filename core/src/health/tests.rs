@@ -64,7 +64,7 @@ fn every_kind_of_failure_counts_and_a_success_between_clears() {
         control.handle_outcome(at(0), EndpointId(1), outcome);
         assert_eq!(rests(&control), [1], "{outcome:?}");
         assert!(control.view().is_ejected(EndpointId(1)));
-        let Some(HealthNotice::Ejected { rest, last, .. }) = control.poll() else {
+        let Some(HealthNotice::Ejected { rest, last, .. }) = control.poll_output() else {
             panic!("no notice of {outcome:?}");
         };
         assert_eq!((rest, last), (SECOND * 10, outcome));
@@ -165,7 +165,7 @@ fn a_cell_that_shrinks_gets_back_what_rests_the_shortest() {
     }
     control.handle_registry(&registry(2, 5, Some(&first)));
     assert_eq!(rests(&control), [0, 1]);
-    let returned = std::iter::from_fn(|| control.poll()).filter(
+    let returned = std::iter::from_fn(|| control.poll_output()).filter(
         |notice| matches!(notice, HealthNotice::Returned { endpoint, .. } if endpoint.0 == 2),
     );
     assert_eq!(returned.count(), 1);

@@ -358,7 +358,7 @@ impl KeySource {
     }
 
     /// The next thing to do; call until there is none.
-    pub fn poll(&mut self) -> Option<KeyAction> {
+    pub fn poll_output(&mut self) -> Option<KeyAction> {
         self.actions.pop_front()
     }
 

@@ -49,7 +49,7 @@ impl World {
     }
 
     fn drain(&mut self, now: u64) {
-        while let Some(action) = self.source.poll() {
+        while let Some(action) = self.source.poll_output() {
             match action {
                 KeyAction::Fetch { forced } => self.fetches.push((now, forced)),
                 other => self.others.push(other),

@@ -26,7 +26,7 @@ pub use output::{RegistryAction, RegistryNotice, RegistryWake};
 /// Inputs: [`handle_fetched`](Self::handle_fetched), [`handle_restored`](Self::handle_restored),
 /// [`handle_refresh`](Self::handle_refresh), [`handle_timing`](Self::handle_timing),
 /// [`handle_timeout`](Self::handle_timeout). After each,
-/// call [`poll`](Self::poll) until it says `None`, then [`poll_timeout`](Self::poll_timeout).
+/// call [`poll_output`](Self::poll_output) until it says `None`, then [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct RegistrySource {
     timing: RegistryTiming,
@@ -189,7 +189,7 @@ impl RegistrySource {
     }
 
     /// What the driver has to do next.
-    pub fn poll(&mut self) -> Option<RegistryAction> {
+    pub fn poll_output(&mut self) -> Option<RegistryAction> {
         self.actions.pop_front()
     }
 

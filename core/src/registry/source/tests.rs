@@ -73,7 +73,9 @@ fn drain(source: &mut RegistrySource) -> Vec<Did> {
             RegistryNotice::StatusCurrent => Did::Current,
         },
     };
-    std::iter::from_fn(|| source.poll()).map(name).collect()
+    std::iter::from_fn(|| source.poll_output())
+        .map(name)
+        .collect()
 }
 
 fn source_timing() -> RegistryTiming {

@@ -89,7 +89,7 @@ impl<E: Env, N: Fn(&KeyNotice) + Send> Task<E, N> {
     /// Does what the source asks for. `etag` belongs to the document that it keeps now, if it
     /// keeps one: what it refuses must be sent again, not be found unchanged.
     fn drain(&mut self, fetch: &mut Option<Fetch>, etag: Option<HeaderValue>) {
-        while let Some(action) = self.source.poll() {
+        while let Some(action) = self.source.poll_output() {
             match action {
                 KeyAction::Fetch { .. } => *fetch = Some(self.fetch()),
                 KeyAction::Save { body, .. } => self.kept = Some((body, etag.clone())),
