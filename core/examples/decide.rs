@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use cellway_core::headers::sanitise;
+use cellway_core::headers::sanitize;
 use cellway_core::health::Health;
 use cellway_core::identify::Memo;
 use cellway_core::keys::KeyTable;
@@ -44,10 +44,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         health: Arc::new(Health::default()),
     };
 
-    // A client that says it is somebody else. Sanitising comes first, always.
+    // A client that says it is somebody else. Sanitizing comes first, always.
     let mut headers = HeaderMap::new();
     headers.insert("x-cellway-tenant", HeaderValue::from_static("globex"));
-    let credentials = sanitise(&snapshot.policy.headers, &mut headers)?;
+    let credentials = sanitize(&snapshot.policy.headers, &mut headers)?;
     assert!(headers.is_empty());
 
     let evidence = Evidence {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::authorise;
+use crate::authorize;
 use crate::cba::{self, CbaRefused, CellBound};
 use crate::decision::{Allow, Challenge, Decision, Deny, Outcome};
 use crate::evidence::Evidence;
@@ -141,7 +141,7 @@ fn allow(
     } else {
         identity
     };
-    let rule = authorise(snapshot, evidence, reason, &identity, recorder)?;
+    let rule = authorize(snapshot, evidence, reason, &identity, recorder)?;
     let placed = locate(registry, snapshot, evidence, &identity, tenant, recorder)
         .map_err(deny(&identity))?;
     let question = cba::Question {
@@ -168,7 +168,7 @@ fn allow(
 }
 
 /// The rule that lets the request pass, where the policy has rules.
-fn authorise(
+fn authorize(
     snapshot: &Snapshot,
     evidence: &Evidence<'_>,
     reason: Reason,
@@ -176,7 +176,7 @@ fn authorise(
     recorder: &mut impl Recorder,
 ) -> Result<Option<Arc<str>>, Stop> {
     let auth = snapshot.policy.auth(evidence.policy);
-    let checked = authorise::check(auth, evidence, reason, identity, recorder);
+    let checked = authorize::check(auth, evidence, reason, identity, recorder);
     let (refused, rule) = match checked {
         Ok(rule) => return Ok(rule.cloned()),
         Err(refused) => refused,

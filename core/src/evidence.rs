@@ -7,7 +7,7 @@ use crate::ids::PolicyId;
 
 /// Everything about one request that [`decide`](crate::decide()) may look at.
 ///
-/// The driver fills it after [`sanitise`](crate::headers::sanitise) has taken the credentials out
+/// The driver fills it after [`sanitize`](crate::headers::sanitize) has taken the credentials out
 /// of the headers; nothing else of the client's headers reaches a decision.
 #[derive(Clone, Debug)]
 pub struct Evidence<'a> {
@@ -30,7 +30,7 @@ pub struct Evidence<'a> {
     pub waited: bool,
 }
 
-/// The credentials that [`sanitise`](crate::headers::sanitise) took out of a request's headers, and
+/// The credentials that [`sanitize`](crate::headers::sanitize) took out of a request's headers, and
 /// what it saw there of which a policy's rules depend.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {

@@ -20,7 +20,7 @@ pub struct Identity {
     pub subject: Option<Text>,
     /// The workspace inside the tenant.
     pub workspace: Option<Text>,
-    /// The organisation.
+    /// The organization.
     pub org: Option<Text>,
     /// Roles in the order of the claim. In a decision, only those that the tenant allows.
     pub roles: Vec<Text>,

@@ -90,7 +90,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod authorise;
+mod authorize;
 mod base64url;
 pub mod cba;
 mod cell;

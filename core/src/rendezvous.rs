@@ -10,7 +10,7 @@
 //! change:
 //!
 //! 1. `hash(s)` is FNV-1a, 64 bits, over the bytes of `s`, then `mix`.
-//! 2. `mix` is the finaliser of splitmix64.
+//! 2. `mix` is the finalizer of splitmix64.
 //! 3. `u = mix(hash(key) ^ hash(cell id)) / 2^64`, with 0 taken for 1.
 //! 4. `-log2(u)` has 48 binary places: whole part from the leading zeros, the rest from a table of
 //!    256 steps with straight lines between. A line is off by less than one part in 180,000, far
@@ -88,7 +88,7 @@ pub(crate) fn hash(text: &str) -> u64 {
     mix(fnv)
 }
 
-/// The finaliser of splitmix64: every bit of the input turns half of the output's.
+/// The finalizer of splitmix64: every bit of the input turns half of the output's.
 pub(crate) const fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -10,7 +10,7 @@ use cellway_core::envelope::{
     HmacKey, KeyRing, RingEntry, RingTiming, Sealing, SigningKey, Verifier, VerifierSpec, seal,
     seal_hmac,
 };
-use cellway_core::headers::{HeaderRules, sanitise};
+use cellway_core::headers::{HeaderRules, sanitize};
 use cellway_core::identify::Memo;
 use cellway_core::keys::KeySet;
 use cellway_core::{Credentials, Decision, Evidence, Outcome, Snapshot, decide};
@@ -81,7 +81,7 @@ fn credentials(token: &str) -> Credentials {
     let mut headers = HeaderMap::new();
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
     headers.insert(header::AUTHORIZATION, value);
-    sanitise(&HeaderRules::default(), &mut headers).expect("a Connection to obey")
+    sanitize(&HeaderRules::default(), &mut headers).expect("a Connection to obey")
 }
 
 fn decide_one(world: &World, credentials: &Credentials, memo: &mut Memo) -> Outcome {

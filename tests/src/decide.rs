@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Output};
-use cellway_core::headers::sanitise;
+use cellway_core::headers::sanitize;
 use cellway_core::identify::Memo;
 use cellway_core::keys::FetchFailed;
 use cellway_core::policy::{Policy, PolicySpecs};
@@ -195,7 +195,7 @@ impl Core {
         self.memo = warm;
         assert_eq!(with, without, "{request:?} {steps}");
         let bytes = |outcome: &Outcome| match outcome {
-            Outcome::Done(decision) => serde_json::to_string(decision).expect("it serialises"),
+            Outcome::Done(decision) => serde_json::to_string(decision).expect("it serializes"),
             Outcome::Wait(wait) => format!("{wait:?}"),
         };
         assert_eq!(bytes(&with), bytes(&without));
@@ -212,7 +212,7 @@ impl Core {
         let snapshot = Arc::clone(self.control.snapshot());
         let mut headers = request.headers.clone();
         let credentials =
-            sanitise(&snapshot.policy.headers, &mut headers).expect("a Connection to obey");
+            sanitize(&snapshot.policy.headers, &mut headers).expect("a Connection to obey");
         let evidence = Evidence {
             policy: snapshot
                 .policy

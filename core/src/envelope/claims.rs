@@ -56,7 +56,7 @@ pub struct Verified {
     pub subject: Option<Text>,
     /// The workspace inside the tenant.
     pub workspace: Option<Text>,
-    /// The organisation.
+    /// The organization.
     pub org: Option<Text>,
     /// Roles, cut to what the tenant allows.
     pub roles: Vec<Text>,
@@ -156,7 +156,7 @@ impl<'a> Sealing<'a> {
 }
 
 fn json(form: &Form<'_>) -> Vec<u8> {
-    // Texts and numbers alone: it always serialises, and no claims prove nothing.
+    // Texts and numbers alone: it always serializes, and no claims prove nothing.
     serde_json::to_vec(form).unwrap_or_default()
 }
 

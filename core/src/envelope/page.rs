@@ -5,7 +5,7 @@ use super::JWKS_PATH;
 /// How often a chain of servers may decode a path before it is compared.
 const DECODINGS_MAX: usize = 3;
 
-/// Whether a server that decodes or normalises a path could take this one, which isn't
+/// Whether a server that decodes or normalizes a path could take this one, which isn't
 /// [`JWKS_PATH`] itself, for it. A cell that answered there could publish a key in the router's name
 /// to whoever asks through such a cache.
 ///

@@ -1,9 +1,9 @@
 //! Which headers the router takes away from a request, and which it sets.
 //!
 //! The router's own headers live under one prefix. A cell believes them, so nothing that a client
-//! sends may arrive under those names: [`sanitise`] runs before anything else looks at a request,
+//! sends may arrive under those names: [`sanitize`] runs before anything else looks at a request,
 //! on every path, and [`HeaderRules::stamps`] says what is set once a decision stands. Both are
-//! plain functions of their arguments, so that the proxy path and an external authoriser share
+//! plain functions of their arguments, so that the proxy path and an external authorizer share
 //! them.
 
 mod fields;
@@ -36,7 +36,7 @@ use crate::evidence::Credentials;
 ///
 /// # Errors
 /// `Connection` names a field that it must not name: refuse the request.
-pub fn sanitise(
+pub fn sanitize(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
 ) -> Result<Credentials, BadConnection> {
@@ -79,7 +79,7 @@ pub fn sanitise(
 ///
 /// # Errors
 /// `Connection` names a field that it must not name: don't pass on the answer.
-pub fn sanitise_response(
+pub fn sanitize_response(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
 ) -> Result<(), BadConnection> {
@@ -88,7 +88,7 @@ pub fn sanitise_response(
 
 /// Removes forbidden fields from trailers, in both directions: the router's own names, and every
 /// field that would be refused, removed or acted on in a header ([`forbidden_in_trailers`]).
-pub fn sanitise_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
+pub fn sanitize_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
     let refused = |name: &HeaderName| rules.reserves(name) || forbidden_in_trailers(name);
     remove_where(trailers, refused, |_, _| ());
 }

@@ -120,14 +120,14 @@ proptest! {
         fields in prop::collection::vec((any_name(), any_value()), 0..24),
     ) {
         let (mut request, mut answer) = (headers(&fields), headers(&fields));
-        let passes = sanitise(&rules(), &mut request).is_ok();
-        prop_assert_eq!(sanitise_response(&rules(), &mut answer).is_ok(), passes);
+        let passes = sanitize(&rules(), &mut request).is_ok();
+        prop_assert_eq!(sanitize_response(&rules(), &mut answer).is_ok(), passes);
         if !passes {
             // Neither is forwarded.
             (request, answer) = (HeaderMap::new(), HeaderMap::new());
         }
         let mut trailers = headers(&fields);
-        sanitise_trailers(&rules(), &mut trailers);
+        sanitize_trailers(&rules(), &mut trailers);
         for name in request.keys().chain(answer.keys()).chain(trailers.keys()) {
             prop_assert!(!is_the_routers(name), "{name} survived");
             // Set again, for the next connection.
@@ -149,7 +149,7 @@ proptest! {
     ) {
         let before = headers(&fields);
         let mut after = before.clone();
-        prop_assume!(sanitise(&rules(), &mut after).is_ok());
+        prop_assume!(sanitize(&rules(), &mut after).is_ok());
         let theirs = |name: &&HeaderName| {
             !is_the_routers(name)
                 && !fields::HOP_BY_HOP.contains(&name.as_str())
@@ -164,13 +164,13 @@ proptest! {
     }
 
     #[test]
-    fn sanitising_twice_changes_nothing_more(
+    fn sanitizing_twice_changes_nothing_more(
         fields in prop::collection::vec((any_name(), any_value()), 0..24),
     ) {
         let mut once = headers(&fields);
-        prop_assume!(sanitise(&rules(), &mut once).is_ok());
+        prop_assume!(sanitize(&rules(), &mut once).is_ok());
         let mut twice = once.clone();
-        prop_assert!(sanitise(&rules(), &mut twice).is_ok());
+        prop_assert!(sanitize(&rules(), &mut twice).is_ok());
         prop_assert_eq!(once, twice);
     }
 }

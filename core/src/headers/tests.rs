@@ -57,7 +57,7 @@ fn near_misses_of_the_routers_names_are_removed() {
         ("x-cellway", "kept"),
         ("accept", "kept"),
     ]);
-    sanitise(&renamed(), &mut map).unwrap();
+    sanitize(&renamed(), &mut map).unwrap();
     assert_eq!(
         names(&map),
         ["accept", "x-cellway", "x-cellwayward", "x-tenants"]
@@ -99,10 +99,10 @@ fn no_header_of_an_envelope_gets_in_from_outside() {
         "x-cellway-envelope-alg",
     ] {
         let mut map = headers(&[(name, "HS256"), ("accept", "a")]);
-        sanitise(&rules, &mut map).unwrap();
+        sanitize(&rules, &mut map).unwrap();
         assert_eq!(map.len(), 1, "{name}");
         let mut trailers = headers(&[(name, "HS256"), ("checksum", "a")]);
-        sanitise_trailers(&rules, &mut trailers);
+        sanitize_trailers(&rules, &mut trailers);
         assert_eq!(trailers.len(), 1, "{name}");
     }
 }
@@ -115,7 +115,7 @@ fn credentials_become_evidence_and_leave_the_headers() {
         ("x-cellway-select-tenant", "acme"),
         ("authorization", "Bearer two"),
     ]);
-    let credentials = sanitise(&rules, &mut map).unwrap();
+    let credentials = sanitize(&rules, &mut map).unwrap();
     assert_eq!(credentials.authorization.unwrap(), "Bearer one");
     assert!(credentials.several);
     assert_eq!(credentials.tenant_choice.unwrap(), "acme");
@@ -137,23 +137,23 @@ fn every_routing_key_becomes_evidence_by_its_own_name_alone() {
         ("accept", "kept"),
     ];
     let mut map = headers(&lines);
-    let credentials = sanitise(&HeaderRules::default(), &mut map).unwrap();
+    let credentials = sanitize(&HeaderRules::default(), &mut map).unwrap();
     assert_eq!(credentials.routing_key, ["acme", "globex"]);
     assert_eq!(credentials.routing_key_signature, ["v1"]);
     assert_eq!(names(&map), ["accept", "x-shard", "x-shard-signature"]);
 
     let renamed = HeaderRules::default().with_routing_key("X-Shard").unwrap();
     let mut map = headers(&lines);
-    let credentials = sanitise(&renamed, &mut map).unwrap();
+    let credentials = sanitize(&renamed, &mut map).unwrap();
     assert_eq!(credentials.routing_key, ["own"]);
     assert_eq!(credentials.routing_key_signature, ["v1 own"]);
     // The usual names say nothing then, and still pass nowhere.
     assert_eq!(names(&map), ["accept"]);
     let mut answer = headers(&lines);
-    sanitise_response(&renamed, &mut answer).unwrap();
+    sanitize_response(&renamed, &mut answer).unwrap();
     assert_eq!(names(&answer), ["accept"]);
     let mut trailers = headers(&lines);
-    sanitise_trailers(&renamed, &mut trailers);
+    sanitize_trailers(&renamed, &mut trailers);
     assert!(trailers.is_empty());
 }
 
@@ -163,7 +163,7 @@ fn two_choices_of_a_tenant_are_a_choice_of_neither() {
         ("x-cellway-select-tenant", "acme"),
         ("x-cellway-select-tenant", "bolt"),
     ]);
-    let credentials = sanitise(&HeaderRules::default(), &mut map).unwrap();
+    let credentials = sanitize(&HeaderRules::default(), &mut map).unwrap();
     assert_eq!(credentials.tenant_choice.unwrap(), "acme, bolt");
     assert!(map.is_empty());
 }
@@ -185,7 +185,7 @@ fn hop_by_hop_fields_go_and_those_that_are_nominated() {
         ("te", "gzip;q=0.5, Trailers"),
         ("proxy-authorization", "Basic x"),
     ]);
-    sanitise(&rules, &mut map).unwrap();
+    sanitize(&rules, &mut map).unwrap();
     assert_eq!(names(&map), ["content-length", "host", "te"]);
     assert_eq!(map["te"], "trailers");
 }
@@ -196,9 +196,9 @@ fn nominating_a_field_for_everybody_is_refused() {
     let both = |options: &[&str]| {
         let lines: Vec<_> = options.iter().map(|it| ("connection", *it)).collect();
         let (mut request, mut answer) = (headers(&lines), headers(&lines));
-        let request = sanitise(&HeaderRules::default(), &mut request).map(drop);
+        let request = sanitize(&HeaderRules::default(), &mut request).map(drop);
         assert_eq!(
-            sanitise_response(&HeaderRules::default(), &mut answer),
+            sanitize_response(&HeaderRules::default(), &mut answer),
             request
         );
         request
@@ -240,11 +240,11 @@ fn what_is_decided_on_is_what_is_left() {
         ("x-note", "gone"),
         ("content-type", "application/grpc"),
     ]);
-    let credentials = sanitise(&HeaderRules::default(), &mut map).unwrap();
+    let credentials = sanitize(&HeaderRules::default(), &mut map).unwrap();
     assert!(credentials.grpc && !credentials.says_otherwise);
     assert_eq!(names(&map), ["content-type"]);
     let mut map = headers(&[("content-type", "application/grpc;, application/json")]);
-    let credentials = sanitise(&HeaderRules::default(), &mut map).unwrap();
+    let credentials = sanitize(&HeaderRules::default(), &mut map).unwrap();
     assert!(!credentials.grpc && credentials.says_otherwise);
 }
 
@@ -252,7 +252,7 @@ fn what_is_decided_on_is_what_is_left() {
 fn headers_that_name_another_request_are_seen_in_any_spelling() {
     let says_otherwise = |name: &str| {
         let mut map = headers(&[("content-type", "application/grpc"), (name, "x")]);
-        sanitise(&HeaderRules::default(), &mut map)
+        sanitize(&HeaderRules::default(), &mut map)
             .unwrap()
             .says_otherwise
     };
@@ -317,7 +317,7 @@ fn trailers_lose_what_counts_in_a_header() {
         ("etag", "kept"),
         ("x-checksum", "kept"),
     ]);
-    sanitise_trailers(&HeaderRules::default(), &mut map);
+    sanitize_trailers(&HeaderRules::default(), &mut map);
     assert_eq!(names(&map), ["etag", "grpc-status", "x-checksum"]);
 }
 
@@ -328,7 +328,7 @@ fn a_cells_answer_cannot_speak_for_the_router() {
         ("connection", "close"),
         ("etag", "1"),
     ]);
-    sanitise_response(&HeaderRules::default(), &mut map).unwrap();
+    sanitize_response(&HeaderRules::default(), &mut map).unwrap();
     assert_eq!(names(&map), ["etag"]);
 }
 

@@ -125,7 +125,7 @@ pub struct ClaimsSpec {
     pub subject: ClaimSpec,
     /// The workspace inside the tenant.
     pub workspace: Option<ClaimSpec>,
-    /// The organisation.
+    /// The organization.
     pub org: Option<ClaimSpec>,
     /// The tier, below which placement never goes.
     pub tier: Option<ClaimSpec>,

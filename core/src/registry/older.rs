@@ -75,7 +75,7 @@ pub(super) fn pin(cells: &mut [OlderCell], tenants: &mut RawTenants<'_>, mistake
 }
 
 /// Converts a cell to the current form. See the documentation of the parent module.
-pub(super) fn modernise(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
+pub(super) fn modernize(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
     let note = |name: &str| older.annotations.get(name).cloned();
     let invalid = |what: &str| RegistryRefused::invalid(format!("data[{at}]{what}"));
     let state = match (older.state, note("state")) {

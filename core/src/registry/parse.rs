@@ -222,7 +222,7 @@ fn read_cells(
         (None, Some(data)) => {
             let modern = data.into_iter().enumerate();
             let modern = modern.filter_map(|(at, older)| {
-                let modern = older::modernise(older, at);
+                let modern = older::modernize(older, at);
                 mistakes.take(modern)
             });
             ("data", modern.collect())

@@ -12,7 +12,7 @@ pub(super) struct Symbols<T> {
     /// Positions in `names`; never walked.
     table: HashTable<u32>,
     names: Vec<T>,
-    /// Neighbours in a document often share a name.
+    /// Neighbors in a document often share a name.
     last: u32,
 }
 

@@ -202,7 +202,7 @@ fn key(spec: &SignerSpec, setting: &str, errors: &mut Errors) -> Option<keys::Ke
         errors.add(setting, "has another kid than the signer", "take it out");
         return None;
     }
-    // A map of strings always serialises.
+    // A map of strings always serializes.
     let jwk = serde_json::to_vec(&spec.jwk).unwrap_or_default();
     match keys::public_key(&jwk, &ALGORITHMS) {
         Ok(key) => Some(key),

@@ -218,8 +218,8 @@ fn reads_toml() {
     for (old, new, message) in [
         (
             "tier = ",
-            "colour = 1\ntier = ",
-            "cells[0]: unknown field `colour`",
+            "color = 1\ntier = ",
+            "cells[0]: unknown field `color`",
         ),
         ("id = \"acme\"", "id = \"a,b\"", "tenants[0].id may hold"),
         ("version = 3", "version = ", "at line 2"),

@@ -17,8 +17,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
     (
         r#""weight": 3"#,
-        r#""colour": 3"#,
-        "cells[0]: unknown field `colour`",
+        r#""color": 3"#,
+        "cells[0]: unknown field `color`",
     ),
     (
         r#""weight": 3"#,

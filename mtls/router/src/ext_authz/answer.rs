@@ -29,7 +29,7 @@ pub(super) struct Mutations {
 }
 
 impl Mutations {
-    /// What makes of a header with the names `before` the one that is left: sanitised, stamped.
+    /// What makes of a header with the names `before` the one that is left: sanitized, stamped.
     pub(super) fn new(
         before: &[HeaderName],
         after: &HeaderMap,
@@ -182,7 +182,7 @@ fn send<E: Env, S: Sink>(
         }
         Form::Json | Form::Http => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            // Texts alone: it always serialises, and an empty text allows nothing.
+            // Texts alone: it always serializes, and an empty text allows nothing.
             let text = serde_json::to_vec(check).unwrap_or_default();
             headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
             response.map(|()| ResponseBody::router(report, text.into()))

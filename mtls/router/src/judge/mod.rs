@@ -1,7 +1,7 @@
 //! From a request's header to a decision, however the request came: by the proxy path, or described
 //! by another proxy that asks.
 //!
-//! [`judge`] takes out the credentials, sanitises and decides; [`stamp`](stamp()) writes into an
+//! [`judge`] takes out the credentials, sanitizes and decides; [`stamp`](stamp()) writes into an
 //! allowed request what its cell is told. Neither knows a body or a connection.
 
 mod asked;
@@ -83,7 +83,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     let shared = &case.worker.common.shared;
     let (credentials, wait) = {
         let snapshot = shared.snapshot();
-        let credentials = sanitise(&snapshot, parts)?;
+        let credentials = sanitize(&snapshot, parts)?;
         checked?;
         judge_again(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
         match once(case, &snapshot, parts, &credentials, false)? {
@@ -98,7 +98,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     waited
         .and_then(|()| judge_again(case))
         .map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
-    sanitise(&snapshot, parts)?;
+    sanitize(&snapshot, parts)?;
     match once(case, &snapshot, parts, &credentials, true)? {
         Outcome::Done(decision) => settle(decision, snapshot),
         // Waiting once is the bound; `decide` promises not to ask again.
@@ -109,8 +109,8 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     }
 }
 
-fn sanitise(snapshot: &Snapshot, parts: &mut Parts) -> Result<Credentials, Refused> {
-    headers::sanitise(&snapshot.policy.headers, &mut parts.headers)
+fn sanitize(snapshot: &Snapshot, parts: &mut Parts) -> Result<Credentials, Refused> {
+    headers::sanitize(&snapshot.policy.headers, &mut parts.headers)
         .map_err(|why| Refused::new(Reason::BadRequest, why.detail()))
 }
 

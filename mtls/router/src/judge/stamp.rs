@@ -16,7 +16,7 @@ use crate::event::{Event, SealOutcome, Sink};
 const IDENTITY: [&str; 5] = ["tenant", "sub", "workspace", "org", "roles"];
 
 /// Sets the router's own words in a header that [`judge`](super::judge) has let pass, under the
-/// names by which it was sanitised. An envelope is for the one cell that was decided: whatever sends
+/// names by which it was sanitized. An envelope is for the one cell that was decided: whatever sends
 /// the request to another must be decided and stamped anew.
 ///
 /// # Errors

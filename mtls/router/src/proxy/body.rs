@@ -160,7 +160,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
             report.bytes += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_mut() {
             let snapshot = report.connection.worker.common.shared.snapshot();
-            headers::sanitise_trailers(&snapshot.policy.headers, trailers);
+            headers::sanitize_trailers(&snapshot.policy.headers, trailers);
         }
     }
 }

@@ -136,7 +136,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
     // hyper has answered it already, by reading the body when we ask for it.
     outgoing.parts.headers.remove(EXPECT);
     outgoing.parts.extensions.clear();
-    // It has no fields that HTTP/2 forbids: sanitising has removed them, and only HTTP/1.1 needs others.
+    // It has no fields that HTTP/2 forbids: sanitizing has removed them, and only HTTP/1.1 needs others.
     outgoing.parts.version = Version::HTTP_2;
     // Taken when the request is sent, put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
@@ -343,7 +343,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         };
         let framing = Framing::of(response, exchange)?;
         let snapshot = self.report.connection.worker.common.shared.snapshot();
-        headers::sanitise_response(&snapshot.policy.headers, response.headers_mut())
+        headers::sanitize_response(&snapshot.policy.headers, response.headers_mut())
             .map_err(BadConnection::detail)?;
         Ok(framing)
     }

@@ -1,4 +1,4 @@
-//! One request: sanitise, identify, place, admit, stamp, forward.
+//! One request: sanitize, identify, place, admit, stamp, forward.
 
 mod again;
 pub(crate) mod answer;

@@ -454,7 +454,7 @@ impl Source {
             return false;
         }
         match &self.passed {
-            Some(passed) => headers::sanitise_trailers(&passed.stamped_by.headers, trailers),
+            Some(passed) => headers::sanitize_trailers(&passed.stamped_by.headers, trailers),
             None => trailers.clear(),
         }
         true
