@@ -103,6 +103,12 @@ impl OneUse {
         self.held.insert(claim.source.clone(), held + 1);
         self.used.insert(claim.id, claim.source.clone());
         self.ends.push(Reverse((claim.until, claim.id)));
+        debug_assert!(self.used.len() <= self.entries_max, "the table is bounded");
+        debug_assert_eq!(
+            self.used.len(),
+            self.ends.len(),
+            "what was used has one time to be forgotten"
+        );
         Claimed::First
     }
 

@@ -54,6 +54,10 @@ impl Graveyard {
         self.free.extend(idle.into_iter().map(Retired));
         self.waiting = held;
         self.look_at = (!self.waiting.is_empty()).then(|| now.after(LOOK_INTERVAL));
+        debug_assert!(
+            self.waiting.len() <= WAITING_MAX,
+            "retired registries are bounded"
+        );
     }
 
     /// A registry that nobody else holds any more.

@@ -353,6 +353,11 @@ impl Control {
     }
 
     fn publish(&mut self, keys_changed: bool) {
+        debug_assert_eq!(
+            self.keys.len(),
+            self.policy.issuers.len(),
+            "each issuer of the policy has a source of keys"
+        );
         let last = &*self.snapshot;
         let policy_changed = !Arc::ptr_eq(&last.policy, &self.policy);
         let registry = self.registry.registry();
@@ -401,6 +406,11 @@ impl Control {
             status_expires_at: self.registry.status_expires_at(),
             health: Arc::clone(self.health.view()),
         });
+        debug_assert_eq!(
+            self.snapshot.keys.issuers.len(),
+            self.snapshot.policy.issuers.len(),
+            "a snapshot's keys are those of its own policy"
+        );
         self.outputs
             .push_back(Output::Publish(Arc::clone(&self.snapshot)));
     }

@@ -258,6 +258,10 @@ impl HealthControl {
         let rest = rest.min(self.timing.ejection_max);
         trouble.ejections = trouble.ejections.saturating_add(1);
         trouble.until = Some(now.mono.after(rest));
+        debug_assert!(
+            self.resting(cell).count() <= self.resting_max(cell),
+            "no more of a cell's endpoints are ejected than may be"
+        );
         self.notices.push_back(HealthNotice::Ejected {
             cell: cell.id.clone(),
             endpoint: endpoint.id,
@@ -273,6 +277,7 @@ impl HealthControl {
         let Some(trouble) = self.troubled.get_mut(&id) else {
             return;
         };
+        debug_assert!(trouble.until.is_some(), "only an ejected endpoint returns");
         trouble.until = None;
         trouble.successes = 0;
         trouble.failures = self.timing.consecutive_failures.saturating_sub(1);

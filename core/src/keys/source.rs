@@ -245,6 +245,10 @@ impl KeySource {
         view.fetched_at = Some(now.unix);
         view.fresh_until = now.mono.after(self.timing.fresh);
         view.expires_at = view.fresh_until.after(self.timing.stale_max);
+        debug_assert!(
+            view.fresh_until <= view.expires_at,
+            "a set is stale before it expires"
+        );
         view.refresh_at = now.mono.after(self.jitter.early(self.timing.fresh));
         self.failures = 0;
         self.answer_wanted(now.mono, view);
@@ -275,6 +279,10 @@ impl KeySource {
             }
             view.absent.push((kid, until));
         }
+        debug_assert!(
+            view.absent.len() <= Self::ABSENT_MAX,
+            "absent keys are bounded"
+        );
     }
 
     /// Takes in that a token names a key that the set lacks (or, with `None`, that no key of the
@@ -380,6 +388,10 @@ impl KeySource {
         if forced && !(self.wanted && now >= self.view.cooldown_until) {
             return;
         }
+        debug_assert!(
+            self.wanted || self.wanted_kids.is_empty(),
+            "a key that is wanted leads to a fetch"
+        );
         let view = Arc::make_mut(&mut self.view);
         view.fetching = true;
         if forced {

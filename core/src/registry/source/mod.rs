@@ -277,6 +277,14 @@ impl RegistrySource {
             tenants: registry.tenant_count(),
             restored,
         };
+        debug_assert!(
+            !restored || self.current.is_none(),
+            "a kept document never replaces one from the source"
+        );
+        debug_assert!(
+            (self.current.as_ref()).is_none_or(|current| current.version() < registry.version()),
+            "a registry's version only grows"
+        );
         let retired = self.current.replace(Arc::new(registry));
         self.actions.push_back(RegistryAction::Publish { retired });
         self.notice(notice);
@@ -348,6 +356,7 @@ impl RegistrySource {
         if status <= self.status {
             return;
         }
+        debug_assert!(self.good.is_some(), "only an answer can age");
         self.status = status;
         let expires = self.status_expires_at().unwrap_or(now.mono);
         match status {
