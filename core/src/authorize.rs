@@ -1,4 +1,4 @@
-//! Whether the policy's rules let this caller make this request.
+//! Checks whether the policy's rules allow this caller to make this request.
 //!
 //! Runs on every request, on the roles that the tenant's terms have left.
 
@@ -34,7 +34,7 @@ pub(crate) fn check<'a>(
     let asked =
         asked(evidence).map_err(|refused| (refused.at("request.reading", recorder), None))?;
     let Some(rule) = rules.find(asked) else {
-        let detail = "no rule of the policy lists such a request";
+        let detail = "no rule of the policy matches the request";
         return Err((forbidden(detail).at(CHECK, recorder), None));
     };
     match allows(auth, rule, reason, identity) {
@@ -83,12 +83,12 @@ fn allows(
             return Err(if auth.jwt {
                 Refused {
                     reason: Reason::MissingToken,
-                    detail: "the rule is not for anonymous callers, and there is no bearer token",
+                    detail: "the rule does not allow anonymous callers, and there is no bearer token",
                 }
             } else {
                 Refused {
                     reason: Reason::MissingCertificate,
-                    detail: "the rule is not for anonymous callers, and there is no client certificate",
+                    detail: "the rule does not allow anonymous callers, and there is no client certificate",
                 }
             });
         }

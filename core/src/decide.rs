@@ -1,4 +1,4 @@
-//! From evidence to a decision.
+//! Decides a request from its evidence and a snapshot.
 
 use std::sync::Arc;
 
@@ -229,7 +229,7 @@ fn check_status_age(
     if expires.is_some_and(|expires| now.mono >= expires) {
         return Err(Refused {
             reason: Reason::TenantStatusExpired,
-            detail: "tenant status is too old to believe",
+            detail: "tenant status is older than registry.identity_max_age_secs",
         }
         .at(CHECK, recorder));
     }

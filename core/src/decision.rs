@@ -1,4 +1,4 @@
-//! What [`decide`](crate::decide()) answers.
+//! The result of [`decide`](crate::decide()).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub enum Decision {
 pub struct Allow {
     /// `verified`, `anonymous` or `insecure`.
     pub reason: Reason,
-    /// Whom the credentials proved.
+    /// The identity that the credentials proved.
     pub identity: Arc<Identity>,
     /// The placement that chose the cell; `None` where the tenant has a cell of its own.
     pub placement: Option<Text>,
@@ -57,7 +57,7 @@ pub struct Allow {
 /// A request that may not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deny {
-    /// Why.
+    /// The check that failed.
     pub reason: Reason,
     /// What kind of answer that leads to: the reason's own kind, unless the policy has chosen
     /// another for `jwks_unreachable`.
@@ -104,7 +104,7 @@ impl Allow {
 }
 
 impl Decision {
-    /// Why.
+    /// The reason for the decision, as metrics and logs name it.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Allow(allow) => allow.reason,
@@ -134,10 +134,13 @@ impl Decision {
     pub fn claimed(self, claimed: Claimed) -> Self {
         let (reason, detail) = match claimed {
             Claimed::First => return self,
-            Claimed::Again => (Reason::CbaReplayed, "the authorization was used before"),
+            Claimed::Again => (
+                Reason::CbaReplayed,
+                "the authorization has already been used",
+            ),
             Claimed::Full => (
                 Reason::Overloaded,
-                "the source cell has too many authorizations to remember",
+                "the source cell has used up its room for used authorizations",
             ),
         };
         let Self::Allow(mut allow) = self else {

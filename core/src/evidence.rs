@@ -1,4 +1,4 @@
-//! What a request brought.
+//! The parts of a request that a decision needs.
 
 use http::{HeaderValue, Method};
 

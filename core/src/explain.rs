@@ -1,4 +1,4 @@
-//! How a decision came about, step by step.
+//! Records the steps of a decision.
 //!
 //! `explain` isn't a second path: [`decide`](crate::decide()) itself reports each check to a
 //! [`Recorder`]. In production that is `()`, whose methods are empty and whose details are

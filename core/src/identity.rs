@@ -1,4 +1,4 @@
-//! What the evidence proved.
+//! The identity that credentials proved.
 
 use std::fmt;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// The credentials that an [`Identity`] stands on.
+/// The credentials that proved an [`Identity`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Proof {
     /// The configured name of the issuer whose token was verified.
@@ -122,7 +122,7 @@ pub struct TokenMarks {
 pub struct CertificateMarks {
     /// The accepted SAN. With a token beside it, [`Identity::subject`] is the token's.
     pub subject: Text,
-    /// When it came into force, which stands for when it was issued.
+    /// The start of its validity, which counts as its time of issue.
     pub not_before: Unix,
 }
 

@@ -1,4 +1,4 @@
-//! Numbers that stand for configured issuers and policies.
+//! Numbers of configured issuers and policies.
 
 use serde::Serialize;
 

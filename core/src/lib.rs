@@ -54,7 +54,7 @@
 //! let mut version = None;
 //!
 //! for second in 0..3 {
-//!     // Wake it: here once a second, in earnest when it says so or when something arrives.
+//!     // Wake it: here once a second, in production when it says so or when something arrives.
 //!     control.handle_timeout(at(second));
 //!     // 1. Do what it asks for, until it asks for nothing more.
 //!     while let Some(output) = control.poll_output() {

@@ -80,10 +80,14 @@ fn claims(i: usize, issuer: &Issuer, found: &mut Vec<Mismatch>) {
             continue;
         };
         let problem = format!(
-            "{name:?} is taken for the name of one claim, so that nothing in the claim {:?} is looked at",
+            "{name:?} is the name of one claim, so the router does not look \
+             inside the claim {:?}",
             steps[0]
         );
-        let fix = format!("write {steps:?} for what is in that object, or [{name:?}] for one name");
+        let fix = format!(
+            "write {steps:?} for a claim inside that object, or [{name:?}] if the claim really has \
+             this name"
+        );
         add(found, format!("issuer[{i}].claims.{member}"), problem, fix);
     }
 }
@@ -193,8 +197,8 @@ fn tenants_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
             more => format!("{more} tenants (\"{first}\" is one) have"),
         };
         let problem = format!(
-            "{who} the issuer \"{issuer}\", which is no issuer and no trust domain of the \
-             configuration: no caller could act for them"
+            "{who} the issuer \"{issuer}\", which is not an issuer or trust domain of the \
+             configuration: every caller would be refused"
         );
         add(
             found,
@@ -210,7 +214,7 @@ fn revocations_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mis
     for issuer in registry.revocations().issuers() {
         if !policy.knows(issuer) {
             let problem = format!(
-                "a revocation has the issuer \"{issuer}\", which is no issuer and no trust domain of \
+                "a revocation has the issuer \"{issuer}\", which is not an issuer or trust domain of \
                  the configuration: it revokes nothing"
             );
             add(found, "registry", problem, instead_of(issuer, policy));
@@ -233,7 +237,7 @@ fn unbound_tenants(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatc
     if unbound > 0 {
         let problem = format!(
             "{unbound} tenants have no issuer, and every issuer and trust domain has tenants = \
-             \"registry\": no caller could act for them"
+             \"registry\": every caller would be refused"
         );
         let fix = "add `issuer` to these tenants, or list them in the configuration".to_owned();
         add(found, "registry", problem, fix);

@@ -1,4 +1,4 @@
-//! The paths that rules are held against, and the patterns that they are held against by.
+//! The paths and path patterns of rules.
 //!
 //! A rule is worth as much as the agreement between router and cell about what a path says. The
 //! router forwards it byte for byte, so it can't make the cell read it as it does; it refuses every
@@ -49,7 +49,7 @@ impl<'a> Path<'a> {
         let mut segments = rest.split('/').peekable();
         while let Some(segment) = segments.next() {
             if segment.is_empty() && segments.peek().is_some() {
-                return Err(Ambiguous("the path holds an empty segment"));
+                return Err(Ambiguous("the path has an empty segment"));
             }
             check_segment(segment)?;
         }
@@ -72,11 +72,11 @@ fn check_segment(segment: &str) -> Result<(), Ambiguous> {
     while let Some(byte) = bytes.next() {
         match byte {
             b'%' => check_encoded(bytes.next(), bytes.next())?,
-            b'\\' => return Err(Ambiguous("the path holds a backslash")),
-            b';' => return Err(Ambiguous("the path holds parameters")),
-            b'#' => return Err(Ambiguous("the path holds a fragment")),
+            b'\\' => return Err(Ambiguous("the path has a backslash")),
+            b';' => return Err(Ambiguous("the path has parameters")),
+            b'#' => return Err(Ambiguous("the path has a fragment")),
             b'!'..=b'~' => {}
-            _ => return Err(Ambiguous("the path holds a byte that isn't visible ASCII")),
+            _ => return Err(Ambiguous("the path has a byte that isn't visible ASCII")),
         }
     }
     // Some servers trim them. Other encoded whitespace is refused above, wherever it stands.
@@ -85,7 +85,7 @@ fn check_segment(segment: &str) -> Result<(), Ambiguous> {
     }
     let dots = |n| decoded(segment).eq(std::iter::repeat_n(b'.', n));
     if dots(1) || dots(2) {
-        return Err(Ambiguous("the path holds a dot segment"));
+        return Err(Ambiguous("the path has a dot segment"));
     }
     Ok(())
 }
@@ -94,14 +94,14 @@ fn check_encoded(high: Option<u8>, low: Option<u8>) -> Result<(), Ambiguous> {
     match (high.and_then(hex), low.and_then(hex)) {
         (Some(high), Some(low)) => match high << 4 | low {
             b'/' | b'\\' | b'%' | b';' | b'?' | b'#' => {
-                Err(Ambiguous("the path holds a delimiter that is encoded"))
+                Err(Ambiguous("the path has a delimiter that is encoded"))
             }
             b' '..=b'~' => Ok(()),
             _ => Err(Ambiguous(
-                "the path holds an encoded byte that isn't visible ASCII",
+                "the path has an encoded byte that isn't visible ASCII",
             )),
         },
-        _ => Err(Ambiguous("the path holds a broken percent-encoding")),
+        _ => Err(Ambiguous("the path has a broken percent-encoding")),
     }
 }
 
@@ -114,7 +114,7 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-/// The bytes that a segment which was checked stands for.
+/// The decoded bytes of a checked segment.
 fn decoded(segment: &str) -> impl Iterator<Item = u8> {
     let mut bytes = segment.bytes();
     std::iter::from_fn(move || match bytes.next()? {

@@ -84,7 +84,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
         return Ok(Step::More(more));
     };
     if end + 1 != bytes.len() {
-        return Err(Malformed("the line has ended before"));
+        return Err(Malformed("the connection ended before the end of the line"));
     }
     let line = bytes[LINE.len()..end]
         .strip_suffix(b"\r")
@@ -99,7 +99,7 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
     }
     let parts: Vec<&str> = line.split(' ').take(6).collect();
     let [family, source, destination, source_port, destination_port] = parts[..] else {
-        return Err(Malformed("the line has not five parts"));
+        return Err(Malformed("the line does not have five parts"));
     };
     let address = match family {
         "TCP4" => |text: &str| text.parse().ok().map(IpAddr::V4),
@@ -138,7 +138,9 @@ fn version_2(bytes: &[u8]) -> Result<Step, Malformed> {
         return Ok(Step::More(len - rest.len()));
     }
     if rest.len() > len {
-        return Err(Malformed("the header has ended before"));
+        return Err(Malformed(
+            "the connection ended before the end of the header",
+        ));
     }
     // LOCAL: a health check of the load balancer's own. The rest is ignored.
     if command == 0x20 {

@@ -11,7 +11,7 @@ pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident => $wire:literal, $class:ident;)+) => {
-        /// Why a request was let through or refused.
+        /// Why a request was allowed or refused.
         ///
         /// The set is closed: it appears in metrics, logs, response bodies and snapshots under
         /// [`Reason::as_str`], and each value has one meaning.
@@ -77,13 +77,13 @@ reasons! {
     MissingToken => "missing_token", Unauthenticated;
     /// The token isn't a well-formed signed JWT in an `Authorization: Bearer` field, or a claim in it has the wrong form.
     MalformedToken => "malformed_token", Unauthenticated;
-    /// The signature doesn't hold under the key that the token names.
+    /// The token's signature is not valid under the key that the token names.
     BadSignature => "bad_signature", Unauthenticated;
-    /// The time of `exp` has come.
+    /// The token's `exp` has passed.
     ExpiredToken => "expired_token", Unauthenticated;
-    /// `nbf` or `iat` lies ahead by more than the leeway.
+    /// `nbf` or `iat` is in the future by more than the leeway.
     NotYetValid => "not_yet_valid", Unauthenticated;
-    /// No configured issuer that this policy accepts has this `iss`.
+    /// `iss` is not an issuer that this policy accepts.
     WrongIssuer => "wrong_issuer", Unauthenticated;
     /// `aud` doesn't contain a configured audience, or `client_id` or `azp` isn't on the issuer's list.
     WrongAudience => "wrong_audience", Unauthenticated;
@@ -93,42 +93,42 @@ reasons! {
     ForbiddenAlgorithm => "forbidden_algorithm", Unauthenticated;
     /// A required claim is missing, `null` or empty: the tenant, the subject, `exp` and the like.
     MissingClaim => "missing_claim", Unauthenticated;
-    /// The token is bound to a key of the client's, and this connection hasn't proved to hold it.
+    /// The token is bound to a client certificate, and this connection has another one or none.
     WrongBinding => "wrong_binding", Unauthenticated;
-    /// The registry revokes the token or the certificate, or what its subject, tenant or issuer showed before a certain time.
+    /// The registry revokes the token or certificate: by itself, or by its subject, tenant, issuer or time of issue.
     Revoked => "revoked", Unauthenticated;
-    /// More than one bearer token came with the request, in whatever places.
+    /// The request has more than one bearer token.
     DuplicateCredentials => "duplicate_credentials", Unauthenticated;
     /// The policy wants a client certificate and none came.
     MissingCertificate => "missing_certificate", Unauthenticated;
     /// The client certificate's names match no configured template, or none that names a tenant.
     SanNotAccepted => "san_not_accepted", Unauthenticated;
-    /// The client certificate is past its end, or before its start.
+    /// The client certificate has expired or is not valid yet.
     CertificateExpired => "certificate_expired", Unauthenticated;
-    /// The client certificate is one that signs others, and never names a client.
+    /// The client certificate is a CA certificate, which can't identify a client.
     CertificateAuthority => "certificate_authority", Unauthenticated;
-    /// The client certificate is not for this use: its extended key usage lacks clientAuth, its key may not sign, or it is an SVID whose key usage does not allow signing.
+    /// The client certificate's extended key usage lacks clientAuth, or its key usage lacks digitalSignature (an SVID must have it).
     CertificateUsage => "certificate_usage", Unauthenticated;
-    /// A revocation list names the client certificate, or one that it was signed by.
+    /// A revocation list names the client certificate, or a CA certificate in its chain.
     CertificateRevoked => "certificate_revoked", Unauthenticated;
-    /// The client certificate isn't signed by an authority of the trust bundle as it stands.
+    /// No CA of the current trust bundle signed the client certificate.
     CertificateUntrusted => "certificate_untrusted", Unauthenticated;
 
     /// The policy wants a routing key and none came.
     MissingRoutingKey => "missing_routing_key", Unauthenticated;
-    /// More than one routing key, or more than one signature of it, came with the request.
+    /// The request has more than one routing key, or more than one signature of it.
     DuplicateRoutingKey => "duplicate_routing_key", Unauthenticated;
-    /// The routing key can't be a tenant's name, or its signature isn't of the form, or stands without it.
+    /// The routing key can't be a tenant's name, or its signature has the wrong form, or there is a signature without a routing key.
     MalformedRoutingKey => "malformed_routing_key", Unauthenticated;
-    /// The routing key isn't signed, and whoever sent it is no listed gateway.
+    /// The routing key isn't signed, and its sender is not a listed gateway.
     UntrustedRoutingKey => "untrusted_routing_key", Unauthenticated;
     /// The routing key's signature names a kid that no configured signer has.
     RoutingKeyUnknownSigner => "routing_key_unknown_signer", Unauthenticated;
-    /// The routing key's signature doesn't hold for this request: its method, authority, path, or the key itself.
+    /// The routing key's signature is not valid for this request's method, authority, path and routing key.
     RoutingKeyBadSignature => "routing_key_bad_signature", Unauthenticated;
     /// The routing key's signature is older than `max_age_secs`.
     RoutingKeyExpired => "routing_key_expired", Unauthenticated;
-    /// The time of the routing key's signature lies ahead by more than `skew_secs`.
+    /// The time of the routing key's signature is in the future by more than `skew_secs`.
     RoutingKeyNotYetValid => "routing_key_not_yet_valid", Unauthenticated;
 
     /// Two credentials, or a credential and the registry, disagree about the tenant or its tier.
@@ -137,42 +137,42 @@ reasons! {
     AmbiguousTenant => "ambiguous_tenant", Forbidden;
     /// The tenant is suspended.
     TenantSuspended => "tenant_suspended", Forbidden;
-    /// The registry doesn't know the tenant, and unknown tenants are denied.
+    /// The registry doesn't list the tenant, and unknown tenants are denied.
     TenantUnknown => "tenant_unknown", Forbidden;
-    /// No rule of the policy lists the request, or the one that does asks for roles or scopes that the caller hasn't got.
+    /// No rule of the policy matches the request, or the caller lacks the roles or scopes of the rule that does.
     RoleForbidden => "role_forbidden", Forbidden;
-    /// Whoever vouches for this tenant, an issuer, a trust domain, a gateway or a signer, may not speak for it.
+    /// The issuer, trust domain, gateway or signer behind the credential may not speak for this tenant.
     IssuerNotAllowed => "issuer_not_allowed", Forbidden;
 
-    /// The policy requires a cell-bound authorization of callers whose certificate names a cell, and none came.
+    /// The caller's certificate names a cell, and the policy requires a cell-bound authorization from cells; none came.
     CbaMissing => "cba_missing", Forbidden;
-    /// More than one cell-bound authorization came with the request.
+    /// The request has more than one cell-bound authorization.
     CbaDuplicate => "cba_duplicate", Forbidden;
     /// The cell-bound authorization isn't a well-formed JWS of type `cba+jwt`, or lacks a claim, or a claim has the wrong form.
     CbaMalformed => "cba_malformed", Forbidden;
     /// The cell-bound authorization's algorithm isn't on the list, or isn't the key's own.
     CbaForbiddenAlgorithm => "cba_forbidden_algorithm", Forbidden;
-    /// The registry has no cell that is called as `iss` of the cell-bound authorization says.
+    /// The registry has no cell with the name in `iss` of the cell-bound authorization.
     CbaUnknownCell => "cba_unknown_cell", Forbidden;
     /// The source cell is neither active nor draining.
     CbaCellNotAllowed => "cba_cell_not_allowed", Forbidden;
-    /// The source cell's annotation holds no key set that can be used.
+    /// The source cell's annotation has no usable key set.
     CbaNoKeys => "cba_no_keys", Forbidden;
     /// The source cell's key set has no key for this cell-bound authorization.
     CbaNoMatchingKey => "cba_no_matching_key", Forbidden;
-    /// The cell-bound authorization's signature doesn't hold under the source cell's key.
+    /// The cell-bound authorization's signature is not valid under the source cell's key.
     CbaBadSignature => "cba_bad_signature", Forbidden;
-    /// The time of the cell-bound authorization's `exp` has come.
+    /// The cell-bound authorization's `exp` has passed.
     CbaExpired => "cba_expired", Forbidden;
-    /// The cell-bound authorization's `nbf` or `iat` lies ahead by more than the leeway.
+    /// The cell-bound authorization's `nbf` or `iat` is in the future by more than the leeway.
     CbaNotYetValid => "cba_not_yet_valid", Forbidden;
-    /// The cell-bound authorization is good for more than 60 seconds, or ends before it begins.
+    /// The cell-bound authorization is valid for more than 60 seconds, or expires before it is issued.
     CbaLifetime => "cba_lifetime", Forbidden;
-    /// The cell-bound authorization is for another cell than the one decided, or than the one pinned.
+    /// The cell-bound authorization is for another cell than the router chose, or than `cba.destination`.
     CbaWrongDestination => "cba_wrong_destination", Forbidden;
-    /// The cell-bound authorization is for another tenant than the identity's.
+    /// The cell-bound authorization is for another tenant than the caller's.
     CbaWrongTenant => "cba_wrong_tenant", Forbidden;
-    /// The cell-bound authorization is for another subject than the identity's.
+    /// The cell-bound authorization is for another subject than the caller's.
     CbaWrongSubject => "cba_wrong_subject", Forbidden;
     /// The client certificate names another cell than `iss` of the cell-bound authorization, or none.
     CbaCertificateMismatch => "cba_certificate_mismatch", Forbidden;
@@ -183,15 +183,15 @@ reasons! {
     JwksUnreachable => "jwks_unreachable", Unavailable;
     /// No registry has been loaded since the router started.
     RegistryNeverLoaded => "registry_never_loaded", Unavailable;
-    /// No cell that may serve this request takes traffic.
+    /// No cell that could serve this request takes traffic.
     NoCellAvailable => "no_cell_available", Unavailable;
     /// The tenant's cell is quarantined.
     CellQuarantined => "cell_quarantined", Unavailable;
     /// The registry's source has given no good answer for the configured age (24 hours by default), so the router can't know who is suspended.
     TenantStatusExpired => "tenant_status_expired", Unavailable;
-    /// No revocation list that is still fresh says whether the client certificate holds.
+    /// No fresh revocation list says whether the client certificate is revoked.
     RevocationUnknown => "revocation_unknown", Unavailable;
-    /// The cell is to get an identity envelope, and none can be sealed for it.
+    /// The request needs an identity envelope, and the router can't seal one for the cell.
     EnvelopeUnavailable => "envelope_unavailable", Unavailable;
     /// A limit of the router or of the cell is reached, or a connection, caller or tenant has used up its share of one.
     Overloaded => "overloaded", Unavailable;
@@ -200,7 +200,7 @@ reasons! {
 
     /// The request breaks HTTP in a way that a proxy must not pass on.
     BadRequest => "bad_request", BadRequest;
-    /// A policy's rules or a listener's routes go by the path, and it can be read in two ways, or a header names another method, path or content type.
+    /// A policy's rules or a listener's routes depend on the path, and it can be read in two ways, or a header names another method, path or content type.
     AmbiguousRequest => "ambiguous_request", BadRequest;
     /// The request's header or trailers are over 64 KiB, or have more than 128 fields.
     HeadersTooLarge => "headers_too_large", HeadersTooLarge;
@@ -211,7 +211,7 @@ reasons! {
 
     /// No connection to any endpoint of the cell could be made.
     CellUnreachable => "cell_unreachable", BadGateway;
-    /// The cell closed the connection before its answer was whole.
+    /// The cell closed the connection before its answer was complete.
     CellReset => "cell_reset", BadGateway;
     /// The cell's answer isn't valid HTTP, or its header or trailers are over the limits.
     CellProtocolError => "cell_protocol_error", BadGateway;

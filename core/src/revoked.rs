@@ -1,4 +1,4 @@
-//! Whether the registry revokes what the identity stands on.
+//! Checks the credentials of an identity against the registry's revocations.
 //!
 //! Asked on every request, so that a remembered token is no safer than a new one. Each credential
 //! is looked up by its own names: whoever shows a good token beside a revoked certificate shows a
@@ -28,7 +28,7 @@ pub(crate) fn check(
         .or_else(|| of_tenant(revocations, identity));
     match found {
         None => {
-            recorder.pass(CHECK, || format!("none of {} fits", revocations.len()));
+            recorder.pass(CHECK, || format!("none of {} applies", revocations.len()));
             Ok(())
         }
         Some(detail) => Err(Refused {

@@ -1,4 +1,4 @@
-//! Which roles a caller has: those that the credential names and the tenant allows.
+//! A caller's roles: those that the credential names and the tenant allows.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::text::Text;
 
 /// The identity with the roles that its tenant's terms leave.
 ///
-/// An issuer says what its callers are; which of that counts for a tenant, the registry says. The
-/// default role is for credentials that say nothing of roles: where the cut leaves none, none it is.
+/// The issuer names a caller's roles, and the registry says which of them count for the tenant. The
+/// default role is not used when `allowed_roles` removes every role.
 pub(crate) fn granted(
     identity: Arc<Identity>,
     terms: &Terms,

@@ -1,4 +1,4 @@
-//! Whether what was let through by an earlier registry may still go on.
+//! Checks whether an open stream is still allowed under the new registry.
 
 use crate::identity::Identity;
 use crate::policy::Policy;

@@ -1,4 +1,4 @@
-//! Whether the registry lets the caller act for the tenant that the credentials name.
+//! Checks whether the registry lets the caller act for the tenant that the credentials name.
 //!
 //! Runs on every request, on what the registry says now: nothing of it is remembered with a token.
 //! Who may speak for the tenant comes first, before all that would tell a stranger how the tenant
@@ -40,8 +40,16 @@ pub(crate) fn check<'a>(
 fn check_unlisted(registry: &Registry, recorder: &mut impl Recorder) -> Result<(), Refused> {
     const CHECK: &str = "tenant.listed";
     match registry.unknown_tenant() {
-        UnknownTenant::ByTier | UnknownTenant::Placement(_) => {
-            recorder.pass(CHECK, || "no, and such have a place".to_owned());
+        UnknownTenant::ByTier => {
+            recorder.pass(CHECK, || {
+                "not listed; unknown tenants go to a cell of their tier".to_owned()
+            });
+            Ok(())
+        }
+        UnknownTenant::Placement(id) => {
+            recorder.pass(CHECK, || {
+                format!("not listed; unknown tenants go to placement \"{id}\"")
+            });
             Ok(())
         }
         UnknownTenant::Deny => Err(Refused {
@@ -64,7 +72,7 @@ fn check_issuer(
     if !policy.may_speak(identity, named.map(Text::as_str)) {
         return Err(Refused {
             reason: Reason::IssuerNotAllowed,
-            detail: "who proved the identity may not speak for this tenant",
+            detail: "the issuer, trust domain, gateway or signer may not speak for this tenant",
         }
         .at(CHECK, recorder));
     }

@@ -153,7 +153,7 @@ pub enum Fact {
     KeysAsked {
         /// Which router.
         life: Life,
-        /// Whom.
+        /// The issuer that it asks.
         issuer: String,
         /// An unknown key is the reason, not the schedule.
         forced: bool,
@@ -289,9 +289,9 @@ pub struct Decided {
     pub request_id: String,
     /// The cell, if the request may pass.
     pub cell: Option<String>,
-    /// Why.
+    /// The reason of the decision.
     pub reason: Reason,
-    /// Whom the router took the caller for.
+    /// The identity that the router gave the caller.
     pub tenant: Option<String>,
     /// The registry that it was decided on.
     pub registry_version: Option<u64>,
@@ -335,7 +335,7 @@ pub struct Sent {
     pub client: String,
     /// A name for the request that travels with it.
     pub tag: String,
-    /// For whom the client really acts.
+    /// The tenant that the client really acts for.
     pub tenant: String,
     /// Whether what it shows proves that.
     pub good: bool,
@@ -413,9 +413,9 @@ pub struct CellBound {
     pub genuine: bool,
     /// The cell that it leads to.
     pub destination: String,
-    /// For whom it is: the tenant.
+    /// The tenant that it is for.
     pub tenant: String,
-    /// For whom it is: the user.
+    /// The user that it is for.
     pub subject: String,
     /// Its number among those of its source.
     pub jti: String,
@@ -466,7 +466,7 @@ pub struct EnvelopeJudged {
 /// What an envelope proves.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proved {
-    /// For whom the caller acts.
+    /// The tenant that the caller acts for.
     pub tenant: Option<String>,
     /// The cell that it is for.
     pub cell: String,

@@ -22,7 +22,7 @@ pub struct Request {
     pub cell: Option<String>,
     /// What came back; `None` if the run ended first.
     pub answer: Option<Answer>,
-    /// When.
+    /// When the client got the answer.
     pub answered: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! The keys that the registry's cells have published.
+//! The public keys of cells, from the registry's annotations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Cell-bound authorizations: what a cell shows that calls another cell through the router.
+//! Cell-bound authorizations: proofs with which a cell calls another cell through the router.
 //!
 //! An authorization is a JWT in a header of its own. Its claims bind it to the cell that made it
 //! (`iss`), the one cell that it leads to (`aud`), and the request's own identity (`sub`, `tenant`);
@@ -39,7 +39,7 @@ pub const TYPE: &str = "cba+jwt";
 /// What a request's cell-bound authorization came to, where one was there or was wanted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CellBound {
-    /// What comes of one that doesn't hold.
+    /// What happens to a request with an invalid one.
     pub mode: CbaMode,
     /// The cell that `iss` names. Believed only if nothing was refused, but always one of the
     /// registry's.
@@ -202,11 +202,11 @@ impl Question<'_> {
             ))
         };
         if self.cell.id != *audience {
-            return wrong("`aud` is not the cell decided");
+            return wrong("`aud` is not the cell that the router chose");
         }
         let pinned = self.auth.cba.destination.as_ref();
         if pinned.is_some_and(|pinned| *pinned != self.cell.id) {
-            return wrong("the cell decided is not the one that authorizations are pinned to");
+            return wrong("the router chose another cell than cba.destination");
         }
         Ok(())
     }
@@ -214,11 +214,11 @@ impl Question<'_> {
     fn check_identity(&self, proven: &token::Proven) -> Result<(), Denial> {
         const CHECK: &str = "cba.identity";
         if self.identity.tenant.as_ref() != Some(&proven.tenant) {
-            let detail = "`tenant` is not the identity's";
+            let detail = "`tenant` is not the caller's tenant";
             return Err(denial(CHECK, Reason::CbaWrongTenant, detail));
         }
         if self.identity.subject != proven.subject {
-            let detail = "`sub` is not the identity's";
+            let detail = "`sub` is not the caller's subject";
             return Err(denial(CHECK, Reason::CbaWrongSubject, detail));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What was used before.
+//! Authorizations that were already used.
 //!
 //! The decision is a function and remembers nothing: it says what is to be [claimed](Claim), and
 //! the driver claims it in a table that all workers share. An entry stays as long as the

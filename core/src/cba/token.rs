@@ -1,4 +1,4 @@
-//! Whether the source cell signed an authorization, and what it says.
+//! Verifies an authorization's signature by the source cell's keys, and reads its claims.
 
 use crate::cell::{Cell, CellState};
 use crate::explain::Recorder;
@@ -59,7 +59,7 @@ pub(super) fn verify(
         format!("cell {} is {}", cell.id, cell.state.as_str())
     });
     check_signature(keys_of(question, cell)?, &jws, &header)?;
-    recorder.pass("cba.signature", || "holds".to_owned());
+    recorder.pass("cba.signature", || "valid".to_owned());
     let (proven, dates) = Proven::read(&claims, cell)?;
     recorder.pass("cba.claims", || "well-formed".to_owned());
     check_dates(question, &dates)?;
@@ -109,7 +109,7 @@ fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<
             return no_key(Reason::CbaForbiddenAlgorithm, detail);
         }
         Found::Ambiguous => {
-            let detail = "no key is named, and several fit";
+            let detail = "there is no `kid`, and several keys fit";
             return no_key(Reason::CbaNoMatchingKey, detail);
         }
         Found::None => {
@@ -120,7 +120,7 @@ fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<
     if candidates.verify(jws.message, &jws.signature) {
         return Ok(());
     }
-    let detail = "the signature does not hold";
+    let detail = "the signature is not valid";
     Err(denial("cba.signature", Reason::CbaBadSignature, detail))
 }
 
@@ -128,9 +128,7 @@ impl Proven {
     /// Reads the claims of an authorization whose signature holds.
     fn read(claims: &Object<'_>, cell: &Cell) -> Result<(Self, Dates), Denial> {
         if claims.has("cnf") {
-            return Err(malformed(
-                "`cnf` binds it to a key, which is not checked here",
-            ));
+            return Err(malformed("`cnf` is not supported here"));
         }
         let dates = Dates {
             exp: DateClaim::Exp
@@ -158,7 +156,11 @@ fn audience(claims: &Object<'_>) -> Result<Text, Denial> {
     let aud = match claims.get("aud") {
         Some(Json::Array(auds)) => match &**auds {
             [only] => only.as_str(),
-            _ => return Err(malformed("`aud` is a list of another length than one")),
+            _ => {
+                return Err(malformed(
+                    "`aud` is a list that does not have exactly one entry",
+                ));
+            }
         },
         Some(aud) => aud.as_str(),
         None => return Err(malformed("`aud` is missing")),
@@ -196,11 +198,11 @@ fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Denial> {
         return wrong(Reason::CbaLifetime, detail);
     }
     if now >= exp {
-        return wrong(Reason::CbaExpired, "the time of `exp` has come");
+        return wrong(Reason::CbaExpired, "`exp` has passed");
     }
     let latest = now.saturating_add(question.policy.cba.leeway_secs);
     if iat.max(nbf.unwrap_or(0)) > latest {
-        return wrong(Reason::CbaNotYetValid, "`nbf` or `iat` lies ahead");
+        return wrong(Reason::CbaNotYetValid, "`nbf` or `iat` is in the future");
     }
     Ok(())
 }

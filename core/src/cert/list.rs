@@ -1,4 +1,4 @@
-//! Revocation lists: what there is to know of one before it is asked.
+//! Revocation lists: checks that a list can be used at all.
 
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;

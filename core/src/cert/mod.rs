@@ -59,7 +59,7 @@ enum Usage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Not a DER X.509 certificate, or bytes follow it, or an extension stands there twice, or a
+    /// Not a DER X.509 certificate, or bytes follow it, or an extension is listed twice, or a
     /// limit for authorities in a certificate that isn't one's.
     Malformed,
     /// A serial number that isn't positive, is longer than 20 bytes, or could be written shorter
@@ -75,7 +75,7 @@ impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "it can't be parsed",
-            Self::BadSerial => "its serial number isn't one",
+            Self::BadSerial => "its serial number is invalid",
             Self::MalformedSan => "the certificate's subject alternative names can't be parsed",
             Self::TooManyNames => "the certificate has too many subject alternative names",
         })
@@ -124,7 +124,7 @@ impl PeerCertificate {
         }
     }
 
-    /// Whether the certificate is in force at `now`.
+    /// Whether `now` is within the certificate's validity period.
     pub fn is_valid_at(&self, now: Unix) -> bool {
         self.not_before <= now && now < self.not_after
     }

@@ -24,7 +24,7 @@ pub struct Signer {
     trust_domain: Option<Box<str>>,
     /// Its key usage, if it has one, holds `keyCertSign`.
     may_sign: bool,
-    /// How many authorities may stand between it and a leaf.
+    /// How many CA certificates may be between it and a leaf.
     below_max: Option<u32>,
 }
 
@@ -38,7 +38,7 @@ pub enum SignerRefused {
     NotInForce,
     /// Its key usage doesn't hold `keyCertSign` (RFC 5280, section 4.2.1.3).
     MayNotSign,
-    /// More authorities stand below it than it allows (RFC 5280, section 4.2.1.9).
+    /// There are more CA certificates below it than it allows (RFC 5280, section 4.2.1.9).
     TooDeep,
     /// It has several SPIFFE IDs, one that is none, or one with a path, which is a workload's
     /// (X.509-SVID, section 3).
@@ -50,12 +50,14 @@ pub enum SignerRefused {
 impl fmt::Display for SignerRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "an authority's certificate is malformed",
-            Self::NotInForce => "an authority's certificate is not in force",
-            Self::MayNotSign => "an authority's key usage doesn't hold keyCertSign",
-            Self::TooDeep => "more authorities follow one another than one of them allows",
-            Self::BadId => "an authority's SPIFFE ID is not an authority's",
-            Self::OtherDomain => "an authority is of another trust domain",
+            Self::Malformed => "a CA certificate of the chain is malformed",
+            Self::NotInForce => "a CA certificate of the chain has expired or is not valid yet",
+            Self::MayNotSign => "the key usage of a CA certificate lacks keyCertSign",
+            Self::TooDeep => {
+                "the chain is longer than the path length of one of its CA certificates allows"
+            }
+            Self::BadId => "the SPIFFE ID of a CA certificate has a path",
+            Self::OtherDomain => "a CA certificate is of another trust domain",
         })
     }
 }

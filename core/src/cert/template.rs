@@ -30,7 +30,7 @@ pub struct SanTemplates {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct UriTemplate {
-    /// The trust domains that may stand in the SAN.
+    /// The trust domains that the SAN may name.
     trust_domains: Vec<Text>,
     path: Vec<Part>,
     /// The template ends with `**`.
@@ -156,7 +156,7 @@ impl SanTemplates {
         let mut matches = self.uris.iter().filter_map(|template| template.find(&id));
         let (named, trust_domain) = matches.next().ok_or("the URI SAN matches no template")?;
         if matches.any(|(other, _)| other != named) {
-            return Err("the URI SAN names different callers by different templates");
+            return Err("the URI SAN matches several templates, which name different callers");
         }
         Ok(Accepted {
             tenant: text(named.tenant).ok_or("the tenant in the URI SAN is too long")?,

@@ -29,10 +29,10 @@ use crate::registry::{
 use crate::snapshot::Snapshot;
 use crate::time::{Mono, Now, Unix};
 
-/// What [`Control`] is told once.
+/// The settings of a [`Control`].
 #[derive(Clone, Debug, Default)]
 pub struct ControlSettings {
-    /// When to ask the registry's source, and how long to believe it.
+    /// When to ask the registry's source, and how long its answers are used.
     pub registry: RegistryTiming,
     /// When endpoints are ejected.
     pub health: HealthTiming,

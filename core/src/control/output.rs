@@ -1,4 +1,4 @@
-//! What control asks of its driver.
+//! The actions and notices that control hands to its driver.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub enum Notice {
     Keys {
         /// Whose, in the present policy.
         issuer: IssuerId,
-        /// What.
+        /// What happened to them.
         notice: KeyNotice,
     },
     /// At the registry's source.
@@ -94,7 +94,7 @@ pub enum Notice {
     CellKeysRefused {
         /// The cell.
         cell: Text,
-        /// Why.
+        /// Why the key set can't be used.
         refused: KeysRefused,
     },
     /// At an endpoint.

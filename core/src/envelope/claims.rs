@@ -1,4 +1,4 @@
-//! What an envelope says.
+//! An envelope's claims.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const VERIFIED: &str = "verified";
 pub struct Sealing<'a> {
     /// Who seals: the value of `iss`.
     pub issuer: &'a str,
-    /// Whom the credentials proved.
+    /// The identity that the credentials proved.
     pub identity: &'a Identity,
     /// The cell that was decided, and no other.
     pub cell: &'a Text,
@@ -46,7 +46,7 @@ pub struct Sealing<'a> {
     pub lifetime: Duration,
 }
 
-/// Whom the router verified, as an envelope proves it.
+/// The caller that the router verified, as an envelope proves it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified {
     /// The tenant that the request acts for.
@@ -194,12 +194,14 @@ impl Reader<'_> {
     pub(super) fn window(&self) -> Result<(u64, u64), EnvelopeRefused> {
         let date = |claim: DateClaim| {
             let date = claim.read(self.0).ok().flatten();
-            date.ok_or(EnvelopeRefused::Malformed("a date is missing or is none"))
+            date.ok_or(EnvelopeRefused::Malformed(
+                "a date is missing or not a number",
+            ))
         };
         Ok((date(DateClaim::Iat)?, date(DateClaim::Exp)?))
     }
 
-    /// Whom it proves, if this issuer has sealed it.
+    /// The identity that it proves, if this issuer sealed it.
     pub(super) fn identity(
         &self,
         issuer: &str,
@@ -231,7 +233,9 @@ impl Reader<'_> {
 
     fn required(&self, name: &str) -> Result<&str, EnvelopeRefused> {
         let value = self.0.get(name).and_then(Json::as_str);
-        value.ok_or(EnvelopeRefused::Malformed("a claim is missing or no text"))
+        value.ok_or(EnvelopeRefused::Malformed(
+            "a claim is missing or not a string",
+        ))
     }
 
     fn required_text(&self, name: &str) -> Result<Text, EnvelopeRefused> {
@@ -257,7 +261,8 @@ impl Reader<'_> {
     }
 
     fn roles(&self) -> Result<Vec<Text>, EnvelopeRefused> {
-        const REFUSED: EnvelopeRefused = EnvelopeRefused::Malformed("`roles` is no list of texts");
+        const REFUSED: EnvelopeRefused =
+            EnvelopeRefused::Malformed("`roles` is not a list of strings");
         match self.0.get("roles") {
             Some(Json::Array(roles)) if roles.len() <= ROLES_MAX => roles
                 .iter()

@@ -36,10 +36,10 @@ impl fmt::Display for KeyRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kid => "its kid must have 1 to 64 letters, digits, `-`, `_` or `.`",
-            Self::NotEd25519 => "is no Ed25519 private key in PKCS#8",
-            Self::NotBase64 => "is no shared key in base64url without padding",
+            Self::NotEd25519 => "is not an Ed25519 private key in PKCS#8",
+            Self::NotBase64 => "is not a shared key in base64url without padding",
             Self::HmacLength => "must have 32 to 128 bytes",
-            Self::Cell => "its cell is no name that can be in a header",
+            Self::Cell => "its cell is not a name that a header can hold",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Identity envelopes: what proves to a cell whom the router verified.
+//! Identity envelopes prove to a cell which caller the router verified.
 //!
 //! The plain headers that a router stamps are only as good as the way to the cell. An envelope is
 //! signed: it holds the identity, the one cell that it is for, and the method and path of the one

@@ -1,4 +1,4 @@
-//! Which paths are the page of public keys in another spelling.
+//! Finds paths that spell the public keys' page differently.
 
 use super::JWKS_PATH;
 

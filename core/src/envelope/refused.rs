@@ -1,8 +1,8 @@
-//! Why an envelope is not believed.
+//! Reasons for which a service refuses an envelope.
 
 use std::fmt;
 
-/// Why an envelope is not believed.
+/// Why an envelope is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EnvelopeRefused {
     /// There is none.
@@ -34,7 +34,7 @@ pub enum EnvelopeRefused {
     Expired,
     /// It was sealed in the future.
     NotYetValid,
-    /// It holds for longer than an envelope may.
+    /// Its lifetime is longer than an envelope's may be.
     LifetimeTooLong,
     /// A plain header says something else than it does.
     HeaderMismatch,

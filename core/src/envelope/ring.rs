@@ -112,7 +112,7 @@ impl KeyRing {
     /// The most keys that are kept at a time: two while one takes another's place, and to spare.
     pub const KEYS_MAX: usize = 8;
 
-    /// A ring of these keys, which takes the place of `before` if there was one.
+    /// A ring of these keys, which replaces `before` if there was one.
     ///
     /// A key that wasn't in the ring before, while others of it still are, is held back for a
     /// whole maximum age, even if its own times say that it was there long ago. A ring that has

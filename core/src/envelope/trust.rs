@@ -1,4 +1,4 @@
-//! What comes of an envelope, by how much a service leaves to the router.
+//! Trust modes: how a service treats a request with a valid, an invalid or no envelope.
 
 use serde::Deserialize;
 
@@ -30,7 +30,7 @@ impl TrustMode {
         }
     }
 
-    /// What becomes of a request whose envelope was found to be so.
+    /// What happens to a request with this result of the check.
     ///
     /// # Errors
     /// The mode doesn't let the request be served.
@@ -51,7 +51,7 @@ impl TrustMode {
     }
 }
 
-/// What a service is told of a request that it may serve.
+/// The verified identity that a service gets for a request that it may serve.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// The router has verified this identity, and chosen this cell for it.

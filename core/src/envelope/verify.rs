@@ -1,4 +1,4 @@
-//! The other side: whether an envelope holds for the request that it came with.
+//! The verifier: checks whether an envelope is valid for its request.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const LEEWAY_SECS_MAX: u64 = 60;
 /// The most digits of a date in the HMAC form.
 const DATE_LEN_MAX: usize = 12;
 
-/// What a [`Verifier`] is told.
+/// The settings of a [`Verifier`].
 #[derive(Debug)]
 pub struct VerifierSpec {
     /// Who seals: the router's `envelope.issuer`.
@@ -90,7 +90,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Checks what it is told.
+    /// Checks the settings.
     ///
     /// # Errors
     /// The first mistake.
@@ -103,20 +103,23 @@ impl Verifier {
             return Err(refuse("issuer", "is empty"));
         }
         if spec.cells.is_empty() {
-            return Err(refuse("cells", "names no cell; name the one that this is"));
+            return Err(refuse(
+                "cells",
+                "names no cell; set it to the name of this cell",
+            ));
         }
         if spec.leeway.as_secs() > LEEWAY_SECS_MAX {
             return Err(refuse("leeway", "is more than 60 s; set the clock instead"));
         }
         if !spec.jws && spec.hmac.is_empty() {
-            let problem = "is empty and jws is off, so that no envelope could ever hold";
+            let problem = "is empty and jws is off, so no envelope could be valid";
             return Err(refuse("hmac", problem));
         }
         let cells: Result<Vec<Text>, _> = spec.cells.iter().map(|cell| Text::new(cell)).collect();
         let cells = cells.map_err(|error| refuse("cells", &format!("one {error}")))?;
         for (i, key) in spec.hmac.iter().enumerate() {
             if !cells.contains(key.cell()) {
-                return Err(refuse("hmac", "has a key of a cell that this isn't"));
+                return Err(refuse("hmac", "has a key of another cell"));
             }
             if spec.hmac[..i].iter().any(|other| other.kid() == key.kid()) {
                 return Err(refuse("hmac", "has two keys of one kid"));
@@ -312,7 +315,7 @@ impl Verifier {
 
     fn check_window(&self, issued: u64, expires: u64, now: u64) -> Result<(), EnvelopeRefused> {
         if expires <= issued {
-            return Err(EnvelopeRefused::Malformed("it ends before it begins"));
+            return Err(EnvelopeRefused::Malformed("it expires before it is issued"));
         }
         if expires - issued > LIFETIME_MAX.as_secs() {
             return Err(EnvelopeRefused::LifetimeTooLong);
@@ -420,7 +423,9 @@ fn date(text: &str) -> Result<u64, EnvelopeRefused> {
         && text.bytes().all(|byte| byte.is_ascii_digit())
         && (text == "0" || !text.starts_with('0'));
     let date = canonical.then(|| text.parse().ok()).flatten();
-    date.ok_or(EnvelopeRefused::Malformed("a date is no number of seconds"))
+    date.ok_or(EnvelopeRefused::Malformed(
+        "a date is not a number of seconds",
+    ))
 }
 
 impl From<JwsRefused> for EnvelopeRefused {

@@ -1,4 +1,4 @@
-//! Headers by which a client asks for something else than the request's first line says.
+//! Headers that ask for another method or path than the request line.
 
 use http::header::HeaderName;
 

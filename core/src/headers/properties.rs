@@ -1,4 +1,4 @@
-//! What holds for every request, however its headers are spelled.
+//! Property tests: sanitizing works for every spelling of a header.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;

@@ -93,7 +93,7 @@ pub enum HealthNotice {
     Ejected {
         /// Its cell.
         cell: Text,
-        /// Which.
+        /// The endpoint's ID in this process.
         endpoint: EndpointId,
         /// Its URL.
         url: Box<str>,
@@ -106,7 +106,7 @@ pub enum HealthNotice {
     Returned {
         /// Its cell.
         cell: Text,
-        /// Which.
+        /// The endpoint's ID in this process.
         endpoint: EndpointId,
         /// Its URL.
         url: Box<str>,

@@ -1,4 +1,4 @@
-//! What is wrong with a message.
+//! The ways in which a message can be malformed.
 
 use std::fmt;
 
@@ -63,7 +63,7 @@ faults! {
     /// More than [`Limits::fields`](super::Limits::fields).
     TooMany => "a header or trailer section with too many fields: a request's may have 128 fields",
     /// RFC 9112, section 9.2.
-    Unasked => "an answer without a request",
+    Unasked => "an answer that no request asked for",
 }
 
 impl Fault {

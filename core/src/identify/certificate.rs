@@ -1,4 +1,4 @@
-//! Whether a client's certificate holds, and says who is calling.
+//! Checks a client's certificate and reads the identity in it.
 
 use crate::cert::{Accepted, PeerCertificate};
 use crate::explain::Recorder;
@@ -50,14 +50,14 @@ impl Context<'_> {
             return Err(Denial::new(
                 "certificate.valid",
                 Reason::CertificateExpired,
-                "the client certificate is not in force",
+                "the client certificate has expired or is not valid yet",
             ));
         }
         if peer.is_authority() {
             return Err(Denial::new(
                 "certificate.leaf",
                 Reason::CertificateAuthority,
-                "the client certificate is a certificate authority's",
+                "the client certificate is a CA certificate",
             ));
         }
         Ok(())
@@ -68,6 +68,6 @@ fn check_usage(peer: &PeerCertificate, svid: bool) -> Result<(), Denial> {
     peer.may_prove(svid).then_some(()).ok_or(Denial::new(
         "certificate.usage",
         Reason::CertificateUsage,
-        "the client certificate's key usage doesn't hold digitalSignature",
+        "the key usage of the client certificate lacks digitalSignature",
     ))
 }

@@ -1,4 +1,4 @@
-//! One identity of what several credentials prove.
+//! Combines what several credentials prove into one identity.
 
 use std::sync::Arc;
 

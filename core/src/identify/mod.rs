@@ -1,4 +1,4 @@
-//! From a request's credentials to the identity that they prove.
+//! Verifies a request's credentials and combines them into an identity.
 //!
 //! [`identify`] collects the credentials that the listener's policy looks at and verifies each:
 //! `token` verifies bearer tokens, `certificate` client certificates, and [`routing_key`] what a
@@ -32,7 +32,7 @@ pub use token::{Hint, Memo, hint};
 pub enum Refusal {
     /// The credentials don't hold.
     Deny {
-        /// Why.
+        /// The reason for the denial.
         reason: Reason,
         /// Which check failed, in words that hold nothing of the credential.
         detail: &'static str,
@@ -320,5 +320,5 @@ const NO_ROUTING_KEY: Denial = Denial::new(
 const NOT_HELD: Denial = Denial::new(
     "tenant.choice",
     Reason::AmbiguousTenant,
-    "the request picks a tenant that its credential does not hold",
+    "the request picks a tenant that its credential does not name",
 );

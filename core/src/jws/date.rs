@@ -63,9 +63,9 @@ impl DateClaim {
 
     const fn too_far(self) -> &'static str {
         match self {
-            Self::Exp => "`exp` lies beyond the year 9999; it may be in milliseconds",
-            Self::Nbf => "`nbf` lies beyond the year 9999; it may be in milliseconds",
-            Self::Iat => "`iat` lies beyond the year 9999; it may be in milliseconds",
+            Self::Exp => "`exp` is after the year 9999; it may be in milliseconds",
+            Self::Nbf => "`nbf` is after the year 9999; it may be in milliseconds",
+            Self::Iat => "`iat` is after the year 9999; it may be in milliseconds",
         }
     }
 }

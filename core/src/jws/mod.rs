@@ -1,4 +1,4 @@
-//! Signed documents in the compact form of RFC 7515, read strictly and believed in nothing.
+//! Reads signed documents in the compact form of RFC 7515 strictly, before anything is verified.
 //!
 //! Bearer tokens, cell-bound authorizations and identity envelopes are all of this form. What is
 //! refused here is refused for each of them, whoever signed it. Keys that come inside a document or
@@ -20,10 +20,7 @@ pub(crate) const JWS_LEN_MAX: usize = 16 * 1024;
 
 /// Header members that change what the rest means. What isn't understood must not be passed over.
 const REFUSED_MEMBERS: [(&str, &str); 4] = [
-    (
-        "crit",
-        "the header has `crit`, and no extension is supported",
-    ),
+    ("crit", "the header has `crit`; no extension is supported"),
     ("b64", "the header has `b64`"),
     ("zip", "the token is compressed"),
     ("enc", "the token is encrypted"),
@@ -128,7 +125,7 @@ impl<'a> Jws<'a> {
         }
         let nested = |cty: Cow<'_, str>| bare_type(&cty).eq_ignore_ascii_case("JWT");
         if optional_str(&header, "cty")?.is_some_and(nested) {
-            return Err(JwsRefused::Malformed("the token holds another token"));
+            return Err(JwsRefused::Malformed("the token contains another token"));
         }
         Ok(Header {
             algorithm,

@@ -1,4 +1,4 @@
-//! Points that are no keys (RFC 8032).
+//! Ed25519 points that must not be accepted as keys (RFC 8032).
 //!
 //! The group of Ed25519 has eight points of small order. Under one of them as public key, signatures
 //! over anything can be made without any private key. Libraries let them pass, because an honest
@@ -25,7 +25,7 @@ const SMALL_ORDER: [[u8; KEY_LEN]; 5] = [
     ],
 ];
 
-/// Where the sign of x stands, in the last byte.
+/// The bit of the sign of x, in the last byte.
 const SIGN: u8 = 0x80;
 
 /// Whether this is the one spelling of a point that isn't of small order. That it is a point at

@@ -68,7 +68,7 @@ pub(super) fn read(entry: &Json<'_>, allowed: &[Algorithm]) -> Result<Vec<Key>, 
         None => None,
         Some(_) => match kid(entry) {
             Some(kid) if !kid.is_empty() => Some(kid),
-            _ => return Err("with a \"kid\" that is empty, too long or no string".into()),
+            _ => return Err("with a \"kid\" that is empty, too long or not a string".into()),
         },
     };
     let kid = kid.as_deref();

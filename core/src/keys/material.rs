@@ -125,7 +125,7 @@ fn certified(jwk: &Object<'_>) -> Result<Material, Why> {
         .decode(first.ok_or(NONE)?)
         .map_err(|_| "with an \"x5c\" that is not base64")?;
     let (_, certificate) =
-        X509Certificate::from_der(&der).map_err(|_| "with an \"x5c\" that is no certificate")?;
+        X509Certificate::from_der(&der).map_err(|_| "with an \"x5c\" that is not a certificate")?;
     of_certificate(certificate.public_key())
         .ok_or("with a certificate whose type of key is not supported".into())
 }

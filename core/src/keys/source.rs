@@ -98,8 +98,8 @@ pub enum RestoreRefused {
 impl fmt::Display for RestoreRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotNeeded => f.write_str("a newer set is there already"),
-            Self::Age => f.write_str("it is too old, or claims to come from the future"),
+            Self::NotNeeded => f.write_str("a newer set is already in use"),
+            Self::Age => f.write_str("its fetch time is too old or in the future"),
             Self::Keys(refused) => refused.fmt(f),
         }
     }

@@ -1,4 +1,4 @@
-//! What a decision sees of one issuer's keys.
+//! One issuer's keys, as decisions use them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct IssuerKeys {
     pub(super) refresh_at: Mono,
     /// From when on an unknown key may force one.
     pub(super) cooldown_until: Mono,
-    /// Key ids that the last fetches didn't bring, each with the time until which that is believed.
+    /// Key IDs that the last fetches didn't bring, each with the time until which this result counts.
     pub(super) absent: Vec<(Box<str>, Mono)>,
     pub(super) wait_max: Duration,
 }

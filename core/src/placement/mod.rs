@@ -1,9 +1,9 @@
-//! From an identity to a cell.
+//! Chooses the cell for an identity.
 //!
 //! A tenant with a cell of its own, or with a placement of one cell, goes there and nowhere else,
 //! whatever becomes of the cell. Only a `stateless` placement, and the tenants that are unknown
 //! under `by_tier`, are spread, by weighted rendezvous hashing of the tenant's id.
-//! Which cell serves whom depends on the registry and the identity, never on health. Whether the
+//! Which cell serves a caller depends on the registry and the identity, never on health. Whether the
 //! caller may act for the tenant at all has been asked before.
 //!
 //! | state of the cell | tenant that the registry lists | any other caller |
@@ -31,7 +31,7 @@ use crate::text::Text;
 /// Who asks for a place.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaceQuery<'a> {
-    /// Whom the credentials proved.
+    /// The identity that the credentials proved.
     pub identity: &'a Identity,
     /// What the registry says of the identity's tenant; `None` where it has none, or doesn't list
     /// it.
@@ -163,13 +163,12 @@ fn unknown<'a>(
         UnknownTenant::Placement(id) => registry.placement(id.as_str()),
     };
     let Some(placement) = placement else {
-        let detail = "the placement for unknown tenants is gone";
+        let detail = "the registry no longer has the placement for unknown tenants";
         return refuse(Reason::NoCellAvailable, detail);
     };
     let named = identity.tier.as_ref();
     if named.is_some_and(|named| *named != placement.tier) {
-        let detail =
-            "the placement for unknown tenants isn't of the tier that the credential names";
+        let detail = "the placement for unknown tenants has another tier than the credential names";
         return refuse(Reason::NoCellAvailable, detail);
     }
     let key = || rendezvous::hash(tenant.as_str());
@@ -206,7 +205,7 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
         .anonymous_placement
         .and_then(|id| registry.placement(id))
     else {
-        let detail = "the registry has no placement of the name that the policy gives for callers without tenant";
+        let detail = "the registry does not have the policy's anonymous_placement";
         return refuse(Reason::NoCellAvailable, detail);
     };
     Ok(Choice {

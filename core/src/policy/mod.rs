@@ -1,4 +1,4 @@
-//! What the configuration says about identity: issuers, trust domains, and which credentials a
+//! The configuration about identity: issuers, trust domains, and the credentials that a
 //! listener asks for.
 //!
 //! A [`Policy`] is made whole or not at all: [`Policy::build`] finds every mistake in the
@@ -41,7 +41,7 @@ pub struct Policy {
     pub headers: HeaderRules,
     /// Where cells' keys for cell-bound authorizations are, and how these are checked.
     pub cba: CbaRules,
-    /// Whose word is taken for a routing key.
+    /// The gateways and signers whose routing keys are accepted.
     pub routing_key: RoutingKeyRules,
     auth: Vec<AuthPolicy>,
     sans: SanTemplates,
@@ -58,7 +58,7 @@ pub struct Policy {
 /// changes nothing keeps the memo warm.
 pub type Fingerprint = [u8; 32];
 
-/// One identity provider whose tokens are believed.
+/// One identity provider whose tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     /// What logs, metrics and the registry call it.
@@ -104,7 +104,7 @@ pub struct CbaRules {
 /// What a policy makes of cell-bound authorizations.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CbaPolicy {
-    /// What comes of them.
+    /// Whether they are checked and enforced.
     pub mode: CbaMode,
     /// The only cell that they may lead to.
     pub destination: Option<Text>,
@@ -127,7 +127,7 @@ pub enum KeysLocation {
     },
 }
 
-/// For whom an issuer or a trust domain may speak.
+/// The tenants that an issuer or a trust domain may speak for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Speaks {
     /// There is only one of its kind.

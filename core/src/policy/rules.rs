@@ -1,4 +1,4 @@
-//! Which callers may ask for what: the rules of a policy.
+//! The rules of a policy: which callers may make which requests.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) enum What {
     Grpc(PathPattern),
 }
 
-/// Whom a rule lets pass.
+/// The callers that a rule allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Who {
     /// Anonymous callers too.

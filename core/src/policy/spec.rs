@@ -14,11 +14,11 @@ use crate::routing_key::RoutingKeySpec;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicySpecs {
-    /// `[[issuer]]`: whose tokens are believed.
+    /// `[[issuer]]`: issuers whose tokens are accepted.
     pub issuer: Vec<IssuerSpec>,
     /// `[[policy]]`: which credentials a listener asks for.
     pub policy: Vec<PolicySpec>,
-    /// `[trust]`: whose client certificates are believed.
+    /// `[trust]`: which client certificates are trusted.
     pub trust: Option<TrustSpec>,
     /// `[headers]`: what the router's own headers are called.
     pub headers: HeaderSpec,
@@ -103,7 +103,7 @@ impl OneOrMany {
     }
 }
 
-/// For whom an issuer or a trust domain may speak: a list of tenants, or the word `registry`.
+/// The tenants that an issuer or a trust domain may speak for: a list, or the word `registry`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged, expecting = "one of: a list of tenants, \"registry\"")]
 pub enum SpeaksSpec {
@@ -295,10 +295,10 @@ pub struct PolicySpec {
     /// Where requests without credentials go in `permissive` mode.
     #[serde(default)]
     pub anonymous_placement: Option<String>,
-    /// Must stand beside `mode = "disabled"`, so that nobody gets there by one slip.
+    /// Required with `mode = "disabled"`, so that one slip doesn't disable authentication.
     #[serde(default)]
     pub allow_insecure: bool,
-    /// Whom every request counts as in `disabled` mode.
+    /// `mode = "disabled"`: the identity given to every request.
     #[serde(default)]
     pub insecure_identity: Option<InsecureSpec>,
     /// What differs from `[cba]` for this policy.
@@ -352,7 +352,7 @@ impl Default for CorsSpec {
 pub struct RuleSpec {
     /// What logs and `explain` call it; otherwise its place.
     pub name: Option<String>,
-    /// The methods; all if absent. `GET` stands for `HEAD` too.
+    /// The methods; all if absent. `GET` includes `HEAD`.
     pub methods: Option<Vec<String>>,
     /// The paths: `/orders/{id}`, `/orders/*`, `/orders/**`.
     pub path: Option<String>,
@@ -366,7 +366,7 @@ pub struct RuleSpec {
     pub allow: Option<RuleAllow>,
 }
 
-/// Whom a rule without roles and scopes lets pass.
+/// The callers that a rule without roles and scopes allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAllow {
@@ -419,7 +419,7 @@ pub enum Scheme {
     Jwt,
     /// A client certificate.
     Mtls,
-    /// A routing key that a gateway or a signature stands behind.
+    /// A routing key from a gateway, or with a signature.
     RoutingKey,
 }
 
@@ -443,7 +443,7 @@ pub struct InsecureSpec {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CbaSpec {
-    /// What comes of them.
+    /// Whether they are checked and enforced.
     pub mode: CbaMode,
     /// The only cell that they may lead to. Absent: whichever cell is decided.
     pub destination: Option<String>,
@@ -474,13 +474,13 @@ impl Default for CbaSpec {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyCbaSpec {
-    /// What comes of cell-bound authorizations here.
+    /// Whether cell-bound authorizations are checked and enforced under this policy.
     pub mode: Option<CbaMode>,
     /// The only cell that they may lead to here.
     pub destination: Option<String>,
 }
 
-/// What comes of cell-bound authorizations.
+/// Whether cell-bound authorizations are checked and enforced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CbaMode {
@@ -516,20 +516,20 @@ pub struct TrustSpec {
     /// Files with the revocation lists of those authorities, PEM or DER. Where there is one, every
     /// certificate of a chain must be covered by one.
     pub crl: Vec<String>,
-    /// What becomes of certificates whose list is past its time.
+    /// Whether to refuse certificates whose list is past its next update.
     pub crl_stale: OnDoubt,
-    /// What becomes of certificates whose issuer has no list.
+    /// Whether to refuse certificates whose issuer has no list.
     pub crl_missing: OnDoubt,
     /// The SPIFFE trust domains that `{trust_domain}` stands for.
     pub trust_domains: Vec<TrustDomainSpec>,
     /// Templates that a client certificate's SAN must match, such as
     /// `spiffe://{trust_domain}/tenant/{tenant}/**` or `{tenant}.clients.example`. `{service}` and
-    /// `{cell}` may stand beside `{tenant}` or instead of it.
+    /// `{cell}` may be used with `{tenant}` or instead of it.
     pub san: Vec<String>,
 }
 
 impl TrustSpec {
-    /// Whether anybody's client certificates are believed.
+    /// Whether any client certificates are accepted.
     pub fn has_bundle(&self) -> bool {
         self.bundle.is_some() || self.own_bundles().next().is_some()
     }
@@ -542,7 +542,7 @@ impl TrustSpec {
     }
 }
 
-/// What becomes of a certificate that may be revoked or not.
+/// Whether to refuse a certificate if the router can't tell whether it is revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDoubt {

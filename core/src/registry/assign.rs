@@ -1,4 +1,4 @@
-//! Which tenant goes where: names resolved to slots, then indexed.
+//! Assigns tenants to cells and placements: resolves names to slots and indexes them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

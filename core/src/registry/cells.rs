@@ -1,4 +1,4 @@
-//! From written cells to checked ones.
+//! Checks the cells of a document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -114,10 +114,7 @@ fn check_endpoint(
         return Ok((url, None));
     };
     if url.scheme() != Scheme::Https {
-        return Err(invalid(
-            "san",
-            "means nothing here: only https has certificates",
-        ));
+        return Err(invalid("san", "is only for https endpoints"));
     }
     let san = San::parse(san).map_err(|why| invalid("san", why))?;
     Ok((url, Some(san)))

@@ -172,7 +172,7 @@ impl<'a> RawTenants<'a> {
             true => 0,
             false => u16::try_from(self.terms.number(terms) + 1).map_err(|_| {
                 let most = Terms::COMBINATIONS_MAX;
-                format!(" {id:?} has one combination of issuer and roles too many: at most {most}")
+                format!(" {id:?} needs a new combination of issuer and roles; a registry may have {most}")
             })?,
         };
         let assignment = Assignment {

@@ -176,7 +176,7 @@ impl Placement {
     }
 }
 
-/// What becomes of tenants that the registry doesn't list.
+/// What happens to tenants that the registry doesn't list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum UnknownTenant {
     /// They are refused.
@@ -278,7 +278,7 @@ impl Registry {
         self.assigned.tenants.len()
     }
 
-    /// What becomes of tenants that aren't listed.
+    /// What happens to tenants that aren't listed.
     pub fn unknown_tenant(&self) -> &UnknownTenant {
         &self.unknown_tenant
     }

@@ -1,4 +1,4 @@
-//! From a document to a registry: every check, in one step.
+//! Parses a document into a registry, with every check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(super) fn parse(
         }
         Some(previous) if registry.version == previous.version => {
             let detail = format!(
-                "version {} is in force and says something else: publish a change under a higher version",
+                "version {} is in use with other content: publish a change under a higher version",
                 previous.version
             );
             return Err(refused(RefusedReason::SameVersionOtherContent, detail));

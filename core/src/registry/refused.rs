@@ -1,4 +1,4 @@
-//! Why a document isn't taken.
+//! Reasons for which a document is refused.
 
 use std::fmt;
 

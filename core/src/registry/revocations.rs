@@ -1,4 +1,4 @@
-//! What the registry revokes: credentials that still verify, and no longer count.
+//! The registry's revocations: credentials that verify but must be refused.
 //!
 //! An index of what is revoked, by what a credential names: found in the same time whatever the
 //! number of entries, and not looked for where there are none of the kind.
@@ -205,7 +205,8 @@ pub(super) fn read(raw: Vec<RawRevocation>, mistakes: &mut Mistakes) -> Revocati
             }
         };
         if twice {
-            let why = " names what another entry names; keep the one with the later issued_before";
+            let why =
+                " has the same target as another entry; keep the one with the later issued_before";
             mistakes.invalid(format!("revocations[{at}]{why}"));
         }
     }
@@ -252,22 +253,22 @@ impl RawRevocation {
                 }
                 named(Kind::Token, issuer, jti)
             }
-            (Some(_), ..) => Err(" has a jti, which goes with its issuer and nothing else".into()),
+            (Some(_), ..) => Err(" has a jti, so it must have an issuer and nothing else".into()),
             (None, Some(sub), Some(tenant), None) => named(Kind::TenantSubject, tenant, sub),
             (None, Some(sub), None, Some(issuer)) => named(Kind::IssuerSubject, issuer, sub),
             (None, Some(_), ..) => {
-                Err(" has a sub, which goes with a tenant or an issuer, one of them".into())
+                Err(" has a sub, so it must have either a tenant or an issuer".into())
             }
             (None, None, Some(tenant), None) => named(Kind::Tenant, tenant, String::new()),
             (None, None, Some(_), Some(_)) => {
-                Err(" has a tenant and an issuer; only one of them can be".into())
+                Err(" has a tenant and an issuer; keep one of them".into())
             }
             (None, None, None, Some(issuer)) if issued_before.is_some() => {
                 named(Kind::Issuer, issuer, String::new())
             }
             (None, None, None, Some(_)) => Err(
-                " revokes all of an issuer, and needs issued_before; an issuer that is not to be \
-                 believed at all is taken out of the configuration"
+                " revokes all of an issuer, and needs issued_before; to reject an issuer \
+                 completely, remove it from the configuration"
                     .into(),
             ),
             (None, None, None, None) => match issued_before {

@@ -1,4 +1,4 @@
-//! What the registry says of a tenant besides where it goes and whether it is served.
+//! A tenant's issuer and roles in the registry.
 //!
 //! Many tenants are on the same terms, and the index has room for a number only: so each set of
 //! terms is kept once, and costs a tenant nothing.

@@ -1,4 +1,4 @@
-//! Whether somebody stands behind the routing key that came.
+//! Checks that a gateway or a signature backs the routing key of a request.
 
 use http::{HeaderValue, Method};
 
@@ -61,7 +61,11 @@ impl<'a> Shown<'a> {
         let malformed = |detail| refused(FORM, Reason::MalformedRoutingKey, detail);
         let twice = |detail| refused(PRESENT, Reason::DuplicateRoutingKey, detail);
         let key = match self.keys {
-            [] => return Err(malformed("there is a signature and no routing key")),
+            [] => {
+                return Err(malformed(
+                    "there is a routing key signature, but no routing key",
+                ));
+            }
             [key] => key,
             [_, _, ..] => return Err(twice("there is more than one routing key")),
         };
@@ -70,7 +74,7 @@ impl<'a> Shown<'a> {
         }
         let key = key.to_str().ok().and_then(|key| Text::new(key).ok());
         let key = key.ok_or(malformed(
-            "the routing key is empty, too long, or has a character that none may",
+            "the routing key is empty, too long, or has an invalid character",
         ))?;
         Ok((key, self.signatures.first()))
     }
@@ -121,7 +125,7 @@ impl Question<'_> {
         self.check_time(shown.time)?;
         recorder.pass("routing_key.time", || format!("signed at {}", shown.time));
         self.check_signature(signer, &shown, key)?;
-        recorder.pass("routing_key.signature", || "holds".to_owned());
+        recorder.pass("routing_key.signature", || "valid".to_owned());
         Ok(signer.kid.clone())
     }
 
@@ -133,7 +137,7 @@ impl Question<'_> {
             return Err(refused(CHECK, Reason::RoutingKeyExpired, detail));
         }
         if time > now.saturating_add(self.rules.skew_secs) {
-            let detail = "the signature's time lies ahead";
+            let detail = "the time of the signature is in the future";
             return Err(refused(CHECK, Reason::RoutingKeyNotYetValid, detail));
         }
         Ok(())
@@ -157,7 +161,7 @@ impl Question<'_> {
         holds.then_some(()).ok_or(refused(
             "routing_key.signature",
             Reason::RoutingKeyBadSignature,
-            "the signature does not hold for this request",
+            "the signature is not valid for this request",
         ))
     }
 }

@@ -59,7 +59,7 @@ impl fmt::Display for Voucher {
     }
 }
 
-/// A routing key that somebody stands behind.
+/// A routing key with its gateway or signer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Vouched {
     pub(crate) tenant: Text,

@@ -1,4 +1,4 @@
-//! Whose word is taken for a routing key.
+//! The gateways and signers whose routing keys are accepted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) struct Signer {
     pub(crate) speaks: SpeaksFor,
 }
 
-/// For whom a gateway or a signer may speak.
+/// The tenants that a gateway or a signer may speak for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum SpeaksFor {
     Any,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingKeySpec {
-    /// The header. Its signature stands in the header of this name and `-signature`.
+    /// The header's name. Its signature is in the header of this name plus `-signature`.
     pub header: String,
     /// The exact URI or DNS SANs of the gateways whose word is taken.
     pub gateways: Vec<GatewaySpec>,
@@ -65,7 +65,7 @@ pub struct SignerSpec {
     pub tenants: Option<KeySpeaksSpec>,
 }
 
-/// For whom a gateway or a signer may speak: a list of tenants, or the word `any`.
+/// The tenants that a gateway or a signer may speak for: a list, or the word `any`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged, expecting = "one of: a list of tenants, \"any\"")]
 pub enum KeySpeaksSpec {

@@ -53,16 +53,16 @@ pub struct Args {
     /// Path and query of the request, for the policy's rules and a routing key's signature
     #[arg(long, default_value = "/")]
     path: String,
-    /// Method of the request, for the same
+    /// Method of the request, for the policy's rules and a routing key's signature
     #[arg(long, default_value = "GET")]
     method: Method,
     /// The request is a gRPC call (as --method POST, with the content type application/grpc)
     #[arg(long, conflicts_with = "method")]
     grpc: bool,
-    /// The listener that the request comes in by (may be left out if there is only one)
+    /// The listener that gets the request (may be left out if there is only one)
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// What the request's header says that picks one of several tenants
+    /// The value of the header that picks one of several tenants
     #[arg(long, value_name = "TENANT")]
     tenant_choice: Option<String>,
     /// A file with the cell-bound authorization that the request shows
@@ -80,10 +80,10 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Ask no identity provider and no control plane: only files and last-known-good copies
+    /// Don't ask identity providers or the control plane: use only files and last-known-good copies
     #[arg(long, conflicts_with = "fetch")]
     offline: bool,
-    /// Ask them, which is the default
+    /// Ask identity providers and the control plane (the default)
     #[arg(long)]
     fetch: bool,
 }
@@ -174,10 +174,7 @@ fn policy(args: &Args, config: &Config) -> Result<PolicyId, Exit> {
     };
     let found = found.ok_or_else(|| {
         let name = args.listener.as_deref().unwrap_or_default();
-        failed(format!(
-            "no listener is called {name}; there is: {}",
-            names()
-        ))
+        failed(format!("no listener is called {name}; known: {}", names()))
     })?;
     found.policy_of(&args.path).map_err(|why| {
         let reason = cellway_core::Reason::AmbiguousRequest;
@@ -198,7 +195,7 @@ async fn text(env: &TokioEnv, path: &str) -> Result<String, Exit> {
     let read = env.store().read(path, TOKEN_BYTES_MAX, Privacy::Any).await;
     let read = read.map_err(|error| failed(format!("can't read {path}: {error}")))?;
     let text = String::from_utf8(read.into());
-    let text = text.map_err(|_| failed(format!("{path} is no text")))?;
+    let text = text.map_err(|_| failed(format!("{path} is not text")))?;
     Ok(text.trim().to_owned())
 }
 
@@ -207,7 +204,7 @@ fn bearer(token: String) -> Result<HeaderValue, Exit> {
 }
 
 fn header(value: &str) -> Result<HeaderValue, Exit> {
-    let refused = |_| failed("the value holds bytes that no header may");
+    let refused = |_| failed("the value has bytes that a header can't hold");
     HeaderValue::from_str(value).map_err(refused)
 }
 
@@ -222,7 +219,7 @@ async fn peer(
     if !settings.trusts_clients() {
         let advice = "set trust.bundle to accept client certificates";
         return Err(failed(format!(
-            "no client certificate is trusted; {advice}"
+            "client certificates are not accepted; {advice}"
         )));
     }
     // A file that isn't there is no refused handshake.

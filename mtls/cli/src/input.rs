@@ -36,7 +36,7 @@ impl ConfigFile {
                 "name the file with --config; docs/cellway.example.toml shows every setting";
             failed(format!("can't read {path}: {error}\n    {advice}"))
         })?;
-        String::from_utf8(content.into()).map_err(|_| failed(format!("{path} is no UTF-8 text")))
+        String::from_utf8(content.into()).map_err(|_| failed(format!("{path} is not UTF-8 text")))
     }
 }
 

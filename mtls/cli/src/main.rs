@@ -68,13 +68,13 @@ struct Cli {
 enum Command {
     /// Run the router until SIGTERM
     Serve(serve::Args),
-    /// Say whether a configuration, and every file that it names, is valid
+    /// Check a configuration and every file that it names
     Check(check::Args),
-    /// Say step by step where a request would go and why, without sending anything
+    /// Explain step by step where a request would go and why, without sending anything
     Explain(Box<explain::Args>),
     /// Make, show and remove the keys of identity envelopes
     EnvelopeKey(envelope_key::Args),
-    /// Run a router with everything around it in one process, on loopback
+    /// Run a router and everything around it in one process, on loopback
     Demo(demo::DemoArgs),
 }
 

@@ -1,4 +1,4 @@
-//! What `/proc` says of this process (proc(5)).
+//! Figures of this process from `/proc` (proc(5)).
 
 use std::fs;
 

@@ -162,7 +162,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn stat(&self, path: &str) -> impl Future<Output = io::Result<Stat>> + Send;
 }
 
-/// Whether a file's mode is checked before it is believed.
+/// Whether a file's mode is checked before its content is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Privacy {
     /// Any readable file will do: configuration, certificates, registries.

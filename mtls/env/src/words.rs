@@ -5,8 +5,8 @@ use std::io;
 use rustls::{CertificateError, Error, OtherError};
 
 /// How to make a self-signed server certificate.
-const SELF_SIGNED: &str = "the certificate is a CA's (basicConstraints CA:TRUE), and a CA's may not be a \
-     server's: issue one under that CA, or make a self-signed one with `openssl req -x509 -newkey ed25519 \
+const SELF_SIGNED: &str = "the certificate is a CA's (basicConstraints CA:TRUE), and a CA certificate is not \
+     accepted as a server's: issue one under that CA, or make a self-signed one with `openssl req -x509 -newkey ed25519 \
      -nodes -keyout server.key -out server.pem -days 365 -subj /CN=server -addext \
      subjectAltName=DNS:server.example -addext basicConstraints=critical,CA:FALSE`";
 
@@ -21,10 +21,10 @@ pub fn tls_error(error: &Error) -> String {
         C::Other(OtherError(why)) => return why.to_string(),
         C::Expired | C::ExpiredContext { .. } => "the certificate has expired",
         C::NotValidYet | C::NotValidYetContext { .. } => "the certificate is not valid yet",
-        C::UnknownIssuer => "the certificate was issued by no CA of the bundle",
+        C::UnknownIssuer => "no CA of the bundle issued the certificate",
         C::Revoked => "the certificate is revoked",
         C::BadEncoding => "the certificate can't be parsed",
-        C::BadSignature => "the signature of the certificate does not hold",
+        C::BadSignature => "the signature of the certificate is not valid",
         C::NotValidForName | C::NotValidForNameContext { .. } => "the certificate has another name",
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
             "the certificate's extended key usage doesn't allow this side of a connection \

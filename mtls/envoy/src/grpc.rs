@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// A flag and a length stand before each message.
+/// Each message begins with a flag and a length.
 const PREFIX: usize = 5;
 
 /// The one message of a request.

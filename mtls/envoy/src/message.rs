@@ -1,4 +1,4 @@
-//! What an Envoy asks and hears: the part of `envoy.service.auth.v3` that a decision needs.
+//! Messages to and from Envoy: the part of `envoy.service.auth.v3` that a decision needs.
 //!
 //! Each field has the number and the JSON name of Envoy's own definitions (`external_auth.proto`,
 //! `attribute_context.proto`, and `base.proto` of `envoy.config.core.v3`). Fields that aren't here
@@ -235,7 +235,7 @@ fn distinct<'de, D: Deserializer<'de>>(
             let mut map = BTreeMap::new();
             while let Some((name, value)) = access.next_entry()? {
                 if map.insert(name, value).is_some() {
-                    return Err(A::Error::custom("a header stands twice"));
+                    return Err(A::Error::custom("a header occurs twice"));
                 }
             }
             Ok(map)

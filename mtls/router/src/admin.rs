@@ -41,7 +41,7 @@ const ADDRESS_SHARE: u8 = 25;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one connection may last, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait after a failure to accept, for want of file descriptors for example.
+/// How long to wait after a failure to accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who can reach a listener, and so what it shows.

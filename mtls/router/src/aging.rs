@@ -1,4 +1,4 @@
-//! Says in time that a certificate ends: nobody watches a metric that nobody knows of.
+//! Logs that a certificate will expire soon, because nobody watches a metric that they don't know.
 
 use std::time::Duration;
 

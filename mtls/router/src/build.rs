@@ -1,4 +1,4 @@
-//! Which build this is.
+//! The version and commit of this build.
 
 /// The version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

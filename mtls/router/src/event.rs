@@ -106,7 +106,7 @@ pub enum Event<'a> {
         /// How long they waited.
         waited: Duration,
     },
-    /// Accepting failed, for want of file descriptors for example; it is tried again.
+    /// Accepting failed, for example because file descriptors ran out; it is tried again.
     AcceptFailed {
         /// The listener's name.
         listener: &'a str,
@@ -133,7 +133,7 @@ pub enum Event<'a> {
     ConnectionClosed {
         /// The listener's name.
         listener: &'a str,
-        /// Why.
+        /// What ended it.
         why: Closed,
     },
     /// A TLS handshake with a client failed; there is no HTTP status for that.
@@ -142,7 +142,7 @@ pub enum Event<'a> {
         listener: &'a str,
         /// The client's address.
         peer: SocketAddr,
-        /// Why.
+        /// What the handshake failed for.
         reason: TlsRefusal,
     },
     /// A request was decided.
@@ -241,7 +241,7 @@ pub enum Event<'a> {
         request_id: &'a str,
         /// The tenant that is no longer served.
         tenant: Option<&'a Text>,
-        /// Who the request was let through for.
+        /// The tenant that the request was allowed for.
         subject: Option<&'a Text>,
         /// Why a new request would be refused.
         reason: Reason,
@@ -264,7 +264,7 @@ pub enum Event<'a> {
         /// Whether it is the first refusal at this limit in a minute.
         news: bool,
     },
-    /// A connection to a cell stands.
+    /// A connection to a cell was made.
     CellConnected {
         /// The cell.
         cell: &'a Text,
@@ -302,7 +302,7 @@ pub enum Event<'a> {
     },
     /// Something happened to keys, registry or endpoints.
     Notice {
-        /// What.
+        /// Core's account of it.
         notice: &'a Notice,
         /// The policy that the notice's ids belong to.
         policy: &'a Policy,
@@ -318,21 +318,21 @@ pub enum Event<'a> {
     SourceFailed {
         /// Which source.
         source: &'a str,
-        /// Why.
+        /// What went wrong.
         error: &'a FetchError,
     },
-    /// A last-known-good file is there and isn't believed.
+    /// A last-known-good file was rejected.
     KeptRefused {
         /// The file.
         file: &'a str,
-        /// Why.
+        /// What went wrong.
         error: &'a str,
     },
     /// A last-known-good document couldn't be written; the one before is still whole.
     KeepFailed {
         /// The file.
         file: &'a str,
-        /// Why.
+        /// What went wrong.
         error: &'a str,
     },
     /// A policy of mode `disabled` is in force, from the start or by a reload: every request that
@@ -348,19 +348,19 @@ pub enum Event<'a> {
     },
     /// A certificate is near its end, or was when the settings that name it came in force.
     CertificateEnding {
-        /// Which.
+        /// Its file, its position there, and its dates.
         certificate: &'a CertificateDates,
         /// Until then.
         left: Duration,
     },
-    /// A certificate has ended.
+    /// A certificate has expired.
     CertificateExpired {
-        /// Which.
+        /// Its file, its position there, and its dates.
         certificate: &'a CertificateDates,
     },
     /// A process begins: the first event of a log.
     Starting(&'a Startup<'a>),
-    /// New settings, or files that they name, are in force.
+    /// New settings, or files that they name, are in use.
     Reloaded {
         /// What is new.
         changed: &'a Changed,
@@ -370,7 +370,7 @@ pub enum Event<'a> {
         /// Where to.
         to: Output,
     },
-    /// New settings were refused; the old are still in force.
+    /// New settings were refused; the old ones are still in use.
     ReloadRefused {
         /// What is wrong with them.
         error: &'a str,

@@ -129,7 +129,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
     Explanation { decision, steps }
 }
 
-/// What becomes of the envelope of a request that may pass.
+/// The envelope of an allowed request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Envelope {
@@ -148,7 +148,7 @@ pub enum Envelope {
     NoKey,
     /// The keys can't be used; no router would start.
     Unusable {
-        /// Why.
+        /// What is wrong with the keys.
         error: String,
     },
 }
@@ -215,12 +215,12 @@ struct Gather<'a, E: Env> {
     client: Option<&'a Client<E>>,
     keep: Option<Keep>,
     control: Control,
-    /// Where what the decision stands on came from, one line each.
+    /// Where the data of the decision came from, one line each.
     sources: Vec<String>,
 }
 
 impl<E: Env> Gather<'_, E> {
-    /// Sources first; what was kept stands in for those that gave nothing.
+    /// Sources first; last-known-good copies replace those that gave nothing.
     async fn run(&mut self) {
         self.control.handle_timeout(self.clock.now());
         self.drain().await;

@@ -1,4 +1,4 @@
-//! What all workers of a router share: settings in force, drain, counts.
+//! State that all workers of a router share: current settings, drain, counts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Whether a router can serve, and what it says of itself.
+//! Readiness of a router, and the body of `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ const WARNINGS_MAX: usize = 8;
 
 fn keys_refused((cell, why): (&Text, &KeysRefused)) -> String {
     let reason = why.reason.as_str();
-    format!("cell `{cell}` can call no other: its keys in the registry are {reason}: {why}")
+    format!("cell `{cell}` can't call other cells: its keys in the registry are {reason}: {why}")
 }
 
 /// How an issuer's keys are doing.
@@ -183,7 +183,7 @@ fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
     }
     let auths = snapshot.policy.auths();
     if !auths.iter().any(|auth| can_verify(snapshot, auth, now)) {
-        lacks.push("no issuer has keys that can be used, and no policy can do without".to_owned());
+        lacks.push("no issuer has usable keys, and every policy needs them".to_owned());
     }
     lacks
 }

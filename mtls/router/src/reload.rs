@@ -171,7 +171,7 @@ where
             .await
             .map_err(|error| format!("{}: {error}", self.file))?;
         let text = std::str::from_utf8(&content)
-            .map_err(|_| format!("{}: is no UTF-8 text", self.file))?;
+            .map_err(|_| format!("{}: is not UTF-8 text", self.file))?;
         let config = Config::load(&self.file, text, (self.variables)())
             .map_err(|errors| errors.to_string())?;
         self.same_for_good(&config)?;
@@ -193,7 +193,7 @@ where
         match changed.iter().find(|(_, changed)| *changed) {
             None => Ok(()),
             Some((setting, _)) => Err(format!(
-                "{setting}: can't change while the router runs; restart it"
+                "{setting}: can't change while the router runs; restart the router"
             )),
         }
     }

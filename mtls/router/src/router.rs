@@ -530,15 +530,15 @@ fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), 
             .collect()
     };
     if bound(before) != bound(after) {
-        let problem = "names and addresses of listeners change at a restart only";
+        let problem = "names and addresses of listeners can only change at a restart";
         return Err(ReloadError::new("listener", problem));
     }
     if before.sources.registry.location != after.sources.registry.location {
-        let problem = "where the registry comes from changes at a restart only";
+        let problem = "the source of the registry can only change at a restart";
         return Err(ReloadError::new("registry", problem));
     }
     if before.sources.state != after.sources.state {
-        let problem = "the folder changes at a restart only";
+        let problem = "the folder can only change at a restart";
         return Err(ReloadError::new("state.directory", problem));
     }
     Ok(())
@@ -578,7 +578,7 @@ impl fmt::Display for StartError {
             ),
             Self::Bind { listener, error } => write!(f, "listener {listener}: {error}"),
             Self::Settings(error) => error.fmt(f),
-            Self::WorkerLost(index) => write!(f, "worker {index} was never run"),
+            Self::WorkerLost(index) => write!(f, "worker {index} did not start"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a router is told: plain values, already checked. The configuration file is one way to make
+//! A router's settings: plain values, already checked. The configuration file is one way to make
 //! them, a few lines of Rust in a test or a service another.
 
 use std::net::{IpAddr, SocketAddr};
@@ -34,7 +34,7 @@ pub struct RouterSettings {
     pub upstream: UpstreamSettings,
     /// Where keys and the registry come from, and where the last good ones are kept.
     pub sources: Sources,
-    /// What proves to cells whom the router verified: `[envelope]`. `None`: nothing does.
+    /// `[envelope]`: proofs for cells of the caller that the router verified. `None`: none.
     pub envelope: Option<EnvelopeSettings>,
 }
 
@@ -503,7 +503,7 @@ pub struct RegistrySettings {
 /// `[fetch]`
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// Who issues the sources' certificates; `None`: whom the system trusts.
+    /// The CAs of the sources' certificates; `None`: the CAs that the system trusts.
     pub bundle: Option<Pem>,
     /// The router's client certificate, for sources that ask for one.
     pub identity: Option<KeyPair>,

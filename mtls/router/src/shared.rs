@@ -1,4 +1,4 @@
-//! What the tasks of one router share: the snapshot, and the way to control.
+//! State that the tasks of one router share: the snapshot, and the channel to control.
 
 use std::sync::Arc;
 

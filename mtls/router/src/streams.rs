@@ -1,4 +1,4 @@
-//! Requests that are on their way, so that those of a tenant that is no longer served are ended.
+//! Open requests, so that those of a tenant that is no longer served can be ended.
 //!
 //! A tenant is suspended for all that it does: what is open goes on for hours otherwise, and a
 //! suspension is the one thing that mustn't wait for it. So each worker lists the requests that it
@@ -58,7 +58,7 @@ pub(crate) struct Stream {
     listener: Arc<str>,
     peer: SocketAddr,
     request_id: HeaderValue,
-    /// Why it was let through, and for whom.
+    /// Why it was allowed, and for which tenant.
     allowed: Reason,
     identity: Arc<Identity>,
     /// The connection's, where it carries this alone: HTTP/1.1.

@@ -206,7 +206,7 @@ impl Validity {
 /// A certificate with its key.
 #[derive(Clone, Debug)]
 pub struct Credential {
-    /// The leaf, and what stands between it and the root.
+    /// The leaf, and the certificates between it and the root.
     pub chain: Vec<CertificateDer<'static>>,
     /// The leaf's private key.
     pub key: Key,

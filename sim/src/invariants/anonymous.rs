@@ -1,4 +1,4 @@
-//! Who shows nothing is served as nobody, and only where and while that is meant.
+//! Requests without credentials are served as anonymous, and only where and while the configuration allows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

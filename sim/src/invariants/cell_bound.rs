@@ -1,4 +1,4 @@
-//! A call in a cell's name is that cell's own, for the cell that it reaches.
+//! A call with a cell-bound authorization comes from the cell that it names, and reaches the cell that it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What cells make of envelopes.
+//! Envelopes are valid at the right cell only.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! An Envoy forwards by the leave of the router that it asks, and as that would have.
+//! An Envoy forwards only what its router allows, and as the router would have forwarded it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What routers' configurations say, and since when that must be in force.
+//! The configurations of routers, and the time from which each must be in use.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

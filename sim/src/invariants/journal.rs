@@ -1,4 +1,4 @@
-//! What the client, the router and the cell say about one request, put together.
+//! Combines the reports of client, router and cell about one request.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Good tokens are taken, once routers have had the time to know their keys.
+//! Good tokens are accepted once routers have had time to fetch their keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct KnownKey {
     pub until: Option<Duration>,
 }
 
-/// A good token isn't refused for its key, or for want of keys, while every router must know the key.
+/// A good token isn't refused for its key, or because keys are missing, while every router must know the key.
 #[derive(Debug)]
 pub struct KeysTaken {
     known: Vec<KnownKey>,

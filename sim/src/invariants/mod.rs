@@ -131,7 +131,7 @@ pub struct Bounds {
     pub streams_within: Duration,
     /// How long messages from routers to clients may be under way, faults included.
     pub held: Duration,
-    /// Issuers, and tenants for whom they may speak.
+    /// Issuers, and the tenants that they may speak for.
     pub speakers: BTreeSet<(String, String)>,
     /// How old a routing key's signature may be, and how far its time may lie ahead.
     pub signature_times: [Duration; 2],

@@ -1,4 +1,4 @@
-//! A revoked token proves nothing any more.
+//! A revoked token is no longer accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A routing key decides nothing with nobody behind it, and reaches no cell.
+//! A routing key counts only with a gateway or signature behind it, and reaches no cell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the router tells a cell of a request is what it has decided.
+//! The headers that a cell gets match the router's decision.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A suspended tenant isn't served, by what is new and by what is open.
+//! A suspended tenant isn't served: new requests are refused and open ones end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Suspended {
     open: BTreeMap<(Life, String), String>,
     /// Which router let the request of a tag pass.
     passed: BTreeMap<String, Life>,
-    /// For whom a client acts, by tag.
+    /// The tenant that a client acts for, by tag.
     tenants: BTreeMap<String, String>,
 }
 

@@ -1,4 +1,4 @@
-//! A key that its issuer has withdrawn proves nothing any more.
+//! A key that its issuer has withdrawn is no longer accepted.
 
 use std::time::Duration;
 

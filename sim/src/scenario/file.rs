@@ -70,7 +70,7 @@ fn latency() -> Spanned<[Span; 2]> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Issuer {
     pub name: Name,
-    /// For whom it may speak; needed as soon as there are two.
+    /// The tenants that it may speak for; required if there are two issuers.
     pub tenants: Option<Vec<Name>>,
 }
 

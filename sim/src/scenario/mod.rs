@@ -80,7 +80,7 @@ pub struct Scenario {
 pub struct Issuer {
     /// What the routers' configuration calls it.
     pub name: String,
-    /// For whom it may speak.
+    /// The tenants that it may speak for.
     pub tenants: Option<Vec<String>>,
 }
 
@@ -183,7 +183,7 @@ pub enum Home {
 pub struct Client {
     /// Its host's name.
     pub name: String,
-    /// For whom it acts.
+    /// The tenant that it acts for.
     pub tenant: String,
     /// The mean time between two requests.
     pub interval: Duration,

@@ -1,4 +1,4 @@
-//! What a cell shows that calls another: authorizations good and bad.
+//! Cell-bound authorizations of a calling cell, good and bad.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the invariants are told of a scenario before it runs.
+//! The facts about a scenario that invariants need before it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -494,7 +494,7 @@ fn issuer_of(host: &str) -> String {
     host.strip_prefix("idp-").unwrap_or(host).to_owned()
 }
 
-/// Who may speak for whom: issuer and tenant.
+/// Pairs of an issuer and a tenant that it may speak for.
 fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for issuer in &scenario.issuers {

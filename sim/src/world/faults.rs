@@ -1,4 +1,4 @@
-//! Doing what a scenario's timeline says.
+//! Applies the faults of a scenario's timeline.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A scenario come to life.
+//! The simulated world of a scenario.
 
 mod authorization;
 mod balancer;

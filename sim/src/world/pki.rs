@@ -84,12 +84,12 @@ impl Pki {
         self.generation
     }
 
-    /// Whom to trust, in PEM.
+    /// The trusted CAs, in PEM.
     pub(super) fn bundle(&self, authority: Authority) -> String {
         bundle_pem(&self.trusted(authority))
     }
 
-    /// Whom to trust, for rustls.
+    /// The trusted CAs, for rustls.
     pub(super) fn roots(&self, authority: Authority) -> Result<RootCertStore, LabError> {
         Ca::roots(&self.trusted(authority))
     }

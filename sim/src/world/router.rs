@@ -234,7 +234,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
         Event::OpenedEmpty { .. } => Some("opens without a registry".to_owned()),
         Event::AcceptFailed { error, .. } => Some(format!("can't accept: {error}")),
         Event::TlsRefused { reason, .. } => Some(format!("refuses TLS: {}", reason.as_str())),
-        Event::KeptRefused { file, error } => Some(format!("doesn't believe {file}: {error}")),
+        Event::KeptRefused { file, error } => Some(format!("rejects {file}: {error}")),
         Event::KeepFailed { file, error } => Some(format!("can't keep {file}: {error}")),
         Event::Reloaded { .. } => Some("reloaded".to_owned()),
         Event::ReloadRefused { error } => Some(format!("reload refused: {error}")),

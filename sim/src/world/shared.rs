@@ -1,4 +1,4 @@
-//! What the hosts of a world and its faults have in common.
+//! State that the hosts of a world and its faults share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

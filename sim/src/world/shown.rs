@@ -1,4 +1,4 @@
-//! What goes with one request of a client.
+//! The credentials of one request of a client.
 
 use crate::fact::{CellBound, Token};
 

@@ -1,4 +1,4 @@
-//! What a client shows: tokens good and bad.
+//! A client's tokens, good and bad.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -117,7 +117,7 @@ impl Scene {
         }
     }
 
-    /// No line of the log holds an authorization or whom it is for.
+    /// No line of the log has an authorization, or its tenant or user.
     pub fn nothing_is_told(&self) {
         // How every one begins, and the subjects.
         for secret in ["eyJ", "\"ada\"", "\"eve\""] {

@@ -4,7 +4,7 @@ use cellway_tests::decide::{Core, Request, Sources, claims, jwks, signer};
 
 use crate::{normal, spiffe, table, token};
 
-/// Policies with rules: which is asked, and whom it lets pass.
+/// Policies with rules: which rule decides, and which callers it allows.
 const RULES: &str = r#"
     [[issuer]]
     name = "main"

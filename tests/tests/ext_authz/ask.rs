@@ -30,7 +30,7 @@ pub const CHECK: &str = "/ext_authz/v3/check";
 /// What an Envoy of the plain form may put before the path.
 pub const PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK];
 
-/// What shall become of a request.
+/// What is expected to happen to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It arrives with these headers, sorted.

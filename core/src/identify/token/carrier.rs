@@ -43,15 +43,13 @@ impl Context<'_> {
 pub(super) fn spoiled(token: &[u8]) -> Option<Denial> {
     if token.starts_with(b"{") {
         Some(malformed(
-            "the token is JSON, and only the compact form is read",
+            "the token is in JSON form; only the compact form is accepted",
         ))
     } else if token.contains(&b',') {
         // One field with a list says what several fields would (RFC 9110, section 5.3).
-        Some(twice("the Authorization header holds a list"))
+        Some(twice("the Authorization header is a list"))
     } else if token.iter().any(u8::is_ascii_whitespace) {
-        Some(malformed(
-            "the Authorization header holds more than a token",
-        ))
+        Some(malformed("the Authorization header has more than a token"))
     } else {
         None
     }

@@ -1,4 +1,4 @@
-//! What a token's claims say, once its signature holds (RFC 7519).
+//! Reads and checks a token's claims after its signature was verified (RFC 7519).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(),
         }
     };
     if !found {
-        let detail = "`aud` does not hold this service";
+        let detail = "`aud` does not contain a configured audience";
         return Err(audience(Reason::WrongAudience, detail));
     }
     check_party(claims, issuer)
@@ -232,7 +232,7 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
         }
         (None, _) => Ok((tenants, None)),
         (Some(scalar), _) if tenants.contains(&scalar) => Ok((tenants, Some(scalar))),
-        (Some(_), _) => Err(malformed("the default tenant is not among the tenants")),
+        (Some(_), _) => Err(malformed("the default tenant is not one of the tenants")),
     }
 }
 
@@ -247,7 +247,7 @@ fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Denial> {
     match jti.len() {
         0 => Ok(None),
         1..=Revocations::JTI_LEN_MAX => Ok(Some(Arc::from(&*jti))),
-        _ => Err(malformed("`jti` is longer than can be revoked")),
+        _ => Err(malformed("`jti` has more than 1024 bytes")),
     }
 }
 
@@ -260,7 +260,7 @@ fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Denial> {
     let refused = Denial::new(
         "token.binding",
         Reason::WrongBinding,
-        "`cnf` holds something else than one certificate thumbprint",
+        "`cnf` is not exactly one certificate thumbprint (x5t#S256)",
     );
     match cnf {
         Json::Object(cnf) if cnf.len() == 1 => cnf
@@ -289,7 +289,7 @@ fn find<'a, 'j>(
         match object.get(name) {
             None => return Ok(None),
             Some(Json::Object(inner)) => object = inner,
-            Some(_) => return Err("a claim that should hold other claims is not an object"),
+            Some(_) => return Err("a claim on the path to a mapped claim is not an object"),
         }
     }
     Ok(object.get(last))
@@ -301,11 +301,9 @@ fn word<'a>(value: &'a Json<'_>, at: &ClaimSpec) -> Result<Cow<'a, str>, &'stati
         Json::String(value) => Ok(Cow::Borrowed(value)),
         Json::Number(_) if at.number => value
             .digits_or_str()
-            .ok_or("a claim of the identity is not a whole number"),
-        Json::Number(_) => {
-            Err("a claim of the identity is a number, and its mapping does not say `number = true`")
-        }
-        _ => Err("a claim of the identity is not a string"),
+            .ok_or("a mapped claim is not a whole number"),
+        Json::Number(_) => Err("a mapped claim is a number, and its mapping lacks `number = true`"),
+        _ => Err("a mapped claim is not a string"),
     }
 }
 
@@ -324,7 +322,7 @@ fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Denial> {
         Some(Json::Array(values)) if values.len() <= TENANTS_MAX => {
             values.iter().map(|value| value_text(value, at)).collect()
         }
-        Some(Json::Array(_)) => Err(malformed("a claim of the identity is too long a list")),
+        Some(Json::Array(_)) => Err(malformed("a mapped claim is a list with too many entries")),
         Some(value) => Ok(vec![value_text(value, at)?]),
     }
 }
@@ -332,7 +330,7 @@ fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Denial> {
 fn value_text(value: &Json<'_>, at: &ClaimSpec) -> Result<Text, Denial> {
     let word = word(value, at).map_err(malformed)?;
     Text::new(&word)
-        .map_err(|_| malformed("a claim of the identity can not stand in a header as it is"))
+        .map_err(|_| malformed("a mapped claim has characters that a header can't hold"))
 }
 
 /// A claim that is one string, percent-encoded. An empty one counts as absent.
@@ -347,7 +345,7 @@ fn encoded(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, &'static
         Ok(text) => Ok(Some(text)),
         Err(NotText::Empty) => Ok(None),
         Err(NotText::TooLong | NotText::BadCharacter) => {
-            Err("a claim of the identity is longer than a header may hold")
+            Err("a mapped claim is too long for a header")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What may be told of a token that was refused.
+//! The parts of a refused token that logs may show.
 
 use crate::evidence::Credentials;
 use crate::json::Json;

@@ -1,4 +1,4 @@
-//! Whether a token's issuer signed it, for us, and whether it holds here and now.
+//! Verifies a token: its issuer, signature, audience, times and binding.
 
 use std::sync::Arc;
 
@@ -84,12 +84,14 @@ impl Context<'_> {
             if let Some(miss) = renewed.filter(|_| candidates.is_one_unnamed()) {
                 return Err(self.missed(miss, id, keys, &header));
             }
-            let detail = "the signature does not hold";
+            let detail = "the signature is not valid";
             return Err(Denial::new("token.signature", Reason::BadSignature, detail).into());
         }
-        recorder.pass("token.signature", || "holds".to_owned());
+        recorder.pass("token.signature", || "valid".to_owned());
         claims::check_audience(&claims, issuer)?;
-        recorder.pass("token.audience", || "holds this service".to_owned());
+        recorder.pass("token.audience", || {
+            "contains a configured audience".to_owned()
+        });
         let policy = *self.policy.fingerprint();
         let proven = Proven::read(&claims, id, issuer, policy, *candidates.digest())?;
         recorder.pass("token.claims", || match &proven.identity.left_out {
@@ -123,11 +125,11 @@ impl Context<'_> {
         let missing = |detail| Err(Denial::new("token.subject", Reason::MissingClaim, detail));
         match (&identity.subject, self.auth.subject) {
             (Some(_), _) => Ok(()),
-            (None, SubjectNeed::Required) => missing("the claim of the subject is missing"),
+            (None, SubjectNeed::Required) => missing("the subject's claim is missing"),
             (None, SubjectNeed::Optional) if identity.proof.token.jti.is_some() => Ok(()),
-            (None, SubjectNeed::Optional) => {
-                missing("the claim of the subject and `jti` are missing: nothing could revoke it")
-            }
+            (None, SubjectNeed::Optional) => missing(
+                "the subject's claim and `jti` are missing, so the token could not be revoked",
+            ),
         }
     }
 
@@ -148,7 +150,7 @@ impl Context<'_> {
                 });
             }
             Miss::NoMatchingKey => no_match("the issuer has no such key"),
-            Miss::Ambiguous => no_match("the token names no key, and several fit"),
+            Miss::Ambiguous => no_match("the token has no `kid`, and several keys fit"),
             Miss::OtherAlgorithm => Denial::new(
                 "token.key",
                 Reason::ForbiddenAlgorithm,
@@ -172,10 +174,10 @@ impl Context<'_> {
         }
         let latest = now.saturating_add(issuer.leeway_nbf_secs);
         if proven.nbf.is_some_and(|nbf| nbf > latest) {
-            return denial(Reason::NotYetValid, "`nbf` lies ahead");
+            return denial(Reason::NotYetValid, "`nbf` is in the future");
         }
         if proven.iat.is_some_and(|iat| iat > latest) {
-            return denial(Reason::NotYetValid, "`iat` lies ahead");
+            return denial(Reason::NotYetValid, "`iat` is in the future");
         }
         Ok(())
     }
@@ -238,7 +240,7 @@ const UNREACHABLE: Denial = Denial::new(
 /// What the header alone decides, once the issuer is known.
 fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Denial> {
     if !header.is_of_types(&issuer.types) {
-        let detail = "`typ` is not on the issuer's list, or missing where it must be there";
+        let detail = "`typ` is missing or not one of the issuer's types";
         return Err(Denial::new("token.type", Reason::MalformedToken, detail));
     }
     if !issuer.algorithms.contains(&header.algorithm) {

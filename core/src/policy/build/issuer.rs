@@ -179,7 +179,7 @@ fn types(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) ->
     }
     for other in OTHER_TYPES {
         if types.iter().any(|t| **t == *other) {
-            let problem = format!("{other:?} is never a bearer token's");
+            let problem = format!("{other:?} is not a type of bearer tokens");
             errors.add(at("types"), problem, "take it off the list");
         }
     }

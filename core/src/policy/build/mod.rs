@@ -1,4 +1,4 @@
-//! From the configuration's tables to a [`Policy`].
+//! Builds a [`Policy`] from the configuration's tables.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -208,7 +208,7 @@ fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) 
     }
 }
 
-/// What answers a token that can't be verified for want of keys.
+/// The answer to a token that can't be verified because keys are missing.
 fn jwks_unreachable(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Class {
     match spec.jwks_unreachable_status {
         503 => Class::Unavailable,
@@ -238,7 +238,7 @@ fn accepted_issuers(
         return vec![jwt; specs.issuer.len()];
     };
     if jwt && names.is_empty() {
-        let fix = "name one, or leave the setting out to accept all";
+        let fix = "name an issuer, or leave the setting out to accept all";
         errors.add(at("issuers"), "is empty, so that no token could pass", fix);
     }
     for name in names {
@@ -291,20 +291,20 @@ fn anonymous_placement(
     errors.text(&at("anonymous_placement"), placement)
 }
 
-/// Whom requests without verified credentials count as.
+/// The identity given to requests without verified credentials.
 fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Identity {
     if spec.mode != Mode::Disabled {
         return Identity::default();
     }
     if !spec.allow_insecure {
         let problem = "is not set, and mode is \"disabled\"";
-        let fix = "write allow_insecure = true if every request shall pass unverified, \
+        let fix = "write allow_insecure = true to let every request pass unverified, \
                    or mode = \"required\"";
         errors.add(at("allow_insecure"), problem, fix);
     }
     let Some(insecure) = &spec.insecure_identity else {
         let problem = "is missing, and mode is \"disabled\"";
-        let fix = "write whom every request counts as: { tenant = \"...\" }";
+        let fix = "write the identity that every request gets: { tenant = \"...\" }";
         errors.add(at("insecure_identity"), problem, fix);
         return Identity::default();
     };
@@ -333,14 +333,16 @@ fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors)
     }
 }
 
-/// For whom one of `count` issuers or trust domains may speak.
+/// The tenants that one of `count` issuers or trust domains may speak for.
 fn speaks(spec: Option<&SpeaksSpec>, count: usize, setting: &str, errors: &mut Errors) -> Speaks {
     const FIX: &str = "list the tenants, or write tenants = \"registry\" where every tenant's \
                        `issuer` in the registry says who speaks for it";
     match spec {
         None if count > 1 => {
-            let problem =
-                format!("is missing, and there are {count}: one could speak for another's tenants");
+            let problem = format!(
+                "is missing, and there are {count}: without it, each could speak for the tenants of \
+                 the others"
+            );
             errors.add(setting, problem, FIX);
             Speaks::Any
         }

@@ -80,7 +80,7 @@ fn sources(specs: &PolicySpecs) -> usize {
     specs.issuer.len() + domains + spec.gateways.len() + spec.signer.len()
 }
 
-/// Where a policy looks at the header, somebody must be able to stand behind it.
+/// If a policy accepts routing keys, there must be a gateway or a signer.
 fn somebody(specs: &PolicySpecs, errors: &mut Errors) {
     let spec = &specs.routing_key;
     let looked_at = specs.policy.iter().any(|policy| {
@@ -89,7 +89,7 @@ fn somebody(specs: &PolicySpecs, errors: &mut Errors) {
         schemes.any(|scheme| *scheme == Scheme::RoutingKey)
     });
     if looked_at && spec.gateways.is_empty() && spec.signer.is_empty() {
-        let problem = "is missing, and a policy accepts routing keys: nobody's would count";
+        let problem = "is missing, and a policy accepts routing keys: none would be accepted";
         let fix = "list the SANs of your gateways, or add a [[routing_key.signer]]";
         errors.add("routing_key.gateways", problem, fix);
     }
@@ -114,7 +114,7 @@ fn gateways(specs: &PolicySpecs, several: bool, errors: &mut Errors) -> Vec<Gate
             continue;
         };
         if gateways.iter().any(|other| other.san == san) {
-            errors.add(setting, "stands there twice", "write it once");
+            errors.add(setting, "is listed twice", "write it once");
             continue;
         }
         let trust_domain = spiffe_trust_domain(san.text().as_str());
@@ -127,7 +127,7 @@ fn gateways(specs: &PolicySpecs, several: bool, errors: &mut Errors) -> Vec<Gate
     gateways
 }
 
-/// An exact name, of which it is certain under whose authority it stands.
+/// An exact name whose trust domain is known.
 fn gateway_san(
     san: &str,
     setting: &str,
@@ -164,7 +164,8 @@ fn gateway_san(
         return None;
     }
     if domains.len() > 1 {
-        let problem = "there are several trust domains, and this name doesn't say whose it is";
+        let problem =
+            "there are several trust domains, and this name does not say which one it belongs to";
         errors.add(setting, problem, "give the gateway a SPIFFE ID");
         return None;
     }
@@ -183,7 +184,7 @@ fn signers(spec: &RoutingKeySpec, several: bool, errors: &mut Errors) -> Vec<Arc
             errors.text(&at("kid"), &spec.kid)
         } else {
             let fix = "write 1 to 64 letters, digits, `-`, `_` or `.`";
-            errors.add(at("kid"), "is no key's id", fix);
+            errors.add(at("kid"), "is not a valid key ID", fix);
             None
         };
         let key = key(spec, &at("jwk"), errors);
@@ -223,8 +224,8 @@ fn speaks(
     match spec {
         None => {
             if several {
-                let problem = "is missing, and other credentials prove tenants too: it could speak \
-                               for theirs";
+                let problem = "is missing, and other credentials prove tenants too: without it, this \
+                               one could speak for all tenants";
                 errors.add(setting, problem, SPEAKS_FIX);
             }
             SpeaksFor::Any

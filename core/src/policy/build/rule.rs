@@ -47,7 +47,7 @@ pub(super) fn rules(
         let before = rules.iter().position(|other| other.what.covers(&rule.what));
         if let Some(before) = before {
             let problem = format!(
-                "is never asked: rule[{}] fits all that it fits",
+                "never applies: rule[{}] matches every request that it matches",
                 kept[before]
             );
             let member = if rule_spec.grpc.is_some() {

@@ -11,7 +11,7 @@ use super::{Errors, Speaks, TABLES_MAX, speaks};
 /// The most files with revocation lists.
 const CRL_FILES_MAX: usize = 64;
 
-/// What is believed of client certificates.
+/// Which client certificates are trusted.
 #[derive(Default)]
 pub(super) struct Trust {
     pub(super) sans: SanTemplates,
@@ -30,7 +30,7 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
         errors.add("trust.crl", "has too many entries", fix);
     }
     if spec.crl.iter().any(String::is_empty) {
-        errors.add("trust.crl", "holds an empty path", "write paths of files");
+        errors.add("trust.crl", "has an empty path", "write paths of files");
     }
     if !spec.crl.is_empty() && !spec.has_bundle() {
         let fix = "set it, or leave trust.crl out";
@@ -55,16 +55,17 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
         }
     }
     if sans.cell_of_any_domain() {
-        let problem = "{cell} stands under {trust_domain}, and there are several: one could pass \
-                       for another's cell";
+        let problem = "{cell} is used with {trust_domain}, and there are several trust domains: \
+                       one could impersonate a cell of another";
         errors.add(
             "trust.san",
             problem,
-            "write the cells' own trust domain into the template",
+            "write the trust domain of the cells into the template",
         );
     }
     if sans.any_dns() && domains.len() > 1 {
-        let problem = "there are several trust domains, and a DNS SAN doesn't say whose it is";
+        let problem =
+            "there are several trust domains, and a DNS SAN does not say which one it belongs to";
         errors.add("trust.san", problem, "use URI templates only");
     }
     own_bundles(spec, &sans, errors);
@@ -78,7 +79,7 @@ fn own_bundles(spec: &TrustSpec, sans: &SanTemplates, errors: &mut Errors) {
     for name in own.iter().filter(|name| !sans.any_of_domain(name)) {
         errors.add(
             "trust.san",
-            format!("no template takes names of {name}, which has a bundle of its own"),
+            format!("no URI template matches names of {name}, which has its own bundle"),
             "write a URI template for it, or leave the trust domain out",
         );
     }
@@ -86,7 +87,7 @@ fn own_bundles(spec: &TrustSpec, sans: &SanTemplates, errors: &mut Errors) {
     if !own.is_empty() && left && spec.bundle.is_none() {
         errors.add(
             "trust.bundle",
-            "is missing, and there are names that no trust domain's own bundle is about",
+            "is missing, and some names are not covered by the bundle of a trust domain",
             "set it, or give each trust domain its own bundle and use URI templates only",
         );
     }
@@ -123,7 +124,7 @@ fn domains(specs: &[TrustDomainSpec], errors: &mut Errors) -> BTreeMap<Text, Spe
             continue;
         };
         if domains.insert(name, speaks).is_some() {
-            errors.add(setting, "stands there twice", "write it once");
+            errors.add(setting, "is listed twice", "write it once");
         }
     }
     domains

@@ -11,7 +11,7 @@ use super::{RegistryAction, RegistrySource};
 use crate::registry::Registry;
 use crate::registry::{Parsed, RegistryRefused};
 
-/// When to ask the source, and how long its answers are believed.
+/// When to ask the source, and how long its answers are used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegistryTiming {
     /// Between two successful polls, less up to a tenth of it at random.

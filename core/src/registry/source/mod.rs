@@ -1,4 +1,4 @@
-//! Where registries come from: the state machine of one source.
+//! The state machine of a registry source.
 
 mod input;
 mod output;
@@ -108,8 +108,9 @@ impl RegistrySource {
                 now,
                 RegistryFailure {
                     problem: FetchProblem::BadStatus,
-                    detail: "the source says \"not modified\" of a document that was never taken"
-                        .into(),
+                    detail:
+                        "the source answered 304 (not modified), but the router has no document"
+                            .into(),
                 },
             ),
             Ok(RegistryFetched::Document {

@@ -75,7 +75,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         r#"10.0.0.2:80""#,
         r#"10.0.0.2:80", "san": "b""#,
-        "cells[1].endpoints[0].san means nothing",
+        "cells[1].endpoints[0].san is only for https",
     ),
     (
         "spiffe://example/cell/a",

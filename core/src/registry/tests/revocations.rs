@@ -9,15 +9,15 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
         (r#"{}"#, "[1] is empty"),
         (
             r#"{"jti": "x"}"#,
-            "[1] has a jti, which goes with its issuer",
+            "[1] has a jti, so it must have an issuer",
         ),
         (
             r#"{"jti": "x", "issuer": "main", "issued_before": 5}"#,
-            "[1] has a jti, which goes",
+            "[1] has a jti, so it must",
         ),
         (
             r#"{"jti": "x", "issuer": "main", "tenant": "acme"}"#,
-            "[1] has a jti, which goes",
+            "[1] has a jti, so it must",
         ),
         (
             r#"{"jti": "", "issuer": "main"}"#,
@@ -25,15 +25,15 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
         ),
         (
             r#"{"sub": "alice"}"#,
-            "[1] has a sub, which goes with a tenant or an issuer",
+            "[1] has a sub, so it must have either a tenant or an issuer",
         ),
         (
             r#"{"sub": "alice", "issued_before": 5}"#,
-            "[1] has a sub, which goes with",
+            "[1] has a sub, so it must have",
         ),
         (
             r#"{"sub": "alice", "tenant": "acme", "issuer": "main"}"#,
-            "[1] has a sub, which",
+            "[1] has a sub, so",
         ),
         (r#"{"sub": "", "tenant": "acme"}"#, "[1].sub is empty"),
         (r#"{"tenant": "a,b"}"#, "[1].tenant may hold"),
@@ -75,7 +75,7 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
         ),
         (
             r#"{"jti": "t-1", "issuer": "main"}"#,
-            "[1] names what another entry names",
+            "[1] has the same target as another entry",
         ),
     ];
     let good = good();

@@ -1,4 +1,4 @@
-//! Who vouches for whom in the demo.
+//! The demo's certificate authorities.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -33,7 +33,7 @@ pub(super) struct Caller {
     pub(super) expected: Expected,
 }
 
-/// What should come of a request.
+/// The expected result of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Expected {
     pub(super) reason: Reason,

@@ -1,4 +1,4 @@
-//! What to paste next.
+//! Prints commands to try next.
 
 use std::path::Path;
 

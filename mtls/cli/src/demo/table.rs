@@ -1,4 +1,4 @@
-//! What came of the sample requests.
+//! The results of the sample requests.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What stands around the demo's router: authorities, identity provider, control plane, cells.
+//! The surroundings of the demo's router: CAs, identity provider, control plane, cells.
 
 use std::future::Future;
 use std::io::{self, Write};

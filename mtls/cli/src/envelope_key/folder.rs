@@ -1,4 +1,4 @@
-//! The folder of keys, held by one command at a time.
+//! The key folder, locked by one command at a time.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -23,7 +23,7 @@ pub(super) struct Folder<'a> {
 }
 
 impl<'a> Folder<'a> {
-    /// Reads the folder, which is made where it isn't there and shall be.
+    /// Reads the folder. With `make`, creates it if it doesn't exist.
     pub(super) async fn open(
         env: &'a TokioEnv,
         settings: &'a EnvelopeSettings,
@@ -114,7 +114,7 @@ impl<'a> Folder<'a> {
             match fs::remove_file(&file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let file = file.display();
-                    let advice = "no router uses it any more; remove it by hand";
+                    let advice = "no router uses this file any more; remove it by hand";
                     return Err(failed(format!("can't remove {file}: {error}; {advice}")));
                 }
                 _ => {}

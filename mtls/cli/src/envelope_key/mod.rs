@@ -36,8 +36,8 @@ need no restart.
 Examples:
   cellway envelope-key new -c cellway.toml               published now, signs once services know it
   cellway envelope-key list -c cellway.toml
-  cellway envelope-key prune -c cellway.toml             later: removes what nobody needs any more
-  cellway envelope-key replace -c cellway.toml           a key is lost: the old ones count no more
+  cellway envelope-key prune -c cellway.toml             later: removes keys that are no longer needed
+  cellway envelope-key replace -c cellway.toml           a key is compromised: revoke the old keys at once
   cellway envelope-key new -c cellway.toml --cell eu-1   shared forms: one key for each cell
 
 Exit codes: 0 done, 1 the configuration has mistakes, 2 usage, 3 it could not be done (nothing was
@@ -49,13 +49,13 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// Make a key that takes the place of the present one, once everybody can know it
+    /// Make a key that replaces the present one once every service can know it
     New(Making),
-    /// Show the keys, and what each is for now
+    /// Show the keys and the state of each
     List(Reading),
-    /// Remove the keys that nobody needs any more
+    /// Remove keys that are no longer needed
     Prune(Reading),
-    /// Make a key that takes the place of all others at once: a key is in strange hands
+    /// Replace all keys at once, because one is compromised
     Replace(Replacing),
 }
 
@@ -69,7 +69,7 @@ struct Reading {
 struct Replacing {
     #[command(flatten)]
     config: ConfigFile,
-    /// The new key's id (made up if absent)
+    /// The new key's ID (generated if absent)
     #[arg(long)]
     kid: Option<String>,
     /// The cell that the key is shared with, in the forms hmac and compatible
@@ -81,8 +81,8 @@ struct Replacing {
 struct Making {
     #[command(flatten)]
     key: Replacing,
-    /// How long it waits, at least; 0 is as soon as can be: in the forms hmac and compatible at once, in the form
-    /// jws once no service keeps a set of public keys without it
+    /// The least time before it signs. With 0 it signs as soon as possible: at once in the forms hmac and
+    /// compatible, and in the form jws once no service keeps a set of public keys without it
     #[arg(long, value_name = "SECONDS")]
     wait_secs: Option<u64>,
 }
@@ -146,9 +146,8 @@ async fn carry_out(command: &Command) -> Result<String, Exit> {
 async fn settings(env: &TokioEnv, file: &ConfigFile) -> Result<EnvelopeSettings, Exit> {
     let config = file.load(env).await?;
     config.router.envelope.ok_or_else(|| {
-        let advice =
-            "add [envelope] with keys = \"envelope-keys\", or whatever the folder is to be";
-        failed(format!("{} has no keys of envelopes; {advice}", file.path))
+        let advice = "add [envelope] with keys = \"envelope-keys\" or another folder";
+        failed(format!("{} has no envelope keys; {advice}", file.path))
     })
 }
 
@@ -160,14 +159,14 @@ async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Ex
     if let Some(next) = index.waiting(cell, now).first() {
         let (kid, from) = (&next.kid, rfc3339(Unix::from_secs(next.sign_from)));
         return Err(failed(format!(
-            "key `{kid}` waits already, until {from}; make the next one after that"
+            "key `{kid}` already waits until {from}; make the next one after that"
         )));
     }
     if folder.settings.form == EnvelopeForm::Jws && index.keys.len() >= KeyRing::KEYS_MAX {
         let most = KeyRing::KEYS_MAX;
         let advice = format!("cellway envelope-key prune -c {}", args.key.config.path);
         return Err(failed(format!(
-            "there are {most} keys already\n    {advice}"
+            "there are already {most} keys\n    {advice}"
         )));
     }
     let wait = match (folder.settings.form, index.of(cell).is_empty()) {
@@ -188,8 +187,10 @@ async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Ex
     let file = folder.add(&kid, text, &index).await?;
     let from = rfc3339(Unix::from_secs(from));
     Ok(match cell {
-        None => format!("{file}: published from now on, signs from {from}"),
-        Some(cell) => format!("{file}: take it to cell `{cell}`; it is used from {from}"),
+        None => format!("{file}: published now, signs from {from} on"),
+        Some(cell) => {
+            format!("{file}: copy it to cell `{cell}`; the router uses it from {from} on")
+        }
     })
 }
 
@@ -208,12 +209,12 @@ async fn replace(folder: &Folder<'_>, args: &Replacing, now: Unix) -> Result<Str
     Ok(match cell {
         None => format!(
             "{file}: signs as soon as routers see it; removed: {names}\n\
-             A service may take what the lost key seals until it fetches the keys anew, for {} s at \
-             most; restart those that must not.",
+             Services may accept envelopes of the old keys until they fetch the keys again, within \
+             {} s. Restart services that must not.",
             folder.settings.jwks_max_age.as_secs()
         ),
         Some(cell) => format!(
-            "{file}: take it to cell `{cell}`, whose requests fail until it has it; removed: {names}"
+            "{file}: copy it to cell `{cell}`; its requests fail until it has the key; removed: {names}"
         ),
     })
 }
@@ -226,10 +227,10 @@ async fn prune(folder: &Folder<'_>, now: Unix) -> Result<String, Exit> {
         let next = index.keys.iter().filter_map(until).min();
         return Ok(match next {
             Some(next) => format!(
-                "every key is needed still; one can be removed from {}",
+                "every key is still needed; the first can be removed from {} on",
                 when(next, now)
             ),
-            None => "every key is needed still".to_owned(),
+            None => "every key is still needed".to_owned(),
         });
     }
     folder.write(&index).await?;
@@ -252,8 +253,8 @@ fn list(folder: &Folder<'_>, config: &str, now: Unix) -> String {
             "can be pruned".to_owned()
         } else {
             let until = folder.index.needed_until(key, overlap(folder.settings));
-            until.map_or("needed still".to_owned(), |until| {
-                format!("needed still, until {}", when(until, now))
+            until.map_or("still needed".to_owned(), |until| {
+                format!("still needed, until {}", when(until, now))
             })
         };
         let of = cell
@@ -270,7 +271,7 @@ fn list(folder: &Folder<'_>, config: &str, now: Unix) -> String {
     lines.extend(
         folder
             .strays()
-            .map(|file| format!("{file}: in no use, the index doesn't name it")),
+            .map(|file| format!("{file}: not used; keys.toml doesn't name it")),
     );
     match lines.is_empty() {
         true => format!("there is no key\n    cellway envelope-key new -c {config}"),
@@ -313,7 +314,7 @@ fn cell_of<'a>(settings: &EnvelopeSettings, args: &'a Replacing) -> Result<Optio
     }
 }
 
-/// A new key: its entry, and what stands in its file.
+/// A new key: its entry in the index, and the content of its file.
 fn make(
     folder: &Folder<'_>,
     args: &Replacing,
@@ -337,7 +338,7 @@ fn make(
     let text = text.map_err(|refused| failed(format!("key `{kid}` {refused}")))?;
     if folder.has(&kid) {
         let advice = "give the new key an id of its own with --kid";
-        return Err(failed(format!("there is a key `{kid}` already; {advice}")));
+        return Err(failed(format!("there is already a key `{kid}`; {advice}")));
     }
     let key = IndexKey {
         kid,
@@ -351,7 +352,7 @@ fn make(
 fn random<const N: usize>() -> Result<[u8; N], Exit> {
     let mut bytes = [0; N];
     let filled = rand::fill(&mut bytes);
-    filled.map_err(|_| failed("the system gives no random bytes"))?;
+    filled.map_err(|_| failed("the system provides no random bytes"))?;
     Ok(bytes)
 }
 

@@ -29,7 +29,7 @@ fn envelope_keys_are_made_shown_and_removed() {
 
     let (code, out, err) = key(&["new", "--kid", "first"]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("first.pem: published from now on"), "{out}");
+    assert!(out.contains("first.pem: published now"), "{out}");
     assert_eq!(run(&["check", "-c", &config]).0, 0);
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt;
@@ -49,11 +49,11 @@ fn envelope_keys_are_made_shown_and_removed() {
     assert!(lines[1].contains(": waits (added "), "{out}");
     let (code, _, err) = key(&["new"]);
     assert_eq!(code, 3);
-    assert!(err.contains("waits already"), "{err}");
+    assert!(err.contains("already waits"), "{err}");
     let (code, out, _) = key(&["prune"]);
     assert_eq!(code, 0);
     assert!(
-        out.starts_with("every key is needed still; one can be removed from 2")
+        out.starts_with("every key is still needed; the first can be removed from 2")
             && out.contains("(in "),
         "{out}"
     );
@@ -115,7 +115,7 @@ fn shared_envelope_keys_are_one_for_each_cell() {
 
     let (code, out, err) = new(&["--cell", "a", "--kid", "a-1"]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("a-1.key: take it to cell `a`"), "{out}");
+    assert!(out.contains("a-1.key: copy it to cell `a`"), "{out}");
     assert_eq!(run(&["check", "-c", &config]).0, 0);
     let (code, out, _) = explain();
     assert_eq!(code, 0, "{out}");
@@ -170,7 +170,7 @@ fn keys_made_in_one_second_are_used_one_after_the_other() {
     assert_eq!(code, 0, "{err}");
     let (code, _, err) = new("three");
     assert_eq!(code, 3);
-    assert!(err.contains("waits already"), "{err}");
+    assert!(err.contains("already waits"), "{err}");
 }
 
 #[test]

@@ -37,8 +37,7 @@ fn explain_says_which_settings_are_never_looked_at() {
     let config = CONFIG.replace("jwks_file = \"keys.json\"", claims);
     folder.write("cellway.toml", &config);
     let (path, token) = (folder.config(), token("acme", false));
-    let expected =
-        "warn  issuer[0].claims.tenant: \"org.tenant_id\" is taken for the name of one claim";
+    let expected = "warn  issuer[0].claims.tenant: \"org.tenant_id\" is the name of one claim";
     let (code, out, _) = run(&["explain", "-c", &path, "--token", &token]);
     assert_eq!(code, 1, "{out}");
     assert!(
@@ -113,7 +112,7 @@ from  file:DIR/registry.json: read
     let (code, _, err) = run(&["explain", "-c", &config, "--listener", "other"]);
     assert_eq!(code, 3);
     assert!(
-        err.contains("no listener is called other; there is: local"),
+        err.contains("no listener is called other; known: local"),
         "{err}"
     );
 }

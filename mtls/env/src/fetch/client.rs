@@ -61,7 +61,7 @@ pub struct Reach {
 /// What to ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Get<'a> {
-    /// Where.
+    /// The address of the source.
     pub url: &'a SourceUrl,
     /// The `ETag` of what we have.
     pub if_none_match: Option<&'a HeaderValue>,

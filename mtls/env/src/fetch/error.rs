@@ -1,4 +1,4 @@
-//! Why a fetch failed.
+//! Errors of fetches.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Where keys and registries may be fetched from.
+//! URLs from which keys and registries may be fetched.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -119,7 +119,7 @@ impl Walk {
         self.links += 1;
         if self.links > LINKS_MAX {
             return Err(io::Error::other(format!(
-                "leads over more than {LINKS_MAX} links"
+                "has more than {LINKS_MAX} symbolic links on its way"
             )));
         }
         self.check_folder()?;
@@ -141,7 +141,7 @@ impl Walk {
         // checked.
         let sticky = stat.st_mode & 0o1000 != 0;
         if stat.st_mode & 0o022 != 0 && !sticky {
-            let advice = "is a folder that others can write; chmod 700 that";
+            let advice = "is a folder that others can write; run chmod 700 on it";
             return Err(denied(Some(name), advice));
         }
         Ok(())

@@ -92,7 +92,7 @@ impl Examined {
         }
     }
 
-    /// The result to put in force.
+    /// The result to apply.
     ///
     /// # Errors
     /// All errors that were found. Then nothing of it may be used.

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// How much a finding matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
-    /// A router does not start with it, and a reload keeps what is in force.
+    /// A router does not start with it, and a reload keeps the old settings.
     Error,
     /// A router runs with it, but refuses some requests.
     Warning,

@@ -37,9 +37,10 @@ pub(crate) async fn fit<E: Env>(
         findings.warning(setting, mismatch.problem, mismatch.fix);
     }
     for missing in live.authorities_without_list() {
-        let problem =
-            format!("has no list of {missing}: clients with certificates from it would be refused");
-        let fix = "add the authority's list, or set trust.crl_missing = \"allow\"";
+        let problem = format!(
+            "has no list of {missing}: clients with certificates from this CA would be refused"
+        );
+        let fix = "add the list of this CA, or set trust.crl_missing = \"allow\"";
         findings.warning("trust.crl", problem, fix);
     }
     for_proxying_only(settings, findings);
@@ -122,7 +123,7 @@ fn envelopes(live: &Live, registry: &Registry, config: &str, now: Now, findings:
     for cell in without_key(sealer, registry, now).take(CELLS_NAMED_MAX) {
         let folder = &envelope.keys;
         let problem =
-            format!("{folder} has no key for cell `{cell}`, so that its requests would be refused");
+            format!("{folder} has no key for cell `{cell}`, so its requests would be refused");
         let fix = format!("run `cellway envelope-key new -c {config} --cell {cell}`");
         findings.warning("envelope.keys", problem, fix);
     }

@@ -103,11 +103,11 @@ fn what_to_do(why: &RegistryRefused, kept: &LastKnownGood) -> String {
     match why.reason {
         RefusedReason::OlderVersion | RefusedReason::SameVersionOtherContent => format!(
             "{path} holds version {version}: publish the document under a higher version, or \
-             remove that file before the start to give it up"
+             remove that file before the start to use a lower version"
         ),
         RefusedReason::Shrunken => format!(
-            "it is compared with version {version} in {path}: add allow_shrink_from = {version} \
-             if the loss is meant"
+            "compared with version {version} in {path}: add allow_shrink_from = {version} \
+             if the loss is intended"
         ),
         RefusedReason::Invalid | RefusedReason::Oversized | RefusedReason::Empty => String::new(),
     }
@@ -139,7 +139,7 @@ async fn last_known_good<E: Env>(
     // A starting router reports this itself when it restores the copy.
     if occasion == Occasion::Check {
         let problem = format!("{path} can't be used as last-known-good: {problem}");
-        let fix = "it is replaced by the next good document";
+        let fix = "nothing to do: the next good document replaces it";
         findings.warning("state.directory", problem, fix);
     }
     None

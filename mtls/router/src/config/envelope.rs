@@ -1,4 +1,4 @@
-//! `[envelope]`: what proves to cells whom the router verified.
+//! `[envelope]`: proofs for cells of the caller that the router verified.
 
 use cellway_core::Text;
 use cellway_core::envelope::LIFETIME_MAX;
@@ -8,7 +8,7 @@ use super::report::Reporter;
 use super::schema::EnvelopeTable;
 use crate::settings::{EnvelopeForm, EnvelopeSettings};
 
-/// What a verifier expects that is told nothing else.
+/// The issuer that verifiers expect by default.
 const ISSUER_DEFAULT: &str = "cellway";
 /// Long enough for clocks that are a few seconds apart and a slow way to the cell.
 const LIFETIME_SECS: u64 = 30;
@@ -25,17 +25,17 @@ pub(super) fn envelope<F: FnMut(ConfigError)>(
     if issuer.is_empty() || Text::new(issuer).is_err() {
         let problem = match issuer {
             "" => "is empty",
-            _ => "is too long, or has bytes that no header may",
+            _ => "is too long, or has bytes that a header can't hold",
         };
-        let fix = "name the router as the cells' verifiers do, or leave it out";
+        let fix = "write the issuer that the cells' verifiers expect, or leave it out";
         report.mistake("envelope.issuer", problem, fix);
     }
     if table.keys.is_empty() {
-        let fix = "name the folder that `cellway envelope-key new` is to make";
+        let fix = "name a folder; `cellway envelope-key new` creates it";
         report.mistake("envelope.keys", "is empty", fix);
     }
     if table.form != EnvelopeForm::Jws && table.jwks_max_age_secs.is_some() {
-        let problem = "requires form = \"jws\": nothing is published otherwise";
+        let problem = "requires form = \"jws\": only that form publishes keys";
         report.mistake("envelope.jwks_max_age_secs", problem, "remove it");
     }
     let (lifetime, most) = (table.lifetime_secs, LIFETIME_MAX.as_secs());

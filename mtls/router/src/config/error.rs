@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One mistake: where it stands, which setting it is about, what is wrong, and what to do.
+/// One mistake: its line, its setting, what is wrong, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigError {
     /// Where the setting was written.
@@ -36,7 +36,7 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// Sorts the mistakes by where they stand and drops repetitions.
+    /// Sorts the mistakes by line and drops repetitions.
     pub(crate) fn new(file: &str, mut errors: Vec<ConfigError>) -> Self {
         errors.sort_by(|a, b| (&a.place, &a.setting).cmp(&(&b.place, &b.setting)));
         errors.dedup();

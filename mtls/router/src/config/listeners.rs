@@ -1,4 +1,4 @@
-//! `[[listener]]`: what each is bound to, asks for and grants.
+//! `[[listener]]`: addresses, TLS, limits and policy.
 
 use std::net::SocketAddr;
 
@@ -79,7 +79,11 @@ fn listeners_exist<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F
         }
         if earlier.iter().any(|other| other.name == listener.name) {
             let problem = format!("another listener has the name `{}` too", listener.name);
-            report.mistake(format!("listener[{i}].name"), problem, "give each its own");
+            report.mistake(
+                format!("listener[{i}].name"),
+                problem,
+                "give each listener its own name",
+            );
         }
     }
 }
@@ -109,7 +113,7 @@ fn check_listener<F: FnMut(ConfigError)>(
     if asks && !trusts {
         report.mistake(
             format!("listener[{i}].tls.client_certificate"),
-            "asks clients for certificates, but no CA is trusted to sign them",
+            "asks clients for certificates, but trust.bundle is not set",
             "set trust.bundle",
         );
     }

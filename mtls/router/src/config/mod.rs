@@ -38,7 +38,7 @@ use crate::settings::RouterSettings;
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What the router is told.
+    /// The router's settings.
     pub router: RouterSettings,
     /// Where health and metrics are served; always loopback.
     pub admin: Option<SocketAddr>,

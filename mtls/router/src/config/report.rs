@@ -86,7 +86,7 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         if count == 0 {
             self.mistake(
                 setting,
-                "is 0, so nothing would ever pass",
+                "is 0, so no request would be served",
                 "give at least 1",
             );
         }
@@ -136,7 +136,7 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         let fix = match refused {
             UrlRefused::NotAbsolute | UrlRefused::Scheme => "write it as https://host/path",
             UrlRefused::Plain => "use https",
-            UrlRefused::UserInfo => "take it out; credentials go in a file or a certificate",
+            UrlRefused::UserInfo => "remove it; put credentials into a file, or use a certificate",
         };
         self.mistake(setting, refused.to_string(), fix);
         None

@@ -1,4 +1,4 @@
-//! From tables to settings: what they mean together.
+//! Resolves the tables of the configuration into settings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ fn own_addresses<F: FnMut(ConfigError)>(
     {
         report.mistake(
             "admin.bind",
-            "is not a loopback address, and nobody is authenticated there",
+            "is not a loopback address, and this listener authenticates nobody",
             "use 127.0.0.1 or [::1]",
         );
     }

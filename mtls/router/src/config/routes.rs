@@ -1,4 +1,4 @@
-//! Which policy goes with which of a listener's paths.
+//! `[[listener.route]]`: policies for some of a listener's paths.
 
 use cellway_core::path::PathPattern;
 use cellway_core::policy::{Policy, PolicyId, PolicySpec};
@@ -43,7 +43,7 @@ pub(super) fn policies<F: FnMut(ConfigError)>(
         };
         if let Some(before) = routes.iter().find(|before| before.path.covers(&path)) {
             let problem = format!(
-                "is never asked: {:?} before it fits all that it fits",
+                "never applies: {:?} before it matches every path that it matches",
                 before.path.as_str()
             );
             report.mistake(at("path"), problem, "put the narrower route first");

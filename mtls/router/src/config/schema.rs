@@ -21,13 +21,13 @@ pub struct File {
     /// `[[listener]]`: where requests come in. At least one.
     #[serde(default)]
     pub listener: Vec<ListenerTable>,
-    /// `[[issuer]]`: whose tokens are believed.
+    /// `[[issuer]]`: issuers whose tokens are accepted.
     #[serde(default)]
     pub issuer: Vec<IssuerSpec>,
     /// `[[policy]]`: which credentials a listener asks for.
     #[serde(default)]
     pub policy: Vec<PolicySpec>,
-    /// `[trust]`: whose client certificates are believed.
+    /// `[trust]`: which client certificates are trusted.
     #[serde(default)]
     pub trust: Option<TrustSpec>,
     /// `[registry]`: where cells, placements and tenants come from.
@@ -47,7 +47,7 @@ pub struct File {
     /// `[routing_key]`: who may say in a header which tenant a request is for.
     #[serde(default)]
     pub routing_key: RoutingKeySpec,
-    /// `[envelope]`: what proves to cells whom the router verified. Absent: nothing does.
+    /// `[envelope]`: proofs for cells of the caller that the router verified. Absent: none.
     #[serde(default)]
     pub envelope: Option<EnvelopeTable>,
     /// `[state]`: where last-known-good documents are kept. Absent: they aren't.
@@ -307,7 +307,7 @@ pub struct UpstreamTable {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FetchTable {
-    /// PEM file: who issues the sources' certificates. Absent: whom the system trusts.
+    /// PEM file with the CAs of the sources' certificates. Absent: the CAs that the system trusts.
     pub bundle: Option<String>,
     /// PEM file: the router's client certificate, for sources that ask for one.
     pub certificate: Option<String>,

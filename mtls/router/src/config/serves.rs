@@ -1,4 +1,4 @@
-//! What a listener serves, and to whom.
+//! What a listener serves, and who may call it.
 
 use super::error::ConfigError;
 use super::report::Reporter;
@@ -21,7 +21,7 @@ pub(super) fn serves<F: FnMut(ConfigError)>(
         ),
         (ServesWord::ExtAuthz, None) => report.mistake(
             setting,
-            "is missing, so that nobody may ask",
+            "is missing, so every request would be refused",
             "list the SANs of your Envoys' client certificates, \
              or write \"loopback\" if only the Envoy of this machine asks",
         ),
@@ -52,7 +52,7 @@ fn check_sans<F: FnMut(ConfigError)>(
     if sans.is_empty() || sans.iter().any(|san| san.is_empty()) {
         report.mistake(
             format!("listener[{i}].callers"),
-            "names nobody, or somebody without a name",
+            "is empty or has an empty name",
             "list the SANs of your Envoys' client certificates",
         );
     }
@@ -60,7 +60,7 @@ fn check_sans<F: FnMut(ConfigError)>(
     if asked != Some(ClientCertificateWord::Required) {
         report.mistake(
             format!("listener[{i}].tls.client_certificate"),
-            "is not `required`, but the listener's callers are known by their certificates",
+            "is not `required`, but the listener identifies its callers by their certificates",
             "add [listener.tls] with client_certificate = \"required\"",
         );
     }

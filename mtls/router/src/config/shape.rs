@@ -1,4 +1,4 @@
-//! From a tree of values to typed tables, with every mistake of form found in one pass.
+//! Reads typed tables from a tree of values, and finds every mistake of form in one pass.
 //!
 //! serde stops at the first mistake. So the mistake is written down, the setting taken out (or, if
 //! it was missing, one put in), and serde asked again, until it is content. What it then makes is

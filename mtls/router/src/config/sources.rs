@@ -1,4 +1,4 @@
-//! `[registry]`, `[upstream]` and `[fetch]`: the ways to the other parties.
+//! `[registry]`, `[upstream]` and `[fetch]`: connections to cells and sources.
 
 use std::time::Duration;
 
@@ -101,8 +101,8 @@ fn timing<F: FnMut(ConfigError)>(
     if timing.stale_after <= timing.poll_interval {
         report.mistake(
             "registry.stale_after_secs",
-            "is no longer than poll_secs, so that a good source would look stale",
-            "give a few times poll_secs",
+            "is not longer than poll_secs, so a working source would look stale",
+            "use a few times poll_secs",
         );
     }
     if timing
@@ -111,8 +111,8 @@ fn timing<F: FnMut(ConfigError)>(
     {
         report.mistake(
             "registry.identity_max_age_secs",
-            "is no longer than poll_secs, so that tenants would be refused between two polls",
-            "give a few times poll_secs, or \"off\"",
+            "is not longer than poll_secs, so tenants would be refused between two polls",
+            "use a few times poll_secs, or \"off\"",
         );
     }
     timing
@@ -194,7 +194,7 @@ fn answers<F: FnMut(ConfigError)>(table: &UpstreamTable, report: &mut Reporter<F
         if count > most {
             report.mistake(
                 setting,
-                format!("is {count}, more than the router would hold for one answer"),
+                format!("is {count}, more than the router reads of one answer"),
                 format!("give at most {most}"),
             );
         }

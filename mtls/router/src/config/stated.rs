@@ -1,4 +1,4 @@
-//! What a configuration says, setting by setting, so that two of them can be compared.
+//! The settings of a configuration as a list, so that two configurations can be compared.
 
 use std::collections::BTreeMap;
 use std::fmt;

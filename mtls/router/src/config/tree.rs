@@ -83,7 +83,7 @@ impl Tree {
                         errors.push(ConfigError {
                             place: self.place(path),
                             setting: path.to_owned(),
-                            problem: format!("{integer} is too large a number"),
+                            problem: format!("the number {integer} is too large"),
                             fix: String::new(),
                         });
                         Value::Integer(1)
@@ -270,7 +270,7 @@ fn set_in(at: &mut Value, steps: &[Step], path: &mut String, value: Value) -> Re
         (Step::Index(index), Value::Array(list)) => {
             if *index > list.len() {
                 return Err(format!(
-                    "`{path}` has {} entries, so the next has number {}, not {index}",
+                    "`{path}` has {} entries, so the next one is number {}, not {index}",
                     list.len(),
                     list.len()
                 ));

@@ -1,4 +1,4 @@
-//! Whom a handshake proved, and whether that still holds.
+//! The client that a handshake proved, and whether its certificate is still valid.
 
 use std::sync::Mutex;
 

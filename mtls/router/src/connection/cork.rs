@@ -1,4 +1,4 @@
-//! Writes that wait for one another.
+//! Delays writes so that several are sent at once.
 //!
 //! h2 flushes after each DATA frame of 256 bytes or more, so that each of the answers that are
 //! ready on a connection would cost a TLS record and a system call of its own. A corked stream

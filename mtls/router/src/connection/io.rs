@@ -1,4 +1,4 @@
-//! The bytes of one connection, whoever is on the other side.
+//! The byte stream of one connection, for clients and cells.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Writes last-known-good documents, one at a time and in order, behind the control task's back.
+//! Writes last-known-good documents in the background, one at a time and in order.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -58,7 +58,7 @@ impl<E: Env, S: Sink> Keeper<E, S> {
             let (Order::Save(slot, ..) | Order::Confirm(slot, _) | Order::Found(slot, _)) =
                 lost.into_inner();
             self.reporter
-                .failed(&slot, "too many documents wait for the disk");
+                .failed(&slot, "too many documents are waiting to be written");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Drives the core's [`Control`]: does what it asks for, and tells it what came of it.
+//! Drives the core's [`Control`]: performs its actions, and reports the results back.
 //!
 //! One task owns `Control` and is the only one to touch it. Fetches, parsing and writing run as
 //! tasks of their own and send their results back over a bounded channel, so that a slow identity

@@ -1,4 +1,4 @@
-//! What control asks for that takes time: fetching, parsing, freeing.
+//! Control's actions that take time: fetching, parsing, freeing.
 
 use std::sync::Arc;
 

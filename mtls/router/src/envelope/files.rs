@@ -21,7 +21,7 @@ pub fn key_file(form: EnvelopeForm, kid: &str) -> String {
     }
 }
 
-/// What stands in the file of a key that signs: PKCS#8 in PEM, as `openssl genpkey` writes it.
+/// The content of a signing key's file: PKCS#8 in PEM, as `openssl genpkey` writes it.
 ///
 /// # Errors
 /// The key can't be written so, which doesn't happen to one that was made.
@@ -35,7 +35,7 @@ pub fn signing_pem(key: &SigningKey) -> Result<String, KeyRefused> {
     Ok(pem)
 }
 
-/// What stands in the file of a key that is shared with a cell: base64url, one line.
+/// The content of a shared key's file: base64url, one line.
 pub fn secret_text(secret: &[u8]) -> String {
     format!("{}\n", URL_SAFE_NO_PAD.encode(secret))
 }

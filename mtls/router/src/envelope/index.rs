@@ -1,4 +1,4 @@
-//! The index of a folder of keys: which there are, and from when on each signs.
+//! The key folder's index: the keys in it and when each starts to sign.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Index {
     /// # Errors
     /// What is wrong with it, in words that follow the file's name.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(text).map_err(|_| "is no UTF-8 text".to_owned())?;
+        let text = std::str::from_utf8(text).map_err(|_| "is not UTF-8 text".to_owned())?;
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
 

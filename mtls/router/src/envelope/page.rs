@@ -40,7 +40,7 @@ pub(crate) fn page(
     let Some(ring) = sealer.and_then(Sealer::ring) else {
         return text(
             StatusCode::NOT_FOUND,
-            "No keys of envelopes are published here.\n",
+            "No envelope keys are published here.\n",
         );
     };
     if ![Method::GET, Method::HEAD].contains(method) {

@@ -1,4 +1,4 @@
-//! The keys in force, and sealing with them.
+//! The keys in use, and sealing with them.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -291,8 +291,8 @@ fn check_index(form: EnvelopeForm, index: &Index) -> Result<(), String> {
             }
             (true, None) => {
                 return Err(format!(
-                    "key `{kid}` names no cell, and envelope.form is `{}`; use another folder than \
-                     for the form `jws`",
+                    "key `{kid}` names no cell, and envelope.form is `{}`; use a separate folder \
+                     for each form",
                     form.as_str()
                 ));
             }

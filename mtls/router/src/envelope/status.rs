@@ -1,4 +1,4 @@
-//! What a router says of its envelopes.
+//! The state of a router's envelope keys, for `/readyz`.
 
 use cellway_core::registry::Registry;
 use cellway_core::{Now, Text};

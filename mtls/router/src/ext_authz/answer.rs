@@ -1,4 +1,4 @@
-//! What is to be done with the request, in the words of whoever asked.
+//! Writes the decision in the form of the caller's check.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Checks that the caller may send authorization checks.
 
 use cellway_core::Reason;
 use cellway_core::cert::PeerCertificate;
@@ -17,18 +17,22 @@ pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<()
         Some(Serves::ExtAuthz(Callers::Loopback)) => return Ok(()),
         Some(Serves::ExtAuthz(Callers::Sans(sans))) => sans,
         Some(Serves::Proxy) | None => {
-            return Err(stranger("this listener answers no such questions any more"));
+            return Err(stranger(
+                "this listener no longer answers authorization requests",
+            ));
         }
     };
     let Some(client) = &connection.client else {
         return Err(Refused::new(
             Reason::MissingCertificate,
-            "whoever asks must show a client certificate",
+            "an authorization request needs a client certificate",
         ));
     };
     let by_domain = !live.settings.domain_bundles.is_empty();
     if !names_any(&client.certificate, sans, by_domain) {
-        return Err(stranger("the certificate names nobody who may ask"));
+        return Err(stranger(
+            "the client certificate is not one of the listener's callers",
+        ));
     }
     // The certificate is in force: its connection ends with it.
     let verify = |chain: &[_]| live.judge_peer(connection.listener, chain);

@@ -1,4 +1,4 @@
-//! From a described request to one that can be judged.
+//! Turns the description of a request into a request that can be decided.
 
 use std::net::SocketAddr;
 
@@ -112,7 +112,7 @@ fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
         _ => Version::HTTP_11,
     };
     if !http.host.is_empty() {
-        let host = HeaderValue::from_str(&http.host).map_err(|_| "a host that is no text")?;
+        let host = HeaderValue::from_str(&http.host).map_err(|_| "a host that is not text")?;
         parts.headers.insert(HOST, host);
     }
     fields(&http, &mut parts)?;
@@ -127,7 +127,7 @@ fn target(path: &str) -> Result<Uri, &'static str> {
         return Err("no path");
     }
     http1::check_target(path.as_bytes()).map_err(Fault::detail)?;
-    let path = PathAndQuery::try_from(path).map_err(|_| "a path that is none")?;
+    let path = PathAndQuery::try_from(path).map_err(|_| "an invalid path")?;
     Ok(Uri::from(path))
 }
 
@@ -179,7 +179,7 @@ fn field(
         _ => {}
     }
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header without a name")?;
-    let value = HeaderValue::from_bytes(value).map_err(|_| "a header's value that is none")?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| "an invalid header value")?;
     let fits = parts.headers.try_append(name, value);
     fits.map(|_| ()).map_err(|_| "too many headers")
 }
@@ -187,7 +187,7 @@ fn field(
 /// Reads the percent-encoded PEM of a client's certificate. What it says is believed only once the
 /// bundle's authorities have been found behind it.
 fn client(encoded: &str) -> Result<Client, &'static str> {
-    const NONE: &str = "a client certificate that is none";
+    const NONE: &str = "an invalid client certificate";
     let pem = percent_decoded(encoded.as_bytes()).ok_or(NONE)?;
     let chain = CertificateDer::pem_slice_iter(&pem)
         .take(CHAIN_MAX + 1)

@@ -233,11 +233,11 @@ async fn whole<E: Env, S: Sink>(
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(_)) => Err(Refused::new(
             Reason::BadRequest,
-            "the question is too long, or broke off",
+            "the authorization request is too long, or its body broke off",
         )),
         Err(_) => Err(Refused::new(
             Reason::ClientTimeout,
-            "the question stopped coming",
+            "the body of the authorization request stopped",
         )),
     }
 }

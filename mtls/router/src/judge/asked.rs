@@ -1,4 +1,4 @@
-//! What may be told of a request besides its decision.
+//! The parts of a request that logs and metrics may show.
 
 use cellway_core::identify::{Hint, hint};
 use cellway_core::{Credentials, Decision, Snapshot, Text};

@@ -104,7 +104,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
         // Waiting once is the bound; `decide` promises not to ask again.
         Outcome::Wait(_) => Err(Refused::new(
             Reason::JwksUnreachable,
-            "keys did not come in time",
+            "the issuer's keys did not arrive in time",
         )),
     }
 }
@@ -165,14 +165,13 @@ fn policy<E: Env, S: Sink>(
         .map_err(|why| ambiguous(why.detail()))?;
     let policy = policy
         .and_then(|id| live.policy_in(snapshot, id))
-        .ok_or_else(|| Refused::new(Reason::Overloaded, "the policy is being replaced"))?;
+        .ok_or_else(|| Refused::new(Reason::Overloaded, "the configuration is being reloaded"))?;
     let goes_by_target =
         || live.has_routes(case.listener) || snapshot.policy.auth(policy).rules.is_some();
     if !case.has_target && goes_by_target() {
         return Err(Refused::new(
             Reason::BadRequest,
-            "no method and path, by which the listener's rules or routes go; \
-             whoever asks must send both",
+            "the listener's rules or routes need a method and a path; send both",
         ));
     }
     Ok(policy)

@@ -1,4 +1,4 @@
-//! Why the router answers in its own name.
+//! Refusals that the router finds outside of core.
 
 use std::time::Duration;
 
@@ -36,21 +36,21 @@ impl Refused {
         let (challenge, detail) = match why {
             ChainRefused::Expired => (
                 Challenge::Certificate,
-                "the client certificate is not in force",
+                "the client certificate has expired or is not valid yet",
             ),
             ChainRefused::Revoked => (Challenge::Certificate, "the client certificate is revoked"),
             ChainRefused::RevocationUnknown => (
                 // Another certificate would fare no better.
                 Challenge::None,
-                "whether the client certificate is revoked isn't known",
+                "no fresh revocation list covers the client certificate",
             ),
             ChainRefused::Usage => (
                 Challenge::Certificate,
-                "the client certificate's extended key usage doesn't hold clientAuth",
+                "the extended key usage of the client certificate lacks clientAuth",
             ),
             ChainRefused::UnknownIssuer | ChainRefused::Signer(_) | ChainRefused::Untrusted => (
                 Challenge::Certificate,
-                "the client certificate is not trusted, or no longer",
+                "the client certificate is not trusted",
             ),
         };
         Self {
@@ -86,15 +86,12 @@ impl Refused {
 
     /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.
     pub(crate) fn caller(why: ChainRefused) -> Self {
-        Self::new(
-            why.reason(),
-            "the certificate of whoever asks is no longer trusted",
-        )
+        Self::new(why.reason(), "the client certificate is no longer trusted")
     }
 }
 
 impl ChainRefused {
-    /// What a request is told.
+    /// The reason that the answer names.
     pub(crate) const fn reason(self) -> Reason {
         match self {
             Self::Expired => Reason::CertificateExpired,

@@ -1,4 +1,4 @@
-//! What a cell is told of a request that may pass.
+//! Sets the headers that tell a cell about an allowed request.
 
 use cellway_core::envelope::{self, Sealing};
 use cellway_core::headers::{self, HeaderRules};
@@ -56,7 +56,7 @@ fn seal<E: Env, S: Sink>(
     if !case.has_target {
         return Err(Refused::new(
             Reason::BadRequest,
-            "no method and path, to which an envelope is bound; whoever asks must send both",
+            "an envelope needs a method and a path; send both",
         ));
     }
     // Not when the request came: it may have waited for keys.

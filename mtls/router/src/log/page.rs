@@ -195,7 +195,7 @@ fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
 fn cell_bound(decision: &Decision, tell: &mut dyn FnMut(&Event<'_>)) {
     let refused = CbaRefused {
         reason: Reason::CbaBadSignature,
-        detail: "the signature does not hold",
+        detail: "the signature is not valid",
     };
     for (mode, refused) in [
         (CbaMode::Enforce, None),

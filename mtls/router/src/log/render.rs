@@ -1,4 +1,4 @@
-//! Which line an event becomes.
+//! Renders an event as a log line.
 
 mod connections;
 mod requests;

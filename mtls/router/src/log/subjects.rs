@@ -1,4 +1,4 @@
-//! How subjects are shown in logs: not in their own words, unless somebody asked for that.
+//! How subjects are shown in logs: hashed, unless the configuration says otherwise.
 
 use std::fmt;
 

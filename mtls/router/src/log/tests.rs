@@ -18,7 +18,7 @@ pub(super) fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
     Decision::Deny(Deny {
         reason,
         class: reason.class(),
-        detail: "the time of `exp` has come",
+        detail: "`exp` has passed",
         rule: None,
         tenant: tenant.map(|tenant| Text::new(tenant).unwrap()),
         subject: None,
@@ -101,7 +101,7 @@ fn each_denial_is_one_line_with_its_reason() {
          \"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"method\":\"GET\",\
          \"mode\":\"required\",\
          \"reason\":\"expired_token\",\"status\":401,\
-         \"detail\":\"the time of `exp` has come\",\"tenant\":\"acme\",\
+         \"detail\":\"`exp` has passed\",\"tenant\":\"acme\",\
          \"kid\":\"key-1\",\"credentials\":[\"authorization\",\"certificate\"],\
          \"registry_version\":3,\"waited\":false}\n"
     );

@@ -1,4 +1,4 @@
-//! How old is what decisions rely on.
+//! Ages of keys, revocation lists and certificates.
 
 use cellway_core::{Snapshot, Unix};
 
@@ -35,12 +35,12 @@ pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
         ),
         (
             "crl_next_update_seconds",
-            "Seconds until another revocation list should be there.",
+            "Seconds until the next update of a revocation list is due.",
             |list, now| list.next.since(now).as_secs(),
         ),
         (
             "crl_stale",
-            "1 once another revocation list should be there.",
+            "1 once the next update of a revocation list is overdue.",
             |list, now| u64::from(now >= list.next),
         ),
     ];
@@ -60,7 +60,7 @@ pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
 pub fn ends(certificates: &[CertificateDates]) -> String {
     let mut page = Page::new();
     let name = "certificate_not_after_seconds";
-    let help = "When a certificate ends, in seconds since the Unix epoch.";
+    let help = "When a certificate expires, in seconds since the Unix epoch.";
     page.head(name, "gauge", help);
     for certificate in certificates {
         let position = certificate.position.to_string();

@@ -1,4 +1,4 @@
-//! What is counted for each cell.
+//! Counters for each cell.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

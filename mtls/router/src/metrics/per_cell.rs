@@ -21,7 +21,7 @@ impl Page {
         self.head(
             name,
             "histogram",
-            "From a request's header to its answer's, by cell.",
+            "Time from a request's header to its answer's header, by cell.",
         );
         for (id, counts) in &cells {
             self.latency(name, id.trim_start(), counts);
@@ -34,7 +34,11 @@ impl Page {
             self.sample(name, &[("cell", id.trim_start())], count);
         }
         let name = "cell_failures_total";
-        self.head(name, "counter", "Failures of connections to cells, by why.");
+        self.head(
+            name,
+            "counter",
+            "Failures of connections to cells, by reason.",
+        );
         for (id, counts) in &cells {
             for (r, reason) in Reason::ALL.iter().enumerate() {
                 let count = sum(counts, |counts| counts.failed.get(r));
@@ -46,11 +50,7 @@ impl Page {
         }
         self.retries(&cells);
         let name = "endpoint_ejections_total";
-        self.head(
-            name,
-            "counter",
-            "Endpoints that were sent to rest, by cell.",
-        );
+        self.head(name, "counter", "Endpoint ejections, by cell.");
         for (id, counts) in &cells {
             let count = sum(counts, |counts| counts.ejected.get());
             self.sample(name, &[("cell", id.trim_start())], count);
@@ -59,8 +59,7 @@ impl Page {
 
     fn answers(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
         let name = "cell_responses_total";
-        let help =
-            "Answers to requests that were let through for a cell, by who made them and status.";
+        let help = "Answers to requests that were allowed, by cell, owner and status.";
         self.head(name, "counter", help);
         for (id, counts) in cells {
             for (o, owner) in OWNERS.iter().enumerate() {
@@ -82,7 +81,7 @@ impl Page {
 
     fn retries(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
         let name = "cell_retries_total";
-        let help = "Requests that a cell hasn't served and that may be sent again, by why and whether they were.";
+        let help = "Requests that a cell hasn't served and that may be sent again, by reason and whether they were.";
         self.head(name, "counter", help);
         for (id, counts) in cells {
             for (r, result) in RETRY_RESULTS.iter().enumerate() {

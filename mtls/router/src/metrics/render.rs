@@ -130,11 +130,7 @@ impl Page {
         self.cell_bound(shards);
         self.envelopes(shards);
         let name = "requests_total";
-        self.head(
-            name,
-            "counter",
-            "Answers, by who made them and class of status.",
-        );
+        self.head(name, "counter", "Answers, by owner and class of status.");
         for (o, owner) in OWNERS.iter().enumerate() {
             for (c, class) in STATUS_CLASSES.iter().enumerate() {
                 let at = o * STATUS_CLASSES.len() + c;
@@ -176,7 +172,7 @@ impl Page {
 
     fn streams_closed(&mut self, shards: &[Arc<Shard>]) {
         let name = "streams_closed_total";
-        let help = "Open streams closed because their tenant is no longer served, by why.";
+        let help = "Open streams closed because their tenant is no longer served, by reason.";
         self.head(name, "counter", help);
         for (r, reason) in Reason::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.streams_closed.get(r));
@@ -188,7 +184,8 @@ impl Page {
 
     fn shares_refused(&mut self, shards: &[Arc<Shard>]) {
         let name = "share_refused_total";
-        let help = "Refused because one holder has its share of a bound, by bound and holder.";
+        let help =
+            "Refusals because one holder has used up its share of a limit, by limit and holder.";
         self.head(name, "counter", help);
         for (r, resource) in Resource::ALL.iter().enumerate() {
             for (s, share) in Share::ALL.iter().enumerate() {
@@ -204,7 +201,7 @@ impl Page {
 
     fn cell_bound(&mut self, shards: &[Arc<Shard>]) {
         let name = "cba_decisions_total";
-        let help = "Cell-bound authorizations, by what came of them and why.";
+        let help = "Cell-bound authorizations, by decision and reason.";
         self.head(name, "counter", help);
         for (d, decision) in CELL_BOUND.iter().enumerate() {
             for (r, reason) in Reason::ALL.iter().enumerate() {
@@ -220,7 +217,7 @@ impl Page {
 
     fn envelopes(&mut self, shards: &[Arc<Shard>]) {
         let name = "envelopes_total";
-        let help = "Verified requests that were to get an envelope, by form and what came of it.";
+        let help = "Verified requests that need an envelope, by form and outcome.";
         self.head(name, "counter", help);
         for (f, form) in FORMS.iter().enumerate() {
             for (o, outcome) in SealOutcome::ALL.iter().enumerate() {
@@ -237,12 +234,12 @@ impl Page {
     fn connections(&mut self, shards: &[Arc<Shard>]) {
         let help = "Connections accepted.";
         self.total("connections_accepted_total", help, shards, |s| &s.accepted);
-        let help = "Connections closed at once because the listener was full, or an address had its share.";
+        let help = "Connections closed at once because the listener was full or an address had used up its share.";
         self.total("connections_refused_total", help, shards, |s| &s.refused);
         let help = "Failures to accept.";
         self.total("accept_failed_total", help, shards, |s| &s.accept_failed);
         let name = "connections_closed_total";
-        self.head(name, "counter", "Connections that ended, by why.");
+        self.head(name, "counter", "Connections that ended, by reason.");
         for (i, why) in Closed::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.closed.get(i));
             self.sample(name, &[("reason", why.as_str())], count);
@@ -251,7 +248,7 @@ impl Page {
         self.head(
             name,
             "counter",
-            "Clients' TLS handshakes that failed, by why.",
+            "Clients' TLS handshakes that failed, by reason.",
         );
         for (i, reason) in TlsRefusal::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.tls_refused.get(i));
@@ -264,13 +261,13 @@ impl Page {
         self.head(
             name,
             "counter",
-            "Registry documents that were refused, by why.",
+            "Registry documents that were refused, by reason.",
         );
         for (i, reason) in RefusedReason::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.registry_rejected.get(i));
             self.sample(name, &[("reason", reason.as_str())], count);
         }
-        let help = "Registry documents that were put in force.";
+        let help = "Registry documents that were applied.";
         self.total("registry_applied_total", help, shards, |s| {
             &s.registry_applied
         });
@@ -279,11 +276,7 @@ impl Page {
             &s.registry_failed
         });
         let name = "keys_fetches_total";
-        self.head(
-            name,
-            "counter",
-            "Fetches of issuers' keys, by what came of them.",
-        );
+        self.head(name, "counter", "Fetches of issuers' keys, by outcome.");
         let mut issuers: BTreeMap<String, [u64; KEY_RESULTS.len()]> = BTreeMap::new();
         for shard in shards {
             for (issuer, counters) in shard.keys.load().iter() {
@@ -298,12 +291,12 @@ impl Page {
                 self.sample(name, &[("issuer", issuer), ("result", result)], total);
             }
         }
-        let help = "Last-known-good files that weren't believed.";
+        let help = "Last-known-good files that were rejected.";
         self.total("kept_refused_total", help, shards, |s| &s.kept_refused);
         let help = "Last-known-good documents that couldn't be written.";
         self.total("keep_failed_total", help, shards, |s| &s.keep_failed);
         let name = "reloads_total";
-        self.head(name, "counter", "Reloads, by what came of them.");
+        self.head(name, "counter", "Reloads, by outcome.");
         let done = sum(shards, |shard| shard.reloaded.get());
         let refused = sum(shards, |shard| shard.reload_refused.get());
         self.sample(name, &[("result", "done")], done);
@@ -312,14 +305,18 @@ impl Page {
 
     fn snapshot(&mut self, snapshot: &Snapshot, now: Mono) {
         if let Some(registry) = &snapshot.registry {
-            self.head("registry_version", "gauge", "The version in force.");
+            self.head("registry_version", "gauge", "The registry version in use.");
             self.sample("registry_version", &[], registry.version());
-            self.head("registry_cells", "gauge", "Cells of the version in force.");
+            self.head(
+                "registry_cells",
+                "gauge",
+                "Cells of the registry version in use.",
+            );
             self.sample("registry_cells", &[], registry.cells().len());
             self.head(
                 "registry_tenants",
                 "gauge",
-                "Tenants of the version in force.",
+                "Tenants of the registry version in use.",
             );
             self.sample("registry_tenants", &[], registry.tenant_count());
         }
@@ -344,17 +341,17 @@ impl Page {
         // Absent if the age of tenants' status has no limit.
         if let Some(expires) = snapshot.status_expires_at {
             let name = "tenant_status_left_seconds";
-            let help = "Until tenants' status is too old to trust and requests are refused.";
+            let help = "Seconds until tenant status is too old and requests are refused.";
             self.head(name, "gauge", help);
             self.sample(name, &[], expires.since(now).as_secs());
         }
-        self.head("endpoints_ejected", "gauge", "Endpoints that rest.");
+        self.head("endpoints_ejected", "gauge", "Endpoints currently ejected.");
         self.sample("endpoints_ejected", &[], snapshot.health.ejected().len());
         let name = "keys_state";
         self.head(
             name,
             "gauge",
-            "1 for the state that an issuer's keys are in.",
+            "1 for the current state of an issuer's keys.",
         );
         let states = [
             KeyState::Empty,

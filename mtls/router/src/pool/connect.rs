@@ -73,7 +73,7 @@ impl ConnectError {
             full: Some(full),
             ..Self::new(
                 Reason::Overloaded,
-                "the cell has as many connections as it may",
+                "the cell has connections_max connections",
             )
         }
     }

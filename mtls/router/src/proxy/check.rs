@@ -99,7 +99,7 @@ fn host(request: &Parts) -> Result<(), &'static str> {
         (None, Some(authority)) => sound(authority),
         (Some(host), None) => match Authority::try_from(host.as_bytes()) {
             Ok(authority) => sound(&authority),
-            Err(_) => Err("a Host field that is no host"),
+            Err(_) => Err("a Host field that is not a host"),
         },
         (Some(host), Some(authority)) => {
             sound(authority)?;
@@ -124,7 +124,7 @@ fn sound(authority: &Authority) -> Result<(), &'static str> {
     }
     let port = whole.strip_prefix(host).unwrap_or(whole);
     if host.is_empty() || !matches!(port, "" | ":") && authority.port().is_none() {
-        return Err("an authority without a host, or with a port that is none");
+        return Err("an authority without a host, or with an invalid port");
     }
     // RFC 3986 allows more, but what splits a field at ";" or "," would find other fields in a host that
     // is passed on in `Forwarded`.

@@ -1,4 +1,4 @@
-//! From a decision to the cell's answer.
+//! Forwards an allowed request to its cell and returns the answer.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

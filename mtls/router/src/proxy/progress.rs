@@ -1,4 +1,4 @@
-//! How far a request's body has got, told by the body and read by who waits for the answer.
+//! Progress of a request's body, for the code that waits for the answer.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};

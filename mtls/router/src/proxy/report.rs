@@ -1,4 +1,4 @@
-//! The last word on each request.
+//! Reports the end of each request.
 
 use std::sync::Arc;
 

@@ -80,8 +80,8 @@ pub(super) fn refused<E: Env, S: Sink>(
 fn detail(allow: &Allow, resource: Resource, full: Full) -> &'static str {
     let connections = resource == Resource::CellConnections;
     match (full, connections) {
-        (Full::All, true) => "the cell has as many connections as it may",
-        (Full::All, false) => "the cell has as many requests as it may",
+        (Full::All, true) => "the cell has connections_max connections",
+        (Full::All, false) => "the cell has requests_max requests in flight",
         (Full::Nearly, true) => "nearly all connections to the cell are in use",
         (Full::Nearly, false) => "the cell has nearly as many requests as it may",
         (Full::Share(Share::Connection), true) => {

@@ -1,4 +1,4 @@
-//! What an exchange says about the endpoint: for the sink at once, for health in summary.
+//! Reports to the sink and to health how an endpoint did in an exchange.
 
 use std::error::Error;
 use std::io::ErrorKind;

@@ -166,7 +166,7 @@ fn says_what_it_lacks() {
     let control = control(jwt, false);
     let status = Status::new(control.snapshot(), now(), false, false);
     assert_eq!(status.status, "starting");
-    let keys = "no issuer has keys that can be used, and no policy can do without";
+    let keys = "no issuer has usable keys, and every policy needs them";
     assert_eq!(status.lacks, ["no registry is loaded", keys]);
     let closed = Status::new(&with_registry(&control), now(), true, false).with_open(false);
     assert_eq!(closed.status, "starting");

@@ -176,7 +176,7 @@ async fn keys_of_envelopes_are_looked_at_and_a_bad_one_leaves_the_old() {
     let good = host.disk.get("sealing/k2.pem").unwrap();
     host.disk.put("sealing/k2.pem", "junk");
     let refused = until(&heard, "reload_refused", 1).await;
-    let expected = "envelope.keys: sealing/k2.pem is no Ed25519 private key in PKCS#8";
+    let expected = "envelope.keys: sealing/k2.pem is not an Ed25519 private key in PKCS#8";
     assert!(refused.contains(expected), "{refused}");
     host.disk.put("sealing/k2.pem", good);
     until(&heard, "reloaded", 2).await;

@@ -1,4 +1,4 @@
-//! Where the registry comes from.
+//! Fetches the registry from its file or URL.
 
 use std::sync::Arc;
 

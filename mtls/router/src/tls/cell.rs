@@ -1,4 +1,4 @@
-//! Towards cells.
+//! TLS to cells.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl CellTls {
             Some(San::Uri(_)) | None => host,
         };
         let asked = ServerName::try_from(asked.to_owned())
-            .map_err(|_| Error::General(format!("{asked} is no server name")))?;
+            .map_err(|_| Error::General(format!("{asked} is not a server name")))?;
         let expected = match &endpoint.san {
             Some(San::Uri(uri)) => Expected::Uri(uri.clone()),
             Some(San::Dns(_)) | None => Expected::Name(asked.clone()),

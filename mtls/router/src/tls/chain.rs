@@ -1,4 +1,4 @@
-//! Whether a client's chain is good.
+//! Verifies a client's certificate chain.
 //!
 //! webpki finds a path from the leaf to a root and verifies every signature on it. What it doesn't
 //! look at is looked at here, on the path that it found: an authority's key usage, SPIFFE's rules
@@ -44,12 +44,12 @@ pub(crate) enum ChainRefused {
 impl fmt::Display for ChainRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Expired => "a certificate of the chain is not in force",
+            Self::Expired => "a certificate of the chain has expired or is not valid yet",
             Self::Revoked => "a certificate of the chain is revoked",
             Self::RevocationUnknown => "no fresh revocation list covers the chain",
-            Self::UnknownIssuer => "no authority that is trusted has issued it",
+            Self::UnknownIssuer => "no trusted CA has issued the certificate",
             Self::Signer(why) => return why.fmt(f),
-            Self::Usage => "the certificate's extended key usage doesn't hold clientAuth",
+            Self::Usage => "the extended key usage of the certificate lacks clientAuth",
             Self::Untrusted => "the chain doesn't verify",
         })
     }
@@ -113,7 +113,7 @@ impl Roots {
         }
     }
 
-    /// What a handshake tells a client about whom it may show a certificate of.
+    /// The CA names that a handshake sends, so that a client can choose a certificate.
     pub(super) fn subjects(&self) -> impl Iterator<Item = DistinguishedName> {
         let subjects = self.anchors.iter();
         subjects.map(|anchor| DistinguishedName::in_sequence(&anchor.subject))

@@ -20,7 +20,7 @@ pub async fn verified_leaf<E: Env>(
     let trust = Trust::load(env, settings).await;
     let trust = trust.map_err(|(_, error)| error)?;
     let refuse = |why: &dyn std::fmt::Display| MaterialError::new(chain, why);
-    let trust = trust.ok_or_else(|| refuse(&"no client certificate is trusted"))?;
+    let trust = trust.ok_or_else(|| refuse(&"client certificates are not accepted"))?;
     let mut chain_der = certificates(env, chain).await?;
     let verifier = ClientVerifier::new(provider, &trust, false);
     verifier.judge(&chain_der).map_err(|why| refuse(&why))?;

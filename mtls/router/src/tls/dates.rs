@@ -1,4 +1,4 @@
-//! When the certificates that the settings name end.
+//! Expiry dates of the certificates that the settings name.
 
 use std::sync::Arc;
 use std::time::Duration;

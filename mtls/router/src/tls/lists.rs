@@ -1,4 +1,4 @@
-//! Revocation lists, and which of them a chain is held against.
+//! Revocation lists, and the choice of lists for a chain.
 //!
 //! webpki asks the first list that bears an issuer's name and looks no further. So wherever there
 //! are several of one name, each has its turn to be the first: a certificate that is on any of them
@@ -67,7 +67,7 @@ impl Lists {
     ) -> Result<&RevocationList, String> {
         let parsed = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(&error))?;
         let own = RevocationList::from_der(der)
-            .map_err(|_| "is no revocation list with a next update".to_owned())?;
+            .map_err(|_| "is not a revocation list with a next update".to_owned())?;
         if self.expiration == ExpirationPolicy::Enforce {
             self.staling.push(own.next_update());
             self.staling.sort_unstable();
@@ -183,9 +183,9 @@ fn unusable(error: &Error) -> String {
              each issuer's own list"
         }
         Error::UnsupportedRevocationReasonsPartitioning => {
-            "covers some reasons of revocation only: name a list that covers all"
+            "covers only some revocation reasons: name a list that covers all"
         }
-        other => return format!("is no usable revocation list: {other}"),
+        other => return format!("is not a usable revocation list: {other}"),
     }
     .to_owned()
 }

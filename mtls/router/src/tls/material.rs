@@ -84,14 +84,14 @@ pub async fn load_key_pair<E: Env>(
     let chain = certificates(env, &pair.certificate).await?;
     if let Some(leaf) = leaf_behind_authorities(&chain) {
         let problem = format!(
-            "the chain is in the wrong order: certificate 1 is an authority's, and certificate {leaf} \
-             is the leaf; put the leaf first, then whoever signed it"
+            "the chain is in the wrong order: certificate 1 is a CA certificate, and certificate \
+             {leaf} is the leaf; put the leaf first, then the certificate that signed it"
         );
         return Err(MaterialError::new(&pair.certificate, problem));
     }
     let text = read(env, &pair.key).await?;
     if is_encrypted(&text) {
-        let problem = "the private key is encrypted, and there is nobody to enter its passphrase; \
+        let problem = "the private key is encrypted, and the router can't ask for its passphrase; \
                        decrypt it with `openssl pkey -in KEY -out DECRYPTED`";
         return Err(MaterialError::new(&pair.key, problem));
     }

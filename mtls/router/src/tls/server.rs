@@ -1,4 +1,4 @@
-//! Towards clients.
+//! TLS to clients.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Trusts whom the bundles name and no list revokes.
+    /// Trusts certificates of the bundles' CAs that no list revokes.
     pub(crate) fn new(provider: &Provider, trust: &Arc<Trust>, optional: bool) -> Self {
         Self {
             verifier: Arc::new(trust.verifier(provider, optional)),

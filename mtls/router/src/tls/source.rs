@@ -1,4 +1,4 @@
-//! Towards identity providers and the control plane.
+//! TLS to identity providers and the control plane.
 
 use cellway_core::policy::{Issuer, KeysLocation};
 use cellway_env::Env;
@@ -9,7 +9,7 @@ use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
 use crate::settings::{FetchSettings, RouterSettings};
 use crate::sources::RegistryLocation;
 
-/// How sources are verified: by the configured bundle, else by whom the system trusts.
+/// How sources are verified: by the configured bundle, or by the CAs that the system trusts.
 ///
 /// # Errors
 /// A file can't be read or used.

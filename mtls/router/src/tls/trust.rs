@@ -1,4 +1,4 @@
-//! Whose client certificates are believed, and which of them no longer are.
+//! Trusted CAs for client certificates, and revocation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

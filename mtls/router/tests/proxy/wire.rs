@@ -71,7 +71,7 @@ async fn a_cells_malformed_body_is_cut() {
     }
 }
 
-/// Catches: an answer without a request, given to the next request.
+/// Catches: an answer that no request asked for, given to the next request.
 #[tokio::test]
 async fn what_a_cell_sends_unasked_answers_nothing() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst\

@@ -1,4 +1,4 @@
-//! What drives the feed's key source.
+//! The task that drives the feed's key source.
 
 use std::future::{Future, pending};
 use std::pin::Pin;

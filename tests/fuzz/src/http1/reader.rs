@@ -48,7 +48,7 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
     let bodiless = message == Message::AnswerToHead || matches!(status, 204 | 304);
     // What follows 101 is no longer HTTP, whatever was asked.
     if bodiless && status != 101 {
-        assert!(rest.is_empty(), "an answer without a request");
+        assert!(rest.is_empty(), "an answer that no request asked for");
         return rest;
     }
     let after = match (
@@ -87,7 +87,10 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
         (None, None) => &[],
     };
     let last = message != Message::Request;
-    assert!(!last || after.is_empty(), "an answer without a request");
+    assert!(
+        !last || after.is_empty(),
+        "an answer that no request asked for"
+    );
     after
 }
 

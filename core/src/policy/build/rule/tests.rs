@@ -109,7 +109,7 @@ fn each_mistake_names_its_setting() {
         (
             with("path", json!("/first")),
             "path",
-            "is never asked: rule[0] fits",
+            "never applies: rule[0] matches",
         ),
     ] {
         let said = said(&rules);

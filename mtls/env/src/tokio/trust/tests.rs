@@ -155,7 +155,7 @@ fn what_belongs_to_somebody_else_is_refused_wherever_it_is_on_the_way() {
 fn links_in_a_circle_and_what_is_no_file_end() {
     let mount = Mount::new("circle");
     mount.lead("..data");
-    mount.refused("leads over more than 16 links");
+    mount.refused("has more than 16 symbolic links");
     mount.lead("..1");
     fs::remove_file(mount.0.join("..1/key")).unwrap();
     let made = std::process::Command::new("mkfifo")

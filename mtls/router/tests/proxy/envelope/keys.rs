@@ -121,7 +121,7 @@ async fn a_folder_that_cannot_be_used_leaves_the_old_keys_in_force() {
     refused("can be read by others").await;
     fs::remove_file(&pem).unwrap();
     world.folder.write("k1.pem", "junk").await;
-    refused("k1.pem is no Ed25519 private key in PKCS#8").await;
+    refused("k1.pem is not an Ed25519 private key in PKCS#8").await;
     world.folder.write("k1.pem", good).await;
     world.handle.reload().await.unwrap();
 
