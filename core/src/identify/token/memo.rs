@@ -13,6 +13,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::claims::Proven;
+use crate::identity::Identity;
 
 /// How many entries an insertion looks at for one that wasn't used lately. The bound keeps one
 /// request from paying for a sweep of the whole memo.
@@ -24,10 +25,13 @@ const SWEEP_MAX: usize = 32;
 pub struct Memo {
     hasher: FixedState,
     capacity: u32,
+    bytes_max: usize,
+    /// What all entries take together.
+    bytes: usize,
     entries: Vec<Entry>,
     /// Positions in `entries`, by the hash of the token.
     positions: HashTable<u32>,
-    /// Where the search for an entry to replace goes on (the CLOCK algorithm).
+    /// Where the search for an entry to drop goes on (the CLOCK algorithm).
     hand: u32,
 }
 
@@ -36,6 +40,8 @@ struct Entry {
     /// The whole token: an equal hash proves nothing.
     token: Box<[u8]>,
     proven: Arc<Proven>,
+    /// What it takes in memory.
+    bytes: usize,
     /// Since the hand last passed.
     used: bool,
 }
@@ -43,17 +49,29 @@ struct Entry {
 impl Memo {
     /// The capacity that suits one worker: about 25 MiB when full of tokens of 700 bytes.
     pub const CAPACITY_DEFAULT: u32 = 16_384;
+    /// The most bytes that the entries of one memo take. Without this bound, a full memo of the
+    /// largest tokens would take some 500 MiB a worker.
+    pub const BYTES_DEFAULT: usize = 32 << 20;
 
-    /// Remembers up to `capacity` tokens. `seed` keys the hash, so that nobody outside can choose
-    /// tokens that collide.
+    /// Remembers up to `capacity` tokens in [`Memo::BYTES_DEFAULT`] bytes. `seed` keys the hash, so
+    /// that nobody outside can choose tokens that collide.
     pub fn new(capacity: u32, seed: u64) -> Self {
         Self {
             hasher: FixedState::with_seed(seed),
             capacity,
+            bytes_max: Self::BYTES_DEFAULT,
+            bytes: 0,
             entries: Vec::new(),
             positions: HashTable::new(),
             hand: 0,
         }
+    }
+
+    /// Changes the most bytes that its entries take. A token that needs more alone isn't
+    /// remembered.
+    #[must_use]
+    pub fn with_bytes_max(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// Remembers nothing: every token is verified every time.
@@ -76,28 +94,34 @@ impl Memo {
         holds(&entry.proven).then(|| Arc::clone(&entry.proven))
     }
 
-    /// Remembers what was proved, in place of anything known of the same token.
+    /// Remembers what was proved, in place of anything known of the same token. Drops others to make
+    /// room.
     pub(super) fn insert(&mut self, token: &[u8], proven: Arc<Proven>) {
-        if self.capacity == 0 {
+        let bytes = weight(token, &proven);
+        if self.capacity == 0 || bytes > self.bytes_max {
             return;
         }
         let hash = self.hasher.hash_one(token);
+        let mut used = false;
         if let Some(position) = self.find(hash, token) {
-            self.entries[position as usize].proven = proven;
-            return;
+            // Only if keys or policy changed since. What it takes may differ.
+            used = self.entries[position as usize].used;
+            self.remove(position);
+        }
+        while self.entries.len() >= self.capacity as usize || bytes > self.bytes_max - self.bytes {
+            let position = self.least_used();
+            self.remove(position);
         }
         let entry = Entry {
             hash,
             token: token.into(),
             proven,
-            used: false,
+            bytes,
+            used,
         };
-        let position = if self.entries.len() < self.capacity as usize {
-            self.entries.push(entry);
-            self.entries.len() as u32 - 1
-        } else {
-            self.replace(entry)
-        };
+        self.bytes += bytes;
+        let position = self.entries.len() as u32;
+        self.entries.push(entry);
         let entries = &self.entries;
         self.positions
             .insert_unique(hash, position, |p| entries[*p as usize].hash);
@@ -111,23 +135,76 @@ impl Memo {
         self.positions.find(hash, same).copied()
     }
 
-    /// Puts `entry` in the place of one that wasn't used lately, and returns the place.
-    fn replace(&mut self, entry: Entry) -> u32 {
+    /// The position of an entry that wasn't used lately. There is at least one entry.
+    fn least_used(&mut self) -> u32 {
+        let len = self.entries.len() as u32;
         for _ in 0..SWEEP_MAX {
-            let candidate = &mut self.entries[self.hand as usize];
-            if !std::mem::take(&mut candidate.used) {
+            self.hand %= len;
+            if !std::mem::take(&mut self.entries[self.hand as usize].used) {
                 break;
             }
-            self.hand = (self.hand + 1) % self.capacity;
+            self.hand += 1;
         }
-        let position = self.hand;
-        self.hand = (self.hand + 1) % self.capacity;
-        let old = std::mem::replace(&mut self.entries[position as usize], entry);
+        self.hand % len
+    }
+
+    /// Drops an entry; the last one takes its position.
+    fn remove(&mut self, position: u32) {
+        let last = self.entries.len() as u32 - 1;
+        let old = self.entries.swap_remove(position as usize);
+        self.bytes -= old.bytes;
         if let Ok(found) = self.positions.find_entry(old.hash, |p| *p == position) {
             found.remove();
         }
-        position
+        let moved = self.entries.get(position as usize).map(|moved| moved.hash);
+        if let Some(hash) = moved
+            && let Some(found) = self.positions.find_mut(hash, |p| *p == last)
+        {
+            *found = position;
+        }
     }
+}
+
+#[cfg(test)]
+impl Memo {
+    /// Every token that is remembered.
+    pub(super) fn tokens(&self) -> Vec<Box<[u8]>> {
+        let tokens = self.entries.iter().map(|entry| entry.token.clone());
+        tokens.collect()
+    }
+
+    /// The sum that is kept of what entries take, and the same added up anew.
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        let weights = self.entries.iter();
+        let sum = weights.map(|entry| weight(&entry.token, &entry.proven));
+        (self.bytes, sum.sum())
+    }
+}
+
+/// What an entry takes in memory, in bytes, with what it owns on the heap.
+fn weight(token: &[u8], proven: &Proven) -> usize {
+    /// An allocation's own share: its header, and the counters of what is shared.
+    const ALLOCATION: usize = 48;
+    let identity = &proven.identity;
+    let own = [
+        &identity.tenant,
+        &identity.subject,
+        &identity.workspace,
+        &identity.org,
+        &identity.tier,
+    ];
+    let texts = proven.tenants.iter().chain(&identity.roles);
+    let texts = texts.chain(own.into_iter().flatten());
+    let texts = texts.map(|text| text.as_str().len());
+    let others = identity.scopes.iter().map(|scope| scope.len());
+    let others = others.chain(identity.proof.token.jti.iter().map(|jti| jti.len()));
+    let texts: usize = texts.chain(others).map(|len| len + ALLOCATION).sum();
+    let lists = size_of_val(&*proven.tenants)
+        + size_of_val(&*identity.roles)
+        + size_of_val(&*identity.scopes);
+    let fixed = size_of::<Entry>() + size_of::<Proven>() + size_of::<Identity>();
+    // The position in the index, and the token, the proof and the identity apart.
+    fixed + size_of::<u32>() + 3 * ALLOCATION + token.len() + lists + texts
 }
 
 /// Says how much is remembered, and never what: a token is a secret.
@@ -136,6 +213,7 @@ impl fmt::Debug for Memo {
         f.debug_struct("Memo")
             .field("len", &self.entries.len())
             .field("capacity", &self.capacity)
+            .field("bytes", &self.bytes)
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::ids::IssuerId;
+use crate::text::Text;
 
 fn proven(policy: u8) -> Arc<Proven> {
     Arc::new(Proven {
@@ -55,7 +56,7 @@ fn remembers_whole_tokens_and_forgets_the_unused() {
     assert!(memo.get(b"token 0", |_| false).is_none());
     assert_eq!(
         format!("{memo:?}"),
-        "Memo { len: 4, capacity: 4, .. }",
+        format!("Memo {{ len: 4, capacity: 4, bytes: {}, .. }}", memo.bytes().0),
         "and no token"
     );
 }
@@ -72,10 +73,54 @@ fn is_bounded() {
             "all are in use, and one makes room"
         );
     }
-    assert_eq!(format!("{memo:?}"), "Memo { len: 100, capacity: 100, .. }");
+    assert_eq!(memo.tokens().len(), 100);
     let found = (0..10_000).filter(|i| remembered(&mut memo, &format!("token {i}")).is_some());
     assert_eq!(found.count(), 100);
     let mut none = Memo::disabled();
     none.insert(b"token", proven(0));
     assert_eq!(remembered(&mut none, "token"), None);
+}
+
+/// The largest tokens that a client can send, and the most roles and tenants that one can name, take
+/// no more memory than the memo's bound.
+#[test]
+fn is_bounded_in_bytes_too() {
+    const BYTES_MAX: usize = 1 << 20;
+    let text = |i: usize| Text::new(&format!("role {i}")).unwrap();
+    let many = Arc::new(Identity {
+        roles: (0..256).map(text).collect(),
+        ..Identity::default()
+    });
+    let mut memo = Memo::new(Memo::CAPACITY_DEFAULT, 1).with_bytes_max(BYTES_MAX);
+    for i in 0..3_000 {
+        let token = match i % 3 {
+            0 => format!("{i:016384}"),
+            _ => format!("{i}"),
+        };
+        let proven = match i % 3 {
+            1 => Proven {
+                identity: Arc::clone(&many),
+                ..Proven::clone(&proven(0))
+            },
+            _ => Proven::clone(&proven(0)),
+        };
+        memo.insert(token.as_bytes(), Arc::new(proven));
+        assert!(memo.bytes().0 <= BYTES_MAX);
+        assert_eq!(remembered(&mut memo, &token), Some(0), "the newest");
+    }
+    let (kept, added_up) = memo.bytes();
+    assert_eq!(kept, added_up);
+    let tokens = memo.tokens();
+    let shown: usize = tokens.iter().map(|token| token.len()).sum();
+    assert!(shown > BYTES_MAX / 4, "the room is used: {shown}");
+    for token in tokens {
+        assert!(memo.get(&token, |_| true).is_some(), "each is found");
+    }
+
+    // One that needs more than all room displaces nothing.
+    let mut small = Memo::new(4, 1).with_bytes_max(2_000);
+    small.insert(b"token", proven(1));
+    small.insert(&[b'x'; 2_000], proven(2));
+    assert_eq!(remembered(&mut small, "token"), Some(1));
+    assert_eq!(small.tokens().len(), 1);
 }
