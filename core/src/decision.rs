@@ -138,6 +138,10 @@ impl Decision {
                 Reason::CbaReplayed,
                 "the authorization has already been used",
             ),
+            Claimed::Forgotten => (
+                Reason::CbaExpired,
+                "the router's clock was set back, and `exp` had come before",
+            ),
             Claimed::Full => (
                 Reason::Overloaded,
                 "the source cell has used up its room for used authorizations",

@@ -1,8 +1,12 @@
 //! Authorizations that were already used.
 //!
 //! The decision is a function and remembers nothing: it says what is to be [claimed](Claim), and
-//! the driver claims it in a table that all workers share. An entry stays as long as the
-//! authorization could be shown again, by a clock that nobody can set.
+//! the driver claims it in a table that all workers share. An entry stays until the authorization
+//! has expired, by the timer's clock, which nobody can set.
+//!
+//! Authorizations expire by the wall clock, which can be set back. Then one that the table has
+//! already dropped would be good again. So the table keeps the latest `exp` of all that it dropped,
+//! and refuses every authorization that expires no later: it can't know whether it was used.
 //!
 //! Room is limited and nothing is forgotten early, so the cells must share it. Each may hold as
 //! much as is still free: one cell that signs without end gets half of the table, two get a third
@@ -18,7 +22,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::text::Text;
-use crate::time::{Mono, Now};
+use crate::time::{Mono, Now, Unix};
 
 /// One authorization, to be used once.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,7 +31,9 @@ pub struct Claim {
     source: Text,
     /// Names the source and its `jti`, alike on every router.
     id: [u8; 32],
-    /// When it can't be shown any more.
+    /// Its `exp`.
+    exp: Unix,
+    /// When it expires by the timer's clock.
     until: Mono,
 }
 
@@ -38,6 +44,9 @@ pub enum Claimed {
     First,
     /// It was used before.
     Again,
+    /// It may have been used before: the wall clock was set back, and by the time that it showed
+    /// earlier the authorization has expired and its use is forgotten.
+    Forgotten,
     /// Its cell has used up its room, so that it couldn't be remembered.
     Full,
 }
@@ -48,10 +57,13 @@ impl Claim {
         let named = [source.as_str(), jti.as_str()].join("\n");
         let mut id = [0; 32];
         id.copy_from_slice(digest(&SHA256, named.as_bytes()).as_ref());
+        // Whole seconds, so up to one more than is left: a correction of the clock by less must not
+        // drop an authorization that is still good.
         let left = exp.saturating_sub(now.unix.as_secs());
         Self {
             source: source.clone(),
             id,
+            exp: Unix::from_secs(exp),
             until: now.mono.after(Duration::from_secs(left)),
         }
     }
@@ -67,8 +79,11 @@ impl Claim {
 pub struct OneUse {
     /// Each with the cell that made it.
     used: BTreeMap<[u8; 32], Text>,
-    /// The same, the first to end on top.
-    ends: BinaryHeap<Reverse<(Mono, [u8; 32])>>,
+    /// The same with their `exp`, the first to end on top.
+    ends: BinaryHeap<Reverse<(Mono, Unix, [u8; 32])>>,
+    /// The latest `exp` of those that were dropped. Ahead of the wall clock only after that was set
+    /// back.
+    forgotten: Unix,
     /// How many are a cell's; a cell with none isn't listed.
     held: BTreeMap<Text, usize>,
     entries_max: usize,
@@ -84,6 +99,7 @@ impl OneUse {
         Self {
             used: BTreeMap::new(),
             ends: BinaryHeap::new(),
+            forgotten: Unix::default(),
             held: BTreeMap::new(),
             entries_max,
         }
@@ -95,6 +111,9 @@ impl OneUse {
         if self.used.contains_key(&claim.id) {
             return Claimed::Again;
         }
+        if claim.exp <= self.forgotten {
+            return Claimed::Forgotten;
+        }
         let free = self.entries_max.saturating_sub(self.used.len());
         let held = self.held.get(&claim.source).copied().unwrap_or(0);
         if held >= free {
@@ -102,7 +121,7 @@ impl OneUse {
         }
         self.held.insert(claim.source.clone(), held + 1);
         self.used.insert(claim.id, claim.source.clone());
-        self.ends.push(Reverse((claim.until, claim.id)));
+        self.ends.push(Reverse((claim.until, claim.exp, claim.id)));
         debug_assert!(self.used.len() <= self.entries_max, "the table is bounded");
         debug_assert_eq!(
             self.used.len(),
@@ -115,12 +134,16 @@ impl OneUse {
     fn let_go(&mut self, now: Mono) {
         for _ in 0..Self::FREED_MAX {
             match self.ends.peek() {
-                Some(Reverse((until, _))) if *until <= now => {}
+                Some(Reverse((until, ..))) if *until <= now => {}
                 _ => return,
             }
-            let ended = self.ends.pop();
-            let source = ended.and_then(|Reverse((_, id))| self.used.remove(&id));
-            let Some(source) = source else { continue };
+            let Some(Reverse((_, exp, id))) = self.ends.pop() else {
+                return;
+            };
+            self.forgotten = self.forgotten.max(exp);
+            let Some(source) = self.used.remove(&id) else {
+                continue;
+            };
             if let Some(held @ 2..) = self.held.remove(&source) {
                 self.held.insert(source, held - 1);
             }

@@ -435,8 +435,63 @@ fn one_is_used_once_until_it_ends() {
     assert_eq!(table.claim(&claim("a", "1"), now(59)), Claimed::Again);
     // Another cell's number is another authorization.
     assert_eq!(table.claim(&claim("b", "1"), now(59)), Claimed::First);
-    assert_eq!(table.claim(&claim("a", "2"), now(60)), Claimed::First);
+    let text = |value| Text::new(value).unwrap();
+    let next = Claim::new(&text("a"), &text("2"), START + 120, at(60));
+    assert_eq!(table.claim(&next, now(60)), Claimed::First);
     assert_eq!(table.len(), 1, "what can't be shown any more is let go");
+}
+
+/// The wall clock is set back after the table has dropped an authorization: it hasn't expired any
+/// more, and must not be taken a second time.
+#[test]
+fn none_is_used_twice_when_the_clock_is_set_back() {
+    let mut table = OneUse::new(8);
+    let shown = |jti: &str, exp: u64, mono: u64, unix: u64| {
+        let now = Now {
+            mono: at(mono).mono,
+            unix: at(unix).unix,
+        };
+        let text = |value| Text::new(value).unwrap();
+        (
+            Claim::new(&text("a"), &text(jti), START + exp, now),
+            now.mono,
+        )
+    };
+    for (what, (claim, mono), claimed) in [
+        ("first", shown("1", 60, 0, 0), Claimed::First),
+        ("later, in time", shown("2", 90, 61, 61), Claimed::First),
+        ("again", shown("1", 60, 62, 30), Claimed::Forgotten),
+        (
+            "never seen, but of the time that is forgotten",
+            shown("3", 60, 62, 30),
+            Claimed::Forgotten,
+        ),
+        ("known still", shown("2", 90, 62, 30), Claimed::Again),
+        ("expires later", shown("4", 61, 62, 30), Claimed::First),
+        (
+            "the rest of it",
+            shown("2", 90, 120, 88),
+            Claimed::Forgotten,
+        ),
+    ] {
+        assert_eq!(table.claim(&claim, mono), claimed, "{what}");
+    }
+}
+
+/// A clock that runs on never meets the limit: what expires at the same second as something that
+/// was dropped has expired itself.
+#[test]
+fn nothing_is_forgotten_that_could_still_be_shown() {
+    let mut table = OneUse::new(1_000);
+    for second in 0..300 {
+        let now = at(second);
+        for lifetime in [1, 30, 60] {
+            let jti = Text::new(&format!("{second} {lifetime}")).unwrap();
+            let exp = START + second + lifetime;
+            let claim = Claim::new(&Text::new("a").unwrap(), &jti, exp, now);
+            assert_eq!(table.claim(&claim, now.mono), Claimed::First, "{jti:?}");
+        }
+    }
 }
 
 #[test]

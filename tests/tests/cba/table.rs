@@ -148,6 +148,7 @@ fn what_was_used_or_cannot_be_remembered_is_denied_and_in_monitor_counted() {
     let request = call(&[cases::good("1", EPOCH).sign(&cases::key()).unwrap()]);
     for (claimed, reason, status) in [
         (Claimed::Again, Reason::CbaReplayed, 403),
+        (Claimed::Forgotten, Reason::CbaExpired, 403),
         (Claimed::Full, Reason::Overloaded, 503),
     ] {
         for (mode, denied) in [("monitor", false), ("enforce", true), ("require", true)] {
