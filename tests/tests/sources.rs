@@ -130,6 +130,26 @@ async fn sources_that_answer_nonsense_at_boot_are_refused_with_a_reason() {
     }
 }
 
+/// Catches: a document over the limit that looks like a source that is down.
+#[tokio::test]
+async fn a_registry_over_its_limit_is_oversized_and_its_source_is_reachable() {
+    const LIMIT: usize = 64 << 10;
+    let world = World::up(signer("k1")).await;
+    let limited = format!("[registry]\nbytes_max = {LIMIT}");
+    world.configure(&world.config().replace("[registry]", &limited));
+    let router = world.router().await;
+    let long = world.registry.to_string() + &" ".repeat(LIMIT);
+    world.plane.set_document(long);
+    let refused = router.heard.after("registry_refused", 0).await;
+    assert_eq!(refused["reason"], "oversized", "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("65536"));
+    assert_eq!(router.heard.count("registry_fetch_failed"), 0);
+    let counted = router.metric("cellway_registry_rejected_total").await;
+    assert!(counted[0].contains("oversized"), "{counted:?}");
+    let answer = ask(&world, &router, &world.token()).await;
+    assert_eq!(answer.status, StatusCode::OK, "the last good one stays");
+}
+
 /// Catches: a key set that is refused, or a key that is no key, because only a certificate holds it.
 #[tokio::test]
 async fn keys_that_only_certificates_hold_verify_tokens() {

@@ -37,6 +37,12 @@ impl RegistryRefused {
         std::iter::once(self.detail.as_str()).chain(others)
     }
 
+    /// A document of more bytes than `limit`, which nobody has counted.
+    pub(super) fn too_large(limit: usize) -> Self {
+        let detail = format!("more than {limit} bytes, which is the limit");
+        Self::new(RefusedReason::Oversized, detail)
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(RefusedReason::Invalid, detail)
     }

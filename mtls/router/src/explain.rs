@@ -9,7 +9,7 @@ use cellway_core::control::{Control, ControlSettings, Notice, Output};
 use cellway_core::identify::Memo;
 use cellway_core::keys::{KeyNotice, KeySet, RestoreRefused};
 use cellway_core::policy::{KeysLocation, PolicyId};
-use cellway_core::registry::{Registry, RegistryFailure, RegistryFetched};
+use cellway_core::registry::{Registry, RegistryFetched};
 use cellway_core::{
     Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, Steps, decide,
 };
@@ -311,7 +311,7 @@ impl<E: Env> Gather<'_, E> {
                     validator,
                 })
             }
-            Err(error) => Err(RegistryFailure::from(&error)),
+            Err(error) => error.of_registry(),
         };
         self.note(&location.source(), note.as_ref());
         self.control.handle_registry(self.clock.now(), answer);

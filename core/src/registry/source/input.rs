@@ -8,7 +8,7 @@ use bytes::Bytes;
 #[cfg(doc)]
 use super::{RegistryAction, RegistrySource};
 #[cfg(doc)]
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryLimits};
 use crate::registry::{Parsed, RegistryRefused};
 
 /// When to ask the source, and how long its answers are used.
@@ -57,6 +57,12 @@ pub enum RegistryFetched {
         /// What the source knows this content by: an `ETag`, or a file's stat in the driver's
         /// own words. Comes back in the next [`RegistryAction::Fetch`] if the document is taken.
         validator: Option<Arc<str>>,
+    },
+    /// A document of more than [`RegistryLimits::document_bytes_max`], which the driver stopped
+    /// reading.
+    TooLarge {
+        /// The limit that it was read with.
+        limit: usize,
     },
 }
 

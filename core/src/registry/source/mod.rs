@@ -118,6 +118,9 @@ impl RegistrySource {
                 body,
                 validator,
             }) => self.document(now, parsed, body, validator),
+            Ok(RegistryFetched::TooLarge { limit }) => {
+                self.refused(now, RegistryRefused::too_large(limit));
+            }
         }
     }
 
@@ -245,11 +248,7 @@ impl RegistrySource {
     ) {
         let base = Base(self.current.as_ref().map(|current| current.stamp()));
         match parsed {
-            Err(refused) => {
-                self.notice(RegistryNotice::Refused(refused));
-                self.failures = 0;
-                self.ask_again(now);
-            }
+            Err(refused) => self.refused(now, refused),
             Ok(Parsed::Unchanged(compared)) if compared == base => {
                 self.validator = validator;
                 self.confirmed(now);
@@ -269,6 +268,13 @@ impl RegistrySource {
                     .push_back(RegistryAction::Parse { body, validator });
             }
         }
+    }
+
+    /// The source has answered, with a document that isn't taken.
+    fn refused(&mut self, now: Now, refused: RegistryRefused) {
+        self.notice(RegistryNotice::Refused(refused));
+        self.failures = 0;
+        self.ask_again(now);
     }
 
     fn apply(&mut self, registry: Registry, restored: bool) {

@@ -434,3 +434,19 @@ fn a_document_is_parsed_again_if_its_base_has_moved() {
     );
     assert_eq!(version(&source), Some(3));
 }
+
+/// A source that sends too much has answered: it is asked again at the usual interval, and what is
+/// current stays. Catches: a document over the limit that counts as a source that is down.
+#[test]
+fn a_document_over_the_limit_is_refused_as_oversized() {
+    let mut source = loaded();
+    source.handle_timeout(at(10));
+    assert!(matches!(drain(&mut source)[..], [Did::Fetch(Some(_))]));
+    source.handle_fetched(at(10), Ok(RegistryFetched::TooLarge { limit: 64 }));
+    let did = drain(&mut source);
+    assert_eq!(did, [Did::Refused(RefusedReason::Oversized)]);
+    assert_eq!(version(&source), Some(5));
+    let (due, wake) = source.poll_timeout().unwrap();
+    assert_eq!(wake, RegistryWake::Poll);
+    assert!(due > at(18).mono, "not as after a failure: {due:?}");
+}

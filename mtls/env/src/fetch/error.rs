@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use cellway_core::keys::FetchFailed;
-use cellway_core::registry::{FetchProblem, RegistryFailure};
+use cellway_core::registry::{FetchProblem, RegistryFailure, RegistryFetched};
 use http::StatusCode;
 
 use super::url::UrlRefused;
@@ -100,6 +100,19 @@ impl FetchError {
             source = inner.source();
         }
         Self::Http(text)
+    }
+}
+
+impl FetchError {
+    /// What the registry's source is told: a document over the limit is an answer, all else is none.
+    ///
+    /// # Errors
+    /// The source gave no answer.
+    pub fn of_registry(&self) -> Result<RegistryFetched, RegistryFailure> {
+        match self {
+            Self::TooLarge { limit } => Ok(RegistryFetched::TooLarge { limit: *limit }),
+            other => Err(other.into()),
+        }
     }
 }
 

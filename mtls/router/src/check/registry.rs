@@ -1,5 +1,6 @@
 //! The registry that a router would start with.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,6 +45,11 @@ pub(crate) async fn registry<E: Env>(
     let limit = registry.limits.document_bytes_max;
     let body = match env.store().read(path, limit, Privacy::Any).await {
         Ok(body) => body,
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            let problem = format!("{path} has more than {limit} bytes (registry.bytes_max)");
+            let fix = "set registry.bytes_max higher, or make the document smaller";
+            return refused(occasion, kept, findings, problem, fix.to_owned());
+        }
         Err(error) => {
             let problem = format!("{path} can't be read: {error}");
             let fix = "docs/registry.md shows what a registry holds";

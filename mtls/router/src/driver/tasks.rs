@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
 use cellway_core::policy::Issuer;
-use cellway_core::registry::{Parsed, Registry, RegistryFailure, RegistryFetched, RegistryRefused};
+use cellway_core::registry::{Parsed, Registry, RegistryFetched, RegistryRefused};
 use cellway_env::Clock;
 use cellway_env::Env;
 use cellway_env::fetch::{Client, FetchError};
@@ -66,7 +66,7 @@ impl<E: Env, S: Sink> Tasks<E, S> {
                 }),
                 Err(error) => {
                     tasks.failed(&settings.location.source(), &error);
-                    Err(RegistryFailure::from(&error))
+                    error.of_registry()
                 }
             };
             tasks.send(Answer::Registry(answer)).await;

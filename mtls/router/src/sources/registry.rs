@@ -1,5 +1,6 @@
 //! Fetches the registry from its file or URL.
 
+use std::io::ErrorKind::FileTooLarge;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -108,8 +109,13 @@ async fn from_file<E: Env>(
     if validator == Some(known.as_str()) {
         return Ok(RegistryAnswer::NotModified);
     }
+    let body = read(env, path, body_max).await;
+    let too_large = || FetchError::TooLarge { limit: body_max };
     Ok(RegistryAnswer::Document {
-        body: read(env, path, body_max).await?,
+        body: body.map_err(|error| match error {
+            FetchError::File(_, error) if error.kind() == FileTooLarge => too_large(),
+            error => error,
+        })?,
         validator: Some(known.into()),
     })
 }
