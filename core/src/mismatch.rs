@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::IssuerId;
-use crate::policy::{AuthPolicy, ClaimSpec, Issuer, Mode, Policy};
+use crate::policy::{AuthPolicy, ClaimSpec, Issuer, Mode, Policy, Rules};
 use crate::registry::{CellState, Registry, UnknownTenant};
 use crate::text::Text;
 use crate::words::instead;
@@ -107,7 +107,10 @@ fn mistaken_path(claim: &ClaimSpec) -> Option<(&str, Vec<&str>)> {
     (steps.len() > 1 || !steps.is_empty() && inner != name).then_some((name, steps))
 }
 
-/// Rules that need a role which no caller can have.
+/// The most roles that one finding names.
+const ROLES_NAMED_MAX: usize = 16;
+
+/// Rules that ask for a role which no caller can have.
 fn roles(
     i: usize,
     policy: &Policy,
@@ -117,13 +120,55 @@ fn roles(
 ) {
     let Some(rules) = &auth.rules else { return };
     let mapped = |id| auth.accepts(id) && policy.issuer(id).claims.roles.is_some();
-    let by_default = registry.is_some_and(|registry| {
-        let mut terms = registry.all_terms();
-        terms.any(|terms| terms.default_role.is_some())
-    });
-    if auth.mode == Mode::Disabled || policy.issuer_ids().any(mapped) || by_default {
+    let mapped = policy.issuer_ids().any(mapped);
+    let (possible, fix) = match (auth.mode, registry) {
+        (Mode::Disabled, _) => (
+            auth.stand_in.roles.iter().collect(),
+            "add them to roles of insecure_identity",
+        ),
+        (Mode::Required | Mode::Permissive, Some(registry)) => (
+            roles_of_tenants(registry, mapped),
+            "add them to allowed_roles of the tenants whose callers have them, or correct the rules",
+        ),
+        (Mode::Required | Mode::Permissive, None) if mapped => return,
+        (Mode::Required | Mode::Permissive, None) => (BTreeSet::new(), ""),
+    };
+    if auth.mode != Mode::Disabled && !mapped && possible.is_empty() {
+        return without_roles(i, rules, found);
+    }
+    let mut named = BTreeSet::new();
+    let unknown = rules.roles().filter(|(_, role)| !possible.contains(role));
+    let unknown: Vec<_> = unknown.filter(|(_, role)| named.insert(*role)).collect();
+    if unknown.is_empty() {
         return;
     }
+    let listed = unknown.iter().take(ROLES_NAMED_MAX);
+    let listed: Vec<_> = listed
+        .map(|(rule, role)| format!("\"{role}\" in {rule}"))
+        .collect();
+    let more = match unknown.len() - listed.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let problem = format!(
+        "its rules ask for roles that no caller can have: {}{more}",
+        listed.join(", ")
+    );
+    add(found, format!("policy[{i}].rule"), problem, fix.to_owned());
+}
+
+/// The roles that a caller of some tenant can have. Roles of credentials (`mapped`: some credential
+/// names any) are cut to what the tenant allows.
+fn roles_of_tenants(registry: &Registry, mapped: bool) -> BTreeSet<&Text> {
+    let of_terms = registry.all_terms().flat_map(|terms| {
+        let allowed = terms.allowed_roles.iter().filter(move |_| mapped);
+        allowed.chain(&terms.default_role)
+    });
+    of_terms.collect()
+}
+
+/// No caller has any role, so that no rule that asks for one fits.
+fn without_roles(i: usize, rules: &Rules, found: &mut Vec<Mismatch>) {
     let asking: Vec<_> = rules.asking_for_roles().collect();
     if let Some(first) = asking.first() {
         let problem = format!(
@@ -252,3 +297,6 @@ fn cells(registry: &Registry, found: &mut Vec<Mismatch>) {
         add(found, "registry", problem, fix);
     }
 }
+
+#[cfg(test)]
+mod tests;

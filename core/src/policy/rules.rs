@@ -73,6 +73,17 @@ impl Rules {
         self.0.iter().filter(asks).map(|rule| &*rule.name)
     }
 
+    /// Every role that a rule names, with the rule's name.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = (&str, &Text)> {
+        self.0.iter().flat_map(|rule| {
+            let roles = match &rule.who {
+                Who::Granted { roles, .. } => roles.as_slice(),
+                Who::Anyone | Who::Verified => &[],
+            };
+            roles.iter().map(|role| (&*rule.name, role))
+        })
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

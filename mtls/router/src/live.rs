@@ -19,7 +19,7 @@ use crate::envelope::Sealer;
 use crate::one_use::UsedOnce;
 use crate::opening::Opening;
 use crate::pool::Gates;
-use crate::ready::ReadyLatch;
+use crate::ready::{Mismatches, ReadyLatch};
 use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::shared::Shared;
 use crate::shares::{Bound, Full, Holder, Holders, Share, Stake};
@@ -47,6 +47,8 @@ pub(crate) struct Common<E> {
     pub(crate) opening: Opening,
     /// Whether the router was ever ready.
     pub(crate) latch: ReadyLatch,
+    /// Where policy and registry don't fit together, for `/readyz`.
+    pub(crate) mismatches: Mismatches,
     /// One for each listener, in the order of the settings.
     pub(crate) listeners: Vec<ListenerState>,
 }

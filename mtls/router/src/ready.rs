@@ -1,12 +1,13 @@
 //! Readiness of a router, and the body of `/readyz`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cellway_core::keys::{IssuerKeys, KeyState, KeysRefused};
 use cellway_core::policy::{AuthPolicy, Mode, Policy};
-use cellway_core::{Mono, Now, Snapshot, Text, Unix};
+use cellway_core::registry::Registry;
+use cellway_core::{Mono, Now, Snapshot, Text, Unix, mismatches};
 use serde::Serialize;
 
 use crate::envelope::EnvelopeStatus;
@@ -370,9 +371,62 @@ impl Status {
         Self { envelope, ..self }
     }
 
+    /// The same, and where policy and registry don't fit together, so that requests are refused.
+    #[must_use]
+    pub fn with_mismatches(mut self, mismatches: &[String]) -> Self {
+        let shown = mismatches.iter().take(WARNINGS_MAX).cloned();
+        self.warnings.extend(shown);
+        let more = mismatches.len().saturating_sub(WARNINGS_MAX);
+        if more > 0 {
+            let more = format!("{more} more warnings: `cellway check` shows all");
+            self.warnings.push(more);
+        }
+        self
+    }
+
     /// Whether to send requests here.
     pub fn is_ready(&self) -> bool {
         self.status == "ready"
+    }
+}
+
+/// Where the policy and the registry in force don't fit together.
+///
+/// Looking for it may take as long as reading all tenants, so it is done once for each pair, when
+/// somebody asks. Only who asks for the status takes the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Mismatches(Mutex<Option<Found>>);
+
+#[derive(Debug)]
+struct Found {
+    policy: Arc<Policy>,
+    /// The registry's version. Not the registry itself, which would stay in memory.
+    registry: Option<u64>,
+    warnings: Arc<[String]>,
+}
+
+impl Mismatches {
+    /// Each as text, with its setting first.
+    pub(crate) fn of(&self, snapshot: &Snapshot) -> Arc<[String]> {
+        let registry = snapshot.registry.as_deref();
+        let version = registry.map(Registry::version);
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = found.as_ref().filter(|found| {
+            Arc::ptr_eq(&found.policy, &snapshot.policy) && found.registry == version
+        });
+        if let Some(known) = known {
+            return Arc::clone(&known.warnings);
+        }
+        let all = mismatches(&snapshot.policy, registry).into_iter();
+        let warnings: Arc<[String]> = all
+            .map(|it| format!("{}: {}", it.setting, it.problem))
+            .collect();
+        *found = Some(Found {
+            policy: Arc::clone(&snapshot.policy),
+            registry: version,
+            warnings: Arc::clone(&warnings),
+        });
+        warnings
     }
 }
 

@@ -31,7 +31,7 @@ use crate::live::{Common, Drain, ListenerState};
 use crate::one_use::UsedOnce;
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
 use crate::pool::{CellLoad, Gates};
-use crate::ready::{ReadyLatch, Status, is_ready};
+use crate::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
 use crate::shares::Holders;
@@ -220,6 +220,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             gates: Gates::default(),
             holders: Holders::default(),
             used_once: UsedOnce::default(),
+            mismatches: Mismatches::default(),
             drain: Drain::default(),
             latch: ReadyLatch::default(),
             opening: Opening::new(self.workers, self.share_addresses, self.open_wait),
@@ -384,6 +385,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
             .with_revocation_lists(now.unix, &self.revocation_lists())
             .with_certificates(now.unix, &self.certificates())
             .with_envelope(self.envelope())
+            .with_mismatches(&common.mismatches.of(&snapshot))
     }
 
     /// Waits until a registry is loaded and some credential can be verified.

@@ -172,3 +172,50 @@ fn says_what_it_lacks() {
     assert_eq!(closed.status, "starting");
     assert_eq!(closed.lacks, ["the listeners are not open yet"]);
 }
+
+/// Catches: a control plane whose new registry no longer has what the configuration names, and a
+/// router that says it is well.
+#[test]
+fn warns_where_policy_and_registry_do_not_fit() {
+    let open = serde_json::json!({ "name": "open", "mode": "permissive", "any_of": ["jwt"],
+        "anonymous_placement": "public", "rule": [{ "path": "/**", "roles": ["admin"] }] });
+    let control = control(open, true);
+    let mismatches = Mismatches::default();
+    let warnings = |snapshot: &Snapshot| {
+        let status = Status::new(snapshot, now(), true, false);
+        status.with_mismatches(&mismatches.of(snapshot)).warnings
+    };
+    let under = |registry: &str| {
+        let mut snapshot = Snapshot::clone(control.snapshot());
+        snapshot.registry = Some(Arc::new(Registry::from_json(registry).unwrap()));
+        warnings(&snapshot)
+    };
+    let cells = r#""cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                   "endpoints": [{"url": "https://a.internal:443"}]}]"#;
+    let odd = format!(
+        r#"{{"version": 4, {cells}, "revocations": [{{"issuer": "gone", "sub": "ada"}}],
+            "tenants": [{{"id": "acme", "cell": "a", "issuer": "strange"}}]}}"#
+    );
+    let told = under(&odd).join("\n");
+    for expected in [
+        "policy[0].anonymous_placement: the registry has no placement \"public\"",
+        "policy[0].rule: 1 of its rules ask for roles",
+        "registry: tenant \"acme\" has the issuer \"strange\"",
+        "registry: a revocation has the issuer \"gone\"",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+    let good = format!(
+        r#"{{"version": 5, {cells},
+            "placements": [{{"id": "public", "tier": "std", "cells": ["a"]}}],
+            "tenants": [{{"id": "acme", "cell": "a", "default_role": "admin",
+                          "allowed_roles": ["admin"]}}]}}"#
+    );
+    assert_eq!(under(&good), [""; 0], "the next registry is looked at anew");
+    let without = warnings(control.snapshot());
+    assert_eq!(
+        without.len(),
+        1,
+        "what needs no registry is told without one: {without:?}"
+    );
+}

@@ -1,0 +1,117 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{issuer, policy};
+
+/// The settings and problems of a policy with these rules under a registry with these tenants.
+fn problems(auth: Value, claims: Value, tenants: Value) -> Vec<String> {
+    let mut table = json!({ "name": "default", "any_of": ["jwt"] });
+    for (name, value) in auth.as_object().unwrap() {
+        table[name] = value.clone();
+    }
+    let policy = policy(json!({
+        "issuer": [issuer(json!({ "claims": claims }))],
+        "policy": [table],
+    }));
+    let registry = json!({
+        "version": 1,
+        "cells": [{
+            "id": "a", "tier": "t", "region": "r", "state": "active",
+            "endpoints": [{ "url": "http://a:80" }],
+        }],
+        "tenants": tenants,
+        "revocations": [{ "issuer": "gone", "sub": "ada" }],
+    });
+    let registry = Registry::from_json(&registry.to_string()).unwrap();
+    let found = mismatches(&policy, Some(&registry)).into_iter();
+    found
+        .map(|it| format!("{}: {}", it.setting, it.problem))
+        .collect()
+}
+
+fn about<'a>(problems: &'a [String], setting: &str) -> Vec<&'a str> {
+    let prefix = format!("{setting}: ");
+    let about = problems.iter().filter_map(|it| it.strip_prefix(&prefix));
+    about.collect()
+}
+
+/// Catches: a role with a typing mistake in a rule, which denies everybody and which nobody is told.
+#[test]
+fn a_role_that_no_tenant_gives_is_found() {
+    let rules = json!({ "rule": [
+        { "name": "read", "path": "/a", "roles": ["viewer", "wirter"] },
+        { "name": "write", "path": "/b", "roles": ["wirter", "admin"] },
+    ]});
+    let mapped = json!({ "roles": "roles" });
+    let tenant = |more: Value| {
+        let mut tenant = json!({ "id": "acme", "cell": "a" });
+        for (name, value) in more.as_object().unwrap() {
+            tenant[name] = value.clone();
+        }
+        json!([tenant])
+    };
+    let told = |claims: &Value, more: Value| {
+        let problems = problems(rules.clone(), claims.clone(), tenant(more));
+        let rule = about(&problems, "policy[0].rule");
+        rule.first().map(|it| (*it).to_owned())
+    };
+    let all = json!({ "allowed_roles": ["viewer", "wirter", "admin"] });
+    assert_eq!(told(&mapped, all.clone()), None);
+    let some = json!({ "allowed_roles": ["viewer"] });
+    assert_eq!(
+        told(&mapped, some).unwrap(),
+        "its rules ask for roles that no caller can have: \"wirter\" in read, \"admin\" in write"
+    );
+    // A default role counts for callers whose credential names none.
+    let default = json!({ "allowed_roles": ["admin"], "default_role": "admin" });
+    let nothing = json!({});
+    assert_eq!(
+        told(&nothing, default).unwrap(),
+        "its rules ask for roles that no caller can have: \"viewer\" in read, \"wirter\" in read"
+    );
+    // Without a claim for roles, what a tenant allows gives nobody anything.
+    assert!(
+        told(&nothing, all)
+            .unwrap()
+            .contains("no caller can have any")
+    );
+    let none = told(&mapped, json!({})).unwrap();
+    assert!(none.contains("\"viewer\" in read"), "{none}");
+}
+
+#[test]
+fn a_stand_in_without_the_roles_of_the_rules_is_found() {
+    let auth = |roles: Value| {
+        json!({
+            "mode": "disabled", "allow_insecure": true, "any_of": null,
+            "insecure_identity": { "tenant": "acme", "roles": roles },
+            "rule": [{ "path": "/a", "roles": ["viewer"] }],
+        })
+    };
+    let tenants = json!([{ "id": "acme", "cell": "a" }]);
+    let with = problems(auth(json!(["viewer"])), json!({}), tenants.clone());
+    assert!(about(&with, "policy[0].rule").is_empty(), "{with:?}");
+    let without = problems(auth(json!([])), json!({}), tenants);
+    assert_eq!(about(&without, "policy[0].rule").len(), 1, "{without:?}");
+}
+
+#[test]
+fn names_that_the_other_side_does_not_know_are_found() {
+    let auth = json!({ "mode": "permissive", "anonymous_placement": "public" });
+    let tenants = json!([{ "id": "acme", "cell": "a", "issuer": "gone-too" }]);
+    let problems = problems(auth, json!({}), tenants);
+    let placement = about(&problems, "policy[0].anonymous_placement");
+    assert!(
+        placement[0].contains("no placement \"public\""),
+        "{placement:?}"
+    );
+    let registry = about(&problems, "registry").join("\n");
+    assert!(
+        registry.contains("tenant \"acme\" has the issuer \"gone-too\""),
+        "{registry}"
+    );
+    assert!(
+        registry.contains("a revocation has the issuer \"gone\""),
+        "{registry}"
+    );
+}
