@@ -59,6 +59,7 @@ mod cells;
 mod document;
 mod entries;
 mod faults;
+mod lines;
 mod older;
 mod parse;
 mod read;

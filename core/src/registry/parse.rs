@@ -12,14 +12,26 @@ use super::entries::{RawCell, RawPlacement, RawTenants, RawUnknownTenant};
 use super::older::{self, OlderCell};
 use super::read::read;
 use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
-use super::revocations;
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
+use super::{lines, revocations};
 use crate::cell::{Cell, CellState};
 use crate::rendezvous::Spread;
 use crate::text::Text;
 use crate::words::instead;
 
 pub(super) fn parse(
+    body: &[u8],
+    format: RegistryFormat,
+    previous: Option<&Registry>,
+    limits: &RegistryLimits,
+) -> Result<Parsed, RegistryRefused> {
+    checked(body, format, previous, limits).map_err(|mut refused| {
+        lines::add(&mut refused, body, format);
+        refused
+    })
+}
+
+fn checked(
     body: &[u8],
     format: RegistryFormat,
     previous: Option<&Registry>,

@@ -273,6 +273,8 @@ fn every_mistake_is_named_at_once() {
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(expected), "{found}");
     }
+    let lines: Vec<_> = found.iter().map(|found| line_of(found)).collect();
+    assert_eq!(lines, ["7", "2", "6", "11", "11", "12", "9", "8", "10"]);
     // Malformed entries are all found too.
     let bent = body.replace("\"weight\": 0", "\"weight\": \"much\"");
     let bent = bent.replace("{\"id\": \"t2\"", "{\"name\": \"t2\"");
@@ -286,6 +288,35 @@ fn every_mistake_is_named_at_once() {
              allowed_roles, default_role (line 8)",
         ]
     );
+}
+
+/// What a mistake says of its line.
+fn line_of(mistake: &str) -> &str {
+    let line = mistake.rsplit_once(" (line ");
+    line.map_or("", |(_, line)| line.trim_end_matches(')'))
+}
+
+#[test]
+fn a_mistake_in_toml_is_told_with_its_line() {
+    let text = "version = 1\n\n[[cells]]\nid = \"a\"\ntier = \"t\"\nregion = \"r\"\n\
+                state = \"active\"\nweight = 0\nendpoints = [{ url = \"http://a:1\" }]\n\n\
+                [[tenants]]\nid = \"acme\"\ncell = \"a\"\n\n[[tenants]]\nid = \"globex\"\ncell = \"b\"\n";
+    let refused = |text: &str| {
+        let limits = RegistryLimits::default();
+        Registry::parse(text.as_bytes(), RegistryFormat::Toml, None, &limits).unwrap_err()
+    };
+    let both = refused(text);
+    let found: Vec<_> = both.mistakes().map(line_of).collect();
+    assert_eq!(found, ["8", "15"], "{both:?}");
+    // One of form, which serde finds in an entry.
+    let form = refused(&text.replace("weight = 0", "weight = \"much\""));
+    assert_eq!(line_of(&form.detail), "8", "{form:?}");
+}
+
+#[test]
+fn a_document_on_one_line_is_told_no_line() {
+    let refused = refusal(r#"{"version": 0, "cells": []}"#, None);
+    assert_eq!(line_of(&refused.detail), "", "{refused:?}");
 }
 
 #[test]

@@ -156,3 +156,33 @@ fn a_message_about_a_private_file_names_it_once() {
     );
     assert_eq!(err.matches("subject.key").count(), 1, "{err}");
 }
+
+/// Catches: a mistake in a file of many lines, and nobody says where in it.
+#[test]
+fn a_mistake_in_a_named_file_is_told_with_its_line() {
+    let folder = Folder::new("lines");
+    folder.write("cellway.toml", CONFIG);
+    let says = |expected: &str| {
+        let (code, out, err) = run(&["check", "-c", &folder.config()]);
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(err.contains(expected), "{expected}: {err}");
+    };
+    // The right JSON with a wrong meaning: the cell of the last tenant, on the fourth line.
+    let wrong = REGISTRY.replace("\"late\", \"cell\": \"a\"", "\"late\", \"cell\": \"b\"");
+    folder.write("registry.json", &wrong);
+    says("registry.json: tenants[1] \"late\": unknown cell \"b\"; known cells: a (line 4)");
+    folder.write(
+        "registry.json",
+        &REGISTRY.replace("\"tenants\":", "\"tenants\""),
+    );
+    says("line 4");
+    folder.write("registry.json", REGISTRY);
+
+    folder.write("keys.json", "{\"keys\": [\n]");
+    says("(line 2)");
+    folder.write(
+        "keys.json",
+        "{\"keys\": [\n\n{\"kty\": \"RSA\", \"e\": \"AQAB\"}]}",
+    );
+    says("without \"n\" (line 3)");
+}

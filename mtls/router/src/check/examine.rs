@@ -4,13 +4,16 @@
 //! another refuses. The router uses the same file contents that were checked.
 
 use bytes::Bytes;
-use cellway_core::keys::KeySet;
+use cellway_core::keys::{KeySet, KeysRefused};
 use cellway_core::policy::{IssuerId, KeysLocation};
 use cellway_core::registry::Registry;
 use cellway_core::{Now, Unix};
 use cellway_env::fetch::KEYS_BYTES_MAX;
 use cellway_env::{Env, Privacy, Store};
 use rustls::ClientConfig;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::finding::{Finding, Findings};
 use super::fit::fit;
@@ -126,13 +129,39 @@ async fn key_files<E: Env>(
             Err(error) => Err(format!("{path} can't be read: {error}")),
             Ok(body) => match KeySet::parse(&body, &issuer.algorithms) {
                 Ok(_) => Ok(body),
-                Err(refused) => Err(format!("{path}: {refused}")),
+                Err(refused) => {
+                    let line = line_of(&body, &refused);
+                    let line = line.map_or_else(String::new, |line| format!(" (line {line})"));
+                    Err(format!("{path}: {refused}{line}"))
+                }
             },
         };
         let good = findings.take(format!("issuer[{i}].jwks_file"), good);
         keys.extend(good.map(|body| (id, body)));
     }
     keys
+}
+
+/// The line on which a key set stops being JSON, or on which its first unusable key begins. `None`
+/// if the file has no more than one line.
+fn line_of(body: &[u8], refused: &KeysRefused) -> Option<usize> {
+    #[derive(Deserialize)]
+    struct Set<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
+    }
+    if !body.trim_ascii_end().contains(&b'\n') {
+        return None;
+    }
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        return Some(error.line());
+    }
+    let first = refused.skipped.first()?.at;
+    let set: Set<'_> = serde_json::from_slice(body).ok()?;
+    // The entry is a slice of the body, so this is its offset.
+    let start = set.keys.get(first)?.get().as_ptr() as usize - body.as_ptr() as usize;
+    let before = body.get(..start)?.iter();
+    Some(before.filter(|byte| **byte == b'\n').count() + 1)
 }
 
 /// The token for the control plane is read at every fetch. This only checks that it is usable.
