@@ -114,4 +114,6 @@ fn table_of(setting: &str) -> &str {
 }
 
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod tests;
