@@ -211,6 +211,8 @@ pub enum Event<'a> {
     Responded {
         /// The listener's name.
         listener: &'a str,
+        /// The client's address; where an Envoy asks, its own.
+        peer: SocketAddr,
         /// The request's id.
         request_id: &'a str,
         /// The status sent; `None` if the client went away before.
@@ -219,6 +221,10 @@ pub enum Event<'a> {
         owner: Owner,
         /// Why, where the router had a say: its own answers, and bodies cut short.
         reason: Option<Reason>,
+        /// Which check failed, where the answer says it.
+        detail: Option<&'static str>,
+        /// An earlier event of this request has the reason: a denial, or a closed stream.
+        told: bool,
         /// The cell, once one was decided.
         cell: Option<&'a Text>,
         /// From the request's header to the answer's.

@@ -208,6 +208,15 @@ async fn only_listed_callers_are_answered() {
         let answer = client.send(Request::get("/ext_authz/v3/http/").bearer(&world.token()));
         assert_eq!(answer.await.unwrap().status, 401, "{san}");
     }
+    // Whoever tries is counted, and stands in the log at its default level.
+    let line = router.heard.saying("responded", "san_not_accepted").await;
+    assert_eq!(line["level"], "info", "{line}");
+    assert_eq!(line["listener"], "envoy", "{line}");
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(line["detail"], "the certificate names nobody who may ask");
+    let counted = router.metric("cellway_router_responses_total").await;
+    let strangers = "cellway_router_responses_total{reason=\"san_not_accepted\"} 4";
+    assert_eq!(counted, [strangers]);
     let client = certified(&world, &router, None);
     assert!(
         client

@@ -110,7 +110,7 @@ pub(super) fn deny<E: Env, S: Sink>(
     if form == Form::Http {
         return answer::from_router(report, refused, wants);
     }
-    report.reason = Some(refused.reason);
+    report.refused(refused);
     let mut headers = HeaderMap::new();
     answer::say_why(&report, refused, &mut headers);
     let body = if wants.grpc {

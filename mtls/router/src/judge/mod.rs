@@ -228,7 +228,7 @@ fn tell<E: Env, S: Sink>(
     snapshot: &Snapshot,
     parts: &Parts,
     credentials: &Credentials,
-    refused: Refused,
+    mut refused: Refused,
 ) -> Refused {
     let worker = case.worker;
     let live = worker.common.live.load();
@@ -239,6 +239,7 @@ fn tell<E: Env, S: Sink>(
         let decision = Decision::Deny(refused.as_denial());
         let at = (worker.common.clock.now(), false);
         told(case, snapshot, policy, parts, credentials, at, &decision);
+        refused.told = true;
     }
     refused
 }

@@ -16,6 +16,8 @@ pub(crate) struct Refused {
     pub(crate) detail: &'static str,
     pub(crate) challenge: Challenge,
     pub(crate) retry_after: Option<Duration>,
+    /// Whether the sink was told of it as a denial.
+    pub(crate) told: bool,
 }
 
 impl Refused {
@@ -28,6 +30,7 @@ impl Refused {
             detail,
             challenge: Challenge::None,
             retry_after: retry.then_some(RETRY_AFTER_DEFAULT),
+            told: false,
         }
     }
 
@@ -109,6 +112,7 @@ impl From<Box<Unfit>> for Refused {
     }
 }
 
+/// Every decision is told.
 impl From<Deny> for Refused {
     fn from(deny: Deny) -> Self {
         Self {
@@ -117,6 +121,7 @@ impl From<Deny> for Refused {
             detail: deny.detail,
             challenge: deny.challenge,
             retry_after: deny.retry_after,
+            told: true,
         }
     }
 }

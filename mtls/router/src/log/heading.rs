@@ -33,6 +33,12 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             SealOutcome::Sealed => (Debug, "envelope_sealed"),
             SealOutcome::NoKey | SealOutcome::TooLarge => (Warn, "envelope_failed"),
         },
+        // The router's own answers, and those that it cut short. A denial has its own line.
+        Event::Responded {
+            reason: Some(_),
+            told: false,
+            ..
+        } => (Info, "responded"),
         Event::Responded { .. } => (Debug, "responded"),
         Event::StreamClosed { .. } => (Info, "stream_closed"),
         Event::Preflight { .. } => (Debug, "cors_preflight"),

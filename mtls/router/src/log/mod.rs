@@ -125,10 +125,17 @@ impl Log {
 impl Sink for Log {
     fn emit(&self, now: Now, event: &Event<'_>) {
         let (level, _) = heading(event);
-        if level as u8 > self.0.level.load(Relaxed) {
+        let least = self.0.level.load(Relaxed);
+        if level as u8 > least {
             return;
         }
-        if let Some(left_out) = self.0.repeats.count(now.mono, event) {
+        // At `debug`, each answer has a line.
+        let each = least >= Level::Debug as u8 && matches!(event, Event::Responded { .. });
+        let left_out = match each {
+            true => Some(0),
+            false => self.0.repeats.count(now.mono, event),
+        };
+        if let Some(left_out) = left_out {
             let way = self.0.way.load();
             let line = render::line(now.unix, event, &way.subjects, left_out);
             way.writer.write(line);

@@ -164,18 +164,23 @@ fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
             kid: Some("k1"),
         });
     }
-    tell(&Event::Responded {
-        listener,
-        request_id,
-        status: Some(200),
-        owner: Owner::Cell,
-        reason: Some(Reason::CellReset),
-        cell: Some(&cell),
-        latency: Duration::ZERO,
-        duration: Duration::ZERO,
-        bytes: 1,
-        complete: true,
-    });
+    for told in [false, true] {
+        tell(&Event::Responded {
+            listener,
+            peer,
+            request_id,
+            status: Some(200),
+            owner: Owner::Cell,
+            reason: Some(Reason::CellReset),
+            detail: Some("the cell has too many requests"),
+            told,
+            cell: Some(&cell),
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 1,
+            complete: true,
+        });
+    }
     tell(&Event::StreamClosed {
         listener,
         peer,

@@ -2,7 +2,7 @@
 //!
 //! A cell that is down fails thousands of requests a second, each for the same reason. The first
 //! failure is written at once. Failures like it are counted for a while, and the next line carries
-//! their number. Denials (`authz_deny`) are never left out.
+//! their number. Denials (`authz_deny`) and answers to bad requests are never left out.
 //!
 //! The table has a fixed size and no lock: workers only count in it. If two workers race, there may
 //! be one line too many, but never one too few.
@@ -11,10 +11,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use cellway_core::Mono;
 use cellway_core::control::Notice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::registry::RegistryNotice;
+use cellway_core::{Class, Mono};
 
 use crate::event::{Event, SealOutcome};
 
@@ -48,6 +48,7 @@ struct Slot {
 #[derive(Clone, Copy, Debug, Hash)]
 enum Kind {
     Cell,
+    Answer,
     Retry,
     Envelope,
     Listener,
@@ -56,13 +57,16 @@ enum Kind {
 }
 
 impl Kind {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 
     const fn interval(self) -> Duration {
         match self {
-            Self::Cell | Self::Retry | Self::Envelope | Self::Listener | Self::Tls => {
-                REQUESTS_INTERVAL
-            }
+            Self::Cell
+            | Self::Answer
+            | Self::Retry
+            | Self::Envelope
+            | Self::Listener
+            | Self::Tls => REQUESTS_INTERVAL,
             Self::Source => SOURCES_INTERVAL,
         }
     }
@@ -131,6 +135,12 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
         Event::CellFailed {
             endpoint, reason, ..
         } => (Kind::Cell, hash((endpoint, *reason as usize))),
+        Event::Responded {
+            listener,
+            reason: Some(reason),
+            cell,
+            ..
+        } if is_outage(reason.class()) => (Kind::Answer, hash((listener, *reason as usize, cell))),
         Event::CellRetry {
             cell,
             granted: false,
@@ -150,6 +160,20 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
     };
     // 0 stands for a free slot.
     Some((kind, hash.max(1)))
+}
+
+/// Whether a reason of this class is likely the same for all requests: something behind the router
+/// is down or full. Otherwise one client is wrong.
+fn is_outage(class: Class) -> bool {
+    match class {
+        Class::Unavailable | Class::BadGateway | Class::GatewayTimeout => true,
+        Class::Allow
+        | Class::Unauthenticated
+        | Class::Forbidden
+        | Class::BadRequest
+        | Class::HeadersTooLarge
+        | Class::RequestTimeout => false,
+    }
 }
 
 fn of_notice(notice: &Notice) -> Option<u64> {
@@ -185,6 +209,7 @@ mod tests {
     use cellway_core::{Reason, Text};
 
     use super::*;
+    use crate::event::Owner;
 
     fn at(secs: u64) -> Mono {
         Mono::from_origin(Duration::from_secs(secs))
@@ -249,6 +274,42 @@ mod tests {
         let newest = failed(&repeats, 30, "new", Reason::CellReset);
         assert_eq!(newest, Some(0), "it has a place of its own");
         assert_eq!(failed(&repeats, 30, "new", Reason::CellReset), None);
+    }
+
+    fn answered(repeats: &Repeats, reason: Reason, cell: &str) -> Option<u64> {
+        let event = Event::Responded {
+            listener: "public",
+            peer: "192.0.2.1:9".parse().unwrap(),
+            request_id: "1",
+            status: Some(503),
+            owner: Owner::Router,
+            reason: Some(reason),
+            detail: None,
+            told: false,
+            cell: Some(&Text::new(cell).unwrap()),
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 0,
+            complete: true,
+        };
+        repeats.count(at(1), &event)
+    }
+
+    /// Catches: a cell that is down, and a line for each of its requests.
+    #[test]
+    fn an_outage_is_one_line_and_each_bad_request_has_its_own() {
+        let repeats = Repeats::new();
+        for (reason, cell) in [
+            (Reason::CellUnreachable, "a"),
+            (Reason::Overloaded, "a"),
+            (Reason::Overloaded, "b"),
+        ] {
+            assert_eq!(answered(&repeats, reason, cell), Some(0));
+            assert_eq!(answered(&repeats, reason, cell), None);
+        }
+        for _ in 0..2 {
+            assert_eq!(answered(&repeats, Reason::BadRequest, "a"), Some(0));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Each worker counts in a shard of its own, so that counting on the request path shares no cache
 //! line with another worker and takes no lock; a scrape adds the shards up. Every label has a
-//! bounded set of values: closed enums, configured names, and at most [`CELLS_MAX`] cells. No
+//! bounded set of values: closed enums, configured names, and at most [`CELLS_MAX`] cells of the registry. No
 //! tenant, path or client ever becomes a label.
 
 mod ages;
@@ -15,10 +15,11 @@ mod shard;
 use std::sync::{Arc, Mutex};
 
 use cellway_core::control::Notice;
-use cellway_core::{Decision, Now};
+use cellway_core::{Decision, Now, Snapshot};
 
 pub use self::ages::{ages, ends};
 pub use self::cells::CELLS_MAX;
+use self::cells::Names;
 pub use self::process::Process;
 use self::process::Read;
 use self::shard::{Shard, answer_at};
@@ -29,6 +30,8 @@ use crate::log::Lost;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     shards: Arc<Mutex<Vec<Arc<Shard>>>>,
+    /// The cells that every shard counts apart.
+    cells: Arc<Names>,
     log_lost: Option<Lost>,
     process: Option<Read>,
 }
@@ -62,7 +65,7 @@ impl Metrics {
 
     /// A sink that counts in a shard of its own.
     pub fn sink(&self) -> Counting {
-        let shard = Arc::new(Shard::default());
+        let shard = Arc::new(Shard::new(Arc::clone(&self.cells)));
         // Locked when a worker starts and when somebody looks, never by a request.
         let mut shards = self.shards.lock().unwrap_or_else(|e| e.into_inner());
         shards.push(Arc::clone(&shard));
@@ -70,6 +73,14 @@ impl Metrics {
         Counting {
             all: self.clone(),
             shard,
+        }
+    }
+
+    /// Forgets the cells that the registry doesn't have any more: others may need their places.
+    fn forget_cells(&self, snapshot: &Snapshot) {
+        if let Some(registry) = &snapshot.registry {
+            self.cells
+                .retain(|cell| registry.cell(cell.as_str()).is_some());
         }
     }
 
@@ -105,11 +116,15 @@ impl Sink for Counting {
             Event::Responded {
                 status,
                 owner,
+                reason,
                 cell,
                 latency,
                 ..
             } => {
                 shard.responded(*status, *owner);
+                if let Some(reason) = reason {
+                    shard.reasons.add(*reason as usize);
+                }
                 if let Some(cell) = cell {
                     shard.answered.add(1);
                     let cell = shard.cells.of(cell);
@@ -139,6 +154,7 @@ impl Sink for Counting {
                 // A gauge says how many there are.
                 Notice::CellKeysRefused { .. } => {}
             },
+            Event::Published { snapshot } => self.all.forget_cells(snapshot),
             Event::KeptRefused { .. } => shard.kept_refused.add(1),
             Event::KeepFailed { .. } => shard.keep_failed.add(1),
             Event::Reloaded { .. } => shard.reloaded.add(1),
@@ -152,7 +168,6 @@ impl Sink for Counting {
             | Event::CertificateExpired { .. }
             | Event::Starting(_)
             | Event::LogMoved { .. }
-            | Event::Published { .. }
             | Event::KeysRequested { .. }
             | Event::SourceFailed { .. }
             | Event::Draining { .. }

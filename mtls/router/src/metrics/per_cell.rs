@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cellway_core::Reason;
 
-use super::cells::{BUCKETS_US, CELLS_MAX, CellCounts, OTHER, RETRY_RESULTS};
+use super::cells::{BUCKETS_US, CellCounts, Names, OTHER, RETRY_RESULTS};
 use super::render::{Page, seconds, sum};
 use super::shard::{OWNERS, STATUS_CLASSES, Shard};
 use crate::event::Unserved;
@@ -24,14 +24,14 @@ impl Page {
             "Time from a request's header to its answer's header, by cell.",
         );
         for (id, counts) in &cells {
-            self.latency(name, id.trim_start(), counts);
+            self.latency(name, id, counts);
         }
         self.answers(&cells);
         let name = "cell_connections_total";
         self.head(name, "counter", "Connections made to cells.");
         for (id, counts) in &cells {
             let count = sum(counts, |counts| counts.connected.get());
-            self.sample(name, &[("cell", id.trim_start())], count);
+            self.sample(name, &[("cell", id.as_str())], count);
         }
         let name = "cell_failures_total";
         self.head(
@@ -43,7 +43,7 @@ impl Page {
             for (r, reason) in Reason::ALL.iter().enumerate() {
                 let count = sum(counts, |counts| counts.failed.get(r));
                 if count > 0 {
-                    let labels = [("cell", id.trim_start()), ("reason", reason.as_str())];
+                    let labels = [("cell", id.as_str()), ("reason", reason.as_str())];
                     self.sample(name, &labels, count);
                 }
             }
@@ -53,7 +53,7 @@ impl Page {
         self.head(name, "counter", "Endpoint ejections, by cell.");
         for (id, counts) in &cells {
             let count = sum(counts, |counts| counts.ejected.get());
-            self.sample(name, &[("cell", id.trim_start())], count);
+            self.sample(name, &[("cell", id.as_str())], count);
         }
     }
 
@@ -68,7 +68,7 @@ impl Page {
                     let count = sum(counts, |counts| counts.answers.get(at));
                     if count > 0 {
                         let labels = [
-                            ("cell", id.trim_start()),
+                            ("cell", id.as_str()),
                             ("owner", owner.as_str()),
                             ("status", *class),
                         ];
@@ -90,7 +90,7 @@ impl Page {
                     let count = sum(counts, |counts| counts.retries.get(at));
                     if count > 0 {
                         let labels = [
-                            ("cell", id.trim_start()),
+                            ("cell", id.as_str()),
                             ("reason", why.as_str()),
                             ("result", *result),
                         ];
@@ -101,9 +101,10 @@ impl Page {
         }
     }
 
-    /// Gauges of the pools. Cells past the bound are added up.
-    pub(super) fn loads(&mut self, loads: &[CellLoad]) {
-        let (known, further) = loads.split_at(loads.len().min(CELLS_MAX));
+    /// Gauges of the pools. Cells that aren't counted apart are added up.
+    pub(super) fn loads(&mut self, names: &Names, loads: &[CellLoad]) {
+        let (known, further): (Vec<_>, Vec<_>) =
+            loads.iter().partition(|load| names.admit(&load.cell));
         type Level = fn(&CellLoad) -> usize;
         let gauges: [(&str, &str, Level); 2] = [
             ("cell_requests", "Requests in flight to a cell.", |load| {
@@ -115,12 +116,12 @@ impl Page {
         ];
         for (name, help, level) in gauges {
             self.head(name, "gauge", help);
-            for load in known {
+            for load in &known {
                 self.sample(name, &[("cell", load.cell.as_str())], level(load));
             }
             if !further.is_empty() {
-                let sum: usize = further.iter().map(level).sum();
-                self.sample(name, &[("cell", OTHER.trim_start())], sum);
+                let sum: usize = further.iter().map(|load| level(load)).sum();
+                self.sample(name, &[("cell", OTHER)], sum);
             }
         }
     }

@@ -24,7 +24,7 @@ impl Metrics {
         page.requests(&shards);
         page.connections(&shards);
         page.cells(&shards);
-        page.loads(loads);
+        page.loads(&self.cells, loads);
         page.sources(&shards);
         page.snapshot(snapshot, now);
         if let Some(lost) = &self.log_lost {
@@ -138,6 +138,7 @@ impl Page {
                 self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
             }
         }
+        self.reasons(shards);
         self.preflights(shards);
         self.streams_closed(shards);
         self.shares_refused(shards);
@@ -147,6 +148,18 @@ impl Page {
         let answered = sum(shards, |shard| shard.answered.get());
         let allowed = sum(shards, |shard| shard.allowed.get());
         self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn reasons(&mut self, shards: &[Arc<Shard>]) {
+        let name = "router_responses_total";
+        let help = "Answers that the router made itself or cut short, by why.";
+        self.head(name, "counter", help);
+        for (r, reason) in Reason::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.reasons.get(r));
+            if count > 0 {
+                self.sample(name, &[("reason", reason.as_str())], count);
+            }
+        }
     }
 
     fn preflights(&mut self, shards: &[Arc<Shard>]) {

@@ -11,7 +11,7 @@ use cellway_core::policy::Mode;
 use cellway_core::registry::{RefusedReason, RegistryNotice};
 use cellway_core::{Decision, LeftOut, Reason, Text};
 
-use super::cells::Cells;
+use super::cells::{Cells, Names};
 use crate::event::{Closed, Owner, SealOutcome, TlsRefusal};
 use crate::settings::EnvelopeForm;
 use crate::shares::{Resource, Share};
@@ -91,6 +91,8 @@ pub(super) struct Shard {
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
     pub(super) responses: Counters<ANSWERS>,
+    /// Answers that the router made or cut short, by why.
+    pub(super) reasons: Counters<{ Reason::ALL.len() }>,
     /// Requests that were let through for the router to forward, and those of them that were answered or
     /// given up.
     pub(super) allowed: Counter,
@@ -120,6 +122,14 @@ pub(super) struct Shard {
 const ISSUERS_MAX: usize = 256;
 
 impl Shard {
+    /// Nothing counted. The cells with these names are counted apart.
+    pub(super) fn new(cells: Arc<Names>) -> Self {
+        Self {
+            cells: Cells::new(cells),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn decided(&self, mode: Mode, reason: Reason) {
         let mode = MODES.iter().position(|m| *m == mode).unwrap_or_default();
         self.decisions

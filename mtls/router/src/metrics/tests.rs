@@ -5,6 +5,7 @@ use std::time::Duration;
 use cellway_core::control::{Control, ControlSettings};
 use cellway_core::identify::Hint;
 use cellway_core::policy::{Mode, Policy, PolicySpecs};
+use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
 use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
@@ -64,10 +65,13 @@ fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
 fn responded(sink: &Counting, cell: &str, latency: Duration) {
     let event = Event::Responded {
         listener: "public",
+        peer: "192.0.2.1:9".parse().unwrap(),
         request_id: "1",
         status: Some(204),
         owner: Owner::Cell,
         reason: None,
+        detail: None,
+        told: false,
         cell: Some(&Text::new(cell).unwrap()),
         latency,
         duration: latency,
@@ -226,10 +230,13 @@ fn answers_are_counted_for_the_cell_by_who_made_them() {
     let answered = |status, owner| {
         let event = Event::Responded {
             listener: "public",
+            peer: "192.0.2.1:9".parse().unwrap(),
             request_id: "1",
             status,
             owner,
             reason: None,
+            detail: None,
+            told: false,
             cell: Some(&cell),
             latency: Duration::ZERO,
             duration: Duration::ZERO,
@@ -288,6 +295,132 @@ fn label_values_are_bounded() {
         .count();
     assert_eq!(cells, CELLS_MAX + 1);
     assert_eq!(series[&format!("{prefix}{{cell=\"other\"}}")], 100.0);
+}
+
+/// Catches: each worker with 256 cells of its own, so that the page has 256 for each worker.
+#[test]
+fn the_bound_on_cells_is_of_all_workers_together() {
+    let metrics = Metrics::new();
+    let workers = [metrics.sink(), metrics.sink()];
+    for (w, worker) in workers.iter().enumerate() {
+        for cell in 0..CELLS_MAX {
+            responded(worker, &format!("cell-{w}-{cell}"), Duration::ZERO);
+        }
+    }
+    let counted = cells(&metrics);
+    assert_eq!(counted.len(), CELLS_MAX + 1);
+    assert_eq!(counted["other"], CELLS_MAX as f64);
+    assert_eq!(counted["cell-0-7"], 1.0);
+    responded(&workers[1], "cell-0-7", Duration::ZERO);
+    assert_eq!(cells(&metrics)["cell-0-7"], 2.0, "both workers count it");
+}
+
+/// Catches: cells that come and go until all places are taken by cells that are gone.
+#[test]
+fn a_cell_that_is_gone_makes_room_for_another() {
+    let metrics = Metrics::new();
+    let (worker, control) = (metrics.sink(), metrics.sink());
+    let publish = |ids: &[&str]| {
+        let snapshot = with_cells(ids);
+        let snapshot = &snapshot;
+        control.emit(Now::default(), &Event::Published { snapshot });
+    };
+    for generation in 0..3 {
+        let own: Vec<_> = (0..CELLS_MAX)
+            .map(|i| format!("{generation}-{i}"))
+            .collect();
+        let ids: Vec<&str> = own.iter().map(String::as_str).collect();
+        publish(&ids);
+        for id in &ids {
+            responded(&worker, id, Duration::ZERO);
+        }
+        let counted = cells(&metrics);
+        assert_eq!(counted.len(), CELLS_MAX + 1);
+        assert!(ids.iter().all(|id| counted[*id] == 1.0), "{generation}");
+        assert_eq!(counted["other"], 0.0);
+    }
+    publish(&["a"]);
+    assert_eq!(cells(&metrics).len(), 1, "only `other` is left");
+    publish(&["a", "2-0"]);
+    responded(&worker, "2-0", Duration::ZERO);
+    assert_eq!(cells(&metrics)["2-0"], 2.0, "one that comes back goes on");
+}
+
+/// `parse` refuses a page with a series that stands twice.
+#[test]
+fn a_cell_called_other_is_counted_with_the_others() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    responded(&sink, "other", Duration::ZERO);
+    responded(&sink, "a", Duration::ZERO);
+    let load = |cell| CellLoad {
+        cell: Text::new(cell).unwrap(),
+        requests: 1,
+        connections: 1,
+    };
+    let loads = ["a", "other"].map(load);
+    let page = metrics.render(&snapshot(), Mono::default(), &loads);
+    let series = parse(&page);
+    let of = |name: &str| series[&format!("cellway_cell_{name}{{cell=\"other\"}}")];
+    assert_eq!(of("latency_seconds_count"), 1.0);
+    assert_eq!(of("requests"), 1.0);
+}
+
+/// The cells that are counted, each with the number of its answers.
+fn cells(metrics: &Metrics) -> BTreeMap<String, f64> {
+    let prefix = "cellway_cell_latency_seconds_count{cell=\"";
+    let series = rendered(metrics).into_iter();
+    let cells = series.filter_map(|(name, count)| {
+        let cell = name.strip_prefix(prefix)?.strip_suffix("\"}")?;
+        Some((cell.to_owned(), count))
+    });
+    cells.collect()
+}
+
+/// What decisions are made on under a registry of these cells.
+fn with_cells(ids: &[&str]) -> Snapshot {
+    let cell = |id: &&str| serde_json::json!({ "id": id, "tier": "t", "region": "r", "state": "provisioning" });
+    let cells: Vec<_> = ids.iter().map(cell).collect();
+    let document = serde_json::json!({ "version": 1, "cells": cells }).to_string();
+    let limits = RegistryLimits::default();
+    let parsed = Registry::parse(document.as_bytes(), RegistryFormat::Json, None, &limits);
+    let Ok(Parsed::Changed(candidate)) = parsed else {
+        panic!("{parsed:?}");
+    };
+    Snapshot {
+        registry: Some(Arc::new(candidate.into_registry())),
+        ..Snapshot::clone(&snapshot())
+    }
+}
+
+/// Every reason of an answer that the router makes is counted, whether or not a decision was made.
+#[test]
+fn reasons_of_the_routers_answers_are_counted() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    for reason in Reason::ALL {
+        let event = Event::Responded {
+            listener: "public",
+            peer: "192.0.2.1:9".parse().unwrap(),
+            request_id: "1",
+            status: Some(400),
+            owner: Owner::Router,
+            reason: Some(*reason),
+            detail: None,
+            told: false,
+            cell: None,
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 0,
+            complete: true,
+        };
+        sink.emit(Now::default(), &event);
+    }
+    let series = rendered(&metrics);
+    for reason in Reason::ALL {
+        let name = format!("cellway_router_responses_total{{reason=\"{reason}\"}}");
+        assert_eq!(series[&name], 1.0, "{name}");
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         false => (status, json(&report, refused)),
     };
     let now = report.answered(status, Owner::Router);
-    report.reason = Some(reason);
+    report.refused(refused);
 
     let mut response = Response::new(());
     *response.status_mut() = status;

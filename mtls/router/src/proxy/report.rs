@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use super::cors::Grant;
 use crate::connection::Connection;
 use crate::event::{Event, Owner, Sink};
-use crate::judge::Case;
+use crate::judge::{Case, Refused};
 use crate::streams::{Stream, tenants_since};
 
 /// What is told of a request when it is over. It is told by dropping this, so that it is told
@@ -23,6 +23,9 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) began: Now,
     pub(crate) cell: Option<Arc<Cell>>,
     pub(crate) reason: Option<Reason>,
+    /// More of the reason, where the router answers. Boxed: few requests have it, and the future of
+    /// each would carry the room for it.
+    refusal: Option<Box<Refusal>>,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
     /// The CORS fields of the answer.
@@ -30,6 +33,13 @@ pub(crate) struct Report<E: Env, S: Sink> {
     /// The request as an open stream, once it was let through.
     pub(crate) stream: Option<Arc<Stream>>,
     answered: Option<(StatusCode, Owner, Now)>,
+}
+
+struct Refusal {
+    /// Which check failed.
+    detail: &'static str,
+    /// The sink was told of it as a denial.
+    told: bool,
 }
 
 impl<E: Env, S: Sink> Report<E, S> {
@@ -42,6 +52,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             began,
             cell: None,
             reason: None,
+            refusal: None,
             bytes: 0,
             complete: false,
             cors: None,
@@ -97,6 +108,25 @@ impl<E: Env, S: Sink> Report<E, S> {
         now
     }
 
+    /// The router answers, because of this.
+    pub(crate) fn refused(&mut self, refused: &Refused) {
+        self.reason = Some(refused.reason);
+        self.refusal = Some(Box::new(Refusal {
+            detail: refused.detail,
+            told: refused.told,
+        }));
+    }
+
+    /// An earlier event has the reason: it is a denial, or the request's stream was closed for it.
+    fn is_told(&self) -> bool {
+        // Nearly no request has a reason, and so the stream's lock isn't taken.
+        if self.reason.is_none() {
+            return false;
+        }
+        let denied = self.refusal.as_ref().is_some_and(|refusal| refusal.told);
+        denied || self.stream.as_ref().and_then(|it| it.why_closed()) == self.reason
+    }
+
     pub(crate) fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
     }
@@ -119,10 +149,13 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
         };
         let event = Event::Responded {
             listener: &self.connection.name,
+            peer: self.connection.origin.address,
             request_id: self.request_id(),
             status,
             owner,
             reason: self.reason,
+            detail: self.refusal.as_ref().map(|refusal| refusal.detail),
+            told: self.is_told(),
             cell: self.cell.as_ref().map(|cell| &cell.id),
             latency: at.mono.since(self.began.mono),
             duration: now.mono.since(self.began.mono),

@@ -143,10 +143,13 @@ fn cell_bound(line: Line, event: &Event<'_>) -> Line {
 fn responded(line: Line, event: &Event<'_>) -> Line {
     let Event::Responded {
         listener,
+        peer,
         request_id,
         status,
         owner,
         reason,
+        detail,
+        told: _,
         cell,
         latency,
         duration,
@@ -157,10 +160,12 @@ fn responded(line: Line, event: &Event<'_>) -> Line {
         return line;
     };
     line.str("listener", listener)
+        .addr("peer", *peer)
         .str("request_id", request_id)
         .opt("status", status.map(u64::from), Line::num)
         .str("owner", owner.as_str())
         .opt("reason", reason.map(|reason| reason.as_str()), Line::str)
+        .opt("detail", *detail, Line::str)
         .opt("cell", *cell, Line::show)
         .num("latency_us", micros(*latency))
         .num("duration_us", micros(*duration))
