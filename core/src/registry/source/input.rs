@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 #[cfg(doc)]
 use super::{RegistryAction, RegistrySource};
+use crate::registry::{Parsed, RegistryRefused};
 #[cfg(doc)]
 use crate::registry::{Registry, RegistryLimits};
-use crate::registry::{Parsed, RegistryRefused};
 
 /// When to ask the source, and how long its answers are used.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -56,7 +56,10 @@ fn remembers_whole_tokens_and_forgets_the_unused() {
     assert!(memo.get(b"token 0", |_| false).is_none());
     assert_eq!(
         format!("{memo:?}"),
-        format!("Memo {{ len: 4, capacity: 4, bytes: {}, .. }}", memo.bytes().0),
+        format!(
+            "Memo {{ len: 4, capacity: 4, bytes: {}, .. }}",
+            memo.bytes().0
+        ),
         "and no token"
     );
 }
