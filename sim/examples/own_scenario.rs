@@ -1,33 +1,12 @@
-//! A scenario run from one's own test: a world in a string, a seed, and a report to assert on.
+//! A scenario run from one's own test: a world as text, a seed, and a report to assert on.
 //!
 //! `cargo run -p cellway-sim --example own_scenario`
 
 use cellway_sim::Scenario;
 use cellway_sim::fact::Answer;
 
-const SCENARIO: &str = r#"
-about = "A tenant is suspended while it sends requests."
-duration = "20s"
-
-[world]
-routers = 1
-
-[[world.issuer]]
-name = "main"
-
-[[world.cell]]
-id = "blue"
-tier = "standard"
-
-[[world.tenant]]
-id = "acme"
-cell = "blue"
-
-[[workload.client]]
-name = "acme-web"
-tenant = "acme"
-rate = "10/s"
-
+/// What happens in the small world, and what must hold.
+const SUSPENSION: &str = r#"
 [[fault]]
 at = "5s"
 kind = "publish"
@@ -38,13 +17,14 @@ tenant = "acme"
 recovery = "5s"
 
 [[expect.answers]]
-clients = ["acme-web"]
+clients = ["web"]
 from = "8s"
 only = ["tenant_suspended"]
 "#;
 
 fn main() {
-    let scenario = Scenario::parse("own_scenario.toml", SCENARIO).expect("the scenario is valid");
+    let text = [include_str!("small.toml"), SUSPENSION].concat();
+    let scenario = Scenario::parse("own_scenario.toml", &text).expect("the scenario is valid");
     let report = scenario.run(7);
     print!("{}", report.summary());
     assert!(report.passed());

@@ -4,26 +4,11 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-const GOOD: &str = r#"
-about = "small"
-duration = "3s"
-[world]
-routers = 1
-[[world.issuer]]
-name = "main"
-[[world.cell]]
-id = "blue"
-tier = "standard"
-[[world.tenant]]
-id = "acme"
-cell = "blue"
-[[workload.client]]
-name = "web"
-tenant = "acme"
-rate = "5/s"
-[expect]
-recovery = "1s"
-"#;
+/// A scenario that passes.
+const GOOD: &str = concat!(
+    include_str!("../examples/small.toml"),
+    "[expect]\nrecovery = \"1s\"\n"
+);
 
 /// A run of it fails, because this event never happens.
 const FAILING: &str = "[expect.events]\nreloaded = 1\n";

@@ -37,32 +37,11 @@ fn stale_registry_holds() {
     passes("stale_registry", 1);
 }
 
-const SMALL: &str = r#"
-about = "one cell, one tenant"
-duration = "20s"
-
-[world]
-routers = 1
-
-[[world.issuer]]
-name = "main"
-
-[[world.cell]]
-id = "blue"
-tier = "standard"
-
-[[world.tenant]]
-id = "acme"
-cell = "blue"
-
-[[workload.client]]
-name = "web"
-tenant = "acme"
-rate = "5/s"
-
-[expect]
-recovery = "2s"
-"#;
+/// A small world in which nothing happens.
+const SMALL: &str = concat!(
+    include_str!("../examples/small.toml"),
+    "[expect]\nrecovery = \"2s\"\n"
+);
 
 /// Runs the small world with these lines added.
 fn run(more: &str) -> Report {

@@ -3,36 +3,18 @@
 
 use cellway_sim::{Scenario, determinism};
 
-const WORLD: &str = r#"about = "one tenant, two cells"
-duration = "20s"
-
-[world]
-routers = 1
-
-[[world.issuer]]
-name = "main"
-
-[[world.cell]]
-id = "blue"
-tier = "standard"
-
-[[world.cell]]
+/// A small world with a second cell. What tests add begins on line 30.
+const WORLD: &str = concat!(
+    include_str!("../../sim/examples/small.toml"),
+    r#"[[world.cell]]
 id = "green"
 tier = "standard"
-
-[[world.tenant]]
-id = "acme"
-cell = "blue"
 
 [router.upstream]
 connect_timeout_ms = 1000
 
-[[workload.client]]
-name = "web"
-tenant = "acme"
-rate = "5/s"
-
-"#;
+"#
+);
 
 const CRASH: &str = r#"[[fault]]
 at = "5s"
