@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cert::PeerCertificate;
 use crate::keys::Key;
@@ -73,6 +74,11 @@ impl RoutingKeyRules {
     /// How many gateways are listed.
     pub fn gateways(&self) -> usize {
         self.gateways.len()
+    }
+
+    /// How old a signature may be, and how far its time may lie ahead.
+    pub fn times(&self) -> [Duration; 2] {
+        [self.max_age_secs, self.skew_secs].map(Duration::from_secs)
     }
 
     /// How many keys may sign.

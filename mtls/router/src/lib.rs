@@ -46,6 +46,7 @@ mod worker;
 pub use driver::{Command, Driver, Driving};
 pub use opening::BindError;
 pub use pool::{CellLoad, RETRIES_RESERVE};
+pub use proxy::RESENDS_MAX;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
 pub use shared::{Inbox, Shared, ToControl};
 pub use streams::STREAMS_CLOSED_WITHIN;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Invariant;
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Assignment, Fact};
 
 /// A request without any credential arrives only while its router's configuration says so, only
@@ -19,7 +19,7 @@ use crate::fact::{Answer, Assignment, Fact};
 pub struct AnonymousApart {
     prefix: String,
     journal: Journal,
-    reload_within: Duration,
+    settings: SettingsInForce,
     routers: BTreeMap<String, InForce<Option<String>>>,
     placements: BTreeMap<u64, Assignment>,
     /// Routers that have had rules.
@@ -29,12 +29,12 @@ pub struct AnonymousApart {
 }
 
 impl AnonymousApart {
-    /// With this prefix of the router's own headers, and this bound on a reload.
-    pub fn new(prefix: &str, reload_within: Duration) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            prefix: prefix.to_owned(),
-            journal: Journal::new(prefix),
-            reload_within,
+            prefix: bounds.header_prefix.clone(),
+            journal: Journal::new(&bounds.header_prefix),
+            settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
             placements: BTreeMap::new(),
             ruled: BTreeSet::new(),
@@ -80,7 +80,7 @@ impl Invariant for AnonymousApart {
                 if rules.is_some() {
                     self.ruled.insert(router.clone());
                 }
-                let until = at + self.reload_within;
+                let until = self.settings.read_by(router, at);
                 in_force::configured(&mut self.routers, router, anonymous.clone(), until);
             }
             Fact::Sent(sent) if sent.anonymous && sent.via.is_none() => {
@@ -141,6 +141,7 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
     use crate::fact::Note;
@@ -179,7 +180,11 @@ mod tests {
         let mut facts = vec![placed(1, &[("public", "p")])];
         facts.extend_from_slice(first);
         facts.extend_from_slice(then);
-        feed(&mut AnonymousApart::new("x-cellway-", SECOND * 2), &facts)
+        let bounds = with_settings(Settings {
+            reload_within: SECOND * 2,
+            ..Settings::default()
+        });
+        feed(&mut AnonymousApart::new(&bounds), &facts)
     }
 
     #[test]

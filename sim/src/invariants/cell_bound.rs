@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Invariant;
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{CellBound, CellBoundRules, Fact, Life};
 
 /// The header that carries an authorization.
@@ -21,7 +21,7 @@ pub const CELL_BOUND: &str = "cell-bound-authorization";
 pub struct CellBoundCalls {
     prefix: String,
     journal: Journal,
-    reload_within: Duration,
+    settings: SettingsInForce,
     routers: BTreeMap<String, InForce<CellBoundRules>>,
     callers: BTreeMap<u64, BTreeSet<String>>,
     /// With which request each was used: source, number.
@@ -29,12 +29,12 @@ pub struct CellBoundCalls {
 }
 
 impl CellBoundCalls {
-    /// With this prefix of the router's own headers, and this bound on a reload.
-    pub fn new(prefix: &str, reload_within: Duration) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            prefix: prefix.to_owned(),
-            journal: Journal::new(prefix),
-            reload_within,
+            prefix: bounds.header_prefix.clone(),
+            journal: Journal::new(&bounds.header_prefix),
+            settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
             callers: BTreeMap::new(),
             used: BTreeMap::new(),
@@ -52,7 +52,7 @@ impl Invariant for CellBoundCalls {
             Fact::Configured {
                 router, cell_bound, ..
             } => {
-                let until = at + self.reload_within;
+                let until = self.settings.read_by(router, at);
                 in_force::configured(&mut self.routers, router, *cell_bound, until);
             }
             Fact::Published(said) => {
@@ -129,6 +129,7 @@ fn wrong(passed: &Passed<'_>, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
     use crate::fact::Note;
@@ -177,7 +178,11 @@ mod tests {
 
     fn fed(first: &[Fact], then: Vec<Fact>) -> Result<(), String> {
         let facts: Vec<_> = first.iter().cloned().chain(then).collect();
-        feed(&mut CellBoundCalls::new("x-cellway-", SECOND * 2), &facts)
+        let bounds = with_settings(Settings {
+            reload_within: SECOND * 2,
+            ..Settings::default()
+        });
+        feed(&mut CellBoundCalls::new(&bounds), &facts)
     }
 
     fn enforced(then: Vec<Fact>) -> Result<(), String> {

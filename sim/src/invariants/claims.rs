@@ -167,7 +167,6 @@ impl Invariant for TierKept {
 mod tests {
     use super::super::testing::*;
     use super::*;
-    use crate::fact::CellTruth;
     use crate::scenario::CellState;
 
     /// A request of `tenant` with changed claims that arrives at `a` for acme.
@@ -238,12 +237,8 @@ mod tests {
             ("guest", Some("gold"), false, CellState::Active, false),
             ("guest", None, true, CellState::Active, false),
         ] {
-            let cell = CellTruth {
-                tier: "gold".to_owned(),
-                state,
-            };
             let registry = Fact::Published(Box::new(Published {
-                cells: [("a".to_owned(), cell)].into(),
+                cells: [("a".to_owned(), gold(state))].into(),
                 by_tier,
                 ..saying(1, &[("acme", "a")])
             }));

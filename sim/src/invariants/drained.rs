@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::journal::Journal;
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Fact, Life};
 
 /// Once a router begins to drain, it accepts no new connection, and no
@@ -14,8 +14,10 @@ use crate::fact::{Answer, Fact, Life};
 #[derive(Debug)]
 pub struct Drained {
     journal: Journal,
-    deadline: Duration,
+    settings: SettingsInForce,
     held: Duration,
+    /// When each router started.
+    started: BTreeMap<String, Duration>,
     /// When each draining router began to drain.
     since: BTreeMap<Life, Duration>,
     /// Forwarded and not ended yet, by router and its request id.
@@ -31,13 +33,21 @@ impl Drained {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             journal: Journal::new(&bounds.header_prefix),
-            deadline: bounds.drain,
+            settings: bounds.settings.clone(),
             held: bounds.held,
+            started: BTreeMap::new(),
             since: BTreeMap::new(),
             open: BTreeSet::new(),
             passed: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
+    }
+
+    /// How long a router may drain. It reads that when it starts, and keeps it.
+    fn deadline(&self, life: &Life) -> Duration {
+        let started = self.started.get(&life.router).copied();
+        let started = started.unwrap_or_default();
+        self.settings.at_start(&life.router, started, |it| it.drain)
     }
 
     fn connected(&self, at: Duration, client: &str, to: &str) -> Result<(), String> {
@@ -61,7 +71,7 @@ impl Drained {
             Answer::None | Answer::Refused => true,
             Answer::Ok | Answer::Router(_) | Answer::Cell(_) => false,
         };
-        match lost && decided_at <= *since && at < *since + self.deadline {
+        match lost && decided_at <= *since && at < *since + self.deadline(&life) {
             true => Err(format!(
                 "{tag} was in flight when {} began to drain, at {since:?}, and got {answer}",
                 life.router
@@ -75,7 +85,7 @@ impl Drained {
             return Ok(());
         };
         let router = &life.router;
-        if at > *since + self.deadline + self.held {
+        if at > *since + self.deadline(life) + self.held {
             return Err(format!(
                 "{router} drained from {since:?} to {at:?}, too long"
             ));
@@ -113,7 +123,10 @@ impl Invariant for Drained {
                 self.since.insert(life.clone(), at);
             }
             Fact::Noted(life, note) if note.kind == "drained" => return self.drained(at, life),
-            Fact::Started(life) => self.since.retain(|of, _| of.router != life.router),
+            Fact::Started(life) => {
+                self.started.insert(life.router.clone(), at);
+                self.since.retain(|of, _| of.router != life.router);
+            }
             Fact::Crashed(life) => self.open.retain(|(of, _)| of != life),
             Fact::Decided(decided) if decided.cell.is_some() => {
                 self.open
@@ -133,6 +146,7 @@ impl Invariant for Drained {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
     use crate::fact::Note;
@@ -161,10 +175,11 @@ mod tests {
         ];
         facts.extend_from_slice(more);
         let bounds = Bounds {
-            header_prefix: "x-cellway-".to_owned(),
-            drain: SECOND * 5,
             held: SECOND,
-            ..Bounds::default()
+            ..with_settings(Settings {
+                drain: SECOND * 5,
+                ..Settings::default()
+            })
         };
         feed(&mut Drained::new(&bounds), &facts)
     }

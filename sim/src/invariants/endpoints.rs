@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Assignment, Fact};
 
 /// All endpoints of the cells, and what the scenario does to them.
@@ -43,10 +43,10 @@ impl Endpoints {
 #[derive(Debug)]
 pub struct EveryEndpoint {
     endpoints: Endpoints,
-    failover: Duration,
+    settings: SettingsInForce,
     assignment: Assignment,
-    /// By tag: when it was sent, and for which tenant.
-    open: BTreeMap<String, (Duration, String)>,
+    /// By tag: when it was sent, where to, and for which tenant.
+    open: BTreeMap<String, (Duration, String, String)>,
 }
 
 impl EveryEndpoint {
@@ -54,7 +54,7 @@ impl EveryEndpoint {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             endpoints: bounds.endpoints.clone(),
-            failover: bounds.failover,
+            settings: bounds.settings.clone(),
             assignment: Assignment::new(),
             open: BTreeMap::new(),
         }
@@ -70,11 +70,11 @@ impl Invariant for EveryEndpoint {
         match fact {
             Fact::Published(said) => self.assignment = said.assignment.clone(),
             Fact::Sent(sent) => {
-                let sent_for = (at, sent.tenant.clone());
+                let sent_for = (at, sent.to.clone(), sent.tenant.clone());
                 self.open.insert(sent.tag.clone(), sent_for);
             }
             Fact::Answered { tag, answer } => {
-                let Some((sent, tenant)) = self.open.remove(tag) else {
+                let Some((sent, to, tenant)) = self.open.remove(tag) else {
                     return Ok(());
                 };
                 let unreachable =
@@ -83,7 +83,8 @@ impl Invariant for EveryEndpoint {
                 let mut cells = cells.into_iter().flatten().peekable();
                 let well = cells.peek().is_some()
                     && cells.all(|cell| self.endpoints.one_is_well(cell, sent, at));
-                if unreachable && well && at < sent + self.failover {
+                let failover = self.settings.least(&to, [sent, at], |it| it.failover);
+                if unreachable && well && at < sent + failover {
                     return Err(format!(
                         "{tag} was answered cell_unreachable, and a cell of {tenant} had an endpoint \
                          that nothing was wrong with"
@@ -98,6 +99,7 @@ impl Invariant for EveryEndpoint {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -118,8 +120,10 @@ mod tests {
                     },
                 ],
             },
-            failover: SECOND * 10,
-            ..Bounds::default()
+            ..with_settings(Settings {
+                failover: SECOND * 10,
+                ..Settings::default()
+            })
         };
         let facts = [
             published(1, &[("acme", "a")]),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Bounds, EnvelopeBounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Arrived, Decided, EnvelopeJudged, Fact, Proved, Sent};
 
 /// How long a cell may take to judge what has arrived: longer than it waits for keys.
@@ -22,7 +22,9 @@ const NO_KEY: [&str; 2] = ["envelope_unknown_key", "envelope_no_keys"];
 #[derive(Debug)]
 pub struct EnvelopeHolds {
     prefix: String,
-    bounds: Option<EnvelopeBounds>,
+    /// Whether routers seal envelopes.
+    sealed: bool,
+    settings: SettingsInForce,
     /// Keys that must no longer seal: from when on, and until when.
     replaced: Vec<(String, Duration, Option<Duration>)>,
     sent: BTreeMap<String, Sent>,
@@ -39,7 +41,8 @@ impl EnvelopeHolds {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             prefix: bounds.header_prefix.clone(),
-            bounds: bounds.envelope,
+            sealed: bounds.envelopes,
+            settings: bounds.settings.clone(),
             replaced: bounds.replaced_envelope_keys.clone(),
             sent: BTreeMap::new(),
             decided: BTreeMap::new(),
@@ -61,12 +64,7 @@ impl EnvelopeHolds {
         }
     }
 
-    fn judged(
-        &mut self,
-        at: Duration,
-        bounds: EnvelopeBounds,
-        judged: &EnvelopeJudged,
-    ) -> Result<(), String> {
+    fn judged(&mut self, at: Duration, judged: &EnvelopeJudged) -> Result<(), String> {
         let host = &judged.host;
         let id = judged.request_id.as_deref().unwrap_or_default();
         let Some((_, arrived)) = self.waiting.get_mut(id).and_then(Vec::pop) else {
@@ -99,7 +97,8 @@ impl EnvelopeHolds {
             Ok(proved) => self.is_right(&tag, id, &arrived, proved),
             Err(refused) if NO_KEY.contains(&refused.as_str()) => {
                 let fetched = self.fetched.get(host);
-                let lags = fetched.is_none_or(|fetched| at > *fetched + bounds.keys_max_age);
+                let lags =
+                    fetched.is_none_or(|fetched| at > *fetched + self.keys_max_age(*fetched));
                 match lags {
                     true => Ok(()),
                     false => Err(format!(
@@ -110,6 +109,12 @@ impl EnvelopeHolds {
             }
             Err(refused) => Err(format!("{host} refuses the envelope of {tag}: {refused}")),
         }
+    }
+
+    /// How long a cell may keep the keys that it fetched at this time, whichever router it asked.
+    fn keys_max_age(&self, fetched: Duration) -> Duration {
+        let settings = &self.settings;
+        settings.least("", [fetched; 2], |it| it.envelope_keys_max_age)
     }
 
     /// Whether what an envelope proves is what the router decided, and true.
@@ -155,9 +160,9 @@ impl Invariant for EnvelopeHolds {
     }
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
-        let Some(bounds) = self.bounds else {
+        if !self.sealed {
             return Ok(());
-        };
+        }
         match fact {
             Fact::Sent(sent) => {
                 self.sent.insert(sent.tag.clone(), sent.clone());
@@ -168,7 +173,7 @@ impl Invariant for EnvelopeHolds {
                 self.decided.insert(id, decided.clone());
             }
             Fact::Arrived(arrived) => self.arrived(at, arrived),
-            Fact::EnvelopeJudged(judged) => return self.judged(at, bounds, judged),
+            Fact::EnvelopeJudged(judged) => return self.judged(at, judged),
             Fact::EnvelopeKeys {
                 host,
                 outcome: Ok(_),
@@ -185,8 +190,8 @@ impl Invariant for EnvelopeHolds {
     fn finish(&mut self, at: Duration) -> Result<(), String> {
         let mut waiting = self.waiting.values().flatten();
         let forgotten = waiting.find(|(since, _)| *since + JUDGED_WITHIN < at);
-        match (self.bounds, forgotten) {
-            (Some(_), Some((_, arrived))) => Err(format!(
+        match (self.sealed, forgotten) {
+            (true, Some((_, arrived))) => Err(format!(
                 "{} never said what it makes of the envelope of {:?}",
                 arrived.cell, arrived.tag
             )),
@@ -197,23 +202,23 @@ impl Invariant for EnvelopeHolds {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
-    fn bounds(envelope: Option<EnvelopeBounds>) -> Bounds {
+    fn bounds(envelopes: bool) -> Bounds {
         Bounds {
-            header_prefix: "x-cellway-".to_owned(),
-            envelope,
+            envelopes,
             replaced_envelope_keys: vec![("old".to_owned(), SECOND, Some(SECOND * 9))],
-            ..Bounds::default()
+            ..with_settings(Settings {
+                envelope_keys_max_age: SECOND * 10,
+                ..Settings::default()
+            })
         }
     }
 
     fn fed(facts: &[Fact]) -> Result<(), String> {
-        let envelope = EnvelopeBounds {
-            keys_max_age: SECOND * 10,
-        };
-        feed(&mut EnvelopeHolds::new(&bounds(Some(envelope))), facts)
+        feed(&mut EnvelopeHolds::new(&bounds(true)), facts)
     }
 
     fn judged() -> EnvelopeJudged {
@@ -342,7 +347,7 @@ mod tests {
 
     #[test]
     fn says_nothing_where_nobody_seals() {
-        let mut without = EnvelopeHolds::new(&bounds(None));
+        let mut without = EnvelopeHolds::new(&bounds(false));
         assert_eq!(feed(&mut without, &refused("envelope_missing")), Ok(()));
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::journal::Journal;
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
 /// Once a router has had the time to follow a change of the authority between routers and cells, no
@@ -13,7 +13,7 @@ use crate::fact::Fact;
 #[derive(Debug)]
 pub struct FreshConnections {
     journal: Journal,
-    within: Duration,
+    settings: SettingsInForce,
     stuck: Vec<(String, Duration, Duration)>,
     /// When the first request came on each connection, by host and number.
     first: BTreeMap<(String, u64), Duration>,
@@ -25,7 +25,7 @@ impl FreshConnections {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             journal: Journal::new(&bounds.header_prefix),
-            within: bounds.reload_within,
+            settings: bounds.settings.clone(),
             stuck: bounds.reloads_stuck.clone(),
             first: BTreeMap::new(),
             changes: Vec::new(),
@@ -54,11 +54,12 @@ impl Invariant for FreshConnections {
         let first = self.first.get(&connection).copied().unwrap_or(at);
         let decided = passed.decided_at;
         let follows = |from: Duration| {
+            let within = self.settings.most(router, [from; 2], |it| it.reload_within);
             let mut stuck = self.stuck.iter();
             let is_stuck = stuck.any(|(name, begin, end)| {
-                name == router && *begin <= decided && from <= *end + self.within
+                name == router && *begin <= decided && from <= *end + within
             });
-            from + self.within < decided && !is_stuck
+            from + within < decided && !is_stuck
         };
         let mut changes = self.changes.iter();
         match changes.find(|change| first < **change && follows(**change)) {
@@ -74,15 +75,15 @@ impl Invariant for FreshConnections {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
     fn fed(facts: &[Fact]) -> Result<(), String> {
-        let bounds = Bounds {
-            header_prefix: "x-cellway-".to_owned(),
+        let bounds = with_settings(Settings {
             reload_within: SECOND * 2,
-            ..Bounds::default()
-        };
+            ..Settings::default()
+        });
         feed(&mut FreshConnections::new(&bounds), facts)
     }
 

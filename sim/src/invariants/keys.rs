@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
 /// Two fetches that unknown keys force lie at least a cooldown apart, for each issuer in each
 /// life of each router. Scheduled fetches don't count.
 #[derive(Debug)]
 pub struct BoundedKeyFetches {
-    cooldown: Duration,
+    settings: SettingsInForce,
     last: BTreeMap<(Life, String), Duration>,
 }
 
 impl BoundedKeyFetches {
-    /// With this cooldown.
-    pub fn new(cooldown: Duration) -> Self {
-        let last = BTreeMap::new();
-        Self { cooldown, last }
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            settings: bounds.settings.clone(),
+            last: BTreeMap::new(),
+        }
     }
 }
 
@@ -37,9 +39,15 @@ impl Invariant for BoundedKeyFetches {
             return Ok(());
         };
         let before = self.last.insert((life.clone(), issuer.clone()), at);
-        let apart = before.map(|before| at - before);
-        if apart.is_some_and(|apart| apart < self.cooldown) {
-            let (router, cooldown) = (&life.router, self.cooldown);
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let router = &life.router;
+        let cooldown = self
+            .settings
+            .least(router, [before, at], |it| it.key_cooldown);
+        let apart = at - before;
+        if apart < cooldown {
             return Err(format!(
                 "{router} forced fetches from {issuer} {apart:?} apart, cooldown {cooldown:?}"
             ));
@@ -50,6 +58,7 @@ impl Invariant for BoundedKeyFetches {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -63,10 +72,11 @@ mod tests {
 
     /// Facts are a second apart.
     fn fed(cooldown_secs: u64, facts: &[Fact]) -> Result<(), String> {
-        feed(
-            &mut BoundedKeyFetches::new(Duration::from_secs(cooldown_secs)),
-            facts,
-        )
+        let bounds = with_settings(Settings {
+            key_cooldown: Duration::from_secs(cooldown_secs),
+            ..Settings::default()
+        });
+        feed(&mut BoundedKeyFetches::new(&bounds), facts)
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod revoked;
 mod routing_keys;
 pub(crate) mod rules;
 mod serving;
+mod settings;
 mod stamps;
 mod steady;
 mod suspended;
@@ -75,6 +76,7 @@ pub use routing_keys::RoutingKeys;
 pub(crate) use rules::Caller;
 pub use rules::RulesKept;
 pub use serving::ServingCertificate;
+pub use settings::{Period, Settings, SettingsInForce};
 pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
@@ -109,8 +111,8 @@ pub trait Invariant: Send {
 /// What the invariants are told of a scenario before it runs.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Bounds {
-    /// The least time between two key fetches that unknown keys force.
-    pub key_cooldown: Duration,
+    /// The settings that routers run with, `configure` included.
+    pub settings: SettingsInForce,
     /// What the router's headers begin with.
     pub header_prefix: String,
     /// When the last fault is over.
@@ -125,24 +127,14 @@ pub struct Bounds {
     pub errors: Vec<String>,
     /// Keys that issuers withdraw.
     pub withdrawn: Vec<Withdrawn>,
-    /// How old a tenant's status may be, and the time to hear of a new one.
-    pub status_max_age: Duration,
     /// How long after applying a version without a tenant a router may leave its streams open.
     pub streams_within: Duration,
     /// How long messages from routers to clients may be under way, faults included.
     pub held: Duration,
     /// Issuers, and the tenants that they may speak for.
     pub speakers: BTreeSet<(String, String)>,
-    /// How old a routing key's signature may be, and how far its time may lie ahead.
-    pub signature_times: [Duration; 2],
-    /// How soon a router follows its configuration file.
-    pub reload_within: Duration,
-    /// How long a router's listeners wait for the first registry.
-    pub open_wait: Duration,
     /// The periods in which routers' keys must have expired.
     pub key_outages: Vec<KeyOutage>,
-    /// How long a draining router waits for requests in flight.
-    pub drain: Duration,
     /// The routers' audience, which tokens must name.
     pub audience: String,
     /// Whether the routers' bulkheads are large enough that places stay free even if all tenants
@@ -150,12 +142,6 @@ pub struct Bounds {
     pub room_for_quiet: bool,
     /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
-    /// How long routers try further endpoints of a cell.
-    pub failover: Duration,
-    /// How many percent of a cell's answered requests routers may send again.
-    pub retry_percent: u32,
-    /// How soon a router follows the control plane where nothing is in the way.
-    pub registry_within: Duration,
     /// When something may be between the control plane and a router, or all of them.
     pub registry_troubles: Vec<(Option<String>, Duration, Duration)>,
     /// Keys of envelopes that must no longer seal: from when on, and until when.
@@ -164,19 +150,10 @@ pub struct Bounds {
     pub known_keys: Vec<KnownKey>,
     /// When which routers can't follow their files, since the start.
     pub reloads_stuck: Vec<(String, Duration, Duration)>,
-    /// How long routers wait for the header of a cell's answer.
-    pub header_timeout: Duration,
     /// Clients that ask for no streams and send their requests whole.
     pub brief: BTreeSet<String>,
-    /// What holds of envelopes; `None` where no router seals any.
-    pub envelope: Option<EnvelopeBounds>,
-}
-
-/// What a scenario's envelopes rely on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EnvelopeBounds {
-    /// How long services may keep the published keys.
-    pub keys_max_age: Duration,
+    /// Whether routers seal envelopes.
+    pub envelopes: bool,
 }
 
 /// A key that its issuer has withdrawn.
@@ -200,26 +177,22 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(NoForgedHeaders::new(prefix)),
         Box::new(CredentialsStay),
         Box::new(StampsTrue::new(prefix)),
-        Box::new(OnlyVerified::new(prefix)),
+        Box::new(OnlyVerified::new(bounds)),
         Box::new(TokenAudience::new(prefix, &bounds.audience)),
         Box::new(TenantChoice::new(prefix)),
         Box::new(TierKept::new(prefix)),
         Box::new(SteadyPlacement::new(prefix)),
         Box::new(RulesKept::new(bounds)),
-        Box::new(AnonymousApart::new(prefix, bounds.reload_within)),
-        Box::new(RoutingKeys::new(
-            prefix,
-            bounds.reload_within,
-            bounds.signature_times,
-        )),
+        Box::new(AnonymousApart::new(bounds)),
+        Box::new(RoutingKeys::new(bounds)),
         Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
         Box::new(KeysTaken::new(bounds)),
         Box::new(KeyAge::new(prefix, &bounds.key_outages)),
         Box::new(Drained::new(bounds)),
         Box::new(Suspended::new(bounds)),
-        Box::new(Revoked::new(prefix, bounds.status_max_age)),
-        Box::new(CellBoundCalls::new(prefix, bounds.reload_within)),
+        Box::new(Revoked::new(bounds)),
+        Box::new(CellBoundCalls::new(bounds)),
         Box::new(EnvoyObeys::new(prefix)),
         Box::new(CertificateLife::new(prefix)),
         Box::new(CellCertificates::default()),
@@ -228,15 +201,15 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(EnvelopeHolds::new(bounds)),
         Box::new(MonotonicRegistry::default()),
         Box::new(RegistryFollowed::new(bounds)),
-        Box::new(BoundedKeyFetches::new(bounds.key_cooldown)),
-        Box::new(ClosedWithoutRegistry::new(bounds.open_wait)),
+        Box::new(BoundedKeyFetches::new(bounds)),
+        Box::new(ClosedWithoutRegistry::new(bounds)),
         Box::new(OneAnswer::new(bounds.answer_within)),
         Box::new(QuietServed::new(bounds.room_for_quiet)),
         Box::new(TrueClient::default()),
         Box::new(EveryEndpoint::new(bounds)),
         Box::new(CellWaits::new(bounds)),
         Box::new(Retried::new(bounds)),
-        Box::new(RetriesBounded::new(bounds.retry_percent)),
+        Box::new(RetriesBounded::new(bounds)),
         Box::new(NoUnexpectedErrors::new(&bounds.errors)),
         Box::new(Recovery::new(bounds)),
     ]

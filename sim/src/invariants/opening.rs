@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::Invariant;
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Decided, Fact, Life};
 
 /// A router without a registry decides no request until its listeners have waited for one.
 #[derive(Debug)]
 pub struct ClosedWithoutRegistry {
-    wait: Duration,
+    settings: SettingsInForce,
     started: BTreeMap<Life, Duration>,
 }
 
 impl ClosedWithoutRegistry {
-    /// `wait` is the longest wait.
-    pub fn new(wait: Duration) -> Self {
-        let started = BTreeMap::new();
-        Self { wait, started }
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            settings: bounds.settings.clone(),
+            started: BTreeMap::new(),
+        }
     }
 }
 
@@ -41,11 +43,15 @@ impl Invariant for ClosedWithoutRegistry {
             return Ok(());
         };
         let after = at - *started;
-        if reason == Reason::RegistryNeverLoaded && after < self.wait {
+        // A router reads it when it starts, and keeps it.
+        let wait = self
+            .settings
+            .at_start(&life.router, *started, |it| it.open_wait);
+        if reason == Reason::RegistryNeverLoaded && after < wait {
             return Err(format!(
                 "{} took a request without a registry {after:?} after its start; its listeners wait \
-                 {:?}",
-                life.router, self.wait
+                 {wait:?}",
+                life.router
             ));
         }
         Ok(())
@@ -54,6 +60,7 @@ impl Invariant for ClosedWithoutRegistry {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -69,7 +76,10 @@ mod tests {
             unix: Duration::ZERO,
         });
         let pause = Fact::FaultEnds("nothing".to_owned());
-        let mut invariant = ClosedWithoutRegistry::new(Duration::from_secs(wait_secs));
+        let mut invariant = ClosedWithoutRegistry::new(&with_settings(Settings {
+            open_wait: Duration::from_secs(wait_secs),
+            ..Settings::default()
+        }));
         feed(&mut invariant, &[Fact::Started(life(0)), pause, decided])
     }
 

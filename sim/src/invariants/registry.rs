@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
 /// A router applies ever higher versions; after a restart it doesn't go below what it had, as
@@ -79,7 +79,7 @@ impl Invariant for MonotonicRegistry {
 /// published as soon as it has had the time to ask, if nothing was in the way.
 #[derive(Debug)]
 pub struct RegistryFollowed {
-    within: Duration,
+    settings: SettingsInForce,
     troubles: Vec<(Option<String>, Duration, Duration)>,
     applied: BTreeMap<Life, u64>,
     /// The last that was published, and when.
@@ -90,18 +90,23 @@ impl RegistryFollowed {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            within: bounds.registry_within,
+            settings: bounds.settings.clone(),
             troubles: bounds.registry_troubles.clone(),
             applied: BTreeMap::new(),
             published: (0, Duration::ZERO),
         }
     }
 
+    /// How soon the router follows the control plane, in this time.
+    fn within(&self, router: &str, time: [Duration; 2]) -> Duration {
+        self.settings.most(router, time, |it| it.registry_within)
+    }
+
     /// Whether something may have been between the router and the control plane in this time.
     fn is_troubled(&self, router: &str, from: Duration, until: Duration) -> bool {
         self.troubles.iter().any(|(of, begin, end)| {
             let concerns = of.as_ref().is_none_or(|of| of == router);
-            concerns && *begin <= until && from <= *end + self.within
+            concerns && *begin <= until && from <= *end + self.within(router, [from, until])
         })
     }
 }
@@ -127,7 +132,7 @@ impl Invariant for RegistryFollowed {
                     ));
                 }
                 let (published, since) = self.published;
-                let due = since + self.within;
+                let due = since + self.within(router, [since, at]);
                 if version < published && at > due && !self.is_troubled(router, since, at) {
                     return Err(format!(
                         "{router} decided {id} on version {version}, and {published} was published at \
@@ -143,6 +148,7 @@ impl Invariant for RegistryFollowed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -200,9 +206,11 @@ mod tests {
 
     fn followed(within: u32, facts: &[Fact]) -> Result<(), String> {
         let bounds = Bounds {
-            registry_within: SECOND * within,
             registry_troubles: vec![(Some("router-2".to_owned()), Duration::ZERO, SECOND * 9)],
-            ..Bounds::default()
+            ..with_settings(Settings {
+                registry_within: SECOND * within,
+                ..Settings::default()
+            })
         };
         feed(&mut RegistryFollowed::new(&bounds), facts)
     }

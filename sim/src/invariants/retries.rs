@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cellway_router::{RESENDS_MAX, RETRIES_RESERVE};
 use cellway_testbed::Unserved;
 
 use super::endpoints::Endpoints;
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Arrived, Fact, Sent};
-
-/// The most times that a router sends one request again.
-const RESENDS_MAX: u32 = 3;
 
 /// The cost of a retry, and the most that a cell's budget holds, in percent of a request.
 const RETRY: i64 = 100;
-const BALANCE_MAX: i64 = 10 * RETRY;
+const BALANCE_MAX: i64 = RETRIES_RESERVE as i64 * RETRY;
 
 /// How much must be left of a budget, as counted from cells' and clients' facts, so that the
 /// router's own budget surely isn't empty: the router sees these events at other times.
@@ -25,7 +23,7 @@ const LEFT_FOR_SURE: i64 = 3 * RETRY;
 #[derive(Debug)]
 pub struct Retried {
     endpoints: Endpoints,
-    percent: i64,
+    settings: SettingsInForce,
     open: BTreeMap<String, Open>,
     /// The least that can be left, by router and cell.
     budgets: BTreeMap<(String, String), i64>,
@@ -47,7 +45,7 @@ impl Retried {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             endpoints: bounds.endpoints.clone(),
-            percent: i64::from(bounds.retry_percent),
+            settings: bounds.settings.clone(),
             open: BTreeMap::new(),
             budgets: BTreeMap::new(),
         }
@@ -95,7 +93,8 @@ impl Retried {
             }
             Answer::Ok | Answer::Cell(_) | Answer::Refused | Answer::None => false,
         };
-        let due = self.percent > 0 && open.disclaimed <= RESENDS_MAX;
+        let percent = percent_least(&self.settings, &open.to, [open.sent, at]);
+        let due = percent > 0 && open.disclaimed <= u32::from(RESENDS_MAX);
         if gave_up
             && due
             && !open.arrived
@@ -145,7 +144,8 @@ impl Invariant for Retried {
                 {
                     let budget = (open.to.clone(), cell.clone());
                     let left = self.budgets.entry(budget).or_insert(BALANCE_MAX);
-                    *left = (*left + self.percent).min(BALANCE_MAX);
+                    let percent = percent_least(&self.settings, &open.to, [open.sent, at]);
+                    *left = (*left + percent).min(BALANCE_MAX);
                 }
                 return self.answered(at, tag, answer);
             }
@@ -159,7 +159,7 @@ impl Invariant for Retried {
 /// died and wasn't opened for it. Retries stay within the cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
-    percent: i64,
+    settings: SettingsInForce,
     requests: BTreeMap<String, Shown>,
     /// By router and cell.
     budgets: BTreeMap<(String, String), Budget>,
@@ -198,10 +198,10 @@ struct Budget {
 }
 
 impl RetriesBounded {
-    /// With this budget: percent of a cell's answered requests.
-    pub fn new(percent: u32) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            percent: i64::from(percent),
+            settings: bounds.settings.clone(),
             requests: BTreeMap::new(),
             budgets: BTreeMap::new(),
         }
@@ -216,7 +216,7 @@ impl RetriesBounded {
         if shown.times == 1 {
             return Ok(());
         }
-        if shown.times > 1 + RESENDS_MAX {
+        if shown.times > 1 + u32::from(RESENDS_MAX) {
             return Err(format!("{tag} came to {cell} the {}th time", shown.times));
         }
         if std::mem::take(&mut shown.left_behind) && shown.times == 2 {
@@ -233,7 +233,7 @@ impl RetriesBounded {
         Ok(())
     }
 
-    fn arrived(&mut self, arrived: &Arrived, tag: &str) -> Result<(), String> {
+    fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
         let Some(shown) = self.requests.get_mut(tag) else {
             return Ok(());
         };
@@ -255,7 +255,10 @@ impl RetriesBounded {
             first: arrived.on_connection == 0,
             died: false,
         });
-        let (to, percent) = (shown.to.clone(), self.percent);
+        let to = shown.to.clone();
+        // The router counts it with the settings of any time until it is answered.
+        let time = [at, Duration::MAX];
+        let percent = i64::from(self.settings.most(&to, time, |it| it.retry_percent));
         let budget = budget(&mut self.budgets, &to, cell);
         budget.open += 1;
         budget.left = (budget.left + percent).min(BALANCE_MAX + percent * budget.open);
@@ -281,6 +284,11 @@ impl RetriesBounded {
     }
 }
 
+/// The least percent of a cell's answered requests that a router may send again.
+fn percent_least(settings: &SettingsInForce, router: &str, time: [Duration; 2]) -> i64 {
+    i64::from(settings.least(router, time, |it| it.retry_percent))
+}
+
 fn budget<'a>(
     budgets: &'a mut BTreeMap<(String, String), Budget>,
     router: &str,
@@ -299,7 +307,7 @@ impl Invariant for RetriesBounded {
         "retries_bounded"
     }
 
-    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             // Requests through an Envoy aren't covered.
             Fact::Sent(sent) if sent.via.is_none() => {
@@ -335,7 +343,7 @@ impl Invariant for RetriesBounded {
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag {
                     self.came(&arrived.cell, tag)?;
-                    return self.arrived(arrived, tag);
+                    return self.arrived(at, arrived, tag);
                 }
             }
             Fact::Answered { tag, .. } => self.answered(tag),
@@ -347,8 +355,16 @@ impl Invariant for RetriesBounded {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
+
+    fn percent() -> Settings {
+        Settings {
+            retry_percent: 20,
+            ..Settings::default()
+        }
+    }
 
     /// A request without a body.
     fn get(tag: &str) -> Fact {
@@ -381,14 +397,13 @@ mod tests {
                 hosts: [("a".to_owned(), ["a-1".to_owned()].into())].into(),
                 troubles: Vec::new(),
             },
-            retry_percent: 20,
-            ..Bounds::default()
+            ..with_settings(percent())
         };
         feed(&mut Retried::new(&bounds), facts)
     }
 
     fn bounded(facts: &[Fact]) -> Result<(), String> {
-        feed(&mut RetriesBounded::new(20), facts)
+        feed(&mut RetriesBounded::new(&with_settings(percent())), facts)
     }
 
     #[test]

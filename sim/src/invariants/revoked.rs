@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Invariant;
 use super::journal::Journal;
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
 /// No token and no certificate of a revoked subject passes a router that has applied the revocation, nor any router
@@ -12,7 +12,7 @@ use crate::fact::{Fact, Life};
 #[derive(Debug)]
 pub struct Revoked {
     journal: Journal,
-    status_max_age: Duration,
+    settings: SettingsInForce,
     published: BTreeMap<u64, BTreeSet<Subject>>,
     /// When each subject that is revoked now was.
     since: BTreeMap<Subject, Duration>,
@@ -24,12 +24,11 @@ pub struct Revoked {
 type Subject = (String, String);
 
 impl Revoked {
-    /// With this prefix of the router's own headers, and this age beyond which no revocations are
-    /// believed.
-    pub fn new(prefix: &str, status_max_age: Duration) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(prefix),
-            status_max_age,
+            journal: Journal::new(&bounds.header_prefix),
+            settings: bounds.settings.clone(),
             published: BTreeMap::new(),
             since: BTreeMap::new(),
             applied: BTreeMap::new(),
@@ -82,7 +81,14 @@ impl Invariant for Revoked {
             ));
         }
         let since = self.since.get(&subject).copied();
-        match since.filter(|since| decided_at > *since + self.status_max_age) {
+        let expired = |since: &Duration| {
+            let time = [*since, decided_at];
+            let max_age = self
+                .settings
+                .most(&life.router, time, |it| it.status_max_age);
+            decided_at > since.saturating_add(max_age)
+        };
+        match since.filter(expired) {
             Some(since) => Err(format!(
                 "{tag} passed {}, but {} is revoked since {since:?}",
                 life.router, subject.1
@@ -94,6 +100,7 @@ impl Invariant for Revoked {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -105,8 +112,14 @@ mod tests {
             allowed("r", "a", 1),
             arrived("a", "t", "r"),
         ]);
-        let mut revoked = Revoked::new("x-cellway-", SECOND * status_max_age);
-        feed(&mut revoked, &all)
+        feed(&mut revoked(status_max_age), &all)
+    }
+
+    fn revoked(status_max_age: u32) -> Revoked {
+        Revoked::new(&with_settings(Settings {
+            status_max_age: SECOND * status_max_age,
+            ..Settings::default()
+        }))
     }
 
     #[test]
@@ -147,9 +160,6 @@ mod tests {
             allowed("r", "a", 1),
             arrived("a", "t", "r"),
         ];
-        assert_eq!(
-            feed(&mut Revoked::new("x-cellway-", SECOND), &facts),
-            Ok(())
-        );
+        assert_eq!(feed(&mut revoked(1), &facts), Ok(()));
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Invariant;
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
+use super::{Bounds, Invariant, Settings, SettingsInForce};
 use crate::fact::{Behind, Fact};
 
 /// What the header's name begins with, as a cell's framework might fold it.
@@ -20,22 +20,17 @@ const NAME: &str = "x-routing-key";
 #[derive(Debug)]
 pub struct RoutingKeys {
     journal: Journal,
-    reload_within: Duration,
-    max_age: Duration,
-    skew: Duration,
+    settings: SettingsInForce,
     /// The kids that each router's configuration lists.
     routers: BTreeMap<String, InForce<BTreeSet<String>>>,
 }
 
 impl RoutingKeys {
-    /// With this prefix of the router's own headers, this bound on a reload, and these on a
-    /// signature's time.
-    pub fn new(prefix: &str, reload_within: Duration, [max_age, skew]: [Duration; 2]) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            journal: Journal::new(prefix),
-            reload_within,
-            max_age,
-            skew,
+            journal: Journal::new(&bounds.header_prefix),
+            settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
         }
     }
@@ -54,7 +49,7 @@ impl Invariant for RoutingKeys {
                 &mut self.routers,
                 router,
                 signers.clone(),
-                at + self.reload_within,
+                self.settings.read_by(router, at),
             ),
             Fact::Arrived(arrived) => {
                 no_field(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)?;
@@ -76,9 +71,17 @@ impl Invariant for RoutingKeys {
                 passed.sent.tag
             )),
             Some(Behind::Signer { kid, time }) => {
-                let known = self.routers.get(&passed.decided.life.router);
-                listed(known, kid, &passed)?;
-                in_time(*time, [self.max_age, self.skew], &passed)
+                let router = &passed.decided.life.router;
+                listed(self.routers.get(router), kid, &passed)?;
+                let decided = [passed.decided_at; 2];
+                let most = |setting: fn(&Settings) -> Duration| {
+                    self.settings.most(router, decided, setting)
+                };
+                let times = [
+                    most(|it| it.signature_max_age),
+                    most(|it| it.signature_skew),
+                ];
+                in_time(*time, times, &passed)
             }
         }
     }
@@ -143,11 +146,13 @@ mod tests {
     use crate::fact::Sent;
 
     fn fed(facts: &[Fact]) -> Result<(), String> {
-        let times = [SECOND * 60, SECOND * 5];
-        feed(
-            &mut RoutingKeys::new("x-cellway-", SECOND * 3, times),
-            facts,
-        )
+        let bounds = with_settings(Settings {
+            reload_within: SECOND * 3,
+            signature_max_age: SECOND * 60,
+            signature_skew: SECOND * 5,
+            ..Settings::default()
+        });
+        feed(&mut RoutingKeys::new(&bounds), facts)
     }
 
     fn configured(kids: &[&str]) -> Fact {

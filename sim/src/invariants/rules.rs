@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Claims, Fact, Published, Rule, Sent, Terms, Who};
 
 /// A request arrives only if its router's rules allow it for its caller. The check uses the rules
@@ -18,7 +18,7 @@ use crate::fact::{Answer, Claims, Fact, Published, Rule, Sent, Terms, Who};
 pub struct RulesKept {
     prefix: String,
     journal: Journal,
-    reload_within: Duration,
+    settings: SettingsInForce,
     routers: BTreeMap<String, InForce<Option<Vec<Rule>>>>,
     published: BTreeMap<u64, Published>,
     /// Sent and not answered yet, by tag.
@@ -120,7 +120,7 @@ impl RulesKept {
         Self {
             prefix: bounds.header_prefix.clone(),
             journal: Journal::new(&bounds.header_prefix),
-            reload_within: bounds.reload_within,
+            settings: bounds.settings.clone(),
             routers: BTreeMap::new(),
             published: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -161,7 +161,7 @@ impl Invariant for RulesKept {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Configured { router, rules, .. } => {
-                let until = at + self.reload_within;
+                let until = self.settings.read_by(router, at);
                 in_force::configured(&mut self.routers, router, rules.clone(), until);
             }
             Fact::Published(said) => {

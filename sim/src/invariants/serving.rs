@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::in_force::{self, InForce};
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
 /// A new connection to a router shows the certificate that was written to the router's disk last. The one
 /// before it counts for as long as a reload may take.
 #[derive(Debug)]
 pub struct ServingCertificate {
-    within: Duration,
+    settings: SettingsInForce,
+    held: Duration,
     /// When which routers can't follow their files.
     stuck: Vec<(String, Duration, Duration)>,
     routers: BTreeMap<String, InForce<Vec<u8>>>,
@@ -21,7 +22,8 @@ impl ServingCertificate {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            within: bounds.reload_within + bounds.held,
+            settings: bounds.settings.clone(),
+            held: bounds.held,
             stuck: bounds.reloads_stuck.clone(),
             routers: BTreeMap::new(),
         }
@@ -30,7 +32,8 @@ impl ServingCertificate {
     fn is_stuck(&self, router: &str, at: Duration) -> bool {
         let mut all = self.stuck.iter();
         all.any(|(name, from, until)| {
-            name == router && (*from..=*until + self.within).contains(&at)
+            let over = self.settings.read_by(router, *until) + self.held;
+            name == router && (*from..=over).contains(&at)
         })
     }
 }
@@ -43,7 +46,7 @@ impl Invariant for ServingCertificate {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Serves { router, leaf } => {
-                let until = at + self.within;
+                let until = self.settings.read_by(router, at) + self.held;
                 in_force::configured(&mut self.routers, router, leaf.clone(), until);
             }
             Fact::Connected { client, to, leaf } if !self.is_stuck(to, at) => {
@@ -63,6 +66,7 @@ impl Invariant for ServingCertificate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -82,10 +86,10 @@ mod tests {
                 },
             })
             .collect();
-        let bounds = Bounds {
+        let bounds = with_settings(Settings {
             reload_within: SECOND,
-            ..Bounds::default()
-        };
+            ..Settings::default()
+        });
         feed(&mut ServingCertificate::new(&bounds), &facts)
     }
 

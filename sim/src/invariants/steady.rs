@@ -97,19 +97,14 @@ impl Invariant for SteadyPlacement {
 mod tests {
     use super::super::testing::*;
     use super::*;
-    use crate::fact::CellTruth;
 
     fn registry(version: u64, open: &[&str], state_of_a: CellState) -> Fact {
-        let cell = |state| CellTruth {
-            tier: "gold".to_owned(),
-            state,
-        };
         let cells = open.iter().map(|cell| (*cell).to_owned()).collect();
         Fact::Published(Box::new(Published {
             assignment: [("acme".to_owned(), cells)].into(),
             cells: [
-                ("a".to_owned(), cell(state_of_a)),
-                ("b".to_owned(), cell(CellState::Active)),
+                ("a".to_owned(), gold(state_of_a)),
+                ("b".to_owned(), gold(CellState::Active)),
             ]
             .into(),
             ..saying(version, &[])

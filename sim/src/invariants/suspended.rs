@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Decided, Fact, Life};
 
 /// Nothing of a suspended tenant passes a router that has applied the suspension, nor any router
@@ -14,7 +14,7 @@ use crate::fact::{Decided, Fact, Life};
 #[derive(Debug)]
 pub struct Suspended {
     journal: Journal,
-    status_max_age: Duration,
+    settings: SettingsInForce,
     streams_within: Duration,
     held: Duration,
     published: BTreeMap<u64, BTreeSet<String>>,
@@ -35,7 +35,7 @@ impl Suspended {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             journal: Journal::new(&bounds.header_prefix),
-            status_max_age: bounds.status_max_age,
+            settings: bounds.settings.clone(),
             streams_within: bounds.streams_within,
             held: bounds.held,
             published: BTreeMap::new(),
@@ -125,13 +125,20 @@ impl Suspended {
         self.tenants.insert(tag.clone(), tenant.clone());
         let known = self.knows_since(&life, &tenant);
         if known.is_some_and(|known| known < decided_at) {
-            let router = life.router;
+            let router = &life.router;
             return Err(format!(
                 "{tag} passed {router}, which knows that {tenant} is suspended"
             ));
         }
         let since = self.since.get(&tenant).copied();
-        match since.filter(|since| decided_at > *since + self.status_max_age) {
+        let expired = |since: &Duration| {
+            let time = [*since, decided_at];
+            let max_age = self
+                .settings
+                .most(&life.router, time, |it| it.status_max_age);
+            decided_at > since.saturating_add(max_age)
+        };
+        match since.filter(expired) {
             Some(since) => Err(format!(
                 "{tag} passed {}, but {tenant} is suspended since {since:?}",
                 life.router
@@ -170,6 +177,7 @@ impl Invariant for Suspended {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
 
@@ -187,11 +195,12 @@ mod tests {
 
     fn suspended(status_max_age: u32) -> Suspended {
         Suspended::new(&Bounds {
-            header_prefix: "x-cellway-".to_owned(),
-            status_max_age: SECOND * status_max_age,
             streams_within: SECOND,
             held: SECOND,
-            ..Bounds::default()
+            ..with_settings(Settings {
+                status_max_age: SECOND * status_max_age,
+                ..Settings::default()
+            })
         })
     }
 

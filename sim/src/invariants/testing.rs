@@ -5,12 +5,22 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::Invariant;
+use super::{Bounds, Invariant, Settings, SettingsInForce};
 use crate::fact::{
-    Answer, Arrived, Claims, Decided, Fact, Life, Published, Responded, Sent, Token,
+    Answer, Arrived, CellTruth, Claims, Decided, Fact, Life, Published, Responded, Sent, Token,
 };
+use crate::scenario::CellState;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// Bounds of routers that have these settings all the time.
+pub(super) fn with_settings(settings: Settings) -> Bounds {
+    Bounds {
+        header_prefix: "x-cellway-".to_owned(),
+        settings: SettingsInForce::always(settings),
+        ..Bounds::default()
+    }
+}
 
 /// Feeds facts, a second apart, and returns the first complaint.
 pub(super) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
@@ -67,6 +77,14 @@ pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
             .collect(),
         ..saying(version, &[])
     }))
+}
+
+/// A cell of the tier `gold`.
+pub(super) fn gold(state: CellState) -> CellTruth {
+    CellTruth {
+        tier: "gold".to_owned(),
+        state,
+    }
 }
 
 pub(super) fn applied(incarnation: u32, version: u64) -> Fact {

@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Invariant;
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Arrived, Decided, Fact, Sent};
-
-/// The furthest that a token's beginning may lie ahead: no setting allows more.
-const LEEWAY_MAX: Duration = Duration::from_secs(60);
 
 /// Every request that arrives at a cell was sent with credentials that are really good, by the
 /// clock of the router that decided it, and arrives marked `verified` under the tenant that the
@@ -18,15 +15,18 @@ const LEEWAY_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct OnlyVerified {
     prefix: String,
+    settings: SettingsInForce,
     sent: BTreeMap<String, Sent>,
-    decided: BTreeMap<String, Decided>,
+    /// When each request was decided, and how, by its id.
+    decided: BTreeMap<String, (Duration, Decided)>,
 }
 
 impl OnlyVerified {
-    /// With this prefix of the router's own headers.
-    pub fn new(prefix: &str) -> Self {
+    /// Within these bounds.
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            prefix: prefix.to_owned(),
+            prefix: bounds.header_prefix.clone(),
+            settings: bounds.settings.clone(),
             sent: BTreeMap::new(),
             decided: BTreeMap::new(),
         }
@@ -56,13 +56,15 @@ impl OnlyVerified {
             ));
         }
         let decided = own("request-id").and_then(|id| self.decided.get(id));
-        let (Some(token), Some(decided)) = (&sent.token, decided) else {
+        let (Some(token), Some((at, decided))) = (&sent.token, decided) else {
             return Ok(());
         };
         if decided.unix >= token.ends {
             return Err(format!("{} passed with a token that had expired", sent.tag));
         }
-        if decided.unix + LEEWAY_MAX < token.from {
+        let router = &decided.life.router;
+        let leeway = self.settings.most(router, [*at; 2], |it| it.leeway);
+        if decided.unix + leeway < token.from {
             return Err(format!("{} passed with a token of the future", sent.tag));
         }
         Ok(())
@@ -74,14 +76,14 @@ impl Invariant for OnlyVerified {
         "only_verified"
     }
 
-    fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
+    fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Sent(sent) => {
                 self.sent.insert(sent.tag.clone(), sent.clone());
             }
             Fact::Decided(decided) => {
-                self.decided
-                    .insert(decided.request_id.clone(), decided.clone());
+                let id = decided.request_id.clone();
+                self.decided.insert(id, (at, decided.clone()));
             }
             Fact::Arrived(arrived) => return self.judge(arrived),
             _ => {}
@@ -92,12 +94,17 @@ impl Invariant for OnlyVerified {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
     use crate::engine::EPOCH;
 
     fn fed(facts: &[Fact]) -> Result<(), String> {
-        feed(&mut OnlyVerified::new("x-cellway-"), facts)
+        let bounds = with_settings(Settings {
+            leeway: SECOND * 60,
+            ..Settings::default()
+        });
+        feed(&mut OnlyVerified::new(&bounds), facts)
     }
 
     #[test]

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Bounds, Invariant};
+use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
 /// A request that has arrived at a cell is answered within the time that routers wait for an answer's
 /// header, whatever the cell does. Streams last longer, and so do requests that never come whole.
 #[derive(Debug)]
 pub struct CellWaits {
-    within: Duration,
+    settings: SettingsInForce,
+    held: Duration,
     /// When each request arrived last, by tag.
     arrived: BTreeMap<String, Duration>,
-    open: BTreeSet<String>,
+    /// The router that each open request was sent to, by tag.
+    open: BTreeMap<String, String>,
     /// Clients whose requests come whole, and whose answers do.
     brief: BTreeSet<String>,
 }
@@ -22,9 +24,10 @@ impl CellWaits {
     /// Within these bounds.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
-            within: bounds.header_timeout + bounds.held,
+            settings: bounds.settings.clone(),
+            held: bounds.held,
             arrived: BTreeMap::new(),
-            open: BTreeSet::new(),
+            open: BTreeMap::new(),
             brief: bounds.brief.clone(),
         }
     }
@@ -38,19 +41,23 @@ impl Invariant for CellWaits {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Sent(sent) if sent.via.is_none() && self.brief.contains(&sent.client) => {
-                self.open.insert(sent.tag.clone());
+                self.open.insert(sent.tag.clone(), sent.to.clone());
             }
             Fact::Arrived(arrived) => {
                 if let Some(tag) = &arrived.tag
-                    && self.open.contains(tag)
+                    && self.open.contains_key(tag)
                 {
                     self.arrived.insert(tag.clone(), at);
                 }
             }
             Fact::Answered { tag, .. } => {
-                self.open.remove(tag);
+                let router = self.open.remove(tag).unwrap_or_default();
+                let within = |arrived| {
+                    let settings = &self.settings;
+                    settings.most(&router, [arrived, at], |it| it.header_timeout) + self.held
+                };
                 if let Some(arrived) = self.arrived.remove(tag)
-                    && at > arrived + self.within
+                    && at > arrived + within(arrived)
                 {
                     return Err(format!(
                         "{tag} arrived at a cell at {arrived:?}, and its client was answered {:?} later",
@@ -66,15 +73,18 @@ impl Invariant for CellWaits {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::testing::*;
     use super::*;
     use crate::fact::Answer;
 
     fn fed(client: &str, late: u32) -> Result<(), String> {
         let bounds = Bounds {
-            header_timeout: SECOND * 2,
             brief: [client.to_owned()].into(),
-            ..Bounds::default()
+            ..with_settings(Settings {
+                header_timeout: SECOND * 2,
+                ..Settings::default()
+            })
         };
         let mut facts = vec![sent("t", "acme"), arrived("a", "t", "r")];
         facts.extend((1..late).map(|_| answered("x", Answer::Ok)));

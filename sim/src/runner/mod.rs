@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine;
 use crate::expected;
-use crate::invariants;
+use crate::invariants::{self, Bounds};
 use crate::observer::Observer;
 use crate::replay;
 use crate::report::Report;
@@ -58,15 +58,15 @@ impl Scenario {
     pub fn run(&self, seed: u64) -> Report {
         let replay = replay::command(self.replay.as_deref(), seed);
         let scenario = self.clone();
-        engine::isolated(seed, move || run(&scenario, seed, replay))
+        let bounds = bounds::of(self);
+        engine::isolated(seed, move || run(&scenario, &bounds, seed, replay))
     }
 }
 
-fn run(scenario: &Scenario, seed: u64, replay: String) -> Report {
+fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String) -> Report {
     let trace = Trace::default();
-    let bounds = bounds::of(scenario);
     let prefix = &bounds.header_prefix;
-    let observer = Observer::new(trace.clone(), prefix, invariants::all(&bounds));
+    let observer = Observer::new(trace.clone(), prefix, invariants::all(bounds));
     let simulated = match engine::caught(|| simulate(scenario, seed, &trace, &observer)) {
         Ok(simulated) => simulated,
         Err(broken) => {

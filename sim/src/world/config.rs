@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use cellway_core::policy::{CbaMode, CbaSpec};
 use toml::{Table, Value};
 
 use super::envelope;
@@ -55,14 +56,17 @@ pub(super) fn anonymous_placement(settings: &Table) -> Option<String> {
 
 /// What a router with these settings makes of cell-bound authorizations.
 pub(super) fn cell_bound(settings: &Table) -> CellBoundRules {
-    let setting = |name| settings.get("cba")?.get(name);
+    let table = settings.get("cba").cloned();
+    // Read as the router reads it, so that its defaults hold. It refuses what this can't read.
+    let spec: CbaSpec = table
+        .and_then(|table| table.try_into().ok())
+        .unwrap_or_default();
     CellBoundRules {
-        enforced: match setting("mode").and_then(Value::as_str) {
-            Some("off" | "monitor") => false,
-            // The default.
-            None | Some(_) => true,
+        enforced: match spec.mode {
+            CbaMode::Off | CbaMode::Monitor => false,
+            CbaMode::Enforce | CbaMode::Require => true,
         },
-        once: setting("one_use").and_then(Value::as_bool).unwrap_or(false),
+        once: spec.one_use,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::event::Unserved;
 use crate::pool::{Lease, Sender};
 
 /// The most times that one request is sent again.
-pub(super) const RESENDS_MAX: u8 = 3;
+pub const RESENDS_MAX: u8 = 3;
 
 /// How often, and for which failures, one request may still be sent again.
 #[derive(Clone, Copy, Debug)]

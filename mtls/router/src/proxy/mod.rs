@@ -31,6 +31,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
+pub use self::again::RESENDS_MAX;
 use self::answer::Wants;
 pub(crate) use self::body::ResponseBody;
 use self::cors::Grant;

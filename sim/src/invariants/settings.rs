@@ -1,0 +1,191 @@
+//! The settings that routers run with, and when.
+
+use std::time::Duration;
+
+/// What a router's settings say, as far as an invariant depends on it: as the router's own reader has
+/// it, with its defaults.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Settings {
+    /// The least time between two key fetches that unknown keys force.
+    pub key_cooldown: Duration,
+    /// After this time a router fetches a key set anew.
+    pub key_fresh: Duration,
+    /// For how much longer it uses the set if it can't.
+    pub key_stale: Duration,
+    /// The longest time until it tries again, with the jitter.
+    pub key_retry: Duration,
+    /// How far ahead the beginning of a token may lie.
+    pub leeway: Duration,
+    /// How old a tenant's status may be, and the time to hear of a new one.
+    pub status_max_age: Duration,
+    /// How soon it follows the control plane where nothing is in the way.
+    pub registry_within: Duration,
+    /// How old a routing key's signature may be.
+    pub signature_max_age: Duration,
+    /// How far ahead a routing key's signature may lie.
+    pub signature_skew: Duration,
+    /// How soon it follows its configuration file.
+    pub reload_within: Duration,
+    /// How long its listeners wait for the first registry.
+    pub open_wait: Duration,
+    /// How long it waits for requests in flight when it drains.
+    pub drain: Duration,
+    /// How long it waits for the header of a cell's answer.
+    pub header_timeout: Duration,
+    /// How long it tries further endpoints of a cell.
+    pub failover: Duration,
+    /// How many percent of a cell's answered requests it may send again.
+    pub retry_percent: u32,
+    /// How long services may keep the published keys of envelopes.
+    pub envelope_keys_max_age: Duration,
+    /// How many requests one endpoint of a cell takes at once.
+    pub places: usize,
+    /// The share of them that a tenant may have while all are free, in percent.
+    pub tenant_share: usize,
+}
+
+/// The settings of all routers over time. A change may be in force from the moment when it is written,
+/// and the settings before it may be until the router must have read them.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SettingsInForce(Vec<Period>);
+
+/// A time in which a router may run with these settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Period {
+    /// The router; `None`: all of them.
+    pub router: Option<String>,
+    /// When they are written, since the start of the run.
+    pub from: Duration,
+    /// When the router must have read the next ones.
+    pub until: Duration,
+    /// The settings.
+    pub settings: Settings,
+}
+
+impl SettingsInForce {
+    /// In the order of writing.
+    pub fn new(periods: Vec<Period>) -> Self {
+        Self(periods)
+    }
+
+    /// The same settings for all routers and all the time.
+    pub fn always(settings: Settings) -> Self {
+        Self(vec![Period {
+            router: None,
+            from: Duration::ZERO,
+            until: Duration::MAX,
+            settings,
+        }])
+    }
+
+    /// The settings that may be in force at a router at some moment of this time. For a host that is no
+    /// router these are all routers'.
+    fn during<'a>(
+        &'a self,
+        router: &'a str,
+        [from, until]: [Duration; 2],
+    ) -> impl Iterator<Item = &'a Settings> {
+        let of = move |it: &Period| it.router.as_ref().is_none_or(|of| of == router);
+        let known = self.0.iter().any(of);
+        let periods = self.0.iter();
+        periods
+            .filter(move |it| (!known || of(it)) && it.from <= until && from <= it.until)
+            .map(|it| &it.settings)
+    }
+
+    /// The most that a router's settings may say in this time.
+    pub fn most<T: Ord + Default>(
+        &self,
+        router: &str,
+        time: [Duration; 2],
+        setting: impl Fn(&Settings) -> T,
+    ) -> T {
+        self.during(router, time)
+            .map(setting)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The least that a router's settings may say in this time.
+    pub fn least<T: Ord + Default>(
+        &self,
+        router: &str,
+        time: [Duration; 2],
+        setting: impl Fn(&Settings) -> T,
+    ) -> T {
+        self.during(router, time)
+            .map(setting)
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// When a router must have read what is written to its disk at this time.
+    pub fn read_by(&self, router: &str, at: Duration) -> Duration {
+        at + self.most(router, [at; 2], |it| it.reload_within)
+    }
+
+    /// What the settings say that a router reads when it starts at this time.
+    pub fn at_start<T: Default>(
+        &self,
+        router: &str,
+        at: Duration,
+        setting: impl Fn(&Settings) -> T,
+    ) -> T {
+        let of = |it: &&Period| it.router.as_ref().is_none_or(|of| of == router);
+        let mut written = self.0.iter().filter(of).filter(|it| it.from <= at);
+        written
+            .next_back()
+            .map(|it| setting(&it.settings))
+            .unwrap_or_default()
+    }
+
+    /// All settings of all routers.
+    pub fn all(&self) -> impl Iterator<Item = &Settings> {
+        self.0.iter().map(|it| &it.settings)
+    }
+
+    /// The longest time that any router's settings ever say.
+    pub fn longest(&self, setting: impl Fn(&Settings) -> Duration) -> Duration {
+        self.all().map(setting).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::SECOND;
+    use super::*;
+
+    fn period(router: &str, [from, until]: [u32; 2], drain: u32) -> Period {
+        Period {
+            router: Some(router.to_owned()),
+            from: SECOND * from,
+            until: SECOND * until,
+            settings: Settings {
+                drain: SECOND * drain,
+                ..Settings::default()
+            },
+        }
+    }
+
+    #[test]
+    fn old_and_new_settings_count_until_a_router_must_have_read_the_new_ones() {
+        let settings = SettingsInForce::new(vec![
+            period("a", [0, 6], 1),
+            period("a", [5, 99], 2),
+            period("b", [0, 99], 7),
+        ]);
+        let in_force = |at: u32| {
+            let time = [SECOND * at; 2];
+            let [least, most] = [
+                settings.least("a", time, |it| it.drain),
+                settings.most("a", time, |it| it.drain),
+            ];
+            [least.as_secs(), most.as_secs()]
+        };
+        assert_eq!([4, 5, 6, 7].map(in_force), [[1, 1], [1, 2], [1, 2], [2, 2]]);
+        let start = |at: u32| settings.at_start("a", SECOND * at, |it| it.drain).as_secs();
+        assert_eq!([4, 5].map(start), [1, 2]);
+        let envoy = settings.most("envoy", [SECOND; 2], |it| it.drain);
+        assert_eq!(envoy, SECOND * 7);
+    }
+}

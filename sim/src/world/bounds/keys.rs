@@ -1,0 +1,274 @@
+//! Which keys routers must know, and which must no longer count.
+//!
+//! Each bound holds with the longest time that any router's settings ever say.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::FETCH_SLACK;
+use crate::invariants::{KeyOutage, KnownKey, SettingsInForce, Withdrawn};
+use crate::scenario::{FIRST_ENVELOPE_KEY, FIRST_KEY, FaultKind, Scenario};
+
+/// From when on routers must know which keys, and until when. A token that names a new key has them
+/// fetch it, once the cooldown allows that and no fault is in the way.
+pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec<KnownKey> {
+    let mut found: Vec<KnownKey> = Vec::new();
+    let withdrawn = |found: &mut Vec<KnownKey>, host: &str, key: Option<&String>, at| {
+        let issuer = issuer_of(host);
+        let of = |known: &&mut KnownKey| {
+            known.issuer == issuer
+                && known.until.is_none()
+                && key.is_none_or(|key| known.key == *key)
+        };
+        found
+            .iter_mut()
+            .filter(of)
+            .for_each(|known| known.until = Some(at));
+    };
+    let cooldown = settings.longest(|it| it.key_cooldown);
+    let known_from = |host: &str, at, wait| known_from(scenario, settings, host, at, wait);
+    let publish = |host: &str, key: &str, at| KnownKey {
+        issuer: issuer_of(host),
+        key: key.to_owned(),
+        from: known_from(host, at, cooldown),
+        until: None,
+    };
+    // Routers ask for these when they start.
+    for issuer in &scenario.issuers {
+        let host = issuer.host();
+        found.push(KnownKey {
+            from: known_from(&host, Duration::ZERO, Duration::ZERO),
+            ..publish(&host, FIRST_KEY, Duration::ZERO)
+        });
+    }
+    for fault in &scenario.faults {
+        match &fault.kind {
+            FaultKind::PublishKey(host, key) => found.push(publish(host, key, fault.at)),
+            FaultKind::WithdrawKey(host, key) => withdrawn(&mut found, host, Some(key), fault.at),
+            FaultKind::ReplaceKeys(host, key) => {
+                withdrawn(&mut found, host, None, fault.at);
+                found.push(publish(host, key, fault.at));
+            }
+            // For a while the set holds none of them, and routers may take it.
+            FaultKind::WrongKeys(host, _) => {
+                let known = found
+                    .iter_mut()
+                    .filter(|known| known.issuer == issuer_of(host));
+                known.for_each(|known| {
+                    known.from = known.from.max(known_from(host, fault.at, cooldown))
+                });
+            }
+            _ => {}
+        }
+    }
+    // A router that starts anew with a damaged disk knows nothing.
+    let damages = |kind: &FaultKind, router: &String| match kind {
+        FaultKind::DiskFull(name) | FaultKind::TornWrite(name) => name == router,
+        _ => false,
+    };
+    for fault in &scenario.faults {
+        let (FaultKind::Crash(router) | FaultKind::Drain(router)) = &fault.kind else {
+            continue;
+        };
+        let mut faults = scenario.faults.iter();
+        if faults.any(|earlier| damages(&earlier.kind, router)) {
+            for known in &mut found {
+                let host = format!("idp-{}", known.issuer);
+                let again = known_from(&host, fault.at, cooldown);
+                known.from = known.from.max(again);
+            }
+        }
+    }
+    // An outage for longer than a set may serve takes all of it away.
+    for KeyOutage {
+        issuer,
+        from,
+        until,
+        ..
+    } in key_outages(scenario, settings)
+    {
+        let host = format!("idp-{issuer}");
+        for known in found.iter_mut().filter(|known| known.issuer == issuer) {
+            if known.from < until {
+                known.from = known.from.max(known_from(&host, from, cooldown));
+            }
+        }
+    }
+    found
+}
+
+/// When routers must have what an issuer publishes at this time: this wait and a fetch later, not counting
+/// faults that may be in the way.
+fn known_from(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+    host: &str,
+    at: Duration,
+    wait: Duration,
+) -> Duration {
+    let again = settings.longest(|it| it.key_cooldown.max(it.key_retry));
+    let touches = |kind: &FaultKind| match kind {
+        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => a == host || b == host,
+        FaultKind::Crash(name) | FaultKind::Drain(name) | FaultKind::ClockSkew(name, _) => {
+            name == host || scenario.routers.contains(name)
+        }
+        FaultKind::Slow(name, _)
+        | FaultKind::Status(name, _)
+        | FaultKind::Garbage(name)
+        | FaultKind::EmptyKeys(name)
+        | FaultKind::HugeKeys(name)
+        | FaultKind::WrongIssuer(name)
+        | FaultKind::WrongKeys(name, _) => name == host,
+        _ => false,
+    };
+    let mut from = at + wait + FETCH_SLACK;
+    let in_the_way = || scenario.faults.iter().filter(|fault| touches(&fault.kind));
+    while let Some(end) = in_the_way()
+        .filter(|fault| fault.at < from && fault.until > at)
+        .map(|fault| fault.until + again + FETCH_SLACK)
+        .find(|end| *end > from)
+    {
+        from = end;
+    }
+    from
+}
+
+/// From when on no token of a withdrawn key may pass: the key set was due again since, and no
+/// fault stood in the way of fetching it.
+pub(super) fn withdrawn(scenario: &Scenario, settings: &SettingsInForce) -> Vec<Withdrawn> {
+    let mut found: Vec<Withdrawn> = Vec::new();
+    let mut published: BTreeSet<(String, String)> = scenario
+        .issuers
+        .iter()
+        .map(|issuer| (issuer.host(), FIRST_KEY.to_owned()))
+        .collect();
+    for fault in &scenario.faults {
+        let (host, key, all) = match &fault.kind {
+            FaultKind::PublishKey(host, key) => (host, key, false),
+            FaultKind::ReplaceKeys(host, key) => (host, key, true),
+            FaultKind::WithdrawKey(host, key) => {
+                published.remove(&(host.clone(), key.clone()));
+                found.push(withdrawal(scenario, settings, host, key, fault.at));
+                continue;
+            }
+            _ => continue,
+        };
+        if all {
+            for (_, old) in published.iter().filter(|(at, _)| at == host) {
+                found.push(withdrawal(scenario, settings, host, old, fault.at));
+            }
+            published.retain(|(at, _)| at != host);
+        }
+        published.insert((host.clone(), key.clone()));
+        let issuer = issuer_of(host);
+        let again = found
+            .iter_mut()
+            .filter(|known| known.issuer == issuer && known.key == *key);
+        again.for_each(|known| known.until = Some(known.until.unwrap_or(fault.at)));
+    }
+    found
+}
+
+fn withdrawal(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+    host: &str,
+    key: &str,
+    at: Duration,
+) -> Withdrawn {
+    let fresh = settings.longest(|it| it.key_fresh);
+    let again = settings.longest(|it| it.key_fresh.max(it.key_retry));
+    let mut from = at + fresh + FETCH_SLACK;
+    let lasting = || scenario.faults.iter().filter(|f| f.until > f.at);
+    while let Some(end) = lasting()
+        .filter(|fault| fault.at < from && fault.until > at)
+        .map(|fault| fault.until + again + FETCH_SLACK)
+        .find(|end| *end > from)
+    {
+        from = end;
+    }
+    Withdrawn {
+        issuer: issuer_of(host),
+        key: key.to_owned(),
+        from,
+        until: None,
+    }
+}
+
+/// When each router's keys must have expired, because it couldn't reach the identity provider for
+/// as long as a set may be used.
+pub(super) fn key_outages(scenario: &Scenario, settings: &SettingsInForce) -> Vec<KeyOutage> {
+    // A fetch that is running when the outage begins may still succeed.
+    let serves = settings.longest(|it| it.key_fresh + it.key_stale) + FETCH_SLACK;
+    let mut found = Vec::new();
+    for issuer in &scenario.issuers {
+        let host = issuer.host();
+        for fault in &scenario.faults {
+            let router = match &fault.kind {
+                FaultKind::Crash(name)
+                | FaultKind::Status(name, _)
+                | FaultKind::Garbage(name)
+                | FaultKind::EmptyKeys(name)
+                | FaultKind::HugeKeys(name)
+                    if *name == host =>
+                {
+                    None
+                }
+                FaultKind::Partition([a, b]) if *a == host => Some(b.clone()),
+                FaultKind::Partition([a, b]) if *b == host => Some(a.clone()),
+                _ => continue,
+            };
+            if fault.at + serves < fault.until {
+                found.push(KeyOutage {
+                    issuer: issuer.name.clone(),
+                    router,
+                    from: fault.at + serves,
+                    until: fault.until,
+                });
+            }
+        }
+    }
+    found
+}
+
+fn issuer_of(host: &str) -> String {
+    host.strip_prefix("idp-").unwrap_or(host).to_owned()
+}
+
+/// From when on which key of envelopes must no longer seal, because another has taken its place, and
+/// until when: the other one may be removed.
+pub(super) fn replaced_envelope_keys(
+    scenario: &Scenario,
+    settings: &SettingsInForce,
+) -> Vec<(String, Duration, Option<Duration>)> {
+    let max_age = settings.longest(|it| it.envelope_keys_max_age);
+    let reload = settings.longest(|it| it.reload_within);
+    let mut found: Vec<(String, Duration, Option<Duration>)> = Vec::new();
+    let mut present = vec![FIRST_ENVELOPE_KEY.to_owned()];
+    for fault in &scenario.faults {
+        match &fault.kind {
+            FaultKind::AddEnvelopeKey(kid, after) => {
+                let from = fault.at + max_age.max(*after) + reload;
+                found.extend(present.iter().map(|old| (old.clone(), from, None)));
+                present.push(kid.clone());
+            }
+            FaultKind::RemoveEnvelopeKey(kid) => {
+                present.retain(|old| old != kid);
+                // Which key it had replaced may seal again.
+                let open = found.iter_mut().filter(|(_, _, until)| until.is_none());
+                open.for_each(|(_, _, until)| *until = Some(fault.at));
+                if let Some((last, replaced)) = present.split_last() {
+                    let from = fault.at + max_age + reload;
+                    let replaced = replaced.iter().filter(|old| *old != last);
+                    found.extend(replaced.map(|old| (old.clone(), from, None)));
+                }
+            }
+            // Routers' clocks decide, and routers that can't reload know no new key.
+            FaultKind::ClockSkew(..)
+            | FaultKind::BreakConfiguration(_)
+            | FaultKind::BreakCertificate(_) => return Vec::new(),
+            _ => {}
+        }
+    }
+    found
+}

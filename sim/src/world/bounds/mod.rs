@@ -1,0 +1,296 @@
+//! The facts about a scenario that invariants need before it runs.
+
+mod keys;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cellway_router::STREAMS_CLOSED_WITHIN;
+
+use super::config;
+use super::documents::Documents;
+use super::shared::AUDIENCE;
+use crate::fact::{self, Published};
+use crate::invariants::{
+    Bounds, Caller, EndpointTrouble, Endpoints, Settings, SettingsInForce, rules,
+};
+use crate::scenario::{Authority, Authorization, CONTROL_PLANE, Client, FaultKind, Scenario};
+
+/// What the routers' headers begin with.
+pub(super) const HEADER_PREFIX: &str = "x-cellway-";
+
+/// How much longer than its client waits a request may be open before it counts as forgotten.
+const ANSWER_SLACK: Duration = Duration::from_secs(5);
+
+/// How long a client takes to be told of what has arrived.
+const DELIVERY_SLACK: Duration = Duration::from_millis(500);
+
+/// How long a fetch of keys or of a registry takes where nothing is in its way.
+const FETCH_SLACK: Duration = Duration::from_secs(2);
+
+/// What the invariants need to know of a scenario.
+pub(crate) fn of(scenario: &Scenario) -> Bounds {
+    let timeout = scenario.clients.iter().map(|client| client.timeout).max();
+    let settings = settings::of(scenario);
+    let room_for_quiet = settings.all().all(|it| room_for_quiet(scenario, it));
+    Bounds {
+        header_prefix: HEADER_PREFIX.to_owned(),
+        calm_from: scenario.calm_from(),
+        recovery: scenario.expect.recovery,
+        answer_within: timeout.unwrap_or_default() + ANSWER_SLACK,
+        routable: routable(scenario),
+        errors: scenario.expect.errors.clone(),
+        withdrawn: keys::withdrawn(scenario, &settings),
+        streams_within: STREAMS_CLOSED_WITHIN,
+        held: held(scenario),
+        speakers: speakers(scenario),
+        key_outages: keys::key_outages(scenario, &settings),
+        audience: AUDIENCE.to_owned(),
+        room_for_quiet,
+        registry_troubles: registry_troubles(scenario),
+        replaced_envelope_keys: keys::replaced_envelope_keys(scenario, &settings),
+        known_keys: keys::known_keys(scenario, &settings),
+        reloads_stuck: reloads_stuck(scenario),
+        brief: brief(scenario),
+        endpoints: endpoints(scenario, &settings),
+        envelopes: scenario.seals_envelopes(),
+        settings,
+    }
+}
+
+/// Whether a place in a bulkhead stays free even if all tenants but one flood it, one after
+/// another, with a tenant's share.
+fn room_for_quiet(scenario: &Scenario, settings: &Settings) -> bool {
+    let Settings {
+        places,
+        tenant_share: share,
+        ..
+    } = settings;
+    let taken = 100_usize.saturating_sub(*share);
+    let mut free = *places;
+    for _ in 1..scenario.tenants.len() {
+        let mut held = 0;
+        while free > 0 && held * places * taken * taken < share * 100 * free * free {
+            (held, free) = (held + 1, free - 1);
+        }
+    }
+    free > 0
+}
+
+/// How long what a router sends to a client may be under way: faults hold it back.
+fn held(scenario: &Scenario) -> Duration {
+    let is_client = |host: &String| scenario.clients.iter().any(|client| client.name == *host);
+    let holds = |kind: &FaultKind| match kind {
+        FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
+            is_client(a) || is_client(b)
+        }
+        _ => false,
+    };
+    let faults = scenario.faults.iter().filter(|fault| holds(&fault.kind));
+    let longest = faults.map(|fault| fault.until - fault.at).max();
+    longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
+}
+
+/// When something may be between routers and the control plane: of one router, or of all.
+fn registry_troubles(scenario: &Scenario) -> Vec<(Option<String>, Duration, Duration)> {
+    let faults = scenario.faults.iter();
+    let troubles = faults.filter_map(|fault| {
+        let whose = match &fault.kind {
+            FaultKind::Crash(name)
+            | FaultKind::Drain(name)
+            | FaultKind::Slow(name, _)
+            | FaultKind::Status(name, _)
+            | FaultKind::Garbage(name)
+            | FaultKind::ClockSkew(name, _)
+            | FaultKind::BreakConfiguration(name)
+            | FaultKind::BreakCertificate(name) => name,
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) if a == CONTROL_PLANE => b,
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) if b == CONTROL_PLANE => a,
+            FaultKind::TrustNext(Authority::Servers)
+            | FaultKind::IssueFromNext(Authority::Servers)
+            | FaultKind::DropOld(Authority::Servers) => CONTROL_PLANE,
+            _ => return None,
+        };
+        let router = scenario.routers.iter().find(|router| *router == whose);
+        let concerns = router.is_some() || whose == CONTROL_PLANE;
+        concerns.then(|| (router.cloned(), fault.at, fault.until))
+    });
+    troubles.collect()
+}
+
+/// When which routers can't follow their files: something there is nonsense, or they don't run.
+fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
+    let faults = scenario.faults.iter();
+    let stuck = faults.filter_map(|fault| match &fault.kind {
+        FaultKind::BreakCertificate(name)
+        | FaultKind::BreakConfiguration(name)
+        | FaultKind::Crash(name)
+        | FaultKind::Drain(name) => Some((name.clone(), fault.at, fault.until)),
+        _ => None,
+    });
+    stuck.collect()
+}
+
+/// Clients whose requests come whole and are answered in one go.
+fn brief(scenario: &Scenario) -> BTreeSet<String> {
+    let clients = scenario.clients.iter();
+    let brief = clients.filter(|client| client.stream.is_none() && !client.unfinished);
+    brief.map(|client| client.name.clone()).collect()
+}
+
+/// When each endpoint of a cell may fail to serve.
+fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
+    let cells = scenario.cells.iter();
+    let hosts: BTreeMap<_, BTreeSet<_>> = cells
+        .map(|cell| (cell.id.clone(), cell.hosts().collect()))
+        .collect();
+    let known: BTreeSet<_> = hosts.values().flatten().cloned().collect();
+    let reload = settings.longest(|it| it.reload_within);
+    let mut troubles = Vec::new();
+    for fault in &scenario.faults {
+        let (named, until): (Vec<&str>, _) = match &fault.kind {
+            // Its connections go away, but it accepts new ones.
+            FaultKind::GoAway(_) => continue,
+            FaultKind::Crash(name)
+            | FaultKind::Slow(name, _)
+            | FaultKind::Status(name, _)
+            | FaultKind::HalfOpen(name)
+            | FaultKind::Reset(name)
+            | FaultKind::BreakOff(name)
+            | FaultKind::RefuseConnections(name)
+            | FaultKind::RefuseStreams(name)
+            | FaultKind::WrongCertificate(name, _)
+            | FaultKind::ClockSkew(name, _) => (vec![name], fault.until + DELIVERY_SLACK),
+            FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
+                (vec![a, b], fault.until + DELIVERY_SLACK)
+            }
+            FaultKind::ExpiringCertificate(name, _) => (vec![name], scenario.duration),
+            FaultKind::TrustNext(Authority::Cells)
+            | FaultKind::IssueFromNext(Authority::Cells)
+            | FaultKind::DropOld(Authority::Cells) => (
+                known.iter().map(String::as_str).collect(),
+                fault.at + reload,
+            ),
+            _ => continue,
+        };
+        let hosts = named.into_iter().flat_map(|name| scenario.hosts_of(name));
+        troubles.extend(
+            hosts
+                .filter(|host| known.contains(host))
+                .map(|host| EndpointTrouble {
+                    host,
+                    from: fault.at,
+                    until,
+                }),
+        );
+    }
+    Endpoints { hosts, troubles }
+}
+
+/// Pairs of an issuer and a tenant that it may speak for.
+fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
+    let mut pairs = BTreeSet::new();
+    for issuer in &scenario.issuers {
+        // Tenants that the registry doesn't list may use it too.
+        let clients = scenario.clients.iter();
+        let unlisted = clients.map(|client| (&client.tenant, None));
+        let tenants = scenario.tenants.iter();
+        let tenants = tenants.map(|tenant| (&tenant.id, tenant.issuer.as_ref()));
+        let listed: BTreeSet<_> = tenants.clone().map(|(id, _)| id).collect();
+        let unlisted = unlisted.filter(|(id, _)| !listed.contains(id));
+        for (tenant, named) in tenants.chain(unlisted) {
+            let speaks = issuer.tenants.as_ref();
+            let speaks = speaks.is_none_or(|tenants| tenants.contains(tenant));
+            if speaks && named.is_none_or(|name| *name == issuer.name) {
+                pairs.insert((issuer.name.clone(), tenant.clone()));
+            }
+        }
+    }
+    pairs
+}
+
+/// The clients that must be served once the last fault is over, as the last good document has it.
+fn routable(scenario: &Scenario) -> Vec<String> {
+    let said = Documents::at_end(scenario);
+    let through_stranger = |client: &Client| {
+        let mut strangers = scenario.balancers.iter().filter(|it| !it.listed);
+        strangers.any(|it| Some(&it.name) == client.through.as_ref())
+    };
+    let served = |client: &&Client| {
+        client.credential.is_good()
+            && client.can_prove()
+            && placed(&said, client)
+            && permitted(scenario, &said, client)
+            && client
+                .cell_bound
+                .as_ref()
+                .is_none_or(|bound| bound.shows == Authorization::Good)
+            && !scenario.expect.refused_at_end.contains(&client.name)
+            && !client.spoofs
+            && !through_stranger(client)
+    };
+    let clients = scenario.clients.iter().filter(served);
+    clients
+        .filter(|client| may_speak(scenario, client))
+        .map(|client| client.name.clone())
+        .collect()
+}
+
+/// Whether there is a cell for the client's tenant and its token's tier.
+fn placed(said: &Published, client: &Client) -> bool {
+    let tier = client.claims.tier.as_deref();
+    let tier = tier.filter(|_| client.credential.has_token());
+    let cells = said.cells_of(&client.tenant, tier).unwrap_or_default();
+    let fits = |cell: &String| {
+        let cell = said.cells.get(cell);
+        tier.is_none_or(|tier| cell.is_some_and(|cell| cell.tier == tier))
+    };
+    !cells.is_empty() && cells.iter().all(fits)
+}
+
+/// Whether its routers' final rules allow all of the client's requests.
+fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
+    let claims = client.credential.has_token().then_some(&client.claims);
+    let none = fact::Terms::default();
+    let terms = said.terms.get(&client.tenant).unwrap_or(&none);
+    let roles = claims.and_then(|claims| claims.roles.as_ref());
+    let roles = roles.map(|roles| roles.iter().cloned().collect());
+    let scopes = claims.map(|claims| claims.scopes.iter().cloned().collect());
+    let caller = Caller {
+        verified: true,
+        roles: rules::granted(roles.as_ref(), terms),
+        scopes: scopes.unwrap_or_default(),
+    };
+    let routers = scenario.routers.iter();
+    routers
+        .map(|router| at_end(scenario, router))
+        .all(|settings| {
+            let Some(list) = config::rules(&settings) else {
+                return true;
+            };
+            let path = client.path.as_str();
+            ["GET", "POST"]
+                .iter()
+                .all(|method| rules::permit(&list, method, path, &caller))
+        })
+}
+
+/// A router's configuration after all faults.
+fn at_end(scenario: &Scenario, router: &str) -> toml::Table {
+    let mut settings = scenario.router_settings.clone();
+    for fault in &scenario.faults {
+        if let FaultKind::Configure(target, change) = &fault.kind
+            && target == router
+        {
+            config::merge(&mut settings, change);
+        }
+    }
+    settings
+}
+
+/// Whether the client's issuer may speak for its tenant.
+fn may_speak(scenario: &Scenario, client: &Client) -> bool {
+    let pair = (client.issuer.clone(), client.tenant.clone());
+    !client.credential.has_token() || speakers(scenario).contains(&pair)
+}

@@ -1,0 +1,155 @@
+//! The settings of a scenario's routers over time, as the routers' own reader has them.
+
+use std::time::Duration;
+
+use cellway_router::config::Config;
+use toml::Table;
+
+use super::FETCH_SLACK;
+use crate::invariants::{Period, Settings, SettingsInForce};
+use crate::scenario::{FaultKind, Scenario};
+use crate::world::config;
+
+/// Follows the configuration of each router from the start through all `configure` faults.
+pub(super) fn of(scenario: &Scenario) -> SettingsInForce {
+    let routers = scenario.routers.iter();
+    SettingsInForce::new(
+        routers
+            .flat_map(|router| periods(scenario, router))
+            .collect(),
+    )
+}
+
+fn periods(scenario: &Scenario, router: &str) -> Vec<Period> {
+    let mut table = scenario.router_settings.clone();
+    let mut written: Vec<_> = read(scenario, &table)
+        .map(|settings| (Duration::ZERO, settings))
+        .into_iter()
+        .collect();
+    for fault in &scenario.faults {
+        if let FaultKind::Configure(target, change) = &fault.kind
+            && target == router
+        {
+            config::merge(&mut table, change);
+            // A router never uses a configuration with mistakes.
+            written.extend(read(scenario, &table).map(|settings| (fault.at, settings)));
+        }
+    }
+    let nexts: Vec<_> = written.iter().skip(1).map(|(at, _)| *at).collect();
+    let nexts = nexts.into_iter().map(Some).chain([None]);
+    let period = |((from, settings), next): ((Duration, Settings), Option<Duration>)| Period {
+        router: Some(router.to_owned()),
+        from,
+        until: next.map_or(Duration::MAX, |at| {
+            read_by(scenario, router, at, settings.reload_within)
+        }),
+        settings,
+    };
+    written.into_iter().zip(nexts).map(period).collect()
+}
+
+/// When a router must have read what is written at this time. Later, if it can't follow its files then.
+fn read_by(scenario: &Scenario, router: &str, at: Duration, within: Duration) -> Duration {
+    let mut until = at + within;
+    for (stuck, from, end) in super::reloads_stuck(scenario) {
+        if stuck == router && from <= until && at <= end {
+            until = until.max(end + within);
+        }
+    }
+    until
+}
+
+/// What the routers' own reader makes of these settings; `None`: it refuses them.
+fn read(scenario: &Scenario, settings: &Table) -> Option<Settings> {
+    let text = config::render(scenario, settings);
+    let Config {
+        router,
+        open_wait,
+        drain,
+        watch,
+        ..
+    } = Config::load("router", &text, []).ok()?;
+    let issuers = router.policy.issuers.iter();
+    // Settings of issuers are the same for all of them.
+    let keys = issuers.clone().map(|issuer| issuer.timing).next()?;
+    let leeway = issuers.map(|issuer| issuer.leeway_nbf_secs).max();
+    let registry = router.sources.registry.timing;
+    let upstream = &router.upstream;
+    let status = registry.identity_max_age.unwrap_or(Duration::MAX);
+    let [signature_max_age, signature_skew] = router.policy.routing_key.times();
+    Some(Settings {
+        key_cooldown: keys.cooldown,
+        key_fresh: keys.fresh,
+        key_stale: keys.stale_max,
+        // Jitter makes the time until the next try longer, by half of it at most.
+        key_retry: keys.retry_max * 3 / 2,
+        leeway: Duration::from_secs(leeway.unwrap_or_default()),
+        status_max_age: status.saturating_add(FETCH_SLACK),
+        registry_within: registry.poll_interval.max(registry.retry_max) + FETCH_SLACK,
+        signature_max_age,
+        signature_skew,
+        reload_within: watch + FETCH_SLACK,
+        open_wait,
+        drain,
+        header_timeout: upstream.timeouts.header,
+        failover: upstream.timeouts.failover,
+        retry_percent: u32::from(upstream.retry_percent),
+        envelope_keys_max_age: router
+            .envelope
+            .as_ref()
+            .map_or(Duration::ZERO, |envelope| envelope.jwks_max_age),
+        places: upstream
+            .limits
+            .requests_max
+            .min(upstream.limits.connections_max),
+        tenant_share: usize::from(upstream.limits.shares.tenant),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGES: &str = r#"
+[expect]
+recovery = "2s"
+
+[[fault]]
+at = "5s"
+kind = "configure"
+target = "router-1"
+settings = { upstream = { header_timeout_ms = 2000 }, runtime = { drain_secs = 3 } }
+
+[[fault]]
+at = "6s"
+for = "4s"
+kind = "break_configuration"
+target = "router-1"
+"#;
+
+    fn in_force(faults: &str, at: u64) -> [Duration; 3] {
+        let small = include_str!("../../../examples/small.toml");
+        let scenario = Scenario::parse("small.toml", &format!("{small}{faults}"));
+        let settings = of(&scenario.unwrap_or_else(|error| panic!("{error}")));
+        let at = Duration::from_secs(at);
+        let header = |it: &Settings| it.header_timeout;
+        [
+            settings.least("router-1", [at; 2], header),
+            settings.most("router-1", [at; 2], header),
+            settings.at_start("router-1", at, |it| it.drain),
+        ]
+    }
+
+    #[test]
+    fn a_change_counts_from_its_writing_and_what_was_before_until_it_must_be_read() {
+        // Nothing is set at first, so that these are the router's own defaults.
+        let [before, _, drain] = in_force(CHANGES, 4);
+        let (after, short) = (Duration::from_secs(2), Duration::from_secs(3));
+        assert!(before > after && drain > short);
+        assert_eq!(in_force(CHANGES, 4), [before, before, drain]);
+        assert_eq!(in_force(CHANGES, 5), [after, before, short]);
+        // It couldn't read its file until 10 s.
+        assert_eq!(in_force(CHANGES, 12), [after, before, short]);
+        assert_eq!(in_force(CHANGES, 14), [after, after, short]);
+    }
+}
