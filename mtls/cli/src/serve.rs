@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use cellway_env::Clock;
-use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
+use cellway_env::{Clock, Env};
 use cellway_router::admin::Admin;
 use cellway_router::config::{Config, Output};
 use cellway_router::event::{Event, Sink, Startup};

@@ -13,9 +13,8 @@ use cellway_core::registry::{Registry, RegistryFetched};
 use cellway_core::{
     Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, Steps, decide,
 };
-use cellway_env::Clock;
-use cellway_env::Env;
 use cellway_env::fetch::{Client, KEYS_BYTES_MAX};
+use cellway_env::{Clock, Env};
 use http::{HeaderValue, Method};
 use serde::Serialize;
 use std::fmt;

@@ -8,8 +8,7 @@ use arc_swap::ArcSwap;
 use cellway_core::path::Ambiguous;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Now, Snapshot, Unix};
-use cellway_env::Clock;
-use cellway_env::Env;
+use cellway_env::{Clock, Env};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 

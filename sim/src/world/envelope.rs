@@ -12,8 +12,7 @@ use cellway_env::Env;
 use cellway_env::fetch::{Client, SourceUrl};
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::EnvelopeForm;
-use cellway_service::{EnvelopeKeys, FeedTiming};
-use cellway_service::{EnvelopeLayer, KeyFeed};
+use cellway_service::{EnvelopeKeys, EnvelopeLayer, FeedTiming, KeyFeed};
 use cellway_testbed::{EnvelopeJudge, Judging, LabError, Protocol};
 use http::request::Parts;
 

@@ -13,8 +13,7 @@ pub(crate) use self::finding::Findings;
 pub use self::finding::{Finding, Severity};
 pub(crate) use self::registry::{Occasion, registry};
 
-use cellway_env::Clock;
-use cellway_env::Env;
+use cellway_env::{Clock, Env};
 
 use crate::settings::RouterSettings;
 use crate::tls::Provider;

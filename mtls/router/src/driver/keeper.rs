@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use cellway_core::Unix;
-use cellway_env::Clock;
-use cellway_env::Env;
+use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Sink};

@@ -6,9 +6,8 @@ use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
 use cellway_core::policy::Issuer;
 use cellway_core::registry::{Parsed, Registry, RegistryFetched, RegistryRefused};
-use cellway_env::Clock;
-use cellway_env::Env;
 use cellway_env::fetch::{Client, FetchError};
+use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
 use super::Answer;

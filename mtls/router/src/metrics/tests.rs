@@ -189,10 +189,7 @@ fn envelopes_are_counted_by_form_and_outcome() {
     for form in ["jws", "hmac", "compatible"] {
         for (times, outcome) in [(1.0, "sealed"), (2.0, "no_key"), (3.0, "too_large")] {
             let labels = format!("{{form=\"{form}\",outcome=\"{outcome}\"}}");
-            assert_eq!(
-                series[&format!("cellway_router::envelopes_total{labels}")],
-                times
-            );
+            assert_eq!(series[&format!("cellway_envelopes_total{labels}")], times);
         }
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 use cellway_core::registry::{Endpoint, Scheme};
-use cellway_env::Env;
-use cellway_env::handshake_failure;
+use cellway_env::{Env, handshake_failure};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep, timeout};

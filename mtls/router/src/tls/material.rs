@@ -4,8 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use cellway_core::cert::PeerCertificate;
-use cellway_env::tls_error;
-use cellway_env::{Env, Privacy, Store};
+use cellway_env::{Env, Privacy, Store, tls_error};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};

@@ -45,9 +45,8 @@ use std::time::Duration;
 use cellway_core::Unix;
 use cellway_core::envelope::{KID_LEN_MAX, Verifier};
 use cellway_core::keys::{IssuerKeys, KeyNotice, KeySet, KeySource, KeyState, KeyTiming};
-use cellway_env::Clock;
-use cellway_env::Env;
 use cellway_env::fetch::{Client, SourceUrl};
+use cellway_env::{Clock, Env};
 
 use crate::layer::KeyFeed;
 use arc_swap::ArcSwap;

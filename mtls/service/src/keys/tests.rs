@@ -7,8 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cellway_env::tokio::TokioEnv;
 use cellway_env::{Claim, Listener, Sharing};
-use cellway_testbed::Memory;
-use cellway_testbed::Signer;
+use cellway_testbed::{Memory, Signer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinSet;
