@@ -213,7 +213,8 @@ async fn only_listed_callers_are_answered() {
     assert_eq!(line["level"], "info", "{line}");
     assert_eq!(line["listener"], "envoy", "{line}");
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
-    assert_eq!(line["detail"], "the certificate names nobody who may ask");
+    let detail = "the client certificate is not one of the listener's callers";
+    assert_eq!(line["detail"], detail);
     let counted = router.metric("cellway_router_responses_total").await;
     let strangers = "cellway_router_responses_total{reason=\"san_not_accepted\"} 4";
     assert_eq!(counted, [strangers]);

@@ -28,7 +28,7 @@ struct LastKnownGood {
     registry: Arc<Registry>,
 }
 
-/// Checks the registry's file, and compares it with the last-known-good copy on disk if there is
+/// Checks the registry's file or text, and compares it with the last-known-good copy on disk if there is
 /// one. Returns the registry that a router would start with, from files only: it doesn't ask a
 /// control plane.
 pub(crate) async fn registry<E: Env>(
@@ -39,21 +39,29 @@ pub(crate) async fn registry<E: Env>(
 ) -> Option<Arc<Registry>> {
     let kept = last_known_good(env, settings, occasion, findings).await;
     let registry = &settings.sources.registry;
-    let RegistryLocation::File(path) = &registry.location else {
-        return kept.map(|kept| kept.registry);
-    };
     let limit = registry.limits.document_bytes_max;
-    let body = match env.store().read(path, limit, Privacy::Any).await {
+    let (setting, name, body) = match &registry.location {
+        RegistryLocation::Http { .. } => return kept.map(|kept| kept.registry),
+        RegistryLocation::Text(text) => ("registry", "the text", Ok(text.clone())),
+        RegistryLocation::File(path) => {
+            let body = env.store().read(path, limit, Privacy::Any).await;
+            ("registry.file", path.as_str(), body)
+        }
+    };
+    let refused = |kept, findings: &mut Findings, problem: String, fix: String| {
+        refused(occasion, setting, kept, findings, problem, fix)
+    };
+    let body = match body {
         Ok(body) => body,
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {
-            let problem = format!("{path} has more than {limit} bytes (registry.bytes_max)");
+            let problem = format!("{name} has more than {limit} bytes (registry.bytes_max)");
             let fix = "set registry.bytes_max higher, or make the document smaller";
-            return refused(occasion, kept, findings, problem, fix.to_owned());
+            return refused(kept, findings, problem, fix.to_owned());
         }
         Err(error) => {
-            let problem = format!("{path} can't be read: {error}");
+            let problem = format!("{name} can't be read: {error}");
             let fix = "docs/registry.md shows what a registry holds";
-            return refused(occasion, kept, findings, problem, fix.to_owned());
+            return refused(kept, findings, problem, fix.to_owned());
         }
     };
     let previous = kept.as_ref().map(|kept| Arc::clone(&kept.registry));
@@ -62,13 +70,13 @@ pub(crate) async fn registry<E: Env>(
         Ok(Parsed::Unchanged(_)) => kept.map(|kept| kept.registry),
         Err(why) => {
             let fix = kept.as_ref().map(|kept| what_to_do(&why, kept));
-            let problem = format!("{path}: {}", why.detail);
+            let problem = format!("{name}: {}", why.detail);
             if occasion == Occasion::Check {
                 for other in &why.others {
-                    findings.error("registry.file", format!("{path}: {other}"), "");
+                    findings.error(setting, format!("{name}: {other}"), "");
                 }
             }
-            refused(occasion, kept, findings, problem, fix.unwrap_or_default())
+            refused(kept, findings, problem, fix.unwrap_or_default())
         }
     }
 }
@@ -86,6 +94,7 @@ async fn parse<E: Env>(
 
 fn refused(
     occasion: Occasion,
+    setting: &'static str,
     kept: Option<LastKnownGood>,
     findings: &mut Findings,
     problem: String,
@@ -99,7 +108,7 @@ fn refused(
             (Severity::Warning, instead)
         }
     };
-    findings.add(severity, "registry.file", problem, fix);
+    findings.add(severity, setting, problem, fix);
     kept.map(|kept| kept.registry)
 }
 
