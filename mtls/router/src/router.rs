@@ -46,10 +46,9 @@ const FILE: &str = "FILE";
 pub struct Router;
 
 impl Router {
-    /// Creates a router on this machine from a configuration, with the content of a `cellway.toml`,
-    /// and a registry in JSON. It takes the registry in place of the configuration's `[registry]`,
-    /// which may be missing, and reports events to nobody unless [`sink`](RouterBuilder::sink) says
-    /// to whom.
+    /// Creates a router on this machine from the text of a `cellway.toml` and a registry in JSON.
+    /// The registry replaces `[registry]` of the configuration, which may be missing. Events go
+    /// nowhere unless [`sink`](RouterBuilder::sink) sets a sink.
     ///
     /// ```no_run
     /// # async fn start(config: &str, registry: String) -> Result<(), Box<dyn std::error::Error>> {

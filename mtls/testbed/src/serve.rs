@@ -1,4 +1,4 @@
-//! The accept loop that all hosts of the lab share.
+//! The accept loop that all hosts of the testbed share.
 
 use std::future::{self, Future};
 use std::io;
@@ -21,7 +21,7 @@ use super::body::Buffered;
 use super::departure::{Departing, Departure};
 use super::tls::Serving;
 
-/// The most connections that one host of the lab serves at once; more wait to be accepted.
+/// The most connections that one host of the testbed serves at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
 /// The longest that a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

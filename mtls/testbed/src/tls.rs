@@ -1,4 +1,4 @@
-//! TLS configurations of the lab's hosts.
+//! TLS configurations of the testbed's hosts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

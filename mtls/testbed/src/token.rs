@@ -11,7 +11,7 @@ use super::{LabError, Signer};
 
 /// The claims of a token that is yet to be signed, and what of its header can be chosen.
 ///
-/// Every part can be set to something wrong: making bad tokens is half of the lab's work.
+/// Every part can be set to something wrong: half of the testbed's work is to make bad tokens.
 #[derive(Clone, Debug)]
 pub struct Claims {
     claims: Map<String, Value>,

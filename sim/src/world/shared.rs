@@ -46,7 +46,7 @@ pub(super) struct State {
     pub(super) expiring: BTreeMap<String, Validity>,
     /// Cells that serve with the certificate of another, and that other.
     pub(super) impostors: BTreeMap<String, String>,
-    /// The TLS of running lab hosts, to be replaced when certificates are.
+    /// The TLS of running testbed hosts, replaced when their certificates are.
     serving: BTreeMap<String, Serving>,
     /// Tells the running process of each router to drain.
     pub(super) drains: BTreeMap<String, Arc<Notify>>,
@@ -145,7 +145,7 @@ impl Shared {
         self.observer.tell(env.elapsed(), env.name(), fact);
     }
 
-    /// Makes the TLS of a lab host that starts, and remembers it for rotations.
+    /// Makes the TLS of a testbed host that starts, and remembers it for rotations.
     pub(super) fn serve_tls(&self, env: &SimEnv, of: Served) -> Result<ServerTls, LabError> {
         let provider = tls_provider(env);
         let mut state = self.lock();
@@ -180,7 +180,7 @@ impl State {
         }
     }
 
-    /// Gives all running lab hosts certificates and trust as the authorities now have them.
+    /// Gives all running testbed hosts certificates and trust as the authorities now have them.
     pub(super) fn renew_serving(&mut self) -> Result<(), LabError> {
         let mut serving = std::mem::take(&mut self.serving);
         for (host, serving) in &mut serving {

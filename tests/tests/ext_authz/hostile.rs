@@ -208,7 +208,7 @@ async fn only_listed_callers_are_answered() {
         let answer = client.send(Request::get("/ext_authz/v3/http/").bearer(&world.token()));
         assert_eq!(answer.await.unwrap().status, 401, "{san}");
     }
-    // Whoever tries is counted, and stands in the log at its default level.
+    // The router counts each attempt, and logs it at the default level.
     let line = router.heard.saying("responded", "san_not_accepted").await;
     assert_eq!(line["level"], "info", "{line}");
     assert_eq!(line["listener"], "envoy", "{line}");

@@ -35,7 +35,8 @@ async fn discover(answers: Vec<Script>, ending: &str) -> (Result<String, FetchEr
     (keys, paths.collect())
 }
 
-/// A discovery document, at its final length once the port stands in it.
+/// A discovery document without a `Content-Length`, because the length changes when the server puts
+/// its port in.
 fn discovery(issuer: &str, keys: &str) -> Script {
     let body = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}"}}"#);
     Script::Say(format!(
