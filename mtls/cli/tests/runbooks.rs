@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/runbooks");
-const ADMIN: &str = include_str!("../../router/src/admin.rs");
+const ADMIN: &str = include_str!("../../router/src/observe/admin.rs");
 
 /// All command lines in the pages' `sh` blocks.
 fn commands() -> Vec<String> {

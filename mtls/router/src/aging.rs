@@ -6,8 +6,8 @@ use cellway_core::Unix;
 use cellway_env::Env;
 use tokio::time::sleep;
 
-use crate::event::{Event, Sink};
 use crate::live::Common;
+use crate::observe::event::{Event, Sink};
 use crate::tls::CertificateDates;
 
 /// The longest time between two looks. The wall clock can be set while a timer runs.

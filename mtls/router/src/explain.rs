@@ -20,10 +20,10 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::control_plane::keep::{Keep, Kept, Slot};
+use crate::control_plane::sources::{RegistryAnswer, RegistryLocation, fetch_keys, keys_source};
 use crate::envelope::Sealer;
-use crate::keep::{Keep, Kept, Slot};
 use crate::settings::RouterSettings;
-use crate::sources::{RegistryAnswer, RegistryLocation, fetch_keys, keys_source};
 
 /// Most rounds of asking sources; each takes at least one answer.
 const ROUNDS_MAX: usize = 1_000;

@@ -7,47 +7,33 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]
 
-pub mod admin;
 mod aging;
 pub mod build;
 pub mod check;
 pub mod config;
-mod connection;
-mod driver;
+pub mod control_plane;
+mod data_plane;
 pub mod envelope;
-pub mod event;
 pub mod explain;
-mod ext_authz;
-mod http1;
-mod judge;
-pub mod keep;
-mod listen;
 mod live;
-pub mod log;
-pub mod metrics;
 pub mod network;
-mod one_use;
+pub mod observe;
 mod opening;
-mod pool;
-mod proxy;
-pub mod ready;
-pub mod reload;
 mod router;
 pub mod settings;
 mod shared;
-pub mod shares;
-pub mod sources;
-mod streams;
 #[cfg(test)]
 mod testing;
 pub mod tls;
-mod worker;
 
-pub use driver::{Command, Driver, Driving};
+pub use control_plane::driver::{Command, Driver, Driving};
+pub use control_plane::{keep, reload, sources};
+pub use data_plane::pool::{CellLoad, RETRIES_RESERVE};
+pub use data_plane::proxy::RESENDS_MAX;
+pub use data_plane::shares;
+pub use data_plane::streams::STREAMS_CLOSED_WITHIN;
+pub use data_plane::worker::Worker;
+pub use observe::{admin, event, log, metrics, ready};
 pub use opening::BindError;
-pub use pool::{CellLoad, RETRIES_RESERVE};
-pub use proxy::RESENDS_MAX;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
 pub use shared::{Inbox, Shared, ToControl};
-pub use streams::STREAMS_CLOSED_WITHIN;
-pub use worker::Worker;

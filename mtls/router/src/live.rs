@@ -13,15 +13,15 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use crate::check::Findings;
-use crate::connection::Origin;
+use crate::data_plane::connection::Origin;
+use crate::data_plane::one_use::UsedOnce;
+use crate::data_plane::pool::Gates;
+use crate::data_plane::shares::{Bound, Full, Holder, Holders, Share, Stake};
 use crate::envelope::Sealer;
-use crate::one_use::UsedOnce;
+use crate::observe::ready::{Mismatches, ReadyLatch};
 use crate::opening::Opening;
-use crate::pool::Gates;
-use crate::ready::{Mismatches, ReadyLatch};
 use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::shared::Shared;
-use crate::shares::{Bound, Full, Holder, Holders, Share, Stake};
 use crate::tls::{
     CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
     certificate_dates,

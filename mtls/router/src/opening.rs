@@ -16,8 +16,8 @@ use cellway_env::{Env, Sharing};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::event::{Event, Sink};
 use crate::live::Common;
+use crate::observe::event::{Event, Sink};
 use crate::router::StartError;
 
 /// How long the listeners wait for the first registry by default.

@@ -23,20 +23,20 @@ use tokio::time::timeout;
 use crate::aging;
 use crate::check::{self, Finding, Findings, Occasion, examine};
 use crate::config::{Config, ConfigErrors};
-use crate::driver::{Command, Driver, Driving};
+use crate::control_plane::driver::{Command, Driver, Driving};
+use crate::control_plane::sources::RegistryLocation;
+use crate::data_plane::one_use::UsedOnce;
+use crate::data_plane::pool::{CellLoad, Gates};
+use crate::data_plane::shares::Holders;
+use crate::data_plane::worker::Worker;
 use crate::envelope::{EnvelopeStatus, Page, page};
-use crate::event::{Changed, Event, Sink};
 use crate::live::{Common, Drain, ListenerState};
-use crate::one_use::UsedOnce;
+use crate::observe::event::{Changed, Event, Sink};
+use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
-use crate::pool::{CellLoad, Gates};
-use crate::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::settings::RouterSettings;
 use crate::shared::Shared;
-use crate::shares::Holders;
-use crate::sources::RegistryLocation;
 use crate::tls::{CertificateDates, ListDates, Provider};
-use crate::worker::Worker;
 
 /// The configuration file's name in commands that messages suggest; an embedded router has none.
 const FILE: &str = "FILE";

@@ -13,8 +13,8 @@ use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::{Proxies, Reach};
 use serde::{Deserialize, Serialize};
 
+use crate::control_plane::sources::RegistryLocation;
 use crate::network::Network;
-use crate::sources::RegistryLocation;
 
 /// Everything a [`Router`](crate::Router) is told.
 #[derive(Clone, Debug)]

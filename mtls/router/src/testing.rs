@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use cellway_core::Now;
 pub(crate) use cellway_testbed::Host;
 
-use crate::event::{Event, Sink};
-use crate::log::{Level, Subjects, render};
+use crate::observe::event::{Event, Sink};
+use crate::observe::log::{Level, Subjects, render};
 
 /// Remembers the log line of every event.
 #[derive(Clone, Default)]

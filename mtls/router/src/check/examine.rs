@@ -17,10 +17,10 @@ use serde_json::value::RawValue;
 
 use super::finding::{Finding, Findings};
 use super::fit::fit;
+use crate::control_plane::sources::{RegistryLocation, bearer_token};
 use crate::live::Live;
 use crate::router::ReloadError;
 use crate::settings::RouterSettings;
-use crate::sources::{RegistryLocation, bearer_token};
 use crate::tls::{self, Provider};
 
 /// Settings, what was loaded from their files, and the findings.

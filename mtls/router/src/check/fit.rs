@@ -8,11 +8,11 @@ use cellway_core::{Now, Unix, mismatches};
 use cellway_env::Env;
 
 use super::finding::Findings;
+use crate::control_plane::sources::RegistryLocation;
 use crate::envelope::without_key;
 use crate::live::Live;
-use crate::log::rfc3339;
+use crate::observe::log::rfc3339;
 use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
-use crate::sources::RegistryLocation;
 use crate::tls::certificates;
 
 /// Most cells that are named in one finding.

@@ -8,9 +8,9 @@ use cellway_core::registry::{Candidate, Parsed, RefusedReason, Registry, Registr
 use cellway_env::{Env, Privacy, Store};
 
 use super::finding::{Findings, Severity};
-use crate::keep::{Keep, Slot};
+use crate::control_plane::keep::{Keep, Slot};
+use crate::control_plane::sources::RegistryLocation;
 use crate::settings::{RegistrySettings, RouterSettings};
-use crate::sources::RegistryLocation;
 
 /// What the check is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

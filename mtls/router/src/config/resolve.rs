@@ -15,7 +15,7 @@ use super::report::Reporter;
 use super::schema::{File, LogTable, RuntimeTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::{Config, Stated};
-use crate::log::SubjectForm;
+use crate::observe::log::SubjectForm;
 use crate::opening::OPEN_WAIT_DEFAULT;
 use crate::settings::{DomainBundle, Pem, RevocationSettings, RouterSettings, Sources};
 

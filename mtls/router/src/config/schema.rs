@@ -11,7 +11,7 @@ use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use cellway_core::routing_key::RoutingKeySpec;
 use serde::Deserialize;
 
-use crate::log::{Level, SubjectForm};
+use crate::observe::log::{Level, SubjectForm};
 use crate::settings::EnvelopeForm;
 
 /// The whole file.

@@ -8,11 +8,11 @@ use cellway_env::fetch::Proxies;
 use super::error::ConfigError;
 use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
+use crate::control_plane::sources::RegistryLocation;
 use crate::settings::{
     AnswerLimits, CellLimits, CellShares, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem,
     RegistrySettings, UpstreamSettings,
 };
-use crate::sources::RegistryLocation;
 
 /// How often a registry file is looked at; it costs a `stat`.
 const FILE_POLL_SECS: u64 = 2;

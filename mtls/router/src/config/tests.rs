@@ -305,7 +305,7 @@ fn variables_override_the_file() {
     assert_eq!(config.router.policy.issuers[0].audiences.len(), 2);
     let headers = &config.router.policy.headers;
     assert_eq!(headers.routing_key_signature(), "x-shard-signature");
-    assert_eq!(config.log.level, crate::log::Level::Debug);
+    assert_eq!(config.log.level, crate::observe::log::Level::Debug);
     let envelope = config.router.envelope.unwrap();
     assert_eq!(envelope.keys, "etc/sealing");
     assert_eq!(envelope.lifetime.as_secs(), 7);
@@ -326,7 +326,7 @@ fn a_key_for_subjects_is_beside_the_file_and_only_for_hashes() {
     let text = errors(&with("subject = \"plain\""));
     assert!(text.contains("known here: hash, raw, off"), "{text}");
     let config = load_with(LEAST, &[("CELLWAY__LOG__SUBJECT", "off")]).unwrap();
-    assert_eq!(config.log.subject, crate::log::SubjectForm::Off);
+    assert_eq!(config.log.subject, crate::observe::log::SubjectForm::Off);
 }
 
 #[test]

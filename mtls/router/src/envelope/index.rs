@@ -6,7 +6,7 @@ use std::time::Duration;
 use cellway_core::Unix;
 use serde::Deserialize;
 
-use crate::log::rfc3339;
+use crate::observe::log::rfc3339;
 
 /// The index's name in its folder.
 pub const INDEX: &str = "keys.toml";

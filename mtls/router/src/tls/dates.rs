@@ -8,7 +8,7 @@ use cellway_core::cert::PeerCertificate;
 use cellway_env::Env;
 
 use super::material::certificates;
-use crate::log::rfc3339;
+use crate::observe::log::rfc3339;
 use crate::settings::{Pem, RouterSettings};
 
 /// Most certificates that are kept an eye on: those that end first. A system's bundle has some 140.

@@ -14,7 +14,7 @@ use rustls::{CertificateError, Error, ServerConfig};
 use super::chain::{ChainRefused, ChainVerifier};
 use super::material::{MaterialError, load_key_pair, pair_refused};
 use super::{Provider, Trust, server_alpn};
-use crate::event::TlsRefusal;
+use crate::observe::event::TlsRefusal;
 use crate::settings::{ClientCertificate, ListenerTls};
 
 /// What a listener needs for new connections, and to look at its standing ones again.

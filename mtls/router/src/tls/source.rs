@@ -6,8 +6,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Provider;
 use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
+use crate::control_plane::sources::RegistryLocation;
 use crate::settings::{FetchSettings, RouterSettings};
-use crate::sources::RegistryLocation;
 
 /// How sources are verified: by the configured bundle, or by the CAs that the system trusts.
 ///

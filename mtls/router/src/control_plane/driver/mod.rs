@@ -1,0 +1,369 @@
+//! Drives the core's [`Control`]: performs its actions, and reports the results back.
+//!
+//! One task owns `Control` and is the only one to touch it. Fetches, parsing and writing run as
+//! tasks of their own and send their results back over a bounded channel, so that a slow identity
+//! provider holds up nothing but its own answer. The loop is the one that the core's
+//! documentation describes: one thing in, then drain, then wait.
+
+mod keeper;
+mod tasks;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use cellway_core::control::{Control, ControlSettings, KeySourceId, Output};
+use cellway_core::keys::{FetchFailed, RestoreRefused};
+use cellway_core::policy::{IssuerId, Policy};
+use cellway_core::registry::{Parsed, RegistryFailure, RegistryFetched, RegistryRefused};
+use cellway_env::fetch::{Client, KEYS_BYTES_MAX, Reach};
+use cellway_env::{Clock, Env};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use self::keeper::{Keeper, Kept, Order};
+use self::tasks::Tasks;
+use crate::control_plane::keep::{Keep, KeepRefused, KeptId, Slot};
+use crate::control_plane::sources::{RegistryLocation, keys_source};
+use crate::observe::event::{Event, Sink};
+use crate::settings::{RegistrySettings, Sources};
+use crate::shared::{Inbox, Shared, ToControl};
+
+/// Most answers that may wait. There are never more than fetches in flight: one for each issuer
+/// and one for the registry. More of them wait inside their tasks.
+const ANSWERS_MAX: usize = 64;
+/// Most orders from outside that may wait.
+const COMMANDS_MAX: usize = 8;
+
+/// What a router's handle tells its control task.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// From now on decide with this policy and with these key sets from files.
+    Policy(Arc<Policy>, Vec<(IssuerId, Bytes)>),
+    /// Fetch the registry at these intervals, and apply these limits to its documents.
+    Registry(Box<RegistrySettings>),
+    /// Fetch the registry and try failing issuers again now, before their next interval.
+    Refresh,
+    /// Nobody needs snapshots any more: end.
+    Stop,
+}
+
+/// The task that owns [`Control`].
+#[derive(Debug)]
+pub struct Driver<E: Env, S> {
+    clock: Clock<E>,
+    sink: S,
+    control: Control,
+    shared: Arc<Shared>,
+    inbox: Inbox,
+    commands: mpsc::Receiver<Command>,
+    answers: mpsc::Receiver<Answer>,
+    tasks: Tasks<E, S>,
+    keeper: Option<Keeper<E, S>>,
+    /// The registry's file is read at the next check, even if it seems unchanged.
+    reread: bool,
+    /// Key sets that were read from files before the start. Used once the kept ones are restored.
+    examined: Vec<(IssuerId, Bytes)>,
+}
+
+/// What came of a task.
+#[derive(Debug)]
+enum Answer {
+    Keys(KeySourceId, Result<Bytes, FetchFailed>),
+    Registry(Result<RegistryFetched, RegistryFailure>),
+}
+
+/// What [`Driver::new`] makes: the task, and the ways to it.
+#[derive(Debug)]
+pub struct Driving<E: Env, S> {
+    /// To be [run](Driver::run).
+    pub driver: Driver<E, S>,
+    /// What it publishes to.
+    pub shared: Arc<Shared>,
+    /// Its orders.
+    pub commands: mpsc::Sender<Command>,
+    /// How sources are reached. A new value counts from the next fetch.
+    pub reach: Arc<ArcSwap<Reach>>,
+}
+
+impl<E: Env, S: Sink> Driver<E, S> {
+    /// A driver for this policy and these sources. `tls` is how it connects to them; what is
+    /// swapped in there holds from the next fetch on.
+    #[allow(clippy::new_ret_no_self, reason = "the ways to it are made with it")]
+    pub fn new(
+        env: E,
+        clock: Clock<E>,
+        sink: S,
+        policy: Arc<Policy>,
+        sources: Sources,
+        tls: Arc<ArcSwap<ClientConfig>>,
+    ) -> Driving<E, S> {
+        let mut seed = [0; 8];
+        env.fill(&mut seed);
+        let settings = ControlSettings {
+            registry: sources.registry.timing.clone(),
+            ..ControlSettings::default()
+        };
+        let seed = u64::from_le_bytes(seed);
+        let control = Control::new(policy, settings, clock.now(), seed);
+        let (shared, inbox) = Shared::new(Arc::clone(control.snapshot()));
+        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
+        let (answer, answers) = mpsc::channel(ANSWERS_MAX);
+        let reach = Arc::new(ArcSwap::from_pointee(sources.fetch.reach()));
+        let client = Client::reaching(env.clone(), tls, Arc::clone(&reach));
+        let keep = sources.state.as_deref().map(Keep::new);
+        let keeper = keep.map(|keep| Keeper::start(&env, &clock, &sink, keep));
+        let tasks = Tasks {
+            env,
+            clock: clock.clone(),
+            sink: sink.clone(),
+            client,
+            registry: Arc::new(sources.registry),
+            answer,
+        };
+        let driver = Self {
+            clock,
+            sink,
+            control,
+            shared: Arc::clone(&shared),
+            inbox,
+            commands: orders,
+            answers,
+            tasks,
+            keeper,
+            reread: false,
+            examined: Vec::new(),
+        };
+        Driving {
+            driver,
+            shared,
+            commands,
+            reach,
+        }
+    }
+
+    /// Begins with these key sets, which were read from files and examined, so that what is put in
+    /// force is what was examined.
+    pub(crate) fn begin_with(&mut self, keys: Vec<(IssuerId, Bytes)>) {
+        self.examined = keys;
+    }
+
+    /// Restores what was kept, then drives until [`Command::Stop`]. Losing every sender of commands doesn't
+    /// end it: a router whose handle was dropped serves on, and its keys must not grow old.
+    pub async fn run(mut self) {
+        self.restore().await;
+        let examined = std::mem::take(&mut self.examined);
+        if !examined.is_empty() {
+            let policy = self.control.snapshot().policy.clone();
+            self.control
+                .handle_policy(self.clock.now(), policy, examined);
+        }
+        loop {
+            self.drain();
+            let wake = self.control.poll_timeout().map(|(at, _why)| at);
+            let due = wake.map(|at| self.clock.instant(at));
+            tokio::select! {
+                biased;
+                Some(command) = self.commands.recv() => match command {
+                    Command::Policy(policy, keys) => {
+                        self.control.handle_policy(self.clock.now(), policy, keys);
+                    }
+                    Command::Registry(settings) => {
+                        let timing = settings.timing.clone();
+                        self.tasks.registry = Arc::from(settings);
+                        self.control.handle_registry_timing(self.clock.now(), timing);
+                    }
+                    Command::Refresh => self.refresh(),
+                    Command::Stop => return,
+                },
+                () = reach(due) => self.control.handle_timeout(self.clock.now()),
+                Some(answer) = self.answers.recv() => self.answer(answer),
+                Some(message) = self.inbox.recv() => self.message(message),
+            }
+        }
+    }
+
+    /// Fetches the registry now. Issuers keep their schedule unless they fail: a reload must not
+    /// make a whole fleet fetch from them at once, but a repaired bundle must take effect at once.
+    fn refresh(&mut self) {
+        self.reread = true;
+        self.control.handle_refresh(self.clock.now());
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let now = self.clock.now();
+        match answer {
+            Answer::Keys(source, result) => self.control.handle_keys(now, source, result),
+            Answer::Registry(result) => self.control.handle_registry(now, result),
+        }
+    }
+
+    fn message(&mut self, message: ToControl) {
+        let now = self.clock.now();
+        match message {
+            ToControl::UnknownKey { issuer, kid } => {
+                self.control.handle_unknown_key(now, issuer, kid.as_deref());
+            }
+            ToControl::Outcome { endpoint, outcome } => {
+                self.control.handle_outcome(now, endpoint, outcome);
+            }
+        }
+    }
+
+    /// Does everything that control asks for.
+    fn drain(&mut self) {
+        while let Some(output) = self.control.poll_output() {
+            match output {
+                Output::Publish(snapshot) => {
+                    let event = Event::Published {
+                        snapshot: &snapshot,
+                    };
+                    self.sink.emit(self.clock.now(), &event);
+                    drop(self.shared.publish(snapshot));
+                }
+                Output::FetchKeys {
+                    source,
+                    issuer,
+                    forced,
+                } => {
+                    let issuer = self.policy().issuer(issuer).clone();
+                    self.tasks.fetch_keys(source, issuer, forced);
+                }
+                Output::FetchRegistry { validator } => {
+                    let current = self.control.registry().cloned();
+                    let validator = self.validator(validator);
+                    self.tasks.fetch_registry(validator, current);
+                }
+                Output::ParseRegistry { body, validator } => {
+                    let current = self.control.registry().cloned();
+                    self.tasks.parse_registry(body, validator, current);
+                }
+                Output::SaveKeys {
+                    issuer,
+                    body,
+                    fetched_at,
+                    ..
+                } => self.save_keys(issuer, Kept { body, fetched_at }),
+                Output::SaveRegistry { body, fetched_at } => {
+                    let source = self.tasks.registry.location.source();
+                    let kept = Kept { body, fetched_at };
+                    self.order(Order::Save(Slot::Registry, source, kept));
+                }
+                Output::ConfirmRegistry { fetched_at } => {
+                    self.order(Order::Confirm(Slot::Registry, fetched_at));
+                }
+                Output::Free(retired) => self.tasks.free(retired),
+                Output::Notice(notice) => {
+                    let policy = Arc::clone(&self.control.snapshot().policy);
+                    let event = Event::Notice {
+                        notice: &notice,
+                        policy: &policy,
+                    };
+                    self.sink.emit(self.clock.now(), &event);
+                }
+            }
+        }
+    }
+
+    /// The validator for the next fetch of the registry. After a reload a file is always read,
+    /// because its size, inode and time can stay the same while the content changes. A control
+    /// plane compares the content itself.
+    fn validator(&mut self, validator: Option<Arc<str>>) -> Option<Arc<str>> {
+        let reread = std::mem::take(&mut self.reread);
+        let is_file = matches!(self.tasks.registry.location, RegistryLocation::File(_));
+        validator.filter(|_| !(reread && is_file))
+    }
+
+    fn policy(&self) -> &Policy {
+        &self.control.snapshot().policy
+    }
+
+    fn save_keys(&self, issuer: IssuerId, kept: Kept) {
+        let issuer = self.policy().issuer(issuer);
+        let slot = Slot::Keys(issuer.name.as_str().to_owned());
+        self.order(Order::Save(slot, keys_source(issuer), kept));
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(keeper) = &self.keeper {
+            keeper.order(order);
+        }
+    }
+
+    /// Takes what an earlier run kept, before the first fetch: a router that comes back never
+    /// accepts an older registry than it had, and verifies at once.
+    async fn restore(&mut self) {
+        let Some(keep) = self.keeper.as_ref().map(|keeper| keeper.keep().clone()) else {
+            return;
+        };
+        let env = self.tasks.env.clone();
+        let sources: Vec<_> = self
+            .control
+            .key_sources()
+            .map(|(id, _, issuer)| (id, issuer.name.as_str().to_owned(), keys_source(issuer)))
+            .collect();
+        for (id, name, source) in sources {
+            let slot = Slot::Keys(name);
+            let loaded = keep.load(&env, &slot, &source, KEYS_BYTES_MAX).await;
+            let Some(kept) = self.loaded(&keep, &slot, loaded) else {
+                continue;
+            };
+            let now = self.clock.now();
+            let restored = self
+                .control
+                .handle_restored_keys(now, id, &kept.body, kept.fetched_at);
+            if let Err(refused) = restored
+                && refused != RestoreRefused::NotNeeded
+            {
+                self.refused(&keep.path(&slot), &refused.to_string());
+            }
+            self.drain();
+        }
+        let limit = self.tasks.registry.limits.document_bytes_max;
+        let source = self.tasks.registry.location.source();
+        let loaded = keep.load(&env, &Slot::Registry, &source, limit).await;
+        if let Some(kept) = self.loaded(&keep, &Slot::Registry, loaded) {
+            let fetched_at = kept.fetched_at;
+            let parsed: Result<Parsed, RegistryRefused> = self.tasks.parse(kept.body, None).await;
+            let now = self.clock.now();
+            self.control
+                .handle_restored_registry(now, parsed, fetched_at);
+        }
+    }
+
+    fn loaded(
+        &self,
+        keep: &Keep,
+        slot: &Slot,
+        loaded: Result<Option<(KeptId, Kept)>, KeepRefused>,
+    ) -> Option<Kept> {
+        match loaded {
+            Ok(None) => None,
+            Ok(Some((id, kept))) => {
+                self.order(Order::Found(slot.clone(), id));
+                Some(kept)
+            }
+            Err(refused) => {
+                self.refused(&keep.path(slot), &refused.to_string());
+                None
+            }
+        }
+    }
+
+    fn refused(&self, file: &str, error: &str) {
+        let event = Event::KeptRefused { file, error };
+        self.sink.emit(self.clock.now(), &event);
+    }
+}
+
+/// Waits until `due`, or without end if nothing is.
+async fn reach(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! What keeps the snapshot current: drives core's state machines, fetches from the sources, keeps
+//! last-known-good copies, and replaces the configuration.
+
+pub(crate) mod driver;
+pub mod keep;
+pub mod reload;
+pub mod sources;

@@ -1,0 +1,266 @@
+//! Settings that change while a router runs.
+//!
+//! Files are looked at every few seconds (a `stat` each, through the environment's store, so that
+//! the simulator sees it too), and an operator may ask. Either way everything is read, checked and
+//! built anew, and only then put in force: a bad file leaves the old in force, and says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cellway_core::policy::KeysLocation;
+use cellway_env::{Env, Privacy, Stat, Store};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::config::{Config, LogTable};
+use crate::control_plane::sources::RegistryLocation;
+use crate::envelope;
+use crate::observe::event::{Changed, Event, Sink};
+use crate::observe::log::{LogChange, LogControl, LogError, subjects};
+use crate::router::{Handle, ReloadError};
+use crate::settings::{Pem, RouterSettings};
+
+/// Keeps a router at what its configuration file, and the files that this names, say.
+#[derive(Debug)]
+pub struct Reloader<E: Env, S: Sink, V> {
+    env: E,
+    handle: Handle<E, S>,
+    sink: S,
+    file: String,
+    variables: V,
+    config: Config,
+    /// What was read last and refused: a file that it names may be all that it lacks.
+    refused: Option<Config>,
+    /// What each file was when it was last looked at.
+    seen: BTreeMap<String, Option<Stat>>,
+    /// Files that have changed and aren't in force yet.
+    changed: BTreeSet<String>,
+    /// The process's log; `None` where nobody has handed one over.
+    log: Option<LogControl>,
+}
+
+impl<E, S, V, I> Reloader<E, S, V>
+where
+    E: Env,
+    S: Sink,
+    V: Fn() -> I + Send + 'static,
+    I: IntoIterator<Item = (String, String)>,
+{
+    /// For the router behind `handle`, which was started from `config`, which was read from
+    /// `file` with overrides from `variables`.
+    pub fn new(
+        env: E,
+        handle: Handle<E, S>,
+        sink: S,
+        file: &str,
+        variables: V,
+        config: Config,
+    ) -> Self {
+        Self {
+            env,
+            handle,
+            sink,
+            file: file.to_owned(),
+            variables,
+            config,
+            refused: None,
+            seen: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            log: None,
+        }
+    }
+
+    /// Keeps this log at what `[log]` says, too.
+    #[must_use]
+    pub fn with_log(self, log: LogControl) -> Self {
+        let log = Some(log);
+        Self { log, ..self }
+    }
+
+    /// Reloads whenever a file has changed and whenever `asked` is notified, without end.
+    pub async fn run(mut self, asked: Arc<Notify>) {
+        self.seen = self.look().await;
+        loop {
+            let by_order = tokio::select! {
+                biased;
+                () = asked.notified() => true,
+                () = sleep(self.config.watch) => false,
+            };
+            let now = self.look().await;
+            // What is bad is tried again when it changes, not at every look. A file that nothing
+            // names any more is no change: what named it is one.
+            let changed = (now.iter()).filter(|(file, stat)| self.seen.get(*file) != Some(stat));
+            let changed: Vec<_> = changed.map(|(file, _)| file.clone()).collect();
+            if by_order || !changed.is_empty() {
+                self.changed.extend(changed);
+                self.seen = now;
+                self.reload().await;
+            }
+        }
+    }
+
+    /// Reads everything again and puts it in force, if all of it is good.
+    pub async fn reload(&mut self) {
+        self.refused = None;
+        let config = match self.read().await {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&error),
+        };
+        self.refused = Some(config.clone());
+        self.look_at_more().await;
+        let log = match self.prepare_log(&config.log).await {
+            Ok(log) => log,
+            Err(error) => return self.refuse(&format!("{}: {error}", error.setting())),
+        };
+        // What is wrong with the files it names, the handle tells the sink.
+        if self.apply(&config, log).await.is_ok() {
+            self.config = config;
+            self.refused = None;
+            self.changed.clear();
+        }
+    }
+
+    fn refuse(&self, error: &str) {
+        let event = Event::ReloadRefused { error };
+        self.sink.emit(self.handle.clock().now(), &event);
+    }
+
+    async fn prepare_log(&self, settings: &LogTable) -> Result<Option<LogChange>, LogError> {
+        match &self.log {
+            Some(log) => log.prepare(&self.env, settings).await.map(Some),
+            // There is no log to change; but what a start would refuse is refused.
+            None => subjects(&self.env, settings).await.map(|_| None),
+        }
+    }
+
+    /// Puts in force what was read: the router's settings, if they are good, and then the log's, which
+    /// can't fail any more.
+    async fn apply(&mut self, config: &Config, log: Option<LogChange>) -> Result<(), ReloadError> {
+        let named = self.named_by(config).await;
+        let changed = Changed {
+            settings: config.stated.changed(&self.config.stated),
+            files: self.changed.intersection(&named).cloned().collect(),
+            digest: Some(config.stated.digest()),
+        };
+        let (handle, sink, control) = (&self.handle, &self.sink, &mut self.log);
+        let switch = || {
+            let (Some(control), Some(log)) = (control, log) else {
+                return;
+            };
+            if let Some(to) = log.moves_to() {
+                sink.emit(handle.clock().now(), &Event::LogMoved { to });
+            }
+            control.commit(log);
+        };
+        let settings = config.router.clone();
+        handle.apply_with(settings, &changed, switch).await
+    }
+
+    /// Looks at the files that only the settings about to be tried name, before they are read: a
+    /// change that comes while they are is seen at the next look.
+    async fn look_at_more(&mut self) {
+        for (file, stat) in self.look().await {
+            self.seen.entry(file).or_insert(stat);
+        }
+    }
+
+    async fn read(&self) -> Result<Config, String> {
+        let store = self.env.store();
+        let content = store.read(&self.file, Config::BYTES_MAX, Privacy::Any);
+        let content = content
+            .await
+            .map_err(|error| format!("{}: {error}", self.file))?;
+        let text = std::str::from_utf8(&content)
+            .map_err(|_| format!("{}: is not UTF-8 text", self.file))?;
+        let config = Config::load(&self.file, text, (self.variables)())
+            .map_err(|errors| errors.to_string())?;
+        self.same_for_good(&config)?;
+        Ok(config)
+    }
+
+    /// What is set once, at the start of the process.
+    fn same_for_good(&self, new: &Config) -> Result<(), String> {
+        let old = &self.config;
+        let changed = [
+            ("admin.bind", old.admin != new.admin),
+            ("health.bind", old.health != new.health),
+            ("runtime.workers", old.workers != new.workers),
+            (
+                "runtime.share_addresses",
+                old.share_addresses != new.share_addresses,
+            ),
+        ];
+        match changed.iter().find(|(_, changed)| *changed) {
+            None => Ok(()),
+            Some((setting, _)) => Err(format!(
+                "{setting}: can't change while the router runs; restart the router"
+            )),
+        }
+    }
+
+    /// What all files are at present: those in force, and those that would be.
+    async fn look(&self) -> BTreeMap<String, Option<Stat>> {
+        let mut files = self.named_by(&self.config).await;
+        if let Some(refused) = &self.refused {
+            files.extend(self.named_by(refused).await);
+        }
+        let mut stats = BTreeMap::new();
+        for file in files {
+            let stat = self.env.store().stat(&file).await.ok();
+            stats.insert(file, stat);
+        }
+        stats
+    }
+
+    /// The configuration's own file, and those that it names.
+    async fn named_by(&self, config: &Config) -> BTreeSet<String> {
+        let mut files = files_of(&config.router);
+        files.insert(self.file.clone());
+        files.extend(config.log.subject_key.clone());
+        if let Some(envelope) = &config.router.envelope {
+            files.extend(envelope::files(&self.env, envelope).await);
+        }
+        files
+    }
+}
+
+/// The files that settings name, except a registry's, which its source looks at itself.
+fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let mut add = |pem: &Pem| {
+        if let Pem::File(path) = pem {
+            files.insert(path.clone());
+        }
+    };
+    let listeners = settings.listeners.iter();
+    let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+    let pairs = listeners
+        .map(|tls| &tls.identity)
+        .chain(&settings.upstream.identity)
+        .chain(&settings.sources.fetch.identity);
+    for pair in pairs {
+        add(&pair.certificate);
+        add(&pair.key);
+    }
+    let bundles = [
+        &settings.trust_bundle,
+        &settings.upstream.bundle,
+        &settings.sources.fetch.bundle,
+    ];
+    let lists = &settings.revocation.lists;
+    let domains = settings.domain_bundles.iter().map(|domain| &domain.bundle);
+    let all = bundles.into_iter().flatten().chain(domains).chain(lists);
+    all.for_each(add);
+    for issuer in &settings.policy.issuers {
+        if let KeysLocation::File(path) = &issuer.keys {
+            files.insert(path.to_string());
+        }
+    }
+    if let RegistryLocation::Http { token_file, .. } = &settings.sources.registry.location {
+        files.extend(token_file.clone());
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! One client's connection, from the handshake to its end.
+
+mod activity;
+mod attend;
+mod client;
+mod cork;
+mod io;
+mod linger;
+pub(crate) mod stall;
+mod watch;
+mod way;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use cellway_core::Unix;
+use cellway_core::cert::PeerCertificate;
+use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
+use cellway_env::Env;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+pub(crate) use self::activity::Activity;
+use self::attend::Attending;
+pub(crate) use self::client::Client;
+use self::cork::Uncorking;
+use self::io::ClientIo;
+pub(crate) use self::io::Wire;
+pub(crate) use self::way::Origin;
+use self::way::Way;
+use crate::data_plane::ext_authz;
+use crate::data_plane::http1::{Faults, Guarded, Requests};
+use crate::data_plane::listen;
+use crate::data_plane::pool::{Blocks, Listening, REQUEST_LIST_MAX};
+use crate::data_plane::proxy;
+use crate::data_plane::worker::WorkerState;
+use crate::live::Counted;
+use crate::observe::event::{Closed, Event, Sink, TlsRefusal};
+use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
+use crate::tls::{ServerTls, refusal};
+
+/// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
+/// A client that sends this line expects no HTTP/1.1 answer: if the rest of the preface is wrong,
+/// the router closes the connection.
+const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// hyper's own limit. It is larger than the router's, so that the router answers first.
+const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+
+/// How often an HTTP/2 client is pinged while nothing comes from it, and how long it may take to
+/// answer. Otherwise a client that vanished would keep its places in the cells' bulkheads. Clients
+/// don't count pings, unlike gRPC servers (gRFC A8 limits only clients), so pings are always sent.
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// What all requests of a connection have in common.
+pub(crate) struct Connection<E: Env, S> {
+    pub(crate) worker: Arc<WorkerState<E, S>>,
+    pub(crate) listener: usize,
+    pub(crate) name: Arc<str>,
+    /// The number of the connection in this router.
+    pub(crate) id: u64,
+    /// Where the connection comes from.
+    pub(crate) origin: Origin,
+    pub(crate) client: Option<Arc<Client>>,
+    pub(crate) way: Way,
+    pub(crate) activity: Arc<Activity>,
+    /// Malformed requests that the guard found on an HTTP/1.1 connection.
+    pub(crate) faults: Arc<Faults>,
+}
+
+/// Serves a connection to its end. `None` if the TLS handshake failed, which is reported as a separate
+/// event.
+pub(crate) async fn serve<E: Env, S: Sink>(
+    worker: &Arc<WorkerState<E, S>>,
+    listener: usize,
+    name: &Arc<str>,
+    stream: E::Stream,
+    peer: SocketAddr,
+    counted: &mut Counted<E>,
+) -> Option<Closed> {
+    let live = worker.common.live.load_full();
+    let settings = live.settings.listeners.get(listener)?.clone();
+    let tls = live.server_tls.get(listener)?.clone();
+    let epoch = live.epoch;
+    drop(live);
+    let now = worker.common.clock.now().unix;
+
+    let opening = async {
+        let mut stream = stream;
+        let origin = way::origin_of(&mut stream, peer, &settings).await;
+        let origin = origin.map_err(Some)?;
+        let from = origin.address;
+        counted.is_from(&origin, &settings).map_err(|full| {
+            listen::refused(worker, listener, name, from, full);
+            Some(Closed::Refused)
+        })?;
+        let opened = match &tls {
+            None => sniff(stream, &settings.timeouts).await.map_err(Some),
+            Some(tls) => handshake(tls, epoch, now, stream, &settings.timeouts)
+                .await
+                .map_err(|reason| {
+                    worker.emit(&Event::TlsRefused {
+                        listener: name,
+                        peer: from,
+                        reason,
+                    });
+                    None
+                }),
+        };
+        Ok((opened?, origin))
+    };
+    let (opened, origin) = tokio::select! {
+        biased;
+        opened = opening => match opened {
+            Ok(opened) => opened,
+            Err(why) => return why,
+        },
+        // Nothing was asked for yet, so nothing is lost.
+        () = worker.common.drain.begun() => return Some(Closed::Drain),
+    };
+    let activity = Arc::new(Activity::new(
+        Instant::now(),
+        opened.http2,
+        settings.timeouts.read_rate_min,
+    ));
+    let io = ClientIo::new(opened.wire, opened.read_ahead, activity.clone());
+    let connection = Arc::new(Connection {
+        worker: worker.clone(),
+        listener,
+        name: name.clone(),
+        id: worker.common.holders.next_connection(),
+        origin,
+        client: opened.client.map(Arc::new),
+        way: Way::new(origin.address, tls.is_some()),
+        activity,
+        faults: Arc::default(),
+    });
+    Some(run(connection, io, opened.http2, &settings).await)
+}
+
+/// A connection that is ready for HTTP.
+struct Opened<S> {
+    wire: Wire<S>,
+    read_ahead: Bytes,
+    http2: bool,
+    client: Option<Client>,
+}
+
+async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    tls: &ServerTls,
+    epoch: u64,
+    now: Unix,
+    stream: St,
+    timeouts: &ClientTimeouts,
+) -> Result<Opened<St>, TlsRefusal> {
+    let accepting = TlsAcceptor::from(tls.config.clone()).accept(stream);
+    let stream = match timeout(timeouts.handshake, accepting).await {
+        Err(_) => return Err(TlsRefusal::Timeout),
+        Ok(Err(error)) => return Err(refusal(&error)),
+        Ok(Ok(stream)) => stream,
+    };
+    let client = match stream.get_ref().1.peer_certificates() {
+        None | Some([]) => None,
+        Some(chain) => Some(proven(tls, epoch, now, chain)?),
+    };
+    let wire = Wire::Tls(Box::new(TlsStream::Server(stream)));
+    Ok(Opened {
+        http2: wire.alpn() == Some(b"h2"),
+        wire,
+        read_ahead: Bytes::new(),
+        client,
+    })
+}
+
+/// Whom a chain proves that the handshake has found good.
+fn proven(
+    tls: &ServerTls,
+    epoch: u64,
+    now: Unix,
+    chain: &[CertificateDer<'_>],
+) -> Result<Client, TlsRefusal> {
+    const BAD: TlsRefusal = TlsRefusal::BadCertificate;
+    let leaf = chain.first().ok_or(BAD)?;
+    let certificate = PeerCertificate::from_der(leaf).map_err(|_| BAD)?;
+    let clients = tls.clients.as_ref().ok_or(BAD)?;
+    let chain: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
+    let ends = clients
+        .ends(&certificate, &chain)
+        .map_err(TlsRefusal::from)?;
+    let staling = clients.next_staling(now);
+    Ok(Client::proven(
+        certificate,
+        chain,
+        epoch,
+        [now, ends],
+        staling,
+    ))
+}
+
+/// Reads as far as it takes to tell HTTP/2 from HTTP/1.1.
+async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    mut stream: St,
+    timeouts: &ClientTimeouts,
+) -> Result<Opened<St>, Closed> {
+    let mut ahead = BytesMut::with_capacity(8 * 1024);
+    let reading = async {
+        loop {
+            match stream.read_buf(&mut ahead).await {
+                Ok(0) => return Err(Closed::Client),
+                Err(_) => return Err(Closed::Error),
+                Ok(_) => {}
+            }
+            if ahead.len() >= PREFACE_LINE.len() || !PREFACE_LINE.starts_with(&ahead) {
+                return Ok(ahead.starts_with(PREFACE_LINE));
+            }
+        }
+    };
+    let http2 = match timeout(timeouts.first_byte, reading).await {
+        Err(_) => return Err(Closed::FirstByteTimeout),
+        Ok(result) => result?,
+    };
+    Ok(Opened {
+        wire: Wire::Plain(stream),
+        read_ahead: ahead.freeze(),
+        http2,
+        client: None,
+    })
+}
+
+async fn run<E: Env, S: Sink>(
+    connection: Arc<Connection<E, S>>,
+    io: ClientIo<E::Stream>,
+    http2: bool,
+    settings: &ListenerSettings,
+) -> Closed {
+    match settings.serves {
+        Serves::Proxy => http(connection, io, http2, settings, proxy::serve).await,
+        Serves::ExtAuthz(_) => http(connection, io, http2, settings, ext_authz::serve).await,
+    }
+}
+
+async fn http<E: Env, S: Sink, F>(
+    connection: Arc<Connection<E, S>>,
+    io: ClientIo<E::Stream>,
+    http2: bool,
+    settings: &ListenerSettings,
+    serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>) -> F + Send,
+) -> Closed
+where
+    F: Future<Output = proxy::Answer<E, S>> + Send + 'static,
+{
+    // Not a named type, so that the future of a request stands in the connection's own memory and
+    // isn't boxed.
+    let service = service_fn({
+        let connection = connection.clone();
+        move |mut request| {
+            if let Some(fault) = connection.faults.next_request() {
+                request.extensions_mut().insert(fault);
+            }
+            let answering = serve(connection.clone(), request);
+            async move { Ok::<_, Infallible>(answering.await) }
+        }
+    });
+    if http2 {
+        let streams = stall::Streams {
+            env: connection.worker.common.env.clone(),
+            stall: settings.timeouts.stall,
+            rate_min: settings.timeouts.read_rate_min,
+        };
+        let mut builder = http2::Builder::new(streams);
+        builder
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(settings.streams_max)
+            .max_header_list_size(REQUEST_LIST_MAX)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        let io = Listening::new(io, Blocks::of_requests());
+        let serve = |io| builder.serve_connection(TokioIo::new(io), service);
+        let serving = Uncorking::new(io, serve);
+        watch::run(serving, &connection, &settings.timeouts).await
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            // The watch has both timeouts, at no cost for each request.
+            .header_read_timeout(None)
+            // A client may close its sending side and still read. A client that is gone is noticed
+            // by reading ahead if it resets the connection, otherwise by the timeouts.
+            .half_close(true)
+            .max_headers(FIELDS_MAX)
+            .max_header_size(HYPER_HEADER_BYTES_MAX);
+        let requests = Requests::new(connection.faults.clone());
+        let serve = |io| {
+            let guarded = Guarded::new(io, requests);
+            builder.serve_connection(TokioIo::new(guarded), service)
+        };
+        let serving = Attending::new(io, connection.activity.clone(), serve);
+        watch::run(serving, &connection, &settings.timeouts).await
+    }
+}

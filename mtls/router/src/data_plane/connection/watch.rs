@@ -1,0 +1,232 @@
+//! Runs a client's connection and ends it when its time has come.
+//!
+//! One timer for each connection, looked at when it fires: see [`Activity`](super::Activity).
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cellway_env::Env;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::rt::bounds::Http2ServerConnExec;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::HttpService;
+use tokio::sync::futures::Notified;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Connection;
+use super::activity::Phase;
+use crate::observe::event::{Closed, Sink};
+use crate::settings::ClientTimeouts;
+
+/// How long a connection that has been told to end may take for it when nothing is in flight, and
+/// how long before its certificate's end it is told.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A connection of either version.
+pub(super) trait Serving: Future<Output = hyper::Result<()>> {
+    /// Ends it once what is in flight is done.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, V, B> Serving for http1::Connection<I, V>
+where
+    I: Read + Write + Unpin + 'static,
+    V: HttpService<Incoming, ResBody = B>,
+    V::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, V, B, X> Serving for http2::Connection<I, V, X>
+where
+    I: Read + Write + Unpin + 'static,
+    V: HttpService<Incoming, ResBody = B>,
+    V::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    X: Http2ServerConnExec<V::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs the connection to its end, and says why it ended.
+pub(super) async fn run<C: Serving, E: Env, S: Sink>(
+    serving: C,
+    connection: &Connection<E, S>,
+    timeouts: &ClientTimeouts,
+) -> Closed {
+    let drain = &connection.worker.common.drain;
+    let mut changed = std::pin::pin!(drain.changed().notified());
+    changed.as_mut().enable();
+    let mut serving = std::pin::pin!(serving);
+    let mut timer = std::pin::pin!(sleep_until(Instant::now()));
+    let mut watch = Watch {
+        connection,
+        timeouts,
+        ending: None,
+        hard: None,
+    };
+    if drain.is_draining() {
+        watch.end(serving.as_mut(), Closed::Drain, None);
+    }
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = serving.as_mut().poll(cx) {
+            return Poll::Ready(watch.ended(&result));
+        }
+        // Where the client takes nothing, hyper asks for no more and hears of no end.
+        if connection.activity.is_cut() {
+            return Poll::Ready(Closed::StreamClosed);
+        }
+        if connection.activity.is_reset() {
+            return Poll::Ready(Closed::Error);
+        }
+        if watch.drained(changed.as_mut(), cx) {
+            if drain.is_stopped() {
+                return Poll::Ready(Closed::Drain);
+            }
+            watch.end(serving.as_mut(), Closed::Drain, None);
+            if let Poll::Ready(result) = serving.as_mut().poll(cx) {
+                return Poll::Ready(watch.ended(&result));
+            }
+        }
+        watch.timers(serving.as_mut(), timer.as_mut(), cx)
+    })
+    .await
+}
+
+struct Watch<'a, E: Env, S> {
+    connection: &'a Connection<E, S>,
+    timeouts: &'a ClientTimeouts,
+    /// Why it has been told to end.
+    ending: Option<Closed>,
+    /// When it is cut.
+    hard: Option<Instant>,
+}
+
+impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
+    fn end<C: Serving>(&mut self, serving: Pin<&mut C>, why: Closed, hard: Option<Instant>) {
+        if let Some(hard) = hard {
+            self.hard = Some(self.hard.map_or(hard, |before| before.min(hard)));
+        }
+        if self.ending.is_none() {
+            self.ending = Some(why);
+            serving.finish();
+        }
+    }
+
+    fn ended(&self, result: &hyper::Result<()>) -> Closed {
+        if self.connection.activity.is_cut() {
+            return Closed::StreamClosed;
+        }
+        self.ending.unwrap_or(match result {
+            Ok(()) => Closed::Client,
+            Err(_) => Closed::Error,
+        })
+    }
+
+    /// Whether the drain has got further since the last look.
+    fn drained(&self, mut changed: Pin<&mut Notified<'a>>, cx: &mut Context<'_>) -> bool {
+        if changed.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        changed.set(self.connection.worker.common.drain.changed().notified());
+        // Polled, not only enabled: this task must be woken by the next change.
+        let _ = changed.poll(cx);
+        true
+    }
+
+    fn timers<C: Serving>(
+        &mut self,
+        mut serving: Pin<&mut C>,
+        mut timer: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Closed> {
+        // A header that has begun must be whole sooner than an idle connection is closed.
+        if self.connection.activity.phase() == Phase::Header
+            && let Some(deadline) = self.connection.activity.deadline(self.timeouts)
+            && deadline < timer.deadline()
+        {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if let Some(why) = self.overdue(serving.as_mut(), now) {
+                return Poll::Ready(why);
+            }
+            timer.as_mut().reset(self.next(now));
+            if self.ending.is_some()
+                && let Poll::Ready(result) = serving.as_mut().poll(cx)
+            {
+                return Poll::Ready(self.ended(&result));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Tells the connection to end, or says that it is to be cut now.
+    fn overdue<C: Serving>(&mut self, serving: Pin<&mut C>, now: Instant) -> Option<Closed> {
+        if self.hard.is_some_and(|hard| hard <= now) {
+            return Some(self.ending.unwrap_or(Closed::Idle));
+        }
+        let activity = &self.connection.activity;
+        if activity.deadline(self.timeouts).is_some_and(|at| at <= now) {
+            match activity.phase() {
+                Phase::FirstByte => return Some(Closed::FirstByteTimeout),
+                Phase::Header => return Some(Closed::HeaderTimeout),
+                Phase::Busy => {
+                    activity.stall();
+                    return Some(Closed::Stalled);
+                }
+                Phase::Idle => self.end(serving, Closed::Idle, Some(now + GRACE)),
+            }
+        } else if let Some(left) = self.certificate_left()
+            && left <= GRACE
+        {
+            self.end(serving, Closed::CertificateExpired, Some(now + left));
+        }
+        None
+    }
+
+    /// When to look again. Notes are made without touching the timer, so it must not lie further
+    /// ahead than any deadline that could come to be meanwhile: none is nearer than the shortest
+    /// timeout, but a header's, which is looked after at each poll.
+    fn next(&self, now: Instant) -> Instant {
+        let idle = now + self.timeouts.idle.min(self.timeouts.stall);
+        let by_activity = match self.connection.activity.deadline(self.timeouts) {
+            // Already told to end; only the cut is left.
+            Some(deadline) if deadline <= now => idle,
+            Some(deadline) => deadline.min(idle),
+            None => idle,
+        };
+        let by_certificate = self
+            .certificate_left()
+            .map_or(idle, |left| now + left.saturating_sub(GRACE));
+        let by_certificate = match self.ending {
+            None => by_certificate,
+            Some(_) => idle,
+        };
+        [Some(by_activity), Some(by_certificate), self.hard]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(idle)
+    }
+
+    /// How long the client's chain is still good.
+    fn certificate_left(&self) -> Option<Duration> {
+        let client = self.connection.client.as_ref()?;
+        let now = self.connection.worker.common.env.unix_now();
+        Some(client.ends().since(now))
+    }
+}

@@ -1,0 +1,123 @@
+//! Where a connection comes from, and the forwarding fields that cells get for it.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use cellway_core::headers::{Forwarded, Hop, Told, forward};
+use cellway_core::proxy_protocol::{HEADER_MAX, Step, read};
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
+
+use crate::data_plane::shares::{Holder, Holders, Share};
+use crate::live::private;
+use crate::observe::event::Closed;
+use crate::settings::ListenerSettings;
+
+/// Where a connection or a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Origin {
+    /// The client's address, or its proxy's if the client is unknown.
+    pub(crate) address: SocketAddr,
+    /// Whether the address belongs to one client. Many clients share the address of a proxy that
+    /// names none.
+    is_client: bool,
+}
+
+impl Origin {
+    /// A client that connects from this address.
+    pub(crate) fn client(address: SocketAddr) -> Self {
+        Self {
+            address,
+            is_client: true,
+        }
+    }
+
+    /// A proxy that names no client.
+    fn proxy(address: SocketAddr) -> Self {
+        Self {
+            address,
+            is_client: false,
+        }
+    }
+
+    /// The holder that it counts for. Connections from a proxy that names no client count for no
+    /// holder, because a load balancer is not one client.
+    pub(crate) fn holder(&self, holders: &Holders, share: Share) -> Holder {
+        match self.is_client {
+            true => holders.address(share, self.address.ip()),
+            false => Holder::NOBODY,
+        }
+    }
+}
+
+/// Where a connection from `peer` comes from: the client that a PROXY header names, if the listener
+/// takes such headers from that peer, otherwise the peer. From a peer that isn't listed no header
+/// is read, because any client could send one. A listed peer must send a header, because without it
+/// the client is unknown.
+pub(super) async fn origin_of(
+    stream: &mut (impl AsyncRead + Unpin),
+    peer: SocketAddr,
+    settings: &ListenerSettings,
+) -> Result<Origin, Closed> {
+    if !settings.is_proxy(peer.ip()) {
+        return Ok(Origin::client(peer));
+    }
+    // Boxed, because few connections need it.
+    let reading = Box::pin(read_header(stream));
+    let client = match timeout(settings.timeouts.first_byte, reading).await {
+        Err(_) => return Err(Closed::FirstByteTimeout),
+        Ok(client) => client?,
+    };
+    Ok(client.map_or(Origin::proxy(peer), Origin::client))
+}
+
+async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, Closed> {
+    let mut bytes = Vec::with_capacity(128);
+    loop {
+        let more = match read(&bytes).map_err(|_| Closed::ProxyHeader)? {
+            Step::Done { client } => return Ok(client),
+            Step::More(more) => more,
+        };
+        let had = bytes.len();
+        // `read` stays below it. This check bounds the memory in any case.
+        if had + more > HEADER_MAX {
+            return Err(Closed::ProxyHeader);
+        }
+        bytes.resize(had + more, 0);
+        match stream.read_exact(&mut bytes[had..]).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(Closed::Client);
+            }
+            Err(_) => return Err(Closed::Error),
+        }
+    }
+}
+
+/// The forwarding fields of a connection's requests.
+#[derive(Debug)]
+pub(crate) struct Way {
+    hop: Hop,
+    /// The values for the last request's authority. Only this worker uses the lock.
+    told: Mutex<Option<Told>>,
+}
+
+impl Way {
+    pub(super) fn new(client: SocketAddr, secure: bool) -> Self {
+        Self {
+            hop: Hop::new(client.ip(), secure),
+            told: Mutex::new(None),
+        }
+    }
+
+    /// Sets the forwarding fields in a request's header.
+    pub(crate) fn tell(&self, mode: Forwarded, authority: &str, headers: &mut HeaderMap) {
+        let mut last = private(&self.told);
+        let told = match &*last {
+            Some(told) if told.is_of(authority) => told,
+            _ => last.insert(self.hop.told(authority)),
+        };
+        forward(mode, &self.hop, told, headers);
+    }
+}

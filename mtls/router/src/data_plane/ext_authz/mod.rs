@@ -1,0 +1,243 @@
+//! An external authorizer for Envoy: the same decisions about requests that an Envoy passes on.
+//!
+//! It asks in one of three forms: gRPC `envoy.service.auth.v3.Authorization/Check`, the same
+//! messages as JSON, or a copy of the request's header (Envoy's `http_service`). The answers to the
+//! last two are an HTTP status: 200 lets the request pass, any other status refuses it. Whatever
+//! goes wrong with the question itself is answered with an error and never with leave to pass; an
+//! Envoy with `failure_mode_allow: false` refuses the request then.
+
+mod answer;
+mod caller;
+mod describe;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cellway_core::Reason;
+use cellway_env::Env;
+use cellway_envoy::{CheckRequest, grpc};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, Method, Request, Uri, Version};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+
+use self::answer::Mutations;
+use self::describe::{Described, described, described_in_part};
+use crate::data_plane::connection::{Connection, Origin};
+use crate::data_plane::judge::{Case, Judged, Refused, judge, stamp};
+use crate::data_plane::proxy::answer::{Wants, closing, envelope_keys, from_router};
+use crate::data_plane::proxy::{Announced, Answer, Report, check, settle_rest};
+use crate::envelope;
+use crate::observe::event::Sink;
+
+/// gRPC's own name of the method.
+const GRPC_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+/// The path for checks in JSON, and for checks of the header without method and path.
+const CHECK_PATH: &str = "/ext_authz/v3/check";
+/// The values that Envoy's `path_prefix` may put before the path of the request.
+const HTTP_PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK_PATH];
+
+/// The longest question, in bytes: an Envoy's largest header, a client's chain, and to spare. It
+/// has no need to send bodies.
+const CHECK_BYTES_MAX: usize = 256 * 1024;
+
+/// The form of a check and its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// A `CheckRequest` in gRPC.
+    Grpc,
+    /// A `CheckRequest` in JSON.
+    Json,
+    /// The header of the request itself.
+    Http,
+}
+
+impl Form {
+    /// How an error is said.
+    fn wants(self) -> Wants {
+        Wants::new(self == Self::Grpc)
+    }
+}
+
+/// The kind of check at a path.
+enum Address<'a> {
+    Grpc,
+    /// With a body, a `CheckRequest` in JSON. Without one, the header itself is checked.
+    Check,
+    /// The header itself is checked, and this is the target of the request.
+    Prefixed(&'a str),
+}
+
+impl<'a> Address<'a> {
+    fn of(request: &'a Parts) -> Option<Self> {
+        match (&request.method, request.uri.path()) {
+            (&Method::POST, GRPC_PATH) if request.version == Version::HTTP_2 => {
+                return Some(Self::Grpc);
+            }
+            (&Method::POST, CHECK_PATH) => return Some(Self::Check),
+            _ => {}
+        }
+        let path = request.uri.path_and_query()?.as_str();
+        let mut rests = HTTP_PREFIXES.iter();
+        let rest = rests.find_map(|prefix| path.strip_prefix(prefix))?;
+        (rest.starts_with('/') || rest == "*").then_some(Self::Prefixed(rest))
+    }
+}
+
+/// Answers one question, and settles what becomes of a body that the answer doesn't wait for.
+pub(crate) async fn serve<E: Env, S: Sink>(
+    connection: Arc<Connection<E, S>>,
+    request: Request<Incoming>,
+) -> Answer<E, S> {
+    let (head, incoming) = request.into_parts();
+    let announced = Announced::of(&head);
+    let mut unread = Some(incoming);
+    let answer = answered(connection.clone(), head, &mut unread).await;
+    let closes = match unread.filter(|body| !body.is_end_stream()) {
+        Some(rest) => {
+            let settled = settle_rest(&connection, announced, Some(rest));
+            settled.decided().await
+        }
+        None => false,
+    };
+    closing(answer, closes)
+}
+
+/// Answers one question. Its body is taken if it is read.
+async fn answered<E: Env, S: Sink>(
+    connection: Arc<Connection<E, S>>,
+    head: Parts,
+    unread: &mut Option<Incoming>,
+) -> Answer<E, S> {
+    let (request_id, spread) = connection.worker.next_id();
+    let report = Report::new(connection, request_id);
+    // Public, like the page itself; no request that is asked about has this path, but under the
+    // prefix of the plain form.
+    if envelope::is_asked(&head.uri) {
+        return envelope_keys(report, &head);
+    }
+    let asking = Wants::of(&head);
+    if let Err(unfit) = check::well_formed(&head) {
+        return from_router(report, &unfit.into(), &asking);
+    }
+    let asked = match caller::check(&report.connection) {
+        Ok(()) => asked(&report, head, unread).await,
+        Err(refused) => Err(refused),
+    };
+    let (form, described) = match asked {
+        Ok(asked) => asked,
+        Err(refused) => return from_router(report, &refused, &asking),
+    };
+    let Described {
+        mut parts,
+        client,
+        address,
+        has_target,
+    } = described;
+    let wants = Wants::of(&parts);
+    let before: Vec<HeaderName> = parts.headers.keys().cloned().collect();
+    let checked = check::check(&parts);
+    let case = Case {
+        client: client.as_ref(),
+        origin: address.map(Origin::client),
+        forwards: false,
+        has_target,
+        ..report.case(spread)
+    };
+    let judged = judge(&case, checked, &mut parts).await;
+    match judged {
+        Ok(Judged { allow, snapshot }) => match stamp(&case, &snapshot, &allow, &mut parts) {
+            Ok(()) => {
+                let mutations = Mutations::new(&before, &parts.headers, &snapshot, &allow);
+                drop(snapshot);
+                answer::allow(report, form, mutations)
+            }
+            Err(refused) => {
+                drop(snapshot);
+                answer::deny(report, form, &refused, &wants)
+            }
+        },
+        Err(refused) => answer::deny(report, form, &refused, &wants),
+    }
+}
+
+/// Reads the question.
+async fn asked<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    head: Parts,
+    unread: &mut Option<Incoming>,
+) -> Result<(Form, Described), Refused> {
+    const NOTHING: &str = "not an external authorization request; expected POST \
+                           /ext_authz/v3/check, or a request's method and path under \
+                           /ext_authz/v3/http";
+    let refuse = |detail| Refused::new(Reason::BadRequest, detail);
+    let (form, described) = match Address::of(&head).ok_or_else(|| refuse(NOTHING))? {
+        Address::Prefixed(target) => (Form::Http, described_by(target, &head)),
+        Address::Grpc => {
+            let body = whole(report, unread).await?;
+            (Form::Grpc, grpc::read(&body).and_then(described))
+        }
+        Address::Check => {
+            let body = whole(report, unread).await?;
+            match body.is_empty() {
+                true => (Form::Http, Ok(Described::without_target(head))),
+                false => (Form::Json, json(&body)),
+            }
+        }
+    };
+    Ok((form, described.map_err(refuse)?))
+}
+
+/// Reads a `CheckRequest`, which may leave out method and path.
+fn json(body: &[u8]) -> Result<Described, &'static str> {
+    let check = serde_json::from_slice::<CheckRequest>(body);
+    let check = check.map_err(
+        |_| "the body is not a CheckRequest of envoy.service.auth.v3 in JSON; send one, or no body",
+    )?;
+    described_in_part(check)
+}
+
+/// The request that was copied: the same but for the prefix. Nothing in it can be a certificate.
+fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
+    const NONE: &str = "no path after the prefix";
+    let target = PathAndQuery::try_from(target).map_err(|_| NONE)?;
+    let mut head = head.clone();
+    let mut uri = head.uri.into_parts();
+    uri.path_and_query = Some(target);
+    head.uri = Uri::from_parts(uri).map_err(|_| NONE)?;
+    Ok(Described {
+        parts: head,
+        client: None,
+        address: None,
+        has_target: true,
+    })
+}
+
+/// The question's body, which may neither be long nor take long.
+async fn whole<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    unread: &mut Option<Incoming>,
+) -> Result<Bytes, Refused> {
+    let Some(incoming) = unread.take() else {
+        return Ok(Bytes::new());
+    };
+    let limit = {
+        let live = report.connection.worker.common.live.load();
+        let settings = live.settings.listeners.get(report.connection.listener);
+        settings.map_or_else(Default::default, |settings| settings.timeouts.header)
+    };
+    let reading = Limited::new(incoming, CHECK_BYTES_MAX).collect();
+    match timeout(limit, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(Refused::new(
+            Reason::BadRequest,
+            "the authorization request is too long, or its body broke off",
+        )),
+        Err(_) => Err(Refused::new(
+            Reason::ClientTimeout,
+            "the body of the authorization request stopped",
+        )),
+    }
+}

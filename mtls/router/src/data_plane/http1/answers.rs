@@ -1,0 +1,144 @@
+//! The guard for a cell's answers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+
+use cellway_core::http1::{Asked, Found, Guard, Limits};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::guarded::{Instead, Side};
+use crate::data_plane::proxy::RequestBody;
+use crate::settings::AnswerLimits;
+
+const NOTHING: u8 = 0;
+const HEAD: u8 = 1;
+const OTHER: u8 = 2;
+
+/// The request on a connection that isn't answered yet. There is one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Question {
+    asked: AtomicU8,
+    /// Whether any byte came since.
+    heard: AtomicBool,
+}
+
+impl Question {
+    /// Notes that a request with this method is about to be sent.
+    pub(super) fn to(&self, method: &Method) {
+        let asked = if method == Method::HEAD { HEAD } else { OTHER };
+        self.asked.store(asked, Relaxed);
+        self.heard.store(false, Relaxed);
+    }
+}
+
+/// The cell's side of a connection.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    question: Arc<Question>,
+    limits: Limits,
+}
+
+impl Answers {
+    pub(crate) fn new(limits: AnswerLimits) -> Self {
+        let limits = Limits {
+            bytes: limits.header_bytes_max as usize,
+            fields: limits.header_fields_max as usize,
+        };
+        Self {
+            question: Arc::default(),
+            limits,
+        }
+    }
+
+    /// Where requests are noted.
+    pub(crate) fn question(&self) -> Arc<Question> {
+        self.question.clone()
+    }
+}
+
+impl Side for Answers {
+    fn guard(&self) -> Guard {
+        Guard::answers(self.limits)
+    }
+
+    fn prepare(&self, guard: &mut Guard) {
+        let Question { asked, heard } = &*self.question;
+        heard.store(true, Relaxed);
+        match asked.load(Relaxed) {
+            NOTHING => return,
+            HEAD => guard.asked(Asked::Head),
+            _ => guard.asked(Asked::Other),
+        }
+        asked.store(NOTHING, Relaxed);
+    }
+
+    fn found(&self, found: Found, _: &Guard, _: &[u8]) -> Instead {
+        let (Found::InHead(fault) | Found::InBody(fault)) = found;
+        Instead::Broken(fault)
+    }
+}
+
+/// Sends requests on a connection with guarded answers.
+#[derive(Debug)]
+pub(crate) struct Http1Sender {
+    sender: http1::SendRequest<RequestBody>,
+    question: Arc<Question>,
+    /// When the connection should be replaced.
+    until: Instant,
+    /// Dropped with the sender: nobody sends on the connection any more.
+    _used: oneshot::Sender<Infallible>,
+}
+
+impl Http1Sender {
+    /// Boxed once per connection, because it is part of each request's future. The receiver ends when
+    /// the sender is dropped.
+    pub(crate) fn new(
+        sender: http1::SendRequest<RequestBody>,
+        question: Arc<Question>,
+        until: Instant,
+    ) -> (Box<Self>, oneshot::Receiver<Infallible>) {
+        let (_used, unused) = oneshot::channel();
+        let this = Self {
+            sender,
+            question,
+            until,
+            _used,
+        };
+        (Box::new(this), unused)
+    }
+
+    /// When the connection should be replaced.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until the last exchange has ended.
+    pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
+        self.sender.ready().await
+    }
+
+    /// Whether any byte came from the cell since the last request was sent. hyper's error is the
+    /// same whether a connection ends before the first byte of an answer or in the middle of its
+    /// head, and only in the first case may the request be sent again.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.question.heard.load(Relaxed)
+    }
+
+    /// As hyper's own.
+    pub(crate) fn try_send_request(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
+        self.question.to(request.method());
+        self.sender.try_send_request(request)
+    }
+}

@@ -1,0 +1,144 @@
+//! Waiting for an issuer's keys, bounded in time and in number.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use cellway_core::policy::IssuerId;
+use cellway_core::{KeyWait, Reason, Snapshot};
+use cellway_env::Env;
+use tokio::time::timeout_at;
+
+use super::{Case, Refused};
+use crate::data_plane::shares::{Bound, Full, Holder, Resource, Share, Stake};
+use crate::live::private;
+use crate::observe::event::{Event, Sink};
+use crate::shared::ToControl;
+
+/// Most requests of one worker that wait for one issuer's keys at a time. More are answered 503:
+/// an identity provider that is down must not fill the router with waiting requests.
+const KEY_WAITERS_MAX: usize = 1024;
+
+/// The share of these that one client address may have while no others have any, in percent.
+const ADDRESS_SHARE: u8 = 50;
+
+/// Waits until the issuer's keys have been fetched once more, or until it is too late.
+pub(super) async fn wait<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    wait: &KeyWait,
+) -> Result<(), Refused> {
+    let common = &case.worker.common;
+    let overloaded = |detail| Refused::new(Reason::Overloaded, detail);
+    let holder = case.origin.map_or(Holder::NOBODY, |origin| {
+        origin.holder(&common.holders, Share::Address)
+    });
+    let waiting = case.worker.waiters.enter(wait.issuer, holder);
+    let _waiting = waiting.map_err(|(full, bound)| match full {
+        Full::All | Full::Nearly => overloaded("too many requests wait for this issuer's keys"),
+        Full::Share(share) => {
+            tell(case, &bound, share);
+            overloaded("too many requests from this address wait for this issuer's keys")
+        }
+    })?;
+    let told = common.shared.tell(ToControl::UnknownKey {
+        issuer: wait.issuer,
+        kid: wait.kid.clone(),
+    });
+    if !told {
+        return Err(overloaded("too many requests ask for keys"));
+    }
+    let fetched = async {
+        loop {
+            let mut published = std::pin::pin!(common.shared.published().notified());
+            published.as_mut().enable();
+            if epoch(&common.shared.snapshot(), wait.issuer) > wait.seen {
+                return;
+            }
+            published.await;
+        }
+    };
+    // Too late isn't an error here: the core, asked again, says what that means.
+    let _ = timeout_at(common.clock.instant(wait.until), fetched).await;
+    Ok(())
+}
+
+fn epoch(snapshot: &Snapshot, issuer: IssuerId) -> u64 {
+    snapshot.keys.issuer(issuer).map_or(0, |keys| keys.epoch)
+}
+
+fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
+    let now = case.worker.common.clock.now();
+    let event = Event::ShareRefused {
+        listener: case.name,
+        resource: Resource::KeyWaiters,
+        share,
+        peer: case.peer(),
+        cell: None,
+        tenant: None,
+        news: bound.is_news(now.mono),
+    };
+    case.worker.sink.emit(now, &event);
+}
+
+/// The requests that wait for each issuer's keys, counted by client address.
+#[derive(Debug, Default)]
+pub(crate) struct KeyWaiters(Mutex<BTreeMap<IssuerId, Arc<Bound>>>);
+
+impl KeyWaiters {
+    fn enter(&self, issuer: IssuerId, holder: Holder) -> Result<Waiting, (Full, Arc<Bound>)> {
+        let mut waiters = private(&self.0);
+        let bound = waiters.entry(issuer).or_default().clone();
+        drop(waiters);
+        let stake = Stake {
+            share: Share::Address,
+            holder,
+            percent: ADDRESS_SHARE,
+        };
+        match bound.take(KEY_WAITERS_MAX, &[stake]) {
+            Ok(()) => Ok(Waiting { bound, holder }),
+            Err(full) => Err((full, bound)),
+        }
+    }
+}
+
+struct Waiting {
+    bound: Arc<Bound>,
+    holder: Holder,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.bound.give_back([self.holder]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_plane::shares::Holders;
+
+    #[test]
+    fn waiters_are_bounded_for_each_issuer_alone() {
+        let waiters = KeyWaiters::default();
+        let enter = |issuer| waiters.enter(IssuerId(issuer), Holder::NOBODY);
+        let all: Vec<_> = (0..KEY_WAITERS_MAX).map(|_| enter(0).unwrap()).collect();
+        assert!(enter(0).is_err());
+        assert!(enter(1).is_ok());
+        drop(all);
+        assert!(enter(0).is_ok());
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_places() {
+        let waiters = KeyWaiters::default();
+        let from = |last| Holders::default().address(Share::Address, [192, 0, 2, last].into());
+        let enter = |last| {
+            waiters
+                .enter(IssuerId(0), from(last))
+                .map_err(|(full, _)| full)
+        };
+        let flood: Vec<_> = std::iter::from_fn(|| enter(1).ok()).collect();
+        assert_eq!(flood.len(), KEY_WAITERS_MAX / 2);
+        assert_eq!(enter(1).err(), Some(Full::Share(Share::Address)));
+        assert!(enter(2).is_ok());
+    }
+}

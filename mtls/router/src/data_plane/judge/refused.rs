@@ -1,0 +1,127 @@
+//! Refusals that the router finds outside of core.
+
+use std::time::Duration;
+
+use cellway_core::{Challenge, Class, Deny, LeftOut, RETRY_AFTER_DEFAULT, Reason};
+
+use crate::data_plane::proxy::check::Unfit;
+use crate::envelope::SealRefused;
+use crate::tls::ChainRefused;
+
+/// Why the router answers in its own name.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: Reason,
+    pub(crate) class: Class,
+    pub(crate) detail: &'static str,
+    pub(crate) challenge: Challenge,
+    pub(crate) retry_after: Option<Duration>,
+    /// Whether the sink was told of it as a denial.
+    pub(crate) told: bool,
+}
+
+impl Refused {
+    pub(crate) fn new(reason: Reason, detail: &'static str) -> Self {
+        let class = reason.class();
+        let retry = class == Class::Unavailable;
+        Self {
+            reason,
+            class,
+            detail,
+            challenge: Challenge::None,
+            retry_after: retry.then_some(RETRY_AFTER_DEFAULT),
+            told: false,
+        }
+    }
+
+    /// The client's certificate doesn't stand behind the request, or no longer.
+    pub(crate) fn chain(why: ChainRefused) -> Self {
+        let (challenge, detail) = match why {
+            ChainRefused::Expired => (
+                Challenge::Certificate,
+                "the client certificate has expired or is not valid yet",
+            ),
+            ChainRefused::Revoked => (Challenge::Certificate, "the client certificate is revoked"),
+            ChainRefused::RevocationUnknown => (
+                // Another certificate would fare no better.
+                Challenge::None,
+                "no fresh revocation list covers the client certificate",
+            ),
+            ChainRefused::Usage => (
+                Challenge::Certificate,
+                "the extended key usage of the client certificate lacks clientAuth",
+            ),
+            ChainRefused::UnknownIssuer | ChainRefused::Signer(_) | ChainRefused::Untrusted => (
+                Challenge::Certificate,
+                "the client certificate is not trusted",
+            ),
+        };
+        Self {
+            challenge,
+            ..Self::new(why.reason(), detail)
+        }
+    }
+
+    /// The request's cell is to get an envelope, and there is none.
+    pub(crate) fn envelope(why: SealRefused) -> Self {
+        let detail = match why {
+            SealRefused::NoKey => "no key for envelopes is shared with the cell",
+            SealRefused::TooLarge => "the envelope would be too large",
+        };
+        Self::new(Reason::EnvelopeUnavailable, detail)
+    }
+
+    /// The same as a decision of the core's. Nobody is proved.
+    pub(super) fn as_denial(&self) -> Deny {
+        Deny {
+            reason: self.reason,
+            class: self.class,
+            detail: self.detail,
+            tenant: None,
+            subject: None,
+            left_out: LeftOut::default(),
+            rule: None,
+            challenge: self.challenge,
+            retry_after: self.retry_after,
+            cell_bound: None,
+        }
+    }
+
+    /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.
+    pub(crate) fn caller(why: ChainRefused) -> Self {
+        Self::new(why.reason(), "the client certificate is no longer trusted")
+    }
+}
+
+impl ChainRefused {
+    /// The reason that the answer names.
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::CertificateExpired,
+            Self::Revoked => Reason::CertificateRevoked,
+            Self::RevocationUnknown => Reason::RevocationUnknown,
+            Self::Usage => Reason::CertificateUsage,
+            Self::UnknownIssuer | Self::Signer(_) | Self::Untrusted => Reason::CertificateUntrusted,
+        }
+    }
+}
+
+impl From<Box<Unfit>> for Refused {
+    fn from(unfit: Box<Unfit>) -> Self {
+        Self::new(unfit.reason, unfit.detail)
+    }
+}
+
+/// Every decision is told.
+impl From<Deny> for Refused {
+    fn from(deny: Deny) -> Self {
+        Self {
+            reason: deny.reason,
+            class: deny.class,
+            detail: deny.detail,
+            challenge: deny.challenge,
+            retry_after: deny.retry_after,
+            told: true,
+        }
+    }
+}

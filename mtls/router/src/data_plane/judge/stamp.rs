@@ -1,0 +1,109 @@
+//! Sets the headers that tell a cell about an allowed request.
+
+use cellway_core::envelope::{self, Sealing};
+use cellway_core::headers::{self, HeaderRules};
+use cellway_core::{Allow, Reason, Snapshot};
+use cellway_env::Env;
+use http::request::Parts;
+
+use super::{Case, Refused};
+use crate::envelope::{SealRefused, Sealed};
+use crate::observe::event::{Event, SealOutcome, Sink};
+
+/// Stamps that say who is calling. HTTP/2 doesn't index them: they vary from request to request, so
+/// that each would push another out of the table, and a guess at one could be checked by its size
+/// (RFC 7541, section 7.1).
+const IDENTITY: [&str; 5] = ["tenant", "sub", "workspace", "org", "roles"];
+
+/// Sets the router's own words in a header that [`judge`](super::judge) has let pass, under the
+/// names by which it was sanitized. An envelope is for the one cell that was decided: whatever sends
+/// the request to another must be decided and stamped anew.
+///
+/// # Errors
+/// The cell is to get an envelope and none can be sealed: the request must not reach it.
+pub(crate) fn stamp<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    snapshot: &Snapshot,
+    allow: &Allow,
+    parts: &mut Parts,
+) -> Result<(), Refused> {
+    let rules = &snapshot.policy.headers;
+    let stamps = rules.stamps(allow, case.request_id.clone());
+    for ((name, mut value), short) in stamps.into_iter().zip(headers::STAMP_NAMES) {
+        if IDENTITY.contains(&short) && !value.is_empty() {
+            value.set_sensitive(true);
+        }
+        parts.headers.insert(name, value);
+    }
+    // Nobody else has been verified, and an envelope says nothing less.
+    if allow.reason == Reason::Verified {
+        seal(case, rules, allow, parts)?;
+    }
+    Ok(())
+}
+
+fn seal<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    rules: &HeaderRules,
+    allow: &Allow,
+    parts: &mut Parts,
+) -> Result<(), Refused> {
+    let common = &case.worker.common;
+    let live = common.live.load();
+    let Some(sealer) = &live.sealer else {
+        return Ok(());
+    };
+    if !case.has_target {
+        return Err(Refused::new(
+            Reason::BadRequest,
+            "an envelope needs a method and a path; send both",
+        ));
+    }
+    // Not when the request came: it may have waited for keys.
+    let now = common.clock.now();
+    let (request_id, cell) = (case.request_id.to_str().unwrap_or_default(), &allow.cell.id);
+    let sealed = sealer.seal(
+        &Sealing {
+            issuer: sealer.issuer(),
+            identity: &allow.identity,
+            cell,
+            placement_epoch: allow.placement_epoch,
+            id: request_id,
+            method: &parts.method,
+            target: &envelope::target(&parts.uri),
+            now: now.unix,
+            lifetime: sealer.lifetime(),
+        },
+        now,
+    );
+    let (outcome, kid) = match &sealed {
+        Ok(sealed) => (SealOutcome::Sealed, Some(sealed.kid())),
+        Err(SealRefused::NoKey) => (SealOutcome::NoKey, None),
+        Err(SealRefused::TooLarge) => (SealOutcome::TooLarge, sealer.kid(cell, now)),
+    };
+    let event = Event::Envelope {
+        listener: case.name,
+        request_id,
+        cell,
+        form: sealer.form(),
+        outcome,
+        kid,
+    };
+    case.worker.sink.emit(now, &event);
+    match sealed {
+        Ok(Sealed::Jws(_, value)) => {
+            parts.headers.insert(rules.envelope(), value);
+        }
+        Ok(Sealed::Hmac(_, values)) => {
+            parts
+                .headers
+                .extend(rules.envelope_hmac().iter().cloned().zip(values));
+        }
+        Ok(Sealed::Compatible(_, values)) => {
+            let names = rules.envelope_compatible().iter().cloned();
+            parts.headers.extend(names.zip(values));
+        }
+        Err(refused) => return Err(Refused::envelope(refused)),
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The path of a request: listeners, connections, what is decided of each request, and its way to a
+//! cell. It reads the configuration and the snapshot in force, and waits for nothing but keys.
+
+pub(crate) mod connection;
+pub(crate) mod ext_authz;
+pub(crate) mod http1;
+pub(crate) mod judge;
+pub(crate) mod listen;
+pub(crate) mod one_use;
+pub(crate) mod pool;
+pub(crate) mod proxy;
+pub mod shares;
+pub(crate) mod streams;
+pub(crate) mod worker;

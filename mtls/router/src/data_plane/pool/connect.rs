@@ -1,0 +1,215 @@
+//! Opening one connection to an endpoint.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::Reason;
+use cellway_core::registry::{Endpoint, Scheme};
+use cellway_env::{Env, handshake_failure};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::blocks::{Blocks, HEADER_LIST_MAX};
+use super::endpoint::Opened;
+use super::gate::ConnectionPermit;
+use super::listen::Listening;
+use crate::data_plane::connection::Wire;
+use crate::data_plane::http1::{Answers, Guarded, Http1Sender};
+use crate::data_plane::shares::Full;
+use crate::data_plane::worker::Spawner;
+use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
+use crate::tls::CellTls;
+
+/// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an HTTP/1.1 connection may take to close after its sender is dropped. hyper waits for the
+/// end of a request's body, and can't stop waiting while the cell reads nothing.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+/// Windows for what cells send on HTTP/2: large enough that one stream fills a link between
+/// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Why a connection could not be made. Nothing of a request was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectError {
+    pub(crate) reason: Reason,
+    pub(crate) error: Arc<str>,
+    /// Which limit on the cell's connections is reached, if that is the reason.
+    pub(crate) full: Option<Full>,
+    /// The endpoints before this one took the time. It had less than a connection may take, so it is
+    /// not to blame.
+    pub(crate) cut_short: bool,
+}
+
+impl ConnectError {
+    pub(crate) fn new(reason: Reason, error: impl ToString) -> Self {
+        Self {
+            reason,
+            error: error.to_string().into(),
+            full: None,
+            cut_short: false,
+        }
+    }
+
+    /// The time for trying one endpoint after the other is over.
+    pub(crate) fn cut_short() -> Self {
+        let reason = Reason::CellTimeoutConnect;
+        Self {
+            cut_short: true,
+            ..Self::new(reason, reason.describe())
+        }
+    }
+
+    /// The cell has as many connections as it may, or as it may for this request's holders.
+    pub(super) fn full(full: Full) -> Self {
+        Self {
+            full: Some(full),
+            ..Self::new(
+                Reason::Overloaded,
+                "the cell has connections_max connections",
+            )
+        }
+    }
+}
+
+/// Connects, does the handshake, and runs the connection on its own task, which holds the permit.
+/// The connection should be replaced from `until` on.
+pub(super) async fn connect<E: Env>(
+    env: &E,
+    endpoint: &Endpoint,
+    tls: Option<&CellTls>,
+    upstream: &UpstreamSettings,
+    until: Instant,
+    permit: ConnectionPermit,
+) -> Result<Opened, ConnectError> {
+    let timeouts = &upstream.timeouts;
+    let connecting = env.connect(endpoint.url.host(), endpoint.url.port());
+    let stream = match timeout(timeouts.connect, connecting).await {
+        Err(_) => {
+            return Err(ConnectError::new(
+                Reason::CellTimeoutConnect,
+                "connecting took too long",
+            ));
+        }
+        Ok(Err(error)) => return Err(ConnectError::new(Reason::CellUnreachable, error)),
+        Ok(Ok(stream)) => stream,
+    };
+    let (wire, http2) = match endpoint.url.scheme() {
+        Scheme::Http => (Wire::Plain(stream), false),
+        Scheme::H2c => (Wire::Plain(stream), true),
+        Scheme::Https => {
+            let wire = secure(endpoint, tls, timeouts, stream).await?;
+            let http2 = wire.alpn() == Some(b"h2");
+            (wire, http2)
+        }
+    };
+    let opened = match http2 {
+        true => speak_http2(env, wire, upstream.keepalive, permit).await,
+        false => speak_http1(env, wire, upstream.answers, until, permit).await,
+    };
+    opened.map_err(|error| ConnectError::new(Reason::CellUnreachable, error))
+}
+
+async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    endpoint: &Endpoint,
+    tls: Option<&CellTls>,
+    timeouts: &CellTimeouts,
+    stream: S,
+) -> Result<Wire<S>, ConnectError> {
+    let untrusted =
+        |error: &dyn ToString| ConnectError::new(Reason::CellUntrusted, error.to_string());
+    let Some(tls) = tls else {
+        return Err(untrusted(
+            &"upstream.bundle is not set, so no cell's certificate is trusted",
+        ));
+    };
+    let (config, name) = tls.endpoint(endpoint).map_err(|error| untrusted(&error))?;
+    let shaking = TlsConnector::from(config).connect(name, stream);
+    match timeout(timeouts.tls, shaking).await {
+        Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(TlsStream::Client(stream)))),
+        Ok(Err(error)) => Err(ConnectError::new(
+            tls_reason(&error),
+            handshake_failure(&error),
+        )),
+        Err(_) => Err(ConnectError::new(
+            Reason::CellTimeoutTls,
+            "the TLS handshake took too long",
+        )),
+    }
+}
+
+/// A bad certificate is one thing, a connection that breaks in the handshake another.
+fn tls_reason(error: &io::Error) -> Reason {
+    let tls = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => Reason::CellUntrusted,
+        Some(_) | None => Reason::CellUnreachable,
+    }
+}
+
+async fn speak_http1<E: Env>(
+    env: &E,
+    wire: Wire<E::Stream>,
+    answers: AnswerLimits,
+    until: Instant,
+    permit: ConnectionPermit,
+) -> hyper::Result<Opened> {
+    let side = Answers::new(answers);
+    let question = side.question();
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(answers.header_fields_max as usize)
+        .max_header_size(answers.header_bytes_max as usize)
+        .handshake(TokioIo::new(Guarded::new(wire, side)))
+        .await?;
+    let (sender, unused) = Http1Sender::new(sender, question, until);
+    env.spawn(async move {
+        let given_up = async {
+            let _ = unused.await;
+            sleep(CLOSING_MAX).await;
+        };
+        tokio::select! {
+            biased;
+            // Requests get its errors themselves.
+            _ = connection => {}
+            () = given_up => {}
+        }
+        drop(permit);
+    });
+    Ok(Opened::H1(sender))
+}
+
+/// Unless `keepalive` is set, a quiet connection is not pinged: gRPC servers close connections that
+/// are pinged more often than they permit. TCP notices a dead cell (see [`Env::connect`]), and so
+/// does the first request that times out ([`Lease::unanswered`](super::Lease::unanswered)). There
+/// are no pings to measure bandwidth (`adaptive_window`) either, because gRPC servers count those
+/// too.
+async fn speak_http2<E: Env>(
+    env: &E,
+    wire: Wire<E::Stream>,
+    keepalive: Option<Duration>,
+    permit: ConnectionPermit,
+) -> hyper::Result<Opened> {
+    let io = TokioIo::new(Listening::new(wire, Blocks::of_answers()));
+    let (sender, connection) = http2::Builder::new(Spawner(env.clone()))
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(keepalive)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_header_list_size(HEADER_LIST_MAX)
+        .handshake(io)
+        .await?;
+    env.spawn(async move {
+        let _ = connection.await;
+        drop(permit);
+    });
+    Ok(Opened::H2(sender))
+}

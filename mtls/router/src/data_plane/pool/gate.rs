@@ -1,0 +1,276 @@
+//! Bulkheads: what one cell may take of the router, counted over all workers.
+//!
+//! A cell that hangs fills its own gate and is answered 503 from then on; the other cells' gates
+//! don't know of it. In a gate no connection, caller or tenant gets more than its share
+//! ([`shares`](crate::data_plane::shares)), so that none of them can block a cell for the others. The counts
+//! are atomics. The map that finds them is locked only when a worker meets a cell for the first
+//! time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cellway_core::Text;
+use cellway_core::registry::{EndpointId, Registry};
+use tokio::time::Instant;
+
+use super::budget::RetryBudget;
+use crate::data_plane::shares::{Bound, Full, Holder, Share, Stake};
+use crate::live::private;
+use crate::settings::{CellLimits, CellShares};
+
+/// All cells' gates.
+#[derive(Debug, Default)]
+pub(crate) struct Gates {
+    cells: Mutex<BTreeMap<Text, Arc<CellGate>>>,
+    endpoints: Mutex<BTreeMap<EndpointId, Arc<Blame>>>,
+    budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
+}
+
+impl Gates {
+    /// The gate of a cell; made at the first call.
+    pub(crate) fn cell(&self, id: &Text) -> Arc<CellGate> {
+        let mut cells = private(&self.cells);
+        cells.entry(id.clone()).or_default().clone()
+    }
+
+    /// What is held against an endpoint; made at the first call.
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<Blame> {
+        let mut endpoints = private(&self.endpoints);
+        endpoints.entry(id).or_default().clone()
+    }
+
+    /// The cell's retry budget, made at the first call.
+    pub(crate) fn budget(&self, id: &Text) -> Arc<RetryBudget> {
+        let mut budgets = private(&self.budgets);
+        budgets.entry(id.clone()).or_default().clone()
+    }
+
+    /// What each cell takes at present, by id.
+    pub(crate) fn loads(&self) -> Vec<CellLoad> {
+        let cells = private(&self.cells);
+        let load = |(cell, gate): (&Text, &Arc<CellGate>)| CellLoad {
+            cell: cell.clone(),
+            requests: gate.requests.taken(),
+            connections: gate.connections.load(Ordering::Relaxed),
+        };
+        cells.iter().map(load).collect()
+    }
+
+    /// Forgets what the registry no longer has. Who still uses a gate keeps it.
+    pub(crate) fn prune(&self, registry: &Registry) {
+        private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
+        private(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
+        private(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
+    }
+}
+
+/// What one cell takes of the router at one moment, for metrics.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellLoad {
+    /// The cell.
+    pub cell: Text,
+    /// Requests in flight to it.
+    pub requests: usize,
+    /// Connections to it, in use and idle.
+    pub connections: usize,
+}
+
+/// What one cell takes at present.
+#[derive(Debug, Default)]
+pub(crate) struct CellGate {
+    requests: Bound,
+    connections: AtomicUsize,
+}
+
+/// The holders that ask for a place: a connection, its caller, and the caller's tenant.
+pub(crate) type Stakes = [Stake; 3];
+
+impl CellGate {
+    /// Lets a request in if fewer than `most` are in and its holders have less than their shares.
+    ///
+    /// # Errors
+    /// Why the request is refused.
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        most: usize,
+        stakes: &Stakes,
+    ) -> Result<RequestPermit, Full> {
+        self.requests.take(most, stakes)?;
+        Ok(RequestPermit {
+            gate: self.clone(),
+            holders: stakes.map(|stake| stake.holder),
+        })
+    }
+
+    /// The limit on requests in flight.
+    pub(crate) fn requests(&self) -> &Bound {
+        &self.requests
+    }
+
+    /// Lets a connection be opened, if fewer than `most` are.
+    pub(crate) fn connection(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
+        take(&self.connections, most).then(|| ConnectionPermit(self.clone()))
+    }
+}
+
+fn take(count: &AtomicUsize, most: usize) -> bool {
+    let granted = count.fetch_add(1, Ordering::Relaxed) < most;
+    if !granted {
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+    granted
+}
+
+/// A request in flight to a cell.
+#[derive(Debug)]
+pub(crate) struct RequestPermit {
+    gate: Arc<CellGate>,
+    holders: [Holder; 3],
+}
+
+impl RequestPermit {
+    /// The cell's gate.
+    pub(crate) fn gate(&self) -> &Arc<CellGate> {
+        &self.gate
+    }
+
+    /// Why the request gets none of the cell's connections, if one of its holders has more than its
+    /// share of these. Over HTTP/1.1 each request in flight needs its own connection.
+    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Full> {
+        let requests = &self.gate.requests;
+        requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
+    }
+
+    /// The request's holders, each with its share.
+    pub(crate) fn stakes(&self, shares: CellShares) -> Stakes {
+        let CellShares {
+            connection,
+            caller,
+            tenant,
+        } = shares;
+        let [a, b, c] = self.holders;
+        [
+            Stake::new(Share::Connection, a, connection),
+            Stake::new(Share::Caller, b, caller),
+            Stake::new(Share::Tenant, c, tenant),
+        ]
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.gate.requests.give_back(self.holders);
+    }
+}
+
+/// A connection to a cell.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit(Arc<CellGate>);
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long an endpoint is avoided after its last exchange failed, if the cell has others.
+const AVOIDED: Duration = Duration::from_secs(5);
+
+/// Whether and when an endpoint's last exchange failed. Control gets every failure and the first
+/// success after one; sending it every success would wake it for each request.
+#[derive(Debug)]
+pub(crate) struct Blame {
+    failing: AtomicBool,
+    /// When the last failure was, or when the endpoint was last tried after it, in milliseconds
+    /// since `origin`.
+    since: AtomicU64,
+    origin: Instant,
+}
+
+impl Default for Blame {
+    fn default() -> Self {
+        Self {
+            failing: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl Blame {
+    /// Notes a failure.
+    pub(crate) fn failed(&self) {
+        self.since.store(self.millis(), Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a success; `true` if the last exchange was a failure.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a request should try other endpoints first, because this one has just failed. After
+    /// some time, one request gets `false` and tries it, and the others still avoid it.
+    pub(crate) fn avoid(&self) -> bool {
+        if !self.failing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (since, now) = (self.since.load(Ordering::Relaxed), self.millis());
+        if now < since + AVOIDED.as_millis() as u64 {
+            return true;
+        }
+        (self.since)
+            .compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+    }
+
+    fn millis(&self) -> u64 {
+        self.origin.elapsed().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
+        let gate = Arc::new(CellGate::default());
+        let nobody = [Stake {
+            share: Share::Tenant,
+            holder: Holder::NOBODY,
+            percent: 1,
+        }; 3];
+        let first = gate.request(2, &nobody).unwrap();
+        let _second = gate.request(2, &nobody).unwrap();
+        assert_eq!(gate.request(2, &nobody).err(), Some(Full::All));
+        assert_eq!(gate.request(2, &nobody).err(), Some(Full::All));
+        drop(first);
+        assert!(gate.request(2, &nobody).is_ok());
+    }
+
+    #[test]
+    fn control_hears_of_the_first_success_after_a_failure_only() {
+        let blame = Blame::default();
+        assert!(!blame.succeeded());
+        blame.failed();
+        assert!(blame.succeeded());
+        assert!(!blame.succeeded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_request_in_a_while_tries_an_endpoint_that_has_failed() {
+        let blame = Blame::default();
+        assert!(!blame.avoid());
+        blame.failed();
+        assert!(blame.avoid());
+        tokio::time::advance(AVOIDED).await;
+        assert_eq!([blame.avoid(), blame.avoid()], [false, true]);
+        tokio::time::advance(AVOIDED).await;
+        assert!(!blame.avoid());
+        blame.succeeded();
+        assert_eq!([blame.avoid(), blame.avoid()], [false, false]);
+    }
+}

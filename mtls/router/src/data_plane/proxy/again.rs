@@ -1,0 +1,140 @@
+//! Decides which requests may be sent again: those that were sent and got no byte of an answer.
+
+use std::error::Error;
+
+use cellway_core::Reason;
+use http::{Method, Request};
+
+use super::kept::Places;
+use super::request::RequestBody;
+use super::spare::Spare;
+use super::verdict;
+use crate::data_plane::pool::{Lease, Sender};
+use crate::observe::event::Unserved;
+
+/// The most times that one request is sent again.
+pub const RESENDS_MAX: u8 = 3;
+
+/// How often, and for which failures, one request may still be sent again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resends {
+    /// False if retries are off.
+    allowed: bool,
+    used: u8,
+    /// It was already sent again because its connection died. That happens only once.
+    after_death: bool,
+}
+
+impl Resends {
+    /// `percent` is the share of a cell's requests that may be sent again.
+    pub(super) fn new(percent: u8) -> Self {
+        Self {
+            allowed: percent > 0,
+            used: 0,
+            after_death: false,
+        }
+    }
+
+    /// Whether the request was already sent again.
+    pub(super) fn any_used(self) -> bool {
+        self.used > 0
+    }
+
+    fn any_left(self) -> bool {
+        self.allowed && self.used < RESENDS_MAX
+    }
+
+    /// A copy of the request, if it may have to be sent again after it is sent by this lease. The
+    /// bytes that are read of its body are then kept.
+    pub(super) fn spare(
+        self,
+        lease: &Lease,
+        request: &mut Request<RequestBody>,
+        places: impl FnOnce() -> Places,
+    ) -> Option<Spare> {
+        let wanted = match &lease.sender {
+            Sender::H1(_) => self.survives_death(lease, request.method()),
+            Sender::H2(_) => true,
+        };
+        if !wanted || !self.any_left() {
+            request.body_mut().keep_no_more();
+            return None;
+        }
+        request.body_mut().keep(places);
+        Some(Spare::of(request))
+    }
+
+    /// Whether the request may be sent again after it failed this way on this lease.
+    pub(super) fn allows(self, why: Unserved, lease: &Lease, spare: &Spare) -> bool {
+        self.any_left()
+            && spare.is_complete()
+            && match why {
+                Unserved::Refused | Unserved::GoneAway => true,
+                Unserved::Died => {
+                    (spare.method()).is_some_and(|method| self.survives_death(lease, &method))
+                }
+            }
+    }
+
+    /// Whether the request may be sent again if the connection dies: once, if it is idempotent (RFC
+    /// 9110, section 9.2.2) and the connection was a kept one, which the cell may just have closed
+    /// for its age. If a new connection dies, the cell itself has a problem.
+    fn survives_death(self, lease: &Lease, method: &Method) -> bool {
+        method.is_idempotent() && !lease.opened && !self.after_death
+    }
+
+    /// Counts one retry.
+    pub(super) fn used(&mut self, why: Unserved) {
+        self.used = self.used.saturating_add(1);
+        self.after_death |= why == Unserved::Died;
+    }
+}
+
+/// Whether the cell closed the connection in order, after it had served requests on it and just
+/// before this request came (RFC 9113, section 6.8). Servers do that after some time or some number
+/// of requests.
+pub(super) fn closed_in_order(error: &hyper::Error, lease: &Lease) -> bool {
+    let in_order = |error: &h2::Error| error.reason() == Some(h2::Reason::NO_ERROR);
+    lease.has_served()
+        && unserved(error, lease) == Some(Unserved::GoneAway)
+        && h2_error(error).is_some_and(in_order)
+}
+
+/// Why the cell can't have served the request, or why it at least sent no answer to it. `None`
+/// otherwise.
+pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> {
+    match h2_error(error) {
+        // RFC 9113, section 8.7. h2 reports the peer's GOAWAY only on streams after its last stream
+        // id. The others continue, and get an IO error if the connection ends.
+        Some(error) if error.is_remote() && error.is_go_away() => Some(Unserved::GoneAway),
+        Some(error)
+            if error.is_remote()
+                && error.is_reset()
+                && error.reason() == Some(h2::Reason::REFUSED_STREAM) =>
+        {
+            Some(Unserved::Refused)
+        }
+        Some(_) => None,
+        None => {
+            let silent = match &lease.sender {
+                Sender::H1(http1) => !http1.has_heard(),
+                Sender::H2(_) => true,
+            };
+            // The cell has said something if that is why the router has ended the exchange.
+            let died = !error.is_user() && verdict::reason(error) == Reason::CellReset;
+            (died && silent).then_some(Unserved::Died)
+        }
+    }
+}
+
+/// The reason in the answer to a request that isn't sent again.
+pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
+    match why {
+        Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,
+        Some(Unserved::Died) | None => verdict::reason(error),
+    }
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
+}

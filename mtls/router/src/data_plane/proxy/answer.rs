@@ -1,0 +1,276 @@
+//! Answers to clients: the cell's, cleaned, and the router's own.
+
+use bytes::Bytes;
+use cellway_core::{Challenge, Class, headers};
+use cellway_env::Env;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http_body::Body;
+
+use super::Refused;
+use super::body::{CellBody, ResponseBody};
+use super::forward::Answered;
+use super::progress::Turn;
+use super::report::Report;
+use super::trailers::Trailers;
+use super::unread::Announced;
+use crate::envelope;
+use crate::observe::event::{Owner, Sink};
+
+/// How the client wants to be refused.
+pub(crate) struct Wants {
+    pub(crate) grpc: bool,
+    /// HTTP/1.x, where a connection can be told to close.
+    closable: bool,
+    /// The connection closes after the answer.
+    closes: bool,
+    /// Which of an answer's trailers the client gets.
+    pub(super) trailers: Trailers,
+}
+
+impl Wants {
+    /// As gRPC does, or as everybody; the connection stays.
+    pub(crate) fn new(grpc: bool) -> Self {
+        Self {
+            grpc,
+            closable: false,
+            closes: false,
+            trailers: Trailers::None,
+        }
+    }
+
+    pub(crate) fn of(request: &Parts) -> Self {
+        Self {
+            grpc: headers::is_grpc(&request.headers),
+            closable: request.version < Version::HTTP_2,
+            closes: false,
+            trailers: Trailers::of(request),
+        }
+    }
+
+    /// Sets whether the connection closes after the answer.
+    pub(super) fn closing(self, closes: bool) -> Self {
+        Self { closes, ..self }
+    }
+}
+
+/// Passes on the cell's answer, after everything that must not be passed on was removed.
+pub(super) fn from_cell<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    answered: Answered,
+    announced: Announced,
+    trailers: Trailers,
+) -> Response<ResponseBody<E, S>> {
+    let (mut parts, incoming) = answered.response.into_parts();
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    let now = report.answered(parts.status, Owner::Cell);
+    if !parts.headers.contains_key(DATE) {
+        let date = report.connection.worker.date.at(now.unix);
+        parts.headers.insert(DATE, date);
+    }
+    own(&report, Owner::Cell, &mut parts.headers);
+    if let Some(cors) = &report.cors {
+        cors.write(&mut parts.headers);
+    }
+    let early = answered.progress.as_ref();
+    if early.is_some_and(|progress| progress.turn() != Turn::Done) {
+        report.connection.activity.leaves_unread();
+        if announced.ends_connection() {
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    let mut framing = answered.framing;
+    trailers.prepare(&mut parts.headers, &mut framing, incoming.is_end_stream());
+    let body = CellBody {
+        incoming,
+        framing,
+        lease: answered.lease,
+        permit: answered.permit,
+        progress: answered.progress,
+        idle: answered.idle,
+        total: answered.total,
+        timer: None,
+        gives_up: announced.is_given_up(),
+    };
+    Response::from_parts(parts, ResponseBody::cell(report, body))
+}
+
+/// Answers in the router's own name.
+pub(crate) fn from_router<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    refused: &Refused,
+    wants: &Wants,
+) -> Response<ResponseBody<E, S>> {
+    let reason = refused.reason;
+    let status = refused
+        .class
+        .status()
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (status, text) = match wants.grpc {
+        true => (StatusCode::OK, Bytes::new()),
+        false => (status, json(&report, refused)),
+    };
+    let now = report.answered(status, Owner::Router);
+    report.refused(refused);
+
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    if wants.grpc {
+        grpc(refused, headers);
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    }
+    let ends = matches!(
+        reason.class(),
+        Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout
+    );
+    if (ends || wants.closes) && wants.closable {
+        // It isn't certain where this request ends and the next begins, or the end is too far away
+        // to read on to it.
+        report.connection.activity.leaves_unread();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    say_why(&report, refused, headers);
+    if let Some(cors) = &report.cors {
+        cors.write(headers);
+    }
+    response.map(|()| ResponseBody::router(report, text))
+}
+
+pub(super) fn preflight<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    headers: HeaderMap,
+) -> Response<ResponseBody<E, S>> {
+    let status = StatusCode::NO_CONTENT;
+    let now = report.answered(status, Owner::Router);
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    own(&report, Owner::Router, headers);
+    response.map(|()| ResponseBody::router(report, Bytes::new()))
+}
+
+/// The same answer, which says that the connection closes after it if that is so.
+pub(crate) fn closing<B>(mut response: Response<B>, closes: bool) -> Response<B> {
+    if closes {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+/// Answers with the page of envelopes' public keys, or says that there is none.
+pub(crate) fn envelope_keys<E: Env, S: Sink>(
+    mut report: Report<E, S>,
+    request: &Parts,
+) -> Response<ResponseBody<E, S>> {
+    let common = &report.connection.worker.common;
+    let page = {
+        let (live, now) = (common.live.load(), common.clock.now());
+        envelope::page(live.sealer.as_ref(), &request.method, &request.headers, now)
+    };
+    let now = report.answered(page.status, Owner::Router);
+    let mut response = Response::new(());
+    *response.status_mut() = page.status;
+    *response.headers_mut() = page.headers;
+    let headers = response.headers_mut();
+    headers.insert(DATE, report.connection.worker.date.at(now.unix));
+    own(&report, Owner::Router, headers);
+    response.map(|()| ResponseBody::router(report, page.body))
+}
+
+/// Says why, by whatever way the client hears of it.
+pub(crate) fn say_why<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    refused: &Refused,
+    headers: &mut HeaderMap,
+) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(challenge) = challenge(refused) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(after) = refused.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    own(report, Owner::Router, headers);
+    let name = {
+        let snapshot = report.connection.worker.common.shared.snapshot();
+        snapshot.policy.headers.reason().clone()
+    };
+    headers.insert(name, HeaderValue::from_static(refused.reason.as_str()));
+}
+
+/// Says who made the answer, and for which request.
+fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut HeaderMap) {
+    let snapshot = report.connection.worker.common.shared.snapshot();
+    let rules = &snapshot.policy.headers;
+    let owner = HeaderValue::from_static(owner.as_str());
+    headers.insert(rules.owner(), owner);
+    headers.insert(rules.request_id(), report.request_id.clone());
+}
+
+/// The page that says why, for clients that read one.
+pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Page<'a> {
+        error: Error<'a>,
+    }
+    #[derive(serde::Serialize)]
+    struct Error<'a> {
+        reason: &'static str,
+        owner: &'static str,
+        request_id: &'a str,
+        detail: &'static str,
+    }
+    let page = Page {
+        error: Error {
+            reason: refused.reason.as_str(),
+            owner: Owner::Router.as_str(),
+            request_id: report.request_id(),
+            detail: refused.detail,
+        },
+    };
+    let mut text = serde_json::to_vec(&page).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+/// A gRPC client reads the status from there, and HTTP's from nowhere (grpc/grpc,
+/// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
+fn grpc(refused: &Refused, headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let status = refused.class.grpc_status().unwrap_or(2);
+    headers.insert("grpc-status", HeaderValue::from(u16::from(status)));
+    let message = HeaderValue::from_static(refused.reason.as_str());
+    headers.insert("grpc-message", message);
+}
+
+/// RFC 6750, section 3: no error code where no credential came.
+fn challenge(refused: &Refused) -> Option<HeaderValue> {
+    use cellway_core::Reason;
+    let text = match refused.challenge {
+        Challenge::None => return None,
+        Challenge::Certificate => "Certificate realm=\"cellway\"",
+        Challenge::RoutingKey => "RoutingKey realm=\"cellway\"",
+        Challenge::Bearer if refused.reason == Reason::MissingToken => "Bearer realm=\"cellway\"",
+        Challenge::Bearer => {
+            return HeaderValue::try_from(format!(
+                "Bearer realm=\"cellway\", error=\"invalid_token\", error_description=\"{}\"",
+                refused.reason
+            ))
+            .ok();
+        }
+    };
+    Some(HeaderValue::from_static(text))
+}

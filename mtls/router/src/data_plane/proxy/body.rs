@@ -1,0 +1,347 @@
+//! An answer's body, streamed: it polls the cell for a frame when the client has room for one.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_core::{Reason, headers};
+use cellway_env::Env;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::framing::Framing;
+use super::progress::{Progress, Turn};
+use super::report::Report;
+use super::trailers::take_end;
+use super::{unread, verdict};
+use crate::data_plane::connection::stall;
+use crate::data_plane::pool::{Lease, RequestPermit};
+use crate::data_plane::streams::{Side, Stream};
+use crate::observe::event::Sink;
+
+/// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
+/// recipient must never take a cut body for a whole one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BrokenOff(pub(crate) Reason);
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the body broke off: {}", self.0)
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+/// From cell, or from the router itself, to client. Boxed, because hyper moves a body a dozen times.
+pub(crate) struct ResponseBody<E: Env, S: Sink>(Box<Answering<E, S>>);
+
+struct Answering<E: Env, S: Sink> {
+    source: Source,
+    /// Told when the body ends, or is dropped.
+    report: Option<Report<E, S>>,
+}
+
+enum Source {
+    Router(Option<Bytes>),
+    /// A gRPC message; the trailers say that it is all.
+    Grpc(Option<Bytes>),
+    Cell(CellBody),
+    Ended,
+}
+
+/// What a cell's answer holds on to until its last byte.
+pub(super) struct CellBody {
+    pub(super) incoming: Incoming,
+    pub(super) framing: Framing,
+    pub(super) lease: Lease,
+    pub(super) permit: RequestPermit,
+    pub(super) progress: Option<Arc<Progress>>,
+    pub(super) idle: Duration,
+    pub(super) total: Option<Instant>,
+    /// Set while nothing comes: since when, and when to check for a timeout.
+    pub(super) timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Whether to stop reading the request's body once the answer is complete.
+    pub(super) gives_up: bool,
+}
+
+impl<E: Env, S: Sink> ResponseBody<E, S> {
+    pub(crate) fn router(report: Report<E, S>, text: Bytes) -> Self {
+        Self::new(report, Source::Router((!text.is_empty()).then_some(text)))
+    }
+
+    /// One framed gRPC message, and the status `OK`.
+    pub(crate) fn grpc(report: Report<E, S>, message: Bytes) -> Self {
+        Self::new(report, Source::Grpc(Some(message)))
+    }
+
+    pub(super) fn cell(report: Report<E, S>, body: CellBody) -> Self {
+        let ended = body.is_over();
+        let mut this = Self::new(report, Source::Cell(body));
+        if ended {
+            this.0.finish();
+            return this;
+        }
+        stall::client_has_the_turn(0);
+        if let Some(stream) = this.0.stream() {
+            stream.answers();
+            stall::carries(stream);
+        }
+        this
+    }
+
+    fn new(report: Report<E, S>, source: Source) -> Self {
+        Self(Box::new(Answering {
+            source,
+            report: Some(report),
+        }))
+    }
+}
+
+impl<E: Env, S: Sink> Answering<E, S> {
+    /// The body is whole: its connection is free for another exchange.
+    fn finish(&mut self) {
+        stall::client_waits();
+        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
+            && let Some(report) = &self.report
+        {
+            let env = &report.connection.worker.common.env;
+            // An answer that comes before the request is whole leaves the rest of it on its way.
+            match body.unsent() {
+                Some(progress) if body.gives_up => progress.give_up(),
+                Some(progress) => {
+                    let progress = progress.clone();
+                    let activity = report.connection.activity.clone();
+                    env.spawn(unread::take_rest(body, progress, activity));
+                }
+                None if body.is_outlasted() => env.spawn(body.let_go()),
+                None if body.framing.reusable => body.lease.done(),
+                None => {}
+            }
+        }
+        if let Some(mut report) = self.report.take() {
+            report.complete = true;
+        }
+    }
+
+    fn break_off(&mut self, reason: Reason, error: &str) -> BrokenOff {
+        if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
+            && let Some(mut report) = self.report.take()
+        {
+            verdict::failed(&report, &body.lease.pool, reason, error);
+            report.reason = Some(reason);
+        }
+        BrokenOff(reason)
+    }
+
+    fn stream(&self) -> Option<&Arc<Stream>> {
+        self.report.as_ref()?.stream.as_ref()
+    }
+
+    /// The stream is closed. The cell isn't to blame.
+    fn close(&mut self, reason: Reason) -> BrokenOff {
+        self.source = Source::Ended;
+        if let Some(mut report) = self.report.take() {
+            report.reason = Some(reason);
+        }
+        BrokenOff(reason)
+    }
+
+    fn passed_on(&mut self, frame: &mut Frame<Bytes>) {
+        let Some(report) = &mut self.report else {
+            return;
+        };
+        if let Some(data) = frame.data_ref() {
+            report.bytes += data.len() as u64;
+        } else if let Some(trailers) = frame.trailers_mut() {
+            let snapshot = report.connection.worker.common.shared.snapshot();
+            headers::sanitize_trailers(&snapshot.policy.headers, trailers);
+        }
+    }
+}
+
+impl CellBody {
+    /// The request's body, unless all of it is sent.
+    fn unsent(&self) -> Option<&Arc<Progress>> {
+        (self.progress.as_ref()).filter(|progress| progress.turn() != Turn::Done)
+    }
+
+    /// Whether an HTTP/2 cell still has to end the stream.
+    fn is_outlasted(&self) -> bool {
+        self.framing.outlasts(&self.incoming)
+    }
+
+    /// Both messages are whole: makes the connection free for another exchange.
+    pub(super) async fn let_go(self) {
+        if self.is_outlasted() {
+            take_end(self.incoming, (self.lease, self.permit)).await;
+        } else if self.framing.reusable {
+            self.lease.done();
+        }
+    }
+
+    /// Whether nothing more comes.
+    fn is_over(&self) -> bool {
+        self.framing.ended() || self.incoming.is_end_stream()
+    }
+
+    /// Whether the client sends the rest of its request too slowly.
+    fn is_outrun(&self) -> bool {
+        let deadline = self.progress.as_ref().and_then(|it| it.client_deadline());
+        deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// When to check for a timeout again. `idle` is when the idle timeout ends if nothing moves
+    /// until then.
+    fn next_look(&self, now: Instant, idle: Instant) -> Instant {
+        let progress = self.progress.as_ref();
+        let client = progress.and_then(|it| it.client_deadline());
+        // The client's turn may begin without waking this task.
+        let client = client.or_else(|| Some(now + progress?.grace()?));
+        let limits = [self.total, client].into_iter().flatten();
+        limits.fold(idle, Instant::min)
+    }
+
+    /// While nothing comes: whether that has lasted too long.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        // Armed anew at each frame, so that a frame pushes the idle deadline away; kept between
+        // polls that bring nothing.
+        let (began, mut timer) = self.timer.take().unwrap_or_else(|| {
+            let now = Instant::now();
+            let limit = self.next_look(now, now + self.idle);
+            (now, Box::pin(sleep_until(limit)))
+        });
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if self.total.is_some_and(|total| total <= now) {
+                return Poll::Ready(Reason::CellTimeoutTotal);
+            }
+            if self.is_outrun() {
+                return Poll::Ready(Reason::ClientTimeout);
+            }
+            // A cell that still takes the request's body isn't idle.
+            let moved = self.progress.as_ref().map(|progress| progress.last());
+            let idle = began.max(moved.unwrap_or(began)) + self.idle;
+            if idle <= now {
+                return Poll::Ready(Reason::CellTimeoutIdle);
+            }
+            let limit = self.next_look(now, idle);
+            timer.as_mut().reset(limit);
+        }
+        self.timer = Some((began, timer));
+        Poll::Pending
+    }
+}
+
+impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = &mut *self.0;
+        let body = match &mut this.source {
+            Source::Ended => return Poll::Ready(None),
+            Source::Router(text) => {
+                let text = text.take();
+                if let (Some(text), Some(report)) = (&text, &mut this.report) {
+                    report.bytes += text.len() as u64;
+                }
+                this.finish();
+                return Poll::Ready(text.map(|text| Ok(Frame::data(text))));
+            }
+            Source::Grpc(message) => match message.take() {
+                Some(message) => {
+                    if let Some(report) = &mut this.report {
+                        report.bytes += message.len() as u64;
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(message))));
+                }
+                None => {
+                    this.finish();
+                    let mut trailers = HeaderMap::with_capacity(1);
+                    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+            },
+            Source::Cell(body) => body,
+        };
+        let stream = this.report.as_ref().and_then(|it| it.stream.as_ref());
+        if let Some(stream) = stream
+            && let Poll::Ready(reason) = stream.poll_closed(Side::Answer, cx)
+        {
+            return Poll::Ready(Some(Err(this.close(reason))));
+        }
+        // A request body that is too slow breaks off the exchange even while the answer makes
+        // progress.
+        if body.is_outrun() {
+            return Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))));
+        }
+        match Pin::new(&mut body.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                body.timer = None;
+                if let Err((reason, why)) = body.framing.came(&frame) {
+                    return Poll::Ready(Some(Err(this.break_off(reason, why))));
+                }
+                stall::client_has_the_turn(frame.data_ref().map_or(0, Bytes::len));
+                // Nothing follows trailers, and hyper doesn't poll after them.
+                let ended = body.is_over() || frame.is_trailers();
+                this.passed_on(&mut frame);
+                if ended {
+                    this.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => match body.framing.over(&body.incoming) {
+                Ok(()) => {
+                    this.finish();
+                    Poll::Ready(None)
+                }
+                Err((reason, why)) => Poll::Ready(Some(Err(this.break_off(reason, why)))),
+            },
+            Poll::Ready(Some(Err(error))) => {
+                let reason = verdict::reason(&error);
+                Poll::Ready(Some(Err(this.break_off(reason, &error.to_string()))))
+            }
+            Poll::Pending => match body.overdue(cx) {
+                Poll::Pending => {
+                    stall::client_waits();
+                    Poll::Pending
+                }
+                Poll::Ready(Reason::ClientTimeout) => {
+                    Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))))
+                }
+                Poll::Ready(reason) => {
+                    Poll::Ready(Some(Err(this.break_off(reason, reason.describe()))))
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0.source {
+            Source::Ended => true,
+            Source::Router(text) => text.is_none(),
+            Source::Grpc(_) => false,
+            Source::Cell(body) => body.is_over(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0.source {
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Router(text) => {
+                SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
+            }
+            Source::Grpc(_) => SizeHint::default(),
+            Source::Cell(body) => body.incoming.size_hint(),
+        }
+    }
+}

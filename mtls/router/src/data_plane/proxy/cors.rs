@@ -1,0 +1,63 @@
+//! CORS: which pages of other origins may read an answer, by the policy of its request.
+
+use std::sync::Arc;
+
+use cellway_core::cors::{CorsRules, is_preflight};
+use cellway_env::Env;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
+
+use super::report::Report;
+use crate::data_plane::judge::target;
+use crate::observe::event::{Event, Sink};
+
+/// The CORS fields of the answer to one request.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    rules: Arc<CorsRules>,
+    /// The origin that may read the answer.
+    origin: Option<HeaderValue>,
+}
+
+impl Grant {
+    /// From the policy of the request's path. `None` if that policy leaves CORS to the cells, or if
+    /// the path is ambiguous and so has no policy.
+    pub(super) fn of<E: Env, S: Sink>(report: &Report<E, S>, request: &Parts) -> Option<Box<Self>> {
+        let connection = &report.connection;
+        let common = &connection.worker.common;
+        let live = common.live.load();
+        if !live.has_cors(connection.listener) {
+            return None;
+        }
+        let policy = live.policy(connection.listener, target(request)).ok()??;
+        let snapshot = common.shared.snapshot();
+        let policy = live.policy_in(&snapshot, policy)?;
+        let rules = snapshot.policy.auth(policy).cors.clone()?;
+        let origin = rules.origin(&request.headers);
+        Some(Box::new(Self { rules, origin }))
+    }
+
+    pub(crate) fn write(&self, answer: &mut HeaderMap) {
+        self.rules.write(self.origin.as_ref(), answer);
+    }
+
+    /// The fields of the answer to a preflight, if the request is one.
+    pub(super) fn preflight<E: Env, S: Sink>(
+        &self,
+        report: &Report<E, S>,
+        request: &Parts,
+    ) -> Option<HeaderMap> {
+        if !is_preflight(&request.method, &request.headers) {
+            return None;
+        }
+        let mut answer = HeaderMap::new();
+        let covered = self.rules.preflight(&request.headers, &mut answer);
+        report.connection.worker.emit(&Event::Preflight {
+            listener: &report.connection.name,
+            peer: report.connection.origin.address,
+            request_id: report.request_id(),
+            covered,
+        });
+        Some(answer)
+    }
+}

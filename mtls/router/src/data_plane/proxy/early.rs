@@ -1,0 +1,49 @@
+//! What the router answers before anything is decided: no cell may answer it, and nobody needs a
+//! credential for it.
+
+use cellway_env::Env;
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::check::Unfit;
+use super::{Answer, Report, answer};
+use crate::envelope;
+use crate::observe::event::Sink;
+
+/// A request of that kind.
+pub(super) enum Early {
+    /// For the page of envelopes' public keys.
+    EnvelopeKeys,
+    /// A preflight, and what it is answered.
+    Preflight(HeaderMap),
+}
+
+impl Early {
+    /// `None` if the request is none of that kind.
+    pub(super) fn of<E: Env, S: Sink>(
+        report: &Report<E, S>,
+        checked: &Result<(), Box<Unfit>>,
+        request: &Parts,
+    ) -> Option<Self> {
+        if checked.is_err() {
+            return None;
+        }
+        if envelope::is_asked(&request.uri) {
+            return Some(Self::EnvelopeKeys);
+        }
+        let headers = report.cors.as_ref()?.preflight(report, request)?;
+        Some(Self::Preflight(headers))
+    }
+
+    /// The answer.
+    pub(super) fn answer<E: Env, S: Sink>(
+        self,
+        report: Report<E, S>,
+        request: &Parts,
+    ) -> Answer<E, S> {
+        match self {
+            Self::EnvelopeKeys => answer::envelope_keys(report, request),
+            Self::Preflight(headers) => answer::preflight(report, headers),
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! Forwards an allowed request to its cell and returns the answer.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::headers::{self, BadConnection};
+use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
+use cellway_core::{Allow, Reason};
+use cellway_env::Env;
+use http::header::{CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::again::{self, Resends};
+use super::candidates::Candidates;
+use super::framing::{Exchange, Framing};
+use super::kept::Places;
+use super::progress::{Pace, Progress, Turn};
+use super::report::Report;
+use super::request::RequestBody;
+use super::spare::Spare;
+use super::{Refused, share, trailers, verdict};
+use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
+use crate::data_plane::shares::{Full, Resource};
+use crate::live::Live;
+use crate::observe::event::{Event, Sink, Unserved};
+use crate::settings::{CellTimeouts, ClientTimeouts};
+
+/// The cell's answer, and what it holds until its body ends.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) framing: Framing,
+    pub(super) lease: Lease,
+    pub(super) permit: RequestPermit,
+    pub(super) progress: Option<Arc<Progress>>,
+    pub(super) idle: Duration,
+    pub(super) total: Option<Instant>,
+}
+
+/// One request on its way.
+struct Forwarding<'a, E: Env, S: Sink> {
+    report: &'a Report<E, S>,
+    live: Arc<Live>,
+    permit: RequestPermit,
+    progress: Option<Arc<Progress>>,
+    total: Option<Instant>,
+    /// Until when further endpoints are tried. Set once the first couldn't be reached.
+    failover: Option<Instant>,
+    resends: Resends,
+    head: bool,
+}
+
+/// A request that is to be sent.
+pub(super) struct Outgoing {
+    pub(super) parts: Parts,
+    pub(super) body: RequestBody,
+    pub(super) progress: Option<Arc<Progress>>,
+}
+
+impl Outgoing {
+    pub(super) fn new(request: Request<Incoming>) -> Self {
+        let (parts, incoming) = request.into_parts();
+        let (body, progress) = RequestBody::new(incoming, parts.version);
+        Self {
+            parts,
+            body,
+            progress,
+        }
+    }
+}
+
+impl Outgoing {
+    /// The body, if there is one. This consumes `self`, so that the rest of it is dropped while the
+    /// body is waited for.
+    pub(super) fn into_unsent(self) -> Option<Box<RequestBody>> {
+        self.body.boxed()
+    }
+}
+
+/// What came of one attempt.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are answered, and a box costs each of them"
+)]
+enum Attempt {
+    Answered(Response<Incoming>, Framing, Lease),
+    /// Nothing of the request was sent.
+    Unsent(ConnectError),
+    /// It was sent, was not served, and may be sent again.
+    Again,
+    /// Some of it was served, or may have been.
+    Failed(Reason, &'static str),
+}
+
+/// Sends the request to the cell that was decided, and to no other.
+///
+/// Tries the cell's other endpoints while nothing of the request has been sent. A request that was
+/// sent is sent again only as [`again`](mod@super::again) allows. If no cell got the body, it is in
+/// `unsent` afterwards.
+pub(super) async fn forward<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    allow: &Allow,
+    mut outgoing: Outgoing,
+    unsent: &mut Option<Box<RequestBody>>,
+) -> Result<Answered, Refused> {
+    let worker = &report.connection.worker;
+    let live = worker.common.live.load_full();
+    let gate = (worker.pools).gate(&allow.cell, &worker.common.gates);
+    let limits = &live.settings.upstream.limits;
+    let stakes = share::stakes(&report.connection, allow, &limits.shares);
+    let permit = match gate.request(limits.requests_max, &stakes) {
+        Ok(permit) => permit,
+        Err(full) => {
+            *unsent = outgoing.into_unsent();
+            let refused = share::refused(report, &gate, allow, Resource::CellRequests, full);
+            return Err(refused);
+        }
+    };
+    drop(gate);
+    set_pace(&outgoing, &live, report.connection.listener);
+    let mut forwarding = Forwarding {
+        report,
+        permit,
+        progress: outgoing.progress,
+        total: (live.settings.upstream.timeouts.total).map(|total| Instant::now() + total),
+        failover: None,
+        resends: Resends::new(live.settings.upstream.retry_percent),
+        live,
+        head: outgoing.parts.method == Method::HEAD,
+    };
+    // hyper has answered it already, by reading the body when we ask for it.
+    outgoing.parts.headers.remove(EXPECT);
+    outgoing.parts.extensions.clear();
+    // It has no fields that HTTP/2 forbids: sanitizing has removed them, and only HTTP/1.1 needs others.
+    outgoing.parts.version = Version::HTTP_2;
+    // Taken when the request is sent, put back if it may be sent again.
+    let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
+    let mut candidates = Candidates::default();
+    let mut failure = None;
+    while let Some((at, pool)) = candidates.next(worker, allow) {
+        match forwarding.try_endpoint(&pool, &mut slot).await {
+            Attempt::Answered(response, framing, lease) => {
+                return Ok(Answered {
+                    response,
+                    framing,
+                    lease,
+                    permit: forwarding.permit,
+                    progress: forwarding.progress,
+                    idle: forwarding.live.settings.upstream.timeouts.idle,
+                    total: forwarding.total,
+                });
+            }
+            Attempt::Failed(reason, detail) => return Err(Refused::new(reason, detail)),
+            Attempt::Again => candidates.gave_back(at),
+            Attempt::Unsent(error) => {
+                candidates.unreachable(at);
+                failure = Some((error.reason, error.full));
+                if !forwarding.fails_over(&error) {
+                    break;
+                }
+            }
+        }
+    }
+    *unsent = slot.and_then(|request| request.into_body().boxed());
+    Err(match failure {
+        Some((_, Some(full))) => {
+            let gate = forwarding.permit.gate();
+            share::refused(report, gate, allow, Resource::CellConnections, full)
+        }
+        Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
+        None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
+    })
+}
+
+impl<E: Env, S: Sink> Forwarding<'_, E, S> {
+    /// Tries a pooled connection, and a new one if the pooled one turns out to be closed. A request
+    /// that is sent again gets a new connection at once.
+    async fn try_endpoint(
+        &mut self,
+        pool: &Arc<EndpointPool>,
+        slot: &mut Option<Request<RequestBody>>,
+    ) -> Attempt {
+        let mut fresh = self.resends.any_used();
+        loop {
+            let lease = match self.lease(pool, fresh).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    let of_cell = matches!(error.full, None | Some(Full::All));
+                    if of_cell && !error.cut_short {
+                        verdict::failed(self.report, pool, error.reason, &error.error);
+                    }
+                    return Attempt::Unsent(error);
+                }
+            };
+            match self.send(lease, slot).await {
+                Attempt::Unsent(error) if fresh => {
+                    verdict::failed(self.report, pool, error.reason, &error.error);
+                    return Attempt::Unsent(error);
+                }
+                Attempt::Unsent(_) => fresh = true,
+                done => return done,
+            }
+        }
+    }
+
+    async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
+        let worker = &self.report.connection.worker;
+        let leasing = pool.lease(&worker.common.env, &self.live, &self.permit, fresh);
+        let lease = match self.connects_until().map(|(until, _)| until) {
+            None => leasing.await?,
+            Some(until) => {
+                (timeout_at(until, leasing).await).unwrap_or_else(|_| Err(self.no_time_left()))?
+            }
+        };
+        if lease.opened
+            && let Some(cell) = &self.report.cell
+        {
+            worker.emit(&Event::CellConnected {
+                cell: &cell.id,
+                endpoint: pool.endpoint.url.as_str(),
+            });
+        }
+        Ok(lease)
+    }
+
+    /// Why a connection wasn't waited for any longer, beside the limits of each single step.
+    fn no_time_left(&self) -> ConnectError {
+        match self.connects_until() {
+            Some((_, Reason::CellTimeoutTotal)) => {
+                let reason = Reason::CellTimeoutTotal;
+                ConnectError::new(reason, reason.describe())
+            }
+            Some(_) | None => ConnectError::cut_short(),
+        }
+    }
+
+    /// Whether another endpoint may be tried after this one, and until when.
+    fn fails_over(&mut self, error: &ConnectError) -> bool {
+        let now = Instant::now();
+        let until = (self.failover)
+            .get_or_insert_with(|| now + self.live.settings.upstream.timeouts.failover);
+        // The limit on connections is for the whole cell, so another endpoint wouldn't help.
+        now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
+    }
+
+    /// When to give up connecting, in addition to the limits of each step, and the reason to give
+    /// then.
+    fn connects_until(&self) -> Option<(Instant, Reason)> {
+        let total = self.total.map(|at| (at, Reason::CellTimeoutTotal));
+        let failover = self.failover.map(|at| (at, Reason::CellTimeoutConnect));
+        total.into_iter().chain(failover).min_by_key(|(at, _)| *at)
+    }
+
+    async fn send(&mut self, mut lease: Lease, slot: &mut Option<Request<RequestBody>>) -> Attempt {
+        let url = &lease.pool.endpoint.url;
+        let prepared = slot.as_mut().and_then(|request| match &lease.sender {
+            Sender::H1(_) => for_http1(request, url),
+            Sender::H2(_) => for_http2(request, url),
+        });
+        // Borrowed from the slot, because a borrowed local would make the future larger.
+        let spare = (slot.as_mut())
+            .and_then(|request| self.resends.spare(&lease, request, || self.places()));
+        let (Some(()), Some(request)) = (prepared, slot.take()) else {
+            return Attempt::Failed(
+                Reason::BadRequest,
+                "the request's target can't be passed on",
+            );
+        };
+        let sent = match &mut lease.sender {
+            Sender::H1(http1) => self.in_time(pin!(http1.try_send_request(request))).await,
+            Sender::H2(sender) => self.in_time(pin!(sender.try_send_request(request))).await,
+        };
+        match sent {
+            Ok(Ok(response)) => self.accept(response, lease),
+            Ok(Err(mut error)) => {
+                *slot = error.take_message();
+                if slot.is_some() {
+                    lease.retire();
+                    let words = verdict::words(error.error());
+                    return Attempt::Unsent(ConnectError::new(Reason::CellReset, words));
+                }
+                let (attempt, again) = self.broken(&lease, error.error(), spare);
+                *slot = again;
+                attempt
+            }
+            Err(Reason::ClientTimeout) => Attempt::Failed(
+                Reason::ClientTimeout,
+                "the request's body arrived more slowly than body_rate_min",
+            ),
+            Err(reason) => {
+                lease.unanswered();
+                verdict::failed(self.report, &lease.pool, reason, reason.describe());
+                Attempt::Failed(reason, "the cell took too long")
+            }
+        }
+    }
+
+    /// The place that keeps the request's body, and who it is counted for.
+    fn places(&self) -> Places {
+        let shares = self.live.settings.upstream.limits.shares;
+        Places {
+            bound: self.report.connection.worker.kept_bodies.clone(),
+            stakes: self.permit.stakes(shares),
+        }
+    }
+
+    fn accept(&self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
+        lease.answered();
+        let percent = self.live.settings.upstream.retry_percent;
+        lease.pool.budget.earn(percent);
+        match self.fit(&mut response, &lease) {
+            Ok(framing) => {
+                verdict::answered(self.report, &lease.pool, response.status());
+                Attempt::Answered(response, framing, lease)
+            }
+            Err(why) => {
+                let reason = Reason::CellProtocolError;
+                verdict::failed(self.report, &lease.pool, reason, why);
+                Attempt::Failed(reason, "the cell's answer can't be passed on")
+            }
+        }
+    }
+
+    /// Removes from the answer's header what must not be passed on. The error says what is wrong
+    /// with the answer.
+    fn fit(
+        &self,
+        response: &mut Response<Incoming>,
+        lease: &Lease,
+    ) -> Result<Framing, &'static str> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err("101 without an upgrade");
+        }
+        let exchange = Exchange {
+            head: self.head,
+            http2: matches!(lease.sender, Sender::H2(_)),
+            limits: self.live.settings.upstream.answers,
+        };
+        let framing = Framing::of(response, exchange)?;
+        let snapshot = self.report.connection.worker.common.shared.snapshot();
+        headers::sanitize_response(&snapshot.policy.headers, response.headers_mut())
+            .map_err(BadConnection::detail)?;
+        Ok(framing)
+    }
+
+    /// Handles an exchange that broke off before an answer came. Returns the request if it may be
+    /// sent again.
+    fn broken(
+        &mut self,
+        lease: &Lease,
+        error: &hyper::Error,
+        spare: Option<Spare>,
+    ) -> (Attempt, Option<Request<RequestBody>>) {
+        if self.turn() == Turn::Broken {
+            let broken = match self.report.connection.faults.in_body() {
+                Some(fault) => Attempt::Failed(fault.reason(), fault.detail()),
+                None => Attempt::Failed(Reason::BadRequest, "the request's body broke off"),
+            };
+            return (broken, None);
+        }
+        let why = again::unserved(error, lease);
+        if why != Some(Unserved::Refused) {
+            lease.retire();
+        }
+        let again = why.and_then(|why| self.again(lease, error, why, spare?));
+        let reason = again::reason(error, why);
+        match (&again, why) {
+            // That a connection was closed in order, or died after it was kept, says nothing about
+            // the endpoint's health.
+            (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
+            _ => verdict::failed(self.report, &lease.pool, reason, &verdict::words(error)),
+        }
+        match again {
+            Some(_) => (Attempt::Again, again),
+            None if reason == Reason::CellRefused => (
+                Attempt::Failed(reason, "the cell has not processed the request"),
+                None,
+            ),
+            None => (
+                Attempt::Failed(reason, "the exchange with the cell broke off"),
+                None,
+            ),
+        }
+    }
+
+    /// The request, if it may be sent again after this failure and the budget allows it.
+    fn again(
+        &mut self,
+        lease: &Lease,
+        error: &hyper::Error,
+        why: Unserved,
+        spare: Spare,
+    ) -> Option<Request<RequestBody>> {
+        if !self.resends.allows(why, lease, &spare) {
+            return None;
+        }
+        // The cell didn't process the first one, so this retry adds no load and needs no budget.
+        let free = !self.resends.any_used() && again::closed_in_order(error, lease);
+        let granted = free || lease.pool.budget.take();
+        if let Some(cell) = &self.report.cell {
+            self.report.connection.worker.emit(&Event::CellRetry {
+                cell: &cell.id,
+                endpoint: lease.pool.endpoint.url.as_str(),
+                request_id: self.report.request_id(),
+                why,
+                granted,
+            });
+        }
+        if !granted {
+            return None;
+        }
+        self.resends.used(why);
+        spare.restore()
+    }
+
+    fn turn(&self) -> Turn {
+        self.progress
+            .as_ref()
+            .map_or(Turn::Done, |progress| progress.turn())
+    }
+
+    /// Waits for the answer's header as long as the cell, or the client that still sends, may take.
+    async fn in_time<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Result<T, Reason> {
+        let began = Instant::now();
+        // A turn may change without a wake-up here, and the next one's limit may be nearer.
+        let CellTimeouts { header, idle, .. } = self.live.settings.upstream.timeouts;
+        let grace = self.progress.as_ref().and_then(|it| it.grace());
+        let look = header.min(idle).min(grace.unwrap_or(idle));
+        let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
+        loop {
+            tokio::select! {
+                biased;
+                answer = answer.as_mut() => return Ok(answer),
+                () = timer.as_mut() => {
+                    let (now, (limit, reason)) = (Instant::now(), self.limit(began));
+                    if limit <= now {
+                        return Err(reason);
+                    }
+                    timer.as_mut().reset(limit.min(now + look));
+                }
+            }
+        }
+    }
+
+    /// When it has lasted too long, as things stand, and whose fault that would be.
+    fn limit(&self, began: Instant) -> (Instant, Reason) {
+        let CellTimeouts { header, idle, .. } = self.live.settings.upstream.timeouts;
+        let moved = self
+            .progress
+            .as_ref()
+            .map_or(began, |progress| progress.last().max(began));
+        let limit = match self.turn() {
+            Turn::Done | Turn::Broken => (moved + header, Reason::CellTimeoutHeader),
+            Turn::Cell => (moved + idle, Reason::CellTimeoutIdle),
+            Turn::Client => {
+                let paced = self.progress.as_ref().and_then(|it| it.client_deadline());
+                let idle = moved + idle;
+                (
+                    paced.map_or(idle, |paced| paced.min(idle)),
+                    Reason::ClientTimeout,
+                )
+            }
+        };
+        match self.total {
+            Some(total) if total < limit.0 => (total, Reason::CellTimeoutTotal),
+            _ => limit,
+        }
+    }
+}
+
+/// Whether the body may be quiet, because it is a stream of RPC messages. Only HTTP/2 has those.
+fn is_rpc_stream(outgoing: &Outgoing) -> bool {
+    let headers = &outgoing.parts.headers;
+    let is_connect = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/connect+");
+    outgoing.body.is_from_http2()
+        && (headers::is_grpc(headers) || headers.get(CONTENT_TYPE).is_some_and(is_connect))
+}
+
+/// Sets how fast the body must come.
+fn set_pace(outgoing: &Outgoing, live: &Live, listener: usize) {
+    let timeouts = live.settings.listeners.get(listener);
+    let timeouts = timeouts.map(|listener| &listener.timeouts);
+    let (
+        Some(progress),
+        Some(ClientTimeouts {
+            body_rate_min,
+            body_grace,
+            ..
+        }),
+    ) = (&outgoing.progress, timeouts)
+    else {
+        return;
+    };
+    if *body_rate_min > 0 && !is_rpc_stream(outgoing) {
+        progress.set_pace(Pace {
+            rate_min: *body_rate_min,
+            grace: *body_grace,
+        });
+    }
+}
+
+/// Origin form and a `Host` field. `None` if the parts can't be put so.
+fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
+    *request.version_mut() = Version::HTTP_11;
+    if !request.headers().contains_key(HOST) {
+        let host = request
+            .uri()
+            .authority()
+            .map_or(endpoint.authority(), Authority::as_str);
+        let host = HeaderValue::from_str(host).ok()?;
+        request.headers_mut().insert(HOST, host);
+    }
+    if request.uri().authority().is_some() {
+        let path = path(request.uri());
+        *request.uri_mut() = Uri::from(path);
+    }
+    join_cookies(request);
+    trailers::prepare_request(request);
+    Some(())
+}
+
+/// HTTP/2 may split `Cookie`; HTTP/1.1 may not (RFC 9113, section 8.2.3).
+fn join_cookies(request: &mut Request<RequestBody>) {
+    let headers = request.headers_mut();
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Absolute form and no `Host` field, from which hyper makes the pseudo-header fields.
+fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
+    if request.version() != Version::HTTP_2 {
+        // From an earlier try on HTTP/1.1.
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(TRANSFER_ENCODING);
+        request.headers_mut().remove(CONNECTION);
+    }
+    let host = request.headers_mut().remove(HOST);
+    if request.uri().authority().is_some() && request.uri().scheme().is_some() {
+        return Some(());
+    }
+    let authority = match (request.uri().authority(), &host) {
+        (Some(authority), _) => authority.clone(),
+        (None, Some(host)) => Authority::try_from(host.as_bytes()).ok()?,
+        (None, None) => Authority::try_from(endpoint.authority()).ok()?,
+    };
+    let mut parts = UriParts::default();
+    parts.scheme = Some(match endpoint.scheme() {
+        EndpointScheme::Https => Scheme::HTTPS,
+        EndpointScheme::Http | EndpointScheme::H2c => Scheme::HTTP,
+    });
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path(request.uri()));
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    Some(())
+}
+
+fn path(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+}

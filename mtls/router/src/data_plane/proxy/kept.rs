@@ -1,0 +1,509 @@
+//! Keeps what was read of a request's body, so that the request can be sent again.
+//!
+//! hyper takes a body together with its request, and drops it when the exchange breaks off. So
+//! while a request may be sent again, each frame is kept when it is read, and a body that is
+//! dropped leaves its source here. The request's next body replays the kept frames and then
+//! continues with the source.
+//!
+//! A frame is a slice of the buffer that it was read into, and keeping the slice keeps all of that
+//! buffer. So a small frame is copied out and joined to the small frames before it; only a large
+//! one is kept as it is. A replay gives the same bytes, though not in the same frames.
+//!
+//! At most [`KEPT_BYTES_MAX`] are kept for one request. More than [`KEPT_BYTES_FREE`] needs one of
+//! the worker's [`KEPT_BODIES_MAX`] places; the request's holders have shares of these, as they
+//! have of their cell. A body over these limits is not kept, and its request is sent only once.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
+
+use super::request::Source;
+use crate::data_plane::pool::Stakes;
+use crate::data_plane::shares::Bound;
+use crate::live::private;
+
+/// Most bytes that are kept of one body.
+pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// This much is kept of any body, without a place: most RPC messages fit. The limits on requests in
+/// flight bound the total.
+const KEPT_BYTES_FREE: usize = 8 * 1024;
+/// Most bodies of which a worker keeps more than [`KEPT_BYTES_FREE`].
+const KEPT_BODIES_MAX: usize = 256;
+/// A frame of fewer bytes is copied. A frame of as many or more is kept with the buffer that it was
+/// read into: that of an HTTP/2 connection has about 16 KiB.
+const SHARED_BYTES_MIN: usize = 4 * 1024;
+/// The size of a block that small frames are copied into, in bytes. This much at most is allocated
+/// before it is needed. The first frame gets a block of its own size, because most bodies are one
+/// frame.
+const BLOCK_BYTES: usize = 1024;
+/// The least that trailers count, because of the map that holds them.
+const TRAILERS_BYTES_MIN: usize = 2 * 1024;
+
+/// What is kept of one request's body. Each time the request is sent it gets a new body, and all of
+/// them share this.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<State>);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Set while the request may be sent again.
+    keeping: Option<Keeping>,
+    frames: Frames,
+    /// The number of the request's newest body. Only that one may read.
+    last: u8,
+    /// The newest body is replaying kept frames and doesn't read yet.
+    replaying: bool,
+    /// The newest body was dropped.
+    dropped: bool,
+    /// Left here by a body that was dropped.
+    source: Option<Source>,
+    /// The newest body's, while it waits for the source.
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Keeping {
+    bytes: usize,
+    places: Places,
+    has_place: bool,
+}
+
+/// The limit on kept bodies, and who this request's place is counted for.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// The worker's limit.
+    pub(super) bound: Arc<Bound>,
+    pub(super) stakes: Stakes,
+}
+
+/// What was read, in pieces. [`KEPT_BYTES_MAX`] bounds their number well below 255: large frames are
+/// few, and the blocks of small frames are full, except before a large frame or a replay.
+#[derive(Debug, Default)]
+struct Frames {
+    /// Often the only piece, so that keeping a large frame needs no allocation.
+    first: Option<Bytes>,
+    more: Vec<Bytes>,
+    /// The block that small frames are being copied into. Empty while they are replayed.
+    block: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    /// The body ends after the kept frames.
+    whole: bool,
+}
+
+/// The next item of a body that is replayed.
+#[derive(Debug)]
+pub(super) enum Next {
+    Frame(Frame<Bytes>),
+    End,
+    /// There are no more kept frames: continue with the source.
+    Source(Source),
+}
+
+impl Kept {
+    /// Starts to keep frames, until [`stop`](Self::stop). Nothing may have been read before.
+    pub(super) fn start(&self, places: Places) {
+        private(&self.0).keeping = Some(Keeping {
+            bytes: 0,
+            places,
+            has_place: false,
+        });
+    }
+
+    /// Whether everything that was read is kept.
+    pub(super) fn is_complete(&self) -> bool {
+        private(&self.0).keeping.is_some()
+    }
+
+    /// Stops keeping frames: the request won't be sent again. Returns the source if a body has left
+    /// it here.
+    pub(super) fn stop(&self) -> Option<Source> {
+        let mut state = private(&self.0);
+        state.keeping = None;
+        state.prune()
+    }
+
+    /// Prepares for the request's next body and returns its number. `None` if not everything that
+    /// was read is kept.
+    pub(super) fn again(&self) -> Option<u8> {
+        let mut state = private(&self.0);
+        state.keeping.as_ref()?;
+        state.last = state.last.checked_add(1)?;
+        state.frames.close_block();
+        (state.replaying, state.dropped) = (true, false);
+        Some(state.last)
+    }
+
+    /// Locks the state so that the body of this number can read. `None` if there is a newer body.
+    pub(super) fn reader(&self, number: u8) -> Option<MutexGuard<'_, State>> {
+        let state = private(&self.0);
+        (state.last == number).then_some(state)
+    }
+
+    /// Called when the body of this number is dropped; it leaves its source here if it has it. Returns
+    /// the source if no other body will read it.
+    pub(super) fn leave(&self, number: u8, source: Option<Source>) -> Option<Source> {
+        let mut state = private(&self.0);
+        if state.last == number {
+            (state.replaying, state.dropped) = (false, true);
+        }
+        if source.is_some() {
+            state.source = source;
+        }
+        let unused = state.prune();
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        unused
+    }
+
+    /// The source, if a body has left it here.
+    pub(super) fn take_source(&self) -> Option<Source> {
+        private(&self.0).source.take()
+    }
+}
+
+impl State {
+    /// The next item of a body that has given this many kept frames.
+    pub(super) fn next(&mut self, at: u8, cx: &Context<'_>) -> Poll<Next> {
+        if let Some(frame) = self.frames.get(usize::from(at)) {
+            return Poll::Ready(Next::Frame(frame));
+        }
+        if self.frames.whole {
+            return Poll::Ready(Next::End);
+        }
+        let Some(source) = self.source.take() else {
+            self.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        self.replaying = false;
+        self.prune();
+        Poll::Ready(Next::Source(source))
+    }
+
+    /// Whether the body ends after this many frames.
+    pub(super) fn ends_at(&self, at: u8) -> bool {
+        self.frames.whole && usize::from(at) >= self.frames.len()
+    }
+
+    /// Keeps a frame that was read. `last`: the body ends after it.
+    pub(super) fn keep(&mut self, frame: &Frame<Bytes>, last: bool) {
+        let Some(keeping) = &mut self.keeping else {
+            return;
+        };
+        let length = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => data.len(),
+            (None, Some(trailers)) => trailers
+                .iter()
+                .map(|(name, value)| name.as_str().len() + value.len())
+                .sum::<usize>()
+                .max(TRAILERS_BYTES_MIN),
+            (None, None) => 0,
+        };
+        if !keeping.fits(length) {
+            self.keeping = None;
+            self.prune();
+            return;
+        }
+        self.frames.push(frame);
+        self.frames.whole = last;
+    }
+
+    /// The source has ended.
+    pub(super) fn ends(&mut self) {
+        self.frames.whole = true;
+    }
+
+    /// Drops what isn't needed any more. The caller drops or uses the source after it has released the
+    /// lock.
+    fn prune(&mut self) -> Option<Source> {
+        if self.keeping.is_some() {
+            return None;
+        }
+        if !self.replaying {
+            self.frames = Frames::default();
+        }
+        self.dropped.then(|| self.source.take()).flatten()
+    }
+}
+
+impl Keeping {
+    /// Whether this many more bytes may be kept.
+    fn fits(&mut self, length: usize) -> bool {
+        self.bytes += length;
+        if self.bytes > KEPT_BYTES_FREE && !self.has_place {
+            let Places { bound, stakes } = &self.places;
+            self.has_place = bound.take(KEPT_BODIES_MAX, stakes).is_ok();
+        }
+        self.bytes <= KEPT_BYTES_FREE || (self.has_place && self.bytes <= KEPT_BYTES_MAX)
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        if self.has_place {
+            let Places { bound, stakes } = &self.places;
+            bound.give_back(stakes.map(|stake| stake.holder));
+        }
+    }
+}
+
+impl Frames {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len() + usize::from(self.trailers.is_some())
+    }
+
+    fn get(&self, at: usize) -> Option<Frame<Bytes>> {
+        let data = match at.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(at) => self.more.get(at),
+        };
+        match data {
+            Some(data) => Some(Frame::data(data.clone())),
+            None if at + 1 == self.len() => self.trailers.clone().map(Frame::trailers),
+            None => None,
+        }
+    }
+
+    fn push(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) if data.len() < SHARED_BYTES_MIN => self.copy(data),
+            Some(data) => {
+                self.close_block();
+                self.piece(data.clone());
+            }
+            None => self.trailers = frame.trailers_ref().cloned(),
+        }
+    }
+
+    /// Copies a small frame behind the one before it. A block never grows: what doesn't fit goes
+    /// into the next.
+    fn copy(&mut self, data: &[u8]) {
+        let room = self.block.capacity() - self.block.len();
+        let (fits, rest) = data.split_at(room.min(data.len()));
+        self.block.extend_from_slice(fits);
+        if rest.is_empty() {
+            return;
+        }
+        let least = if self.block.is_empty() {
+            0
+        } else {
+            BLOCK_BYTES
+        };
+        self.close_block();
+        self.block = Vec::with_capacity(rest.len().max(least));
+        self.block.extend_from_slice(rest);
+    }
+
+    /// Makes the block a piece of its own.
+    fn close_block(&mut self) {
+        let block = std::mem::take(&mut self.block);
+        if !block.is_empty() {
+            self.piece(block.into());
+        }
+    }
+
+    fn piece(&mut self, piece: Bytes) {
+        match self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.more.push(piece),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_plane::shares::{Holder, Holders, Share, Stake};
+
+    fn places(bound: &Arc<Bound>, caller: &str) -> Places {
+        let nobody = Stake::new(Share::Tenant, Holder::NOBODY, 100);
+        let caller = Holders::default().named(Share::Caller, caller);
+        Places {
+            bound: bound.clone(),
+            stakes: [nobody, Stake::new(Share::Caller, caller, 50), nobody],
+        }
+    }
+
+    fn keeping(places: Places) -> Kept {
+        let kept = Kept::default();
+        kept.start(places);
+        kept
+    }
+
+    fn read(kept: &Kept, bytes: usize) -> bool {
+        let frame = Frame::data(vec![7; bytes].into());
+        kept.reader(0).unwrap().keep(&frame, false);
+        kept.is_complete()
+    }
+
+    fn data(next: Poll<Next>) -> Option<Bytes> {
+        match next {
+            Poll::Ready(Next::Frame(frame)) => frame.into_data().ok(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_next_body_gives_what_was_kept_and_nothing_twice() {
+        let kept = keeping(places(&Arc::default(), "a"));
+        let large = Bytes::from(vec![7; SHARED_BYTES_MIN]);
+        let few = Bytes::from_static;
+        let frames = [few(b"o"), few(b"ne"), large.clone(), few(b"three")];
+        for frame in frames {
+            let frame = Frame::data(frame);
+            kept.reader(0).unwrap().keep(&frame, false);
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", http::HeaderValue::from_static("5"));
+        let last = Frame::trailers(trailers.clone());
+        kept.reader(0).unwrap().keep(&last, true);
+        let cx = Context::from_waker(Waker::noop());
+        for number in [1, 2] {
+            assert_eq!(kept.again(), Some(number));
+            assert!(kept.reader(number - 1).is_none(), "it may not read on");
+            let mut state = kept.reader(number).unwrap();
+            let pieces = [few(b"o"), few(b"ne"), large.clone(), few(b"three")];
+            for (at, piece) in (0..).zip(pieces) {
+                assert_eq!(data(state.next(at, &cx)), Some(piece));
+                assert!(!state.ends_at(at + 1));
+            }
+            match state.next(4, &cx) {
+                Poll::Ready(Next::Frame(frame)) => {
+                    assert_eq!(frame.into_trailers().unwrap(), trailers);
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(state.ends_at(5));
+            assert!(matches!(state.next(5, &cx), Poll::Ready(Next::End)));
+        }
+    }
+
+    /// All that is kept, as the next body gives it, and in how many pieces.
+    fn replayed(kept: &Kept, number: u8) -> (Vec<u8>, u8) {
+        assert_eq!(kept.again(), Some(number));
+        let mut state = kept.reader(number).unwrap();
+        let cx = Context::from_waker(Waker::noop());
+        let (mut all, mut at) = (Vec::new(), 0);
+        while let Some(piece) = data(state.next(at, &cx)) {
+            all.extend(piece);
+            at += 1;
+        }
+        (all, at)
+    }
+
+    /// Catches: a body that isn't kept because its frames are small, one that is replayed in part or
+    /// out of order, and more pieces than can be counted.
+    #[test]
+    fn frames_of_any_size_are_kept_up_to_the_bound_and_replayed_in_order() {
+        let large = SHARED_BYTES_MIN;
+        let body: Bytes = (0..KEPT_BYTES_MAX)
+            .map(|at| (at + at / 256) as u8)
+            .collect();
+        for sizes in [
+            &[1][..],
+            &[10],
+            &[1000],
+            &[large - 1],
+            &[1, large],
+            &[BLOCK_BYTES + 2, 1, large],
+            &[KEPT_BYTES_MAX],
+        ] {
+            let kept = keeping(places(&Arc::default(), "a"));
+            let mut rest = body.clone();
+            let mut number = 0;
+            for size in sizes.iter().cycle() {
+                let frame = rest.split_to(rest.len().min(*size));
+                let mut state = kept.reader(number).unwrap();
+                state.keep(&Frame::data(frame), rest.is_empty());
+                drop(state);
+                let read = body.len() - rest.len();
+                // It is sent again in the middle, too.
+                if rest.is_empty() || (number == 0 && read > body.len() / 2) {
+                    number += 1;
+                    let (all, pieces) = replayed(&kept, number);
+                    assert!(all == body[..read], "{sizes:?}: {read}");
+                    assert!(pieces < 100, "{sizes:?}: {pieces}");
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Catches: a few bytes that keep a buffer of many.
+    #[test]
+    fn a_small_frame_does_not_keep_the_buffer_that_it_was_read_into() {
+        for (length, shared) in [
+            (1, false),
+            (SHARED_BYTES_MIN - 1, false),
+            (SHARED_BYTES_MIN, true),
+        ] {
+            let kept = keeping(places(&Arc::default(), "a"));
+            let buffer = Bytes::from(vec![7; 16 * 1024]);
+            let frame = Frame::data(buffer.slice(..length));
+            kept.reader(0).unwrap().keep(&frame, false);
+            drop(frame);
+            assert_eq!(buffer.is_unique(), !shared, "{length}");
+        }
+        // Nor does a block of small frames take much more than it counts.
+        let kept = keeping(places(&Arc::default(), "a"));
+        for _ in 0..KEPT_BYTES_FREE {
+            assert!(read(&kept, 1));
+        }
+        let state = private(&kept.0);
+        let blocks = state.frames.first.iter().chain(&state.frames.more);
+        let held = blocks.map(Bytes::len).sum::<usize>() + state.frames.block.capacity();
+        assert!(held < KEPT_BYTES_FREE + BLOCK_BYTES, "{held}");
+    }
+
+    #[test]
+    fn a_request_that_was_answered_gives_the_rest_and_is_not_sent_again() {
+        let kept = keeping(places(&Arc::default(), "a"));
+        assert!(read(&kept, 5));
+        assert_eq!(kept.again(), Some(1));
+        // The answer comes before the body is whole.
+        kept.stop();
+        let cx = Context::from_waker(Waker::noop());
+        let mut state = kept.reader(1).unwrap();
+        assert_eq!(data(state.next(0, &cx)).unwrap().len(), 5);
+        assert!(state.next(1, &cx).is_pending(), "the first body has it");
+        drop(state);
+        assert_eq!(kept.again(), None);
+    }
+
+    #[test]
+    fn a_body_over_the_bound_is_not_kept_at_all() {
+        let bound = Arc::default();
+        let kept = keeping(places(&bound, "a"));
+        assert!(read(&kept, KEPT_BYTES_MAX - 1));
+        assert_eq!(bound.taken(), 1);
+        assert!(read(&kept, 1));
+        assert!(read(&kept, 0), "an empty frame takes nothing");
+        assert!(!read(&kept, 1), "a small frame counts too");
+        assert_eq!((bound.taken(), kept.again()), (0, None));
+        let state = private(&kept.0);
+        assert_eq!(state.frames.len(), 0);
+    }
+
+    #[test]
+    fn large_bodies_share_places_and_small_ones_need_none() {
+        let bound = Arc::default();
+        let keep = |caller: &str| {
+            let kept = keeping(places(&bound, caller));
+            read(&kept, KEPT_BYTES_FREE + 1).then_some(kept)
+        };
+        let flood: Vec<Kept> = std::iter::from_fn(|| keep("flood")).collect();
+        assert_eq!(flood.len(), KEPT_BODIES_MAX / 2);
+        assert!(keep("another").is_some(), "places are left for others");
+        let small = keeping(places(&bound, "flood"));
+        assert!(read(&small, KEPT_BYTES_FREE));
+        drop(flood);
+        assert_eq!(bound.taken(), 0);
+    }
+}

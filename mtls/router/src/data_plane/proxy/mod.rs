@@ -1,0 +1,180 @@
+//! One request: sanitize, identify, place, admit, stamp, forward.
+
+mod again;
+pub(crate) mod answer;
+mod body;
+mod candidates;
+pub(crate) mod check;
+mod cors;
+mod date;
+mod early;
+mod forward;
+mod framing;
+mod kept;
+mod progress;
+mod report;
+mod request;
+mod share;
+mod spare;
+mod trailers;
+mod unread;
+mod verdict;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use cellway_env::Env;
+use http::header::HOST;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+pub use self::again::RESENDS_MAX;
+use self::answer::Wants;
+pub(crate) use self::body::ResponseBody;
+use self::cors::Grant;
+pub(crate) use self::date::DateCache;
+use self::early::Early;
+use self::forward::Outgoing;
+pub(crate) use self::report::Report;
+pub(crate) use self::request::RequestBody;
+pub(crate) use self::unread::{Announced, settle_rest};
+use crate::data_plane::connection::Connection;
+use crate::data_plane::judge::{Judged, Refused, judge, stamp};
+use crate::data_plane::streams::{Side, Stream};
+use crate::observe::event::Sink;
+
+/// What hyper sends.
+pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
+
+/// As many fields as the router adds to most requests.
+const FIELDS_ADDED: usize = 16;
+
+/// Serves one request. What it takes is captured and used where it stands: the arguments of an
+/// `async fn` would be moved once more, and the future of a request is moved and allocated often.
+pub(crate) fn serve<E: Env, S: Sink>(
+    connection: Arc<Connection<E, S>>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Answer<E, S>> + Send {
+    let (request_id, spread) = connection.worker.next_id();
+    let mut outgoing = Outgoing::new(request);
+    let wants = Wants::of(&outgoing.parts);
+    let mut report = Report::new(connection, request_id);
+    async move {
+        let checked = check::check(&outgoing.parts);
+        let announced = Announced::of(&outgoing.parts);
+        report.cors = Grant::of(&report, &outgoing.parts);
+        if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
+            let connection = &report.connection;
+            let (body, progress) = (outgoing.body.boxed(), outgoing.progress.as_deref());
+            let settled = unread::settle(connection, announced, body, progress);
+            let closes = settled.decided().await;
+            return answer::closing(early.answer(report, &outgoing.parts), closes);
+        }
+        let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
+        let progress = outgoing.progress.clone();
+        // The request's body, if no cell got it.
+        let mut unsent = None;
+        let refused = {
+            let answered = match judged {
+                Err(refused) => {
+                    unsent = outgoing.into_unsent();
+                    Err(refused)
+                }
+                Ok(Judged { allow, snapshot }) => {
+                    let case = report.case(spread);
+                    // Once, for the forwarding fields, the stamps, an envelope and what HTTP needs.
+                    outgoing.parts.headers.reserve(FIELDS_ADDED);
+                    // Set before the stamps, because a stamp may be named like a forwarding field.
+                    tell_way(&report.connection, &mut outgoing.parts);
+                    let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
+                    report.opens(&allow, &snapshot);
+                    outgoing.body.passes(
+                        &snapshot.policy,
+                        report.stream.clone(),
+                        &report.connection.activity,
+                    );
+                    drop(snapshot);
+                    report.cell = Some(allow.cell.clone());
+                    match stamped {
+                        Ok(()) => {
+                            let forwarding =
+                                pin!(forward::forward(&report, &allow, outgoing, &mut unsent));
+                            unless_closed(report.stream.as_deref(), forwarding).await
+                        }
+                        Err(refused) => {
+                            unsent = outgoing.into_unsent();
+                            Err(refused)
+                        }
+                    }
+                }
+            };
+            if let Some(progress) = &progress {
+                progress.stop_keeping();
+            }
+            match answered {
+                Ok(answered) => {
+                    return answer::from_cell(report, answered, announced, wants.trailers);
+                }
+                Err(refused) => refused,
+            }
+        };
+        let settled = unread::settle(&report.connection, announced, unsent, progress.as_deref());
+        let closes = settled.decided().await;
+        answer::from_router(report, &refused, &wants.closing(closes))
+    }
+}
+
+/// Sets the forwarding fields for the cell, as the listener is configured.
+fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
+    let live = connection.worker.common.live.load();
+    let listener = live.settings.listeners.get(connection.listener);
+    let mode = listener.map(|listener| listener.forwarded);
+    // Cloning only counts a reference.
+    let host = parts.headers.get(HOST).cloned();
+    let host = host.as_ref().and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let authority = authority.or(host).unwrap_or_default();
+    let way = &connection.way;
+    way.tell(mode.unwrap_or_default(), authority, &mut parts.headers);
+}
+
+/// What comes of the request, unless its caller is refused meanwhile.
+fn unless_closed<T>(
+    stream: Option<&Stream>,
+    mut forwarding: Pin<&mut impl Future<Output = Result<T, Refused>>>,
+) -> impl Future<Output = Result<T, Refused>> {
+    poll_fn(move |cx| {
+        let closed = stream.map_or(Poll::Pending, |it| it.poll_closed(Side::Answer, cx));
+        match (closed, stream) {
+            (Poll::Ready(reason), Some(stream)) => Poll::Ready(Err(Refused {
+                challenge: stream.challenge(reason),
+                ..Refused::new(reason, CLOSED)
+            })),
+            _ => forwarding.as_mut().poll(cx),
+        }
+    })
+}
+
+/// What a request is told whose caller was refused while it waited for its answer.
+const CLOSED: &str = "the registry has changed, and refuses the caller now";
+
+#[cfg(test)]
+mod tests {
+    use cellway_env::tokio::TokioEnv;
+
+    use super::*;
+
+    fn size<A, B, F>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// HTTP/2 moves and allocates it for each request.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        let serve = size(serve::<TokioEnv, ()>);
+        assert!(serve <= 2800, "{serve} bytes");
+    }
+}

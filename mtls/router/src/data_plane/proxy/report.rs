@@ -1,0 +1,168 @@
+//! Reports the end of each request.
+
+use std::sync::Arc;
+
+use cellway_core::registry::Cell;
+use cellway_core::{Allow, Now, Reason, Snapshot};
+use cellway_env::Env;
+use http::{HeaderValue, StatusCode};
+
+use super::cors::Grant;
+use crate::data_plane::connection::Connection;
+use crate::data_plane::judge::{Case, Refused};
+use crate::data_plane::streams::{Stream, tenants_since};
+use crate::observe::event::{Event, Owner, Sink};
+
+/// What is told of a request when it is over. It is told by dropping this, so that it is told
+/// once and always: also where the client goes away in the middle and every future of the request
+/// is dropped.
+pub(crate) struct Report<E: Env, S: Sink> {
+    pub(crate) connection: Arc<Connection<E, S>>,
+    pub(crate) request_id: HeaderValue,
+    /// When the request's header was whole.
+    pub(crate) began: Now,
+    pub(crate) cell: Option<Arc<Cell>>,
+    pub(crate) reason: Option<Reason>,
+    /// More of the reason, where the router answers. Boxed: few requests have it, and the future of
+    /// each would carry the room for it.
+    refusal: Option<Box<Refusal>>,
+    pub(crate) bytes: u64,
+    pub(crate) complete: bool,
+    /// The CORS fields of the answer.
+    pub(super) cors: Option<Box<Grant>>,
+    /// The request as an open stream, once it was let through.
+    pub(crate) stream: Option<Arc<Stream>>,
+    answered: Option<(StatusCode, Owner, Now)>,
+}
+
+struct Refusal {
+    /// Which check failed.
+    detail: &'static str,
+    /// The sink was told of it as a denial.
+    told: bool,
+}
+
+impl<E: Env, S: Sink> Report<E, S> {
+    pub(crate) fn new(connection: Arc<Connection<E, S>>, request_id: HeaderValue) -> Self {
+        connection.activity.request_begins();
+        let began = connection.worker.common.clock.now();
+        Self {
+            connection,
+            request_id,
+            began,
+            cell: None,
+            reason: None,
+            refusal: None,
+            bytes: 0,
+            complete: false,
+            cors: None,
+            stream: None,
+            answered: None,
+        }
+    }
+
+    /// The request, as something to be judged.
+    pub(crate) fn case(&self, spread: u64) -> Case<'_, E, S> {
+        let connection = &self.connection;
+        Case {
+            worker: &connection.worker,
+            listener: connection.listener,
+            name: &connection.name,
+            client: connection.client.as_deref(),
+            origin: Some(connection.origin),
+            request_id: &self.request_id,
+            began: self.began,
+            spread,
+            forwards: true,
+            has_target: true,
+        }
+    }
+
+    /// The request passes: it is an open stream from here on. What has become known of its tenant
+    /// since `snapshot`, on which that was decided, counts at once; so does what has become known of its
+    /// certificate.
+    pub(crate) fn opens(&mut self, allow: &Allow, snapshot: &Snapshot) {
+        if allow.identity.tenant.is_none() {
+            return;
+        }
+        let (connection, worker) = (&self.connection, &self.connection.worker);
+        let activity = &connection.activity;
+        let alone = activity.is_http1().then(|| activity.clone());
+        let (name, id) = (&connection.name, &self.request_id);
+        let client = connection.client.clone();
+        let client = client.map(|client| (connection.listener, client));
+        let peer = connection.origin.address;
+        let stream = worker.streams.open(name, peer, id, allow, alone, client);
+        stream.check_client(worker);
+        let present = worker.common.shared.snapshot();
+        if tenants_since(&present) != tenants_since(snapshot) {
+            stream.check(worker, &present);
+        }
+        self.stream = Some(stream);
+    }
+
+    /// The answer's header is there.
+    pub(crate) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
+        let now = self.connection.worker.common.clock.now();
+        self.answered = Some((status, owner, now));
+        now
+    }
+
+    /// The router answers, because of this.
+    pub(crate) fn refused(&mut self, refused: &Refused) {
+        self.reason = Some(refused.reason);
+        self.refusal = Some(Box::new(Refusal {
+            detail: refused.detail,
+            told: refused.told,
+        }));
+    }
+
+    /// An earlier event has the reason: it is a denial, or the request's stream was closed for it.
+    fn is_told(&self) -> bool {
+        // Nearly no request has a reason, and so the stream's lock isn't taken.
+        if self.reason.is_none() {
+            return false;
+        }
+        let denied = self.refusal.as_ref().is_some_and(|refusal| refusal.told);
+        denied || self.stream.as_ref().and_then(|it| it.why_closed()) == self.reason
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+}
+
+impl<E: Env, S: Sink> Drop for Report<E, S> {
+    fn drop(&mut self) {
+        let unfinished = self.answered.is_some() && !self.complete;
+        if unfinished && self.reason.is_none() {
+            self.reason = self.stream.as_ref().and_then(|stream| stream.why_closed());
+        }
+        if unfinished && self.reason.is_none() && self.connection.activity.is_stalled() {
+            self.reason = Some(Reason::ClientStalled);
+        }
+        let worker = &self.connection.worker;
+        let now = worker.common.clock.now();
+        let (status, owner, at) = match self.answered {
+            Some((status, owner, at)) => (Some(status.as_u16()), owner, at),
+            None => (None, Owner::Router, now),
+        };
+        let event = Event::Responded {
+            listener: &self.connection.name,
+            peer: self.connection.origin.address,
+            request_id: self.request_id(),
+            status,
+            owner,
+            reason: self.reason,
+            detail: self.refusal.as_ref().map(|refusal| refusal.detail),
+            told: self.is_told(),
+            cell: self.cell.as_ref().map(|cell| &cell.id),
+            latency: at.mono.since(self.began.mono),
+            duration: now.mono.since(self.began.mono),
+            bytes: self.bytes,
+            complete: self.complete,
+        };
+        worker.sink.emit(now, &event);
+        self.connection.activity.request_ends();
+    }
+}

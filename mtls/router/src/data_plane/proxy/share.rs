@@ -1,0 +1,112 @@
+//! The holders that a request's place in a bulkhead is counted for, and the answer if one has used
+//! up its share.
+
+use cellway_core::{Allow, Identity, Reason, Text};
+use cellway_env::Env;
+
+use super::{Refused, Report};
+use crate::data_plane::connection::Connection;
+use crate::data_plane::pool::{CellGate, Stakes};
+use crate::data_plane::shares::{Full, Resource, Share, Stake};
+use crate::observe::event::{Event, Sink};
+use crate::settings::CellShares;
+
+/// The holders of an allowed request, each with its share.
+///
+/// Without a proved subject, the client's address counts as the caller. All requests without a proved
+/// tenant count as one tenant: otherwise clients with many addresses could take every place, because
+/// each new address is a caller with a share of its own.
+pub(super) fn stakes<E: Env, S: Sink>(
+    connection: &Connection<E, S>,
+    allow: &Allow,
+    shares: &CellShares,
+) -> Stakes {
+    let holders = &connection.worker.common.holders;
+    let identity = proved(allow);
+    let tenant = tenant(allow);
+    let subject = identity.and_then(|identity| identity.subject.as_ref());
+    let caller = match subject {
+        Some(subject) => holders.named(Share::Caller, (tenant, subject)),
+        None => connection.origin.holder(holders, Share::Caller),
+    };
+    let connection = holders.named(Share::Connection, connection.id);
+    let tenant = holders.named(Share::Tenant, tenant);
+    [
+        Stake::new(Share::Connection, connection, shares.connection),
+        Stake::new(Share::Caller, caller, shares.caller),
+        Stake::new(Share::Tenant, tenant, shares.tenant),
+    ]
+}
+
+/// The request's identity, unless its policy is `disabled`: then it is the same for all requests
+/// and proves nothing.
+fn proved(allow: &Allow) -> Option<&Identity> {
+    match allow.reason {
+        Reason::Insecure => None,
+        _ => Some(&allow.identity),
+    }
+}
+
+/// The tenant that the request was proved to be for.
+fn tenant(allow: &Allow) -> Option<&Text> {
+    proved(allow)?.tenant.as_ref()
+}
+
+/// The cell is at its limit, or one of the request's holders has used up its share.
+pub(super) fn refused<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    gate: &CellGate,
+    allow: &Allow,
+    resource: Resource,
+    full: Full,
+) -> Refused {
+    if let Full::Share(share) = full {
+        let worker = &report.connection.worker;
+        let now = worker.common.clock.now();
+        let event = Event::ShareRefused {
+            listener: &report.connection.name,
+            resource,
+            share,
+            peer: Some(report.connection.origin.address),
+            cell: Some(&allow.cell.id),
+            tenant: tenant(allow),
+            news: gate.requests().is_news(now.mono),
+        };
+        worker.sink.emit(now, &event);
+    }
+    Refused::new(Reason::Overloaded, detail(allow, resource, full))
+}
+
+fn detail(allow: &Allow, resource: Resource, full: Full) -> &'static str {
+    let connections = resource == Resource::CellConnections;
+    match (full, connections) {
+        (Full::All, true) => "the cell has connections_max connections",
+        (Full::All, false) => "the cell has requests_max requests in flight",
+        (Full::Nearly, true) => "nearly all connections to the cell are in use",
+        (Full::Nearly, false) => "the cell has nearly as many requests as it may",
+        (Full::Share(Share::Connection), true) => {
+            "this connection has its share of the connections to the cell"
+        }
+        (Full::Share(Share::Connection), false) => {
+            "this connection has its share of the requests in flight to the cell"
+        }
+        (Full::Share(Share::Caller | Share::Address), true) => {
+            "this caller has its share of the connections to the cell"
+        }
+        (Full::Share(Share::Caller | Share::Address), false) => {
+            "this caller has its share of the requests in flight to the cell"
+        }
+        (Full::Share(Share::Tenant), true) if tenant(allow).is_none() => {
+            "requests without a verified tenant have their share of the connections to the cell"
+        }
+        (Full::Share(Share::Tenant), false) if tenant(allow).is_none() => {
+            "requests without a verified tenant have their share of the requests in flight to the cell"
+        }
+        (Full::Share(Share::Tenant), true) => {
+            "this tenant has its share of the connections to the cell"
+        }
+        (Full::Share(Share::Tenant), false) => {
+            "this tenant has its share of the requests in flight to the cell"
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Handles the rest of a request's body if the answer, the router's own or a cell's, doesn't wait for
+//! it.
+//!
+//! Over HTTP/1.1 the next request begins where this one's body ends, so the connection can be used
+//! again only if the body is read. A short body is read and discarded. Otherwise the answer says
+//! that the connection closes, and the connection lingers until the client has seen that (RFC 9112,
+//! section 9.6). HTTP/2 resets the stream (RFC 9113, section 8.1).
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_env::Env;
+use http::Version;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::request::Parts;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::body::CellBody;
+use super::progress::{End, Progress, Turn};
+use super::request::{RequestBody, Source};
+use crate::data_plane::connection::{Activity, Connection};
+use crate::observe::event::Sink;
+
+/// Most bytes of an unneeded body that are read so that the connection can be used again.
+pub(super) const DRAINED_MAX: u64 = 64 * 1024;
+
+/// How long an answer waits for the end of a body of unknown length.
+const END_AWAITED: Duration = Duration::from_millis(50);
+
+/// How long the router waits for the rest of a short body while it sends the answer.
+const REST_AWAITED: Duration = Duration::from_secs(2);
+
+/// What a request's header says about its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Announced {
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
+    expects: bool,
+    length: Length,
+    /// HTTP/1.1: the connection carries one request after another.
+    http1: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Length {
+    /// At most [`DRAINED_MAX`].
+    Short,
+    Long,
+    Unknown,
+}
+
+impl Announced {
+    pub(crate) fn of(request: &Parts) -> Self {
+        let length = request.headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        Self {
+            expects: request.headers.contains_key(EXPECT),
+            length: match length {
+                Some(length) if length <= DRAINED_MAX => Length::Short,
+                Some(_) => Length::Long,
+                None => Length::Unknown,
+            },
+            http1: request.version < Version::HTTP_2,
+        }
+    }
+
+    /// Whether the connection must close if the answer comes before the end of the body.
+    pub(super) fn ends_connection(self) -> bool {
+        self.http1 && self.length != Length::Short
+    }
+
+    /// Whether the router stops reading the body once the answer is complete.
+    pub(super) fn is_given_up(self) -> bool {
+        !self.http1 || self.ends_connection()
+    }
+}
+
+/// Whether a connection closes after an answer.
+pub(crate) enum Closes {
+    No,
+    Yes,
+    /// It closes unless the body ends soon. Boxed, because few requests wait, and otherwise every
+    /// request's future would be larger.
+    UnlessItEnds(Pin<Box<dyn Future<Output = bool> + Send>>),
+}
+
+impl Closes {
+    /// Waits, where that decides it.
+    pub(crate) async fn decided(self) -> bool {
+        match self {
+            Self::No => false,
+            Self::Yes => true,
+            Self::UnlessItEnds(ends) => !ends.await,
+        }
+    }
+}
+
+/// Decides what to do with the body of a request that the router answers itself. `unsent` is the
+/// body, if there is one and no cell got it.
+pub(super) fn settle<E: Env, S: Sink>(
+    connection: &Connection<E, S>,
+    announced: Announced,
+    unsent: Option<Box<RequestBody>>,
+    progress: Option<&Progress>,
+) -> Closes {
+    let Some(progress) = progress.filter(|progress| progress.turn() != Turn::Done) else {
+        return Closes::No;
+    };
+    let left = || progress.take_rest().map(Source::into_incoming);
+    let rest = unsent.and_then(|body| body.into_incoming()).or_else(left);
+    settle_rest(connection, announced, rest)
+}
+
+/// The same for the rest of a body that isn't whole. `None`: nobody can read it any more.
+pub(crate) fn settle_rest<E: Env, S: Sink>(
+    connection: &Connection<E, S>,
+    announced: Announced,
+    rest: Option<Incoming>,
+) -> Closes {
+    if !announced.http1 {
+        return Closes::No;
+    }
+    let activity = connection.activity.clone();
+    // In every case: if the connection closes, its client may still be sending.
+    activity.leaves_unread();
+    let Some(body) = rest.filter(|_| !announced.expects) else {
+        return Closes::Yes;
+    };
+    match announced.length {
+        Length::Short => {
+            let env = &connection.worker.common.env;
+            env.spawn(async move {
+                ends_within(REST_AWAITED, body, &activity).await;
+            });
+            Closes::No
+        }
+        Length::Long => Closes::Yes,
+        Length::Unknown => Closes::UnlessItEnds(Box::pin(async move {
+            ends_within(END_AWAITED, body, &activity).await
+        })),
+    }
+}
+
+/// Lets the cell take the rest of a short body after its answer. Until then, and for a bounded time,
+/// the request keeps its places: else whoever announces bodies and never sends them would hold the cell's
+/// connections without being counted.
+pub(super) async fn take_rest(body: CellBody, progress: Arc<Progress>, activity: Arc<Activity>) {
+    let until = Instant::now() + REST_AWAITED;
+    match timeout_at(until, poll_fn(|cx| progress.poll_end(cx))).await {
+        Ok(End::Whole) => {
+            activity.has_read_all();
+            body.let_go().await;
+        }
+        // The cell has closed the connection. The client's can go on.
+        Ok(End::Left(rest)) => {
+            drop(body);
+            let left = until.saturating_duration_since(Instant::now());
+            ends_within(left, rest.into_incoming(), &activity).await;
+        }
+        Ok(End::Broken) => {}
+        Err(_) => progress.give_up(),
+    }
+}
+
+async fn ends_within(time: Duration, body: Incoming, activity: &Activity) -> bool {
+    let ended = matches!(timeout(time, drained(body)).await, Ok(true));
+    if ended {
+        activity.has_read_all();
+    }
+    ended
+}
+
+/// Reads a body and discards it. Returns whether it ended within [`DRAINED_MAX`].
+async fn drained(mut body: Incoming) -> bool {
+    let mut read = 0;
+    loop {
+        let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        match frame {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => {
+                read += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if read > DRAINED_MAX {
+                    return false;
+                }
+                // hyper says that nothing follows only when it reads again, for the next request.
+                if body.is_end_stream() {
+                    return true;
+                }
+            }
+        }
+    }
+}

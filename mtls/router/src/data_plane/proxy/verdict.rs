@@ -1,0 +1,118 @@
+//! Reports to the sink and to health how an endpoint did in an exchange.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use cellway_core::Reason;
+use cellway_core::health::Outcome;
+use cellway_env::Env;
+use http::StatusCode;
+
+use super::report::Report;
+use crate::data_plane::http1;
+use crate::data_plane::pool::EndpointPool;
+use crate::observe::event::{Event, Sink};
+use crate::shared::ToControl;
+
+/// An exchange failed.
+pub(super) fn failed<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    pool: &EndpointPool,
+    reason: Reason,
+    error: &str,
+) {
+    let worker = &report.connection.worker;
+    if let Some(cell) = &report.cell {
+        worker.emit(&Event::CellFailed {
+            cell: &cell.id,
+            endpoint: pool.endpoint.url.as_str(),
+            reason,
+            error,
+        });
+    }
+    if let Some(outcome) = blame(reason) {
+        tell(report, pool, outcome);
+    }
+}
+
+/// The cell answered.
+pub(super) fn answered<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    pool: &EndpointPool,
+    status: StatusCode,
+) {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            tell(report, pool, Outcome::ServerError);
+        }
+        _ if pool.blame.succeeded() => tell(report, pool, Outcome::Success),
+        _ => {}
+    }
+}
+
+fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Outcome) {
+    if outcome != Outcome::Success {
+        pool.blame.failed();
+    }
+    let told = report
+        .connection
+        .worker
+        .common
+        .shared
+        .tell(ToControl::Outcome {
+            endpoint: pool.endpoint.id,
+            outcome,
+        });
+    if !told {
+        // Nothing is lost but one count among many: failures go on coming while there are any,
+        // and a success that was not heard is told again.
+        pool.blame.failed();
+    }
+}
+
+/// What the endpoint is to blame for. `None` where it isn't: the router's own limit, a client that
+/// stopped, a time limit on the whole of an exchange.
+fn blame(reason: Reason) -> Option<Outcome> {
+    match reason {
+        Reason::CellUnreachable | Reason::CellUntrusted => Some(Outcome::ConnectFailed),
+        Reason::CellTimeoutConnect | Reason::CellTimeoutTls | Reason::CellTimeoutHeader => {
+            Some(Outcome::TimedOut)
+        }
+        Reason::CellReset | Reason::CellRefused | Reason::CellProtocolError => Some(Outcome::Reset),
+        _ => None,
+    }
+}
+
+/// Sorts what hyper says of an exchange.
+pub(super) fn reason(error: &hyper::Error) -> Reason {
+    let parse = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
+    if parse || breaks_http2(error) || http1::fault(error).is_some() {
+        Reason::CellProtocolError
+    } else {
+        Reason::CellReset
+    }
+}
+
+/// Whether the router ended the stream or the connection because of what the cell sent: either h2
+/// did, or the code in front of it that counts header blocks.
+fn breaks_http2(error: &hyper::Error) -> bool {
+    let source = error.source();
+    let io = match source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        Some(error) if error.is_library() => return true,
+        Some(error) => error.get_io(),
+        None => source.and_then(|source| source.downcast_ref()),
+    };
+    io.is_some_and(|error| error.kind() == ErrorKind::InvalidData)
+}
+
+/// The whole chain of what went wrong, for logs.
+pub(super) fn words(error: &hyper::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words
+}

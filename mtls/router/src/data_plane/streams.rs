@@ -1,0 +1,282 @@
+//! Open requests, so that those of a tenant that is no longer served can be ended.
+//!
+//! A tenant is suspended for all that it does: what is open goes on for hours otherwise, and a
+//! suspension is the one thing that mustn't wait for it. So each worker lists the requests that it
+//! has let through. When a registry is applied that says something else of tenants, each worker
+//! looks through its own list: no request waits for that, and no worker for another.
+//!
+//! The same goes for clients whose certificates a reload takes away: revoked, or no longer trusted. Where
+//! no fresh list says whether one is revoked, only new requests are refused.
+//!
+//! A stream that is closed ends wherever it is. While no answer has begun, the request is answered
+//! as a new one would be. After that the answer breaks off: HTTP/2 resets the stream and leaves the
+//! others of the connection alone, HTTP/1.1 ends the connection. A request's body that is still
+//! coming breaks off for the cell. Some of it is for who waits (the task that forwards, both
+//! bodies), who is woken; where the client takes nothing, so that nobody is asked for more, the
+//! stream's task or the connection is dropped.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use cellway_core::{Allow, Challenge, Class, Identity, Reason, Snapshot, standing};
+use cellway_env::Env;
+use http::HeaderValue;
+
+use crate::data_plane::connection::{Activity, Client};
+use crate::data_plane::worker::WorkerState;
+use crate::live::private;
+use crate::observe::event::{Event, Sink};
+use crate::tls::ChainRefused;
+
+/// Within this time of applying a registry in which a tenant isn't served, nothing of the tenant's
+/// is open any more. It is done at once; the bound is what the simulator holds routers to.
+pub const STREAMS_CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many streams are looked at before others have their turn on the worker's thread.
+const CHECKED_AT_ONCE: usize = 1024;
+
+/// The open streams of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    /// As many as ever were open at a time, which the limits on connections and on their streams
+    /// bound.
+    slots: Vec<Option<Weak<Stream>>>,
+    free: Vec<usize>,
+}
+
+/// One request that was let through. It is open until the last who has it drops it: answer and
+/// request have a body each.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    home: Arc<Streams>,
+    slot: usize,
+    listener: Arc<str>,
+    peer: SocketAddr,
+    request_id: HeaderValue,
+    /// Why it was allowed, and for which tenant.
+    allowed: Reason,
+    identity: Arc<Identity>,
+    /// The connection's, where it carries this alone: HTTP/1.1.
+    alone: Option<Arc<Activity>>,
+    /// Whose certificate is behind it, and the listener that they came by.
+    client: Option<(usize, Arc<Client>)>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: Option<Reason>,
+    /// An answer has begun, so that no other can be given.
+    answering: bool,
+    wakers: [Option<Waker>; 2],
+}
+
+/// Who waits for the end of a stream: a task each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    /// Whoever sends the request's body to the cell.
+    Request,
+    /// Whoever waits for the answer, and then sends it to the client.
+    Answer,
+}
+
+impl Streams {
+    /// Lists a request that was let through.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        listener: &Arc<str>,
+        peer: SocketAddr,
+        request_id: &HeaderValue,
+        allow: &Allow,
+        alone: Option<Arc<Activity>>,
+        client: Option<(usize, Arc<Client>)>,
+    ) -> Arc<Stream> {
+        let mut table = private(&self.0);
+        let slot = table.free.pop().unwrap_or(table.slots.len());
+        let stream = Arc::new(Stream {
+            home: self.clone(),
+            slot,
+            listener: listener.clone(),
+            peer,
+            request_id: request_id.clone(),
+            allowed: allow.reason,
+            identity: allow.identity.clone(),
+            alone,
+            client,
+            state: Mutex::default(),
+        });
+        let listed = Some(Arc::downgrade(&stream));
+        match table.slots.get_mut(slot) {
+            Some(free) => *free = listed,
+            None => table.slots.push(listed),
+        }
+        stream
+    }
+
+    /// Those of the next slots; `None` behind the last. What comes to be listed meanwhile looks
+    /// after itself, so no slot needs a second look.
+    fn some_from(&self, slot: usize) -> Option<Vec<Arc<Stream>>> {
+        let table = private(&self.0);
+        let slots = table.slots.get(slot..).filter(|rest| !rest.is_empty())?;
+        let listed = slots.iter().take(CHECKED_AT_ONCE).flatten();
+        Some(listed.filter_map(Weak::upgrade).collect())
+    }
+}
+
+impl Stream {
+    /// Whether it is closed, and why; else wakes the task of this side when it is.
+    pub(crate) fn poll_closed(&self, side: Side, cx: &Context<'_>) -> Poll<Reason> {
+        let mut state = self.state();
+        if let Some(reason) = state.closed {
+            return Poll::Ready(reason);
+        }
+        let waker = &mut state.wakers[side as usize];
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Which credential to show another of, where that is what would help.
+    pub(crate) fn challenge(&self, reason: Reason) -> Challenge {
+        let by_certificate = matches!(
+            reason,
+            Reason::CertificateRevoked | Reason::CertificateUntrusted | Reason::CertificateExpired
+        );
+        match (reason.class(), &self.identity.proof.jwt) {
+            _ if by_certificate => Challenge::Certificate,
+            (Class::Unauthenticated, Some(_)) => Challenge::Bearer,
+            (Class::Unauthenticated, None) => Challenge::Certificate,
+            _ => Challenge::None,
+        }
+    }
+
+    /// Why it is closed, if it is.
+    pub(crate) fn why_closed(&self) -> Option<Reason> {
+        self.state().closed
+    }
+
+    /// The cell's answer begins. From here on closing cuts it.
+    pub(crate) fn answers(&self) {
+        let mut state = self.state();
+        state.answering = true;
+        if let (Some(_), Some(connection)) = (state.closed, &self.alone) {
+            connection.cut();
+        }
+    }
+
+    /// Closes it, unless it is.
+    fn close<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, reason: Reason) {
+        let mut state = self.state();
+        if state.closed.is_some() {
+            return;
+        }
+        state.closed = Some(reason);
+        if let (true, Some(connection)) = (state.answering, &self.alone) {
+            connection.cut();
+        }
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        worker.emit(&Event::StreamClosed {
+            listener: &self.listener,
+            peer: self.peer,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            tenant: self.identity.tenant.as_ref(),
+            subject: self.identity.subject.as_ref(),
+            reason,
+        });
+    }
+
+    /// Closes it if it may not be open under this snapshot.
+    pub(crate) fn check<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, snapshot: &Snapshot) {
+        let Some(registry) = &snapshot.registry else {
+            return;
+        };
+        let stands = standing(&snapshot.policy, registry, self.allowed, &self.identity);
+        if let Err(refused) = stands {
+            self.close(worker, refused.reason);
+        }
+    }
+
+    /// Closes it if its client's certificate has been taken away.
+    pub(crate) fn check_client<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>) {
+        let Some((listener, client)) = &self.client else {
+            return;
+        };
+        let live = worker.common.live.load();
+        let now = worker.common.clock.now().unix;
+        let judged = client.judge(&live, now, |chain| live.judge(*listener, chain));
+        let Err(reason) = judged.map_err(ChainRefused::reason) else {
+            return;
+        };
+        if reason.class() == Class::Unauthenticated {
+            self.close(worker, reason);
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut table = private(&self.home.0);
+        if let Some(slot) = table.slots.get_mut(self.slot) {
+            *slot = None;
+        }
+        table.free.push(self.slot);
+    }
+}
+
+/// Looks through a worker's streams whenever a registry says something new of tenants, or a reload
+/// something new of certificates. Runs as long as it is polled.
+pub(crate) async fn follow<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
+    let shared = &worker.common.shared;
+    let mut seen = None;
+    loop {
+        let mut published = std::pin::pin!(shared.published().notified());
+        let mut reloaded = std::pin::pin!(worker.common.reloaded.notified());
+        published.as_mut().enable();
+        reloaded.as_mut().enable();
+        let tenants = tenants_since(&shared.snapshot());
+        let present = Some((tenants, worker.common.live.load().epoch));
+        if present != seen {
+            seen = present;
+            check_all(worker).await;
+        }
+        tokio::select! {
+            biased;
+            () = published => {}
+            () = reloaded => {}
+        }
+    }
+}
+
+/// The version since which a snapshot's tenants are what they are.
+pub(crate) fn tenants_since(snapshot: &Snapshot) -> Option<u64> {
+    let registry = snapshot.registry.as_ref()?;
+    Some(registry.tenants_since())
+}
+
+async fn check_all<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
+    let mut slot = 0;
+    while let Some(streams) = worker.streams.some_from(slot) {
+        {
+            let snapshot = worker.common.shared.snapshot();
+            for stream in &streams {
+                stream.check(worker, &snapshot);
+                stream.check_client(worker);
+            }
+        }
+        slot += CHECKED_AT_ONCE;
+        drop(streams);
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,151 @@
+//! JSON lines for people and machines, one for each event.
+//!
+//! A line says what happened, never who it was in their own words, unless that was asked for: no
+//! token, and of a subject a keyed hash. Rendering
+//! is a function of the event; writing belongs to a thread of its own behind a bounded queue, so
+//! that a reader that hangs costs lines (which are counted), never requests.
+
+mod control;
+mod heading;
+mod line;
+mod render;
+mod repeats;
+mod subjects;
+mod writer;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use serde::Deserialize;
+
+use cellway_core::Now;
+
+pub(crate) use self::control::LogChange;
+pub use self::control::{LogControl, LogError, subjects};
+pub use self::heading::heading;
+pub use self::line::rfc3339;
+pub use self::render::render;
+use self::repeats::Repeats;
+pub use self::subjects::{SubjectForm, Subjects};
+pub use self::writer::{Flush, LogWriter, Lost};
+use crate::observe::event::{Event, Sink};
+
+/// How severe a line is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Somebody must do something.
+    Error,
+    /// Something was refused or lost, and the router goes on.
+    Warn,
+    /// What an operator wants to read afterwards, each denial among it.
+    #[default]
+    Info,
+    /// Every request and connection.
+    Debug,
+}
+
+impl Level {
+    /// The word in a line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// A sink that writes a line for each event of its level or a more severe one. Clones are one log, and
+/// change together.
+#[derive(Clone, Debug)]
+pub struct Log(Arc<Shared>);
+
+/// Read by every worker, at most of its events as far as the level, and hardly ever written.
+#[derive(Debug)]
+struct Shared {
+    level: AtomicU8,
+    way: ArcSwap<Way>,
+    repeats: Repeats,
+}
+
+/// What a line is made with, and where it goes.
+#[derive(Clone, Debug)]
+struct Way {
+    subjects: Subjects,
+    writer: LogWriter,
+}
+
+impl Log {
+    /// Writes to `writer` what is at least as severe as `level`.
+    pub fn new(level: Level, writer: LogWriter) -> Self {
+        let subjects = Subjects::Off;
+        Self(Arc::new(Shared {
+            level: AtomicU8::new(level as u8),
+            way: ArcSwap::from_pointee(Way { subjects, writer }),
+            repeats: Repeats::new(),
+        }))
+    }
+
+    /// Shows subjects so, where a line has one.
+    #[must_use]
+    pub fn with_subjects(self, subjects: Subjects) -> Self {
+        let writer = self.0.way.load().writer.clone();
+        self.0.way.store(Arc::new(Way { subjects, writer }));
+        self
+    }
+
+    /// Counts the lines that were lost.
+    pub(crate) fn lost(&self) -> Lost {
+        self.0.way.load().writer.lost()
+    }
+
+    /// A writer to another place, which may take the place of this log's own.
+    fn writer_to(&self, out: Box<dyn Write + Send>) -> io::Result<LogWriter> {
+        self.0.way.load().writer.to(out)
+    }
+
+    /// Changes the level, and of the rest what is given.
+    fn change(&self, level: Level, subjects: Option<Subjects>, writer: Option<LogWriter>) {
+        let way = self.0.way.load_full();
+        let way = Way {
+            subjects: subjects.unwrap_or_else(|| way.subjects.clone()),
+            writer: writer.unwrap_or_else(|| way.writer.clone()),
+        };
+        // A line is made and sent with one way, the old or the new. The old writer ends when the last
+        // line that is being made with it is sent, and all that it took is written.
+        self.0.way.store(Arc::new(way));
+        self.0.level.store(level as u8, Relaxed);
+    }
+}
+
+impl Sink for Log {
+    fn emit(&self, now: Now, event: &Event<'_>) {
+        let (level, _) = heading(event);
+        let least = self.0.level.load(Relaxed);
+        if level as u8 > least {
+            return;
+        }
+        // At `debug`, each answer has a line.
+        let each = least >= Level::Debug as u8 && matches!(event, Event::Responded { .. });
+        let left_out = match each {
+            true => Some(0),
+            false => self.0.repeats.count(now.mono, event),
+        };
+        if let Some(left_out) = left_out {
+            let way = self.0.way.load();
+            let line = render::line(now.unix, event, &way.subjects, left_out);
+            way.writer.write(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod change;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod tests;

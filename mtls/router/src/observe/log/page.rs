@@ -1,0 +1,473 @@
+//! `docs/logs.md` lists every event with its level and its fields, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::cba::{CbaRefused, CellBound};
+use cellway_core::control::{Control, ControlSettings, Notice};
+use cellway_core::health::{HealthNotice, Outcome};
+
+use cellway_core::identify::Hint;
+use cellway_core::keys::{FetchFailed, KeyNotice, KeysRefused, KeysRefusedReason, Skipped};
+use cellway_core::policy::{CbaMode, IssuerId, Mode, Policy, PolicySpecs};
+use cellway_core::registry::{
+    EndpointId, FetchProblem, RefusedReason, Registry, RegistryFailure, RegistryNotice,
+    RegistryRefused,
+};
+use cellway_core::routing_key::Voucher;
+use cellway_core::{Allow, Decision, Deny, Identity, LeftOut, Proof, Reason, Snapshot, Text};
+use cellway_env::fetch::FetchError;
+
+use super::tests::{AT, allowance, asked, denial};
+use super::*;
+use crate::check::{Finding, Severity};
+use crate::config::{Output, Stated};
+use crate::data_plane::shares::{Resource, Share};
+use crate::observe::event::{
+    Asked, Changed, Closed, Owner, SealOutcome, Startup, TlsRefusal, Unserved,
+};
+use crate::settings::EnvelopeForm;
+use crate::tls::CertificateDates;
+
+const PAGE: &str = include_str!("../../../../../docs/logs.md");
+const HEADINGS: &str = include_str!("heading.rs");
+
+/// What is in a line of every event.
+const ALWAYS: [&str; 3] = ["ts", "level", "event"];
+
+/// Events by name: their levels, and all fields that a line of theirs may have.
+type Events = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
+
+fn text(text: &str) -> Text {
+    Text::new(text).unwrap()
+}
+
+fn policy() -> Policy {
+    let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
+        "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
+        "policy": [{ "name": "default", "any_of": ["jwt"] }],
+    }))
+    .unwrap();
+    Policy::build(&specs).unwrap()
+}
+
+/// Tells one event of each kind, with everything that it can say.
+fn tell_all(tell: &mut dyn FnMut(&Event<'_>)) {
+    of_connections(tell);
+    of_requests(tell);
+    of_cells(tell);
+    of_sources(tell);
+    of_keys(tell);
+    of_registries(tell);
+    of_the_router(tell);
+}
+
+fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
+    let (listener, peer) = ("public", ([203, 0, 113, 9], 4711).into());
+    let address = ([0, 0, 0, 0], 8443).into();
+    tell(&Event::Listening { listener, address });
+    tell(&Event::OpenedEmpty {
+        waited: Duration::from_secs(1),
+    });
+    let error = &io::Error::from(io::ErrorKind::Other);
+    tell(&Event::AcceptFailed { listener, error });
+    tell(&Event::ConnectionAccepted { listener, peer });
+    tell(&Event::ConnectionRefused { listener, peer });
+    let why = Closed::Idle;
+    tell(&Event::ConnectionClosed { listener, why });
+    tell(&Event::TlsRefused {
+        listener,
+        peer,
+        reason: TlsRefusal::Timeout,
+    });
+    for news in [true, false] {
+        tell(&Event::ShareRefused {
+            listener,
+            peer: Some(peer),
+            resource: Resource::CellRequests,
+            share: Share::Tenant,
+            cell: Some(&text("a")),
+            tenant: Some(&text("acme")),
+            news,
+        });
+    }
+}
+
+/// Decisions of which everything is known.
+fn decisions() -> [Decision; 2] {
+    let (Decision::Allow(allow), Decision::Deny(deny)) =
+        (allowance(), denial(Reason::RoleForbidden, Some("acme")))
+    else {
+        panic!("one of each");
+    };
+    let proof = Proof {
+        jwt: Some(text("main")),
+        routing_key: Some(Voucher::Signer(text("gateway"))),
+        ..allow.identity.proof.clone()
+    };
+    let identity = Identity {
+        proof,
+        ..Identity::clone(&allow.identity)
+    };
+    let rule = || Some(Arc::from("read"));
+    [
+        Decision::Allow(Allow {
+            identity: Arc::new(identity),
+            rule: rule(),
+            ..allow
+        }),
+        Decision::Deny(Deny {
+            rule: rule(),
+            subject: Some(text("alice")),
+            left_out: LeftOut {
+                roles: 1,
+                ..LeftOut::default()
+            },
+            ..deny
+        }),
+    ]
+}
+
+fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
+    let (listener, request_id) = ("public", "r1");
+    let peer = ([203, 0, 113, 9], 4711).into();
+    let (cell, tenant, subject) = (text("a"), text("acme"), text("alice"));
+    let issuer = text("main");
+    let asked = Asked {
+        hint: Hint {
+            issuer: Some(&issuer),
+            kid: Some("key-1".into()),
+        },
+        ..asked().clone()
+    };
+    for decision in &decisions() {
+        tell(&Event::Decided {
+            listener,
+            peer: Some(peer),
+            request_id,
+            mode: Mode::Required,
+            asked: &asked,
+            decision,
+            forwards: true,
+            registry_version: Some(3),
+            waited: false,
+        });
+        cell_bound(decision, tell);
+    }
+    for outcome in SealOutcome::ALL {
+        tell(&Event::Envelope {
+            listener,
+            request_id,
+            cell: &cell,
+            form: EnvelopeForm::Hmac,
+            outcome: *outcome,
+            kid: Some("k1"),
+        });
+    }
+    for told in [false, true] {
+        tell(&Event::Responded {
+            listener,
+            peer,
+            request_id,
+            status: Some(200),
+            owner: Owner::Cell,
+            reason: Some(Reason::CellReset),
+            detail: Some("the cell has too many requests"),
+            told,
+            cell: Some(&cell),
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 1,
+            complete: true,
+        });
+    }
+    tell(&Event::StreamClosed {
+        listener,
+        peer,
+        request_id,
+        tenant: Some(&tenant),
+        subject: Some(&subject),
+        reason: Reason::TenantSuspended,
+    });
+    tell(&Event::Preflight {
+        listener,
+        peer,
+        request_id,
+        covered: true,
+    });
+}
+
+fn cell_bound(decision: &Decision, tell: &mut dyn FnMut(&Event<'_>)) {
+    let refused = CbaRefused {
+        reason: Reason::CbaBadSignature,
+        detail: "the signature is not valid",
+    };
+    for (mode, refused) in [
+        (CbaMode::Enforce, None),
+        (CbaMode::Enforce, Some(refused)),
+        (CbaMode::Monitor, Some(refused)),
+    ] {
+        let source = Some(text("eu-1"));
+        let bound = CellBound {
+            mode,
+            source,
+            refused,
+            claim: None,
+        };
+        tell(&Event::CellBound {
+            listener: "public",
+            peer: Some(([203, 0, 113, 9], 4711).into()),
+            request_id: "r1",
+            bound: &bound,
+            decision,
+        });
+    }
+}
+
+fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
+    let (cell, endpoint) = (&text("a"), "https://a.internal");
+    tell(&Event::CellConnected { cell, endpoint });
+    tell(&Event::CellFailed {
+        cell,
+        endpoint,
+        reason: Reason::CellReset,
+        error: "reset",
+    });
+    for granted in [true, false] {
+        tell(&Event::CellRetry {
+            cell,
+            endpoint,
+            request_id: "r1",
+            why: Unserved::Died,
+            granted,
+        });
+    }
+    let (cell, url) = (text("a"), Box::<str>::from(endpoint));
+    let endpoint = EndpointId(0);
+    notice(
+        tell,
+        Notice::Health(HealthNotice::Ejected {
+            cell: cell.clone(),
+            endpoint,
+            url: url.clone(),
+            rest: Duration::from_secs(1),
+            last: Outcome::Reset,
+        }),
+    );
+    notice(
+        tell,
+        Notice::Health(HealthNotice::Returned {
+            cell,
+            endpoint,
+            url,
+        }),
+    );
+}
+
+fn of_sources(tell: &mut dyn FnMut(&Event<'_>)) {
+    let control = Control::new(
+        policy().into(),
+        ControlSettings::default(),
+        Now::default(),
+        0,
+    );
+    let mut snapshot = Snapshot::clone(control.snapshot());
+    let registry = r#"{"version": 1,
+        "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                   "endpoints": [{"url": "https://a.internal:443"}]}]}"#;
+    snapshot.registry = Some(Arc::new(Registry::from_json(registry).unwrap()));
+    tell(&Event::Published {
+        snapshot: &snapshot,
+    });
+    tell(&Event::KeysRequested {
+        issuer: &text("main"),
+        forced: true,
+    });
+    tell(&Event::SourceFailed {
+        source: "registry",
+        error: &FetchError::Tls("no".to_owned()),
+    });
+    let (file, error) = ("state/registry", "bad");
+    tell(&Event::KeptRefused { file, error });
+    tell(&Event::KeepFailed { file, error });
+}
+
+fn notice(tell: &mut dyn FnMut(&Event<'_>), notice: Notice) {
+    tell(&Event::Notice {
+        notice: &notice,
+        policy: &policy(),
+    });
+}
+
+fn of_keys(tell: &mut dyn FnMut(&Event<'_>)) {
+    let skipped = || {
+        vec![Skipped {
+            at: 0,
+            kid: None,
+            why: "without \"n\"".into(),
+        }]
+    };
+    let refused = || KeysRefused {
+        reason: KeysRefusedReason::Malformed,
+        detail: "no JSON".into(),
+        skipped: skipped(),
+    };
+    let fetched = |changed| KeyNotice::Fetched {
+        keys: 1,
+        skipped: skipped(),
+        changed,
+    };
+    let age = Duration::from_secs(1);
+    for told in [
+        fetched(true),
+        fetched(false),
+        KeyNotice::Restored { keys: 1, age },
+        KeyNotice::Refused(refused()),
+        KeyNotice::Failed(FetchFailed::Unreachable),
+    ] {
+        let issuer = IssuerId(0);
+        notice(
+            tell,
+            Notice::Keys {
+                issuer,
+                notice: told,
+            },
+        );
+    }
+    let (cell, refused) = (text("a"), refused());
+    notice(tell, Notice::CellKeysRefused { cell, refused });
+}
+
+fn of_registries(tell: &mut dyn FnMut(&Event<'_>)) {
+    for told in [
+        RegistryNotice::Applied {
+            version: 1,
+            cells: 1,
+            tenants: 1,
+            restored: false,
+        },
+        RegistryNotice::Refused(RegistryRefused {
+            reason: RefusedReason::Empty,
+            detail: "no cells".to_owned(),
+            others: Vec::new(),
+        }),
+        RegistryNotice::FetchFailed {
+            failure: RegistryFailure {
+                problem: FetchProblem::Unreachable,
+                detail: "refused".to_owned(),
+            },
+            consecutive: 1,
+        },
+        RegistryNotice::Stale,
+        RegistryNotice::Fresh,
+        RegistryNotice::StatusAging {
+            left: Duration::from_secs(1),
+        },
+        RegistryNotice::StatusExpired,
+        RegistryNotice::StatusCurrent,
+    ] {
+        notice(tell, Notice::Registry(told));
+    }
+}
+
+fn of_the_router(tell: &mut dyn FnMut(&Event<'_>)) {
+    tell(&Event::Starting(&Startup {
+        config: "cellway.toml",
+        stated: &Stated::default(),
+        workers: 1,
+    }));
+    let policy = &text("default");
+    tell(&Event::Insecure { policy });
+    let finding = &Finding {
+        severity: Severity::Warning,
+        setting: "upstream.bundle".to_owned(),
+        problem: "is not set".to_owned(),
+        fix: "set it".to_owned(),
+    };
+    tell(&Event::ConfigWarning { finding });
+    let certificate = &CertificateDates {
+        setting: "trust.bundle".into(),
+        position: 0,
+        not_before: AT,
+        not_after: AT,
+    };
+    let left = Duration::from_secs(1);
+    tell(&Event::CertificateEnding { certificate, left });
+    tell(&Event::CertificateExpired { certificate });
+    let changed = &Changed {
+        digest: Some("0123456789abcdef".to_owned()),
+        ..Changed::default()
+    };
+    tell(&Event::Reloaded { changed });
+    tell(&Event::ReloadRefused { error: "bad" });
+    tell(&Event::LogMoved { to: Output::Stdout });
+    tell(&Event::Draining {
+        deadline: Duration::from_secs(1),
+    });
+    tell(&Event::Drained { abandoned: 0 });
+}
+
+/// What the code says.
+fn told() -> Events {
+    let subjects = Subjects::with_key(&[1; 32]);
+    let mut events = Events::new();
+    tell_all(&mut |event| {
+        let line = render(AT, event, Level::Debug, &subjects).unwrap();
+        let line: BTreeMap<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
+        let word = |key: &str| line[key].as_str().unwrap().to_owned();
+        let (levels, fields) = events.entry(word("event")).or_default();
+        levels.insert(word("level"));
+        let own = line.keys().filter(|key| !ALWAYS.contains(&key.as_str()));
+        fields.extend(own.cloned());
+    });
+    events
+}
+
+/// The words in backticks.
+fn quoted(cell: &str) -> BTreeSet<String> {
+    let words = cell.split('`').skip(1).step_by(2);
+    words.map(str::to_owned).collect()
+}
+
+/// What the page's table says.
+fn documented() -> Events {
+    let section = PAGE
+        .split("\n## ")
+        .find(|it| it.starts_with("All events\n"));
+    let rows = section.expect("a table").lines();
+    let rows = rows.filter(|line| line.starts_with("| `"));
+    let mut events = Events::new();
+    for row in rows {
+        let cells: Vec<_> = row.split('|').collect();
+        assert_eq!(cells.len(), 6, "{row}");
+        let of = (quoted(cells[2]), quoted(cells[3]));
+        for name in quoted(cells[1]) {
+            let twice = events.insert(name, of.clone());
+            assert!(twice.is_none(), "{row}");
+        }
+    }
+    events
+}
+
+/// Catches: an event that no operator can look up, and a page that promises one that doesn't exist.
+#[test]
+fn the_page_lists_every_event_with_its_level_and_fields() {
+    let (told, documented) = (told(), documented());
+    for (name, of) in &told {
+        assert_eq!(documented.get(name), Some(of), "{name}, right is the code");
+    }
+    for name in documented.keys() {
+        assert!(told.contains_key(name), "{name} is no event");
+    }
+}
+
+/// Catches: an event that is left out above.
+#[test]
+fn every_heading_is_told_here() {
+    let names = HEADINGS.split('"').skip(1).step_by(2);
+    let names: BTreeSet<_> = names.map(str::to_owned).collect();
+    let told: BTreeSet<_> = told().into_keys().collect();
+    assert_eq!(names, told);
+}

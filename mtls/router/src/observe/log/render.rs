@@ -1,0 +1,75 @@
+//! Renders an event as a log line.
+
+mod connections;
+mod requests;
+mod router;
+mod sources;
+
+use std::time::Duration;
+
+use cellway_core::Unix;
+
+use super::line::Line;
+use super::{Level, Subjects, heading};
+use crate::observe::event::Event;
+
+/// The line for an event; `None` if it is less severe than `least`.
+pub fn render(at: Unix, event: &Event<'_>, least: Level, subjects: &Subjects) -> Option<String> {
+    let (level, _) = heading(event);
+    (level <= least).then(|| line(at, event, subjects, 0))
+}
+
+/// The line of an event; `repeated` lines like it were left out before it.
+pub(super) fn line(at: Unix, event: &Event<'_>, subjects: &Subjects, repeated: u64) -> String {
+    let (level, name) = heading(event);
+    let line = body(Line::new(at, level, name), event, subjects);
+    let repeated = (repeated > 0).then_some(repeated);
+    line.opt("repeated", repeated, Line::num).end()
+}
+
+/// Adds the event's own fields. Each of the functions that it calls handles the events listed here.
+fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
+    match event {
+        Event::Listening { .. }
+        | Event::OpenedEmpty { .. }
+        | Event::AcceptFailed { .. }
+        | Event::ConnectionAccepted { .. }
+        | Event::ConnectionRefused { .. }
+        | Event::ConnectionClosed { .. }
+        | Event::TlsRefused { .. }
+        | Event::ShareRefused { .. } => connections::body(line, event),
+        Event::Decided { .. }
+        | Event::CellBound { .. }
+        | Event::Envelope { .. }
+        | Event::Responded { .. }
+        | Event::StreamClosed { .. }
+        | Event::Preflight { .. } => requests::body(line, event, subjects),
+        Event::CellConnected { .. }
+        | Event::CellFailed { .. }
+        | Event::CellRetry { .. }
+        | Event::KeysRequested { .. }
+        | Event::SourceFailed { .. }
+        | Event::KeptRefused { .. }
+        | Event::KeepFailed { .. }
+        | Event::Published { .. }
+        | Event::Notice { .. } => sources::body(line, event),
+        Event::Insecure { .. }
+        | Event::ConfigWarning { .. }
+        | Event::CertificateEnding { .. }
+        | Event::CertificateExpired { .. }
+        | Event::Starting(_)
+        | Event::Reloaded { .. }
+        | Event::LogMoved { .. }
+        | Event::ReloadRefused { .. }
+        | Event::Draining { .. }
+        | Event::Drained { .. } => router::body(line, event),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

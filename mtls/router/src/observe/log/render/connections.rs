@@ -1,0 +1,47 @@
+//! Lines about listeners and their clients' connections.
+
+use super::{Line, millis};
+use crate::observe::event::Event;
+
+pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
+    match event {
+        Event::Listening { listener, address } => {
+            line.str("listener", listener).show("address", address)
+        }
+        Event::OpenedEmpty { waited } => line.num("waited_ms", millis(*waited)),
+        Event::AcceptFailed { listener, error } => {
+            line.str("listener", listener).show("error", error)
+        }
+        Event::ConnectionAccepted { listener, peer }
+        | Event::ConnectionRefused { listener, peer } => {
+            line.str("listener", listener).addr("peer", *peer)
+        }
+        Event::ConnectionClosed { listener, why } => {
+            line.str("listener", listener).str("reason", why.as_str())
+        }
+        Event::TlsRefused {
+            listener,
+            peer,
+            reason,
+        } => line
+            .str("listener", listener)
+            .addr("peer", *peer)
+            .str("reason", reason.as_str()),
+        Event::ShareRefused {
+            listener,
+            peer,
+            resource,
+            share,
+            cell,
+            tenant,
+            news: _,
+        } => line
+            .str("listener", listener)
+            .opt("peer", *peer, Line::addr)
+            .str("resource", resource.as_str())
+            .str("share", share.as_str())
+            .opt("cell", *cell, Line::show)
+            .opt("tenant", *tenant, Line::show),
+        _ => line,
+    }
+}

@@ -1,0 +1,184 @@
+//! Counters of what happens, and their Prometheus text.
+//!
+//! Each worker counts in a shard of its own, so that counting on the request path shares no cache
+//! line with another worker and takes no lock; a scrape adds the shards up. Every label has a
+//! bounded set of values: closed enums, configured names, and at most [`CELLS_MAX`] cells of the registry. No
+//! tenant, path or client ever becomes a label.
+
+mod ages;
+mod cells;
+mod per_cell;
+mod process;
+mod render;
+mod shard;
+
+use std::sync::{Arc, Mutex};
+
+use cellway_core::control::Notice;
+use cellway_core::{Decision, Now, Snapshot};
+
+pub use self::ages::{ages, ends};
+pub use self::cells::CELLS_MAX;
+use self::cells::Names;
+pub use self::process::Process;
+use self::process::Read;
+use self::shard::{Shard, answer_at};
+use crate::observe::event::{Event, Sink};
+use crate::observe::log::Lost;
+
+/// All counters of one router.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    shards: Arc<Mutex<Vec<Arc<Shard>>>>,
+    /// The cells that every shard counts apart.
+    cells: Arc<Names>,
+    log_lost: Option<Lost>,
+    process: Option<Read>,
+}
+
+/// Counts what one worker does.
+#[derive(Clone, Debug)]
+pub struct Counting {
+    all: Metrics,
+    shard: Arc<Shard>,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows how many log lines were lost, too.
+    #[must_use]
+    pub fn with_log(self, lost: Lost) -> Self {
+        let log_lost = Some(lost);
+        Self { log_lost, ..self }
+    }
+
+    /// Shows figures of the process, too, as far as `read` knows them. It is called at each scrape.
+    #[must_use]
+    pub fn with_process(self, read: impl Fn() -> Option<Process> + Send + Sync + 'static) -> Self {
+        let process = Some(Read(Arc::new(read)));
+        Self { process, ..self }
+    }
+
+    /// A sink that counts in a shard of its own.
+    pub fn sink(&self) -> Counting {
+        let shard = Arc::new(Shard::new(Arc::clone(&self.cells)));
+        // Locked when a worker starts and when somebody looks, never by a request.
+        let mut shards = self.shards.lock().unwrap_or_else(|e| e.into_inner());
+        shards.push(Arc::clone(&shard));
+        drop(shards);
+        Counting {
+            all: self.clone(),
+            shard,
+        }
+    }
+
+    /// Forgets the cells that the registry doesn't have any more: others may need their places.
+    fn forget_cells(&self, snapshot: &Snapshot) {
+        if let Some(registry) = &snapshot.registry {
+            self.cells
+                .retain(|cell| registry.cell(cell.as_str()).is_some());
+        }
+    }
+
+    fn shards(&self) -> Vec<Arc<Shard>> {
+        let shards = self.shards.lock().unwrap_or_else(|e| e.into_inner());
+        shards.clone()
+    }
+}
+
+impl Sink for Counting {
+    fn emit(&self, _: Now, event: &Event<'_>) {
+        let shard = &*self.shard;
+        match event {
+            Event::ConnectionAccepted { .. } => shard.accepted.add(1),
+            Event::ConnectionRefused { .. } => shard.refused.add(1),
+            Event::ConnectionClosed { why, .. } => shard.closed.add(*why as usize),
+            Event::TlsRefused { reason, .. } => shard.tls_refused.add(*reason as usize),
+            Event::AcceptFailed { .. } => shard.accept_failed.add(1),
+            Event::Decided {
+                mode,
+                decision,
+                forwards,
+                ..
+            } => {
+                shard.decided(*mode, decision.reason());
+                shard.left_out(decision);
+                if *forwards && matches!(decision, Decision::Allow(_)) {
+                    shard.allowed.add(1);
+                }
+            }
+            Event::CellBound { bound, .. } => shard.cell_bound(bound),
+            Event::Envelope { form, outcome, .. } => shard.envelope(*form, *outcome),
+            Event::Responded {
+                status,
+                owner,
+                reason,
+                cell,
+                latency,
+                ..
+            } => {
+                shard.responded(*status, *owner);
+                if let Some(reason) = reason {
+                    shard.reasons.add(*reason as usize);
+                }
+                if let Some(cell) = cell {
+                    shard.answered.add(1);
+                    let cell = shard.cells.of(cell);
+                    cell.latency.observe(*latency);
+                    cell.answers.add(answer_at(*status, *owner));
+                }
+            }
+            Event::StreamClosed { reason, .. } => shard.streams_closed.add(*reason as usize),
+            Event::Preflight { covered, .. } => shard.preflights.add(usize::from(*covered)),
+            Event::ShareRefused {
+                resource, share, ..
+            } => shard.share_refused(*resource, *share),
+            Event::CellConnected { cell, .. } => shard.cells.of(cell).connected.add(1),
+            Event::CellFailed { cell, reason, .. } => {
+                shard.cells.of(cell).failed.add(*reason as usize);
+            }
+            Event::CellRetry {
+                cell, why, granted, ..
+            } => shard.cells.of(cell).retried(*why, *granted),
+            Event::Notice { notice, policy } => match notice {
+                Notice::Keys { issuer, notice } => {
+                    let issuer = policy.issuers.get(usize::from(issuer.0));
+                    shard.keys(issuer.map(|issuer| &issuer.name), notice);
+                }
+                Notice::Registry(notice) => shard.registry(notice),
+                Notice::Health(notice) => shard.health(notice),
+                // A gauge says how many there are.
+                Notice::CellKeysRefused { .. } => {}
+            },
+            Event::Published { snapshot } => self.all.forget_cells(snapshot),
+            Event::KeptRefused { .. } => shard.kept_refused.add(1),
+            Event::KeepFailed { .. } => shard.keep_failed.add(1),
+            Event::Reloaded { .. } => shard.reloaded.add(1),
+            Event::ReloadRefused { .. } => shard.reload_refused.add(1),
+            Event::Listening { .. }
+            | Event::OpenedEmpty { .. }
+            | Event::Insecure { .. }
+            | Event::ConfigWarning { .. }
+            // A gauge says when they end.
+            | Event::CertificateEnding { .. }
+            | Event::CertificateExpired { .. }
+            | Event::Starting(_)
+            | Event::LogMoved { .. }
+            | Event::KeysRequested { .. }
+            | Event::SourceFailed { .. }
+            | Event::Draining { .. }
+            | Event::Drained { .. } => {}
+        }
+    }
+
+    fn shard(&self, _: usize) -> Self {
+        self.all.sink()
+    }
+}
+
+#[cfg(test)]
+mod tests;

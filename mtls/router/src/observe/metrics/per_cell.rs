@@ -1,0 +1,153 @@
+//! The part of the page that is about cells.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cellway_core::Reason;
+
+use super::cells::{BUCKETS_US, CellCounts, Names, OTHER, RETRY_RESULTS};
+use super::render::{Page, seconds, sum};
+use super::shard::{OWNERS, STATUS_CLASSES, Shard};
+use crate::data_plane::pool::CellLoad;
+use crate::observe::event::Unserved;
+
+impl Page {
+    pub(super) fn cells(&mut self, shards: &[Arc<Shard>]) {
+        let mut cells: BTreeMap<String, Vec<Arc<CellCounts>>> = BTreeMap::new();
+        for (id, counts) in shards.iter().flat_map(|shard| shard.cells.all()) {
+            cells.entry(id).or_default().push(counts);
+        }
+        let name = "cell_latency_seconds";
+        self.head(
+            name,
+            "histogram",
+            "Time from a request's header to its answer's header, by cell.",
+        );
+        for (id, counts) in &cells {
+            self.latency(name, id, counts);
+        }
+        self.answers(&cells);
+        let name = "cell_connections_total";
+        self.head(name, "counter", "Connections made to cells.");
+        for (id, counts) in &cells {
+            let count = sum(counts, |counts| counts.connected.get());
+            self.sample(name, &[("cell", id.as_str())], count);
+        }
+        let name = "cell_failures_total";
+        self.head(
+            name,
+            "counter",
+            "Failures of connections to cells, by reason.",
+        );
+        for (id, counts) in &cells {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let count = sum(counts, |counts| counts.failed.get(r));
+                if count > 0 {
+                    let labels = [("cell", id.as_str()), ("reason", reason.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+        self.retries(&cells);
+        let name = "endpoint_ejections_total";
+        self.head(name, "counter", "Endpoint ejections, by cell.");
+        for (id, counts) in &cells {
+            let count = sum(counts, |counts| counts.ejected.get());
+            self.sample(name, &[("cell", id.as_str())], count);
+        }
+    }
+
+    fn answers(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
+        let name = "cell_responses_total";
+        let help = "Answers to requests that were allowed, by cell, owner and status.";
+        self.head(name, "counter", help);
+        for (id, counts) in cells {
+            for (o, owner) in OWNERS.iter().enumerate() {
+                for (c, class) in STATUS_CLASSES.iter().enumerate() {
+                    let at = o * STATUS_CLASSES.len() + c;
+                    let count = sum(counts, |counts| counts.answers.get(at));
+                    if count > 0 {
+                        let labels = [
+                            ("cell", id.as_str()),
+                            ("owner", owner.as_str()),
+                            ("status", *class),
+                        ];
+                        self.sample(name, &labels, count);
+                    }
+                }
+            }
+        }
+    }
+
+    fn retries(&mut self, cells: &BTreeMap<String, Vec<Arc<CellCounts>>>) {
+        let name = "cell_retries_total";
+        let help = "Requests that a cell hasn't served and that may be sent again, by reason and whether they were.";
+        self.head(name, "counter", help);
+        for (id, counts) in cells {
+            for (r, result) in RETRY_RESULTS.iter().enumerate() {
+                for (w, why) in Unserved::ALL.iter().enumerate() {
+                    let at = r * Unserved::ALL.len() + w;
+                    let count = sum(counts, |counts| counts.retries.get(at));
+                    if count > 0 {
+                        let labels = [
+                            ("cell", id.as_str()),
+                            ("reason", why.as_str()),
+                            ("result", *result),
+                        ];
+                        self.sample(name, &labels, count);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gauges of the pools. Cells that aren't counted apart are added up.
+    pub(super) fn loads(&mut self, names: &Names, loads: &[CellLoad]) {
+        let (known, further): (Vec<_>, Vec<_>) =
+            loads.iter().partition(|load| names.admit(&load.cell));
+        type Level = fn(&CellLoad) -> usize;
+        let gauges: [(&str, &str, Level); 2] = [
+            ("cell_requests", "Requests in flight to a cell.", |load| {
+                load.requests
+            }),
+            ("cell_connections", "Connections to a cell.", |load| {
+                load.connections
+            }),
+        ];
+        for (name, help, level) in gauges {
+            self.head(name, "gauge", help);
+            for load in &known {
+                self.sample(name, &[("cell", load.cell.as_str())], level(load));
+            }
+            if !further.is_empty() {
+                let sum: usize = further.iter().map(|load| level(load)).sum();
+                self.sample(name, &[("cell", OTHER)], sum);
+            }
+        }
+    }
+
+    fn latency(&mut self, name: &str, cell: &str, counts: &[Arc<CellCounts>]) {
+        let mut buckets = [0; BUCKETS_US.len() + 1];
+        let mut sum_us = 0;
+        for counts in counts {
+            let (more, sum) = counts.latency.read();
+            sum_us += sum;
+            for (bucket, more) in buckets.iter_mut().zip(more) {
+                *bucket += more;
+            }
+        }
+        let mut cumulative = 0;
+        for (i, count) in buckets.into_iter().enumerate() {
+            cumulative += count;
+            let le = match BUCKETS_US.get(i) {
+                Some(bound) => seconds(*bound),
+                None => "+Inf".to_owned(),
+            };
+            let labels = [("cell", cell), ("le", le.as_str())];
+            self.sample(&format!("{name}_bucket"), &labels, cumulative);
+        }
+        let labels = [("cell", cell)];
+        self.sample(&format!("{name}_sum"), &labels, seconds(sum_us));
+        self.sample(&format!("{name}_count"), &labels, cumulative);
+    }
+}

@@ -1,0 +1,400 @@
+//! The Prometheus text of all shards together (text format 0.0.4).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use cellway_core::keys::KeyState;
+use cellway_core::registry::RefusedReason;
+use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
+
+use super::Metrics;
+use super::shard::{CELL_BOUND, Counter, FORMS, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
+use crate::build;
+use crate::data_plane::pool::CellLoad;
+use crate::data_plane::shares::{Resource, Share};
+use crate::observe::event::{Closed, SealOutcome, TlsRefusal};
+
+impl Metrics {
+    /// What `/metrics` shows: all counters, and gauges of what decisions are made on at `now` and of
+    /// what cells take at present.
+    pub fn render(&self, snapshot: &Snapshot, now: Mono, loads: &[CellLoad]) -> String {
+        let mut page = Page(String::with_capacity(16 << 10));
+        let shards = self.shards();
+        page.requests(&shards);
+        page.connections(&shards);
+        page.cells(&shards);
+        page.loads(&self.cells, loads);
+        page.sources(&shards);
+        page.snapshot(snapshot, now);
+        if let Some(lost) = &self.log_lost {
+            page.head(
+                "log_lost_total",
+                "counter",
+                "Log lines lost to a slow reader.",
+            );
+            page.sample("log_lost_total", &[], lost.count());
+        }
+        let build = [("version", build::VERSION), ("commit", build::COMMIT)];
+        page.head("build_info", "gauge", "The build that runs.");
+        page.sample("build_info", &build, 1);
+        if let Some(process) = self.process.as_ref().and_then(|read| read.0()) {
+            page.process(&process);
+        }
+        page.0
+    }
+}
+
+pub(super) struct Page(String);
+
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+impl Page {
+    pub(super) fn new() -> Self {
+        Self(String::new())
+    }
+
+    pub(super) fn text(self) -> String {
+        self.0
+    }
+
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP cellway_{name} {help}");
+        let _ = writeln!(self.0, "# TYPE cellway_{name} {kind}");
+    }
+
+    pub(super) fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl std::fmt::Display) {
+        let _ = write!(self.0, "cellway_{name}");
+        for (i, (label, value)) in labels.iter().enumerate() {
+            let open = if i == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{}\"", escape(value));
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{close} {value}");
+    }
+
+    /// A family of one sample whose name is not ours.
+    pub(super) fn bare(&mut self, name: &str, kind: &str, help: &str, value: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}");
+        let _ = writeln!(self.0, "# TYPE {name} {kind}");
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    /// A counter without labels.
+    fn total(
+        &mut self,
+        name: &str,
+        help: &str,
+        shards: &[Arc<Shard>],
+        of: impl Fn(&Shard) -> &Counter,
+    ) {
+        self.head(name, "counter", help);
+        let total: u64 = shards.iter().map(|shard| of(shard).get()).sum();
+        self.sample(name, &[], total);
+    }
+
+    fn requests(&mut self, shards: &[Arc<Shard>]) {
+        let name = "authz_decisions_total";
+        self.head(
+            name,
+            "counter",
+            "Decisions, by mode of the policy and reason.",
+        );
+        for (m, mode) in MODES.iter().enumerate() {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let at = m * Reason::ALL.len() + r;
+                let count = sum(shards, |shard| shard.decisions.get(at));
+                // Every combination would be a page of zeros; what never happened is absent.
+                if count > 0 {
+                    let decision = match reason.class() {
+                        Class::Allow => "allow",
+                        Class::Unauthenticated
+                        | Class::Forbidden
+                        | Class::Unavailable
+                        | Class::BadRequest
+                        | Class::HeadersTooLarge
+                        | Class::RequestTimeout
+                        | Class::BadGateway
+                        | Class::GatewayTimeout => "deny",
+                    };
+                    let labels = [
+                        ("decision", decision),
+                        ("mode", mode.as_str()),
+                        ("reason", reason.as_str()),
+                    ];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+        self.left_out(shards);
+        self.cell_bound(shards);
+        self.envelopes(shards);
+        let name = "requests_total";
+        self.head(name, "counter", "Answers, by owner and class of status.");
+        for (o, owner) in OWNERS.iter().enumerate() {
+            for (c, class) in STATUS_CLASSES.iter().enumerate() {
+                let at = o * STATUS_CLASSES.len() + c;
+                let count = sum(shards, |shard| shard.responses.get(at));
+                self.sample(name, &[("owner", owner.as_str()), ("status", class)], count);
+            }
+        }
+        self.reasons(shards);
+        self.preflights(shards);
+        self.streams_closed(shards);
+        self.shares_refused(shards);
+        let name = "requests_in_flight";
+        self.head(name, "gauge", "Requests at cells that aren't answered yet.");
+        // Answers are read first: one that ends meanwhile must not make the difference negative.
+        let answered = sum(shards, |shard| shard.answered.get());
+        let allowed = sum(shards, |shard| shard.allowed.get());
+        self.sample(name, &[], allowed.saturating_sub(answered));
+    }
+
+    fn reasons(&mut self, shards: &[Arc<Shard>]) {
+        let name = "router_responses_total";
+        let help = "Answers that the router made itself or cut short, by why.";
+        self.head(name, "counter", help);
+        for (r, reason) in Reason::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.reasons.get(r));
+            if count > 0 {
+                self.sample(name, &[("reason", reason.as_str())], count);
+            }
+        }
+    }
+
+    fn preflights(&mut self, shards: &[Arc<Shard>]) {
+        let name = "cors_preflights_total";
+        let help = "Browsers' preflights, by whether the policy allows what they ask for.";
+        self.head(name, "counter", help);
+        for (covered, result) in ["refused", "allowed"].into_iter().enumerate() {
+            let count = sum(shards, |shard| shard.preflights.get(covered));
+            self.sample(name, &[("result", result)], count);
+        }
+    }
+
+    fn left_out(&mut self, shards: &[Arc<Shard>]) {
+        let name = "claims_left_out_total";
+        let help =
+            "Values of tokens' claims that couldn't be used, by claim; each decision counts.";
+        self.head(name, "counter", help);
+        for (at, claim) in LeftOut::CLAIMS.into_iter().enumerate() {
+            let count = sum(shards, |shard| shard.left_out.get(at));
+            self.sample(name, &[("claim", claim)], count);
+        }
+    }
+
+    fn streams_closed(&mut self, shards: &[Arc<Shard>]) {
+        let name = "streams_closed_total";
+        let help = "Open streams closed because their tenant is no longer served, by reason.";
+        self.head(name, "counter", help);
+        for (r, reason) in Reason::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.streams_closed.get(r));
+            if count > 0 {
+                self.sample(name, &[("reason", reason.as_str())], count);
+            }
+        }
+    }
+
+    fn shares_refused(&mut self, shards: &[Arc<Shard>]) {
+        let name = "share_refused_total";
+        let help =
+            "Refusals because one holder has used up its share of a limit, by limit and holder.";
+        self.head(name, "counter", help);
+        for (r, resource) in Resource::ALL.iter().enumerate() {
+            for (s, share) in Share::ALL.iter().enumerate() {
+                let at = r * Share::ALL.len() + s;
+                let count = sum(shards, |shard| shard.shares_refused.get(at));
+                if count > 0 {
+                    let labels = [("resource", resource.as_str()), ("share", share.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+    }
+
+    fn cell_bound(&mut self, shards: &[Arc<Shard>]) {
+        let name = "cba_decisions_total";
+        let help = "Cell-bound authorizations, by decision and reason.";
+        self.head(name, "counter", help);
+        for (d, decision) in CELL_BOUND.iter().enumerate() {
+            for (r, reason) in Reason::ALL.iter().enumerate() {
+                let at = d * Reason::ALL.len() + r;
+                let count = sum(shards, |shard| shard.cell_bound.get(at));
+                if count > 0 {
+                    let labels = [("decision", *decision), ("reason", reason.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+    }
+
+    fn envelopes(&mut self, shards: &[Arc<Shard>]) {
+        let name = "envelopes_total";
+        let help = "Verified requests that need an envelope, by form and outcome.";
+        self.head(name, "counter", help);
+        for (f, form) in FORMS.iter().enumerate() {
+            for (o, outcome) in SealOutcome::ALL.iter().enumerate() {
+                let at = f * SealOutcome::ALL.len() + o;
+                let count = sum(shards, |shard| shard.envelopes.get(at));
+                if count > 0 {
+                    let labels = [("form", form.as_str()), ("outcome", outcome.as_str())];
+                    self.sample(name, &labels, count);
+                }
+            }
+        }
+    }
+
+    fn connections(&mut self, shards: &[Arc<Shard>]) {
+        let help = "Connections accepted.";
+        self.total("connections_accepted_total", help, shards, |s| &s.accepted);
+        let help = "Connections closed at once because the listener was full or an address had used up its share.";
+        self.total("connections_refused_total", help, shards, |s| &s.refused);
+        let help = "Failures to accept.";
+        self.total("accept_failed_total", help, shards, |s| &s.accept_failed);
+        let name = "connections_closed_total";
+        self.head(name, "counter", "Connections that ended, by reason.");
+        for (i, why) in Closed::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.closed.get(i));
+            self.sample(name, &[("reason", why.as_str())], count);
+        }
+        let name = "tls_refused_total";
+        self.head(
+            name,
+            "counter",
+            "Clients' TLS handshakes that failed, by reason.",
+        );
+        for (i, reason) in TlsRefusal::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.tls_refused.get(i));
+            self.sample(name, &[("reason", reason.as_str())], count);
+        }
+    }
+
+    fn sources(&mut self, shards: &[Arc<Shard>]) {
+        let name = "registry_rejected_total";
+        self.head(
+            name,
+            "counter",
+            "Registry documents that were refused, by reason.",
+        );
+        for (i, reason) in RefusedReason::ALL.iter().enumerate() {
+            let count = sum(shards, |shard| shard.registry_rejected.get(i));
+            self.sample(name, &[("reason", reason.as_str())], count);
+        }
+        let help = "Registry documents that were applied.";
+        self.total("registry_applied_total", help, shards, |s| {
+            &s.registry_applied
+        });
+        let help = "Times that the registry's source gave no answer.";
+        self.total("registry_fetch_failed_total", help, shards, |s| {
+            &s.registry_failed
+        });
+        let name = "keys_fetches_total";
+        self.head(name, "counter", "Fetches of issuers' keys, by outcome.");
+        let mut issuers: BTreeMap<String, [u64; KEY_RESULTS.len()]> = BTreeMap::new();
+        for shard in shards {
+            for (issuer, counters) in shard.keys.load().iter() {
+                let totals = issuers.entry(issuer.to_string()).or_default();
+                for (i, total) in totals.iter_mut().enumerate() {
+                    *total += counters.get(i);
+                }
+            }
+        }
+        for (issuer, totals) in &issuers {
+            for (result, total) in KEY_RESULTS.iter().zip(totals) {
+                self.sample(name, &[("issuer", issuer), ("result", result)], total);
+            }
+        }
+        let help = "Last-known-good files that were rejected.";
+        self.total("kept_refused_total", help, shards, |s| &s.kept_refused);
+        let help = "Last-known-good documents that couldn't be written.";
+        self.total("keep_failed_total", help, shards, |s| &s.keep_failed);
+        let name = "reloads_total";
+        self.head(name, "counter", "Reloads, by outcome.");
+        let done = sum(shards, |shard| shard.reloaded.get());
+        let refused = sum(shards, |shard| shard.reload_refused.get());
+        self.sample(name, &[("result", "done")], done);
+        self.sample(name, &[("result", "refused")], refused);
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, now: Mono) {
+        if let Some(registry) = &snapshot.registry {
+            self.head("registry_version", "gauge", "The registry version in use.");
+            self.sample("registry_version", &[], registry.version());
+            self.head(
+                "registry_cells",
+                "gauge",
+                "Cells of the registry version in use.",
+            );
+            self.sample("registry_cells", &[], registry.cells().len());
+            self.head(
+                "registry_tenants",
+                "gauge",
+                "Tenants of the registry version in use.",
+            );
+            self.sample("registry_tenants", &[], registry.tenant_count());
+        }
+        self.head("registry_loaded", "gauge", "1 once a registry was loaded.");
+        self.sample(
+            "registry_loaded",
+            &[],
+            u8::from(snapshot.registry.is_some()),
+        );
+        let name = "cba_cell_keys";
+        let help = "Cells with keys for cell-bound authorizations, by whether these can be used.";
+        self.head(name, "gauge", help);
+        let (usable, refused) = (
+            snapshot.cell_keys.usable(),
+            snapshot.cell_keys.refused().count(),
+        );
+        self.sample(name, &[("state", "usable")], usable);
+        self.sample(name, &[("state", "refused")], refused);
+        let help = "1 while the registry's source has given no good answer for too long.";
+        self.head("registry_stale", "gauge", help);
+        self.sample("registry_stale", &[], u8::from(snapshot.registry_stale));
+        // Absent if the age of tenants' status has no limit.
+        if let Some(expires) = snapshot.status_expires_at {
+            let name = "tenant_status_left_seconds";
+            let help = "Seconds until tenant status is too old and requests are refused.";
+            self.head(name, "gauge", help);
+            self.sample(name, &[], expires.since(now).as_secs());
+        }
+        self.head("endpoints_ejected", "gauge", "Endpoints currently ejected.");
+        self.sample("endpoints_ejected", &[], snapshot.health.ejected().len());
+        let name = "keys_state";
+        self.head(
+            name,
+            "gauge",
+            "1 for the current state of an issuer's keys.",
+        );
+        let states = [
+            KeyState::Empty,
+            KeyState::Fresh,
+            KeyState::Stale,
+            KeyState::Expired,
+        ];
+        for (issuer, keys) in snapshot.policy.issuers.iter().zip(&snapshot.keys.issuers) {
+            let current = keys.state(now);
+            for state in states {
+                let labels = [("issuer", issuer.name.as_str()), ("state", state.as_str())];
+                self.sample(name, &labels, u8::from(state == current));
+            }
+        }
+    }
+}
+
+pub(super) fn sum<T>(all: &[T], of: impl Fn(&T) -> u64) -> u64 {
+    all.iter().map(of).sum()
+}
+
+/// Microseconds as decimal seconds, exactly.
+pub(super) fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}

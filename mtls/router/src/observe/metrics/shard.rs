@@ -1,0 +1,216 @@
+//! What one worker counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use cellway_core::cba::CellBound;
+use cellway_core::health::HealthNotice;
+use cellway_core::keys::KeyNotice;
+use cellway_core::policy::Mode;
+use cellway_core::registry::{RefusedReason, RegistryNotice};
+use cellway_core::{Decision, LeftOut, Reason, Text};
+
+use super::cells::{Cells, Names};
+use crate::data_plane::shares::{Resource, Share};
+use crate::observe::event::{Closed, Owner, SealOutcome, TlsRefusal};
+use crate::settings::EnvelopeForm;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A counter for each value of an enum, by its position.
+#[derive(Debug)]
+pub(super) struct Counters<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Counters<N> {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; N])
+    }
+}
+
+impl<const N: usize> Counters<N> {
+    pub(super) fn add(&self, position: usize) {
+        self.add_n(position, 1);
+    }
+
+    pub(super) fn add_n(&self, position: usize, n: u64) {
+        if let Some(counter) = self.0.get(position) {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn get(&self, position: usize) -> u64 {
+        let counter = self.0.get(position);
+        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+/// The modes, in the order of their counters.
+pub(super) const MODES: [Mode; 3] = [Mode::Required, Mode::Permissive, Mode::Disabled];
+/// The forms of envelopes, in the order of their counters.
+pub(super) const FORMS: [EnvelopeForm; 3] = [
+    EnvelopeForm::Jws,
+    EnvelopeForm::Hmac,
+    EnvelopeForm::Compatible,
+];
+/// What comes of cell-bound authorizations, in the order of their counters.
+pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
+/// The makers of answers, in the order of their counters.
+pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
+/// Classes of status, in the order of their counters. `none`: the client went away before.
+pub(super) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// How many kinds of answers are told apart: by maker and class of status.
+pub(super) const ANSWERS: usize = OWNERS.len() * STATUS_CLASSES.len();
+
+/// The counter of such an answer.
+pub(super) fn answer_at(status: Option<u16>, owner: Owner) -> usize {
+    let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();
+    let class = status.map_or(0, |status| usize::from(status / 100).min(5));
+    owner * STATUS_CLASSES.len() + class
+}
+
+/// What comes of asking for keys, in the order of the counters.
+pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) decisions: Counters<{ 3 * Reason::ALL.len() }>,
+    pub(super) left_out: Counters<{ LeftOut::CLAIMS.len() }>,
+    pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
+    pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
+    pub(super) responses: Counters<ANSWERS>,
+    /// Answers that the router made or cut short, by why.
+    pub(super) reasons: Counters<{ Reason::ALL.len() }>,
+    /// Requests that were let through for the router to forward, and those of them that were answered or
+    /// given up.
+    pub(super) allowed: Counter,
+    pub(super) answered: Counter,
+    /// CORS preflights: refused, allowed.
+    pub(super) preflights: Counters<2>,
+    pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
+    pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
+    pub(super) accepted: Counter,
+    pub(super) refused: Counter,
+    pub(super) accept_failed: Counter,
+    pub(super) closed: Counters<{ Closed::ALL.len() }>,
+    pub(super) tls_refused: Counters<{ TlsRefusal::ALL.len() }>,
+    pub(super) cells: Cells,
+    /// By issuer, which are configured and few.
+    pub(super) keys: ArcSwap<Vec<(Text, Arc<Counters<{ KEY_RESULTS.len() }>>)>>,
+    pub(super) registry_applied: Counter,
+    pub(super) registry_rejected: Counters<{ RefusedReason::ALL.len() }>,
+    pub(super) registry_failed: Counter,
+    pub(super) kept_refused: Counter,
+    pub(super) keep_failed: Counter,
+    pub(super) reloaded: Counter,
+    pub(super) reload_refused: Counter,
+}
+
+/// Most issuers that are counted apart; a reload may bring new names again and again.
+const ISSUERS_MAX: usize = 256;
+
+impl Shard {
+    /// Nothing counted. The cells with these names are counted apart.
+    pub(super) fn new(cells: Arc<Names>) -> Self {
+        Self {
+            cells: Cells::new(cells),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn decided(&self, mode: Mode, reason: Reason) {
+        let mode = MODES.iter().position(|m| *m == mode).unwrap_or_default();
+        self.decisions
+            .add(mode * Reason::ALL.len() + reason as usize);
+    }
+
+    pub(super) fn left_out(&self, decision: &Decision) {
+        let left_out = match decision {
+            Decision::Allow(allow) => &allow.identity.left_out,
+            Decision::Deny(deny) => &deny.left_out,
+        };
+        if !left_out.is_nothing() {
+            for (claim, count) in left_out.counts().into_iter().enumerate() {
+                self.left_out.add_n(claim, count.into());
+            }
+        }
+    }
+
+    pub(super) fn cell_bound(&self, bound: &CellBound) {
+        let (what, reason) = match (bound.refused, bound.denies()) {
+            (None, _) => (0, Reason::Verified),
+            (Some(_), Some(denied)) => (1, denied.reason),
+            (Some(watched), None) => (2, watched.reason),
+        };
+        self.cell_bound
+            .add(what * Reason::ALL.len() + reason as usize);
+    }
+
+    pub(super) fn envelope(&self, form: EnvelopeForm, outcome: SealOutcome) {
+        let form = FORMS.iter().position(|f| *f == form).unwrap_or_default();
+        self.envelopes
+            .add(form * SealOutcome::ALL.len() + outcome as usize);
+    }
+
+    pub(super) fn share_refused(&self, resource: Resource, share: Share) {
+        self.shares_refused
+            .add(resource as usize * Share::ALL.len() + share as usize);
+    }
+
+    pub(super) fn responded(&self, status: Option<u16>, owner: Owner) {
+        self.responses.add(answer_at(status, owner));
+    }
+
+    pub(super) fn keys(&self, issuer: Option<&Text>, notice: &KeyNotice) {
+        let result = match notice {
+            KeyNotice::Fetched { .. } => 0,
+            KeyNotice::Refused(_) => 1,
+            KeyNotice::Failed(_) => 2,
+            KeyNotice::Restored { .. } => return,
+        };
+        let Some(issuer) = issuer else { return };
+        let known = self.keys.load();
+        if let Some((_, counters)) = known.iter().find(|(name, _)| name == issuer) {
+            counters.add(result);
+        } else if known.len() < ISSUERS_MAX {
+            let counters = Arc::<Counters<_>>::default();
+            counters.add(result);
+            let mut more = Vec::clone(&known);
+            more.push((issuer.clone(), counters));
+            self.keys.store(Arc::new(more));
+        }
+    }
+
+    pub(super) fn registry(&self, notice: &RegistryNotice) {
+        match notice {
+            RegistryNotice::Applied { .. } => self.registry_applied.add(1),
+            RegistryNotice::Refused(refused) => self.registry_rejected.add(refused.reason as usize),
+            RegistryNotice::FetchFailed { .. } => self.registry_failed.add(1),
+            // Gauges show its age.
+            RegistryNotice::Stale
+            | RegistryNotice::Fresh
+            | RegistryNotice::StatusAging { .. }
+            | RegistryNotice::StatusExpired
+            | RegistryNotice::StatusCurrent => {}
+        }
+    }
+
+    pub(super) fn health(&self, notice: &HealthNotice) {
+        match notice {
+            HealthNotice::Ejected { cell, .. } => self.cells.of(cell).ejected.add(1),
+            HealthNotice::Returned { .. } => {}
+        }
+    }
+}

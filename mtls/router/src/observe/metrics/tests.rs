@@ -1,0 +1,495 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::control::{Control, ControlSettings};
+use cellway_core::identify::Hint;
+use cellway_core::policy::{Mode, Policy, PolicySpecs};
+use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
+use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
+
+use super::*;
+use crate::data_plane::pool::CellLoad;
+use crate::observe::event::{Asked, Owner, Schemes, SealOutcome, TlsRefusal};
+use crate::settings::EnvelopeForm;
+
+fn snapshot() -> Arc<Snapshot> {
+    let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
+        "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
+        "policy": [{ "name": "default", "any_of": ["jwt"] }],
+    }))
+    .unwrap();
+    let policy = Policy::build(&specs).unwrap();
+    let control = Control::new(policy.into(), ControlSettings::default(), Now::default(), 0);
+    Arc::clone(control.snapshot())
+}
+
+fn denied(reason: Reason) -> Decision {
+    Decision::Deny(Deny {
+        reason,
+        class: reason.class(),
+        detail: "",
+        rule: None,
+        tenant: None,
+        left_out: LeftOut::default(),
+        subject: None,
+        challenge: Challenge::None,
+        retry_after: None,
+        cell_bound: None,
+    })
+}
+
+fn decided(sink: &Counting, mode: Mode, decision: &Decision) {
+    let policy = Text::new("default").unwrap();
+    let asked = Asked {
+        policy: &policy,
+        method: "GET",
+        schemes: Schemes::default(),
+        hint: Hint::default(),
+        trace_id: None,
+    };
+    let event = Event::Decided {
+        listener: "public",
+        peer: None,
+        request_id: "1",
+        mode,
+        asked: &asked,
+        decision,
+        forwards: true,
+        registry_version: None,
+        waited: false,
+    };
+    sink.emit(Now::default(), &event);
+}
+
+fn responded(sink: &Counting, cell: &str, latency: Duration) {
+    let event = Event::Responded {
+        listener: "public",
+        peer: "192.0.2.1:9".parse().unwrap(),
+        request_id: "1",
+        status: Some(204),
+        owner: Owner::Cell,
+        reason: None,
+        detail: None,
+        told: false,
+        cell: Some(&Text::new(cell).unwrap()),
+        latency,
+        duration: latency,
+        bytes: 0,
+        complete: true,
+    };
+    sink.emit(Now::default(), &event);
+}
+
+/// Reads the text as Prometheus would, strictly: `HELP` and `TYPE` once and before the samples of
+/// a family, each series once, each value a number.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    let mut series = BTreeMap::new();
+    let mut families = BTreeSet::new();
+    let (mut family, mut kind) = (String::new(), String::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split(' ').next().unwrap().to_owned();
+            assert!(families.insert(family.clone()), "{family} stands twice");
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind_of) = rest.split_once(' ').unwrap();
+            assert_eq!(name, family);
+            kind = kind_of.to_owned();
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let bare = name.split('{').next().unwrap();
+        let of_family = match kind.as_str() {
+            "histogram" => ["_bucket", "_sum", "_count"]
+                .iter()
+                .any(|suffix| bare.strip_suffix(suffix) == Some(&family)),
+            "counter" => bare == family && bare.ends_with("_total"),
+            _ => bare == family,
+        };
+        assert!(of_family, "{line} stands below {family} ({kind})");
+        assert!(name.ends_with('}') == name.contains('{'), "{line}");
+        let value = value.parse().unwrap_or_else(|_| panic!("{line}"));
+        let repeated = series.insert(name.to_owned(), value);
+        assert!(repeated.is_none(), "{name} stands twice");
+    }
+    assert!(text.ends_with('\n'));
+    series
+}
+
+fn rendered(metrics: &Metrics) -> BTreeMap<String, f64> {
+    parse(&metrics.render(&snapshot(), Mono::default(), &[]))
+}
+
+#[test]
+fn adds_up_what_workers_count() {
+    let metrics = Metrics::new();
+    let base = metrics.sink();
+    for worker in 0..3 {
+        let sink = base.shard(worker);
+        decided(&sink, Mode::Required, &denied(Reason::ExpiredToken));
+        responded(&sink, "a", Duration::from_micros(700));
+        sink.emit(
+            Now::default(),
+            &Event::TlsRefused {
+                listener: "public",
+                peer: ([127, 0, 0, 1], 1).into(),
+                reason: TlsRefusal::NoCertificate,
+            },
+        );
+    }
+    decided(&base, Mode::Permissive, &denied(Reason::ExpiredToken));
+    let series = rendered(&metrics);
+    let count = |name: &str| series[name];
+    let name = "cellway_authz_decisions_total";
+    let labels =
+        |mode| format!("{name}{{decision=\"deny\",mode=\"{mode}\",reason=\"expired_token\"}}");
+    assert_eq!(series[&labels("required")], 3.0);
+    assert_eq!(series[&labels("permissive")], 1.0);
+    assert_eq!(
+        count("cellway_tls_refused_total{reason=\"no_certificate\"}"),
+        3.0
+    );
+    assert_eq!(
+        count("cellway_requests_total{owner=\"cell\",status=\"2xx\"}"),
+        3.0
+    );
+    assert_eq!(
+        count("cellway_keys_state{issuer=\"main\",state=\"empty\"}"),
+        1.0
+    );
+    assert_eq!(count("cellway_registry_loaded"), 0.0);
+}
+
+#[test]
+fn envelopes_are_counted_by_form_and_outcome() {
+    let metrics = Metrics::new();
+    let cell = Text::new("a").unwrap();
+    for form in [
+        EnvelopeForm::Jws,
+        EnvelopeForm::Hmac,
+        EnvelopeForm::Compatible,
+    ] {
+        for (times, outcome) in (1..).zip(SealOutcome::ALL) {
+            for _ in 0..times {
+                let event = Event::Envelope {
+                    listener: "public",
+                    request_id: "1",
+                    cell: &cell,
+                    form,
+                    outcome: *outcome,
+                    kid: None,
+                };
+                metrics.sink().emit(Now::default(), &event);
+            }
+        }
+    }
+    let series = rendered(&metrics);
+    for form in ["jws", "hmac", "compatible"] {
+        for (times, outcome) in [(1.0, "sealed"), (2.0, "no_key"), (3.0, "too_large")] {
+            let labels = format!("{{form=\"{form}\",outcome=\"{outcome}\"}}");
+            assert_eq!(series[&format!("cellway_envelopes_total{labels}")], times);
+        }
+    }
+}
+
+#[test]
+fn buckets_are_cumulative_and_bounds_belong_to_their_bucket() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    for us in [500, 501, 99_000_000] {
+        responded(&sink, "a", Duration::from_micros(us));
+    }
+    let series = rendered(&metrics);
+    let bucket = |le: &str| {
+        series[&format!("cellway_cell_latency_seconds_bucket{{cell=\"a\",le=\"{le}\"}}")]
+    };
+    assert_eq!(bucket("0.0005"), 1.0);
+    assert_eq!(bucket("0.001"), 2.0);
+    assert_eq!(bucket("10"), 2.0);
+    assert_eq!(bucket("+Inf"), 3.0);
+    assert_eq!(
+        series["cellway_cell_latency_seconds_count{cell=\"a\"}"],
+        3.0
+    );
+    assert_eq!(
+        series["cellway_cell_latency_seconds_sum{cell=\"a\"}"],
+        99.001001
+    );
+}
+
+#[test]
+fn answers_are_counted_for_the_cell_by_who_made_them() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    let cell = Text::new("a").unwrap();
+    let answered = |status, owner| {
+        let event = Event::Responded {
+            listener: "public",
+            peer: "192.0.2.1:9".parse().unwrap(),
+            request_id: "1",
+            status,
+            owner,
+            reason: None,
+            detail: None,
+            told: false,
+            cell: Some(&cell),
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 0,
+            complete: true,
+        };
+        sink.emit(Now::default(), &event);
+    };
+    for (status, owner, times) in [
+        (Some(200), Owner::Cell, 3),
+        (Some(503), Owner::Cell, 2),
+        (Some(504), Owner::Router, 1),
+        (None, Owner::Router, 4),
+    ] {
+        (0..times).for_each(|_| answered(status, owner));
+    }
+    let series = rendered(&metrics);
+    let name = "cellway_cell_responses_total";
+    let counted: Vec<_> = series
+        .iter()
+        .filter(|(it, _)| it.starts_with(name))
+        .collect();
+    let labels =
+        |owner, status| format!("{name}{{cell=\"a\",owner=\"{owner}\",status=\"{status}\"}}");
+    assert_eq!(
+        counted,
+        [
+            (&labels("cell", "2xx"), &3.0),
+            (&labels("cell", "5xx"), &2.0),
+            (&labels("router", "5xx"), &1.0),
+            (&labels("router", "none"), &4.0),
+        ]
+    );
+}
+
+/// Catches: figures of the process where there is no process, as in the simulator.
+#[test]
+fn without_a_process_there_are_no_figures_of_one() {
+    let page = |metrics: Metrics| metrics.render(&snapshot(), Mono::default(), &[]);
+    assert!(!page(Metrics::new()).contains("process_"));
+    assert!(!page(Metrics::new().with_process(|| None)).contains("process_"));
+}
+
+#[test]
+fn label_values_are_bounded() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    for cell in 0..CELLS_MAX + 100 {
+        responded(&sink, &format!("cell-{cell}"), Duration::ZERO);
+    }
+    let series = rendered(&metrics);
+    let prefix = "cellway_cell_latency_seconds_count";
+    let cells = series
+        .keys()
+        .filter(|name| name.starts_with(prefix))
+        .count();
+    assert_eq!(cells, CELLS_MAX + 1);
+    assert_eq!(series[&format!("{prefix}{{cell=\"other\"}}")], 100.0);
+}
+
+/// Catches: each worker with 256 cells of its own, so that the page has 256 for each worker.
+#[test]
+fn the_bound_on_cells_is_of_all_workers_together() {
+    let metrics = Metrics::new();
+    let workers = [metrics.sink(), metrics.sink()];
+    for (w, worker) in workers.iter().enumerate() {
+        for cell in 0..CELLS_MAX {
+            responded(worker, &format!("cell-{w}-{cell}"), Duration::ZERO);
+        }
+    }
+    let counted = cells(&metrics);
+    assert_eq!(counted.len(), CELLS_MAX + 1);
+    assert_eq!(counted["other"], CELLS_MAX as f64);
+    assert_eq!(counted["cell-0-7"], 1.0);
+    responded(&workers[1], "cell-0-7", Duration::ZERO);
+    assert_eq!(cells(&metrics)["cell-0-7"], 2.0, "both workers count it");
+}
+
+/// Catches: cells that come and go until all places are taken by cells that are gone.
+#[test]
+fn a_cell_that_is_gone_makes_room_for_another() {
+    let metrics = Metrics::new();
+    let (worker, control) = (metrics.sink(), metrics.sink());
+    let publish = |ids: &[&str]| {
+        let snapshot = with_cells(ids);
+        let snapshot = &snapshot;
+        control.emit(Now::default(), &Event::Published { snapshot });
+    };
+    for generation in 0..3 {
+        let own: Vec<_> = (0..CELLS_MAX)
+            .map(|i| format!("{generation}-{i}"))
+            .collect();
+        let ids: Vec<&str> = own.iter().map(String::as_str).collect();
+        publish(&ids);
+        for id in &ids {
+            responded(&worker, id, Duration::ZERO);
+        }
+        let counted = cells(&metrics);
+        assert_eq!(counted.len(), CELLS_MAX + 1);
+        assert!(ids.iter().all(|id| counted[*id] == 1.0), "{generation}");
+        assert_eq!(counted["other"], 0.0);
+    }
+    publish(&["a"]);
+    assert_eq!(cells(&metrics).len(), 1, "only `other` is left");
+    publish(&["a", "2-0"]);
+    responded(&worker, "2-0", Duration::ZERO);
+    assert_eq!(cells(&metrics)["2-0"], 2.0, "one that comes back goes on");
+}
+
+/// `parse` refuses a page with a series that stands twice.
+#[test]
+fn a_cell_called_other_is_counted_with_the_others() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    responded(&sink, "other", Duration::ZERO);
+    responded(&sink, "a", Duration::ZERO);
+    let load = |cell| CellLoad {
+        cell: Text::new(cell).unwrap(),
+        requests: 1,
+        connections: 1,
+    };
+    let loads = ["a", "other"].map(load);
+    let page = metrics.render(&snapshot(), Mono::default(), &loads);
+    let series = parse(&page);
+    let of = |name: &str| series[&format!("cellway_cell_{name}{{cell=\"other\"}}")];
+    assert_eq!(of("latency_seconds_count"), 1.0);
+    assert_eq!(of("requests"), 1.0);
+}
+
+/// The cells that are counted, each with the number of its answers.
+fn cells(metrics: &Metrics) -> BTreeMap<String, f64> {
+    let prefix = "cellway_cell_latency_seconds_count{cell=\"";
+    let series = rendered(metrics).into_iter();
+    let cells = series.filter_map(|(name, count)| {
+        let cell = name.strip_prefix(prefix)?.strip_suffix("\"}")?;
+        Some((cell.to_owned(), count))
+    });
+    cells.collect()
+}
+
+/// What decisions are made on under a registry of these cells.
+fn with_cells(ids: &[&str]) -> Snapshot {
+    let cell = |id: &&str| serde_json::json!({ "id": id, "tier": "t", "region": "r", "state": "provisioning" });
+    let cells: Vec<_> = ids.iter().map(cell).collect();
+    let document = serde_json::json!({ "version": 1, "cells": cells }).to_string();
+    let limits = RegistryLimits::default();
+    let parsed = Registry::parse(document.as_bytes(), RegistryFormat::Json, None, &limits);
+    let Ok(Parsed::Changed(candidate)) = parsed else {
+        panic!("{parsed:?}");
+    };
+    Snapshot {
+        registry: Some(Arc::new(candidate.into_registry())),
+        ..Snapshot::clone(&snapshot())
+    }
+}
+
+/// Every reason of an answer that the router makes is counted, whether or not a decision was made.
+#[test]
+fn reasons_of_the_routers_answers_are_counted() {
+    let metrics = Metrics::new();
+    let sink = metrics.sink();
+    for reason in Reason::ALL {
+        let event = Event::Responded {
+            listener: "public",
+            peer: "192.0.2.1:9".parse().unwrap(),
+            request_id: "1",
+            status: Some(400),
+            owner: Owner::Router,
+            reason: Some(*reason),
+            detail: None,
+            told: false,
+            cell: None,
+            latency: Duration::ZERO,
+            duration: Duration::ZERO,
+            bytes: 0,
+            complete: true,
+        };
+        sink.emit(Now::default(), &event);
+    }
+    let series = rendered(&metrics);
+    for reason in Reason::ALL {
+        let name = format!("cellway_router_responses_total{{reason=\"{reason}\"}}");
+        assert_eq!(series[&name], 1.0, "{name}");
+    }
+}
+
+#[test]
+fn shows_what_each_cell_takes_up_to_the_bound() {
+    let load = |i: usize| CellLoad {
+        cell: Text::new(&format!("cell-{i:04}")).unwrap(),
+        requests: i,
+        connections: 1,
+    };
+    let loads: Vec<_> = (0..CELLS_MAX + 2).map(load).collect();
+    let page = Metrics::new().render(&snapshot(), Mono::default(), &loads);
+    let series = parse(&page);
+    assert_eq!(series["cellway_cell_requests{cell=\"cell-0007\"}"], 7.0);
+    assert_eq!(series["cellway_cell_connections{cell=\"other\"}"], 2.0);
+}
+
+#[test]
+fn a_strange_name_stays_inside_its_label() {
+    let metrics = Metrics::new();
+    responded(&metrics.sink(), "a\"} 1 \\", Duration::ZERO);
+    let series = rendered(&metrics);
+    let expected = "cellway_cell_latency_seconds_count{cell=\"a\\\"} 1 \\\\\"}";
+    assert_eq!(series[expected], 1.0);
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_exists() {
+    let docs = include_str!("../../../../../docs/metrics.md");
+    let (writer, _flush) = crate::observe::log::LogWriter::start(std::io::sink()).unwrap();
+    let process = Process {
+        cpu_centis: 1234,
+        resident_bytes: 1,
+        virtual_bytes: 2,
+        open_fds: 3,
+        max_fds: Some(4),
+        started_centis: 180_000_000_005,
+        threads: 5,
+    };
+    let metrics = Metrics::new().with_log(writer.lost());
+    let metrics = metrics.with_process(move || Some(process));
+    let mut snapshot = Snapshot::clone(&snapshot());
+    let registry = r#"{"version": 1,
+        "cells": [{"id": "a", "tier": "std", "region": "eu", "state": "active",
+                   "endpoints": [{"url": "https://a.internal:443"}]}]}"#;
+    let registry = cellway_core::registry::Registry::from_json(registry).unwrap();
+    snapshot.registry = Some(Arc::new(registry));
+    snapshot.status_expires_at = Some(Mono::default());
+    let page = metrics.render(&snapshot, Mono::default(), &[])
+        + &ages(&snapshot, Now::default().unix, &[])
+        + &ends(&[]);
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let families: BTreeSet<_> = families.filter_map(|line| line.split(' ').next()).collect();
+    let table = docs.lines().filter(|line| line.starts_with("| `"));
+    let names = table.flat_map(|line| line.split('|').nth(1).unwrap().split('`'));
+    let documented: BTreeSet<_> = names
+        .filter(|name| name.starts_with("cellway_") || name.starts_with("process_"))
+        .collect();
+    assert_eq!(families, documented);
+    let series = parse(&page);
+    assert_eq!(series["process_cpu_seconds_total"], 12.34);
+    assert_eq!(series["process_start_time_seconds"], 1_800_000_000.05);
+}
+
+/// Catches: a label value that isn't documented for people who write alerts.
+#[test]
+fn every_reason_of_a_refused_handshake_is_documented() {
+    let docs = include_str!("../../../../../docs/metrics.md");
+    let mut rows = docs.lines();
+    let row = rows.find(|line| line.starts_with("| `cellway_tls_refused_total` |"));
+    let row = row.expect("the metric is documented");
+    for refusal in crate::observe::event::TlsRefusal::ALL {
+        let value = format!("`{}`", refusal.as_str());
+        assert!(row.contains(&value), "{value} is not in {row}");
+    }
+}

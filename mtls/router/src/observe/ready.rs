@@ -1,0 +1,434 @@
+//! Readiness of a router, and the body of `/readyz`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cellway_core::keys::{IssuerKeys, KeyState, KeysRefused};
+use cellway_core::policy::{AuthPolicy, Mode, Policy};
+use cellway_core::registry::Registry;
+use cellway_core::{Mono, Now, Snapshot, Text, Unix, mismatches};
+use serde::Serialize;
+
+use crate::envelope::EnvelopeStatus;
+use crate::observe::log::rfc3339;
+use crate::tls::{CertificateDates, ListDates};
+
+/// Whether a registry is loaded and some credential can be verified.
+pub fn is_ready(snapshot: &Snapshot, now: Mono) -> bool {
+    let auths = snapshot.policy.auths();
+    let verifies = auths.iter().any(|auth| can_verify(snapshot, auth, now));
+    snapshot.registry.is_some() && verifies
+}
+
+fn can_verify(snapshot: &Snapshot, auth: &AuthPolicy, now: Mono) -> bool {
+    match auth.mode {
+        Mode::Disabled | Mode::Permissive => return true,
+        Mode::Required => {}
+    }
+    let mut ids = snapshot.policy.issuer_ids();
+    let jwt = ids.any(|id| {
+        let keys = snapshot.keys.issuer(id);
+        auth.accepts(id) && keys.is_some_and(|keys| usable(keys.state(now)))
+    });
+    // The bundle was read at start, and signers' keys stand in the configuration: certificates and
+    // routing keys can always be verified.
+    match auth.mtls || auth.routing_key {
+        true if auth.jwt && auth.all => jwt,
+        true => true,
+        false => jwt,
+    }
+}
+
+fn usable(state: KeyState) -> bool {
+    match state {
+        KeyState::Fresh | KeyState::Stale => true,
+        KeyState::Empty | KeyState::Expired => false,
+    }
+}
+
+/// Remembers that a router was ready once: a source that is lost later doesn't make it unready,
+/// because it serves on with what it has, and a fleet must not leave the load balancer together
+/// when its identity provider falls.
+#[derive(Debug, Default)]
+pub struct ReadyLatch(AtomicBool);
+
+impl ReadyLatch {
+    /// Whether the router is ready now or was before.
+    pub fn check(&self, snapshot: &Snapshot, now: Mono) -> bool {
+        if is_ready(snapshot, now) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Most cells that are named because their keys can't be used.
+const WARNINGS_MAX: usize = 8;
+
+fn keys_refused((cell, why): (&Text, &KeysRefused)) -> String {
+    let reason = why.reason.as_str();
+    format!("cell `{cell}` can't call other cells: its keys in the registry are {reason}: {why}")
+}
+
+/// How an issuer's keys are doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct IssuerStatus {
+    /// `empty`, `fresh`, `stale` or `expired`.
+    pub state: &'static str,
+    /// How long ago the set in force was fetched.
+    pub age_secs: Option<u64>,
+    /// They should have been fetched again by now, and serve on.
+    pub stale: bool,
+    /// When they are fetched next, from now; `None` while they are.
+    pub next_refresh_secs: Option<u64>,
+    /// Why the last fetch brought none, in a word of a closed set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<&'static str>,
+    /// What was wrong with the document, if one came and was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refused: Option<String>,
+    /// How many fetches have failed one after another.
+    pub consecutive_failures: u32,
+}
+
+/// What a listener asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ListenerStatus {
+    /// The policy's name.
+    pub policy: String,
+    /// Its mode.
+    pub mode: &'static str,
+}
+
+/// How a certificate revocation list is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ListStatus {
+    /// Which setting names its file: `trust.crl[0]`.
+    pub setting: String,
+    /// How long ago it was issued.
+    pub age_secs: u64,
+    /// How long from now another should be there; 0 where that is over.
+    pub next_update_secs: u64,
+    /// Another should be there by now.
+    pub stale: bool,
+}
+
+/// When a certificate ends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CertificateStatus {
+    /// Which setting names its file.
+    pub setting: String,
+    /// Its place in the file, from 0.
+    pub position: usize,
+    /// When it ends.
+    pub not_after: String,
+    /// Until then; 0 where it has ended.
+    pub left_secs: u64,
+}
+
+/// Most certificates that are shown: those that end first.
+const CERTIFICATES_SHOWN_MAX: usize = 16;
+
+fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
+    let state = keys.state(now.mono);
+    let waits = !keys.is_fetching();
+    IssuerStatus {
+        state: state.as_str(),
+        age_secs: keys.fetched_at.map(|at| now.unix.since(at).as_secs()),
+        stale: state == KeyState::Stale,
+        next_refresh_secs: waits.then(|| keys.refresh_at().since(now.mono).as_secs()),
+        last_error: keys.last_error,
+        last_refused: keys.last_refused.as_deref().map(str::to_owned),
+        consecutive_failures: keys.failures,
+    }
+}
+
+/// How old tenants' status is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantStatus {
+    /// No registry was loaded yet.
+    None,
+    /// Its age is below half of the limit, or there is no limit.
+    Current,
+    /// Its age is over half of the limit.
+    Aging,
+    /// It is too old: requests are refused.
+    Expired,
+}
+
+impl TenantStatus {
+    fn of(snapshot: &Snapshot, now: Mono) -> Self {
+        let reached = |at: Option<Mono>| at.is_some_and(|at| at <= now);
+        match &snapshot.registry {
+            None => Self::None,
+            Some(_) if reached(snapshot.status_expires_at) => Self::Expired,
+            Some(_) if reached(snapshot.status_ages_at) => Self::Aging,
+            Some(_) => Self::Current,
+        }
+    }
+}
+
+/// Why a router can't serve: one sentence for each thing that is missing.
+fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
+    let mut lacks = Vec::new();
+    match tenants {
+        TenantStatus::None => lacks.push("no registry is loaded".to_owned()),
+        TenantStatus::Expired => lacks.push(
+            "tenants' status is older than registry.identity_max_age_secs: requests are refused \
+             until the registry's source answers"
+                .to_owned(),
+        ),
+        TenantStatus::Current | TenantStatus::Aging => {}
+    }
+    let auths = snapshot.policy.auths();
+    if !auths.iter().any(|auth| can_verify(snapshot, auth, now)) {
+        lacks.push("no issuer has usable keys, and every policy needs them".to_owned());
+    }
+    lacks
+}
+
+/// What `/readyz` says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Status {
+    /// `ready`, `starting`, `failed` (tenants' status is too old) or `draining`.
+    pub status: &'static str,
+    /// What is missing, if it isn't ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
+    /// How many cells the registry has.
+    pub cells: usize,
+    /// The policy's mode, if there is exactly one policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_mode: Option<&'static str>,
+    /// That policy's mode for cell-bound authorizations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cba_mode: Option<&'static str>,
+    /// Each policy's mode.
+    pub auth_modes: BTreeMap<String, &'static str>,
+    /// What each policy makes of cell-bound authorizations.
+    pub cba_modes: BTreeMap<String, &'static str>,
+    /// The registry in force.
+    pub registry_version: Option<u64>,
+    /// Its source has given no good answer for too long.
+    pub registry_stale: bool,
+    /// How old the source's last good answer is.
+    pub tenant_status: TenantStatus,
+    /// Seconds until that is too old; `None` without a limit.
+    pub tenant_status_left_secs: Option<u64>,
+    /// Each issuer's state of keys.
+    pub keys: BTreeMap<String, &'static str>,
+    /// More of each issuer's keys.
+    pub issuers: BTreeMap<String, IssuerStatus>,
+    /// Each listener's policy and mode; empty where that wasn't said.
+    pub listeners: BTreeMap<String, ListenerStatus>,
+    /// The certificate revocation lists in force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_lists: Vec<ListStatus>,
+    /// The certificates that end first, of those that the settings name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
+    /// What seals identity envelopes; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<EnvelopeStatus>,
+    /// What an operator should not overlook.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Status {
+    /// The status of a router that decides by `snapshot`.
+    pub fn new(snapshot: &Snapshot, now: Now, ready: bool, draining: bool) -> Self {
+        let policy = &snapshot.policy;
+        let only = match policy.auths() {
+            [auth] => Some(auth),
+            _ => None,
+        };
+        let issuers = policy.issuers.iter().zip(&snapshot.keys.issuers);
+        let disabled = policy.auths().iter().filter(|a| a.mode == Mode::Disabled);
+        let tenant_status = TenantStatus::of(snapshot, now.mono);
+        let left = snapshot.status_expires_at;
+        let left = left.map(|expires| expires.since(now.mono).as_secs());
+        let status = match (draining, ready, tenant_status) {
+            (true, _, _) => "draining",
+            // A ready router keeps serving without its sources, but not past this limit: then a
+            // router that can still reach its control plane must get the requests.
+            (false, true, TenantStatus::Expired) => "failed",
+            (false, true, _) => "ready",
+            (false, false, _) => "starting",
+        };
+        let lacks = match status {
+            "ready" | "draining" => Vec::new(),
+            _ => lacks(snapshot, now.mono, tenant_status),
+        };
+        let aging = (tenant_status == TenantStatus::Aging).then(|| {
+            let left = left.unwrap_or_default();
+            format!("the registry's source doesn't answer; in {left} s all requests are refused")
+        });
+        Self {
+            status,
+            lacks,
+            tenant_status,
+            tenant_status_left_secs: left,
+            cells: snapshot.registry.as_ref().map_or(0, |r| r.cells().len()),
+            auth_mode: only.map(|auth| auth.mode.as_str()),
+            cba_mode: only.map(|auth| auth.cba.mode.as_str()),
+            auth_modes: (policy.auths().iter())
+                .map(|auth| (auth.name.to_string(), auth.mode.as_str()))
+                .collect(),
+            cba_modes: (policy.auths().iter())
+                .map(|auth| (auth.name.to_string(), auth.cba.mode.as_str()))
+                .collect(),
+            registry_version: snapshot.registry.as_ref().map(|r| r.version()),
+            registry_stale: snapshot.registry_stale,
+            keys: (issuers.clone())
+                .map(|(issuer, keys)| (issuer.name.to_string(), keys.state(now.mono).as_str()))
+                .collect(),
+            issuers: issuers
+                .map(|(issuer, keys)| (issuer.name.to_string(), issuer_status(keys, now)))
+                .collect(),
+            listeners: BTreeMap::new(),
+            revocation_lists: Vec::new(),
+            certificates: Vec::new(),
+            envelope: None,
+            warnings: disabled
+                .map(|auth| format!("policy `{}` authenticates nobody", auth.name))
+                .chain(aging)
+                .chain(
+                    snapshot
+                        .cell_keys
+                        .refused()
+                        .take(WARNINGS_MAX)
+                        .map(keys_refused),
+                )
+                .collect(),
+        }
+    }
+
+    /// The same, and what listeners ask for.
+    #[must_use]
+    pub fn with_listeners(mut self, policy: &Policy, listeners: &[(Arc<str>, Text)]) -> Self {
+        for (listener, name) in listeners {
+            let auth = policy.policy_id(name.as_str()).map(|id| policy.auth(id));
+            let status = ListenerStatus {
+                policy: name.to_string(),
+                // Unknown only for the moment in which a reload takes effect.
+                mode: auth.map_or("reloading", |auth| auth.mode.as_str()),
+            };
+            self.listeners.insert(listener.to_string(), status);
+        }
+        self
+    }
+
+    /// The same, and how revocation lists are doing.
+    #[must_use]
+    pub fn with_revocation_lists(mut self, now: Unix, lists: &[ListDates]) -> Self {
+        let status = |list: &ListDates| ListStatus {
+            setting: format!("trust.crl[{}]", list.setting),
+            age_secs: now.since(list.issued).as_secs(),
+            next_update_secs: list.next.since(now).as_secs(),
+            stale: now >= list.next,
+        };
+        self.revocation_lists = lists.iter().map(status).collect();
+        self
+    }
+
+    /// The same, and when certificates expire, with warnings for those that expire soon. `certificates`
+    /// is in the order of their expiry.
+    #[must_use]
+    pub fn with_certificates(mut self, now: Unix, certificates: &[CertificateDates]) -> Self {
+        let shown = certificates.iter().take(CERTIFICATES_SHOWN_MAX);
+        let status = |certificate: &CertificateDates| CertificateStatus {
+            setting: certificate.setting.to_string(),
+            position: certificate.position,
+            not_after: rfc3339(certificate.not_after),
+            left_secs: certificate.not_after.since(now).as_secs(),
+        };
+        self.certificates = shown.clone().map(status).collect();
+        let warned = shown.filter_map(|certificate| certificate.warning(now));
+        self.warnings.extend(warned);
+        self
+    }
+
+    /// The same, and also `starting` until the listeners are open.
+    #[must_use]
+    pub fn with_open(mut self, open: bool) -> Self {
+        if !open && self.status == "ready" {
+            self.status = "starting";
+            self.lacks.push("the listeners are not open yet".to_owned());
+        }
+        self
+    }
+
+    /// The same, and what seals envelopes.
+    #[must_use]
+    pub fn with_envelope(mut self, envelope: Option<EnvelopeStatus>) -> Self {
+        let without = envelope.iter().flat_map(|status| &status.cells_without_key);
+        self.warnings.extend(without.map(|cell| {
+            format!("cell `{cell}` gets no requests: no key for envelopes is shared with it")
+        }));
+        Self { envelope, ..self }
+    }
+
+    /// The same, and where policy and registry don't fit together, so that requests are refused.
+    #[must_use]
+    pub fn with_mismatches(mut self, mismatches: &[String]) -> Self {
+        let shown = mismatches.iter().take(WARNINGS_MAX).cloned();
+        self.warnings.extend(shown);
+        let more = mismatches.len().saturating_sub(WARNINGS_MAX);
+        if more > 0 {
+            let more = format!("{more} more warnings: `cellway check` shows all");
+            self.warnings.push(more);
+        }
+        self
+    }
+
+    /// Whether to send requests here.
+    pub fn is_ready(&self) -> bool {
+        self.status == "ready"
+    }
+}
+
+/// Where the policy and the registry in force don't fit together.
+///
+/// Looking for it may take as long as reading all tenants, so it is done once for each pair, when
+/// somebody asks. Only who asks for the status takes the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Mismatches(Mutex<Option<Found>>);
+
+#[derive(Debug)]
+struct Found {
+    policy: Arc<Policy>,
+    /// The registry's version. Not the registry itself, which would stay in memory.
+    registry: Option<u64>,
+    warnings: Arc<[String]>,
+}
+
+impl Mismatches {
+    /// Each as text, with its setting first.
+    pub(crate) fn of(&self, snapshot: &Snapshot) -> Arc<[String]> {
+        let registry = snapshot.registry.as_deref();
+        let version = registry.map(Registry::version);
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = found.as_ref().filter(|found| {
+            Arc::ptr_eq(&found.policy, &snapshot.policy) && found.registry == version
+        });
+        if let Some(known) = known {
+            return Arc::clone(&known.warnings);
+        }
+        let all = mismatches(&snapshot.policy, registry).into_iter();
+        let warnings: Arc<[String]> = all
+            .map(|it| format!("{}: {}", it.setting, it.problem))
+            .collect();
+        *found = Some(Found {
+            policy: Arc::clone(&snapshot.policy),
+            registry: version,
+            warnings: Arc::clone(&warnings),
+        });
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests;
