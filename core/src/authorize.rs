@@ -14,50 +14,32 @@ use crate::refused::Refused;
 
 const CHECK: &str = "policy.rule";
 
-/// The name of the rule that decided; `None` where none did.
-type Decider<'a> = Option<&'a Arc<str>>;
-
 /// The rule that lets the request pass, if the policy has rules.
 ///
 /// # Errors
-/// Why it may not pass, and by which rule, where one fits it.
+/// Why it may not pass, with the rule that denies it, if one matches.
 pub(crate) fn check<'a>(
     auth: &'a AuthPolicy,
     evidence: &Evidence<'_>,
     reason: Reason,
     identity: &Identity,
     recorder: &mut impl Recorder,
-) -> Result<Decider<'a>, (Refused, Decider<'a>)> {
+) -> Result<Option<&'a Arc<str>>, Refused> {
     let Some(rules) = &auth.rules else {
         return Ok(None);
     };
-    let asked =
-        asked(evidence).map_err(|refused| (refused.at("request.reading", recorder), None))?;
-    let Some(rule) = rules.find(asked) else {
-        let detail = "no rule of the policy matches the request";
-        return Err((forbidden(detail).at(CHECK, recorder), None));
+    let Some(rule) = rules.find(asked(evidence)?) else {
+        return Err(forbidden("no rule of the policy matches the request"));
     };
-    match allows(auth, rule, reason, identity) {
-        Ok(()) => {
-            recorder.pass(CHECK, || format!("{}: {}", rule.name, rule.describe()));
-            Ok(Some(&rule.name))
-        }
-        Err(refused) => {
-            let Refused { reason, detail } = refused;
-            recorder.fail(CHECK, || {
-                format!("{}: {}: {reason}: {detail}", rule.name, rule.describe())
-            });
-            Err((refused, Some(&rule.name)))
-        }
-    }
+    allows(auth, rule, reason, identity)
+        .map_err(|refused| refused.with_rule(Arc::clone(&rule.name)))?;
+    recorder.pass(CHECK, || format!("{}: {}", rule.name, rule.describe()));
+    Ok(Some(&rule.name))
 }
 
 /// The request, if router and cell are sure to read it alike.
 fn asked<'a>(evidence: &Evidence<'a>) -> Result<Asked<'a>, Refused> {
-    let ambiguous = |detail| Refused {
-        reason: Reason::AmbiguousRequest,
-        detail,
-    };
+    let ambiguous = |detail| Refused::new("request.reading", Reason::AmbiguousRequest, detail);
     if evidence.credentials.says_otherwise {
         return Err(ambiguous(
             "a header names another method, path or content type",
@@ -80,17 +62,16 @@ fn allows(
         Who::Anyone => return Ok(()),
         // Credentials could help, and a client that is told so may bring some.
         Who::Verified | Who::Granted { .. } if reason == Reason::Anonymous => {
-            return Err(if auth.jwt {
-                Refused {
-                    reason: Reason::MissingToken,
-                    detail: "the rule does not allow anonymous callers, and there is no bearer token",
-                }
+            let (reason, detail) = if auth.jwt {
+                let detail =
+                    "the rule does not allow anonymous callers, and there is no bearer token";
+                (Reason::MissingToken, detail)
             } else {
-                Refused {
-                    reason: Reason::MissingCertificate,
-                    detail: "the rule does not allow anonymous callers, and there is no client certificate",
-                }
-            });
+                let detail =
+                    "the rule does not allow anonymous callers, and there is no client certificate";
+                (Reason::MissingCertificate, detail)
+            };
+            return Err(Refused::new(CHECK, reason, detail));
         }
         Who::Verified => return Ok(()),
         Who::Granted { roles, scopes } => (roles, scopes),
@@ -107,8 +88,5 @@ fn allows(
 }
 
 fn forbidden(detail: &'static str) -> Refused {
-    Refused {
-        reason: Reason::RoleForbidden,
-        detail,
-    }
+    Refused::new(CHECK, Reason::RoleForbidden, detail)
 }

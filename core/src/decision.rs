@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::cba::{CbaRefused, CellBound, Claimed};
+use crate::cba::{CellBound, Claimed};
 use crate::cell::{Cell, Endpoint};
 use crate::identity::{Identity, LeftOut};
 use crate::ranked::Ranked;
 use crate::reason::{Class, Reason};
-use crate::refused::KeyWait;
+use crate::refused::{KeyWait, Refused};
 use crate::text::Text;
 
 /// The answer to one request.
@@ -153,23 +153,37 @@ impl Decision {
         let Some(mut bound) = allow.cell_bound.take() else {
             return Self::Allow(allow);
         };
-        bound.refused = Some(CbaRefused { reason, detail });
+        let refused = Refused::new("cba.one_use", reason, detail);
+        bound.refused = Some(refused.clone());
         if bound.denies().is_none() {
             allow.cell_bound = Some(bound);
             return Self::Allow(allow);
         }
-        Self::Deny(Deny {
-            reason,
-            class: reason.class(),
-            detail,
-            rule: None,
-            tenant: allow.identity.tenant.clone(),
-            subject: allow.identity.subject.clone(),
-            left_out: allow.identity.left_out,
-            challenge: Challenge::None,
-            retry_after: reason.class().retry_after(),
-            cell_bound: Some(bound),
-        })
+        let answer = (reason.class(), Challenge::None);
+        Self::Deny(Deny::new(refused, answer, &allow.identity, Some(bound)))
+    }
+}
+
+impl Deny {
+    /// The denial that a failed check leads to, with what has been proved about the caller so far.
+    pub(crate) fn new(
+        refused: Refused,
+        (class, challenge): (Class, Challenge),
+        identity: &Identity,
+        cell_bound: Option<Box<CellBound>>,
+    ) -> Self {
+        Self {
+            reason: refused.reason,
+            class,
+            detail: refused.detail,
+            rule: refused.rule().cloned(),
+            tenant: refused.tenant().or(identity.tenant.as_ref()).cloned(),
+            subject: identity.subject.clone(),
+            left_out: identity.left_out,
+            challenge,
+            retry_after: class.retry_after(),
+            cell_bound,
+        }
     }
 }
 

@@ -148,5 +148,5 @@ pub use refused::{KeyWait, Refused};
 pub use snapshot::Snapshot;
 pub use stamps::Stamps;
 pub use standing::standing;
-pub use text::{NotText, Text};
+pub use text::{Text, TextError};
 pub use time::{Mono, Now, Unix};

@@ -13,43 +13,43 @@ pub struct Path<'a>(&'a str);
 
 /// Why a path has no one reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ambiguous(&'static str);
+pub struct PathError(&'static str);
 
-impl Ambiguous {
+impl PathError {
     /// In words that hold nothing of the path.
     pub fn detail(self) -> &'static str {
         self.0
     }
 }
 
-impl fmt::Display for Ambiguous {
+impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for Ambiguous {}
+impl std::error::Error for PathError {}
 
 impl<'a> Path<'a> {
     /// The path of this target, which may have a query.
     ///
     /// # Errors
-    /// [`Ambiguous`]: servers differ about what it says. That is the case for a slash, backslash,
+    /// [`PathError`]: servers differ about what it says. That is the case for a slash, backslash,
     /// percent sign, semicolon, question mark or number sign that is percent-encoded, for a
     /// backslash or semicolon as such, for dot segments in any spelling, empty segments but the last,
     /// bytes that aren't visible ASCII (encoded ones too, but for the space within a segment), and a
     /// percent sign without two hexadecimal digits.
-    pub fn of(target: &'a str) -> Result<Self, Ambiguous> {
+    pub fn of(target: &'a str) -> Result<Self, PathError> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         // A URI such as `http://host?query` has no path, and travels with this one.
         let path = if path.is_empty() { "/" } else { path };
         let Some(rest) = path.strip_prefix('/') else {
-            return Err(Ambiguous("the target is not a path"));
+            return Err(PathError("the target is not a path"));
         };
         let mut segments = rest.split('/').peekable();
         while let Some(segment) = segments.next() {
             if segment.is_empty() && segments.peek().is_some() {
-                return Err(Ambiguous("the path has an empty segment"));
+                return Err(PathError("the path has an empty segment"));
             }
             check_segment(segment)?;
         }
@@ -67,41 +67,41 @@ impl<'a> Path<'a> {
     }
 }
 
-fn check_segment(segment: &str) -> Result<(), Ambiguous> {
+fn check_segment(segment: &str) -> Result<(), PathError> {
     let mut bytes = segment.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
             b'%' => check_encoded(bytes.next(), bytes.next())?,
-            b'\\' => return Err(Ambiguous("the path has a backslash")),
-            b';' => return Err(Ambiguous("the path has parameters")),
-            b'#' => return Err(Ambiguous("the path has a fragment")),
+            b'\\' => return Err(PathError("the path has a backslash")),
+            b';' => return Err(PathError("the path has parameters")),
+            b'#' => return Err(PathError("the path has a fragment")),
             b'!'..=b'~' => {}
-            _ => return Err(Ambiguous("the path has a byte that isn't visible ASCII")),
+            _ => return Err(PathError("the path has a byte that isn't visible ASCII")),
         }
     }
     // Some servers trim them. Other encoded whitespace is refused above, wherever it stands.
     if segment.starts_with("%20") || segment.ends_with("%20") {
-        return Err(Ambiguous("a segment of the path begins or ends in a space"));
+        return Err(PathError("a segment of the path begins or ends in a space"));
     }
     let dots = |n| decoded(segment).eq(std::iter::repeat_n(b'.', n));
     if dots(1) || dots(2) {
-        return Err(Ambiguous("the path has a dot segment"));
+        return Err(PathError("the path has a dot segment"));
     }
     Ok(())
 }
 
-fn check_encoded(high: Option<u8>, low: Option<u8>) -> Result<(), Ambiguous> {
+fn check_encoded(high: Option<u8>, low: Option<u8>) -> Result<(), PathError> {
     match (high.and_then(hex), low.and_then(hex)) {
         (Some(high), Some(low)) => match high << 4 | low {
             b'/' | b'\\' | b'%' | b';' | b'?' | b'#' => {
-                Err(Ambiguous("the path has a delimiter that is encoded"))
+                Err(PathError("the path has a delimiter that is encoded"))
             }
             b' '..=b'~' => Ok(()),
-            _ => Err(Ambiguous(
+            _ => Err(PathError(
                 "the path has an encoded byte that isn't visible ASCII",
             )),
         },
-        _ => Err(Ambiguous("the path has a broken percent-encoding")),
+        _ => Err(PathError("the path has a broken percent-encoding")),
     }
 }
 

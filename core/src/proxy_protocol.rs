@@ -35,31 +35,31 @@ pub enum Step {
 
 /// The bytes are not a valid header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Malformed(
+pub struct ProxyHeaderError(
     /// What is wrong with them.
     pub &'static str,
 );
 
-impl fmt::Display for Malformed {
+impl fmt::Display for ProxyHeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for ProxyHeaderError {}
 
 /// Looks at the first bytes of a connection.
 ///
 /// # Errors
 /// The bytes can't be the start of a valid header.
-pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
+pub fn read(bytes: &[u8]) -> Result<Step, ProxyHeaderError> {
     if bytes.len() < SIGNATURE.len() {
         let begins =
             LINE.starts_with(&bytes[..bytes.len().min(LINE.len())]) || SIGNATURE.starts_with(bytes);
         // The shortest line, `PROXY UNKNOWN` and its end, is longer than the signature.
         return match begins {
             true => Ok(Step::More(SIGNATURE.len() - bytes.len())),
-            false => Err(Malformed("does not begin like PROXY version 1 or 2")),
+            false => Err(ProxyHeaderError("does not begin like PROXY version 1 or 2")),
         };
     }
     if bytes.starts_with(SIGNATURE) {
@@ -67,14 +67,14 @@ pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
     } else if bytes.starts_with(LINE) {
         version_1(bytes)
     } else {
-        Err(Malformed("does not begin like PROXY version 1 or 2"))
+        Err(ProxyHeaderError("does not begin like PROXY version 1 or 2"))
     }
 }
 
-fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
+fn version_1(bytes: &[u8]) -> Result<Step, ProxyHeaderError> {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
         if bytes.len() >= LINE_MAX {
-            return Err(Malformed("the line is too long"));
+            return Err(ProxyHeaderError("the line is too long"));
         }
         // The line's end is two bytes, so reading two is safe until its first byte has come.
         let more = match bytes.last() {
@@ -84,14 +84,17 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
         return Ok(Step::More(more));
     };
     if end + 1 != bytes.len() {
-        return Err(Malformed("the connection ended before the end of the line"));
+        return Err(ProxyHeaderError(
+            "the connection ended before the end of the line",
+        ));
     }
     let line = bytes[LINE.len()..end]
         .strip_suffix(b"\r")
-        .ok_or(Malformed("the line doesn't end in CR LF"))?;
-    let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is not ASCII text"))?;
+        .ok_or(ProxyHeaderError("the line doesn't end in CR LF"))?;
+    let line =
+        std::str::from_utf8(line).map_err(|_| ProxyHeaderError("the line is not ASCII text"))?;
     if line.contains('\r') {
-        return Err(Malformed("the line contains a CR"));
+        return Err(ProxyHeaderError("the line contains a CR"));
     }
     // Everything after UNKNOWN is ignored.
     if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {
@@ -99,18 +102,18 @@ fn version_1(bytes: &[u8]) -> Result<Step, Malformed> {
     }
     let parts: Vec<&str> = line.split(' ').take(6).collect();
     let [family, source, destination, source_port, destination_port] = parts[..] else {
-        return Err(Malformed("the line does not have five parts"));
+        return Err(ProxyHeaderError("the line does not have five parts"));
     };
     let address = match family {
         "TCP4" => |text: &str| text.parse().ok().map(IpAddr::V4),
         "TCP6" => |text: &str| text.parse().ok().map(IpAddr::V6),
-        _ => return Err(Malformed("the family is unknown")),
+        _ => return Err(ProxyHeaderError("the family is unknown")),
     };
     let (Some(source), Some(_)) = (address(source), address(destination)) else {
-        return Err(Malformed("an address does not match its family"));
+        return Err(ProxyHeaderError("an address does not match its family"));
     };
     let (Some(port), Some(_)) = (port(source_port), port(destination_port)) else {
-        return Err(Malformed("a port is invalid"));
+        return Err(ProxyHeaderError("a port is invalid"));
     };
     Ok(done(source, port))
 }
@@ -122,23 +125,23 @@ fn port(text: &str) -> Option<u16> {
     (plain && canonical).then(|| text.parse().ok()).flatten()
 }
 
-fn version_2(bytes: &[u8]) -> Result<Step, Malformed> {
+fn version_2(bytes: &[u8]) -> Result<Step, ProxyHeaderError> {
     let Some((fixed, rest)) = bytes.split_at_checked(FIXED) else {
         return Ok(Step::More(FIXED - bytes.len()));
     };
     let (command, family) = (fixed[12], fixed[13]);
     if !matches!(command, 0x20 | 0x21) {
-        return Err(Malformed("version and command are unknown"));
+        return Err(ProxyHeaderError("version and command are unknown"));
     }
     let len = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
     if FIXED + len > HEADER_MAX {
-        return Err(Malformed("the header is too long"));
+        return Err(ProxyHeaderError("the header is too long"));
     }
     if rest.len() < len {
         return Ok(Step::More(len - rest.len()));
     }
     if rest.len() > len {
-        return Err(Malformed(
+        return Err(ProxyHeaderError(
             "the connection ended before the end of the header",
         ));
     }
@@ -162,18 +165,18 @@ fn version_2(bytes: &[u8]) -> Result<Step, Malformed> {
             let port = u16::from_be_bytes([addresses[32], addresses[33]]);
             Ok(done(Ipv6Addr::from(ip).into(), port))
         }
-        _ => Err(Malformed("the family is not TCP over IPv4 or IPv6")),
+        _ => Err(ProxyHeaderError("the family is not TCP over IPv4 or IPv6")),
     }
 }
 
-fn split<const N: usize>(rest: &[u8]) -> Result<(&[u8; N], &[u8]), Malformed> {
+fn split<const N: usize>(rest: &[u8]) -> Result<(&[u8; N], &[u8]), ProxyHeaderError> {
     rest.split_first_chunk()
-        .ok_or(Malformed("the addresses are cut short"))
+        .ok_or(ProxyHeaderError("the addresses are cut short"))
 }
 
 /// Checks the extensions: type, length and value, one after another up to the end.
-fn check_extensions(mut rest: &[u8]) -> Result<(), Malformed> {
-    const CUT: Malformed = Malformed("an extension is cut short");
+fn check_extensions(mut rest: &[u8]) -> Result<(), ProxyHeaderError> {
+    const CUT: ProxyHeaderError = ProxyHeaderError("an extension is cut short");
     while let Some((head, more)) = rest.split_first_chunk::<3>() {
         let len = usize::from(u16::from_be_bytes([head[1], head[2]]));
         rest = more.get(len..).ok_or(CUT)?;

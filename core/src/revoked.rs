@@ -31,11 +31,7 @@ pub(crate) fn check(
             recorder.pass(CHECK, || format!("none of {} applies", revocations.len()));
             Ok(())
         }
-        Some(detail) => Err(Refused {
-            reason: Reason::Revoked,
-            detail,
-        }
-        .at(CHECK, recorder)),
+        Some(detail) => Err(Refused::new(CHECK, Reason::Revoked, detail)),
     }
 }
 

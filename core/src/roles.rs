@@ -7,27 +7,23 @@ use crate::identity::Identity;
 use crate::registry::Terms;
 use crate::text::Text;
 
-/// The identity with the roles that its tenant's terms leave.
+/// Reduces the caller's roles to those that the tenant's terms allow.
 ///
 /// The issuer names a caller's roles, and the registry says which of them count for the tenant. The
 /// default role is not used when `allowed_roles` removes every role.
-pub(crate) fn granted(
-    identity: Arc<Identity>,
-    terms: &Terms,
-    recorder: &mut impl Recorder,
-) -> Arc<Identity> {
+pub(crate) fn grant(identity: &mut Arc<Identity>, terms: &Terms, recorder: &mut impl Recorder) {
     let allowed = |role: &Text| terms.allowed_roles.contains(role);
     let other = if !identity.names_roles && identity.roles.is_empty() {
         let role = terms.default_role.as_ref();
-        role.map(|role| with_roles(&identity, vec![role.clone()]))
+        role.map(|role| with_roles(identity, vec![role.clone()]))
     } else if identity.roles.iter().all(allowed) {
         None
     } else {
         let left = identity.roles.iter().filter(|role| allowed(role));
-        Some(with_roles(&identity, left.cloned().collect()))
+        Some(with_roles(identity, left.cloned().collect()))
     };
     recorder.pass("tenant.roles", || {
-        let left = &other.as_ref().unwrap_or(&identity).roles;
+        let left = &other.as_ref().unwrap_or(identity).roles;
         let cut = identity.roles.iter().filter(|role| !allowed(role));
         match (&*listed(left.iter()), &*listed(cut)) {
             ("", "") => "none".to_owned(),
@@ -39,7 +35,9 @@ pub(crate) fn granted(
             (left, cut) => format!("{left} (cut: {cut})"),
         }
     });
-    other.unwrap_or(identity)
+    if let Some(other) = other {
+        *identity = other;
+    }
 }
 
 fn listed<'a>(roles: impl Iterator<Item = &'a Text>) -> String {

@@ -52,11 +52,11 @@ fn check_unlisted(registry: &Registry, recorder: &mut impl Recorder) -> Result<(
             });
             Ok(())
         }
-        UnknownTenant::Deny => Err(Refused {
-            reason: Reason::TenantUnknown,
-            detail: "the registry doesn't list the tenant",
-        }
-        .at(CHECK, recorder)),
+        UnknownTenant::Deny => Err(Refused::new(
+            CHECK,
+            Reason::TenantUnknown,
+            "the registry doesn't list the tenant",
+        )),
     }
 }
 
@@ -70,11 +70,11 @@ fn check_issuer(
 ) -> Result<(), Refused> {
     const CHECK: &str = "tenant.issuer";
     if !policy.may_speak(identity, named.map(Text::as_str)) {
-        return Err(Refused {
-            reason: Reason::IssuerNotAllowed,
-            detail: "the issuer, trust domain, gateway or signer may not speak for this tenant",
-        }
-        .at(CHECK, recorder));
+        return Err(Refused::new(
+            CHECK,
+            Reason::IssuerNotAllowed,
+            "the issuer, trust domain, gateway or signer may not speak for this tenant",
+        ));
     }
     recorder.pass(CHECK, || match named {
         Some(named) => format!("bound to {named}"),
@@ -90,11 +90,11 @@ fn check_status(tenant: TenantRef<'_>, recorder: &mut impl Recorder) -> Result<(
             recorder.pass(CHECK, || "active".to_owned());
             Ok(())
         }
-        TenantStatus::Suspended => Err(Refused {
-            reason: Reason::TenantSuspended,
-            detail: "the tenant is suspended",
-        }
-        .at(CHECK, recorder)),
+        TenantStatus::Suspended => Err(Refused::new(
+            CHECK,
+            Reason::TenantSuspended,
+            "the tenant is suspended",
+        )),
     }
 }
 
@@ -113,11 +113,11 @@ fn check_tier(
         Target::Placement(placement) => &placement.tier,
     };
     if named != tier {
-        return Err(Refused {
-            reason: Reason::IdentityConflict,
-            detail: "the credential names another tier than the tenant's placement has",
-        }
-        .at(CHECK, recorder));
+        return Err(Refused::new(
+            CHECK,
+            Reason::IdentityConflict,
+            "the credential names another tier than the tenant's placement has",
+        ));
     }
     recorder.pass(CHECK, || tier.to_string());
     Ok(())

@@ -32,8 +32,8 @@ impl Text {
     /// Takes `value` if it keeps the rules.
     ///
     /// # Errors
-    /// [`NotText`] says which rule is broken.
-    pub fn new(value: &str) -> Result<Self, NotText> {
+    /// [`TextError`] says which rule is broken.
+    pub fn new(value: &str) -> Result<Self, TextError> {
         Self::within(value, Self::LEN_MAX)
     }
 
@@ -41,8 +41,8 @@ impl Text {
     /// values.
     ///
     /// # Errors
-    /// [`NotText`] says which rule is broken.
-    pub fn id(value: &str) -> Result<Self, NotText> {
+    /// [`TextError`] says which rule is broken.
+    pub fn id(value: &str) -> Result<Self, TextError> {
         Self::within(value, Self::ID_LEN_MAX)
     }
 
@@ -52,9 +52,9 @@ impl Text {
     /// become the same text, because `%` is always encoded.
     ///
     /// # Errors
-    /// [`NotText::Empty`], or [`NotText::TooLong`] if the text would have more than
+    /// [`TextError::Empty`], or [`TextError::TooLong`] if the text would have more than
     /// [`Text::ID_LEN_MAX`] bytes.
-    pub fn encode(value: &str) -> Result<Self, NotText> {
+    pub fn encode(value: &str) -> Result<Self, TextError> {
         match value.contains('%') {
             false if check(value, Self::ID_LEN_MAX).is_ok() => Self::id(value),
             _ => Self::id(&percent_encoded(value)),
@@ -84,18 +84,18 @@ impl Text {
         Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn within(value: &str, len_max: usize) -> Result<Self, NotText> {
+    fn within(value: &str, len_max: usize) -> Result<Self, TextError> {
         check(value, len_max)?;
         HeaderValue::from_str(value)
             .map(Self)
-            .map_err(|_| NotText::BadCharacter)
+            .map_err(|_| TextError::BadCharacter)
     }
 
     /// Whether `value` keeps the rules, without making a `Text` of it.
     ///
     /// # Errors
-    /// [`NotText`] says which rule is broken.
-    pub fn check(value: &str) -> Result<(), NotText> {
+    /// [`TextError`] says which rule is broken.
+    pub fn check(value: &str) -> Result<(), TextError> {
         check(value, Self::LEN_MAX)
     }
 
@@ -141,18 +141,18 @@ fn hex(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-fn check(value: &str, len_max: usize) -> Result<(), NotText> {
+fn check(value: &str, len_max: usize) -> Result<(), TextError> {
     let bytes = value.as_bytes();
     if bytes.is_empty() {
-        return Err(NotText::Empty);
+        return Err(TextError::Empty);
     }
     if bytes.len() > len_max {
-        return Err(NotText::TooLong);
+        return Err(TextError::TooLong);
     }
     let allowed = |b: &u8| matches!(b, b' '..=b'~') && *b != b',';
     let edge = |b: Option<&u8>| b == Some(&b' ');
     if !bytes.iter().all(allowed) || edge(bytes.first()) || edge(bytes.last()) {
-        return Err(NotText::BadCharacter);
+        return Err(TextError::BadCharacter);
     }
     Ok(())
 }
@@ -207,7 +207,7 @@ impl Serialize for Text {
 
 /// Why a string can't be a [`Text`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NotText {
+pub enum TextError {
     /// It has no bytes.
     Empty,
     /// It has more bytes than such a value may have.
@@ -216,7 +216,7 @@ pub enum NotText {
     BadCharacter,
 }
 
-impl fmt::Display for NotText {
+impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("is empty"),
@@ -233,7 +233,7 @@ impl fmt::Display for NotText {
     }
 }
 
-impl std::error::Error for NotText {}
+impl std::error::Error for TextError {}
 
 #[cfg(test)]
 mod tests {
@@ -260,11 +260,11 @@ mod tests {
             let text = Text::encode(value).unwrap();
             assert_eq!((text.as_str(), &*text.decode()), (encoded, value));
         }
-        assert_eq!(Text::encode("").unwrap_err(), NotText::Empty);
+        assert_eq!(Text::encode("").unwrap_err(), TextError::Empty);
         let longest = "\u{e9}".repeat(Text::ID_LEN_MAX / 6);
         assert_eq!(Text::encode(&longest).unwrap().decode(), longest);
         let longer = format!("{longest}\u{e9}");
-        assert_eq!(Text::encode(&longer).unwrap_err(), NotText::TooLong);
+        assert_eq!(Text::encode(&longer).unwrap_err(), TextError::TooLong);
     }
 
     #[test]
@@ -292,17 +292,17 @@ mod tests {
     #[test]
     fn refuses_what_a_header_or_a_list_would_misread() {
         for (value, why) in [
-            ("", NotText::Empty),
-            ("a,b", NotText::BadCharacter),
-            ("a\r\nx: y", NotText::BadCharacter),
-            (" a", NotText::BadCharacter),
-            ("a ", NotText::BadCharacter),
-            ("a\0", NotText::BadCharacter),
-            ("caf\u{e9}", NotText::BadCharacter),
+            ("", TextError::Empty),
+            ("a,b", TextError::BadCharacter),
+            ("a\r\nx: y", TextError::BadCharacter),
+            (" a", TextError::BadCharacter),
+            ("a ", TextError::BadCharacter),
+            ("a\0", TextError::BadCharacter),
+            ("caf\u{e9}", TextError::BadCharacter),
         ] {
             assert_eq!(Text::new(value).unwrap_err(), why, "{value:?}");
         }
-        assert_eq!(Text::new(&"a".repeat(257)).unwrap_err(), NotText::TooLong);
+        assert_eq!(Text::new(&"a".repeat(257)).unwrap_err(), TextError::TooLong);
         assert_eq!(Text::new("acme corp").unwrap().as_str(), "acme corp");
     }
 }

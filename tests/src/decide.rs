@@ -8,10 +8,10 @@ use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Output};
 use cellway_core::headers::sanitize;
 use cellway_core::identify::Memo;
-use cellway_core::keys::FetchFailed;
+use cellway_core::keys::JwksFetchError;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_core::registry::{
-    FetchProblem, Registry, RegistryFailure, RegistryFetched, RegistryFormat, RegistryLimits,
+    FetchProblem, Registry, RegistryFetchError, RegistryFetched, RegistryFormat, RegistryLimits,
     RegistryTiming,
 };
 use cellway_core::{Decision, Evidence, Mono, Now, Outcome, Recorder, Snapshot, Steps, Unix};
@@ -89,7 +89,7 @@ impl Core {
             match output {
                 Output::FetchKeys { source, .. } => {
                     let answer = self.sources.jwks.clone().map(Bytes::from);
-                    let answer = answer.ok_or(FetchFailed::Unreachable);
+                    let answer = answer.ok_or(JwksFetchError::Unreachable);
                     self.control.handle_keys(now, source, answer);
                 }
                 Output::FetchRegistry { .. } => {
@@ -101,10 +101,10 @@ impl Core {
         }
     }
 
-    fn registry_answer(&self) -> Result<RegistryFetched, RegistryFailure> {
+    fn registry_answer(&self) -> Result<RegistryFetched, RegistryFetchError> {
         let Some(document) = &self.sources.registry else {
             let problem = FetchProblem::Unreachable;
-            return Err(RegistryFailure {
+            return Err(RegistryFetchError {
                 problem,
                 detail: "no control plane".into(),
             });

@@ -15,8 +15,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EXAMPLE: &str = include_str!("../../docs/cellway.example.toml");
 /// Where the names of log events stand.
 const EVENTS: &str = include_str!("../../mtls/router/src/observe/log/heading.rs");
-/// Where the reasons for which a registry is refused stand.
-const REFUSALS: &str = include_str!("../../core/src/registry/refused.rs");
+/// Has the reasons for which a registry is refused.
+const REFUSALS: &str = include_str!("../../core/src/registry/error.rs");
 /// Where the values of metrics' labels stand.
 const METRICS: &str = include_str!("../../docs/metrics.md");
 /// Where the reasons for which services refuse envelopes stand.

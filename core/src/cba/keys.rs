@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::keys::{Algorithm, KeySet, KeysRefused};
+use crate::keys::{Algorithm, JwksError, KeySet};
 use crate::policy::CbaRules;
 use crate::registry::Registry;
 use crate::text::Text;
@@ -25,7 +25,7 @@ pub struct CellKeys {
 pub struct CellKeySet {
     /// The annotation, to tell whether it has changed.
     text: Box<str>,
-    keys: Result<KeySet, KeysRefused>,
+    keys: Result<KeySet, JwksError>,
 }
 
 impl CellKeys {
@@ -66,7 +66,7 @@ impl CellKeys {
     }
 
     /// Cells whose annotation can't be used, with the reason, by id.
-    pub fn refused(&self) -> impl Iterator<Item = (&Text, &KeysRefused)> {
+    pub fn refused(&self) -> impl Iterator<Item = (&Text, &JwksError)> {
         let cells = self.cells.iter();
         cells.filter_map(|(cell, set)| Some((cell, set.keys.as_ref().err()?)))
     }
@@ -77,12 +77,12 @@ impl CellKeys {
     }
 
     /// Those of [`refused`](Self::refused) that weren't so in `before`.
-    pub(crate) fn newly_refused(&self, before: &Self) -> Vec<(Text, KeysRefused)> {
-        let new = |(cell, _): &(&Text, &KeysRefused)| {
+    pub(crate) fn newly_refused(&self, before: &Self) -> Vec<(Text, JwksError)> {
+        let new = |(cell, _): &(&Text, &JwksError)| {
             let (old, new) = (before.cells.get(*cell), self.cells.get(*cell));
             !old.zip(new).is_some_and(|(old, new)| Arc::ptr_eq(old, new))
         };
-        let owned = |(cell, why): (&Text, &KeysRefused)| (cell.clone(), why.clone());
+        let owned = |(cell, why): (&Text, &JwksError)| (cell.clone(), why.clone());
         self.refused().filter(new).map(owned).collect()
     }
 }
@@ -90,7 +90,7 @@ impl CellKeys {
 impl CellKeySet {
     fn read(text: &str, algorithms: &[Algorithm]) -> Self {
         let keys = match text.len() > CellKeys::BYTES_MAX {
-            true => Err(KeysRefused::oversized(text.len(), CellKeys::BYTES_MAX)),
+            true => Err(JwksError::oversized(text.len(), CellKeys::BYTES_MAX)),
             false => KeySet::parse(text.as_bytes(), algorithms),
         };
         Self {
@@ -103,7 +103,7 @@ impl CellKeySet {
     ///
     /// # Errors
     /// Why the annotation can't be used.
-    pub fn keys(&self) -> Result<&KeySet, &KeysRefused> {
+    pub fn keys(&self) -> Result<&KeySet, &JwksError> {
         self.keys.as_ref()
     }
 }

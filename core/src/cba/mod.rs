@@ -17,6 +17,7 @@ use crate::explain::Recorder;
 use crate::identity::Identity;
 use crate::policy::{AuthPolicy, CbaMode, Policy};
 use crate::reason::Reason;
+use crate::refused::Refused;
 use crate::registry::Registry;
 use crate::text::Text;
 use crate::time::Now;
@@ -28,7 +29,7 @@ mod tests;
 mod token;
 
 pub use keys::{CellKeySet, CellKeys};
-pub use one_use::{Claim, Claimed, OneUse};
+pub use one_use::{Claim, Claimed, ReplayCache};
 
 /// The longest time between `iat` and `exp`, in seconds.
 pub const LIFETIME_SECS_MAX: u64 = 60;
@@ -45,25 +46,17 @@ pub struct CellBound {
     /// registry's.
     pub source: Option<Text>,
     /// What is wrong with it.
-    pub refused: Option<CbaRefused>,
+    pub refused: Option<Refused>,
     /// What the driver has to claim before the request may pass, where each authorization is
     /// taken once. See [`Decision::claimed`](crate::Decision::claimed).
     pub claim: Option<Claim>,
 }
 
-/// Why a cell-bound authorization doesn't hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CbaRefused {
-    /// One of the `cba_` reasons; `overloaded` where it couldn't be remembered.
-    pub reason: Reason,
-    /// Which check failed, in words that hold nothing of the authorization.
-    pub detail: &'static str,
-}
-
 impl CellBound {
     /// Whether the request is denied for it.
-    pub fn denies(&self) -> Option<CbaRefused> {
-        self.refused.filter(|_| self.mode != CbaMode::Monitor)
+    pub fn denies(&self) -> Option<&Refused> {
+        let refused = self.refused.as_ref();
+        refused.filter(|_| self.mode != CbaMode::Monitor)
     }
 }
 
@@ -81,24 +74,12 @@ impl Serialize for CellBound {
         let form = Form {
             mode: self.mode.as_str(),
             source: &self.source,
-            refused: self.refused.map(|refused| refused.reason),
-            detail: self.refused.map(|refused| refused.detail),
+            refused: self.refused.as_ref().map(|refused| refused.reason),
+            detail: self.refused.as_ref().map(|refused| refused.detail),
             one_use: self.claim.is_some(),
         };
         form.serialize(serializer)
     }
-}
-
-/// A check that failed.
-#[derive(Clone, Copy, Debug)]
-struct Denial {
-    check: &'static str,
-    refused: CbaRefused,
-}
-
-const fn denial(check: &'static str, reason: Reason, detail: &'static str) -> Denial {
-    let refused = CbaRefused { reason, detail };
-    Denial { check, refused }
 }
 
 /// What an authorization is held against.
@@ -115,8 +96,8 @@ pub(crate) struct Question<'a> {
     pub(crate) now: Now,
 }
 
-/// Judges what the request shows; `None` where it shows nothing and needn't.
-pub(crate) fn judge(
+/// Checks the authorization that the request shows. `None` if it shows none and needs none.
+pub(crate) fn check(
     question: &Question<'_>,
     recorder: &mut impl Recorder,
 ) -> Option<Box<CellBound>> {
@@ -137,24 +118,20 @@ pub(crate) fn judge(
     let mut source = None;
     let (refused, claim) = match question.hold(&mut source, recorder) {
         Ok(claim) => (None, claim),
-        Err(denial) => (Some(denial), None),
+        Err(refused) => (Some(refused), None),
     };
-    if let Some(Denial { check, refused }) = refused {
-        let CbaRefused { reason, detail } = refused;
-        match mode {
-            // The request goes on, and so do its steps.
-            CbaMode::Monitor => recorder.pass("cba.monitor", || {
-                format!("would be denied at {check}, {reason}: {detail}")
-            }),
-            CbaMode::Off | CbaMode::Enforce | CbaMode::Require => {
-                recorder.fail(check, || format!("{reason}: {detail}"));
-            }
-        }
+    if let Some(refused) = &refused
+        && mode == CbaMode::Monitor
+    {
+        // The request goes on, and so do its steps.
+        recorder.pass("cba.monitor", || {
+            format!("would be denied at {}, {refused}", refused.check)
+        });
     }
     Some(Box::new(CellBound {
         mode,
         source,
-        refused: refused.map(|denial| denial.refused),
+        refused,
         claim,
     }))
 }
@@ -165,16 +142,16 @@ impl Question<'_> {
         &self,
         source: &mut Option<Text>,
         recorder: &mut impl Recorder,
-    ) -> Result<Option<Claim>, Denial> {
+    ) -> Result<Option<Claim>, Refused> {
         let authorization = match &*self.evidence.credentials.cell_bound {
             [] => {
                 let detail = "the certificate names a cell, and there is no authorization";
-                return Err(denial("cba.present", Reason::CbaMissing, detail));
+                return Err(Refused::new("cba.present", Reason::CbaMissing, detail));
             }
             [one] => one.as_bytes(),
             [_, _, ..] => {
                 let detail = "there is more than one authorization";
-                return Err(denial("cba.present", Reason::CbaDuplicate, detail));
+                return Err(Refused::new("cba.present", Reason::CbaDuplicate, detail));
             }
         };
         let proven = token::verify(self, authorization, source, recorder)?;
@@ -193,9 +170,9 @@ impl Question<'_> {
 
     /// With a pin, authorizations lead to the pinned cell and nowhere else: neither may the
     /// authorization be for another, nor the decision.
-    fn check_destination(&self, audience: &Text) -> Result<(), Denial> {
+    fn check_destination(&self, audience: &Text) -> Result<(), Refused> {
         let wrong = |detail| {
-            Err(denial(
+            Err(Refused::new(
                 "cba.destination",
                 Reason::CbaWrongDestination,
                 detail,
@@ -211,26 +188,26 @@ impl Question<'_> {
         Ok(())
     }
 
-    fn check_identity(&self, proven: &token::Proven) -> Result<(), Denial> {
+    fn check_identity(&self, proven: &token::Proven) -> Result<(), Refused> {
         const CHECK: &str = "cba.identity";
         if self.identity.tenant.as_ref() != Some(&proven.tenant) {
             let detail = "`tenant` is not the caller's tenant";
-            return Err(denial(CHECK, Reason::CbaWrongTenant, detail));
+            return Err(Refused::new(CHECK, Reason::CbaWrongTenant, detail));
         }
         if self.identity.subject != proven.subject {
             let detail = "`sub` is not the caller's subject";
-            return Err(denial(CHECK, Reason::CbaWrongSubject, detail));
+            return Err(Refused::new(CHECK, Reason::CbaWrongSubject, detail));
         }
         Ok(())
     }
 
     /// A certificate must name the source, where certificates can name cells at all.
-    fn check_certificate(&self, source: &Text) -> Result<(), Denial> {
+    fn check_certificate(&self, source: &Text) -> Result<(), Refused> {
         let comparable = self.evidence.peer.is_some() && self.policy.sans().any_cell();
         match self.certificate_cell() {
             Some(cell) if cell == *source => Ok(()),
             None if !comparable => Ok(()),
-            Some(_) | None => Err(denial(
+            Some(_) | None => Err(Refused::new(
                 "cba.certificate",
                 Reason::CbaCertificateMismatch,
                 "the client certificate does not name the source cell",

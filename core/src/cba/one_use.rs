@@ -76,7 +76,7 @@ impl Claim {
 
 /// Authorizations that were used, until they can't be used any more.
 #[derive(Debug)]
-pub struct OneUse {
+pub struct ReplayCache {
     /// Each with the cell that made it.
     used: BTreeMap<[u8; 32], Text>,
     /// The same with their `exp`, the first to end on top.
@@ -89,7 +89,7 @@ pub struct OneUse {
     entries_max: usize,
 }
 
-impl OneUse {
+impl ReplayCache {
     /// Most entries that one call lets go, so that no request pays for a burst before it. More
     /// than one, so that the table shrinks.
     const FREED_MAX: usize = 4;

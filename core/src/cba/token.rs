@@ -3,12 +3,13 @@
 use crate::cell::{Cell, CellState};
 use crate::explain::Recorder;
 use crate::json::{Json, Object};
-use crate::jws::{DateClaim, Header, Jws, JwsRefused};
+use crate::jws::{DateClaim, Header, Jws, JwsError};
 use crate::keys::{Found, KeySet};
 use crate::reason::Reason;
+use crate::refused::Refused;
 use crate::text::Text;
 
-use super::{Denial, LIFETIME_SECS_MAX, Question, TYPE, denial};
+use super::{LIFETIME_SECS_MAX, Question, TYPE};
 
 /// What a signature proved.
 pub(super) struct Proven {
@@ -27,14 +28,13 @@ struct Dates {
     nbf: Option<u64>,
 }
 
-impl From<JwsRefused> for Denial {
-    fn from(refused: JwsRefused) -> Self {
-        let reason = match refused {
-            JwsRefused::Malformed(_) => Reason::CbaMalformed,
-            JwsRefused::ForbiddenAlgorithm => Reason::CbaForbiddenAlgorithm,
-        };
-        denial("cba.form", reason, refused.detail())
-    }
+/// What an authorization is refused with that can't be read.
+fn unreadable(error: JwsError) -> Refused {
+    let reason = match error {
+        JwsError::Malformed(_) => Reason::CbaMalformed,
+        JwsError::ForbiddenAlgorithm => Reason::CbaForbiddenAlgorithm,
+    };
+    Refused::new("cba.form", reason, error.detail())
 }
 
 /// Takes an authorization apart, and holds it against its source cell's keys and the time.
@@ -43,13 +43,13 @@ pub(super) fn verify(
     authorization: &[u8],
     source: &mut Option<Text>,
     recorder: &mut impl Recorder,
-) -> Result<Proven, Denial> {
-    let jws = Jws::parse(authorization)?;
-    let header = jws.header()?;
+) -> Result<Proven, Refused> {
+    let jws = Jws::parse(authorization).map_err(unreadable)?;
+    let header = jws.header().map_err(unreadable)?;
     if !header.is_of_type(TYPE) {
         return Err(malformed("`typ` is not cba+jwt"));
     }
-    let claims = jws.claims()?;
+    let claims = jws.claims().map_err(unreadable)?;
     recorder.pass("cba.form", || format!("signed by {}", header.algorithm));
     // Not believed yet: it only says whose keys to hold the authorization against.
     let cell = source_cell(question, &claims)?;
@@ -67,24 +67,24 @@ pub(super) fn verify(
     Ok(proven)
 }
 
-fn source_cell<'a>(question: &Question<'a>, claims: &Object<'_>) -> Result<&'a Cell, Denial> {
+fn source_cell<'a>(question: &Question<'a>, claims: &Object<'_>) -> Result<&'a Cell, Refused> {
     let iss = claims.get("iss").and_then(Json::as_str);
     let iss = iss.ok_or(malformed("`iss` is missing or not a string"))?;
     question
         .registry
         .cell(iss)
         .map(|cell| &**cell)
-        .ok_or(denial(
+        .ok_or(Refused::new(
             "cba.source",
             Reason::CbaUnknownCell,
             "the registry has no cell of this name",
         ))
 }
 
-fn check_state(cell: &Cell) -> Result<(), Denial> {
+fn check_state(cell: &Cell) -> Result<(), Refused> {
     match cell.state {
         CellState::Active | CellState::Draining => Ok(()),
-        CellState::Provisioning | CellState::Quarantined | CellState::Retired => Err(denial(
+        CellState::Provisioning | CellState::Quarantined | CellState::Retired => Err(Refused::new(
             "cba.source",
             Reason::CbaCellNotAllowed,
             "the source cell is neither active nor draining",
@@ -92,16 +92,16 @@ fn check_state(cell: &Cell) -> Result<(), Denial> {
     }
 }
 
-fn keys_of<'a>(question: &Question<'a>, cell: &Cell) -> Result<&'a KeySet, Denial> {
-    let none = |detail| denial("cba.keys", Reason::CbaNoKeys, detail);
+fn keys_of<'a>(question: &Question<'a>, cell: &Cell) -> Result<&'a KeySet, Refused> {
+    let none = |detail| Refused::new("cba.keys", Reason::CbaNoKeys, detail);
     let published = question.keys.cell(cell.id.as_str());
     let published = published.ok_or(none("the source cell has no keys in the registry"))?;
     let unusable = |_| none("the source cell's keys in the registry can't be used");
     published.keys().map_err(unusable)
 }
 
-fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<(), Denial> {
-    let no_key = |reason, detail| Err(denial("cba.keys", reason, detail));
+fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<(), Refused> {
+    let no_key = |reason, detail| Err(Refused::new("cba.keys", reason, detail));
     let candidates = match keys.find(header.kid.as_deref(), header.algorithm) {
         Found::Keys(candidates) => candidates,
         Found::OtherAlgorithm => {
@@ -121,23 +121,24 @@ fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<
         return Ok(());
     }
     let detail = "the signature is not valid";
-    Err(denial("cba.signature", Reason::CbaBadSignature, detail))
+    Err(Refused::new(
+        "cba.signature",
+        Reason::CbaBadSignature,
+        detail,
+    ))
 }
 
 impl Proven {
     /// Reads the claims of an authorization whose signature holds.
-    fn read(claims: &Object<'_>, cell: &Cell) -> Result<(Self, Dates), Denial> {
+    fn read(claims: &Object<'_>, cell: &Cell) -> Result<(Self, Dates), Refused> {
         if claims.has("cnf") {
             return Err(malformed("`cnf` is not supported here"));
         }
+        let date = |claim: DateClaim| claim.read(claims).map_err(unreadable);
         let dates = Dates {
-            exp: DateClaim::Exp
-                .read(claims)?
-                .ok_or(malformed("`exp` is missing"))?,
-            iat: DateClaim::Iat
-                .read(claims)?
-                .ok_or(malformed("`iat` is missing"))?,
-            nbf: DateClaim::Nbf.read(claims)?,
+            exp: date(DateClaim::Exp)?.ok_or(malformed("`exp` is missing"))?,
+            iat: date(DateClaim::Iat)?.ok_or(malformed("`iat` is missing"))?,
+            nbf: date(DateClaim::Nbf)?,
         };
         let proven = Self {
             source: cell.id.clone(),
@@ -152,7 +153,7 @@ impl Proven {
 }
 
 /// `aud` as one string or a list of one. What is for several cells is bound to none.
-fn audience(claims: &Object<'_>) -> Result<Text, Denial> {
+fn audience(claims: &Object<'_>) -> Result<Text, Refused> {
     let aud = match claims.get("aud") {
         Some(Json::Array(auds)) => match &**auds {
             [only] => only.as_str(),
@@ -169,7 +170,7 @@ fn audience(claims: &Object<'_>) -> Result<Text, Denial> {
     Text::new(aud).map_err(|_| malformed("`aud` can't be a cell's id"))
 }
 
-fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
+fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Refused> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
@@ -180,7 +181,7 @@ fn text(claims: &Object<'_>, name: &str) -> Result<Option<Text>, Denial> {
 
 /// The subject, percent-encoded as in the header that the cell got. So it may be longer than other
 /// claims.
-fn subject(claims: &Object<'_>) -> Result<Option<Text>, Denial> {
+fn subject(claims: &Object<'_>) -> Result<Option<Text>, Refused> {
     let Some(value) = claims.get("sub") else {
         return Ok(None);
     };
@@ -189,8 +190,8 @@ fn subject(claims: &Object<'_>) -> Result<Option<Text>, Denial> {
     Ok(Some(value))
 }
 
-fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Denial> {
-    let wrong = |reason, detail| Err(denial("cba.times", reason, detail));
+fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Refused> {
+    let wrong = |reason, detail| Err(Refused::new("cba.times", reason, detail));
     let now = question.now.unix.as_secs();
     let Dates { exp, iat, nbf } = *dates;
     if exp <= iat || exp - iat > LIFETIME_SECS_MAX {
@@ -207,6 +208,6 @@ fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Denial> {
     Ok(())
 }
 
-const fn malformed(detail: &'static str) -> Denial {
-    denial("cba.form", Reason::CbaMalformed, detail)
+const fn malformed(detail: &'static str) -> Refused {
+    Refused::new("cba.form", Reason::CbaMalformed, detail)
 }

@@ -20,7 +20,7 @@ mod tests;
 
 pub use list::RevocationList;
 pub use purpose::{Purpose, serves};
-pub use signer::{Signer, SignerRefused, check_signers};
+pub use signer::{Signer, SignerError, check_signers};
 pub(crate) use template::{Accepted, is_dns_name, is_trust_domain, spiffe_trust_domain};
 pub use template::{SanTemplates, TemplateError};
 

@@ -31,7 +31,7 @@ pub struct Signer {
 /// Why a certificate can't have signed the one below it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum SignerRefused {
+pub enum SignerError {
     /// Not a certificate, or one with parts that RFC 5280 doesn't allow.
     Malformed,
     /// It is past its end, or before its start. This goes for roots too.
@@ -47,7 +47,7 @@ pub enum SignerRefused {
     OtherDomain,
 }
 
-impl fmt::Display for SignerRefused {
+impl fmt::Display for SignerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "a CA certificate of the chain is malformed",
@@ -62,16 +62,16 @@ impl fmt::Display for SignerRefused {
     }
 }
 
-impl std::error::Error for SignerRefused {}
+impl std::error::Error for SignerError {}
 
 impl Signer {
     /// Reads an authority's certificate.
     ///
     /// # Errors
-    /// [`SignerRefused::Malformed`] or [`SignerRefused::BadId`].
-    pub fn from_der(der: &[u8]) -> Result<Self, SignerRefused> {
-        let certificate = parse(der).map_err(|_| SignerRefused::Malformed)?;
-        let malformed = |_| SignerRefused::Malformed;
+    /// [`SignerError::Malformed`] or [`SignerError::BadId`].
+    pub fn from_der(der: &[u8]) -> Result<Self, SignerError> {
+        let certificate = parse(der).map_err(|_| SignerError::Malformed)?;
+        let malformed = |_| SignerError::Malformed;
         let constraints = certificate.basic_constraints().map_err(malformed)?;
         let usage = certificate.key_usage().map_err(malformed)?;
         let validity = certificate.validity();
@@ -104,29 +104,29 @@ impl Signer {
 /// of all these certificates ends, the leaf among them: nothing proved by the chain outlives that.
 ///
 /// # Errors
-/// [`SignerRefused`], of the first that can't be there.
+/// [`SignerError`], of the first that can't be there.
 pub fn check_signers<'a>(
     leaf: &PeerCertificate,
     signers: impl IntoIterator<Item = &'a Signer>,
     now: Unix,
-) -> Result<Unix, SignerRefused> {
+) -> Result<Unix, SignerError> {
     let domain = leaf.trust_domain();
     let mut ends = leaf.not_after();
     for (below, signer) in signers.into_iter().enumerate() {
         if !signer.is_valid_at(now) {
-            return Err(SignerRefused::NotInForce);
+            return Err(SignerError::NotInForce);
         }
         if !signer.may_sign {
-            return Err(SignerRefused::MayNotSign);
+            return Err(SignerError::MayNotSign);
         }
         let most = signer.below_max.map(usize::try_from);
         if most.is_some_and(|most| most.is_ok_and(|most| below > most)) {
-            return Err(SignerRefused::TooDeep);
+            return Err(SignerError::TooDeep);
         }
         if let (Some(leafs), Some(own)) = (domain, &signer.trust_domain)
             && *leafs != **own
         {
-            return Err(SignerRefused::OtherDomain);
+            return Err(SignerError::OtherDomain);
         }
         ends = ends.min(signer.not_after);
     }
@@ -134,10 +134,10 @@ pub fn check_signers<'a>(
 }
 
 /// The trust domain of an authority's SPIFFE ID. Names of other kinds say nothing.
-fn trust_domain(certificate: &X509Certificate<'_>) -> Result<Option<Box<str>>, SignerRefused> {
+fn trust_domain(certificate: &X509Certificate<'_>) -> Result<Option<Box<str>>, SignerError> {
     const SCHEME: &str = "spiffe:";
     let names = certificate.subject_alternative_name();
-    let names = names.map_err(|_| SignerRefused::Malformed)?;
+    let names = names.map_err(|_| SignerError::Malformed)?;
     let mut found = None;
     for name in names.iter().flat_map(|san| &san.value.general_names) {
         let GeneralName::URI(uri) = name else {
@@ -147,9 +147,9 @@ fn trust_domain(certificate: &X509Certificate<'_>) -> Result<Option<Box<str>>, S
         if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes())) {
             continue;
         }
-        let domain = SpiffeId::authority(uri).ok_or(SignerRefused::BadId)?;
+        let domain = SpiffeId::authority(uri).ok_or(SignerError::BadId)?;
         if found.replace(domain.into()).is_some() {
-            return Err(SignerRefused::BadId);
+            return Err(SignerError::BadId);
         }
     }
     Ok(found)

@@ -88,19 +88,16 @@ fn who_signed_a_leaf_must_be_allowed_to() {
     let silent = signer(vec![], 1, &["https://ca.example/"]).unwrap();
     assert_eq!(check(&[plain.clone(), own.clone()], now), ends);
     assert_eq!(check(&[silent], now), ends);
-    assert_eq!(
-        check(&[own, plain.clone()], now),
-        Err(SignerRefused::TooDeep)
-    );
+    assert_eq!(check(&[own, plain.clone()], now), Err(SignerError::TooDeep));
     let lists = signer(vec![KeyUsagePurpose::CrlSign], 0, &[]).unwrap();
     assert_eq!(
         check(&[plain.clone(), lists], now),
-        Err(SignerRefused::MayNotSign)
+        Err(SignerError::MayNotSign)
     );
     let other = signer(signs(), 0, &["spiffe://other"]).unwrap();
-    assert_eq!(check(&[other], now), Err(SignerRefused::OtherDomain));
+    assert_eq!(check(&[other], now), Err(SignerError::OtherDomain));
     let ended = plain.not_after();
-    assert_eq!(check(&[plain], ended), Err(SignerRefused::NotInForce));
+    assert_eq!(check(&[plain], ended), Err(SignerError::NotInForce));
     for bad in [
         &["spiffe://example/ca"][..],
         &["spiffe://example/"],
@@ -108,11 +105,7 @@ fn who_signed_a_leaf_must_be_allowed_to() {
         &["SPIFFE://example"],
         &["spiffe:example"],
     ] {
-        assert_eq!(
-            signer(signs(), 0, bad),
-            Err(SignerRefused::BadId),
-            "{bad:?}"
-        );
+        assert_eq!(signer(signs(), 0, bad), Err(SignerError::BadId), "{bad:?}");
     }
 }
 

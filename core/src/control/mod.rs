@@ -20,11 +20,11 @@ pub use self::graveyard::Retired;
 pub use self::output::{KeySourceId, Notice, Output, Wake};
 use crate::health::{HealthControl, HealthTiming, Outcome};
 use crate::ids::IssuerId;
-use crate::keys::{FetchFailed, KeyAction, KeySource, KeyTable, RestoreRefused};
+use crate::keys::{JwksFetchError, KeyAction, KeySource, KeyTable, RestoreError};
 use crate::policy::{Issuer, Policy};
 use crate::registry::{
-    EndpointId, Parsed, Registry, RegistryAction, RegistryFailure, RegistryFetched,
-    RegistryRefused, RegistrySource, RegistryTiming,
+    EndpointId, Parsed, Registry, RegistryAction, RegistryError, RegistryFetchError,
+    RegistryFetched, RegistrySource, RegistryTiming,
 };
 use crate::snapshot::Snapshot;
 use crate::time::{Mono, Now, Unix};
@@ -103,7 +103,7 @@ impl Control {
         &mut self,
         now: Now,
         source: KeySourceId,
-        answer: Result<Bytes, FetchFailed>,
+        answer: Result<Bytes, JwksFetchError>,
     ) {
         if let Some(named) = self.keys.iter_mut().find(|named| named.id == source) {
             named.source.handle_fetched(now, answer);
@@ -122,16 +122,16 @@ impl Control {
     /// A key set that was kept from an earlier run.
     ///
     /// # Errors
-    /// [`RestoreRefused`]; nothing has changed then.
+    /// [`RestoreError`]; nothing has changed then.
     pub fn handle_restored_keys(
         &mut self,
         now: Now,
         source: KeySourceId,
         body: &[u8],
         fetched_at: Unix,
-    ) -> Result<(), RestoreRefused> {
+    ) -> Result<(), RestoreError> {
         let Some(named) = self.keys.iter_mut().find(|named| named.id == source) else {
-            return Err(RestoreRefused::NotNeeded);
+            return Err(RestoreError::NotNeeded);
         };
         let restored = named.source.handle_restored(now, body, fetched_at);
         self.settle(now);
@@ -139,7 +139,11 @@ impl Control {
     }
 
     /// The answer to [`Output::FetchRegistry`] or [`Output::ParseRegistry`].
-    pub fn handle_registry(&mut self, now: Now, answer: Result<RegistryFetched, RegistryFailure>) {
+    pub fn handle_registry(
+        &mut self,
+        now: Now,
+        answer: Result<RegistryFetched, RegistryFetchError>,
+    ) {
         self.registry.handle_fetched(now, answer);
         self.settle(now);
     }
@@ -148,7 +152,7 @@ impl Control {
     pub fn handle_restored_registry(
         &mut self,
         now: Now,
-        parsed: Result<Parsed, RegistryRefused>,
+        parsed: Result<Parsed, RegistryError>,
         fetched_at: Unix,
     ) {
         self.registry.handle_restored(now, parsed, fetched_at);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Retired;
 use crate::health::{HealthNotice, HealthWake};
 use crate::ids::IssuerId;
-use crate::keys::{KeyNotice, KeyWake, KeysRefused};
+use crate::keys::{JwksError, KeyNotice, KeyWake};
 use crate::registry::{RegistryNotice, RegistryWake};
 use crate::snapshot::Snapshot;
 use crate::text::Text;
@@ -95,7 +95,7 @@ pub enum Notice {
         /// The cell.
         cell: Text,
         /// Why the key set can't be used.
-        refused: KeysRefused,
+        refused: JwksError,
     },
     /// At an endpoint.
     Health(HealthNotice),

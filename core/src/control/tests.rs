@@ -241,7 +241,7 @@ fn keys_serve_on_while_their_new_place_gives_none() {
         assert_eq!(fetches.len(), 1, "{change}: it is asked for at once");
         assert_ne!(fetches[0], source);
         assert_eq!(driver.key_state(0, at(10)), KeyState::Stale, "{change}");
-        let failed = Err(FetchFailed::Unreachable);
+        let failed = Err(JwksFetchError::Unreachable);
         driver.control.handle_keys(at(11), fetches[0], failed);
         driver.keys(at(11), source);
         let end = serves.as_secs();
@@ -304,7 +304,7 @@ fn a_failing_source_loses_nothing() {
     let source = driver.key_fetches()[0];
     driver.registry(at(0), &document(5));
     driver.keys(at(0), source);
-    let failure = RegistryFailure {
+    let failure = RegistryFetchError {
         problem: FetchProblem::TimedOut,
         detail: "slow".into(),
     };
@@ -314,7 +314,7 @@ fn a_failing_source_loses_nothing() {
     driver.registry(at(40), "not a document");
     driver
         .control
-        .handle_keys(at(40), source, Err(FetchFailed::Timeout));
+        .handle_keys(at(40), source, Err(JwksFetchError::Timeout));
     driver.drain();
     let snapshot = driver.control.snapshot();
     assert_eq!(snapshot.registry.as_ref().unwrap().version(), 5);
@@ -328,7 +328,7 @@ fn a_refresh_asks_failing_issuers_and_leaves_the_others_alone() {
     driver.keys(at(0), sources[0]);
     driver
         .control
-        .handle_keys(at(0), sources[1], Err(FetchFailed::Tls));
+        .handle_keys(at(0), sources[1], Err(JwksFetchError::Tls));
     driver.drain();
     driver.outputs.clear();
 

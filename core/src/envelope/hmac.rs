@@ -9,7 +9,7 @@ use http::{HeaderValue, Method};
 use crate::base64url;
 use crate::text::Text;
 
-use super::key::{KeyRefused, secret};
+use super::key::{KeyError, secret};
 use super::{Sealing, is_kid};
 
 /// How many bytes a shared key has: as many as its algorithm's output, or a few more.
@@ -38,18 +38,18 @@ impl HmacKey {
     /// The key of this id, shared with this cell.
     ///
     /// # Errors
-    /// [`KeyRefused`].
-    pub fn new(kid: &str, cell: &str, secret: &[u8]) -> Result<Self, KeyRefused> {
+    /// [`KeyError`].
+    pub fn new(kid: &str, cell: &str, secret: &[u8]) -> Result<Self, KeyError> {
         if !is_kid(kid) {
-            return Err(KeyRefused::Kid);
+            return Err(KeyError::Kid);
         }
         if !HMAC_KEY_LEN.contains(&secret.len()) {
-            return Err(KeyRefused::HmacLength);
+            return Err(KeyError::HmacLength);
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         Ok(Self {
             kid: kid.into(),
-            cell: Text::new(cell).map_err(|_| KeyRefused::Cell)?,
+            cell: Text::new(cell).map_err(|_| KeyError::Cell)?,
             print: hmac::sign(&key, b""),
             key,
         })
@@ -59,10 +59,10 @@ impl HmacKey {
     /// white space around it.
     ///
     /// # Errors
-    /// [`KeyRefused`].
-    pub fn from_text(kid: &str, cell: &str, text: &str) -> Result<Self, KeyRefused> {
+    /// [`KeyError`].
+    pub fn from_text(kid: &str, cell: &str, text: &str) -> Result<Self, KeyError> {
         let secret = base64url::decode(text.trim_ascii().as_bytes());
-        Self::new(kid, cell, &secret.ok_or(KeyRefused::NotBase64)?)
+        Self::new(kid, cell, &secret.ok_or(KeyError::NotBase64)?)
     }
 
     /// Its id.

@@ -19,7 +19,7 @@ pub struct SigningKey {
 
 /// Why something is not taken as a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyRefused {
+pub enum KeyError {
     /// Its id is empty, too long, or has more than letters, digits, `-`, `_` and `.`.
     Kid,
     /// It is no Ed25519 key in PKCS#8, or none that holds together.
@@ -32,7 +32,7 @@ pub enum KeyRefused {
     Cell,
 }
 
-impl fmt::Display for KeyRefused {
+impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kid => "its kid must have 1 to 64 letters, digits, `-`, `_` or `.`",
@@ -44,30 +44,30 @@ impl fmt::Display for KeyRefused {
     }
 }
 
-impl std::error::Error for KeyRefused {}
+impl std::error::Error for KeyError {}
 
 impl SigningKey {
     /// The key of this id from its PKCS#8 form (RFC 8410), in DER.
     ///
     /// # Errors
-    /// [`KeyRefused`].
-    pub fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, KeyRefused> {
+    /// [`KeyError`].
+    pub fn from_pkcs8(kid: &str, der: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der);
-        Self::new(kid, pair.map_err(|_| KeyRefused::NotEd25519)?)
+        Self::new(kid, pair.map_err(|_| KeyError::NotEd25519)?)
     }
 
     /// The key of this id from 32 random bytes.
     ///
     /// # Errors
-    /// [`KeyRefused`].
-    pub fn from_seed(kid: &str, seed: &[u8; 32]) -> Result<Self, KeyRefused> {
+    /// [`KeyError`].
+    pub fn from_seed(kid: &str, seed: &[u8; 32]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed);
-        Self::new(kid, pair.map_err(|_| KeyRefused::NotEd25519)?)
+        Self::new(kid, pair.map_err(|_| KeyError::NotEd25519)?)
     }
 
-    fn new(kid: &str, pair: Ed25519KeyPair) -> Result<Self, KeyRefused> {
+    fn new(kid: &str, pair: Ed25519KeyPair) -> Result<Self, KeyError> {
         if !is_kid(kid) {
-            return Err(KeyRefused::Kid);
+            return Err(KeyError::Kid);
         }
         // Neither has a character that JSON escapes.
         let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{TYPE}"}}"#);
@@ -86,10 +86,10 @@ impl SigningKey {
     /// Its PKCS#8 form in DER, to be kept as a secret.
     ///
     /// # Errors
-    /// [`KeyRefused::NotEd25519`], which a key that was made doesn't meet.
-    pub fn to_pkcs8(&self) -> Result<Vec<u8>, KeyRefused> {
+    /// [`KeyError::NotEd25519`], which a key that was made doesn't meet.
+    pub fn to_pkcs8(&self) -> Result<Vec<u8>, KeyError> {
         let document = self.pair.to_pkcs8v1();
-        let document = document.map_err(|_| KeyRefused::NotEd25519)?;
+        let document = document.map_err(|_| KeyError::NotEd25519)?;
         Ok(document.as_ref().to_vec())
     }
 

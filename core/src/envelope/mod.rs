@@ -33,10 +33,10 @@ pub use crate::kid::{KID_LEN_MAX, is_kid};
 pub use claims::{Sealing, Verified};
 pub use compatible::{COMPATIBLE_ALG, canonical_compatible, seal_compatible};
 pub use hmac::{HMAC_KEY_LEN, HmacKey, HmacStamps, canonical, seal_hmac};
-pub use key::{KeyRefused, SigningKey, seal};
+pub use key::{KeyError, SigningKey, seal};
 pub use page::respells_jwks_path;
 pub use refused::EnvelopeRefused;
-pub use ring::{KeyRing, RingEntry, RingRefused, RingTiming};
+pub use ring::{KeyRing, KeyRingError, RingEntry, RingTiming};
 pub use trust::{TrustMode, Verdict};
 pub use verify::{Verifier, VerifierSpec, VerifierSpecError};
 

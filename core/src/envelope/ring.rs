@@ -65,7 +65,7 @@ struct Ringed {
 
 /// Why keys are not taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RingRefused {
+pub enum KeyRingError {
     /// There is none.
     Empty,
     /// There are more than [`KeyRing::KEYS_MAX`].
@@ -83,7 +83,7 @@ pub enum RingRefused {
     },
 }
 
-impl fmt::Display for RingRefused {
+impl fmt::Display for KeyRingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("names no key"),
@@ -106,7 +106,7 @@ impl fmt::Display for RingRefused {
     }
 }
 
-impl std::error::Error for RingRefused {}
+impl std::error::Error for KeyRingError {}
 
 impl KeyRing {
     /// The most keys that are kept at a time: two while one takes another's place, and to spare.
@@ -120,15 +120,15 @@ impl KeyRing {
     /// thief is replaced.
     ///
     /// # Errors
-    /// [`RingRefused`].
+    /// [`KeyRingError`].
     pub fn new(
         mut entries: Vec<RingEntry>,
         timing: RingTiming,
         now: Now,
         before: Option<&Self>,
-    ) -> Result<Self, RingRefused> {
+    ) -> Result<Self, KeyRingError> {
         if entries.len() > Self::KEYS_MAX {
-            return Err(RingRefused::TooMany);
+            return Err(KeyRingError::TooMany);
         }
         entries.sort_by_key(|entry| entry.sign_from);
         check(&entries, timing)?;
@@ -138,7 +138,7 @@ impl KeyRing {
         for entry in entries {
             let held_until = match known(&entry) {
                 Some(old) if old.entry.key.public() != entry.key.public() => {
-                    return Err(RingRefused::Replaced(entry.key.kid().into()));
+                    return Err(KeyRingError::Replaced(entry.key.kid().into()));
                 }
                 Some(old) => old.held_until,
                 None if goes_on => now.mono.after(timing.max_age),
@@ -147,7 +147,7 @@ impl KeyRing {
             keys.push(Ringed { entry, held_until });
         }
         match keys.is_empty() {
-            true => Err(RingRefused::Empty),
+            true => Err(KeyRingError::Empty),
             false => Ok(Self { keys, timing }),
         }
     }
@@ -210,7 +210,7 @@ impl Ringed {
 }
 
 /// What must be true of keys, sorted, by themselves.
-fn check(entries: &[RingEntry], timing: RingTiming) -> Result<(), RingRefused> {
+fn check(entries: &[RingEntry], timing: RingTiming) -> Result<(), KeyRingError> {
     for (i, entry) in entries.iter().enumerate() {
         let kid = entry.key.kid();
         let same = |other: &RingEntry| {
@@ -219,11 +219,11 @@ fn check(entries: &[RingEntry], timing: RingTiming) -> Result<(), RingRefused> {
                 || other.sign_from == entry.sign_from
         };
         if entries[..i].iter().any(same) {
-            return Err(RingRefused::Repeated(kid.into()));
+            return Err(KeyRingError::Repeated(kid.into()));
         }
         let earliest = entry.added.after(timing.max_age);
         if i > 0 && entry.sign_from < earliest {
-            return Err(RingRefused::NoOverlap {
+            return Err(KeyRingError::NoOverlap {
                 kid: kid.into(),
                 earliest,
             });

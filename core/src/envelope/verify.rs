@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use crate::base64url;
 use crate::headers::{HeaderRules, HeaderSpec};
 use crate::json;
-use crate::jws::{Jws, JwsRefused};
+use crate::jws::{Jws, JwsError};
 use crate::keys::{Algorithm, Found, KeySet};
 use crate::text::Text;
 use crate::time::Unix;
@@ -428,11 +428,11 @@ fn date(text: &str) -> Result<u64, EnvelopeRefused> {
     ))
 }
 
-impl From<JwsRefused> for EnvelopeRefused {
-    fn from(refused: JwsRefused) -> Self {
-        match refused {
-            JwsRefused::Malformed(detail) => Self::Malformed(detail),
-            JwsRefused::ForbiddenAlgorithm => Self::ForbiddenAlgorithm,
+impl From<JwsError> for EnvelopeRefused {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Malformed(detail) => Self::Malformed(detail),
+            JwsError::ForbiddenAlgorithm => Self::ForbiddenAlgorithm,
         }
     }
 }

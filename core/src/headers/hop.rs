@@ -14,7 +14,7 @@ const OPTIONS_MAX: usize = 32;
 /// Why a message's `Connection` is refused. A sender must not make the router remove a field that
 /// the router decided on or that the recipient uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadConnection {
+pub enum ConnectionFieldRefused {
     /// It names an end-to-end field, such as `content-type`, `authorization` or one of the router's
     /// own.
     EndToEnd,
@@ -22,7 +22,7 @@ pub enum BadConnection {
     TooMany,
 }
 
-impl BadConnection {
+impl ConnectionFieldRefused {
     /// For answers and logs.
     pub const fn detail(self) -> &'static str {
         match self {
@@ -32,13 +32,13 @@ impl BadConnection {
     }
 }
 
-impl fmt::Display for BadConnection {
+impl fmt::Display for ConnectionFieldRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.detail())
     }
 }
 
-impl std::error::Error for BadConnection {}
+impl std::error::Error for ConnectionFieldRefused {}
 
 /// Removes hop-by-hop fields, those that `Connection` nominates, and those that are `refused`, which
 /// it hands to `removed`. `refused` sees every other name once.
@@ -52,7 +52,7 @@ pub(super) fn remove(
     headers: &mut HeaderMap,
     mut refused: impl FnMut(&HeaderName) -> bool,
     removed: impl FnMut(&HeaderName, &mut dyn Iterator<Item = HeaderValue>),
-) -> Result<(), BadConnection> {
+) -> Result<(), ConnectionFieldRefused> {
     if headers.contains_key(header::CONNECTION) {
         remove_nominated(rules, headers)?;
     }
@@ -84,7 +84,10 @@ pub(super) fn remove(
     Ok(())
 }
 
-fn remove_nominated(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), BadConnection> {
+fn remove_nominated(
+    rules: &HeaderRules,
+    headers: &mut HeaderMap,
+) -> Result<(), ConnectionFieldRefused> {
     // Nearly always empty, so that it costs no allocation.
     let mut nominated = Vec::new();
     let options = headers
@@ -95,17 +98,17 @@ fn remove_nominated(rules: &HeaderRules, headers: &mut HeaderMap) -> Result<(), 
         .filter(|option| !option.is_empty());
     for (count, option) in options.enumerate() {
         if count >= OPTIONS_MAX {
-            return Err(BadConnection::TooMany);
+            return Err(ConnectionFieldRefused::TooMany);
         }
         if is_usual(option) {
             continue;
         }
         if concerns_everybody(option) {
-            return Err(BadConnection::EndToEnd);
+            return Err(ConnectionFieldRefused::EndToEnd);
         }
         if let Ok(name) = HeaderName::from_bytes(option) {
             if rules.reserves(&name) {
-                return Err(BadConnection::EndToEnd);
+                return Err(ConnectionFieldRefused::EndToEnd);
             }
             nominated.push(name);
         }

@@ -19,7 +19,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::fields::forbidden_in_trailers;
 pub use self::forwarded::{Forwarded, Hop, Told, forward};
-pub use self::hop::BadConnection;
+pub use self::hop::ConnectionFieldRefused;
 use self::media::Grpc;
 pub use self::media::is_grpc;
 pub use self::rules::{
@@ -39,7 +39,7 @@ use crate::evidence::Credentials;
 pub fn sanitize(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
-) -> Result<Credentials, BadConnection> {
+) -> Result<Credentials, ConnectionFieldRefused> {
     let (mut authorized, mut says_otherwise) = (false, false);
     let refused = |name: &HeaderName| {
         if rules.reserves(name) {
@@ -82,7 +82,7 @@ pub fn sanitize(
 pub fn sanitize_response(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
-) -> Result<(), BadConnection> {
+) -> Result<(), ConnectionFieldRefused> {
     hop::remove(rules, headers, |name| rules.reserves(name), |_, _| ())
 }
 

@@ -223,14 +223,25 @@ fn nominating_a_field_for_everybody_is_refused() {
         "x-routing-key",
         "cell-bound-authorization",
     ] {
-        assert_eq!(both(&[option]), Err(BadConnection::EndToEnd), "{option}");
+        assert_eq!(
+            both(&[option]),
+            Err(ConnectionFieldRefused::EndToEnd),
+            "{option}"
+        );
         let late = ["keep-alive", &format!("x-own , {option}")];
-        assert_eq!(both(&late), Err(BadConnection::EndToEnd), "{option}");
+        assert_eq!(
+            both(&late),
+            Err(ConnectionFieldRefused::EndToEnd),
+            "{option}"
+        );
     }
     let many = |count: usize| vec!["x-own"; count].join(",");
     assert_eq!(both(&[&many(32)]), Ok(()));
-    assert_eq!(both(&[&many(33)]), Err(BadConnection::TooMany));
-    assert_eq!(both(&[&many(32), "close"]), Err(BadConnection::TooMany));
+    assert_eq!(both(&[&many(33)]), Err(ConnectionFieldRefused::TooMany));
+    assert_eq!(
+        both(&[&many(32), "close"]),
+        Err(ConnectionFieldRefused::TooMany)
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::body::{chunk_end, chunk_size};
 use super::head::{Coding, Head, Section, Whole};
-use super::{Fault, Limits};
+use super::{Limits, MessageError};
 
 /// Follows what one side of a connection sends.
 #[derive(Clone, Debug)]
@@ -43,9 +43,9 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
     /// In a head: the parser behind the guard has seen nothing of the message.
-    InHead(Fault),
+    InHead(MessageError),
     /// In a body: the parser behind the guard has seen the head.
-    InBody(Fault),
+    InBody(MessageError),
 }
 
 /// The guard's result for some bytes.
@@ -124,7 +124,7 @@ impl Guard {
         match &mut self.state {
             State::Head(head) => {
                 let whole = match self.answers {
-                    true if self.asked.is_none() => Err(Fault::Unasked),
+                    true if self.asked.is_none() => Err(MessageError::Unasked),
                     true => head.answer(bytes, self.limits),
                     false => head.request(bytes, self.limits),
                 };
@@ -159,7 +159,7 @@ impl Guard {
     }
 
     /// Reads the parts of a chunked body that aren't data.
-    fn framing(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
+    fn framing(&mut self, bytes: &[u8]) -> Result<Step, MessageError> {
         let (state, len) = match &mut self.state {
             State::ChunkSize => match chunk_size(bytes)? {
                 Some((0, len)) => (State::Trailers(Section::default()), len),

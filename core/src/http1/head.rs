@@ -1,7 +1,7 @@
 //! Heads and trailer sections: lines, fields, and what they say about the body.
 
 use super::octets::{has_control, is_control, not_in_target, token};
-use super::{Fault, Limits};
+use super::{Limits, MessageError};
 
 /// The longest method: registered ones have up to 17 octets.
 const METHOD_MAX: usize = 32;
@@ -62,12 +62,16 @@ pub(super) struct Whole {
 impl Section {
     /// The next line without its end. `None` if it isn't complete. The search stops at the limit,
     /// so that the result doesn't depend on how the bytes arrive.
-    fn line<'a>(&mut self, bytes: &'a [u8], limits: Limits) -> Result<Option<&'a [u8]>, Fault> {
+    fn line<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: Limits,
+    ) -> Result<Option<&'a [u8]>, MessageError> {
         let bytes = &bytes[..bytes.len().min(limits.bytes)];
         let Some(at) = memchr::memchr(b'\n', &bytes[self.seen..]) else {
             self.seen = bytes.len();
             return match bytes.len() == limits.bytes {
-                true => Err(Fault::TooLong),
+                true => Err(MessageError::TooLong),
                 false => Ok(None),
             };
         };
@@ -76,24 +80,28 @@ impl Section {
         (self.line, self.seen) = (end + 1, end + 1);
         match line.split_last() {
             Some((b'\r', line)) => Ok(Some(line)),
-            _ => Err(Fault::BareLf),
+            _ => Err(MessageError::BareLf),
         }
     }
 
     /// The next field. `None` at the end of the section.
-    fn field<'a>(&mut self, line: &'a [u8], limits: Limits) -> Result<Option<Field<'a>>, Fault> {
+    fn field<'a>(
+        &mut self,
+        line: &'a [u8],
+        limits: Limits,
+    ) -> Result<Option<Field<'a>>, MessageError> {
         let end = token(line);
         match line.get(end) {
             Some(b':') if end > 0 => {}
             None if end == 0 => return Ok(None),
-            Some(b' ' | b'\t') if end == 0 => return Err(Fault::Fold),
-            Some(b' ' | b'\t') => return Err(Fault::SpaceInName),
-            Some(b'\r') => return Err(Fault::BareCr),
-            _ => return Err(Fault::Name),
+            Some(b' ' | b'\t') if end == 0 => return Err(MessageError::Fold),
+            Some(b' ' | b'\t') => return Err(MessageError::SpaceInName),
+            Some(b'\r') => return Err(MessageError::BareCr),
+            _ => return Err(MessageError::Name),
         }
         self.fields += 1;
         if self.fields > limits.fields {
-            return Err(Fault::TooMany);
+            return Err(MessageError::TooMany);
         }
         let value = &line[end + 1..];
         if has_control(value) {
@@ -107,7 +115,7 @@ impl Section {
         &mut self,
         bytes: &[u8],
         limits: Limits,
-    ) -> Result<Option<usize>, Fault> {
+    ) -> Result<Option<usize>, MessageError> {
         while let Some(line) = self.line(bytes, limits)? {
             if self.field(line, limits)?.is_none() {
                 return Ok(Some(self.line));
@@ -119,7 +127,11 @@ impl Section {
 
 impl Head {
     /// Reads the head of a request.
-    pub(super) fn request(&mut self, bytes: &[u8], limits: Limits) -> Result<Option<Whole>, Fault> {
+    pub(super) fn request(
+        &mut self,
+        bytes: &[u8],
+        limits: Limits,
+    ) -> Result<Option<Whole>, MessageError> {
         if self.start.is_none() {
             if !self.skip_empty_lines(bytes, limits)? {
                 return Ok(None);
@@ -134,19 +146,23 @@ impl Head {
         let whole = self.fields(bytes, false, limits)?;
         match whole {
             Some(whole) if whole.coding.is_some() && whole.length.is_some() => {
-                Err(Fault::TwoLengths)
+                Err(MessageError::TwoLengths)
             }
             whole => Ok(whole),
         }
     }
 
     /// Reads the head of an answer.
-    pub(super) fn answer(&mut self, bytes: &[u8], limits: Limits) -> Result<Option<Whole>, Fault> {
+    pub(super) fn answer(
+        &mut self,
+        bytes: &[u8],
+        limits: Limits,
+    ) -> Result<Option<Whole>, MessageError> {
         if self.start.is_none() {
             const NAME: &[u8] = b"HTTP/1.";
             let len = bytes.len().min(NAME.len());
             if bytes[..len] != NAME[..len] {
-                return Err(Fault::StatusLine);
+                return Err(MessageError::StatusLine);
             }
             let Some(line) = self.section.line(bytes, limits)? else {
                 return Ok(None);
@@ -158,14 +174,14 @@ impl Head {
 
     /// RFC 9112, section 2.2, has servers ignore an empty line before a request, which some clients
     /// send after a body. `false` if there is nothing else yet.
-    fn skip_empty_lines(&mut self, bytes: &[u8], limits: Limits) -> Result<bool, Fault> {
+    fn skip_empty_lines(&mut self, bytes: &[u8], limits: Limits) -> Result<bool, MessageError> {
         loop {
             match bytes.get(self.section.line..).unwrap_or_default() {
                 [] | [b'\r'] => return Ok(false),
-                _ if self.section.line >= limits.bytes => return Err(Fault::TooLong),
+                _ if self.section.line >= limits.bytes => return Err(MessageError::TooLong),
                 [b'\r', b'\n', ..] => self.section.line += 2,
-                [b'\r', ..] => return Err(Fault::BareCr),
-                [b'\n', ..] => return Err(Fault::BareLf),
+                [b'\r', ..] => return Err(MessageError::BareCr),
+                [b'\n', ..] => return Err(MessageError::BareLf),
                 _ => {
                     self.section.seen = self.section.seen.max(self.section.line);
                     return Ok(true);
@@ -179,7 +195,7 @@ impl Head {
         bytes: &[u8],
         of_answer: bool,
         limits: Limits,
-    ) -> Result<Option<Whole>, Fault> {
+    ) -> Result<Option<Whole>, MessageError> {
         while let Some(line) = self.section.line(bytes, limits)? {
             let Some((name, value)) = self.section.field(line, limits)? else {
                 return Ok(self.start.map(|start| Whole {
@@ -200,36 +216,36 @@ impl Head {
     }
 
     /// One number, once.
-    fn length(&mut self, value: &[u8]) -> Result<(), Fault> {
-        let length = number(spaces_cut(value)).ok_or(Fault::ContentLength)?;
+    fn length(&mut self, value: &[u8]) -> Result<(), MessageError> {
+        let length = number(spaces_cut(value)).ok_or(MessageError::ContentLength)?;
         match self.length.replace(length) {
             None => Ok(()),
-            Some(_) => Err(Fault::ContentLength),
+            Some(_) => Err(MessageError::ContentLength),
         }
     }
 
     /// In an answer the same number may be repeated (RFC 9110, section 8.6).
-    fn repeated_length(&mut self, value: &[u8]) -> Result<(), Fault> {
+    fn repeated_length(&mut self, value: &[u8]) -> Result<(), MessageError> {
         for length in value.split(|byte| *byte == b',') {
-            let length = number(spaces_cut(length)).ok_or(Fault::ContentLength)?;
+            let length = number(spaces_cut(length)).ok_or(MessageError::ContentLength)?;
             if self.length.replace(length).is_some_and(|it| it != length) {
-                return Err(Fault::ContentLength);
+                return Err(MessageError::ContentLength);
             }
         }
         Ok(())
     }
 
-    fn transfer_encoding(&mut self, value: &[u8], of_answer: bool) -> Result<(), Fault> {
+    fn transfer_encoding(&mut self, value: &[u8], of_answer: bool) -> Result<(), MessageError> {
         let value = spaces_cut(value);
         let coding = match value.eq_ignore_ascii_case(b"chunked") {
             true => Coding::Chunked,
             false if of_answer && value.eq_ignore_ascii_case(b"identity") => Coding::Identity,
-            false => return Err(Fault::TransferEncoding),
+            false => return Err(MessageError::TransferEncoding),
         };
         let http10 = self.start.is_some_and(|start| start.http10);
         match self.coding.replace(coding) {
             None if !http10 => Ok(()),
-            _ => Err(Fault::TransferEncoding),
+            _ => Err(MessageError::TransferEncoding),
         }
     }
 }
@@ -243,25 +259,27 @@ fn is_transfer_encoding(name: &[u8]) -> bool {
 }
 
 /// The length of the method at the front, a token of bounded length. It need not be complete.
-fn method(bytes: &[u8]) -> Result<usize, Fault> {
+fn method(bytes: &[u8]) -> Result<usize, MessageError> {
     let bytes = &bytes[..bytes.len().min(METHOD_MAX + 1)];
     let len = token(bytes);
     match bytes.get(len) {
         Some(b' ') if len > 0 => Ok(len),
         None if len <= METHOD_MAX => Ok(len),
-        _ => Err(Fault::Method),
+        _ => Err(MessageError::Method),
     }
 }
 
 /// RFC 9112, section 3.
-fn request_line(line: &[u8]) -> Result<Start, Fault> {
-    let rest = line.get(method(line)? + 1..).ok_or(Fault::RequestLine)?;
-    let end = memchr::memchr(b' ', rest).ok_or(Fault::RequestLine)?;
+fn request_line(line: &[u8]) -> Result<Start, MessageError> {
+    let rest = line
+        .get(method(line)? + 1..)
+        .ok_or(MessageError::RequestLine)?;
+    let end = memchr::memchr(b' ', rest).ok_or(MessageError::RequestLine)?;
     check_target(&rest[..end])?;
     let http10 = match &rest[end + 1..] {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
-        _ => return Err(Fault::Version),
+        _ => return Err(MessageError::Version),
     };
     Ok(Start { http10, status: 0 })
 }
@@ -271,14 +289,14 @@ fn request_line(line: &[u8]) -> Result<Start, Fault> {
 /// # Errors
 /// It isn't a target (RFC 9112, section 3.2): it is empty, or has a fragment, a control character or
 /// another one that has to be percent-encoded.
-pub fn check_target(target: &[u8]) -> Result<(), Fault> {
+pub fn check_target(target: &[u8]) -> Result<(), MessageError> {
     let odd = |byte: u8| match byte {
-        b'#' => Fault::Fragment,
-        b'\r' => Fault::BareCr,
-        _ => Fault::Target,
+        b'#' => MessageError::Fragment,
+        b'\r' => MessageError::BareCr,
+        _ => MessageError::Target,
     };
     match target {
-        [] => return Err(Fault::RequestLine),
+        [] => return Err(MessageError::RequestLine),
         [b'*'] => return Ok(()),
         _ => {}
     }
@@ -286,47 +304,47 @@ pub fn check_target(target: &[u8]) -> Result<(), Fault> {
         return Err(odd(target[at]));
     }
     if !target.is_ascii() && std::str::from_utf8(target).is_err() {
-        return Err(Fault::Target);
+        return Err(MessageError::Target);
     }
     // Few requests have the absolute form or, for CONNECT, an authority.
     if target[0] != b'/' && http::Uri::try_from(target).is_err() {
-        return Err(Fault::Target);
+        return Err(MessageError::Target);
     }
     Ok(())
 }
 
 /// RFC 9112, section 4. The space before an empty reason may be missing, because many servers leave
 /// it out.
-fn status_line(line: &[u8]) -> Result<Start, Fault> {
+fn status_line(line: &[u8]) -> Result<Start, MessageError> {
     let Some((version, rest)) = line.split_first_chunk::<8>() else {
-        return Err(Fault::StatusLine);
+        return Err(MessageError::StatusLine);
     };
     let http10 = match version {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
-        _ => return Err(Fault::Version),
+        _ => return Err(MessageError::Version),
     };
     let [b' ', a, b, c, reason @ ..] = rest else {
-        return Err(Fault::StatusLine);
+        return Err(MessageError::StatusLine);
     };
-    let status = number(&[*a, *b, *c]).ok_or(Fault::StatusLine)?;
+    let status = number(&[*a, *b, *c]).ok_or(MessageError::StatusLine)?;
     if status < 100 || !matches!(reason.first(), None | Some(b' ')) {
-        return Err(Fault::StatusLine);
+        return Err(MessageError::StatusLine);
     }
     if has_control(reason) {
         return Err(control(reason));
     }
     Ok(Start {
         http10,
-        status: u16::try_from(status).map_err(|_| Fault::StatusLine)?,
+        status: u16::try_from(status).map_err(|_| MessageError::StatusLine)?,
     })
 }
 
 /// The fault for the first control character.
-fn control(value: &[u8]) -> Fault {
+fn control(value: &[u8]) -> MessageError {
     match value.iter().find(|byte| is_control(**byte)) {
-        Some(b'\r') => Fault::BareCr,
-        _ => Fault::Control,
+        Some(b'\r') => MessageError::BareCr,
+        _ => MessageError::Control,
     }
 }
 

@@ -21,12 +21,12 @@
 //!   control characters or spaces. Non-ASCII bytes must be UTF-8.
 
 mod body;
-mod fault;
+mod error;
 mod guard;
 mod head;
 mod octets;
 
-pub use self::fault::Fault;
+pub use self::error::MessageError;
 pub use self::guard::{Asked, Found, Guard, Looked};
 pub use self::head::check_target;
 

@@ -61,7 +61,7 @@ fn passes(looked: Looked, bytes: &[u8]) {
     assert_eq!(looked, all, "{:?}", String::from_utf8_lossy(bytes));
 }
 
-fn head_fault(bytes: &str) -> Option<Fault> {
+fn head_fault(bytes: &str) -> Option<MessageError> {
     let looked = request(bytes.as_bytes());
     match looked.found {
         Some(Found::InHead(fault)) => {
@@ -96,7 +96,7 @@ fn good_requests_pass_whole_and_pipelined() {
 
 #[test]
 fn heads_with_a_second_reading_are_refused() {
-    use Fault as F;
+    use MessageError as F;
     let start = "GET / HTTP/1.1\r\nhost: a\r\n";
     for (fault, lines) in [
         (F::BareLf, "x: 1\n\r\n"),
@@ -166,7 +166,7 @@ fn heads_with_a_second_reading_are_refused() {
 
 #[test]
 fn request_lines_with_a_second_reading_are_refused() {
-    use Fault as F;
+    use MessageError as F;
     for (fault, line) in [
         (F::BareLf, "\nGET / HTTP/1.1\r\n"),
         (F::BareCr, "\rGET / HTTP/1.1\r\n"),
@@ -207,7 +207,7 @@ fn request_lines_with_a_second_reading_are_refused() {
         );
     }
     let latin = request(b"GET /\xe4 HTTP/1.1\r\n\r\n");
-    assert_eq!(latin.found, Some(Found::InHead(Fault::Target)));
+    assert_eq!(latin.found, Some(Found::InHead(MessageError::Target)));
 }
 
 /// Catches: an octet that passes in a target but that hyper can't parse.
@@ -227,7 +227,7 @@ fn every_target_that_passes_is_one_to_the_parser_behind() {
 
 #[test]
 fn a_fault_in_a_body_ends_it_before_it_is_whole() {
-    use Fault as F;
+    use MessageError as F;
     let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     for (fault, whole, rest) in [
         (F::ChunkSize, "", "+5\r\nhello\r\n"),
@@ -269,7 +269,7 @@ fn what_came_before_a_bad_head_passes() {
     let bytes = format!("{good}GET /3 HTTP/1.1\nhost: a\r\n\r\n");
     let looked = request(bytes.as_bytes());
     assert_eq!(looked.pass, good.len());
-    assert_eq!(looked.found, Some(Found::InHead(Fault::BareLf)));
+    assert_eq!(looked.found, Some(Found::InHead(MessageError::BareLf)));
     let mut guard = Guard::requests();
     let first = guard.look(bytes.as_bytes());
     assert_eq!(guard.heads(), 2, "the third is the bad one");
@@ -290,24 +290,27 @@ fn sizes_are_bounded_to_the_byte_and_to_the_field() {
     passes(request(longest.as_bytes()), longest.as_bytes());
     assert_eq!(
         head_fault(&of_len(HEAD_BYTES_MAX + 1)),
-        Some(Fault::TooLong)
+        Some(MessageError::TooLong)
     );
     let endless = "a".repeat(2 * HEAD_BYTES_MAX);
-    assert_eq!(head_fault(&format!("GET /{endless}")), Some(Fault::TooLong));
+    assert_eq!(
+        head_fault(&format!("GET /{endless}")),
+        Some(MessageError::TooLong)
+    );
 
     let of_fields = |start: &str, fields| format!("{start}{}\r\n", "x: 1\r\n".repeat(fields));
     let most = of_fields("GET / HTTP/1.1\r\n", FIELDS_MAX);
     passes(request(most.as_bytes()), most.as_bytes());
     let more = of_fields("GET / HTTP/1.1\r\n", FIELDS_MAX + 1);
-    assert_eq!(head_fault(&more), Some(Fault::TooMany));
+    assert_eq!(head_fault(&more), Some(MessageError::TooMany));
 
     let body = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n";
     let most = of_fields(body, FIELDS_MAX);
     passes(request(most.as_bytes()), most.as_bytes());
     let more = request(of_fields(body, FIELDS_MAX + 1).as_bytes());
-    assert_eq!(more.found, Some(Found::InBody(Fault::TooMany)));
+    assert_eq!(more.found, Some(Found::InBody(MessageError::TooMany)));
     let longer = request(format!("{body}x: {endless}").as_bytes());
-    assert_eq!(longer.found, Some(Found::InBody(Fault::TooLong)));
+    assert_eq!(longer.found, Some(Found::InBody(MessageError::TooLong)));
 }
 
 #[test]
@@ -317,7 +320,7 @@ fn answers_are_framed_by_what_they_are_to() {
         let bytes = format!("{head}{rest}");
         answer_to(Asked::Other, bytes.as_bytes())
     };
-    let unasked = Some(Found::InHead(Fault::Unasked));
+    let unasked = Some(Found::InHead(MessageError::Unasked));
     // Each ends where the rest begins.
     for head in [
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
@@ -352,7 +355,7 @@ fn answers_are_framed_by_what_they_are_to() {
 
 #[test]
 fn answers_with_a_second_reading_are_refused() {
-    use Fault as F;
+    use MessageError as F;
     for (fault, head) in [
         (F::StatusLine, "SSH-2.0-x\r\n"),
         (F::StatusLine, "\r\nHTTP/1.1 200 OK\r\n\r\n"),

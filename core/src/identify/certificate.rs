@@ -3,9 +3,10 @@
 use crate::cert::{Accepted, PeerCertificate};
 use crate::explain::Recorder;
 use crate::reason::Reason;
+use crate::refused::Refused;
 use crate::routing_key::Gateway;
 
-use super::{Context, Denial};
+use super::Context;
 
 impl Context<'_> {
     /// What the certificate's SAN says, once the certificate itself holds.
@@ -13,13 +14,12 @@ impl Context<'_> {
         &self,
         peer: &PeerCertificate,
         recorder: &mut impl Recorder,
-    ) -> Result<Accepted, Denial> {
+    ) -> Result<Accepted, Refused> {
         self.check_leaf(peer)?;
-        let accepted = self
-            .policy
-            .sans()
-            .accept(peer)
-            .map_err(|detail| Denial::new("certificate.san", Reason::SanNotAccepted, detail))?;
+        let accepted =
+            self.policy.sans().accept(peer).map_err(|detail| {
+                Refused::new("certificate.san", Reason::SanNotAccepted, detail)
+            })?;
         recorder.pass("certificate.san", || accepted.subject.to_string());
         check_usage(peer, accepted.trust_domain.is_some())?;
         Ok(accepted)
@@ -31,7 +31,7 @@ impl Context<'_> {
         gateway: &Gateway,
         peer: &PeerCertificate,
         recorder: &mut impl Recorder,
-    ) -> Result<Accepted, Denial> {
+    ) -> Result<Accepted, Refused> {
         self.check_leaf(peer)?;
         let san = gateway.san.text();
         recorder.pass("certificate.gateway", || san.to_string());
@@ -45,16 +45,16 @@ impl Context<'_> {
         })
     }
 
-    fn check_leaf(&self, peer: &PeerCertificate) -> Result<(), Denial> {
+    fn check_leaf(&self, peer: &PeerCertificate) -> Result<(), Refused> {
         if !peer.is_valid_at(self.now.unix) {
-            return Err(Denial::new(
+            return Err(Refused::new(
                 "certificate.valid",
                 Reason::CertificateExpired,
                 "the client certificate has expired or is not valid yet",
             ));
         }
         if peer.is_authority() {
-            return Err(Denial::new(
+            return Err(Refused::new(
                 "certificate.leaf",
                 Reason::CertificateAuthority,
                 "the client certificate is a CA certificate",
@@ -64,8 +64,8 @@ impl Context<'_> {
     }
 }
 
-fn check_usage(peer: &PeerCertificate, svid: bool) -> Result<(), Denial> {
-    peer.may_prove(svid).then_some(()).ok_or(Denial::new(
+fn check_usage(peer: &PeerCertificate, svid: bool) -> Result<(), Refused> {
+    peer.may_prove(svid).then_some(()).ok_or(Refused::new(
         "certificate.usage",
         Reason::CertificateUsage,
         "the key usage of the client certificate lacks digitalSignature",

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::explain::Recorder;
 use crate::identity::{CertificateMarks, Identity};
 use crate::reason::Reason;
+use crate::refused::Refused;
 use crate::text::Text;
 
-use super::{Caller, Context, Denial, NOT_HELD, Proven};
+use super::{Caller, Context, NOT_HELD, Proven};
 
 /// What is said of two credentials that name different tenants.
 const TOKEN_AND_CERTIFICATE: &str = "the token and the client certificate name different tenants";
@@ -22,7 +23,7 @@ impl Context<'_> {
         &self,
         proven: Proven<'_>,
         recorder: &mut impl Recorder,
-    ) -> Result<Arc<Identity>, Denial> {
+    ) -> Result<Arc<Identity>, Refused> {
         proven.agree(recorder)?;
         let Proven {
             token,
@@ -49,7 +50,7 @@ impl Context<'_> {
         &self,
         caller: Option<&Caller<'_>>,
         named: Option<&Text>,
-    ) -> Result<Identity, Denial> {
+    ) -> Result<Identity, Refused> {
         let tenant = caller.and_then(|caller| caller.accepted.tenant.as_ref());
         let Some(tenant) = tenant.or(named) else {
             return Err(self.without_tenant());
@@ -57,10 +58,7 @@ impl Context<'_> {
         if let Some(choice) = &self.evidence.credentials.tenant_choice
             && *choice != tenant.as_str()
         {
-            return Err(Denial {
-                tenant: Some(tenant.clone()),
-                ..NOT_HELD
-            });
+            return Err(NOT_HELD.with_tenant(tenant.clone()));
         }
         let subject = caller.filter(|caller| !caller.gateway);
         Ok(Identity {
@@ -72,7 +70,7 @@ impl Context<'_> {
 
     /// What to answer a certificate that came alone and names no tenant: what the policy takes that
     /// would name one is what is missing.
-    fn without_tenant(&self) -> Denial {
+    fn without_tenant(&self) -> Refused {
         let (reason, detail) = if self.auth.jwt {
             let detail = "the client certificate names no tenant, and there is no bearer token";
             (Reason::MissingToken, detail)
@@ -83,14 +81,14 @@ impl Context<'_> {
             let detail = "the client certificate names no tenant";
             (Reason::SanNotAccepted, detail)
         };
-        Denial::new("certificate.tenant", reason, detail)
+        Refused::new("certificate.tenant", reason, detail)
     }
 }
 
 impl Proven<'_> {
     /// Each two name the same tenant. A certificate that names none says who calls, and can't
     /// contradict the others.
-    fn agree(&self, recorder: &mut impl Recorder) -> Result<(), Denial> {
+    fn agree(&self, recorder: &mut impl Recorder) -> Result<(), Refused> {
         let token = self.token.as_ref().map(|token| token.tenant.as_ref());
         let certificate = self.certificate.as_ref();
         let certificate = certificate.and_then(|caller| caller.accepted.tenant.as_ref());
@@ -101,11 +99,11 @@ impl Proven<'_> {
             (of_token, key, TOKEN_AND_KEY),
             (certificate, key, CERTIFICATE_AND_KEY),
         ] {
-            if one.zip(other).is_some_and(|(one, other)| one != other) {
-                return Err(Denial {
-                    tenant: one.cloned(),
-                    ..Denial::new("identity.agree", Reason::IdentityConflict, detail)
-                });
+            if let Some((one, other)) = one.zip(other)
+                && one != other
+            {
+                let refused = Refused::new("identity.agree", Reason::IdentityConflict, detail);
+                return Err(refused.with_tenant(one.clone()));
             }
         }
         if let Some(who) = self.several() {

@@ -14,9 +14,8 @@ use crate::identity::Identity;
 use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
-use crate::refused::KeyWait;
+use crate::refused::{KeyWait, Refused};
 use crate::routing_key::{self, Gateway, Shown, Vouched};
-use crate::text::Text;
 use crate::time::Now;
 
 mod certificate;
@@ -29,53 +28,19 @@ pub use token::{Hint, Memo, hint};
 
 /// Why [`identify`] found no identity.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Refusal {
-    /// The credentials don't hold.
-    Deny {
-        /// The reason for the denial.
-        reason: Reason,
-        /// Which check failed, in words that hold nothing of the credential.
-        detail: &'static str,
-        /// The tenant, where one was proved all the same.
-        tenant: Option<Text>,
-    },
+pub enum Unidentified {
+    /// A credential is missing or bad.
+    Refused(Refused),
     /// The token may be good, but keys are missing.
     ///
-    /// Control must hear of it (`handle_unknown_key`). An `until` that isn't later than now asks for
-    /// no waiting: ask again at once, with `waited` set, for the final answer.
+    /// The driver must tell control (`handle_unknown_key`). If `until` isn't later than now, don't
+    /// wait: ask again at once, with `waited` set, for the final answer.
     Wait(KeyWait),
 }
 
-/// A check that failed.
-#[derive(Clone, PartialEq, Debug)]
-struct Denial {
-    check: &'static str,
-    reason: Reason,
-    detail: &'static str,
-    tenant: Option<Text>,
-}
-
-impl Denial {
-    const fn new(check: &'static str, reason: Reason, detail: &'static str) -> Self {
-        Self {
-            check,
-            reason,
-            detail,
-            tenant: None,
-        }
-    }
-}
-
-/// Why a step can't be taken.
-#[derive(Debug)]
-enum Stop {
-    Denied(Denial),
-    Wait(KeyWait),
-}
-
-impl From<Denial> for Stop {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
+impl From<Refused> for Unidentified {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 
@@ -96,7 +61,7 @@ struct Context<'a> {
 /// [`Policy::may_speak`].
 ///
 /// # Errors
-/// [`Refusal`] says what is wrong, or what to wait for.
+/// [`Unidentified`] says what is wrong, or what to wait for.
 ///
 /// # Panics
 /// If the evidence's policy isn't one of this [`Policy`], as [`Policy::auth`].
@@ -107,7 +72,7 @@ pub fn identify(
     now: Now,
     memo: &mut Memo,
     recorder: &mut impl Recorder,
-) -> Result<(Reason, Arc<Identity>), Refusal> {
+) -> Result<(Reason, Arc<Identity>), Unidentified> {
     let context = Context {
         policy,
         auth: policy.auth(evidence.policy),
@@ -115,18 +80,13 @@ pub fn identify(
         evidence,
         now,
     };
-    context.identify(memo, recorder).map_err(|stop| match stop {
-        Stop::Wait(wait) => {
+    let found = context.identify(memo, recorder);
+    found.inspect_err(|why| match why {
+        Unidentified::Wait(_) => {
             recorder.fail("token.key", || "waits for the issuer's keys".to_owned());
-            Refusal::Wait(wait)
         }
-        Stop::Denied(denial) => {
-            recorder.fail(denial.check, || denial.detail.to_owned());
-            Refusal::Deny {
-                reason: denial.reason,
-                detail: denial.detail,
-                tenant: denial.tenant,
-            }
+        Unidentified::Refused(refused) => {
+            recorder.fail(refused.check, || refused.detail.to_owned());
         }
     })
 }
@@ -160,7 +120,7 @@ impl Context<'_> {
         &self,
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<(Reason, Arc<Identity>), Stop> {
+    ) -> Result<(Reason, Arc<Identity>), Unidentified> {
         let auth = self.auth;
         recorder.pass("policy", || {
             format!("{}, mode {}", auth.name, auth.mode.as_str())
@@ -184,7 +144,7 @@ impl Context<'_> {
         Ok((Reason::Verified, identity))
     }
 
-    fn collect(&self) -> Result<Presented<'_>, Denial> {
+    fn collect(&self) -> Result<Presented<'_>, Refused> {
         let auth = self.auth;
         Ok(Presented {
             token: if auth.jwt { self.bearer()? } else { None },
@@ -194,7 +154,7 @@ impl Context<'_> {
     }
 
     /// What the policy asks for and the request lacks.
-    fn missing(&self, presented: Presented<'_>) -> Option<Denial> {
+    fn missing(&self, presented: Presented<'_>) -> Option<Refused> {
         let auth = self.auth;
         let token = (auth.jwt, presented.token.is_some(), NO_TOKEN);
         let certificate = (auth.mtls, presented.certificate.is_some(), NO_CERTIFICATE);
@@ -210,7 +170,7 @@ impl Context<'_> {
         lacking
             .next()
             .filter(|_| !enough)
-            .map(|(_, _, denial)| denial)
+            .map(|(_, _, refused)| refused)
     }
 
     /// The token last, because it may wait for keys.
@@ -219,7 +179,7 @@ impl Context<'_> {
         presented: Presented<'a>,
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<Proven<'a>, Stop> {
+    ) -> Result<Proven<'a>, Unidentified> {
         let gateway = self.gateway();
         let certificate = self.caller(presented, gateway, recorder)?;
         let routing_key = match presented.routing_key {
@@ -244,7 +204,7 @@ impl Context<'_> {
         presented: Presented<'a>,
         gateway: Option<&Gateway>,
         recorder: &mut impl Recorder,
-    ) -> Result<Option<Caller<'a>>, Denial> {
+    ) -> Result<Option<Caller<'a>>, Refused> {
         let behind_key = presented.routing_key.and(self.evidence.peer);
         let (accepted, certificate) = match (gateway, presented.certificate) {
             (None, None) => return Ok(None),
@@ -278,7 +238,7 @@ impl Context<'_> {
         shown: Shown<'_>,
         gateway: Option<&Gateway>,
         recorder: &mut impl Recorder,
-    ) -> Result<Vouched, Denial> {
+    ) -> Result<Vouched, Refused> {
         let question = routing_key::Question {
             rules: &self.policy.routing_key,
             gateway,
@@ -287,8 +247,7 @@ impl Context<'_> {
             path: self.evidence.path,
             now: self.now.unix,
         };
-        let vouched = question.judge(shown, recorder);
-        vouched.map_err(|why| Denial::new(why.check, why.reason, why.detail))
+        question.judge(shown, recorder)
     }
 }
 
@@ -298,26 +257,26 @@ impl Presented<'_> {
     }
 }
 
-const NO_TOKEN: Denial = Denial::new(
+const NO_TOKEN: Refused = Refused::new(
     "token.present",
     Reason::MissingToken,
     "there is no bearer token",
 );
 
-const NO_CERTIFICATE: Denial = Denial::new(
+const NO_CERTIFICATE: Refused = Refused::new(
     "certificate.present",
     Reason::MissingCertificate,
     "there is no client certificate",
 );
 
-const NO_ROUTING_KEY: Denial = Denial::new(
+const NO_ROUTING_KEY: Refused = Refused::new(
     "routing_key.present",
     Reason::MissingRoutingKey,
     "there is no routing key",
 );
 
 /// The request asks for a tenant that its credentials don't hold.
-const NOT_HELD: Denial = Denial::new(
+const NOT_HELD: Refused = Refused::new(
     "tenant.choice",
     Reason::AmbiguousTenant,
     "the request picks a tenant that its credential does not name",

@@ -2,7 +2,7 @@
 
 use crate::json::{Json, Number, Object};
 
-use super::JwsRefused;
+use super::JwsError;
 
 /// The end of the year 9999; a date beyond it is a mistake (often milliseconds).
 const DATE_MAX_SECS: u64 = 253_402_300_799;
@@ -22,18 +22,18 @@ impl DateClaim {
     /// Reads the claim, in whole Unix seconds, rounded to the stricter side.
     ///
     /// # Errors
-    /// [`JwsRefused::Malformed`] for anything but a number between 1970 and the year 9999.
-    pub(crate) fn read(self, claims: &Object<'_>) -> Result<Option<u64>, JwsRefused> {
+    /// [`JwsError::Malformed`] for anything but a number between 1970 and the year 9999.
+    pub(crate) fn read(self, claims: &Object<'_>) -> Result<Option<u64>, JwsError> {
         let seconds = match claims.get(self.name()) {
             None => return Ok(None),
             Some(Json::Number(Number::Unsigned(seconds))) => *seconds,
             Some(Json::Number(Number::Other(seconds))) if *seconds >= 0.0 => {
                 self.round(*seconds) as u64
             }
-            Some(_) => return Err(JwsRefused::Malformed(self.not_seconds())),
+            Some(_) => return Err(JwsError::Malformed(self.not_seconds())),
         };
         if seconds > DATE_MAX_SECS {
-            return Err(JwsRefused::Malformed(self.too_far()));
+            return Err(JwsError::Malformed(self.too_far()));
         }
         Ok(Some(seconds))
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::json;
 
-    fn read(claim: DateClaim, value: &str) -> Result<Option<u64>, JwsRefused> {
+    fn read(claim: DateClaim, value: &str) -> Result<Option<u64>, JwsError> {
         let text = format!(r#"{{"exp":{value},"nbf":{value},"iat":{value}}}"#);
         claim.read(&json::strict_object(text.as_bytes()).unwrap())
     }
@@ -122,7 +122,7 @@ mod tests {
             for claim in [DateClaim::Exp, DateClaim::Nbf, DateClaim::Iat] {
                 let refused = read(claim, value);
                 assert!(
-                    matches!(refused, Err(JwsRefused::Malformed(_))),
+                    matches!(refused, Err(JwsError::Malformed(_))),
                     "{claim:?} {value}: {refused:?}"
                 );
             }

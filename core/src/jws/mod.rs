@@ -26,9 +26,9 @@ const REFUSED_MEMBERS: [(&str, &str); 4] = [
     ("enc", "the token is encrypted"),
 ];
 
-/// Why a document is refused before anyone looks for its key.
+/// Why a document can't be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum JwsRefused {
+pub(crate) enum JwsError {
     /// It isn't of the form. The words say where, and hold nothing of the document.
     Malformed(&'static str),
     /// `alg` is `none`, symmetric or unknown.
@@ -51,7 +51,7 @@ pub(crate) struct Header<'a> {
     typ: Option<Cow<'a, str>>,
 }
 
-impl JwsRefused {
+impl JwsError {
     /// What is wrong, in words that hold nothing of the document.
     pub(crate) const fn detail(self) -> &'static str {
         match self {
@@ -65,18 +65,18 @@ impl<'a> Jws<'a> {
     /// Takes a document apart: exactly three parts in canonical base64url.
     ///
     /// # Errors
-    /// [`JwsRefused::Malformed`].
-    pub(crate) fn parse(document: &'a [u8]) -> Result<Self, JwsRefused> {
+    /// [`JwsError::Malformed`].
+    pub(crate) fn parse(document: &'a [u8]) -> Result<Self, JwsError> {
         Self::parse_within(document, JWS_LEN_MAX)
     }
 
     /// As [`parse`](Self::parse), for documents that may have `len_max` bytes.
     ///
     /// # Errors
-    /// [`JwsRefused::Malformed`].
-    pub(crate) fn parse_within(document: &'a [u8], len_max: usize) -> Result<Self, JwsRefused> {
+    /// [`JwsError::Malformed`].
+    pub(crate) fn parse_within(document: &'a [u8], len_max: usize) -> Result<Self, JwsError> {
         if document.len() > len_max {
-            return Err(JwsRefused::Malformed("the token is too long"));
+            return Err(JwsError::Malformed("the token is too long"));
         }
         let mut dots = document
             .iter()
@@ -84,9 +84,9 @@ impl<'a> Jws<'a> {
             .filter(|(_, byte)| **byte == b'.');
         let (Some((first, _)), Some((second, _)), None) = (dots.next(), dots.next(), dots.next())
         else {
-            return Err(JwsRefused::Malformed("the token does not have three parts"));
+            return Err(JwsError::Malformed("the token does not have three parts"));
         };
-        let decode = |part| base64url::decode(part).ok_or(JwsRefused::Malformed("not base64url"));
+        let decode = |part| base64url::decode(part).ok_or(JwsError::Malformed("not base64url"));
         Ok(Self {
             message: &document[..second],
             header: decode(&document[..first])?,
@@ -98,22 +98,22 @@ impl<'a> Jws<'a> {
     /// Reads the header.
     ///
     /// # Errors
-    /// [`JwsRefused`]. An algorithm that isn't asymmetric is refused here, before any key is looked
+    /// [`JwsError`]. An algorithm that isn't asymmetric is refused here, before any key is looked
     /// at: with `none` or HMAC there is nothing to look for.
-    pub(crate) fn header(&self) -> Result<Header<'_>, JwsRefused> {
-        let header = json::strict_object(&self.header).ok_or(JwsRefused::Malformed(
+    pub(crate) fn header(&self) -> Result<Header<'_>, JwsError> {
+        let header = json::strict_object(&self.header).ok_or(JwsError::Malformed(
             "the header is not a JSON object with unique names",
         ))?;
         for (member, detail) in REFUSED_MEMBERS {
             if header.has(member) {
-                return Err(JwsRefused::Malformed(detail));
+                return Err(JwsError::Malformed(detail));
             }
         }
         let algorithm =
-            Algorithm::from_name(required_alg(&header)?).ok_or(JwsRefused::ForbiddenAlgorithm)?;
+            Algorithm::from_name(required_alg(&header)?).ok_or(JwsError::ForbiddenAlgorithm)?;
         let kid = match header.get("kid") {
             None => None,
-            Some(kid) => Some(kid_of(kid).ok_or(JwsRefused::Malformed(
+            Some(kid) => Some(kid_of(kid).ok_or(JwsError::Malformed(
                 "`kid` is neither a string nor a whole number",
             ))?),
         };
@@ -121,11 +121,11 @@ impl<'a> Jws<'a> {
             .as_ref()
             .is_some_and(|kid| !(1..=KID_LEN_MAX).contains(&kid.len()))
         {
-            return Err(JwsRefused::Malformed("`kid` is empty or too long"));
+            return Err(JwsError::Malformed("`kid` is empty or too long"));
         }
         let nested = |cty: Cow<'_, str>| bare_type(&cty).eq_ignore_ascii_case("JWT");
         if optional_str(&header, "cty")?.is_some_and(nested) {
-            return Err(JwsRefused::Malformed("the token contains another token"));
+            return Err(JwsError::Malformed("the token contains another token"));
         }
         Ok(Header {
             algorithm,
@@ -137,9 +137,9 @@ impl<'a> Jws<'a> {
     /// Reads the payload as claims (RFC 7519). Whether they are true is for the signature to say.
     ///
     /// # Errors
-    /// [`JwsRefused::Malformed`].
-    pub(crate) fn claims(&self) -> Result<Object<'_>, JwsRefused> {
-        json::strict_object(&self.payload).ok_or(JwsRefused::Malformed(
+    /// [`JwsError::Malformed`].
+    pub(crate) fn claims(&self) -> Result<Object<'_>, JwsError> {
+        json::strict_object(&self.payload).ok_or(JwsError::Malformed(
             "the payload is not a JSON object with unique names",
         ))
     }
@@ -163,16 +163,16 @@ impl Header<'_> {
     }
 }
 
-fn required_alg<'a>(header: &'a Object<'_>) -> Result<&'a str, JwsRefused> {
+fn required_alg<'a>(header: &'a Object<'_>) -> Result<&'a str, JwsError> {
     let alg = header.get("alg").and_then(Json::as_str);
-    alg.ok_or(JwsRefused::Malformed("`alg` is missing or not a string"))
+    alg.ok_or(JwsError::Malformed("`alg` is missing or not a string"))
 }
 
-fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, JwsRefused> {
+fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, JwsError> {
     match header.get(name) {
         None => Ok(None),
         Some(Json::String(value)) => Ok(Some(value.clone())),
-        Some(_) => Err(JwsRefused::Malformed("a header member is not a string")),
+        Some(_) => Err(JwsError::Malformed("a header member is not a string")),
     }
 }
 

@@ -78,9 +78,9 @@ impl fmt::Display for Skipped {
 
 /// Why a document is not taken as a key set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeysRefused {
+pub struct JwksError {
     /// The kind of fault.
-    pub reason: KeysRefusedReason,
+    pub reason: JwksErrorReason,
     /// What was found, and what is expected.
     pub detail: Arc<str>,
     /// The unusable entries, if they are the fault.
@@ -89,7 +89,7 @@ pub struct KeysRefused {
 
 /// The kinds of fault of a key set. A closed set, because it is a metrics label.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum KeysRefusedReason {
+pub enum JwksErrorReason {
     /// More than [`KeySet::BYTES_MAX`].
     Oversized,
     /// Not a JSON object with a `keys` array.
@@ -100,7 +100,7 @@ pub enum KeysRefusedReason {
     NoUsableKey,
 }
 
-impl KeysRefusedReason {
+impl JwksErrorReason {
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -112,8 +112,8 @@ impl KeysRefusedReason {
     }
 }
 
-impl KeysRefused {
-    pub(crate) fn new(reason: KeysRefusedReason, detail: impl Into<Arc<str>>) -> Self {
+impl JwksError {
+    pub(crate) fn new(reason: JwksErrorReason, detail: impl Into<Arc<str>>) -> Self {
         Self {
             reason,
             detail: detail.into(),
@@ -124,7 +124,7 @@ impl KeysRefused {
     /// A document of this many bytes.
     pub(crate) fn oversized(len: usize, len_max: usize) -> Self {
         let detail = format!("{len} bytes; at most {len_max} are read");
-        Self::new(KeysRefusedReason::Oversized, detail)
+        Self::new(JwksErrorReason::Oversized, detail)
     }
 
     /// `no key is usable for RS256: 3 entries, 2 without "n", 1 of type "oct"`
@@ -153,18 +153,18 @@ impl KeysRefused {
         }
         Self {
             skipped,
-            ..Self::new(KeysRefusedReason::NoUsableKey, detail)
+            ..Self::new(JwksErrorReason::NoUsableKey, detail)
         }
     }
 }
 
-impl fmt::Display for KeysRefused {
+impl fmt::Display for JwksError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
     }
 }
 
-impl std::error::Error for KeysRefused {}
+impl std::error::Error for JwksError {}
 
 impl KeySet {
     /// The most bytes that a document may have.
@@ -180,16 +180,16 @@ impl KeySet {
     /// RSA key without `alg` verifies the allowed RSA algorithms, and no others.
     ///
     /// # Errors
-    /// [`KeysRefused`]. A single key that is broken, private, symmetric or unknown is skipped.
-    pub fn parse(body: &[u8], allowed: &[Algorithm]) -> Result<Self, KeysRefused> {
+    /// [`JwksError`]. A single key that is broken, private, symmetric or unknown is skipped.
+    pub fn parse(body: &[u8], allowed: &[Algorithm]) -> Result<Self, JwksError> {
         if body.len() > Self::BYTES_MAX {
-            return Err(KeysRefused::oversized(body.len(), Self::BYTES_MAX));
+            return Err(JwksError::oversized(body.len(), Self::BYTES_MAX));
         }
-        let entries = entries(body)
-            .map_err(|detail| KeysRefused::new(KeysRefusedReason::Malformed, detail))?;
+        let entries =
+            entries(body).map_err(|detail| JwksError::new(JwksErrorReason::Malformed, detail))?;
         let too_many = |count, what, most| {
             let detail = format!("{count} {what}; at most {most} are taken");
-            KeysRefused::new(KeysRefusedReason::TooManyKeys, detail)
+            JwksError::new(JwksErrorReason::TooManyKeys, detail)
         };
         let count = entries.len();
         if count > Self::ENTRIES_MAX {
@@ -210,7 +210,7 @@ impl KeySet {
             }
         }
         if keys.is_empty() {
-            return Err(KeysRefused::unusable(count, skipped, allowed));
+            return Err(JwksError::unusable(count, skipped, allowed));
         }
         let digest = digest_of_all(&keys);
         Ok(Self {

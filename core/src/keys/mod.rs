@@ -20,10 +20,10 @@ pub use algorithm::Algorithm;
 pub(crate) use jwk::KID_LEN_MAX;
 pub(crate) use jwk::public_key;
 pub(crate) use jwks::Found;
-pub use jwks::{KeySet, KeysRefused, KeysRefusedReason, Skipped};
+pub use jwks::{JwksError, JwksErrorReason, KeySet, Skipped};
 pub(crate) use key::Key;
 pub use key::KeysDigest;
-pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreRefused};
+pub use source::{KeyAction, KeyNotice, KeySource, KeyTiming, KeyWake, RestoreError};
 pub(crate) use view::Miss;
 pub use view::{IssuerKeys, KeyState};
 
@@ -45,7 +45,7 @@ impl KeyTable {
 
 /// Why a fetch brought no document. Closed, because it is a label of metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FetchFailed {
+pub enum JwksFetchError {
     /// No address, or no connection.
     Unreachable,
     /// The forward proxy can't be reached, or makes no tunnel to the source.
@@ -68,7 +68,7 @@ pub enum FetchFailed {
     File,
 }
 
-impl FetchFailed {
+impl JwksFetchError {
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl FetchFailed {
     }
 }
 
-impl fmt::Display for FetchFailed {
+impl fmt::Display for JwksFetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
@@ -95,4 +95,4 @@ impl fmt::Display for FetchFailed {
     }
 }
 
-impl std::error::Error for FetchFailed {}
+impl std::error::Error for JwksFetchError {}

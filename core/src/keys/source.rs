@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::time::{Mono, Now, Unix};
 
 use super::jwk::KID_LEN_MAX;
-use super::{Algorithm, FetchFailed, IssuerKeys, KeySet, KeysRefused, Skipped};
+use super::{Algorithm, IssuerKeys, JwksError, JwksFetchError, KeySet, Skipped};
 
 /// When an issuer's keys are fetched and how long they serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,23 +79,23 @@ pub enum KeyNotice {
         age: Duration,
     },
     /// A document came and was refused; the old set stays.
-    Refused(KeysRefused),
+    Refused(JwksError),
     /// No document came; the old set stays.
-    Failed(FetchFailed),
+    Failed(JwksFetchError),
 }
 
 /// Why a kept document is not used.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RestoreRefused {
+pub enum RestoreError {
     /// A fetched set is there already.
     NotNeeded,
     /// It is older than a stale set may be, or claims to come from the future.
     Age,
     /// It isn't a good set.
-    Keys(KeysRefused),
+    Keys(JwksError),
 }
 
-impl fmt::Display for RestoreRefused {
+impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotNeeded => f.write_str("a newer set is already in use"),
@@ -105,7 +105,7 @@ impl fmt::Display for RestoreRefused {
     }
 }
 
-impl std::error::Error for RestoreRefused {}
+impl std::error::Error for RestoreError {}
 
 /// Keeps one issuer's keys current.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl KeySource {
 
     /// Takes in what came of a fetch. A document that nobody asked for, from a file that was seen
     /// to change, is taken in just so.
-    pub fn handle_fetched(&mut self, now: Now, result: Result<Bytes, FetchFailed>) {
+    pub fn handle_fetched(&mut self, now: Now, result: Result<Bytes, JwksFetchError>) {
         let forced_only = now.mono < self.view.refresh_at;
         let mut view = IssuerKeys::clone(&self.view);
         view.fetching = false;
@@ -307,22 +307,22 @@ impl KeySource {
     /// from when it was fetched; the first fetch stays due.
     ///
     /// # Errors
-    /// [`RestoreRefused`]; nothing has changed then.
+    /// [`RestoreError`]; nothing has changed then.
     pub fn handle_restored(
         &mut self,
         now: Now,
         body: &[u8],
         fetched_at: Unix,
-    ) -> Result<(), RestoreRefused> {
+    ) -> Result<(), RestoreError> {
         if self.view.set.is_some() {
-            return Err(RestoreRefused::NotNeeded);
+            return Err(RestoreError::NotNeeded);
         }
         let age = now.unix.since(fetched_at);
         let serves = self.timing.fresh.saturating_add(self.timing.stale_max);
         if fetched_at > now.unix.after(Self::CLOCK_STEP_MAX) || age >= serves {
-            return Err(RestoreRefused::Age);
+            return Err(RestoreError::Age);
         }
-        let set = KeySet::parse(body, &self.algorithms).map_err(RestoreRefused::Keys)?;
+        let set = KeySet::parse(body, &self.algorithms).map_err(RestoreError::Keys)?;
         let keys = set.len();
         let mut view = IssuerKeys::clone(&self.view);
         view.epoch += 1;

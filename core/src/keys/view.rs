@@ -8,7 +8,7 @@ use crate::time::{Mono, Unix};
 use super::jwks::{Candidates, Found};
 use super::{Algorithm, KeySet};
 #[cfg(doc)]
-use super::{FetchFailed, KeysRefusedReason};
+use super::{JwksErrorReason, JwksFetchError};
 
 /// One issuer's keys at one moment, immutable.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub struct IssuerKeys {
     pub fetched_at: Option<Unix>,
     /// The last completed fetch brought no good set.
     pub last_failed: bool,
-    /// Why, from a closed set: [`FetchFailed::as_str`] or [`KeysRefusedReason::as_str`].
+    /// Why, from a closed set: [`JwksFetchError::as_str`] or [`JwksErrorReason::as_str`].
     pub last_error: Option<&'static str>,
     /// What was wrong with the document, if one came.
     pub last_refused: Option<Arc<str>>,

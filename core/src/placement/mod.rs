@@ -28,6 +28,9 @@ use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
 use crate::rendezvous;
 use crate::text::Text;
 
+/// What the check is called.
+pub(crate) const CHECK: &str = "placement";
+
 /// Who asks for a place.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaceQuery<'a> {
@@ -129,7 +132,7 @@ enum Guest {
 }
 
 fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, Refused> {
-    Err(Refused { reason, detail })
+    Err(Refused::new(CHECK, reason, detail))
 }
 
 /// The place of a tenant that the registry lists.

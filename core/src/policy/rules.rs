@@ -66,6 +66,11 @@ impl Rules {
         self.0.iter().find(|rule| rule.what.fits(asked))
     }
 
+    /// The rule that has exactly this name, from this policy.
+    pub(crate) fn named(&self, name: &Arc<str>) -> Option<&Rule> {
+        self.0.iter().find(|rule| Arc::ptr_eq(&rule.name, name))
+    }
+
     /// The names of the rules that require a role.
     pub(crate) fn asking_for_roles(&self) -> impl Iterator<Item = &str> {
         let asks =

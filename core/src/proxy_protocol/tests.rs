@@ -1,7 +1,7 @@
 use super::*;
 
 /// Feeds a connection's bytes as a driver does. Returns the client and the bytes that are left.
-fn fed(bytes: &[u8]) -> Result<(Option<SocketAddr>, &[u8]), Malformed> {
+fn fed(bytes: &[u8]) -> Result<(Option<SocketAddr>, &[u8]), ProxyHeaderError> {
     let mut had = 0;
     loop {
         match read(&bytes[..had])? {
@@ -10,7 +10,7 @@ fn fed(bytes: &[u8]) -> Result<(Option<SocketAddr>, &[u8]), Malformed> {
                 assert!(more > 0 && had + more <= HEADER_MAX, "{had} + {more}");
                 had += more;
                 if had > bytes.len() {
-                    return Err(Malformed("ended"));
+                    return Err(ProxyHeaderError("ended"));
                 }
             }
         }
@@ -99,7 +99,10 @@ fn what_is_no_header_is_refused() {
         assert!(fed(line.as_bytes()).is_err(), "{line:?}");
     }
     let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LINE_MAX));
-    assert_eq!(fed(long.as_bytes()), Err(Malformed("the line is too long")));
+    assert_eq!(
+        fed(long.as_bytes()),
+        Err(ProxyHeaderError("the line is too long"))
+    );
     let extension = |tail: &[u8]| [&V4[..], tail].concat();
     for (command, family, rest) in [
         (0x11, 0x11, V4.to_vec()),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::entries::RawTenants;
-use super::refused::Mistakes;
+use super::error::Mistakes;
 use super::symbols::keep_slots;
 use super::tenants::{Duplicate, TargetKind, TenantIndex};
 use super::terms::Terms;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::entries::{RawCell, RawEndpoint};
-use super::refused::Mistakes;
-use super::{Registry, RegistryRefused};
+use super::error::Mistakes;
+use super::{Registry, RegistryError};
 use crate::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 use crate::ranked::Ranked;
 use crate::text::Text;
@@ -59,8 +59,8 @@ fn check_cell(
     path: &str,
     old: Option<&Arc<Cell>>,
     next_endpoint: &mut u32,
-) -> Result<Cell, RegistryRefused> {
-    let invalid = |what: String| Err(RegistryRefused::invalid(format!("{path}.{what}")));
+) -> Result<Cell, RegistryError> {
+    let invalid = |what: String| Err(RegistryError::invalid(format!("{path}.{what}")));
     let weight = raw.weight.unwrap_or(1);
     if !(1..=Cell::WEIGHT_MAX).contains(&weight) {
         return invalid(format!("weight must be 1 to {}", Cell::WEIGHT_MAX));
@@ -106,9 +106,8 @@ fn check_cell(
 fn check_endpoint(
     raw: &RawEndpoint,
     path: &str,
-) -> Result<(EndpointUrl, Option<San>), RegistryRefused> {
-    let invalid =
-        |field: &str, why: &str| RegistryRefused::invalid(format!("{path}.{field} {why}"));
+) -> Result<(EndpointUrl, Option<San>), RegistryError> {
+    let invalid = |field: &str, why: &str| RegistryError::invalid(format!("{path}.{field} {why}"));
     let url = EndpointUrl::parse(&raw.url).map_err(|why| invalid("url", why))?;
     let Some(san) = &raw.san else {
         return Ok((url, None));
@@ -120,15 +119,15 @@ fn check_endpoint(
     Ok((url, Some(san)))
 }
 
-fn fresh_id(next: &mut u32) -> Result<EndpointId, RegistryRefused> {
+fn fresh_id(next: &mut u32) -> Result<EndpointId, RegistryError> {
     let id = EndpointId(*next);
     *next = next.checked_add(1).ok_or_else(|| {
-        RegistryRefused::invalid("this process has seen 2^32 endpoints: restart it")
+        RegistryError::invalid("this process has seen 2^32 endpoints: restart it")
     })?;
     Ok(id)
 }
 
 /// A `Text`, or a message with the path of the field.
-pub(super) fn text(value: &str, path: &str, field: &str) -> Result<Text, RegistryRefused> {
-    Text::new(value).map_err(|why| RegistryRefused::invalid(format!("{path}.{field} {why}")))
+pub(super) fn text(value: &str, path: &str, field: &str) -> Result<Text, RegistryError> {
+    Text::new(value).map_err(|why| RegistryError::invalid(format!("{path}.{field} {why}")))
 }

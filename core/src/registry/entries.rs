@@ -12,7 +12,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use super::RegistryRefused;
+use super::RegistryError;
 use super::symbols::Symbols;
 use super::tenants::{Assignment, Item, TargetKind};
 use super::terms::{RawTerms, Terms};
@@ -70,7 +70,7 @@ pub(super) struct RawTenants<'a> {
     pub(super) items: Vec<Item<'a>>,
     pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
     pub(super) terms: Symbols<RawTerms<'a>>,
-    /// The tenants' problems, each with its path first; at most [`RegistryRefused::MISTAKES_MAX`].
+    /// The tenants' problems, each with its path first; at most [`RegistryError::MISTAKES_MAX`].
     pub(super) problems: Vec<String>,
     /// The places in the document of these tenants, which are not in `items`.
     skipped: Vec<usize>,
@@ -197,7 +197,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawTenants<'a> {
                 let mut tenants = RawTenants::default();
                 let mut at = 0;
                 while let Some(tenant) = seq.next_element()? {
-                    if tenants.problems.len() < RegistryRefused::MISTAKES_MAX
+                    if tenants.problems.len() < RegistryError::MISTAKES_MAX
                         && let Err(why) = tenants.push(tenant)
                     {
                         tenants.problems.push(format!("tenants[{at}]{why}"));

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_path_to_error::Path;
 
-use super::RegistryRefused;
+use super::RegistryError;
 use super::document::{Document, OlderDocument};
 use super::entries::{RawCell, RawPlacement, RawTenantOwned};
+use super::error::Mistakes;
 use super::older::OlderCell;
-use super::refused::Mistakes;
 use super::revocations::RawRevocation;
 use crate::words::of_serde;
 
@@ -27,10 +27,10 @@ struct Lists<T> {
 }
 
 /// The mistakes in this JSON, which serde refused.
-pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused {
+pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryError {
     if !error.is_data() {
         let message = error.to_string();
-        return RegistryRefused::invalid(format!("not JSON: {message}"));
+        return RegistryError::invalid(format!("not JSON: {message}"));
     }
     let mut found = Mistakes::default();
     let lists = serde_json::from_slice::<Lists<&RawValue>>(body).ok();
@@ -59,7 +59,7 @@ pub(super) fn of_json(body: &[u8], error: &serde_json::Error) -> RegistryRefused
 pub(super) fn of_toml(
     text: &str,
     error: serde_path_to_error::Error<toml::de::Error>,
-) -> RegistryRefused {
+) -> RegistryError {
     let lists = toml::from_str::<Lists<toml::Value>>(text).ok();
     let older = lists.as_ref().is_some_and(Lists::are_older);
     let error = match toml::Deserializer::parse(text) {
@@ -91,13 +91,13 @@ pub(super) fn on_one_line(error: &toml::de::Error, text: &str) -> String {
 }
 
 /// All mistakes, or serde's own if none was found.
-fn all(mut found: Mistakes, first: impl FnOnce() -> String) -> RegistryRefused {
+fn all(mut found: Mistakes, first: impl FnOnce() -> String) -> RegistryError {
     if found.is_empty() {
         found.invalid(first());
     }
     match found.none() {
         Err(refused) => refused,
-        Ok(()) => RegistryRefused::invalid("can't be read"),
+        Ok(()) => RegistryError::invalid("can't be read"),
     }
 }
 

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use toml::de::{DeTable, DeValue};
 
-use super::refused::{RefusedReason, RegistryFormat, RegistryRefused};
+use super::error::{RegistryError, RegistryErrorReason};
+use super::limits::RegistryFormat;
 
 /// Adds the line to each mistake that has a path and no line. A document on one line needs none.
-pub(super) fn add(refused: &mut RegistryRefused, body: &[u8], format: RegistryFormat) {
-    if refused.reason == RefusedReason::Oversized {
+pub(super) fn add(refused: &mut RegistryError, body: &[u8], format: RegistryFormat) {
+    if refused.reason == RegistryErrorReason::Oversized {
         return;
     }
     let Ok(text) = std::str::from_utf8(body) else {
@@ -34,7 +35,7 @@ pub(super) fn add(refused: &mut RegistryRefused, body: &[u8], format: RegistryFo
         }
         if let Some(line) = lines.find(&steps(mistake)) {
             let added = format!(" (line {line})");
-            let most = RegistryRefused::DETAIL_LEN_MAX - added.len();
+            let most = RegistryError::DETAIL_LEN_MAX - added.len();
             if let Some(cut) = (0..=most).rfind(|&at| mistake.is_char_boundary(at)) {
                 mistake.truncate(cut);
             }

@@ -58,12 +58,13 @@ mod assign;
 mod cells;
 mod document;
 mod entries;
+mod error;
 mod faults;
+mod limits;
 mod lines;
 mod older;
 mod parse;
 mod read;
-mod refused;
 mod revocations;
 mod source;
 mod symbols;
@@ -80,12 +81,13 @@ use assign::Assigned;
 use tenants::TargetKind;
 
 pub use crate::cell::{Cell, CellState, Endpoint, EndpointId, EndpointUrl, San, Scheme};
-pub use refused::{RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
+pub use error::{RegistryError, RegistryErrorReason};
+pub use limits::{RegistryFormat, RegistryLimits};
 pub(crate) use revocations::Kind as RevocationKind;
 pub use revocations::Revocations;
 pub use source::{
-    FetchProblem, RegistryAction, RegistryFailure, RegistryFetched, RegistryNotice, RegistrySource,
-    RegistryTiming, RegistryWake,
+    FetchProblem, RegistryAction, RegistryFetchError, RegistryFetched, RegistryNotice,
+    RegistrySource, RegistryTiming, RegistryWake,
 };
 pub use tenants::{Assignment, TenantIndex};
 pub use terms::Terms;
@@ -231,13 +233,13 @@ impl Registry {
     /// Heavy: up to a second for a million tenants. Call it off the request path.
     ///
     /// # Errors
-    /// [`RegistryRefused`] says which rule the document breaks and where.
+    /// [`RegistryError`] says which rule the document breaks and where.
     pub fn parse(
         body: &[u8],
         format: RegistryFormat,
         previous: Option<&Registry>,
         limits: &RegistryLimits,
-    ) -> Result<Parsed, RegistryRefused> {
+    ) -> Result<Parsed, RegistryError> {
         parse::parse(body, format, previous, limits)
     }
 
@@ -245,11 +247,11 @@ impl Registry {
     ///
     /// # Errors
     /// As [`Registry::parse`].
-    pub fn from_json(body: &str) -> Result<Registry, RegistryRefused> {
+    pub fn from_json(body: &str) -> Result<Registry, RegistryError> {
         let limits = RegistryLimits::default();
         match Self::parse(body.as_bytes(), RegistryFormat::Json, None, &limits)? {
             Parsed::Changed(candidate) => Ok(candidate.into_registry()),
-            Parsed::Unchanged(_) => Err(RegistryRefused::invalid("compared with nothing")),
+            Parsed::Unchanged(_) => Err(RegistryError::invalid("compared with nothing")),
         }
     }
 

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-use super::RegistryRefused;
+use super::RegistryError;
 use super::entries::{RawCell, RawEndpoint, RawTenants};
-use super::refused::Mistakes;
+use super::error::Mistakes;
 use crate::cell::CellState;
 use crate::text::Text;
 
@@ -75,9 +75,9 @@ pub(super) fn pin(cells: &mut [OlderCell], tenants: &mut RawTenants<'_>, mistake
 }
 
 /// Converts a cell to the current form. See the documentation of the parent module.
-pub(super) fn modernize(older: OlderCell, at: usize) -> Result<RawCell, RegistryRefused> {
+pub(super) fn modernize(older: OlderCell, at: usize) -> Result<RawCell, RegistryError> {
     let note = |name: &str| older.annotations.get(name).cloned();
-    let invalid = |what: &str| RegistryRefused::invalid(format!("data[{at}]{what}"));
+    let invalid = |what: &str| RegistryError::invalid(format!("data[{at}]{what}"));
     let state = match (older.state, note("state")) {
         (Some(state), _) => state,
         (None, None) => CellState::Active,

@@ -9,9 +9,10 @@ use super::assign::{Targets, assign};
 use super::cells::{self, Cells};
 use super::document::Document;
 use super::entries::{RawCell, RawPlacement, RawTenants, RawUnknownTenant};
+use super::error::{Mistakes, RegistryError, RegistryErrorReason};
+use super::limits::{RegistryFormat, RegistryLimits};
 use super::older::{self, OlderCell};
 use super::read::read;
-use super::refused::{Mistakes, RefusedReason, RegistryFormat, RegistryLimits, RegistryRefused};
 use super::{Base, Candidate, EndpointId, Parsed, Placement, Registry, Revocations, UnknownTenant};
 use super::{lines, revocations};
 use crate::cell::{Cell, CellState};
@@ -24,7 +25,7 @@ pub(super) fn parse(
     format: RegistryFormat,
     previous: Option<&Registry>,
     limits: &RegistryLimits,
-) -> Result<Parsed, RegistryRefused> {
+) -> Result<Parsed, RegistryError> {
     checked(body, format, previous, limits).map_err(|mut refused| {
         lines::add(&mut refused, body, format);
         refused
@@ -36,7 +37,7 @@ fn checked(
     format: RegistryFormat,
     previous: Option<&Registry>,
     limits: &RegistryLimits,
-) -> Result<Parsed, RegistryRefused> {
+) -> Result<Parsed, RegistryError> {
     check_bytes(body, limits)?;
     let base = Base(previous.map(Registry::stamp));
     let digest = sha256(body);
@@ -51,7 +52,7 @@ fn checked(
     let version = mistakes.take(check_version(&document, previous)).flatten();
     let registry = build(document, version, digest, previous, limits, &mut mistakes);
     mistakes.none()?;
-    let registry = registry.ok_or_else(|| RegistryRefused::invalid("can't be read"))?;
+    let registry = registry.ok_or_else(|| RegistryError::invalid("can't be read"))?;
     match previous {
         Some(previous)
             if (registry.version == previous.version || version.is_none())
@@ -64,26 +65,32 @@ fn checked(
                 "version {} is in use with other content: publish a change under a higher version",
                 previous.version
             );
-            return Err(refused(RefusedReason::SameVersionOtherContent, detail));
+            return Err(refused(
+                RegistryErrorReason::SameVersionOtherContent,
+                detail,
+            ));
         }
         _ => {}
     }
     Ok(Parsed::Changed(Box::new(Candidate { registry, base })))
 }
 
-fn refused(reason: RefusedReason, detail: impl Into<String>) -> RegistryRefused {
-    RegistryRefused::new(reason, detail)
+fn refused(reason: RegistryErrorReason, detail: impl Into<String>) -> RegistryError {
+    RegistryError::new(reason, detail)
 }
 
-fn check_bytes(body: &[u8], limits: &RegistryLimits) -> Result<(), RegistryRefused> {
+fn check_bytes(body: &[u8], limits: &RegistryLimits) -> Result<(), RegistryError> {
     // The index counts bytes of ids in 32 bits.
     let max = limits.document_bytes_max.min(u32::MAX as usize);
     if body.len() > max {
         let detail = format!("{} bytes; at most {max}", body.len());
-        return Err(refused(RefusedReason::Oversized, detail));
+        return Err(refused(RegistryErrorReason::Oversized, detail));
     }
     if body.trim_ascii().is_empty() {
-        return Err(refused(RefusedReason::Empty, "the document has no content"));
+        return Err(refused(
+            RegistryErrorReason::Empty,
+            "the document has no content",
+        ));
     }
     Ok(())
 }
@@ -99,19 +106,19 @@ fn sha256(body: &[u8]) -> [u8; 32] {
 fn check_version(
     document: &Document<'_>,
     previous: Option<&Registry>,
-) -> Result<Option<u64>, RegistryRefused> {
+) -> Result<Option<u64>, RegistryError> {
     let version = match document.version {
-        Some(0) => return Err(RegistryRefused::invalid("version must be 1 or more")),
+        Some(0) => return Err(RegistryError::invalid("version must be 1 or more")),
         Some(version) if version > Registry::VERSION_MAX => {
             let detail = format!(
                 "version is {version}; at most {} (2^53 - 1), so that a higher one can follow and \
                  every JSON library reads it exactly",
                 Registry::VERSION_MAX
             );
-            return Err(RegistryRefused::invalid(detail));
+            return Err(RegistryError::invalid(detail));
         }
         None if document.data.is_none() => {
-            return Err(RegistryRefused::invalid("`version` is missing"));
+            return Err(RegistryError::invalid("`version` is missing"));
         }
         version => version,
     };
@@ -121,10 +128,10 @@ fn check_version(
                 "version {version} is older than version {}, which is in force",
                 previous.version
             );
-            Err(refused(RefusedReason::OlderVersion, detail))
+            Err(refused(RegistryErrorReason::OlderVersion, detail))
         }
         // Else a rollback could pass by leaving its version out.
-        (None, Some(previous)) if previous.names_version => Err(RegistryRefused::invalid(
+        (None, Some(previous)) if previous.names_version => Err(RegistryError::invalid(
             "`version` is missing, which the document in force has",
         )),
         _ => Ok(version),
@@ -212,10 +219,10 @@ fn build(
     Some(registry)
 }
 
-fn check_count(what: &str, count: usize, max: usize) -> Result<(), RegistryRefused> {
+fn check_count(what: &str, count: usize, max: usize) -> Result<(), RegistryError> {
     match count > max {
         true => Err(refused(
-            RefusedReason::Oversized,
+            RegistryErrorReason::Oversized,
             format!("{what}: {count}; at most {max}"),
         )),
         false => Ok(()),
@@ -249,7 +256,10 @@ fn read_cells(
         }
     };
     if raw.is_empty() {
-        mistakes.add(refused(RefusedReason::Empty, format!("{list} is empty")));
+        mistakes.add(refused(
+            RegistryErrorReason::Empty,
+            format!("{list} is empty"),
+        ));
         return None;
     }
     mistakes.take(check_count(list, raw.len(), limits.cells_max))?;
@@ -297,9 +307,9 @@ fn read_placement(
     raw: RawPlacement,
     path: &str,
     all: &[Arc<Cell>],
-) -> Result<Placement, RegistryRefused> {
+) -> Result<Placement, RegistryError> {
     let path = &format!("{path} {:?}", raw.id);
-    let invalid = |what: String| Err(RegistryRefused::invalid(format!("{path}.{what}")));
+    let invalid = |what: String| Err(RegistryError::invalid(format!("{path}.{what}")));
     let tier = cells::text(&raw.tier, path, "tier")?;
     if raw.cells.len() > Placement::CELLS_MAX {
         return invalid(format!("cells: at most {}", Placement::CELLS_MAX));
@@ -404,7 +414,7 @@ impl Lost {
         previous: Option<&Registry>,
         allowed_from: Option<u64>,
         limits: &RegistryLimits,
-    ) -> Result<(), RegistryRefused> {
+    ) -> Result<(), RegistryError> {
         let Some(previous) = previous else {
             return Ok(());
         };
@@ -421,7 +431,7 @@ impl Lost {
                 let detail = format!(
                     "{is} {what} after {was}; a loss of more than {percent} % needs allow_shrink_from = {version}"
                 );
-                return Err(refused(RefusedReason::Shrunken, detail));
+                return Err(refused(RegistryErrorReason::Shrunken, detail));
             }
         }
         Ok(())

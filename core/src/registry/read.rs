@@ -3,14 +3,14 @@
 use serde::Deserialize;
 
 use super::document::{Document, OlderDocument};
-use super::{RegistryFormat, RegistryRefused, faults};
+use super::{RegistryError, RegistryFormat, faults};
 use crate::json;
 
 /// Reads a document.
 ///
 /// # Errors
 /// Every mistake that keeps it from being parsed.
-pub(super) fn read(body: &[u8], format: RegistryFormat) -> Result<Document<'_>, RegistryRefused> {
+pub(super) fn read(body: &[u8], format: RegistryFormat) -> Result<Document<'_>, RegistryError> {
     let body = json::without_mark(body);
     match format {
         RegistryFormat::Json => read_json(body),
@@ -20,7 +20,7 @@ pub(super) fn read(body: &[u8], format: RegistryFormat) -> Result<Document<'_>, 
 
 /// A second reading finds what exactly is wrong. Only bad documents need it, and documents of
 /// the older form with further fields.
-fn read_json(body: &[u8]) -> Result<Document<'_>, RegistryRefused> {
+fn read_json(body: &[u8]) -> Result<Document<'_>, RegistryError> {
     serde_json::from_slice(body).or_else(|error| {
         let older = serde_json::from_slice(body).ok();
         let older = older.and_then(OlderDocument::modern);
@@ -28,12 +28,12 @@ fn read_json(body: &[u8]) -> Result<Document<'_>, RegistryRefused> {
     })
 }
 
-fn read_toml(body: &[u8]) -> Result<Document<'_>, RegistryRefused> {
+fn read_toml(body: &[u8]) -> Result<Document<'_>, RegistryError> {
     let text = std::str::from_utf8(body)
-        .map_err(|error| RegistryRefused::invalid(format!("not UTF-8: {error}")))?;
+        .map_err(|error| RegistryError::invalid(format!("not UTF-8: {error}")))?;
     let parse = || {
         toml::Deserializer::parse(text)
-            .map_err(|error| RegistryRefused::invalid(faults::on_one_line(&error, text)))
+            .map_err(|error| RegistryError::invalid(faults::on_one_line(&error, text)))
     };
     serde_path_to_error::deserialize(parse()?).or_else(|error| {
         let older = OlderDocument::deserialize(parse()?).ok();

@@ -11,7 +11,7 @@ use foldhash::quality::FixedState;
 use hashbrown::{Equivalent, HashMap};
 use serde::{Deserialize, Deserializer};
 
-use super::refused::Mistakes;
+use super::error::Mistakes;
 use crate::text::Text;
 
 /// The entries of a registry.

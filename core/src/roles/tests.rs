@@ -32,7 +32,7 @@ fn explain_says_what_was_cut() {
             ..Terms::default()
         };
         let mut steps = Steps(Vec::new());
-        granted(Arc::new(identity), &terms, &mut steps);
+        grant(&mut Arc::new(identity), &terms, &mut steps);
         assert_eq!(steps.0[0].detail, said, "{claimed:?} {allowed:?}");
     }
 }

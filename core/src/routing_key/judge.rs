@@ -4,6 +4,7 @@ use http::{HeaderValue, Method};
 
 use crate::explain::Recorder;
 use crate::reason::Reason;
+use crate::refused::Refused;
 use crate::text::Text;
 use crate::time::Unix;
 
@@ -29,22 +30,6 @@ pub(crate) struct Question<'a> {
     pub(crate) now: Unix,
 }
 
-/// A check that failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Refused {
-    pub(crate) check: &'static str,
-    pub(crate) reason: Reason,
-    pub(crate) detail: &'static str,
-}
-
-const fn refused(check: &'static str, reason: Reason, detail: &'static str) -> Refused {
-    Refused {
-        check,
-        reason,
-        detail,
-    }
-}
-
 const FORM: &str = "routing_key.form";
 const SIGNER: &str = "routing_key.signer";
 
@@ -58,8 +43,8 @@ impl<'a> Shown<'a> {
     /// The one key and the one signature, if any.
     fn fields(self) -> Result<(Text, Option<&'a HeaderValue>), Refused> {
         const PRESENT: &str = "routing_key.present";
-        let malformed = |detail| refused(FORM, Reason::MalformedRoutingKey, detail);
-        let twice = |detail| refused(PRESENT, Reason::DuplicateRoutingKey, detail);
+        let malformed = |detail| Refused::new(FORM, Reason::MalformedRoutingKey, detail);
+        let twice = |detail| Refused::new(PRESENT, Reason::DuplicateRoutingKey, detail);
         let key = match self.keys {
             [] => {
                 return Err(malformed(
@@ -93,7 +78,7 @@ impl Question<'_> {
             (Some(signature), _) => Voucher::Signer(self.signer(signature, &tenant, recorder)?),
             (None, Some(gateway)) => Voucher::Gateway(gateway.san.text().clone()),
             (None, None) => {
-                return Err(refused(
+                return Err(Refused::new(
                     "routing_key.sender",
                     Reason::UntrustedRoutingKey,
                     "the routing key is not signed, and comes from no listed gateway",
@@ -111,12 +96,12 @@ impl Question<'_> {
         key: &Text,
         recorder: &mut impl Recorder,
     ) -> Result<Text, Refused> {
-        let shown = Signature::parse(header.as_bytes()).ok_or(refused(
+        let shown = Signature::parse(header.as_bytes()).ok_or(Refused::new(
             FORM,
             Reason::MalformedRoutingKey,
             "the signature is not of the form `v1; kid=...; t=...; sig=...`",
         ))?;
-        let signer = self.rules.signer(shown.kid).ok_or(refused(
+        let signer = self.rules.signer(shown.kid).ok_or(Refused::new(
             SIGNER,
             Reason::RoutingKeyUnknownSigner,
             "no signer has this kid",
@@ -134,11 +119,11 @@ impl Question<'_> {
         let now = self.now.as_secs();
         if now > time.saturating_add(self.rules.max_age_secs) {
             let detail = "the signature is too old";
-            return Err(refused(CHECK, Reason::RoutingKeyExpired, detail));
+            return Err(Refused::new(CHECK, Reason::RoutingKeyExpired, detail));
         }
         if time > now.saturating_add(self.rules.skew_secs) {
             let detail = "the time of the signature is in the future";
-            return Err(refused(CHECK, Reason::RoutingKeyNotYetValid, detail));
+            return Err(Refused::new(CHECK, Reason::RoutingKeyNotYetValid, detail));
         }
         Ok(())
     }
@@ -158,7 +143,7 @@ impl Question<'_> {
             key: key.as_str(),
         });
         let holds = signer.key.verify(&message, &shown.signature);
-        holds.then_some(()).ok_or(refused(
+        holds.then_some(()).ok_or(Refused::new(
             "routing_key.signature",
             Reason::RoutingKeyBadSignature,
             "the signature is not valid for this request",

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cellway_core::keys::FetchFailed;
+use cellway_core::keys::JwksFetchError;
 use cellway_env::Env;
-use cellway_env::fetch::{Answer, FetchError, Get, Proxies, SourceUrl, UrlRefused};
+use cellway_env::fetch::{Answer, FetchError, Get, Proxies, SourceUrl, UrlError};
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{Script, ScriptedServer, ScriptedSource};
 use http::HeaderValue;
@@ -125,14 +125,18 @@ async fn refuses_what_is_compressed_badly_or_too_well() {
     let mut wrong = gzip("hello");
     *wrong.last_mut().unwrap() ^= 1;
     for (encoding, body, expected) in [
-        ("br", b"hello".to_vec(), FetchFailed::Protocol),
-        ("deflate", b"hello".to_vec(), FetchFailed::Protocol),
-        ("gzip, gzip", gzip("hello"), FetchFailed::Protocol),
-        ("gzip", b"hello".to_vec(), FetchFailed::Protocol),
-        ("gzip", cut, FetchFailed::Protocol),
-        ("gzip", wrong, FetchFailed::Protocol),
-        ("gzip", gzip(&"a".repeat(1_001)), FetchFailed::Oversized),
-        ("gzip", gzip(&"a".repeat(50 << 20)), FetchFailed::Oversized),
+        ("br", b"hello".to_vec(), JwksFetchError::Protocol),
+        ("deflate", b"hello".to_vec(), JwksFetchError::Protocol),
+        ("gzip, gzip", gzip("hello"), JwksFetchError::Protocol),
+        ("gzip", b"hello".to_vec(), JwksFetchError::Protocol),
+        ("gzip", cut, JwksFetchError::Protocol),
+        ("gzip", wrong, JwksFetchError::Protocol),
+        ("gzip", gzip(&"a".repeat(1_001)), JwksFetchError::Oversized),
+        (
+            "gzip",
+            gzip(&"a".repeat(50 << 20)),
+            JwksFetchError::Oversized,
+        ),
     ] {
         let header = format!("content-encoding: {encoding}\r\n");
         let error = encoded(&header, &body).await.unwrap_err();
@@ -165,7 +169,7 @@ async fn refuses_what_is_too_large_announced_or_not() {
             matches!(error, FetchError::TooLarge { limit: 5 }),
             "{error}"
         );
-        assert_eq!(error.kind(), FetchFailed::Oversized);
+        assert_eq!(error.kind(), JwksFetchError::Oversized);
     }
 }
 
@@ -225,7 +229,7 @@ async fn never_follows_out_of_tls_or_without_end() {
     let plain = "HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:PORT/\r\n\r\n".to_owned();
     let server = lab.serve(vec![Script::Say(plain)]).await;
     let error = get(&lab, &server, 100).await.unwrap_err();
-    let expected = matches!(error, FetchError::Redirect(UrlRefused::Plain));
+    let expected = matches!(error, FetchError::Redirect(UrlError::Plain));
     assert!(expected, "{error}");
 
     let around = "HTTP/1.1 307 Moved\r\nlocation: /\r\ncontent-length: 0\r\n\r\n".to_owned();
@@ -244,7 +248,7 @@ async fn believes_only_the_configured_authority() {
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Tls(_)), "{error}");
-    assert_eq!(error.kind(), FetchFailed::Tls);
+    assert_eq!(error.kind(), JwksFetchError::Tls);
     assert!(server.requests.lock().unwrap().is_empty());
 }
 
@@ -255,7 +259,7 @@ async fn names_the_status_of_a_refusal() {
         .serve(vec![Script::status("503 Service Unavailable")])
         .await;
     let error = get(&lab, &server, 100).await.unwrap_err();
-    assert_eq!(error.kind(), FetchFailed::Status(503));
+    assert_eq!(error.kind(), JwksFetchError::Status(503));
 }
 
 /// A proxy that tunnels every request to this loopback port, or gives this answer.
@@ -359,7 +363,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named() {
         let (port, _) = proxy(Some(answer), 1).await;
         let proxies = Proxies::through(&format!("127.0.0.1:{port}")).unwrap();
         let error = get_through(&lab, 443, proxies).await.unwrap_err();
-        assert_eq!(error.kind(), FetchFailed::Proxy);
+        assert_eq!(error.kind(), JwksFetchError::Proxy);
         let expected = format!("the proxy 127.0.0.1:{port}: {why}");
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
@@ -367,7 +371,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named() {
     let proxies = Proxies::through(&closed.unwrap().to_string()).unwrap();
     let error = get_through(&lab, 443, proxies).await.unwrap_err();
     assert!(error.to_string().contains(": cannot connect: "), "{error}");
-    assert_eq!(error.kind(), FetchFailed::Proxy);
+    assert_eq!(error.kind(), JwksFetchError::Proxy);
 }
 
 #[tokio::test]

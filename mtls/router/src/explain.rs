@@ -7,7 +7,7 @@
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Notice, Output};
 use cellway_core::identify::Memo;
-use cellway_core::keys::{KeyNotice, KeySet, RestoreRefused};
+use cellway_core::keys::{KeyNotice, KeySet, RestoreError};
 use cellway_core::policy::{KeysLocation, PolicyId};
 use cellway_core::registry::{Registry, RegistryFetched};
 use cellway_core::{
@@ -331,7 +331,7 @@ impl<E: Env> Gather<'_, E> {
                 let now = self.clock.now();
                 let (body, at) = (kept.body, kept.fetched_at);
                 let restored = self.control.handle_restored_keys(now, id, &body, at);
-                if restored != Err(RestoreRefused::NotNeeded) {
+                if restored != Err(RestoreError::NotNeeded) {
                     self.note(&keep.path(&slot), restored.as_ref().err());
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
-use cellway_core::path::Ambiguous;
+use cellway_core::path::PathError;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Now, Snapshot, Unix};
 use cellway_env::{Clock, Env};
@@ -210,7 +210,7 @@ impl Live {
         &self,
         listener: usize,
         target: &str,
-    ) -> Result<Option<PolicyId>, Ambiguous> {
+    ) -> Result<Option<PolicyId>, PathError> {
         let settings = self.settings.listeners.get(listener);
         settings
             .map(|listener| listener.policy_of(target))

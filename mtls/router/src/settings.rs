@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::headers::Forwarded;
-use cellway_core::path::{Ambiguous, Path, PathPattern};
+use cellway_core::path::{Path, PathError, PathPattern};
 use cellway_core::policy::{Policy, PolicyId};
 use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::{Proxies, Reach};
@@ -187,9 +187,9 @@ impl ListenerSettings {
     /// The policy of a request for this path and query.
     ///
     /// # Errors
-    /// [`Ambiguous`]: there are routes, and the path can be read in two ways. It must not fall to
+    /// [`PathError`]: there are routes, and the path can be read in two ways. It must not fall to
     /// whichever policy is the laxer.
-    pub fn policy_of(&self, target: &str) -> Result<PolicyId, Ambiguous> {
+    pub fn policy_of(&self, target: &str) -> Result<PolicyId, PathError> {
         if self.routes.is_empty() {
             return Ok(self.policy);
         }

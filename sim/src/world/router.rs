@@ -280,7 +280,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
 }
 
 fn describe_cell_bound(bound: &CellBound) -> Option<String> {
-    let reason = bound.refused?.reason;
+    let reason = bound.refused.as_ref()?.reason;
     let source = bound.source.as_ref().map_or("?", |source| source.as_str());
     Some(match bound.denies() {
         Some(_) => format!("denies a call of cell {source}: {reason}"),

@@ -72,7 +72,7 @@ fn line(core: &mut Core, what: &str, request: &Request) -> String {
             let status = deny.class.status().map_or(0, |status| status.as_u16());
             (format!("deny {status} {}", deny.reason), deny.detail)
         }
-        Decision::Allow(_) => match bound.and_then(|bound| bound.refused) {
+        Decision::Allow(_) => match bound.and_then(|bound| bound.refused.as_ref()) {
             Some(refused) => (format!("allow, counts {}", refused.reason), refused.detail),
             None if bound.is_some() => ("allow, counts verified".to_owned(), ""),
             None => ("allow".to_owned(), ""),
@@ -157,7 +157,7 @@ fn what_was_used_or_cannot_be_remembered_is_denied_and_in_monitor_counted() {
             assert!(decision.cell_bound().unwrap().claim.is_some(), "{mode}");
             let decision = decision.claimed(claimed);
             let bound = decision.cell_bound().unwrap();
-            assert_eq!(bound.refused.unwrap().reason, reason, "{mode}");
+            assert_eq!(bound.refused.as_ref().unwrap().reason, reason, "{mode}");
             assert_eq!(bound.denies().is_some(), denied, "{mode}");
             let Decision::Deny(deny) = decision else {
                 assert!(!denied, "{mode}");

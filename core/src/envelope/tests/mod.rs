@@ -143,14 +143,14 @@ fn what_can_be_no_key_is_refused() {
     let long = "k".repeat(KID_LEN_MAX + 1);
     for kid in ["", ".", ".hidden", "a/b", "a b", "a\"b", "\u{e9}", &long] {
         let refused = SigningKey::from_seed(kid, &[1; 32]).unwrap_err();
-        assert_eq!(refused, KeyRefused::Kid, "{kid:?}");
+        assert_eq!(refused, KeyError::Kid, "{kid:?}");
         let refused = HmacKey::new(kid, "eu-1", SECRET).unwrap_err();
-        assert_eq!(refused, KeyRefused::Kid, "{kid:?}");
+        assert_eq!(refused, KeyError::Kid, "{kid:?}");
     }
     let refused = HmacKey::new("a", "eu-1", &SECRET[1..]).unwrap_err();
-    assert_eq!(refused, KeyRefused::HmacLength);
+    assert_eq!(refused, KeyError::HmacLength);
     let refused = SigningKey::from_pkcs8("a", b"no key").unwrap_err();
-    assert_eq!(refused, KeyRefused::NotEd25519);
+    assert_eq!(refused, KeyError::NotEd25519);
 }
 
 #[test]

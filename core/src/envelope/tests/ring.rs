@@ -71,7 +71,7 @@ fn a_key_without_an_overlap_is_refused_with_the_time_that_would_do() {
     let refused = KeyRing::new(entries, TIMING, at(1000), None).unwrap_err();
     let earliest = Unix::from_secs(START + 1300);
     let kid = "k2".into();
-    assert_eq!(refused, RingRefused::NoOverlap { kid, earliest });
+    assert_eq!(refused, KeyRingError::NoOverlap { kid, earliest });
     assert!(refused.to_string().contains("1001300"), "{refused}");
     // The first of all has nothing to overlap with.
     assert!(KeyRing::new(vec![entry(1, 1000, 0)], TIMING, at(0), None).is_ok());
@@ -118,10 +118,10 @@ fn the_first_key_signs_before_its_time() {
 fn keys_that_contradict_each_other_are_refused() {
     let refused =
         |entries: Vec<RingEntry>, before| KeyRing::new(entries, TIMING, at(0), before).unwrap_err();
-    assert_eq!(refused(vec![], None), RingRefused::Empty);
+    assert_eq!(refused(vec![], None), KeyRingError::Empty);
     let many = (1..=9).map(|seed| entry(seed, 0, 1000 * u64::from(seed)));
-    assert_eq!(refused(many.collect(), None), RingRefused::TooMany);
-    let same = |name: &str| RingRefused::Repeated(name.into());
+    assert_eq!(refused(many.collect(), None), KeyRingError::TooMany);
+    let same = |name: &str| KeyRingError::Repeated(name.into());
     let twice = vec![entry(1, 0, 0), entry(1, 0, 900)];
     assert_eq!(refused(twice, None), same("k1"));
     let at_once = vec![entry(1, 0, 900), entry(2, 0, 900)];
@@ -134,5 +134,5 @@ fn keys_that_contradict_each_other_are_refused() {
     assert_eq!(refused(under_two_names, None), same("b"));
     let before = ring(&[named("a", 1, 0)], at(0));
     let replaced = refused(vec![named("a", 2, 0)], Some(&before));
-    assert_eq!(replaced, RingRefused::Replaced("a".into()));
+    assert_eq!(replaced, KeyRingError::Replaced("a".into()));
 }

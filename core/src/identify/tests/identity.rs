@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::base64url;
+use crate::text::Text;
 
 const ACME: &str = "spiffe://example/tenant/acme/api";
 

@@ -96,7 +96,10 @@ impl World {
     }
 
     /// What comes of a request with this `Authorization`.
-    fn ask(&mut self, authorization: Option<&str>) -> Result<(Reason, Arc<Identity>), Refusal> {
+    fn ask(
+        &mut self,
+        authorization: Option<&str>,
+    ) -> Result<(Reason, Arc<Identity>), Unidentified> {
         let credentials = Credentials {
             authorization: authorization.map(|a| HeaderValue::from_str(a).unwrap()),
             tenant_choice: self.choice.map(HeaderValue::from_static),
@@ -127,7 +130,7 @@ impl World {
         &self,
         evidence: &Evidence<'_>,
         memo: &mut Memo,
-    ) -> Result<(Reason, Arc<Identity>), Refusal> {
+    ) -> Result<(Reason, Arc<Identity>), Unidentified> {
         let now = at(self.now);
         let mut steps = Steps::default();
         let fresh = &mut Memo::disabled();
@@ -143,7 +146,7 @@ impl World {
         result
     }
 
-    fn bearer(&mut self, token: &str) -> Result<Arc<Identity>, Refusal> {
+    fn bearer(&mut self, token: &str) -> Result<Arc<Identity>, Unidentified> {
         self.ask(Some(&format!("Bearer {token}")))
             .map(|(reason, identity)| {
                 assert_eq!(reason, Reason::Verified);
@@ -157,11 +160,11 @@ impl World {
     }
 }
 
-fn reason_of<T>(result: Result<T, Refusal>) -> Reason {
+fn reason_of<T>(result: Result<T, Unidentified>) -> Reason {
     match result {
         Ok(_) => Reason::Verified,
-        Err(Refusal::Deny { reason, .. }) => reason,
-        Err(Refusal::Wait(wait)) => panic!("{wait:?}"),
+        Err(Unidentified::Refused(refused)) => refused.reason,
+        Err(Unidentified::Wait(wait)) => panic!("{wait:?}"),
     }
 }
 

@@ -5,8 +5,9 @@
 //! what is in them is the cell's, and proves nothing here.
 
 use crate::reason::Reason;
+use crate::refused::Refused;
 
-use super::super::{Context, Denial};
+use super::super::Context;
 
 /// The scheme and the space that ends it.
 const BEARER: &[u8] = b"bearer ";
@@ -17,7 +18,7 @@ const PARAMETER: &[u8] = b"access_token";
 
 impl Context<'_> {
     /// The bearer token, if there is one. Another scheme is a credential too, and not a good one.
-    pub(in crate::identify) fn bearer(&self) -> Result<Option<&[u8]>, Denial> {
+    pub(in crate::identify) fn bearer(&self) -> Result<Option<&[u8]>, Refused> {
         let credentials = self.evidence.credentials;
         let in_query = names_token(self.evidence.path);
         if credentials.several {
@@ -40,7 +41,7 @@ impl Context<'_> {
 }
 
 /// Why what came as a token isn't of its form, where that has to do with how it was carried.
-pub(super) fn spoiled(token: &[u8]) -> Option<Denial> {
+pub(super) fn spoiled(token: &[u8]) -> Option<Refused> {
     if token.starts_with(b"{") {
         Some(malformed(
             "the token is in JSON form; only the compact form is accepted",
@@ -58,12 +59,12 @@ pub(super) fn spoiled(token: &[u8]) -> Option<Denial> {
 const IN_QUERY: &str =
     "the token is in the query, where logs keep it; send it as Authorization: Bearer";
 
-fn twice(detail: &'static str) -> Denial {
-    Denial::new("token.present", Reason::DuplicateCredentials, detail)
+fn twice(detail: &'static str) -> Refused {
+    Refused::new("token.present", Reason::DuplicateCredentials, detail)
 }
 
-fn malformed(detail: &'static str) -> Denial {
-    Denial::new("token.present", Reason::MalformedToken, detail)
+fn malformed(detail: &'static str) -> Refused {
+    Refused::new("token.present", Reason::MalformedToken, detail)
 }
 
 /// The token of an `Authorization` field, if it is of the scheme.

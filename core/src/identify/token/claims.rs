@@ -12,10 +12,11 @@ use crate::jws::DateClaim;
 use crate::keys::KeysDigest;
 use crate::policy::{ClaimSpec, Fingerprint, Issuer};
 use crate::reason::Reason;
+use crate::refused::Refused;
 use crate::registry::Revocations;
-use crate::text::{NotText, Text};
+use crate::text::{Text, TextError};
 
-use super::super::Denial;
+use super::unreadable;
 
 /// The most tenants of a token.
 const TENANTS_MAX: usize = 64;
@@ -46,7 +47,7 @@ pub(super) struct Proven {
 }
 
 /// Checks that the token is for this service, and was issued to a client that may use it here.
-pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
+pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Refused> {
     let ours = |aud: &str| issuer.audiences.iter().any(|audience| **audience == *aud);
     let found = match claims.get("aud") {
         None if issuer.client_ids.is_empty() => {
@@ -71,7 +72,7 @@ pub(super) fn check_audience(claims: &Object<'_>, issuer: &Issuer) -> Result<(),
 
 /// Checks an access token that names its client instead of an audience, as Amazon Cognito issues
 /// them. An ID token only tells a client who its user is; it doesn't authorize calls.
-fn check_client(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
+fn check_client(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Refused> {
     one_of(
         claims,
         "token_use",
@@ -95,7 +96,7 @@ fn check_client(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
 }
 
 /// Checks that the token was issued to one of the issuer's `authorized_parties`, if there are any.
-fn check_party(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Denial> {
+fn check_party(claims: &Object<'_>, issuer: &Issuer) -> Result<(), Refused> {
     if issuer.authorized_parties.is_empty() {
         return Ok(());
     }
@@ -118,7 +119,7 @@ fn one_of(
     name: &str,
     allowed: &[Box<str>],
     [missing, no_string, other]: [&'static str; 3],
-) -> Result<(), Denial> {
+) -> Result<(), Refused> {
     match claims.get(name) {
         None => Err(audience(Reason::MissingClaim, missing)),
         Some(Json::String(value)) if allowed.iter().any(|one| **one == **value) => Ok(()),
@@ -127,8 +128,8 @@ fn one_of(
     }
 }
 
-fn audience(reason: Reason, detail: &'static str) -> Denial {
-    Denial::new("token.audience", reason, detail)
+fn audience(reason: Reason, detail: &'static str) -> Refused {
+    Refused::new("token.audience", reason, detail)
 }
 
 impl Proven {
@@ -139,20 +140,21 @@ impl Proven {
         issuer: &Issuer,
         policy: Fingerprint,
         keys: KeysDigest,
-    ) -> Result<Self, Denial> {
-        let exp = DateClaim::Exp.read(claims)?.ok_or(Denial::new(
+    ) -> Result<Self, Refused> {
+        let date = |claim: DateClaim| claim.read(claims).map_err(unreadable);
+        let exp = date(DateClaim::Exp)?.ok_or(Refused::new(
             "token.claims",
             Reason::MissingClaim,
             "`exp` is missing",
         ))?;
         let (tenants, default) = tenants(claims, issuer)?;
-        let iat = DateClaim::Iat.read(claims)?;
+        let iat = date(DateClaim::Iat)?;
         Ok(Self {
             issuer: id,
             policy,
             keys,
             exp,
-            nbf: DateClaim::Nbf.read(claims)?,
+            nbf: date(DateClaim::Nbf)?,
             iat,
             bound_to: binding(claims)?,
             tenants,
@@ -168,7 +170,7 @@ fn identity(
     issuer: &Issuer,
     tenant: Option<Text>,
     iat: Option<u64>,
-) -> Result<Identity, Denial> {
+) -> Result<Identity, Refused> {
     let at = &issuer.claims;
     let mut left_out = LeftOut::default();
     let tier = match &at.tier {
@@ -211,7 +213,7 @@ fn identity(
 }
 
 /// The tenants that the token may act for, and the one that it means unless told otherwise.
-fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Text>), Denial> {
+fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Text>), Refused> {
     let scalar = text(claims, &issuer.claims.tenant)?;
     let mut tenants = match &issuer.claims.tenants {
         Some(at) => list(claims, at)?,
@@ -220,7 +222,7 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
     tenants.sort_unstable();
     tenants.dedup();
     match (scalar, &*tenants) {
-        (None, []) => Err(Denial::new(
+        (None, []) => Err(Refused::new(
             "token.tenant",
             Reason::MissingClaim,
             "the claim that names the tenant is missing",
@@ -238,7 +240,7 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
 
 /// What the registry may revoke the token by: any string (RFC 7519, section 4.1.7) that an entry
 /// there can hold, or a number as its digits.
-fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Denial> {
+fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Refused> {
     let Some(jti) = claims.get("jti") else {
         return Ok(None);
     };
@@ -253,11 +255,11 @@ fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Denial> {
 
 /// The certificate that `cnf` binds the token to (RFC 8705). A binding of another kind can't be
 /// checked, and a token that must not be passed on isn't taken from just anybody.
-fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Denial> {
+fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Refused> {
     let Some(cnf) = claims.get("cnf") else {
         return Ok(None);
     };
-    let refused = Denial::new(
+    let refused = Refused::new(
         "token.binding",
         Reason::WrongBinding,
         "`cnf` is not exactly one certificate thumbprint (x5t#S256)",
@@ -308,7 +310,7 @@ fn word<'a>(value: &'a Json<'_>, at: &ClaimSpec) -> Result<Cow<'a, str>, &'stati
 }
 
 /// A claim that is one string and goes into a header unchanged.
-fn text(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, Denial> {
+fn text(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, Refused> {
     match find(claims, at).map_err(malformed)? {
         None => Ok(None),
         Some(value) => value_text(value, at).map(Some),
@@ -316,7 +318,7 @@ fn text(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, Denial> {
 }
 
 /// A claim that is one string or a list of them; each goes into a header unchanged.
-fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Denial> {
+fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Refused> {
     match find(claims, at).map_err(malformed)? {
         None => Ok(Vec::new()),
         Some(Json::Array(values)) if values.len() <= TENANTS_MAX => {
@@ -327,7 +329,7 @@ fn list(claims: &Object<'_>, at: &ClaimSpec) -> Result<Vec<Text>, Denial> {
     }
 }
 
-fn value_text(value: &Json<'_>, at: &ClaimSpec) -> Result<Text, Denial> {
+fn value_text(value: &Json<'_>, at: &ClaimSpec) -> Result<Text, Refused> {
     let word = word(value, at).map_err(malformed)?;
     Text::new(&word)
         .map_err(|_| malformed("a mapped claim has characters that a header can't hold"))
@@ -343,8 +345,8 @@ fn encoded(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, &'static
     };
     match Text::encode(&word(value, at)?) {
         Ok(text) => Ok(Some(text)),
-        Err(NotText::Empty) => Ok(None),
-        Err(NotText::TooLong | NotText::BadCharacter) => {
+        Err(TextError::Empty) => Ok(None),
+        Err(TextError::TooLong | TextError::BadCharacter) => {
             Err("a mapped claim is too long for a header")
         }
     }
@@ -399,6 +401,6 @@ fn usable<T>(all: impl Iterator<Item = Option<T>>, most: usize, left_out: &mut u
     kept
 }
 
-fn malformed(detail: &'static str) -> Denial {
-    Denial::new("token.claims", Reason::MalformedToken, detail)
+fn malformed(detail: &'static str) -> Refused {
+    Refused::new("token.claims", Reason::MalformedToken, detail)
 }

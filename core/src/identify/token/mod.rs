@@ -4,9 +4,9 @@
 //! service, `claims` reads what that proves, and `memo` remembers it. `hint` reads what a log may say
 //! about a token that was refused.
 
-use super::{Denial, Stop};
-use crate::jws::JwsRefused;
+use crate::jws::JwsError;
 use crate::reason::Reason;
+use crate::refused::Refused;
 
 mod carrier;
 mod claims;
@@ -17,18 +17,11 @@ mod verify;
 pub use hint::{Hint, hint};
 pub use memo::Memo;
 
-impl From<JwsRefused> for Denial {
-    fn from(refused: JwsRefused) -> Self {
-        let (check, reason) = match refused {
-            JwsRefused::Malformed(_) => ("token.form", Reason::MalformedToken),
-            JwsRefused::ForbiddenAlgorithm => ("token.algorithm", Reason::ForbiddenAlgorithm),
-        };
-        Self::new(check, reason, refused.detail())
-    }
-}
-
-impl From<JwsRefused> for Stop {
-    fn from(refused: JwsRefused) -> Self {
-        Self::Denied(refused.into())
-    }
+/// What a token is refused with that can't be read.
+fn unreadable(error: JwsError) -> Refused {
+    let (check, reason) = match error {
+        JwsError::Malformed(_) => ("token.form", Reason::MalformedToken),
+        JwsError::ForbiddenAlgorithm => ("token.algorithm", Reason::ForbiddenAlgorithm),
+    };
+    Refused::new(check, reason, error.detail())
 }

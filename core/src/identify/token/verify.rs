@@ -10,12 +10,12 @@ use crate::jws::{Header, Jws};
 use crate::keys::{IssuerKeys, Miss};
 use crate::policy::{Issuer, SubjectNeed};
 use crate::reason::Reason;
-use crate::refused::KeyWait;
+use crate::refused::{KeyWait, Refused};
 use crate::text::Text;
 
-use super::super::{Context, Denial, NOT_HELD, Stop};
+use super::super::{Context, NOT_HELD, Unidentified};
 use super::claims::{self, Proven};
-use super::{Memo, carrier};
+use super::{Memo, carrier, unreadable};
 
 impl Context<'_> {
     /// The identity that `token` proves.
@@ -24,7 +24,7 @@ impl Context<'_> {
         token: &[u8],
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<Arc<Identity>, Stop> {
+    ) -> Result<Arc<Identity>, Unidentified> {
         let proven = match memo.get(token, |proven| self.still_holds(proven)) {
             Some(proven) => {
                 recorder.pass("token.memo", || "verified before".to_owned());
@@ -53,11 +53,11 @@ impl Context<'_> {
     }
 
     /// Everything that the token's bytes, the policy and the key set decide.
-    fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Stop> {
+    fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Unidentified> {
         let jws = Jws::parse(token)
-            .map_err(|refused| carrier::spoiled(token).unwrap_or_else(|| refused.into()))?;
-        let header = jws.header()?;
-        let claims = jws.claims()?;
+            .map_err(|error| carrier::spoiled(token).unwrap_or_else(|| unreadable(error)))?;
+        let header = jws.header().map_err(unreadable)?;
+        let claims = jws.claims().map_err(unreadable)?;
         recorder.pass("token.form", || format!("signed by {}", header.algorithm));
         // Not believed yet: it only says whose keys and rules to hold the token against.
         let id = self.issuer_named_in(&claims)?;
@@ -85,7 +85,7 @@ impl Context<'_> {
                 return Err(self.missed(miss, id, keys, &header));
             }
             let detail = "the signature is not valid";
-            return Err(Denial::new("token.signature", Reason::BadSignature, detail).into());
+            return Err(Refused::new("token.signature", Reason::BadSignature, detail).into());
         }
         recorder.pass("token.signature", || "valid".to_owned());
         claims::check_audience(&claims, issuer)?;
@@ -101,12 +101,12 @@ impl Context<'_> {
         Ok(proven)
     }
 
-    fn issuer_named_in(&self, claims: &Object<'_>) -> Result<IssuerId, Denial> {
-        let denial = |reason, detail| Denial::new("token.issuer", reason, detail);
+    fn issuer_named_in(&self, claims: &Object<'_>) -> Result<IssuerId, Refused> {
+        let refused = |reason, detail| Refused::new("token.issuer", reason, detail);
         let iss = match claims.get("iss") {
-            None => return Err(denial(Reason::MissingClaim, "`iss` is missing")),
+            None => return Err(refused(Reason::MissingClaim, "`iss` is missing")),
             Some(Json::String(iss)) => iss,
-            Some(_) => return Err(denial(Reason::MalformedToken, "`iss` is not a string")),
+            Some(_) => return Err(refused(Reason::MalformedToken, "`iss` is not a string")),
         };
         let id = self.policy.issuer_of(iss).ok_or(WRONG_ISSUER)?;
         self.check_issuer(id)?;
@@ -114,15 +114,15 @@ impl Context<'_> {
     }
 
     /// Policies share the memo, and don't all accept the same issuers.
-    fn check_issuer(&self, id: IssuerId) -> Result<(), Denial> {
+    fn check_issuer(&self, id: IssuerId) -> Result<(), Refused> {
         self.auth.accepts(id).then_some(()).ok_or(WRONG_ISSUER)
     }
 
     /// Every verified token must be revocable by its subject or its own id, because revoking a
     /// whole tenant or issuer would lock out others. This is checked for each policy, because
     /// policies share the memo but may differ in this.
-    fn check_subject(&self, identity: &Identity) -> Result<(), Denial> {
-        let missing = |detail| Err(Denial::new("token.subject", Reason::MissingClaim, detail));
+    fn check_subject(&self, identity: &Identity) -> Result<(), Refused> {
+        let missing = |detail| Err(Refused::new("token.subject", Reason::MissingClaim, detail));
         match (&identity.subject, self.auth.subject) {
             (Some(_), _) => Ok(()),
             (None, SubjectNeed::Required) => missing("the subject's claim is missing"),
@@ -134,15 +134,21 @@ impl Context<'_> {
     }
 
     /// A table without the issuer belongs to another policy, so that nothing is known of its keys.
-    fn keys_of(&self, id: IssuerId) -> Result<&IssuerKeys, Denial> {
+    fn keys_of(&self, id: IssuerId) -> Result<&IssuerKeys, Refused> {
         self.keys.issuer(id).map(|keys| &**keys).ok_or(UNREACHABLE)
     }
 
-    fn missed(&self, miss: Miss, issuer: IssuerId, keys: &IssuerKeys, header: &Header<'_>) -> Stop {
-        let no_match = |detail| Denial::new("token.key", Reason::NoMatchingKey, detail);
-        Stop::Denied(match miss {
+    fn missed(
+        &self,
+        miss: Miss,
+        issuer: IssuerId,
+        keys: &IssuerKeys,
+        header: &Header<'_>,
+    ) -> Unidentified {
+        let no_match = |detail| Refused::new("token.key", Reason::NoMatchingKey, detail);
+        Unidentified::Refused(match miss {
             Miss::Wait(until) => {
-                return Stop::Wait(KeyWait {
+                return Unidentified::Wait(KeyWait {
                     issuer,
                     kid: header.kid.as_deref().map(Into::into),
                     seen: keys.epoch,
@@ -151,13 +157,13 @@ impl Context<'_> {
             }
             Miss::NoMatchingKey => no_match("the issuer has no such key"),
             Miss::Ambiguous => no_match("the token has no `kid`, and several keys fit"),
-            Miss::OtherAlgorithm => Denial::new(
+            Miss::OtherAlgorithm => Refused::new(
                 "token.key",
                 Reason::ForbiddenAlgorithm,
                 "the key is for another algorithm",
             ),
             Miss::NoKeys => UNREACHABLE,
-            Miss::NotRefreshed => Denial::new(
+            Miss::NotRefreshed => Refused::new(
                 "token.key",
                 Reason::JwksUnreachable,
                 "the key is not known, and the issuer's keys could not be refreshed",
@@ -165,24 +171,24 @@ impl Context<'_> {
         })
     }
 
-    fn check_times(&self, proven: &Proven) -> Result<(), Denial> {
-        let denial = |reason, detail| Err(Denial::new("token.times", reason, detail));
+    fn check_times(&self, proven: &Proven) -> Result<(), Refused> {
+        let refused = |reason, detail| Err(Refused::new("token.times", reason, detail));
         let issuer = self.policy.issuer(proven.issuer);
         let now = self.now.unix.as_secs();
         if now >= proven.exp.saturating_add(issuer.leeway_exp_secs) {
-            return denial(Reason::ExpiredToken, "the token has expired");
+            return refused(Reason::ExpiredToken, "the token has expired");
         }
         let latest = now.saturating_add(issuer.leeway_nbf_secs);
         if proven.nbf.is_some_and(|nbf| nbf > latest) {
-            return denial(Reason::NotYetValid, "`nbf` is in the future");
+            return refused(Reason::NotYetValid, "`nbf` is in the future");
         }
         if proven.iat.is_some_and(|iat| iat > latest) {
-            return denial(Reason::NotYetValid, "`iat` is in the future");
+            return refused(Reason::NotYetValid, "`iat` is in the future");
         }
         Ok(())
     }
 
-    fn check_binding(&self, proven: &Proven) -> Result<(), Denial> {
+    fn check_binding(&self, proven: &Proven) -> Result<(), Refused> {
         let Some(thumbprint) = &proven.bound_to else {
             return Ok(());
         };
@@ -193,7 +199,7 @@ impl Context<'_> {
             .peer
             .is_some_and(bound)
             .then_some(())
-            .ok_or(Denial::new(
+            .ok_or(Refused::new(
                 "token.binding",
                 Reason::WrongBinding,
                 "the token is bound to a client certificate that this connection does not have",
@@ -201,12 +207,12 @@ impl Context<'_> {
     }
 
     /// The identity for the tenant that the request picks, or else the token's own choice.
-    fn select(&self, proven: &Proven) -> Result<Arc<Identity>, Denial> {
+    fn select(&self, proven: &Proven) -> Result<Arc<Identity>, Refused> {
         let identity = &proven.identity;
         let Some(choice) = &self.evidence.credentials.tenant_choice else {
             return match identity.tenant {
                 Some(_) => Ok(Arc::clone(identity)),
-                None => Err(Denial::new(
+                None => Err(Refused::new(
                     "tenant.choice",
                     Reason::AmbiguousTenant,
                     "the token names several tenants, and the request picks none",
@@ -225,27 +231,27 @@ impl Context<'_> {
     }
 }
 
-const WRONG_ISSUER: Denial = Denial::new(
+const WRONG_ISSUER: Refused = Refused::new(
     "token.issuer",
     Reason::WrongIssuer,
     "`iss` is not an issuer that is accepted here",
 );
 
-const UNREACHABLE: Denial = Denial::new(
+const UNREACHABLE: Refused = Refused::new(
     "token.key",
     Reason::JwksUnreachable,
     "the issuer's keys were never fetched, or have expired",
 );
 
 /// What the header alone decides, once the issuer is known.
-fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Denial> {
+fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Refused> {
     if !header.is_of_types(&issuer.types) {
         let detail = "`typ` is missing or not one of the issuer's types";
-        return Err(Denial::new("token.type", Reason::MalformedToken, detail));
+        return Err(Refused::new("token.type", Reason::MalformedToken, detail));
     }
     if !issuer.algorithms.contains(&header.algorithm) {
         let detail = "`alg` is not on the issuer's list";
-        return Err(Denial::new(
+        return Err(Refused::new(
             "token.algorithm",
             Reason::ForbiddenAlgorithm,
             detail,

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::keys::jwks::Found;
-use crate::keys::{Algorithm, KeySet, KeysRefusedReason};
+use crate::keys::{Algorithm, JwksErrorReason, KeySet};
 use crate::testing::{Signer, jwks};
 
 const ALL: &[Algorithm] = &Algorithm::ALL;
@@ -215,7 +215,7 @@ fn only_keys_that_can_be_used_count_against_the_bound() {
         "65 keys that can be used; at most 64 are taken"
     );
     for refused in [entries, more] {
-        assert_eq!(refused.reason, KeysRefusedReason::TooManyKeys);
+        assert_eq!(refused.reason, JwksErrorReason::TooManyKeys);
     }
 }
 
@@ -335,7 +335,7 @@ fn one_key_without_an_id_stands_for_any_id() {
 
 #[test]
 fn refuses_documents_that_are_no_key_set() {
-    use KeysRefusedReason::*;
+    use JwksErrorReason::*;
     let ed = Signer::ed25519(1).jwk("k").to_string();
     let many: Vec<_> = (0..65).map(|i| Signer::ed25519(i).jwk("k")).collect();
     for (body, expected) in [

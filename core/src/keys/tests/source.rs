@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::keys::jwks::Candidates;
 use crate::keys::{
-    Algorithm, FetchFailed, KeyAction, KeyNotice, KeySource, KeyState, KeyTiming, KeyWake,
-    KeysRefused, KeysRefusedReason, Miss, RestoreRefused,
+    Algorithm, JwksError, JwksErrorReason, JwksFetchError, KeyAction, KeyNotice, KeySource,
+    KeyState, KeyTiming, KeyWake, Miss, RestoreError,
 };
 use crate::testing::{START, Signer, at, jwks};
 use crate::time::Unix;
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, now: u64, result: Result<Bytes, FetchFailed>) {
+    fn answer(&mut self, now: u64, result: Result<Bytes, JwksFetchError>) {
         self.source.handle_fetched(at(now), result);
         self.drain(now);
     }
@@ -140,7 +140,7 @@ fn keys_that_cant_be_refreshed_serve_for_a_bounded_time() {
         world.pass(now..=now);
         if world.fetches.len() > fetches {
             fetches = world.fetches.len();
-            world.answer(now, Err(FetchFailed::Timeout));
+            world.answer(now, Err(JwksFetchError::Timeout));
         }
         let (state, usable) = match now {
             ..600 => (KeyState::Fresh, Ok(())),
@@ -168,14 +168,14 @@ fn keys_that_cant_be_refreshed_serve_for_a_bounded_time() {
 
 #[test]
 fn a_bad_answer_never_replaces_a_good_set() {
-    use KeysRefusedReason::*;
-    let refused = |reason, detail| KeyNotice::Refused(KeysRefused::new(reason, detail));
+    use JwksErrorReason::*;
+    let refused = |reason, detail| KeyNotice::Refused(JwksError::new(reason, detail));
     let mut world = World::with(&["a"]);
     let generation = world.source.view().generation;
     for (bad, expected) in [
         (
-            Err(FetchFailed::Status(500)),
-            KeyNotice::Failed(FetchFailed::Status(500)),
+            Err(JwksFetchError::Status(500)),
+            KeyNotice::Failed(JwksFetchError::Status(500)),
         ),
         (
             Ok(Bytes::new()),
@@ -321,7 +321,7 @@ fn a_new_set_clears_what_was_absent() {
 fn a_failed_refresh_is_not_the_tokens_fault() {
     let mut world = World::with(&["a"]);
     world.unknown(100, "b");
-    world.answer(100, Err(FetchFailed::Unreachable));
+    world.answer(100, Err(JwksFetchError::Unreachable));
     assert_eq!(world.find(100, "b", true), Err(Miss::NotRefreshed));
     assert_eq!(
         world.find(101, "c", false),
@@ -419,7 +419,7 @@ fn without_keys_a_request_waits_only_where_that_may_help() {
     world.unknown(0, "a");
     assert_eq!(world.fetches.len(), 1, "the first fetch will tell");
 
-    world.answer(0, Err(FetchFailed::Unreachable));
+    world.answer(0, Err(JwksFetchError::Unreachable));
     let (due, _) = world.source.poll_timeout().unwrap();
     assert!(due <= at(3).mono, "the first retry is near: {due:?}");
     assert_eq!(world.find(0, "a", false), wait(5));
@@ -429,7 +429,7 @@ fn without_keys_a_request_waits_only_where_that_may_help() {
         world.pass(now..=now);
         if world.fetches.len() > answered {
             answered = world.fetches.len();
-            world.answer(now, Err(FetchFailed::Unreachable));
+            world.answer(now, Err(JwksFetchError::Unreachable));
         }
     }
     world.pass(100..=100);
@@ -457,20 +457,20 @@ fn a_kept_set_serves_until_its_age_is_up() {
     assert_eq!(world.state(10_000 + 4_200 - 100), KeyState::Expired);
 
     assert_eq!(kept(4_199, &body).1, Ok(()));
-    assert_eq!(kept(4_200, &body).1, Err(RestoreRefused::Age));
-    let Err(RestoreRefused::Keys(torn)) = kept(0, b"torn").1 else {
+    assert_eq!(kept(4_200, &body).1, Err(RestoreError::Age));
+    let Err(RestoreError::Keys(torn)) = kept(0, b"torn").1 else {
         panic!("it is no key set");
     };
-    assert_eq!(torn.reason, KeysRefusedReason::Malformed);
+    assert_eq!(torn.reason, JwksErrorReason::Malformed);
 
     let mut world = World::with(&["a"]);
     let newer = world
         .source
         .handle_restored(at(1), &document(&["b"]), at(1).unix);
-    assert_eq!(newer, Err(RestoreRefused::NotNeeded));
+    assert_eq!(newer, Err(RestoreError::NotNeeded));
     let mut world = World::new();
     let future = world
         .source
         .handle_restored(at(0), &body, Unix::from_secs(START + 301));
-    assert_eq!(future, Err(RestoreRefused::Age));
+    assert_eq!(future, Err(RestoreError::Age));
 }

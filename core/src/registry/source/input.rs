@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 #[cfg(doc)]
 use super::{RegistryAction, RegistrySource};
-use crate::registry::{Parsed, RegistryRefused};
+use crate::registry::{Parsed, RegistryError};
 #[cfg(doc)]
 use crate::registry::{Registry, RegistryLimits};
 
@@ -51,7 +51,7 @@ pub enum RegistryFetched {
     /// [`RegistrySource::registry`].
     Document {
         /// What became of it.
-        parsed: Result<Parsed, RegistryRefused>,
+        parsed: Result<Parsed, RegistryError>,
         /// Its bytes, to be kept as last-known-good.
         body: Bytes,
         /// What the source knows this content by: an `ETag`, or a file's stat in the driver's
@@ -68,7 +68,7 @@ pub enum RegistryFetched {
 
 /// The source gave no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RegistryFailure {
+pub struct RegistryFetchError {
     /// What kind of trouble, for metrics.
     pub problem: FetchProblem,
     /// For people.

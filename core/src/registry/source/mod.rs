@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Base, Parsed, Registry, RegistryRefused};
+use super::{Base, Parsed, Registry, RegistryError};
 use crate::rendezvous;
 use crate::time::{Mono, Now, Unix};
 
-pub use input::{FetchProblem, RegistryFailure, RegistryFetched, RegistryTiming};
+pub use input::{FetchProblem, RegistryFetchError, RegistryFetched, RegistryTiming};
 pub use output::{RegistryAction, RegistryNotice, RegistryWake};
 
 /// One source of registries, and what came of it.
@@ -100,13 +100,17 @@ impl RegistrySource {
     }
 
     /// Takes the answer to [`RegistryAction::Fetch`] or [`RegistryAction::Parse`].
-    pub fn handle_fetched(&mut self, now: Now, answer: Result<RegistryFetched, RegistryFailure>) {
+    pub fn handle_fetched(
+        &mut self,
+        now: Now,
+        answer: Result<RegistryFetched, RegistryFetchError>,
+    ) {
         match answer {
             Err(failure) => self.failed(now, failure),
             Ok(RegistryFetched::NotModified) if self.validator.is_some() => self.confirmed(now),
             Ok(RegistryFetched::NotModified) => self.failed(
                 now,
-                RegistryFailure {
+                RegistryFetchError {
                     problem: FetchProblem::BadStatus,
                     detail:
                         "the source answered 304 (not modified), but the router has no document"
@@ -119,7 +123,7 @@ impl RegistrySource {
                 validator,
             }) => self.document(now, parsed, body, validator),
             Ok(RegistryFetched::TooLarge { limit }) => {
-                self.refused(now, RegistryRefused::too_large(limit));
+                self.refused(now, RegistryError::too_large(limit));
             }
         }
     }
@@ -129,7 +133,7 @@ impl RegistrySource {
     pub fn handle_restored(
         &mut self,
         now: Now,
-        parsed: Result<Parsed, RegistryRefused>,
+        parsed: Result<Parsed, RegistryError>,
         fetched_at: Unix,
     ) {
         if self.current.is_some() {
@@ -242,7 +246,7 @@ impl RegistrySource {
     fn document(
         &mut self,
         now: Now,
-        parsed: Result<Parsed, RegistryRefused>,
+        parsed: Result<Parsed, RegistryError>,
         body: Bytes,
         validator: Option<Arc<str>>,
     ) {
@@ -271,7 +275,7 @@ impl RegistrySource {
     }
 
     /// The source has answered, with a document that isn't taken.
-    fn refused(&mut self, now: Now, refused: RegistryRefused) {
+    fn refused(&mut self, now: Now, refused: RegistryError) {
         self.notice(RegistryNotice::Refused(refused));
         self.failures = 0;
         self.ask_again(now);
@@ -326,7 +330,7 @@ impl RegistrySource {
         self.ask_again(now);
     }
 
-    fn failed(&mut self, now: Now, failure: RegistryFailure) {
+    fn failed(&mut self, now: Now, failure: RegistryFetchError) {
         self.failures = self.failures.saturating_add(1);
         let doublings = (self.failures - 1).min(31);
         let delay = self.timing.retry_min.saturating_mul(1 << doublings);

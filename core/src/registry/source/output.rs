@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::RegistryFailure;
+use super::RegistryFetchError;
 #[cfg(doc)]
 use super::{RegistrySource, RegistryTiming};
-use crate::registry::{Registry, RegistryRefused};
+use crate::registry::{Registry, RegistryError};
 use crate::time::Unix;
 
 /// What the driver has to do for the source.
@@ -64,11 +64,11 @@ pub enum RegistryNotice {
         restored: bool,
     },
     /// A document wasn't taken; the current one stays.
-    Refused(RegistryRefused),
+    Refused(RegistryError),
     /// The source gave no answer, that many times in a row.
     FetchFailed {
         /// Why.
-        failure: RegistryFailure,
+        failure: RegistryFetchError,
         /// How often in a row.
         consecutive: u32,
     },

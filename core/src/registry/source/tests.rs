@@ -1,5 +1,5 @@
 use super::*;
-use crate::registry::{RefusedReason, RegistryFormat, RegistryLimits};
+use crate::registry::{RegistryErrorReason, RegistryFormat, RegistryLimits};
 
 const EPOCH: u64 = 1_000_000;
 
@@ -22,7 +22,7 @@ fn body(version: u64, region: &str) -> Bytes {
     .into()
 }
 
-fn parse(body: &Bytes, previous: Option<&Registry>) -> Result<Parsed, RegistryRefused> {
+fn parse(body: &Bytes, previous: Option<&Registry>) -> Result<Parsed, RegistryError> {
     Registry::parse(
         body,
         RegistryFormat::Json,
@@ -41,7 +41,7 @@ enum Did {
     Confirm(u64),
     Applied(u64),
     Restored(u64),
-    Refused(RefusedReason),
+    Refused(RegistryErrorReason),
     Failed(u32),
     Stale,
     Fresh,
@@ -105,7 +105,7 @@ fn give(source: &mut RegistrySource, now: Now, body: Bytes) {
 }
 
 fn fail(source: &mut RegistrySource, now: Now) {
-    let failure = RegistryFailure {
+    let failure = RegistryFetchError {
         problem: FetchProblem::Unreachable,
         detail: "refused".into(),
     };
@@ -192,13 +192,13 @@ fn asks_once_at_a_time_and_says_what_it_has() {
 #[test]
 fn a_refusal_keeps_what_is_current_and_sets_no_clock_back() {
     let rows = [
-        (body(4, "eu"), RefusedReason::OlderVersion),
-        (body(5, "us"), RefusedReason::SameVersionOtherContent),
-        (Bytes::from_static(b"{"), RefusedReason::Invalid),
-        (Bytes::from_static(b""), RefusedReason::Empty),
+        (body(4, "eu"), RegistryErrorReason::OlderVersion),
+        (body(5, "us"), RegistryErrorReason::SameVersionOtherContent),
+        (Bytes::from_static(b"{"), RegistryErrorReason::Invalid),
+        (Bytes::from_static(b""), RegistryErrorReason::Empty),
         (
             Bytes::from_static(br#"{"version":6,"cells":[]}"#),
-            RefusedReason::Empty,
+            RegistryErrorReason::Empty,
         ),
     ];
     for (body, reason) in rows {
@@ -394,7 +394,10 @@ fn a_bad_kept_document_loses_nothing() {
     let mut source = source();
     let broken = parse(&Bytes::from_static(b"{"), None);
     source.handle_restored(at(0), broken, Unix::from_secs(EPOCH));
-    assert_eq!(drain(&mut source), [Did::Refused(RefusedReason::Invalid)]);
+    assert_eq!(
+        drain(&mut source),
+        [Did::Refused(RegistryErrorReason::Invalid)]
+    );
     source.handle_timeout(at(0));
     give(&mut source, at(0), body(1, "eu"));
     assert_eq!(version(&source), Some(1));
@@ -430,7 +433,7 @@ fn a_document_is_parsed_again_if_its_base_has_moved() {
     give(&mut source, at(31), old);
     assert_eq!(
         drain(&mut source),
-        [Did::Refused(RefusedReason::OlderVersion)]
+        [Did::Refused(RegistryErrorReason::OlderVersion)]
     );
     assert_eq!(version(&source), Some(3));
 }
@@ -444,7 +447,7 @@ fn a_document_over_the_limit_is_refused_as_oversized() {
     assert!(matches!(drain(&mut source)[..], [Did::Fetch(Some(_))]));
     source.handle_fetched(at(10), Ok(RegistryFetched::TooLarge { limit: 64 }));
     let did = drain(&mut source);
-    assert_eq!(did, [Did::Refused(RefusedReason::Oversized)]);
+    assert_eq!(did, [Did::Refused(RegistryErrorReason::Oversized)]);
     assert_eq!(version(&source), Some(5));
     let (due, wake) = source.poll_timeout().unwrap();
     assert_eq!(wake, RegistryWake::Poll);

@@ -42,13 +42,17 @@ fn a_tenant_allows_as_many_roles_as_every_request_may_be_compared_with() {
     };
     changed(&roles(Terms::ROLES_MAX), None);
     let refused = refusal(&roles(Terms::ROLES_MAX + 1), None);
-    assert_eq!(refused.reason, RefusedReason::Invalid);
+    assert_eq!(refused.reason, RegistryErrorReason::Invalid);
 }
 
 #[test]
 fn refuses_what_is_empty() {
     for body in ["", " \n", r#"{"version":1,"cells":[]}"#, r#"{"data":[]}"#] {
-        assert_eq!(refusal(body, None).reason, RefusedReason::Empty, "{body:?}");
+        assert_eq!(
+            refusal(body, None).reason,
+            RegistryErrorReason::Empty,
+            "{body:?}"
+        );
     }
 }
 
@@ -92,7 +96,7 @@ fn refuses_what_is_oversized() {
     ] {
         assert_eq!(
             refused(limits.clone()).unwrap_err(),
-            RefusedReason::Oversized,
+            RegistryErrorReason::Oversized,
             "{limits:?}"
         );
     }
@@ -105,13 +109,13 @@ fn refuses_what_has_shrunken_unless_told_that_it_may() {
     assert!(reason(with_cells(2, 8, "")).is_ok(), "a fifth may go");
     assert_eq!(
         reason(with_cells(2, 7, "")).unwrap_err(),
-        RefusedReason::Shrunken
+        RegistryErrorReason::Shrunken
     );
     let allow = |version| format!(r#","allow_shrink_from":{version}"#);
     assert!(reason(with_cells(2, 7, &allow(1))).is_ok());
     assert_eq!(
         reason(with_cells(3, 7, &allow(2))).unwrap_err(),
-        RefusedReason::Shrunken,
+        RegistryErrorReason::Shrunken,
         "leave for another version is no leave"
     );
 
@@ -119,9 +123,9 @@ fn refuses_what_has_shrunken_unless_told_that_it_may() {
     let reason = |body: String| parse(&body, Some(&current)).map_err(|refused| refused.reason);
     assert!(reason(with_tenants(2, tenants(0..80))).is_ok());
     let body = with_tenants(2, tenants(0..79));
-    assert_eq!(reason(body).unwrap_err(), RefusedReason::Shrunken);
+    assert_eq!(reason(body).unwrap_err(), RegistryErrorReason::Shrunken);
     assert_eq!(
         reason(with_tenants(2, tenants(0..0))).unwrap_err(),
-        RefusedReason::Shrunken
+        RegistryErrorReason::Shrunken
     );
 }

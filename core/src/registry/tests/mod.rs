@@ -36,7 +36,7 @@ fn good() -> String {
     GOOD.replace(r"t\u00e9st", r"t\u0065st")
 }
 
-fn parse(body: &str, previous: Option<&Registry>) -> Result<Parsed, RegistryRefused> {
+fn parse(body: &str, previous: Option<&Registry>) -> Result<Parsed, RegistryError> {
     let limits = RegistryLimits::default();
     Registry::parse(body.as_bytes(), RegistryFormat::Json, previous, &limits)
 }
@@ -48,7 +48,7 @@ fn changed(body: &str, previous: Option<&Registry>) -> Registry {
     }
 }
 
-fn refusal(body: &str, previous: Option<&Registry>) -> RegistryRefused {
+fn refusal(body: &str, previous: Option<&Registry>) -> RegistryError {
     parse(body, previous).expect_err(body)
 }
 
@@ -225,7 +225,7 @@ fn reads_toml() {
         ("version = 3", "version = ", "at line 2"),
     ] {
         let refused = parse(&body.replacen(old, new, 1)).expect_err(new);
-        assert_eq!(refused.reason, RefusedReason::Invalid);
+        assert_eq!(refused.reason, RegistryErrorReason::Invalid);
         assert!(refused.detail.contains(message), "{}", refused.detail);
     }
 }

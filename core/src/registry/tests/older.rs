@@ -42,10 +42,10 @@ fn reads_the_older_form() {
     // With a version, that version counts from then on.
     let named = body.replacen('{', r#"{"version": 1,"#, 1);
     let refused = refusal(&named, Some(&next));
-    assert_eq!(refused.reason, RefusedReason::OlderVersion);
+    assert_eq!(refused.reason, RegistryErrorReason::OlderVersion);
     let named = body.replacen('{', r#"{"version": 3,"#, 1);
     let refused = refusal(body, Some(&changed(&named, Some(&next))));
-    assert_eq!(refused.reason, RefusedReason::Invalid);
+    assert_eq!(refused.reason, RegistryErrorReason::Invalid);
     assert!(refused.detail.contains("version"), "{}", refused.detail);
 
     for (old, new, message) in [

@@ -226,7 +226,7 @@ fn refuses_what_contradicts_itself_and_says_where() {
         let broken = good.replacen(old, new, 1);
         for previous in [None, Some(&current)] {
             let refused = refusal(&broken, previous);
-            assert_eq!(refused.reason, RefusedReason::Invalid, "{new}");
+            assert_eq!(refused.reason, RegistryErrorReason::Invalid, "{new}");
             // Removing an id breaks references to it.
             if !old.starts_with(r#""id""#) {
                 assert_eq!(refused.others, [""; 0], "{new}: one mistake, one message");
@@ -323,14 +323,14 @@ fn a_document_on_one_line_is_told_no_line() {
 fn a_detail_has_a_bound() {
     let body = format!(r#"{{"{}": 1}}"#, "\u{e9}".repeat(10_000));
     let refused = refusal(&body, None);
-    assert!(refused.detail.len() <= RegistryRefused::DETAIL_LEN_MAX);
+    assert!(refused.detail.len() <= RegistryError::DETAIL_LEN_MAX);
 }
 
 #[test]
 fn reasons_are_named_once() {
-    let names: std::collections::BTreeSet<_> = RefusedReason::ALL
+    let names: std::collections::BTreeSet<_> = RegistryErrorReason::ALL
         .iter()
         .map(|reason| reason.as_str())
         .collect();
-    assert_eq!(names.len(), RefusedReason::ALL.len());
+    assert_eq!(names.len(), RegistryErrorReason::ALL.len());
 }

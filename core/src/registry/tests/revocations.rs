@@ -83,7 +83,7 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
     for (entry, message) in rows {
         let broken = good.replace(first, &format!("{first}, {entry}"));
         let refused = refusal(&broken, None);
-        assert_eq!(refused.reason, RefusedReason::Invalid, "{entry}");
+        assert_eq!(refused.reason, RegistryErrorReason::Invalid, "{entry}");
         assert!(
             refused.detail.contains(message),
             "{entry}: {}",

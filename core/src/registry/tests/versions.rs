@@ -8,12 +8,12 @@ fn refuses_by_version() {
     let reason = |body: &str| parse(body, Some(&current)).map_err(|refused| refused.reason);
     assert_eq!(
         reason(&with_cells(6, 2, "")).unwrap_err(),
-        RefusedReason::OlderVersion
+        RegistryErrorReason::OlderVersion
     );
     let other = with_cells(7, 3, "");
     assert_eq!(
         reason(&other).unwrap_err(),
-        RefusedReason::SameVersionOtherContent
+        RegistryErrorReason::SameVersionOtherContent
     );
     // The same bytes; the same content in other bytes; old content under a new version.
     assert!(matches!(
@@ -40,7 +40,7 @@ fn a_version_can_always_be_followed() {
     );
     for version in [Registry::VERSION_MAX + 1, u64::MAX] {
         let refused = refusal(&at(version), None);
-        assert_eq!(refused.reason, RefusedReason::Invalid);
+        assert_eq!(refused.reason, RegistryErrorReason::Invalid);
         assert!(
             refused.detail.contains("at most 9007199254740991"),
             "{refused}"
@@ -54,7 +54,7 @@ fn a_tenant_that_changes_is_other_content() {
     let active = with_tenants(1, [tenant("active")].into_iter());
     let suspended = with_tenants(1, [tenant("suspended")].into_iter());
     let refused = refusal(&suspended, Some(&changed(&active, None)));
-    assert_eq!(refused.reason, RefusedReason::SameVersionOtherContent);
+    assert_eq!(refused.reason, RegistryErrorReason::SameVersionOtherContent);
 }
 
 /// New terms may get the slot in which the old ones were, and the index then looks the same.
@@ -73,7 +73,11 @@ fn terms_that_change_are_other_content() {
     ] {
         let refused = refusal(&under(terms), Some(&before));
         let reason = refused.reason;
-        assert_eq!(reason, RefusedReason::SameVersionOtherContent, "{terms}");
+        assert_eq!(
+            reason,
+            RegistryErrorReason::SameVersionOtherContent,
+            "{terms}"
+        );
     }
 }
 
@@ -94,7 +98,7 @@ fn other_revocations_are_other_content() {
     let more = r#""revocations": [{"issued_before": 5}, "#;
     let other = good().replace(r#""revocations": ["#, more);
     let refused = refusal(&other, Some(&current));
-    assert_eq!(refused.reason, RefusedReason::SameVersionOtherContent);
+    assert_eq!(refused.reason, RegistryErrorReason::SameVersionOtherContent);
     let next = changed(
         &other.replace(r#""version": 7"#, r#""version": 8"#),
         Some(&current),

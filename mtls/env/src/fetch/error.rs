@@ -4,11 +4,11 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use cellway_core::keys::FetchFailed;
-use cellway_core::registry::{FetchProblem, RegistryFailure, RegistryFetched};
+use cellway_core::keys::JwksFetchError;
+use cellway_core::registry::{FetchProblem, RegistryFetchError, RegistryFetched};
 use http::StatusCode;
 
-use super::url::UrlRefused;
+use super::url::UrlError;
 
 /// Why a document couldn't be fetched.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub enum FetchError {
         encoding: String,
     },
     /// The address isn't one that may be fetched from.
-    Address(UrlRefused),
+    Address(UrlError),
     /// A redirect to where we don't go.
-    Redirect(UrlRefused),
+    Redirect(UrlError),
     /// More redirects in a row than this.
     TooManyRedirects(usize),
     /// 304 although nothing was asked about.
@@ -58,7 +58,7 @@ pub enum FetchError {
         named: String,
     },
     /// The address that the discovery document gives for keys.
-    KeysAddress(UrlRefused),
+    KeysAddress(UrlError),
     /// The source's token, in this file, isn't allowed in a header.
     BadBearer(String),
     /// The file for the source's token is empty.
@@ -67,26 +67,26 @@ pub enum FetchError {
 
 impl FetchError {
     /// The kind of failure, as the core counts them.
-    pub fn kind(&self) -> FetchFailed {
+    pub fn kind(&self) -> JwksFetchError {
         match self {
-            Self::Connect(_) | Self::Address(_) => FetchFailed::Unreachable,
-            Self::Proxy { .. } => FetchFailed::Proxy,
-            Self::Tls(_) => FetchFailed::Tls,
-            Self::Timeout(_) => FetchFailed::Timeout,
+            Self::Connect(_) | Self::Address(_) => JwksFetchError::Unreachable,
+            Self::Proxy { .. } => JwksFetchError::Proxy,
+            Self::Tls(_) => JwksFetchError::Tls,
+            Self::Timeout(_) => JwksFetchError::Timeout,
             Self::Http(_)
             | Self::Encoded { .. }
             | Self::NotAskedAbout
             | Self::BadBearer(_)
-            | Self::NoBearer(_) => FetchFailed::Protocol,
-            Self::Status(status) => FetchFailed::Status(status.as_u16()),
-            Self::TooLarge { .. } => FetchFailed::Oversized,
-            Self::Redirect(_) | Self::TooManyRedirects(_) => FetchFailed::Redirect,
+            | Self::NoBearer(_) => JwksFetchError::Protocol,
+            Self::Status(status) => JwksFetchError::Status(status.as_u16()),
+            Self::TooLarge { .. } => JwksFetchError::Oversized,
+            Self::Redirect(_) | Self::TooManyRedirects(_) => JwksFetchError::Redirect,
             Self::File(_, error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                FetchFailed::Oversized
+                JwksFetchError::Oversized
             }
-            Self::File(..) => FetchFailed::File,
+            Self::File(..) => JwksFetchError::File,
             Self::Discovery(_) | Self::OtherIssuer { .. } | Self::KeysAddress(_) => {
-                FetchFailed::Discovery
+                JwksFetchError::Discovery
             }
         }
     }
@@ -108,7 +108,7 @@ impl FetchError {
     ///
     /// # Errors
     /// The source gave no answer.
-    pub fn of_registry(&self) -> Result<RegistryFetched, RegistryFailure> {
+    pub fn of_registry(&self) -> Result<RegistryFetched, RegistryFetchError> {
         match self {
             Self::TooLarge { limit } => Ok(RegistryFetched::TooLarge { limit: *limit }),
             other => Err(other.into()),
@@ -116,19 +116,19 @@ impl FetchError {
     }
 }
 
-impl From<&FetchError> for RegistryFailure {
+impl From<&FetchError> for RegistryFetchError {
     fn from(error: &FetchError) -> Self {
         let problem = match error.kind() {
-            FetchFailed::Timeout => FetchProblem::TimedOut,
-            FetchFailed::Status(_) => FetchProblem::BadStatus,
-            FetchFailed::Unreachable
-            | FetchFailed::Proxy
-            | FetchFailed::Tls
-            | FetchFailed::Oversized
-            | FetchFailed::Redirect
-            | FetchFailed::Discovery
-            | FetchFailed::Protocol
-            | FetchFailed::File => FetchProblem::Unreachable,
+            JwksFetchError::Timeout => FetchProblem::TimedOut,
+            JwksFetchError::Status(_) => FetchProblem::BadStatus,
+            JwksFetchError::Unreachable
+            | JwksFetchError::Proxy
+            | JwksFetchError::Tls
+            | JwksFetchError::Oversized
+            | JwksFetchError::Redirect
+            | JwksFetchError::Discovery
+            | JwksFetchError::Protocol
+            | JwksFetchError::File => FetchProblem::Unreachable,
         };
         let detail = error.to_string();
         Self { problem, detail }

@@ -9,8 +9,8 @@ mod url;
 
 pub use self::client::{Answer, Client, Get, Reach};
 pub use self::error::FetchError;
-pub use self::proxy::{Proxies, ProxyRefused};
-pub use self::url::{SourceUrl, UrlRefused};
+pub use self::proxy::{Proxies, ProxyError};
+pub use self::url::{SourceUrl, UrlError};
 
 /// The most bytes that a key set may have.
 pub const KEYS_BYTES_MAX: usize = 1 << 20;

@@ -66,23 +66,23 @@ enum Hosts {
 /// Why a proxy's address or an entry of `no_proxy` can't be used, as text that follows the
 /// setting's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ProxyRefused(&'static str);
+pub struct ProxyError(&'static str);
 
-impl fmt::Display for ProxyRefused {
+impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for ProxyRefused {}
+impl std::error::Error for ProxyError {}
 
 impl Proxies {
     /// Through the proxy at `url`: `http://proxy.example:3128`, or with `user:password@` in front of
     /// the host. The scheme is optional. The port is optional and 80 by default.
     ///
     /// # Errors
-    /// [`ProxyRefused`]. TLS to the proxy itself isn't supported.
-    pub fn through(url: &str) -> Result<Self, ProxyRefused> {
+    /// [`ProxyError`]. TLS to the proxy itself isn't supported.
+    pub fn through(url: &str) -> Result<Self, ProxyError> {
         let proxy = Some(Proxy::parse(url)?);
         let direct = Vec::new();
         Ok(Self { proxy, direct })
@@ -93,10 +93,10 @@ impl Proxies {
     /// Hosts are compared as written in the source's URL; no name is resolved.
     ///
     /// # Errors
-    /// [`ProxyRefused`]
-    pub fn except(&mut self, entry: &str) -> Result<(), ProxyRefused> {
+    /// [`ProxyError`]
+    pub fn except(&mut self, entry: &str) -> Result<(), ProxyError> {
         if self.direct.len() == DIRECT_MAX {
-            return Err(ProxyRefused("has more than 256 entries"));
+            return Err(ProxyError("has more than 256 entries"));
         }
         self.direct.push(Direct::parse(entry)?);
         Ok(())
@@ -128,9 +128,9 @@ impl Proxies {
 }
 
 impl Proxy {
-    fn parse(url: &str) -> Result<Self, ProxyRefused> {
-        const NO_URL: ProxyRefused =
-            ProxyRefused("is not a proxy's address, such as http://proxy.example:3128");
+    fn parse(url: &str) -> Result<Self, ProxyError> {
+        const NO_URL: ProxyError =
+            ProxyError("is not a proxy's address, such as http://proxy.example:3128");
         let uri: Uri = match url.contains("://") {
             true => url.parse(),
             false => format!("http://{url}").parse(),
@@ -139,11 +139,11 @@ impl Proxy {
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
-                return Err(ProxyRefused(
+                return Err(ProxyError(
                     "asks for TLS to the proxy, which is not supported; write http://",
                 ));
             }
-            _ => return Err(ProxyRefused("has another scheme than http")),
+            _ => return Err(ProxyError("has another scheme than http")),
         }
         if uri.path_and_query().is_some_and(|target| target != "/") {
             return Err(NO_URL);
@@ -251,8 +251,8 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 }
 
 impl Direct {
-    fn parse(entry: &str) -> Result<Self, ProxyRefused> {
-        const NO_HOST: ProxyRefused = ProxyRefused(
+    fn parse(entry: &str) -> Result<Self, ProxyError> {
+        const NO_HOST: ProxyError = ProxyError(
             "is no host, such as \"internal.example\", \".example\", \"10.0.0.0/8\" or \"*\"",
         );
         let entry = entry.trim().to_ascii_lowercase();

@@ -18,7 +18,7 @@ pub struct SourceUrl {
 
 /// Why an address isn't a [`SourceUrl`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum UrlRefused {
+pub enum UrlError {
     /// Not an absolute URL.
     NotAbsolute,
     /// A scheme other than `https` and `http`.
@@ -33,26 +33,26 @@ impl SourceUrl {
     /// Checks an address.
     ///
     /// # Errors
-    /// [`UrlRefused`] says which rule is broken.
-    pub fn parse(url: &str) -> Result<Self, UrlRefused> {
-        let uri: Uri = url.parse().map_err(|_| UrlRefused::NotAbsolute)?;
+    /// [`UrlError`] says which rule is broken.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        let uri: Uri = url.parse().map_err(|_| UrlError::NotAbsolute)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(UrlRefused::NotAbsolute);
+            return Err(UrlError::NotAbsolute);
         };
         if authority.as_str().contains('@') {
-            return Err(UrlRefused::UserInfo);
+            return Err(UrlError::UserInfo);
         }
         let https = match scheme {
             "https" => true,
             "http" => false,
-            _ => return Err(UrlRefused::Scheme),
+            _ => return Err(UrlError::Scheme),
         };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         if host.is_empty() {
-            return Err(UrlRefused::NotAbsolute);
+            return Err(UrlError::NotAbsolute);
         }
         if !https && !is_loopback(&host) {
-            return Err(UrlRefused::Plain);
+            return Err(UrlError::Plain);
         }
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         Ok(Self {
@@ -66,12 +66,12 @@ impl SourceUrl {
     /// Where a redirect from here leads.
     ///
     /// # Errors
-    /// As for [`SourceUrl::parse`]; from `https` to `http` is [`UrlRefused::Plain`], to loopback
+    /// As for [`SourceUrl::parse`]; from `https` to `http` is [`UrlError::Plain`], to loopback
     /// too.
-    pub(super) fn follow(&self, location: &str) -> Result<Self, UrlRefused> {
+    pub(super) fn follow(&self, location: &str) -> Result<Self, UrlError> {
         let scheme = if self.https { "https" } else { "http" };
         let next = if location.is_empty() {
-            return Err(UrlRefused::NotAbsolute);
+            return Err(UrlError::NotAbsolute);
         } else if has_scheme(location) {
             Self::parse(location)?
         } else if location.starts_with("//") {
@@ -81,7 +81,7 @@ impl SourceUrl {
             Self::parse(&format!("{scheme}://{}{target}", self.authority()))?
         };
         if self.https && !next.https {
-            return Err(UrlRefused::Plain);
+            return Err(UrlError::Plain);
         }
         Ok(next)
     }
@@ -158,7 +158,7 @@ impl fmt::Display for SourceUrl {
     }
 }
 
-impl fmt::Display for UrlRefused {
+impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAbsolute => "is not an absolute URL",
@@ -169,7 +169,7 @@ impl fmt::Display for UrlRefused {
     }
 }
 
-impl std::error::Error for UrlRefused {}
+impl std::error::Error for UrlError {}
 
 /// Whether the reference begins with a scheme (RFC 3986, section 3.1).
 fn has_scheme(reference: &str) -> bool {
@@ -225,14 +225,14 @@ mod tests {
             assert_eq!(SourceUrl::parse(url).unwrap().to_string(), url);
         }
         for (url, why) in [
-            ("http://idp.example/keys", UrlRefused::Plain),
-            ("http://127.0.0.1.example/", UrlRefused::Plain),
-            ("ftp://idp.example/", UrlRefused::Scheme),
-            ("file:///etc/passwd", UrlRefused::NotAbsolute),
-            ("idp.example", UrlRefused::NotAbsolute),
-            ("/keys", UrlRefused::NotAbsolute),
-            ("https://me:secret@idp.example/", UrlRefused::UserInfo),
-            ("", UrlRefused::NotAbsolute),
+            ("http://idp.example/keys", UrlError::Plain),
+            ("http://127.0.0.1.example/", UrlError::Plain),
+            ("ftp://idp.example/", UrlError::Scheme),
+            ("file:///etc/passwd", UrlError::NotAbsolute),
+            ("idp.example", UrlError::NotAbsolute),
+            ("/keys", UrlError::NotAbsolute),
+            ("https://me:secret@idp.example/", UrlError::UserInfo),
+            ("", UrlError::NotAbsolute),
         ] {
             assert_eq!(SourceUrl::parse(url).unwrap_err(), why, "{url}");
         }
@@ -248,7 +248,7 @@ mod tests {
             to("https://other.example/").unwrap(),
             "https://other.example/"
         );
-        assert_eq!(to("http://127.0.0.1/keys"), Err(UrlRefused::Plain));
+        assert_eq!(to("http://127.0.0.1/keys"), Err(UrlError::Plain));
         for (location, path) in [
             ("keys", "/a/keys"),
             ("./keys?x=1#y", "/a/keys?x=1"),
@@ -270,7 +270,7 @@ mod tests {
                 path => assert_eq!(found.as_deref(), Ok(path), "{location}"),
             }
         }
-        assert_eq!(to(""), Err(UrlRefused::NotAbsolute));
-        assert_eq!(to("HTTP://127.0.0.1/keys"), Err(UrlRefused::Plain));
+        assert_eq!(to(""), Err(UrlError::NotAbsolute));
+        assert_eq!(to("HTTP://127.0.0.1/keys"), Err(UrlError::Plain));
     }
 }

@@ -4,7 +4,7 @@
 //! another refuses. The router uses the same file contents that were checked.
 
 use bytes::Bytes;
-use cellway_core::keys::{KeySet, KeysRefused};
+use cellway_core::keys::{JwksError, KeySet};
 use cellway_core::policy::{IssuerId, KeysLocation};
 use cellway_core::registry::Registry;
 use cellway_core::{Now, Unix};
@@ -144,7 +144,7 @@ async fn key_files<E: Env>(
 
 /// The line on which a key set stops being JSON, or on which its first unusable key begins. `None`
 /// if the file has no more than one line.
-fn line_of(body: &[u8], refused: &KeysRefused) -> Option<usize> {
+fn line_of(body: &[u8], refused: &JwksError) -> Option<usize> {
     #[derive(Deserialize)]
     struct Set<'a> {
         #[serde(borrow)]

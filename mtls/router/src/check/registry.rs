@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cellway_core::registry::{Candidate, Parsed, RefusedReason, Registry, RegistryRefused};
+use cellway_core::registry::{Candidate, Parsed, Registry, RegistryError, RegistryErrorReason};
 use cellway_env::{Env, Privacy, Store};
 
 use super::finding::{Findings, Severity};
@@ -86,7 +86,7 @@ async fn parse<E: Env>(
     settings: &RegistrySettings,
     body: Bytes,
     previous: Option<Arc<Registry>>,
-) -> Result<Parsed, RegistryRefused> {
+) -> Result<Parsed, RegistryError> {
     let (format, limits) = (settings.location.format(), settings.limits.clone());
     env.heavy(move || Registry::parse(&body, format, previous.as_deref(), &limits))
         .await
@@ -113,18 +113,22 @@ fn refused(
 }
 
 /// How to fix a refusal that only the last-known-good copy causes.
-fn what_to_do(why: &RegistryRefused, kept: &LastKnownGood) -> String {
+fn what_to_do(why: &RegistryError, kept: &LastKnownGood) -> String {
     let (version, path) = (kept.registry.version(), &kept.path);
     match why.reason {
-        RefusedReason::OlderVersion | RefusedReason::SameVersionOtherContent => format!(
-            "{path} holds version {version}: publish the document under a higher version, or \
+        RegistryErrorReason::OlderVersion | RegistryErrorReason::SameVersionOtherContent => {
+            format!(
+                "{path} holds version {version}: publish the document under a higher version, or \
              remove that file before the start to use a lower version"
-        ),
-        RefusedReason::Shrunken => format!(
+            )
+        }
+        RegistryErrorReason::Shrunken => format!(
             "compared with version {version} in {path}: add allow_shrink_from = {version} \
              if the loss is intended"
         ),
-        RefusedReason::Invalid | RefusedReason::Oversized | RefusedReason::Empty => String::new(),
+        RegistryErrorReason::Invalid
+        | RegistryErrorReason::Oversized
+        | RegistryErrorReason::Empty => String::new(),
     }
 }
 

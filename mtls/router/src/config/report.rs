@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use cellway_env::fetch::{SourceUrl, UrlRefused};
+use cellway_env::fetch::{SourceUrl, UrlError};
 
 use super::error::{ConfigError, Place};
 use crate::settings::{KeyPair, Pem};
@@ -134,9 +134,9 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
             Err(refused) => refused,
         };
         let fix = match refused {
-            UrlRefused::NotAbsolute | UrlRefused::Scheme => "write it as https://host/path",
-            UrlRefused::Plain => "use https",
-            UrlRefused::UserInfo => "remove it; put credentials into a file, or use a certificate",
+            UrlError::NotAbsolute | UrlError::Scheme => "write it as https://host/path",
+            UrlError::Plain => "use https",
+            UrlError::UserInfo => "remove it; put credentials into a file, or use a certificate",
         };
         self.mistake(setting, refused.to_string(), fix);
         None

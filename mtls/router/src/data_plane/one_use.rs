@@ -7,7 +7,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cellway_core::cba::OneUse;
+use cellway_core::cba::ReplayCache;
 use cellway_core::{Decision, Now};
 
 /// Parts of the table, each with a lock of its own.
@@ -20,11 +20,11 @@ const SHARD_ENTRIES_MAX: usize = 1 << 15;
 
 /// What was used.
 #[derive(Debug)]
-pub(crate) struct UsedOnce([Mutex<OneUse>; SHARDS]);
+pub(crate) struct UsedOnce([Mutex<ReplayCache>; SHARDS]);
 
 impl Default for UsedOnce {
     fn default() -> Self {
-        let shard = || Mutex::new(OneUse::new(SHARD_ENTRIES_MAX));
+        let shard = || Mutex::new(ReplayCache::new(SHARD_ENTRIES_MAX));
         Self(std::array::from_fn(|_| shard()))
     }
 }

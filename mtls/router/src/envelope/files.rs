@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use cellway_core::envelope::{HmacKey, KeyRefused, SigningKey};
+use cellway_core::envelope::{HmacKey, KeyError, SigningKey};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -25,7 +25,7 @@ pub fn key_file(form: EnvelopeForm, kid: &str) -> String {
 ///
 /// # Errors
 /// The key can't be written so, which doesn't happen to one that was made.
-pub fn signing_pem(key: &SigningKey) -> Result<String, KeyRefused> {
+pub fn signing_pem(key: &SigningKey) -> Result<String, KeyError> {
     let text = STANDARD.encode(key.to_pkcs8()?);
     let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
     for line in text.as_bytes().chunks(PEM_LINE) {
@@ -40,13 +40,13 @@ pub fn secret_text(secret: &[u8]) -> String {
     format!("{}\n", URL_SAFE_NO_PAD.encode(secret))
 }
 
-pub(super) fn signing_key(kid: &str, pem: &[u8]) -> Result<SigningKey, KeyRefused> {
-    let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| KeyRefused::NotEd25519)?;
+pub(super) fn signing_key(kid: &str, pem: &[u8]) -> Result<SigningKey, KeyError> {
+    let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| KeyError::NotEd25519)?;
     SigningKey::from_pkcs8(kid, der.secret_pkcs8_der())
 }
 
-pub(super) fn shared_key(kid: &str, cell: &str, text: &[u8]) -> Result<HmacKey, KeyRefused> {
-    let text = std::str::from_utf8(text).map_err(|_| KeyRefused::NotBase64)?;
+pub(super) fn shared_key(kid: &str, cell: &str, text: &[u8]) -> Result<HmacKey, KeyError> {
+    let text = std::str::from_utf8(text).map_err(|_| KeyError::NotBase64)?;
     HmacKey::from_text(kid, cell, text)
 }
 
@@ -72,13 +72,13 @@ mod tests {
         let rsa = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
         for pem in ["", "junk", rsa, "-----BEGIN PRIVATE KEY-----\nMAA="] {
             let refused = signing_key("k1", pem.as_bytes()).unwrap_err();
-            assert_eq!(refused, KeyRefused::NotEd25519, "{pem}");
+            assert_eq!(refused, KeyError::NotEd25519, "{pem}");
         }
         for text in [&b"a+b"[..], b"YQ==", b"\xff"] {
             let refused = shared_key("s", "eu-1", text).unwrap_err();
-            assert_eq!(refused, KeyRefused::NotBase64);
+            assert_eq!(refused, KeyError::NotBase64);
         }
         let refused = shared_key("s", "eu-1", b"c2hvcnQ").unwrap_err();
-        assert_eq!(refused, KeyRefused::HmacLength);
+        assert_eq!(refused, KeyError::HmacLength);
     }
 }

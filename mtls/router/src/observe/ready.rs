@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cellway_core::keys::{IssuerKeys, KeyState, KeysRefused};
+use cellway_core::keys::{IssuerKeys, JwksError, KeyState};
 use cellway_core::policy::{AuthPolicy, Mode, Policy};
 use cellway_core::registry::Registry;
 use cellway_core::{Mono, Now, Snapshot, Text, Unix, mismatches};
@@ -66,7 +66,7 @@ impl ReadyLatch {
 /// Most cells that are named because their keys can't be used.
 const WARNINGS_MAX: usize = 8;
 
-fn keys_refused((cell, why): (&Text, &KeysRefused)) -> String {
+fn keys_refused((cell, why): (&Text, &JwksError)) -> String {
     let reason = why.reason.as_str();
     format!("cell `{cell}` can't call other cells: its keys in the registry are {reason}: {why}")
 }

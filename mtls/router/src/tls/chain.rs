@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cellway_core::Unix;
-use cellway_core::cert::{PeerCertificate, Signer, SignerRefused, check_signers};
+use cellway_core::cert::{PeerCertificate, Signer, SignerError, check_signers};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -34,7 +34,7 @@ pub(crate) enum ChainRefused {
     /// Nobody in the bundle stands behind it.
     UnknownIssuer,
     /// One of those who stand behind it may not.
-    Signer(SignerRefused),
+    Signer(SignerError),
     /// The leaf's extended key usage lacks `clientAuth`.
     Usage,
     /// It is bad in another way.
@@ -98,7 +98,7 @@ impl From<ChainRefused> for Error {
 pub(super) struct Roots {
     anchors: Vec<TrustAnchor<'static>>,
     /// What the anchors' certificates say besides, in the same order.
-    signers: Vec<Result<Signer, SignerRefused>>,
+    signers: Vec<Result<Signer, SignerError>>,
 }
 
 impl Roots {
@@ -139,14 +139,14 @@ impl Roots {
         leaf: &PeerCertificate,
         path: &VerifiedPath<'_>,
         now: Unix,
-    ) -> Result<Unix, SignerRefused> {
+    ) -> Result<Unix, SignerError> {
         let mut signers = Vec::new();
         for certificate in path.intermediate_certificates() {
             signers.push(Signer::from_der(&certificate.der())?);
         }
         let mut roots = self.anchors.iter().zip(&self.signers);
         let root = roots.find(|(anchor, _)| std::ptr::eq(*anchor, path.anchor()));
-        let (_, root) = root.ok_or(SignerRefused::Malformed)?;
+        let (_, root) = root.ok_or(SignerError::Malformed)?;
         check_signers(
             leaf,
             signers.iter().chain([root.as_ref().map_err(|why| *why)?]),
@@ -201,7 +201,7 @@ impl ChainVerifier {
         };
         let path = run.verify(&roots.anchors, rest, options, Some(&judge));
         let path = path.map_err(|error| match refused.get() {
-            Some(SignerRefused::NotInForce) => ChainRefused::Expired,
+            Some(SignerError::NotInForce) => ChainRefused::Expired,
             Some(why) => ChainRefused::Signer(why),
             None => error.into(),
         })?;

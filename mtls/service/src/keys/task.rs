@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cellway_core::keys::{FetchFailed, KeyAction, KeyNotice, KeySource};
+use cellway_core::keys::{JwksFetchError, KeyAction, KeyNotice, KeySource};
 use cellway_env::Env;
 use cellway_env::fetch::{Answer, Client, FetchError, Get, KEYS_BYTES_MAX, SourceUrl};
 use http::HeaderValue;
@@ -73,7 +73,8 @@ impl<E: Env, N: Fn(&KeyNotice) + Send> Task<E, N> {
                 (max_age, body.clone(), etag.clone())
             }
             (Ok(Answer::NotModified { .. }), None) => {
-                self.source.handle_fetched(now, Err(FetchFailed::Protocol));
+                self.source
+                    .handle_fetched(now, Err(JwksFetchError::Protocol));
                 return None;
             }
             (Err(error), _) => {

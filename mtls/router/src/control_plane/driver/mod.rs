@@ -13,9 +13,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cellway_core::control::{Control, ControlSettings, KeySourceId, Output};
-use cellway_core::keys::{FetchFailed, RestoreRefused};
+use cellway_core::keys::{JwksFetchError, RestoreError};
 use cellway_core::policy::{IssuerId, Policy};
-use cellway_core::registry::{Parsed, RegistryFailure, RegistryFetched, RegistryRefused};
+use cellway_core::registry::{Parsed, RegistryError, RegistryFetchError, RegistryFetched};
 use cellway_env::fetch::{Client, KEYS_BYTES_MAX, Reach};
 use cellway_env::{Clock, Env};
 use rustls::ClientConfig;
@@ -70,8 +70,8 @@ pub struct Driver<E: Env, S> {
 /// What came of a task.
 #[derive(Debug)]
 enum Answer {
-    Keys(KeySourceId, Result<Bytes, FetchFailed>),
-    Registry(Result<RegistryFetched, RegistryFailure>),
+    Keys(KeySourceId, Result<Bytes, JwksFetchError>),
+    Registry(Result<RegistryFetched, RegistryFetchError>),
 }
 
 /// What [`Driver::new`] makes: the task, and the ways to it.
@@ -314,7 +314,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
                 .control
                 .handle_restored_keys(now, id, &kept.body, kept.fetched_at);
             if let Err(refused) = restored
-                && refused != RestoreRefused::NotNeeded
+                && refused != RestoreError::NotNeeded
             {
                 self.refused(&keep.path(&slot), &refused.to_string());
             }
@@ -325,7 +325,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
         let loaded = keep.load(&env, &Slot::Registry, &source, limit).await;
         if let Some(kept) = self.loaded(&keep, &Slot::Registry, loaded) {
             let fetched_at = kept.fetched_at;
-            let parsed: Result<Parsed, RegistryRefused> = self.tasks.parse(kept.body, None).await;
+            let parsed: Result<Parsed, RegistryError> = self.tasks.parse(kept.body, None).await;
             let now = self.clock.now();
             self.control
                 .handle_restored_registry(now, parsed, fetched_at);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
 use cellway_core::policy::Issuer;
-use cellway_core::registry::{Parsed, Registry, RegistryFetched, RegistryRefused};
+use cellway_core::registry::{Parsed, Registry, RegistryError, RegistryFetched};
 use cellway_env::fetch::{Client, FetchError};
 use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
@@ -95,7 +95,7 @@ impl<E: Env, S: Sink> Tasks<E, S> {
         &self,
         body: Bytes,
         current: Option<Arc<Registry>>,
-    ) -> Result<Parsed, RegistryRefused> {
+    ) -> Result<Parsed, RegistryError> {
         let settings = Arc::clone(&self.registry);
         let format = settings.location.format();
         self.env

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use cellway_env::fetch::{Answer, Client, Get};
 use cellway_env::fetch::{FetchError, KEYS_BYTES_MAX};
-use cellway_env::fetch::{SourceUrl, UrlRefused};
+use cellway_env::fetch::{SourceUrl, UrlError};
 use cellway_env::{Env, Privacy, Store};
 
 /// The most bytes that a discovery document may have.
@@ -86,7 +86,7 @@ async fn discovered<E: Env>(
     }
     let keys = SourceUrl::parse(&found.jwks_uri).map_err(FetchError::KeysAddress)?;
     if at.is_https() && !keys.is_https() {
-        return Err(FetchError::KeysAddress(UrlRefused::Plain));
+        return Err(FetchError::KeysAddress(UrlError::Plain));
     }
     Ok(Some(keys))
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use cellway_core::cert::PeerCertificate;
-use cellway_core::http1::{self, Fault};
+use cellway_core::http1::{self, MessageError};
 use cellway_envoy::{Address, Attributes, CheckRequest, HttpRequest};
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
@@ -126,7 +126,7 @@ fn target(path: &str) -> Result<Uri, &'static str> {
     if !path.starts_with('/') && path != "*" {
         return Err("no path");
     }
-    http1::check_target(path.as_bytes()).map_err(Fault::detail)?;
+    http1::check_target(path.as_bytes()).map_err(MessageError::detail)?;
     let path = PathAndQuery::try_from(path).map_err(|_| "an invalid path")?;
     Ok(Uri::from(path))
 }

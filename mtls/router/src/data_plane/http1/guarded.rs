@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use cellway_core::http1::{Fault, Found, Guard};
+use cellway_core::http1::{Found, Guard, MessageError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The side that the bytes come from: a client or a cell.
@@ -23,7 +23,7 @@ pub(crate) enum Instead {
     /// These bytes, and nothing after them.
     Request(&'static [u8]),
     /// An error.
-    Broken(Fault),
+    Broken(MessageError),
 }
 
 /// A connection whose reader sees only complete and well-formed heads.
@@ -42,7 +42,7 @@ pub(crate) struct Guarded<W, S> {
 #[derive(Clone, Copy)]
 enum End {
     Silence,
-    Broken(Fault),
+    Broken(MessageError),
 }
 
 impl<W, S: Side> Guarded<W, S> {
@@ -184,7 +184,10 @@ mod tests {
 
     /// Sends the pieces one after the other, each read before the next, through a small buffer.
     /// What was read, and the fault that ended it.
-    async fn through<S: Side + Unpin>(side: S, pieces: &[&[u8]]) -> (Vec<u8>, Option<Fault>) {
+    async fn through<S: Side + Unpin>(
+        side: S,
+        pieces: &[&[u8]],
+    ) -> (Vec<u8>, Option<MessageError>) {
         let (near, mut far) = duplex(1024);
         let mut guarded = Guarded::new(near, side);
         let mut read = Vec::new();
@@ -234,7 +237,7 @@ mod tests {
             let rest = read.strip_prefix(GOOD).expect("what came before");
             assert_eq!((rest, fault), (super::super::requests::GET, None));
             assert_eq!(faults.next_request(), None);
-            assert_eq!(faults.next_request(), Some(Fault::BareLf));
+            assert_eq!(faults.next_request(), Some(MessageError::BareLf));
             assert_eq!(faults.next_request(), None);
         }
     }
@@ -246,7 +249,7 @@ mod tests {
         let side = Requests::new(faults.clone());
         let (read, fault) = through(side, &[good, b"0;", b"x\r\n\r\n"]).await;
         assert_eq!(read, good);
-        assert_eq!(fault, Some(Fault::ChunkExtension));
+        assert_eq!(fault, Some(MessageError::ChunkExtension));
         assert_eq!(faults.in_body(), fault);
     }
 
@@ -256,6 +259,6 @@ mod tests {
         answers.question().to(&http::Method::HEAD);
         let head: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
         let (read, fault) = through(answers, &[head, b"HTTP/1.1 "]).await;
-        assert_eq!((&read[..], fault), (head, Some(Fault::Unasked)));
+        assert_eq!((&read[..], fault), (head, Some(MessageError::Unasked)));
     }
 }

@@ -12,14 +12,14 @@ mod requests;
 use std::error::Error;
 use std::io;
 
-use cellway_core::http1::Fault;
+use cellway_core::http1::MessageError;
 
 pub(crate) use self::answers::{Answers, Http1Sender};
 pub(crate) use self::guarded::Guarded;
 pub(crate) use self::requests::{Faults, Requests};
 
 /// The guard's fault, if the error comes from one.
-pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<Fault> {
+pub(crate) fn fault(error: &(dyn Error + 'static)) -> Option<MessageError> {
     let mut next = Some(error);
     while let Some(error) = next {
         let inner = error

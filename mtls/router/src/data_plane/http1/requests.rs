@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use cellway_core::http1::{Fault, Found, Guard};
+use cellway_core::http1::{Found, Guard, MessageError};
 
 use super::guarded::{Instead, Side};
 
@@ -20,21 +20,21 @@ pub(crate) struct Faults {
     served: AtomicU64,
     /// The number of the request with a malformed head. It is counted here, so a client can't
     /// choose it.
-    head: OnceLock<(u64, Fault)>,
-    body: OnceLock<Fault>,
+    head: OnceLock<(u64, MessageError)>,
+    body: OnceLock<MessageError>,
 }
 
 impl Faults {
     /// Called when hyper hands over the connection's next request. Returns the fault if that
     /// request replaces a malformed one.
-    pub(crate) fn next_request(&self) -> Option<Fault> {
+    pub(crate) fn next_request(&self) -> Option<MessageError> {
         let ordinal = self.served.fetch_add(1, Relaxed);
         let (at, fault) = self.head.get()?;
         (*at == ordinal).then_some(*fault)
     }
 
     /// Why the guard cut the body of the current request, if it did.
-    pub(crate) fn in_body(&self) -> Option<Fault> {
+    pub(crate) fn in_body(&self) -> Option<MessageError> {
         self.body.get().copied()
     }
 }

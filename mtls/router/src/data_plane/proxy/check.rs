@@ -6,7 +6,7 @@
 
 use cellway_core::Reason;
 use cellway_core::envelope::respells_jwks_path;
-use cellway_core::http1::{FIELDS_MAX, Fault, HEAD_BYTES_MAX};
+use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX, MessageError};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -28,8 +28,8 @@ impl From<&'static str> for Box<Unfit> {
     }
 }
 
-impl From<Fault> for Box<Unfit> {
-    fn from(fault: Fault) -> Self {
+impl From<MessageError> for Box<Unfit> {
+    fn from(fault: MessageError) -> Self {
         Self::new(Unfit {
             reason: fault.reason(),
             detail: fault.detail(),
@@ -54,7 +54,7 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
 
 /// Refuses a request that the guard put in the place of a malformed one.
 pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<Unfit>> {
-    match request.extensions.get::<Fault>() {
+    match request.extensions.get::<MessageError>() {
         None => Ok(()),
         Some(fault) => Err((*fault).into()),
     }
@@ -62,10 +62,10 @@ pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<Unfit>> {
 
 /// The limits of HTTP/1.1, for HTTP/2 too. There a field counts 32 octets more than its name and
 /// value (RFC 9113, section 6.5.2).
-fn size(request: &Parts) -> Result<(), Fault> {
+fn size(request: &Parts) -> Result<(), MessageError> {
     let headers = &request.headers;
     if headers.len() > FIELDS_MAX {
-        return Err(Fault::TooMany);
+        return Err(MessageError::TooMany);
     }
     if request.version != Version::HTTP_2 {
         return Ok(());
@@ -73,7 +73,7 @@ fn size(request: &Parts) -> Result<(), Fault> {
     let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
     match headers.iter().map(field).sum::<usize>() {
         0..=HEAD_BYTES_MAX => Ok(()),
-        _ => Err(Fault::TooLong),
+        _ => Err(MessageError::TooLong),
     }
 }
 
@@ -183,7 +183,7 @@ fn target(request: &Parts) -> Result<(), &'static str> {
         return Err("a target without a path");
     }
     if path.contains('"') {
-        return Err(Fault::Target.detail());
+        return Err(MessageError::Target.detail());
     }
     if respells_jwks_path(path) {
         return Err("the page of public keys in another spelling");

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::headers::{self, BadConnection};
+use cellway_core::headers::{self, ConnectionFieldRefused};
 use cellway_core::registry::{EndpointUrl, Scheme as EndpointScheme};
 use cellway_core::{Allow, Reason};
 use cellway_env::Env;
@@ -344,7 +344,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let framing = Framing::of(response, exchange)?;
         let snapshot = self.report.connection.worker.common.shared.snapshot();
         headers::sanitize_response(&snapshot.policy.headers, response.headers_mut())
-            .map_err(BadConnection::detail)?;
+            .map_err(ConnectionFieldRefused::detail)?;
         Ok(framing)
     }
 

@@ -24,7 +24,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             Decision::Allow(_) => (Debug, "authz_allow"),
             Decision::Deny(_) => (Info, "authz_deny"),
         },
-        Event::CellBound { bound, .. } => match (bound.refused, bound.denies()) {
+        Event::CellBound { bound, .. } => match (&bound.refused, bound.denies()) {
             (None, _) => (Debug, "cba_allow"),
             (Some(_), Some(_)) => (Info, "cba_deny"),
             (Some(_), None) => (Info, "cba_would_deny"),

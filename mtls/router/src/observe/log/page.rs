@@ -5,19 +5,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellway_core::cba::{CbaRefused, CellBound};
+use cellway_core::cba::CellBound;
 use cellway_core::control::{Control, ControlSettings, Notice};
 use cellway_core::health::{HealthNotice, Outcome};
 
 use cellway_core::identify::Hint;
-use cellway_core::keys::{FetchFailed, KeyNotice, KeysRefused, KeysRefusedReason, Skipped};
+use cellway_core::keys::{JwksError, JwksErrorReason, JwksFetchError, KeyNotice, Skipped};
 use cellway_core::policy::{CbaMode, IssuerId, Mode, Policy, PolicySpecs};
 use cellway_core::registry::{
-    EndpointId, FetchProblem, RefusedReason, Registry, RegistryFailure, RegistryNotice,
-    RegistryRefused,
+    EndpointId, FetchProblem, Registry, RegistryError, RegistryErrorReason, RegistryFetchError,
+    RegistryNotice,
 };
 use cellway_core::routing_key::Voucher;
-use cellway_core::{Allow, Decision, Deny, Identity, LeftOut, Proof, Reason, Snapshot, Text};
+use cellway_core::{
+    Allow, Decision, Deny, Identity, LeftOut, Proof, Reason, Refused, Snapshot, Text,
+};
 use cellway_env::fetch::FetchError;
 
 use super::tests::{AT, allowance, asked, denial};
@@ -200,13 +202,14 @@ fn of_requests(tell: &mut dyn FnMut(&Event<'_>)) {
 }
 
 fn cell_bound(decision: &Decision, tell: &mut dyn FnMut(&Event<'_>)) {
-    let refused = CbaRefused {
-        reason: Reason::CbaBadSignature,
-        detail: "the signature is not valid",
-    };
+    let refused = Refused::new(
+        "cba.signature",
+        Reason::CbaBadSignature,
+        "the signature is not valid",
+    );
     for (mode, refused) in [
         (CbaMode::Enforce, None),
-        (CbaMode::Enforce, Some(refused)),
+        (CbaMode::Enforce, Some(refused.clone())),
         (CbaMode::Monitor, Some(refused)),
     ] {
         let source = Some(text("eu-1"));
@@ -309,8 +312,8 @@ fn of_keys(tell: &mut dyn FnMut(&Event<'_>)) {
             why: "without \"n\"".into(),
         }]
     };
-    let refused = || KeysRefused {
-        reason: KeysRefusedReason::Malformed,
+    let refused = || JwksError {
+        reason: JwksErrorReason::Malformed,
         detail: "no JSON".into(),
         skipped: skipped(),
     };
@@ -325,7 +328,7 @@ fn of_keys(tell: &mut dyn FnMut(&Event<'_>)) {
         fetched(false),
         KeyNotice::Restored { keys: 1, age },
         KeyNotice::Refused(refused()),
-        KeyNotice::Failed(FetchFailed::Unreachable),
+        KeyNotice::Failed(JwksFetchError::Unreachable),
     ] {
         let issuer = IssuerId(0);
         notice(
@@ -348,13 +351,13 @@ fn of_registries(tell: &mut dyn FnMut(&Event<'_>)) {
             tenants: 1,
             restored: false,
         },
-        RegistryNotice::Refused(RegistryRefused {
-            reason: RefusedReason::Empty,
+        RegistryNotice::Refused(RegistryError {
+            reason: RegistryErrorReason::Empty,
             detail: "no cells".to_owned(),
             others: Vec::new(),
         }),
         RegistryNotice::FetchFailed {
-            failure: RegistryFailure {
+            failure: RegistryFetchError {
                 problem: FetchProblem::Unreachable,
                 detail: "refused".to_owned(),
             },

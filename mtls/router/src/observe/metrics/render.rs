@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use cellway_core::keys::KeyState;
-use cellway_core::registry::RefusedReason;
+use cellway_core::registry::RegistryErrorReason;
 use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
@@ -276,7 +276,7 @@ impl Page {
             "counter",
             "Registry documents that were refused, by reason.",
         );
-        for (i, reason) in RefusedReason::ALL.iter().enumerate() {
+        for (i, reason) in RegistryErrorReason::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.registry_rejected.get(i));
             self.sample(name, &[("reason", reason.as_str())], count);
         }

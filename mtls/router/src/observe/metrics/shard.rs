@@ -8,7 +8,7 @@ use cellway_core::cba::CellBound;
 use cellway_core::health::HealthNotice;
 use cellway_core::keys::KeyNotice;
 use cellway_core::policy::Mode;
-use cellway_core::registry::{RefusedReason, RegistryNotice};
+use cellway_core::registry::{RegistryErrorReason, RegistryNotice};
 use cellway_core::{Decision, LeftOut, Reason, Text};
 
 use super::cells::{Cells, Names};
@@ -110,7 +110,7 @@ pub(super) struct Shard {
     /// By issuer, which are configured and few.
     pub(super) keys: ArcSwap<Vec<(Text, Arc<Counters<{ KEY_RESULTS.len() }>>)>>,
     pub(super) registry_applied: Counter,
-    pub(super) registry_rejected: Counters<{ RefusedReason::ALL.len() }>,
+    pub(super) registry_rejected: Counters<{ RegistryErrorReason::ALL.len() }>,
     pub(super) registry_failed: Counter,
     pub(super) kept_refused: Counter,
     pub(super) keep_failed: Counter,
@@ -149,7 +149,7 @@ impl Shard {
     }
 
     pub(super) fn cell_bound(&self, bound: &CellBound) {
-        let (what, reason) = match (bound.refused, bound.denies()) {
+        let (what, reason) = match (&bound.refused, bound.denies()) {
             (None, _) => (0, Reason::Verified),
             (Some(_), Some(denied)) => (1, denied.reason),
             (Some(watched), None) => (2, watched.reason),

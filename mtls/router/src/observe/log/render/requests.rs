@@ -132,7 +132,7 @@ fn cell_bound(line: Line, event: &Event<'_>) -> Line {
         Decision::Allow(allow) => line.show("cell", &allow.cell.id),
         Decision::Deny(_) => line,
     };
-    match bound.refused {
+    match &bound.refused {
         None => line,
         Some(refused) => line
             .str("reason", refused.reason.as_str())

@@ -3,7 +3,7 @@
 use cellway_core::Snapshot;
 use cellway_core::control::Notice;
 use cellway_core::health::HealthNotice;
-use cellway_core::keys::{KeyNotice, KeysRefused, Skipped};
+use cellway_core::keys::{JwksError, KeyNotice, Skipped};
 use cellway_core::policy::{IssuerId, Policy};
 use cellway_core::registry::RegistryNotice;
 
@@ -82,7 +82,7 @@ fn keys(line: Line, issuer: IssuerId, notice: &KeyNotice, policy: &Policy) -> Li
     }
 }
 
-fn keys_refused(line: Line, refused: &KeysRefused) -> Line {
+fn keys_refused(line: Line, refused: &JwksError) -> Line {
     line.str("reason", refused.reason.as_str())
         .str("error", &refused.detail)
         .opt(

@@ -1,25 +1,28 @@
-//! Reasons for which a document is refused.
+//! Why a document is not used.
 
 use std::fmt;
 
-/// A document that wasn't taken. What was current stays.
+#[cfg(doc)]
+use super::RegistryLimits;
+
+/// Why a document is not used. The current registry stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RegistryRefused {
+pub struct RegistryError {
     /// The rule that it breaks, for metrics; the first if it breaks several.
-    pub reason: RefusedReason,
+    pub reason: RegistryErrorReason,
     /// Where and how, for people: the path of the field first, where there is one.
     pub detail: String,
-    /// The other mistakes; at most [`RegistryRefused::MISTAKES_MAX`].
+    /// The other mistakes; at most [`RegistryError::MISTAKES_MAX`].
     pub others: Vec<String>,
 }
 
-impl RegistryRefused {
-    /// The most bytes of [`RegistryRefused::detail`]: it quotes the document, and ends up in logs.
+impl RegistryError {
+    /// The most bytes of [`RegistryError::detail`]: it quotes the document, and ends up in logs.
     pub const DETAIL_LEN_MAX: usize = 512;
     /// The most mistakes that are listed after the first.
     pub const MISTAKES_MAX: usize = 64;
 
-    pub(crate) fn new(reason: RefusedReason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: RegistryErrorReason, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
         if let Some(cut) = (0..=Self::DETAIL_LEN_MAX).rfind(|&at| detail.is_char_boundary(at)) {
             detail.truncate(cut);
@@ -40,15 +43,15 @@ impl RegistryRefused {
     /// A document of more bytes than `limit`, which nobody has counted.
     pub(super) fn too_large(limit: usize) -> Self {
         let detail = format!("more than {limit} bytes, which is the limit");
-        Self::new(RefusedReason::Oversized, detail)
+        Self::new(RegistryErrorReason::Oversized, detail)
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(RefusedReason::Invalid, detail)
+        Self::new(RegistryErrorReason::Invalid, detail)
     }
 }
 
-impl fmt::Display for RegistryRefused {
+impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason.as_str(), self.detail)?;
         match self.others.len() {
@@ -59,17 +62,17 @@ impl fmt::Display for RegistryRefused {
     }
 }
 
-impl std::error::Error for RegistryRefused {}
+impl std::error::Error for RegistryError {}
 
 /// Collects the mistakes of a document.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(Option<RegistryRefused>);
+pub(super) struct Mistakes(Option<RegistryError>);
 
 impl Mistakes {
-    pub(super) fn add(&mut self, mistake: RegistryRefused) {
+    pub(super) fn add(&mut self, mistake: RegistryError) {
         match &mut self.0 {
             None => self.0 = Some(mistake),
-            Some(first) if first.others.len() < RegistryRefused::MISTAKES_MAX => {
+            Some(first) if first.others.len() < RegistryError::MISTAKES_MAX => {
                 first.others.push(mistake.detail);
             }
             Some(_) => {}
@@ -77,11 +80,11 @@ impl Mistakes {
     }
 
     pub(super) fn invalid(&mut self, detail: impl Into<String>) {
-        self.add(RegistryRefused::invalid(detail));
+        self.add(RegistryError::invalid(detail));
     }
 
     /// Returns the value if it is good; adds the mistake otherwise.
-    pub(super) fn take<T>(&mut self, result: Result<T, RegistryRefused>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, result: Result<T, RegistryError>) -> Option<T> {
         result.map_err(|mistake| self.add(mistake)).ok()
     }
 
@@ -91,19 +94,19 @@ impl Mistakes {
 
     pub(super) fn is_full(&self) -> bool {
         let first = self.0.as_ref();
-        first.is_some_and(|first| first.others.len() == RegistryRefused::MISTAKES_MAX)
+        first.is_some_and(|first| first.others.len() == RegistryError::MISTAKES_MAX)
     }
 
     /// # Errors
     /// The first mistake, which carries the others.
-    pub(super) fn none(self) -> Result<(), RegistryRefused> {
+    pub(super) fn none(self) -> Result<(), RegistryError> {
         self.0.map_or(Ok(()), Err)
     }
 }
 
-/// The rule that a refused document breaks. Closed: a label of `registry_rejected_total`.
+/// The rule that a document breaks. Closed: a label of `registry_rejected_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum RefusedReason {
+pub enum RegistryErrorReason {
     /// Not JSON or TOML of the schema, or it contradicts itself.
     Invalid,
     /// Its version is below the current one.
@@ -118,7 +121,7 @@ pub enum RefusedReason {
     Shrunken,
 }
 
-impl RefusedReason {
+impl RegistryErrorReason {
     /// Every reason there is.
     pub const ALL: &'static [Self] = &[
         Self::Invalid,
@@ -140,52 +143,4 @@ impl RefusedReason {
             Self::Shrunken => "shrunken",
         }
     }
-}
-
-/// The bounds of a document.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RegistryLimits {
-    /// The most bytes of a document.
-    pub document_bytes_max: usize,
-    /// The most cells.
-    pub cells_max: usize,
-    /// The most placements.
-    pub placements_max: usize,
-    /// The most tenants.
-    pub tenants_max: usize,
-    /// The most revocations.
-    pub revocations_max: usize,
-    /// The greatest loss of cells, and of tenants, from one version to the next, in percent.
-    pub shrink_percent_max: u8,
-}
-
-impl RegistryLimits {
-    /// The default limit of a document, in bytes. A tenant with an issuer and two roles takes about
-    /// 130 bytes, so a million and a half of them fit. Reading a document needs memory of about two
-    /// and a half times its size.
-    pub const DOCUMENT_BYTES_DEFAULT: usize = 192 << 20;
-}
-
-impl Default for RegistryLimits {
-    /// 192 MiB, 10,000 cells, 100,000 placements, 4,000,000 tenants, 1,000,000 revocations, 20 %.
-    fn default() -> Self {
-        Self {
-            document_bytes_max: Self::DOCUMENT_BYTES_DEFAULT,
-            cells_max: 10_000,
-            placements_max: 100_000,
-            tenants_max: 4_000_000,
-            revocations_max: 1_000_000,
-            shrink_percent_max: 20,
-        }
-    }
-}
-
-/// How a document is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum RegistryFormat {
-    /// JSON, on the wire and in files.
-    #[default]
-    Json,
-    /// TOML, in files.
-    Toml,
 }

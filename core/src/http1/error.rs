@@ -1,18 +1,18 @@
-//! The ways in which a message can be malformed.
+//! What can be wrong with a message.
 
 use std::fmt;
 
 use crate::Reason;
 
-macro_rules! faults {
+macro_rules! errors {
     ($($(#[doc = $doc:literal])+ $variant:ident => $text:literal,)+) => {
-        /// What is wrong with a message. The first fault found ends the connection.
+        /// What is wrong with a message. The first error ends the connection.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Fault {
+        pub enum MessageError {
             $($(#[doc = $doc])+ $variant,)+
         }
 
-        impl Fault {
+        impl MessageError {
             /// What was found, as text for the sender.
             pub const fn detail(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
@@ -21,7 +21,7 @@ macro_rules! faults {
     };
 }
 
-faults! {
+errors! {
     /// RFC 9112, section 2.2.
     BareLf => "a line that ends with LF alone",
     /// RFC 9112, section 2.2.
@@ -66,8 +66,8 @@ faults! {
     Unasked => "an answer that no request asked for",
 }
 
-impl Fault {
-    /// The reason for refusing a request that has the fault.
+impl MessageError {
+    /// The reason that such a request is refused with.
     pub const fn reason(self) -> Reason {
         match self {
             Self::TooLong | Self::TooMany => Reason::HeadersTooLarge,
@@ -76,10 +76,10 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.detail())
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for MessageError {}
