@@ -1,0 +1,47 @@
+use super::super::testing::*;
+use super::*;
+
+/// The first of them at the epoch.
+fn fed(certified: &[(Option<u32>, bool)]) -> Result<(), String> {
+    let certified = certified.iter().map(|(ends, anew)| Fact::Certified {
+        of: None,
+        host: "a-1".to_owned(),
+        ends: ends.map(|ends| EPOCH + SECOND * ends),
+        anew: *anew,
+    });
+    let facts: Vec<_> = certified.chain([arrived("a", "t", "r")]).collect();
+    feed(&mut CellCertificates::default(), &facts)
+}
+
+#[test]
+fn notices_an_endpoint_that_started_with_an_ended_certificate() {
+    assert!(fed(&[(Some(0), true)]).is_err());
+    assert!(fed(&[(Some(1), true), (Some(1), true)]).is_err());
+}
+
+#[test]
+fn content_with_what_may_be_older_and_with_a_new_one() {
+    assert_eq!(fed(&[(None, true)]), Ok(()));
+    assert_eq!(fed(&[(Some(1), true)]), Ok(()));
+    assert_eq!(fed(&[(Some(0), false)]), Ok(()));
+    assert_eq!(fed(&[(Some(0), true), (None, false)]), Ok(()));
+}
+
+#[test]
+fn notices_a_cell_that_serves_as_another() {
+    let fed = |anew| {
+        let certified = Fact::Certified {
+            host: "a-1".to_owned(),
+            of: Some("b".to_owned()),
+            ends: None,
+            anew,
+        };
+        feed(
+            &mut CellCertificates::default(),
+            &[certified, arrived("a", "t", "r")],
+        )
+    };
+    assert!(fed(true).is_err());
+    // It may have come over a connection of before.
+    assert_eq!(fed(false), Ok(()));
+}

@@ -1,0 +1,26 @@
+use super::super::testing::*;
+use super::*;
+use crate::engine::EPOCH;
+
+/// `allowed` is decided when the router's clock shows the epoch.
+fn fed(ends: &[Option<Duration>]) -> Result<(), String> {
+    let mut facts = vec![sent("t", "acme")];
+    facts.extend(ends.iter().map(|ends| Fact::Presented {
+        tag: "t".to_owned(),
+        certificate_ends: *ends,
+    }));
+    facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
+    feed(&mut CertificateLife::new("x-cellway-"), &facts)
+}
+
+#[test]
+fn notices_a_certificate_that_has_ended() {
+    assert!(fed(&[Some(EPOCH)]).is_err());
+}
+
+#[test]
+fn content_before_its_end_and_with_a_newer_one() {
+    assert_eq!(fed(&[Some(EPOCH + SECOND)]), Ok(()));
+    assert_eq!(fed(&[None]), Ok(()));
+    assert_eq!(fed(&[Some(EPOCH), Some(EPOCH + SECOND)]), Ok(()));
+}

@@ -1,0 +1,85 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+use crate::fact::Note;
+
+fn noted(kind: &str) -> Fact {
+    let (kind, text) = (kind.to_owned(), String::new());
+    Fact::Noted(life(0), Note { kind, text })
+}
+
+fn connected() -> Fact {
+    Fact::Connected {
+        client: "client".to_owned(),
+        to: "router-1".to_owned(),
+        leaf: Vec::new(),
+    }
+}
+
+/// A request is forwarded, its router drains for at most five seconds, and then these facts
+/// follow.
+fn fed(more: &[Fact]) -> Result<(), String> {
+    let mut facts = vec![
+        sent("t", "acme"),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+        noted("draining"),
+    ];
+    facts.extend_from_slice(more);
+    let bounds = Bounds {
+        held: SECOND,
+        ..with_settings(Settings {
+            drain: SECOND * 5,
+            ..Settings::default()
+        })
+    };
+    feed(&mut Drained::new(&bounds), &facts)
+}
+
+#[test]
+fn content_with_what_is_finished() {
+    let ok = answered("t", Answer::Ok);
+    assert_eq!(
+        fed(&[connected(), responded("r"), ok, noted("drained")]),
+        Ok(())
+    );
+    // After a restart it accepts connections again.
+    let again = [noted("drained"), Fact::Started(life(1)), connected()];
+    assert_eq!(fed(&[&[responded("r")], &again[..]].concat()), Ok(()));
+}
+
+#[test]
+fn notices_a_new_connection() {
+    let why = fed(&[responded("r"), connected()]).unwrap_err();
+    assert!(why.contains("new connection"), "{why}");
+}
+
+#[test]
+fn notices_what_is_cut_off_or_left_open() {
+    let why = fed(&[answered("t", Answer::None)]).unwrap_err();
+    assert!(why.contains("in flight"), "{why}");
+    let why = fed(&[noted("drained")]).unwrap_err();
+    assert!(why.contains("hasn't ended"), "{why}");
+}
+
+#[test]
+fn notices_a_drain_without_end() {
+    let mut facts = vec![responded("r")];
+    facts.extend((0..6).map(|n| answered(&n.to_string(), Answer::Ok)));
+    facts.push(noted("drained"));
+    assert!(fed(&facts).unwrap_err().contains("too long"));
+}
+
+#[test]
+fn notices_a_request_that_passes_a_router_which_drains() {
+    let request = [
+        sent("t", "acme"),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+    ];
+    let pause = || vec![answered("x", Answer::Ok); 2];
+    let late = [vec![noted("draining")], pause(), request.to_vec()].concat();
+    assert!(fed(&late).unwrap_err().contains("drains since"));
+    let early = [request.to_vec(), vec![noted("draining")]].concat();
+    assert_eq!(fed(&early), Ok(()));
+}

@@ -1,0 +1,43 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+
+fn fed(until: u32, answer: &str) -> Result<(), String> {
+    let trouble = |host: &str| EndpointTrouble {
+        host: host.to_owned(),
+        from: SECOND,
+        until: SECOND * until,
+    };
+    let bounds = Bounds {
+        endpoints: Endpoints {
+            hosts: [("a".to_owned(), ["a-1".to_owned(), "a-2".to_owned()].into())].into(),
+            troubles: vec![
+                trouble("a-1"),
+                EndpointTrouble {
+                    until: SECOND * 100,
+                    ..trouble("a-2")
+                },
+            ],
+        },
+        ..with_settings(Settings {
+            failover: SECOND * 10,
+            ..Settings::default()
+        })
+    };
+    let facts = [
+        published(1, &[("acme", "a")]),
+        answered("x", Answer::Ok),
+        answered("x", Answer::Ok),
+        sent("t", "acme"),
+        answered("t", Answer::Router(answer.to_owned())),
+    ];
+    feed(&mut EveryEndpoint::new(&bounds), &facts)
+}
+
+#[test]
+fn notices_a_refusal_beside_an_endpoint_that_is_well() {
+    assert!(fed(2, "cell_unreachable").is_err());
+    assert_eq!(fed(2, "cell_reset"), Ok(()));
+    // It may have failed for a part of the time.
+    assert_eq!(fed(3, "cell_unreachable"), Ok(()));
+}

@@ -1,0 +1,154 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+
+fn bounds(envelopes: bool) -> Bounds {
+    Bounds {
+        envelopes,
+        replaced_envelope_keys: vec![("old".to_owned(), SECOND, Some(SECOND * 9))],
+        ..with_settings(Settings {
+            envelope_keys_max_age: SECOND * 10,
+            ..Settings::default()
+        })
+    }
+}
+
+fn fed(facts: &[Fact]) -> Result<(), String> {
+    feed(&mut EnvelopeHolds::new(&bounds(true)), facts)
+}
+
+fn judged() -> EnvelopeJudged {
+    EnvelopeJudged {
+        host: "a-1".to_owned(),
+        request_id: Some("r".to_owned()),
+        kid: Some("env-1".to_owned()),
+        found: Ok(Proved {
+            tenant: Some("acme".to_owned()),
+            cell: "a".to_owned(),
+            placement_epoch: 1,
+        }),
+        elsewhere: vec![("b".to_owned(), Err("envelope_other_cell".to_owned()))],
+    }
+}
+
+/// A request that is decided and arrives at `a`, and what is made of its envelope.
+fn with(change: impl FnOnce(&mut EnvelopeJudged)) -> Vec<Fact> {
+    let mut judged = judged();
+    change(&mut judged);
+    vec![
+        keys(Ok(1)),
+        sent("t", "acme"),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+        Fact::EnvelopeJudged(judged),
+    ]
+}
+
+fn refused(reason: &str) -> Vec<Fact> {
+    with(|judged| judged.found = Err(reason.to_owned()))
+}
+
+fn keys(outcome: Result<usize, String>) -> Fact {
+    Fact::EnvelopeKeys {
+        host: "a-1".to_owned(),
+        outcome,
+    }
+}
+
+fn proved(change: impl FnOnce(&mut Proved)) -> Vec<Fact> {
+    with(|judged| {
+        if let Ok(proved) = &mut judged.found {
+            change(proved);
+        }
+    })
+}
+
+#[test]
+fn content_with_an_envelope_that_says_what_is_true() {
+    assert_eq!(fed(&with(|_| ())), Ok(()));
+}
+
+#[test]
+fn notices_an_envelope_of_somebody_else() {
+    let other = proved(|proved| proved.tenant = Some("globex".to_owned()));
+    assert!(fed(&other).unwrap_err().contains("globex"));
+    // The router was taken in: what it proves is what it decided, and not true.
+    let mut facts = with(|_| ());
+    facts[1] = sent("t", "globex");
+    assert!(fed(&facts).unwrap_err().contains("acts for"));
+    assert!(fed(&proved(|proved| proved.cell = "b".to_owned())).is_err());
+    assert!(fed(&proved(|proved| proved.placement_epoch = 2)).is_err());
+    let mut undecided = with(|_| ());
+    undecided.remove(2);
+    assert!(fed(&undecided).unwrap_err().contains("no router decided"));
+}
+
+#[test]
+fn notices_an_envelope_that_holds_elsewhere() {
+    let facts = with(|judged| judged.elsewhere[0].1 = Ok(()));
+    assert!(fed(&facts).unwrap_err().contains("holds at b too"));
+}
+
+#[test]
+fn notices_a_request_without_one_or_with_one_that_is_refused() {
+    for reason in [
+        "envelope_missing",
+        "envelope_expired",
+        "envelope_bad_signature",
+    ] {
+        assert!(fed(&refused(reason)).unwrap_err().contains(reason));
+    }
+}
+
+#[test]
+fn notices_a_key_that_a_cell_had_no_time_to_learn() {
+    for reason in NO_KEY {
+        // Four seconds after the cell had the published keys, then more than ten.
+        assert!(fed(&refused(reason)).unwrap_err().contains(reason));
+        let mut late = refused(reason);
+        let idle = std::iter::repeat_n(keys(Err("unreachable".to_owned())), 7);
+        late.splice(1..1, idle);
+        assert_eq!(fed(&late), Ok(()), "a cell that lags");
+    }
+    let mut never = refused(NO_KEY[1]);
+    never[0] = keys(Err("unreachable".to_owned()));
+    assert_eq!(fed(&never), Ok(()), "a cell that has just begun");
+}
+
+#[test]
+fn notices_an_envelope_that_nobody_is_proved_by() {
+    let anonymous = |mut facts: Vec<Fact>| {
+        facts[3] = with_header(facts[3].clone(), "x-cellway-auth", "anonymous");
+        fed(&facts)
+    };
+    assert!(
+        anonymous(with(|_| ()))
+            .unwrap_err()
+            .contains("isn't verified")
+    );
+    assert_eq!(anonymous(refused("envelope_missing")), Ok(()));
+}
+
+#[test]
+fn notices_a_cell_that_says_nothing() {
+    let mut facts = with(|_| ());
+    facts.pop();
+    facts.extend(std::iter::repeat_n(keys(Ok(1)), 9));
+    assert!(fed(&facts).unwrap_err().contains("never said"));
+    facts.insert(4, Fact::FaultBegins("crash a".to_owned()));
+    assert_eq!(fed(&facts), Ok(()), "it crashed");
+    let judged = vec![Fact::EnvelopeJudged(judged())];
+    assert!(fed(&judged).unwrap_err().contains("hasn't received"));
+}
+
+#[test]
+fn says_nothing_where_nobody_seals() {
+    let mut without = EnvelopeHolds::new(&bounds(false));
+    assert_eq!(feed(&mut without, &refused("envelope_missing")), Ok(()));
+}
+
+#[test]
+fn notices_a_key_whose_place_another_has_taken() {
+    let old = with(|judged| judged.kid = Some("old".to_owned()));
+    assert!(fed(&old).unwrap_err().contains("another key has taken"));
+}

@@ -1,0 +1,34 @@
+use super::super::testing::*;
+use super::*;
+
+fn fed(from: u32, until: Option<u32>, answer: Answer) -> Result<(), String> {
+    let bounds = Bounds {
+        known_keys: vec![KnownKey {
+            issuer: "main".to_owned(),
+            key: "key-1".to_owned(),
+            from: SECOND * from,
+            until: until.map(|until| SECOND * until),
+        }],
+        ..Bounds::default()
+    };
+    let facts = [
+        answered("x", Answer::Ok),
+        with_token("t", "main"),
+        answered("t", answer),
+    ];
+    feed(&mut KeysTaken::new(&bounds), &facts)
+}
+
+#[test]
+fn notices_a_good_token_that_is_refused_for_its_key() {
+    let refused = || Answer::Router("no_matching_key".to_owned());
+    assert!(fed(1, None, refused()).is_err());
+    assert!(fed(0, Some(3), refused()).is_err());
+    assert_eq!(fed(2, None, refused()), Ok(()));
+    assert_eq!(fed(0, Some(2), refused()), Ok(()));
+    assert_eq!(
+        fed(1, None, Answer::Router("expired_token".to_owned())),
+        Ok(())
+    );
+    assert_eq!(fed(1, None, Answer::Ok), Ok(()));
+}

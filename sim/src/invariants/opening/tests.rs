@@ -1,0 +1,33 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+
+/// Facts a second apart: a start, a pause, and a request decided with this reason.
+fn fed(wait_secs: u64, reason: Reason) -> Result<(), String> {
+    let decided = Fact::Decided(Decided {
+        life: life(0),
+        request_id: "r1".to_owned(),
+        cell: None,
+        reason,
+        tenant: None,
+        registry_version: None,
+        unix: Duration::ZERO,
+    });
+    let pause = Fact::FaultEnds("nothing".to_owned());
+    let mut invariant = ClosedWithoutRegistry::new(&with_settings(Settings {
+        open_wait: Duration::from_secs(wait_secs),
+        ..Settings::default()
+    }));
+    feed(&mut invariant, &[Fact::Started(life(0)), pause, decided])
+}
+
+#[test]
+fn content_once_the_wait_is_over() {
+    assert_eq!(fed(2, Reason::RegistryNeverLoaded), Ok(()));
+    assert_eq!(fed(9, Reason::MissingToken), Ok(()));
+}
+
+#[test]
+fn notices_a_listener_that_opens_too_early() {
+    assert!(fed(3, Reason::RegistryNeverLoaded).is_err());
+}

@@ -1,0 +1,135 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+
+fn percent() -> Settings {
+    Settings {
+        retry_percent: 20,
+        ..Settings::default()
+    }
+}
+
+/// A request without a body.
+fn get(tag: &str) -> Fact {
+    match sent(tag, "acme") {
+        Fact::Sent(sent) => Fact::Sent(Sent {
+            method: "GET".to_owned(),
+            once: false,
+            ..sent
+        }),
+        other => other,
+    }
+}
+
+fn unserved(tag: &str, how: Unserved) -> Fact {
+    Fact::Unserved {
+        cell: "a".to_owned(),
+        host: "a-1".to_owned(),
+        tag: Some(tag.to_owned()),
+        how,
+    }
+}
+
+fn gave_up(tag: &str) -> Fact {
+    answered(tag, Answer::Router("cell_refused".to_owned()))
+}
+
+fn retried(facts: &[Fact]) -> Result<(), String> {
+    let bounds = Bounds {
+        endpoints: Endpoints {
+            hosts: [("a".to_owned(), ["a-1".to_owned()].into())].into(),
+            troubles: Vec::new(),
+        },
+        ..with_settings(percent())
+    };
+    feed(&mut Retried::new(&bounds), facts)
+}
+
+fn bounded(facts: &[Fact]) -> Result<(), String> {
+    feed(&mut RetriesBounded::new(&with_settings(percent())), facts)
+}
+
+#[test]
+fn notices_a_retry_that_is_missing() {
+    let disclaimed = || unserved("t", Unserved::Disclaimed);
+    assert!(retried(&[get("t"), disclaimed(), gave_up("t")]).is_err());
+    let again = [
+        get("t"),
+        disclaimed(),
+        arrived("a", "t", "r"),
+        answered("t", Answer::Ok),
+    ];
+    assert_eq!(retried(&again), Ok(()));
+    assert_eq!(bounded(&again), Ok(()));
+    let with_body = [sent("t", "acme"), disclaimed(), gave_up("t")];
+    assert!(retried(&with_body).is_err());
+    let often = [&[get("t")][..], &vec![disclaimed(); 4], &[gave_up("t")]].concat();
+    assert_eq!(retried(&often), Ok(()));
+    // The budget is used up.
+    let many = (0..8).flat_map(|n| {
+        let tag = format!("t{n}");
+        [get(&tag), unserved(&tag, Unserved::Disclaimed)]
+    });
+    let many = [many.collect(), vec![gave_up("t7")]].concat();
+    assert_eq!(retried(&many), Ok(()));
+}
+
+#[test]
+fn notices_what_a_cell_gets_twice() {
+    let twice = |how: &[Fact]| {
+        let facts = [
+            &[get("t"), arrived("a", "t", "r")][..],
+            how,
+            &[arrived("a", "t", "r")],
+        ];
+        bounded(&facts.concat())
+    };
+    assert!(twice(&[]).is_err());
+    assert!(twice(&[unserved("t", Unserved::StreamBroken)]).is_err());
+    assert_eq!(twice(&[unserved("t", Unserved::ConnectionBroken)]), Ok(()));
+    assert_eq!(twice(&[Fact::EndpointStopped("a-1".to_owned())]), Ok(()));
+    assert!(twice(&[Fact::EndpointStopped("a-2".to_owned())]).is_err());
+    let died = unserved("t", Unserved::ConnectionBroken);
+    let thrice = [died.clone(), arrived("a", "t", "r"), died.clone()];
+    assert!(twice(&thrice).is_err());
+    let post = [
+        sent("t", "acme"),
+        arrived("a", "t", "r"),
+        died.clone(),
+        arrived("a", "t", "r"),
+    ];
+    assert!(bounded(&post).is_err());
+    let Fact::Arrived(mut first) = arrived("a", "t", "r") else {
+        panic!("not an arrival")
+    };
+    first.on_connection = 0;
+    let fresh = [get("t"), Fact::Arrived(first), died, arrived("a", "t", "r")];
+    assert!(bounded(&fresh).is_err());
+}
+
+#[test]
+fn notices_more_retries_than_the_budget_has() {
+    let disclaimed = |requests: u32, times: usize| {
+        let facts = (0..requests).flat_map(|n| {
+            let tag = format!("t{n}");
+            let how = unserved(&tag, Unserved::Disclaimed);
+            [vec![get(&tag)], vec![how; times], vec![gave_up(&tag)]].concat()
+        });
+        bounded(&facts.collect::<Vec<_>>())
+    };
+    let left_behind = (0..30).flat_map(|n| {
+        let tag = format!("t{n}");
+        let how = unserved(&tag, Unserved::LeftBehind);
+        [
+            get(&tag),
+            how,
+            arrived("a", &tag, "r"),
+            answered(&tag, Answer::Ok),
+        ]
+    });
+    assert_eq!(bounded(&left_behind.collect::<Vec<_>>()), Ok(()));
+    assert_eq!(disclaimed(10, 2), Ok(()));
+    assert!(disclaimed(11, 2).is_err());
+    assert_eq!(disclaimed(1, 4), Ok(()));
+    assert!(disclaimed(1, 5).is_err());
+}

@@ -1,0 +1,62 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+
+/// Facts are a second apart.
+fn fed(facts: &[Fact], status_max_age: u32) -> Result<(), String> {
+    let mut all = facts.to_vec();
+    all.extend([
+        with_token("t", "main"),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+    ]);
+    feed(&mut revoked(status_max_age), &all)
+}
+
+fn revoked(status_max_age: u32) -> Revoked {
+    Revoked::new(&with_settings(Settings {
+        status_max_age: SECOND * status_max_age,
+        ..Settings::default()
+    }))
+}
+
+#[test]
+fn content_while_the_router_may_not_know() {
+    assert_eq!(fed(&[revoking(1, &["client"])], 9), Ok(()));
+    assert_eq!(fed(&[revoking(1, &["other"]), applied(0, 1)], 0), Ok(()));
+}
+
+#[test]
+fn notices_a_router_that_knows() {
+    let why = fed(&[revoking(1, &["client"]), applied(0, 1)], 9).unwrap_err();
+    assert!(why.contains("knows"), "{why}");
+}
+
+#[test]
+fn notices_a_router_that_has_heard_nothing_for_too_long() {
+    let why = fed(&[revoking(1, &["client"])], 1).unwrap_err();
+    assert!(why.contains("since 0ns"), "{why}");
+}
+
+#[test]
+fn content_once_the_subject_is_restored_and_with_who_shows_nothing() {
+    let restored = [
+        revoking(1, &["client"]),
+        applied(0, 1),
+        revoking(2, &[]),
+        applied(0, 2),
+    ];
+    assert_eq!(fed(&restored, 1), Ok(()));
+    let mut nobody = sent("t", "acme");
+    if let Fact::Sent(sent) = &mut nobody {
+        sent.anonymous = true;
+    }
+    let facts = [
+        revoking(1, &["client"]),
+        applied(0, 1),
+        nobody,
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+    ];
+    assert_eq!(feed(&mut revoked(1), &facts), Ok(()));
+}

@@ -1,0 +1,115 @@
+use super::super::testing::*;
+use super::*;
+use crate::engine::EPOCH;
+use crate::fact::Sent;
+
+fn fed(facts: &[Fact]) -> Result<(), String> {
+    let bounds = with_settings(Settings {
+        reload_within: SECOND * 3,
+        signature_max_age: SECOND * 60,
+        signature_skew: SECOND * 5,
+        ..Settings::default()
+    });
+    feed(&mut RoutingKeys::new(&bounds), facts)
+}
+
+fn configured(kids: &[&str]) -> Fact {
+    Fact::Configured {
+        router: "router-1".to_owned(),
+        anonymous: None,
+        cell_bound: crate::fact::CellBoundRules {
+            enforced: true,
+            once: false,
+        },
+        signers: kids.iter().map(|kid| (*kid).to_owned()).collect(),
+        rules: None,
+    }
+}
+
+fn showing(behind: Behind) -> Fact {
+    match sent("t", "acme") {
+        Fact::Sent(sent) => Fact::Sent(Sent {
+            routing_key: Some(behind),
+            ..sent
+        }),
+        other => other,
+    }
+}
+
+fn signed(kid: &str, time: Duration) -> Fact {
+    let kid = kid.to_owned();
+    showing(Behind::Signer { kid, time })
+}
+
+#[test]
+fn content_with_gateways_and_listed_signers() {
+    for shown in [showing(Behind::Gateway), signed("edge", EPOCH)] {
+        let facts = [
+            configured(&["edge"]),
+            shown,
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        assert_eq!(fed(&facts), Ok(()));
+    }
+}
+
+#[test]
+fn notices_a_spoofed_key_that_passes() {
+    let facts = [
+        configured(&["edge"]),
+        showing(Behind::Nobody),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+    ];
+    assert!(fed(&facts).unwrap_err().contains("nobody stands behind"));
+}
+
+#[test]
+fn notices_a_signer_that_was_taken_out() {
+    let facts = |passes_after| {
+        let mut facts = vec![
+            configured(&["edge"]),
+            signed("edge", EPOCH),
+            configured(&["next"]),
+        ];
+        facts.extend((0..passes_after).map(|_| Fact::FaultBegins(String::new())));
+        facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
+        facts
+    };
+    assert_eq!(fed(&facts(2)), Ok(()), "the router may not have looked yet");
+    assert!(fed(&facts(3)).unwrap_err().contains("isn't listed"));
+}
+
+#[test]
+fn notices_a_signature_out_of_its_time() {
+    // `allowed` is decided when the router's clock shows the epoch.
+    for (time, passes) in [
+        (EPOCH - SECOND * 60, true),
+        (EPOCH - SECOND * 61, false),
+        (EPOCH + SECOND * 5, true),
+        (EPOCH + SECOND * 6, false),
+    ] {
+        let facts = [
+            configured(&["edge"]),
+            signed("edge", time),
+            allowed("r", "a", 1),
+            arrived("a", "t", "r"),
+        ];
+        assert_eq!(fed(&facts).is_ok(), passes, "{time:?}");
+    }
+}
+
+#[test]
+fn notices_its_names_at_a_cell() {
+    for name in ["x-routing-key", "x_routing_key", "x-routing-key-signature"] {
+        let fact = with_header(arrived("a", "t", "r"), name, "acme");
+        assert!(fed(&[fact]).unwrap_err().contains(name));
+        let trailers = Fact::Trailers {
+            cell: "a".to_owned(),
+            tag: None,
+            trailers: vec![(name.to_owned(), "acme".to_owned())],
+        };
+        assert!(fed(&[trailers]).unwrap_err().contains(name));
+    }
+}

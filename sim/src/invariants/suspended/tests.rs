@@ -1,0 +1,94 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+
+/// Facts are a second apart.
+fn fed(facts: &[Fact], status_max_age: u32) -> Result<(), String> {
+    let mut all = facts.to_vec();
+    all.extend([
+        sent("t", "acme"),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+    ]);
+    all.push(responded("r"));
+    feed(&mut suspended(status_max_age), &all)
+}
+
+fn suspended(status_max_age: u32) -> Suspended {
+    Suspended::new(&Bounds {
+        streams_within: SECOND,
+        held: SECOND,
+        ..with_settings(Settings {
+            status_max_age: SECOND * status_max_age,
+            ..Settings::default()
+        })
+    })
+}
+
+/// A request passes, its tenant is suspended, and this follows.
+fn fed_open(more: &[Fact]) -> Result<(), String> {
+    let mut all = vec![
+        sent("t", "acme"),
+        allowed("r", "a", 1),
+        arrived("a", "t", "r"),
+        suspending(2, &["acme"]),
+        applied(0, 2),
+    ];
+    all.extend_from_slice(more);
+    feed(&mut suspended(9), &all)
+}
+
+fn streamed() -> Fact {
+    Fact::Streamed {
+        tag: "t".to_owned(),
+    }
+}
+
+#[test]
+fn content_while_the_router_may_not_know() {
+    assert_eq!(fed(&[suspending(1, &["acme"])], 9), Ok(()));
+    assert_eq!(fed(&[suspending(1, &["other"]), applied(0, 1)], 0), Ok(()));
+}
+
+#[test]
+fn notices_a_router_that_knows() {
+    let why = fed(&[suspending(1, &["acme"]), applied(0, 1)], 9).unwrap_err();
+    assert!(why.contains("knows"), "{why}");
+}
+
+#[test]
+fn notices_a_router_that_has_heard_nothing_for_too_long() {
+    let why = fed(&[suspending(1, &["acme"])], 1).unwrap_err();
+    assert!(why.contains("since 0ns"), "{why}");
+}
+
+#[test]
+fn content_with_a_tenant_that_is_active_again() {
+    let resumed = [
+        suspending(1, &["acme"]),
+        applied(0, 1),
+        suspending(2, &[]),
+        applied(0, 2),
+    ];
+    assert_eq!(fed(&resumed, 1), Ok(()));
+}
+
+#[test]
+fn content_with_what_ends_in_time() {
+    assert_eq!(fed_open(&[responded("r"), streamed()]), Ok(()));
+}
+
+#[test]
+fn notices_a_router_that_leaves_a_stream_open() {
+    let why = fed_open(&[suspending(3, &["acme"]), suspending(4, &["acme"])]).unwrap_err();
+    assert!(why.contains("has r of acme open"), "{why}");
+}
+
+#[test]
+fn notices_a_stream_that_only_the_router_calls_closed() {
+    let in_time = fed_open(&[responded("r"), streamed()]);
+    assert_eq!(in_time, Ok(()), "under way until then");
+    let later = [responded("r"), streamed(), streamed()];
+    let why = fed_open(&later).unwrap_err();
+    assert!(why.contains("still gets an answer"), "{why}");
+}

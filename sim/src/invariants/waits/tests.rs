@@ -1,0 +1,25 @@
+use super::super::Settings;
+use super::super::testing::*;
+use super::*;
+use crate::fact::Answer;
+
+fn fed(client: &str, late: u32) -> Result<(), String> {
+    let bounds = Bounds {
+        brief: [client.to_owned()].into(),
+        ..with_settings(Settings {
+            header_timeout: SECOND * 2,
+            ..Settings::default()
+        })
+    };
+    let mut facts = vec![sent("t", "acme"), arrived("a", "t", "r")];
+    facts.extend((1..late).map(|_| answered("x", Answer::Ok)));
+    facts.push(answered("t", Answer::Ok));
+    feed(&mut CellWaits::new(&bounds), &facts)
+}
+
+#[test]
+fn notices_a_router_that_waits_too_long() {
+    assert_eq!(fed("client", 2), Ok(()));
+    assert!(fed("client", 3).is_err());
+    assert_eq!(fed("another", 9), Ok(()));
+}

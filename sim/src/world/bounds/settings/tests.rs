@@ -1,0 +1,44 @@
+use super::*;
+
+const CHANGES: &str = r#"
+[expect]
+recovery = "2s"
+
+[[fault]]
+at = "5s"
+kind = "configure"
+target = "router-1"
+settings = { upstream = { header_timeout_ms = 2000 }, runtime = { drain_secs = 3 } }
+
+[[fault]]
+at = "6s"
+for = "4s"
+kind = "break_configuration"
+target = "router-1"
+"#;
+
+fn in_force(faults: &str, at: u64) -> [Duration; 3] {
+    let small = include_str!("../../../../examples/small.toml");
+    let scenario = Scenario::parse("small.toml", &format!("{small}{faults}"));
+    let settings = of(&scenario.unwrap_or_else(|error| panic!("{error}")));
+    let at = Duration::from_secs(at);
+    let header = |it: &Settings| it.header_timeout;
+    [
+        settings.least("router-1", [at; 2], header),
+        settings.most("router-1", [at; 2], header),
+        settings.at_start("router-1", at, |it| it.drain),
+    ]
+}
+
+#[test]
+fn a_change_counts_from_its_writing_and_what_was_before_until_it_must_be_read() {
+    // Nothing is set at first, so that these are the router's own defaults.
+    let [before, _, drain] = in_force(CHANGES, 4);
+    let (after, short) = (Duration::from_secs(2), Duration::from_secs(3));
+    assert!(before > after && drain > short);
+    assert_eq!(in_force(CHANGES, 4), [before, before, drain]);
+    assert_eq!(in_force(CHANGES, 5), [after, before, short]);
+    // It couldn't read its file until 10 s.
+    assert_eq!(in_force(CHANGES, 12), [after, before, short]);
+    assert_eq!(in_force(CHANGES, 14), [after, after, short]);
+}
