@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, UnknownTenant};
+use super::credential::{Authorization, Claims, Credential, Flaw};
 use super::units::{Rate, Span};
 
 /// A name, and where it stands in the file.
@@ -115,86 +117,12 @@ pub(super) struct Balancer {
     pub version: HeaderVersion,
 }
 
-/// A version of the PROXY protocol's header.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(try_from = "u8")]
-pub enum HeaderVersion {
-    /// A line of text.
-    One,
-    /// Binary.
-    #[default]
-    Two,
-}
-
-impl TryFrom<u8> for HeaderVersion {
-    type Error = &'static str;
-
-    fn try_from(version: u8) -> Result<Self, Self::Error> {
-        match version {
-            1 => Ok(Self::One),
-            2 => Ok(Self::Two),
-            _ => Err("must be 1 or 2"),
-        }
-    }
-}
-
 fn region() -> String {
     "home".to_owned()
 }
 
 fn one() -> Spanned<u32> {
     Spanned::new(0..0, 1)
-}
-
-/// Which traffic a cell takes, as the registry says.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum CellState {
-    /// None yet.
-    Provisioning,
-    /// All of its tenants'.
-    #[default]
-    Active,
-    /// That of the tenants which it has.
-    Draining,
-    /// None; its tenants are told to wait.
-    Quarantined,
-}
-
-impl CellState {
-    /// The word in the registry.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Provisioning => "provisioning",
-            Self::Active => "active",
-            Self::Draining => "draining",
-            Self::Quarantined => "quarantined",
-        }
-    }
-}
-
-/// What a cell's endpoints speak.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum CellProtocol {
-    /// Mutual TLS; HTTP/2 or HTTP/1.1 by ALPN.
-    #[default]
-    Https,
-    /// Plain HTTP/1.1.
-    Http,
-    /// Plain HTTP/2.
-    H2c,
-}
-
-impl CellProtocol {
-    /// The scheme of its URLs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Https => "https",
-            Self::Http => "http",
-            Self::H2c => "h2c",
-        }
-    }
 }
 
 #[derive(Deserialize, Debug)]
@@ -222,17 +150,6 @@ pub(super) struct Tenant {
     pub allowed_roles: Vec<String>,
     /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
-}
-
-/// Where tenants go that the registry doesn't list.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum UnknownTenant {
-    /// They are refused.
-    #[default]
-    Deny,
-    /// They go to an active cell of the tier that their token names.
-    ByTier,
 }
 
 #[derive(Deserialize, Debug)]
@@ -305,74 +222,6 @@ pub(super) struct CellBound {
     pub shows: Authorization,
 }
 
-/// Which cell-bound authorizations a client shows.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Authorization {
-    /// A new one of its cell's own with each request, for the cell that has its tenant.
-    #[default]
-    Good,
-    /// The same for another cell.
-    Misdirected,
-    /// One for another user of its tenant.
-    ForAnother,
-    /// One that claims its cell's key and was signed by another.
-    Forged,
-    /// What another client of this cell has shown the same router just before, token and all.
-    Replayed,
-}
-
-/// Further claims of a client's tokens.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug, Default)]
-#[serde(deny_unknown_fields)]
-pub struct Claims {
-    /// All tenants that the token names, instead of one.
-    pub tenants: Option<Vec<String>>,
-    /// With `tenants`: the tenant if the request picks none.
-    pub default_tenant: Option<String>,
-    /// Its roles; no claim by default.
-    pub roles: Option<Vec<String>>,
-    /// Its scopes.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// The class of service.
-    pub tier: Option<String>,
-    /// Further audiences of the token.
-    #[serde(default)]
-    pub audiences: Vec<String>,
-}
-
-/// What is wrong with a token, or with how it is sent.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum Flaw {
-    /// It has no signature, and `alg` `none`.
-    Unsigned,
-    /// It names another issuer.
-    WrongIssuer,
-    /// It isn't valid before an hour from now.
-    Early,
-    /// It has another `typ`, that of cell-bound authorizations.
-    WrongType,
-    /// It is bound to a certificate that the client doesn't have.
-    BoundElsewhere,
-    /// It names no tenant.
-    NoTenant,
-    /// It names no subject.
-    NoSubject,
-    /// It has no expiry.
-    NoExpiry,
-    /// It has no audience.
-    NoAudience,
-    /// It is sent twice, in two headers.
-    Twice,
-    /// It is also sent in the query.
-    InQuery,
-    /// It is good, but the request's `Connection` names headers of the router, so that they would
-    /// be dropped.
-    NamesStamps,
-}
-
 fn yes() -> bool {
     true
 }
@@ -391,127 +240,6 @@ fn timeout() -> Spanned<Span> {
 
 fn seconds(n: u64) -> Spanned<Span> {
     Spanned::new(0..0, Span(std::time::Duration::from_secs(n)))
-}
-
-/// What a client shows.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Credential {
-    /// A good token of its issuer's.
-    #[default]
-    Token,
-    /// A certificate with its tenant in the SAN.
-    Certificate,
-    /// Both, for the same tenant.
-    Both,
-    /// Nothing.
-    None,
-    /// A token that expired before the simulation began.
-    Expired,
-    /// A token for somebody else.
-    WrongAudience,
-    /// A token that claims its issuer's key and was signed by another.
-    Forged,
-    /// A token that names a key nobody has, another one each time.
-    UnknownKey,
-    /// A token for its tenant and a certificate of another's.
-    Conflicting,
-    /// A good token that it goes on showing for a while after its end.
-    Overdue,
-    /// A gateway's certificate, and its tenant as the routing key.
-    GatewayKey,
-    /// Its tenant as the routing key, signed anew for each request by its signer.
-    SignedKey,
-    /// Its tenant as the routing key, and nothing else.
-    SpoofedKey,
-    /// Its tenant as the routing key, spoofed beside another tenant's certificate.
-    BorrowedKey,
-    /// Its tenant as the routing key, signed by another key under its signer's name.
-    ForgedKey,
-    /// Its tenant as the routing key, signed by its signer minutes ago.
-    StaleKey,
-}
-
-impl Credential {
-    /// Whether a router in `required` mode must always let it in, as far as credentials go.
-    pub fn is_good(self) -> bool {
-        match self {
-            Self::Token | Self::Certificate | Self::Both | Self::GatewayKey | Self::SignedKey => {
-                true
-            }
-            Self::None
-            | Self::Expired
-            | Self::WrongAudience
-            | Self::Forged
-            | Self::UnknownKey
-            | Self::Conflicting
-            | Self::Overdue
-            | Self::SpoofedKey
-            | Self::BorrowedKey
-            | Self::ForgedKey
-            | Self::StaleKey => false,
-        }
-    }
-
-    /// Whether there is a token that somebody issued.
-    pub fn has_token(self) -> bool {
-        match self {
-            Self::Token
-            | Self::Both
-            | Self::Expired
-            | Self::WrongAudience
-            | Self::Forged
-            | Self::UnknownKey
-            | Self::Conflicting
-            | Self::Overdue => true,
-            Self::None
-            | Self::Certificate
-            | Self::GatewayKey
-            | Self::SignedKey
-            | Self::SpoofedKey
-            | Self::BorrowedKey
-            | Self::ForgedKey
-            | Self::StaleKey => false,
-        }
-    }
-
-    /// Whether it has a client certificate in it.
-    pub fn is_certified(self) -> bool {
-        match self {
-            Self::Certificate
-            | Self::Both
-            | Self::Conflicting
-            | Self::GatewayKey
-            | Self::BorrowedKey => true,
-            Self::Token
-            | Self::None
-            | Self::Expired
-            | Self::WrongAudience
-            | Self::Forged
-            | Self::UnknownKey
-            | Self::Overdue
-            | Self::SignedKey
-            | Self::SpoofedKey
-            | Self::ForgedKey
-            | Self::StaleKey => false,
-        }
-    }
-
-    /// Whether it proves the tenant for as long as its token holds.
-    pub fn can_prove(self) -> bool {
-        self.is_good() || self == Self::Overdue
-    }
-}
-
-/// What a client speaks.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientProtocol {
-    /// HTTP/1.1
-    Http1,
-    /// HTTP/2
-    #[default]
-    Http2,
 }
 
 /// A fault with every field that any kind has; the table in `fault/table.rs` says which belong to which.

@@ -4,6 +4,8 @@
 //! [`Scenario::parse`], which can build both.
 
 mod check;
+mod choices;
+mod credential;
 mod error;
 mod expectations;
 mod fault;
@@ -16,13 +18,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use check::read;
+pub use choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, UnknownTenant};
+pub use credential::{Authorization, Claims, Credential, Flaw};
 pub(crate) use error::Errors;
 pub use error::{ScenarioError, ScenarioErrors};
 pub use fault::{Authority, Change, Fault, FaultKind, markdown as faults_in_markdown};
-pub use file::{
-    Authorization, CellProtocol, CellState, Claims, ClientProtocol, Credential, Flaw,
-    HeaderVersion, UnknownTenant,
-};
 
 /// The name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::CONTROL_PLANE;
+use super::choices::CellProtocol;
 use super::error::Errors;
 use super::fault::Names;
-use super::file::{CellProtocol, File, Name};
+use super::file::{File, Name};
 
 /// The most hosts of one kind. With more, runs are too slow.
 const HOSTS_MAX: u32 = 64;

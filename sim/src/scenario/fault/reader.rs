@@ -7,8 +7,9 @@ use toml::Spanned;
 
 use super::Authority;
 use crate::scenario::CONTROL_PLANE;
+use crate::scenario::choices::CellState;
 use crate::scenario::error::Errors;
-use crate::scenario::file::{self, CellState, Name};
+use crate::scenario::file::{self, Name};
 use crate::scenario::units::Span;
 
 /// What kinds of hosts and things a world has, to check names against.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::{Authority, Lasting, Thing};
-use crate::scenario::file::{CellState, Name};
+use crate::scenario::choices::CellState;
+use crate::scenario::file::Name;
 
 /// What the docs and the messages say about a row of a table.
 pub(super) struct Row {
