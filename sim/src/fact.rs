@@ -83,6 +83,21 @@ pub struct Terms {
     pub default_role: Option<String>,
 }
 
+/// What a router's configuration file says, as far as an invariant depends on it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Configured {
+    /// The router's host.
+    pub router: String,
+    /// The placement of requests without credentials; `None` if they are refused.
+    pub anonymous: Option<String>,
+    /// How it treats cell-bound authorizations.
+    pub cell_bound: CellBoundRules,
+    /// The kids of the keys whose signatures of routing keys it accepts.
+    pub signers: BTreeSet<String>,
+    /// The rules; `None` if there are none.
+    pub rules: Option<Vec<Rule>>,
+}
+
 /// A rule of a router's policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
@@ -120,18 +135,7 @@ pub enum Fact {
     /// The world: a fault is over.
     FaultEnds(String),
     /// The world: a router's configuration file says this from now on.
-    Configured {
-        /// The router's host.
-        router: String,
-        /// Where requests without credentials go; `None`: nowhere.
-        anonymous: Option<String>,
-        /// What comes of cell-bound authorizations.
-        cell_bound: CellBoundRules,
-        /// Whose signatures of routing keys it takes: their kids.
-        signers: BTreeSet<String>,
-        /// The rules; `None` if there are none.
-        rules: Option<Vec<Rule>>,
-    },
+    Configured(Box<Configured>),
     /// The world: a router's last-known-good state can't be relied on any more.
     StateDamaged(String),
     /// The world: a router started.
@@ -396,7 +400,7 @@ pub struct Token {
 }
 
 /// What a router's configuration says of cell-bound authorizations.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CellBoundRules {
     /// One that doesn't hold is denied.
     pub enforced: bool,

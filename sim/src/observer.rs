@@ -225,7 +225,7 @@ impl State {
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             Fact::Arrived(arrived) => self.arrived(arrived),
             Fact::Published(_)
-            | Fact::Configured { .. }
+            | Fact::Configured(_)
             | Fact::Certified { .. }
             | Fact::Connected { .. }
             | Fact::Presented { .. }
@@ -319,7 +319,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::Connected { .. }
         | Fact::FaultBegins(_)
         | Fact::FaultEnds(_)
-        | Fact::Configured { .. }
+        | Fact::Configured(_)
         | Fact::StateDamaged(_)
         | Fact::Started(_)
         | Fact::Crashed(_)

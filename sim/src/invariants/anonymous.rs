@@ -71,17 +71,13 @@ impl Invariant for AnonymousApart {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Configured {
-                router,
-                anonymous,
-                rules,
-                ..
-            } => {
-                if rules.is_some() {
-                    self.ruled.insert(router.clone());
+            Fact::Configured(said) => {
+                if said.rules.is_some() {
+                    self.ruled.insert(said.router.clone());
                 }
-                let until = self.settings.read_by(router, at);
-                in_force::configured(&mut self.routers, router, anonymous.clone(), until);
+                let until = self.settings.read_by(&said.router, at);
+                let anonymous = said.anonymous.clone();
+                in_force::configured(&mut self.routers, &said.router, anonymous, until);
             }
             Fact::Sent(sent) if sent.anonymous && sent.via.is_none() => {
                 self.open.insert(sent.tag.clone(), (at, sent.to.clone()));

@@ -49,11 +49,9 @@ impl Invariant for CellBoundCalls {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Configured {
-                router, cell_bound, ..
-            } => {
-                let until = self.settings.read_by(router, at);
-                in_force::configured(&mut self.routers, router, *cell_bound, until);
+            Fact::Configured(said) => {
+                let until = self.settings.read_by(&said.router, at);
+                in_force::configured(&mut self.routers, &said.router, said.cell_bound, until);
             }
             Fact::Published(said) => {
                 self.callers.insert(said.version, said.callers.clone());

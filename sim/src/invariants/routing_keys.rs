@@ -43,14 +43,11 @@ impl Invariant for RoutingKeys {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Configured {
-                router, signers, ..
-            } => in_force::configured(
-                &mut self.routers,
-                router,
-                signers.clone(),
-                self.settings.read_by(router, at),
-            ),
+            Fact::Configured(said) => {
+                let until = self.settings.read_by(&said.router, at);
+                let signers = said.signers.clone();
+                in_force::configured(&mut self.routers, &said.router, signers, until);
+            }
             Fact::Arrived(arrived) => {
                 no_field(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)?;
             }

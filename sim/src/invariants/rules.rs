@@ -160,9 +160,9 @@ impl Invariant for RulesKept {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Configured { router, rules, .. } => {
-                let until = self.settings.read_by(router, at);
-                in_force::configured(&mut self.routers, router, rules.clone(), until);
+            Fact::Configured(said) => {
+                let until = self.settings.read_by(&said.router, at);
+                in_force::configured(&mut self.routers, &said.router, said.rules.clone(), until);
             }
             Fact::Published(said) => {
                 self.published.insert(said.version, (**said).clone());

@@ -6,8 +6,10 @@ use std::time::Duration;
 use cellway_core::Reason;
 
 use super::{Bounds, Invariant, Settings, SettingsInForce};
+use crate::engine::EPOCH;
 use crate::fact::{
-    Answer, Arrived, CellTruth, Claims, Decided, Fact, Life, Published, Responded, Sent, Token,
+    Answer, Arrived, CellTruth, Claims, Configured, Decided, Fact, Life, Note, Published,
+    Responded, Sent, Token,
 };
 use crate::scenario::CellState;
 
@@ -35,6 +37,22 @@ pub(super) fn life(incarnation: u32) -> Life {
         router: "router-1".to_owned(),
         incarnation,
     }
+}
+
+/// The configuration file of `router-1` says from now on what `change` sets, and nothing else.
+pub(super) fn configured(change: impl FnOnce(&mut Configured)) -> Fact {
+    let mut said = Configured {
+        router: "router-1".to_owned(),
+        ..Configured::default()
+    };
+    change(&mut said);
+    Fact::Configured(Box::new(said))
+}
+
+/// An event of this kind in the first life of `router-1`.
+pub(super) fn noted(kind: &str) -> Fact {
+    let (kind, text) = (kind.to_owned(), String::new());
+    Fact::Noted(life(0), Note { kind, text })
 }
 
 pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
@@ -95,7 +113,12 @@ pub(super) fn applied(incarnation: u32, version: u64) -> Fact {
 }
 
 pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
-    Fact::Sent(Sent {
+    sent_with(tag, tenant, |_| ())
+}
+
+/// A request that differs from [`sent`]'s by this change.
+pub(super) fn sent_with(tag: &str, tenant: &str, change: impl FnOnce(&mut Sent)) -> Fact {
+    let mut sent = Sent {
         client: "client".to_owned(),
         tag: tag.to_owned(),
         tenant: tenant.to_owned(),
@@ -117,57 +140,66 @@ pub(super) fn sent(tag: &str, tenant: &str) -> Fact {
         to: "router-1".to_owned(),
         via: None,
         once: true,
+    };
+    change(&mut sent);
+    Fact::Sent(sent)
+}
+
+/// A request without any credentials.
+pub(super) fn sent_by_nobody(tag: &str) -> Fact {
+    sent_with(tag, "acme", |sent| {
+        sent.good = false;
+        sent.anonymous = true;
     })
 }
 
-/// With a token of `key-1` that holds for an hour from the epoch on.
-pub(super) fn with_token(tag: &str, issuer: &str) -> Fact {
-    let token = Token {
+/// A token under `key-1` that is valid for an hour from the epoch on.
+pub(super) fn token(issuer: &str) -> Token {
+    Token {
         issuer: issuer.to_owned(),
         key: "key-1".to_owned(),
-        from: crate::engine::EPOCH,
-        ends: crate::engine::EPOCH + SECOND * 3600,
-    };
-    match sent(tag, "acme") {
-        Fact::Sent(mut sent) => {
-            sent.token = Some(token);
-            Fact::Sent(sent)
-        }
-        other => other,
+        from: EPOCH,
+        ends: EPOCH + SECOND * 3600,
     }
+}
+
+/// A request with a [`token`] of this issuer.
+pub(super) fn with_token(tag: &str, issuer: &str) -> Fact {
+    sent_with(tag, "acme", |sent| sent.token = Some(token(issuer)))
 }
 
 pub(super) fn bad(tag: &str) -> Fact {
-    match sent(tag, "acme") {
-        Fact::Sent(sent) => Fact::Sent(Sent {
-            good: false,
-            ..sent
-        }),
-        other => other,
-    }
+    sent_with(tag, "acme", |sent| sent.good = false)
 }
 
 pub(super) fn allowed(request_id: &str, cell: &str, version: u64) -> Fact {
-    Fact::Decided(Decided {
-        life: life(0),
-        request_id: request_id.to_owned(),
-        cell: Some(cell.to_owned()),
-        reason: Reason::Verified,
-        tenant: Some("acme".to_owned()),
-        registry_version: Some(version),
-        unix: crate::engine::EPOCH,
+    let cell = cell.to_owned();
+    decided_with(request_id, |decided| {
+        decided.cell = Some(cell);
+        decided.registry_version = Some(version);
     })
 }
 
+/// A decision that differs from one for `a` on version 1 by this change.
+pub(super) fn decided_with(request_id: &str, change: impl FnOnce(&mut Decided)) -> Fact {
+    let mut decided = Decided {
+        life: life(0),
+        request_id: request_id.to_owned(),
+        cell: Some("a".to_owned()),
+        reason: Reason::Verified,
+        tenant: Some("acme".to_owned()),
+        registry_version: Some(1),
+        unix: EPOCH,
+    };
+    change(&mut decided);
+    Fact::Decided(decided)
+}
+
 pub(super) fn denied(request_id: &str, reason: Reason) -> Fact {
-    match allowed(request_id, "a", 1) {
-        Fact::Decided(decided) => Fact::Decided(Decided {
-            cell: None,
-            reason,
-            ..decided
-        }),
-        other => other,
-    }
+    decided_with(request_id, |decided| {
+        decided.cell = None;
+        decided.reason = reason;
+    })
 }
 
 pub(super) fn responded(request_id: &str) -> Fact {
@@ -180,7 +212,17 @@ pub(super) fn responded(request_id: &str) -> Fact {
 }
 
 pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
-    Fact::Arrived(Arrived {
+    arrived_with(cell, tag, request_id, |_| ())
+}
+
+/// An arrival that differs from [`arrived`]'s by this change.
+pub(super) fn arrived_with(
+    cell: &str,
+    tag: &str,
+    request_id: &str,
+    change: impl FnOnce(&mut Arrived),
+) -> Fact {
+    let mut arrived = Arrived {
         cell: cell.to_owned(),
         host: format!("{cell}-1"),
         tag: Some(tag.to_owned()),
@@ -191,7 +233,15 @@ pub(super) fn arrived(cell: &str, tag: &str, request_id: &str) -> Fact {
             ("x-cellway-tenant".to_owned(), "acme".to_owned()),
             ("x-cellway-auth".to_owned(), "verified".to_owned()),
         ],
-    })
+    };
+    change(&mut arrived);
+    Fact::Arrived(arrived)
+}
+
+/// A request of acme's that its router allows, under this id, and that arrives at `a`.
+pub(super) fn passing(tag: &str, request_id: &str) -> [Fact; 3] {
+    let allowed = allowed(request_id, "a", 1);
+    [sent(tag, "acme"), allowed, arrived("a", tag, request_id)]
 }
 
 pub(super) fn with_header(arrival: Fact, name: &str, value: &str) -> Fact {

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::shared::unix_at;
 use super::{World, config, hosts, keys, router};
-use crate::fact::Fact;
+use crate::fact::{Configured, Fact};
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
 
 /// A fault's beginning or end, and when it is due.
@@ -360,13 +360,14 @@ impl World {
         let settings = &self.settings[name];
         let text = config::render(&self.scenario, settings);
         router::write_configuration(&self.disks[name], text);
-        self.tell(&Fact::Configured {
+        let configured = Configured {
             router: name.to_owned(),
             anonymous: config::anonymous_placement(settings),
             cell_bound: config::cell_bound(settings),
             signers: config::signers(settings),
             rules: config::rules(settings),
-        });
+        };
+        self.tell(&Fact::Configured(Box::new(configured)));
     }
 
     fn rotate_authority(&self, kind: &FaultKind) -> Result<(), LabError> {

@@ -1,29 +1,13 @@
 use super::super::Settings;
 use super::super::testing::*;
 use super::*;
-use crate::fact::Note;
 
-fn configured(anonymous: Option<&str>) -> Fact {
-    Fact::Configured {
-        router: "router-1".to_owned(),
-        anonymous: anonymous.map(str::to_owned),
-        cell_bound: crate::fact::CellBoundRules {
-            enforced: true,
-            once: false,
-        },
-        signers: BTreeSet::new(),
-        rules: None,
-    }
+fn sends_to(placement: Option<&str>) -> Fact {
+    configured(|said| said.anonymous = placement.map(str::to_owned))
 }
 
 fn nobody() -> Fact {
-    match bad("t") {
-        Fact::Sent(mut sent) => {
-            sent.anonymous = true;
-            Fact::Sent(sent)
-        }
-        other => other,
-    }
+    sent_by_nobody("t")
 }
 
 fn arrives(cell: &str) -> [Fact; 3] {
@@ -46,13 +30,13 @@ fn fed(first: &[Fact], then: &[Fact]) -> Result<(), String> {
 
 #[test]
 fn content_where_it_is_meant() {
-    assert_eq!(fed(&[configured(Some("public"))], &arrives("p")), Ok(()));
+    assert_eq!(fed(&[sends_to(Some("public"))], &arrives("p")), Ok(()));
 }
 
 #[test]
 fn notices_where_it_is_not() {
-    assert!(fed(&[configured(None)], &arrives("p")).is_err());
-    assert!(fed(&[configured(Some("public"))], &arrives("a")).is_err());
+    assert!(fed(&[sends_to(None)], &arrives("p")).is_err());
+    assert!(fed(&[sends_to(Some("public"))], &arrives("a")).is_err());
 }
 
 #[test]
@@ -60,21 +44,17 @@ fn notices_a_wrong_mark() {
     for (name, value) in [("x-cellway-auth", "verified"), ("x-cellway-tenant", "acme")] {
         let [sent, decided, arrival] = arrives("p");
         let facts = [sent, decided, with_header(arrival, name, value)];
-        assert!(fed(&[configured(Some("public"))], &facts).is_err());
+        assert!(fed(&[sends_to(Some("public"))], &facts).is_err());
     }
 }
 
 #[test]
 fn forgives_until_the_reload_and_no_longer() {
-    let flip = [configured(Some("public")), configured(None)];
+    let flip = [sends_to(Some("public")), sends_to(None)];
     assert_eq!(fed(&flip, &arrives("p")), Ok(()));
-    let note = Note {
-        kind: "reloaded".to_owned(),
-        text: String::new(),
-    };
     let [first, second] = flip;
-    let noted = [first.clone(), second.clone(), Fact::Noted(life(0), note)];
-    assert!(fed(&noted, &arrives("p")).is_err());
+    let reloaded = [first.clone(), second.clone(), noted("reloaded")];
+    assert!(fed(&reloaded, &arrives("p")).is_err());
     let late = [first, second, nobody(), nobody()];
     assert!(fed(&late, &arrives("p")).is_err());
 }

@@ -1,20 +1,15 @@
 use super::super::Settings;
 use super::super::testing::*;
 use super::*;
-use crate::fact::Note;
 use crate::fact::Published;
 
-fn configured(enforced: bool) -> Fact {
-    Fact::Configured {
-        router: "router-1".to_owned(),
-        anonymous: None,
-        cell_bound: CellBoundRules {
+fn enforces(enforced: bool) -> Fact {
+    configured(|said| {
+        said.cell_bound = CellBoundRules {
             enforced,
             once: true,
-        },
-        signers: std::collections::BTreeSet::new(),
-        rules: None,
-    }
+        };
+    })
 }
 
 fn calling(version: u64, cells: &[&str]) -> Fact {
@@ -37,12 +32,9 @@ fn bound() -> CellBound {
 }
 
 fn call(tag: &str, bound: CellBound) -> Vec<Fact> {
-    let Fact::Sent(mut sent) = sent(tag, "acme") else {
-        panic!("not what was sent");
-    };
-    sent.cell_bound = Some(Box::new(bound));
+    let sent = sent_with(tag, "acme", |sent| sent.cell_bound = Some(Box::new(bound)));
     let arrival = with_header(arrived("a", tag, tag), "x-cellway-sub", "ada");
-    vec![Fact::Sent(sent), allowed(tag, "a", 1), arrival]
+    vec![sent, allowed(tag, "a", 1), arrival]
 }
 
 fn fed(first: &[Fact], then: Vec<Fact>) -> Result<(), String> {
@@ -55,17 +47,13 @@ fn fed(first: &[Fact], then: Vec<Fact>) -> Result<(), String> {
 }
 
 fn enforced(then: Vec<Fact>) -> Result<(), String> {
-    fed(&[calling(1, &["b"]), configured(true)], then)
+    fed(&[calling(1, &["b"]), enforces(true)], then)
 }
 
 #[test]
 fn content_with_what_holds_and_with_what_shows_none() {
     assert_eq!(enforced(call("t", bound())), Ok(()));
-    let none = vec![
-        sent("t", "acme"),
-        allowed("r", "a", 1),
-        arrived("a", "t", "r"),
-    ];
+    let none = passing("t", "r").to_vec();
     assert_eq!(enforced(none), Ok(()));
 }
 
@@ -99,14 +87,14 @@ fn notices_whatever_does_not_hold() {
         },
     ] {
         assert!(enforced(call("t", wrong.clone())).is_err(), "{wrong:?}");
-        let watched = [calling(1, &["b"]), configured(false)];
+        let watched = [calling(1, &["b"]), enforces(false)];
         assert_eq!(fed(&watched, call("t", wrong)), Ok(()));
     }
 }
 
 #[test]
 fn notices_a_key_that_is_not_in_the_registry() {
-    let other = [calling(1, &[]), calling(2, &["b"]), configured(true)];
+    let other = [calling(1, &[]), calling(2, &["b"]), enforces(true)];
     assert!(fed(&other, call("t", bound())).is_err());
 }
 
@@ -124,7 +112,7 @@ fn notices_a_second_use_and_none_over_a_restart() {
 #[test]
 fn notices_an_authorization_that_arrives() {
     let passed_on = with_header(arrived("a", "t", "r"), CELL_BOUND, "x.y.z");
-    assert!(fed(&[configured(false)], vec![passed_on]).is_err());
+    assert!(fed(&[enforces(false)], vec![passed_on]).is_err());
 }
 
 #[test]
@@ -133,15 +121,11 @@ fn forgives_until_the_reload_and_no_longer() {
         genuine: false,
         ..bound()
     };
-    let flip = vec![calling(1, &["b"]), configured(false), configured(true)];
+    let flip = vec![calling(1, &["b"]), enforces(false), enforces(true)];
     assert_eq!(fed(&flip, call("t", wrong())), Ok(()));
-    let note = Note {
-        kind: "reloaded".to_owned(),
-        text: String::new(),
-    };
-    let mut noted = flip.clone();
-    noted.push(Fact::Noted(life(0), note));
-    assert!(fed(&noted, call("t", wrong())).is_err());
+    let mut reloaded = flip.clone();
+    reloaded.push(noted("reloaded"));
+    assert!(fed(&reloaded, call("t", wrong())).is_err());
     let mut late = flip;
     late.extend([sent("u", "acme"), sent("v", "acme")]);
     assert!(fed(&late, call("t", wrong())).is_err());

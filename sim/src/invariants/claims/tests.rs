@@ -4,14 +4,12 @@ use crate::scenario::CellState;
 
 /// A request of `tenant` with changed claims that arrives at `a` for acme.
 fn request(tenant: &str, selects: Option<&str>, change: impl FnOnce(&mut Claims)) -> Vec<Fact> {
-    let Fact::Sent(mut sent) = sent("t", tenant) else {
-        panic!("not sent")
-    };
-    if let Some(claims) = &mut sent.claims {
-        change(claims);
-    }
-    sent.selects = selects.map(str::to_owned);
-    let sent = Fact::Sent(sent);
+    let sent = sent_with("t", tenant, |sent| {
+        if let Some(claims) = &mut sent.claims {
+            change(claims);
+        }
+        sent.selects = selects.map(str::to_owned);
+    });
     vec![sent, allowed("r", "a", 1), arrived("a", "t", "r")]
 }
 

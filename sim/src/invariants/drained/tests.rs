@@ -1,12 +1,6 @@
 use super::super::Settings;
 use super::super::testing::*;
 use super::*;
-use crate::fact::Note;
-
-fn noted(kind: &str) -> Fact {
-    let (kind, text) = (kind.to_owned(), String::new());
-    Fact::Noted(life(0), Note { kind, text })
-}
 
 fn connected() -> Fact {
     Fact::Connected {
@@ -72,11 +66,7 @@ fn notices_a_drain_without_end() {
 
 #[test]
 fn notices_a_request_that_passes_a_router_which_drains() {
-    let request = [
-        sent("t", "acme"),
-        allowed("r", "a", 1),
-        arrived("a", "t", "r"),
-    ];
+    let request = passing("t", "r");
     let pause = || vec![answered("x", Answer::Ok); 2];
     let late = [vec![noted("draining")], pause(), request.to_vec()].concat();
     assert!(fed(&late).unwrap_err().contains("drains since"));

@@ -1,23 +1,11 @@
 use super::super::testing::*;
 use super::*;
-use crate::fact::Token;
-
-fn token() -> Token {
-    Token {
-        issuer: "main".to_owned(),
-        key: "key-1".to_owned(),
-        from: crate::engine::EPOCH,
-        ends: crate::engine::EPOCH + SECOND * 3600,
-    }
-}
 
 fn goes(tag: &str, via: Option<&str>) -> Fact {
-    let Fact::Sent(mut sent) = sent(tag, "acme") else {
-        panic!("not what was sent");
-    };
-    sent.via = via.map(str::to_owned);
-    sent.token = Some(token());
-    Fact::Sent(sent)
+    sent_with(tag, "acme", |sent| {
+        sent.via = via.map(str::to_owned);
+        sent.token = Some(token("main"));
+    })
 }
 
 fn heard(tag: &str, heard: Heard) -> Fact {

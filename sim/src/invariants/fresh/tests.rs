@@ -11,14 +11,10 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
 }
 
 fn on(connection: u64, tag: &str) -> Vec<Fact> {
-    let Fact::Arrived(mut arrived) = arrived("a", tag, tag) else {
-        panic!("not an arrival")
-    };
-    arrived.connection = connection;
     vec![
         sent(tag, "acme"),
         allowed(tag, "a", 1),
-        Fact::Arrived(arrived),
+        arrived_with("a", tag, tag, |arrived| arrived.connection = connection),
     ]
 }
 

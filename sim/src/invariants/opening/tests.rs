@@ -4,14 +4,10 @@ use super::*;
 
 /// Facts a second apart: a start, a pause, and a request decided with this reason.
 fn fed(wait_secs: u64, reason: Reason) -> Result<(), String> {
-    let decided = Fact::Decided(Decided {
-        life: life(0),
-        request_id: "r1".to_owned(),
-        cell: None,
-        reason,
-        tenant: None,
-        registry_version: None,
-        unix: Duration::ZERO,
+    let decided = decided_with("r", |decided| {
+        decided.cell = None;
+        decided.reason = reason;
+        decided.registry_version = None;
     });
     let pause = Fact::FaultEnds("nothing".to_owned());
     let mut invariant = ClosedWithoutRegistry::new(&with_settings(Settings {

@@ -29,13 +29,11 @@ fn notices_a_step_back_over_a_restart_unless_the_disk_was_damaged() {
 
 #[test]
 fn notices_a_registry_that_was_forgotten() {
-    let without = |incarnation| match allowed("r", "a", 1) {
-        Fact::Decided(decided) => Fact::Decided(crate::fact::Decided {
-            life: life(incarnation),
-            registry_version: None,
-            ..decided
-        }),
-        other => other,
+    let without = |incarnation| {
+        decided_with("r", |decided| {
+            decided.life = life(incarnation);
+            decided.registry_version = None;
+        })
     };
     let pause = || arrived("a", "t", "r");
     let late = [
@@ -79,16 +77,7 @@ fn notices_a_router_that_does_not_ask() {
     assert!(followed(0, &facts).is_err());
     assert_eq!(followed(1, &facts), Ok(()));
     // Another router may be cut off.
-    let other = match allowed("r", "a", 1) {
-        Fact::Decided(decided) => Fact::Decided(crate::fact::Decided {
-            life: Life {
-                router: "router-2".to_owned(),
-                incarnation: 0,
-            },
-            ..decided
-        }),
-        other => other,
-    };
+    let other = decided_with("r", |decided| decided.life.router = "router-2".to_owned());
     let facts = [published(1, &[]), published(2, &[]), other];
     assert_eq!(followed(0, &facts), Ok(()));
 }

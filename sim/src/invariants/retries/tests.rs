@@ -11,14 +11,10 @@ fn percent() -> Settings {
 
 /// A request without a body.
 fn get(tag: &str) -> Fact {
-    match sent(tag, "acme") {
-        Fact::Sent(sent) => Fact::Sent(Sent {
-            method: "GET".to_owned(),
-            once: false,
-            ..sent
-        }),
-        other => other,
-    }
+    sent_with(tag, "acme", |sent| {
+        sent.method = "GET".to_owned();
+        sent.once = false;
+    })
 }
 
 fn unserved(tag: &str, how: Unserved) -> Fact {
@@ -99,11 +95,8 @@ fn notices_what_a_cell_gets_twice() {
         arrived("a", "t", "r"),
     ];
     assert!(bounded(&post).is_err());
-    let Fact::Arrived(mut first) = arrived("a", "t", "r") else {
-        panic!("not an arrival")
-    };
-    first.on_connection = 0;
-    let fresh = [get("t"), Fact::Arrived(first), died, arrived("a", "t", "r")];
+    let first = arrived_with("a", "t", "r", |arrived| arrived.on_connection = 0);
+    let fresh = [get("t"), first, died, arrived("a", "t", "r")];
     assert!(bounded(&fresh).is_err());
 }
 

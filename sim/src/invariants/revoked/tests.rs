@@ -47,14 +47,10 @@ fn content_once_the_subject_is_restored_and_with_who_shows_nothing() {
         applied(0, 2),
     ];
     assert_eq!(fed(&restored, 1), Ok(()));
-    let mut nobody = sent("t", "acme");
-    if let Fact::Sent(sent) = &mut nobody {
-        sent.anonymous = true;
-    }
     let facts = [
         revoking(1, &["client"]),
         applied(0, 1),
-        nobody,
+        sent_by_nobody("t"),
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
     ];

@@ -1,7 +1,6 @@
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
-use crate::fact::Sent;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
     let bounds = with_settings(Settings {
@@ -13,27 +12,12 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
     feed(&mut RoutingKeys::new(&bounds), facts)
 }
 
-fn configured(kids: &[&str]) -> Fact {
-    Fact::Configured {
-        router: "router-1".to_owned(),
-        anonymous: None,
-        cell_bound: crate::fact::CellBoundRules {
-            enforced: true,
-            once: false,
-        },
-        signers: kids.iter().map(|kid| (*kid).to_owned()).collect(),
-        rules: None,
-    }
+fn lists(kids: &[&str]) -> Fact {
+    configured(|said| said.signers = kids.iter().map(|kid| (*kid).to_owned()).collect())
 }
 
 fn showing(behind: Behind) -> Fact {
-    match sent("t", "acme") {
-        Fact::Sent(sent) => Fact::Sent(Sent {
-            routing_key: Some(behind),
-            ..sent
-        }),
-        other => other,
-    }
+    sent_with("t", "acme", |sent| sent.routing_key = Some(behind))
 }
 
 fn signed(kid: &str, time: Duration) -> Fact {
@@ -45,7 +29,7 @@ fn signed(kid: &str, time: Duration) -> Fact {
 fn content_with_gateways_and_listed_signers() {
     for shown in [showing(Behind::Gateway), signed("edge", EPOCH)] {
         let facts = [
-            configured(&["edge"]),
+            lists(&["edge"]),
             shown,
             allowed("r", "a", 1),
             arrived("a", "t", "r"),
@@ -57,7 +41,7 @@ fn content_with_gateways_and_listed_signers() {
 #[test]
 fn notices_a_spoofed_key_that_passes() {
     let facts = [
-        configured(&["edge"]),
+        lists(&["edge"]),
         showing(Behind::Nobody),
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
@@ -68,11 +52,7 @@ fn notices_a_spoofed_key_that_passes() {
 #[test]
 fn notices_a_signer_that_was_taken_out() {
     let facts = |passes_after| {
-        let mut facts = vec![
-            configured(&["edge"]),
-            signed("edge", EPOCH),
-            configured(&["next"]),
-        ];
+        let mut facts = vec![lists(&["edge"]), signed("edge", EPOCH), lists(&["next"])];
         facts.extend((0..passes_after).map(|_| Fact::FaultBegins(String::new())));
         facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
         facts
@@ -91,7 +71,7 @@ fn notices_a_signature_out_of_its_time() {
         (EPOCH + SECOND * 6, false),
     ] {
         let facts = [
-            configured(&["edge"]),
+            lists(&["edge"]),
             signed("edge", time),
             allowed("r", "a", 1),
             arrived("a", "t", "r"),

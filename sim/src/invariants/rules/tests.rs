@@ -1,3 +1,4 @@
+use super::super::Settings;
 use super::super::testing::*;
 use super::*;
 
@@ -13,17 +14,8 @@ fn rule(methods: &[&str], path: &str, roles: &[&str]) -> Rule {
     }
 }
 
-fn configured(rules: &[Rule]) -> Fact {
-    Fact::Configured {
-        router: "router-1".to_owned(),
-        anonymous: None,
-        cell_bound: crate::fact::CellBoundRules {
-            enforced: true,
-            once: false,
-        },
-        signers: BTreeSet::new(),
-        rules: Some(rules.to_vec()),
-    }
+fn ruled(rules: &[Rule]) -> Fact {
+    configured(|said| said.rules = Some(rules.to_vec()))
 }
 
 /// `acme` allows the role `editor`, and its default role is `viewer`.
@@ -39,29 +31,26 @@ fn registry() -> Fact {
 }
 
 fn with_roles(roles: Option<&[&str]>) -> Fact {
-    let Fact::Sent(mut sent) = sent("t", "acme") else {
-        panic!("not sent")
-    };
     let roles = roles.map(|all| all.iter().map(|role| (*role).to_owned()).collect());
-    if let Some(claims) = &mut sent.claims {
-        claims.roles = roles;
-    }
-    Fact::Sent(sent)
+    sent_with("t", "acme", |sent| {
+        if let Some(claims) = &mut sent.claims {
+            claims.roles = roles;
+        }
+    })
 }
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = Bounds {
-        header_prefix: "x-cellway-".to_owned(),
-        ..Bounds::default()
-    };
-    feed(&mut RulesKept::new(&bounds), facts)
+    feed(
+        &mut RulesKept::new(&with_settings(Settings::default())),
+        facts,
+    )
 }
 
 /// A `POST` of `/orders` arrives with this stamp.
 fn passing(rules: &[Rule], roles: Option<&[&str]>, stamp: &str) -> Result<(), String> {
     let arrival = with_header(arrived("a", "t", "r"), "x-cellway-roles", stamp);
     fed(&[
-        configured(rules),
+        ruled(rules),
         registry(),
         with_roles(roles),
         allowed("r", "a", 1),
@@ -108,14 +97,7 @@ fn notices_roles_that_do_not_count() {
 fn notices_a_refusal_of_what_is_allowed() {
     let forbidden = || answered("t", Answer::Router("role_forbidden".to_owned()));
     let rules = [rule(&["POST"], "/orders", &["editor"])];
-    let facts = |roles| {
-        [
-            configured(&rules),
-            registry(),
-            with_roles(roles),
-            forbidden(),
-        ]
-    };
+    let facts = |roles| [ruled(&rules), registry(), with_roles(roles), forbidden()];
     assert!(
         fed(&facts(Some(&["editor"])))
             .unwrap_err()

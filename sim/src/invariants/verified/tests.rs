@@ -2,6 +2,7 @@ use super::super::Settings;
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
+use crate::fact::Token;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
     let bounds = with_settings(Settings {
@@ -13,11 +14,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
 
 #[test]
 fn content_with_good_credentials() {
-    let facts = [
-        sent("t", "acme"),
-        allowed("r", "a", 1),
-        arrived("a", "t", "r"),
-    ];
+    let facts = passing("t", "r");
     assert_eq!(fed(&facts), Ok(()));
 }
 
@@ -36,13 +33,13 @@ fn notices_a_token_out_of_its_time() {
         (EPOCH + SECOND * 60, EPOCH + SECOND * 99, true),
         (EPOCH + SECOND * 61, EPOCH + SECOND * 99, false),
     ] {
-        let mut sent = with_token("t", "main");
-        if let Fact::Sent(Sent {
-            token: Some(token), ..
-        }) = &mut sent
-        {
-            (token.from, token.ends) = (from, ends);
-        }
+        let sent = sent_with("t", "acme", |sent| {
+            sent.token = Some(Token {
+                from,
+                ends,
+                ..token("main")
+            });
+        });
         let facts = [sent, allowed("r", "a", 1), arrived("a", "t", "r")];
         assert_eq!(fed(&facts).is_ok(), passes);
     }
