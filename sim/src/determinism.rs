@@ -27,6 +27,7 @@ const CHILD: &str = "CELLWAY_SIM_CHILD";
 
 /// Why a seed isn't shown to be deterministic.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Failed {
     /// The runs of one seed differ.
     Differs(u64, Difference),

@@ -28,6 +28,7 @@ pub type Assignment = BTreeMap<String, BTreeSet<String>>;
 
 /// What a good registry document means, as its operators intend it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Published {
     /// Its version.
     pub version: u64,
@@ -67,6 +68,7 @@ impl Published {
 
 /// A cell in the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct CellTruth {
     /// The class of service that it gives.
     pub tier: String,
@@ -76,6 +78,7 @@ pub struct CellTruth {
 
 /// A tenant's role settings in the registry.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Terms {
     /// The roles that count.
     pub allowed_roles: BTreeSet<String>,
@@ -85,6 +88,7 @@ pub struct Terms {
 
 /// What a router's configuration file says, as far as an invariant depends on it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Configured {
     /// The router's host.
     pub router: String,
@@ -100,6 +104,7 @@ pub struct Configured {
 
 /// A rule of a router's policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Rule {
     /// The methods that it covers; all if empty.
     pub methods: Vec<String>,
@@ -111,6 +116,7 @@ pub struct Rule {
 
 /// The callers that a rule allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Who {
     /// Everyone.
     Anyone,
@@ -127,6 +133,7 @@ pub enum Who {
 
 /// Something that one host, or the world, knows to have happened.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum Fact {
     /// The world: the control plane publishes a good document from now on.
     Published(Box<Published>),
@@ -277,6 +284,7 @@ pub enum Fact {
 
 /// A line of the timeline that no invariant looks at.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Note {
     /// The kind, in snake case.
     pub kind: String,
@@ -286,6 +294,7 @@ pub struct Note {
 
 /// A router's decision.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Decided {
     /// Which router.
     pub life: Life,
@@ -305,6 +314,7 @@ pub struct Decided {
 
 /// A router's last word on a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Responded {
     /// Which router.
     pub life: Life,
@@ -318,6 +328,7 @@ pub struct Responded {
 
 /// Who stands behind a routing key.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Behind {
     /// A gateway's certificate.
     Gateway,
@@ -334,6 +345,7 @@ pub enum Behind {
 
 /// A client's request, with the truth about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Sent {
     /// Which client.
     pub client: String,
@@ -371,6 +383,7 @@ pub struct Sent {
 
 /// A token's claims.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Claims {
     /// Its audiences: `aud`.
     pub audiences: BTreeSet<String>,
@@ -388,6 +401,7 @@ pub struct Claims {
 
 /// What a client knows of its own token.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Token {
     /// Which issuer made it.
     pub issuer: String,
@@ -401,6 +415,7 @@ pub struct Token {
 
 /// What a router's configuration says of cell-bound authorizations.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct CellBoundRules {
     /// One that doesn't hold is denied.
     pub enforced: bool,
@@ -410,6 +425,7 @@ pub struct CellBoundRules {
 
 /// What is true of a cell-bound authorization.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct CellBound {
     /// The cell that it names as its maker.
     pub source: String,
@@ -429,6 +445,7 @@ pub struct CellBound {
 
 /// A request as a cell received it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Arrived {
     /// The cell's id.
     pub cell: String,
@@ -454,6 +471,7 @@ impl Arrived {
 
 /// What an endpoint of a cell makes of an envelope.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct EnvelopeJudged {
     /// Which endpoint.
     pub host: String,
@@ -469,6 +487,7 @@ pub struct EnvelopeJudged {
 
 /// What an envelope proves.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Proved {
     /// The tenant that the caller acts for.
     pub tenant: Option<String>,
@@ -480,6 +499,7 @@ pub struct Proved {
 
 /// What a client saw of an answer.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
 pub enum Answer {
     /// A success, from a cell.
     Ok,

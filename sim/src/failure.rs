@@ -9,6 +9,7 @@ use crate::scenario::Fault;
 
 /// A request as its client saw it, and the cell that it reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// Who sent it.
     pub client: String,
@@ -28,6 +29,7 @@ pub struct Request {
 
 /// Something that didn't hold.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Violation {
     /// When it was noticed, since the start: for a wrong answer, when the client got it.
     pub at: Duration,
@@ -47,6 +49,7 @@ pub struct Violation {
 
 /// The faults of a scenario in a period.
 #[derive(Clone, PartialEq, Default, Debug)]
+#[non_exhaustive]
 pub struct Faults {
     /// Those that were active during it, including instant ones.
     pub during: Vec<Fault>,

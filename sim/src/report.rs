@@ -8,6 +8,7 @@ use crate::failure::{Request, Violation};
 
 /// What came of one run of a scenario.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,

@@ -57,6 +57,7 @@ pub struct Settings {
 
 /// Why a run can't go on.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Broken {
     /// Something panicked; the message names the place.
     Panic(String),

@@ -110,6 +110,7 @@ pub trait Invariant: Send {
 
 /// What the invariants are told of a scenario before it runs.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Bounds {
     /// The settings that routers run with, `configure` included.
     pub settings: SettingsInForce,
@@ -158,6 +159,7 @@ pub struct Bounds {
 
 /// A key that its issuer has withdrawn.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Withdrawn {
     /// The issuer's name.
     pub issuer: String,

@@ -5,6 +5,7 @@ use std::time::Duration;
 /// What a router's settings say, as far as an invariant depends on it: as the router's own reader has
 /// it, with its defaults.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// The least time between two key fetches that unknown keys force.
     pub key_cooldown: Duration,

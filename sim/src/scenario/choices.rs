@@ -5,6 +5,7 @@ use serde::Deserialize;
 /// A version of the PROXY protocol's header.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(try_from = "u8")]
+#[non_exhaustive]
 pub enum HeaderVersion {
     /// A line of text.
     One,
@@ -28,6 +29,7 @@ impl TryFrom<u8> for HeaderVersion {
 /// Which traffic a cell takes, as the registry says.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CellState {
     /// None yet.
     Provisioning,
@@ -55,6 +57,7 @@ impl CellState {
 /// What a cell's endpoints speak.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CellProtocol {
     /// Mutual TLS; HTTP/2 or HTTP/1.1 by ALPN.
     #[default]
@@ -79,6 +82,7 @@ impl CellProtocol {
 /// Where tenants go that the registry doesn't list.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum UnknownTenant {
     /// They are refused.
     #[default]
@@ -90,6 +94,7 @@ pub enum UnknownTenant {
 /// What a client speaks.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ClientProtocol {
     /// HTTP/1.1
     Http1,

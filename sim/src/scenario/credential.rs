@@ -5,6 +5,7 @@ use serde::Deserialize;
 /// What a client shows.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Credential {
     /// A good token of its issuer's.
     #[default]
@@ -115,6 +116,7 @@ impl Credential {
 /// Further claims of a client's tokens.
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Claims {
     /// All tenants that the token names, instead of one.
     pub tenants: Option<Vec<String>>,
@@ -135,6 +137,7 @@ pub struct Claims {
 /// What is wrong with a token, or with how it is sent.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Flaw {
     /// It has no signature, and `alg` `none`.
     Unsigned,
@@ -166,6 +169,7 @@ pub enum Flaw {
 /// Which cell-bound authorizations a client shows.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Authorization {
     /// A new one of its cell's own with each request, for the cell that has its tenant.
     #[default]

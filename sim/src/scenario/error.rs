@@ -5,6 +5,7 @@ use std::ops::Range;
 
 /// All mistakes found in a file, at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ScenarioErrors {
     /// The file, as it was named.
     pub file: String,
@@ -14,6 +15,7 @@ pub struct ScenarioErrors {
 
 /// One mistake.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
 pub struct ScenarioError {
     /// The line, from 1; 0 where it belongs to none.
     pub line: usize,

@@ -34,6 +34,7 @@ pub(crate) const FIRST_ENVELOPE_KEY: &str = "env-1";
 
 /// A checked scenario: every name in it refers to something, every fault has its fields.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Scenario {
     /// The file's name without folder and ending.
     pub name: String,
@@ -77,6 +78,7 @@ pub struct Scenario {
 
 /// An identity provider; its host is called `idp-<name>`.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Issuer {
     /// What the routers' configuration calls it.
     pub name: String,
@@ -93,6 +95,7 @@ impl Issuer {
 
 /// A cell of the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Cell {
     /// Its id.
     pub id: String,
@@ -119,6 +122,7 @@ impl Cell {
 
 /// An Envoy that asks a router about each request, and forwards it to a cell by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Envoy {
     /// Its host's name.
     pub name: String,
@@ -128,6 +132,7 @@ pub struct Envoy {
 
 /// A load balancer that passes a router's connections on, and names their clients in PROXY headers.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Balancer {
     /// Its host's name.
     pub name: String,
@@ -141,6 +146,7 @@ pub struct Balancer {
 
 /// A placement of the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Placement {
     /// Its id.
     pub id: String,
@@ -154,6 +160,7 @@ pub struct Placement {
 
 /// A tenant of the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Tenant {
     /// Its id.
     pub id: String,
@@ -171,6 +178,7 @@ pub struct Tenant {
 
 /// Where a tenant goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Home {
     /// To a cell of its own.
     Cell(String),
@@ -180,6 +188,7 @@ pub enum Home {
 
 /// Who sends requests; a host of its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Client {
     /// Its host's name.
     pub name: String,
@@ -265,6 +274,7 @@ impl Client {
 
 /// Who calls in a cell's name, with a cell-bound authorization on each request.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct CellBound {
     /// The cell.
     pub source: String,
@@ -274,6 +284,7 @@ pub struct CellBound {
 
 /// What must hold besides the invariants.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Expect {
     /// How long after the last fault everything routable must succeed again.
     pub recovery: Duration,
@@ -289,6 +300,7 @@ pub struct Expect {
 
 /// How often a kind of notable event must be seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Events {
     /// The least number of times.
     pub least: u32,
@@ -298,6 +310,7 @@ pub struct Events {
 
 /// What clients must be answered during some time.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Answers {
     /// Which clients.
     pub clients: Vec<String>,
@@ -317,6 +330,7 @@ pub struct Answers {
 
 /// Why a scenario can't be loaded.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The file can't be read.
     Io(String, std::io::Error),

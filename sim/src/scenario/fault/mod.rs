@@ -16,6 +16,7 @@ use super::file;
 
 /// One entry of the timeline.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Fault {
     /// When it begins.
     pub at: Duration,
@@ -29,6 +30,7 @@ pub struct Fault {
 
 /// One of the authorities that issue a world's certificates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
 pub enum Authority {
     /// Issues clients' certificates; routers trust it.
     Clients,

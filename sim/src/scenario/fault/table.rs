@@ -41,6 +41,7 @@ macro_rules! table {
     ) => {
         $(#[$about])*
         #[derive(Clone, PartialEq, Debug)]
+        #[non_exhaustive]
         pub enum $name {
             $( $(#[$doc])* $variant $( ( $( $type ),+ ) )?, )+
         }
