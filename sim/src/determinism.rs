@@ -28,7 +28,7 @@ const CHILD: &str = "CELLWAY_SIM_CHILD";
 /// Why a seed isn't shown to be deterministic.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Failed {
+pub enum CheckError {
     /// The runs of one seed differ.
     Differs(u64, Difference),
     /// Two seeds gave the same trace: nothing in it depends on the seed.
@@ -39,7 +39,7 @@ pub enum Failed {
     Io(io::Error),
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Differs(seed, at) => write!(f, "two runs of seed {seed} differ: {at}"),
@@ -50,9 +50,9 @@ impl fmt::Display for Failed {
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for CheckError {}
 
-impl From<io::Error> for Failed {
+impl From<io::Error> for CheckError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -66,19 +66,23 @@ impl From<io::Error> for Failed {
 /// function runs `trace` and ends the process's test.
 ///
 /// # Errors
-/// See [`Failed`].
-pub fn check(test: &str, seed: u64, trace: impl FnOnce(u64) -> Vec<String>) -> Result<(), Failed> {
+/// See [`CheckError`].
+pub fn check(
+    test: &str,
+    seed: u64,
+    trace: impl FnOnce(u64) -> Vec<String>,
+) -> Result<(), CheckError> {
     if let Ok(order) = std::env::var(CHILD) {
         return serve(&order, test, trace);
     }
     let first = child(test, seed, 1)?;
     let second = child(test, seed, 2)?;
     if let Some(difference) = Difference::between(&first, &second) {
-        return Err(Failed::Differs(seed, difference));
+        return Err(CheckError::Differs(seed, difference));
     }
     let other_seed = seed.wrapping_add(1);
     if child(test, other_seed, 3)? == first {
-        return Err(Failed::SeedIgnored(seed, other_seed));
+        return Err(CheckError::SeedIgnored(seed, other_seed));
     }
     Ok(())
 }
@@ -90,12 +94,12 @@ pub fn check(test: &str, seed: u64, trace: impl FnOnce(u64) -> Vec<String>) -> R
 /// Call it like [`check`].
 ///
 /// # Errors
-/// See [`Failed`].
+/// See [`CheckError`].
 pub fn fresh(
     test: &str,
     seed: u64,
     lines: impl FnOnce(u64) -> Vec<String>,
-) -> Result<Option<String>, Failed> {
+) -> Result<Option<String>, CheckError> {
     match std::env::var(CHILD) {
         Ok(order) => serve(&order, test, lines).map(|()| None),
         Err(_) => child(test, seed, 1).map(Some),
@@ -103,8 +107,12 @@ pub fn fresh(
 }
 
 /// The child's half: runs what it was told to and writes the trace.
-fn serve(order: &str, test: &str, trace: impl FnOnce(u64) -> Vec<String>) -> Result<(), Failed> {
-    let malformed = || Failed::Child(format!("{CHILD} isn't test:seed:file: {order}"));
+fn serve(
+    order: &str,
+    test: &str,
+    trace: impl FnOnce(u64) -> Vec<String>,
+) -> Result<(), CheckError> {
+    let malformed = || CheckError::Child(format!("{CHILD} isn't test:seed:file: {order}"));
     let order = order.strip_prefix(test).ok_or_else(malformed)?;
     let (seed, file) = order
         .strip_prefix(':')
@@ -116,7 +124,7 @@ fn serve(order: &str, test: &str, trace: impl FnOnce(u64) -> Vec<String>) -> Res
 }
 
 /// Runs one seed in a fresh process and returns its trace.
-fn child(test: &str, seed: u64, ordinal: u32) -> Result<String, Failed> {
+fn child(test: &str, seed: u64, ordinal: u32) -> Result<String, CheckError> {
     let file = Scratch::new(ordinal);
     let output = Command::new(std::env::current_exe()?)
         .args([test, "--exact", "--nocapture", "--include-ignored"])
@@ -125,10 +133,12 @@ fn child(test: &str, seed: u64, ordinal: u32) -> Result<String, Failed> {
         .output()?;
     if !output.status.success() {
         let text = [output.stdout, output.stderr].concat();
-        return Err(Failed::Child(String::from_utf8_lossy(&text).into_owned()));
+        return Err(CheckError::Child(
+            String::from_utf8_lossy(&text).into_owned(),
+        ));
     }
     std::fs::read_to_string(file.path())
-        .map_err(|_| Failed::Child(format!("no test of the name {test:?} ran `check`")))
+        .map_err(|_| CheckError::Child(format!("no test of the name {test:?} ran `check`")))
 }
 
 /// A file of this process, gone when dropped.

@@ -13,7 +13,7 @@ pub(crate) fn missing(report: &Report, scenario: &Scenario) -> Vec<Violation> {
     let mut found = Vec::new();
     for (n, expected) in scenario.expect.answers.iter().enumerate() {
         for client in &expected.clients {
-            let Err(Wrong { why, request }) = answers(report, client, expected) else {
+            let Err(Unmet { why, request }) = answers(report, client, expected) else {
                 continue;
             };
             let at = request.and_then(|request| request.answered);
@@ -51,12 +51,12 @@ fn kinds(report: &Report) -> String {
 }
 
 /// What is wrong with a client's answers, and the request that shows it.
-struct Wrong<'a> {
+struct Unmet<'a> {
     why: String,
     request: Option<&'a Request>,
 }
 
-impl From<String> for Wrong<'_> {
+impl From<String> for Unmet<'_> {
     fn from(why: String) -> Self {
         let request = None;
         Self { why, request }
@@ -66,7 +66,7 @@ impl From<String> for Wrong<'_> {
 /// A request and its answer.
 type Answered<'a> = (&'a Request, &'a Answer);
 
-fn answers<'a>(report: &'a Report, client: &str, expected: &Answers) -> Result<(), Wrong<'a>> {
+fn answers<'a>(report: &'a Report, client: &str, expected: &Answers) -> Result<(), Unmet<'a>> {
     let window = expected.from..expected.until;
     let requests = report.requests.iter();
     let sent: Vec<&Request> = requests
@@ -87,11 +87,11 @@ fn answers<'a>(report: &'a Report, client: &str, expected: &Answers) -> Result<(
     cells(client, expected, &answered)
 }
 
-fn only<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Wrong<'a>> {
+fn only<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Unmet<'a>> {
     let allowed =
         |answer: &Answer| expected.only.is_empty() || expected.only.contains(&answer.to_string());
     match answered.iter().find(|(_, answer)| !allowed(answer)) {
-        Some((request, answer)) => Err(Wrong {
+        Some((request, answer)) => Err(Unmet {
             why: format!(
                 "{client} was answered {answer}, expected only {}",
                 expected.only.join(", ")
@@ -102,7 +102,7 @@ fn only<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Resu
     }
 }
 
-fn some<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Wrong<'a>> {
+fn some<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Unmet<'a>> {
     let seen = |some: &&String| {
         answered
             .iter()
@@ -134,7 +134,7 @@ fn counted(answered: &[Answered<'_>]) -> String {
     counts.join(", ")
 }
 
-fn cells<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Wrong<'a>> {
+fn cells<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Unmet<'a>> {
     if expected.cells.is_empty() {
         return Ok(());
     }
@@ -156,7 +156,7 @@ fn cells<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Res
     match by_cells.iter().find(elsewhere) {
         Some(request) => {
             let cell = request.cell.as_deref().unwrap_or("no cell of this world");
-            Err(Wrong {
+            Err(Unmet {
                 why: format!("{client} was answered by {cell}, expected {names}"),
                 request: Some(request),
             })

@@ -43,9 +43,9 @@ pub struct Published {
     /// The cells that may call others and have their key in it.
     pub callers: BTreeSet<String>,
     /// All cells.
-    pub cells: BTreeMap<String, CellTruth>,
+    pub cells: BTreeMap<String, PublishedCell>,
     /// The role settings of each tenant.
-    pub terms: BTreeMap<String, Terms>,
+    pub role_settings: BTreeMap<String, RoleSettings>,
     /// Whether tenants that it doesn't list go to the cells of their token's tier.
     pub by_tier: bool,
 }
@@ -69,7 +69,7 @@ impl Published {
 /// A cell in the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct CellTruth {
+pub struct PublishedCell {
     /// The class of service that it gives.
     pub tier: String,
     /// The traffic that it takes.
@@ -79,7 +79,7 @@ pub struct CellTruth {
 /// A tenant's role settings in the registry.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
-pub struct Terms {
+pub struct RoleSettings {
     /// The roles that count.
     pub allowed_roles: BTreeSet<String>,
     /// The role of callers whose credentials have no roles.
@@ -196,14 +196,14 @@ pub enum Fact {
         leaf: Vec<u8>,
     },
     /// A client: an answer has a header that its cell may not set.
-    Tainted {
+    AnswerForged {
         /// The request's tag.
         tag: String,
         /// The header.
         header: String,
     },
     /// The world: this serving certificate is on a router's disk from now on.
-    Serves {
+    RouterCertificate {
         /// The router's host.
         router: String,
         /// The certificate, in DER.
@@ -238,7 +238,7 @@ pub enum Fact {
         tag: String,
     },
     /// The world: an endpoint of a cell serves with another certificate from now on.
-    Certified {
+    CellCertificate {
         /// Its host.
         host: String,
         /// Another cell, whose certificate it is.
@@ -263,7 +263,7 @@ pub enum Fact {
         how: Unserved,
     },
     /// A cell: what it makes of the envelope of a request that arrived.
-    EnvelopeJudged(EnvelopeJudged),
+    EnvelopeChecked(EnvelopeChecked),
     /// A cell: it fetched the public keys of envelopes, or couldn't.
     EnvelopeKeys {
         /// Which endpoint.
@@ -326,10 +326,10 @@ pub struct Responded {
     pub reason: Option<Reason>,
 }
 
-/// Who stands behind a routing key.
+/// What proves a routing key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Behind {
+pub enum RoutingKeyProof {
     /// A gateway's certificate.
     Gateway,
     /// A signature that is good for a time.
@@ -339,8 +339,8 @@ pub enum Behind {
         /// Since the Unix epoch.
         time: Duration,
     },
-    /// Nobody, or nobody any more.
-    Nobody,
+    /// None, or none that is still valid.
+    None,
 }
 
 /// A client's request, with the truth about it.
@@ -370,7 +370,7 @@ pub struct Sent {
     /// The cell-bound authorization that it shows, if it calls in a cell's name.
     pub cell_bound: Option<Box<CellBound>>,
     /// Who really stands behind the routing key that it shows, if it shows one.
-    pub routing_key: Option<Behind>,
+    pub routing_key: Option<RoutingKeyProof>,
     /// The address of its client's host.
     pub address: Ipv4Addr,
     /// The host that it is sent to: a router or an Envoy.
@@ -472,7 +472,7 @@ impl Arrived {
 /// What an endpoint of a cell makes of an envelope.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct EnvelopeJudged {
+pub struct EnvelopeChecked {
     /// Which endpoint.
     pub host: String,
     /// The router's name for the request.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, Arrived, EnvelopeJudged, Fact};
+use crate::fact::{Answer, Arrived, EnvelopeChecked, Fact};
 use crate::failure::{Request, Violation};
 use crate::invariants::Invariant;
 use crate::report::Line;
@@ -211,7 +211,7 @@ impl State {
                     answered: None,
                 });
             }
-            Fact::EnvelopeJudged(judged) => self.envelope(at, host, judged),
+            Fact::EnvelopeChecked(judged) => self.envelope(at, host, judged),
             Fact::EnvelopeKeys { outcome, .. } => match outcome {
                 Ok(keys) => {
                     let text = format!("has the keys of envelopes, now {keys}");
@@ -226,7 +226,7 @@ impl State {
             Fact::Arrived(arrived) => self.arrived(arrived),
             Fact::Published(_)
             | Fact::Configured(_)
-            | Fact::Certified { .. }
+            | Fact::CellCertificate { .. }
             | Fact::Connected { .. }
             | Fact::Presented { .. }
             | Fact::Heard { .. }
@@ -238,15 +238,15 @@ impl State {
             | Fact::Streamed { .. }
             | Fact::Trailers { .. }
             | Fact::EndpointStopped(_)
-            | Fact::Serves { .. }
+            | Fact::RouterCertificate { .. }
             | Fact::CellTrustChanged
-            | Fact::Tainted { .. }
+            | Fact::AnswerForged { .. }
             | Fact::Unserved { .. } => {}
         }
     }
 
     /// The first envelope under each key is news, and each kind of refusal.
-    fn envelope(&mut self, at: Duration, host: &str, judged: &EnvelopeJudged) {
+    fn envelope(&mut self, at: Duration, host: &str, judged: &EnvelopeChecked) {
         let kid = judged.kid.clone().unwrap_or_default();
         match &judged.found {
             Err(refused) if refused == "envelope_missing" => {}
@@ -306,16 +306,16 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         Fact::Presented { tag, .. }
         | Fact::Answered { tag, .. }
         | Fact::Streamed { tag }
-        | Fact::Tainted { tag, .. } => Some(Subject::Tag(tag)),
+        | Fact::AnswerForged { tag, .. } => Some(Subject::Tag(tag)),
         Fact::Heard { tag, .. } | Fact::Trailers { tag, .. } | Fact::Unserved { tag, .. } => {
             tag.as_deref().map(Subject::Tag)
         }
         Fact::Arrived(arrived) => arrived.tag.as_deref().map(Subject::Tag),
         Fact::Decided(decided) => Some(Subject::Id(&decided.request_id)),
         Fact::Responded(responded) => Some(Subject::Id(&responded.request_id)),
-        Fact::EnvelopeJudged(judged) => judged.request_id.as_deref().map(Subject::Id),
+        Fact::EnvelopeChecked(judged) => judged.request_id.as_deref().map(Subject::Id),
         Fact::Published(_)
-        | Fact::Certified { .. }
+        | Fact::CellCertificate { .. }
         | Fact::Connected { .. }
         | Fact::FaultBegins(_)
         | Fact::FaultEnds(_)
@@ -329,7 +329,7 @@ fn subject(fact: &Fact) -> Option<Subject<'_>> {
         | Fact::KeysAsked { .. }
         | Fact::Error { .. }
         | Fact::EnvelopeKeys { .. }
-        | Fact::Serves { .. }
+        | Fact::RouterCertificate { .. }
         | Fact::CellTrustChanged
         | Fact::EndpointStopped(_) => None,
     }

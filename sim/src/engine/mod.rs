@@ -58,14 +58,14 @@ pub struct Settings {
 /// Why a run can't go on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Broken {
+pub enum RunError {
     /// Something panicked; the message names the place.
     Panic(String),
     /// A host's program ended by itself, which none may.
     Ended(String),
 }
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Panic(what) => write!(f, "panic: {what}"),
@@ -74,7 +74,7 @@ impl std::fmt::Display for Broken {
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for RunError {}
 
 /// A simulated world.
 pub struct Engine {
@@ -146,15 +146,17 @@ impl Engine {
     /// Moves the world by one tick.
     ///
     /// # Errors
-    /// [`Broken`] if anything panicked or a host's program ended.
-    pub fn step(&mut self) -> Result<(), Broken> {
+    /// [`RunError`] if anything panicked or a host's program ended.
+    pub fn step(&mut self) -> Result<(), RunError> {
         entropy::set_elapsed(self.sim.elapsed());
         let stepped = self.sim.step();
         // First, because a program that panicked has also ended.
         if let Some(panic) = panics::take() {
-            return Err(Broken::Panic(panic));
+            return Err(RunError::Panic(panic));
         }
-        stepped.map_err(|e| Broken::Ended(e.to_string())).map(drop)
+        stepped
+            .map_err(|e| RunError::Ended(e.to_string()))
+            .map(drop)
     }
 
     /// Stops a host at once. Its peers see their connections closed; new ones hang until it is
@@ -197,11 +199,11 @@ fn ipv4(address: IpAddr) -> Ipv4Addr {
 /// Runs `work` in a simulated thread, where a panic must not end the thread.
 ///
 /// # Errors
-/// [`Broken::Panic`] if it panics.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Broken> {
+/// [`RunError::Panic`] if it panics.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, RunError> {
     // State that it leaves half done is only used for the report.
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    done.map_err(|_| Broken::Panic(panics::take().unwrap_or_else(|| "in the world".to_owned())))
+    done.map_err(|_| RunError::Panic(panics::take().unwrap_or_else(|| "in the world".to_owned())))
 }
 
 /// Runs `world` on a thread of its own, whose clock and entropy are simulated.

@@ -91,14 +91,14 @@ impl Invariant for AnonymousApart {
         }
         match self.journal.passed(at, fact) {
             Some(passed) if passed.sent.anonymous => {
-                judge(&self.prefix, &self.routers, &self.placements, &passed)
+                check(&self.prefix, &self.routers, &self.placements, &passed)
             }
             _ => Ok(()),
         }
     }
 }
 
-fn judge(
+fn check(
     prefix: &str,
     routers: &BTreeMap<String, InForce<Option<String>>>,
     placements: &BTreeMap<u64, Assignment>,

@@ -83,11 +83,11 @@ impl Invariant for CellBoundCalls {
         }
         let version = passed.decided.registry_version.unwrap_or_default();
         let callers = self.callers.get(&version);
-        judge(&self.prefix, callers, &passed, bound)
+        check(&self.prefix, callers, &passed, bound)
     }
 }
 
-fn judge(
+fn check(
     prefix: &str,
     callers: Option<&BTreeSet<String>>,
     passed: &Passed<'_>,

@@ -27,7 +27,7 @@ impl Invariant for CellCertificates {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Certified {
+            Fact::CellCertificate {
                 host,
                 of,
                 ends,

@@ -28,7 +28,7 @@ pub struct EndpointTrouble {
 
 impl Endpoints {
     /// Whether one of the cell's endpoints is healthy for all of this time.
-    pub(super) fn one_is_well(&self, cell: &str, from: Duration, until: Duration) -> bool {
+    pub(super) fn one_is_healthy(&self, cell: &str, from: Duration, until: Duration) -> bool {
         let hosts = self.hosts.get(cell);
         let mut hosts = hosts.into_iter().flatten();
         hosts.any(|host| {
@@ -82,7 +82,7 @@ impl Invariant for EveryEndpoint {
                 let cells = self.assignment.get(&tenant);
                 let mut cells = cells.into_iter().flatten().peekable();
                 let well = cells.peek().is_some()
-                    && cells.all(|cell| self.endpoints.one_is_well(cell, sent, at));
+                    && cells.all(|cell| self.endpoints.one_is_healthy(cell, sent, at));
                 let failover = self.settings.least(&to, [sent, at], |it| it.failover);
                 if unreachable && well && at < sent + failover {
                     return Err(format!(

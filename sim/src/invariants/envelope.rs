@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Bounds, Invariant, SettingsInForce};
-use crate::fact::{Arrived, Decided, EnvelopeJudged, Fact, Proved, Sent};
+use crate::fact::{Arrived, Decided, EnvelopeChecked, Fact, Proved, Sent};
 
 /// How long a cell may take to judge what has arrived: longer than it waits for keys.
 const JUDGED_WITHIN: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub struct EnvelopeHolds {
     sent: BTreeMap<String, Sent>,
     decided: BTreeMap<String, Decided>,
     decided_at: BTreeMap<String, Duration>,
-    /// By request id, what hasn't been judged yet: more than once what was sent again.
+    /// By request id, what hasn't been checked yet: more than once what was sent again.
     waiting: BTreeMap<String, Vec<(Duration, Arrived)>>,
     /// When each endpoint of a cell last had the published keys.
     fetched: BTreeMap<String, Duration>,
@@ -64,18 +64,18 @@ impl EnvelopeHolds {
         }
     }
 
-    fn judged(&mut self, at: Duration, judged: &EnvelopeJudged) -> Result<(), String> {
-        let host = &judged.host;
-        let id = judged.request_id.as_deref().unwrap_or_default();
+    fn checked(&mut self, at: Duration, checked: &EnvelopeChecked) -> Result<(), String> {
+        let host = &checked.host;
+        let id = checked.request_id.as_deref().unwrap_or_default();
         let Some((_, arrived)) = self.waiting.get_mut(id).and_then(Vec::pop) else {
-            return Err(format!("{host} judged a request that it hasn't received"));
+            return Err(format!("{host} checked a request that it hasn't received"));
         };
         let tag = arrived.tag.clone().unwrap_or_default();
-        if let Some((cell, _)) = (judged.elsewhere.iter()).find(|(_, found)| found.is_ok()) {
+        if let Some((cell, _)) = (checked.elsewhere.iter()).find(|(_, found)| found.is_ok()) {
             return Err(format!("the envelope of {tag} holds at {cell} too"));
         }
         if self.own(&arrived, "auth") != Some("verified") {
-            return match &judged.found {
+            return match &checked.found {
                 Err(refused) if refused == "envelope_missing" => Ok(()),
                 found => Err(format!(
                     "{tag} isn't verified, and has an envelope: {found:?}"
@@ -86,14 +86,14 @@ impl EnvelopeHolds {
         let mut replaced = self.replaced.iter();
         let old = replaced.find(|(kid, from, until)| {
             let is_over = until.is_some_and(|until| decided >= until);
-            judged.kid.as_ref() == Some(kid) && decided > *from && !is_over
+            checked.kid.as_ref() == Some(kid) && decided > *from && !is_over
         });
         if let Some((kid, from, _)) = old {
             return Err(format!(
                 "the envelope of {tag} is sealed under {kid}, whose place another key has taken by {from:?}"
             ));
         }
-        match &judged.found {
+        match &checked.found {
             Ok(proved) => self.is_right(&tag, id, &arrived, proved),
             Err(refused) if NO_KEY.contains(&refused.as_str()) => {
                 let fetched = self.fetched.get(host);
@@ -173,7 +173,7 @@ impl Invariant for EnvelopeHolds {
                 self.decided.insert(id, decided.clone());
             }
             Fact::Arrived(arrived) => self.arrived(at, arrived),
-            Fact::EnvelopeJudged(judged) => return self.judged(at, judged),
+            Fact::EnvelopeChecked(checked) => return self.checked(at, checked),
             Fact::EnvelopeKeys {
                 host,
                 outcome: Ok(_),

@@ -74,11 +74,11 @@ impl Invariant for EnvoyObeys {
         if passed.sent.token.is_none() || passed.sent.cell_bound.is_some() {
             return Ok(());
         }
-        judge(&self.prefix, &mut self.stamped, &passed)
+        check(&self.prefix, &mut self.stamped, &passed)
     }
 }
 
-fn judge(
+fn check(
     prefix: &str,
     stamped: &mut BTreeMap<(String, Option<u64>), Stamps>,
     passed: &Passed<'_>,

@@ -26,7 +26,7 @@ impl NoForgedHeaders {
         }
     }
 
-    fn judge(
+    fn check(
         &self,
         cell: &str,
         tag: Option<&String>,
@@ -57,17 +57,17 @@ impl Invariant for NoForgedHeaders {
 
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Tainted { tag, header } => Err(format!(
+            Fact::AnswerForged { tag, header } => Err(format!(
                 "the answer to {tag} has {header} of its cell's making"
             )),
             Fact::Arrived(arrived) => {
-                self.judge(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)
+                self.check(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)
             }
             Fact::Trailers {
                 cell,
                 tag,
                 trailers,
-            } => self.judge(cell, tag.as_ref(), trailers),
+            } => self.check(cell, tag.as_ref(), trailers),
             _ => Ok(()),
         }
     }

@@ -12,15 +12,15 @@ use crate::fact::Fact;
 pub struct IssuerSpeaks {
     journal: Journal,
     /// Issuers and tenants.
-    speakers: BTreeSet<(String, String)>,
+    issuer_tenants: BTreeSet<(String, String)>,
 }
 
 impl IssuerSpeaks {
     /// With this prefix of the router's own headers, and these pairs of issuer and tenant.
-    pub fn new(prefix: &str, speakers: &BTreeSet<(String, String)>) -> Self {
+    pub fn new(prefix: &str, issuer_tenants: &BTreeSet<(String, String)>) -> Self {
         Self {
             journal: Journal::new(prefix),
-            speakers: speakers.clone(),
+            issuer_tenants: issuer_tenants.clone(),
         }
     }
 }
@@ -38,7 +38,7 @@ impl Invariant for IssuerSpeaks {
             return Ok(());
         };
         let pair = (token.issuer.clone(), passed.sent.tenant.clone());
-        match self.speakers.contains(&pair) {
+        match self.issuer_tenants.contains(&pair) {
             true => Ok(()),
             false => Err(format!(
                 "{} passed for {} with a token of {}, which may not speak for it",

@@ -76,7 +76,7 @@ pub use routing_keys::RoutingKeys;
 pub(crate) use rules::Caller;
 pub use rules::RulesKept;
 pub use serving::ServingCertificate;
-pub use settings::{Period, Settings, SettingsInForce};
+pub use settings::{Period, RouterSettings, SettingsInForce};
 pub use stamps::StampsTrue;
 pub use steady::SteadyPlacement;
 pub use suspended::Suspended;
@@ -133,7 +133,7 @@ pub struct Bounds {
     /// How long messages from routers to clients may be under way, faults included.
     pub held: Duration,
     /// Issuers, and the tenants that they may speak for.
-    pub speakers: BTreeSet<(String, String)>,
+    pub issuer_tenants: BTreeSet<(String, String)>,
     /// The periods in which routers' keys must have expired.
     pub key_outages: Vec<KeyOutage>,
     /// The routers' audience, which tokens must name.
@@ -152,7 +152,7 @@ pub struct Bounds {
     /// When which routers can't follow their files, since the start.
     pub reloads_stuck: Vec<(String, Duration, Duration)>,
     /// Clients that ask for no streams and send their requests whole.
-    pub brief: BTreeSet<String>,
+    pub short_requests: BTreeSet<String>,
     /// Whether routers seal envelopes.
     pub envelopes: bool,
 }
@@ -187,7 +187,7 @@ pub fn all(bounds: &Bounds) -> Vec<Box<dyn Invariant>> {
         Box::new(RulesKept::new(bounds)),
         Box::new(AnonymousApart::new(bounds)),
         Box::new(RoutingKeys::new(bounds)),
-        Box::new(IssuerSpeaks::new(prefix, &bounds.speakers)),
+        Box::new(IssuerSpeaks::new(prefix, &bounds.issuer_tenants)),
         Box::new(WithdrawnKeys::new(prefix, &bounds.withdrawn)),
         Box::new(KeysTaken::new(bounds)),
         Box::new(KeyAge::new(prefix, &bounds.key_outages)),

@@ -73,7 +73,7 @@ impl Invariant for AssignedCell {
                 self.decided
                     .insert(decided.request_id.clone(), decided.clone());
             }
-            Fact::Arrived(arrived) => return self.judge(arrived),
+            Fact::Arrived(arrived) => return self.check(arrived),
             _ => {}
         }
         Ok(())
@@ -81,7 +81,7 @@ impl Invariant for AssignedCell {
 }
 
 impl AssignedCell {
-    fn judge(&self, arrived: &Arrived) -> Result<(), String> {
+    fn check(&self, arrived: &Arrived) -> Result<(), String> {
         let Arrived { cell, tag, .. } = arrived;
         let tag = tag
             .as_ref()

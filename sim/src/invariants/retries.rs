@@ -99,7 +99,7 @@ impl Retried {
             && due
             && !open.arrived
             && left >= LEFT_FOR_SURE
-            && self.endpoints.one_is_well(cell, open.sent, at)
+            && self.endpoints.one_is_healthy(cell, open.sent, at)
         {
             return Err(format!(
                 "{tag} was answered {answer}: {cell} disclaimed it, and it wasn't sent to another \
@@ -160,14 +160,14 @@ impl Invariant for Retried {
 #[derive(Debug)]
 pub struct RetriesBounded {
     settings: SettingsInForce,
-    requests: BTreeMap<String, Shown>,
+    requests: BTreeMap<String, Attempts>,
     /// By router and cell.
     budgets: BTreeMap<(String, String), Budget>,
 }
 
 /// What cells reported about a request.
 #[derive(Debug)]
-struct Shown {
+struct Attempts {
     to: String,
     idempotent: bool,
     /// How often it came to a cell.
@@ -176,11 +176,11 @@ struct Shown {
     /// because the cell gets no more requests than without the close.
     left_behind: bool,
     /// The cells where it arrived.
-    arrived: Vec<At>,
+    arrived: Vec<Attempt>,
 }
 
 #[derive(Debug)]
-struct At {
+struct Attempt {
     host: String,
     cell: String,
     /// Whether it was the first request on its connection.
@@ -209,53 +209,56 @@ impl RetriesBounded {
 
     /// A request came to a cell, which took it or disclaimed it.
     fn came(&mut self, cell: &str, tag: &str) -> Result<(), String> {
-        let Some(shown) = self.requests.get_mut(tag) else {
+        let Some(attempts) = self.requests.get_mut(tag) else {
             return Ok(());
         };
-        shown.times += 1;
-        if shown.times == 1 {
+        attempts.times += 1;
+        if attempts.times == 1 {
             return Ok(());
         }
-        if shown.times > 1 + u32::from(RESENDS_MAX) {
-            return Err(format!("{tag} came to {cell} the {}th time", shown.times));
+        if attempts.times > 1 + u32::from(RESENDS_MAX) {
+            return Err(format!(
+                "{tag} came to {cell} the {}th time",
+                attempts.times
+            ));
         }
-        if std::mem::take(&mut shown.left_behind) && shown.times == 2 {
+        if std::mem::take(&mut attempts.left_behind) && attempts.times == 2 {
             return Ok(());
         }
-        let budget = budget(&mut self.budgets, &shown.to, cell);
+        let budget = budget(&mut self.budgets, &attempts.to, cell);
         budget.left -= RETRY;
         if budget.left < 0 {
             return Err(format!(
                 "{tag} came to {cell} once more, and {} has sent more again than it may",
-                shown.to
+                attempts.to
             ));
         }
         Ok(())
     }
 
     fn arrived(&mut self, at: Duration, arrived: &Arrived, tag: &str) -> Result<(), String> {
-        let Some(shown) = self.requests.get_mut(tag) else {
+        let Some(attempts) = self.requests.get_mut(tag) else {
             return Ok(());
         };
         let cell = &arrived.cell;
-        if let [.., before] = &shown.arrived[..] {
+        if let [.., before] = &attempts.arrived[..] {
             let host = &before.host;
             if !before.died {
                 return Err(format!("{tag} reached {cell} again, and {host} had it"));
             }
-            if before.first || !shown.idempotent || shown.arrived.len() > 1 {
+            if before.first || !attempts.idempotent || attempts.arrived.len() > 1 {
                 return Err(format!(
                     "{tag} reached {cell} again after its connection to {host} had died"
                 ));
             }
         }
-        shown.arrived.push(At {
+        attempts.arrived.push(Attempt {
             host: arrived.host.clone(),
             cell: cell.clone(),
             first: arrived.on_connection == 0,
             died: false,
         });
-        let to = shown.to.clone();
+        let to = attempts.to.clone();
         // The router counts it with the settings of any time until it is answered.
         let time = [at, Duration::MAX];
         let percent = i64::from(self.settings.most(&to, time, |it| it.retry_percent));
@@ -266,18 +269,18 @@ impl RetriesBounded {
     }
 
     fn answered(&mut self, tag: &str) {
-        let Some(shown) = self.requests.remove(tag) else {
+        let Some(attempts) = self.requests.remove(tag) else {
             return;
         };
-        for at in &shown.arrived {
-            budget(&mut self.budgets, &shown.to, &at.cell).open -= 1;
+        for at in &attempts.arrived {
+            budget(&mut self.budgets, &attempts.to, &at.cell).open -= 1;
         }
     }
 
     /// The connections of these requests have died.
-    fn died(&mut self, dead: impl Fn(&String, &At) -> bool) {
-        for (tag, shown) in &mut self.requests {
-            for at in shown.arrived.iter_mut().filter(|at| dead(tag, at)) {
+    fn died(&mut self, dead: impl Fn(&String, &Attempt) -> bool) {
+        for (tag, attempts) in &mut self.requests {
+            for at in attempts.arrived.iter_mut().filter(|at| dead(tag, at)) {
                 at.died = true;
             }
         }
@@ -311,7 +314,7 @@ impl Invariant for RetriesBounded {
         match fact {
             // Requests through an Envoy aren't covered.
             Fact::Sent(sent) if sent.via.is_none() => {
-                let shown = Shown {
+                let attempts = Attempts {
                     to: sent.to.clone(),
                     // RFC 9110, section 9.2.2.
                     idempotent: matches!(sent.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE"),
@@ -319,7 +322,7 @@ impl Invariant for RetriesBounded {
                     left_behind: false,
                     arrived: Vec::new(),
                 };
-                self.requests.insert(sent.tag.clone(), shown);
+                self.requests.insert(sent.tag.clone(), attempts);
             }
             Fact::Started(life) => self.budgets.retain(|(router, _), _| *router != life.router),
             Fact::EndpointStopped(host) => self.died(|_, at| at.host == *host),
@@ -332,8 +335,8 @@ impl Invariant for RetriesBounded {
                 Unserved::Disclaimed => return self.came(cell, tag),
                 Unserved::LeftBehind => {
                     let came = self.came(cell, tag);
-                    if let Some(shown) = self.requests.get_mut(tag) {
-                        shown.left_behind = true;
+                    if let Some(attempts) = self.requests.get_mut(tag) {
+                        attempts.left_behind = true;
                     }
                     return came;
                 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
-use super::{Bounds, Invariant, Settings, SettingsInForce};
-use crate::fact::{Behind, Fact};
+use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
+use crate::fact::{Fact, RoutingKeyProof};
 
 /// What the header's name begins with, as a cell's framework might fold it.
 const NAME: &str = "x-routing-key";
@@ -62,16 +62,16 @@ impl Invariant for RoutingKeys {
             return Ok(());
         };
         match &passed.sent.routing_key {
-            None | Some(Behind::Gateway) => Ok(()),
-            Some(Behind::Nobody) => Err(format!(
+            None | Some(RoutingKeyProof::Gateway) => Ok(()),
+            Some(RoutingKeyProof::None) => Err(format!(
                 "{} passed, and nobody stands behind its routing key",
                 passed.sent.tag
             )),
-            Some(Behind::Signer { kid, time }) => {
+            Some(RoutingKeyProof::Signer { kid, time }) => {
                 let router = &passed.decided.life.router;
                 listed(self.routers.get(router), kid, &passed)?;
                 let decided = [passed.decided_at; 2];
-                let most = |setting: fn(&Settings) -> Duration| {
+                let most = |setting: fn(&RouterSettings) -> Duration| {
                     self.settings.most(router, decided, setting)
                 };
                 let times = [

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::in_force::{self, InForce};
 use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant, SettingsInForce};
-use crate::fact::{Answer, Claims, Fact, Published, Rule, Sent, Terms, Who};
+use crate::fact::{Answer, Claims, Fact, Published, RoleSettings, Rule, Sent, Who};
 
 /// A request arrives only if its router's rules allow it for its caller. The check uses the rules
 /// that the world wrote to the router's disk, the request as its client sent it, and those roles of
@@ -33,7 +33,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    fn of(sent: &Sent, terms: &Terms) -> Self {
+    fn of(sent: &Sent, role_settings: &RoleSettings) -> Self {
         let claims = sent.claims.as_deref();
         let none = Claims::default();
         if sent.anonymous {
@@ -45,17 +45,23 @@ impl Caller {
         }
         Self {
             verified: true,
-            roles: granted(claims.and_then(|claims| claims.roles.as_ref()), terms),
+            roles: granted(
+                claims.and_then(|claims| claims.roles.as_ref()),
+                role_settings,
+            ),
             scopes: claims.unwrap_or(&none).scopes.clone(),
         }
     }
 }
 
 /// The token's roles that the registry allows, or the default role if the token has no roles claim.
-pub(crate) fn granted(named: Option<&BTreeSet<String>>, terms: &Terms) -> BTreeSet<String> {
+pub(crate) fn granted(
+    named: Option<&BTreeSet<String>>,
+    role_settings: &RoleSettings,
+) -> BTreeSet<String> {
     match named {
-        Some(named) => named & &terms.allowed_roles,
-        None => terms.default_role.iter().cloned().collect(),
+        Some(named) => named & &role_settings.allowed_roles,
+        None => role_settings.default_role.iter().cloned().collect(),
     }
 }
 
@@ -138,8 +144,8 @@ impl RulesKept {
         let ([Some(rules)], Some(said)) = (&rules[..], self.published.values().last()) else {
             return Ok(());
         };
-        let none = Terms::default();
-        let caller = Caller::of(sent, said.terms.get(&sent.tenant).unwrap_or(&none));
+        let none = RoleSettings::default();
+        let caller = Caller::of(sent, said.role_settings.get(&sent.tenant).unwrap_or(&none));
         match sent.good && permit(rules, &sent.method, &sent.path, &caller) {
             true => Err(format!(
                 "{} was refused {} {}, which the rules allow {}",
@@ -180,13 +186,13 @@ impl Invariant for RulesKept {
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
         match self.journal.passed(at, fact) {
-            Some(passed) => judge(&self.prefix, &self.routers, &self.published, &passed),
+            Some(passed) => check(&self.prefix, &self.routers, &self.published, &passed),
             None => Ok(()),
         }
     }
 }
 
-fn judge(
+fn check(
     prefix: &str,
     routers: &BTreeMap<String, InForce<Option<Vec<Rule>>>>,
     published: &BTreeMap<u64, Published>,
@@ -194,11 +200,11 @@ fn judge(
 ) -> Result<(), String> {
     let (sent, router) = (passed.sent, &passed.decided.life.router);
     let version = passed.decided.registry_version.unwrap_or_default();
-    let none = Terms::default();
-    let terms = published
+    let none = RoleSettings::default();
+    let role_settings = published
         .get(&version)
-        .and_then(|said| said.terms.get(&sent.tenant));
-    let caller = Caller::of(sent, terms.unwrap_or(&none));
+        .and_then(|said| said.role_settings.get(&sent.tenant));
+    let caller = Caller::of(sent, role_settings.unwrap_or(&none));
     let stamped = passed
         .arrived
         .header(&format!("{prefix}roles"))

@@ -45,7 +45,7 @@ impl Invariant for ServingCertificate {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Serves { router, leaf } => {
+            Fact::RouterCertificate { router, leaf } => {
                 let until = self.settings.read_by(router, at) + self.held;
                 in_force::configured(&mut self.routers, router, leaf.clone(), until);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// it, with its defaults.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct RouterSettings {
     /// The least time between two key fetches that unknown keys force.
     pub key_cooldown: Duration,
     /// After this time a router fetches a key set anew.
@@ -60,7 +60,7 @@ pub struct Period {
     /// When the router must have read the next ones.
     pub until: Duration,
     /// The settings.
-    pub settings: Settings,
+    pub settings: RouterSettings,
 }
 
 impl SettingsInForce {
@@ -70,7 +70,7 @@ impl SettingsInForce {
     }
 
     /// The same settings for all routers and all the time.
-    pub fn always(settings: Settings) -> Self {
+    pub fn always(settings: RouterSettings) -> Self {
         Self(vec![Period {
             router: None,
             from: Duration::ZERO,
@@ -85,7 +85,7 @@ impl SettingsInForce {
         &'a self,
         router: &'a str,
         [from, until]: [Duration; 2],
-    ) -> impl Iterator<Item = &'a Settings> {
+    ) -> impl Iterator<Item = &'a RouterSettings> {
         let of = move |it: &Period| it.router.as_ref().is_none_or(|of| of == router);
         let known = self.0.iter().any(of);
         let periods = self.0.iter();
@@ -99,7 +99,7 @@ impl SettingsInForce {
         &self,
         router: &str,
         time: [Duration; 2],
-        setting: impl Fn(&Settings) -> T,
+        setting: impl Fn(&RouterSettings) -> T,
     ) -> T {
         self.during(router, time)
             .map(setting)
@@ -112,7 +112,7 @@ impl SettingsInForce {
         &self,
         router: &str,
         time: [Duration; 2],
-        setting: impl Fn(&Settings) -> T,
+        setting: impl Fn(&RouterSettings) -> T,
     ) -> T {
         self.during(router, time)
             .map(setting)
@@ -130,7 +130,7 @@ impl SettingsInForce {
         &self,
         router: &str,
         at: Duration,
-        setting: impl Fn(&Settings) -> T,
+        setting: impl Fn(&RouterSettings) -> T,
     ) -> T {
         let of = |it: &&Period| it.router.as_ref().is_none_or(|of| of == router);
         let mut written = self.0.iter().filter(of).filter(|it| it.from <= at);
@@ -141,12 +141,12 @@ impl SettingsInForce {
     }
 
     /// All settings of all routers.
-    pub fn all(&self) -> impl Iterator<Item = &Settings> {
+    pub fn all(&self) -> impl Iterator<Item = &RouterSettings> {
         self.0.iter().map(|it| &it.settings)
     }
 
     /// The longest time that any router's settings ever say.
-    pub fn longest(&self, setting: impl Fn(&Settings) -> Duration) -> Duration {
+    pub fn longest(&self, setting: impl Fn(&RouterSettings) -> Duration) -> Duration {
         self.all().map(setting).max().unwrap_or_default()
     }
 }

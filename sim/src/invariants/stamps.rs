@@ -45,13 +45,13 @@ impl Invariant for StampsTrue {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match self.journal.passed(at, fact) {
-            Some(passed) => judge(&self.prefix, &passed),
+            Some(passed) => check(&self.prefix, &passed),
             None => Ok(()),
         }
     }
 }
 
-fn judge(prefix: &str, passed: &Passed<'_>) -> Result<(), String> {
+fn check(prefix: &str, passed: &Passed<'_>) -> Result<(), String> {
     let Passed {
         sent,
         decided,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use cellway_core::Reason;
 
-use super::{Bounds, Invariant, Settings, SettingsInForce};
+use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
 use crate::engine::EPOCH;
 use crate::fact::{
-    Answer, Arrived, CellTruth, Claims, Configured, Decided, Fact, Life, Note, Published,
+    Answer, Arrived, Claims, Configured, Decided, Fact, Life, Note, Published, PublishedCell,
     Responded, Sent, Token,
 };
 use crate::scenario::CellState;
@@ -16,7 +16,7 @@ use crate::scenario::CellState;
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Bounds of routers that have these settings all the time.
-pub(super) fn with_settings(settings: Settings) -> Bounds {
+pub(super) fn with_settings(settings: RouterSettings) -> Bounds {
     Bounds {
         header_prefix: "x-cellway-".to_owned(),
         settings: SettingsInForce::always(settings),
@@ -56,11 +56,11 @@ pub(super) fn noted(kind: &str) -> Fact {
 }
 
 pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
-    Fact::Published(Box::new(saying(version, tenants)))
+    Fact::Published(Box::new(document(version, tenants)))
 }
 
 /// With these tenants, each at its cell.
-pub(super) fn saying(version: u64, tenants: &[(&str, &str)]) -> Published {
+pub(super) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
     let cells = |(tenant, cell): &(&str, &str)| ((*tenant).to_owned(), [(*cell).to_owned()].into());
     Published {
         version,
@@ -73,7 +73,7 @@ pub(super) fn saying(version: u64, tenants: &[(&str, &str)]) -> Published {
 pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
     Fact::Published(Box::new(Published {
         version,
-        placements: saying(version, cells).assignment,
+        placements: document(version, cells).assignment,
         ..Published::default()
     }))
 }
@@ -82,7 +82,7 @@ pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
 pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
     Fact::Published(Box::new(Published {
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
-        ..saying(version, &[])
+        ..document(version, &[])
     }))
 }
 
@@ -93,13 +93,13 @@ pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
         revoked: subjects
             .map(|subject| ("acme".to_owned(), (*subject).to_owned()))
             .collect(),
-        ..saying(version, &[])
+        ..document(version, &[])
     }))
 }
 
 /// A cell of the tier `gold`.
-pub(super) fn gold(state: CellState) -> CellTruth {
-    CellTruth {
+pub(super) fn gold(state: CellState) -> PublishedCell {
+    PublishedCell {
         tier: "gold".to_owned(),
         state,
     }

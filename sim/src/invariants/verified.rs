@@ -11,7 +11,7 @@ use crate::fact::{Arrived, Decided, Fact, Sent};
 /// client really acts for.
 ///
 /// The judgement is by what the client knows of its own credentials. What shows none at all is
-/// judged by `anonymous_apart`.
+/// checked by `anonymous_apart`.
 #[derive(Debug)]
 pub struct OnlyVerified {
     prefix: String,
@@ -32,7 +32,7 @@ impl OnlyVerified {
         }
     }
 
-    fn judge(&self, arrived: &Arrived) -> Result<(), String> {
+    fn check(&self, arrived: &Arrived) -> Result<(), String> {
         let Arrived { cell, tag, .. } = arrived;
         let Some(sent) = tag.as_ref().and_then(|tag| self.sent.get(tag)) else {
             return Err(format!("{cell} received a request that no client sent"));
@@ -85,7 +85,7 @@ impl Invariant for OnlyVerified {
                 let id = decided.request_id.clone();
                 self.decided.insert(id, (at, decided.clone()));
             }
-            Fact::Arrived(arrived) => return self.judge(arrived),
+            Fact::Arrived(arrived) => return self.check(arrived),
             _ => {}
         }
         Ok(())

@@ -17,7 +17,7 @@ pub struct CellWaits {
     /// The router that each open request was sent to, by tag.
     open: BTreeMap<String, String>,
     /// Clients whose requests come whole, and whose answers do.
-    brief: BTreeSet<String>,
+    short_requests: BTreeSet<String>,
 }
 
 impl CellWaits {
@@ -28,7 +28,7 @@ impl CellWaits {
             held: bounds.held,
             arrived: BTreeMap::new(),
             open: BTreeMap::new(),
-            brief: bounds.brief.clone(),
+            short_requests: bounds.short_requests.clone(),
         }
     }
 }
@@ -40,7 +40,9 @@ impl Invariant for CellWaits {
 
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Sent(sent) if sent.via.is_none() && self.brief.contains(&sent.client) => {
+            Fact::Sent(sent)
+                if sent.via.is_none() && self.short_requests.contains(&sent.client) =>
+            {
                 self.open.insert(sent.tag.clone(), sent.to.clone());
             }
             Fact::Arrived(arrived) => {

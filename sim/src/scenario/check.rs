@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::error::{Errors, ScenarioErrors};
 use super::file::{self, File};
-use super::names::{Known, refer, spelled};
+use super::names::{KnownNames, refer, spelled};
 use super::units::Span;
 use super::{
     Balancer, Cell, CellBound, CellProtocol, Client, Envoy, Fault, Home, Issuer, Placement,
@@ -46,9 +46,9 @@ pub(crate) fn read<'t>(
 
 /// Follows every name to what it means. With mistakes the result is good for further checks only.
 fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
-    let names = Known::new(file, errors);
+    let names = KnownNames::new(file, errors);
     times(file, errors);
-    peopled(file, errors);
+    not_empty(file, errors);
     let world = &file.world;
     let duration = file.duration.get_ref().0;
     let placements = world.placement.iter();
@@ -88,7 +88,7 @@ fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
     }
 }
 
-fn faults(file: &File, names: &Known, errors: &mut Errors<'_>) -> Vec<Fault> {
+fn faults(file: &File, names: &KnownNames, errors: &mut Errors<'_>) -> Vec<Fault> {
     let duration = file.duration.get_ref().0;
     let specs = file.fault.iter();
     let mut faults: Vec<_> = specs
@@ -123,7 +123,7 @@ fn times(file: &File, errors: &mut Errors<'_>) {
 }
 
 /// A world needs at least one identity provider, cell, tenant and client.
-fn peopled(file: &File, errors: &mut Errors<'_>) {
+fn not_empty(file: &File, errors: &mut Errors<'_>) {
     for (empty, field) in [
         (file.world.issuer.is_empty(), "world.issuer"),
         (file.world.cell.is_empty(), "world.cell"),
@@ -145,7 +145,7 @@ fn recovery_fits(scenario: &Scenario, file: &File, errors: &mut Errors<'_>) {
     }
 }
 
-fn issuer(spec: &file::Issuer, names: &Known, errors: &mut Errors<'_>) -> Issuer {
+fn issuer(spec: &file::Issuer, names: &KnownNames, errors: &mut Errors<'_>) -> Issuer {
     let mut tenant = |name| {
         refer(
             name,
@@ -175,7 +175,7 @@ fn cell(spec: &file::Cell) -> Cell {
 }
 
 /// It knows cells by their addresses alone, so it speaks plainly to them.
-fn envoy(spec: &file::Envoy, file: &File, names: &Known, errors: &mut Errors<'_>) -> Envoy {
+fn envoy(spec: &file::Envoy, file: &File, names: &KnownNames, errors: &mut Errors<'_>) -> Envoy {
     for cell in &file.world.cell {
         if cell.protocol == CellProtocol::Https {
             let problem = "where there is an Envoy, cells speak http or h2c";
@@ -189,7 +189,7 @@ fn envoy(spec: &file::Envoy, file: &File, names: &Known, errors: &mut Errors<'_>
     }
 }
 
-fn balancer(spec: &file::Balancer, names: &Known, errors: &mut Errors<'_>) -> Balancer {
+fn balancer(spec: &file::Balancer, names: &KnownNames, errors: &mut Errors<'_>) -> Balancer {
     let field = "world.balancer.router";
     Balancer {
         name: spec.name.get_ref().clone(),
@@ -199,7 +199,7 @@ fn balancer(spec: &file::Balancer, names: &Known, errors: &mut Errors<'_>) -> Ba
     }
 }
 
-fn through(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Option<String> {
+fn through(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> Option<String> {
     const FIELD: &str = "workload.client.through";
     let through = spec.through.as_ref()?;
     if spec.via.is_some() || spec.router.is_some() {
@@ -209,7 +209,7 @@ fn through(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Optio
     Some(refer(through, &names.balancers, FIELD, "balancer", errors))
 }
 
-fn via(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Option<String> {
+fn via(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> Option<String> {
     const FIELD: &str = "workload.client.via";
     let via = spec.via.as_ref()?;
     if spec.credential.is_certified() || spec.router.is_some() {
@@ -219,7 +219,7 @@ fn via(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Option<St
     Some(refer(via, &names.envoys, FIELD, "Envoy", errors))
 }
 
-fn placement(spec: &file::Placement, names: &Known, errors: &mut Errors<'_>) -> Placement {
+fn placement(spec: &file::Placement, names: &KnownNames, errors: &mut Errors<'_>) -> Placement {
     let mut cell = |name| refer(name, &names.cells, "world.placement.cells", "cell", errors);
     Placement {
         id: spec.id.get_ref().clone(),
@@ -229,7 +229,7 @@ fn placement(spec: &file::Placement, names: &Known, errors: &mut Errors<'_>) -> 
     }
 }
 
-fn tenant(spec: &file::Tenant, names: &Known, errors: &mut Errors<'_>) -> Tenant {
+fn tenant(spec: &file::Tenant, names: &KnownNames, errors: &mut Errors<'_>) -> Tenant {
     let field = "world.tenant";
     let home = match (&spec.cell, &spec.placement) {
         (Some(cell), None) => Home::Cell(refer(
@@ -271,7 +271,7 @@ fn tenant(spec: &file::Tenant, names: &Known, errors: &mut Errors<'_>) -> Tenant
     }
 }
 
-fn client(spec: &file::Client, names: &Known, errors: &mut Errors<'_>) -> Client {
+fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> Client {
     let issuer = match &spec.issuer {
         Some(name) => refer(
             name,

@@ -8,14 +8,14 @@ use toml::Spanned;
 
 use super::error::Errors;
 use super::file::{self, Name};
-use super::names::{Known, refer};
+use super::names::{KnownNames, refer};
 use super::{Answers, Events, Expect};
 
 /// Reads `[expect]` of a scenario with this duration.
 pub(super) fn read(
     spec: &file::Expect,
     duration: Duration,
-    names: &Known,
+    names: &KnownNames,
     errors: &mut Errors<'_>,
 ) -> Expect {
     let answers = spec.answers.iter();
@@ -55,7 +55,7 @@ fn events(
 fn answer(
     spec: &file::Answers,
     duration: Duration,
-    names: &Known,
+    names: &KnownNames,
     errors: &mut Errors<'_>,
 ) -> Answers {
     let clients = spec.clients.get_ref().iter();

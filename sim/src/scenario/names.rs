@@ -14,7 +14,7 @@ use super::file::{File, Name};
 const HOSTS_MAX: u32 = 64;
 
 /// All names of a file, to check references against.
-pub(super) struct Known {
+pub(super) struct KnownNames {
     pub(super) routers: BTreeSet<String>,
     pub(super) issuers: BTreeSet<String>,
     pub(super) first_issuer: String,
@@ -32,7 +32,7 @@ pub(super) struct Known {
     envelopes: bool,
 }
 
-impl Known {
+impl KnownNames {
     pub(super) fn new(file: &File, errors: &mut Errors<'_>) -> Self {
         let world = &file.world;
         let routers = count(&world.routers, "world.routers", errors);
@@ -132,7 +132,7 @@ impl Known {
     }
 }
 
-impl Names for Known {
+impl Names for KnownNames {
     fn is_host(&self, name: &str) -> bool {
         self.hosts.contains(name)
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Errors;
-use super::fault::{Authority, Fault, FaultKind, Lasting, Thing};
+use super::fault::{Affected, Affects, Authority, Fault, FaultKind};
 use super::{FIRST_ENVELOPE_KEY, FIRST_KEY, Scenario};
 
 /// Follows the timeline and finds faults that are impossible at their time.
@@ -102,7 +102,7 @@ fn overlaps(scenario: &Scenario, errors: &mut Errors<'_>) {
         .iter()
         .filter(|fault| fault.until > fault.at)
     {
-        for thing in things(scenario, &fault.kind) {
+        for thing in affected(scenario, &fault.kind) {
             let before = held.insert(thing, fault);
             if let Some(before) = before.filter(|before| before.until > fault.at) {
                 let problem = format!(
@@ -117,14 +117,14 @@ fn overlaps(scenario: &Scenario, errors: &mut Errors<'_>) {
 }
 
 /// What a lasting fault changes, and changes back at its end, on each host or link.
-fn things(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
-    match kind.changes() {
+fn affected(scenario: &Scenario, kind: &FaultKind) -> Vec<String> {
+    match kind.affects() {
         None => Vec::new(),
-        Some(Thing::Of(what, name)) => {
+        Some(Affected::Host(what, name)) => {
             let hosts = scenario.hosts_of(name).into_iter();
             hosts.map(|host| format!("{what} of {host}")).collect()
         }
-        Some(Thing::Between(what, [a, b])) => {
+        Some(Affected::Link(what, [a, b])) => {
             let others = scenario.hosts_of(b);
             let pair = |a: &String, b: &String| format!("{what} {} {}", a.min(b), a.max(b));
             let hosts = scenario.hosts_of(a).into_iter();

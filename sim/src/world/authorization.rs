@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use cellway_testbed::{Claims, Signer};
 
+use super::credentials::{CellBoundToken, RequestCredentials};
 use super::keys::{self, CELL_KEY};
-use super::shared::{Shared, unix_at};
-use super::shown::{Bound, Shown};
+use super::state::{WorldHandle, unix_at};
 use crate::fact::CellBound;
 use crate::scenario::{Authorization, Client};
 
@@ -16,47 +16,47 @@ const LIFETIME: Duration = Duration::from_secs(30);
 /// Adds to a request of this tag what its client shows in a cell's name, if it calls in one's.
 /// `None`: there is nothing yet to show again.
 pub(super) fn bind(
-    shared: &Shared,
+    world: &WorldHandle,
     spec: &Client,
     (router, tag): (&str, &str),
     elapsed: Duration,
-    shown: Shown,
-) -> Option<Shown> {
+    shown: RequestCredentials,
+) -> Option<RequestCredentials> {
     let Some(bound) = &spec.cell_bound else {
         return Some(shown);
     };
-    let own = || keys::cell(shared.seed(), &bound.source);
+    let own = || keys::cell(world.seed(), &bound.source);
     let (signer, genuine) = match bound.shows {
         Authorization::Replayed => {
             let last = (router.to_owned(), bound.source.clone());
-            return shared.lock().spent.get(&last).cloned();
+            return world.lock().spent.get(&last).cloned();
         }
-        Authorization::Forged => (keys::forged(shared.seed(), CELL_KEY), false),
+        Authorization::Forged => (keys::forged(world.seed(), CELL_KEY), false),
         Authorization::Good | Authorization::Misdirected | Authorization::ForAnother => {
             (own(), true)
         }
     };
     let signer = signer.expect("32 bytes are an Ed25519 key");
-    let (token, truth) = sign(shared, spec, &signer, tag, elapsed);
+    let (token, truth) = sign(world, spec, &signer, tag, elapsed);
     let truth = CellBound { genuine, ..truth };
-    Some(Shown {
-        bound: Some(Bound { token, truth }),
+    Some(RequestCredentials {
+        bound: Some(CellBoundToken { token, truth }),
         ..shown
     })
 }
 
 /// Remembers what this router has taken, for whoever shows it again.
-pub(super) fn spent(shared: &Shared, spec: &Client, router: &str, shown: &Shown) {
+pub(super) fn spent(world: &WorldHandle, spec: &Client, router: &str, shown: &RequestCredentials) {
     let bound = spec.cell_bound.as_ref();
     let good = bound.filter(|bound| bound.shows == Authorization::Good);
     if let Some(bound) = good {
         let last = (router.to_owned(), bound.source.clone());
-        shared.lock().spent.insert(last, shown.clone());
+        world.lock().spent.insert(last, shown.clone());
     }
 }
 
 fn sign(
-    shared: &Shared,
+    world: &WorldHandle,
     spec: &Client,
     signer: &Signer,
     jti: &str,
@@ -64,7 +64,7 @@ fn sign(
 ) -> (String, CellBound) {
     let bound = spec.cell_bound.as_ref();
     let bound = bound.expect("only who calls in a cell's name is asked");
-    let destination = destination(shared, spec, bound.shows == Authorization::Misdirected);
+    let destination = destination(world, spec, bound.shows == Authorization::Misdirected);
     let subject = match bound.shows {
         Authorization::ForAnother => "somebody-else",
         _ => &spec.name,
@@ -89,8 +89,8 @@ fn sign(
 }
 
 /// The cell that has the client's tenant, or another.
-fn destination(shared: &Shared, spec: &Client, misdirected: bool) -> String {
-    let state = shared.lock();
+fn destination(world: &WorldHandle, spec: &Client, misdirected: bool) -> String {
+    let state = world.lock();
     let assignment = state.documents.assignment();
     let of = |tenant: &String| assignment.get(tenant).and_then(|cells| cells.first());
     let right = of(&spec.tenant);

@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::authorization;
 use super::balancer;
+use super::credentials::RequestCredentials;
 use super::hosts::TAG;
 use super::router::PORT;
-use super::shared::{Shared, tls_provider, unix_at};
-use super::shown::Shown;
+use super::state::{WorldHandle, tls_provider, unix_at};
 use super::wallet::Wallet;
 use crate::engine::SimEnv;
 use crate::fact::{Answer, Fact, Sent};
@@ -53,16 +53,16 @@ const TENANT_CHOICE: &str = "x-cellway-select-tenant";
 /// be a bad credential of all others'.
 pub(super) async fn run(
     env: SimEnv,
-    shared: Shared,
+    world: WorldHandle,
     spec: scenario::Client,
     routers: Vec<String>,
     keys: bool,
 ) {
     let mut random = env.random("workload");
-    let wallet = Arc::new(Wallet::new(&shared, &spec));
+    let wallet = Arc::new(Wallet::new(&world, &spec));
     let pools = routers
         .iter()
-        .map(|router| Pool::new(&env, &shared, &spec, router));
+        .map(|router| Pool::new(&env, &world, &spec, router));
     let pools: Vec<_> = pools.map(Arc::new).collect();
     let open = Arc::new(tokio::sync::Semaphore::new(OPEN_MAX));
     let mut number = 0_usize;
@@ -71,18 +71,18 @@ pub(super) async fn run(
         if let Ok(permit) = open.clone().acquire_owned().await {
             let exchange = Exchange {
                 env: env.clone(),
-                shared: shared.clone(),
+                world: world.clone(),
                 pool: pools[number % pools.len()].clone(),
                 tag: format!("{}-{}-{number}", spec.name, env.incarnation()),
                 once: random.below(2) == 0 || spec.unfinished,
                 wallet: wallet.clone(),
                 keys,
             };
-            let shown = wallet.show(env.elapsed(), number);
-            if let Some(shown) = exchange.bind(&spec, shown) {
+            let credentials = wallet.credentials(env.elapsed(), number);
+            if let Some(credentials) = exchange.bind(&spec, credentials) {
                 let spec = spec.clone();
                 env.spawn(async move {
-                    exchange.run(&spec, shown).await;
+                    exchange.run(&spec, credentials).await;
                     drop(permit);
                 });
             }
@@ -101,7 +101,7 @@ fn jittered(interval: Duration, random: &mut Random) -> Duration {
 /// One request and its answer.
 struct Exchange {
     env: SimEnv,
-    shared: Shared,
+    world: WorldHandle,
     pool: Arc<Pool>,
     tag: String,
     /// A `POST` with body and trailers; otherwise a `GET`.
@@ -112,15 +112,19 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn bind(&self, spec: &scenario::Client, shown: Shown) -> Option<Shown> {
+    fn bind(
+        &self,
+        spec: &scenario::Client,
+        credentials: RequestCredentials,
+    ) -> Option<RequestCredentials> {
         let names = (self.pool.router.as_str(), self.tag.as_str());
-        authorization::bind(&self.shared, spec, names, self.env.elapsed(), shown)
+        authorization::bind(&self.world, spec, names, self.env.elapsed(), credentials)
     }
 
-    async fn run(self, spec: &scenario::Client, shown: Shown) {
+    async fn run(self, spec: &scenario::Client, credentials: RequestCredentials) {
         let elapsed = self.env.elapsed();
-        let behind = self.wallet.behind(elapsed);
-        let mut request = self.request(spec, &shown);
+        let proof = self.wallet.routing_key_proof(elapsed);
+        let mut request = self.request(spec, &credentials);
         let sent = Sent {
             client: spec.name.clone(),
             tag: self.tag.clone(),
@@ -128,45 +132,45 @@ impl Exchange {
             good: spec.can_prove(),
             method: request.method.to_string(),
             path: request.path.clone(),
-            claims: self.wallet.says().map(Box::new),
+            claims: self.wallet.claims_fact().map(Box::new),
             selects: spec.selects.then(|| spec.tenant.clone()),
             anonymous: spec.credential == Credential::None,
-            token: shown.truth.clone(),
-            cell_bound: shown
+            token: credentials.truth.clone(),
+            cell_bound: credentials
                 .bound
                 .as_ref()
                 .map(|bound| Box::new(bound.truth.clone())),
-            routing_key: behind.clone(),
+            routing_key: proof.clone(),
             address: self.env.address(),
             to: self.pool.router.clone(),
             via: spec.via.clone(),
             once: self.once,
         };
-        self.shared.tell(&self.env, &Fact::Sent(sent));
+        self.world.tell(&self.env, &Fact::Sent(sent));
         let streamed = || {
             if spec.stream.is_some() {
                 let tag = self.tag.clone();
-                self.shared.tell(&self.env, &Fact::Streamed { tag });
+                self.world.tell(&self.env, &Fact::Streamed { tag });
             }
         };
-        if behind.is_some() {
+        if proof.is_some() {
             self.show_key(spec, elapsed, &mut request);
         }
         let answer = match self.pool.send(&self.tag, request, streamed).await {
             Ok(response) => {
                 self.look_for_forgeries(spec, &response);
-                judge(&response)
+                classify(&response)
             }
             Err(ClientError::Connect(_) | ClientError::Tls(_)) => Answer::Refused,
             Err(_) => Answer::None,
         };
         if answer == Answer::Ok {
-            authorization::spent(&self.shared, spec, &self.pool.router, &shown);
+            authorization::spent(&self.world, spec, &self.pool.router, &credentials);
         }
         self.env
             .record(format_args!("{} is answered {answer}", self.tag));
         let tag = self.tag;
-        self.shared.tell(&self.env, &Fact::Answered { tag, answer });
+        self.world.tell(&self.env, &Fact::Answered { tag, answer });
     }
 
     /// An Envoy passes on what cells answer, and no router sees it.
@@ -175,11 +179,12 @@ impl Exchange {
         let forged = fields.find(|(_, value)| value.as_bytes() == FORGED_BY_CELL.as_bytes());
         if let (None, Some((header, _))) = (&spec.via, forged) {
             let (tag, header) = (self.tag.clone(), header.to_string());
-            self.shared.tell(&self.env, &Fact::Tainted { tag, header });
+            self.world
+                .tell(&self.env, &Fact::AnswerForged { tag, header });
         }
     }
 
-    fn request(&self, spec: &scenario::Client, shown: &Shown) -> Request {
+    fn request(&self, spec: &scenario::Client, credentials: &RequestCredentials) -> Request {
         let mut request = match spec.stream {
             Some(stream) => Request::get(&format!("/stream/{}", stream.as_secs())),
             None => Request::get(&spec.path),
@@ -209,14 +214,14 @@ impl Exchange {
                 request = request.header(HeaderName::from_static(HOP), value);
             }
         }
-        if let Some(token) = &shown.token {
-            request = bearing(request, token, spec.flaw);
+        if let Some(token) = &credentials.token {
+            request = with_token(request, token, spec.flaw);
         }
         if spec.selects {
             let tenant = HeaderValue::try_from(&spec.tenant).expect("a tenant's id is plain");
             request = request.header(HeaderName::from_static(TENANT_CHOICE), tenant);
         }
-        if let Some(bound) = &shown.bound {
+        if let Some(bound) = &credentials.bound {
             let value = HeaderValue::try_from(&bound.token).expect("a token is ASCII");
             request = request.header(HeaderName::from_static(CELL_BOUND), value);
         }
@@ -253,7 +258,7 @@ impl Exchange {
 }
 
 /// The request with its token, in the places that the flaw asks for.
-fn bearing(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request {
+fn with_token(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request {
     match flaw {
         Some(Flaw::Twice) => {
             let value = format!("Bearer {token}");
@@ -272,7 +277,7 @@ fn bearing(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request {
 }
 
 /// Who answered, and what.
-fn judge(response: &Response) -> Answer {
+fn classify(response: &Response) -> Answer {
     let owner = response.headers.get("x-cellway-owner");
     if owner.is_some_and(|owner| owner == "router") {
         let body = serde_json::from_slice::<serde_json::Value>(&response.body);
@@ -290,7 +295,7 @@ fn judge(response: &Response) -> Answer {
 /// A client's idle connections to one router.
 struct Pool {
     env: SimEnv,
-    shared: Shared,
+    world: WorldHandle,
     spec: scenario::Client,
     router: String,
     state: Mutex<PoolState>,
@@ -321,10 +326,10 @@ struct Certified {
 }
 
 impl Pool {
-    fn new(env: &SimEnv, shared: &Shared, spec: &scenario::Client, router: &str) -> Self {
+    fn new(env: &SimEnv, world: &WorldHandle, spec: &scenario::Client, router: &str) -> Self {
         Self {
             env: env.clone(),
-            shared: shared.clone(),
+            world: world.clone(),
             spec: spec.clone(),
             router: router.to_owned(),
             state: Mutex::default(),
@@ -369,7 +374,7 @@ impl Pool {
             to: self.router.clone(),
             leaf: connection.leaf().to_vec(),
         };
-        self.shared.tell(&self.env, &connected);
+        self.world.tell(&self.env, &connected);
         let response = connection.send_and_watch(request, streamed).await?;
         self.checkin(Idle {
             connection,
@@ -384,7 +389,7 @@ impl Pool {
                 tag: tag.to_owned(),
                 certificate_ends,
             };
-            self.shared.tell(&self.env, &fact);
+            self.world.tell(&self.env, &fact);
         }
     }
 
@@ -392,7 +397,7 @@ impl Pool {
     /// connections; where an authority has changed, all are opened anew.
     fn checkout(&self) -> (Certified, Option<Idle>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = self.shared.lock().pki.generation();
+        let generation = self.world.lock().pki.generation();
         let renews = self.spec.renews || state.target.is_none();
         if renews && state.generation != Some(generation) {
             *state = PoolState {
@@ -431,7 +436,7 @@ impl Pool {
         let issued = self.env.elapsed();
         let validity = self.spec.certificate_lifetime;
         let validity = validity.map(|lifetime| Validity::around(unix_at(issued), lifetime));
-        let mut state = self.shared.lock();
+        let mut state = self.world.lock();
         let certificate = self
             .spec
             .certificate_path()

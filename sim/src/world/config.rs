@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::envelope;
 use super::pki::{CLIENTS_DOMAIN, envoy_san};
 use super::router::{ASKED_PORT, PORT};
-use super::shared::AUDIENCE;
+use super::state::AUDIENCE;
 use crate::fact::{CellBoundRules, Rule, Who};
 use crate::scenario::{CONTROL_PLANE, Issuer, Scenario};
 
@@ -39,7 +39,7 @@ pub(crate) fn render(scenario: &Scenario, settings: &Table) -> String {
 }
 
 /// The settings to read PROXY headers from these addresses.
-pub(super) fn listing(addresses: Vec<String>) -> Table {
+pub(super) fn proxy_protocol_from(addresses: Vec<String>) -> Table {
     let inside = |name: &str, value: Value| Table::from_iter([(name.to_owned(), value)]);
     let from = inside("from", Value::from(addresses));
     let listener = inside("proxy_protocol", Value::Table(from));

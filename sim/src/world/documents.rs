@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{keys, pki};
-use crate::fact::{Assignment, CellTruth, Fact, Published, Terms};
+use crate::fact::{Assignment, Fact, Published, PublishedCell, RoleSettings};
 use crate::scenario::{
     Cell, CellProtocol, CellState, Change, Credential, FaultKind, Home, Placement, Scenario,
     Tenant, UnknownTenant,
@@ -80,22 +80,22 @@ impl Documents {
     }
 
     fn truth(&self) -> Fact {
-        Fact::Published(Box::new(self.said()))
+        Fact::Published(Box::new(self.published()))
     }
 
-    fn said(&self) -> Published {
+    fn published(&self) -> Published {
         let suspended = self.tenants.iter().filter(|tenant| tenant.suspended);
         let placements = self.placements.iter();
         let cells = self.cells.iter().map(|cell| {
             let (tier, state) = (cell.tier.clone(), cell.state);
-            (cell.id.clone(), CellTruth { tier, state })
+            (cell.id.clone(), PublishedCell { tier, state })
         });
-        let terms = self.tenants.iter().map(|tenant| {
-            let terms = Terms {
+        let role_settings = self.tenants.iter().map(|tenant| {
+            let role_settings = RoleSettings {
                 allowed_roles: tenant.allowed_roles.iter().cloned().collect(),
                 default_role: tenant.default_role.clone(),
             };
-            (tenant.id.clone(), terms)
+            (tenant.id.clone(), role_settings)
         });
         Published {
             version: self.version,
@@ -107,7 +107,7 @@ impl Documents {
             callers: self.callers(),
             revoked: self.revoked.clone(),
             cells: cells.collect(),
-            terms: terms.collect(),
+            role_settings: role_settings.collect(),
             by_tier: self.unknown_tenant == UnknownTenant::ByTier,
         }
     }
@@ -120,7 +120,7 @@ impl Documents {
                 documents.change(change);
             }
         }
-        documents.said()
+        documents.published()
     }
 
     /// The cells that may call others, and have said by which key.
@@ -155,8 +155,8 @@ impl Documents {
                     cell.publishes_key = true;
                 }
             }
-            Change::Older => return bad(self.elsewhere().render(self.version - 1)),
-            Change::SameVersion => return bad(self.elsewhere().render(self.version)),
+            Change::Older => return bad(self.misplaced().render(self.version - 1)),
+            Change::SameVersion => return bad(self.misplaced().render(self.version)),
             Change::Invalid => return bad(self.contradictory()),
             Change::Empty => {
                 return bad(json!({ "version": self.version + 1, "cells": [], "tenants": [] }));
@@ -207,7 +207,7 @@ impl Documents {
     }
 
     /// Every tenant at a cell where it doesn't belong: a router that takes this does harm.
-    fn elsewhere(&self) -> Self {
+    fn misplaced(&self) -> Self {
         let mut other = self.clone();
         let right = self.assignment();
         for tenant in &mut other.tenants {
@@ -223,7 +223,7 @@ impl Documents {
 
     /// The next version, with a tenant at a cell that isn't there.
     fn contradictory(&self) -> Value {
-        let mut other = self.elsewhere();
+        let mut other = self.misplaced();
         if let Some(tenant) = other.tenants.last_mut() {
             tenant.home = Home::Cell("no-such-cell".to_owned());
         }
@@ -232,7 +232,7 @@ impl Documents {
 
     /// The next version, with the second half of the tenants gone and the first elsewhere.
     fn shrunken(&self) -> Value {
-        let mut other = self.elsewhere();
+        let mut other = self.misplaced();
         other.tenants.truncate(self.tenants.len() / 2);
         other.render(self.version + 1)
     }

@@ -17,9 +17,9 @@ use cellway_testbed::{EnvelopeJudge, Judging, LabError, Protocol};
 use http::request::Parts;
 
 use super::router::PORT;
-use super::shared::{Shared, tls_provider};
+use super::state::{WorldHandle, tls_provider};
 use crate::engine::SimEnv;
-use crate::fact::{EnvelopeJudged, Fact, Proved};
+use crate::fact::{EnvelopeChecked, Fact, Proved};
 use crate::random::Random;
 use crate::scenario::{Authority, Scenario};
 use crate::store::SimStore;
@@ -69,7 +69,7 @@ impl Folder {
 /// A host of a cell, which verifies on its own account: for its own cell as a service would, and
 /// for every other cell of the world, where no envelope may hold.
 struct Judge {
-    shared: Shared,
+    world: WorldHandle,
     env: SimEnv,
     layer: Layer,
     keys: EnvelopeKeys<SimEnv>,
@@ -83,16 +83,16 @@ type Layer = EnvelopeLayer<EnvelopeKeys<SimEnv>, Box<dyn Fn() -> Unix + Send + S
 /// What judges for one life of a host of this cell, with the keys that the first router publishes.
 pub(super) fn judge(
     env: &SimEnv,
-    shared: &Shared,
+    world: &WorldHandle,
     cells: &Cells,
     cell: &str,
 ) -> Result<impl EnvelopeJudge + use<>, LabError> {
-    let roots = shared.lock().pki.roots(Authority::Servers)?;
+    let roots = world.lock().pki.roots(Authority::Servers)?;
     let tls = tls_provider(env).client(roots, None, Protocol::Http1)?;
     let client = Client::with_tls(env.clone(), tls, FETCH_TIMEOUT);
     let url = format!("https://{}:{PORT}{JWKS_PATH}", cells.page);
     let url = SourceUrl::parse(&url).expect("a host's name and a path are an address");
-    let (teller, host) = (shared.clone(), env.clone());
+    let (teller, host) = (world.clone(), env.clone());
     let keys = EnvelopeKeys::start(client, url, timing(), move |notice| {
         teller.tell(&host, &fetched(&host, notice));
     });
@@ -107,7 +107,7 @@ pub(super) fn judge(
     let clock: Box<dyn Fn() -> Unix + Send + Sync> = Box::new(move || clock.unix_now());
     let others = cells.ids.iter().filter(|other| *other != cell);
     Ok(Judge {
-        shared: shared.clone(),
+        world: world.clone(),
         env: env.clone(),
         layer: EnvelopeLayer::new(verifier(cell), keys.clone(), clock),
         keys,
@@ -162,15 +162,15 @@ impl EnvelopeJudge for Judge {
                 Ok(Verdict::Verified(verified)) => Ok(&**verified),
                 Ok(Verdict::Local(refused)) | Err(refused) => Err(*refused),
             };
-            let fact = Fact::EnvelopeJudged(self.tell(head, found));
-            self.shared.tell(&self.env, &fact);
+            let fact = Fact::EnvelopeChecked(self.tell(head, found));
+            self.world.tell(&self.env, &fact);
             judged
         })
     }
 }
 
 impl Judge {
-    fn tell(&self, head: &Parts, found: Result<&Verified, EnvelopeRefused>) -> EnvelopeJudged {
+    fn tell(&self, head: &Parts, found: Result<&Verified, EnvelopeRefused>) -> EnvelopeChecked {
         let text = |name: &str| {
             let value = head.headers.get(name)?;
             value.to_str().ok().map(str::to_owned)
@@ -184,7 +184,7 @@ impl Judge {
                 .map_err(|refused| refused.as_str().to_owned());
             (cell.clone(), found)
         });
-        EnvelopeJudged {
+        EnvelopeChecked {
             host: self.env.name().to_owned(),
             request_id: text("x-cellway-request-id"),
             kid: self.own.kid(&head.headers).map(String::from),

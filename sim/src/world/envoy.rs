@@ -12,7 +12,7 @@ use super::bounds::HEADER_PREFIX;
 use super::documents::CELL_PORT;
 use super::hosts::{TAG, any};
 use super::router::{ASKED_PORT, PORT};
-use super::shared::{Served, Shared, tls_provider};
+use super::state::{Served, WorldHandle, tls_provider};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::Fact;
 use crate::scenario::{self, Authority, CellProtocol, Scenario};
@@ -26,22 +26,22 @@ const FORWARDS_FOR: Duration = Duration::from_secs(8);
 /// Adds an Envoy. It takes its clients' connections on the port of routers.
 pub(super) fn add(
     engine: &mut Engine,
-    shared: &Shared,
+    world: &WorldHandle,
     scenario: &Scenario,
     spec: &scenario::Envoy,
 ) -> Result<(), LabError> {
-    let credential = shared.lock().pki.envoy(&spec.name)?;
-    let (shared, router) = (shared.clone(), spec.router.clone());
+    let credential = world.lock().pki.envoy(&spec.name)?;
+    let (world, router) = (world.clone(), spec.router.clone());
     let cells: Arc<BTreeMap<_, _>> = Arc::new(scenario.cells.iter().map(address).collect());
     engine.host(&spec.name, move |env| {
-        let (shared, router) = (shared.clone(), router.clone());
+        let (world, router) = (world.clone(), router.clone());
         let (credential, cells) = (credential.clone(), cells.clone());
         async move {
-            let tls = shared.serve_tls(&env, Served::Server);
+            let tls = world.serve_tls(&env, Served::Server);
             let tls = tls.expect("the lab's certificates are good");
-            let asks = asks(&env, &shared, &router, &credential);
+            let asks = asks(&env, &world, &router, &credential);
             let asks = asks.expect("the lab's certificates are good");
-            let envoy = envoy(&env, &shared, asks, cells);
+            let envoy = envoy(&env, &world, asks, cells);
             let listener = env.bind(any(PORT), false).await;
             let listener = listener.expect("a fresh host's ports are free");
             let _ended = envoy.serve(listener, tls).await;
@@ -62,11 +62,11 @@ fn address(cell: &scenario::Cell) -> (String, (String, Protocol)) {
 
 fn asks(
     env: &SimEnv,
-    shared: &Shared,
+    world: &WorldHandle,
     router: &str,
     credential: &Credential,
 ) -> Result<Client<SimEnv>, LabError> {
-    let roots = shared.lock().pki.roots(Authority::Servers)?;
+    let roots = world.lock().pki.roots(Authority::Servers)?;
     let tls = tls_provider(env).client(roots, Some(credential), Protocol::Http2)?;
     let target = Target {
         host: router.to_owned(),
@@ -79,7 +79,7 @@ fn asks(
 
 fn envoy(
     env: &SimEnv,
-    shared: &Shared,
+    world: &WorldHandle,
     asks: Client<SimEnv>,
     cells: Arc<BTreeMap<String, (String, Protocol)>>,
 ) -> Envoy<SimEnv> {
@@ -94,7 +94,7 @@ fn envoy(
         };
         Some(Client::new(here.clone(), target, FORWARDS_FOR))
     };
-    let (here, shared) = (env.clone(), shared.clone());
+    let (here, world) = (env.clone(), world.clone());
     Envoy::new(
         env.clone(),
         HEADER_PREFIX,
@@ -105,7 +105,7 @@ fn envoy(
                 tag: tag(headers),
                 heard: heard.clone(),
             };
-            shared.tell(&here, &fact);
+            world.tell(&here, &fact);
         },
     )
 }

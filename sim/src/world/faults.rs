@@ -5,7 +5,7 @@ use std::time::Duration;
 use cellway_testbed::{CellFault, ControlPlaneFault, IdpFault, LabError, Validity};
 use http::StatusCode;
 
-use super::shared::unix_at;
+use super::state::unix_at;
 use super::{World, config, hosts, keys, router};
 use crate::fact::{Configured, Fact};
 use crate::scenario::{Authority, CONTROL_PLANE, Change, Fault, FaultKind};
@@ -26,7 +26,7 @@ enum Phase {
 
 /// What a service does wrong, whatever kind of service it is.
 #[derive(Clone, Copy)]
-enum Trouble {
+enum ServiceFault {
     None,
     Slow(Duration),
     Status(u16),
@@ -56,7 +56,7 @@ impl World {
     ///
     /// # Errors
     /// A certificate or key of the lab couldn't be made.
-    pub(super) fn inflict(&mut self, due: &Due) -> Result<(), LabError> {
+    pub(super) fn apply(&mut self, due: &Due) -> Result<(), LabError> {
         let text = due.fault.kind.to_string();
         let begins = due.phase == Phase::Begin;
         let fact = match begins {
@@ -64,15 +64,19 @@ impl World {
             false => Fact::FaultEnds(text),
         };
         self.tell(&fact);
-        let trouble = |trouble| if begins { trouble } else { Trouble::None };
+        let fault = |fault| if begins { fault } else { ServiceFault::None };
         match &due.fault.kind {
             FaultKind::Crash(name) => self.crash(name, begins),
             FaultKind::Drain(name) => self.drain(name, begins),
             FaultKind::Partition([a, b]) => self.partition(a, b, begins),
             FaultKind::Latency([a, b], delay) => self.latency(a, b, begins.then_some(*delay)),
-            FaultKind::Slow(name, delay) => self.trouble(name, trouble(Trouble::Slow(*delay))),
-            FaultKind::Status(name, code) => self.trouble(name, trouble(Trouble::Status(*code))),
-            FaultKind::Garbage(name) => self.trouble(name, trouble(Trouble::Garbage)),
+            FaultKind::Slow(name, delay) => {
+                self.break_service(name, fault(ServiceFault::Slow(*delay)))
+            }
+            FaultKind::Status(name, code) => {
+                self.break_service(name, fault(ServiceFault::Status(*code)))
+            }
+            FaultKind::Garbage(name) => self.break_service(name, fault(ServiceFault::Garbage)),
             FaultKind::HalfOpen(name) => self.break_cell(name, begins, CellFault::HalfOpen),
             FaultKind::Reset(name) => self.break_cell(name, begins, CellFault::ResetMidBody),
             FaultKind::BreakOff(name) => self.break_cell(name, begins, CellFault::BreakOff),
@@ -101,7 +105,7 @@ impl World {
                 self.certify(name, Some(Validity::around(now, *lifetime)))?;
             }
             FaultKind::WrongCertificate(name, other) => {
-                self.disguise(name, begins.then_some(other))?;
+                self.impersonate(name, begins.then_some(other))?;
             }
             FaultKind::BreakCertificate(name) if begins => self.break_certificate(name),
             FaultKind::BreakCertificate(name) => self.write_serving(name, None)?,
@@ -129,7 +133,7 @@ impl World {
     }
 
     fn tell(&self, fact: &Fact) {
-        let observer = &self.shared.observer;
+        let observer = &self.handle.observer;
         observer.tell(self.engine.elapsed(), "world", fact);
     }
 
@@ -140,14 +144,14 @@ impl World {
                 continue;
             }
             self.engine.crash(&host);
-            let life = self.shared.lock().lives.get(&host).cloned();
+            let life = self.handle.lock().lives.get(&host).cloned();
             if let Some(life) = life {
                 self.tell(&Fact::Crashed(life));
             }
             let mut clients = self.scenario.clients.iter();
             if clients.any(|client| client.name == host) {
                 self.tell(&Fact::ClientStopped(host));
-            } else if self.shared.lock().cells.contains_key(&host) {
+            } else if self.handle.lock().cells.contains_key(&host) {
                 self.tell(&Fact::EndpointStopped(host));
             }
         }
@@ -157,7 +161,7 @@ impl World {
     fn drain(&mut self, name: &str, begins: bool) {
         match begins {
             true => {
-                let asked = self.shared.lock().drains.get(name).cloned();
+                let asked = self.handle.lock().drains.get(name).cloned();
                 if let Some(asked) = asked {
                     asked.notify_one();
                 }
@@ -194,36 +198,36 @@ impl World {
             .collect()
     }
 
-    fn trouble(&self, name: &str, trouble: Trouble) {
+    fn break_service(&self, name: &str, fault: ServiceFault) {
         let status = |code| StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         if name == CONTROL_PLANE {
-            let fault = match trouble {
-                Trouble::None => ControlPlaneFault::None,
-                Trouble::Slow(delay) => ControlPlaneFault::Slow(delay),
-                Trouble::Status(code) => ControlPlaneFault::Status(status(code)),
-                Trouble::Garbage => ControlPlaneFault::Truncated,
+            let fault = match fault {
+                ServiceFault::None => ControlPlaneFault::None,
+                ServiceFault::Slow(delay) => ControlPlaneFault::Slow(delay),
+                ServiceFault::Status(code) => ControlPlaneFault::Status(status(code)),
+                ServiceFault::Garbage => ControlPlaneFault::Truncated,
             };
-            self.shared.lock().control_plane.set_fault(fault);
-        } else if self.shared.lock().identity_providers.contains_key(name) {
-            let fault = match trouble {
-                Trouble::None => IdpFault::None,
-                Trouble::Slow(delay) => IdpFault::Slow(delay),
-                Trouble::Status(code) => IdpFault::Status(status(code)),
-                Trouble::Garbage => IdpFault::Garbage,
+            self.handle.lock().control_plane.set_fault(fault);
+        } else if self.handle.lock().identity_providers.contains_key(name) {
+            let fault = match fault {
+                ServiceFault::None => IdpFault::None,
+                ServiceFault::Slow(delay) => IdpFault::Slow(delay),
+                ServiceFault::Status(code) => IdpFault::Status(status(code)),
+                ServiceFault::Garbage => IdpFault::Garbage,
             };
             self.provider(name).set_fault(fault);
         } else {
-            let (begins, fault) = match trouble {
-                Trouble::None | Trouble::Garbage => (false, CellFault::None),
-                Trouble::Slow(delay) => (true, CellFault::Slow(delay)),
-                Trouble::Status(code) => (true, CellFault::Status(status(code))),
+            let (begins, fault) = match fault {
+                ServiceFault::None | ServiceFault::Garbage => (false, CellFault::None),
+                ServiceFault::Slow(delay) => (true, CellFault::Slow(delay)),
+                ServiceFault::Status(code) => (true, CellFault::Status(status(code))),
             };
             self.break_cell(name, begins, fault);
         }
     }
 
     fn break_cell(&self, name: &str, begins: bool, fault: CellFault) {
-        let state = self.shared.lock();
+        let state = self.handle.lock();
         for host in self.scenario.hosts_of(name) {
             let fault = if begins { fault } else { CellFault::None };
             state.cells[&host].echo.set_fault(fault);
@@ -232,7 +236,7 @@ impl World {
 
     /// Sets whether a cell's hosts accept new connections.
     fn open_doors(&self, name: &str, open: bool) {
-        let state = self.shared.lock();
+        let state = self.handle.lock();
         for host in self.scenario.hosts_of(name) {
             state.cells[&host].door.set(open);
         }
@@ -244,18 +248,18 @@ impl World {
     }
 
     fn provider(&self, host: &str) -> cellway_testbed::IdentityProvider {
-        self.shared.lock().identity_providers[host].clone()
+        self.handle.lock().identity_providers[host].clone()
     }
 
     fn rotate_keys(&self, kind: &FaultKind) -> Result<(), LabError> {
         match kind {
             FaultKind::PublishKey(host, kid) => {
                 self.provider(host)
-                    .publish(keys::provider(self.shared.seed(), host, kid)?);
+                    .publish(keys::provider(self.handle.seed(), host, kid)?);
             }
             FaultKind::ReplaceKeys(host, kid) => {
                 self.provider(host)
-                    .replace_keys(keys::provider(self.shared.seed(), host, kid)?);
+                    .replace_keys(keys::provider(self.handle.seed(), host, kid)?);
             }
             FaultKind::SignWith(host, kid) => {
                 let known = self.provider(host).sign_with(kid);
@@ -271,11 +275,11 @@ impl World {
     }
 
     fn publish(&mut self, change: &Change) {
-        let document = self.shared.lock().documents.change(change);
+        let document = self.handle.lock().documents.change(change);
         if let Some(published) = &document.truth {
             self.tell(published);
         }
-        self.shared.lock().control_plane.set_document(document.text);
+        self.handle.lock().control_plane.set_document(document.text);
     }
 
     /// Gives a router a serving certificate that holds so long, or for the whole run.
@@ -284,9 +288,9 @@ impl World {
         name: &str,
         validity: Option<Validity>,
     ) -> Result<(), LabError> {
-        let pki = &mut self.shared.lock().pki;
+        let pki = &mut self.handle.lock().pki;
         let leaf = router::write_serving(&self.disks[name], pki, name, validity)?;
-        self.tell(&Fact::Serves {
+        self.tell(&Fact::RouterCertificate {
             router: name.to_owned(),
             leaf,
         });
@@ -294,9 +298,9 @@ impl World {
     }
 
     /// Lets a cell serve with the certificate of another, or with its own again.
-    fn disguise(&self, name: &str, other: Option<&String>) -> Result<(), LabError> {
+    fn impersonate(&self, name: &str, other: Option<&String>) -> Result<(), LabError> {
         {
-            let mut state = self.shared.lock();
+            let mut state = self.handle.lock();
             match other {
                 Some(other) => state.impostors.insert(name.to_owned(), other.clone()),
                 None => state.impostors.remove(name),
@@ -304,7 +308,7 @@ impl World {
             state.renew_serving()?;
         }
         for host in self.scenario.hosts_of(name) {
-            self.tell(&Fact::Certified {
+            self.tell(&Fact::CellCertificate {
                 host,
                 of: other.cloned(),
                 ends: None,
@@ -321,7 +325,7 @@ impl World {
             return self.write_serving(name, validity);
         }
         {
-            let mut state = self.shared.lock();
+            let mut state = self.handle.lock();
             match validity {
                 Some(validity) => state.expiring.insert(name.to_owned(), validity),
                 None => state.expiring.remove(name),
@@ -330,7 +334,7 @@ impl World {
         }
         for host in self.scenario.hosts_of(name) {
             let ends = validity.map(hosts::certificate_ends);
-            self.tell(&Fact::Certified {
+            self.tell(&Fact::CellCertificate {
                 host,
                 of: None,
                 ends,
@@ -386,7 +390,7 @@ impl World {
     }
 
     fn reissue(&self, kind: &FaultKind) -> Result<(), LabError> {
-        let mut state = self.shared.lock();
+        let mut state = self.handle.lock();
         match kind {
             FaultKind::TrustNext(authority) => state.pki.trust_next(*authority)?,
             FaultKind::DropOld(authority) => state.pki.drop_old(*authority),
@@ -422,7 +426,7 @@ impl World {
 
     /// Puts the shared folder before every router.
     pub(super) fn write_envelope_keys(&self) -> Result<(), LabError> {
-        let seed = self.shared.seed();
+        let seed = self.handle.seed();
         let mut disks = self.disks.values();
         disks.try_for_each(|disk| self.envelope_keys.write(disk, seed))
     }

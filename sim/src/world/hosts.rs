@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use super::documents::CELL_PORT;
 use super::envelope::{self, Cells};
 use super::keys;
-use super::shared::{CellHost, Served, Shared};
+use super::state::{CellHost, Served, WorldHandle};
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Arrived, Fact};
 use crate::invariants::FORGED_BY_CELL;
@@ -25,12 +25,12 @@ const HTTPS: u16 = 443;
 
 pub(super) fn add_cell(
     engine: &mut Engine,
-    shared: &Shared,
+    world: &WorldHandle,
     cell: &Cell,
     verifying: Option<&Cells>,
 ) {
     for host in cell.hosts() {
-        let echo = EchoCell::new(&cell.id, cell_sink(shared.observer.clone(), &host));
+        let echo = EchoCell::new(&cell.id, cell_sink(world.observer.clone(), &host));
         // It tries to speak in the router's name to every client.
         let forged = HeaderValue::from_static(FORGED_BY_CELL);
         echo.add_answer_header(HeaderName::from_static("x-cellway-made-up"), forged);
@@ -40,39 +40,39 @@ pub(super) fn add_cell(
             echo,
             door: Arc::default(),
         };
-        shared.lock().cells.insert(host.clone(), known.clone());
-        let shared = shared.clone();
+        world.lock().cells.insert(host.clone(), known.clone());
+        let world = world.clone();
         let verifying = verifying.cloned();
         engine.host(&host, move |env| {
-            let (shared, known) = (shared.clone(), known.clone());
+            let (world, known) = (world.clone(), known.clone());
             if let Some(cells) = &verifying {
-                let judge = envelope::judge(&env, &shared, cells, &known.id);
+                let judge = envelope::judge(&env, &world, cells, &known.id);
                 let judge = judge.expect("the lab's certificates are good");
                 known.echo.verify_envelopes(judge);
             }
-            async move { serve_cell(env, shared, known).await }
+            async move { serve_cell(env, world, known).await }
         });
     }
 }
 
-async fn serve_cell(env: SimEnv, shared: Shared, cell: CellHost) {
+async fn serve_cell(env: SimEnv, world: WorldHandle, cell: CellHost) {
     let tls = match cell.protocol {
         CellProtocol::Http => ServerTls::plain(),
         CellProtocol::H2c => ServerTls::plain_h2(),
         CellProtocol::Https => {
-            let validity = shared.lock().expiring.get(&cell.id).copied();
+            let validity = world.lock().expiring.get(&cell.id).copied();
             let (host, ends) = (env.name().to_owned(), validity.map(certificate_ends));
-            let of = shared.lock().impostors.get(&cell.id).cloned();
-            shared.tell(
+            let of = world.lock().impostors.get(&cell.id).cloned();
+            world.tell(
                 &env,
-                &Fact::Certified {
+                &Fact::CellCertificate {
                     host,
                     of,
                     ends,
                     anew: true,
                 },
             );
-            shared
+            world
                 .serve_tls(&env, Served::Cell(cell.id.clone()))
                 .expect("the lab's certificates are good")
         }
@@ -138,20 +138,20 @@ fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Syn
     }
 }
 
-pub(super) fn add_identity_provider(engine: &mut Engine, shared: &Shared, issuer: &Issuer) {
+pub(super) fn add_identity_provider(engine: &mut Engine, world: &WorldHandle, issuer: &Issuer) {
     let host = issuer.host();
-    let signer = keys::provider(shared.seed(), &host, FIRST_KEY);
+    let signer = keys::provider(world.seed(), &host, FIRST_KEY);
     let signer = signer.expect("32 bytes are an Ed25519 key");
     let provider = IdentityProvider::new(&format!("https://{host}"), signer);
-    shared
+    world
         .lock()
         .identity_providers
         .insert(host.clone(), provider.clone());
-    let shared = shared.clone();
+    let world = world.clone();
     engine.host(&host, move |env| {
-        let (shared, provider) = (shared.clone(), provider.clone());
+        let (world, provider) = (world.clone(), provider.clone());
         async move {
-            let tls = shared.serve_tls(&env, Served::Server);
+            let tls = world.serve_tls(&env, Served::Server);
             let tls = tls.expect("the lab's certificates are good");
             let listener = env.bind(any(HTTPS), false).await;
             let listener = listener.expect("a fresh host's ports are free");
@@ -160,16 +160,16 @@ pub(super) fn add_identity_provider(engine: &mut Engine, shared: &Shared, issuer
     });
 }
 
-pub(super) fn add_control_plane(engine: &mut Engine, shared: &Shared) {
-    let shared = shared.clone();
+pub(super) fn add_control_plane(engine: &mut Engine, world: &WorldHandle) {
+    let world = world.clone();
     engine.host(CONTROL_PLANE, move |env| {
-        let shared = shared.clone();
+        let world = world.clone();
         async move {
-            let tls = shared.serve_tls(&env, Served::Server);
+            let tls = world.serve_tls(&env, Served::Server);
             let tls = tls.expect("the lab's certificates are good");
             let listener = env.bind(any(HTTPS), false).await;
             let listener = listener.expect("a fresh host's ports are free");
-            let control_plane = shared.lock().control_plane.clone();
+            let control_plane = world.lock().control_plane.clone();
             let _ended = control_plane.serve(env, listener, tls).await;
         }
     });

@@ -5,6 +5,7 @@ mod balancer;
 pub(crate) mod bounds;
 mod client;
 pub(crate) mod config;
+mod credentials;
 pub(crate) mod documents;
 mod envelope;
 mod envoy;
@@ -13,8 +14,7 @@ mod hosts;
 mod keys;
 mod pki;
 mod router;
-mod shared;
-mod shown;
+mod state;
 mod wallet;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,12 +32,12 @@ use documents::Documents;
 use envelope::{Cells, Folder};
 use faults::Due;
 use pki::Pki;
-use shared::Shared;
+use state::WorldHandle;
 
 pub(crate) struct World {
     scenario: Scenario,
     engine: Engine,
-    shared: Shared,
+    handle: WorldHandle,
     /// Routers' disks.
     disks: BTreeMap<String, SimStore>,
     /// What each router's configuration has over the simulator's own.
@@ -64,14 +64,14 @@ impl World {
         let engine = Engine::new(&settings, trace.clone());
         let documents = Documents::new(&scenario, seed);
         let first = documents.present();
-        let shared = Shared::new(seed, observer.clone(), Pki::new(seed)?, documents);
+        let handle = WorldHandle::new(seed, observer.clone(), Pki::new(seed)?, documents);
         if let Some(published) = &first.truth {
             observer.tell(Duration::ZERO, "world", published);
         }
         let mut world = Self {
             due: faults::timeline(&scenario.faults).into(),
             scenario,
-            shared,
+            handle,
             disks: BTreeMap::new(),
             settings: BTreeMap::new(),
             envelope_keys: Folder::default(),
@@ -85,33 +85,33 @@ impl World {
         let Self {
             scenario,
             engine,
-            shared,
+            handle,
             ..
         } = self;
         for issuer in &scenario.issuers {
-            hosts::add_identity_provider(engine, shared, issuer);
+            hosts::add_identity_provider(engine, handle, issuer);
         }
-        hosts::add_control_plane(engine, shared);
+        hosts::add_control_plane(engine, handle);
         let verifying = Cells::of(scenario);
         for cell in &scenario.cells {
-            hosts::add_cell(engine, shared, cell, verifying.as_ref());
+            hosts::add_cell(engine, handle, cell, verifying.as_ref());
         }
         for name in &scenario.routers {
-            let disk = router::add(engine, shared, name);
-            router::write_files(&disk, &mut shared.lock().pki, name)?;
+            let disk = router::add(engine, handle, name);
+            router::write_files(&disk, &mut handle.lock().pki, name)?;
             self.disks.insert(name.clone(), disk);
             let settings = scenario.router_settings.clone();
             self.settings.insert(name.clone(), settings);
         }
         let keys = config::takes_routing_keys(&scenario.router_settings);
         for spec in &scenario.envoys {
-            envoy::add(engine, shared, scenario, spec)?;
+            envoy::add(engine, handle, scenario, spec)?;
         }
         for spec in &scenario.balancers {
             balancer::add(engine, spec);
         }
         for client in &scenario.clients {
-            let (shared, spec) = (shared.clone(), client.clone());
+            let (handle, spec) = (handle.clone(), client.clone());
             let mut balancers = scenario.balancers.iter();
             let balancer = balancers.find(|it| Some(&it.name) == client.through.as_ref());
             let named = balancer.map(|balancer| &balancer.router);
@@ -120,7 +120,7 @@ impl World {
                 None => scenario.routers.clone(),
             };
             let program =
-                move |env| client::run(env, shared.clone(), spec.clone(), routers.clone(), keys);
+                move |env| client::run(env, handle.clone(), spec.clone(), routers.clone(), keys);
             engine.host(&client.name, program);
         }
         self.list_balancers();
@@ -144,7 +144,7 @@ impl World {
         let addresses = listed.map(|it| self.engine.address(&it.name).to_string());
         let addresses: Vec<_> = addresses.collect();
         if !addresses.is_empty() {
-            let settings = config::listing(addresses);
+            let settings = config::proxy_protocol_from(addresses);
             for present in self.settings.values_mut() {
                 config::merge(present, &settings);
             }
@@ -153,14 +153,14 @@ impl World {
 
     /// Runs to the end or to the first thing that doesn't hold; returns how far it came.
     pub(crate) fn run(&mut self) -> Duration {
-        let observer = self.shared.observer.clone();
+        let observer = self.handle.observer.clone();
         while self.engine.elapsed() < self.scenario.duration && !observer.has_failed() {
             let now = self.engine.elapsed();
             while self.due.front().is_some_and(|due| due.at <= now) {
                 let Some(due) = self.due.pop_front() else {
                     break;
                 };
-                if let Err(error) = self.inflict(&due) {
+                if let Err(error) = self.apply(&due) {
                     observer.fail(now, "world", error);
                 }
             }

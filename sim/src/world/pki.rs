@@ -24,13 +24,13 @@ pub(super) struct Pki {
     random: Random,
     serial: u64,
     validity: Validity,
-    lines: BTreeMap<Authority, Line>,
+    lineages: BTreeMap<Authority, Lineage>,
     /// Grows with every change, so that clients know when to look again.
     generation: u64,
 }
 
 /// An authority and its successors.
-struct Line {
+struct Lineage {
     all: Vec<Ca>,
     issuing: usize,
     /// The first that is still trusted; all after it are.
@@ -43,40 +43,40 @@ impl Pki {
             random: Random::new(seed, "world", 0, "pki"),
             serial: 0,
             validity: Validity::around(Unix::from_epoch(EPOCH), LIFETIME),
-            lines: BTreeMap::new(),
+            lineages: BTreeMap::new(),
             generation: 0,
         };
         for authority in Authority::ALL {
-            let line = Line {
+            let lineage = Lineage {
                 all: vec![pki.root(authority, 1)?],
                 issuing: 0,
                 trusted_from: 0,
             };
-            pki.lines.insert(authority, line);
+            pki.lineages.insert(authority, lineage);
         }
         Ok(pki)
     }
 
     /// Makes a successor that is trusted beside the present one and issues nothing yet.
     pub(super) fn trust_next(&mut self, authority: Authority) -> Result<(), LabError> {
-        let ordinal = self.line(authority).all.len() + 1;
+        let ordinal = self.lineage(authority).all.len() + 1;
         let root = self.root(authority, ordinal)?;
-        self.line(authority).all.push(root);
+        self.lineage(authority).all.push(root);
         self.generation += 1;
         Ok(())
     }
 
     /// Lets the newest issue from now on.
     pub(super) fn issue_from_next(&mut self, authority: Authority) {
-        let line = self.line(authority);
-        line.issuing = line.all.len() - 1;
+        let lineage = self.lineage(authority);
+        lineage.issuing = lineage.all.len() - 1;
         self.generation += 1;
     }
 
     /// Ends the trust in all but the newest.
     pub(super) fn drop_old(&mut self, authority: Authority) {
-        let line = self.line(authority);
-        line.trusted_from = line.all.len() - 1;
+        let lineage = self.lineage(authority);
+        lineage.trusted_from = lineage.all.len() - 1;
         self.generation += 1;
     }
 
@@ -160,8 +160,8 @@ impl Pki {
             validity,
             serial: self.serial,
         };
-        let line = self.line(authority);
-        line.all[line.issuing].issue(&spec, &key)
+        let lineage = self.lineage(authority);
+        lineage.all[lineage.issuing].issue(&spec, &key)
     }
 
     fn root(&mut self, authority: Authority, ordinal: usize) -> Result<Ca, LabError> {
@@ -178,15 +178,16 @@ impl Pki {
     }
 
     fn trusted(&self, authority: Authority) -> Vec<&Ca> {
-        let line = self.lines.get(&authority);
-        line.map(|line| line.all[line.trusted_from..].iter().collect())
+        let lineage = self.lineages.get(&authority);
+        lineage
+            .map(|lineage| lineage.all[lineage.trusted_from..].iter().collect())
             .unwrap_or_default()
     }
 
-    fn line(&mut self, authority: Authority) -> &mut Line {
-        self.lines
+    fn lineage(&mut self, authority: Authority) -> &mut Lineage {
+        self.lineages
             .get_mut(&authority)
-            .expect("`new` makes a line for each authority")
+            .expect("`new` makes a lineage for each authority")
     }
 }
 

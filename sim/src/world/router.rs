@@ -20,7 +20,7 @@ use cellway_testbed::{LabError, Validity};
 use tokio::sync::Notify;
 
 use super::pki::Pki;
-use super::shared::Shared;
+use super::state::WorldHandle;
 use crate::engine::{Engine, SimEnv};
 use crate::fact::{Decided, Fact, Life, Note, Responded};
 use crate::scenario::Authority;
@@ -34,9 +34,9 @@ pub(super) const ASKED_PORT: u16 = 9443;
 const CONFIG: &str = "cellway.toml";
 
 /// Adds a router; returns its disk, which has no configuration yet.
-pub(super) fn add(engine: &mut Engine, shared: &Shared, name: &str) -> SimStore {
-    let shared = shared.clone();
-    engine.host(name, move |env| run(env, shared.clone()))
+pub(super) fn add(engine: &mut Engine, world: &WorldHandle, name: &str) -> SimStore {
+    let world = world.clone();
+    engine.host(name, move |env| run(env, world.clone()))
 }
 
 pub(super) fn write_configuration(disk: &SimStore, text: String) {
@@ -78,16 +78,13 @@ pub(super) fn write_trust(disk: &SimStore, pki: &Pki) {
     disk.put("servers-ca.pem", pki.bundle(Authority::Servers));
 }
 
-async fn run(env: SimEnv, shared: Shared) {
+async fn run(env: SimEnv, world: WorldHandle) {
     let life = Life {
         router: env.name().to_owned(),
         incarnation: env.incarnation(),
     };
-    shared
-        .lock()
-        .lives
-        .insert(life.router.clone(), life.clone());
-    shared.tell(&env, &Fact::Started(life.clone()));
+    world.lock().lives.insert(life.router.clone(), life.clone());
+    world.tell(&env, &Fact::Started(life.clone()));
     let text = env
         .store()
         .read(CONFIG, Config::BYTES_MAX, Privacy::Any)
@@ -96,11 +93,11 @@ async fn run(env: SimEnv, shared: Shared) {
     let text = String::from_utf8_lossy(&text);
     let config = match Config::load(CONFIG, &text, []) {
         Ok(config) => config,
-        Err(errors) => return never(&env, &shared, &errors).await,
+        Err(errors) => return report_failed_start(&env, &world, &errors).await,
     };
     let sink = SimSink {
         env: env.clone(),
-        shared: shared.clone(),
+        world: world.clone(),
         life,
     };
     let (provider, time) = (env.provider(), Arc::new(env.clock()));
@@ -113,11 +110,11 @@ async fn run(env: SimEnv, shared: Shared) {
     let place = move |worker: Worker<_, _>| placed.spawn(worker.run());
     let handle = match router.start_on(place).await {
         Ok(handle) => handle,
-        Err(error) => return never(&env, &shared, &error).await,
+        Err(error) => return report_failed_start(&env, &world, &error).await,
     };
     let (deadline, told) = (config.drain, Arc::new(Notify::new()));
     let name = env.name().to_owned();
-    shared.lock().drains.insert(name, told.clone());
+    world.lock().drains.insert(name, told.clone());
     let reloader = Reloader::new(env, handle.clone(), sink, CONFIG, Vec::new, config);
     tokio::select! {
         biased;
@@ -131,7 +128,7 @@ async fn run(env: SimEnv, shared: Shared) {
 
 /// Reports a router that doesn't start, which fails the run. Its host stays up until the world has
 /// noticed.
-async fn never(env: &SimEnv, shared: &Shared, why: &impl Display) {
+async fn report_failed_start(env: &SimEnv, world: &WorldHandle, why: &impl Display) {
     let problem = format!("{} doesn't start: {why}", env.name());
     shared.observer.fail(env.elapsed(), "router", problem);
     std::future::pending().await
@@ -141,7 +138,7 @@ async fn never(env: &SimEnv, shared: &Shared, why: &impl Display) {
 #[derive(Clone)]
 struct SimSink {
     env: SimEnv,
-    shared: Shared,
+    world: WorldHandle,
     life: Life,
 }
 
@@ -151,7 +148,7 @@ impl Sink for SimSink {
             self.env.record(line.trim_end());
         }
         if let Some(fact) = self.fact(now, event) {
-            self.shared.tell(&self.env, &fact);
+            self.world.tell(&self.env, &fact);
         }
         let (level, name) = log::heading(event);
         if level == Level::Error {
@@ -160,7 +157,7 @@ impl Sink for SimSink {
                 event: name.to_owned(),
                 text: describe(event).unwrap_or_else(|| name.to_owned()),
             };
-            self.shared.tell(&self.env, &error);
+            self.world.tell(&self.env, &error);
         }
     }
 }

@@ -9,11 +9,11 @@ use cellway_testbed::{Claims, IdentityProvider, LabError, unsigned};
 use http::Method;
 use serde_json::json;
 
+use super::credentials::RequestCredentials;
 use super::keys;
-use super::shared::{AUDIENCE, Shared, unix_at};
-use super::shown::Shown;
+use super::state::{AUDIENCE, WorldHandle, unix_at};
 use crate::engine::EPOCH;
-use crate::fact::{self, Behind, Token};
+use crate::fact::{self, RoutingKeyProof, Token};
 use crate::scenario::{Client, Credential, FIRST_KEY, Flaw};
 
 /// How long before the start an expired token ended.
@@ -30,7 +30,7 @@ const THUMBPRINT_LEN: usize = 43;
 
 /// A client's tokens.
 pub(super) struct Wallet {
-    shared: Shared,
+    world: WorldHandle,
     spec: Client,
     held: Mutex<Option<Held>>,
 }
@@ -44,26 +44,26 @@ struct Held {
 }
 
 impl Wallet {
-    pub(super) fn new(shared: &Shared, spec: &Client) -> Self {
+    pub(super) fn new(world: &WorldHandle, spec: &Client) -> Self {
         Self {
-            shared: shared.clone(),
+            world: world.clone(),
             spec: spec.clone(),
             held: Mutex::new(None),
         }
     }
 
-    /// Who stands behind the client's routing key at this time, if it shows one.
-    pub(super) fn behind(&self, elapsed: Duration) -> Option<Behind> {
+    /// Who stands proof the client's routing key at this time, if it shows one.
+    pub(super) fn routing_key_proof(&self, elapsed: Duration) -> Option<RoutingKeyProof> {
         match self.spec.credential {
-            Credential::GatewayKey => Some(Behind::Gateway),
-            Credential::SignedKey => Some(Behind::Signer {
+            Credential::GatewayKey => Some(RoutingKeyProof::Gateway),
+            Credential::SignedKey => Some(RoutingKeyProof::Signer {
                 kid: self.spec.signer.clone(),
                 time: Duration::from_secs(unix_at(elapsed).as_secs()),
             }),
             Credential::SpoofedKey
             | Credential::BorrowedKey
             | Credential::ForgedKey
-            | Credential::StaleKey => Some(Behind::Nobody),
+            | Credential::StaleKey => Some(RoutingKeyProof::None),
             Credential::Token
             | Credential::Certificate
             | Credential::Both
@@ -118,8 +118,8 @@ impl Wallet {
     }
 
     /// What to show at this time since the start, with the request of this number.
-    pub(super) fn show(&self, elapsed: Duration, number: usize) -> Shown {
-        let none = Shown {
+    pub(super) fn credentials(&self, elapsed: Duration, number: usize) -> RequestCredentials {
+        let none = RequestCredentials {
             token: None,
             truth: None,
             bound: None,
@@ -144,7 +144,7 @@ impl Wallet {
             Credential::Forged => self.forged(elapsed, None),
             Credential::UnknownKey => self.forged(elapsed, Some(number)),
         };
-        Shown {
+        RequestCredentials {
             token: Some(token.expect("Ed25519 signs anything")),
             truth: None,
             bound: None,
@@ -152,7 +152,7 @@ impl Wallet {
     }
 
     /// A good token, the same until it is that old.
-    fn renewed(&self, elapsed: Duration, keep: Duration) -> Shown {
+    fn renewed(&self, elapsed: Duration, keep: Duration) -> RequestCredentials {
         let lifetime = self.spec.token_lifetime;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = held
@@ -170,7 +170,7 @@ impl Wallet {
         let held = held.clone().expect("it was just made");
         // `iat` and `exp` have whole seconds.
         let (from, ends) = (unix_at(held.issued), unix_at(held.issued).after(lifetime));
-        Shown {
+        RequestCredentials {
             token: Some(held.token),
             truth: Some(Token {
                 issuer: self.spec.issuer.clone(),
@@ -196,7 +196,7 @@ impl Wallet {
             None => FIRST_KEY.to_owned(),
             Some(number) => format!("{}-made-up-{number}", self.spec.name),
         };
-        let signer = keys::forged(self.shared.seed(), &kid)?;
+        let signer = keys::forged(self.world.seed(), &kid)?;
         self.claims(AUDIENCE, elapsed).sign(&signer)
     }
 
@@ -206,11 +206,11 @@ impl Wallet {
         let claims = Claims::new(self.provider().issuer(), audience, now, lifetime)
             .tenant(&self.spec.tenant)
             .subject(&self.spec.name);
-        self.besides(claims, audience)
+        self.with_further_claims(claims, audience)
     }
 
     /// Adds the client's further claims.
-    fn besides(&self, mut claims: Claims, audience: &str) -> Claims {
+    fn with_further_claims(&self, mut claims: Claims, audience: &str) -> Claims {
         let said = &self.spec.claims;
         if let Some(tenants) = &said.tenants {
             claims = match &said.default_tenant {
@@ -236,7 +236,7 @@ impl Wallet {
     }
 
     /// The claims of its tokens as facts, if it has tokens.
-    pub(super) fn says(&self) -> Option<fact::Claims> {
+    pub(super) fn claims_fact(&self) -> Option<fact::Claims> {
         let Client {
             credential,
             claims,
@@ -303,7 +303,7 @@ impl Wallet {
 
     fn provider(&self) -> IdentityProvider {
         let host = format!("idp-{}", self.spec.issuer);
-        let provider = self.shared.lock().identity_providers.get(&host).cloned();
+        let provider = self.world.lock().identity_providers.get(&host).cloned();
         provider.expect("the scenario was checked: clients name issuers that exist")
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_env::{Env, Listener};
-use cellway_sim::engine::{Broken, Engine, Settings, SimEnv, Stream, isolated};
+use cellway_sim::engine::{Engine, RunError, Settings, SimEnv, Stream, isolated};
 use cellway_sim::{Random, Trace, determinism, ed25519_pkcs8};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -219,7 +219,7 @@ fn a_panic_in_a_spawned_task_fails_the_run() {
         });
         (0..10).find_map(|_| engine.step().err())
     });
-    let Some(Broken::Panic(message)) = broken else {
+    let Some(RunError::Panic(message)) = broken else {
         panic!("not noticed: {broken:?}");
     };
     assert!(message.contains("lost in a task"), "{message}");

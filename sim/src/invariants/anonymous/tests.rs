@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -21,15 +21,15 @@ fn fed(first: &[Fact], then: &[Fact]) -> Result<(), String> {
     let mut facts = vec![placed(1, &[("public", "p")])];
     facts.extend_from_slice(first);
     facts.extend_from_slice(then);
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         reload_within: SECOND * 2,
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut AnonymousApart::new(&bounds), &facts)
 }
 
 #[test]
-fn content_where_it_is_meant() {
+fn accepts_where_it_is_meant() {
     assert_eq!(fed(&[sends_to(Some("public"))], &arrives("p")), Ok(()));
 }
 
@@ -49,7 +49,7 @@ fn notices_a_wrong_mark() {
 }
 
 #[test]
-fn forgives_until_the_reload_and_no_longer() {
+fn tolerates_until_the_reload_and_no_longer() {
     let flip = [sends_to(Some("public")), sends_to(None)];
     assert_eq!(fed(&flip, &arrives("p")), Ok(()));
     let [first, second] = flip;

@@ -9,7 +9,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
 }
 
 #[test]
-fn content_with_one_of_each() {
+fn accepts_with_one_of_each() {
     let facts = [
         sent("t", "acme"),
         allowed("r", "a", 1),
@@ -35,7 +35,7 @@ fn notices_doubles() {
 }
 
 #[test]
-fn notices_what_is_forgotten_and_forgives_what_is_young_or_crashed() {
+fn notices_what_is_forgotten_and_tolerates_what_is_young_or_crashed() {
     let noise = || answered("other", Answer::Ok);
     assert!(fed(&[allowed("r", "a", 1), noise()]).is_err());
     assert!(fed(&[sent("t", "acme"), noise()]).is_err());

@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::Published;
@@ -15,7 +15,7 @@ fn enforces(enforced: bool) -> Fact {
 fn calling(version: u64, cells: &[&str]) -> Fact {
     Fact::Published(Box::new(Published {
         callers: cells.iter().map(|cell| (*cell).to_owned()).collect(),
-        ..saying(version, &[("acme", "a")])
+        ..document(version, &[("acme", "a")])
     }))
 }
 
@@ -39,9 +39,9 @@ fn call(tag: &str, bound: CellBound) -> Vec<Fact> {
 
 fn fed(first: &[Fact], then: Vec<Fact>) -> Result<(), String> {
     let facts: Vec<_> = first.iter().cloned().chain(then).collect();
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         reload_within: SECOND * 2,
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut CellBoundCalls::new(&bounds), &facts)
 }
@@ -51,7 +51,7 @@ fn enforced(then: Vec<Fact>) -> Result<(), String> {
 }
 
 #[test]
-fn content_with_what_holds_and_with_what_shows_none() {
+fn accepts_with_what_holds_and_with_what_shows_none() {
     assert_eq!(enforced(call("t", bound())), Ok(()));
     let none = passing("t", "r").to_vec();
     assert_eq!(enforced(none), Ok(()));
@@ -116,7 +116,7 @@ fn notices_an_authorization_that_arrives() {
 }
 
 #[test]
-fn forgives_until_the_reload_and_no_longer() {
+fn tolerates_until_the_reload_and_no_longer() {
     let wrong = || CellBound {
         genuine: false,
         ..bound()

@@ -3,7 +3,7 @@ use super::*;
 
 /// The first of them at the epoch.
 fn fed(certified: &[(Option<u32>, bool)]) -> Result<(), String> {
-    let certified = certified.iter().map(|(ends, anew)| Fact::Certified {
+    let certified = certified.iter().map(|(ends, anew)| Fact::CellCertificate {
         of: None,
         host: "a-1".to_owned(),
         ends: ends.map(|ends| EPOCH + SECOND * ends),
@@ -20,7 +20,7 @@ fn notices_an_endpoint_that_started_with_an_ended_certificate() {
 }
 
 #[test]
-fn content_with_what_may_be_older_and_with_a_new_one() {
+fn accepts_with_what_may_be_older_and_with_a_new_one() {
     assert_eq!(fed(&[(None, true)]), Ok(()));
     assert_eq!(fed(&[(Some(1), true)]), Ok(()));
     assert_eq!(fed(&[(Some(0), false)]), Ok(()));
@@ -30,7 +30,7 @@ fn content_with_what_may_be_older_and_with_a_new_one() {
 #[test]
 fn notices_a_cell_that_serves_as_another() {
     let fed = |anew| {
-        let certified = Fact::Certified {
+        let certified = Fact::CellCertificate {
             host: "a-1".to_owned(),
             of: Some("b".to_owned()),
             ends: None,

@@ -19,7 +19,7 @@ fn notices_a_certificate_that_has_ended() {
 }
 
 #[test]
-fn content_before_its_end_and_with_a_newer_one() {
+fn accepts_before_its_end_and_with_a_newer_one() {
     assert_eq!(fed(&[Some(EPOCH + SECOND)]), Ok(()));
     assert_eq!(fed(&[None]), Ok(()));
     assert_eq!(fed(&[Some(EPOCH), Some(EPOCH + SECOND)]), Ok(()));

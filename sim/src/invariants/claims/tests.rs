@@ -71,7 +71,7 @@ fn notices_another_tier() {
         let registry = Fact::Published(Box::new(Published {
             cells: [("a".to_owned(), gold(state))].into(),
             by_tier,
-            ..saying(1, &[("acme", "a")])
+            ..document(1, &[("acme", "a")])
         }));
         let sent = request(tenant, None, |claims| claims.tier = tier.map(str::to_owned));
         let facts = [vec![registry], sent].concat();

@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -22,16 +22,16 @@ fn fed(more: &[Fact]) -> Result<(), String> {
     facts.extend_from_slice(more);
     let bounds = Bounds {
         held: SECOND,
-        ..with_settings(Settings {
+        ..with_settings(RouterSettings {
             drain: SECOND * 5,
-            ..Settings::default()
+            ..RouterSettings::default()
         })
     };
     feed(&mut Drained::new(&bounds), &facts)
 }
 
 #[test]
-fn content_with_what_is_finished() {
+fn accepts_with_what_is_finished() {
     let ok = answered("t", Answer::Ok);
     assert_eq!(
         fed(&[connected(), responded("r"), ok, noted("drained")]),

@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -19,9 +19,9 @@ fn fed(until: u32, answer: &str) -> Result<(), String> {
                 },
             ],
         },
-        ..with_settings(Settings {
+        ..with_settings(RouterSettings {
             failover: SECOND * 10,
-            ..Settings::default()
+            ..RouterSettings::default()
         })
     };
     let facts = [

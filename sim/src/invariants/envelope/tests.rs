@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -6,9 +6,9 @@ fn bounds(envelopes: bool) -> Bounds {
     Bounds {
         envelopes,
         replaced_envelope_keys: vec![("old".to_owned(), SECOND, Some(SECOND * 9))],
-        ..with_settings(Settings {
+        ..with_settings(RouterSettings {
             envelope_keys_max_age: SECOND * 10,
-            ..Settings::default()
+            ..RouterSettings::default()
         })
     }
 }
@@ -17,8 +17,8 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
     feed(&mut EnvelopeHolds::new(&bounds(true)), facts)
 }
 
-fn judged() -> EnvelopeJudged {
-    EnvelopeJudged {
+fn checked() -> EnvelopeChecked {
+    EnvelopeChecked {
         host: "a-1".to_owned(),
         request_id: Some("r".to_owned()),
         kid: Some("env-1".to_owned()),
@@ -32,20 +32,20 @@ fn judged() -> EnvelopeJudged {
 }
 
 /// A request that is decided and arrives at `a`, and what is made of its envelope.
-fn with(change: impl FnOnce(&mut EnvelopeJudged)) -> Vec<Fact> {
-    let mut judged = judged();
-    change(&mut judged);
+fn with(change: impl FnOnce(&mut EnvelopeChecked)) -> Vec<Fact> {
+    let mut checked = checked();
+    change(&mut checked);
     vec![
         keys(Ok(1)),
         sent("t", "acme"),
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
-        Fact::EnvelopeJudged(judged),
+        Fact::EnvelopeChecked(checked),
     ]
 }
 
 fn refused(reason: &str) -> Vec<Fact> {
-    with(|judged| judged.found = Err(reason.to_owned()))
+    with(|checked| checked.found = Err(reason.to_owned()))
 }
 
 fn keys(outcome: Result<usize, String>) -> Fact {
@@ -56,15 +56,15 @@ fn keys(outcome: Result<usize, String>) -> Fact {
 }
 
 fn proved(change: impl FnOnce(&mut Proved)) -> Vec<Fact> {
-    with(|judged| {
-        if let Ok(proved) = &mut judged.found {
+    with(|checked| {
+        if let Ok(proved) = &mut checked.found {
             change(proved);
         }
     })
 }
 
 #[test]
-fn content_with_an_envelope_that_says_what_is_true() {
+fn accepts_with_an_envelope_that_says_what_is_true() {
     assert_eq!(fed(&with(|_| ())), Ok(()));
 }
 
@@ -85,7 +85,7 @@ fn notices_an_envelope_of_somebody_else() {
 
 #[test]
 fn notices_an_envelope_that_holds_elsewhere() {
-    let facts = with(|judged| judged.elsewhere[0].1 = Ok(()));
+    let facts = with(|checked| checked.elsewhere[0].1 = Ok(()));
     assert!(fed(&facts).unwrap_err().contains("holds at b too"));
 }
 
@@ -137,8 +137,8 @@ fn notices_a_cell_that_says_nothing() {
     assert!(fed(&facts).unwrap_err().contains("never said"));
     facts.insert(4, Fact::FaultBegins("crash a".to_owned()));
     assert_eq!(fed(&facts), Ok(()), "it crashed");
-    let judged = vec![Fact::EnvelopeJudged(judged())];
-    assert!(fed(&judged).unwrap_err().contains("hasn't received"));
+    let checked = vec![Fact::EnvelopeChecked(checked())];
+    assert!(fed(&checked).unwrap_err().contains("hasn't received"));
 }
 
 #[test]
@@ -149,6 +149,6 @@ fn says_nothing_where_nobody_seals() {
 
 #[test]
 fn notices_a_key_whose_place_another_has_taken() {
-    let old = with(|judged| judged.kid = Some("old".to_owned()));
+    let old = with(|checked| checked.kid = Some("old".to_owned()));
     assert!(fed(&old).unwrap_err().contains("another key has taken"));
 }

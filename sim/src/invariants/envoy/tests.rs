@@ -38,7 +38,7 @@ fn asked(tag: &str, then: &[Fact]) -> Result<(), String> {
 }
 
 #[test]
-fn content_with_leave() {
+fn accepts_with_leave() {
     assert_eq!(asked("t", &[leave("t", "a"), comes("t", "a")]), Ok(()));
 }
 

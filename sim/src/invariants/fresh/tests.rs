@@ -1,11 +1,11 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         reload_within: SECOND * 2,
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut FreshConnections::new(&bounds), facts)
 }

@@ -6,7 +6,7 @@ fn fed(fact: Fact) -> Result<(), String> {
 }
 
 #[test]
-fn content_with_the_routers_own() {
+fn accepts_with_the_routers_own() {
     assert_eq!(fed(arrived("a", "t", "r")), Ok(()));
 }
 
@@ -52,7 +52,7 @@ fn notices_a_token_that_is_passed_on() {
 
 #[test]
 fn notices_what_a_cell_says_in_the_routers_name() {
-    let tainted = Fact::Tainted {
+    let tainted = Fact::AnswerForged {
         tag: "t".to_owned(),
         header: "x-cellway-made-up".to_owned(),
     };

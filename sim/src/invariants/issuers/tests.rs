@@ -2,17 +2,20 @@ use super::super::testing::*;
 use super::*;
 
 fn fed(issuer: &str) -> Result<(), String> {
-    let speakers = [("main".to_owned(), "acme".to_owned())].into();
+    let issuer_tenants = [("main".to_owned(), "acme".to_owned())].into();
     let facts = [
         with_token("t", issuer),
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
     ];
-    feed(&mut IssuerSpeaks::new("x-cellway-", &speakers), &facts)
+    feed(
+        &mut IssuerSpeaks::new("x-cellway-", &issuer_tenants),
+        &facts,
+    )
 }
 
 #[test]
-fn content_with_the_tenants_own_issuer() {
+fn accepts_with_the_tenants_own_issuer() {
     assert_eq!(fed("main"), Ok(()));
 }
 

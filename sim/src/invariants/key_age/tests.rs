@@ -24,7 +24,7 @@ fn notices_a_token_under_keys_that_have_expired() {
 }
 
 #[test]
-fn content_before_and_after_and_with_others() {
+fn accepts_before_and_after_and_with_others() {
     assert_eq!(fed(2, 9, None, "main"), Ok(()));
     assert_eq!(fed(0, 1, None, "main"), Ok(()));
     assert_eq!(fed(0, 9, Some("router-2"), "main"), Ok(()));

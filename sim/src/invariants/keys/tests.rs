@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -12,15 +12,15 @@ fn asked(incarnation: u32, issuer: &str, forced: bool) -> Fact {
 
 /// Facts are a second apart.
 fn fed(cooldown_secs: u64, facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         key_cooldown: Duration::from_secs(cooldown_secs),
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut BoundedKeyFetches::new(&bounds), facts)
 }
 
 #[test]
-fn content_with_a_cooldown_between() {
+fn accepts_with_a_cooldown_between() {
     assert_eq!(
         fed(1, &[asked(0, "main", true), asked(0, "main", true)]),
         Ok(())

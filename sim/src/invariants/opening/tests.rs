@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -10,15 +10,15 @@ fn fed(wait_secs: u64, reason: Reason) -> Result<(), String> {
         decided.registry_version = None;
     });
     let pause = Fact::FaultEnds("nothing".to_owned());
-    let mut invariant = ClosedWithoutRegistry::new(&with_settings(Settings {
+    let mut invariant = ClosedWithoutRegistry::new(&with_settings(RouterSettings {
         open_wait: Duration::from_secs(wait_secs),
-        ..Settings::default()
+        ..RouterSettings::default()
     }));
     feed(&mut invariant, &[Fact::Started(life(0)), pause, decided])
 }
 
 #[test]
-fn content_once_the_wait_is_over() {
+fn accepts_once_the_wait_is_over() {
     assert_eq!(fed(2, Reason::RegistryNeverLoaded), Ok(()));
     assert_eq!(fed(9, Reason::MissingToken), Ok(()));
 }

@@ -6,7 +6,7 @@ fn broken_by(facts: &[Fact]) -> String {
 }
 
 #[test]
-fn content_with_the_right_cell() {
+fn accepts_with_the_right_cell() {
     let facts = [
         published(1, &[("acme", "a")]),
         applied(0, 1),

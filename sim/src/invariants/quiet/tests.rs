@@ -10,7 +10,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
 }
 
 #[test]
-fn content_while_only_floods_are_refused() {
+fn accepts_while_only_floods_are_refused() {
     let flood: Vec<_> = ["1", "2", "3"].map(|tag| sent(tag, "acme")).into();
     let facts = [flood, vec![overloaded("3"), answered("2", Answer::Ok)]].concat();
     assert_eq!(fed(&facts), Ok(()));

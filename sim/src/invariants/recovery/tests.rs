@@ -16,7 +16,7 @@ fn down(tag: &str) -> Fact {
 }
 
 #[test]
-fn forgives_what_was_sent_before() {
+fn tolerates_what_was_sent_before() {
     let facts = [
         sent("1", "acme"),
         down("1"),

@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -7,7 +7,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
 }
 
 #[test]
-fn content_with_progress_and_with_a_restored_version() {
+fn accepts_with_progress_and_with_a_restored_version() {
     assert_eq!(
         fed(&[applied(0, 1), applied(0, 3), applied(1, 3), applied(1, 4)]),
         Ok(())
@@ -55,9 +55,9 @@ fn notices_a_registry_that_was_forgotten() {
 fn followed(within: u32, facts: &[Fact]) -> Result<(), String> {
     let bounds = Bounds {
         registry_troubles: vec![(Some("router-2".to_owned()), Duration::ZERO, SECOND * 9)],
-        ..with_settings(Settings {
+        ..with_settings(RouterSettings {
             registry_within: SECOND * within,
-            ..Settings::default()
+            ..RouterSettings::default()
         })
     };
     feed(&mut RegistryFollowed::new(&bounds), facts)

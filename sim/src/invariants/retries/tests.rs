@@ -1,11 +1,11 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
-fn percent() -> Settings {
-    Settings {
+fn percent() -> RouterSettings {
+    RouterSettings {
         retry_percent: 20,
-        ..Settings::default()
+        ..RouterSettings::default()
     }
 }
 

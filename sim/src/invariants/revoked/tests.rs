@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -14,14 +14,14 @@ fn fed(facts: &[Fact], status_max_age: u32) -> Result<(), String> {
 }
 
 fn revoked(status_max_age: u32) -> Revoked {
-    Revoked::new(&with_settings(Settings {
+    Revoked::new(&with_settings(RouterSettings {
         status_max_age: SECOND * status_max_age,
-        ..Settings::default()
+        ..RouterSettings::default()
     }))
 }
 
 #[test]
-fn content_while_the_router_may_not_know() {
+fn accepts_while_the_router_may_not_know() {
     assert_eq!(fed(&[revoking(1, &["client"])], 9), Ok(()));
     assert_eq!(fed(&[revoking(1, &["other"]), applied(0, 1)], 0), Ok(()));
 }
@@ -39,7 +39,7 @@ fn notices_a_router_that_has_heard_nothing_for_too_long() {
 }
 
 #[test]
-fn content_once_the_subject_is_restored_and_with_who_shows_nothing() {
+fn accepts_once_the_subject_is_restored_and_with_who_shows_nothing() {
     let restored = [
         revoking(1, &["client"]),
         applied(0, 1),

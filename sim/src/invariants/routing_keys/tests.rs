@@ -3,11 +3,11 @@ use super::*;
 use crate::engine::EPOCH;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         reload_within: SECOND * 3,
         signature_max_age: SECOND * 60,
         signature_skew: SECOND * 5,
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut RoutingKeys::new(&bounds), facts)
 }
@@ -16,18 +16,18 @@ fn lists(kids: &[&str]) -> Fact {
     configured(|said| said.signers = kids.iter().map(|kid| (*kid).to_owned()).collect())
 }
 
-fn showing(behind: Behind) -> Fact {
+fn showing(behind: RoutingKeyProof) -> Fact {
     sent_with("t", "acme", |sent| sent.routing_key = Some(behind))
 }
 
 fn signed(kid: &str, time: Duration) -> Fact {
     let kid = kid.to_owned();
-    showing(Behind::Signer { kid, time })
+    showing(RoutingKeyProof::Signer { kid, time })
 }
 
 #[test]
-fn content_with_gateways_and_listed_signers() {
-    for shown in [showing(Behind::Gateway), signed("edge", EPOCH)] {
+fn accepts_with_gateways_and_listed_signers() {
+    for shown in [showing(RoutingKeyProof::Gateway), signed("edge", EPOCH)] {
         let facts = [
             lists(&["edge"]),
             shown,
@@ -42,7 +42,7 @@ fn content_with_gateways_and_listed_signers() {
 fn notices_a_spoofed_key_that_passes() {
     let facts = [
         lists(&["edge"]),
-        showing(Behind::Nobody),
+        showing(RoutingKeyProof::None),
         allowed("r", "a", 1),
         arrived("a", "t", "r"),
     ];

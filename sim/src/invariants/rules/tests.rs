@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -20,13 +20,13 @@ fn ruled(rules: &[Rule]) -> Fact {
 
 /// `acme` allows the role `editor`, and its default role is `viewer`.
 fn registry() -> Fact {
-    let terms = Terms {
+    let role_settings = RoleSettings {
         allowed_roles: ["editor".to_owned()].into(),
         default_role: Some("viewer".to_owned()),
     };
     Fact::Published(Box::new(Published {
-        terms: [("acme".to_owned(), terms)].into(),
-        ..saying(1, &[("acme", "a")])
+        role_settings: [("acme".to_owned(), role_settings)].into(),
+        ..document(1, &[("acme", "a")])
     }))
 }
 
@@ -41,7 +41,7 @@ fn with_roles(roles: Option<&[&str]>) -> Fact {
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
     feed(
-        &mut RulesKept::new(&with_settings(Settings::default())),
+        &mut RulesKept::new(&with_settings(RouterSettings::default())),
         facts,
     )
 }
@@ -59,7 +59,7 @@ fn passing(rules: &[Rule], roles: Option<&[&str]>, stamp: &str) -> Result<(), St
 }
 
 #[test]
-fn content_with_what_a_rule_allows() {
+fn accepts_with_what_a_rule_allows() {
     let rules = [rule(&["POST"], "/orders", &["editor"])];
     assert_eq!(passing(&rules, Some(&["editor", "root"]), "editor"), Ok(()));
     let rules = [rule(&[], "/orders/**", &["viewer"])];

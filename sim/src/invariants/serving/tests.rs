@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -7,7 +7,7 @@ fn fed(certificates: &[(bool, u8)]) -> Result<(), String> {
     let facts: Vec<_> = certificates
         .iter()
         .map(|(written, leaf)| match written {
-            true => Fact::Serves {
+            true => Fact::RouterCertificate {
                 router: "router-1".to_owned(),
                 leaf: vec![*leaf],
             },
@@ -18,9 +18,9 @@ fn fed(certificates: &[(bool, u8)]) -> Result<(), String> {
             },
         })
         .collect();
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         reload_within: SECOND,
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut ServingCertificate::new(&bounds), &facts)
 }

@@ -6,9 +6,9 @@ fn period(router: &str, [from, until]: [u32; 2], drain: u32) -> Period {
         router: Some(router.to_owned()),
         from: SECOND * from,
         until: SECOND * until,
-        settings: Settings {
+        settings: RouterSettings {
             drain: SECOND * drain,
-            ..Settings::default()
+            ..RouterSettings::default()
         },
     }
 }

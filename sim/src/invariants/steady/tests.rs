@@ -10,7 +10,7 @@ fn registry(version: u64, open: &[&str], state_of_a: CellState) -> Fact {
             ("b".to_owned(), gold(CellState::Active)),
         ]
         .into(),
-        ..saying(version, &[])
+        ..document(version, &[])
     }))
 }
 

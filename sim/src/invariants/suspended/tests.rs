@@ -1,4 +1,4 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 
@@ -14,9 +14,9 @@ fn suspended(status_max_age: u32) -> Suspended {
     Suspended::new(&Bounds {
         streams_within: SECOND,
         held: SECOND,
-        ..with_settings(Settings {
+        ..with_settings(RouterSettings {
             status_max_age: SECOND * status_max_age,
-            ..Settings::default()
+            ..RouterSettings::default()
         })
     })
 }
@@ -41,7 +41,7 @@ fn streamed() -> Fact {
 }
 
 #[test]
-fn content_while_the_router_may_not_know() {
+fn accepts_while_the_router_may_not_know() {
     assert_eq!(fed(&[suspending(1, &["acme"])], 9), Ok(()));
     assert_eq!(fed(&[suspending(1, &["other"]), applied(0, 1)], 0), Ok(()));
 }
@@ -59,7 +59,7 @@ fn notices_a_router_that_has_heard_nothing_for_too_long() {
 }
 
 #[test]
-fn content_with_a_tenant_that_is_active_again() {
+fn accepts_with_a_tenant_that_is_active_again() {
     let resumed = [
         suspending(1, &["acme"]),
         applied(0, 1),
@@ -70,7 +70,7 @@ fn content_with_a_tenant_that_is_active_again() {
 }
 
 #[test]
-fn content_with_what_ends_in_time() {
+fn accepts_with_what_ends_in_time() {
     assert_eq!(fed_open(&[responded("r"), streamed()]), Ok(()));
 }
 

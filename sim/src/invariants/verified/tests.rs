@@ -1,19 +1,19 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::engine::EPOCH;
 use crate::fact::Token;
 
 fn fed(facts: &[Fact]) -> Result<(), String> {
-    let bounds = with_settings(Settings {
+    let bounds = with_settings(RouterSettings {
         leeway: SECOND * 60,
-        ..Settings::default()
+        ..RouterSettings::default()
     });
     feed(&mut OnlyVerified::new(&bounds), facts)
 }
 
 #[test]
-fn content_with_good_credentials() {
+fn accepts_with_good_credentials() {
     let facts = passing("t", "r");
     assert_eq!(fed(&facts), Ok(()));
 }

@@ -1,14 +1,14 @@
-use super::super::Settings;
+use super::super::RouterSettings;
 use super::super::testing::*;
 use super::*;
 use crate::fact::Answer;
 
 fn fed(client: &str, late: u32) -> Result<(), String> {
     let bounds = Bounds {
-        brief: [client.to_owned()].into(),
-        ..with_settings(Settings {
+        short_requests: [client.to_owned()].into(),
+        ..with_settings(RouterSettings {
             header_timeout: SECOND * 2,
-            ..Settings::default()
+            ..RouterSettings::default()
         })
     };
     let mut facts = vec![sent("t", "acme"), arrived("a", "t", "r")];

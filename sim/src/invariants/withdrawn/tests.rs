@@ -24,7 +24,7 @@ fn notices_a_token_of_a_withdrawn_key() {
 }
 
 #[test]
-fn content_before_the_bound_and_with_a_key_that_came_back() {
+fn accepts_before_the_bound_and_with_a_key_that_came_back() {
     assert_eq!(fed("main", "key-1", 3, None), Ok(()));
     assert_eq!(fed("main", "key-1", 1, Some(2)), Ok(()));
 }

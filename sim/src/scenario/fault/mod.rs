@@ -55,18 +55,18 @@ impl Authority {
 }
 
 /// What may change something for a time.
-pub(super) trait Lasting {
+pub(super) trait Affects {
     /// What this changes, and changes back at its end. `None`: it has no end.
-    fn changes(&self) -> Option<Thing<'_>>;
+    fn affects(&self) -> Option<Affected<'_>>;
 }
 
 /// Something that a lasting fault changes. Two faults that change the same thing may not overlap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Thing<'a> {
+pub(super) enum Affected<'a> {
     /// An aspect of a host, or of all hosts of a cell.
-    Of(&'static str, &'a str),
+    Host(&'static str, &'a str),
     /// An aspect of the links between two hosts, or cells.
-    Between(&'static str, &'a [String; 2]),
+    Link(&'static str, &'a [String; 2]),
 }
 
 /// Reads one `[[fault]]`; mistakes go to `errors`.
@@ -79,7 +79,7 @@ pub(super) fn read(
     let at = spec.at.get_ref().0;
     let mut reader = Reader::new(spec, names, errors);
     let kind = FaultKind::read(&spec.kind, &mut reader)?;
-    let until = at + reader.lasts(kind.changes().is_some());
+    let until = at + reader.lasts(kind.affects().is_some());
     reader.refuse_the_rest();
     if until >= duration {
         let problem = "it must end before the scenario does, or nothing shows the recovery";

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::{Authority, Lasting, Thing};
+use super::{Affected, Affects, Authority};
 use crate::scenario::choices::CellState;
 use crate::scenario::file::Name;
 
@@ -69,12 +69,12 @@ macro_rules! table {
             }
         }
 
-        impl Lasting for $name {
+        impl Affects for $name {
             #[expect(unused_variables, reason = "a row names only what it changes")]
-            fn changes(&self) -> Option<Thing<'_>> {
+            fn affects(&self) -> Option<Affected<'_>> {
                 match self {
                     $( Self::$variant $( ( $( $argument ),+ ) )? => {
-                        let lasting: [Option<Thing<'_>>; _] = [ $( Some($thing), )? None ];
+                        let lasting: [Option<Affected<'_>>; _] = [ $( Some($thing), )? None ];
                         lasting.into_iter().next().flatten()
                     } )+
                 }
@@ -91,94 +91,94 @@ macro_rules! table {
     };
 }
 
-use Thing::{Between, Of};
+use Affected::{Host, Link};
 
 table! {
     /// What can go wrong, and what operators do.
     pub enum FaultKind, "kind" names a "kind of fault" {
         /// A host stops at once and starts again at the end.
         "crash" => Crash(target: String = host)
-            lasts Of("life", target),
+            lasts Host("life", target),
             says ("crash {target}")
             docs "a host stops; it starts again at the end, with its disk";
         /// A router drains as on SIGTERM, and starts again at the end.
         "drain" => Drain(target: String = router)
-            lasts Of("life", target),
+            lasts Host("life", target),
             says ("drain {target}")
             docs "a router drains as on SIGTERM; it starts again at the end, with its disk";
         /// Nothing passes between two hosts until the end; then what was held is delivered.
         "partition" => Partition(between: [String; 2] = between)
-            lasts Between("partition", between),
+            lasts Link("partition", between),
             says ("partition {} | {}", between[0], between[1])
             docs "nothing passes; what was held is delivered at the end";
         /// Messages between two hosts take exactly this long.
         "latency" => Latency(between: [String; 2] = between, delay: Duration = delay)
-            lasts Between("latency", between),
+            lasts Link("latency", between),
             says ("latency {} - {} {delay:?}", between[0], between[1])
             docs "messages take exactly this long";
         /// A cell, identity provider or the control plane answers this much later.
         "slow" => Slow(target: String = service, delay: Duration = delay)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("slow {target} by {delay:?}")
             docs "a cell, identity provider or the control plane (`control-plane`) answers later";
         /// It answers with this status.
         "status" => Status(target: String = service, status: u16 = status)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} answers {status}")
             docs "it answers with this error";
         /// A cell takes requests and never answers.
         "half_open" => HalfOpen(target: String = cell_target)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("half-open {target}")
             docs "a cell takes requests and never answers";
         /// A cell breaks its answers off in the middle.
         "reset" => Reset(target: String = cell_target)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} breaks answers off")
             docs "a cell breaks its answers off in the middle";
         /// A cell takes requests and breaks off before it answers.
         "break_off" => BreakOff(target: String = cell_target)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} breaks off before it answers")
             docs "a cell takes requests and breaks off before it answers: it resets the HTTP/2 stream, or closes the HTTP/1.1 connection";
         /// A cell takes no new connections: they are refused.
         "refuse_connections" => RefuseConnections(target: String = cell_target)
-            lasts Of("door", target),
+            lasts Host("door", target),
             says ("{target} refuses connections")
             docs "a cell refuses new connections; open ones continue";
         /// A cell refuses all HTTP/2 streams.
         "refuse_streams" => RefuseStreams(target: String = http2_cell)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} refuses streams")
             docs "a cell refuses every HTTP/2 stream (`REFUSED_STREAM`)";
         /// A cell's HTTP/2 connections go away after some requests each, and leave others behind.
         "go_away" => GoAway(target: String = http2_cell)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("connections of {target} go away")
             docs "a cell serves twenty requests on each HTTP/2 connection, and disclaims those that follow (`GOAWAY` with a lower last stream id)";
         /// An identity provider answers with no keys.
         "empty_keys" => EmptyKeys(target: String = identity_provider)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} has no keys")
             docs "an identity provider has no keys";
         /// An identity provider's key set is longer than any reader should take.
         "huge_keys" => HugeKeys(target: String = identity_provider)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} has a huge key set")
             docs "an identity provider's key set is longer than a router takes";
         /// An identity provider's discovery document names another issuer.
         "wrong_issuer" => WrongIssuer(target: String = identity_provider)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} calls itself another issuer")
             docs "an identity provider's discovery document names another issuer";
         /// An identity provider serves the keys of another, whose host comes second.
         "wrong_keys" => WrongKeys(target: String = identity_provider, keys_of: String = keys_of)
-            lasts Of("keys", target),
+            lasts Host("keys", target),
             says ("{target} serves the keys of {keys_of}")
             docs "an identity provider serves the key set of another";
         /// An identity provider or the control plane answers with nonsense.
         "garbage" => Garbage(target: String = garbage_target)
-            lasts Of("answers", target),
+            lasts Host("answers", target),
             says ("{target} answers garbage")
             docs "an identity provider or the control plane answers nonsense";
         /// An identity provider publishes a key.
@@ -211,12 +211,12 @@ table! {
             docs "the same, and the certificate expires after `lifetime`";
         /// A cell serves with the certificate of another, which comes second.
         "wrong_certificate" => WrongCertificate(target: String = cell_itself, cell: String = cell)
-            lasts Of("certificate", target),
+            lasts Host("certificate", target),
             says ("{target} serves with the certificate of {cell}")
             docs "new connections to the cell `target` show the certificate of `cell`";
         /// A router's serving certificate is overwritten with nonsense, then mended at the end.
         "break_certificate" => BreakCertificate(target: String = router)
-            lasts Of("certificate", target),
+            lasts Host("certificate", target),
             says ("broken certificate for {target}")
             docs "a router finds nonsense in place of its serving certificate";
         /// A router's configuration file gets these settings over those it has.
@@ -225,7 +225,7 @@ table! {
             docs "a router's configuration file gets these settings, over those it has: `settings = { policy = { mode = \"required\" } }`";
         /// A router's configuration file is overwritten with nonsense, then mended at the end.
         "break_configuration" => BreakConfiguration(target: String = router)
-            lasts Of("configuration", target),
+            lasts Host("configuration", target),
             says ("broken configuration for {target}")
             docs "a router finds nonsense in place of its configuration";
         /// Everybody who trusts the authority trusts its successor too.
@@ -251,12 +251,12 @@ table! {
             docs "a key is removed from that folder; the first one is `env-1`";
         /// A host's wall clock is wrong by so many milliseconds.
         "clock_skew" => ClockSkew(target: String = host, skew: i64 = skew)
-            lasts Of("clock", target),
+            lasts Host("clock", target),
             says ("clock of {target} off by {skew}ms")
             docs "a host's wall clock is wrong: it steps at the beginning, and back at the end";
         /// A host's disk is full.
         "disk_full" => DiskFull(target: String = router)
-            lasts Of("disk", target),
+            lasts Host("disk", target),
             says ("disk of {target} full")
             docs "a router can't write";
         /// The next write to a host's disk keeps half of it.

@@ -10,10 +10,10 @@ use cellway_router::STREAMS_CLOSED_WITHIN;
 
 use super::config;
 use super::documents::Documents;
-use super::shared::AUDIENCE;
+use super::state::AUDIENCE;
 use crate::fact::{self, Published};
 use crate::invariants::{
-    Bounds, Caller, EndpointTrouble, Endpoints, Settings, SettingsInForce, rules,
+    Bounds, Caller, EndpointTrouble, Endpoints, RouterSettings, SettingsInForce, rules,
 };
 use crate::scenario::{Authority, Authorization, CONTROL_PLANE, Client, FaultKind, Scenario};
 
@@ -44,7 +44,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         withdrawn: keys::withdrawn(scenario, &settings),
         streams_within: STREAMS_CLOSED_WITHIN,
         held: held(scenario),
-        speakers: speakers(scenario),
+        issuer_tenants: issuer_tenants(scenario),
         key_outages: keys::key_outages(scenario, &settings),
         audience: AUDIENCE.to_owned(),
         room_for_quiet,
@@ -52,7 +52,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         replaced_envelope_keys: keys::replaced_envelope_keys(scenario, &settings),
         known_keys: keys::known_keys(scenario, &settings),
         reloads_stuck: reloads_stuck(scenario),
-        brief: brief(scenario),
+        short_requests: short_requests(scenario),
         endpoints: endpoints(scenario, &settings),
         envelopes: scenario.seals_envelopes(),
         settings,
@@ -61,8 +61,8 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
 
 /// Whether a place in a bulkhead stays free even if all tenants but one flood it, one after
 /// another, with a tenant's share.
-fn room_for_quiet(scenario: &Scenario, settings: &Settings) -> bool {
-    let Settings {
+fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
+    let RouterSettings {
         places,
         tenant_share: share,
         ..
@@ -133,10 +133,10 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
 }
 
 /// Clients whose requests come whole and are answered in one go.
-fn brief(scenario: &Scenario) -> BTreeSet<String> {
+fn short_requests(scenario: &Scenario) -> BTreeSet<String> {
     let clients = scenario.clients.iter();
-    let brief = clients.filter(|client| client.stream.is_none() && !client.unfinished);
-    brief.map(|client| client.name.clone()).collect()
+    let short_requests = clients.filter(|client| client.stream.is_none() && !client.unfinished);
+    short_requests.map(|client| client.name.clone()).collect()
 }
 
 /// When each endpoint of a cell may fail to serve.
@@ -189,7 +189,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
 }
 
 /// Pairs of an issuer and a tenant that it may speak for.
-fn speakers(scenario: &Scenario) -> BTreeSet<(String, String)> {
+fn issuer_tenants(scenario: &Scenario) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for issuer in &scenario.issuers {
         // Tenants that the registry doesn't list may use it too.
@@ -252,14 +252,14 @@ fn placed(said: &Published, client: &Client) -> bool {
 /// Whether its routers' final rules allow all of the client's requests.
 fn permitted(scenario: &Scenario, said: &Published, client: &Client) -> bool {
     let claims = client.credential.has_token().then_some(&client.claims);
-    let none = fact::Terms::default();
-    let terms = said.terms.get(&client.tenant).unwrap_or(&none);
+    let none = fact::RoleSettings::default();
+    let role_settings = said.role_settings.get(&client.tenant).unwrap_or(&none);
     let roles = claims.and_then(|claims| claims.roles.as_ref());
     let roles = roles.map(|roles| roles.iter().cloned().collect());
     let scopes = claims.map(|claims| claims.scopes.iter().cloned().collect());
     let caller = Caller {
         verified: true,
-        roles: rules::granted(roles.as_ref(), terms),
+        roles: rules::granted(roles.as_ref(), role_settings),
         scopes: scopes.unwrap_or_default(),
     };
     let routers = scenario.routers.iter();
@@ -292,5 +292,5 @@ fn at_end(scenario: &Scenario, router: &str) -> toml::Table {
 /// Whether the client's issuer may speak for its tenant.
 fn may_speak(scenario: &Scenario, client: &Client) -> bool {
     let pair = (client.issuer.clone(), client.tenant.clone());
-    !client.credential.has_token() || speakers(scenario).contains(&pair)
+    !client.credential.has_token() || issuer_tenants(scenario).contains(&pair)
 }

@@ -6,7 +6,7 @@ use cellway_router::config::Config;
 use toml::Table;
 
 use super::FETCH_SLACK;
-use crate::invariants::{Period, Settings, SettingsInForce};
+use crate::invariants::{Period, RouterSettings, SettingsInForce};
 use crate::scenario::{FaultKind, Scenario};
 use crate::world::config;
 
@@ -37,14 +37,15 @@ fn periods(scenario: &Scenario, router: &str) -> Vec<Period> {
     }
     let nexts: Vec<_> = written.iter().skip(1).map(|(at, _)| *at).collect();
     let nexts = nexts.into_iter().map(Some).chain([None]);
-    let period = |((from, settings), next): ((Duration, Settings), Option<Duration>)| Period {
-        router: Some(router.to_owned()),
-        from,
-        until: next.map_or(Duration::MAX, |at| {
-            read_by(scenario, router, at, settings.reload_within)
-        }),
-        settings,
-    };
+    let period =
+        |((from, settings), next): ((Duration, RouterSettings), Option<Duration>)| Period {
+            router: Some(router.to_owned()),
+            from,
+            until: next.map_or(Duration::MAX, |at| {
+                read_by(scenario, router, at, settings.reload_within)
+            }),
+            settings,
+        };
     written.into_iter().zip(nexts).map(period).collect()
 }
 
@@ -60,7 +61,7 @@ fn read_by(scenario: &Scenario, router: &str, at: Duration, within: Duration) ->
 }
 
 /// What the routers' own reader makes of these settings; `None`: it refuses them.
-fn read(scenario: &Scenario, settings: &Table) -> Option<Settings> {
+fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
     let text = config::render(scenario, settings);
     let Config {
         router,
@@ -70,14 +71,14 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<Settings> {
         ..
     } = Config::load("router", &text, []).ok()?;
     let issuers = router.policy.issuers.iter();
-    // Settings of issuers are the same for all of them.
+    // RouterSettings of issuers are the same for all of them.
     let keys = issuers.clone().map(|issuer| issuer.timing).next()?;
     let leeway = issuers.map(|issuer| issuer.leeway_nbf_secs).max();
     let registry = router.sources.registry.timing;
     let upstream = &router.upstream;
     let status = registry.identity_max_age.unwrap_or(Duration::MAX);
     let [signature_max_age, signature_skew] = router.policy.routing_key.times();
-    Some(Settings {
+    Some(RouterSettings {
         key_cooldown: keys.cooldown,
         key_fresh: keys.fresh,
         key_stale: keys.stale_max,

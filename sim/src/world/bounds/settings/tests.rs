@@ -22,7 +22,7 @@ fn in_force(faults: &str, at: u64) -> [Duration; 3] {
     let scenario = Scenario::parse("small.toml", &format!("{small}{faults}"));
     let settings = of(&scenario.unwrap_or_else(|error| panic!("{error}")));
     let at = Duration::from_secs(at);
-    let header = |it: &Settings| it.header_timeout;
+    let header = |it: &RouterSettings| it.header_timeout;
     [
         settings.least("router-1", [at; 2], header),
         settings.most("router-1", [at; 2], header),

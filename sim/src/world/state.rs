@@ -1,4 +1,4 @@
-//! State that the hosts of a world and its faults share.
+//! WorldState that the hosts of a world and its faults share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,9 @@ use cellway_testbed::{
 };
 use tokio::sync::Notify;
 
+use super::credentials::RequestCredentials;
 use super::documents::Documents;
 use super::pki::Pki;
-use super::shown::Shown;
 use crate::engine::{EPOCH, SimEnv};
 use crate::fact::{Fact, Life};
 use crate::observer::Observer;
@@ -25,14 +25,14 @@ pub(super) const AUDIENCE: &str = "cellway";
 
 /// What everybody can reach; clones are the same.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct WorldHandle {
     pub(super) observer: Observer,
     seed: u64,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<WorldState>>,
 }
 
 /// What faults change.
-pub(super) struct State {
+pub(super) struct WorldState {
     pub(super) pki: Pki,
     pub(super) documents: Documents,
     pub(super) control_plane: ControlPlane,
@@ -41,7 +41,7 @@ pub(super) struct State {
     /// By host.
     pub(super) cells: BTreeMap<String, CellHost>,
     /// What was shown last by each cell's own clients to each router: router, then cell.
-    pub(super) spent: BTreeMap<(String, String), Shown>,
+    pub(super) spent: BTreeMap<(String, String), RequestCredentials>,
     /// The validity of cells' certificates that expire during the run.
     pub(super) expiring: BTreeMap<String, Validity>,
     /// Cells that serve with the certificate of another, and that other.
@@ -108,10 +108,10 @@ pub(super) enum Served {
     Cell(String),
 }
 
-impl Shared {
+impl WorldHandle {
     pub(super) fn new(seed: u64, observer: Observer, pki: Pki, documents: Documents) -> Self {
         let control_plane = ControlPlane::new(documents.present().text);
-        let state = State {
+        let state = WorldState {
             pki,
             documents,
             control_plane,
@@ -131,7 +131,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, WorldState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,7 +161,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl WorldState {
     fn server_config(
         &mut self,
         host: &str,
