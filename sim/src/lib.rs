@@ -1,7 +1,21 @@
 //! Cellway's simulator: the real router, hyper and rustls in a world made of simulated time and
 //! network, with faults, invariants and a trace that one seed determines byte for byte.
 #![deny(unsafe_code)]
-#![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+#![warn(
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test that finds nothing has found a bug"
+    )
+)]
 
 pub mod determinism;
 pub mod engine;

@@ -1,6 +1,12 @@
 //! `cellway-sim`: scenarios from a terminal.
 
-#![warn(clippy::print_stdout, clippy::print_stderr)]
+#![warn(
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod cli;
 

@@ -344,7 +344,28 @@ fn router(fact: &Fact) -> Option<&str> {
         | Fact::Error { life, .. } => life,
         Fact::Decided(decided) => &decided.life,
         Fact::Responded(responded) => &responded.life,
-        _ => return None,
+        Fact::Published(_)
+        | Fact::FaultBegins(_)
+        | Fact::FaultEnds(_)
+        | Fact::Configured(_)
+        | Fact::StateDamaged(_)
+        | Fact::ClientStopped(_)
+        | Fact::EndpointStopped(_)
+        | Fact::Sent(_)
+        | Fact::Connected { .. }
+        | Fact::AnswerForged { .. }
+        | Fact::RouterCertificate { .. }
+        | Fact::CellTrustChanged
+        | Fact::Presented { .. }
+        | Fact::Heard { .. }
+        | Fact::Answered { .. }
+        | Fact::Streamed { .. }
+        | Fact::CellCertificate { .. }
+        | Fact::Arrived(_)
+        | Fact::Unserved { .. }
+        | Fact::EnvelopeChecked(_)
+        | Fact::EnvelopeKeys { .. }
+        | Fact::Trailers { .. } => return None,
     };
     Some(&life.router)
 }

@@ -25,7 +25,7 @@ use crate::random::Random;
 ///
 /// rustls wants its sources of randomness `'static`, so each call leaks two small objects: one
 /// for each start of each host, bounded by the scenario.
-pub fn provider(random: Random) -> Arc<CryptoProvider> {
+pub(crate) fn provider(random: Random) -> Arc<CryptoProvider> {
     let source: &'static Source = Box::leak(Box::new(Source(Mutex::new(random))));
     let group: &'static SeededX25519 = Box::leak(Box::new(SeededX25519(source)));
     Arc::new(CryptoProvider {

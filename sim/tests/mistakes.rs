@@ -255,7 +255,7 @@ fn faults_rely_on_what_is_there() {
         ),
         (
             key("publish_key", "key-1"),
-            "s.toml:30: fault.key: idp-main publishes `key-1` already",
+            "s.toml:30: fault.key: idp-main already publishes `key-1`",
         ),
         (
             key("publish_key", "a b"),

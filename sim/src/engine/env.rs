@@ -99,9 +99,9 @@ impl Env for SimEnv {
     /// Every host has one address, so any address but loopback's means all. It runs one process, so
     /// nothing else can share it.
     async fn claim(&self, address: SocketAddr, _: Sharing) -> io::Result<SimClaim> {
-        let ip = match address.ip() {
-            ip if ip.is_loopback() => ip,
-            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        let ip = match address.ip().is_loopback() {
+            true => address.ip(),
+            false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
         let address = SocketAddr::new(ip, address.port());
         Ok(SimClaim::new(address, self.host.clone()))

@@ -9,20 +9,9 @@ use super::{FIRST_ENVELOPE_KEY, FIRST_KEY, Scenario};
 
 /// Follows the timeline and finds faults that are impossible at their time.
 pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
-    let mut keys = Keys::default();
-    let mut authorities = Authorities::default();
-    let mut envelope_keys = BTreeSet::from([FIRST_ENVELOPE_KEY]);
+    let mut state = State::default();
     for fault in &scenario.faults {
-        let problem = match &fault.kind {
-            FaultKind::AddEnvelopeKey(kid, _) if !envelope_keys.insert(kid) => {
-                Some(("key", format!("`{kid}` is in the folder already")))
-            }
-            FaultKind::RemoveEnvelopeKey(kid) if !envelope_keys.remove(kid.as_str()) => {
-                Some(("key", format!("`{kid}` isn't in the folder then")))
-            }
-            kind => keys.step(kind).or_else(|| authorities.step(kind)),
-        };
-        if let Some((field, problem)) = problem {
+        if let Some((field, problem)) = state.step(&fault.kind) {
             errors.at_line(fault.line, &format!("fault.{field}"), problem);
         }
     }
@@ -32,64 +21,100 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
 /// A field, and what is wrong with it.
 type Problem = (&'static str, String);
 
-/// The keys that each identity provider publishes, once a fault has changed them.
-#[derive(Default)]
-struct Keys<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
+/// What the faults so far have changed for good.
+struct State<'a> {
+    /// The keys that each identity provider publishes, once a fault has changed them.
+    keys: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    authorities: BTreeMap<Authority, Succession>,
+    envelope_keys: BTreeSet<&'a str>,
+}
 
-impl<'a> Keys<'a> {
-    fn step(&mut self, kind: &'a FaultKind) -> Option<Problem> {
-        let (host, key) = match kind {
-            FaultKind::PublishKey(host, key)
-            | FaultKind::SignWith(host, key)
-            | FaultKind::WithdrawKey(host, key)
-            | FaultKind::ReplaceKeys(host, key) => (host.as_str(), key.as_str()),
-            _ => return None,
-        };
-        let first = || BTreeSet::from([FIRST_KEY]);
-        let published = self.0.entry(host).or_insert_with(first);
-        let problem = match kind {
-            FaultKind::PublishKey(..) if !published.insert(key) => {
-                format!("{host} publishes `{key}` already")
-            }
-            FaultKind::SignWith(..) if !published.contains(key) => {
-                format!("{host} doesn't publish `{key}` then: add a `publish_key` before it")
-            }
-            FaultKind::WithdrawKey(..) if !published.remove(key) => {
-                format!("{host} doesn't publish `{key}` then")
-            }
-            FaultKind::ReplaceKeys(..) => {
-                *published = BTreeSet::from([key]);
-                return None;
-            }
-            _ => return None,
-        };
-        Some(("key", problem))
+/// The successors of an authority, counted from 0, which is the first one.
+#[derive(Clone, Copy, Default)]
+struct Succession {
+    newest: u32,
+    issuing: u32,
+    /// All from this one on are trusted.
+    trusted_from: u32,
+}
+
+impl Default for State<'_> {
+    fn default() -> Self {
+        Self {
+            keys: BTreeMap::new(),
+            authorities: BTreeMap::new(),
+            envelope_keys: BTreeSet::from([FIRST_ENVELOPE_KEY]),
+        }
     }
 }
 
-/// For each authority: the number of successors, the one that issues, and the first one that is
-/// trusted.
-#[derive(Default)]
-struct Authorities(BTreeMap<Authority, [u32; 3]>);
-
-impl Authorities {
-    fn step(&mut self, kind: &FaultKind) -> Option<Problem> {
-        let (authority, step) = match kind {
-            FaultKind::TrustNext(authority) => {
-                self.0.entry(*authority).or_default()[0] += 1;
-                return None;
+impl<'a> State<'a> {
+    /// Takes the next fault; returns what makes it impossible.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no other fault needs an earlier one"
+    )]
+    fn step(&mut self, kind: &'a FaultKind) -> Option<Problem> {
+        match kind {
+            FaultKind::PublishKey(host, key) => {
+                let problem = || format!("{host} already publishes `{key}`");
+                let added = self.published(host).insert(key);
+                (!added).then(|| ("key", problem()))
             }
-            FaultKind::IssueFromNext(authority) => (authority, 1),
-            FaultKind::DropOld(authority) => (authority, 2),
-            _ => return None,
-        };
-        let line = self.0.entry(*authority).or_default();
-        if line[step] == line[0] {
+            FaultKind::SignWith(host, key) => {
+                let problem = || {
+                    format!("{host} doesn't publish `{key}` then: add a `publish_key` before it")
+                };
+                let known = self.published(host).contains(key.as_str());
+                (!known).then(|| ("key", problem()))
+            }
+            FaultKind::WithdrawKey(host, key) => {
+                let problem = || format!("{host} doesn't publish `{key}` then");
+                let removed = self.published(host).remove(key.as_str());
+                (!removed).then(|| ("key", problem()))
+            }
+            FaultKind::ReplaceKeys(host, key) => {
+                *self.published(host) = BTreeSet::from([key.as_str()]);
+                None
+            }
+            FaultKind::AddEnvelopeKey(kid, _) => {
+                let added = self.envelope_keys.insert(kid);
+                (!added).then(|| ("key", format!("`{kid}` is in the folder already")))
+            }
+            FaultKind::RemoveEnvelopeKey(kid) => {
+                let removed = self.envelope_keys.remove(kid.as_str());
+                (!removed).then(|| ("key", format!("`{kid}` isn't in the folder then")))
+            }
+            FaultKind::TrustNext(authority) => {
+                self.authorities.entry(*authority).or_default().newest += 1;
+                None
+            }
+            FaultKind::IssueFromNext(authority) => self.succeed(*authority, |it| &mut it.issuing),
+            FaultKind::DropOld(authority) => self.succeed(*authority, |it| &mut it.trusted_from),
+            _ => None,
+        }
+    }
+
+    fn published(&mut self, host: &'a str) -> &mut BTreeSet<&'a str> {
+        let first = || BTreeSet::from([FIRST_KEY]);
+        self.keys.entry(host).or_insert_with(first)
+    }
+
+    /// Moves one part of an authority's succession on to the newest successor.
+    fn succeed(
+        &mut self,
+        authority: Authority,
+        part: impl Fn(&mut Succession) -> &mut u32,
+    ) -> Option<Problem> {
+        let succession = self.authorities.entry(authority).or_default();
+        let newest = succession.newest;
+        let present = part(succession);
+        if *present == newest {
             let name = authority.as_str();
             let problem = format!("{name} has no new successor then: add a `trust_next` before it");
             return Some(("authority", problem));
         }
-        line[step] = line[0];
+        *present = newest;
         None
     }
 }

@@ -65,9 +65,9 @@ fn sign(
     let bound = spec.cell_bound.as_ref();
     let bound = bound.expect("only who calls in a cell's name is asked");
     let destination = destination(world, spec, bound.shows == Authorization::Misdirected);
-    let subject = match bound.shows {
-        Authorization::ForAnother => "somebody-else",
-        _ => &spec.name,
+    let subject = match bound.shows == Authorization::ForAnother {
+        true => "somebody-else",
+        false => &spec.name,
     };
     let now = unix_at(elapsed);
     let ends = now.after(LIFETIME);

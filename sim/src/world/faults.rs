@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cellway_testbed::{CellFault, ControlPlaneFault, IdpFault, LabError, Validity};
+use cellway_testbed::{
+    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, LabError, Validity,
+};
 use http::StatusCode;
 
 use super::state::unix_at;
@@ -24,10 +26,9 @@ enum Phase {
     End,
 }
 
-/// What a service does wrong, whatever kind of service it is.
+/// What any service can do wrong.
 #[derive(Clone, Copy)]
 enum ServiceFault {
-    None,
     Slow(Duration),
     Status(u16),
     Garbage,
@@ -55,81 +56,63 @@ impl World {
     /// Does what is due.
     ///
     /// # Errors
-    /// A certificate or key of the lab couldn't be made.
+    /// A certificate or key of the testbed couldn't be made.
     pub(super) fn apply(&mut self, due: &Due) -> Result<(), LabError> {
-        let text = due.fault.kind.to_string();
-        let begins = due.phase == Phase::Begin;
-        let fact = match begins {
-            true => Fact::FaultBegins(text),
-            false => Fact::FaultEnds(text),
-        };
-        self.tell(&fact);
-        let fault = |fault| if begins { fault } else { ServiceFault::None };
-        match &due.fault.kind {
+        let (kind, begins) = (&due.fault.kind, due.phase == Phase::Begin);
+        self.announce(kind, begins);
+        let active = |fault| begins.then_some(fault);
+        match kind {
             FaultKind::Crash(name) => self.crash(name, begins),
             FaultKind::Drain(name) => self.drain(name, begins),
             FaultKind::Partition([a, b]) => self.partition(a, b, begins),
             FaultKind::Latency([a, b], delay) => self.latency(a, b, begins.then_some(*delay)),
-            FaultKind::Slow(name, delay) => {
-                self.break_service(name, fault(ServiceFault::Slow(*delay)))
-            }
-            FaultKind::Status(name, code) => {
-                self.break_service(name, fault(ServiceFault::Status(*code)))
-            }
-            FaultKind::Garbage(name) => self.break_service(name, fault(ServiceFault::Garbage)),
-            FaultKind::HalfOpen(name) => self.break_cell(name, begins, CellFault::HalfOpen),
-            FaultKind::Reset(name) => self.break_cell(name, begins, CellFault::ResetMidBody),
-            FaultKind::BreakOff(name) => self.break_cell(name, begins, CellFault::BreakOff),
-            FaultKind::RefuseStreams(name) => {
-                self.break_cell(name, begins, CellFault::RefuseStreams);
-            }
-            FaultKind::GoAway(name) => self.break_cell(name, begins, CellFault::GoAway),
+            FaultKind::Slow(name, delay) => self.fail(name, active(ServiceFault::Slow(*delay))),
+            FaultKind::Status(name, code) => self.fail(name, active(ServiceFault::Status(*code))),
+            FaultKind::Garbage(name) => self.fail(name, active(ServiceFault::Garbage)),
+            FaultKind::HalfOpen(name) => self.fail_cell(name, begins, CellFault::HalfOpen),
+            FaultKind::Reset(name) => self.fail_cell(name, begins, CellFault::ResetMidBody),
+            FaultKind::BreakOff(name) => self.fail_cell(name, begins, CellFault::BreakOff),
+            FaultKind::RefuseStreams(to) => self.fail_cell(to, begins, CellFault::RefuseStreams),
+            FaultKind::GoAway(name) => self.fail_cell(name, begins, CellFault::GoAway),
             FaultKind::RefuseConnections(name) => self.open_doors(name, !begins),
-            FaultKind::EmptyKeys(host) => self.break_provider(host, begins, IdpFault::EmptySet),
-            FaultKind::HugeKeys(host) => self.break_provider(host, begins, IdpFault::Oversized),
-            FaultKind::WrongIssuer(host) => {
-                self.break_provider(host, begins, IdpFault::WrongIssuer);
-            }
-            FaultKind::WrongKeys(host, other) => {
-                let keys = begins.then(|| self.provider(other).jwks());
-                self.provider(host).set_foreign_keys(keys);
-            }
-            FaultKind::PublishKey(..)
-            | FaultKind::SignWith(..)
-            | FaultKind::WithdrawKey(..)
-            | FaultKind::ReplaceKeys(..) => self.rotate_keys(&due.fault.kind)?,
+            FaultKind::EmptyKeys(host) => self.fail_provider(host, begins, IdpFault::EmptySet),
+            FaultKind::HugeKeys(host) => self.fail_provider(host, begins, IdpFault::Oversized),
+            FaultKind::WrongIssuer(host) => self.fail_provider(host, begins, IdpFault::WrongIssuer),
+            FaultKind::WrongKeys(host, of) => self.swap_keys(host, begins.then_some(of)),
+            FaultKind::PublishKey(host, kid) => self.publish_key(host, kid)?,
+            FaultKind::SignWith(host, kid) => self.sign_with(host, kid),
+            FaultKind::WithdrawKey(host, kid) => self.provider(host).withdraw(kid),
+            FaultKind::ReplaceKeys(host, kid) => self.replace_keys(host, kid)?,
             FaultKind::Publish(change) => self.publish(change),
             FaultKind::RotateCertificate(name) => self.certify(name, None)?,
             FaultKind::ExpiringCertificate(name, lifetime) => {
-                let now = unix_at(self.engine.elapsed());
-                self.certify(name, Some(Validity::around(now, *lifetime)))?;
+                self.certify(name, Some(*lifetime))?
             }
-            FaultKind::WrongCertificate(name, other) => {
-                self.impersonate(name, begins.then_some(other))?;
+            FaultKind::WrongCertificate(name, of) => {
+                self.impersonate(name, begins.then_some(of))?
             }
-            FaultKind::BreakCertificate(name) if begins => self.break_certificate(name),
-            FaultKind::BreakCertificate(name) => self.write_serving(name, None)?,
+            FaultKind::BreakCertificate(name) => self.break_certificate(name, begins)?,
             FaultKind::Configure(name, settings) => self.configure(name, settings),
             FaultKind::BreakConfiguration(name) => self.write_configuration(name, begins),
-            FaultKind::TrustNext(_) | FaultKind::IssueFromNext(_) | FaultKind::DropOld(_) => {
-                self.rotate_authority(&due.fault.kind)?;
-            }
-            FaultKind::AddEnvelopeKey(..) | FaultKind::RemoveEnvelopeKey(_) => {
-                self.rotate_envelope_keys(&due.fault.kind)?;
-            }
-            FaultKind::ClockSkew(name, millis) => {
-                self.set_skew(name, if begins { *millis } else { 0 });
-            }
-            FaultKind::DiskFull(name) => {
-                self.disks[name].set_full(begins);
-                self.tell(&Fact::StateDamaged(name.clone()));
-            }
-            FaultKind::TornWrite(name) => {
-                self.disks[name].tear_next_write();
-                self.tell(&Fact::StateDamaged(name.clone()));
-            }
+            FaultKind::TrustNext(authority) => self.trust_next(*authority)?,
+            FaultKind::IssueFromNext(authority) => self.issue_from_next(*authority)?,
+            FaultKind::DropOld(authority) => self.drop_old(*authority)?,
+            FaultKind::AddEnvelopeKey(kid, after) => self.add_envelope_key(kid, *after)?,
+            FaultKind::RemoveEnvelopeKey(kid) => self.remove_envelope_key(kid)?,
+            FaultKind::ClockSkew(name, skew) => self.set_skew(name, if begins { *skew } else { 0 }),
+            FaultKind::DiskFull(name) => self.fill_disk(name, begins),
+            FaultKind::TornWrite(name) => self.tear_next_write(name),
         }
         Ok(())
+    }
+
+    /// Tells the invariants and the timeline that a fault begins or ends.
+    fn announce(&self, kind: &FaultKind, begins: bool) {
+        let text = kind.to_string();
+        self.tell(&match begins {
+            true => Fact::FaultBegins(text),
+            false => Fact::FaultEnds(text),
+        });
     }
 
     fn tell(&self, fact: &Fact) {
@@ -198,35 +181,37 @@ impl World {
             .collect()
     }
 
-    fn break_service(&self, name: &str, fault: ServiceFault) {
+    /// Makes a cell, identity provider or the control plane fail; `None`: it works again.
+    fn fail(&self, name: &str, fault: Option<ServiceFault>) {
         let status = |code| StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         if name == CONTROL_PLANE {
             let fault = match fault {
-                ServiceFault::None => ControlPlaneFault::None,
-                ServiceFault::Slow(delay) => ControlPlaneFault::Slow(delay),
-                ServiceFault::Status(code) => ControlPlaneFault::Status(status(code)),
-                ServiceFault::Garbage => ControlPlaneFault::Truncated,
+                None => ControlPlaneFault::None,
+                Some(ServiceFault::Slow(delay)) => ControlPlaneFault::Slow(delay),
+                Some(ServiceFault::Status(code)) => ControlPlaneFault::Status(status(code)),
+                Some(ServiceFault::Garbage) => ControlPlaneFault::Truncated,
             };
             self.handle.lock().control_plane.set_fault(fault);
         } else if self.handle.lock().identity_providers.contains_key(name) {
             let fault = match fault {
-                ServiceFault::None => IdpFault::None,
-                ServiceFault::Slow(delay) => IdpFault::Slow(delay),
-                ServiceFault::Status(code) => IdpFault::Status(status(code)),
-                ServiceFault::Garbage => IdpFault::Garbage,
+                None => IdpFault::None,
+                Some(ServiceFault::Slow(delay)) => IdpFault::Slow(delay),
+                Some(ServiceFault::Status(code)) => IdpFault::Status(status(code)),
+                Some(ServiceFault::Garbage) => IdpFault::Garbage,
             };
             self.provider(name).set_fault(fault);
         } else {
-            let (begins, fault) = match fault {
-                ServiceFault::None | ServiceFault::Garbage => (false, CellFault::None),
-                ServiceFault::Slow(delay) => (true, CellFault::Slow(delay)),
-                ServiceFault::Status(code) => (true, CellFault::Status(status(code))),
+            let fault = match fault {
+                // A scenario with a cell that answers garbage is refused.
+                None | Some(ServiceFault::Garbage) => CellFault::None,
+                Some(ServiceFault::Slow(delay)) => CellFault::Slow(delay),
+                Some(ServiceFault::Status(code)) => CellFault::Status(status(code)),
             };
-            self.break_cell(name, begins, fault);
+            self.fail_cell(name, true, fault);
         }
     }
 
-    fn break_cell(&self, name: &str, begins: bool, fault: CellFault) {
+    fn fail_cell(&self, name: &str, begins: bool, fault: CellFault) {
         let state = self.handle.lock();
         for host in self.scenario.hosts_of(name) {
             let fault = if begins { fault } else { CellFault::None };
@@ -242,36 +227,39 @@ impl World {
         }
     }
 
-    fn break_provider(&self, host: &str, begins: bool, fault: IdpFault) {
+    fn fail_provider(&self, host: &str, begins: bool, fault: IdpFault) {
         let fault = if begins { fault } else { IdpFault::None };
         self.provider(host).set_fault(fault);
     }
 
-    fn provider(&self, host: &str) -> cellway_testbed::IdentityProvider {
+    fn provider(&self, host: &str) -> IdentityProvider {
         self.handle.lock().identity_providers[host].clone()
     }
 
-    fn rotate_keys(&self, kind: &FaultKind) -> Result<(), LabError> {
-        match kind {
-            FaultKind::PublishKey(host, kid) => {
-                self.provider(host)
-                    .publish(keys::provider(self.handle.seed(), host, kid)?);
-            }
-            FaultKind::ReplaceKeys(host, kid) => {
-                self.provider(host)
-                    .replace_keys(keys::provider(self.handle.seed(), host, kid)?);
-            }
-            FaultKind::SignWith(host, kid) => {
-                let known = self.provider(host).sign_with(kid);
-                assert!(
-                    known,
-                    "{host} can't sign with {kid}, which it hasn't published"
-                );
-            }
-            FaultKind::WithdrawKey(host, kid) => self.provider(host).withdraw(kid),
-            other => unreachable!("{other} is no rotation of keys"),
-        }
+    /// Lets an identity provider serve the key set of another, or its own again.
+    fn swap_keys(&self, host: &str, other: Option<&String>) {
+        let keys = other.map(|other| self.provider(other).jwks());
+        self.provider(host).set_foreign_keys(keys);
+    }
+
+    fn publish_key(&self, host: &str, kid: &str) -> Result<(), LabError> {
+        let key = keys::provider(self.handle.seed(), host, kid)?;
+        self.provider(host).publish(key);
         Ok(())
+    }
+
+    fn replace_keys(&self, host: &str, kid: &str) -> Result<(), LabError> {
+        let key = keys::provider(self.handle.seed(), host, kid)?;
+        self.provider(host).replace_keys(key);
+        Ok(())
+    }
+
+    fn sign_with(&self, host: &str, kid: &str) {
+        let known = self.provider(host).sign_with(kid);
+        assert!(
+            known,
+            "{host} can't sign with {kid}, which it hasn't published"
+        );
     }
 
     fn publish(&mut self, change: &Change) {
@@ -282,7 +270,7 @@ impl World {
         self.handle.lock().control_plane.set_document(document.text);
     }
 
-    /// Gives a router a serving certificate that holds so long, or for the whole run.
+    /// Gives a router a serving certificate with this validity, or for the whole run.
     pub(super) fn write_serving(
         &self,
         name: &str,
@@ -297,7 +285,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets a cell serve with the certificate of another, or with its own again.
+    /// Lets a cell serve with the certificate of another cell, or with its own again.
     fn impersonate(&self, name: &str, other: Option<&String>) -> Result<(), LabError> {
         {
             let mut state = self.handle.lock();
@@ -318,9 +306,11 @@ impl World {
         Ok(())
     }
 
-    /// Gives a router or a cell a serving certificate with this validity, or for the whole run.
-    /// Open connections of a cell's hosts continue with the old one.
-    fn certify(&self, name: &str, validity: Option<Validity>) -> Result<(), LabError> {
+    /// Gives a router or a cell a serving certificate that is valid for this long, or for the whole
+    /// run. Open connections of a cell's hosts continue with the old one.
+    fn certify(&self, name: &str, lifetime: Option<Duration>) -> Result<(), LabError> {
+        let now = unix_at(self.engine.elapsed());
+        let validity = lifetime.map(|lifetime| Validity::around(now, lifetime));
         if self.disks.contains_key(name) {
             return self.write_serving(name, validity);
         }
@@ -344,8 +334,13 @@ impl World {
         Ok(())
     }
 
-    fn break_certificate(&self, name: &str) {
+    /// Overwrites a router's serving certificate with nonsense, or gives it a good one again.
+    fn break_certificate(&self, name: &str, begins: bool) -> Result<(), LabError> {
+        if !begins {
+            return self.write_serving(name, None);
+        }
         self.disks[name].put("server.pem", "not a certificate");
+        Ok(())
     }
 
     /// Puts these settings over those that the router has.
@@ -374,57 +369,60 @@ impl World {
         self.tell(&Fact::Configured(Box::new(configured)));
     }
 
-    fn rotate_authority(&self, kind: &FaultKind) -> Result<(), LabError> {
-        self.reissue(kind)?;
-        match kind {
-            FaultKind::IssueFromNext(Authority::Servers) => {
-                let mut names = self.disks.keys();
-                return names.try_for_each(|name| self.write_serving(name, None));
+    fn trust_next(&self, authority: Authority) -> Result<(), LabError> {
+        self.handle.lock().pki.trust_next(authority)?;
+        self.distribute_trust(authority)
+    }
+
+    fn issue_from_next(&self, authority: Authority) -> Result<(), LabError> {
+        self.handle.lock().pki.issue_from_next(authority);
+        if authority == Authority::Cells {
+            for (name, disk) in &self.disks {
+                router::write_upstream(disk, &mut self.handle.lock().pki, name)?;
             }
-            FaultKind::TrustNext(Authority::Cells)
-            | FaultKind::IssueFromNext(Authority::Cells)
-            | FaultKind::DropOld(Authority::Cells) => self.tell(&Fact::CellTrustChanged),
-            _ => {}
+        }
+        self.distribute_trust(authority)?;
+        if authority == Authority::Servers {
+            for name in self.disks.keys() {
+                self.write_serving(name, None)?;
+            }
         }
         Ok(())
     }
 
-    fn reissue(&self, kind: &FaultKind) -> Result<(), LabError> {
-        let mut state = self.handle.lock();
-        match kind {
-            FaultKind::TrustNext(authority) => state.pki.trust_next(*authority)?,
-            FaultKind::DropOld(authority) => state.pki.drop_old(*authority),
-            FaultKind::IssueFromNext(authority) => {
-                state.pki.issue_from_next(*authority);
-                for (name, disk) in &self.disks {
-                    match authority {
-                        Authority::Cells => {
-                            router::write_upstream(disk, &mut state.pki, name)?;
-                        }
-                        // The serving certificates are told of, and so written elsewhere.
-                        Authority::Servers | Authority::Clients => {}
-                    }
-                }
-            }
-            other => unreachable!("{other} is no rotation of an authority"),
-        }
-        for disk in self.disks.values() {
-            router::write_trust(disk, &state.pki);
-        }
-        state.renew_serving()
+    fn drop_old(&self, authority: Authority) -> Result<(), LabError> {
+        self.handle.lock().pki.drop_old(authority);
+        self.distribute_trust(authority)
     }
 
-    fn rotate_envelope_keys(&mut self, kind: &FaultKind) -> Result<(), LabError> {
-        let now = unix_at(self.engine.elapsed());
-        match kind {
-            FaultKind::AddEnvelopeKey(kid, after) => self.envelope_keys.add(kid, now, *after),
-            FaultKind::RemoveEnvelopeKey(kid) => self.envelope_keys.remove(kid),
-            other => unreachable!("{other} is no rotation of envelopes' keys"),
+    /// Writes the trusted CAs to the routers' disks, and gives running hosts of the testbed their
+    /// trust and certificates anew.
+    fn distribute_trust(&self, changed: Authority) -> Result<(), LabError> {
+        {
+            let mut state = self.handle.lock();
+            for disk in self.disks.values() {
+                router::write_trust(disk, &state.pki);
+            }
+            state.renew_serving()?;
         }
+        if changed == Authority::Cells {
+            self.tell(&Fact::CellTrustChanged);
+        }
+        Ok(())
+    }
+
+    fn add_envelope_key(&mut self, kid: &str, signs_after: Duration) -> Result<(), LabError> {
+        let now = unix_at(self.engine.elapsed());
+        self.envelope_keys.add(kid, now, signs_after);
         self.write_envelope_keys()
     }
 
-    /// Puts the shared folder before every router.
+    fn remove_envelope_key(&mut self, kid: &str) -> Result<(), LabError> {
+        self.envelope_keys.remove(kid);
+        self.write_envelope_keys()
+    }
+
+    /// Writes the folder of envelope keys to every router's disk.
     pub(super) fn write_envelope_keys(&self) -> Result<(), LabError> {
         let seed = self.handle.seed();
         let mut disks = self.disks.values();
@@ -437,5 +435,15 @@ impl World {
                 clock.set_skew_millis(millis);
             }
         }
+    }
+
+    fn fill_disk(&self, name: &str, full: bool) {
+        self.disks[name].set_full(full);
+        self.tell(&Fact::StateDamaged(name.to_owned()));
+    }
+
+    fn tear_next_write(&self, name: &str) {
+        self.disks[name].tear_next_write();
+        self.tell(&Fact::StateDamaged(name.to_owned()));
     }
 }

@@ -130,7 +130,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
 /// noticed.
 async fn report_failed_start(env: &SimEnv, world: &WorldHandle, why: &impl Display) {
     let problem = format!("{} doesn't start: {why}", env.name());
-    shared.observer.fail(env.elapsed(), "router", problem);
+    world.observer.fail(env.elapsed(), "router", problem);
     std::future::pending().await
 }
 
@@ -163,6 +163,10 @@ impl Sink for SimSink {
 }
 
 impl SimSink {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other event is a line of the timeline, if `describe` has words for it"
+    )]
     fn fact(&self, now: Now, event: &Event<'_>) -> Option<Fact> {
         let life = self.life.clone();
         match event {
@@ -226,6 +230,10 @@ fn tenant_of(decision: &Decision) -> Option<String> {
 }
 
 /// The words of the timeline; `None` for what happens with every request or connection.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "`Event` is non-exhaustive, and most events are of single requests or connections"
+)]
 fn describe(event: &Event<'_>) -> Option<String> {
     match event {
         Event::OpenedEmpty { .. } => Some("opens without a registry".to_owned()),

@@ -247,9 +247,9 @@ impl Wallet {
         if !credential.has_token() {
             return None;
         }
-        let audience = match credential {
-            Credential::WrongAudience => "somebody-else",
-            _ => AUDIENCE,
+        let audience = match *credential == Credential::WrongAudience {
+            true => "somebody-else",
+            false => AUDIENCE,
         };
         let audiences = claims
             .audiences

@@ -16,7 +16,6 @@ use super::file;
 
 /// One entry of the timeline.
 #[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
 pub struct Fault {
     /// When it begins.
     pub at: Duration,

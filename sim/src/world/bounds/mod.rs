@@ -1,5 +1,10 @@
 //! The facts about a scenario that invariants need before it runs.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each bound depends on the few kinds of faults that it names"
+)]
+
 mod keys;
 mod settings;
 
