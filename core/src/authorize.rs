@@ -8,7 +8,7 @@ use crate::evidence::Evidence;
 use crate::explain::Recorder;
 use crate::identity::Identity;
 use crate::path::Path;
-use crate::policy::{Asked, AuthPolicy, Rule, Who};
+use crate::policy::{AllowedCallers, AuthPolicy, MatchInput, Rule};
 use crate::reason::Reason;
 use crate::refused::Refused;
 
@@ -38,14 +38,14 @@ pub(crate) fn check<'a>(
 }
 
 /// The request, if router and cell are sure to read it alike.
-fn asked<'a>(evidence: &Evidence<'a>) -> Result<Asked<'a>, Refused> {
+fn asked<'a>(evidence: &Evidence<'a>) -> Result<MatchInput<'a>, Refused> {
     let ambiguous = |detail| Refused::new("request.reading", Reason::AmbiguousRequest, detail);
-    if evidence.credentials.says_otherwise {
+    if evidence.credentials.overrides_request {
         return Err(ambiguous(
             "a header names another method, path or content type",
         ));
     }
-    Ok(Asked {
+    Ok(MatchInput {
         method: evidence.method,
         path: Path::of(evidence.path).map_err(|why| ambiguous(why.detail()))?,
         grpc: evidence.credentials.grpc,
@@ -59,9 +59,11 @@ fn allows(
     identity: &Identity,
 ) -> Result<(), Refused> {
     let (roles, scopes) = match rule.who() {
-        Who::Anyone => return Ok(()),
+        AllowedCallers::Anyone => return Ok(()),
         // Credentials could help, and a client that is told so may bring some.
-        Who::Verified | Who::Granted { .. } if reason == Reason::Anonymous => {
+        AllowedCallers::Verified | AllowedCallers::Granted { .. }
+            if reason == Reason::Anonymous =>
+        {
             let (reason, detail) = if auth.jwt {
                 let detail =
                     "the rule does not allow anonymous callers, and there is no bearer token";
@@ -73,8 +75,8 @@ fn allows(
             };
             return Err(Refused::new(CHECK, reason, detail));
         }
-        Who::Verified => return Ok(()),
-        Who::Granted { roles, scopes } => (roles, scopes),
+        AllowedCallers::Verified => return Ok(()),
+        AllowedCallers::Granted { roles, scopes } => (roles, scopes),
     };
     if !roles.is_empty() && !roles.iter().any(|role| identity.roles.contains(role)) {
         return Err(forbidden(

@@ -128,7 +128,7 @@ impl Request<'_> {
         } = &*caller;
         let rule = authorize::check(self.auth, self.evidence, *reason, identity, recorder)?;
         let placed = self.place(registry, identity, tenant, recorder)?;
-        let question = cba::Question {
+        let request = cba::RequestContext {
             policy,
             auth: self.auth,
             registry,
@@ -138,7 +138,7 @@ impl Request<'_> {
             cell: &placed.cell,
             now: self.now,
         };
-        caller.cell_bound = cba::check(&question, recorder);
+        caller.cell_bound = cba::check(&request, recorder);
         if let Some(refused) = caller.cell_bound.as_ref().and_then(|bound| bound.denies()) {
             return Err(refused.clone());
         }

@@ -50,5 +50,5 @@ pub struct Credentials {
     pub grpc: bool,
     /// A header names another method, path or content type, which frameworks behind the router may
     /// use, or it isn't clear whether the content type is gRPC.
-    pub says_otherwise: bool,
+    pub overrides_request: bool,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::routing_key::Voucher;
+use crate::routing_key::RoutingKeySender;
 use crate::text::Text;
 use crate::time::Unix;
 
@@ -99,18 +99,18 @@ pub struct Proof {
     pub cell: Option<Text>,
     /// What the registry can revoke the token by, besides whom it names.
     #[serde(skip)]
-    pub token: TokenMarks,
+    pub token: TokenProof,
     /// What the registry can revoke the client certificate by; `None` where none counts.
     #[serde(skip)]
-    pub certificate: Option<CertificateMarks>,
+    pub certificate: Option<CertificateProof>,
     /// Who stood behind the routing key that names the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub routing_key: Option<Voucher>,
+    pub routing_key: Option<RoutingKeySender>,
 }
 
 /// What tells a token from others of the same subject.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TokenMarks {
+pub struct TokenProof {
     /// Its `jti`.
     pub jti: Option<Arc<str>>,
     /// Its `iat`, in seconds since 1970.
@@ -119,7 +119,7 @@ pub struct TokenMarks {
 
 /// What tells a client certificate from others.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CertificateMarks {
+pub struct CertificateProof {
     /// The accepted SAN. With a token beside it, [`Identity::subject`] is the token's.
     pub subject: Text,
     /// The start of its validity, which counts as its time of issue.

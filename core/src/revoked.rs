@@ -36,7 +36,7 @@ pub(crate) fn check(
 }
 
 /// What one credential says of itself.
-struct Shown<'a> {
+struct Credential<'a> {
     issuer: &'a str,
     tenant: Option<&'a str>,
     subject: Option<&'a str>,
@@ -56,7 +56,7 @@ fn of_token(
         {
             return Some("the token is revoked");
         }
-        let shown = Shown {
+        let shown = Credential {
             issuer,
             tenant: identity.tenant.as_ref().map(|tenant| tenant.as_str()),
             subject: identity.subject.as_ref().map(|subject| subject.as_str()),
@@ -73,7 +73,7 @@ fn of_certificate(revocations: &Revocations, identity: &Identity) -> Option<&'st
     let marks = identity.proof.certificate.as_ref()?;
     let domain = identity.proof.trust_domain.as_ref();
     let tenant = identity.tenant.as_ref().filter(|_| identity.proof.mtls);
-    let shown = Shown {
+    let shown = Credential {
         issuer: domain.map_or("", |domain| domain.as_str()),
         tenant: tenant.map(|tenant| tenant.as_str()),
         subject: Some(marks.subject.as_str()),
@@ -92,7 +92,7 @@ fn of_tenant(revocations: &Revocations, identity: &Identity) -> Option<&'static 
 
 const OF_TENANT: &str = "the tenant's credentials are revoked";
 
-impl Shown<'_> {
+impl Credential<'_> {
     fn reached_by(&self, revocations: &Revocations) -> Option<&'static str> {
         let reach = |kind, of: &str, name: &str| revocations.reach(kind, of, name, self.issued_at);
         if let Some(subject) = self.subject {

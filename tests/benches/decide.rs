@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::envelope::{
-    HmacKey, KeyRing, RingEntry, RingTiming, Sealing, SigningKey, Verifier, VerifierSpec, seal,
-    seal_hmac,
+    EnvelopeContents, HmacKey, KeyRing, RingEntry, RingTiming, SigningKey, Verifier, VerifierSpec,
+    seal, seal_hmac,
 };
 use cellway_core::headers::{HeaderRules, sanitize};
 use cellway_core::identify::Memo;
@@ -144,7 +144,7 @@ fn envelopes(c: &mut Criterion) {
     };
     let key = SigningKey::from_seed("bench", &[1; 32]).expect("a key");
     let shared = HmacKey::new("shared", "a", &[2; 32]).expect("a key");
-    let sealing = Sealing {
+    let sealing = EnvelopeContents {
         issuer: "cellway",
         identity: &allow.identity,
         cell: &allow.cell.id,

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use cellway_core::http1::{Asked, Guard, Limits};
+use cellway_core::http1::{Guard, Limits, RequestKind};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// A browser's request with a token of a usual size.
@@ -56,7 +56,7 @@ fn guard(criterion: &mut Criterion) {
     let mut guard = Guard::answers(Limits::default());
     group.bench_function("answer", |bencher| {
         bencher.iter(|| {
-            guard.asked(Asked::Other);
+            guard.asked(RequestKind::Other);
             let looked = guard.look(black_box(answer));
             assert!(looked.pass == answer.len() && looked.found.is_none());
         });

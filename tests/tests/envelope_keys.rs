@@ -8,13 +8,13 @@ use cellway_env::tokio::TokioEnv;
 use cellway_env::{Env, Store};
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::EnvelopeForm;
-use cellway_service::{EnvelopeKeys, EnvelopeLayer, FeedTiming};
+use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
 use cellway_testbed::{Ca, Protocol, Request, Signer};
 use cellway_tests::world::{HOUR, PATIENCE, Running, World, now, provider};
 use http::request::Parts;
 use serde_json::Value;
 
-type Layer = EnvelopeLayer<EnvelopeKeys<TokioEnv>, fn() -> Unix>;
+type Layer = EnvelopeLayer<JwksClient<TokioEnv>, fn() -> Unix>;
 
 /// Writes the shared folder with these keys, each with the seconds from now on after which it signs.
 async fn keys(world: &World, keys: &[(&str, u64)]) {
@@ -55,15 +55,15 @@ async fn world() -> (World, Running, Layer) {
     let page = format!("https://{}{JWKS_PATH}", router.address());
     // A request may wait for as long as a busy machine needs. Of fetches that are forced there is one,
     // so that nothing waits for a second.
-    let timing = FeedTiming {
+    let timing = JwksTiming {
         wait_max: PATIENCE,
         cooldown: HOUR,
-        ..FeedTiming::default()
+        ..JwksTiming::default()
     };
     let page = SourceUrl::parse(&page).unwrap();
-    let feed = EnvelopeKeys::start(client, page, timing, |_| ());
+    let keys = JwksClient::start(client, page, timing, |_| ());
     let verifier = Verifier::new(VerifierSpec::new("a")).unwrap();
-    let layer: Layer = EnvelopeLayer::new(verifier, feed, now);
+    let layer: Layer = EnvelopeLayer::new(verifier, keys, now);
     world.cell.verify_envelopes(layer.clone());
     (world, router, layer)
 }

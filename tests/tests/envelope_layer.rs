@@ -6,7 +6,9 @@ use std::future::{Future, Ready, ready};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cellway_core::envelope::{HmacKey, Sealing, TrustMode, Verdict, Verifier, VerifierSpec};
+use cellway_core::envelope::{
+    EnvelopeContents, HmacKey, TrustMode, Verdict, Verifier, VerifierSpec,
+};
 use cellway_core::headers::HeaderRules;
 use cellway_core::{Identity, Text, Unix};
 use cellway_service::{EnvelopeLayer, NoKeys};
@@ -53,7 +55,7 @@ fn sealed(cell: &str) -> HeaderMap {
     };
     let values = cellway_core::envelope::seal_hmac(
         &key(cell),
-        &Sealing {
+        &EnvelopeContents {
             issuer: "cellway",
             identity: &identity,
             cell: &Text::new(cell).unwrap(),

@@ -21,8 +21,8 @@ const REFUSALS: &str = include_str!("../../core/src/registry/error.rs");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 /// Where the reasons for which services refuse envelopes stand.
 const ENVELOPES: &str = include_str!("../../core/src/envelope/refused.rs");
-/// Where the members of a service's feed stand.
-const FEED: &str = include_str!("../../mtls/service/src/keys/mod.rs");
+/// Has the members of the JWKS client's timing.
+const JWKS_CLIENT: &str = include_str!("../../mtls/service/src/keys/mod.rs");
 const REGISTRY: &str = include_str!("../../docs/registry.md");
 /// A seed that the timelines' snapshots don't use.
 const SEED: u64 = 11;
@@ -106,7 +106,7 @@ async fn every_name_is_one_of_the_routers() {
     known.extend(words(REFUSALS));
     known.extend(words(METRICS));
     known.extend(words(ENVELOPES));
-    known.extend(words(FEED));
+    known.extend(words(JWKS_CLIENT));
     known.extend(words(REGISTRY));
     known.extend(words(&metrics));
     known.extend(Reason::ALL.iter().map(|reason| reason.as_str()));

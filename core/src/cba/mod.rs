@@ -6,7 +6,7 @@
 //! into can speak for itself alone, and an authorization that leaks in one cell opens no other.
 //!
 //! It is judged last, because `aud` is held against the cell that was decided. The parts: `keys`
-//! has each cell's key set ready, `token` reads and verifies, `one_use` remembers what was used.
+//! has each cell's key set ready, `token` reads and verifies, `replay` remembers what was used.
 
 use serde::{Serialize, Serializer};
 
@@ -23,13 +23,13 @@ use crate::text::Text;
 use crate::time::Now;
 
 mod keys;
-mod one_use;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use keys::{CellKeySet, CellKeys};
-pub use one_use::{Claim, Claimed, ReplayCache};
+pub use replay::{Claim, Claimed, ReplayCache};
 
 /// The longest time between `iat` and `exp`, in seconds.
 pub const LIFETIME_SECS_MAX: u64 = 60;
@@ -84,7 +84,7 @@ impl Serialize for CellBound {
 
 /// What an authorization is held against.
 #[derive(Clone, Copy)]
-pub(crate) struct Question<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) auth: &'a AuthPolicy,
     pub(crate) registry: &'a Registry,
@@ -98,16 +98,16 @@ pub(crate) struct Question<'a> {
 
 /// Checks the authorization that the request shows. `None` if it shows none and needs none.
 pub(crate) fn check(
-    question: &Question<'_>,
+    request: &RequestContext<'_>,
     recorder: &mut impl Recorder,
 ) -> Option<Box<CellBound>> {
-    let mode = question.auth.cba.mode;
-    let shown = &question.evidence.credentials.cell_bound;
+    let mode = request.auth.cba.mode;
+    let shown = &request.evidence.credentials.cell_bound;
     let wanted = match mode {
         CbaMode::Off => return None,
         CbaMode::Monitor | CbaMode::Enforce if shown.is_empty() => return None,
         CbaMode::Monitor | CbaMode::Enforce => true,
-        CbaMode::Require => !shown.is_empty() || question.certificate_cell().is_some(),
+        CbaMode::Require => !shown.is_empty() || request.certificate_cell().is_some(),
     };
     if !wanted {
         recorder.pass("cba.present", || {
@@ -116,7 +116,7 @@ pub(crate) fn check(
         return None;
     }
     let mut source = None;
-    let (refused, claim) = match question.hold(&mut source, recorder) {
+    let (refused, claim) = match request.hold(&mut source, recorder) {
         Ok(claim) => (None, claim),
         Err(refused) => (Some(refused), None),
     };
@@ -136,7 +136,7 @@ pub(crate) fn check(
     }))
 }
 
-impl Question<'_> {
+impl RequestContext<'_> {
     /// Everything that must hold. `source` is set as soon as it is known.
     fn hold(
         &self,
@@ -154,18 +154,18 @@ impl Question<'_> {
                 return Err(Refused::new("cba.present", Reason::CbaDuplicate, detail));
             }
         };
-        let proven = token::verify(self, authorization, source, recorder)?;
-        self.check_destination(&proven.audience)?;
+        let verified = token::verify(self, authorization, source, recorder)?;
+        self.check_destination(&verified.audience)?;
         recorder.pass("cba.destination", || format!("cell {}", self.cell.id));
-        self.check_identity(&proven)?;
+        self.check_identity(&verified)?;
         recorder.pass("cba.identity", || "the request's own".to_owned());
-        self.check_certificate(&proven.source)?;
+        self.check_certificate(&verified.source)?;
         recorder.pass("cba.certificate", || match self.evidence.peer {
             Some(_) => "names no other cell".to_owned(),
             None => "none".to_owned(),
         });
         let one_use = self.policy.cba.one_use;
-        Ok(one_use.then(|| Claim::new(&proven.source, &proven.jti, proven.exp, self.now)))
+        Ok(one_use.then(|| Claim::new(&verified.source, &verified.jti, verified.exp, self.now)))
     }
 
     /// With a pin, authorizations lead to the pinned cell and nowhere else: neither may the
@@ -188,13 +188,13 @@ impl Question<'_> {
         Ok(())
     }
 
-    fn check_identity(&self, proven: &token::Proven) -> Result<(), Refused> {
+    fn check_identity(&self, verified: &token::VerifiedAuthorization) -> Result<(), Refused> {
         const CHECK: &str = "cba.identity";
-        if self.identity.tenant.as_ref() != Some(&proven.tenant) {
+        if self.identity.tenant.as_ref() != Some(&verified.tenant) {
             let detail = "`tenant` is not the caller's tenant";
             return Err(Refused::new(CHECK, Reason::CbaWrongTenant, detail));
         }
-        if self.identity.subject != proven.subject {
+        if self.identity.subject != verified.subject {
             let detail = "`sub` is not the caller's subject";
             return Err(Refused::new(CHECK, Reason::CbaWrongSubject, detail));
         }

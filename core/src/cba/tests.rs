@@ -117,7 +117,7 @@ impl World {
             spread: 0,
             waited: false,
         };
-        let question = Question {
+        let request = RequestContext {
             policy: &self.policy,
             auth: self.policy.auth(evidence.policy),
             registry: &self.registry,
@@ -128,7 +128,7 @@ impl World {
             now: at(secs),
         };
         let mut steps = Steps::default();
-        (check(&question, &mut steps), steps)
+        (check(&request, &mut steps), steps)
     }
 
     /// The reason why one authorization is refused.

@@ -9,10 +9,10 @@ use crate::reason::Reason;
 use crate::refused::Refused;
 use crate::text::Text;
 
-use super::{LIFETIME_SECS_MAX, Question, TYPE};
+use super::{LIFETIME_SECS_MAX, RequestContext, TYPE};
 
 /// What a signature proved.
-pub(super) struct Proven {
+pub(super) struct VerifiedAuthorization {
     pub(super) source: Text,
     pub(super) audience: Text,
     pub(super) tenant: Text,
@@ -39,11 +39,11 @@ fn unreadable(error: JwsError) -> Refused {
 
 /// Takes an authorization apart, and holds it against its source cell's keys and the time.
 pub(super) fn verify(
-    question: &Question<'_>,
+    request: &RequestContext<'_>,
     authorization: &[u8],
     source: &mut Option<Text>,
     recorder: &mut impl Recorder,
-) -> Result<Proven, Refused> {
+) -> Result<VerifiedAuthorization, Refused> {
     let jws = Jws::parse(authorization).map_err(unreadable)?;
     let header = jws.header().map_err(unreadable)?;
     if !header.is_of_type(TYPE) {
@@ -52,25 +52,25 @@ pub(super) fn verify(
     let claims = jws.claims().map_err(unreadable)?;
     recorder.pass("cba.form", || format!("signed by {}", header.algorithm));
     // Not believed yet: it only says whose keys to hold the authorization against.
-    let cell = source_cell(question, &claims)?;
+    let cell = source_cell(request, &claims)?;
     *source = Some(cell.id.clone());
     check_state(cell)?;
     recorder.pass("cba.source", || {
         format!("cell {} is {}", cell.id, cell.state.as_str())
     });
-    check_signature(keys_of(question, cell)?, &jws, &header)?;
+    check_signature(keys_of(request, cell)?, &jws, &header)?;
     recorder.pass("cba.signature", || "valid".to_owned());
-    let (proven, dates) = Proven::read(&claims, cell)?;
+    let (verified, dates) = VerifiedAuthorization::read(&claims, cell)?;
     recorder.pass("cba.claims", || "well-formed".to_owned());
-    check_dates(question, &dates)?;
+    check_dates(request, &dates)?;
     recorder.pass("cba.times", || format!("until {}", dates.exp));
-    Ok(proven)
+    Ok(verified)
 }
 
-fn source_cell<'a>(question: &Question<'a>, claims: &Object<'_>) -> Result<&'a Cell, Refused> {
+fn source_cell<'a>(request: &RequestContext<'a>, claims: &Object<'_>) -> Result<&'a Cell, Refused> {
     let iss = claims.get("iss").and_then(Json::as_str);
     let iss = iss.ok_or(malformed("`iss` is missing or not a string"))?;
-    question
+    request
         .registry
         .cell(iss)
         .map(|cell| &**cell)
@@ -92,9 +92,9 @@ fn check_state(cell: &Cell) -> Result<(), Refused> {
     }
 }
 
-fn keys_of<'a>(question: &Question<'a>, cell: &Cell) -> Result<&'a KeySet, Refused> {
+fn keys_of<'a>(request: &RequestContext<'a>, cell: &Cell) -> Result<&'a KeySet, Refused> {
     let none = |detail| Refused::new("cba.keys", Reason::CbaNoKeys, detail);
-    let published = question.keys.cell(cell.id.as_str());
+    let published = request.keys.cell(cell.id.as_str());
     let published = published.ok_or(none("the source cell has no keys in the registry"))?;
     let unusable = |_| none("the source cell's keys in the registry can't be used");
     published.keys().map_err(unusable)
@@ -128,7 +128,7 @@ fn check_signature(keys: &KeySet, jws: &Jws<'_>, header: &Header<'_>) -> Result<
     ))
 }
 
-impl Proven {
+impl VerifiedAuthorization {
     /// Reads the claims of an authorization whose signature holds.
     fn read(claims: &Object<'_>, cell: &Cell) -> Result<(Self, Dates), Refused> {
         if claims.has("cnf") {
@@ -140,7 +140,7 @@ impl Proven {
             iat: date(DateClaim::Iat)?.ok_or(malformed("`iat` is missing"))?,
             nbf: date(DateClaim::Nbf)?,
         };
-        let proven = Self {
+        let verified = Self {
             source: cell.id.clone(),
             audience: audience(claims)?,
             tenant: text(claims, "tenant")?.ok_or(malformed("`tenant` is missing"))?,
@@ -148,7 +148,7 @@ impl Proven {
             jti: text(claims, "jti")?.ok_or(malformed("`jti` is missing"))?,
             exp: dates.exp,
         };
-        Ok((proven, dates))
+        Ok((verified, dates))
     }
 }
 
@@ -190,9 +190,9 @@ fn subject(claims: &Object<'_>) -> Result<Option<Text>, Refused> {
     Ok(Some(value))
 }
 
-fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Refused> {
+fn check_dates(request: &RequestContext<'_>, dates: &Dates) -> Result<(), Refused> {
     let wrong = |reason, detail| Err(Refused::new("cba.times", reason, detail));
-    let now = question.now.unix.as_secs();
+    let now = request.now.unix.as_secs();
     let Dates { exp, iat, nbf } = *dates;
     if exp <= iat || exp - iat > LIFETIME_SECS_MAX {
         let detail = "`exp` is not within 60 seconds after `iat`";
@@ -201,7 +201,7 @@ fn check_dates(question: &Question<'_>, dates: &Dates) -> Result<(), Refused> {
     if now >= exp {
         return wrong(Reason::CbaExpired, "`exp` has passed");
     }
-    let latest = now.saturating_add(question.policy.cba.leeway_secs);
+    let latest = now.saturating_add(request.policy.cba.leeway_secs);
     if iat.max(nbf.unwrap_or(0)) > latest {
         return wrong(Reason::CbaNotYetValid, "`nbf` or `iat` is in the future");
     }

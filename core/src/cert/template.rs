@@ -54,7 +54,7 @@ enum Part {
 
 /// What a template finds in a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Named<'a> {
+struct NameMatch<'a> {
     tenant: Option<&'a str>,
     service: Option<&'a str>,
     cell: Option<&'a str>,
@@ -235,7 +235,7 @@ impl UriTemplate {
     }
 
     /// What it names, and the trust domain, if the id matches.
-    fn find<'a>(&'a self, id: &SpiffeId<'a>) -> Option<(Named<'a>, &'a Text)> {
+    fn find<'a>(&'a self, id: &SpiffeId<'a>) -> Option<(NameMatch<'a>, &'a Text)> {
         let domain = self
             .trust_domains
             .iter()
@@ -260,7 +260,7 @@ impl DnsTemplate {
     }
 
     /// What it names, if the name (in lower case) matches.
-    fn find<'a>(&self, name: &'a str) -> Option<Named<'a>> {
+    fn find<'a>(&self, name: &'a str) -> Option<NameMatch<'a>> {
         let mut labels = name.split('.');
         let named = find(&self.labels, &mut labels)?;
         // A wildcard's `*` is no label, and so never a tenant.
@@ -296,8 +296,8 @@ fn check_names(parts: &[Part]) -> Result<(), TemplateError> {
 }
 
 /// Matches `parts` against the beginning of `values`, and returns those that it names.
-fn find<'a>(parts: &[Part], values: &mut impl Iterator<Item = &'a str>) -> Option<Named<'a>> {
-    let mut named = Named::default();
+fn find<'a>(parts: &[Part], values: &mut impl Iterator<Item = &'a str>) -> Option<NameMatch<'a>> {
+    let mut named = NameMatch::default();
     for part in parts {
         let value = values.next()?;
         match part {

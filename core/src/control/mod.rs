@@ -5,8 +5,8 @@
 //! it asks for, and wakes it when it says so. The drive loop stands in the
 //! [crate's documentation](crate#the-drive-loop).
 
-mod graveyard;
 mod output;
+mod retired;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::graveyard::Graveyard;
-pub use self::graveyard::Retired;
 pub use self::output::{KeySourceId, Notice, Output, Wake};
+pub use self::retired::Retired;
+use self::retired::RetiredRegistries;
 use crate::health::{HealthControl, HealthTiming, Outcome};
 use crate::ids::IssuerId;
 use crate::keys::{JwksFetchError, KeyAction, KeySource, KeyTable, RestoreError};
@@ -52,7 +52,7 @@ pub struct Control {
     registry: RegistrySource,
     health: HealthControl,
     snapshot: Arc<Snapshot>,
-    graveyard: Graveyard,
+    retired: RetiredRegistries,
     outputs: VecDeque<Output>,
     seed: u64,
 }
@@ -88,7 +88,7 @@ impl Control {
             registry: RegistrySource::new(settings.registry, now, seed),
             health,
             snapshot: Arc::new(snapshot),
-            graveyard: Graveyard::default(),
+            retired: RetiredRegistries::default(),
             outputs: VecDeque::new(),
             policy,
             seed,
@@ -230,7 +230,7 @@ impl Control {
             .health
             .poll_timeout()
             .map(|(at, why)| (at, Wake::Health(why)));
-        let free = self.graveyard.poll_timeout().map(|at| (at, Wake::Free));
+        let free = self.retired.poll_timeout().map(|at| (at, Wake::Free));
         keys.chain(registry)
             .chain(health)
             .chain(free)
@@ -297,8 +297,8 @@ impl Control {
                 .push_back(Output::Notice(Notice::Health(notice)));
         }
         self.publish(keys_changed);
-        self.graveyard.handle_timeout(now.mono);
-        while let Some(retired) = self.graveyard.poll_output() {
+        self.retired.handle_timeout(now.mono);
+        while let Some(retired) = self.retired.poll_output() {
             self.outputs.push_back(Output::Free(retired));
         }
     }
@@ -343,12 +343,12 @@ impl Control {
                 }
                 RegistryAction::Confirm { fetched_at } => Output::ConfirmRegistry { fetched_at },
                 RegistryAction::Notice(notice) => Output::Notice(Notice::Registry(notice)),
-                RegistryAction::Publish { retired } => {
+                RegistryAction::Changed { retired } => {
                     if let Some(registry) = self.registry.registry() {
                         self.health.handle_registry(registry);
                     }
                     if let Some(retired) = retired {
-                        self.graveyard.handle_retired(retired, now.mono);
+                        self.retired.handle_retired(retired, now.mono);
                     }
                     continue;
                 }

@@ -24,7 +24,7 @@ const VERIFIED: &str = "verified";
 
 /// What is sealed: a request that may pass, as it is forwarded, and when.
 #[derive(Clone, Copy, Debug)]
-pub struct Sealing<'a> {
+pub struct EnvelopeContents<'a> {
     /// Who seals: the value of `iss`.
     pub issuer: &'a str,
     /// The identity that the credentials proved.
@@ -99,7 +99,7 @@ struct Form<'a> {
     placement_epoch: u64,
 }
 
-impl<'a> Sealing<'a> {
+impl<'a> EnvelopeContents<'a> {
     /// `iat` and `exp`, in whole seconds.
     pub(super) fn window(&self) -> (u64, u64) {
         let issued = self.now.as_secs();

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method};
 
 use super::hmac::HmacStamps;
 use super::key::secret;
-use super::{HmacKey, Sealing};
+use super::{EnvelopeContents, HmacKey};
 use crate::base64url;
 
 /// The first line of the signed text. It differs from the other form's, so that an envelope of one
@@ -39,7 +39,7 @@ pub fn canonical_compatible(
 
 /// Seals an allowed request for the cell of this key. The values are in the order of
 /// [`HeaderRules::envelope_compatible`](crate::headers::HeaderRules::envelope_compatible).
-pub fn seal_compatible(key: &HmacKey, sealing: &Sealing<'_>) -> HmacStamps {
+pub fn seal_compatible(key: &HmacKey, sealing: &EnvelopeContents<'_>) -> HmacStamps {
     let (issued, expires) = sealing.window();
     let (issued, expires) = (issued.to_string(), expires.to_string());
     let claims = base64url::encode(sealing.claims_for_cell());

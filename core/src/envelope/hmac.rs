@@ -10,7 +10,7 @@ use crate::base64url;
 use crate::text::Text;
 
 use super::key::{KeyError, secret};
-use super::{Sealing, is_kid};
+use super::{EnvelopeContents, is_kid};
 
 /// How many bytes a shared key has: as many as its algorithm's output, or a few more.
 pub const HMAC_KEY_LEN: RangeInclusive<usize> = 32..=128;
@@ -122,7 +122,7 @@ pub fn canonical(
 }
 
 /// Seals a request that may pass to the cell of this key.
-pub fn seal_hmac(key: &HmacKey, sealing: &Sealing<'_>) -> HmacStamps {
+pub fn seal_hmac(key: &HmacKey, sealing: &EnvelopeContents<'_>) -> HmacStamps {
     let (issued, expires) = sealing.window();
     let (issued, expires) = (issued.to_string(), expires.to_string());
     let claims = base64url::encode(sealing.identity_claims());

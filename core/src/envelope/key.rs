@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use crate::base64url;
 
-use super::{Sealing, TYPE, is_kid};
+use super::{EnvelopeContents, TYPE, is_kid};
 
 /// An Ed25519 key that seals envelopes. Its `Debug` shows the id alone.
 pub struct SigningKey {
@@ -113,7 +113,7 @@ impl fmt::Debug for SigningKey {
 }
 
 /// Seals a request that may pass: a JWS in the compact form.
-pub fn seal(key: &SigningKey, sealing: &Sealing<'_>) -> HeaderValue {
+pub fn seal(key: &SigningKey, sealing: &EnvelopeContents<'_>) -> HeaderValue {
     let claims = base64url::encode(sealing.claims());
     let mut envelope = String::with_capacity(key.header.len() + claims.len() + 87);
     envelope.push_str(&key.header);

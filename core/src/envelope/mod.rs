@@ -30,7 +30,7 @@ use std::time::Duration;
 use http::Uri;
 
 pub use crate::kid::{KID_LEN_MAX, is_kid};
-pub use claims::{Sealing, Verified};
+pub use claims::{EnvelopeContents, Verified};
 pub use compatible::{COMPATIBLE_ALG, canonical_compatible, seal_compatible};
 pub use hmac::{HMAC_KEY_LEN, HmacKey, HmacStamps, canonical, seal_hmac};
 pub use key::{KeyError, SigningKey, seal};

@@ -52,12 +52,12 @@ impl RingTiming {
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     /// By the time from which they sign.
-    keys: Vec<Ringed>,
+    keys: Vec<RingSlot>,
     timing: RingTiming,
 }
 
 #[derive(Clone, Debug)]
-struct Ringed {
+struct RingSlot {
     entry: RingEntry,
     /// It came while another one was signing: it doesn't sign before, whatever its own time says.
     held_until: Mono,
@@ -144,7 +144,7 @@ impl KeyRing {
                 None if goes_on => now.mono.after(timing.max_age),
                 None => now.mono,
             };
-            keys.push(Ringed { entry, held_until });
+            keys.push(RingSlot { entry, held_until });
         }
         match keys.is_empty() {
             true => Err(KeyRingError::Empty),
@@ -162,7 +162,7 @@ impl KeyRing {
     /// The key that signs next, and from when on as things stand; `None` if none waits.
     pub fn next(&self, now: Now) -> Option<(&Arc<SigningKey>, Unix)> {
         let at = self.keys.iter().rposition(|key| key.signs(now));
-        let from = |key: &Ringed| {
+        let from = |key: &RingSlot| {
             let held = now.unix.after(key.held_until.since(now.mono));
             key.entry.sign_from.max(held)
         };
@@ -175,7 +175,7 @@ impl KeyRing {
     pub fn published(&self, now: Now) -> impl Iterator<Item = &Arc<SigningKey>> {
         let last = self.timing.overlap();
         // Those before a key that has signed alone for so long are needed no more.
-        let alone = |key: &Ringed| {
+        let alone = |key: &RingSlot| {
             key.entry.sign_from.after(last) <= now.unix && key.held_until.after(last) <= now.mono
         };
         let from = self.keys.iter().rposition(alone).unwrap_or(0);
@@ -198,12 +198,12 @@ impl KeyRing {
         self.keys.iter().map(|key| key.entry.key.kid())
     }
 
-    fn find(&self, kid: &str) -> Option<&Ringed> {
+    fn find(&self, kid: &str) -> Option<&RingSlot> {
         self.keys.iter().find(|key| key.entry.key.kid() == kid)
     }
 }
 
-impl Ringed {
+impl RingSlot {
     fn signs(&self, now: Now) -> bool {
         self.entry.sign_from <= now.unix && self.held_until <= now.mono
     }

@@ -3,7 +3,7 @@
 use http::header::HeaderName;
 
 use super::names::{self, fold};
-use super::{forwarded, otherwise};
+use super::{forwarded, override_headers};
 
 /// Fields that concern one connection only. Always removed, whether or not `Connection` names them.
 pub(super) const HOP_BY_HOP: [&str; 9] = [
@@ -142,7 +142,7 @@ pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
     let hop = |hop: &&str| names::is(name.as_str().as_bytes(), hop.as_bytes());
     header_only(name.as_str().as_bytes())
         || HOP_BY_HOP.iter().any(hop)
-        || otherwise::names_another_request(name)
+        || override_headers::names_another_request(name)
 }
 
 /// Whether a field of this name is for all recipients of the message, so that `Connection` must not
@@ -150,7 +150,8 @@ pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
 pub(super) fn concerns_everybody(option: &[u8]) -> bool {
     header_only(option)
         || known(option, |name| TRAILERS_TOO.binary_search(&name).is_ok())
-        || HeaderName::from_bytes(option).is_ok_and(|name| otherwise::names_another_request(&name))
+        || HeaderName::from_bytes(option)
+            .is_ok_and(|name| override_headers::names_another_request(&name))
 }
 
 fn header_only(name: &[u8]) -> bool {

@@ -73,7 +73,7 @@ pub struct Hop {
 
 /// The values for one authority, which nearly all requests of a connection share.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct ForwardedValues {
     host: HeaderValue,
     element: HeaderValue,
 }
@@ -99,20 +99,20 @@ impl Hop {
     }
 
     /// The values for requests with this authority.
-    pub fn told(&self, authority: &str) -> Told {
+    pub fn told(&self, authority: &str) -> ForwardedValues {
         let quoted = authority.replace('\\', "\\\\").replace('"', "\\\"");
         let element = match authority {
             "" => self.element.clone(),
             _ => format!("{};host=\"{quoted}\"", self.element),
         };
-        Told {
+        ForwardedValues {
             host: value(authority),
             element: value(&element),
         }
     }
 }
 
-impl Told {
+impl ForwardedValues {
     /// Whether these values are for this authority.
     pub fn is_of(&self, authority: &str) -> bool {
         self.host.as_bytes() == authority.as_bytes()
@@ -126,7 +126,7 @@ fn value(text: &str) -> HeaderValue {
 }
 
 /// Sets the forwarding fields of a request.
-pub fn forward(mode: Forwarded, hop: &Hop, told: &Told, headers: &mut HeaderMap) {
+pub fn forward(mode: Forwarded, hop: &Hop, told: &ForwardedValues, headers: &mut HeaderMap) {
     match mode {
         Forwarded::Keep => {}
         Forwarded::Replace => {

@@ -11,14 +11,14 @@ mod forwarded;
 mod hop;
 mod media;
 mod names;
-mod otherwise;
+mod override_headers;
 mod rules;
 mod trailer;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::fields::forbidden_in_trailers;
-pub use self::forwarded::{Forwarded, Hop, Told, forward};
+pub use self::forwarded::{Forwarded, ForwardedValues, Hop, forward};
 pub use self::hop::ConnectionFieldRefused;
 use self::media::Grpc;
 pub use self::media::is_grpc;
@@ -40,13 +40,13 @@ pub fn sanitize(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
 ) -> Result<Credentials, ConnectionFieldRefused> {
-    let (mut authorized, mut says_otherwise) = (false, false);
+    let (mut authorized, mut overrides_request) = (false, false);
     let refused = |name: &HeaderName| {
         if rules.reserves(name) {
             return true;
         }
         authorized |= name == AUTHORIZATION;
-        says_otherwise |= otherwise::names_another_request(name);
+        overrides_request |= override_headers::names_another_request(name);
         false
     };
     // Taken where they are removed: few requests have any of them, and the others aren't searched.
@@ -70,7 +70,7 @@ pub fn sanitize(
     }
     let grpc = Grpc::of(headers);
     credentials.grpc = grpc == Grpc::Yes;
-    credentials.says_otherwise = says_otherwise || grpc == Grpc::Unclear;
+    credentials.overrides_request = overrides_request || grpc == Grpc::Unclear;
     Ok(credentials)
 }
 

@@ -252,20 +252,20 @@ fn what_is_decided_on_is_what_is_left() {
         ("content-type", "application/grpc"),
     ]);
     let credentials = sanitize(&HeaderRules::default(), &mut map).unwrap();
-    assert!(credentials.grpc && !credentials.says_otherwise);
+    assert!(credentials.grpc && !credentials.overrides_request);
     assert_eq!(names(&map), ["content-type"]);
     let mut map = headers(&[("content-type", "application/grpc;, application/json")]);
     let credentials = sanitize(&HeaderRules::default(), &mut map).unwrap();
-    assert!(!credentials.grpc && credentials.says_otherwise);
+    assert!(!credentials.grpc && credentials.overrides_request);
 }
 
 #[test]
 fn headers_that_name_another_request_are_seen_in_any_spelling() {
-    let says_otherwise = |name: &str| {
+    let overrides_request = |name: &str| {
         let mut map = headers(&[("content-type", "application/grpc"), (name, "x")]);
         sanitize(&HeaderRules::default(), &mut map)
             .unwrap()
-            .says_otherwise
+            .overrides_request
     };
     for name in [
         "x-http-method",
@@ -286,7 +286,7 @@ fn headers_that_name_another_request_are_seen_in_any_spelling() {
         "content_type",
         "content.type",
     ] {
-        assert!(says_otherwise(name), "{name}");
+        assert!(overrides_request(name), "{name}");
     }
     for name in [
         "content-length",
@@ -296,7 +296,7 @@ fn headers_that_name_another_request_are_seen_in_any_spelling() {
         "x-original",
         "xoriginal-uri",
     ] {
-        assert!(!says_otherwise(name), "{name}");
+        assert!(!overrides_request(name), "{name}");
     }
 }
 

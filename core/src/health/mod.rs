@@ -129,7 +129,7 @@ pub struct HealthControl {
     timing: HealthTiming,
     registry: Option<Arc<Registry>>,
     /// Bounded by the registry's endpoints.
-    troubled: BTreeMap<EndpointId, Trouble>,
+    troubled: BTreeMap<EndpointId, FailureRecord>,
     view: Arc<Health>,
     /// One for each endpoint that changed at the last input.
     notices: VecDeque<HealthNotice>,
@@ -137,7 +137,7 @@ pub struct HealthControl {
 
 /// An endpoint that has failed of late.
 #[derive(Clone, Copy, Debug, Default)]
-struct Trouble {
+struct FailureRecord {
     /// In a row.
     failures: u32,
     /// In a row, since the last ejection.
@@ -199,7 +199,7 @@ impl HealthControl {
 
     /// Returns the endpoints whose time has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        let due = |trouble: &Trouble| trouble.until.is_some_and(|until| until <= now.mono);
+        let due = |trouble: &FailureRecord| trouble.until.is_some_and(|until| until <= now.mono);
         let due: Vec<_> = (self.troubled.iter())
             .filter(|(_, trouble)| due(trouble))
             .map(|(id, _)| *id)

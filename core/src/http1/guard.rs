@@ -1,7 +1,7 @@
 //! Follows the messages of one connection.
 
 use super::body::{chunk_end, chunk_size};
-use super::head::{Coding, Head, Section, Whole};
+use super::head::{Coding, CompleteHead, Head, Section};
 use super::{Limits, MessageError};
 
 /// Follows what one side of a connection sends.
@@ -11,13 +11,13 @@ pub struct Guard {
     limits: Limits,
     state: State,
     /// The request that the next answer belongs to.
-    asked: Option<Asked>,
+    asked: Option<RequestKind>,
     heads: u64,
 }
 
 /// The request that an answer belongs to. It decides whether the answer has a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
+pub enum RequestKind {
     /// `HEAD`: never a body.
     Head,
     /// Any other method. `CONNECT` is never sent.
@@ -50,7 +50,7 @@ pub enum Found {
 
 /// The guard's result for some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Looked {
+pub struct Scan {
     /// This many bytes at the front may pass. Show the others again, together with what follows.
     pub pass: usize,
     /// The fault that ends the connection after them, if there is one.
@@ -87,7 +87,7 @@ impl Guard {
     }
 
     /// Notes that a request is sent; the next answer belongs to it.
-    pub fn asked(&mut self, asked: Asked) {
+    pub fn asked(&mut self, asked: RequestKind) {
         self.asked = Some(asked);
     }
 
@@ -97,15 +97,15 @@ impl Guard {
     }
 
     /// Checks all bytes that haven't passed. They must begin after the last byte that passed.
-    pub fn look(&mut self, bytes: &[u8]) -> Looked {
+    pub fn look(&mut self, bytes: &[u8]) -> Scan {
         let mut pass = 0;
         loop {
             match self.step(&bytes[pass..]) {
                 Ok(Step::Pass(more)) => pass += more,
-                Ok(Step::More) => return Looked { pass, found: None },
+                Ok(Step::More) => return Scan { pass, found: None },
                 Err(found) => {
                     self.state = State::Ended(found);
-                    return Looked {
+                    return Scan {
                         pass,
                         found: Some(found),
                     };
@@ -180,7 +180,7 @@ impl Guard {
     }
 
     /// The state after a head (RFC 9112, section 6.3).
-    fn body(&mut self, head: &Whole) -> State {
+    fn body(&mut self, head: &CompleteHead) -> State {
         if self.answers {
             match head.start.status {
                 // The router never asks to switch protocols. The code that reads the answer refuses
@@ -190,7 +190,7 @@ impl Guard {
                 _ => {}
             }
             let asked = self.asked.take();
-            if asked == Some(Asked::Head) || matches!(head.start.status, 204 | 304) {
+            if asked == Some(RequestKind::Head) || matches!(head.start.status, 204 | 304) {
                 return State::Head(Head::default());
             }
         }

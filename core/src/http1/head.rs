@@ -51,7 +51,7 @@ pub(super) struct Start {
 
 /// A complete head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
+pub(super) struct CompleteHead {
     /// The length of the head, in bytes.
     pub(super) len: usize,
     pub(super) start: Start,
@@ -131,7 +131,7 @@ impl Head {
         &mut self,
         bytes: &[u8],
         limits: Limits,
-    ) -> Result<Option<Whole>, MessageError> {
+    ) -> Result<Option<CompleteHead>, MessageError> {
         if self.start.is_none() {
             if !self.skip_empty_lines(bytes, limits)? {
                 return Ok(None);
@@ -157,7 +157,7 @@ impl Head {
         &mut self,
         bytes: &[u8],
         limits: Limits,
-    ) -> Result<Option<Whole>, MessageError> {
+    ) -> Result<Option<CompleteHead>, MessageError> {
         if self.start.is_none() {
             const NAME: &[u8] = b"HTTP/1.";
             let len = bytes.len().min(NAME.len());
@@ -195,10 +195,10 @@ impl Head {
         bytes: &[u8],
         of_answer: bool,
         limits: Limits,
-    ) -> Result<Option<Whole>, MessageError> {
+    ) -> Result<Option<CompleteHead>, MessageError> {
         while let Some(line) = self.section.line(bytes, limits)? {
             let Some((name, value)) = self.section.field(line, limits)? else {
-                return Ok(self.start.map(|start| Whole {
+                return Ok(self.start.map(|start| CompleteHead {
                     len: self.section.line,
                     start,
                     length: self.length,

@@ -27,7 +27,7 @@ mod head;
 mod octets;
 
 pub use self::error::MessageError;
-pub use self::guard::{Asked, Found, Guard, Looked};
+pub use self::guard::{Found, Guard, RequestKind, Scan};
 pub use self::head::check_target;
 
 /// The most bytes of a request's head, and of its trailer section.

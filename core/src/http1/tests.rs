@@ -1,7 +1,7 @@
 use super::*;
 
 /// Feeds a guard these pieces. Returns how many bytes passed and the fault that ended it.
-fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Looked {
+fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Scan {
     let (mut held, mut passed) = (Vec::new(), 0);
     for piece in pieces {
         held.extend_from_slice(piece);
@@ -9,20 +9,20 @@ fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Looked {
         held.drain(..looked.pass);
         passed += looked.pass;
         if looked.found.is_some() {
-            return Looked {
+            return Scan {
                 pass: passed,
                 found: looked.found,
             };
         }
     }
-    Looked {
+    Scan {
         pass: passed,
         found: None,
     }
 }
 
 /// Checks that the result is the same whole, byte by byte, and in any two pieces.
-fn look(guard: &Guard, bytes: &[u8]) -> Looked {
+fn look(guard: &Guard, bytes: &[u8]) -> Scan {
     let whole = feed(guard.clone(), &[bytes]);
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(
@@ -43,18 +43,18 @@ fn look(guard: &Guard, bytes: &[u8]) -> Looked {
     whole
 }
 
-fn request(bytes: &[u8]) -> Looked {
+fn request(bytes: &[u8]) -> Scan {
     look(&Guard::requests(), bytes)
 }
 
-fn answer_to(asked: Asked, bytes: &[u8]) -> Looked {
+fn answer_to(asked: RequestKind, bytes: &[u8]) -> Scan {
     let mut guard = Guard::answers(Limits::default());
     guard.asked(asked);
     look(&guard, bytes)
 }
 
-fn passes(looked: Looked, bytes: &[u8]) {
-    let all = Looked {
+fn passes(looked: Scan, bytes: &[u8]) {
+    let all = Scan {
         pass: bytes.len(),
         found: None,
     };
@@ -318,7 +318,7 @@ fn answers_are_framed_by_what_they_are_to() {
     const JUNK: &str = "junk";
     let other = |head: &str, rest: &str| {
         let bytes = format!("{head}{rest}");
-        answer_to(Asked::Other, bytes.as_bytes())
+        answer_to(RequestKind::Other, bytes.as_bytes())
     };
     let unasked = Some(Found::InHead(MessageError::Unasked));
     // Each ends where the rest begins.
@@ -334,7 +334,7 @@ fn answers_are_framed_by_what_they_are_to() {
         assert_eq!((looked.pass, looked.found), (head.len(), unasked), "{head}");
     }
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
-    let looked = answer_to(Asked::Head, format!("{head}{JUNK}").as_bytes());
+    let looked = answer_to(RequestKind::Head, format!("{head}{JUNK}").as_bytes());
     assert_eq!((looked.pass, looked.found), (head.len(), unasked));
     // These go on to the end of the connection.
     for head in [
@@ -390,7 +390,7 @@ fn answers_with_a_second_reading_are_refused() {
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
         ),
     ] {
-        let looked = answer_to(Asked::Other, head.as_bytes());
+        let looked = answer_to(RequestKind::Other, head.as_bytes());
         assert_eq!(looked.found, Some(Found::InHead(fault)), "{head:?}");
         assert_eq!(looked.pass, 0);
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::explain::Recorder;
-use crate::identity::{CertificateMarks, Identity};
+use crate::identity::{CertificateProof, Identity};
 use crate::reason::Reason;
 use crate::refused::Refused;
 use crate::text::Text;
 
-use super::{Caller, Context, NOT_HELD, Proven};
+use super::{Caller, Context, NOT_HELD, VerifiedCredentials};
 
 /// What is said of two credentials that name different tenants.
 const TOKEN_AND_CERTIFICATE: &str = "the token and the client certificate name different tenants";
@@ -21,15 +21,15 @@ impl Context<'_> {
     /// where there is one.
     pub(super) fn combine(
         &self,
-        proven: Proven<'_>,
+        verified: VerifiedCredentials<'_>,
         recorder: &mut impl Recorder,
     ) -> Result<Arc<Identity>, Refused> {
-        proven.agree(recorder)?;
-        let Proven {
+        verified.agree(recorder)?;
+        let VerifiedCredentials {
             token,
             certificate,
             routing_key,
-        } = proven;
+        } = verified;
         let named = routing_key.as_ref().map(|vouched| &vouched.tenant);
         let base = match token {
             Some(token) if certificate.is_none() && named.is_none() => return Ok(token),
@@ -85,7 +85,7 @@ impl Context<'_> {
     }
 }
 
-impl Proven<'_> {
+impl VerifiedCredentials<'_> {
     /// Each two name the same tenant. A certificate that names none says who calls, and can't
     /// contradict the others.
     fn agree(&self, recorder: &mut impl Recorder) -> Result<(), Refused> {
@@ -137,7 +137,7 @@ fn prove(identity: &mut Identity, caller: Caller<'_>) {
         ..
     } = caller;
     let proof = &mut identity.proof;
-    proof.certificate = Some(CertificateMarks {
+    proof.certificate = Some(CertificateProof {
         subject: accepted.subject,
         not_before: certificate.not_before(),
     });

@@ -15,7 +15,7 @@ use crate::keys::KeyTable;
 use crate::policy::{AuthPolicy, Mode, Policy};
 use crate::reason::Reason;
 use crate::refused::{KeyWait, Refused};
-use crate::routing_key::{self, Gateway, Shown, Vouched};
+use crate::routing_key::{self, Fields, Gateway, VerifiedRoutingKey};
 use crate::time::Now;
 
 mod certificate;
@@ -97,14 +97,14 @@ pub fn identify(
 struct Presented<'a> {
     token: Option<&'a [u8]>,
     certificate: Option<&'a PeerCertificate>,
-    routing_key: Option<Shown<'a>>,
+    routing_key: Option<Fields<'a>>,
 }
 
 /// What each of them proves.
-struct Proven<'a> {
+struct VerifiedCredentials<'a> {
     token: Option<Arc<Identity>>,
     certificate: Option<Caller<'a>>,
-    routing_key: Option<Vouched>,
+    routing_key: Option<VerifiedRoutingKey>,
 }
 
 /// Who is at the other end of the connection.
@@ -135,8 +135,8 @@ impl Context<'_> {
             }
             return Err(missing.into());
         }
-        let proven = self.verify_each(presented, memo, recorder)?;
-        let identity = self.combine(proven, recorder)?;
+        let verified = self.verify_each(presented, memo, recorder)?;
+        let identity = self.combine(verified, recorder)?;
         recorder.pass("identity", || match &identity.tenant {
             Some(tenant) => format!("tenant {tenant}"),
             None => "no tenant".to_owned(),
@@ -179,7 +179,7 @@ impl Context<'_> {
         presented: Presented<'a>,
         memo: &mut Memo,
         recorder: &mut impl Recorder,
-    ) -> Result<Proven<'a>, Unidentified> {
+    ) -> Result<VerifiedCredentials<'a>, Unidentified> {
         let gateway = self.gateway();
         let certificate = self.caller(presented, gateway, recorder)?;
         let routing_key = match presented.routing_key {
@@ -190,7 +190,7 @@ impl Context<'_> {
             Some(token) => Some(self.verify_token(token, memo, recorder)?),
             None => None,
         };
-        Ok(Proven {
+        Ok(VerifiedCredentials {
             token,
             certificate,
             routing_key,
@@ -221,9 +221,9 @@ impl Context<'_> {
         }))
     }
 
-    fn shown(&self) -> Option<Shown<'_>> {
+    fn shown(&self) -> Option<Fields<'_>> {
         let credentials = self.evidence.credentials;
-        Shown::new(&credentials.routing_key, &credentials.routing_key_signature)
+        Fields::new(&credentials.routing_key, &credentials.routing_key_signature)
     }
 
     /// The listed gateway whose connection the request came by, where the policy takes routing keys.
@@ -235,11 +235,11 @@ impl Context<'_> {
 
     fn vouched(
         &self,
-        shown: Shown<'_>,
+        shown: Fields<'_>,
         gateway: Option<&Gateway>,
         recorder: &mut impl Recorder,
-    ) -> Result<Vouched, Refused> {
-        let question = routing_key::Question {
+    ) -> Result<VerifiedRoutingKey, Refused> {
+        let context = routing_key::RequestContext {
             rules: &self.policy.routing_key,
             gateway,
             method: self.evidence.method,
@@ -247,7 +247,7 @@ impl Context<'_> {
             path: self.evidence.path,
             now: self.now.unix,
         };
-        question.judge(shown, recorder)
+        context.verify(shown, recorder)
     }
 }
 

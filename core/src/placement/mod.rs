@@ -126,7 +126,7 @@ struct Choice<'a> {
 /// Whether the registry lists the tenant: a draining cell serves those that it has, and takes no
 /// others.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Guest {
+enum Listing {
     Listed,
     Unlisted,
 }
@@ -140,12 +140,12 @@ fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
     match tenant.target {
         Target::Cell(cell) => Ok(Choice {
             placement: None,
-            cell: admits(cell, Guest::Listed)?,
+            cell: admits(cell, Listing::Listed)?,
             rule: PlaceRule::OwnCell,
         }),
         Target::Placement(placement) => Ok(Choice {
             placement: Some(placement),
-            cell: within(placement, || rendezvous::hash(tenant.id), Guest::Listed)?,
+            cell: within(placement, || rendezvous::hash(tenant.id), Listing::Listed)?,
             rule: PlaceRule::TenantPlacement,
         }),
     }
@@ -177,7 +177,7 @@ fn unknown<'a>(
     let key = || rendezvous::hash(tenant.as_str());
     Ok(Choice {
         placement: Some(placement),
-        cell: within(placement, key, Guest::Unlisted)?,
+        cell: within(placement, key, Listing::Unlisted)?,
         rule: PlaceRule::UnknownPlacement,
     })
 }
@@ -214,7 +214,11 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
     Ok(Choice {
         placement: Some(placement),
         // Nobody to stick to a cell for.
-        cell: within(placement, || rendezvous::mix(query.spread), Guest::Unlisted)?,
+        cell: within(
+            placement,
+            || rendezvous::mix(query.spread),
+            Listing::Unlisted,
+        )?,
         rule: PlaceRule::AnonymousPlacement,
     })
 }
@@ -223,10 +227,10 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
 fn within(
     placement: &Placement,
     key: impl FnOnce() -> u64,
-    guest: Guest,
+    listing: Listing,
 ) -> Result<&Arc<Cell>, Refused> {
     if let Some(cell) = placement.spread.only() {
-        return admits(cell, guest);
+        return admits(cell, listing);
     }
     let key = key();
     // A quarantined cell keeps its share, and answers it 503: what has brought one cell down must
@@ -235,7 +239,7 @@ fn within(
     let cell = placement.spread.choose(key, holds);
     let drains = |state| state == CellState::Draining;
     match cell.or_else(|| placement.spread.choose(key, drains)) {
-        Some(cell) => admits(cell, guest),
+        Some(cell) => admits(cell, listing),
         None => refuse(
             Reason::NoCellAvailable,
             "no cell of the placement takes traffic",
@@ -243,11 +247,11 @@ fn within(
     }
 }
 
-/// The cell itself, if its state lets such a guest in.
-fn admits(cell: &Arc<Cell>, guest: Guest) -> Result<&Arc<Cell>, Refused> {
-    match (cell.state, guest) {
-        (CellState::Active, _) | (CellState::Draining, Guest::Listed) => Ok(cell),
-        (CellState::Draining, Guest::Unlisted) => refuse(
+/// The cell itself, if its state allows this caller.
+fn admits(cell: &Arc<Cell>, listing: Listing) -> Result<&Arc<Cell>, Refused> {
+    match (cell.state, listing) {
+        (CellState::Active, _) | (CellState::Draining, Listing::Listed) => Ok(cell),
+        (CellState::Draining, Listing::Unlisted) => refuse(
             Reason::NoCellAvailable,
             "the cell is draining, and takes only tenants that the registry lists",
         ),

@@ -24,7 +24,7 @@ mod spec;
 mod tests;
 
 pub use crate::ids::{IssuerId, PolicyId};
-pub(crate) use rules::{Asked, Who};
+pub(crate) use rules::{AllowedCallers, MatchInput};
 pub use rules::{Rule, Rules};
 pub use spec::{
     BoundTrustDomainSpec, CbaMode, CbaSpec, ClaimSpec, ClaimsSpec, CorsSpec, InsecureSpec,

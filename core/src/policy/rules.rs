@@ -16,13 +16,13 @@ pub struct Rules(pub(super) Vec<Rule>);
 pub struct Rule {
     /// What logs and `explain` call it: its name, or else its place.
     pub name: Arc<str>,
-    pub(super) what: What,
-    pub(super) who: Who,
+    pub(super) what: RequestMatch,
+    pub(super) who: AllowedCallers,
 }
 
 /// Which requests a rule is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum What {
+pub(super) enum RequestMatch {
     /// Those by these methods (any, if none is named) for these paths.
     Http {
         methods: Vec<Method>,
@@ -34,7 +34,7 @@ pub(super) enum What {
 
 /// The callers that a rule allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Who {
+pub(crate) enum AllowedCallers {
     /// Anonymous callers too.
     Anyone,
     /// Everyone whose credentials hold.
@@ -50,7 +50,7 @@ pub(crate) enum Who {
 
 /// What rules look at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct MatchInput<'a> {
     pub(crate) method: &'a Method,
     pub(crate) path: Path<'a>,
     /// The content type is gRPC's.
@@ -62,7 +62,7 @@ impl Rules {
     pub const MAX: usize = 256;
 
     /// The rule that decides.
-    pub(crate) fn find(&self, asked: Asked<'_>) -> Option<&Rule> {
+    pub(crate) fn find(&self, asked: MatchInput<'_>) -> Option<&Rule> {
         self.0.iter().find(|rule| rule.what.fits(asked))
     }
 
@@ -73,8 +73,7 @@ impl Rules {
 
     /// The names of the rules that require a role.
     pub(crate) fn asking_for_roles(&self) -> impl Iterator<Item = &str> {
-        let asks =
-            |rule: &&Rule| matches!(&rule.who, Who::Granted { roles, .. } if !roles.is_empty());
+        let asks = |rule: &&Rule| matches!(&rule.who, AllowedCallers::Granted { roles, .. } if !roles.is_empty());
         self.0.iter().filter(asks).map(|rule| &*rule.name)
     }
 
@@ -82,8 +81,8 @@ impl Rules {
     pub(crate) fn roles(&self) -> impl Iterator<Item = (&str, &Text)> {
         self.0.iter().flat_map(|rule| {
             let roles = match &rule.who {
-                Who::Granted { roles, .. } => roles.as_slice(),
-                Who::Anyone | Who::Verified => &[],
+                AllowedCallers::Granted { roles, .. } => roles.as_slice(),
+                AllowedCallers::Anyone | AllowedCallers::Verified => &[],
             };
             roles.iter().map(|role| (&*rule.name, role))
         })
@@ -101,25 +100,25 @@ impl Rules {
 }
 
 impl Rule {
-    pub(crate) fn who(&self) -> &Who {
+    pub(crate) fn who(&self) -> &AllowedCallers {
         &self.who
     }
 
     /// What it is for, as the configuration has it.
     pub(crate) fn describe(&self) -> String {
         match &self.what {
-            What::Http { methods, path } if methods.is_empty() => path.as_str().to_owned(),
-            What::Http { methods, path } => {
+            RequestMatch::Http { methods, path } if methods.is_empty() => path.as_str().to_owned(),
+            RequestMatch::Http { methods, path } => {
                 let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
                 format!("{} {}", methods.join("|"), path.as_str())
             }
-            What::Grpc(path) => format!("gRPC {}", path.as_str()),
+            RequestMatch::Grpc(path) => format!("gRPC {}", path.as_str()),
         }
     }
 }
 
-impl What {
-    fn fits(&self, asked: Asked<'_>) -> bool {
+impl RequestMatch {
+    fn fits(&self, asked: MatchInput<'_>) -> bool {
         match self {
             Self::Http { methods, path } => {
                 holds(methods, asked.method) && path.matches(asked.path)

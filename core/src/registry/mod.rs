@@ -148,11 +148,11 @@ impl Candidate {
 
 /// Which registry a document was compared with, if any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Base(Option<Stamp>);
+pub struct Base(Option<DocumentId>);
 
 /// Names one registry: its version, and the SHA-256 of its document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
+struct DocumentId {
     version: u64,
     digest: [u8; 32],
 }
@@ -351,8 +351,8 @@ impl Registry {
         Some((cell, endpoint))
     }
 
-    fn stamp(&self) -> Stamp {
-        Stamp {
+    fn stamp(&self) -> DocumentId {
+        DocumentId {
             version: self.version,
             digest: self.digest,
         }

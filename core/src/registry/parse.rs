@@ -170,7 +170,7 @@ fn build(
     if mistakes.take(bounded).is_none() {
         document.tenants = RawTenants::default();
     }
-    let lost = Lost {
+    let lost = ShrinkCheck {
         cells: listed.unwrap_or_default(),
         tenants,
     };
@@ -402,12 +402,12 @@ fn by_endpoint(cells: &[Arc<Cell>]) -> Vec<(EndpointId, u32)> {
 }
 
 /// How much a document has left, to be held against what there was.
-struct Lost {
+struct ShrinkCheck {
     cells: usize,
     tenants: usize,
 }
 
-impl Lost {
+impl ShrinkCheck {
     /// A control plane that lost half its database says so in a perfectly valid document.
     fn check(
         &self,

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::identity::{CertificateMarks, Proof, TokenMarks};
+use crate::identity::{CertificateProof, Proof, TokenProof};
 use crate::policy::PolicySpecs;
 use crate::registry::Registry;
 use crate::text::Text;
@@ -37,7 +37,7 @@ fn token() -> Identity {
         subject: Some(text("alice")),
         proof: Proof {
             jwt: Some(text("main")),
-            token: TokenMarks {
+            token: TokenProof {
                 jti: Some("t-1".into()),
                 iat: Some(100),
             },
@@ -63,7 +63,7 @@ fn certified(proof: Proof) -> Proof {
     Proof {
         mtls: true,
         trust_domain: Some(text("example")),
-        certificate: Some(CertificateMarks {
+        certificate: Some(CertificateProof {
             subject: text(SAN),
             not_before: Unix::from_secs(100),
         }),
@@ -159,7 +159,7 @@ fn an_entry_reaches_what_it_names_and_nothing_else() {
 #[test]
 fn a_token_that_does_not_say_when_it_was_issued_may_be_from_before() {
     let mut identity = token();
-    identity.proof.token = TokenMarks::default();
+    identity.proof.token = TokenProof::default();
     for (entry, want) in [
         (json!({"tenant": "acme", "issued_before": 1}), true),
         (json!({"issued_before": 1}), true),

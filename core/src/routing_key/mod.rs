@@ -9,12 +9,12 @@
 //! The parts: `rules` is what was configured, `signature` the signed form, `judge` holds what came
 //! against both.
 
-mod judge;
 mod rules;
 mod signature;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::fmt;
 
@@ -22,11 +22,11 @@ use serde::Serialize;
 
 use crate::text::Text;
 
-pub(crate) use judge::{Question, Shown};
 pub use rules::RoutingKeyRules;
 pub(crate) use rules::{Gateway, GatewaySan, Signer, SpeaksFor};
 pub use signature::{Signed, canonical};
 pub use spec::{BoundGatewaySpec, GatewaySpec, KeySpeaksSpec, RoutingKeySpec, SignerSpec};
+pub(crate) use verify::{Fields, RequestContext};
 
 /// The header, where the configuration names no other.
 pub const HEADER: &str = "x-routing-key";
@@ -43,14 +43,14 @@ pub const SKEW_SECS_MAX: u64 = 10;
 /// Who stood behind a routing key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Voucher {
+pub enum RoutingKeySender {
     /// The gateway whose connection it came by: its SAN.
     Gateway(Text),
     /// The key that signed it: its kid.
     Signer(Text),
 }
 
-impl fmt::Display for Voucher {
+impl fmt::Display for RoutingKeySender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gateway(san) => write!(f, "gateway {san}"),
@@ -61,7 +61,7 @@ impl fmt::Display for Voucher {
 
 /// A routing key with its gateway or signer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Vouched {
+pub(crate) struct VerifiedRoutingKey {
     pub(crate) tenant: Text,
-    pub(crate) by: Voucher,
+    pub(crate) by: RoutingKeySender,
 }

@@ -8,7 +8,7 @@ use crate::cert::PeerCertificate;
 use crate::keys::Key;
 use crate::text::Text;
 
-use super::Voucher;
+use super::RoutingKeySender;
 
 /// Who may say in a header which tenant a request is for, and for how long a signature says it.
 #[derive(Clone, Debug, Default)]
@@ -120,14 +120,14 @@ impl RoutingKeyRules {
     }
 
     /// Whether whoever vouched for a key may speak for its tenant. Those who aren't listed may not.
-    pub(crate) fn may_speak(&self, voucher: &Voucher, tenant: &Text) -> bool {
+    pub(crate) fn may_speak(&self, voucher: &RoutingKeySender, tenant: &Text) -> bool {
         let speaks = match voucher {
-            Voucher::Gateway(san) => self
+            RoutingKeySender::Gateway(san) => self
                 .gateways
                 .iter()
                 .find(|gateway| gateway.san.text() == san)
                 .map(|gateway| &gateway.speaks),
-            Voucher::Signer(kid) => self.signer(kid.as_str()).map(|signer| &signer.speaks),
+            RoutingKeySender::Signer(kid) => self.signer(kid.as_str()).map(|signer| &signer.speaks),
         };
         speaks.is_some_and(|speaks| speaks.speaks_for(tenant))
     }

@@ -107,7 +107,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
         routing_key: question.routing_key.iter().cloned().collect(),
         routing_key_signature: question.routing_key_signature.iter().cloned().collect(),
         grpc: question.grpc,
-        says_otherwise: false,
+        overrides_request: false,
     };
     let evidence = Evidence {
         policy: question.policy,

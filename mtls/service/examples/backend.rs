@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_core::envelope::{
-    JWKS_PATH, Sealing, SigningKey, TrustMode, Verdict, Verifier, VerifierSpec, seal,
+    EnvelopeContents, JWKS_PATH, SigningKey, TrustMode, Verdict, Verifier, VerifierSpec, seal,
 };
 use cellway_core::{Identity, Text};
 use cellway_env::fetch::{self, SourceUrl};
@@ -35,7 +35,7 @@ use cellway_router::settings::{EnvelopeForm, FetchSettings};
 use cellway_router::sources::RegistryLocation;
 use cellway_router::tls::{Provider, source_config};
 use cellway_router::{Handle, Router};
-use cellway_service::{EnvelopeKeys, EnvelopeLayer, FeedTiming};
+use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
 use cellway_testbed::{Claims, Client, EchoCell, Protocol, Request, ServerTls, Signer, Target};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
@@ -47,7 +47,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
-type Envelopes = EnvelopeLayer<EnvelopeKeys<TokioEnv>, fn() -> Unix>;
+type Envelopes = EnvelopeLayer<JwksClient<TokioEnv>, fn() -> Unix>;
 
 /// Verifies envelopes for this cell by the keys that the router publishes at `page`.
 async fn layer(cell: &str, trust: TrustMode, page: &str) -> Result<Envelopes> {
@@ -55,7 +55,7 @@ async fn layer(cell: &str, trust: TrustMode, page: &str) -> Result<Envelopes> {
     let tls = source_config(&env, &provider(), &FetchSettings::default()).await?;
     let client = fetch::Client::with_tls(env.clone(), Arc::new(tls), Duration::from_secs(5));
     let page = SourceUrl::parse(page).map_err(|refused| format!("{page}: {refused}"))?;
-    let keys = EnvelopeKeys::start(client, page, FeedTiming::default(), |_| ());
+    let keys = JwksClient::start(client, page, JwksTiming::default(), |_| ());
     let verifier = Verifier::new(VerifierSpec {
         trust,
         ..VerifierSpec::new(cell)
@@ -250,7 +250,7 @@ fn forged(cell: &str, tenant: &str, now: Unix) -> Result<HeaderValue> {
         tenant: Some(Text::new(tenant)?),
         ..Identity::default()
     };
-    let sealing = Sealing {
+    let sealing = EnvelopeContents {
         issuer: "cellway",
         identity: &identity,
         cell: &Text::new(cell)?,

@@ -50,7 +50,7 @@ use cellway_core::keys::KeySet;
 use cellway_core::envelope::{EnvelopeRefused, Verdict, Verifier, target};
 
 /// Where a layer has the router's published keys from.
-pub trait KeyFeed: Clone + Send + Sync + 'static {
+pub trait KeyProvider: Clone + Send + Sync + 'static {
     /// What was fetched last, unless it is too old to serve.
     fn keys(&self) -> Option<Arc<KeySet>>;
 
@@ -64,7 +64,7 @@ pub trait KeyFeed: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct NoKeys;
 
-impl KeyFeed for NoKeys {
+impl KeyProvider for NoKeys {
     fn keys(&self) -> Option<Arc<KeySet>> {
         None
     }
@@ -75,7 +75,7 @@ impl KeyFeed for NoKeys {
 }
 
 /// Keys that never change: for tests.
-impl KeyFeed for Arc<KeySet> {
+impl KeyProvider for Arc<KeySet> {
     fn keys(&self) -> Option<Arc<KeySet>> {
         Some(self.clone())
     }
@@ -105,7 +105,7 @@ struct Shared<K, C> {
     clock: C,
 }
 
-impl<K: KeyFeed, C: Fn() -> Unix + Send + Sync + 'static> EnvelopeLayer<K, C> {
+impl<K: KeyProvider, C: Fn() -> Unix + Send + Sync + 'static> EnvelopeLayer<K, C> {
     /// A layer that verifies with these keys by this wall clock.
     pub fn new(verifier: Verifier, keys: K, clock: C) -> Self {
         let shared = Shared {
@@ -161,7 +161,7 @@ where
     S::Future: Send,
     B: Send + 'static,
     R: Default,
-    K: KeyFeed,
+    K: KeyProvider,
     C: Fn() -> Unix + Send + Sync + 'static,
 {
     type Response = S::Response;
@@ -193,7 +193,7 @@ where
     }
 }
 
-impl<K: KeyFeed, C: Fn() -> Unix> Shared<K, C> {
+impl<K: KeyProvider, C: Fn() -> Unix> Shared<K, C> {
     async fn judge(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
         let judged = self.once(head);
         let refused = match &judged {

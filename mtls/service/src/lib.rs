@@ -1,6 +1,6 @@
 //! For services behind a router: verifies the identity envelopes that it seals.
 //!
-//! [`EnvelopeLayer`] puts the verifier around a tower service, and [`EnvelopeKeys`] fetches the
+//! [`EnvelopeLayer`] puts the verifier around a tower service, and [`JwksClient`] fetches the
 //! router's public keys and keeps them current. A service that shares a key with its router needs
 //! only the layer. There is no router in this crate, and no server.
 #![forbid(unsafe_code)]
@@ -10,5 +10,5 @@
 mod keys;
 mod layer;
 
-pub use self::keys::{EnvelopeKeys, FeedTiming};
+pub use self::keys::{JwksClient, JwksTiming};
 pub use self::layer::*;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_core::envelope::{EnvelopeRefused, Verdict};
 use cellway_env::{Env, Listener};
-use cellway_service::{EnvelopeLayer, KeyFeed};
+use cellway_service::{EnvelopeLayer, KeyProvider};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
@@ -74,7 +74,7 @@ pub type Judging<'a> = Pin<Box<dyn Future<Output = Result<Verdict, EnvelopeRefus
 
 impl<K, C> EnvelopeJudge for EnvelopeLayer<K, C>
 where
-    K: KeyFeed,
+    K: KeyProvider,
     C: Fn() -> Unix + Send + Sync + 'static,
 {
     fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a> {

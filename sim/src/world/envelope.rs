@@ -12,7 +12,7 @@ use cellway_env::Env;
 use cellway_env::fetch::{Client, SourceUrl};
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::EnvelopeForm;
-use cellway_service::{EnvelopeKeys, EnvelopeLayer, FeedTiming, KeyFeed};
+use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming, KeyProvider};
 use cellway_testbed::{EnvelopeJudge, Judging, LabError, Protocol};
 use http::request::Parts;
 
@@ -72,13 +72,13 @@ struct Judge {
     world: WorldHandle,
     env: SimEnv,
     layer: Layer,
-    keys: EnvelopeKeys<SimEnv>,
+    keys: JwksClient<SimEnv>,
     /// For the names in envelopes.
     own: Verifier,
     others: Vec<(String, Verifier)>,
 }
 
-type Layer = EnvelopeLayer<EnvelopeKeys<SimEnv>, Box<dyn Fn() -> Unix + Send + Sync>>;
+type Layer = EnvelopeLayer<JwksClient<SimEnv>, Box<dyn Fn() -> Unix + Send + Sync>>;
 
 /// What judges for one life of a host of this cell, with the keys that the first router publishes.
 pub(super) fn judge(
@@ -93,7 +93,7 @@ pub(super) fn judge(
     let url = format!("https://{}:{PORT}{JWKS_PATH}", cells.page);
     let url = SourceUrl::parse(&url).expect("a host's name and a path are an address");
     let (teller, host) = (world.clone(), env.clone());
-    let keys = EnvelopeKeys::start(client, url, timing(), move |notice| {
+    let keys = JwksClient::start(client, url, timing(), move |notice| {
         teller.tell(&host, &fetched(&host, notice));
     });
     let verifier = |cell: &str| {
@@ -135,12 +135,12 @@ impl Cells {
 }
 
 /// Short times, so that a scenario of a minute shows a rotation.
-fn timing() -> FeedTiming {
-    FeedTiming {
+fn timing() -> JwksTiming {
+    JwksTiming {
         fresh_min: Duration::from_secs(1),
         cooldown: Duration::from_secs(5),
         retry_max: Duration::from_secs(5),
-        ..FeedTiming::default()
+        ..JwksTiming::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The guard over the bytes of HTTP/1.1 connections.
 
-use cellway_core::http1::{Asked, Found, Guard, Limits};
+use cellway_core::http1::{Found, Guard, Limits, RequestKind};
 
 mod reader;
 
@@ -18,7 +18,11 @@ pub fn run(data: &[u8]) {
         guard.asked(asked);
         guard
     };
-    let guards = [Guard::requests(), asked(Asked::Other), asked(Asked::Head)];
+    let guards = [
+        Guard::requests(),
+        asked(RequestKind::Other),
+        asked(RequestKind::Head),
+    ];
     for (guard, message) in guards.into_iter().zip(Message::ALL) {
         let (passed, found) = feed(guard.clone(), data, data.len().max(1));
         for size in [1, 2 + seed % 7, 16 + seed % 61] {

@@ -68,8 +68,8 @@ impl Default for Case {
 }
 
 impl Case {
-    pub(super) fn sealing(&self) -> Sealing<'_> {
-        Sealing {
+    pub(super) fn sealing(&self) -> EnvelopeContents<'_> {
+        EnvelopeContents {
             issuer: &self.issuer,
             identity: &self.identity,
             cell: &self.cell,

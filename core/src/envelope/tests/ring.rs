@@ -53,7 +53,7 @@ fn what_is_published_verifies_what_is_signed() {
         let jwks = ring.jwks(then);
         let keys = KeySet::parse(jwks.as_bytes(), &Verifier::ALGORITHMS).unwrap();
         let case = Case::default();
-        let sealing = Sealing {
+        let sealing = EnvelopeContents {
             now: now.unix,
             ..case.sealing()
         };

@@ -28,7 +28,7 @@ fn case() -> Case {
 /// The section, made anew.
 fn section() -> String {
     let case = case();
-    let sealing = Sealing {
+    let sealing = EnvelopeContents {
         now: Unix::from_secs(1_800_000_000),
         ..case.sealing()
     };

@@ -1,7 +1,7 @@
 //! Routing keys among the other credentials.
 
 use super::*;
-use crate::routing_key::{Signed, Voucher, canonical};
+use crate::routing_key::{RoutingKeySender, Signed, canonical};
 use crate::testing::base64url;
 use crate::text::Text;
 
@@ -342,7 +342,7 @@ fn what_it_proves() {
     assert!(!signed.names_roles && signed.roles.is_empty() && !signed.proof.mtls);
     assert_eq!(
         signed.proof.routing_key,
-        Some(Voucher::Signer(text("edge")))
+        Some(RoutingKeySender::Signer(text("edge")))
     );
 
     let gateway = of(BY_GATEWAY);
@@ -351,7 +351,7 @@ fn what_it_proves() {
         (&Some(text("acme")), &None)
     );
     assert!(!gateway.proof.mtls, "its certificate names no tenant");
-    let voucher = Voucher::Gateway(text(GATEWAY));
+    let voucher = RoutingKeySender::Gateway(text(GATEWAY));
     assert_eq!(gateway.proof.routing_key, Some(voucher));
 
     let service = of(Shows {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base64url;
 use crate::cert::Thumbprint;
-use crate::identity::{Identity, LeftOut, Proof, TokenMarks, is_scope};
+use crate::identity::{Identity, LeftOut, Proof, TokenProof, is_scope};
 use crate::ids::IssuerId;
 use crate::json::{Json, Object};
 use crate::jws::DateClaim;
@@ -29,7 +29,7 @@ const SCOPES_MAX: usize = 256;
 /// What the signature of a token proved, with what it was verified against. Nothing in here
 /// depends on the time, the connection or the registry, so that it can be remembered.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Proven {
+pub(super) struct VerifiedToken {
     pub(super) issuer: IssuerId,
     /// The policy whose issuer, audience and claim names were applied.
     pub(super) policy: Fingerprint,
@@ -132,7 +132,7 @@ fn audience(reason: Reason, detail: &'static str) -> Refused {
     Refused::new("token.audience", reason, detail)
 }
 
-impl Proven {
+impl VerifiedToken {
     /// Reads the claims of a token whose signature holds.
     pub(super) fn read(
         claims: &Object<'_>,
@@ -203,7 +203,7 @@ fn identity(
         left_out,
         proof: Proof {
             jwt: Some(issuer.name.clone()),
-            token: TokenMarks {
+            token: TokenProof {
                 jti: jti(claims)?,
                 iat,
             },

@@ -7,7 +7,7 @@ use crate::keys::KeyTable;
 use crate::policy::Policy;
 use crate::text::Text;
 
-use super::carrier::token_of;
+use super::bearer::token_of;
 
 /// Which issuer and key a token names, as far as both are known here. Nothing in it is of the
 /// client's making: whoever sends made-up names finds none of them in any log.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::claims::Proven;
+use super::claims::VerifiedToken;
 use crate::identity::Identity;
 
 /// How many entries an insertion looks at for one that wasn't used lately. The bound keeps one
@@ -39,7 +39,7 @@ struct Entry {
     hash: u64,
     /// The whole token: an equal hash proves nothing.
     token: Box<[u8]>,
-    proven: Arc<Proven>,
+    verified: Arc<VerifiedToken>,
     /// What it takes in memory.
     bytes: usize,
     /// Since the hand last passed.
@@ -83,21 +83,21 @@ impl Memo {
     pub(super) fn get(
         &mut self,
         token: &[u8],
-        holds: impl FnOnce(&Proven) -> bool,
-    ) -> Option<Arc<Proven>> {
+        holds: impl FnOnce(&VerifiedToken) -> bool,
+    ) -> Option<Arc<VerifiedToken>> {
         if self.entries.is_empty() {
             return None;
         }
         let position = self.find(self.hasher.hash_one(token), token)?;
         let entry = &mut self.entries[position as usize];
         entry.used = true;
-        holds(&entry.proven).then(|| Arc::clone(&entry.proven))
+        holds(&entry.verified).then(|| Arc::clone(&entry.verified))
     }
 
     /// Remembers what was proved, in place of anything known of the same token. Drops others to make
     /// room.
-    pub(super) fn insert(&mut self, token: &[u8], proven: Arc<Proven>) {
-        let bytes = weight(token, &proven);
+    pub(super) fn insert(&mut self, token: &[u8], verified: Arc<VerifiedToken>) {
+        let bytes = weight(token, &verified);
         if self.capacity == 0 || bytes > self.bytes_max {
             return;
         }
@@ -115,7 +115,7 @@ impl Memo {
         let entry = Entry {
             hash,
             token: token.into(),
-            proven,
+            verified,
             bytes,
             used,
         };
@@ -176,16 +176,16 @@ impl Memo {
     /// The sum that is kept of what entries take, and the same added up anew.
     pub(super) fn bytes(&self) -> (usize, usize) {
         let weights = self.entries.iter();
-        let sum = weights.map(|entry| weight(&entry.token, &entry.proven));
+        let sum = weights.map(|entry| weight(&entry.token, &entry.verified));
         (self.bytes, sum.sum())
     }
 }
 
 /// What an entry takes in memory, in bytes, with what it owns on the heap.
-fn weight(token: &[u8], proven: &Proven) -> usize {
+fn weight(token: &[u8], verified: &VerifiedToken) -> usize {
     /// An allocation's own share: its header, and the counters of what is shared.
     const ALLOCATION: usize = 48;
-    let identity = &proven.identity;
+    let identity = &verified.identity;
     let own = [
         &identity.tenant,
         &identity.subject,
@@ -193,16 +193,16 @@ fn weight(token: &[u8], proven: &Proven) -> usize {
         &identity.org,
         &identity.tier,
     ];
-    let texts = proven.tenants.iter().chain(&identity.roles);
+    let texts = verified.tenants.iter().chain(&identity.roles);
     let texts = texts.chain(own.into_iter().flatten());
     let texts = texts.map(|text| text.as_str().len());
     let others = identity.scopes.iter().map(|scope| scope.len());
     let others = others.chain(identity.proof.token.jti.iter().map(|jti| jti.len()));
     let texts: usize = texts.chain(others).map(|len| len + ALLOCATION).sum();
-    let lists = size_of_val(&*proven.tenants)
+    let lists = size_of_val(&*verified.tenants)
         + size_of_val(&*identity.roles)
         + size_of_val(&*identity.scopes);
-    let fixed = size_of::<Entry>() + size_of::<Proven>() + size_of::<Identity>();
+    let fixed = size_of::<Entry>() + size_of::<VerifiedToken>() + size_of::<Identity>();
     // The position in the index, and the token, the proof and the identity apart.
     fixed + size_of::<u32>() + 3 * ALLOCATION + token.len() + lists + texts
 }

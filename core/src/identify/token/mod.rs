@@ -1,6 +1,6 @@
 //! Bearer tokens.
 //!
-//! `carrier` finds the token in a request, `verify` finds out whether its issuer signed it for this
+//! `bearer` finds the token in a request, `verify` finds out whether its issuer signed it for this
 //! service, `claims` reads what that proves, and `memo` remembers it. `hint` reads what a log may say
 //! about a token that was refused.
 
@@ -8,7 +8,7 @@ use crate::jws::JwsError;
 use crate::reason::Reason;
 use crate::refused::Refused;
 
-mod carrier;
+mod bearer;
 mod claims;
 mod hint;
 mod memo;

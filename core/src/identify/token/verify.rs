@@ -14,8 +14,8 @@ use crate::refused::{KeyWait, Refused};
 use crate::text::Text;
 
 use super::super::{Context, NOT_HELD, Unidentified};
-use super::claims::{self, Proven};
-use super::{Memo, carrier, unreadable};
+use super::claims::{self, VerifiedToken};
+use super::{Memo, bearer, unreadable};
 
 impl Context<'_> {
     /// The identity that `token` proves.
@@ -25,37 +25,41 @@ impl Context<'_> {
         memo: &mut Memo,
         recorder: &mut impl Recorder,
     ) -> Result<Arc<Identity>, Unidentified> {
-        let proven = match memo.get(token, |proven| self.still_holds(proven)) {
-            Some(proven) => {
+        let verified = match memo.get(token, |verified| self.still_holds(verified)) {
+            Some(verified) => {
                 recorder.pass("token.memo", || "verified before".to_owned());
-                proven
+                verified
             }
             None => {
-                let proven = Arc::new(self.prove(token, recorder)?);
-                memo.insert(token, Arc::clone(&proven));
-                proven
+                let verified = Arc::new(self.prove(token, recorder)?);
+                memo.insert(token, Arc::clone(&verified));
+                verified
             }
         };
-        self.check_issuer(proven.issuer)?;
-        self.check_times(&proven)?;
-        recorder.pass("token.times", || format!("until {}", proven.exp));
-        self.check_binding(&proven)?;
-        self.check_subject(&proven.identity)?;
-        Ok(self.select(&proven)?)
+        self.check_issuer(verified.issuer)?;
+        self.check_times(&verified)?;
+        recorder.pass("token.times", || format!("until {}", verified.exp));
+        self.check_binding(&verified)?;
+        self.check_subject(&verified.identity)?;
+        Ok(self.select(&verified)?)
     }
 
     /// Whether what was proved before would be proved now, by the same policy and key set.
-    fn still_holds(&self, proven: &Proven) -> bool {
-        let keys = self.keys.issuer(proven.issuer);
+    fn still_holds(&self, verified: &VerifiedToken) -> bool {
+        let keys = self.keys.issuer(verified.issuer);
         let set = keys.and_then(|keys| keys.usable(self.now.mono));
-        proven.policy == *self.policy.fingerprint()
-            && set.is_some_and(|set| *set.digest() == proven.keys)
+        verified.policy == *self.policy.fingerprint()
+            && set.is_some_and(|set| *set.digest() == verified.keys)
     }
 
     /// Everything that the token's bytes, the policy and the key set decide.
-    fn prove(&self, token: &[u8], recorder: &mut impl Recorder) -> Result<Proven, Unidentified> {
+    fn prove(
+        &self,
+        token: &[u8],
+        recorder: &mut impl Recorder,
+    ) -> Result<VerifiedToken, Unidentified> {
         let jws = Jws::parse(token)
-            .map_err(|error| carrier::spoiled(token).unwrap_or_else(|| unreadable(error)))?;
+            .map_err(|error| bearer::spoiled(token).unwrap_or_else(|| unreadable(error)))?;
         let header = jws.header().map_err(unreadable)?;
         let claims = jws.claims().map_err(unreadable)?;
         recorder.pass("token.form", || format!("signed by {}", header.algorithm));
@@ -93,12 +97,12 @@ impl Context<'_> {
             "contains a configured audience".to_owned()
         });
         let policy = *self.policy.fingerprint();
-        let proven = Proven::read(&claims, id, issuer, policy, *candidates.digest())?;
-        recorder.pass("token.claims", || match &proven.identity.left_out {
+        let verified = VerifiedToken::read(&claims, id, issuer, policy, *candidates.digest())?;
+        recorder.pass("token.claims", || match &verified.identity.left_out {
             nothing if nothing.is_nothing() => "well-formed".to_owned(),
             left_out => format!("well-formed; left out as unusable: {left_out}"),
         });
-        Ok(proven)
+        Ok(verified)
     }
 
     fn issuer_named_in(&self, claims: &Object<'_>) -> Result<IssuerId, Refused> {
@@ -171,25 +175,25 @@ impl Context<'_> {
         })
     }
 
-    fn check_times(&self, proven: &Proven) -> Result<(), Refused> {
+    fn check_times(&self, verified: &VerifiedToken) -> Result<(), Refused> {
         let refused = |reason, detail| Err(Refused::new("token.times", reason, detail));
-        let issuer = self.policy.issuer(proven.issuer);
+        let issuer = self.policy.issuer(verified.issuer);
         let now = self.now.unix.as_secs();
-        if now >= proven.exp.saturating_add(issuer.leeway_exp_secs) {
+        if now >= verified.exp.saturating_add(issuer.leeway_exp_secs) {
             return refused(Reason::ExpiredToken, "the token has expired");
         }
         let latest = now.saturating_add(issuer.leeway_nbf_secs);
-        if proven.nbf.is_some_and(|nbf| nbf > latest) {
+        if verified.nbf.is_some_and(|nbf| nbf > latest) {
             return refused(Reason::NotYetValid, "`nbf` is in the future");
         }
-        if proven.iat.is_some_and(|iat| iat > latest) {
+        if verified.iat.is_some_and(|iat| iat > latest) {
             return refused(Reason::NotYetValid, "`iat` is in the future");
         }
         Ok(())
     }
 
-    fn check_binding(&self, proven: &Proven) -> Result<(), Refused> {
-        let Some(thumbprint) = &proven.bound_to else {
+    fn check_binding(&self, verified: &VerifiedToken) -> Result<(), Refused> {
+        let Some(thumbprint) = &verified.bound_to else {
             return Ok(());
         };
         let bound = |peer: &crate::cert::PeerCertificate| {
@@ -207,8 +211,8 @@ impl Context<'_> {
     }
 
     /// The identity for the tenant that the request picks, or else the token's own choice.
-    fn select(&self, proven: &Proven) -> Result<Arc<Identity>, Refused> {
-        let identity = &proven.identity;
+    fn select(&self, verified: &VerifiedToken) -> Result<Arc<Identity>, Refused> {
+        let identity = &verified.identity;
         let Some(choice) = &self.evidence.credentials.tenant_choice else {
             return match identity.tenant {
                 Some(_) => Ok(Arc::clone(identity)),
@@ -220,7 +224,7 @@ impl Context<'_> {
             };
         };
         let held = |tenant: &&Text| *choice == tenant.as_str();
-        let tenant = proven.tenants.iter().find(held).ok_or(NOT_HELD)?;
+        let tenant = verified.tenants.iter().find(held).ok_or(NOT_HELD)?;
         if identity.tenant.as_ref() == Some(tenant) {
             return Ok(Arc::clone(identity));
         }

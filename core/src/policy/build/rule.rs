@@ -6,7 +6,7 @@ use crate::identity::is_scope;
 use crate::path::PathPattern;
 use crate::text::Text;
 
-use super::super::rules::{Rule, Rules, What, Who};
+use super::super::rules::{AllowedCallers, RequestMatch, Rule, Rules};
 use super::super::{Mode, PolicySpec, PolicySpecs, RuleAllow, RuleSpec};
 use super::Errors;
 
@@ -82,13 +82,13 @@ fn rule(
     })
 }
 
-fn what(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Option<What> {
+fn what(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Option<RequestMatch> {
     const FIX: &str = "write a path such as \"/orders/{id}\", \"/orders/*\" or \"/orders/**\"";
     match (&spec.path, &spec.grpc) {
         (Some(path), None) => {
             let methods = methods(spec.methods.as_deref(), at, errors);
             let path = pattern(path, &at("path"), FIX, errors)?;
-            Some(What::Http { methods, path })
+            Some(RequestMatch::Http { methods, path })
         }
         (None, Some(method)) => {
             if spec.methods.is_some() {
@@ -121,7 +121,7 @@ fn pattern(text: &str, setting: &str, fix: &str, errors: &mut Errors) -> Option<
 }
 
 /// `package.Service/Method` or `package.Service/*`, as a path (gRPC over HTTP/2, "Requests").
-fn grpc(text: &str, setting: &str, errors: &mut Errors) -> Option<What> {
+fn grpc(text: &str, setting: &str, errors: &mut Errors) -> Option<RequestMatch> {
     const FIX: &str = "write \"package.Service/Method\", or \"package.Service/*\" for all methods";
     let is_name = |name: &str| {
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -134,7 +134,7 @@ fn grpc(text: &str, setting: &str, errors: &mut Errors) -> Option<What> {
         errors.add(setting, format!("{text:?} is not a gRPC method"), FIX);
         return None;
     }
-    pattern(&format!("/{text}"), setting, FIX, errors).map(What::Grpc)
+    pattern(&format!("/{text}"), setting, FIX, errors).map(RequestMatch::Grpc)
 }
 
 fn methods(
@@ -166,10 +166,14 @@ fn methods(
     methods
 }
 
-fn who(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Option<Who> {
+fn who(
+    spec: &RuleSpec,
+    at: &dyn Fn(&str) -> String,
+    errors: &mut Errors,
+) -> Option<AllowedCallers> {
     let open = match spec.allow {
-        Some(RuleAllow::Anyone) => Some(Who::Anyone),
-        Some(RuleAllow::Verified) => Some(Who::Verified),
+        Some(RuleAllow::Anyone) => Some(AllowedCallers::Anyone),
+        Some(RuleAllow::Verified) => Some(AllowedCallers::Verified),
         None => None,
     };
     if spec.roles.is_none() && spec.scopes.is_none() {
@@ -205,7 +209,7 @@ fn who(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Opt
             }
         }
     }
-    Some(Who::Granted { roles, scopes })
+    Some(AllowedCallers::Granted { roles, scopes })
 }
 
 /// Whether there can be callers such as the rule asks for.

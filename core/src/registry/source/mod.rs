@@ -33,7 +33,7 @@ pub struct RegistrySource {
     current: Option<Arc<Registry>>,
     /// Of the current registry; `None` makes the source send the document whatever it is.
     validator: Option<Arc<str>>,
-    good: Option<Good>,
+    good: Option<LastGood>,
     /// When to ask next; `None` while an answer is awaited.
     due: Option<(Mono, RegistryWake)>,
     refresh_wanted: bool,
@@ -61,12 +61,12 @@ enum StatusAge {
 
 /// The last good answer: when this process had it, and how old it was then.
 #[derive(Clone, Copy, Debug)]
-struct Good {
+struct LastGood {
     at: Mono,
     age: Duration,
 }
 
-impl Good {
+impl LastGood {
     /// When the answer is older than `bound`.
     fn older_than(self, bound: Duration) -> Mono {
         self.at.after(bound.saturating_sub(self.age))
@@ -146,7 +146,7 @@ impl RegistrySource {
             Err(refused) => return self.notice(RegistryNotice::Refused(refused)),
         };
         let is_ahead = fetched_at > now.unix.after(CLOCK_TOLERANCE);
-        self.good = Some(Good {
+        self.good = Some(LastGood {
             at: now.mono,
             age: match is_ahead {
                 true => Duration::MAX,
@@ -183,7 +183,7 @@ impl RegistrySource {
         }
         self.check_age(now);
         self.actions
-            .push_back(RegistryAction::Publish { retired: None });
+            .push_back(RegistryAction::Changed { retired: None });
     }
 
     /// Does what is due; nothing if it is called too early.
@@ -297,7 +297,7 @@ impl RegistrySource {
             "a registry's version only grows"
         );
         let retired = self.current.replace(Arc::new(registry));
-        self.actions.push_back(RegistryAction::Publish { retired });
+        self.actions.push_back(RegistryAction::Changed { retired });
         self.notice(notice);
     }
 
@@ -312,11 +312,11 @@ impl RegistrySource {
                 .push_back(RegistryAction::Confirm { fetched_at });
         }
         self.actions
-            .push_back(RegistryAction::Publish { retired: None });
+            .push_back(RegistryAction::Changed { retired: None });
     }
 
     fn good(&mut self, now: Now) {
-        self.good = Some(Good {
+        self.good = Some(LastGood {
             at: now.mono,
             age: Duration::ZERO,
         });
@@ -360,7 +360,7 @@ impl RegistrySource {
         if !self.stale && reached(self.stale_at(), now) {
             self.stale = true;
             self.actions
-                .push_back(RegistryAction::Publish { retired: None });
+                .push_back(RegistryAction::Changed { retired: None });
             self.notice(RegistryNotice::Stale);
         }
         let status = self.status_age(now);

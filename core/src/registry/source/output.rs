@@ -29,7 +29,7 @@ pub enum RegistryAction {
     },
     /// [`RegistrySource::registry`], [`RegistrySource::is_stale`] or
     /// [`RegistrySource::status_expires_at`] has changed: publish.
-    Publish {
+    Changed {
         /// The registry that was replaced, to be freed where it disturbs nobody.
         retired: Option<Arc<Registry>>,
     },

@@ -54,7 +54,7 @@ fn drain(source: &mut RegistrySource) -> Vec<Did> {
     let name = |action| match action {
         RegistryAction::Fetch { validator } => Did::Fetch(validator.map(|it| it.to_string())),
         RegistryAction::Parse { .. } => Did::Parse,
-        RegistryAction::Publish { .. } => Did::Publish,
+        RegistryAction::Changed { .. } => Did::Publish,
         RegistryAction::Save { fetched_at, .. } => Did::Save(fetched_at.as_secs() - EPOCH),
         RegistryAction::Confirm { fetched_at } => Did::Confirm(fetched_at.as_secs() - EPOCH),
         RegistryAction::Notice(notice) => match notice {

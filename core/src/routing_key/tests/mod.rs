@@ -60,11 +60,11 @@ fn judge(
     gateway: Option<&Gateway>,
     keys: &[&str],
     signatures: &[&str],
-) -> Result<Vouched, Reason> {
+) -> Result<VerifiedRoutingKey, Reason> {
     let field = |value: &&str| HeaderValue::from_bytes(value.as_bytes()).unwrap();
     let keys: Vec<_> = keys.iter().map(field).collect();
     let signatures: Vec<_> = signatures.iter().map(field).collect();
-    let question = Question {
+    let context = RequestContext {
         rules,
         gateway,
         method: GOOD.method,
@@ -72,8 +72,8 @@ fn judge(
         path: GOOD.path,
         now: at(100).unix,
     };
-    let shown = Shown::new(&keys, &signatures).unwrap();
-    question.judge(shown, &mut ()).map_err(|why| why.reason)
+    let shown = Fields::new(&keys, &signatures).unwrap();
+    context.verify(shown, &mut ()).map_err(|why| why.reason)
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_signature_holds_for_its_own_request_alone() {
         assert_eq!(found.clone().err(), expected, "{signed:?}");
         if let Ok(vouched) = found {
             let kid = Text::new(signed.kid).unwrap();
-            assert_eq!(vouched.by, Voucher::Signer(kid));
+            assert_eq!(vouched.by, RoutingKeySender::Signer(kid));
             assert_eq!(vouched.tenant.as_str(), "acme");
         }
     }
@@ -284,8 +284,14 @@ fn somebody_must_stand_behind_the_key() {
         assert_eq!(found.err(), expected, "{keys:?} {signatures:?}");
     }
     let by = |signatures: &[&str]| judge(&rules, gateway, &["acme"], signatures).unwrap().by;
-    assert_eq!(by(&[]), Voucher::Gateway(Text::new(GATEWAY).unwrap()));
-    assert_eq!(by(&[&good]), Voucher::Signer(Text::new("ed").unwrap()));
+    assert_eq!(
+        by(&[]),
+        RoutingKeySender::Gateway(Text::new(GATEWAY).unwrap())
+    );
+    assert_eq!(
+        by(&[&good]),
+        RoutingKeySender::Signer(Text::new("ed").unwrap())
+    );
 }
 
 #[test]
@@ -356,11 +362,11 @@ fn each_speaks_for_its_own_tenants() {
     }))
     .routing_key;
     for (voucher, acme, globex) in [
-        (Voucher::Gateway(text(GATEWAY)), true, false),
-        (Voucher::Signer(text("own")), false, true),
-        (Voucher::Signer(text("all")), true, true),
-        (Voucher::Signer(text(GATEWAY)), false, false),
-        (Voucher::Gateway(text("own")), false, false),
+        (RoutingKeySender::Gateway(text(GATEWAY)), true, false),
+        (RoutingKeySender::Signer(text("own")), false, true),
+        (RoutingKeySender::Signer(text("all")), true, true),
+        (RoutingKeySender::Signer(text(GATEWAY)), false, false),
+        (RoutingKeySender::Gateway(text("own")), false, false),
     ] {
         assert_eq!(rules.may_speak(&voucher, &text("acme")), acme, "{voucher}");
         assert_eq!(

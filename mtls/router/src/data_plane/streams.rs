@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use cellway_core::{Allow, Challenge, Class, Identity, Reason, Snapshot, standing};
+use cellway_core::{Allow, Challenge, Class, Identity, Reason, Snapshot, recheck};
 use cellway_env::Env;
 use http::HeaderValue;
 
@@ -198,8 +198,8 @@ impl Stream {
         let Some(registry) = &snapshot.registry else {
             return;
         };
-        let stands = standing(&snapshot.policy, registry, self.allowed, &self.identity);
-        if let Err(refused) = stands {
+        let checked = recheck(&snapshot.policy, registry, self.allowed, &self.identity);
+        if let Err(refused) = checked {
             self.close(worker, refused.reason);
         }
     }

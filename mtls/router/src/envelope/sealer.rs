@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_core::envelope::{
-    HmacStamps, KeyRing, LEN_MAX, RingEntry, RingTiming, Sealing, is_kid, seal, seal_compatible,
-    seal_hmac,
+    EnvelopeContents, HmacStamps, KeyRing, LEN_MAX, RingEntry, RingTiming, is_kid, seal,
+    seal_compatible, seal_hmac,
 };
 use cellway_core::{Mono, Now, Text, Unix};
 use cellway_env::{Env, Privacy, Store};
@@ -191,7 +191,11 @@ impl Sealer {
     ///
     /// # Errors
     /// There must be no request to the cell without an envelope, then.
-    pub(crate) fn seal(&self, sealing: &Sealing<'_>, now: Now) -> Result<Sealed<'_>, SealRefused> {
+    pub(crate) fn seal(
+        &self,
+        sealing: &EnvelopeContents<'_>,
+        now: Now,
+    ) -> Result<Sealed<'_>, SealRefused> {
         match &self.keys {
             Keys::Jws(ring) => {
                 let key = ring.signing(now);

@@ -1,6 +1,6 @@
 //! The router's published keys, kept current for a service that verifies identity envelopes.
 //!
-//! [`EnvelopeKeys`] is to a service what the router's own key sources are to the router, and runs
+//! [`JwksClient`] is to a service what the router's own key sources are to the router, and runs
 //! on the same state machine ([`KeySource`]): a set is fetched again before it is too old, an
 //! envelope under a key that isn't there yet brings the set sooner (once per cooldown, however many
 //! ids somebody makes up), and what can't be used never takes the place of a set that can. How
@@ -15,14 +15,14 @@
 //! use cellway_core::envelope::{Verifier, VerifierSpec};
 //! use cellway_env::Env;
 //! use cellway_env::tokio::TokioEnv;
-//! use cellway_service::{EnvelopeKeys, FeedTiming};
+//! use cellway_service::{JwksClient, JwksTiming};
 //! use cellway_env::fetch::{Client, SourceUrl};
 //!
 //! # async fn service(tls: rustls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
 //! let env = TokioEnv::new();
 //! let client = Client::with_tls(env.clone(), Arc::new(tls), Duration::from_secs(5));
 //! let url = SourceUrl::parse("https://router.internal/.well-known/cellway/jwks.json")?;
-//! let keys = EnvelopeKeys::start(client, url, FeedTiming::default(), |notice| {
+//! let keys = JwksClient::start(client, url, JwksTiming::default(), |notice| {
 //!     eprintln!("envelope keys: {notice:?}");
 //! });
 //! let verifier = Verifier::new(VerifierSpec::new("eu-1"))?;
@@ -48,7 +48,7 @@ use cellway_core::keys::{IssuerKeys, KeyNotice, KeySet, KeySource, KeyState, Key
 use cellway_env::fetch::{Client, SourceUrl};
 use cellway_env::{Clock, Env};
 
-use crate::layer::KeyFeed;
+use crate::layer::KeyProvider;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout_at;
@@ -62,7 +62,7 @@ const WANTED_MAX: usize = 64;
 
 /// When the keys are fetched and how long they serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FeedTiming {
+pub struct JwksTiming {
     /// How long a set counts as fresh if the router's answer doesn't say.
     pub fresh: Duration,
     /// The least that an answer can say: a bound on how often the router is asked.
@@ -81,7 +81,7 @@ pub struct FeedTiming {
     pub retry_max: Duration,
 }
 
-impl Default for FeedTiming {
+impl Default for JwksTiming {
     /// Five minutes where the router says nothing, ten seconds to an hour where it does, a day on
     /// what is known, half a minute between forced fetches.
     fn default() -> Self {
@@ -98,7 +98,7 @@ impl Default for FeedTiming {
     }
 }
 
-impl FeedTiming {
+impl JwksTiming {
     /// How long a set counts as fresh of which the router says this.
     fn fresh(&self, max_age: Option<Duration>) -> Duration {
         let said = max_age.unwrap_or(self.fresh);
@@ -119,9 +119,9 @@ impl FeedTiming {
 
 /// The keys that a router publishes for its envelopes, as its page had them last.
 ///
-/// Clones are the same feed; it stops with the last of them.
+/// Clones are the same client; it stops with the last of them.
 #[derive(Clone, Debug)]
-pub struct EnvelopeKeys<E> {
+pub struct JwksClient<E> {
     shared: Arc<Shared<E>>,
     wanted: mpsc::Sender<Box<str>>,
 }
@@ -135,13 +135,13 @@ struct Shared<E> {
     waiters: Semaphore,
 }
 
-impl<E: Env> EnvelopeKeys<E> {
+impl<E: Env> JwksClient<E> {
     /// Fetches the keys at this address, as `client` connects, now and from now on. `notices`
     /// hears of every fetch; it is where failures are logged.
     pub fn start(
         client: Client<E>,
         url: SourceUrl,
-        timing: FeedTiming,
+        timing: JwksTiming,
         notices: impl Fn(&KeyNotice) + Send + 'static,
     ) -> Self {
         let env = client.env().clone();
@@ -209,7 +209,7 @@ impl<E: Env> EnvelopeKeys<E> {
     }
 }
 
-impl<E: Env> KeyFeed for EnvelopeKeys<E> {
+impl<E: Env> KeyProvider for JwksClient<E> {
     fn keys(&self) -> Option<Arc<KeySet>> {
         let view = self.shared.view.load();
         view.usable(self.shared.clock.mono())?;

@@ -1,4 +1,4 @@
-//! The task that drives the feed's key source.
+//! The task that drives the key source of a JWKS client.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -12,18 +12,18 @@ use http::HeaderValue;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use super::{FeedTiming, Shared};
+use super::{JwksTiming, Shared};
 
 /// The one fetch that is under way. It ends with the task.
 type Fetch = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
 
-/// Owns the source; ends when nobody holds the feed any more.
+/// Owns the source; ends when nobody holds the client any more.
 pub(super) struct Task<E, N> {
     pub(super) shared: Arc<Shared<E>>,
     pub(super) source: KeySource,
     pub(super) client: Client<E>,
     pub(super) url: SourceUrl,
-    pub(super) timing: FeedTiming,
+    pub(super) timing: JwksTiming,
     pub(super) notices: N,
     pub(super) wanted: mpsc::Receiver<Box<str>>,
     /// The last document that was taken, and its `ETag`.

@@ -2,8 +2,8 @@ use super::*;
 use crate::ids::IssuerId;
 use crate::text::Text;
 
-fn proven(policy: u8) -> Arc<Proven> {
-    Arc::new(Proven {
+fn verified(policy: u8) -> Arc<VerifiedToken> {
+    Arc::new(VerifiedToken {
         issuer: IssuerId(0),
         policy: [policy; 32],
         keys: [0; 32],
@@ -18,21 +18,21 @@ fn proven(policy: u8) -> Arc<Proven> {
 
 fn remembered(memo: &mut Memo, token: &str) -> Option<u8> {
     memo.get(token.as_bytes(), |_| true)
-        .map(|proven| proven.policy[0])
+        .map(|verified| verified.policy[0])
 }
 
 #[test]
 fn remembers_whole_tokens_and_forgets_the_unused() {
     let mut memo = Memo::new(4, 1);
     for i in 0..4 {
-        memo.insert(format!("token {i}").as_bytes(), proven(i));
+        memo.insert(format!("token {i}").as_bytes(), verified(i));
     }
     assert_eq!(remembered(&mut memo, "token"), None);
     assert_eq!(remembered(&mut memo, "token 00"), None);
     for i in [0, 2, 3] {
         assert_eq!(remembered(&mut memo, &format!("token {i}")), Some(i));
     }
-    memo.insert(b"token 4", proven(4));
+    memo.insert(b"token 4", verified(4));
     assert_eq!(
         remembered(&mut memo, "token 1"),
         None,
@@ -42,7 +42,7 @@ fn remembers_whole_tokens_and_forgets_the_unused() {
         assert_eq!(remembered(&mut memo, &format!("token {i}")), Some(i));
     }
 
-    memo.insert(b"token 0", proven(9));
+    memo.insert(b"token 0", verified(9));
     assert_eq!(
         remembered(&mut memo, "token 0"),
         Some(9),
@@ -69,7 +69,7 @@ fn is_bounded() {
     let mut memo = Memo::new(100, 1);
     for i in 0..10_000 {
         let token = format!("token {i}");
-        memo.insert(token.as_bytes(), proven(0));
+        memo.insert(token.as_bytes(), verified(0));
         assert_eq!(
             remembered(&mut memo, &token),
             Some(0),
@@ -80,7 +80,7 @@ fn is_bounded() {
     let found = (0..10_000).filter(|i| remembered(&mut memo, &format!("token {i}")).is_some());
     assert_eq!(found.count(), 100);
     let mut none = Memo::disabled();
-    none.insert(b"token", proven(0));
+    none.insert(b"token", verified(0));
     assert_eq!(remembered(&mut none, "token"), None);
 }
 
@@ -100,14 +100,14 @@ fn is_bounded_in_bytes_too() {
             0 => format!("{i:016384}"),
             _ => format!("{i}"),
         };
-        let proven = match i % 3 {
-            1 => Proven {
+        let verified = match i % 3 {
+            1 => VerifiedToken {
                 identity: Arc::clone(&many),
-                ..Proven::clone(&proven(0))
+                ..VerifiedToken::clone(&verified(0))
             },
-            _ => Proven::clone(&proven(0)),
+            _ => VerifiedToken::clone(&verified(0)),
         };
-        memo.insert(token.as_bytes(), Arc::new(proven));
+        memo.insert(token.as_bytes(), Arc::new(verified));
         assert!(memo.bytes().0 <= BYTES_MAX);
         assert_eq!(remembered(&mut memo, &token), Some(0), "the newest");
     }
@@ -122,8 +122,8 @@ fn is_bounded_in_bytes_too() {
 
     // One that needs more than all room displaces nothing.
     let mut small = Memo::new(4, 1).with_bytes_max(2_000);
-    small.insert(b"token", proven(1));
-    small.insert(&[b'x'; 2_000], proven(2));
+    small.insert(b"token", verified(1));
+    small.insert(&[b'x'; 2_000], verified(2));
     assert_eq!(remembered(&mut small, "token"), Some(1));
     assert_eq!(small.tokens().len(), 1);
 }

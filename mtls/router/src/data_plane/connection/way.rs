@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use cellway_core::headers::{Forwarded, Hop, Told, forward};
+use cellway_core::headers::{Forwarded, ForwardedValues, Hop, forward};
 use cellway_core::proxy_protocol::{HEADER_MAX, Step, read};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -100,7 +100,7 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
 pub(crate) struct Way {
     hop: Hop,
     /// The values for the last request's authority. Only this worker uses the lock.
-    told: Mutex<Option<Told>>,
+    told: Mutex<Option<ForwardedValues>>,
 }
 
 impl Way {

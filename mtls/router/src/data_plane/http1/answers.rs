@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use cellway_core::http1::{Asked, Found, Guard, Limits};
+use cellway_core::http1::{Found, Guard, Limits, RequestKind};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
@@ -71,8 +71,8 @@ impl Side for Answers {
         heard.store(true, Relaxed);
         match asked.load(Relaxed) {
             NOTHING => return,
-            HEAD => guard.asked(Asked::Head),
-            _ => guard.asked(Asked::Other),
+            HEAD => guard.asked(RequestKind::Head),
+            _ => guard.asked(RequestKind::Other),
         }
         asked.store(NOTHING, Relaxed);
     }

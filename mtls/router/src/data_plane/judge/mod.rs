@@ -155,7 +155,7 @@ fn policy<E: Env, S: Sink>(
 ) -> Result<PolicyId, Refused> {
     let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
     let live = case.worker.common.live.load();
-    if credentials.says_otherwise && live.has_routes(case.listener) {
+    if credentials.overrides_request && live.has_routes(case.listener) {
         return Err(ambiguous(
             "a header names another method, path or content type",
         ));

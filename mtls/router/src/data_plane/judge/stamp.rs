@@ -1,6 +1,6 @@
 //! Sets the headers that tell a cell about an allowed request.
 
-use cellway_core::envelope::{self, Sealing};
+use cellway_core::envelope::{self, EnvelopeContents};
 use cellway_core::headers::{self, HeaderRules};
 use cellway_core::{Allow, Reason, Snapshot};
 use cellway_env::Env;
@@ -63,7 +63,7 @@ fn seal<E: Env, S: Sink>(
     let now = common.clock.now();
     let (request_id, cell) = (case.request_id.to_str().unwrap_or_default(), &allow.cell.id);
     let sealed = sealer.seal(
-        &Sealing {
+        &EnvelopeContents {
             issuer: sealer.issuer(),
             identity: &allow.identity,
             cell,

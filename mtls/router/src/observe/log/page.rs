@@ -16,7 +16,7 @@ use cellway_core::registry::{
     EndpointId, FetchProblem, Registry, RegistryError, RegistryErrorReason, RegistryFetchError,
     RegistryNotice,
 };
-use cellway_core::routing_key::Voucher;
+use cellway_core::routing_key::RoutingKeySender;
 use cellway_core::{
     Allow, Decision, Deny, Identity, LeftOut, Proof, Reason, Refused, Snapshot, Text,
 };
@@ -106,7 +106,7 @@ fn decisions() -> [Decision; 2] {
     };
     let proof = Proof {
         jwt: Some(text("main")),
-        routing_key: Some(Voucher::Signer(text("gateway"))),
+        routing_key: Some(RoutingKeySender::Signer(text("gateway"))),
         ..allow.identity.proof.clone()
     };
     let identity = Identity {

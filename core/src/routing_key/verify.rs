@@ -10,17 +10,17 @@ use crate::time::Unix;
 
 use super::rules::{Gateway, RoutingKeyRules, Signer};
 use super::signature::{Signature, Signed, canonical};
-use super::{Vouched, Voucher};
+use super::{RoutingKeySender, VerifiedRoutingKey};
 
 /// The fields that came, under the router's two names.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct Fields<'a> {
     keys: &'a [HeaderValue],
     signatures: &'a [HeaderValue],
 }
 
 /// What a routing key is held against.
-pub(crate) struct Question<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) rules: &'a RoutingKeyRules,
     /// The listed gateway whose connection it came by.
     pub(crate) gateway: Option<&'a Gateway>,
@@ -33,7 +33,7 @@ pub(crate) struct Question<'a> {
 const FORM: &str = "routing_key.form";
 const SIGNER: &str = "routing_key.signer";
 
-impl<'a> Shown<'a> {
+impl<'a> Fields<'a> {
     /// `None` where neither came. A signature alone is a credential too, and not a good one.
     pub(crate) fn new(keys: &'a [HeaderValue], signatures: &'a [HeaderValue]) -> Option<Self> {
         let there = !keys.is_empty() || !signatures.is_empty();
@@ -65,18 +65,20 @@ impl<'a> Shown<'a> {
     }
 }
 
-impl Question<'_> {
+impl RequestContext<'_> {
     /// The routing key, and who stands behind it. A signature that is there must hold, whoever
     /// brings it, and then it is the signer who speaks.
-    pub(crate) fn judge(
+    pub(crate) fn verify(
         &self,
-        shown: Shown<'_>,
+        shown: Fields<'_>,
         recorder: &mut impl Recorder,
-    ) -> Result<Vouched, Refused> {
+    ) -> Result<VerifiedRoutingKey, Refused> {
         let (tenant, signature) = shown.fields()?;
         let by = match (signature, self.gateway) {
-            (Some(signature), _) => Voucher::Signer(self.signer(signature, &tenant, recorder)?),
-            (None, Some(gateway)) => Voucher::Gateway(gateway.san.text().clone()),
+            (Some(signature), _) => {
+                RoutingKeySender::Signer(self.signer(signature, &tenant, recorder)?)
+            }
+            (None, Some(gateway)) => RoutingKeySender::Gateway(gateway.san.text().clone()),
             (None, None) => {
                 return Err(Refused::new(
                     "routing_key.sender",
@@ -86,7 +88,7 @@ impl Question<'_> {
             }
         };
         recorder.pass("routing_key.sender", || by.to_string());
-        Ok(Vouched { tenant, by })
+        Ok(VerifiedRoutingKey { tenant, by })
     }
 
     /// Whose signature holds, for this request and now.

@@ -23,14 +23,14 @@ const WAITING_MAX: usize = 64;
 pub struct Retired(#[allow(dead_code, reason = "held only to be dropped")] Arc<Registry>);
 
 #[derive(Debug, Default)]
-pub(super) struct Graveyard {
+pub(super) struct RetiredRegistries {
     waiting: Vec<Arc<Registry>>,
     /// Held by nobody else, for the driver to drop.
     free: VecDeque<Retired>,
     look_at: Option<Mono>,
 }
 
-impl Graveyard {
+impl RetiredRegistries {
     pub(super) fn handle_retired(&mut self, registry: Arc<Registry>, now: Mono) {
         self.waiting.push(registry);
         self.look_at.get_or_insert(now.after(LOOK_INTERVAL));

@@ -13,7 +13,7 @@ use crate::{revoked, tenant};
 ///
 /// # Errors
 /// What a new request of the same identity would be refused with.
-pub fn standing(
+pub fn recheck(
     policy: &Policy,
     registry: &Registry,
     reason: Reason,
@@ -66,12 +66,12 @@ mod tests {
             ..Identity::default()
         };
         let registry = registry(tenants, unknown, revocations);
-        let stands = standing(&policy, &registry, allowed, &identity);
-        stands.err().map(|refused| refused.reason)
+        let checked = recheck(&policy, &registry, allowed, &identity);
+        checked.err().map(|refused| refused.reason)
     }
 
     #[test]
-    fn what_is_revoked_has_no_standing_unless_nobody_was_verified() {
+    fn revoked_credentials_end_streams_of_verified_callers() {
         let tenants = json!([{"id": "acme", "cell": "a"}]);
         let revoked = json!([{"tenant": "acme"}]);
         let under = |reason| reason_with(reason, &tenants, &json!("deny"), &revoked);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_new_version_turns_against_a_tenant_ends_its_streams() {
+    fn a_tenant_that_a_new_version_refuses_loses_its_streams() {
         let own = |more: Value| {
             let mut tenant = json!({"id": "acme", "cell": "a"});
             let fields = more.as_object().unwrap().clone();
