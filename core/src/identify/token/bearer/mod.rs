@@ -1,0 +1,121 @@
+//! Where a request carries its bearer token (RFC 6750, section 2).
+//!
+//! Only the `Authorization` header counts, once. A token in the query would be kept by every log
+//! and history on its way, so that it is refused, not read. Bodies and cookies aren't looked at:
+//! what is in them is the cell's, and proves nothing here.
+
+use crate::reason::Reason;
+use crate::refused::Refused;
+
+use super::super::Context;
+
+/// The scheme and the space that ends it.
+const BEARER: &[u8] = b"bearer ";
+/// The scheme of tokens whose holder proves a key with each request (RFC 9449).
+const DPOP: &[u8] = b"dpop ";
+/// The parameter of a query that holds a token (RFC 6750, section 2.3).
+const PARAMETER: &[u8] = b"access_token";
+
+impl Context<'_> {
+    /// The bearer token, if there is one. Another scheme is a credential too, and not a good one.
+    pub(in crate::identify) fn bearer(&self) -> Result<Option<&[u8]>, Refused> {
+        let credentials = self.evidence.credentials;
+        let in_query = names_token(self.evidence.path);
+        if credentials.several {
+            return Err(twice("there is more than one Authorization header"));
+        }
+        let authorization = match &credentials.authorization {
+            Some(_) if in_query => return Err(twice("there is a token in the query too")),
+            None if in_query => return Err(malformed(IN_QUERY)),
+            None => return Ok(None),
+            Some(authorization) => authorization.as_bytes(),
+        };
+        match after(authorization, BEARER) {
+            Some(token) => Ok(Some(token)),
+            None if after(authorization, DPOP).is_some() => Err(malformed(
+                "the Authorization header is for DPoP, whose proofs are not checked here",
+            )),
+            None => Err(malformed("the Authorization header is not a bearer token")),
+        }
+    }
+}
+
+/// Why what came as a token isn't of its form, where that has to do with how it was carried.
+pub(super) fn spoiled(token: &[u8]) -> Option<Refused> {
+    if token.starts_with(b"{") {
+        Some(malformed(
+            "the token is in JSON form; only the compact form is accepted",
+        ))
+    } else if token.contains(&b',') {
+        // One field with a list says what several fields would (RFC 9110, section 5.3).
+        Some(twice("the Authorization header is a list"))
+    } else if token.iter().any(u8::is_ascii_whitespace) {
+        Some(malformed("the Authorization header has more than a token"))
+    } else {
+        None
+    }
+}
+
+const IN_QUERY: &str =
+    "the token is in the query, where logs keep it; send it as Authorization: Bearer";
+
+fn twice(detail: &'static str) -> Refused {
+    Refused::new("token.present", Reason::DuplicateCredentials, detail)
+}
+
+fn malformed(detail: &'static str) -> Refused {
+    Refused::new("token.present", Reason::MalformedToken, detail)
+}
+
+/// The token of an `Authorization` field, if it is of the scheme.
+pub(super) fn token_of(authorization: &[u8]) -> Option<&[u8]> {
+    after(authorization, BEARER)
+}
+
+/// What follows the scheme, and any further spaces.
+fn after<'a>(authorization: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (found, mut rest) = authorization.split_at_checked(scheme.len())?;
+    if !found.eq_ignore_ascii_case(scheme) {
+        return None;
+    }
+    while let [b' ', shorter @ ..] = rest {
+        rest = shorter;
+    }
+    Some(rest)
+}
+
+/// Whether the query of a path has a parameter for a token, under any spelling that some cell's
+/// framework would read as that name.
+fn names_token(path: &str) -> bool {
+    let Some((_, query)) = path.split_once('?') else {
+        return false;
+    };
+    query.split(['&', ';']).any(|parameter| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        is_parameter(name.as_bytes())
+    })
+}
+
+fn is_parameter(mut name: &[u8]) -> bool {
+    for expected in PARAMETER {
+        let (byte, rest) = match name {
+            [b'%', high, low, rest @ ..] => (percent(*high, *low), rest),
+            [byte, rest @ ..] => (Some(*byte), rest),
+            [] => return false,
+        };
+        if !byte.is_some_and(|byte| byte.eq_ignore_ascii_case(expected)) {
+            return false;
+        }
+        name = rest;
+    }
+    // PHP and its kin read `access_token[]` as a list of that name.
+    matches!(name, [] | [b'[', ..] | [b'%', b'5', b'B' | b'b', ..])
+}
+
+fn percent(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Weighted rendezvous hashing: which of several equal cells serves a routing key.
+//!
+//! Every cell draws a lot for the key, and the best lot wins. A lot depends on the key and on that
+//! cell alone; so a new cell wins a key or leaves it where it was, and a cell that goes leaves all
+//! keys of the others alone.
+//!
+//! For shares in proportion to weights the lot is an exponential variable: `-log2(u) / weight`,
+//! the least wins (the base doesn't matter). All routers of a fleet must agree to the last bit,
+//! whatever they were compiled for, so there are no floats and no hash that a dependency may
+//! change:
+//!
+//! 1. `hash(s)` is FNV-1a, 64 bits, over the bytes of `s`, then `mix`.
+//! 2. `mix` is the finalizer of splitmix64.
+//! 3. `u = mix(hash(key) ^ hash(cell id)) / 2^64`, with 0 taken for 1.
+//! 4. `-log2(u)` has 48 binary places: whole part from the leading zeros, the rest from a table of
+//!    256 steps with straight lines between. A line is off by less than one part in 180,000, far
+//!    below what shares are worth.
+//! 5. Lots are compared by multiplying crosswise; on a tie the lesser cell id wins.
+
+use std::sync::Arc;
+
+use crate::cell::{Cell, CellState};
+
+/// The cells that a key may be spread over, in order of id.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Spread {
+    members: Vec<Member>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Member {
+    cell: Arc<Cell>,
+    /// Of the cell's id, computed once.
+    hash: u64,
+}
+
+impl Spread {
+    pub(crate) fn new(mut cells: Vec<Arc<Cell>>) -> Self {
+        cells.sort_by(|a, b| a.id.cmp(&b.id));
+        let member = |cell: Arc<Cell>| Member {
+            hash: hash(cell.id.as_str()),
+            cell,
+        };
+        Self {
+            members: cells.into_iter().map(member).collect(),
+        }
+    }
+
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Arc<Cell>> {
+        self.members.iter().map(|member| &member.cell)
+    }
+
+    /// The only cell there is.
+    pub(crate) fn only(&self) -> Option<&Arc<Cell>> {
+        match &*self.members {
+            [member] => Some(&member.cell),
+            _ => None,
+        }
+    }
+
+    /// The cell that wins `key` (see [`hash`]) among those whose state is accepted.
+    pub(crate) fn choose(
+        &self,
+        key: u64,
+        accept: impl Fn(CellState) -> bool,
+    ) -> Option<&Arc<Cell>> {
+        let mut best: Option<(&Member, u64)> = None;
+        for member in self.members.iter().filter(|it| accept(it.cell.state)) {
+            let lot = neg_log2(mix(key ^ member.hash));
+            let wins = best.is_none_or(|(other, other_lot)| {
+                let ours = u128::from(lot) * u128::from(other.cell.weight);
+                let theirs = u128::from(other_lot) * u128::from(member.cell.weight);
+                ours < theirs
+            });
+            if wins {
+                best = Some((member, lot));
+            }
+        }
+        best.map(|(member, _)| &member.cell)
+    }
+}
+
+/// The hash of a routing key or a cell id.
+pub(crate) fn hash(text: &str) -> u64 {
+    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    mix(fnv)
+}
+
+/// The finalizer of splitmix64: every bit of the input turns half of the output's.
+pub(crate) const fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// Binary places of [`neg_log2`].
+const PLACES: u32 = 48;
+
+/// `-log2(value / 2^64)` with [`PLACES`] binary places.
+fn neg_log2(value: u64) -> u64 {
+    let value = value.max(1);
+    let zeros = value.leading_zeros();
+    // 1 to 2, with 63 binary places: one bit for the 1, eight for the step, the rest along it.
+    let mantissa = value << zeros;
+    let step = (mantissa >> 55) as usize & 0xff;
+    let along = mantissa & ((1 << 55) - 1);
+    let (low, high) = (LOG2[step], LOG2[step + 1]);
+    let rise = (u128::from(high - low) * u128::from(along)) >> 55;
+    (u64::from(zeros + 1) << PLACES) - low - rise as u64
+}
+
+/// `log2(1 + i / 256)` with [`PLACES`] binary places.
+static LOG2: [u64; 257] = {
+    let mut table = [0; 257];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = log2((1 << 63) + ((i as u64) << 55));
+        i += 1;
+    }
+    table[256] = 1 << PLACES;
+    table
+};
+
+/// `log2` of a number from 1 to 2 with 63 binary places, bit by bit: squaring doubles the
+/// logarithm, and a square of 2 or more says that the next bit is set.
+const fn log2(mut x: u64) -> u64 {
+    let mut result = 0;
+    let mut place = 0;
+    while place < PLACES {
+        let square = ((x as u128) * (x as u128)) >> 63;
+        result <<= 1;
+        if square >= 1 << 64 {
+            result |= 1;
+            x = (square >> 1) as u64;
+        } else {
+            x = square as u64;
+        }
+        place += 1;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests;

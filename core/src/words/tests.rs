@@ -1,0 +1,48 @@
+use super::*;
+
+#[test]
+fn a_name_is_guessed_only_where_one_is_nearest() {
+    let cells = ["eu-1", "eu-2"];
+    assert_eq!(instead("eu-9", "cells", cells), "known cells: eu-1, eu-2");
+    let issuers = ["main", "partner"];
+    assert_eq!(
+        instead("mian", "issuers", issuers),
+        "did you mean \"main\"?"
+    );
+    assert_eq!(instead("x", "cells", []), "there are no cells");
+    let many: Vec<String> = (0..20).map(|n| format!("cell-number-{n}")).collect();
+    let listed = instead("zzz", "cells", many.iter().map(String::as_str));
+    assert!(listed.ends_with("cell-number-11 and 8 more"), "{listed}");
+}
+
+/// Catches: a library's type name that reaches a user.
+#[test]
+fn messages_of_serde_are_put_in_plain_words() {
+    let table = [
+        (
+            "invalid type: string \"7\", expected u64 at line 1 column 14",
+            "must be a number, found \"7\"",
+        ),
+        (
+            "invalid value: integer `-1`, expected u32",
+            "must be a number, found -1",
+        ),
+        (
+            "invalid type: map, expected a sequence",
+            "must be a list, found a table",
+        ),
+        ("missing field `version`", "`version` is missing"),
+        (
+            "unknown field `stat`, expected one of `id`, `state`",
+            "unknown field `stat`; did you mean \"state\"?",
+        ),
+        (
+            "unknown variant `on`, expected `active` or `retired`",
+            "unknown value `on`; known values: active, retired",
+        ),
+        ("duplicate field `id`", "duplicate field `id`"),
+    ];
+    for (message, expected) in table {
+        assert_eq!(of_serde(message), expected);
+    }
+}
