@@ -1,6 +1,6 @@
 //! Checks whether the policy's rules allow this caller to make this request.
 //!
-//! Runs on every request, on the roles that the tenant's terms have left.
+//! Runs on every request, with the roles that the tenant allows.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) fn check<'a>(
     Ok(Some(&rule.name))
 }
 
-/// The request, if router and cell are sure to read it alike.
+/// What rules match. Fails if the cell could read the request differently than the router does.
 fn asked<'a>(evidence: &Evidence<'a>) -> Result<MatchInput<'a>, Refused> {
     let ambiguous = |detail| Refused::new("request.reading", Reason::AmbiguousRequest, detail);
     if evidence.credentials.overrides_request {
@@ -60,7 +60,7 @@ fn allows(
 ) -> Result<(), Refused> {
     let (roles, scopes) = match rule.who() {
         AllowedCallers::Anyone => return Ok(()),
-        // Credentials could help, and a client that is told so may bring some.
+        // Credentials could help, so the answer asks the client for them.
         AllowedCallers::Verified | AllowedCallers::Granted { .. }
             if reason == Reason::Anonymous =>
         {

@@ -13,7 +13,7 @@ use crate::text::Text;
 pub struct Cell {
     /// Its id, unique in the registry.
     pub id: Text,
-    /// The class of service that it gives.
+    /// Its class of service.
     pub tier: Text,
     /// Where it is.
     pub region: Text,
@@ -21,16 +21,16 @@ pub struct Cell {
     pub state: CellState,
     /// Its share of a placement that spreads, relative to its peers: 1 to [`Cell::WEIGHT_MAX`].
     pub weight: u32,
-    /// At most [`Ranked::ENDPOINTS_MAX`](crate::Ranked::ENDPOINTS_MAX); at least one where the
-    /// state lets traffic in.
+    /// At most [`Ranked::ENDPOINTS_MAX`](crate::Ranked::ENDPOINTS_MAX). At least one if the cell's
+    /// state allows traffic.
     pub endpoints: Vec<Endpoint>,
-    /// Free notes of the control plane's; nothing here changes where a request goes. One may hold
-    /// the keys of the cell's own [authorizations](crate::cba).
+    /// Notes of the control plane. They don't change where a request goes. One of them may hold the
+    /// cell's keys for [cell-bound authorizations](crate::cba).
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Cell {
-    /// The greatest weight. Shares finer than one in a thousand aren't a thing to route by.
+    /// The greatest weight. Shares smaller than one in a thousand are not supported.
     pub const WEIGHT_MAX: u32 = 1000;
 }
 
@@ -38,16 +38,16 @@ impl Cell {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellState {
-    /// None yet: it is being built.
+    /// No traffic yet: the cell is being built.
     Provisioning,
-    /// All that is assigned to it.
+    /// All traffic that is assigned to it.
     Active,
-    /// Only that of the tenants which the registry assigns to it; no unknown ones, and no share
-    /// of a placement that has an active cell.
+    /// Only tenants that the registry assigns to it. It gets no unknown tenants, and no share of a
+    /// placement that has an active cell.
     Draining,
-    /// None: requests that belong to it are answered 503, and go nowhere else.
+    /// No traffic: requests for it are answered 503, and no other cell serves them.
     Quarantined,
-    /// None, for good: no tenant may be assigned to it.
+    /// No traffic, ever again: no tenant may be assigned to it.
     Retired,
 }
 
@@ -84,8 +84,8 @@ impl CellState {
 /// One address of a cell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
-    /// The same in every registry version that has the same cell, URL and SAN. Pools and health
-    /// are keyed by it.
+    /// The same in every registry version that has the same cell, URL and SAN. Pools and health use
+    /// it as their key.
     pub id: EndpointId,
     /// Where it listens and what it speaks.
     pub url: EndpointUrl,
@@ -94,7 +94,7 @@ pub struct Endpoint {
     pub san: Option<San>,
 }
 
-/// Names an endpoint for as long as a process lives. Never used again for another endpoint.
+/// Identifies an endpoint while the process runs. It is never reused for another endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct EndpointId(pub u32);
 

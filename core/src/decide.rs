@@ -65,7 +65,7 @@ pub fn decide(
     })
 }
 
-/// What every check looks at.
+/// What every check reads.
 #[derive(Clone, Copy)]
 struct Request<'a> {
     snapshot: &'a Snapshot,

@@ -40,35 +40,37 @@ pub struct Allow {
     pub reason: Reason,
     /// The identity that the credentials proved.
     pub identity: Arc<Identity>,
-    /// The placement that chose the cell; `None` where the tenant has a cell of its own.
+    /// The placement that chose the cell. `None` if the tenant has a cell of its own.
     pub placement: Option<Text>,
-    /// The cell that serves the request, and no other may.
+    /// The only cell that may serve the request.
     pub cell: Arc<Cell>,
     /// The cell's endpoints, best first: those that take traffic, then those that are ejected.
     pub endpoints: Ranked,
-    /// The rule that lets the request pass, where the policy has rules.
+    /// The rule that allows the request, if the policy has rules.
     pub rule: Option<Arc<str>>,
-    /// The version of the registry that this was decided on; cells fence by it.
+    /// The registry version of this decision. Cells use it to reject requests that were decided on
+    /// an older version.
     pub placement_epoch: u64,
-    /// What its cell-bound authorization came to; `None` where there is none, and none is wanted.
+    /// The result of checking its cell-bound authorization. `None` if it has none and needs none.
     pub cell_bound: Option<Box<CellBound>>,
 }
 
-/// A request that may not pass.
+/// A request that is denied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deny {
     /// The check that failed.
     pub reason: Reason,
-    /// What kind of answer that leads to: the reason's own kind, unless the policy has chosen
-    /// another for `jwks_unreachable`.
+    /// The kind of answer: that of the reason, unless the policy sets another one for
+    /// `jwks_unreachable`.
     pub class: Class,
     /// Which check failed, in words that hold nothing of the credential.
     pub detail: &'static str,
-    /// The rule of the policy that the request is denied by.
+    /// The rule of the policy that denies the request.
     pub rule: Option<Arc<str>>,
-    /// The tenant, where one was proved before the request was refused.
+    /// The tenant, if one was proved before the check failed.
     pub tenant: Option<Text>,
-    /// The subject, where one was proved. For logs, which hash it; it isn't part of the JSON form.
+    /// The subject, if one was proved. It is for logs, which hash it, and isn't part of the JSON
+    /// form.
     pub subject: Option<Text>,
     /// Unusable values in a verified credential. A role that the caller lacks may be one of them.
     pub left_out: LeftOut,
@@ -76,7 +78,7 @@ pub struct Deny {
     pub challenge: Challenge,
     /// When to try again, for `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// What its cell-bound authorization came to, where the request is denied for it.
+    /// The result of checking its cell-bound authorization, if that is why the request is denied.
     pub cell_bound: Option<Box<CellBound>>,
 }
 
@@ -95,7 +97,7 @@ pub enum Challenge {
 }
 
 impl Allow {
-    /// The endpoints to try, best first.
+    /// The endpoints in the order in which to try them.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints
             .positions()
@@ -112,7 +114,7 @@ impl Decision {
         }
     }
 
-    /// The rule that decided, where the policy has rules and one fits.
+    /// The rule that decided, if the policy has rules and one matches.
     pub fn rule(&self) -> Option<&str> {
         match self {
             Self::Allow(allow) => allow.rule.as_deref(),
@@ -120,7 +122,7 @@ impl Decision {
         }
     }
 
-    /// What the request's cell-bound authorization came to, where it was looked at.
+    /// The result of checking the request's cell-bound authorization, if it was checked.
     pub fn cell_bound(&self) -> Option<&CellBound> {
         match self {
             Self::Allow(allow) => allow.cell_bound.as_deref(),
@@ -128,8 +130,8 @@ impl Decision {
         }
     }
 
-    /// The decision once the driver has claimed its [`CellBound::claim`]: one that was claimed
-    /// before is denied, or in `monitor` mode would be.
+    /// The decision after the driver has claimed its [`CellBound::claim`]. An authorization that
+    /// was claimed before is denied, or only reported in `monitor` mode.
     #[must_use]
     pub fn claimed(self, claimed: Claimed) -> Self {
         let (reason, detail) = match claimed {

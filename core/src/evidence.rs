@@ -15,23 +15,23 @@ pub struct Evidence<'a> {
     pub policy: PolicyId,
     /// The request's method.
     pub method: &'a Method,
-    /// Host and port as the request names them, in `:authority` or `Host`; empty where it names none.
+    /// Host and port as the request names them, in `:authority` or `Host`. Empty if it names none.
     pub authority: &'a str,
     /// The path and query as received.
     pub path: &'a str,
-    /// What was taken out of the request's headers, and seen there.
+    /// The credentials that were taken out of the request's headers, and what was seen there.
     pub credentials: &'a Credentials,
     /// The leaf of the client's certificate chain, present only once rustls has verified it.
     pub peer: Option<&'a PeerCertificate>,
     /// A number that spreads requests over a cell's equal endpoints. Any distribution will do;
     /// the same number gives the same ranking.
     pub spread: u64,
-    /// The driver has waited for keys once already: now the answer is final.
+    /// The driver has already waited for keys once, so the answer must be final.
     pub waited: bool,
 }
 
 /// The credentials that [`sanitize`](crate::headers::sanitize) took out of a request's headers, and
-/// what it saw there of which a policy's rules depend.
+/// the properties of the headers that a policy's rules depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The first `Authorization` field, whatever its scheme.
@@ -40,9 +40,9 @@ pub struct Credentials {
     pub several: bool,
     /// The header by which a client with several tenants picks one.
     pub tenant_choice: Option<HeaderValue>,
-    /// The `Cell-Bound-Authorization` fields: one is right, none is usual.
+    /// The `Cell-Bound-Authorization` fields. Usually there is none, and more than one is refused.
     pub cell_bound: Vec<HeaderValue>,
-    /// The routing key's fields: one is right, none is usual.
+    /// The routing key's fields. Usually there is none, and more than one is refused.
     pub routing_key: Vec<HeaderValue>,
     /// The fields with its signature.
     pub routing_key_signature: Vec<HeaderValue>,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// Hears of each check while a decision is made.
+/// Receives each check while a decision is made.
 pub trait Recorder {
     /// A check passed. `detail` says what was seen; it never holds a token.
     fn pass(&mut self, check: &'static str, detail: impl FnOnce() -> String);

@@ -6,7 +6,7 @@ pub const FRAME_HEADER_LEN: usize = 9;
 /// The length of the client's preface (RFC 9113, section 3.4).
 pub const PREFACE_LEN: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
-/// A frame that begins a header or trailers (RFC 9113, section 6.2).
+/// A frame that starts a header or trailers (RFC 9113, section 6.2).
 pub const HEADERS: u8 = 1;
 /// A frame that announces a pushed answer (RFC 9113, section 6.6).
 pub const PUSH_PROMISE: u8 = 5;
@@ -27,7 +27,7 @@ pub struct FrameHeader {
 /// Finds the frames in a stream of bytes, in pieces of any size.
 #[derive(Debug)]
 pub struct Frames {
-    /// The part of a frame's header that has come.
+    /// The part of a frame's header that has arrived.
     header: [u8; FRAME_HEADER_LEN],
     header_len: usize,
     /// Bytes of the payload that are still to come.
@@ -35,7 +35,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The first frame begins after this many bytes.
+    /// The first frame starts after this many bytes.
     pub fn after(preface_len: usize) -> Self {
         Self {
             header: [0; FRAME_HEADER_LEN],

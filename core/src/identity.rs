@@ -24,10 +24,11 @@ pub struct Identity {
     pub org: Option<Text>,
     /// Roles in the order of the claim. In a decision, only those that the tenant allows.
     pub roles: Vec<Text>,
-    /// What the client that shows the token may do in the subject's name (RFC 6749, section 3.3).
+    /// What the client that sends the token may do on behalf of the subject (RFC 6749, section
+    /// 3.3).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Box<str>>,
-    /// The credential says which roles, be it none.
+    /// The credential names the roles. The list may be empty.
     #[serde(skip)]
     pub names_roles: bool,
     /// The tier that the credential names; placement never goes below it.
@@ -90,25 +91,26 @@ pub struct Proof {
     pub jwt: Option<Text>,
     /// A client certificate's SAN names the tenant.
     pub mtls: bool,
-    /// The trust domain of the accepted SAN, where that is a SPIFFE ID. A SAN that names no tenant
-    /// counts too, as for the two below: it says who calls, and a token says for whom.
+    /// The trust domain of the accepted SAN, if that is a SPIFFE ID. This and the next two are also
+    /// set if the SAN names no tenant. The SAN then identifies the caller, and a token names the
+    /// tenant.
     pub trust_domain: Option<Text>,
     /// The service that the accepted SAN names.
     pub service: Option<Text>,
     /// The cell that the accepted SAN names: where the request comes from, not where it goes.
     pub cell: Option<Text>,
-    /// What the registry can revoke the token by, besides whom it names.
+    /// What the registry can revoke the token by, in addition to the names in it.
     #[serde(skip)]
     pub token: TokenProof,
-    /// What the registry can revoke the client certificate by; `None` where none counts.
+    /// What the registry can revoke the client certificate by. `None` if no certificate was used.
     #[serde(skip)]
     pub certificate: Option<CertificateProof>,
-    /// Who stood behind the routing key that names the tenant.
+    /// The gateway or signer that vouched for the routing key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routing_key: Option<RoutingKeySender>,
 }
 
-/// What tells a token from others of the same subject.
+/// What distinguishes a token from others of the same subject.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TokenProof {
     /// Its `jti`.
@@ -117,10 +119,10 @@ pub struct TokenProof {
     pub iat: Option<u64>,
 }
 
-/// What tells a client certificate from others.
+/// What identifies a client certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertificateProof {
-    /// The accepted SAN. With a token beside it, [`Identity::subject`] is the token's.
+    /// The accepted SAN. If there is also a token, [`Identity::subject`] is the token's.
     pub subject: Text,
     /// The start of its validity, which counts as its time of issue.
     pub not_before: Unix,

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-/// Which issuer: its place in [`Policy::issuers`](crate::policy::Policy::issuers) and in the configuration.
+/// An issuer's position in [`Policy::issuers`](crate::policy::Policy::issuers) and in the
+/// configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
 pub struct IssuerId(pub u16);
 
-/// Which policy: its place in the configuration.
+/// A policy's position in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PolicyId(pub u16);

@@ -1,4 +1,4 @@
-//! Ids of the keys that an operator names: those of envelopes, and of the signers of routing keys.
+//! Ids of keys that an operator names: the keys of envelopes and of the signers of routing keys.
 
 /// The most bytes that a `kid` may have. It is also the name of a file: letters, digits, `-`, `_`, `.`.
 pub const KID_LEN_MAX: usize = 64;

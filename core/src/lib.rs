@@ -1,8 +1,8 @@
-//! The sans-IO core of Cellway: it decides, and it never does.
+//! The sans-IO core of Cellway. It makes decisions and performs no IO.
 //!
-//! No clock, entropy, socket, file, thread or log is touched here, and nothing is async. Time comes
-//! in as a value. That is why the production listener and the simulator can run the same logic, why
-//! a decision can be replayed, and why a test needs no waiting.
+//! It uses no clock, entropy, socket, file, thread or log, and nothing is async. Callers pass the
+//! time in. So the production listener and the simulator run the same logic, a decision can be
+//! replayed, and no test has to wait.
 //!
 //! There are two halves:
 //!

@@ -1,12 +1,12 @@
-//! Why a request was allowed or denied: one closed enum.
+//! The reasons for which requests are allowed or denied, as one closed enum.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// What `Retry-After` says where nothing better is known: about as long as a source's next
-/// refresh or an endpoint's return takes.
+/// The default for `Retry-After`. It is about the time until a source's next refresh or an
+/// endpoint's return.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 macro_rules! reasons {
@@ -231,7 +231,7 @@ reasons! {
 }
 
 impl Class {
-    /// What `Retry-After` says in such an answer; `None` if trying again would not help.
+    /// The value of `Retry-After` in such an answer. `None` if trying again would not help.
     pub(crate) fn retry_after(self) -> Option<Duration> {
         (self == Self::Unavailable).then_some(RETRY_AFTER_DEFAULT)
     }

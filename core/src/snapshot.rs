@@ -23,12 +23,12 @@ pub struct Snapshot {
     pub keys: Arc<KeyTable>,
     /// Cells, placements, tenants: `None` until a first document was accepted.
     pub registry: Option<Arc<Registry>>,
-    /// What the registry's cells sign their authorizations with.
+    /// The keys with which the registry's cells sign their authorizations.
     pub cell_keys: Arc<CellKeys>,
     /// The registry's source has given no good answer for too long. It still places.
     pub registry_stale: bool,
-    /// When tenants' status reaches half of its maximum age, without a good answer of the
-    /// registry's source before; `None` if there is no maximum.
+    /// When tenants' status reaches half of its maximum age if the registry's source gives no good
+    /// answer before. `None` if there is no maximum age.
     pub status_ages_at: Option<Mono>,
     /// When tenants' status becomes too old to trust; `None` if there is no maximum age.
     pub status_expires_at: Option<Mono>,

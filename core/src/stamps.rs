@@ -10,8 +10,8 @@ use crate::text::Text;
 pub type Stamps<'a> = [(&'a HeaderName, HeaderValue); STAMP_NAMES.len()];
 
 impl HeaderRules {
-    /// What to set on a request that may pass. Every header is present, empty where its value is
-    /// unknown, so that a cell never reads another's word for it.
+    /// The headers to set on an allowed request. Every header is present, and empty if its value is
+    /// unknown, so that a cell never reads a value that a client sent.
     pub fn stamps(&self, allow: &Allow, request_id: HeaderValue) -> Stamps<'_> {
         let identity = &*allow.identity;
         let text = |value: &Option<Text>| match value {

@@ -1,4 +1,4 @@
-//! What tests of identity share: an issuer that signs, and certificates.
+//! Test doubles for identity: an issuer that signs tokens, and certificates.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! The two clocks, as values.
 //!
 //! Core reads no clock. The driver hands in both times with every call, so that a test or the
-//! simulator can say what time it is. They are separate types because mixing them is a bug that
-//! no test finds until a machine's clock is stepped: timers must not jump with the wall clock,
-//! and `exp` must.
+//! simulator can say what time it is. They are separate types because mixing them is a bug that no
+//! test finds until a machine's clock is stepped: timers must not jump with the wall clock, but
+//! `exp` must.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,12 +23,12 @@ impl Mono {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// How long ago `earlier` was. Zero if it is in the future.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This instant and `delay` more, capped at the end of time.
+    /// This instant plus `delay`, capped at the latest time that fits.
     pub const fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(delay))
     }
@@ -50,7 +50,7 @@ impl Unix {
         Self(since_epoch)
     }
 
-    /// The time that many whole seconds after the epoch.
+    /// The time this many whole seconds after the epoch.
     pub const fn from_secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
     }
@@ -70,7 +70,7 @@ impl Unix {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This time and `delay` more, capped at the end of time.
+    /// This time plus `delay`, capped at the latest time that fits.
     pub const fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(delay))
     }

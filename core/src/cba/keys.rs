@@ -10,12 +10,12 @@ use crate::text::Text;
 
 /// The key set of each cell that has one, read from the registry's annotations.
 ///
-/// A part of snapshots. It follows the registry and the policy, and shares with the table before
-/// what hasn't changed. An annotation that can't be used costs its own cell alone: the cell
-/// verifies nothing, and the document stays good.
+/// A part of snapshots. It follows the registry and the policy, and shares unchanged key sets with
+/// the table before it. An annotation that can't be used affects only its own cell: the cell's
+/// authorizations are refused, and the document stays valid.
 #[derive(Debug, Default)]
 pub struct CellKeys {
-    /// What the annotations were read by.
+    /// The algorithms that the annotations were read with.
     algorithms: Vec<Algorithm>,
     cells: BTreeMap<Text, Arc<CellKeySet>>,
 }
@@ -29,11 +29,11 @@ pub struct CellKeySet {
 }
 
 impl CellKeys {
-    /// The most bytes of one cell's annotation. Room for a dozen RSA keys; a cell needs two, to
-    /// change from one to the other.
+    /// The most bytes of one cell's annotation. A dozen RSA keys fit; a cell needs two during a
+    /// rotation.
     pub const BYTES_MAX: usize = 16 << 10;
 
-    /// The table for these rules and this registry, sharing with this one what is the same.
+    /// The table for these rules and this registry. It shares unchanged key sets with this one.
     pub(crate) fn follow(&self, rules: &CbaRules, registry: Option<&Registry>) -> Self {
         let mut next = Self {
             algorithms: rules.algorithms.clone(),
@@ -76,7 +76,7 @@ impl CellKeys {
         self.cells.values().filter(|set| set.keys.is_ok()).count()
     }
 
-    /// Those of [`refused`](Self::refused) that weren't so in `before`.
+    /// The cells of [`refused`](Self::refused) that are new since `before`.
     pub(crate) fn newly_refused(&self, before: &Self) -> Vec<(Text, JwksError)> {
         let new = |(cell, _): &(&Text, &JwksError)| {
             let (old, new) = (before.cells.get(*cell), self.cells.get(*cell));

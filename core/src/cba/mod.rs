@@ -1,11 +1,12 @@
 //! Cell-bound authorizations: proofs with which a cell calls another cell through the router.
 //!
 //! An authorization is a JWT in a header of its own. Its claims bind it to the cell that made it
-//! (`iss`), the one cell that it leads to (`aud`), and the request's own identity (`sub`, `tenant`);
-//! its key is published in the registry, as an annotation of the cell. So a cell that is broken
-//! into can speak for itself alone, and an authorization that leaks in one cell opens no other.
+//! (`iss`), the one cell that it leads to (`aud`), and the request's own identity (`sub`,
+//! `tenant`); the cell's key is published in the registry, as an annotation of the cell. So a
+//! compromised cell can only speak for itself, and an authorization that leaks in one cell is
+//! useless in any other.
 //!
-//! It is judged last, because `aud` is held against the cell that was decided. The parts: `keys`
+//! It is checked last, because `aud` is compared with the cell that was decided. The parts: `keys`
 //! has each cell's key set ready, `token` reads and verifies, `replay` remembers what was used.
 
 use serde::{Serialize, Serializer};
@@ -34,21 +35,21 @@ pub use replay::{Claim, Claimed, ReplayCache};
 /// The longest time between `iat` and `exp`, in seconds.
 pub const LIFETIME_SECS_MAX: u64 = 60;
 
-/// What `typ` says.
+/// The value of `typ`.
 pub const TYPE: &str = "cba+jwt";
 
-/// What a request's cell-bound authorization came to, where one was there or was wanted.
+/// The result of checking a request's cell-bound authorization, if it had one or needed one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CellBound {
     /// What happens to a request with an invalid one.
     pub mode: CbaMode,
-    /// The cell that `iss` names. Believed only if nothing was refused, but always one of the
-    /// registry's.
+    /// The cell that `iss` names, always one of the registry's. It is verified only if `refused` is
+    /// `None`.
     pub source: Option<Text>,
     /// What is wrong with it.
     pub refused: Option<Refused>,
-    /// What the driver has to claim before the request may pass, where each authorization is
-    /// taken once. See [`Decision::claimed`](crate::Decision::claimed).
+    /// What the driver has to claim before the request may pass, if each authorization is accepted
+    /// once. See [`Decision::claimed`](crate::Decision::claimed).
     pub claim: Option<Claim>,
 }
 
@@ -60,7 +61,7 @@ impl CellBound {
     }
 }
 
-/// The stable JSON form: the source, and what was refused.
+/// The stable JSON form.
 impl Serialize for CellBound {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -82,7 +83,7 @@ impl Serialize for CellBound {
     }
 }
 
-/// What an authorization is held against.
+/// What an authorization is checked against.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestContext<'a> {
     pub(crate) policy: &'a Policy,
@@ -91,7 +92,7 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) keys: &'a CellKeys,
     pub(crate) evidence: &'a Evidence<'a>,
     pub(crate) identity: &'a Identity,
-    /// The cell decided.
+    /// The cell that was decided.
     pub(crate) cell: &'a Cell,
     pub(crate) now: Now,
 }
@@ -123,7 +124,7 @@ pub(crate) fn check(
     if let Some(refused) = &refused
         && mode == CbaMode::Monitor
     {
-        // The request goes on, and so do its steps.
+        // The request continues, so this step is no failure.
         recorder.pass("cba.monitor", || {
             format!("would be denied at {}, {refused}", refused.check)
         });
@@ -137,7 +138,7 @@ pub(crate) fn check(
 }
 
 impl RequestContext<'_> {
-    /// Everything that must hold. `source` is set as soon as it is known.
+    /// Runs all checks. Sets `source` as soon as it is known.
     fn hold(
         &self,
         source: &mut Option<Text>,
@@ -168,8 +169,8 @@ impl RequestContext<'_> {
         Ok(one_use.then(|| Claim::new(&verified.source, &verified.jti, verified.exp, self.now)))
     }
 
-    /// With a pin, authorizations lead to the pinned cell and nowhere else: neither may the
-    /// authorization be for another, nor the decision.
+    /// Checks that the authorization is for the cell that was decided, and that this is the pinned
+    /// cell, if the policy pins one.
     fn check_destination(&self, audience: &Text) -> Result<(), Refused> {
         let wrong = |detail| {
             Err(Refused::new(
@@ -201,7 +202,7 @@ impl RequestContext<'_> {
         Ok(())
     }
 
-    /// A certificate must name the source, where certificates can name cells at all.
+    /// A certificate must name the source cell, if certificates can name cells at all.
     fn check_certificate(&self, source: &Text) -> Result<(), Refused> {
         let comparable = self.evidence.peer.is_some() && self.policy.sans().any_cell();
         match self.certificate_cell() {
@@ -215,9 +216,9 @@ impl RequestContext<'_> {
         }
     }
 
-    /// The cell that the client certificate names, whether or not the policy looks at
-    /// certificates for the identity: where it does, the identity says so already. The chain was
-    /// verified in the handshake, and the connection ends when it does.
+    /// The cell that the client certificate names, even if the policy doesn't use certificates for
+    /// the identity. The chain was verified in the handshake, and the connection is closed when it
+    /// expires.
     fn certificate_cell(&self) -> Option<Text> {
         if self.auth.mtls {
             return self.identity.proof.cell.clone();

@@ -1,19 +1,20 @@
-//! Authorizations that were already used.
+//! The replay cache: authorizations that were already used.
 //!
-//! The decision is a function and remembers nothing: it says what is to be [claimed](Claim), and
-//! the driver claims it in a table that all workers share. An entry stays until the authorization
-//! has expired, by the timer's clock, which nobody can set.
+//! The decision is a function and remembers nothing. It says what to [claim](Claim), and the driver
+//! claims it in a cache that all workers share. An entry stays until the authorization has expired
+//! by the monotonic clock, which nobody can set.
 //!
-//! Authorizations expire by the wall clock, which can be set back. Then one that the table has
-//! already dropped would be good again. So the table keeps the latest `exp` of all that it dropped,
-//! and refuses every authorization that expires no later: it can't know whether it was used.
+//! Authorizations expire by the wall clock, which can be set back. An authorization that the cache
+//! has already dropped would then be valid again. So the cache keeps the latest `exp` of all that
+//! it dropped, and refuses every authorization that doesn't expire later, because it can't know
+//! whether it was used.
 //!
-//! Room is limited and nothing is forgotten early, so the cells must share it. Each may hold as
-//! much as is still free: one cell that signs without end gets half of the table, two get a third
-//! each, and a cell that holds nothing finds room whatever the others do. (Switches share their
-//! buffers so: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
-//! switches", 1998.) A fixed share for each would have to be cut for as many cells as a registry
-//! may ever have, and would be too small for the few that are busy.
+//! Space is limited and nothing is dropped early, so the cells must share it. Each cell may hold as
+//! many entries as are still free: one cell that signs without end gets half of the cache, two get
+//! a third each, and a cell with no entries always finds space. (Switches share their buffers this
+//! way: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
+//! 1998.) Fixed shares would have to be sized for as many cells as a registry may ever have, and
+//! would be too small for the few busy ones.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -29,25 +30,25 @@ use crate::time::{Mono, Now, Unix};
 pub struct Claim {
     /// The cell that made it.
     source: Text,
-    /// Names the source and its `jti`, alike on every router.
+    /// The hash of the source and its `jti`, the same on every router.
     id: [u8; 32],
     /// Its `exp`.
     exp: Unix,
-    /// When it expires by the timer's clock.
+    /// When it expires by the monotonic clock.
     until: Mono,
 }
 
-/// What came of claiming.
+/// The result of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Claimed {
     /// It wasn't used before. Now it is.
     First,
     /// It was used before.
     Again,
-    /// It may have been used before: the wall clock was set back, and by the time that it showed
-    /// earlier the authorization has expired and its use is forgotten.
+    /// It may have been used before: the wall clock was set back, and entries with this `exp` were
+    /// already dropped.
     Forgotten,
-    /// Its cell has used up its room, so that it couldn't be remembered.
+    /// Its cell has used up its space, so the use can't be recorded.
     Full,
 }
 
@@ -68,30 +69,30 @@ impl Claim {
         }
     }
 
-    /// Which of `count` tables it belongs into; always the same.
+    /// Which of `count` caches it belongs to, always the same one.
     pub fn shard(&self, count: usize) -> usize {
         usize::from(self.id[0]) % count.max(1)
     }
 }
 
-/// Authorizations that were used, until they can't be used any more.
+/// Authorizations that were used, until they expire.
 #[derive(Debug)]
 pub struct ReplayCache {
     /// Each with the cell that made it.
     used: BTreeMap<[u8; 32], Text>,
-    /// The same with their `exp`, the first to end on top.
+    /// The same with their `exp`, the first to expire on top.
     ends: BinaryHeap<Reverse<(Mono, Unix, [u8; 32])>>,
-    /// The latest `exp` of those that were dropped. Ahead of the wall clock only after that was set
-    /// back.
+    /// The latest `exp` of those that were dropped. It is later than the wall clock only after that
+    /// was set back.
     forgotten: Unix,
-    /// How many are a cell's; a cell with none isn't listed.
+    /// The number of entries of each cell that has any.
     held: BTreeMap<Text, usize>,
     entries_max: usize,
 }
 
 impl ReplayCache {
-    /// Most entries that one call lets go, so that no request pays for a burst before it. More
-    /// than one, so that the table shrinks.
+    /// The most entries that one call drops, so that no request pays for a burst before it. More
+    /// than one, so that the cache shrinks.
     const FREED_MAX: usize = 4;
 
     /// An empty table for at most so many entries.
@@ -150,12 +151,12 @@ impl ReplayCache {
         }
     }
 
-    /// How many are remembered.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.used.len()
     }
 
-    /// Whether none is.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.used.is_empty()
     }

@@ -28,7 +28,7 @@ struct Dates {
     nbf: Option<u64>,
 }
 
-/// What an authorization is refused with that can't be read.
+/// The refusal for an authorization that can't be read.
 fn unreadable(error: JwsError) -> Refused {
     let reason = match error {
         JwsError::Malformed(_) => Reason::CbaMalformed,
@@ -37,7 +37,7 @@ fn unreadable(error: JwsError) -> Refused {
     Refused::new("cba.form", reason, error.detail())
 }
 
-/// Takes an authorization apart, and holds it against its source cell's keys and the time.
+/// Reads an authorization, and checks it against its source cell's keys and the time.
 pub(super) fn verify(
     request: &RequestContext<'_>,
     authorization: &[u8],
@@ -51,7 +51,7 @@ pub(super) fn verify(
     }
     let claims = jws.claims().map_err(unreadable)?;
     recorder.pass("cba.form", || format!("signed by {}", header.algorithm));
-    // Not believed yet: it only says whose keys to hold the authorization against.
+    // Not trusted yet: it only says which cell's keys to verify with.
     let cell = source_cell(request, &claims)?;
     *source = Some(cell.id.clone());
     check_state(cell)?;
@@ -152,7 +152,7 @@ impl VerifiedAuthorization {
     }
 }
 
-/// `aud` as one string or a list of one. What is for several cells is bound to none.
+/// `aud` as one string or a list of one. An authorization for several cells isn't bound to one.
 fn audience(claims: &Object<'_>) -> Result<Text, Refused> {
     let aud = match claims.get("aud") {
         Some(Json::Array(auds)) => match &**auds {

@@ -7,7 +7,7 @@ use crate::time::Unix;
 
 use super::{CertificateError, unix};
 
-/// When a list is followed by the next, and what its issuer signed.
+/// The dates of a revocation list, and what its issuer signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevocationList {
     this_update: Unix,
@@ -42,7 +42,7 @@ impl RevocationList {
         self.this_update
     }
 
-    /// When the next list will be there; from then on this one is stale.
+    /// When the next list is due. From then on this one is stale.
     pub fn next_update(&self) -> Unix {
         self.next_update
     }

@@ -48,14 +48,14 @@ pub struct PeerCertificate {
 /// a handshake proves the key by a digital signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Usage {
-    /// There is no such extension, and so no limit.
+    /// There is no such extension, so there is no limit.
     Unstated,
     Signatures,
     OthersOnly,
 }
 
-/// Why a certificate can't be read. Rustls has verified the chain before, so that this means a
-/// certificate that is signed by a trusted authority and yet malformed.
+/// Why a certificate can't be read. Rustls has already verified the chain, so a trusted authority
+/// signed a malformed certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CertificateError {
@@ -114,8 +114,8 @@ impl PeerCertificate {
         self.authority
     }
 
-    /// Whether the key may prove who has it. An SVID must say so; of any other certificate it is
-    /// enough that it doesn't say otherwise (SPIFFE X.509-SVID, section 4.3).
+    /// Whether the key may be used to authenticate. An SVID must allow it explicitly. Any other
+    /// certificate must only not forbid it (SPIFFE X.509-SVID, section 4.3).
     pub fn may_prove(&self, svid: bool) -> bool {
         match self.usage {
             Usage::Signatures => true,
@@ -129,12 +129,12 @@ impl PeerCertificate {
         self.not_before <= now && now < self.not_after
     }
 
-    /// When the certificate comes into force.
+    /// When the certificate becomes valid.
     pub fn not_before(&self) -> Unix {
         self.not_before
     }
 
-    /// When the certificate, and so the connection, ends.
+    /// When the certificate expires. The connection is closed then.
     pub fn not_after(&self) -> Unix {
         self.not_after
     }
@@ -170,7 +170,7 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     if !rest.is_empty() {
         return Err(CertificateError::Malformed);
     }
-    // Which of two would count is for nobody to guess (RFC 5280, section 4.2).
+    // With two of the same extension, nobody could say which one counts (RFC 5280, section 4.2).
     certificate
         .extensions_map()
         .map_err(|_| CertificateError::Malformed)?;
@@ -180,8 +180,8 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     Ok(certificate)
 }
 
-/// Whether these bytes are a positive integer of at most 20 bytes, as DER writes it. A zero before
-/// a first bit that is set makes it positive, and isn't counted.
+/// Whether these bytes are a positive integer of at most 20 bytes in DER. A leading zero byte,
+/// which makes a number with its first bit set positive, isn't counted.
 fn is_canonical_serial(bytes: &[u8]) -> bool {
     let value = match bytes {
         [0, next, ..] if *next >= 0x80 => &bytes[1..],
@@ -193,7 +193,7 @@ fn is_canonical_serial(bytes: &[u8]) -> bool {
 
 type Names = Vec<Box<str>>;
 
-/// The URI and DNS SANs. Other kinds of name say nothing to a template.
+/// The URI and DNS SANs. Templates match no other kinds of name.
 fn names(certificate: &X509Certificate<'_>) -> Result<(Names, Names), CertificateError> {
     let (mut uris, mut dns_names) = (Names::new(), Names::new());
     let extension = certificate
@@ -217,8 +217,8 @@ fn names(certificate: &X509Certificate<'_>) -> Result<(Names, Names), Certificat
     Ok((uris, dns_names))
 }
 
-/// Whether the certificate may sign others. Such a one never names a client (SPIFFE X.509-SVID,
-/// sections 4.1 and 4.3): whoever holds it could have made any name.
+/// Whether the certificate may sign others. Such a certificate never identifies a client (SPIFFE
+/// X.509-SVID, sections 4.1 and 4.3), because its owner can make certificates with any name.
 fn is_authority(certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
     let malformed = |_| CertificateError::Malformed;
     let constraints = certificate.basic_constraints().map_err(malformed)?;
@@ -241,7 +241,7 @@ fn usage(certificate: &X509Certificate<'_>) -> Result<Usage, CertificateError> {
     })
 }
 
-/// Times before the epoch count as the epoch: no clock says so.
+/// Times before the epoch count as the epoch.
 fn unix(time: ASN1Time) -> Unix {
     Unix::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! The uses that a certificate's extended key usage allows (RFC 5280, section 4.2.1.12).
+//! The purposes that a certificate's extended key usage allows (RFC 5280, section 4.2.1.12).
 
 use super::parse;
 

@@ -1,7 +1,7 @@
-//! The certificates above a client's: who signed it, up to the root.
+//! The CA certificates of a client's chain, up to the root.
 //!
-//! That each is signed by the next is for whoever verified the chain. Here stands what SPIFFE
-//! (X.509-SVID, sections 3 and 4) and RFC 5280 ask of them besides.
+//! Rustls verifies the signatures of the chain. This module checks what SPIFFE (X.509-SVID,
+//! sections 3 and 4) and RFC 5280 require in addition.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub struct Signer {
 pub enum SignerError {
     /// Not a certificate, or one with parts that RFC 5280 doesn't allow.
     Malformed,
-    /// It is past its end, or before its start. This goes for roots too.
+    /// It has expired or is not valid yet. This is checked for roots too.
     NotInForce,
     /// Its key usage doesn't hold `keyCertSign` (RFC 5280, section 4.2.1.3).
     MayNotSign,
@@ -90,7 +90,7 @@ impl Signer {
         &self.subject
     }
 
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub fn not_after(&self) -> Unix {
         self.not_after
     }
@@ -100,11 +100,12 @@ impl Signer {
     }
 }
 
-/// Looks at those who stand above a leaf, its own issuer first, the root last. Returns when the first
-/// of all these certificates ends, the leaf among them: nothing proved by the chain outlives that.
+/// Checks the CA certificates above a leaf, its issuer first and the root last. Returns when the
+/// first certificate of the whole chain expires, the leaf included. Nothing that the chain proves
+/// is valid after that.
 ///
 /// # Errors
-/// [`SignerError`], of the first that can't be there.
+/// [`SignerError`] of the first certificate that fails a check.
 pub fn check_signers<'a>(
     leaf: &PeerCertificate,
     signers: impl IntoIterator<Item = &'a Signer>,
@@ -133,7 +134,7 @@ pub fn check_signers<'a>(
     Ok(ends)
 }
 
-/// The trust domain of an authority's SPIFFE ID. Names of other kinds say nothing.
+/// The trust domain of an authority's SPIFFE ID. Other kinds of names are ignored.
 fn trust_domain(certificate: &X509Certificate<'_>) -> Result<Option<Box<str>>, SignerError> {
     const SCHEME: &str = "spiffe:";
     let names = certificate.subject_alternative_name();

@@ -1,14 +1,15 @@
 //! Templates that turn a SAN into a tenant, a service, a cell, or several of them.
 //!
-//! A template with `://` is one for URI SANs, any other for DNS SANs:
+//! A template with `://` matches URI SANs. Any other template matches DNS SANs:
 //!
 //! - `spiffe://{trust_domain}/tenant/{tenant}/**`: `{trust_domain}` stands for the configured trust
 //!   domains, `{tenant}` for one path segment, `*` for any one segment, and a `**` at the end for
 //!   any number of them, none included.
 //! - `{tenant}.clients.example`: `{tenant}` stands for one label.
 //!
-//! `{service}` and `{cell}` stand where `{tenant}` may, instead of it or beside it: who has such a
-//! certificate is that service or cell. One that names no tenant proves a caller, and no tenant.
+//! `{service}` and `{cell}` can be used like `{tenant}`, instead of it or together with it. The
+//! certificate's owner is then that service or cell. A certificate that names no tenant identifies
+//! the caller only.
 
 use std::fmt;
 
@@ -72,7 +73,7 @@ pub(crate) struct Accepted {
     pub(crate) trust_domain: Option<Text>,
 }
 
-/// Why a template or a trust domain isn't one.
+/// Why a template or a trust domain is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TemplateError(&'static str);
 
@@ -85,7 +86,7 @@ impl fmt::Display for TemplateError {
 impl std::error::Error for TemplateError {}
 
 impl SanTemplates {
-    /// Whether there is no template, and so no certificate that says anything.
+    /// Whether there is no template, so that no certificate is accepted.
     pub fn is_empty(&self) -> bool {
         self.uris.is_empty() && self.dns_names.is_empty()
     }
@@ -108,13 +109,13 @@ impl SanTemplates {
             .any(|parts| parts.contains(&Part::Cell))
     }
 
-    /// Whether a template takes names of this trust domain.
+    /// Whether a template accepts names of this trust domain.
     pub(crate) fn any_of_domain(&self, name: &str) -> bool {
         let of = |uri: &UriTemplate| uri.trust_domains.iter().any(|domain| *domain == *name);
         self.uris.iter().any(of)
     }
 
-    /// Whether a template takes cells of more than one trust domain.
+    /// Whether a template accepts cells of more than one trust domain.
     pub(crate) fn cell_of_any_domain(&self) -> bool {
         let of_any = |uri: &UriTemplate| uri.trust_domains.len() > 1;
         self.uris
@@ -138,10 +139,10 @@ impl SanTemplates {
         Ok(())
     }
 
-    /// What the certificate's names say.
+    /// Reads the identity in the certificate's names.
     ///
-    /// Where there are URI templates, a certificate with a URI SAN is judged by that one name
-    /// alone, and a certificate with two isn't an SVID.
+    /// If there are URI templates, only the URI SAN of a certificate with one is used. A
+    /// certificate with two isn't an SVID.
     pub(crate) fn accept(&self, certificate: &PeerCertificate) -> Result<Accepted, &'static str> {
         match &*certificate.uris {
             [] => self.accept_dns(&certificate.dns_names),
@@ -263,7 +264,7 @@ impl DnsTemplate {
     fn find<'a>(&self, name: &'a str) -> Option<NameMatch<'a>> {
         let mut labels = name.split('.');
         let named = find(&self.labels, &mut labels)?;
-        // A wildcard's `*` is no label, and so never a tenant.
+        // A wildcard's `*` is not a label, so it is never a tenant.
         (labels.next().is_none() && name.split('.').all(is_label)).then_some(named)
     }
 }

@@ -1,9 +1,9 @@
 //! The state machines that make snapshots, behind one sans-IO interface.
 //!
 //! [`Control`] owns a [`KeySource`] for each issuer, the [`RegistrySource`] and the
-//! [`HealthControl`]. It never does anything itself: the driver feeds it what happened, does what
-//! it asks for, and wakes it when it says so. The drive loop stands in the
-//! [crate's documentation](crate#the-drive-loop).
+//! [`HealthControl`]. It performs no IO: the driver reports what happened, does what it asks for,
+//! and wakes it at the time that it names. The drive loop is described in the [crate's
+//! documentation](crate#the-drive-loop).
 
 mod output;
 mod retired;
@@ -41,7 +41,7 @@ pub struct ControlSettings {
 /// Keeps the snapshot that requests are decided on.
 ///
 /// Methods that begin with `handle_` take something in, those that begin with `poll_` give
-/// something out, the rest look. After any `handle_` call, and once at the start, drain
+/// something out, and the others only read. After any `handle_` call, and once at the start, drain
 /// [`poll_output`](Self::poll_output) and then ask [`poll_timeout`](Self::poll_timeout); do both
 /// before the next `handle_` call. A wake-up that comes too early does nothing.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub struct Control {
     seed: u64,
 }
 
-/// One issuer's keys, under an id that outlives reloads of the policy.
+/// One issuer's keys, under an id that survives reloads of the policy.
 #[derive(Debug)]
 struct NamedSource {
     id: KeySourceId,
@@ -67,8 +67,8 @@ struct NamedSource {
 impl Control {
     /// Starts with this policy and nothing else. Every fetch is due at once: the first
     /// [`poll_timeout`](Self::poll_timeout) is `now`, which leaves the driver a moment to restore
-    /// what was kept from an earlier run. `seed` spreads refreshes, so that a fleet doesn't ask in
-    /// step; it decides nothing.
+    /// what was kept from an earlier run. `seed` spreads refreshes, so that a fleet doesn't fetch
+    /// at the same time. It influences no decision.
     pub fn new(policy: Arc<Policy>, settings: ControlSettings, now: Now, seed: u64) -> Self {
         let health = HealthControl::new(settings.health);
         let snapshot = Snapshot {
@@ -98,7 +98,8 @@ impl Control {
         control
     }
 
-    /// The answer to [`Output::FetchKeys`]. One for a source that a reload has dropped is ignored.
+    /// The answer to [`Output::FetchKeys`]. An answer for a source that a reload has removed is
+    /// ignored.
     pub fn handle_keys(
         &mut self,
         now: Now,
@@ -165,8 +166,8 @@ impl Control {
         self.settle(now);
     }
 
-    /// The operator has touched something, or wants it: asks the registry's source now, whatever
-    /// the interval, and those sources of keys that were failing.
+    /// The operator asks for a refresh: fetches the registry now, whatever the interval, and the
+    /// keys of all issuers whose last fetch failed.
     pub fn handle_refresh(&mut self, now: Now) {
         for named in &mut self.keys {
             named.source.handle_refresh(now.mono);
@@ -197,7 +198,7 @@ impl Control {
         self.settle(now);
     }
 
-    /// Does what is due.
+    /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Now) {
         for named in &mut self.keys {
             named.source.handle_timeout(now.mono);
@@ -247,7 +248,7 @@ impl Control {
         self.registry.registry()
     }
 
-    /// Where this policy's issuers' keys come from, with the ids that their fetches go by.
+    /// The sources of this policy's issuers' keys, with the ids that fetches refer to.
     pub fn key_sources(&self) -> impl Iterator<Item = (KeySourceId, IssuerId, &Issuer)> {
         self.keys
             .iter()

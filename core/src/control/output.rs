@@ -13,31 +13,31 @@ use crate::snapshot::Snapshot;
 use crate::text::Text;
 use crate::time::Unix;
 
-/// Names one issuer's source of keys for as long as it lives. Unlike an [`IssuerId`] it is never
-/// used again, so that an answer which comes after a reload can't be taken for another issuer's.
+/// Identifies one issuer's source of keys while it exists. Unlike an [`IssuerId`] it is never
+/// reused, so that an answer that arrives after a reload can't be taken for another issuer's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct KeySourceId(pub(super) u32);
 
 /// What the driver has to do.
 #[derive(Debug)]
 pub enum Output {
-    /// Make this the snapshot that requests are decided on, and wake those that wait for keys.
+    /// Use this snapshot for decisions from now on, and wake the requests that wait for keys.
     Publish(Arc<Snapshot>),
-    /// Fetch this issuer's keys, then call [`handle_keys`](super::Control::handle_keys), whatever
-    /// came of it.
+    /// Fetch this issuer's keys, then call [`handle_keys`](super::Control::handle_keys) with the
+    /// result.
     FetchKeys {
-        /// What the answer goes by.
+        /// The id to report the answer with.
         source: KeySourceId,
-        /// Whose keys, in the present policy.
+        /// The issuer, in the present policy.
         issuer: IssuerId,
-        /// An unknown key asks for it, not the schedule.
+        /// An unknown key causes the fetch, not the schedule.
         forced: bool,
     },
     /// Keep this last-known-good key set.
     SaveKeys {
-        /// What it is restored by.
+        /// The id to restore it with.
         source: KeySourceId,
-        /// Whose keys, in the present policy.
+        /// The issuer, in the present policy.
         issuer: IssuerId,
         /// The document.
         body: Bytes,
@@ -46,10 +46,10 @@ pub enum Output {
     },
     /// Ask the registry's source for a document, put it through
     /// [`Registry::parse`](crate::registry::Registry::parse) against
-    /// [`registry`](super::Control::registry) where that disturbs nobody, then call
-    /// [`handle_registry`](super::Control::handle_registry), whatever came of it.
+    /// [`registry`](super::Control::registry) where that blocks no request, then call
+    /// [`handle_registry`](super::Control::handle_registry) with the result.
     FetchRegistry {
-        /// What the source knew the present content by: for `If-None-Match`.
+        /// The validator of the present content, for `If-None-Match`.
         validator: Option<Arc<str>>,
     },
     /// The registry was replaced while this document was parsed against it: parse it again, then
@@ -57,24 +57,24 @@ pub enum Output {
     ParseRegistry {
         /// The document.
         body: Bytes,
-        /// As it came with the document.
+        /// The validator that came with the document.
         validator: Option<Arc<str>>,
     },
     /// Keep this last-known-good registry document.
     SaveRegistry {
         /// The document.
         body: Bytes,
-        /// When the source gave it.
+        /// When the source sent it.
         fetched_at: Unix,
     },
     /// The document that was kept last is still good at this time: keep the time.
     ConfirmRegistry {
-        /// When the source said so.
+        /// When the source confirmed it.
         fetched_at: Unix,
     },
-    /// Drop this where it disturbs nobody: freeing a million tenants takes milliseconds.
+    /// Drop this where that blocks no request: freeing a million tenants takes milliseconds.
     Free(Retired),
-    /// Something happened that logs, metrics and invariants want to know.
+    /// Report this to logs, metrics and invariants.
     Notice(Notice),
 }
 
@@ -83,7 +83,7 @@ pub enum Output {
 pub enum Notice {
     /// At an issuer's keys.
     Keys {
-        /// Whose, in the present policy.
+        /// The issuer, in the present policy.
         issuer: IssuerId,
         /// What happened to them.
         notice: KeyNotice,
@@ -110,6 +110,6 @@ pub enum Wake {
     Registry(RegistryWake),
     /// An endpoint.
     Health(HealthWake),
-    /// Look again whether requests have let go of a retired registry.
+    /// Check again whether requests still hold a retired registry.
     Free,
 }

@@ -1,8 +1,8 @@
-//! Where replaced registries wait until no request holds them.
+//! Replaced registries, kept until no request holds them.
 //!
-//! Whoever drops the last reference to a million tenants pays for freeing them. That must not be
-//! a request: control keeps a reference of its own, looks now and then whether it is the last,
-//! and then hands it to the driver to be dropped elsewhere.
+//! Dropping the last reference to a million tenants takes milliseconds. A request must not do that.
+//! So control keeps a reference of its own, checks regularly whether it is the last, and then gives
+//! it to the driver, which drops it elsewhere.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::registry::Registry;
 use crate::time::Mono;
 
-/// How often to look. Requests hold a snapshot for microseconds while they decide.
+/// How often to check. Requests hold a snapshot for microseconds while they decide.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most registries that wait. A burst of more hands the oldest out early: at worst a request frees
-/// what it doesn't share with its successor.
+/// The most registries that are kept. If there are more, the oldest is given out early: at worst a
+/// request frees the part that it doesn't share with its successor.
 const WAITING_MAX: usize = 64;
 
 /// A part of old snapshots. Dropping it frees memory and does nothing else.
@@ -25,7 +25,7 @@ pub struct Retired(#[allow(dead_code, reason = "held only to be dropped")] Arc<R
 #[derive(Debug, Default)]
 pub(super) struct RetiredRegistries {
     waiting: Vec<Arc<Registry>>,
-    /// Held by nobody else, for the driver to drop.
+    /// Registries that nobody else holds, for the driver to drop.
     free: VecDeque<Retired>,
     look_at: Option<Mono>,
 }
@@ -40,7 +40,7 @@ impl RetiredRegistries {
         self.look_at
     }
 
-    /// Looks at what waits, when it is time to.
+    /// Checks the kept registries when that is due.
     pub(super) fn handle_timeout(&mut self, now: Mono) {
         if self.look_at.is_none_or(|at| at > now) {
             return;

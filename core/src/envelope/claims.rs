@@ -16,20 +16,20 @@ use crate::time::Unix;
 
 use super::{EnvelopeRefused, LIFETIME_MAX};
 
-/// The most roles that an identity has, the same as are kept of a token's claim.
+/// The most roles of an identity, the same limit as for a token's claim.
 const ROLES_MAX: usize = 256;
 
-/// The only value of `auth`: nobody else gets an envelope.
+/// The only value of `auth`: only verified callers get an envelope.
 const VERIFIED: &str = "verified";
 
-/// What is sealed: a request that may pass, as it is forwarded, and when.
+/// The contents of an envelope: an allowed request as it is forwarded, and the time.
 #[derive(Clone, Copy, Debug)]
 pub struct EnvelopeContents<'a> {
-    /// Who seals: the value of `iss`.
+    /// The router's name: the value of `iss`.
     pub issuer: &'a str,
     /// The identity that the credentials proved.
     pub identity: &'a Identity,
-    /// The cell that was decided, and no other.
+    /// The cell that was decided.
     pub cell: &'a Text,
     /// The version of the registry that this was decided on.
     pub placement_epoch: u64,
@@ -42,7 +42,7 @@ pub struct EnvelopeContents<'a> {
     pub target: &'a str,
     /// The present time.
     pub now: Unix,
-    /// How long it holds; capped at [`LIFETIME_MAX`].
+    /// How long it is valid, capped at [`LIFETIME_MAX`].
     pub lifetime: Duration,
 }
 
@@ -58,20 +58,21 @@ pub struct Verified {
     pub workspace: Option<Text>,
     /// The organization.
     pub org: Option<Text>,
-    /// Roles, cut to what the tenant allows.
+    /// The roles that the tenant allows.
     pub roles: Vec<Text>,
-    /// The cell that the router has chosen: this one.
+    /// The cell that the router chose: this one.
     pub cell: Text,
-    /// The version of the registry that this was decided on; fence by it.
+    /// The registry version of the decision. Reject requests with a lower version than one seen
+    /// before.
     pub placement_epoch: u64,
     /// `jti`: the request's id.
     pub id: Text,
-    /// When it ends.
+    /// When it expires.
     pub expires: Unix,
 }
 
-/// The claims as JSON. In the form `hmac` those of the first group are in separate headers; in the
-/// form `compatible` all of them but `aud` are.
+/// The claims as JSON. The form `hmac` has those of the first group in separate headers. The form
+/// `compatible` does too, except for `aud`.
 #[derive(Serialize)]
 struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +130,7 @@ impl<'a> EnvelopeContents<'a> {
         })
     }
 
-    /// Those of the identity, without what binds them.
+    /// The identity's claims, without those that bind them to a request.
     pub(super) fn identity_claims(&self) -> Vec<u8> {
         json(&self.identity())
     }
@@ -156,17 +157,17 @@ impl<'a> EnvelopeContents<'a> {
 }
 
 fn json(form: &Form<'_>) -> Vec<u8> {
-    // Texts and numbers alone: it always serializes, and no claims prove nothing.
+    // Only texts and numbers, which always serialize. Empty claims would prove nothing.
     serde_json::to_vec(form).unwrap_or_default()
 }
 
-/// What a claim says of a target: its SHA-256, so that an envelope's length doesn't follow the
-/// path's, and no query stands in it to be logged.
+/// The claim about a target is its SHA-256, so that the envelope's length doesn't depend on the
+/// path's, and logs of envelopes contain no query.
 fn digest_of(target: &str) -> String {
     base64url::encode(digest(&SHA256, target.as_bytes()))
 }
 
-/// What is read of a signed envelope before it is known to be for here and now.
+/// Reads the claims of an envelope whose signature is valid.
 pub(super) struct Reader<'a>(pub(super) &'a Object<'a>);
 
 impl Reader<'_> {
@@ -201,7 +202,7 @@ impl Reader<'_> {
         Ok((date(DateClaim::Iat)?, date(DateClaim::Exp)?))
     }
 
-    /// The identity that it proves, if this issuer sealed it.
+    /// The identity in it, if this issuer sealed it.
     pub(super) fn identity(
         &self,
         issuer: &str,
@@ -249,8 +250,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A claim that may be a SPIFFE ID or percent-encoded, so that it may be longer than other
-    /// texts.
+    /// A claim that may be a SPIFFE ID or percent-encoded, and therefore longer than other texts.
     fn encoded(&self, name: &str) -> Result<Option<Text>, EnvelopeRefused> {
         match self.0.get(name) {
             None => Ok(None),
@@ -280,9 +280,8 @@ fn text(value: &str) -> Result<Text, EnvelopeRefused> {
 }
 
 impl Verified {
-    /// What the stamped header of this short name (see
-    /// [`STAMP_NAMES`](crate::headers::STAMP_NAMES)) says if it says the same; `None` if no claim
-    /// is about that.
+    /// The value that the stamped header of this short name (see
+    /// [`STAMP_NAMES`](crate::headers::STAMP_NAMES)) must have. `None` if no claim has that value.
     pub(super) fn stamp(&self, short: &str) -> Option<Cow<'_, str>> {
         let text = |value: &Option<Text>| match value {
             Some(text) => Cow::Owned(text.as_str().to_owned()),

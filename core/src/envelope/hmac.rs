@@ -12,20 +12,20 @@ use crate::text::Text;
 use super::key::{KeyError, secret};
 use super::{EnvelopeContents, is_kid};
 
-/// How many bytes a shared key has: as many as its algorithm's output, or a few more.
+/// The length of a shared key in bytes: at least that of its algorithm's output.
 pub const HMAC_KEY_LEN: RangeInclusive<usize> = 32..=128;
 
-/// The first line of what is signed. It names the form and its version, so that no other use of
-/// the same key can be taken for an envelope.
+/// The first line of the signed text. It names the form and its version, so that no other use of
+/// the same key can be mistaken for an envelope.
 const DOMAIN: &str = "cellway-envelope-hmac-sha256-v1";
 
-/// A key that the router shares with one cell. Its id stands for HMAC-SHA256 and nothing else: no
-/// envelope says by which algorithm it wants to be verified. `Debug` shows id and cell alone.
+/// A key that the router shares with one cell. It is only for HMAC-SHA256: an envelope can't choose
+/// the algorithm that verifies it. `Debug` shows only the id and the cell.
 pub struct HmacKey {
     kid: Box<str>,
     cell: Text,
     key: hmac::Key,
-    /// What the key makes of no message: the same for every spelling of one secret.
+    /// The key's signature of an empty message, to compare secrets by.
     print: hmac::Tag,
 }
 
@@ -55,8 +55,8 @@ impl HmacKey {
         })
     }
 
-    /// As [`new`](Self::new), from the secret as its file has it: base64url without padding, and
-    /// white space around it.
+    /// As [`new`](Self::new), from the text of a key file: base64url without padding, with white
+    /// space around it.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -75,8 +75,8 @@ impl HmacKey {
         &self.cell
     }
 
-    /// Whether the other one is the same secret, whatever its id. HMAC knows a secret and the same
-    /// with zeros after it as one (RFC 2104, section 2), and so does this.
+    /// Whether both are the same secret, whatever their ids. For HMAC, a secret and the same with
+    /// zeros appended are equal (RFC 2104, section 2), so they are here.
     pub fn is_same_secret(&self, other: &Self) -> bool {
         let (one, other) = (self.print.as_ref(), other.print.as_ref());
         constant_time::verify_slices_are_equal(one, other).is_ok()
@@ -87,7 +87,7 @@ impl HmacKey {
         &self.key
     }
 
-    /// Whether the signature over these bytes holds. Takes as long for a wrong one as for a right.
+    /// Whether the signature over these bytes is valid. Takes the same time either way.
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         hmac::verify(&self.key, message, signature).is_ok()
     }
@@ -102,7 +102,8 @@ impl fmt::Debug for HmacKey {
     }
 }
 
-/// What is signed: lines that none of the values can break, the last without an end.
+/// The signed text: one line per value. No value can contain a line end, and the last line has
+/// none.
 pub fn canonical(
     [kid, cell, issued, expires, claims]: [&str; 5],
     method: &Method,
@@ -121,7 +122,7 @@ pub fn canonical(
     lines.join("\n").into_bytes()
 }
 
-/// Seals a request that may pass to the cell of this key.
+/// Seals an allowed request for the cell of this key.
 pub fn seal_hmac(key: &HmacKey, sealing: &EnvelopeContents<'_>) -> HmacStamps {
     let (issued, expires) = sealing.window();
     let (issued, expires) = (issued.to_string(), expires.to_string());

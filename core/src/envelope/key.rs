@@ -9,22 +9,22 @@ use crate::base64url;
 
 use super::{EnvelopeContents, TYPE, is_kid};
 
-/// An Ed25519 key that seals envelopes. Its `Debug` shows the id alone.
+/// An Ed25519 key that seals envelopes. `Debug` shows only the id.
 pub struct SigningKey {
     kid: Box<str>,
     pair: Ed25519KeyPair,
-    /// The header of every envelope under it, encoded, with its dot.
+    /// The encoded header of every envelope under this key, with the dot after it.
     header: Box<str>,
 }
 
-/// Why something is not taken as a key.
+/// Why a key can't be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyError {
     /// Its id is empty, too long, or has more than letters, digits, `-`, `_` and `.`.
     Kid,
-    /// It is no Ed25519 key in PKCS#8, or none that holds together.
+    /// It is not an Ed25519 key in PKCS#8, or its parts don't match.
     NotEd25519,
-    /// It is no base64url without padding.
+    /// It is not base64url without padding.
     NotBase64,
     /// A shared key of another length than [`HMAC_KEY_LEN`](super::HMAC_KEY_LEN) allows.
     HmacLength,
@@ -69,7 +69,7 @@ impl SigningKey {
         if !is_kid(kid) {
             return Err(KeyError::Kid);
         }
-        // Neither has a character that JSON escapes.
+        // Neither value has a character that JSON must escape.
         let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{TYPE}"}}"#);
         Ok(Self {
             kid: kid.into(),
@@ -86,7 +86,7 @@ impl SigningKey {
     /// Its PKCS#8 form in DER, to be kept as a secret.
     ///
     /// # Errors
-    /// [`KeyError::NotEd25519`], which a key that was made doesn't meet.
+    /// [`KeyError::NotEd25519`], which can't happen with a valid key.
     pub fn to_pkcs8(&self) -> Result<Vec<u8>, KeyError> {
         let document = self.pair.to_pkcs8v1();
         let document = document.map_err(|_| KeyError::NotEd25519)?;
@@ -112,7 +112,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Seals a request that may pass: a JWS in the compact form.
+/// Seals an allowed request as a JWS in the compact form.
 pub fn seal(key: &SigningKey, sealing: &EnvelopeContents<'_>) -> HeaderValue {
     let claims = base64url::encode(sealing.claims());
     let mut envelope = String::with_capacity(key.header.len() + claims.len() + 87);
@@ -124,9 +124,10 @@ pub fn seal(key: &SigningKey, sealing: &EnvelopeContents<'_>) -> HeaderValue {
     secret(envelope)
 }
 
-/// A value that HTTP/2 doesn't keep in its table: it never comes again, and it is a credential.
+/// HTTP/2 must not put the value into its table: it is never sent again, and it is a credential.
 pub(super) fn secret(value: String) -> HeaderValue {
-    // base64url, digits and names that were checked; an empty one is refused by whoever verifies.
+    // The value has only base64url, digits and checked names, so this can't fail. A verifier would
+    // refuse an empty one.
     let mut value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value

@@ -1,9 +1,9 @@
 //! Identity envelopes prove to a cell which caller the router verified.
 //!
-//! The plain headers that a router stamps are only as good as the way to the cell. An envelope is
-//! signed: it holds the identity, the one cell that it is for, and the method and path of the one
-//! request, for at most a minute. Whoever gets hold of it can't take it to another cell or use it
-//! for another call.
+//! A cell can trust the plain headers only if it trusts the network between the router and itself.
+//! An envelope is signed. It contains the identity, the one cell that it is for, and the method and
+//! path of one request, and it is valid for at most a minute. Whoever steals it can't use it at
+//! another cell or for another call.
 //!
 //! There are three forms with the same claims. [`seal`] makes a JWS under an Ed25519 key that only
 //! the router has, [`seal_hmac`] six headers under a key that router and cell share, and
@@ -43,14 +43,14 @@ pub use verify::{Verifier, VerifierSpec, VerifierSpecError};
 /// The longest time between `iat` and `exp`.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(60);
 
-/// What `typ` says.
+/// The value of `typ`.
 pub const TYPE: &str = "cellway-envelope+jwt";
 
-/// The path under which the public keys are to be published.
+/// The path under which the router publishes its public keys.
 pub const JWKS_PATH: &str = "/.well-known/cellway/jwks.json";
 
-/// The most bytes that an envelope may have, base64 and all. More than the largest identity that a
-/// token can prove comes to, so that signing always succeeds.
+/// The most bytes of an encoded envelope. The largest identity that a token can prove fits, so
+/// sealing always succeeds.
 pub const LEN_MAX: usize = 32 * 1024;
 
 /// The path and query of a request as it is forwarded, which is what an envelope is bound to: the

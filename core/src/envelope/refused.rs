@@ -9,20 +9,20 @@ pub enum EnvelopeRefused {
     Missing,
     /// A header of it occurs twice.
     Several,
-    /// It isn't of the form. The words say where, and hold nothing of it.
+    /// It has the wrong form. The text says where, and holds nothing of the envelope.
     Malformed(&'static str),
-    /// `typ` is another one: it is some other signed document.
+    /// It has another `typ`, so it is some other signed document.
     OtherType,
-    /// `alg` is none that envelopes are signed with.
+    /// `alg` is not an algorithm for envelopes.
     ForbiddenAlgorithm,
     /// There are no keys to verify it with, because none could be fetched yet.
     NoKeys,
-    /// It names a key that isn't there.
+    /// It names an unknown key.
     UnknownKey,
-    /// The signature doesn't hold; in the HMAC form that may be the method, the path or any
-    /// other part.
+    /// The signature isn't valid. In the HMAC form, this also happens if the method, the path or
+    /// another part differs.
     BadSignature,
-    /// Another one has sealed it.
+    /// Another issuer sealed it.
     OtherIssuer,
     /// It is for another cell.
     OtherCell,
@@ -30,13 +30,13 @@ pub enum EnvelopeRefused {
     OtherMethod,
     /// It is for another path or query.
     OtherTarget,
-    /// It has ended.
+    /// It has expired.
     Expired,
     /// It was sealed in the future.
     NotYetValid,
-    /// Its lifetime is longer than an envelope's may be.
+    /// Its lifetime is longer than the limit for envelopes.
     LifetimeTooLong,
-    /// A plain header says something else than it does.
+    /// A plain header has another value than the envelope.
     HeaderMismatch,
 }
 
@@ -63,7 +63,7 @@ impl EnvelopeRefused {
         }
     }
 
-    /// Whether newer keys may change that: fetch them, and ask again once.
+    /// Whether newer keys may change the result. Then fetch them, and verify again once.
     pub const fn wants_keys(self) -> bool {
         matches!(self, Self::NoKeys | Self::UnknownKey)
     }

@@ -1,9 +1,9 @@
-//! Which of the router's keys signs, and which are published.
+//! Decides which of the router's keys signs, and which are published.
 //!
 //! All replicas read the same keys, each with the time from which it signs. A key is published as
-//! soon as it is known, so that by the time it signs every service that keeps the set no longer
-//! than its maximum age has it; and it stays published until nothing that it signed holds any
-//! more. Nothing here is an event: what holds is a function of the time.
+//! soon as it is known. By the time it signs, every service has fetched it that keeps the set no
+//! longer than its maximum age. It stays published until everything that it signed has expired. All
+//! of this is a function of the time; there are no events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::time::{Mono, Now, Unix};
 
 use super::SigningKey;
 
-/// How far replicas' clocks may be apart: one of them signs with the old key for so long after the
-/// others have changed to the new one.
+/// How far replicas' clocks may differ. One of them may sign with the old key for this long after
+/// the others have changed to the new one.
 const SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// One of the router's keys.
@@ -24,23 +24,22 @@ pub struct RingEntry {
     pub key: Arc<SigningKey>,
     /// When the key was added to the directory, and so published by every replica.
     pub added: Unix,
-    /// From when on it signs, in place of those before it.
+    /// When it starts to sign, instead of the keys before it.
     pub sign_from: Unix,
 }
 
-/// What the ring's times follow from.
+/// The durations that the ring's times are computed from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RingTiming {
     /// How long services may keep the published set.
     pub max_age: Duration,
-    /// How long an envelope holds.
+    /// How long an envelope is valid.
     pub lifetime: Duration,
 }
 
 impl RingTiming {
-    /// For how long after a key has begun to sign those before it are still needed: until the last
-    /// envelope under them has ended, wherever it was sealed, and nobody keeps a set without the
-    /// new one.
+    /// How long older keys are needed after a key has started to sign: until the last envelope
+    /// under them has expired at every replica, and no service keeps a set without the new key.
     pub const fn overlap(self) -> Duration {
         self.lifetime
             .saturating_add(self.max_age)
@@ -51,7 +50,7 @@ impl RingTiming {
 /// The router's keys at one moment. It is never empty.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
-    /// By the time from which they sign.
+    /// Sorted by the time from which they sign.
     keys: Vec<RingSlot>,
     timing: RingTiming,
 }
@@ -59,22 +58,23 @@ pub struct KeyRing {
 #[derive(Clone, Debug)]
 struct RingSlot {
     entry: RingEntry,
-    /// It came while another one was signing: it doesn't sign before, whatever its own time says.
+    /// It was added while another key was signing. It doesn't sign before this time, whatever its
+    /// own time says.
     held_until: Mono,
 }
 
-/// Why keys are not taken.
+/// Why these keys can't be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyRingError {
     /// There is none.
     Empty,
     /// There are more than [`KeyRing::KEYS_MAX`].
     TooMany,
-    /// Two keys have this id, or two ids one key, or two keys begin to sign at the same time.
+    /// Two keys have this id, or one key has two ids, or two keys start to sign at the same time.
     Repeated(Box<str>),
     /// This id named another key before.
     Replaced(Box<str>),
-    /// This key would sign before services can know it.
+    /// This key would sign before services have fetched it.
     NoOverlap {
         /// Its id.
         kid: Box<str>,
@@ -109,15 +109,14 @@ impl fmt::Display for KeyRingError {
 impl std::error::Error for KeyRingError {}
 
 impl KeyRing {
-    /// The most keys that are kept at a time: two while one takes another's place, and to spare.
+    /// The most keys of a ring. A rotation needs two.
     pub const KEYS_MAX: usize = 8;
 
     /// A ring of these keys, which replaces `before` if there was one.
     ///
-    /// A key that wasn't in the ring before, while others of it still are, is held back for a
-    /// whole maximum age, even if its own times say that it was there long ago. A ring that has
-    /// nothing in common with the one before signs at once: that is how a key that is lost to a
-    /// thief is replaced.
+    /// A key that is new in the ring, while older ones stay, doesn't sign for a whole maximum age,
+    /// even if its own times say that it was added long ago. A ring that shares no key with the one
+    /// before signs at once. This is how a stolen key is replaced.
     ///
     /// # Errors
     /// [`KeyRingError`].
@@ -152,14 +151,14 @@ impl KeyRing {
         }
     }
 
-    /// The key that signs now. Before the first one's time it is the first one: it is published,
-    /// and nothing is won by refusing.
+    /// The key that signs now. Before the first key's time it is the first key: it is published,
+    /// and refusing to sign would help nobody.
     pub fn signing(&self, now: Now) -> &Arc<SigningKey> {
         let at = self.keys.iter().rposition(|key| key.signs(now));
         &self.keys[at.unwrap_or(0)].entry.key
     }
 
-    /// The key that signs next, and from when on as things stand; `None` if none waits.
+    /// The key that signs next, and when it starts. `None` if there is none.
     pub fn next(&self, now: Now) -> Option<(&Arc<SigningKey>, Unix)> {
         let at = self.keys.iter().rposition(|key| key.signs(now));
         let from = |key: &RingSlot| {
@@ -171,10 +170,10 @@ impl KeyRing {
         Some((&next.entry.key, from(next)))
     }
 
-    /// Those that services may meet, or may soon.
+    /// The keys that services need now or soon.
     pub fn published(&self, now: Now) -> impl Iterator<Item = &Arc<SigningKey>> {
         let last = self.timing.overlap();
-        // Those before a key that has signed alone for so long are needed no more.
+        // Keys are no longer needed once a later key has signed for that long.
         let alone = |key: &RingSlot| {
             key.entry.sign_from.after(last) <= now.unix && key.held_until.after(last) <= now.mono
         };
@@ -209,7 +208,7 @@ impl RingSlot {
     }
 }
 
-/// What must be true of keys, sorted, by themselves.
+/// Checks sorted keys without looking at the ring before.
 fn check(entries: &[RingEntry], timing: RingTiming) -> Result<(), KeyRingError> {
     for (i, entry) in entries.iter().enumerate() {
         let kid = entry.key.kid();

@@ -8,12 +8,12 @@ use super::{EnvelopeRefused, Verified};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrustMode {
-    /// The service checks for itself; an envelope that holds is a welcome second opinion, and one
-    /// that doesn't is as good as none.
+    /// The service checks callers itself. A valid envelope is additional information, and an
+    /// invalid one counts as none.
     ServiceEnforced,
-    /// Without an envelope the service checks for itself; with one it must hold.
+    /// Without an envelope the service checks callers itself. An envelope must be valid.
     Hybrid,
-    /// Nothing is served without an envelope that holds.
+    /// Every request needs a valid envelope.
     GatewayEnforced,
 }
 
@@ -56,8 +56,8 @@ impl TrustMode {
 pub enum Verdict {
     /// The router has verified this identity, and chosen this cell for it.
     Verified(Box<Verified>),
-    /// Nothing is proved, for this reason: check the request as if there were no router, and
-    /// believe none of the headers under its prefix.
+    /// Nothing is proved, for this reason. Check the request as if there were no router, and trust
+    /// none of the headers under its prefix.
     Local(EnvelopeRefused),
 }
 

@@ -19,7 +19,7 @@ use super::{
     Verified, canonical, canonical_compatible,
 };
 
-/// The most that a leeway can be, in seconds.
+/// The largest leeway, in seconds.
 const LEEWAY_SECS_MAX: u64 = 60;
 /// The most digits of a date in the HMAC form.
 const DATE_LEN_MAX: usize = 12;
@@ -27,15 +27,15 @@ const DATE_LEN_MAX: usize = 12;
 /// The settings of a [`Verifier`].
 #[derive(Debug)]
 pub struct VerifierSpec {
-    /// Who seals: the router's `envelope.issuer`.
+    /// The router's `envelope.issuer`.
     pub issuer: String,
     /// Which cells this service is part of; in most cases one.
     pub cells: Vec<String>,
-    /// How much it leaves to the router.
+    /// How much the service relies on the router.
     pub trust: TrustMode,
-    /// How far the clocks of router and service may be apart; at most 60 s.
+    /// How far the clocks of router and service may differ, at most 60 s.
     pub leeway: Duration,
-    /// Envelopes under the router's published keys are taken.
+    /// Accepts envelopes under the router's published keys.
     pub jws: bool,
     /// Accepts envelopes under these shared keys, in the forms `hmac` and `compatible`. Give
     /// several during a rotation.
@@ -45,8 +45,8 @@ pub struct VerifierSpec {
 }
 
 impl VerifierSpec {
-    /// A service of this cell that takes envelopes under the published keys of the router
-    /// `cellway`, and serves nothing without one.
+    /// Settings for a service of this cell that requires envelopes under the published keys of the
+    /// router `cellway`.
     pub fn new(cell: &str) -> Self {
         Self {
             issuer: "cellway".to_owned(),
@@ -143,12 +143,12 @@ impl Verifier {
     /// How a key set for it is read: [`KeySet::parse`] with these.
     pub const ALGORITHMS: [Algorithm; 1] = [Algorithm::EdDSA];
 
-    /// Whether it takes envelopes under published keys, and so needs them.
+    /// Whether it accepts envelopes under published keys, and so needs those keys.
     pub fn needs_keys(&self) -> bool {
         self.jws
     }
 
-    /// The id of the key that a request's envelope names, for whoever fetches keys.
+    /// The id of the key that a request's envelope names, to fetch the key.
     pub fn kid(&self, headers: &HeaderMap) -> Option<Box<str>> {
         let envelope = headers.get(self.rules.envelope())?;
         let jws = Jws::parse_within(envelope.as_bytes(), LEN_MAX).ok()?;
@@ -161,8 +161,8 @@ impl Verifier {
         &self.rules
     }
 
-    /// Judges a request by its envelope and the trust mode. `keys` is what the router publishes,
-    /// `None` while it couldn't be fetched; `target` the path and query as they came, see
+    /// Checks a request by its envelope and the trust mode. `keys` are the router's published keys,
+    /// `None` while they couldn't be fetched. `target` is the path and query as received, see
     /// [`target`](super::target).
     ///
     /// # Errors
@@ -185,7 +185,7 @@ impl Verifier {
         self.trust.judge(self.verify(keys, &request))
     }
 
-    /// Every form that is there and that it knows must hold.
+    /// Every form that is present and accepted must be valid.
     fn verify(
         &self,
         keys: Option<&KeySet>,
@@ -329,8 +329,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Whoever reads the plain headers must read the same: each that is there, under any spelling,
-    /// says what the envelope says.
+    /// Each plain header that is present, in any spelling, must have the envelope's value, so that
+    /// code that reads the plain headers sees the same.
     fn check_headers(
         &self,
         headers: &HeaderMap,
@@ -347,7 +347,7 @@ impl Verifier {
     }
 }
 
-/// What of a request an envelope is held against.
+/// The parts of a request that an envelope is checked against.
 struct Request<'a> {
     method: &'a Method,
     target: &'a str,
@@ -356,7 +356,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The one value of this header, if it is there.
+    /// The single value of this header, if it is present.
     fn header(&self, name: &HeaderName) -> Result<Option<&'a str>, EnvelopeRefused> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next();

@@ -43,7 +43,7 @@ impl std::error::Error for ConnectionFieldRefused {}
 /// Removes hop-by-hop fields, those that `Connection` nominates, and those that are `refused`, which
 /// it hands to `removed`. `refused` sees every other name once.
 ///
-/// `TE` keeps the one value that concerns the whole way, `trailers`, which gRPC servers ask for.
+/// `TE` keeps the one end-to-end value, `trailers`, which gRPC servers need.
 ///
 /// # Errors
 /// `Connection` names a field that it must not name. Then nothing has been removed.

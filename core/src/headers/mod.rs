@@ -1,10 +1,9 @@
-//! Which headers the router takes away from a request, and which it sets.
+//! The headers that the router removes from a request, and those that it sets.
 //!
-//! The router's own headers live under one prefix. A cell believes them, so nothing that a client
-//! sends may arrive under those names: [`sanitize`] runs before anything else looks at a request,
-//! on every path, and [`HeaderRules::stamps`] says what is set once a decision stands. Both are
-//! plain functions of their arguments, so that the proxy path and an external authorizer share
-//! them.
+//! The router's own headers live under one prefix. A cell trusts them, so nothing that a client
+//! sends may arrive under those names: [`sanitize`] runs before anything else reads a request, on
+//! every path, and [`HeaderRules::stamps`] says what is set after the decision. Both are pure
+//! functions, which the proxy path and external authorization share.
 
 mod fields;
 mod forwarded;
@@ -28,8 +27,8 @@ pub use self::rules::{
 pub use self::trailer::{announce_grpc, takes_trailers};
 use crate::evidence::Credentials;
 
-/// Takes the credentials out of a request's headers and removes everything that isn't the
-/// client's to say: the router's own headers under any spelling, and hop-by-hop fields.
+/// Takes the credentials out of a request's headers and removes everything that a client may not
+/// set: the router's own headers in any spelling, and hop-by-hop fields.
 ///
 /// Run it first, on every request. What it leaves may be forwarded. Except for credentials, the
 /// decision reads the header after everything has been removed, so that it sees what the cell gets.
@@ -49,7 +48,7 @@ pub fn sanitize(
         overrides_request |= override_headers::names_another_request(name);
         false
     };
-    // Taken where they are removed: few requests have any of them, and the others aren't searched.
+    // Credentials are taken where they are removed, because few requests have any of them.
     let mut credentials = Credentials::default();
     hop::remove(rules, headers, refused, |name, values| {
         if name == rules.tenant_choice() {
@@ -93,8 +92,8 @@ pub fn sanitize_trailers(rules: &HeaderRules, trailers: &mut HeaderMap) {
     remove_where(trailers, refused, |_, _| ());
 }
 
-/// Several fields say what one with a list would (RFC 9110, section 5.3), and a list is no tenant:
-/// a choice between two must not be made by which of them came first.
+/// Several fields mean the same as one with a list (RFC 9110, section 5.3), and a list is not a
+/// tenant: the order of two fields must not decide the tenant.
 fn choice(values: &mut dyn Iterator<Item = HeaderValue>) -> Option<HeaderValue> {
     let first = values.next()?;
     let others: Vec<HeaderValue> = values.collect();
@@ -126,8 +125,8 @@ fn remove_where(
     take(headers, names, removed);
 }
 
-/// The names that are refused. They are gathered first because a `HeaderMap` can't be edited while it is
-/// walked; for honest clients there are none, which costs no allocation.
+/// The names that are refused. They are collected first because a `HeaderMap` can't be changed
+/// during iteration. Honest clients send none, which costs no allocation.
 fn names_where(
     headers: &HeaderMap,
     mut refused: impl FnMut(&HeaderName) -> bool,

@@ -2,8 +2,7 @@
 
 use http::header::HeaderName;
 
-/// Frameworks that follow these would run another route, or another method of it, than the router
-/// has allowed.
+/// Frameworks that obey these would run another route or method than the router allowed.
 const NAMES: [&[u8]; 11] = [
     b"http-method-override",
     b"x-forwarded-method",
@@ -18,11 +17,11 @@ const NAMES: [&[u8]; 11] = [
     b"x-rewrite-url",
 ];
 
-/// In another spelling it is a second content type for a cell that takes the two for one name, and
-/// whether a request is gRPC goes by it.
+/// In another spelling, a cell may read it as a second content type, and the content type decides
+/// whether a request is gRPC.
 const CONTENT_TYPE: &[u8] = b"content-type";
 
-/// Whether it is one of them, in any spelling that a cell could take for it.
+/// Whether the name is one of them, in any spelling that a cell could accept.
 pub(super) fn names_another_request(name: &HeaderName) -> bool {
     let bytes = name.as_str().as_bytes();
     match bytes.first() {

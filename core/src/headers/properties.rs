@@ -80,7 +80,7 @@ fn headers(fields: &[(String, String)]) -> HeaderMap {
     map
 }
 
-/// What a framework sees that folds everything but letters and digits.
+/// The name that a framework sees that folds everything but letters and digits.
 fn folded(name: &HeaderName) -> String {
     let fold = |c: char| {
         if c.is_ascii_alphanumeric() {

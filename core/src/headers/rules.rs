@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::names::{self, normalized};
 use crate::routing_key;
 
-/// What the router tells a cell, in the order in which it is stamped. The header's name is the
+/// The values that the router sends to a cell, in the order of stamping. A header's name is the
 /// configured prefix and this, unless it is renamed.
 pub const STAMP_NAMES: [&str; 9] = [
     "cell",
@@ -23,7 +23,7 @@ pub const STAMP_NAMES: [&str; 9] = [
     "request-id",
 ];
 
-/// The header by which a cell that calls another shows its authorization.
+/// The header with the authorization of a cell that calls another cell.
 pub const CELL_BOUND_AUTHORIZATION: &str = "cell-bound-authorization";
 
 /// The header that carries an envelope, after the prefix.
@@ -41,8 +41,9 @@ const ENVELOPE_SHARED: [&str; 7] = [
     "envelope-signature",
 ];
 
-/// Removed from every request besides the prefix: what other parts of Cellway take as evidence, and
-/// by what name proxies tell of a client certificate that nobody here has verified.
+/// Headers outside the prefix that are removed from every request: those that other parts of
+/// Cellway use as evidence, and those in which proxies report a client certificate that the router
+/// hasn't verified.
 const RESERVED: [&str; 4] = [
     routing_key::HEADER,
     "x-routing-key-signature",
@@ -50,7 +51,7 @@ const RESERVED: [&str; 4] = [
     "x-forwarded-client-cert",
 ];
 
-/// Names that the router's headers must not get: they have a meaning in HTTP or are forwarding
+/// Names that the router's headers must not have: they have a meaning in HTTP or are forwarding
 /// fields.
 const NOT_RENAMEABLE_TO: [&str; 20] = [
     "accept",
@@ -79,7 +80,7 @@ const NOT_RENAMEABLE_TO: [&str; 20] = [
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderSpec {
-    /// What the names of all the router's headers begin with: `x-`, a word, `-`.
+    /// The prefix of all the router's headers: `x-`, a word, `-`.
     pub prefix: String,
     /// Other names for single headers, by their name after the prefix: `{ cell = "x-cell" }`.
     pub rename: BTreeMap<String, String>,
@@ -115,12 +116,12 @@ impl fmt::Display for HeaderSpecError {
 
 impl std::error::Error for HeaderSpecError {}
 
-/// The names of the router's own headers, ready for use.
+/// The checked names of the router's own headers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeaderRules {
     /// The prefix, normalized.
     prefix: Box<[u8]>,
-    /// Names outside the prefix that are the router's all the same, normalized.
+    /// The router's names outside the prefix, normalized.
     reserved: Vec<Box<[u8]>>,
     stamps: [HeaderName; STAMP_NAMES.len()],
     tenant_choice: HeaderName,
@@ -140,7 +141,7 @@ impl Default for HeaderRules {
 }
 
 impl HeaderRules {
-    /// Checks the names and makes them ready.
+    /// Checks the names.
     ///
     /// # Errors
     /// Every mistake there is, not only the first.
@@ -206,11 +207,11 @@ impl HeaderRules {
         })
     }
 
-    /// With another name for the routing key's header, and so for its signature's. The usual ones stay
-    /// reserved: nobody's old configuration may let them pass.
+    /// Changes the name of the routing key's header, and so of its signature's. The default names
+    /// stay reserved, so that a cell with an old configuration never gets them from a client.
     ///
     /// # Errors
-    /// The name is none, has a meaning in HTTP, or is one of the router's other headers.
+    /// The name is invalid, has a meaning in HTTP, or is one of the router's other headers.
     pub fn with_routing_key(mut self, header: &str) -> Result<Self, HeaderSpecError> {
         const SETTING: &str = "routing_key.header";
         let mut errors = Vec::new();
@@ -251,7 +252,7 @@ impl HeaderRules {
         &self.tenant_choice
     }
 
-    /// The header by which a gateway tells which tenant a request is for.
+    /// The header in which a gateway names the tenant of a request.
     pub fn routing_key(&self) -> &HeaderName {
         &self.routing_key
     }
@@ -294,7 +295,7 @@ impl HeaderRules {
         Some(STAMP_NAMES[at])
     }
 
-    /// The headers that are set on a request that may pass, in the order of [`STAMP_NAMES`].
+    /// The headers that are set on an allowed request, in the order of [`STAMP_NAMES`].
     pub(crate) fn stamp_names(&self) -> &[HeaderName; STAMP_NAMES.len()] {
         &self.stamps
     }
@@ -342,7 +343,7 @@ fn prefixed(prefix: &str, short: &str) -> HeaderName {
     HeaderName::try_from(format!("{prefix}{short}")).expect("a checked prefix and a known word")
 }
 
-/// What `rename` may name.
+/// The names that `rename` accepts.
 fn renameable() -> impl Iterator<Item = &'static str> {
     STAMP_NAMES
         .into_iter()
@@ -350,7 +351,7 @@ fn renameable() -> impl Iterator<Item = &'static str> {
         .chain(ENVELOPE_SHARED)
 }
 
-/// Whether these names, those that may be renamed and then the tenant's choice, are all different.
+/// Checks that these names are all different: those that can be renamed, then the tenant header.
 fn check_distinct(names: &[&str], errors: &mut Vec<HeaderSpecError>) {
     let reserved = RESERVED.iter().map(|name| (normalized(name), *name));
     let mut seen: BTreeMap<_, _> = reserved.collect();

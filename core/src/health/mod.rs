@@ -1,15 +1,16 @@
-//! Passive outlier detection: endpoints that keep failing rest for a while.
+//! Passive outlier detection: endpoints that keep failing are ejected for a while.
 //!
 //! An endpoint is ejected after [`HealthTiming::consecutive_failures`] failures in a row, and
 //! returns by timer, on probation: the next failure ejects it for twice as long, up to
 //! [`HealthTiming::ejection_max`]; as many successes in a row clear its record.
 //!
-//! Never more than [`HealthTiming::ejected_percent_max`] of a cell's endpoints rest at once. This
-//! is the panic threshold too: when half of a cell fails, the fault is hardly its endpoints', and
-//! the rest must not carry all the load. So a cell with one endpoint never loses it, and ejection
-//! never makes a cell unreachable, nor moves a request to another cell.
+//! Never more than [`HealthTiming::ejected_percent_max`] of a cell's endpoints are ejected at once.
+//! This is the panic threshold too: if half of a cell fails, the cause is probably not its
+//! endpoints, and the other half must not get all the load. So a cell with one endpoint never loses
+//! it. Ejection never makes a cell unreachable and never moves a request to another cell.
 //!
-//! An endpoint keeps its record over registry versions by its [`EndpointId`].
+//! An endpoint keeps its record across registry versions, because its [`EndpointId`] stays the
+//! same.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -35,18 +36,18 @@ impl Health {
         self.epoch
     }
 
-    /// Whether the endpoint rests.
+    /// Whether the endpoint is ejected.
     pub fn is_ejected(&self, endpoint: EndpointId) -> bool {
         self.ejected.binary_search(&endpoint).is_ok()
     }
 
-    /// All that rest, in order.
+    /// All ejected endpoints, in order.
     pub fn ejected(&self) -> &[EndpointId] {
         &self.ejected
     }
 }
 
-/// How one exchange with an endpoint went, as far as the endpoint is to blame.
+/// The result of one exchange with an endpoint, as far as the endpoint caused it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// It answered, and not with a gateway error.
@@ -55,7 +56,7 @@ pub enum Outcome {
     ConnectFailed,
     /// A connect, TLS or response header timeout.
     TimedOut,
-    /// The connection broke before the answer was whole.
+    /// The connection broke before the answer was complete.
     Reset,
     /// It answered 502, 503 or 504.
     ServerError,
@@ -70,7 +71,7 @@ pub struct HealthTiming {
     pub ejection_min: Duration,
     /// The longest ejection.
     pub ejection_max: Duration,
-    /// The most endpoints of one cell that rest at once, in percent, rounded down.
+    /// The most endpoints of one cell that are ejected at once, in percent, rounded down.
     pub ejected_percent_max: u8,
 }
 
@@ -89,7 +90,7 @@ impl Default for HealthTiming {
 /// What happened to an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HealthNotice {
-    /// It rests now.
+    /// It is ejected now.
     Ejected {
         /// Its cell.
         cell: Text,
@@ -113,7 +114,7 @@ pub enum HealthNotice {
     },
 }
 
-/// Why the health table wants to be woken.
+/// Why the state machine wants to be woken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HealthWake {
     /// An endpoint returns.
@@ -122,51 +123,50 @@ pub enum HealthWake {
 
 /// The state machine behind [`Health`].
 ///
-/// Remembers only endpoints that have failed of late: a registry's worth of healthy ones costs
-/// nothing.
+/// Remembers only endpoints that have failed recently, so healthy endpoints need no memory.
 #[derive(Debug)]
 pub struct HealthControl {
     timing: HealthTiming,
     registry: Option<Arc<Registry>>,
-    /// Bounded by the registry's endpoints.
-    troubled: BTreeMap<EndpointId, FailureRecord>,
+    /// At most one for each endpoint of the registry.
+    records: BTreeMap<EndpointId, FailureRecord>,
     view: Arc<Health>,
     /// One for each endpoint that changed at the last input.
     notices: VecDeque<HealthNotice>,
 }
 
-/// An endpoint that has failed of late.
+/// The record of an endpoint that has failed recently.
 #[derive(Clone, Copy, Debug, Default)]
 struct FailureRecord {
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
-    /// In a row, since the last ejection.
+    /// Consecutive successes since the last ejection.
     successes: u32,
-    /// How often it was ejected since it was last well.
+    /// How often it was ejected since it last recovered.
     ejections: u32,
-    /// It rests until then.
+    /// It is ejected until then.
     until: Option<Mono>,
 }
 
 impl HealthControl {
-    /// With all endpoints well.
+    /// Starts with no failures.
     pub fn new(timing: HealthTiming) -> Self {
         Self {
             timing,
             registry: None,
-            troubled: BTreeMap::new(),
+            records: BTreeMap::new(),
             view: Arc::default(),
             notices: VecDeque::new(),
         }
     }
 
-    /// Takes a new registry: endpoints that are gone are forgotten, and where a cell has become
-    /// so small that too many of it rest, those that rest the shortest return.
+    /// Takes a new registry. Removed endpoints are forgotten. If a cell has become so small that
+    /// too many of its endpoints are ejected, those with the shortest ejection return.
     pub fn handle_registry(&mut self, registry: &Arc<Registry>) {
         if (self.registry.as_ref()).is_some_and(|current| Arc::ptr_eq(current, registry)) {
             return;
         }
-        self.troubled
+        self.records
             .retain(|id, _| registry.endpoint(*id).is_some());
         self.registry = Some(Arc::clone(registry));
         for cell in registry.cells() {
@@ -174,14 +174,14 @@ impl HealthControl {
             resting.sort_unstable();
             let excess = resting.len().saturating_sub(self.resting_max(cell));
             for (_, id) in resting.into_iter().take(excess) {
-                self.give_back(id);
+                self.return_to_traffic(id);
             }
         }
         self.refresh_view();
     }
 
-    /// Takes how an exchange went. Outcomes of endpoints that rest, or that the registry doesn't
-    /// have, say nothing any more.
+    /// Takes the outcome of an exchange. Outcomes of ejected endpoints, and of those that the
+    /// registry doesn't have, are ignored.
     pub fn handle_outcome(&mut self, now: Now, endpoint: EndpointId, outcome: Outcome) {
         let Some(registry) = self.registry.clone() else {
             return;
@@ -199,65 +199,65 @@ impl HealthControl {
 
     /// Returns the endpoints whose time has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        let due = |trouble: &FailureRecord| trouble.until.is_some_and(|until| until <= now.mono);
-        let due: Vec<_> = (self.troubled.iter())
-            .filter(|(_, trouble)| due(trouble))
+        let due = |record: &FailureRecord| record.until.is_some_and(|until| until <= now.mono);
+        let due: Vec<_> = (self.records.iter())
+            .filter(|(_, record)| due(record))
             .map(|(id, _)| *id)
             .collect();
         for &id in &due {
-            self.give_back(id);
+            self.return_to_traffic(id);
         }
         if !due.is_empty() {
             self.refresh_view();
         }
     }
 
-    /// What happened since the last call. The view has changed if it gives anything.
+    /// The next notice. If there is one, the view has changed.
     pub fn poll_output(&mut self) -> Option<HealthNotice> {
         self.notices.pop_front()
     }
 
     /// When to call [`HealthControl::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Mono, HealthWake)> {
-        let until = self.troubled.values().filter_map(|trouble| trouble.until);
+        let until = self.records.values().filter_map(|record| record.until);
         until.min().map(|at| (at, HealthWake::Return))
     }
 
-    /// The table for decisions.
+    /// The view for decisions.
     pub fn view(&self) -> &Arc<Health> {
         &self.view
     }
 
     fn succeeded(&mut self, endpoint: EndpointId) {
-        let Some(trouble) = self.troubled.get_mut(&endpoint) else {
+        let Some(record) = self.records.get_mut(&endpoint) else {
             return;
         };
-        if trouble.until.is_some() {
+        if record.until.is_some() {
             return;
         }
-        trouble.failures = 0;
-        trouble.successes = trouble.successes.saturating_add(1);
-        if trouble.ejections == 0 || trouble.successes >= self.timing.consecutive_failures {
-            self.troubled.remove(&endpoint);
+        record.failures = 0;
+        record.successes = record.successes.saturating_add(1);
+        if record.ejections == 0 || record.successes >= self.timing.consecutive_failures {
+            self.records.remove(&endpoint);
         }
     }
 
     fn failed(&mut self, now: Now, cell: &Cell, endpoint: &Endpoint, outcome: Outcome) {
         let may_rest = self.resting(cell).count() < self.resting_max(cell);
-        let trouble = self.troubled.entry(endpoint.id).or_default();
-        if trouble.until.is_some() {
+        let record = self.records.entry(endpoint.id).or_default();
+        if record.until.is_some() {
             return;
         }
-        trouble.successes = 0;
-        trouble.failures = trouble.failures.saturating_add(1);
-        if trouble.failures < self.timing.consecutive_failures || !may_rest {
+        record.successes = 0;
+        record.failures = record.failures.saturating_add(1);
+        if record.failures < self.timing.consecutive_failures || !may_rest {
             return;
         }
-        let doublings = trouble.ejections.min(31);
+        let doublings = record.ejections.min(31);
         let rest = self.timing.ejection_min.saturating_mul(1 << doublings);
         let rest = rest.min(self.timing.ejection_max);
-        trouble.ejections = trouble.ejections.saturating_add(1);
-        trouble.until = Some(now.mono.after(rest));
+        record.ejections = record.ejections.saturating_add(1);
+        record.until = Some(now.mono.after(rest));
         debug_assert!(
             self.resting(cell).count() <= self.resting_max(cell),
             "no more of a cell's endpoints are ejected than may be"
@@ -272,15 +272,15 @@ impl HealthControl {
         self.refresh_view();
     }
 
-    /// Ends an endpoint's rest. It is on probation: one failure ejects it again, for longer.
-    fn give_back(&mut self, id: EndpointId) {
-        let Some(trouble) = self.troubled.get_mut(&id) else {
+    /// Returns an endpoint to traffic, on probation: one failure ejects it again, for longer.
+    fn return_to_traffic(&mut self, id: EndpointId) {
+        let Some(record) = self.records.get_mut(&id) else {
             return;
         };
-        debug_assert!(trouble.until.is_some(), "only an ejected endpoint returns");
-        trouble.until = None;
-        trouble.successes = 0;
-        trouble.failures = self.timing.consecutive_failures.saturating_sub(1);
+        debug_assert!(record.until.is_some(), "only an ejected endpoint returns");
+        record.until = None;
+        record.successes = 0;
+        record.failures = self.timing.consecutive_failures.saturating_sub(1);
         let known = self.registry.as_ref().and_then(|it| it.endpoint(id));
         if let Some((cell, endpoint)) = known {
             self.notices.push_back(HealthNotice::Returned {
@@ -291,9 +291,9 @@ impl HealthControl {
         }
     }
 
-    /// The endpoints of a cell that rest, and until when.
+    /// The ejected endpoints of a cell, and until when they are ejected.
     fn resting(&self, cell: &Cell) -> impl Iterator<Item = (Mono, EndpointId)> {
-        let until = |id| self.troubled.get(&id)?.until.map(|until| (until, id));
+        let until = |id| self.records.get(&id)?.until.map(|until| (until, id));
         (cell.endpoints.iter()).filter_map(move |endpoint| until(endpoint.id))
     }
 
@@ -303,7 +303,7 @@ impl HealthControl {
     }
 
     fn refresh_view(&mut self) {
-        let resting = (self.troubled.iter()).filter(|(_, trouble)| trouble.until.is_some());
+        let resting = (self.records.iter()).filter(|(_, record)| record.until.is_some());
         let ejected: Vec<_> = resting.map(|(id, _)| *id).collect();
         if ejected != self.view.ejected {
             let epoch = self.view.epoch + 1;

@@ -39,7 +39,7 @@ enum State {
     Ended(Found),
 }
 
-/// Where a fault was found.
+/// Where an error was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
     /// In a head: the parser behind the guard has seen nothing of the message.
@@ -53,7 +53,7 @@ pub enum Found {
 pub struct Scan {
     /// This many bytes at the front may pass. Show the others again, together with what follows.
     pub pass: usize,
-    /// The fault that ends the connection after them, if there is one.
+    /// The error that ends the connection after them, if there is one.
     pub found: Option<Found>,
 }
 

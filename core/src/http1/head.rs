@@ -340,7 +340,7 @@ fn status_line(line: &[u8]) -> Result<Start, MessageError> {
     })
 }
 
-/// The fault for the first control character.
+/// The error for the first control character.
 fn control(value: &[u8]) -> MessageError {
     match value.iter().find(|byte| is_control(**byte)) {
         Some(b'\r') => MessageError::BareCr,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Feeds a guard these pieces. Returns how many bytes passed and the fault that ended it.
+/// Feeds a guard these pieces. Returns how many bytes passed and the error that ended it.
 fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Scan {
     let (mut held, mut passed) = (Vec::new(), 0);
     for piece in pieces {

@@ -9,7 +9,7 @@ use crate::routing_key::Gateway;
 use super::Context;
 
 impl Context<'_> {
-    /// What the certificate's SAN says, once the certificate itself holds.
+    /// Checks the certificate and reads the identity in its SAN.
     pub(super) fn accept(
         &self,
         peer: &PeerCertificate,
@@ -25,7 +25,8 @@ impl Context<'_> {
         Ok(accepted)
     }
 
-    /// A listed gateway's certificate matches no template, and holds by the same rules otherwise.
+    /// Checks a listed gateway's certificate. The rules are the same, except that it needs to match
+    /// no template.
     pub(super) fn accept_gateway(
         &self,
         gateway: &Gateway,

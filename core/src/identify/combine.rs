@@ -10,15 +10,15 @@ use crate::text::Text;
 
 use super::{Caller, Context, NOT_HELD, VerifiedCredentials};
 
-/// What is said of two credentials that name different tenants.
+/// The details for two credentials that name different tenants.
 const TOKEN_AND_CERTIFICATE: &str = "the token and the client certificate name different tenants";
 const TOKEN_AND_KEY: &str = "the token and the routing key name different tenants";
 const CERTIFICATE_AND_KEY: &str =
     "the client certificate and the routing key name different tenants";
 
 impl Context<'_> {
-    /// The identity that all of the credentials agree about. The token says the most, and is the base
-    /// where there is one.
+    /// The identity that all credentials agree on. If there is a token, its identity is the base,
+    /// because it says the most.
     pub(super) fn combine(
         &self,
         verified: VerifiedCredentials<'_>,
@@ -44,8 +44,9 @@ impl Context<'_> {
         Ok(Arc::new(identity))
     }
 
-    /// A certificate and a routing key name one tenant. A client that asks for another gets none; and
-    /// a service or cell acts for a tenant only by a token or a routing key.
+    /// The identity from a certificate and a routing key, which name one tenant. A request that
+    /// picks another tenant is refused. A service or a cell needs a token or a routing key to act
+    /// for a tenant.
     fn without_token(
         &self,
         caller: Option<&Caller<'_>>,
@@ -68,8 +69,8 @@ impl Context<'_> {
         })
     }
 
-    /// What to answer a certificate that came alone and names no tenant: what the policy takes that
-    /// would name one is what is missing.
+    /// The refusal for a certificate that names no tenant, without another credential. It names the
+    /// missing credential that the policy accepts and that would name a tenant.
     fn without_tenant(&self) -> Refused {
         let (reason, detail) = if self.auth.jwt {
             let detail = "the client certificate names no tenant, and there is no bearer token";
@@ -86,8 +87,8 @@ impl Context<'_> {
 }
 
 impl VerifiedCredentials<'_> {
-    /// Each two name the same tenant. A certificate that names none says who calls, and can't
-    /// contradict the others.
+    /// Checks that all credentials name the same tenant. A certificate that names none identifies
+    /// the caller only, and can't contradict the others.
     fn agree(&self, recorder: &mut impl Recorder) -> Result<(), Refused> {
         let token = self.token.as_ref().map(|token| token.tenant.as_ref());
         let certificate = self.certificate.as_ref();
@@ -112,7 +113,7 @@ impl VerifiedCredentials<'_> {
         Ok(())
     }
 
-    /// Which credentials there are, where there are several.
+    /// The names of the credentials, if there are several.
     fn several(&self) -> Option<&'static str> {
         let there = (
             self.token.is_some(),
@@ -129,7 +130,7 @@ impl VerifiedCredentials<'_> {
     }
 }
 
-/// Notes what the certificate proves.
+/// Adds what the certificate proves.
 fn prove(identity: &mut Identity, caller: Caller<'_>) {
     let Caller {
         accepted,

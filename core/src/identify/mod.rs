@@ -1,8 +1,8 @@
 //! Verifies a request's credentials and combines them into an identity.
 //!
-//! [`identify`] collects the credentials that the listener's policy looks at and verifies each:
-//! `token` verifies bearer tokens, `certificate` client certificates, and [`routing_key`] what a
-//! gateway says. Then `combine` makes one identity of what they prove. Each check has a name, which
+//! [`identify`] collects the credentials that the listener's policy accepts and verifies each:
+//! `token` verifies bearer tokens, `certificate` client certificates, and [`routing_key`] a
+//! gateway's routing keys. Then `combine` makes one identity of them. Each check has a name, which
 //! `explain` shows.
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl From<Refused> for Unidentified {
     }
 }
 
-/// What every step looks at.
+/// What every step reads.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     policy: &'a Policy,
@@ -56,9 +56,9 @@ struct Context<'a> {
 
 /// Collects and verifies the credentials that the listener's policy accepts.
 ///
-/// Returns `verified`, `anonymous` or `insecure` and whom the request counts as. Whether the tenant
-/// is known, active, and the issuer's to speak for, is for the registry to say; see
-/// [`Policy::may_speak`].
+/// Returns `verified`, `anonymous` or `insecure`, and the identity. It doesn't check whether the
+/// registry lists the tenant, whether the tenant is active, or whether the issuer may speak for it
+/// (see [`Policy::may_speak`]).
 ///
 /// # Errors
 /// [`Unidentified`] says what is wrong, or what to wait for.
@@ -91,8 +91,8 @@ pub fn identify(
     })
 }
 
-/// The credentials that came and that the policy looks at. Any other proves nothing here and is not
-/// judged: without settings for its scheme nobody could say whether it holds.
+/// The request's credentials of the schemes that the policy accepts. Others are ignored, because
+/// the policy has no settings to verify them with.
 #[derive(Clone, Copy)]
 struct Presented<'a> {
     token: Option<&'a [u8]>,
@@ -100,7 +100,7 @@ struct Presented<'a> {
     routing_key: Option<Fields<'a>>,
 }
 
-/// What each of them proves.
+/// What each credential proves.
 struct VerifiedCredentials<'a> {
     token: Option<Arc<Identity>>,
     certificate: Option<Caller<'a>>,
@@ -111,7 +111,7 @@ struct VerifiedCredentials<'a> {
 struct Caller<'a> {
     accepted: Accepted,
     certificate: &'a PeerCertificate,
-    /// A listed gateway, which brings the request and isn't who makes it.
+    /// It is a listed gateway, which forwards the request of another caller.
     gateway: bool,
 }
 
@@ -153,7 +153,7 @@ impl Context<'_> {
         })
     }
 
-    /// What the policy asks for and the request lacks.
+    /// The refusal for a credential that the policy requires and the request lacks.
     fn missing(&self, presented: Presented<'_>) -> Option<Refused> {
         let auth = self.auth;
         let token = (auth.jwt, presented.token.is_some(), NO_TOKEN);
@@ -173,7 +173,7 @@ impl Context<'_> {
             .map(|(_, _, refused)| refused)
     }
 
-    /// The token last, because it may wait for keys.
+    /// Verifies the token last, because it may have to wait for keys.
     fn verify_each<'a>(
         &'a self,
         presented: Presented<'a>,
@@ -197,8 +197,8 @@ impl Context<'_> {
         })
     }
 
-    /// A listed gateway's certificate counts by its listing alone, and only where it is looked at: as
-    /// a credential of its own, or behind a routing key.
+    /// The caller at the other end of the connection. A listed gateway's certificate needs to match
+    /// no template. It is used only as a credential of its own, or to vouch for a routing key.
     fn caller<'a>(
         &'a self,
         presented: Presented<'a>,
@@ -226,7 +226,7 @@ impl Context<'_> {
         Fields::new(&credentials.routing_key, &credentials.routing_key_signature)
     }
 
-    /// The listed gateway whose connection the request came by, where the policy takes routing keys.
+    /// The listed gateway on whose connection the request came, if the policy accepts routing keys.
     fn gateway(&self) -> Option<&Gateway> {
         let peer = self.evidence.peer.filter(|_| self.auth.routing_key)?;
         let by_uri = self.policy.sans().any_uri();
@@ -275,7 +275,7 @@ const NO_ROUTING_KEY: Refused = Refused::new(
     "there is no routing key",
 );
 
-/// The request asks for a tenant that its credentials don't hold.
+/// The request picks a tenant that its credentials don't name.
 const NOT_HELD: Refused = Refused::new(
     "tenant.choice",
     Reason::AmbiguousTenant,

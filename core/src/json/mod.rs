@@ -1,7 +1,7 @@
-//! JSON from strangers: a tree with bounds, in which a name can't mean two things.
+//! Reads untrusted JSON into a bounded tree, and notices repeated names.
 //!
-//! Parsers disagree about `{"a":1,"a":2}`, and an attacker lives on such disagreement. Here an
-//! object with a repeated name is marked, and a document from a token that holds one is refused.
+//! Parsers disagree about `{"a":1,"a":2}`, which attackers exploit. An object with a repeated name
+//! is marked, and a token that contains one is refused.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,7 +25,7 @@ pub(crate) enum Json<'a> {
     Object(Object<'a>),
 }
 
-/// A JSON number. Integers and others are kept apart, because 2^53 + 1 is a good date to some.
+/// A JSON number. Integers are kept apart from other numbers, because 2^53 + 1 doesn't fit a float.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Number {
     Unsigned(u64),
@@ -56,7 +56,7 @@ pub(crate) fn strict_object(text: &[u8]) -> Option<Object<'_>> {
 
 /// Reads a whole document; repeated names are only marked.
 pub(crate) fn parse(text: &[u8]) -> Option<Json<'_>> {
-    // Once for all strings in it, which is quicker than each by itself.
+    // Checking all strings at once is faster than each by itself.
     let text = std::str::from_utf8(text).ok()?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Tree { depth: DEPTH_MAX }
@@ -73,8 +73,8 @@ impl<'a> Object<'a> {
         values.filter(|value| !value.is_null()).count()
     }
 
-    /// The member of this name. One that is `null` is absent, here and below: many writers put
-    /// `null` where they have no value.
+    /// The member of this name. A member that is `null` counts as absent, here and below: many
+    /// writers use `null` for no value.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         let (_, value) = self.members.iter().find(|(member, _)| member == name)?;
         Some(value).filter(|value| !value.is_null())
@@ -145,13 +145,13 @@ fn any_repeats(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
     })
 }
 
-/// A number that equal names share, and that most others don't.
+/// A hash of the name.
 fn sketch(name: &str) -> usize {
     let at = |i: usize| name.as_bytes().get(i).map_or(0, |byte| usize::from(*byte));
     name.len().wrapping_mul(7) ^ at(0) ^ (at(name.len() / 2) << 2) ^ at(name.len().wrapping_sub(1))
 }
 
-/// Reads one value, knowing how much deeper it may go.
+/// Reads one value of bounded depth.
 struct Tree {
     depth: u8,
 }

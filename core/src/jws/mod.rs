@@ -1,9 +1,8 @@
 //! Reads signed documents in the compact form of RFC 7515 strictly, before anything is verified.
 //!
 //! Bearer tokens, cell-bound authorizations and identity envelopes are all of this form. What is
-//! refused here is refused for each of them, whoever signed it. Keys that come inside a document or
-//! are named by an address in it (`jwk`, `jku`, `x5c`, `x5u`) are passed over: nothing here reads
-//! them, so that nothing can trust them.
+//! refused here is refused for each of them, whoever signed it. Keys inside a document, and
+//! addresses of keys (`jwk`, `jku`, `x5c`, `x5u`), are ignored, so that nothing can trust them.
 
 use std::borrow::Cow;
 
@@ -18,7 +17,8 @@ pub(crate) use date::DateClaim;
 /// The most bytes that a document may have.
 pub(crate) const JWS_LEN_MAX: usize = 16 * 1024;
 
-/// Header members that change what the rest means. What isn't understood must not be passed over.
+/// Header members that change the meaning of others. They aren't supported, and must not be
+/// ignored.
 const REFUSED_MEMBERS: [(&str, &str); 4] = [
     ("crit", "the header has `crit`; no extension is supported"),
     ("b64", "the header has `b64`"),
@@ -29,7 +29,7 @@ const REFUSED_MEMBERS: [(&str, &str); 4] = [
 /// Why a document can't be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum JwsError {
-    /// It isn't of the form. The words say where, and hold nothing of the document.
+    /// It has the wrong form. The text says where, and holds nothing of the document.
     Malformed(&'static str),
     /// `alg` is `none`, symmetric or unknown.
     ForbiddenAlgorithm,
@@ -37,14 +37,14 @@ pub(crate) enum JwsError {
 
 /// The three parts of a document, decoded.
 pub(crate) struct Jws<'a> {
-    /// What the signature is over.
+    /// The signed bytes.
     pub(crate) message: &'a [u8],
     header: Vec<u8>,
     payload: Vec<u8>,
     pub(crate) signature: Vec<u8>,
 }
 
-/// What the header says.
+/// The header's members.
 pub(crate) struct Header<'a> {
     pub(crate) algorithm: Algorithm,
     pub(crate) kid: Option<Cow<'a, str>>,
@@ -62,7 +62,7 @@ impl JwsError {
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a document apart: exactly three parts in canonical base64url.
+    /// Splits a document: exactly three parts in canonical base64url.
     ///
     /// # Errors
     /// [`JwsError::Malformed`].
@@ -99,7 +99,7 @@ impl<'a> Jws<'a> {
     ///
     /// # Errors
     /// [`JwsError`]. An algorithm that isn't asymmetric is refused here, before any key is looked
-    /// at: with `none` or HMAC there is nothing to look for.
+    /// up.
     pub(crate) fn header(&self) -> Result<Header<'_>, JwsError> {
         let header = json::strict_object(&self.header).ok_or(JwsError::Malformed(
             "the header is not a JSON object with unique names",
@@ -134,7 +134,7 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// Reads the payload as claims (RFC 7519). Whether they are true is for the signature to say.
+    /// Reads the payload as claims (RFC 7519). They are not verified yet.
     ///
     /// # Errors
     /// [`JwsError::Malformed`].
@@ -146,15 +146,15 @@ impl<'a> Jws<'a> {
 }
 
 impl Header<'_> {
-    /// Whether `typ` is there and is this one. Media types are compared as RFC 7515 (section 4.1.9)
-    /// has them: in any case, and with or without `application/`.
+    /// Whether `typ` is present and is this one. Media types are compared as in RFC 7515 (section
+    /// 4.1.9): in any case, and with or without `application/`.
     pub(crate) fn is_of_type(&self, wanted: &str) -> bool {
         let same = |typ: &str| bare_type(typ).eq_ignore_ascii_case(bare_type(wanted));
         self.typ.as_deref().is_some_and(same)
     }
 
-    /// Whether `typ` is one of these. A document without `typ` is a plain `JWT`: where only other
-    /// types are allowed, such as `at+jwt`, it must say that it is one (RFC 9068, section 4).
+    /// Whether `typ` is one of these. A document without `typ` counts as `JWT`, so it is refused
+    /// where only other types are allowed, such as `at+jwt` (RFC 9068, section 4).
     pub(crate) fn is_of_types(&self, allowed: &[Box<str>]) -> bool {
         match self.typ {
             None => allowed.iter().any(|typ| typ.eq_ignore_ascii_case("jwt")),
@@ -177,7 +177,7 @@ fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, st
 }
 
 /// A `kid` is a string (RFC 7515, section 4.1.4). Some issuers write a number, in their keys and in
-/// their tokens. It counts as its digits.
+/// their tokens. Such a number is read as the string of its digits.
 fn kid_of<'a>(kid: &Json<'a>) -> Option<Cow<'a, str>> {
     match kid {
         Json::String(kid) => Some(kid.clone()),

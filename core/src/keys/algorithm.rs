@@ -49,7 +49,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm that `alg` names exactly.
+    /// The algorithm that `alg` names. Case matters.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.as_str() == name)
     }
@@ -70,7 +70,7 @@ impl Algorithm {
     }
 }
 
-/// An elliptic curve that ECDSA keys may be on.
+/// An elliptic curve of ECDSA keys.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Curve {
     /// The one algorithm for keys on it (RFC 7518, section 3.4).

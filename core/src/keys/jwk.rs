@@ -19,10 +19,10 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const RSA_EXPONENT_LEN_MAX: usize = 4;
 const ED25519_SIGNATURE_LEN: usize = 64;
 
-/// What a key for signatures may be for.
+/// The values of `key_ops` that allow verifying.
 const SIGNATURE_OPS: [&str; 2] = ["sign", "verify"];
 
-/// Members that only a private key has. An issuer that publishes one has lost the key.
+/// Members that only a private key has. If an issuer publishes one, the key is compromised.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The `kid` of an entry, as far as there is one of acceptable length.

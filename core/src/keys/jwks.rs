@@ -24,20 +24,20 @@ pub struct KeySet {
     digest: KeysDigest,
 }
 
-/// A document, its entries unread: one that is too deep or too large a number to read must not
-/// cost the others.
+/// A document with unparsed entries, so that an entry that can't be parsed doesn't affect the
+/// others.
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
-/// What a set has for a token.
+/// The result of looking for a token's key.
 #[derive(Debug)]
 pub(crate) enum Found<'a> {
-    /// Verify with one of these: several only where the issuer uses one `kid` for several keys.
+    /// Verify with these. There are several only if the issuer uses one `kid` for several keys.
     Keys(Candidates<'a>),
-    /// The key is there, and is not for this algorithm.
+    /// The key exists, but is for another algorithm.
     OtherAlgorithm,
     /// The token names no key, and several fit.
     Ambiguous,
@@ -76,18 +76,18 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Why a document is not taken as a key set.
+/// Why a document is not used as a key set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JwksError {
-    /// The kind of fault.
+    /// The kind of mistake.
     pub reason: JwksErrorReason,
     /// What was found, and what is expected.
     pub detail: Arc<str>,
-    /// The unusable entries, if they are the fault.
+    /// The unusable entries, if they are the reason.
     pub skipped: Vec<Skipped>,
 }
 
-/// The kinds of fault of a key set. A closed set, because it is a metrics label.
+/// The kinds of mistakes of a key set. The set is closed, because it is a metrics label.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum JwksErrorReason {
     /// More than [`KeySet::BYTES_MAX`].
@@ -129,7 +129,7 @@ impl JwksError {
 
     /// `no key is usable for RS256: 3 entries, 2 without "n", 1 of type "oct"`
     fn unusable(entries: usize, skipped: Vec<Skipped>, allowed: &[Algorithm]) -> Self {
-        /// The most kinds of fault that a message lists.
+        /// The most kinds of mistakes that a message lists.
         const KINDS_MAX: usize = 8;
         let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
         let mut detail = format!("no key is usable for {}: ", names.join(", "));
@@ -236,13 +236,14 @@ impl KeySet {
         &self.skipped
     }
 
-    /// Names the content: what was verified with one set holds for all sets of the same digest.
+    /// Identifies the content: what was verified with one set is valid for all sets with the same
+    /// digest.
     pub fn digest(&self) -> &KeysDigest {
         &self.digest
     }
 
-    /// Whether a token that names `kid` would find a key. A token without `kid` finds none for
-    /// certain, because that depends on its algorithm.
+    /// Whether a token that names `kid` would find a key. Says nothing about tokens without `kid`,
+    /// because that depends on the algorithm.
     pub(crate) fn has(&self, kid: &str) -> bool {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
     }

@@ -5,8 +5,8 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 use super::Algorithm;
 
-/// Names the content of a key set: the same keys under the same ids for the same algorithms, the
-/// same digest. White space, order and members that aren't used change nothing.
+/// Identifies the content of a key set: its keys with their ids and algorithms. White space, order
+/// and unused members don't change it.
 pub type KeysDigest = [u8; 32];
 
 /// One public key, with the one algorithm that it verifies.
@@ -24,8 +24,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// A key for signatures of exactly `signature_len` bytes. `material` is what of it is told in
-    /// the open: equal for equal keys, whatever the spelling of their JWK.
+    /// A key for signatures of exactly `signature_len` bytes. `material` is the public key, which
+    /// is equal for equal keys, whatever the spelling of their JWK.
     pub(super) fn new(
         kid: Option<&str>,
         algorithm: Algorithm,
@@ -53,18 +53,18 @@ impl Key {
         }
     }
 
-    /// Whether `signature` over `message` holds under this key.
+    /// Whether `signature` over `message` is valid under this key.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         signature.len() == self.signature_len && self.public.verify_sig(message, signature).is_ok()
     }
 
-    /// Whether the other one is this key under the same id.
+    /// Whether both are the same key with the same id.
     pub(super) fn is_again(&self, other: &Self) -> bool {
         self.kid == other.kid && self.digest == other.digest
     }
 }
 
-/// Names the content of a set: which keys there are, in no order.
+/// The digest of a set of keys, whatever their order.
 pub(super) fn digest_of_all(keys: &[Key]) -> KeysDigest {
     let mut all: Vec<_> = keys
         .iter()

@@ -43,12 +43,12 @@ impl KeyTable {
     }
 }
 
-/// Why a fetch brought no document. Closed, because it is a label of metrics.
+/// Why a fetch failed. The set is closed, because it is a metrics label.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum JwksFetchError {
     /// No address, or no connection.
     Unreachable,
-    /// The forward proxy can't be reached, or makes no tunnel to the source.
+    /// The forward proxy can't be reached, or refuses the tunnel to the source.
     Proxy,
     /// The TLS handshake failed: the source isn't trusted, or doesn't speak TLS.
     Tls,
@@ -60,9 +60,9 @@ pub enum JwksFetchError {
     Oversized,
     /// A redirect that isn't followed: to plain HTTP, or one too many.
     Redirect,
-    /// The discovery document is malformed, or is another issuer's.
+    /// The discovery document is malformed, or names another issuer.
     Discovery,
-    /// The exchange broke off, or wasn't HTTP.
+    /// The connection broke, or the answer wasn't HTTP.
     Protocol,
     /// The file can't be read.
     File,

@@ -17,7 +17,7 @@ use super::{Algorithm, IssuerKeys, JwksError, JwksFetchError, KeySet, Skipped};
 pub struct KeyTiming {
     /// How long a fetched set counts as fresh. It is fetched again before this ends.
     pub fresh: Duration,
-    /// How long a set that couldn't be refreshed goes on serving after that.
+    /// How long a set that couldn't be refreshed is used after that.
     pub stale_max: Duration,
     /// The least time between two fetches that unknown keys force.
     pub cooldown: Duration,
@@ -41,9 +41,9 @@ pub enum KeyWake {
 /// What a [`KeySource`] wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyAction {
-    /// Fetch the issuer's key set, then call [`KeySource::handle_fetched`], whatever came of it.
+    /// Fetch the issuer's key set, then call [`KeySource::handle_fetched`] with the result.
     Fetch {
-        /// An unknown key asks for it, not the schedule.
+        /// An unknown key causes the fetch, not the schedule.
         forced: bool,
     },
     /// Keep this last-known-good document.
@@ -55,7 +55,7 @@ pub enum KeyAction {
     },
     /// [`KeySource::view`] has changed: publish it.
     Changed,
-    /// Something happened that logs and metrics want to know.
+    /// Report this to logs and metrics.
     Notice(KeyNotice),
 }
 
@@ -68,7 +68,7 @@ pub enum KeyNotice {
         keys: usize,
         /// The unused entries, and why; at most [`KeySet::ENTRIES_MAX`].
         skipped: Vec<Skipped>,
-        /// The content differs from what was there.
+        /// The content differs from that of the set before.
         changed: bool,
     },
     /// The last-known-good set was taken from disk.
@@ -78,20 +78,20 @@ pub enum KeyNotice {
         /// How long ago it was fetched.
         age: Duration,
     },
-    /// A document came and was refused; the old set stays.
+    /// A document was refused. The old set stays in use.
     Refused(JwksError),
-    /// No document came; the old set stays.
+    /// The fetch failed. The old set stays in use.
     Failed(JwksFetchError),
 }
 
-/// Why a kept document is not used.
+/// Why a saved document is not used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RestoreError {
-    /// A fetched set is there already.
+    /// There is already a fetched set.
     NotNeeded,
-    /// It is older than a stale set may be, or claims to come from the future.
+    /// Its fetch time is too old, or in the future.
     Age,
-    /// It isn't a good set.
+    /// It can't be used as a key set.
     Keys(JwksError),
 }
 
@@ -114,12 +114,12 @@ pub struct KeySource {
     timing: KeyTiming,
     jitter: Jitter,
     view: Arc<IssuerKeys>,
-    /// Fetches that failed one after another.
+    /// Consecutive failed fetches.
     failures: u32,
     /// An unknown key waits for a fetch.
     wanted: bool,
-    /// The ids of those keys, as many as fit. What doesn't fit is served by the same fetch; it only
-    /// isn't remembered as absent afterwards.
+    /// The ids of those keys, as many as fit. The same fetch serves the others too; they are only
+    /// not remembered as absent afterwards.
     wanted_kids: Vec<Box<str>>,
     actions: VecDeque<KeyAction>,
 }
@@ -129,12 +129,12 @@ impl KeySource {
     pub const WANTED_MAX: usize = 64;
     /// The most key ids that are remembered as absent.
     pub const ABSENT_MAX: usize = 256;
-    /// How far ahead of the clock the time of a kept document may lie.
+    /// How far in the future the time of a saved document may be.
     pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(300);
 
-    /// A source without keys, whose first fetch is due at once: that leaves the driver a moment to
-    /// restore what was kept from an earlier run. `jitter` is any number; sources
-    /// with different ones don't fetch in step.
+    /// A source without keys. Its first fetch is due at once, which leaves the driver a moment to
+    /// restore the saved document of an earlier run. `jitter` is any number; sources with different
+    /// ones don't fetch at the same time.
     pub fn new(algorithms: Vec<Algorithm>, timing: KeyTiming, now: Mono, jitter: u64) -> Self {
         let view = IssuerKeys {
             refresh_at: now,
@@ -184,13 +184,13 @@ impl KeySource {
         this
     }
 
-    /// How long a set that comes from now on counts as fresh: for sources that say so themselves.
+    /// Changes how long later sets count as fresh, for sources that say it with each answer.
     pub fn set_fresh(&mut self, fresh: Duration) {
         self.timing.fresh = fresh;
     }
 
-    /// Takes in what came of a fetch. A document that nobody asked for, from a file that was seen
-    /// to change, is taken in just so.
+    /// Takes the result of a fetch. Also takes a document that wasn't asked for, from a file that
+    /// has changed.
     pub fn handle_fetched(&mut self, now: Now, result: Result<Bytes, JwksFetchError>) {
         let forced_only = now.mono < self.view.refresh_at;
         let mut view = IssuerKeys::clone(&self.view);
@@ -217,8 +217,8 @@ impl KeySource {
                 };
                 self.actions.push_back(KeyAction::Notice(notice));
                 // A failed forced fetch is tried again when the cooldown ends, because the key is
-                // still wanted, and the schedule goes its own way. Any other failure counts against
-                // the cooldown too, or a wanted key would double each retry.
+                // still wanted. This doesn't change the schedule. Any other failure starts the
+                // cooldown too, otherwise a wanted key would double each retry.
                 if !forced_only {
                     view.refresh_at = now.mono.after(self.retry_delay());
                     view.cooldown_until = now.mono.after(self.timing.cooldown);
@@ -264,8 +264,8 @@ impl KeySource {
             }));
     }
 
-    /// Remembers which of the wanted keys the issuer hasn't got, for one cooldown: longer, and a
-    /// key that was used before it was published would stay refused after that.
+    /// Remembers for one cooldown which wanted keys the issuer doesn't have. Not longer, because a
+    /// key that was used before it was published must be accepted soon after.
     fn answer_wanted(&mut self, now: Mono, view: &mut IssuerKeys) {
         self.wanted = false;
         let until = now.after(self.timing.cooldown);
@@ -285,9 +285,8 @@ impl KeySource {
         );
     }
 
-    /// Takes in that a token names a key that the set lacks (or, with `None`, that no key of the
-    /// set fits a token that names none). At most one fetch in a cooldown comes of it, and one does
-    /// as soon as the cooldown allows.
+    /// A token names a key that the set lacks (or, with `None`, no key fits a token that names
+    /// none). Causes one fetch as soon as the cooldown allows, and at most one per cooldown.
     pub fn handle_unknown_kid(&mut self, now: Mono, kid: Option<&str>) {
         let known = |kid| self.view.usable(now).is_some_and(|set| set.has(kid));
         if kid.is_some_and(known) || self.view.is_absent(now, kid) {
@@ -303,8 +302,8 @@ impl KeySource {
         self.fetch_if_due(now);
     }
 
-    /// Takes in a document that was kept on disk, from before the first good fetch. Its age counts
-    /// from when it was fetched; the first fetch stays due.
+    /// Takes a document that was saved on disk, until the first successful fetch. Its age counts
+    /// from when it was fetched. The first fetch stays due.
     ///
     /// # Errors
     /// [`RestoreError`]; nothing has changed then.
@@ -338,13 +337,14 @@ impl KeySource {
         Ok(())
     }
 
-    /// Does what is due. A call before anything is due does nothing.
+    /// Does everything that is due. A call before that does nothing.
     pub fn handle_timeout(&mut self, now: Mono) {
         self.fetch_if_due(now);
     }
 
-    /// What was in the way may be gone: a source that fails is asked again at once. One that works
-    /// is left to its schedule, so that reloading a fleet doesn't make all of it ask in step.
+    /// Fetches at once if the last fetch failed, because the cause may be gone. A source that works
+    /// keeps its schedule, so that the reload of a fleet doesn't make all routers fetch at the same
+    /// time.
     pub fn handle_refresh(&mut self, now: Mono) {
         if self.failures > 0 && !self.view.fetching {
             Arc::make_mut(&mut self.view).refresh_at = now;
@@ -352,8 +352,8 @@ impl KeySource {
         }
     }
 
-    /// When to call [`KeySource::handle_timeout`], and why. While a fetch is under way there is
-    /// nothing to wait for but its end, which the driver bounds.
+    /// When to call [`KeySource::handle_timeout`], and why. `None` while a fetch is under way,
+    /// whose duration the driver bounds.
     pub fn poll_timeout(&self) -> Option<(Mono, KeyWake)> {
         let view = &self.view;
         if view.fetching {
@@ -365,12 +365,12 @@ impl KeySource {
         }
     }
 
-    /// The next thing to do; call until there is none.
+    /// The next thing to do. Call it until it returns `None`.
     pub fn poll_output(&mut self) -> Option<KeyAction> {
         self.actions.pop_front()
     }
 
-    /// What decisions see.
+    /// The keys for decisions.
     pub fn view(&self) -> &Arc<IssuerKeys> {
         &self.view
     }
@@ -409,7 +409,7 @@ impl KeySource {
     }
 }
 
-/// A sequence of numbers that looks random (splitmix64) and follows from its start alone.
+/// A deterministic pseudo-random sequence (splitmix64).
 #[derive(Debug)]
 struct Jitter(u64);
 

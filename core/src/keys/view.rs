@@ -13,15 +13,15 @@ use super::{JwksErrorReason, JwksFetchError};
 /// One issuer's keys at one moment, immutable.
 #[derive(Clone, Debug, Default)]
 pub struct IssuerKeys {
-    /// Grows with every completed fetch, whatever it brought.
+    /// Grows with every completed fetch, successful or not.
     pub epoch: u64,
-    /// Grows when the content of the set changes, and only then.
+    /// Grows only when the content of the set changes.
     pub generation: u64,
-    /// The last good set; it serves while the state isn't [`KeyState::Expired`].
+    /// The last good set. It is used while the state isn't [`KeyState::Expired`].
     pub set: Option<Arc<KeySet>>,
     /// When that set was fetched, by the wall clock.
     pub fetched_at: Option<Unix>,
-    /// The last completed fetch brought no good set.
+    /// Whether the last completed fetch failed, or its document was refused.
     pub last_failed: bool,
     /// Why, from a closed set: [`JwksFetchError::as_str`] or [`JwksErrorReason::as_str`].
     pub last_error: Option<&'static str>,
@@ -35,9 +35,10 @@ pub struct IssuerKeys {
     pub(super) fetching: bool,
     /// When the next fetch starts on its own.
     pub(super) refresh_at: Mono,
-    /// From when on an unknown key may force one.
+    /// When an unknown key may next force a fetch.
     pub(super) cooldown_until: Mono,
-    /// Key IDs that the last fetches didn't bring, each with the time until which this result counts.
+    /// Key ids that the last fetches didn't bring, each with the time until which this is
+    /// remembered.
     pub(super) absent: Vec<(Box<str>, Mono)>,
     pub(super) wait_max: Duration,
 }
@@ -49,9 +50,9 @@ pub enum KeyState {
     Empty,
     /// The set is as new as it should be.
     Fresh,
-    /// The set could not be refreshed in time, and serves on.
+    /// The set could not be refreshed in time, and is still used.
     Stale,
-    /// The set is too old to serve.
+    /// The set is too old to be used.
     Expired,
 }
 
@@ -70,13 +71,13 @@ impl KeyState {
 /// Why there is no key to verify a token with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Miss {
-    /// The set has no such key, and that is recent knowledge.
+    /// The set has no such key, and a recent fetch confirmed that.
     NoMatchingKey,
     /// The token names no key, and several fit.
     Ambiguous,
-    /// The key is there, and is for another algorithm.
+    /// The key exists, but is for another algorithm.
     OtherAlgorithm,
-    /// There is no set, and none came.
+    /// There is no set, and none could be fetched.
     NoKeys,
     /// The set has no such key, and couldn't be refreshed.
     NotRefreshed,
@@ -105,13 +106,13 @@ impl IssuerKeys {
         self.refresh_at
     }
 
-    /// The set, unless it is too old to serve.
+    /// The set, unless it is too old to be used.
     pub fn usable(&self, now: Mono) -> Option<&KeySet> {
         self.set.as_deref().filter(|_| now < self.expires_at)
     }
 
-    /// Until when a fetch may bring the key of this id. `None` if the key is there, was asked for
-    /// a moment ago in vain, or can't come in time.
+    /// Until when a fetch may bring the key of this id. `None` if the key is there, a recent fetch
+    /// didn't bring it, or no fetch can bring it in time.
     pub fn wait_for(&self, now: Mono, kid: &str) -> Option<Mono> {
         let there = self.usable(now).is_some_and(|set| set.has(kid));
         if there || self.is_absent(now, Some(kid)) {
@@ -140,7 +141,7 @@ impl IssuerKeys {
             Found::Ambiguous => Err(Miss::Ambiguous),
             Found::None if self.is_absent(now, kid) => Err(Miss::NoMatchingKey),
             Found::None if !waited => Err(self.wait(now)),
-            // It was asked for, and the answer is late or bad: the key may well exist.
+            // The fetch is late or failed, so the key may well exist.
             Found::None if self.fetching || self.last_failed => Err(Miss::NotRefreshed),
             Found::None => Err(Miss::NoMatchingKey),
         }
@@ -153,9 +154,9 @@ impl IssuerKeys {
         may_be_newer.then(|| self.wait(now))
     }
 
-    /// Wait for a fetch if one is under way, or can start early enough to leave it half of the
-    /// wait: a request that waits only to see the fetch begin has waited for nothing. Otherwise the
-    /// time is `now`: control hears of the key, and nobody waits.
+    /// Waits for a fetch if one is under way, or can start in the first half of the wait. A later
+    /// one would hardly be finished in time. Otherwise the time is `now`: control is told of the
+    /// key, and the request doesn't wait.
     fn wait(&self, now: Mono) -> Miss {
         Miss::Wait(self.wait_until(now))
     }

@@ -167,7 +167,7 @@ fn roles_of_tenants(registry: &Registry, mapped: bool) -> BTreeSet<&Text> {
     of_terms.collect()
 }
 
-/// No caller has any role, so that no rule that asks for one fits.
+/// No caller has any role, so no rule that requires one can allow anybody.
 fn without_roles(i: usize, rules: &Rules, found: &mut Vec<Mismatch>) {
     let asking: Vec<_> = rules.asking_for_roles().collect();
     if let Some(first) = asking.first() {

@@ -1,22 +1,22 @@
 //! The paths and path patterns of rules.
 //!
-//! A rule is worth as much as the agreement between router and cell about what a path says. The
-//! router forwards it byte for byte, so it can't make the cell read it as it does; it refuses every
-//! path that has two readings ([`Path::of`]), and compares the rest as a cell does that decodes
-//! percent-encoding once, segment by segment, and minds case (RFC 3986, section 6.2.2).
+//! A rule is safe only if the router and the cell read a path the same way. The router forwards the
+//! path unchanged, so it refuses every path that servers read differently ([`Path::of`]). It
+//! compares all other paths segment by segment, after decoding percent-encoding once, with case
+//! (RFC 3986, section 6.2.2).
 
 use std::fmt;
 
-/// The path of a request, if it has one reading.
+/// A request's path that all servers read the same way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Path<'a>(&'a str);
 
-/// Why a path has no one reading.
+/// Why servers could read a path differently.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PathError(&'static str);
 
 impl PathError {
-    /// In words that hold nothing of the path.
+    /// The reason, without any text of the path.
     pub fn detail(self) -> &'static str {
         self.0
     }
@@ -34,14 +34,14 @@ impl<'a> Path<'a> {
     /// The path of this target, which may have a query.
     ///
     /// # Errors
-    /// [`PathError`]: servers differ about what it says. That is the case for a slash, backslash,
-    /// percent sign, semicolon, question mark or number sign that is percent-encoded, for a
-    /// backslash or semicolon as such, for dot segments in any spelling, empty segments but the last,
-    /// bytes that aren't visible ASCII (encoded ones too, but for the space within a segment), and a
-    /// percent sign without two hexadecimal digits.
+    /// [`PathError`]: servers read the path differently. It has a percent-encoded slash, backslash,
+    /// percent sign, semicolon, question mark or number sign, a plain backslash or semicolon, a dot
+    /// segment in any spelling, an empty segment that isn't the last, a byte that isn't visible
+    /// ASCII (also encoded, except a space within a segment), or a percent sign without two
+    /// hexadecimal digits.
     pub fn of(target: &'a str) -> Result<Self, PathError> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
-        // A URI such as `http://host?query` has no path, and travels with this one.
+        // A URI such as `http://host?query` has no path, and is forwarded with this one.
         let path = if path.is_empty() { "/" } else { path };
         let Some(rest) = path.strip_prefix('/') else {
             return Err(PathError("the target is not a path"));
@@ -56,7 +56,7 @@ impl<'a> Path<'a> {
         Ok(Self(path))
     }
 
-    /// Still encoded. The last one is empty where the path ends in a slash.
+    /// The encoded segments. The last one is empty if the path ends in a slash.
     fn segments(self) -> impl Iterator<Item = &'a str> {
         self.0.get(1..).unwrap_or_default().split('/')
     }
@@ -79,7 +79,7 @@ fn check_segment(segment: &str) -> Result<(), PathError> {
             _ => return Err(PathError("the path has a byte that isn't visible ASCII")),
         }
     }
-    // Some servers trim them. Other encoded whitespace is refused above, wherever it stands.
+    // Some servers trim these spaces. Other encoded whitespace is refused above.
     if segment.starts_with("%20") || segment.ends_with("%20") {
         return Err(PathError("a segment of the path begins or ends in a space"));
     }
@@ -126,8 +126,8 @@ fn decoded(segment: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// A pattern for paths: `/orders/{id}`, `/orders/*` (any one segment), `/orders/**` (the path itself
-/// and whatever lies below).
+/// A pattern for paths: `/orders/{id}`, `/orders/*` (any one segment), `/orders/**` (the path
+/// itself and everything below).
 ///
 /// Case matters, and so does a slash at the end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -146,7 +146,7 @@ enum Segment {
     Any,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PatternError(&'static str);
 
@@ -165,7 +165,7 @@ impl PathPattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// [`PatternError`]: it could match no path, or says what no path may say.
+    /// [`PatternError`]: it could never match, or has parts that no path may have.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         if text.len() > Self::LEN_MAX {
             return Err(PatternError("is longer than 1024 bytes"));
@@ -196,7 +196,7 @@ impl PathPattern {
         })
     }
 
-    /// Whether the path is one of those meant.
+    /// Whether the path matches.
     pub fn matches(&self, path: Path<'_>) -> bool {
         let mut segments = path.segments();
         for wanted in &self.segments {

@@ -1,10 +1,10 @@
 //! Chooses the cell for an identity.
 //!
-//! A tenant with a cell of its own, or with a placement of one cell, goes there and nowhere else,
-//! whatever becomes of the cell. Only a `stateless` placement, and the tenants that are unknown
-//! under `by_tier`, are spread, by weighted rendezvous hashing of the tenant's id.
-//! Which cell serves a caller depends on the registry and the identity, never on health. Whether the
-//! caller may act for the tenant at all has been asked before.
+//! A tenant with a cell of its own, or with a placement of one cell, is always served there,
+//! whatever the cell's state. Only tenants of a `stateless` placement, and unknown tenants under
+//! `by_tier`, are spread over several cells, by weighted rendezvous hashing of the tenant's id. The
+//! cell depends on the registry and the identity, never on health. An earlier check has decided
+//! whether the caller may act for the tenant.
 //!
 //! | state of the cell | tenant that the registry lists | any other caller |
 //! | --- | --- | --- |
@@ -13,8 +13,8 @@
 //! | `quarantined` | `cell_quarantined` | `cell_quarantined` |
 //! | `provisioning`, `retired` | `no_cell_available` | `no_cell_available` |
 //!
-//! Where a placement spreads, `active` and `quarantined` cells have a share, `draining` ones only
-//! once none of those is left; under `by_tier` only `active` ones.
+//! If a placement spreads, `active` and `quarantined` cells have a share. `draining` cells have one
+//! only if there are no others. Under `by_tier`, only `active` cells have a share.
 
 use std::sync::Arc;
 
@@ -28,18 +28,18 @@ use crate::registry::{Placement, Registry, Target, TenantRef, UnknownTenant};
 use crate::rendezvous;
 use crate::text::Text;
 
-/// What the check is called.
+/// The name of the check.
 pub(crate) const CHECK: &str = "placement";
 
-/// Who asks for a place.
+/// The caller that needs a cell.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaceQuery<'a> {
     /// The identity that the credentials proved.
     pub identity: &'a Identity,
-    /// What the registry says of the identity's tenant; `None` where it has none, or doesn't list
-    /// it.
+    /// The registry's entry for the identity's tenant. `None` if the identity has no tenant, or the
+    /// registry doesn't list it.
     pub tenant: Option<TenantRef<'a>>,
-    /// Where the policy sends callers without a tenant: an id of the registry's placements.
+    /// The id of the placement to which the policy sends callers without a tenant.
     pub anonymous_placement: Option<&'a str>,
     /// [`Evidence::spread`](crate::Evidence::spread).
     pub spread: u64,
@@ -48,8 +48,8 @@ pub struct PlaceQuery<'a> {
 /// Where a request goes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Placed {
-    /// The placement that chose the cell; `None` where the tenant has a cell of its own, or where
-    /// the identity's tier chose.
+    /// The placement that chose the cell. `None` if the tenant has a cell of its own, or the
+    /// identity's tier decided.
     pub placement: Option<Text>,
     /// The cell.
     pub cell: Arc<Cell>,
@@ -66,9 +66,9 @@ pub enum PlaceRule {
     OwnCell,
     /// The registry assigns the tenant a placement.
     TenantPlacement,
-    /// The registry doesn't know the tenant, and sends such to a placement.
+    /// The registry doesn't list the tenant, and sends unknown tenants to a placement.
     UnknownPlacement,
-    /// The registry doesn't know the tenant; the identity's tier chose among the active cells.
+    /// The registry doesn't list the tenant. The identity's tier chose among the active cells.
     UnknownByTier,
     /// The caller is anonymous.
     AnonymousPlacement,
@@ -89,11 +89,11 @@ impl PlaceRule {
 
 /// Finds the cell that serves a request, and ranks its endpoints.
 ///
-/// The cell follows from registry and identity alone; health only says which of its endpoints are
-/// worth a try.
+/// The cell depends only on the registry and the identity. Health only orders its endpoints.
 ///
 /// # Errors
-/// [`Refused`]: the registry has no place for the tenant, or no cell that may serve it takes traffic.
+/// [`Refused`]: the registry has no cell or placement for the tenant, or no cell that may serve it
+/// takes traffic.
 pub fn place(
     registry: &Registry,
     health: &Health,
@@ -116,15 +116,14 @@ pub fn place(
     })
 }
 
-/// A cell, and how it came to be chosen.
+/// A cell, and how it was chosen.
 struct Choice<'a> {
     placement: Option<&'a Placement>,
     cell: &'a Arc<Cell>,
     rule: PlaceRule,
 }
 
-/// Whether the registry lists the tenant: a draining cell serves those that it has, and takes no
-/// others.
+/// Whether the registry lists the tenant. A draining cell serves only listed tenants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listing {
     Listed,
@@ -135,7 +134,7 @@ fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, Refused> {
     Err(Refused::new(CHECK, reason, detail))
 }
 
-/// The place of a tenant that the registry lists.
+/// The cell of a tenant that the registry lists.
 fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
     match tenant.target {
         Target::Cell(cell) => Ok(Choice {
@@ -151,7 +150,7 @@ fn assigned(tenant: TenantRef<'_>) -> Result<Choice<'_>, Refused> {
     }
 }
 
-/// The place of a tenant that the registry doesn't list.
+/// The cell of a tenant that the registry doesn't list.
 fn unknown<'a>(
     registry: &'a Registry,
     tenant: &Text,
@@ -213,7 +212,7 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
     };
     Ok(Choice {
         placement: Some(placement),
-        // Nobody to stick to a cell for.
+        // Anonymous callers need not stay at one cell.
         cell: within(
             placement,
             || rendezvous::mix(query.spread),
@@ -223,7 +222,7 @@ fn anonymous<'a>(registry: &'a Registry, query: PlaceQuery<'_>) -> Result<Choice
     })
 }
 
-/// The cell of a placement that serves a key, which is hashed only where there is a choice.
+/// The cell of a placement that serves a key. The key is computed only if there are several cells.
 fn within(
     placement: &Placement,
     key: impl FnOnce() -> u64,
@@ -233,8 +232,8 @@ fn within(
         return admits(cell, listing);
     }
     let key = key();
-    // A quarantined cell keeps its share, and answers it 503: what has brought one cell down must
-    // not be handed to the next. A draining one gives its share away, that is what it drains for.
+    // A quarantined cell keeps its share, which is answered 503: traffic that took down one cell
+    // must not move to the next. A draining cell gives its share away.
     let holds = |state| matches!(state, CellState::Active | CellState::Quarantined);
     let cell = placement.spread.choose(key, holds);
     let drains = |state| state == CellState::Draining;

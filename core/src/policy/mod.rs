@@ -1,8 +1,8 @@
 //! The configuration about identity: issuers, trust domains, and the credentials that a
 //! listener asks for.
 //!
-//! A [`Policy`] is made whole or not at all: [`Policy::build`] finds every mistake in the
-//! configuration at once, and what it returns needs no further check.
+//! [`Policy::build`] finds every mistake in the configuration at once. A [`Policy`] that it returns
+//! needs no further check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,7 +39,8 @@ pub struct Policy {
     pub issuers: Vec<Issuer>,
     /// What the router's headers are called.
     pub headers: HeaderRules,
-    /// Where cells' keys for cell-bound authorizations are, and how these are checked.
+    /// Where the cells' keys for cell-bound authorizations are, and how the authorizations are
+    /// checked.
     pub cba: CbaRules,
     /// The gateways and signers whose routing keys are accepted.
     pub routing_key: RoutingKeyRules,
@@ -52,10 +53,11 @@ pub struct Policy {
     fingerprint: Fingerprint,
 }
 
-/// Names the content of the tables that verification follows: equal tables, equal fingerprint.
+/// Identifies the content of the tables that verification depends on: equal tables have equal
+/// fingerprints.
 ///
-/// What was verified under one policy is never taken as verified under another; a reload that
-/// changes nothing keeps the memo warm.
+/// A token that was verified under one policy doesn't count as verified under another. A reload
+/// that changes nothing keeps the memo valid.
 pub type Fingerprint = [u8; 32];
 
 /// One identity provider whose tokens are accepted.
@@ -75,11 +77,11 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// The media types that `typ` may name, in lower case and without `application/`.
     pub types: Vec<Box<str>>,
-    /// Which claims say what.
+    /// The claims that the identity is read from.
     pub claims: ClaimsSpec,
-    /// How many seconds after `exp` a token is still taken.
+    /// How many seconds after `exp` a token is still accepted.
     pub leeway_exp_secs: u64,
-    /// How many seconds `nbf` and `iat` may lie ahead.
+    /// How many seconds `nbf` and `iat` may be in the future.
     pub leeway_nbf_secs: u64,
     /// Where its keys come from.
     pub keys: KeysLocation,
@@ -88,25 +90,25 @@ pub struct Issuer {
     speaks: Speaks,
 }
 
-/// Where cells' keys for cell-bound authorizations are, and how these are checked.
+/// Where the cells' keys for cell-bound authorizations are, and how the authorizations are checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CbaRules {
-    /// The annotation of a cell that holds its JWKS; `None` where no policy looks at one.
+    /// The annotation of a cell that holds its JWKS. `None` if no policy uses it.
     pub annotation: Option<Box<str>>,
     /// The algorithms allowed, in order of preference.
     pub algorithms: Vec<Algorithm>,
-    /// How many seconds `nbf` and `iat` may lie ahead.
+    /// How many seconds `nbf` and `iat` may be in the future.
     pub leeway_secs: u64,
-    /// Each authorization is taken once, by one router.
+    /// Each authorization is accepted once per router.
     pub one_use: bool,
 }
 
-/// What a policy makes of cell-bound authorizations.
+/// How a policy treats cell-bound authorizations.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CbaPolicy {
     /// Whether they are checked and enforced.
     pub mode: CbaMode,
-    /// The only cell that they may lead to.
+    /// The only cell that they may be for.
     pub destination: Option<Text>,
 }
 
@@ -117,8 +119,8 @@ pub enum KeysLocation {
     Uri(Box<str>),
     /// This file.
     File(Box<str>),
-    /// The `jwks_uri` of the OIDC configuration document (whose `issuer` must match); where there
-    /// is no such document, the fallback.
+    /// The `jwks_uri` of the OIDC configuration document, whose `issuer` must match. The fallback
+    /// is used if there is no such document.
     Discovery {
         /// `<issuer>/.well-known/openid-configuration`
         document: Box<str>,
@@ -130,11 +132,11 @@ pub enum KeysLocation {
 /// The tenants that an issuer or a trust domain may speak for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Speaks {
-    /// There is only one of its kind.
+    /// All tenants, because it is the only issuer or trust domain.
     Any,
-    /// For these tenants.
+    /// These tenants.
     Listed(BTreeSet<Text>),
-    /// For those tenants whose `issuer` in the registry it is.
+    /// The tenants whose `issuer` in the registry is this one.
     Registry,
 }
 
@@ -145,29 +147,30 @@ pub struct AuthPolicy {
     pub name: Text,
     /// What happens to requests without credentials.
     pub mode: Mode,
-    /// A bearer token is looked at.
+    /// Bearer tokens are accepted.
     pub jwt: bool,
-    /// A client certificate is looked at.
+    /// Client certificates are accepted.
     pub mtls: bool,
-    /// A routing key is looked at.
+    /// Routing keys are accepted.
     pub routing_key: bool,
-    /// Each credential that is looked at must be there, not only one of them.
+    /// All accepted kinds of credentials are required, not only one.
     pub all: bool,
     /// Whether a token must have a subject.
     pub subject: SubjectNeed,
-    /// What answers a token whose issuer's keys can't be had: `Unavailable` or `Unauthenticated`.
+    /// The answer to a token whose issuer's keys can't be fetched: `Unavailable` or
+    /// `Unauthenticated`.
     pub jwks_unreachable: Class,
-    /// Where requests without credentials go in `permissive` mode, and only then.
+    /// The placement of requests without credentials in `permissive` mode. `None` in other modes.
     pub anonymous_placement: Option<Text>,
-    /// What it makes of cell-bound authorizations.
+    /// How it treats cell-bound authorizations.
     pub cba: CbaPolicy,
-    /// Which callers may ask for what; `None`: all for anything.
+    /// Which callers may make which requests. `None` allows all requests.
     pub rules: Option<Rules>,
     /// The CORS rules. `None`: CORS is left to the cells.
     pub cors: Option<Arc<CorsRules>>,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
     pub(crate) stand_in: Arc<Identity>,
-    /// By [`IssuerId`]: whose tokens are accepted.
+    /// Whether each issuer's tokens are accepted, by [`IssuerId`].
     issuers: Vec<bool>,
 }
 
@@ -191,7 +194,7 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl Policy {
-    /// Checks the tables and makes them ready for use.
+    /// Checks the tables and builds a policy from them.
     ///
     /// # Errors
     /// Every mistake there is, in the order of the configuration.
@@ -202,8 +205,8 @@ impl Policy {
     /// The policy with this id.
     ///
     /// # Panics
-    /// If the id isn't one of this policy's own, which is a bug of the driver's: ids come from
-    /// [`Policy::policy_id`] and are looked up again whenever the policy is replaced.
+    /// If the id is not from this policy. That is a bug of the driver: ids come from
+    /// [`Policy::policy_id`] and must be looked up again when the policy is replaced.
     pub fn auth(&self, id: PolicyId) -> &AuthPolicy {
         &self.auth[usize::from(id.0)]
     }
@@ -247,7 +250,7 @@ impl Policy {
         &self.sans
     }
 
-    /// Names the content of everything that verification follows.
+    /// Identifies the content of everything that verification depends on.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
@@ -275,11 +278,11 @@ impl Policy {
     /// Whether those who proved `identity` may speak for its tenant, given the `issuer` that the
     /// registry has for that tenant.
     ///
-    /// The registry's `issuer` is an issuer's name, its `iss`, or a trust domain. It binds its own
-    /// kind: a tenant bound to an issuer takes no other issuer's token, and says nothing of
-    /// certificates. A binding to something that isn't configured holds for nobody. A certificate
-    /// that names no tenant speaks for none, and so needs no leave to. For whom gateways and signers
-    /// of routing keys speak, the configuration alone says.
+    /// The registry's `issuer` is an issuer's name, its `iss`, or a trust domain. It restricts only
+    /// its own kind: a tenant bound to an issuer accepts no other issuer's tokens, but any allowed
+    /// certificate. If the bound name isn't configured, nobody may speak for the tenant. A
+    /// certificate that names no tenant is not checked, because it speaks for none. The
+    /// configuration alone says which tenants gateways and signers of routing keys may speak for.
     pub fn may_speak(&self, identity: &Identity, bound_to: Option<&str>) -> bool {
         let Some(tenant) = identity.tenant.as_ref() else {
             return true;

@@ -7,14 +7,15 @@ use http::Method;
 use crate::path::{Path, PathPattern};
 use crate::text::Text;
 
-/// The rules of a policy, in order. The first that fits a request decides; what none fits is denied.
+/// The rules of a policy, in order. The first that matches a request decides. A request that
+/// matches none is denied.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(pub(super) Vec<Rule>);
 
 /// One `[[policy.rule]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// What logs and `explain` call it: its name, or else its place.
+    /// Its name in logs and `explain`: the configured one, or else its position.
     pub name: Arc<str>,
     pub(super) what: RequestMatch,
     pub(super) who: AllowedCallers,
@@ -23,7 +24,7 @@ pub struct Rule {
 /// Which requests a rule is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum RequestMatch {
-    /// Those by these methods (any, if none is named) for these paths.
+    /// Requests with one of these methods (any, if none is named) for these paths.
     Http {
         methods: Vec<Method>,
         path: PathPattern,
@@ -37,9 +38,9 @@ pub(super) enum RequestMatch {
 pub(crate) enum AllowedCallers {
     /// Anonymous callers too.
     Anyone,
-    /// Everyone whose credentials hold.
+    /// Every verified caller.
     Verified,
-    /// Who has one of the roles, if there are any, and all of the scopes.
+    /// Callers that have one of the roles, if there are any, and all of the scopes.
     Granted {
         /// One of these.
         roles: Vec<Text>,
@@ -48,7 +49,7 @@ pub(crate) enum AllowedCallers {
     },
 }
 
-/// What rules look at.
+/// The parts of a request that rules match.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MatchInput<'a> {
     pub(crate) method: &'a Method,
@@ -58,7 +59,7 @@ pub(crate) struct MatchInput<'a> {
 }
 
 impl Rules {
-    /// The most rules of one policy: they are tried one by one.
+    /// The most rules of one policy. They are tried one by one.
     pub const MAX: usize = 256;
 
     /// The rule that decides.
@@ -104,7 +105,7 @@ impl Rule {
         &self.who
     }
 
-    /// What it is for, as the configuration has it.
+    /// The requests that it matches, as the configuration writes it.
     pub(crate) fn describe(&self) -> String {
         match &self.what {
             RequestMatch::Http { methods, path } if methods.is_empty() => path.as_str().to_owned(),
@@ -129,7 +130,7 @@ impl RequestMatch {
         }
     }
 
-    /// Whether it fits every request that `other` does.
+    /// Whether it matches every request that `other` matches.
     pub(super) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -151,8 +152,8 @@ impl RequestMatch {
     }
 }
 
-/// Whether the method is on the list, which is of all methods if empty. Who may GET may ask for the
-/// header of the answer alone (RFC 9110, section 9.3.2).
+/// Whether the list has the method. An empty list has all methods. GET includes HEAD (RFC 9110,
+/// section 9.3.2).
 fn holds(methods: &[Method], method: &Method) -> bool {
     methods.is_empty()
         || methods.contains(method)

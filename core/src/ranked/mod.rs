@@ -3,8 +3,8 @@
 /// The endpoints of a cell in the order to try them: those that take traffic, then those that are
 /// ejected.
 ///
-/// Holds no list of its own: a bit for each endpoint and a place to start, so that a decision
-/// allocates nothing for it.
+/// It has a bit for each endpoint and a position to start at, so that a decision allocates nothing
+/// for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ranked {
     eligible: u64,

@@ -7,12 +7,12 @@ use crate::refused::Refused;
 use crate::registry::Registry;
 use crate::{revoked, tenant};
 
-/// Whether a stream that was let through for this reason and identity may stay open under this
-/// registry: the checks of [`decide`](crate::decide()) that a new version can turn against a caller
-/// or a tenant. Where the tenant goes is not among them, for a stream stays where it is.
+/// Whether a stream that was allowed for this reason and identity may stay open under this
+/// registry. Runs the checks of [`decide`](crate::decide()) that can fail after a registry change.
+/// Placement is not one of them, because a stream stays at its cell.
 ///
 /// # Errors
-/// What a new request of the same identity would be refused with.
+/// The refusal that a new request of the same identity would get.
 pub fn recheck(
     policy: &Policy,
     registry: &Registry,

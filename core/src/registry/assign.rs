@@ -26,13 +26,13 @@ pub(super) struct Assigned {
 }
 
 impl Assigned {
-    /// The position of what a slot stands for.
+    /// The position of the cell or placement of a slot.
     pub(super) fn target(&self, slot: u32) -> Option<(TargetKind, usize)> {
         let (kind, _) = self.targets.get(slot as usize)?.as_ref()?;
         Some((*kind, *self.positions.get(slot as usize)?))
     }
 
-    /// Whether slots stand for the same terms.
+    /// Whether equal slots have equal terms in both.
     pub(super) fn has_terms_of(&self, other: &Self) -> bool {
         self.terms == other.terms
     }
@@ -42,7 +42,7 @@ impl Assigned {
         self.terms.iter().flatten()
     }
 
-    /// The terms, where a tenant has any.
+    /// The terms, if a tenant has any.
     pub(super) fn terms(&self, slot_and_one: u16) -> Option<&Terms> {
         let slot = usize::from(slot_and_one).checked_sub(1)?;
         self.terms.get(slot)?.as_ref()
@@ -204,7 +204,7 @@ fn positions(
         Some((TargetKind::Placement, id)) => placements.binary_search_by(|it| it.id.cmp(id)),
         None => Ok(0),
     };
-    // Every taken slot names something that is there: `assign` made them so.
+    // `assign` gives slots only to names that exist.
     targets
         .iter()
         .map(|target| position(target).unwrap_or_default())

@@ -10,7 +10,7 @@ use crate::cell::{Cell, Endpoint, EndpointId, EndpointUrl, San, Scheme};
 use crate::ranked::Ranked;
 use crate::text::Text;
 
-/// The checked cells, by id, and the first endpoint id that none of them ever had.
+/// The checked cells by id, and the first unused endpoint id.
 pub(super) struct Cells {
     pub(super) cells: Vec<Arc<Cell>>,
     /// The ids of those with mistakes. A reference to one of them is not a mistake.
@@ -18,7 +18,7 @@ pub(super) struct Cells {
     pub(super) next_endpoint: u32,
 }
 
-/// Checks the cells, and gives every endpoint its id: the one that it had in `previous`, else one
+/// Checks the cells, and gives every endpoint an id: the one that it had in `previous`, or else one
 /// that was never used.
 pub(super) fn check(
     raw: Vec<RawCell>,

@@ -1,9 +1,7 @@
-//! The entries of the document's lists as they are written, before anything in them is checked
-//! against anything else.
+//! The entries of the document's lists as they are written, before they are checked.
 //!
-//! An entry has its defaults here. An unknown field is refused, because a field that a router
-//! silently ignores is a promise that it silently breaks. The older form is the exception: see
-//! [`older`](super::older).
+//! Defaults are set here. An unknown field is refused, because its author expects it to have an
+//! effect. The older form is the exception: see [`older`](super::older).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -61,18 +59,18 @@ pub(super) enum RawUnknownTenant {
     Placement(String),
 }
 
-/// All tenants, read one by one into what the index is built from: their ids stay in the
-/// document, and the names that they refer to become numbers.
+/// All tenants, as the index needs them. Their ids are borrowed from the document, and the names
+/// that they refer to are replaced by numbers.
 #[derive(Default)]
 pub(super) struct RawTenants<'a> {
-    /// `target` is a symbol of [`RawTenants::targets`], `terms` one of [`RawTenants::terms`] and
-    /// one more.
+    /// `target` is a symbol of [`RawTenants::targets`]. `terms` is a symbol of
+    /// [`RawTenants::terms`] plus one.
     pub(super) items: Vec<Item<'a>>,
     pub(super) targets: Symbols<(TargetKind, Cow<'a, str>)>,
     pub(super) terms: Symbols<RawTerms<'a>>,
     /// The tenants' problems, each with its path first; at most [`RegistryError::MISTAKES_MAX`].
     pub(super) problems: Vec<String>,
-    /// The places in the document of these tenants, which are not in `items`.
+    /// The positions in the document of the tenants with problems, which are not in `items`.
     skipped: Vec<usize>,
 }
 
@@ -121,7 +119,7 @@ impl<'a> RawTenants<'a> {
         self.items.len() + self.skipped.len()
     }
 
-    /// An item's place in the document, and its id, for messages.
+    /// An item's position in the document and its id, for messages.
     pub(super) fn place(&self, item: usize) -> String {
         let place = self
             .skipped
@@ -157,7 +155,7 @@ impl<'a> RawTenants<'a> {
                 ));
             }
         };
-        // In order, because the same roles in another are the same terms.
+        // Sorted, because the order of roles has no meaning.
         let roles = |roles: Vec<Str<'a>>| {
             let mut roles: Vec<_> = roles.into_iter().map(|role| role.0).collect();
             roles.sort_unstable();
@@ -212,7 +210,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawTenants<'a> {
     }
 }
 
-/// A string that stays in the document if it stands there as it is. (`Option<Cow<str>>` would
+/// A string that is borrowed from the document if it has no escapes. (`Option<Cow<str>>` would
 /// always be a copy.)
 struct Str<'a>(Cow<'a, str>);
 

@@ -8,16 +8,16 @@ use super::RegistryLimits;
 /// Why a document is not used. The current registry stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegistryError {
-    /// The rule that it breaks, for metrics; the first if it breaks several.
+    /// The rule that it breaks, for metrics. The first one if it breaks several.
     pub reason: RegistryErrorReason,
-    /// Where and how, for people: the path of the field first, where there is one.
+    /// What is wrong, as text. It begins with the field's path, if there is one.
     pub detail: String,
     /// The other mistakes; at most [`RegistryError::MISTAKES_MAX`].
     pub others: Vec<String>,
 }
 
 impl RegistryError {
-    /// The most bytes of [`RegistryError::detail`]: it quotes the document, and ends up in logs.
+    /// The most bytes of [`RegistryError::detail`], because it quotes the document and is logged.
     pub const DETAIL_LEN_MAX: usize = 512;
     /// The most mistakes that are listed after the first.
     pub const MISTAKES_MAX: usize = 64;
@@ -40,7 +40,7 @@ impl RegistryError {
         std::iter::once(self.detail.as_str()).chain(others)
     }
 
-    /// A document of more bytes than `limit`, which nobody has counted.
+    /// A document of more than `limit` bytes, whose exact size isn't known.
     pub(super) fn too_large(limit: usize) -> Self {
         let detail = format!("more than {limit} bytes, which is the limit");
         Self::new(RegistryErrorReason::Oversized, detail)
@@ -83,7 +83,7 @@ impl Mistakes {
         self.add(RegistryError::invalid(detail));
     }
 
-    /// Returns the value if it is good; adds the mistake otherwise.
+    /// Returns the value, or adds the mistake.
     pub(super) fn take<T>(&mut self, result: Result<T, RegistryError>) -> Option<T> {
         result.map_err(|mistake| self.add(mistake)).ok()
     }
@@ -98,26 +98,27 @@ impl Mistakes {
     }
 
     /// # Errors
-    /// The first mistake, which carries the others.
+    /// The first mistake, with the others inside.
     pub(super) fn none(self) -> Result<(), RegistryError> {
         self.0.map_or(Ok(()), Err)
     }
 }
 
-/// The rule that a document breaks. Closed: a label of `registry_rejected_total`.
+/// The rule that a document breaks. The set is closed, because it is a label of
+/// `registry_rejected_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum RegistryErrorReason {
     /// Not JSON or TOML of the schema, or it contradicts itself.
     Invalid,
     /// Its version is below the current one.
     OlderVersion,
-    /// Its version is the current one, and it says something else.
+    /// It has the current version, but other content.
     SameVersionOtherContent,
     /// It has more bytes, cells, placements, tenants or revocations than [`RegistryLimits`] allows.
     Oversized,
-    /// It has no byte, or no cell.
+    /// It has no bytes, or no cells.
     Empty,
-    /// It has lost more cells or tenants than one step may, without leave.
+    /// It has lost more cells or tenants than one update may, without `allow_shrink_from`.
     Shrunken,
 }
 

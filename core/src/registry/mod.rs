@@ -27,32 +27,32 @@
 //! ```
 //!
 //! - `version` is 1 to [`Registry::VERSION_MAX`], and grows with every change.
-//! - A cell's `weight` (1), `endpoints` (none, where the state takes no traffic), `san` (the URL's
-//!   host) and `annotations` may be left out.
+//! - A cell's `weight` (default 1), `endpoints` (if its state takes no traffic), `san` (default:
+//!   the URL's host) and `annotations` are optional.
 //! - A placement's cells are of its tier and not retired; only a `stateless` one has several.
-//! - A tenant has a `cell` or a `placement`; `status` is `active` if left out. `issuer` is an
-//!   issuer's `name` in the router's configuration, its `iss`, or a trust domain; without it those
-//!   may speak for the tenant whom the configuration lets.
-//! - A revocation is a `jti` with its `issuer`; a `sub` with its `tenant` or `issuer`; a `tenant`;
-//!   or none of these; and but for a `jti`, `issued_before` limits it to what was issued before that
-//!   second. An `issuer` alone or nobody at all needs that limit.
+//! - A tenant has a `cell` or a `placement`. The default of `status` is `active`. `issuer` is an
+//!   issuer's `name` in the router's configuration, its `iss`, or a trust domain. Without it, the
+//!   configuration alone says who may speak for the tenant.
+//! - A revocation names a `jti` with its `issuer`, a `sub` with its `tenant` or `issuer`, a
+//!   `tenant`, an `issuer`, or nothing, which revokes everything. Except with a `jti`,
+//!   `issued_before` limits it to credentials issued before that second. It is required with only
+//!   an `issuer`, and with nothing.
 //! - `unknown_tenant` is `"deny"` (the default), `"by_tier"` or `{ "placement": id }`.
-//! - `allow_shrink_from` names the current version, to let this document lose more than
+//! - `allow_shrink_from` names the current version. It allows this document to lose more than
 //!   [`RegistryLimits::shrink_percent_max`] of its cells or tenants.
 //!
 //! # The older form
-//! A control plane that answers `{"data": [cells]}` is read too. `data` stands for `cells`, and in
-//! its cells `tier`, `region`, `state`, `weight` may be annotations of those names instead;
-//! `state` is `active` where neither says it. `endpoints` may be plain URLs, or one URL in the
-//! annotation `endpoint`; the annotation `san` goes with plain URLs. `pinned_tenants` of a cell are
-//! tenants that go there. `unknown_tenant` is `by_tier` by default, because most such documents
-//! list few tenants or none. Other fields of the document, its cells and their endpoints are
-//! ignored.
+//! A document `{"data": [cells]}` is read too. `data` is the list of cells. A cell's `tier`,
+//! `region`, `state` and `weight` may be annotations of those names instead, and the default of
+//! `state` is `active`. `endpoints` may be plain URLs, or one URL in the annotation `endpoint`. The
+//! annotation `san` is the SAN of plain URLs. `pinned_tenants` of a cell are tenants that are
+//! assigned to it. The default of `unknown_tenant` is `by_tier`, because most such documents list
+//! few tenants or none. Other fields of the document, its cells and their endpoints are ignored.
 //!
-//! Such a document may lack `version`. Then content that differs from the current one gets the
-//! next number, in this router: a rollback can't be told from an update, numbers begin anew with
-//! the process, and cells must not fence by them. A control plane that wants more sends
-//! `version`; once it has, every document must have one.
+//! Such a document may have no `version`. Then the router numbers each change itself: it can't
+//! distinguish a rollback from an update, numbers restart with the process, and cells must not use
+//! them to reject older decisions. To avoid this, a control plane sends `version`. Once a document
+//! had one, every later document must have one.
 
 mod assign;
 mod cells;
@@ -96,9 +96,9 @@ pub use terms::Terms;
 #[derive(Debug)]
 pub struct Registry {
     version: u64,
-    /// The first version in a row that says the same of all tenants.
+    /// The first version since which nothing has changed for any tenant.
     tenants_since: u64,
-    /// The document has a version of its own: only the older form may lack one.
+    /// Whether the document has a version. Only the older form may lack one.
     names_version: bool,
     /// SHA-256 of the document.
     digest: [u8; 32],
@@ -113,14 +113,14 @@ pub struct Registry {
     tiers: BTreeMap<Text, Spread>,
     /// Each endpoint's cell, by position; in order.
     endpoints: Vec<(EndpointId, u32)>,
-    /// No endpoint of this registry, or of one that it follows, has this id or a higher one.
+    /// The next unused endpoint id, in this registry and all before it.
     next_endpoint: u32,
 }
 
-/// What reading a document led to.
+/// The result of parsing a document.
 #[derive(Debug)]
 pub enum Parsed {
-    /// It says what the registry that it was compared with already says.
+    /// It has the same content as the registry that it was compared with.
     Unchanged(Base),
     /// It is the next version.
     Changed(Box<Candidate>),
@@ -146,11 +146,11 @@ impl Candidate {
     }
 }
 
-/// Which registry a document was compared with, if any.
+/// The registry that a document was compared with, if any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Base(Option<DocumentId>);
 
-/// Names one registry: its version, and the SHA-256 of its document.
+/// Identifies one registry: its version, and the SHA-256 of its document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct DocumentId {
     version: u64,
@@ -164,13 +164,14 @@ pub struct Placement {
     pub id: Text,
     /// The tier of all its cells.
     pub tier: Text,
-    /// Whether its tenants are spread over the cells. One that isn't has exactly one cell.
+    /// Whether its tenants are spread over the cells. A placement that isn't stateless has exactly
+    /// one cell.
     pub stateless: bool,
     pub(crate) spread: Spread,
 }
 
 impl Placement {
-    /// The most cells of one placement: a decision draws a lot for each.
+    /// The most cells of one placement. A decision computes a hash for each.
     pub const CELLS_MAX: usize = 256;
 
     /// Its cells, by id; one at least.
@@ -187,21 +188,21 @@ pub enum UnknownTenant {
     Deny,
     /// They go to this placement.
     Placement(Text),
-    /// The tier that the identity names picks among the active cells of it.
+    /// They go to one of the active cells of the tier that the identity names.
     ByTier,
 }
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum TenantStatus {
-    /// It is.
+    /// It is served.
     #[default]
     Active,
-    /// It isn't: 403 `tenant_suspended`.
+    /// Its requests are answered 403 `tenant_suspended`.
     Suspended,
 }
 
-/// What the registry says of one tenant.
+/// The registry's entry for one tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct TenantRef<'a> {
     /// Its id, as in the registry.
@@ -228,9 +229,9 @@ impl Registry {
     /// exactly. With one version a second it lasts for 285 million years.
     pub const VERSION_MAX: u64 = (1 << 53) - 1;
 
-    /// Reads, validates and indexes a document: one step, all or nothing.
+    /// Reads, validates and indexes a document. A document with any mistake is not used.
     ///
-    /// Heavy: up to a second for a million tenants. Call it off the request path.
+    /// This takes up to a second for a million tenants. Don't call it on the request path.
     ///
     /// # Errors
     /// [`RegistryError`] says which rule the document breaks and where.
@@ -260,8 +261,8 @@ impl Registry {
         self.version
     }
 
-    /// The first version in a row that says the same of all tenants, listed or not: while this
-    /// doesn't change, nobody's standing does.
+    /// The first version since which nothing has changed for any tenant, listed or not. While it
+    /// stays the same, no open stream needs to be rechecked.
     pub fn tenants_since(&self) -> u64 {
         self.tenants_since
     }
@@ -281,17 +282,17 @@ impl Registry {
         self.assigned.tenants.len()
     }
 
-    /// What happens to tenants that aren't listed.
+    /// What happens to tenants that the registry doesn't list.
     pub fn unknown_tenant(&self) -> &UnknownTenant {
         &self.unknown_tenant
     }
 
-    /// Which credentials don't count although they verify.
+    /// The credentials that must be refused although they verify.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
     }
 
-    /// What the registry says of a tenant. The same time whatever the number of tenants.
+    /// The entry for a tenant. Takes the same time for any number of tenants.
     pub fn tenant(&self, id: &str) -> Option<TenantRef<'_>> {
         let (id, assignment) = self.assigned.tenants.get(id)?;
         let (kind, at) = self.assigned.target(assignment.target)?;
@@ -358,8 +359,8 @@ impl Registry {
         }
     }
 
-    /// Whether both route alike, where this one was built with `previous` to share with. The
-    /// version isn't compared.
+    /// Whether both have the same content except for the version. This one must have been built
+    /// with `previous`.
     fn says_the_same_as(&self, previous: &Self) -> bool {
         self.cells == previous.cells
             && self.placements == previous.placements
@@ -369,7 +370,7 @@ impl Registry {
     fn says_the_same_of_tenants_as(&self, previous: &Self) -> bool {
         self.unknown_tenant == previous.unknown_tenant
             && self.revocations == previous.revocations
-            // New terms may have got the slot of old ones, so that equal slots prove nothing.
+            // New terms may have the slot of old ones, so equal slots don't imply equal terms.
             && self.assigned.has_terms_of(&previous.assigned)
             && self.assigned.tenants.is_same_as(&previous.assigned.tenants)
     }

@@ -2,9 +2,9 @@
 //!
 //! Control planes that use it have their own schema, and a router needs only a part of it. So
 //! unknown fields are ignored in the document, in its cells and in their endpoints. Fields that
-//! place tenants, such as `pinned_tenants`, are read: without them the tenant would go to another
-//! cell. `placements`, `tenants` and `revocations` are the lists of the current form, with the same
-//! strict rules.
+//! assign tenants, such as `pinned_tenants`, are read, because ignoring them would send a tenant to
+//! another cell. `placements`, `tenants` and `revocations` are the lists of the current form, with
+//! the same strict rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 

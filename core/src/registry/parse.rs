@@ -130,7 +130,7 @@ fn check_version(
             );
             Err(refused(RegistryErrorReason::OlderVersion, detail))
         }
-        // Else a rollback could pass by leaving its version out.
+        // Otherwise a rollback could get through by omitting its version.
         (None, Some(previous)) if previous.names_version => Err(RegistryError::invalid(
             "`version` is missing, which the document in force has",
         )),
@@ -401,14 +401,14 @@ fn by_endpoint(cells: &[Arc<Cell>]) -> Vec<(EndpointId, u32)> {
     endpoints
 }
 
-/// How much a document has left, to be held against what there was.
+/// Checks how many cells and tenants a document has lost.
 struct ShrinkCheck {
     cells: usize,
     tenants: usize,
 }
 
 impl ShrinkCheck {
-    /// A control plane that lost half its database says so in a perfectly valid document.
+    /// A control plane that lost half its database still sends a valid document.
     fn check(
         &self,
         previous: Option<&Registry>,

@@ -1,4 +1,4 @@
-//! From text to a document, in either form.
+//! Reads the text of a document, in either form.
 
 use serde::Deserialize;
 
@@ -18,8 +18,8 @@ pub(super) fn read(body: &[u8], format: RegistryFormat) -> Result<Document<'_>, 
     }
 }
 
-/// A second reading finds what exactly is wrong. Only bad documents need it, and documents of
-/// the older form with further fields.
+/// A second pass finds the exact mistakes. Only documents with mistakes need it, and documents of
+/// the older form with unknown fields.
 fn read_json(body: &[u8]) -> Result<Document<'_>, RegistryError> {
     serde_json::from_slice(body).or_else(|error| {
         let older = serde_json::from_slice(body).ok();

@@ -1,7 +1,7 @@
 //! The registry's revocations: credentials that verify but must be refused.
 //!
-//! An index of what is revoked, by what a credential names: found in the same time whatever the
-//! number of entries, and not looked for where there are none of the kind.
+//! They are indexed by the names in a credential. A lookup takes the same time for any number of
+//! entries, and is skipped if there are no entries of its kind.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,11 +17,11 @@ use crate::text::Text;
 /// The entries of a registry.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
-    /// A fixed hash, as for tenants: strangers can only look up.
+    /// A fixed hash, as for tenants: strangers can't insert entries.
     entries: HashMap<Key, Cutoff, FixedHash>,
-    /// Of every credential, whoever it is.
+    /// Revokes every credential, of all callers.
     everybody: Option<u64>,
-    /// Which kinds there are entries of, a bit each.
+    /// The kinds that have entries, one bit each.
     kinds: u8,
 }
 
@@ -40,10 +40,10 @@ pub(crate) enum Kind {
     Issuer,
 }
 
-/// Up to when credentials don't count.
+/// Which credentials are revoked, by their time of issue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cutoff {
-    /// Whenever they were issued.
+    /// All of them.
     Always,
     /// Those issued before this time, in seconds since 1970.
     Before(u64),
@@ -72,7 +72,7 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
-/// Always the same hash, so that equal documents make equal indexes.
+/// A fixed hash, so that equal documents have equal indexes.
 #[derive(Clone, Copy, Debug, Default)]
 struct FixedHash;
 
@@ -85,7 +85,8 @@ impl BuildHasher for FixedHash {
 }
 
 impl Cutoff {
-    /// Whether it reaches a credential issued then. One that doesn't say when may be from before.
+    /// Whether it revokes a credential issued at this time. A credential without a time is treated
+    /// as old.
     fn reaches(self, issued_at: Option<u64>) -> bool {
         match self {
             Self::Always => true,
@@ -118,7 +119,7 @@ impl Revocations {
         keys.map(|key| &*key.of).collect()
     }
 
-    /// Whether an entry of this kind reaches a credential that was issued then.
+    /// Whether an entry of this kind revokes a credential that was issued at this time.
     pub(crate) fn reach(&self, kind: Kind, of: &str, name: &str, issued_at: Option<u64>) -> bool {
         if self.kinds & kind.bit() == 0 {
             return false;
@@ -127,14 +128,14 @@ impl Revocations {
         cutoff.is_some_and(|cutoff| cutoff.reaches(issued_at))
     }
 
-    /// Whether everything issued then is revoked, whosever it is.
+    /// Whether all credentials issued at this time are revoked.
     pub(crate) fn reach_everybody(&self, issued_at: Option<u64>) -> bool {
         self.everybody
             .is_some_and(|time| Cutoff::Before(time).reaches(issued_at))
     }
 }
 
-/// The number only: subjects belong in no log.
+/// Shows only the number, because subjects must not be logged.
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocations")
@@ -174,7 +175,7 @@ pub(super) struct RawRevocation {
     issued_before: Option<u64>,
 }
 
-/// A member that is there. `null` is no value: an entry that names less revokes more.
+/// A member that must not be `null`: an entry with fewer names revokes more.
 fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -183,7 +184,7 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// The first second of the year 10000: what lies behind it was meant as milliseconds.
+/// The first second of the year 10000. A later time is probably in milliseconds.
 const TIME_END: u64 = 253_402_300_800;
 
 /// Checks the entries and indexes them.

@@ -1,7 +1,7 @@
 //! A tenant's issuer and roles in the registry.
 //!
-//! Many tenants are on the same terms, and the index has room for a number only: so each set of
-//! terms is kept once, and costs a tenant nothing.
+//! Many tenants have the same terms, and the index has space for a number only. So each set of
+//! terms is stored once.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,14 @@ use crate::text::Text;
 /// The terms of one tenant or of many.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Terms {
-    /// The issuer (by the `name` in the router's configuration, or by its `iss`) whose tokens
-    /// alone may speak for the tenant, or the trust domain whose certificates alone may
+    /// The only issuer whose tokens may speak for the tenant (its `name` in the router's
+    /// configuration, or its `iss`), or the only trust domain whose certificates may
     /// ([`Policy::may_speak`](crate::policy::Policy::may_speak)).
     pub issuer: Option<Text>,
-    /// The roles that a credential may give its callers. Any other is cut; without a list, every
-    /// one is.
+    /// The roles that a credential may give its callers. Other roles are removed. Without a list,
+    /// all are.
     pub allowed_roles: Vec<Text>,
-    /// The role of callers whose credential says nothing of roles.
+    /// The role of callers whose credential names no roles.
     pub default_role: Option<Text>,
 }
 
@@ -27,7 +27,7 @@ impl Terms {
     /// The most different terms of one registry: the index numbers them in 16 bits, from 1.
     pub const COMBINATIONS_MAX: u16 = u16::MAX;
 
-    /// Those of a tenant of which the registry says nothing more.
+    /// The terms of a tenant without any in the registry.
     pub fn none() -> &'static Self {
         static NONE: Terms = Terms {
             issuer: None,
@@ -68,7 +68,8 @@ impl RawTerms<'_> {
         let roles = allowed.iter().map(role_text);
         let allowed_roles = roles.collect::<Result<Vec<_>, _>>()?;
         let default_role = self.default_role.as_deref().map(role_text).transpose()?;
-        // Whoever narrows the list and forgets the default would go on giving what is forbidden.
+        // Otherwise an operator who shortens the list and forgets the default role would still
+        // grant it.
         if self.allowed_roles.is_some()
             && let Some(role) = &default_role
             && !allowed_roles.contains(role)

@@ -1,21 +1,20 @@
 //! Weighted rendezvous hashing: which of several equal cells serves a routing key.
 //!
-//! Every cell draws a lot for the key, and the best lot wins. A lot depends on the key and on that
-//! cell alone; so a new cell wins a key or leaves it where it was, and a cell that goes leaves all
-//! keys of the others alone.
+//! Every cell gets a score for the key, and the best score wins. A score depends only on the key
+//! and the cell. So a new cell takes over some keys and moves no others, and removing a cell moves
+//! only its own keys.
 //!
-//! For shares in proportion to weights the lot is an exponential variable: `-log2(u) / weight`,
-//! the least wins (the base doesn't matter). All routers of a fleet must agree to the last bit,
-//! whatever they were compiled for, so there are no floats and no hash that a dependency may
-//! change:
+//! To make shares proportional to weights, the score is an exponential variable: `-log2(u) /
+//! weight`, and the lowest wins (the base doesn't matter). All routers of a fleet must agree to the
+//! last bit on every platform, so it uses no floats and no hash that a dependency could change:
 //!
 //! 1. `hash(s)` is FNV-1a, 64 bits, over the bytes of `s`, then `mix`.
 //! 2. `mix` is the finalizer of splitmix64.
 //! 3. `u = mix(hash(key) ^ hash(cell id)) / 2^64`, with 0 taken for 1.
-//! 4. `-log2(u)` has 48 binary places: whole part from the leading zeros, the rest from a table of
-//!    256 steps with straight lines between. A line is off by less than one part in 180,000, far
-//!    below what shares are worth.
-//! 5. Lots are compared by multiplying crosswise; on a tie the lesser cell id wins.
+//! 4. `-log2(u)` has 48 binary places: the whole part from the leading zeros, the rest by linear
+//!    interpolation in a table of 256 steps. The error is less than one part in 180,000, far too
+//!    small to change shares noticeably.
+//! 5. Scores are compared by cross-multiplication. On a tie, the lower cell id wins.
 
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ pub(crate) struct Spread {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Member {
     cell: Arc<Cell>,
-    /// Of the cell's id, computed once.
+    /// The hash of the cell's id, computed once.
     hash: u64,
 }
 
@@ -50,7 +49,7 @@ impl Spread {
         self.members.iter().map(|member| &member.cell)
     }
 
-    /// The only cell there is.
+    /// The cell, if there is only one.
     pub(crate) fn only(&self) -> Option<&Arc<Cell>> {
         match &*self.members {
             [member] => Some(&member.cell),
@@ -103,7 +102,8 @@ const PLACES: u32 = 48;
 fn neg_log2(value: u64) -> u64 {
     let value = value.max(1);
     let zeros = value.leading_zeros();
-    // 1 to 2, with 63 binary places: one bit for the 1, eight for the step, the rest along it.
+    // 1 to 2, with 63 binary places: one bit for the 1, eight for the step, the rest to
+    // interpolate.
     let mantissa = value << zeros;
     let step = (mantissa >> 55) as usize & 0xff;
     let along = mantissa & ((1 << 55) - 1);

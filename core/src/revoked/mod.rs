@@ -1,8 +1,7 @@
 //! Checks the credentials of an identity against the registry's revocations.
 //!
-//! Asked on every request, so that a remembered token is no safer than a new one. Each credential
-//! is looked up by its own names: whoever shows a good token beside a revoked certificate shows a
-//! revoked credential.
+//! Runs on every request, so that a cached token can be revoked too. Each credential is looked up
+//! by its own names: a request with a good token and a revoked certificate is refused.
 
 use crate::explain::Recorder;
 use crate::identity::Identity;
@@ -35,7 +34,7 @@ pub(crate) fn check(
     }
 }
 
-/// What one credential says of itself.
+/// The names in one credential.
 struct Credential<'a> {
     issuer: &'a str,
     tenant: Option<&'a str>,
@@ -64,7 +63,7 @@ fn of_token(
         };
         shown.reached_by(revocations)
     };
-    // The registry may write an issuer's name or its `iss`, as it may for a tenant.
+    // The registry may use an issuer's name or its `iss`, as for a tenant.
     let iss = policy.issuer_named(name.as_str());
     by(name.as_str()).or_else(|| by(&policy.issuer(iss?).iss))
 }
@@ -82,10 +81,10 @@ fn of_certificate(revocations: &Revocations, identity: &Identity) -> Option<&'st
     shown.reached_by(revocations)
 }
 
-/// The tenant as such, however it was proved.
+/// Whether the tenant is revoked, whichever credential proved it.
 fn of_tenant(revocations: &Revocations, identity: &Identity) -> Option<&'static str> {
     let tenant = identity.tenant.as_ref()?.as_str();
-    // A proof that says nothing of its age is of this moment.
+    // A routing key has no time of issue, so it counts as new.
     let reached = revocations.reach(RevocationKind::Tenant, tenant, "", Some(u64::MAX));
     reached.then_some(OF_TENANT)
 }

@@ -1,13 +1,12 @@
-//! The trusted header: a routing key that a gateway in front of the router has found out, and sends
-//! as `X-Routing-Key`.
+//! Routing keys: the tenant of a request, which a gateway in front of the router sends as
+//! `X-Routing-Key`.
 //!
-//! Anybody can send a header. This one is believed from a connection whose client certificate
-//! carries the exact SAN of a listed gateway, or with a signature by a listed key over the request
-//! that it stands in. Without either it is worth nothing, and a request that shows it where it is
-//! looked at is refused, not passed as if it had none.
+//! Anybody can send a header. This one is trusted if the connection's client certificate has the
+//! exact SAN of a listed gateway, or if a listed key signed the request. Otherwise a request with
+//! the header is refused, if the policy accepts routing keys.
 //!
-//! The parts: `rules` is what was configured, `signature` the signed form, `judge` holds what came
-//! against both.
+//! `rules` has the configured gateways and signers, `signature` the signed form, and `verify` the
+//! checks.
 
 mod rules;
 mod signature;
@@ -28,25 +27,25 @@ pub use signature::{Signed, canonical};
 pub use spec::{BoundGatewaySpec, GatewaySpec, KeySpeaksSpec, RoutingKeySpec, SignerSpec};
 pub(crate) use verify::{Fields, RequestContext};
 
-/// The header, where the configuration names no other.
+/// The default name of the header.
 pub const HEADER: &str = "x-routing-key";
 
-/// What the header's name and this make is the name of the signature's header.
+/// The header of the signature has the name of the key's header plus this.
 pub const SIGNATURE_SUFFIX: &str = "-signature";
 
-/// The oldest that a signature can be allowed to be, in seconds.
+/// The largest allowed maximum age of a signature, in seconds.
 pub const AGE_SECS_MAX: u64 = 60;
 
-/// The most seconds that a signature's time can be allowed to lie ahead.
+/// The largest allowed clock skew of a signature, in seconds.
 pub const SKEW_SECS_MAX: u64 = 10;
 
-/// Who stood behind a routing key.
+/// Who vouched for a routing key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoutingKeySender {
-    /// The gateway whose connection it came by: its SAN.
+    /// The gateway on whose connection it came, by its SAN.
     Gateway(Text),
-    /// The key that signed it: its kid.
+    /// The key that signed it, by its kid.
     Signer(Text),
 }
 

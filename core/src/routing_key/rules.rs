@@ -10,7 +10,7 @@ use crate::text::Text;
 
 use super::RoutingKeySender;
 
-/// Who may say in a header which tenant a request is for, and for how long a signature says it.
+/// Who may name the tenant of a request in a header, and how long a signature is valid.
 #[derive(Clone, Debug, Default)]
 pub struct RoutingKeyRules {
     pub(crate) gateways: Vec<Gateway>,
@@ -19,17 +19,16 @@ pub struct RoutingKeyRules {
     pub(crate) skew_secs: u64,
 }
 
-/// A gateway whose word is taken.
+/// A gateway whose routing keys are accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Gateway {
     pub(crate) san: GatewaySan,
-    /// Where the SAN is a SPIFFE ID.
+    /// The trust domain, if the SAN is a SPIFFE ID.
     pub(crate) trust_domain: Option<Text>,
     pub(crate) speaks: SpeaksFor,
 }
 
-/// What its certificate must carry. A name counts in the field of its own kind alone: a URI that
-/// reads like a host is no DNS name.
+/// The SAN that a gateway's certificate must have. It is only compared with SANs of the same kind.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum GatewaySan {
     /// A URI, byte for byte.
@@ -38,7 +37,7 @@ pub(crate) enum GatewaySan {
     Dns(Text),
 }
 
-/// A key whose signature is taken.
+/// A key whose signatures are accepted.
 #[derive(Debug)]
 pub(crate) struct Signer {
     pub(crate) kid: Text,
@@ -76,7 +75,7 @@ impl RoutingKeyRules {
         self.gateways.len()
     }
 
-    /// How old a signature may be, and how far its time may lie ahead.
+    /// How old a signature may be, and how far its time may be in the future.
     pub fn times(&self) -> [Duration; 2] {
         [self.max_age_secs, self.skew_secs].map(Duration::from_secs)
     }
@@ -86,9 +85,9 @@ impl RoutingKeyRules {
         self.signers.len()
     }
 
-    /// The listed gateway that this certificate is. Where a gateway is known by a URI, or a template
-    /// reads URIs (`by_uri`), a certificate with a URI SAN is judged by that one name alone, and one
-    /// with two isn't an SVID: as the templates have it.
+    /// The listed gateway that this certificate is. If a gateway is listed by a URI, or a template
+    /// matches URIs (`by_uri`), only the URI SAN of a certificate with one is used, and a
+    /// certificate with two isn't an SVID. This is the same rule as for templates.
     pub(crate) fn gateway(&self, peer: &PeerCertificate, by_uri: bool) -> Option<&Gateway> {
         let uri = |gateway: &&Gateway| matches!(gateway.san, GatewaySan::Uri(_));
         let by_uri = by_uri || self.gateways.iter().any(|gateway| uri(&gateway));
@@ -119,7 +118,7 @@ impl RoutingKeyRules {
         self.signers.iter().find(named).map(|signer| &**signer)
     }
 
-    /// Whether whoever vouched for a key may speak for its tenant. Those who aren't listed may not.
+    /// Whether the sender of a key may speak for its tenant. A sender that isn't listed may not.
     pub(crate) fn may_speak(&self, voucher: &RoutingKeySender, tenant: &Text) -> bool {
         let speaks = match voucher {
             RoutingKeySender::Gateway(san) => self

@@ -1,16 +1,16 @@
 //! The signed form, version 1.
 //!
 //! `x-routing-key-signature: v1; kid=edge-1; t=1800000000; sig=...` in exactly this spelling: these
-//! parameters in this order, one space after each semicolon. What is signed are seven lines that no
-//! value can break, the last without an end; see [`canonical`].
+//! parameters in this order, one space after each semicolon. The signed text has one line for each
+//! of seven values, see [`canonical`].
 
 use http::Method;
 
 use crate::base64url;
 use crate::kid::{KID_LEN_MAX, is_kid};
 
-/// The first line of what is signed. It names the form and its version, so that no other use of the
-/// same key can be taken for a routing key.
+/// The first line of the signed text. It names the form and its version, so that no other use of
+/// the same key can be mistaken for a routing key.
 const DOMAIN: &str = "cellway-routing-key-v1";
 
 /// Digits of the largest time.
@@ -23,7 +23,7 @@ const SIGNATURE_LEN_MAX: usize = 86;
 pub(super) const LEN_MAX: usize =
     "v1; kid=; t=; sig=".len() + KID_LEN_MAX + TIME_LEN_MAX + SIGNATURE_LEN_MAX;
 
-/// What a signature is over.
+/// The values that a signature covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Signed<'a> {
     /// The key that signs.
@@ -40,7 +40,7 @@ pub struct Signed<'a> {
     pub key: &'a str,
 }
 
-/// The bytes that are signed. The authority counts in lower case, as hosts do.
+/// The signed bytes. The authority is in lower case, because hosts are compared without case.
 pub fn canonical(signed: &Signed<'_>) -> Vec<u8> {
     let authority = signed.authority.to_ascii_lowercase();
     let time = signed.time.to_string();
@@ -65,7 +65,7 @@ pub(super) struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads the header's one spelling.
+    /// Reads the header in its only spelling.
     pub(super) fn parse(header: &'a [u8]) -> Option<Self> {
         if header.len() > LEN_MAX {
             return None;
@@ -82,7 +82,7 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// Digits without a sign and without zeros before them: one spelling for each number.
+/// Digits without a sign and without leading zeros, so that each number has one spelling.
 fn seconds(digits: &str) -> Option<u64> {
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     let padded = digits.len() > 1 && digits.starts_with('0');

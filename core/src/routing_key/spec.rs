@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// `[routing_key]`: who may say in a header which tenant a request is for.
+/// `[routing_key]`: who may name the tenant of a request in a header.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingKeySpec {
     /// The header's name. Its signature is in the header of this name plus `-signature`.
     pub header: String,
-    /// The exact URI or DNS SANs of the gateways whose word is taken.
+    /// The exact URI or DNS SANs of the gateways whose routing keys are accepted.
     pub gateways: Vec<GatewaySpec>,
-    /// `[[routing_key.signer]]`: the keys whose signature is taken, whoever brings it.
+    /// `[[routing_key.signer]]`: the keys whose signatures are accepted, from any sender.
     pub signer: Vec<SignerSpec>,
     /// How old a signature may be, in seconds.
     pub max_age_secs: u64,
-    /// How far a signature's time may lie ahead, in seconds.
+    /// How far a signature's time may be in the future, in seconds.
     pub skew_secs: u64,
 }
 
@@ -56,11 +56,11 @@ pub struct BoundGatewaySpec {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerSpec {
-    /// What signatures call the key.
+    /// The key's id in signatures.
     pub kid: String,
     /// Its public half as a JWK: Ed25519 or P-256. The key fixes the algorithm.
     pub jwk: BTreeMap<String, String>,
-    /// The tenants that it may speak for. Required where something else proves tenants too.
+    /// The tenants that it may speak for. Required if there are other sources of identity.
     #[serde(default)]
     pub tenants: Option<KeySpeaksSpec>,
 }

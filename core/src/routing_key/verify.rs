@@ -12,17 +12,17 @@ use super::rules::{Gateway, RoutingKeyRules, Signer};
 use super::signature::{Signature, Signed, canonical};
 use super::{RoutingKeySender, VerifiedRoutingKey};
 
-/// The fields that came, under the router's two names.
+/// The request's fields with the router's two names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'a> {
     keys: &'a [HeaderValue],
     signatures: &'a [HeaderValue],
 }
 
-/// What a routing key is held against.
+/// What a routing key is checked against.
 pub(crate) struct RequestContext<'a> {
     pub(crate) rules: &'a RoutingKeyRules,
-    /// The listed gateway whose connection it came by.
+    /// The listed gateway on whose connection it came.
     pub(crate) gateway: Option<&'a Gateway>,
     pub(crate) method: &'a Method,
     pub(crate) authority: &'a str,
@@ -34,7 +34,7 @@ const FORM: &str = "routing_key.form";
 const SIGNER: &str = "routing_key.signer";
 
 impl<'a> Fields<'a> {
-    /// `None` where neither came. A signature alone is a credential too, and not a good one.
+    /// `None` if the request has neither. A signature without a key is refused later.
     pub(crate) fn new(keys: &'a [HeaderValue], signatures: &'a [HeaderValue]) -> Option<Self> {
         let there = !keys.is_empty() || !signatures.is_empty();
         there.then_some(Self { keys, signatures })
@@ -66,8 +66,8 @@ impl<'a> Fields<'a> {
 }
 
 impl RequestContext<'_> {
-    /// The routing key, and who stands behind it. A signature that is there must hold, whoever
-    /// brings it, and then it is the signer who speaks.
+    /// Verifies the routing key. A signature must be valid if there is one, whoever sends it, and
+    /// then the signer vouches for the key.
     pub(crate) fn verify(
         &self,
         shown: Fields<'_>,
@@ -91,7 +91,7 @@ impl RequestContext<'_> {
         Ok(VerifiedRoutingKey { tenant, by })
     }
 
-    /// Whose signature holds, for this request and now.
+    /// The signer whose signature is valid for this request.
     fn signer(
         &self,
         header: &HeaderValue,

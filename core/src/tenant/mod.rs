@@ -1,8 +1,8 @@
 //! Checks whether the registry lets the caller act for the tenant that the credentials name.
 //!
-//! Runs on every request, on what the registry says now: nothing of it is remembered with a token.
-//! Who may speak for the tenant comes first, before all that would tell a stranger how the tenant
-//! is doing.
+//! Runs on every request with the current registry, because none of it is cached with a token. It
+//! first checks who may speak for the tenant, so that a stranger learns nothing about the tenant's
+//! status.
 
 use crate::explain::Recorder;
 use crate::identity::Identity;
@@ -12,10 +12,10 @@ use crate::refused::Refused;
 use crate::registry::{Registry, Target, TenantRef, TenantStatus, UnknownTenant};
 use crate::text::Text;
 
-/// The tenant's place in the registry, if it is listed and its caller may act for it.
+/// The tenant's entry in the registry, if it is listed and its caller may act for it.
 ///
-/// A tenant that isn't listed passes where the registry has something for such; what that is, is
-/// for placement to find.
+/// A tenant that isn't listed passes if the registry accepts unknown tenants. Placement decides
+/// where it goes.
 pub(crate) fn check<'a>(
     registry: &'a Registry,
     policy: &Policy,
@@ -36,7 +36,7 @@ pub(crate) fn check<'a>(
     Ok(Some(tenant))
 }
 
-/// Whether the registry has a place for tenants that it doesn't list.
+/// Checks that the registry accepts tenants that it doesn't list.
 fn check_unlisted(registry: &Registry, recorder: &mut impl Recorder) -> Result<(), Refused> {
     const CHECK: &str = "tenant.listed";
     match registry.unknown_tenant() {
@@ -60,8 +60,8 @@ fn check_unlisted(registry: &Registry, recorder: &mut impl Recorder) -> Result<(
     }
 }
 
-/// Whether those who proved the identity may speak for its tenant, given what the registry binds
-/// the tenant to.
+/// Checks that the issuer, trust domain, gateway or signer may speak for the tenant, given the
+/// issuer that the registry binds it to.
 fn check_issuer(
     policy: &Policy,
     identity: &Identity,
@@ -98,7 +98,8 @@ fn check_status(tenant: TenantRef<'_>, recorder: &mut impl Recorder) -> Result<(
     }
 }
 
-/// A credential that names a tier names that of the tenant's placement.
+/// Checks that the tier in the credential, if there is one, is that of the tenant's cell or
+/// placement.
 fn check_tier(
     tenant: TenantRef<'_>,
     identity: &Identity,

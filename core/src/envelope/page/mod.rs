@@ -5,9 +5,9 @@ use super::JWKS_PATH;
 /// How often a chain of servers may decode a path before it is compared.
 const DECODINGS_MAX: usize = 3;
 
-/// Whether a server that decodes or normalizes a path could take this one, which isn't
-/// [`JWKS_PATH`] itself, for it. A cell that answered there could publish a key in the router's name
-/// to whoever asks through such a cache.
+/// Whether a server that decodes or normalizes paths could read this one as [`JWKS_PATH`], although
+/// it isn't that path. A cell that answers it could publish a key in the router's name to clients
+/// behind such a server.
 ///
 /// Percent-encoding, dot segments (RFC 3986, section 5.2.4), empty segments, backslashes,
 /// parameters, a slash at the end, and case.

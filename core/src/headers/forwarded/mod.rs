@@ -192,8 +192,8 @@ fn is_misspelled(name: &HeaderName) -> bool {
     [FOR, FORWARDED, PROTO, HOST].iter().any(like)
 }
 
-/// Whether every quoted string ends (RFC 9110, section 5.6.4). One that doesn't would take in what is
-/// appended.
+/// Whether every quoted string ends (RFC 9110, section 5.6.4). An unterminated string would include
+/// the appended value.
 fn is_closed(list: &[u8]) -> bool {
     let mut quoted = false;
     let mut bytes = list.iter();

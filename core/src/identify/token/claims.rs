@@ -26,8 +26,8 @@ const ROLES_MAX: usize = 256;
 /// The most scopes that are kept of a token: some issuers give one for each kind of call.
 const SCOPES_MAX: usize = 256;
 
-/// What the signature of a token proved, with what it was verified against. Nothing in here
-/// depends on the time, the connection or the registry, so that it can be remembered.
+/// What a token's signature proved, and what it was verified with. Nothing in here depends on the
+/// time, the connection or the registry, so it can be cached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct VerifiedToken {
     pub(super) issuer: IssuerId,
@@ -38,11 +38,11 @@ pub(super) struct VerifiedToken {
     pub(super) exp: u64,
     pub(super) nbf: Option<u64>,
     pub(super) iat: Option<u64>,
-    /// The token holds only over this client certificate.
+    /// The token is valid only with this client certificate.
     pub(super) bound_to: Option<Thumbprint>,
     /// The tenants that it may act for, one or more.
     pub(super) tenants: Vec<Text>,
-    /// The identity; without tenant where there are several and none is the default.
+    /// The identity. It has no tenant if there are several and no default.
     pub(super) identity: Arc<Identity>,
 }
 
@@ -133,7 +133,7 @@ fn audience(reason: Reason, detail: &'static str) -> Refused {
 }
 
 impl VerifiedToken {
-    /// Reads the claims of a token whose signature holds.
+    /// Reads the claims of a token whose signature is valid.
     pub(super) fn read(
         claims: &Object<'_>,
         id: IssuerId,
@@ -212,7 +212,7 @@ fn identity(
     })
 }
 
-/// The tenants that the token may act for, and the one that it means unless told otherwise.
+/// The tenants that the token may act for, and the default one.
 fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Text>), Refused> {
     let scalar = text(claims, &issuer.claims.tenant)?;
     let mut tenants = match &issuer.claims.tenants {
@@ -238,8 +238,8 @@ fn tenants(claims: &Object<'_>, issuer: &Issuer) -> Result<(Vec<Text>, Option<Te
     }
 }
 
-/// What the registry may revoke the token by: any string (RFC 7519, section 4.1.7) that an entry
-/// there can hold, or a number as its digits.
+/// The id by which the registry can revoke the token: any string (RFC 7519, section 4.1.7) that
+/// fits a revocation, or a number as its digits.
 fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Refused> {
     let Some(jti) = claims.get("jti") else {
         return Ok(None);
@@ -253,8 +253,8 @@ fn jti(claims: &Object<'_>) -> Result<Option<Arc<str>>, Refused> {
     }
 }
 
-/// The certificate that `cnf` binds the token to (RFC 8705). A binding of another kind can't be
-/// checked, and a token that must not be passed on isn't taken from just anybody.
+/// The certificate that `cnf` binds the token to (RFC 8705). Other kinds of binding can't be
+/// checked, and a bound token must not be accepted from anyone else.
 fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Refused> {
     let Some(cnf) = claims.get("cnf") else {
         return Ok(None);

@@ -9,8 +9,8 @@ use crate::text::Text;
 
 use super::bearer::token_of;
 
-/// Which issuer and key a token names, as far as both are known here. Nothing in it is of the
-/// client's making: whoever sends made-up names finds none of them in any log.
+/// Which issuer and key a token names, as far as both are known here. Names that a client makes up
+/// never get into a log.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hint<'a> {
     /// The configured name of the issuer whose `iss` the token has.
@@ -19,8 +19,8 @@ pub struct Hint<'a> {
     pub kid: Option<Box<str>>,
 }
 
-/// Reads what may be told of the bearer token that came with a request. Believes nothing in it; for
-/// logs of requests that were refused, and for nothing else.
+/// Reads what logs may say about a request's bearer token. It verifies nothing, so use it only to
+/// log refused requests.
 pub fn hint<'a>(policy: &'a Policy, keys: &KeyTable, credentials: &Credentials) -> Hint<'a> {
     read(policy, keys, credentials).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! Bearer tokens.
 //!
-//! `bearer` finds the token in a request, `verify` finds out whether its issuer signed it for this
-//! service, `claims` reads what that proves, and `memo` remembers it. `hint` reads what a log may say
-//! about a token that was refused.
+//! `bearer` finds the token in a request, `verify` checks that its issuer signed it for this
+//! service, `claims` reads its claims, and `memo` caches the result. `hint` reads what a log may
+//! say about a refused token.
 
 use crate::jws::JwsError;
 use crate::reason::Reason;
@@ -17,7 +17,7 @@ mod verify;
 pub use hint::{Hint, hint};
 pub use memo::Memo;
 
-/// What a token is refused with that can't be read.
+/// The refusal for a token that can't be read.
 fn unreadable(error: JwsError) -> Refused {
     let (check, reason) = match error {
         JwsError::Malformed(_) => ("token.form", Reason::MalformedToken),

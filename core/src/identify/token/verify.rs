@@ -44,7 +44,7 @@ impl Context<'_> {
         Ok(self.select(&verified)?)
     }
 
-    /// Whether what was proved before would be proved now, by the same policy and key set.
+    /// Whether the cached result is of the current policy and key set.
     fn still_holds(&self, verified: &VerifiedToken) -> bool {
         let keys = self.keys.issuer(verified.issuer);
         let set = keys.and_then(|keys| keys.usable(self.now.mono));
@@ -52,7 +52,7 @@ impl Context<'_> {
             && set.is_some_and(|set| *set.digest() == verified.keys)
     }
 
-    /// Everything that the token's bytes, the policy and the key set decide.
+    /// Runs the checks that depend only on the token's bytes, the policy and the key set.
     fn prove(
         &self,
         token: &[u8],
@@ -63,7 +63,7 @@ impl Context<'_> {
         let header = jws.header().map_err(unreadable)?;
         let claims = jws.claims().map_err(unreadable)?;
         recorder.pass("token.form", || format!("signed by {}", header.algorithm));
-        // Not believed yet: it only says whose keys and rules to hold the token against.
+        // Not trusted yet: it only says which issuer's keys and rules to verify with.
         let id = self.issuer_named_in(&claims)?;
         let issuer = self.policy.issuer(id);
         recorder.pass("token.issuer", || issuer.name.to_string());
@@ -137,7 +137,7 @@ impl Context<'_> {
         }
     }
 
-    /// A table without the issuer belongs to another policy, so that nothing is known of its keys.
+    /// The issuer's keys. A table without the issuer belongs to another policy.
     fn keys_of(&self, id: IssuerId) -> Result<&IssuerKeys, Refused> {
         self.keys.issuer(id).map(|keys| &**keys).ok_or(UNREACHABLE)
     }
@@ -247,7 +247,7 @@ const UNREACHABLE: Refused = Refused::new(
     "the issuer's keys were never fetched, or have expired",
 );
 
-/// What the header alone decides, once the issuer is known.
+/// Checks the header against the issuer's settings.
 fn check_header(header: &Header<'_>, issuer: &Issuer) -> Result<(), Refused> {
     if !header.is_of_types(&issuer.types) {
         let detail = "`typ` is missing or not one of the issuer's types";

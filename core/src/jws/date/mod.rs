@@ -10,11 +10,11 @@ const DATE_MAX_SECS: u64 = 253_402_300_799;
 /// A claim that is a date.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum DateClaim {
-    /// When the document ends. A fraction of a second is cut off.
+    /// When the document expires. A fraction of a second is cut off.
     Exp,
-    /// When it begins. A fraction counts as the whole second.
+    /// When it becomes valid. Fractions are rounded up.
     Nbf,
-    /// When it was made. A fraction counts as the whole second.
+    /// When it was issued. Fractions are rounded up.
     Iat,
 }
 

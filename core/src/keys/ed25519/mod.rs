@@ -1,8 +1,8 @@
 //! Ed25519 points that must not be accepted as keys (RFC 8032).
 //!
-//! The group of Ed25519 has eight points of small order. Under one of them as public key, signatures
-//! over anything can be made without any private key. Libraries let them pass, because an honest
-//! key is never one; an issuer's document may be dishonest.
+//! The group of Ed25519 has eight points of small order. Under one of them as public key,
+//! signatures over anything can be made without any private key. Libraries accept them, because no
+//! honest key is one of them, but an issuer's document may be malicious.
 
 /// Bytes of a public key.
 pub(super) const KEY_LEN: usize = 32;
@@ -28,8 +28,8 @@ const SMALL_ORDER: [[u8; KEY_LEN]; 5] = [
 /// The bit of the sign of x, in the last byte.
 const SIGN: u8 = 0x80;
 
-/// Whether this is the one spelling of a point that isn't of small order. That it is a point at
-/// all is for the library to say.
+/// Whether this is the canonical spelling of a point that isn't of small order. The library checks
+/// that it is a point at all.
 pub(super) fn is_sound(key: &[u8; KEY_LEN]) -> bool {
     let mut y = *key;
     y[KEY_LEN - 1] &= !SIGN;

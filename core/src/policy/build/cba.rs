@@ -1,4 +1,4 @@
-//! `[cba]`, and what policies say otherwise.
+//! `[cba]`, and the policies' own settings for it.
 
 use crate::policy::{CbaMode, CbaPolicy, CbaRules, CbaSpec, Mode, PolicySpec, PolicySpecs};
 
@@ -38,7 +38,7 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> CbaRules {
     }
 }
 
-/// What `policy` makes of cell-bound authorizations.
+/// How `policy` treats cell-bound authorizations.
 pub(super) fn policy(
     cba: &CbaSpec,
     policy: &PolicySpec,
@@ -48,7 +48,7 @@ pub(super) fn policy(
     let own = policy.cba.as_ref().and_then(|own| own.destination.as_ref());
     let destination = match (own, &cba.destination) {
         (Some(own), _) => errors.text(&at("cba.destination"), own),
-        // A mistake in it is told once, and not for each policy.
+        // A mistake in it is reported once, not for each policy.
         (None, Some(shared)) => crate::text::Text::new(shared).ok(),
         (None, None) => None,
     };
@@ -58,7 +58,7 @@ pub(super) fn policy(
     }
 }
 
-/// Where authentication is disabled no credential is looked at, this one neither.
+/// If authentication is disabled, no credential is read, including this one.
 fn mode(cba: &CbaSpec, policy: &PolicySpec) -> CbaMode {
     match policy.mode {
         Mode::Disabled => CbaMode::Off,

@@ -16,7 +16,7 @@ pub(super) const LEEWAY_SECS_MAX: u64 = 60;
 const NAME_LEN_MAX: usize = 1024;
 /// The most names in the path of a claim.
 const CLAIM_DEPTH_MAX: usize = 8;
-/// What other signed documents of this router say in `typ`: never a bearer token's.
+/// The `typ` of other signed documents of this router. A bearer token must not have it.
 const OTHER_TYPES: [&str; 2] = ["cellway-envelope+jwt", "cba+jwt"];
 
 pub(super) fn issuers(specs: &[IssuerSpec], errors: &mut Errors) -> Vec<Issuer> {

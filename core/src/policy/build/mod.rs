@@ -93,7 +93,7 @@ impl Errors {
     }
 }
 
-/// The debug form holds every member of every table, which is all that a fingerprint needs.
+/// The debug form contains every member of every table, which is enough for a fingerprint.
 fn fingerprint(specs: &PolicySpecs) -> Fingerprint {
     let tables = format!("{:?}", (&specs.issuer, &specs.policy, &specs.trust));
     let mut bytes = Fingerprint::default();
@@ -165,7 +165,7 @@ fn policies(specs: &PolicySpecs, headers: &HeaderRules, errors: &mut Errors) -> 
     policies
 }
 
-/// What the policy looks at.
+/// The kinds of credentials that the policy accepts.
 #[derive(Clone, Copy, Default)]
 struct Schemes {
     jwt: bool,
@@ -208,7 +208,7 @@ fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) 
     }
 }
 
-/// The answer to a token that can't be verified because keys are missing.
+/// The class of the answer to a token that can't be verified because keys are missing.
 fn jwks_unreachable(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Class {
     match spec.jwks_unreachable_status {
         503 => Class::Unavailable,
@@ -252,7 +252,8 @@ fn accepted_issuers(
     specs.issuer.iter().map(named).collect()
 }
 
-/// `routing_key`: the policy takes routing keys too, so that a listed gateway's certificate is one.
+/// `routing_key`: the policy accepts routing keys too, so the certificate may be a listed
+/// gateway's.
 fn require_trust(
     specs: &PolicySpecs,
     routing_key: bool,

@@ -19,7 +19,8 @@ use super::Errors;
 /// The most gateways, and the most signers.
 const ENTRIES_MAX: usize = 64;
 
-/// What signers' keys may be: what signs a request cheaply, and is short enough for a header.
+/// The algorithms of signers' keys. They sign fast, and their signatures are short enough for a
+/// header.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDSA, Algorithm::ES256];
 
 const SPEAKS_FIX: &str =
@@ -56,7 +57,7 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> RoutingKeyRules
     }
 }
 
-/// The router's names with those of `[routing_key]`.
+/// The router's header names, with those of `[routing_key]`.
 pub(super) fn headers(
     rules: HeaderRules,
     spec: &RoutingKeySpec,
@@ -71,7 +72,7 @@ pub(super) fn headers(
     }
 }
 
-/// Who can prove a tenant, by whatever credential.
+/// The sources that can prove a tenant, of all kinds of credentials.
 fn sources(specs: &PolicySpecs) -> usize {
     let trust = specs.trust.as_ref();
     let by_san = trust.filter(|trust| !trust.san.is_empty());
@@ -214,7 +215,8 @@ fn key(spec: &SignerSpec, setting: &str, errors: &mut Errors) -> Option<keys::Ke
     }
 }
 
-/// With several sources of identity, none speaks for another's tenants by an oversight.
+/// With several sources of identity, each must say which tenants it may speak for, so that none
+/// speaks for another's by accident.
 fn speaks(
     spec: Option<&KeySpeaksSpec>,
     several: bool,

@@ -11,7 +11,7 @@ use super::{Errors, Speaks, TABLES_MAX, speaks};
 /// The most files with revocation lists.
 const CRL_FILES_MAX: usize = 64;
 
-/// Which client certificates are trusted.
+/// The client certificates that are trusted.
 #[derive(Default)]
 pub(super) struct Trust {
     pub(super) sans: SanTemplates,
@@ -72,8 +72,8 @@ pub(super) fn trust(spec: Option<&TrustSpec>, errors: &mut Errors) -> Trust {
     Trust { sans, domains }
 }
 
-/// Bundles of trust domains: a certificate with a SPIFFE ID must be judged by that ID, and somebody
-/// must vouch for the names that no bundle of a trust domain is about.
+/// Bundles of trust domains: a certificate with a SPIFFE ID must be matched by that ID, and
+/// `trust.bundle` must cover the names that no trust domain's bundle covers.
 fn own_bundles(spec: &TrustSpec, sans: &SanTemplates, errors: &mut Errors) {
     let own: Vec<&str> = spec.own_bundles().map(|(name, _)| name).collect();
     for name in own.iter().filter(|name| !sans.any_of_domain(name)) {

@@ -1,8 +1,8 @@
-//! On which line of a document a mistake is.
+//! Finds the line of a document that a mistake is on.
 //!
-//! A mistake begins with the path of what is wrong, such as `cells[1].endpoints[0].url`. The document
-//! is walked along that path, as far as it goes. That costs another reading of the document, which is
-//! done only for documents that are refused.
+//! A mistake begins with the path of what is wrong, such as `cells[1].endpoints[0].url`. The
+//! document is searched along that path, as far as it exists. That needs another pass over the
+//! document, which only refused documents get.
 
 use std::collections::BTreeMap;
 
@@ -139,7 +139,7 @@ impl<'a> Lines<'a> {
                     _ => None,
                 };
                 let found = entry.or_else(|| members.get(*first).map(|it| json_value(it, rest)))?;
-                // What was found is a slice of the text, so this is its offset.
+                // The value is a slice of the text, so this is its offset.
                 (
                     *text,
                     found.get().as_ptr() as usize - text.as_ptr() as usize,

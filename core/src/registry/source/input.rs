@@ -20,17 +20,17 @@ pub struct RegistryTiming {
     pub retry_min: Duration,
     /// The longest time between two tries of a failing source.
     pub retry_max: Duration,
-    /// Without a good answer for this long, the registry is flagged stale. It still places.
+    /// After this time without a good answer, the registry is flagged stale. It still places
+    /// tenants.
     pub stale_after: Duration,
-    /// Without a good answer for this long, tenants' status isn't trusted any more, and requests
+    /// After this time without a good answer, tenants' status is no longer trusted, and requests
     /// are refused. `None`: no limit.
     pub identity_max_age: Option<Duration>,
 }
 
 impl Default for RegistryTiming {
-    /// 10 s, 1 s, 60 s, 60 s, 24 hours. The last is the same time for which stale keys may be used:
-    /// an outage of the control plane must not become an outage of all tenants before people can
-    /// act.
+    /// 10 s, 1 s, 60 s, 60 s, 24 hours. The last is also how long stale keys may be used: people
+    /// need time to act before an outage of the control plane becomes an outage of all tenants.
     fn default() -> Self {
         Self {
             poll_interval: Duration::from_secs(10),
@@ -45,17 +45,18 @@ impl Default for RegistryTiming {
 /// What the source answered.
 #[derive(Debug)]
 pub enum RegistryFetched {
-    /// What it has is what the validator of [`RegistryAction::Fetch`] names.
+    /// The content is still that of the validator in [`RegistryAction::Fetch`].
     NotModified,
     /// A document, which the driver has put through [`Registry::parse`] against
     /// [`RegistrySource::registry`].
     Document {
-        /// What became of it.
+        /// The result of parsing it.
         parsed: Result<Parsed, RegistryError>,
         /// Its bytes, to be kept as last-known-good.
         body: Bytes,
-        /// What the source knows this content by: an `ETag`, or a file's stat in the driver's
-        /// own words. Comes back in the next [`RegistryAction::Fetch`] if the document is taken.
+        /// The source's identifier for this content: an `ETag`, or text that the driver makes of a
+        /// file's metadata. It is part of the next [`RegistryAction::Fetch`] if the document is
+        /// used.
         validator: Option<Arc<str>>,
     },
     /// A document of more than [`RegistryLimits::document_bytes_max`], which the driver stopped
@@ -66,19 +67,19 @@ pub enum RegistryFetched {
     },
 }
 
-/// The source gave no answer.
+/// Why a fetch failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegistryFetchError {
-    /// What kind of trouble, for metrics.
+    /// The kind of failure, for metrics.
     pub problem: FetchProblem,
-    /// For people.
+    /// What happened, as text.
     pub detail: String,
 }
 
-/// Why a source gave no answer.
+/// The kinds of failed fetches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FetchProblem {
-    /// No connection, or it broke; a file that isn't there or can't be read.
+    /// No connection, or it broke. Or a file that is missing or can't be read.
     Unreachable,
     /// It took too long.
     TimedOut,

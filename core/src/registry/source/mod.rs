@@ -16,12 +16,12 @@ use crate::time::{Mono, Now, Unix};
 pub use input::{FetchProblem, RegistryFetchError, RegistryFetched, RegistryTiming};
 pub use output::{RegistryAction, RegistryNotice, RegistryWake};
 
-/// One source of registries, and what came of it.
+/// Follows one source of registries.
 ///
-/// It starts with nothing and asks at once. Every good answer, a new document or the word that
-/// nothing has changed, sets both clocks back: the one after which the registry is flagged stale,
-/// and the one after which tenants' status isn't trusted. A refused document and a silent source
-/// do neither, and leave what is current in place.
+/// It starts without a registry and fetches at once. Every good answer (a new document, or "not
+/// modified") restarts two timers: the one after which the registry is flagged stale, and the one
+/// after which tenants' status is no longer trusted. A refused document and a failed fetch restart
+/// neither, and the current registry stays.
 ///
 /// Inputs: [`handle_fetched`](Self::handle_fetched), [`handle_restored`](Self::handle_restored),
 /// [`handle_refresh`](Self::handle_refresh), [`handle_timing`](Self::handle_timing),
@@ -31,19 +31,19 @@ pub use output::{RegistryAction, RegistryNotice, RegistryWake};
 pub struct RegistrySource {
     timing: RegistryTiming,
     current: Option<Arc<Registry>>,
-    /// Of the current registry; `None` makes the source send the document whatever it is.
+    /// The validator of the current registry. With `None`, the source always sends the document.
     validator: Option<Arc<str>>,
     good: Option<LastGood>,
-    /// When to ask next; `None` while an answer is awaited.
+    /// When to fetch next. `None` while an answer is awaited.
     due: Option<(Mono, RegistryWake)>,
     refresh_wanted: bool,
     failures: u32,
     stale: bool,
     status: StatusAge,
-    /// When the kept document's time was last written.
+    /// When the saved document's time was last written.
     kept_at: Option<Mono>,
     jitter: u64,
-    /// Few at a time: every input adds at most six.
+    /// Every input adds at most six.
     actions: VecDeque<RegistryAction>,
 }
 
@@ -67,21 +67,22 @@ struct LastGood {
 }
 
 impl LastGood {
-    /// When the answer is older than `bound`.
+    /// When the answer becomes older than `bound`.
     fn older_than(self, bound: Duration) -> Mono {
         self.at.after(bound.saturating_sub(self.age))
     }
 }
 
-/// How often the time of an unchanged document is kept anew: what a restart may cost in age.
+/// How often the time of an unchanged document is saved. After a restart, the document may count as
+/// this much older.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How far ahead of the clock a kept document's time may lie. Beyond it the clock or the file is
-/// wrong, and the document counts as older than any bound.
+/// How far in the future a saved document's time may be. If it is later, the clock or the file is
+/// wrong, and the document counts as older than any limit.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 impl RegistrySource {
-    /// A source that has given nothing yet, and is to be asked at once. `seed` drives the jitter.
+    /// A source whose first fetch is due at once. `seed` determines the jitter.
     pub fn new(timing: RegistryTiming, now: Now, seed: u64) -> Self {
         Self {
             timing,
@@ -128,8 +129,8 @@ impl RegistrySource {
         }
     }
 
-    /// Takes a last-known-good document that was kept at an earlier start of the router and has
-    /// been parsed against nothing. Ignored once there is a registry.
+    /// Takes a last-known-good document that an earlier run saved, parsed without a previous
+    /// registry. Ignored once there is a registry.
     pub fn handle_restored(
         &mut self,
         now: Now,
@@ -141,7 +142,7 @@ impl RegistrySource {
         }
         let candidate = match parsed {
             Ok(Parsed::Changed(candidate)) => candidate,
-            // Against nothing, nothing is unchanged.
+            // Can't happen without a previous registry.
             Ok(Parsed::Unchanged(_)) => return,
             Err(refused) => return self.notice(RegistryNotice::Refused(refused)),
         };
@@ -157,8 +158,8 @@ impl RegistrySource {
         self.check_age(now);
     }
 
-    /// Asks the source at the next [`RegistrySource::handle_timeout`], whatever the interval: its
-    /// file has changed, or the operator wants it.
+    /// Fetches at the next [`RegistrySource::handle_timeout`], whatever the interval, because the
+    /// file has changed or the operator asks for it.
     pub fn handle_refresh(&mut self, now: Now) {
         match &mut self.due {
             Some(due) => *due = (now.mono, RegistryWake::Poll),
@@ -166,8 +167,8 @@ impl RegistrySource {
         }
     }
 
-    /// New intervals, from a reload. They count from the next answer on, except the maximum age of
-    /// the last answer, which counts at once.
+    /// New intervals, from a reload. They apply from the next answer on, except the maximum age,
+    /// which applies at once.
     pub fn handle_timing(&mut self, now: Now, timing: RegistryTiming) {
         if self.timing == timing {
             return;
@@ -186,7 +187,7 @@ impl RegistrySource {
             .push_back(RegistryAction::Changed { retired: None });
     }
 
-    /// Does what is due; nothing if it is called too early.
+    /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.due.is_some_and(|(due, _)| due <= now.mono) {
             self.due = None;
@@ -196,7 +197,7 @@ impl RegistrySource {
         self.check_age(now);
     }
 
-    /// What the driver has to do next.
+    /// The next thing that the driver has to do.
     pub fn poll_output(&mut self) -> Option<RegistryAction> {
         self.actions.pop_front()
     }
@@ -266,7 +267,8 @@ impl RegistrySource {
                     .push_back(RegistryAction::Save { body, fetched_at });
                 self.apply(candidate.into_registry(), false);
             }
-            // Restored meanwhile. An answer is still awaited, so `due` stays as it is.
+            // A document was restored meanwhile. An answer is still awaited, so `due` stays as it
+            // is.
             Ok(Parsed::Unchanged(_) | Parsed::Changed(_)) => {
                 self.actions
                     .push_back(RegistryAction::Parse { body, validator });
@@ -274,7 +276,7 @@ impl RegistrySource {
         }
     }
 
-    /// The source has answered, with a document that isn't taken.
+    /// The source answered with a document that is refused.
     fn refused(&mut self, now: Now, refused: RegistryError) {
         self.notice(RegistryNotice::Refused(refused));
         self.failures = 0;
@@ -301,7 +303,7 @@ impl RegistrySource {
         self.notice(notice);
     }
 
-    /// The source says that what is current still holds.
+    /// The source confirmed the current content.
     fn confirmed(&mut self, now: Now) {
         self.good(now);
         let kept_long_ago = |at: Mono| now.mono.since(at) >= CONFIRM_INTERVAL;
@@ -389,7 +391,7 @@ impl RegistrySource {
         }
     }
 
-    /// Keeps a fleet that started together from asking together.
+    /// Spreads the fetches of a fleet that started at the same time.
     fn less_a_tenth(&mut self, delay: Duration) -> Duration {
         self.jitter = rendezvous::mix(self.jitter);
         let thousandths = (self.jitter % 101) as u32;

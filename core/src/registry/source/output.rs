@@ -16,7 +16,7 @@ use crate::time::Unix;
 pub enum RegistryAction {
     /// Ask for a document, then call [`RegistrySource::handle_fetched`], exactly once.
     Fetch {
-        /// What the source knew the current content by: for `If-None-Match`.
+        /// The validator of the current content, for `If-None-Match`.
         validator: Option<Arc<str>>,
     },
     /// The registry was replaced while this document was parsed against it: parse it again,
@@ -24,25 +24,25 @@ pub enum RegistryAction {
     Parse {
         /// The document.
         body: Bytes,
-        /// As it came with the document.
+        /// The validator that came with the document.
         validator: Option<Arc<str>>,
     },
     /// [`RegistrySource::registry`], [`RegistrySource::is_stale`] or
     /// [`RegistrySource::status_expires_at`] has changed: publish.
     Changed {
-        /// The registry that was replaced, to be freed where it disturbs nobody.
+        /// The registry that was replaced, to be freed where that blocks no request.
         retired: Option<Arc<Registry>>,
     },
     /// Keep this as last-known-good.
     Save {
         /// The document.
         body: Bytes,
-        /// When the source gave it.
+        /// When the source sent it.
         fetched_at: Unix,
     },
     /// The last-known-good document that was saved is still good at this time: keep the time.
     Confirm {
-        /// When the source said so.
+        /// When the source confirmed it.
         fetched_at: Unix,
     },
     /// For logs, metrics and invariants.
@@ -54,22 +54,22 @@ pub enum RegistryAction {
 pub enum RegistryNotice {
     /// A version is current now.
     Applied {
-        /// Which.
+        /// The version.
         version: u64,
         /// How many cells it has.
         cells: usize,
         /// How many tenants it has.
         tenants: usize,
-        /// It comes from last-known-good, not from the source.
+        /// It is the last-known-good document, not from the source.
         restored: bool,
     },
-    /// A document wasn't taken; the current one stays.
+    /// A document was refused. The current one stays.
     Refused(RegistryError),
-    /// The source gave no answer, that many times in a row.
+    /// A fetch failed.
     FetchFailed {
-        /// Why.
+        /// Why it failed.
         failure: RegistryFetchError,
-        /// How often in a row.
+        /// How many fetches in a row have failed.
         consecutive: u32,
     },
     /// No good answer for [`RegistryTiming::stale_after`].

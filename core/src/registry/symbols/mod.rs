@@ -1,4 +1,4 @@
-//! Numbers for names: within one document, and from one version to the next.
+//! Numbers for names, within one document and across versions.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
@@ -6,13 +6,13 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
-/// Numbers the names of one document, or what else its tenants share, in the order in which they
-/// first come up.
+/// Numbers the names of one document, or other values that tenants share, in the order of their
+/// first use.
 pub(super) struct Symbols<T> {
-    /// Positions in `names`; never walked.
+    /// Positions in `names`. It is never iterated.
     table: HashTable<u32>,
     names: Vec<T>,
-    /// Neighbors in a document often share a name.
+    /// Consecutive entries often have the same name.
     last: u32,
 }
 
@@ -56,10 +56,10 @@ fn hash_of(name: &impl Hash) -> u64 {
     FixedState::with_seed(0).hash_one(name)
 }
 
-/// Gives every wanted name a slot: the one it had in the previous version, else the lowest that
-/// is free. Names that are no longer wanted free theirs.
+/// Gives every wanted name a slot: the one that it had in the previous version, or else the lowest
+/// free one. Slots of names that are no longer wanted become free.
 ///
-/// The tenant index holds slots. That they stay is what lets two versions share shards: were they
+/// The tenant index contains slots. Because they stay the same, two versions can share shards. With
 /// positions in sorted lists, one new cell would renumber every tenant.
 pub(super) fn keep_slots<T: Ord + Clone>(previous: &[Option<T>], wanted: &[T]) -> Vec<Option<T>> {
     let mut pending: BTreeMap<&T, ()> = wanted.iter().map(|name| (name, ())).collect();

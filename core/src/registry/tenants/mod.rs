@@ -1,15 +1,14 @@
 //! The tenant index: a persistent map from tenant id to assignment.
 //!
-//! A registry may hold a million tenants, of which one changes at a time. So the index is a fixed
-//! tree of three levels: groups of shards of about a hundred tenants each, chosen by the top bits
-//! of the id's hash. A changed tenant costs a new shard, a new group and a new root, about 200
+//! A registry may have a million tenants, and usually one changes at a time. So the index is a
+//! fixed tree of three levels: groups of shards of about a hundred tenants each, chosen by the top
+//! bits of the id's hash. A changed tenant costs a new shard, a new group and a new root, about 200
 //! reference counts in all; the other thousands of shards are shared with the version before.
 //!
-//! A shard's layout follows from its content alone (see [`shard`]), so that building a whole
-//! document again finds the shards that haven't changed and keeps the old ones.
+//! A shard's layout depends only on its content (see [`shard`]), so that the build of a new
+//! document finds the unchanged shards and keeps them.
 //!
-//! The hash is fixed, not seeded: ids come from the control plane, and strangers can only look
-//! up, never insert.
+//! The hash is fixed, not seeded: ids come from the control plane, and strangers can't insert any.
 
 mod build;
 mod shard;
@@ -29,12 +28,12 @@ pub(super) enum TargetKind {
     Placement,
 }
 
-/// What the index says of one tenant, in numbers that the registry gives a meaning.
+/// The index's entry for one tenant, in numbers that the registry resolves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Assignment {
-    /// The slot of the tenant's cell or placement. `u32::MAX` is taken by the index itself.
+    /// The slot of the tenant's cell or placement. The index uses `u32::MAX` itself.
     pub target: u32,
-    /// The slot of the tenant's terms and one more, or 0 for none.
+    /// The slot of the tenant's terms plus one, or 0 for none.
     pub terms: u16,
     /// Whether the tenant is suspended.
     pub suspended: bool,
@@ -42,7 +41,7 @@ pub struct Assignment {
 
 /// A persistent map from tenant id to [`Assignment`].
 ///
-/// Cloning costs a reference count for every 8,000 tenants or so.
+/// Cloning costs a reference count per about 8,000 tenants.
 #[derive(Clone, Default)]
 pub struct TenantIndex {
     /// How many bits of the hash choose the shard.
@@ -82,12 +81,12 @@ impl TenantIndex {
         self.shard(shard_of(hash, self.bits))?.get(tag(hash), id)
     }
 
-    /// Every tenant, in no order that means anything: it depends on the versions before.
+    /// Every tenant, in arbitrary order, which depends on earlier versions.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Assignment)> {
         self.shards().flat_map(|shard| shard.iter())
     }
 
-    /// The index with one tenant added or changed. Costs microseconds whatever the size.
+    /// The index with one tenant added or changed. Takes microseconds for any size.
     #[must_use = "the index itself doesn't change"]
     pub fn upsert(&self, id: &str, assignment: Assignment) -> Self {
         let hash = hash(id);
@@ -102,7 +101,7 @@ impl TenantIndex {
         })
     }
 
-    /// The index without a tenant. Costs microseconds whatever the size.
+    /// The index without a tenant. Takes microseconds for any size.
     #[must_use = "the index itself doesn't change"]
     pub fn remove(&self, id: &str) -> Self {
         if self.get(id).is_none() {
@@ -114,8 +113,8 @@ impl TenantIndex {
         })
     }
 
-    /// Whether both hold the same, where `self` was built with `previous` as what to share with:
-    /// then equal content is shared content, and nothing has to be compared.
+    /// Whether both have the same content. `self` must have been built with `previous`: then equal
+    /// shards are shared, and no rows have to be compared.
     pub(super) fn is_same_as(&self, previous: &Self) -> bool {
         self.len == previous.len
             && self.groups.len() == previous.groups.len()
@@ -145,7 +144,7 @@ impl TenantIndex {
     }
 }
 
-/// Sizes only: a million tenants help nobody in a log.
+/// Shows sizes only: a million tenants are too many for a log.
 impl fmt::Debug for TenantIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantIndex")
@@ -155,7 +154,7 @@ impl fmt::Debug for TenantIndex {
     }
 }
 
-/// The hash of an id: its top bits choose the shard, its low ones the place in it.
+/// The hash of an id. Its high bits choose the shard, its low bits the position in it.
 fn hash(id: &str) -> u64 {
     foldhash::quality::FixedState::with_seed(0).hash_one(id)
 }

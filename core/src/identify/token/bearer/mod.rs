@@ -1,8 +1,8 @@
-//! Where a request carries its bearer token (RFC 6750, section 2).
+//! Finds a request's bearer token (RFC 6750, section 2).
 //!
-//! Only the `Authorization` header counts, once. A token in the query would be kept by every log
-//! and history on its way, so that it is refused, not read. Bodies and cookies aren't looked at:
-//! what is in them is the cell's, and proves nothing here.
+//! It must be in one `Authorization` header. A token in the query would be stored in logs and
+//! browser histories, so such a request is refused. Bodies and cookies are not read: they are the
+//! cell's.
 
 use crate::reason::Reason;
 use crate::refused::Refused;
@@ -17,7 +17,7 @@ const DPOP: &[u8] = b"dpop ";
 const PARAMETER: &[u8] = b"access_token";
 
 impl Context<'_> {
-    /// The bearer token, if there is one. Another scheme is a credential too, and not a good one.
+    /// The bearer token, if there is one. Another scheme is refused.
     pub(in crate::identify) fn bearer(&self) -> Result<Option<&[u8]>, Refused> {
         let credentials = self.evidence.credentials;
         let in_query = names_token(self.evidence.path);
@@ -40,14 +40,14 @@ impl Context<'_> {
     }
 }
 
-/// Why what came as a token isn't of its form, where that has to do with how it was carried.
+/// A better reason for a malformed token, if the cause is how it was sent.
 pub(super) fn spoiled(token: &[u8]) -> Option<Refused> {
     if token.starts_with(b"{") {
         Some(malformed(
             "the token is in JSON form; only the compact form is accepted",
         ))
     } else if token.contains(&b',') {
-        // One field with a list says what several fields would (RFC 9110, section 5.3).
+        // One field with a list means the same as several fields (RFC 9110, section 5.3).
         Some(twice("the Authorization header is a list"))
     } else if token.iter().any(u8::is_ascii_whitespace) {
         Some(malformed("the Authorization header has more than a token"))
@@ -67,7 +67,7 @@ fn malformed(detail: &'static str) -> Refused {
     Refused::new("token.present", Reason::MalformedToken, detail)
 }
 
-/// The token of an `Authorization` field, if it is of the scheme.
+/// The token of an `Authorization` field with the scheme `Bearer`.
 pub(super) fn token_of(authorization: &[u8]) -> Option<&[u8]> {
     after(authorization, BEARER)
 }
@@ -84,8 +84,8 @@ fn after<'a>(authorization: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     Some(rest)
 }
 
-/// Whether the query of a path has a parameter for a token, under any spelling that some cell's
-/// framework would read as that name.
+/// Whether the query of a path has a parameter for a token, in any spelling that a cell's framework
+/// could read as that name.
 fn names_token(path: &str) -> bool {
     let Some((_, query)) = path.split_once('?') else {
         return false;
@@ -108,7 +108,7 @@ fn is_parameter(mut name: &[u8]) -> bool {
         }
         name = rest;
     }
-    // PHP and its kin read `access_token[]` as a list of that name.
+    // PHP and similar languages read `access_token[]` as a list of that name.
     matches!(name, [] | [b'[', ..] | [b'%', b'5', b'B' | b'b', ..])
 }
 

@@ -1,9 +1,9 @@
 //! The verified-token cache.
 //!
 //! It remembers what a token's signature proved, and under which policy and key set. A hit saves
-//! the parsing and the signature check, and no other check: the caller applies time, binding and
-//! the rest to a remembered token as to a new one. Only verified tokens enter, so that a flood of
-//! bad ones displaces nothing.
+//! the parsing and the signature check, and no other check: times, binding and the rest are checked
+//! for a cached token as for a new one. Only verified tokens enter, so a flood of bad ones
+//! displaces nothing.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -15,42 +15,42 @@ use hashbrown::HashTable;
 use super::claims::VerifiedToken;
 use crate::identity::Identity;
 
-/// How many entries an insertion looks at for one that wasn't used lately. The bound keeps one
-/// request from paying for a sweep of the whole memo.
+/// The most entries that an insertion examines to find one that wasn't used recently, so that no
+/// request sweeps the whole memo.
 const SWEEP_MAX: usize = 32;
 
-/// Remembers which tokens were verified; one per worker, handed to each decision.
+/// Caches verified tokens. Each worker has one and passes it to each decision.
 ///
-/// A decision is the same with any memo as with none. Only its cost differs.
+/// The memo changes the cost of a decision, never its result.
 pub struct Memo {
     hasher: FixedState,
     capacity: u32,
     bytes_max: usize,
-    /// What all entries take together.
+    /// The size of all entries together.
     bytes: usize,
     entries: Vec<Entry>,
     /// Positions in `entries`, by the hash of the token.
     positions: HashTable<u32>,
-    /// Where the search for an entry to drop goes on (the CLOCK algorithm).
+    /// Where the search for an entry to drop continues (the CLOCK algorithm).
     hand: u32,
 }
 
 struct Entry {
     hash: u64,
-    /// The whole token: an equal hash proves nothing.
+    /// The whole token, because different tokens can have equal hashes.
     token: Box<[u8]>,
     verified: Arc<VerifiedToken>,
-    /// What it takes in memory.
+    /// Its size in memory.
     bytes: usize,
-    /// Since the hand last passed.
+    /// Whether it was used since the hand last passed.
     used: bool,
 }
 
 impl Memo {
     /// The capacity that suits one worker: about 25 MiB when full of tokens of 700 bytes.
     pub const CAPACITY_DEFAULT: u32 = 16_384;
-    /// The most bytes that the entries of one memo take. Without this bound, a full memo of the
-    /// largest tokens would take some 500 MiB a worker.
+    /// The most bytes of one memo's entries. Without this bound, a full memo of the largest tokens
+    /// would need about 500 MiB per worker.
     pub const BYTES_DEFAULT: usize = 32 << 20;
 
     /// Remembers up to `capacity` tokens in [`Memo::BYTES_DEFAULT`] bytes. `seed` keys the hash, so
@@ -67,19 +67,18 @@ impl Memo {
         }
     }
 
-    /// Changes the most bytes that its entries take. A token that needs more alone isn't
-    /// remembered.
+    /// Changes the most bytes of its entries. A token that needs more is never cached.
     #[must_use]
     pub fn with_bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
     }
 
-    /// Remembers nothing: every token is verified every time.
+    /// Caches nothing: every token is verified every time.
     pub fn disabled() -> Self {
         Self::new(0, 0)
     }
 
-    /// What is remembered of `token`, if `holds` says that it still counts.
+    /// The entry of `token`, if `holds` confirms that it is still valid.
     pub(super) fn get(
         &mut self,
         token: &[u8],
@@ -94,8 +93,7 @@ impl Memo {
         holds(&entry.verified).then(|| Arc::clone(&entry.verified))
     }
 
-    /// Remembers what was proved, in place of anything known of the same token. Drops others to make
-    /// room.
+    /// Adds a token, or replaces its entry. Drops others if there is no space.
     pub(super) fn insert(&mut self, token: &[u8], verified: Arc<VerifiedToken>) {
         let bytes = weight(token, &verified);
         if self.capacity == 0 || bytes > self.bytes_max {
@@ -104,7 +102,7 @@ impl Memo {
         let hash = self.hasher.hash_one(token);
         let mut used = false;
         if let Some(position) = self.find(hash, token) {
-            // Only if keys or policy changed since. What it takes may differ.
+            // Only happens if keys or policy changed. The size may differ.
             used = self.entries[position as usize].used;
             self.remove(position);
         }
@@ -173,7 +171,7 @@ impl Memo {
         tokens.collect()
     }
 
-    /// The sum that is kept of what entries take, and the same added up anew.
+    /// The size that is tracked, and the size computed anew.
     pub(super) fn bytes(&self) -> (usize, usize) {
         let weights = self.entries.iter();
         let sum = weights.map(|entry| weight(&entry.token, &entry.verified));
@@ -181,9 +179,9 @@ impl Memo {
     }
 }
 
-/// What an entry takes in memory, in bytes, with what it owns on the heap.
+/// An entry's size in memory in bytes, including the heap.
 fn weight(token: &[u8], verified: &VerifiedToken) -> usize {
-    /// An allocation's own share: its header, and the counters of what is shared.
+    /// The overhead of an allocation: its header and reference counts.
     const ALLOCATION: usize = 48;
     let identity = &verified.identity;
     let own = [
@@ -203,11 +201,12 @@ fn weight(token: &[u8], verified: &VerifiedToken) -> usize {
         + size_of_val(&*identity.roles)
         + size_of_val(&*identity.scopes);
     let fixed = size_of::<Entry>() + size_of::<VerifiedToken>() + size_of::<Identity>();
-    // The position in the index, and the token, the proof and the identity apart.
+    // Adds the position in the index, and one allocation each for the token, the result and the
+    // identity.
     fixed + size_of::<u32>() + 3 * ALLOCATION + token.len() + lists + texts
 }
 
-/// Says how much is remembered, and never what: a token is a secret.
+/// Shows sizes only: a token is a secret.
 impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memo")

@@ -13,7 +13,7 @@ use super::Errors;
 /// The most roles, scopes or methods of a rule.
 const LIST_MAX: usize = 64;
 
-/// The policy's rules; `None` where it has none, so that whoever is verified may ask for anything.
+/// The policy's rules. `None` if it has none, so that every caller may make every request.
 pub(super) fn rules(
     specs: &PolicySpecs,
     spec: &PolicySpec,
@@ -212,7 +212,7 @@ fn who(
     Some(AllowedCallers::Granted { roles, scopes })
 }
 
-/// Whether there can be callers such as the rule asks for.
+/// Checks that some caller can meet the rule.
 fn check_callers(
     specs: &PolicySpecs,
     policy: &PolicySpec,
