@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::control_plane::keep::{Keep, Kept, Slot};
+use crate::control_plane::last_known_good::{Document, LastKnownGood, Slot};
 use crate::control_plane::sources::{RegistryAnswer, RegistryLocation, fetch_keys, keys_source};
 use crate::envelope::Sealer;
 use crate::settings::RouterSettings;
@@ -89,7 +89,7 @@ pub async fn gather<E: Env>(
         clock,
         settings,
         client,
-        keep: settings.sources.state.as_deref().map(Keep::new),
+        last_known_good: settings.sources.state.as_deref().map(LastKnownGood::new),
         control,
         sources: Vec::new(),
     };
@@ -212,7 +212,7 @@ struct Gather<'a, E: Env> {
     clock: &'a Clock<E>,
     settings: &'a RouterSettings,
     client: Option<&'a Client<E>>,
-    keep: Option<Keep>,
+    last_known_good: Option<LastKnownGood>,
     control: Control,
     /// Where the data of the decision came from, one line each.
     sources: Vec<String>,
@@ -317,7 +317,7 @@ impl<E: Env> Gather<'_, E> {
     }
 
     async fn restore(&mut self) {
-        let Some(keep) = self.keep.clone() else {
+        let Some(last_known_good) = self.last_known_good.clone() else {
             return;
         };
         let sources: Vec<_> = self
@@ -327,12 +327,15 @@ impl<E: Env> Gather<'_, E> {
             .collect();
         for (id, name, source) in sources {
             let slot = Slot::Keys(name);
-            if let Some(kept) = self.load(&keep, &slot, &source, KEYS_BYTES_MAX).await {
+            if let Some(document) = self
+                .load(&last_known_good, &slot, &source, KEYS_BYTES_MAX)
+                .await
+            {
                 let now = self.clock.now();
-                let (body, at) = (kept.body, kept.fetched_at);
+                let (body, at) = (document.body, document.fetched_at);
                 let restored = self.control.handle_restored_keys(now, id, &body, at);
                 if restored != Err(RestoreError::NotNeeded) {
-                    self.note(&keep.path(&slot), restored.as_ref().err());
+                    self.note(&last_known_good.path(&slot), restored.as_ref().err());
                 }
             }
         }
@@ -342,20 +345,32 @@ impl<E: Env> Gather<'_, E> {
         let settings = &self.settings.sources.registry;
         let limit = settings.limits.document_bytes_max;
         let source = settings.location.source();
-        if let Some(kept) = self.load(&keep, &Slot::Registry, &source, limit).await {
+        if let Some(document) = self
+            .load(&last_known_good, &Slot::Registry, &source, limit)
+            .await
+        {
             let format = settings.location.format();
-            let parsed = Registry::parse(&kept.body, format, None, &settings.limits);
-            self.note(&keep.path(&Slot::Registry), parsed.as_ref().err());
-            let (now, at) = (self.clock.now(), kept.fetched_at);
+            let parsed = Registry::parse(&document.body, format, None, &settings.limits);
+            self.note(
+                &last_known_good.path(&Slot::Registry),
+                parsed.as_ref().err(),
+            );
+            let (now, at) = (self.clock.now(), document.fetched_at);
             self.control.handle_restored_registry(now, parsed, at);
         }
     }
 
-    async fn load(&mut self, keep: &Keep, slot: &Slot, from: &str, limit: usize) -> Option<Kept> {
-        match keep.load(self.env, slot, from, limit).await {
-            Ok(found) => found.map(|(_, kept)| kept),
+    async fn load(
+        &mut self,
+        last_known_good: &LastKnownGood,
+        slot: &Slot,
+        from: &str,
+        limit: usize,
+    ) -> Option<Document> {
+        match last_known_good.load(self.env, slot, from, limit).await {
+            Ok(found) => found.map(|(_, document)| document),
             Err(refused) => {
-                self.note(&keep.path(slot), Some(&refused));
+                self.note(&last_known_good.path(slot), Some(&refused));
                 None
             }
         }

@@ -27,7 +27,7 @@ mod testing;
 pub mod tls;
 
 pub use control_plane::driver::{Command, Driver, Driving};
-pub use control_plane::{keep, reload, sources};
+pub use control_plane::{last_known_good, reload, sources};
 pub use data_plane::pool::{CellLoad, RETRIES_RESERVE};
 pub use data_plane::proxy::RESENDS_MAX;
 pub use data_plane::shares;

@@ -8,7 +8,7 @@ use cellway_core::registry::{Candidate, Parsed, Registry, RegistryError, Registr
 use cellway_env::{Env, Privacy, Store};
 
 use super::finding::{Findings, Severity};
-use crate::control_plane::keep::{Keep, Slot};
+use crate::control_plane::last_known_good::{LastKnownGood, Slot};
 use crate::control_plane::sources::RegistryLocation;
 use crate::settings::{RegistrySettings, RouterSettings};
 
@@ -23,7 +23,7 @@ pub(crate) enum Occasion {
 }
 
 /// The registry that an earlier run kept.
-struct LastKnownGood {
+struct RegistryCopy {
     path: String,
     registry: Arc<Registry>,
 }
@@ -37,46 +37,48 @@ pub(crate) async fn registry<E: Env>(
     occasion: Occasion,
     findings: &mut Findings,
 ) -> Option<Arc<Registry>> {
-    let kept = last_known_good(env, settings, occasion, findings).await;
+    let document = last_known_good(env, settings, occasion, findings).await;
     let registry = &settings.sources.registry;
     let limit = registry.limits.document_bytes_max;
     let (setting, name, body) = match &registry.location {
-        RegistryLocation::Http { .. } => return kept.map(|kept| kept.registry),
+        RegistryLocation::Http { .. } => return document.map(|document| document.registry),
         RegistryLocation::Text(text) => ("registry", "the text", Ok(text.clone())),
         RegistryLocation::File(path) => {
             let body = env.store().read(path, limit, Privacy::Any).await;
             ("registry.file", path.as_str(), body)
         }
     };
-    let refused = |kept, findings: &mut Findings, problem: String, fix: String| {
-        refused(occasion, setting, kept, findings, problem, fix)
+    let refused = |document, findings: &mut Findings, problem: String, fix: String| {
+        refused(occasion, setting, document, findings, problem, fix)
     };
     let body = match body {
         Ok(body) => body,
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {
             let problem = format!("{name} has more than {limit} bytes (registry.bytes_max)");
             let fix = "set registry.bytes_max higher, or make the document smaller";
-            return refused(kept, findings, problem, fix.to_owned());
+            return refused(document, findings, problem, fix.to_owned());
         }
         Err(error) => {
             let problem = format!("{name} can't be read: {error}");
             let fix = "docs/registry.md shows what a registry holds";
-            return refused(kept, findings, problem, fix.to_owned());
+            return refused(document, findings, problem, fix.to_owned());
         }
     };
-    let previous = kept.as_ref().map(|kept| Arc::clone(&kept.registry));
+    let previous = document
+        .as_ref()
+        .map(|document| Arc::clone(&document.registry));
     match parse(env, registry, body, previous).await {
         Ok(Parsed::Changed(candidate)) => Some(Arc::new(Candidate::into_registry(*candidate))),
-        Ok(Parsed::Unchanged(_)) => kept.map(|kept| kept.registry),
+        Ok(Parsed::Unchanged(_)) => document.map(|document| document.registry),
         Err(why) => {
-            let fix = kept.as_ref().map(|kept| what_to_do(&why, kept));
+            let fix = document.as_ref().map(|document| what_to_do(&why, document));
             let problem = format!("{name}: {}", why.detail);
             if occasion == Occasion::Check {
                 for other in &why.others {
                     findings.error(setting, format!("{name}: {other}"), "");
                 }
             }
-            refused(kept, findings, problem, fix.unwrap_or_default())
+            refused(document, findings, problem, fix.unwrap_or_default())
         }
     }
 }
@@ -95,26 +97,26 @@ async fn parse<E: Env>(
 fn refused(
     occasion: Occasion,
     setting: &'static str,
-    kept: Option<LastKnownGood>,
+    document: Option<RegistryCopy>,
     findings: &mut Findings,
     problem: String,
     fix: String,
 ) -> Option<Arc<Registry>> {
-    let (severity, fix) = match (occasion, &kept) {
+    let (severity, fix) = match (occasion, &document) {
         (Occasion::Check, _) | (Occasion::Start, None) => (Severity::Error, fix),
-        (Occasion::Start, Some(kept)) => {
-            let version = kept.registry.version();
-            let instead = format!("version {version} in {} is used instead", kept.path);
+        (Occasion::Start, Some(document)) => {
+            let version = document.registry.version();
+            let instead = format!("version {version} in {} is used instead", document.path);
             (Severity::Warning, instead)
         }
     };
     findings.add(severity, setting, problem, fix);
-    kept.map(|kept| kept.registry)
+    document.map(|document| document.registry)
 }
 
 /// How to fix a refusal that only the last-known-good copy causes.
-fn what_to_do(why: &RegistryError, kept: &LastKnownGood) -> String {
-    let (version, path) = (kept.registry.version(), &kept.path);
+fn what_to_do(why: &RegistryError, document: &RegistryCopy) -> String {
+    let (version, path) = (document.registry.version(), &document.path);
     match why.reason {
         RegistryErrorReason::OlderVersion | RegistryErrorReason::SameVersionOtherContent => {
             format!(
@@ -137,17 +139,23 @@ async fn last_known_good<E: Env>(
     settings: &RouterSettings,
     occasion: Occasion,
     findings: &mut Findings,
-) -> Option<LastKnownGood> {
-    let keep = Keep::new(settings.sources.state.as_deref()?);
+) -> Option<RegistryCopy> {
+    let last_known_good = LastKnownGood::new(settings.sources.state.as_deref()?);
     let registry = &settings.sources.registry;
-    let (path, source) = (keep.path(&Slot::Registry), registry.location.source());
+    let (path, source) = (
+        last_known_good.path(&Slot::Registry),
+        registry.location.source(),
+    );
     let limit = registry.limits.document_bytes_max;
-    let problem = match keep.load(env, &Slot::Registry, &source, limit).await {
+    let problem = match last_known_good
+        .load(env, &Slot::Registry, &source, limit)
+        .await
+    {
         Ok(None) => return None,
-        Ok(Some((_, kept))) => match parse(env, registry, kept.body, None).await {
+        Ok(Some((_, document))) => match parse(env, registry, document.body, None).await {
             Ok(Parsed::Changed(candidate)) => {
                 let registry = Arc::new(candidate.into_registry());
-                return Some(LastKnownGood { path, registry });
+                return Some(RegistryCopy { path, registry });
             }
             // There was nothing to compare with.
             Ok(Parsed::Unchanged(_)) => return None,

@@ -2,6 +2,6 @@
 //! last-known-good copies, and replaces the configuration.
 
 pub(crate) mod driver;
-pub mod keep;
+pub mod last_known_good;
 pub mod reload;
 pub mod sources;

@@ -5,8 +5,8 @@
 //! provider holds up nothing but its own answer. The loop is the one that the core's
 //! documentation describes: one thing in, then drain, then wait.
 
-mod keeper;
 mod tasks;
+mod writer;
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use self::keeper::{Keeper, Kept, Order};
 use self::tasks::Tasks;
-use crate::control_plane::keep::{Keep, KeepRefused, KeptId, Slot};
+use self::writer::{Document, LastKnownGoodWriter, Order};
+use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadRefused, Slot};
 use crate::control_plane::sources::{RegistryLocation, keys_source};
 use crate::observe::event::{Event, Sink};
 use crate::settings::{RegistrySettings, Sources};
@@ -60,7 +60,7 @@ pub struct Driver<E: Env, S> {
     commands: mpsc::Receiver<Command>,
     answers: mpsc::Receiver<Answer>,
     tasks: Tasks<E, S>,
-    keeper: Option<Keeper<E, S>>,
+    writer: Option<LastKnownGoodWriter<E, S>>,
     /// The registry's file is read at the next check, even if it seems unchanged.
     reread: bool,
     /// Key sets that were read from files before the start. Used once the kept ones are restored.
@@ -112,8 +112,10 @@ impl<E: Env, S: Sink> Driver<E, S> {
         let (answer, answers) = mpsc::channel(ANSWERS_MAX);
         let reach = Arc::new(ArcSwap::from_pointee(sources.fetch.reach()));
         let client = Client::reaching(env.clone(), tls, Arc::clone(&reach));
-        let keep = sources.state.as_deref().map(Keep::new);
-        let keeper = keep.map(|keep| Keeper::start(&env, &clock, &sink, keep));
+        let last_known_good = sources.state.as_deref().map(LastKnownGood::new);
+        let writer = last_known_good.map(|last_known_good| {
+            LastKnownGoodWriter::start(&env, &clock, &sink, last_known_good)
+        });
         let tasks = Tasks {
             env,
             clock: clock.clone(),
@@ -131,7 +133,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             commands: orders,
             answers,
             tasks,
-            keeper,
+            writer,
             reread: false,
             examined: Vec::new(),
         };
@@ -244,11 +246,11 @@ impl<E: Env, S: Sink> Driver<E, S> {
                     body,
                     fetched_at,
                     ..
-                } => self.save_keys(issuer, Kept { body, fetched_at }),
+                } => self.save_keys(issuer, Document { body, fetched_at }),
                 Output::SaveRegistry { body, fetched_at } => {
                     let source = self.tasks.registry.location.source();
-                    let kept = Kept { body, fetched_at };
-                    self.order(Order::Save(Slot::Registry, source, kept));
+                    let document = Document { body, fetched_at };
+                    self.order(Order::Save(Slot::Registry, source, document));
                 }
                 Output::ConfirmRegistry { fetched_at } => {
                     self.order(Order::Confirm(Slot::Registry, fetched_at));
@@ -279,22 +281,26 @@ impl<E: Env, S: Sink> Driver<E, S> {
         &self.control.snapshot().policy
     }
 
-    fn save_keys(&self, issuer: IssuerId, kept: Kept) {
+    fn save_keys(&self, issuer: IssuerId, document: Document) {
         let issuer = self.policy().issuer(issuer);
         let slot = Slot::Keys(issuer.name.as_str().to_owned());
-        self.order(Order::Save(slot, keys_source(issuer), kept));
+        self.order(Order::Save(slot, keys_source(issuer), document));
     }
 
     fn order(&self, order: Order) {
-        if let Some(keeper) = &self.keeper {
-            keeper.order(order);
+        if let Some(writer) = &self.writer {
+            writer.order(order);
         }
     }
 
     /// Takes what an earlier run kept, before the first fetch: a router that comes back never
     /// accepts an older registry than it had, and verifies at once.
     async fn restore(&mut self) {
-        let Some(keep) = self.keeper.as_ref().map(|keeper| keeper.keep().clone()) else {
+        let Some(last_known_good) = self
+            .writer
+            .as_ref()
+            .map(|writer| writer.last_known_good().clone())
+        else {
             return;
         };
         let env = self.tasks.env.clone();
@@ -305,27 +311,32 @@ impl<E: Env, S: Sink> Driver<E, S> {
             .collect();
         for (id, name, source) in sources {
             let slot = Slot::Keys(name);
-            let loaded = keep.load(&env, &slot, &source, KEYS_BYTES_MAX).await;
-            let Some(kept) = self.loaded(&keep, &slot, loaded) else {
+            let loaded = last_known_good
+                .load(&env, &slot, &source, KEYS_BYTES_MAX)
+                .await;
+            let Some(document) = self.loaded(&last_known_good, &slot, loaded) else {
                 continue;
             };
             let now = self.clock.now();
-            let restored = self
-                .control
-                .handle_restored_keys(now, id, &kept.body, kept.fetched_at);
+            let restored =
+                self.control
+                    .handle_restored_keys(now, id, &document.body, document.fetched_at);
             if let Err(refused) = restored
                 && refused != RestoreError::NotNeeded
             {
-                self.refused(&keep.path(&slot), &refused.to_string());
+                self.refused(&last_known_good.path(&slot), &refused.to_string());
             }
             self.drain();
         }
         let limit = self.tasks.registry.limits.document_bytes_max;
         let source = self.tasks.registry.location.source();
-        let loaded = keep.load(&env, &Slot::Registry, &source, limit).await;
-        if let Some(kept) = self.loaded(&keep, &Slot::Registry, loaded) {
-            let fetched_at = kept.fetched_at;
-            let parsed: Result<Parsed, RegistryError> = self.tasks.parse(kept.body, None).await;
+        let loaded = last_known_good
+            .load(&env, &Slot::Registry, &source, limit)
+            .await;
+        if let Some(document) = self.loaded(&last_known_good, &Slot::Registry, loaded) {
+            let fetched_at = document.fetched_at;
+            let parsed: Result<Parsed, RegistryError> =
+                self.tasks.parse(document.body, None).await;
             let now = self.clock.now();
             self.control
                 .handle_restored_registry(now, parsed, fetched_at);
@@ -334,18 +345,18 @@ impl<E: Env, S: Sink> Driver<E, S> {
 
     fn loaded(
         &self,
-        keep: &Keep,
+        last_known_good: &LastKnownGood,
         slot: &Slot,
-        loaded: Result<Option<(KeptId, Kept)>, KeepRefused>,
-    ) -> Option<Kept> {
+        loaded: Result<Option<(DocumentId, Document)>, LoadRefused>,
+    ) -> Option<Document> {
         match loaded {
             Ok(None) => None,
-            Ok(Some((id, kept))) => {
+            Ok(Some((id, document))) => {
                 self.order(Order::Found(slot.clone(), id));
-                Some(kept)
+                Some(document)
             }
             Err(refused) => {
-                self.refused(&keep.path(slot), &refused.to_string());
+                self.refused(&last_known_good.path(slot), &refused.to_string());
                 None
             }
         }

@@ -37,7 +37,7 @@ pub enum Slot {
 
 /// A document that was kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Kept {
+pub struct Document {
     /// As it was fetched.
     pub body: Bytes,
     /// When a fetch last confirmed it.
@@ -46,17 +46,17 @@ pub struct Kept {
 
 /// Names one file that was written or read, so that a confirmation can't be taken for another's.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeptId(String);
+pub struct DocumentId(String);
 
 /// Where last-known-good documents are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Keep {
+pub struct LastKnownGood {
     directory: String,
 }
 
 /// Why a kept document isn't used.
 #[derive(Debug)]
-pub enum KeepRefused {
+pub enum LoadRefused {
     /// It can't be read, is a link, or others may write it.
     Io(io::Error),
     /// It doesn't begin with our header.
@@ -91,7 +91,7 @@ struct Confirmation {
     sha256: String,
 }
 
-impl Keep {
+impl LastKnownGood {
     /// Keeps documents in `directory`, which is made when the first is written.
     pub fn new(directory: impl Into<String>) -> Self {
         let directory = directory.into();
@@ -107,11 +107,11 @@ impl Keep {
         env: &E,
         slot: &Slot,
         source: &str,
-        kept: Kept,
-    ) -> io::Result<KeptId> {
+        document: Document,
+    ) -> io::Result<DocumentId> {
         let source = source.to_owned();
         // A registry of a million tenants takes tens of milliseconds to sum and copy.
-        let (id, content) = env.heavy(move || encode(source, &kept)).await?;
+        let (id, content) = env.heavy(move || encode(source, &document)).await?;
         env.store().replace(&self.path(slot), content).await?;
         Ok(id)
     }
@@ -124,7 +124,7 @@ impl Keep {
         &self,
         env: &E,
         slot: &Slot,
-        id: &KeptId,
+        id: &DocumentId,
         fetched_at: Unix,
     ) -> io::Result<()> {
         let fetched_at = fetched_at.as_secs();
@@ -141,29 +141,31 @@ impl Keep {
     /// Reads a document of at most `body_max` bytes; `None` if none was kept.
     ///
     /// # Errors
-    /// [`KeepRefused`] says why what is there isn't believed.
+    /// [`LoadRefused`] says why what is there isn't believed.
     pub async fn load<E: Env>(
         &self,
         env: &E,
         slot: &Slot,
         source: &str,
         body_max: usize,
-    ) -> Result<Option<(KeptId, Kept)>, KeepRefused> {
+    ) -> Result<Option<(DocumentId, Document)>, LoadRefused> {
         let limit = body_max.saturating_add(HEADER_BYTES_MAX);
         let path = self.path(slot);
         let content = match env.store().read(&path, limit, Privacy::Own).await {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(KeepRefused::Io(error)),
+            Err(error) => return Err(LoadRefused::Io(error)),
         };
         let source = source.to_owned();
-        let (id, mut kept) = env.heavy(move || decode(&source, content)).await?;
-        kept.fetched_at = kept.fetched_at.max(self.confirmed(env, slot, &id).await);
-        Ok(Some((id, kept)))
+        let (id, mut document) = env.heavy(move || decode(&source, content)).await?;
+        document.fetched_at = document
+            .fetched_at
+            .max(self.confirmed(env, slot, &id).await);
+        Ok(Some((id, document)))
     }
 
     /// When the document was last confirmed; a confirmation that isn't whole never was.
-    async fn confirmed<E: Env>(&self, env: &E, slot: &Slot, id: &KeptId) -> Unix {
+    async fn confirmed<E: Env>(&self, env: &E, slot: &Slot, id: &DocumentId) -> Unix {
         let path = self.confirmation(slot);
         let content = env.store().read(&path, HEADER_BYTES_MAX, Privacy::Own);
         let Ok(content) = content.await else {
@@ -197,48 +199,48 @@ impl Keep {
     }
 }
 
-fn encode(source: String, kept: &Kept) -> io::Result<(KeptId, Bytes)> {
-    let fetched_at = kept.fetched_at.as_secs();
+fn encode(source: String, document: &Document) -> io::Result<(DocumentId, Bytes)> {
+    let fetched_at = document.fetched_at.as_secs();
     let header = Header {
         cellway_keep: FORMAT,
-        sha256: checksum(&source, fetched_at, &kept.body),
+        sha256: checksum(&source, fetched_at, &document.body),
         source,
         fetched_at,
-        length: kept.body.len() as u64,
+        length: document.body.len() as u64,
     };
-    let id = KeptId(header.sha256.clone());
+    let id = DocumentId(header.sha256.clone());
     let header = serde_json::to_vec(&header)?;
-    let mut content = BytesMut::with_capacity(header.len() + 1 + kept.body.len());
+    let mut content = BytesMut::with_capacity(header.len() + 1 + document.body.len());
     content.put_slice(&header);
     content.put_u8(b'\n');
-    content.put_slice(&kept.body);
+    content.put_slice(&document.body);
     Ok((id, content.freeze()))
 }
 
-fn decode(source: &str, content: Bytes) -> Result<(KeptId, Kept), KeepRefused> {
+fn decode(source: &str, content: Bytes) -> Result<(DocumentId, Document), LoadRefused> {
     let first = &content[..content.len().min(HEADER_BYTES_MAX)];
     let end = first.iter().position(|byte| *byte == b'\n');
-    let end = end.ok_or(KeepRefused::NotOurs)?;
+    let end = end.ok_or(LoadRefused::NotOurs)?;
     // Look at the format's number alone first: a later format may have other fields.
     let any: serde_json::Value =
-        serde_json::from_slice(&content[..end]).map_err(|_| KeepRefused::NotOurs)?;
+        serde_json::from_slice(&content[..end]).map_err(|_| LoadRefused::NotOurs)?;
     let format = any.get("cellway_keep").and_then(|format| format.as_u64());
-    let format = format.ok_or(KeepRefused::NotOurs)?;
+    let format = format.ok_or(LoadRefused::NotOurs)?;
     if format != u64::from(FORMAT) {
         let format = u32::try_from(format).unwrap_or(u32::MAX);
-        return Err(KeepRefused::Format(format));
+        return Err(LoadRefused::Format(format));
     }
-    let header: Header = serde_json::from_value(any).map_err(|_| KeepRefused::NotOurs)?;
+    let header: Header = serde_json::from_value(any).map_err(|_| LoadRefused::NotOurs)?;
     if header.source != source {
-        return Err(KeepRefused::Source(header.source));
+        return Err(LoadRefused::Source(header.source));
     }
     let body = content.slice(end + 1..);
     let sum = checksum(source, header.fetched_at, &body);
     if body.len() as u64 != header.length || sum != header.sha256 {
-        return Err(KeepRefused::Altered);
+        return Err(LoadRefused::Altered);
     }
     let fetched_at = Unix::from_secs(header.fetched_at);
-    Ok((KeptId(sum), Kept { body, fetched_at }))
+    Ok((DocumentId(sum), Document { body, fetched_at }))
 }
 
 fn checksum(source: &str, fetched_at: u64, body: &[u8]) -> String {
@@ -252,7 +254,7 @@ fn checksum(source: &str, fetched_at: u64, body: &[u8]) -> String {
     digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-impl fmt::Display for KeepRefused {
+impl fmt::Display for LoadRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
@@ -264,7 +266,7 @@ impl fmt::Display for KeepRefused {
     }
 }
 
-impl std::error::Error for KeepRefused {}
+impl std::error::Error for LoadRefused {}
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use cellway_core::Unix;
 use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
-pub(super) use crate::control_plane::keep::Kept;
-use crate::control_plane::keep::{Keep, KeptId, Slot};
+pub(super) use crate::control_plane::last_known_good::Document;
+use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, Slot};
 use crate::observe::event::{Event, Sink};
 
 /// Most orders that wait. A disk that hangs costs the newest documents, never memory.
@@ -18,29 +18,34 @@ const ORDERS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) enum Order {
     /// This document, from this source.
-    Save(Slot, String, Kept),
+    Save(Slot, String, Document),
     /// The document that is there is still good at this time.
     Confirm(Slot, Unix),
     /// This is the document that is there.
-    Found(Slot, KeptId),
+    Found(Slot, DocumentId),
 }
 
 /// The way to the writing task.
 #[derive(Debug)]
-pub(super) struct Keeper<E, S> {
+pub(super) struct LastKnownGoodWriter<E, S> {
     reporter: Reporter<E, S>,
     orders: mpsc::Sender<Order>,
 }
 
-impl<E: Env, S: Sink> Keeper<E, S> {
-    pub(super) fn start(env: &E, clock: &Clock<E>, sink: &S, keep: Keep) -> Self {
+impl<E: Env, S: Sink> LastKnownGoodWriter<E, S> {
+    pub(super) fn start(
+        env: &E,
+        clock: &Clock<E>,
+        sink: &S,
+        last_known_good: LastKnownGood,
+    ) -> Self {
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let reporter = Reporter {
-            keep,
+            last_known_good,
             clock: clock.clone(),
             sink: sink.clone(),
         };
-        let writer = Writer {
+        let writer = WriterTask {
             reporter: reporter.clone(),
             there: BTreeMap::new(),
         };
@@ -48,8 +53,8 @@ impl<E: Env, S: Sink> Keeper<E, S> {
         Self { reporter, orders }
     }
 
-    pub(super) fn keep(&self) -> &Keep {
-        &self.reporter.keep
+    pub(super) fn last_known_good(&self) -> &LastKnownGood {
+        &self.reporter.last_known_good
     }
 
     pub(super) fn order(&self, order: Order) {
@@ -64,13 +69,13 @@ impl<E: Env, S: Sink> Keeper<E, S> {
 
 /// The writing task.
 #[derive(Debug)]
-struct Writer<E, S> {
+struct WriterTask<E, S> {
     reporter: Reporter<E, S>,
     /// What each file holds, where that is known.
-    there: BTreeMap<Slot, KeptId>,
+    there: BTreeMap<Slot, DocumentId>,
 }
 
-impl<E: Env, S: Sink> Writer<E, S> {
+impl<E: Env, S: Sink> WriterTask<E, S> {
     async fn run(mut self, env: E, mut orders: mpsc::Receiver<Order>) {
         while let Some(order) = orders.recv().await {
             if let Err((slot, error)) = self.write(&env, order).await {
@@ -80,22 +85,22 @@ impl<E: Env, S: Sink> Writer<E, S> {
     }
 
     async fn write(&mut self, env: &E, order: Order) -> Result<(), (Slot, io::Error)> {
-        let keep = &self.reporter.keep;
+        let last_known_good = &self.reporter.last_known_good;
         match order {
             Order::Found(slot, id) => {
                 self.there.insert(slot, id);
             }
-            Order::Save(slot, source, kept) => {
+            Order::Save(slot, source, document) => {
                 // Until it is written, what the file holds isn't what will be confirmed.
                 self.there.remove(&slot);
-                match keep.save(env, &slot, &source, kept).await {
+                match last_known_good.save(env, &slot, &source, document).await {
                     Ok(id) => drop(self.there.insert(slot, id)),
                     Err(error) => return Err((slot, error)),
                 }
             }
             Order::Confirm(slot, at) => {
                 if let Some(id) = self.there.get(&slot)
-                    && let Err(error) = keep.confirm(env, &slot, id, at).await
+                    && let Err(error) = last_known_good.confirm(env, &slot, id, at).await
                 {
                     return Err((slot, error));
                 }
@@ -108,14 +113,14 @@ impl<E: Env, S: Sink> Writer<E, S> {
 /// Says what could not be written.
 #[derive(Clone, Debug)]
 struct Reporter<E, S> {
-    keep: Keep,
+    last_known_good: LastKnownGood,
     clock: Clock<E>,
     sink: S,
 }
 
 impl<E: Env, S: Sink> Reporter<E, S> {
     fn failed(&self, slot: &Slot, error: &str) {
-        let file = self.keep.path(slot);
+        let file = self.last_known_good.path(slot);
         let event = Event::KeepFailed { file: &file, error };
         self.sink.emit(self.clock.now(), &event);
     }
