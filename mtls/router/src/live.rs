@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::check::Findings;
 use crate::data_plane::connection::Origin;
 use crate::data_plane::one_use::UsedOnce;
-use crate::data_plane::pool::Gates;
+use crate::data_plane::pool::Bulkheads;
 use crate::data_plane::shares::{Bound, Full, Holder, Holders, Share, Stake};
 use crate::envelope::Sealer;
 use crate::observe::ready::{Mismatches, ReadyLatch};
@@ -38,7 +38,7 @@ pub(crate) struct Common<E> {
     pub(crate) live: ArcSwap<Live>,
     /// Tells that it was replaced.
     pub(crate) reloaded: Notify,
-    pub(crate) gates: Gates,
+    pub(crate) bulkheads: Bulkheads,
     /// Makes the holders of shares.
     pub(crate) holders: Holders,
     pub(crate) used_once: UsedOnce,

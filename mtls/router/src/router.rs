@@ -26,7 +26,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::control_plane::driver::{Command, Driver, Driving};
 use crate::control_plane::sources::RegistryLocation;
 use crate::data_plane::one_use::UsedOnce;
-use crate::data_plane::pool::{CellLoad, Gates};
+use crate::data_plane::pool::{Bulkheads, CellLoad};
 use crate::data_plane::shares::Holders;
 use crate::data_plane::worker::Worker;
 use crate::envelope::{EnvelopeStatus, Page, page};
@@ -215,7 +215,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             listeners: listeners.map(|_| ListenerState::default()).collect(),
             live: ArcSwap::from_pointee(usable.live),
             reloaded: tokio::sync::Notify::new(),
-            gates: Gates::default(),
+            bulkheads: Bulkheads::default(),
             holders: Holders::default(),
             used_once: UsedOnce::default(),
             mismatches: Mismatches::default(),
@@ -335,7 +335,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// What each cell takes at present, by id.
     pub fn cell_loads(&self) -> Vec<CellLoad> {
-        self.0.common.gates.loads()
+        self.0.common.bulkheads.loads()
     }
 
     /// What seals identity envelopes at present; `None` without `[envelope]`.

@@ -223,7 +223,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
                     let keep = live.settings.upstream.timeouts.keep;
                     self.pools.expire(Instant::now(), keep, registry);
                     if let Some(registry) = registry {
-                        self.common.gates.prune(registry);
+                        self.common.bulkheads.prune(registry);
                     }
                 }
             }

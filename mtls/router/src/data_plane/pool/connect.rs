@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::blocks::{Blocks, HEADER_LIST_MAX};
+use super::bulkhead::ConnectionPermit;
 use super::endpoint::Opened;
-use super::gate::ConnectionPermit;
 use super::listen::Listening;
 use crate::data_plane::connection::Wire;
 use crate::data_plane::http1::{Answers, Guarded, Http1Sender};

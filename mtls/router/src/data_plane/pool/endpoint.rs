@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::budget::RetryBudget;
+use super::bulkhead::{Bulkhead, ConnectionPermit, EndpointHealth, RequestPermit};
 use super::connect::{ConnectError, connect};
-use super::gate::{Blame, CellGate, ConnectionPermit, RequestPermit};
 use super::lease::{Lease, Load, Sender, Stream};
 use crate::data_plane::http1::Http1Sender;
 use crate::data_plane::proxy::RequestBody;
@@ -45,7 +45,7 @@ pub(super) enum Opened {
 #[derive(Debug)]
 pub(crate) struct EndpointPool {
     pub(crate) endpoint: Endpoint,
-    pub(crate) blame: Arc<Blame>,
+    pub(crate) health: Arc<EndpointHealth>,
     /// The retry budget of its cell.
     pub(crate) budget: Arc<RetryBudget>,
     state: Mutex<State>,
@@ -134,7 +134,11 @@ impl Next {
 }
 
 impl EndpointPool {
-    pub(super) fn new(endpoint: Endpoint, blame: Arc<Blame>, budget: Arc<RetryBudget>) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        health: Arc<EndpointHealth>,
+        budget: Arc<RetryBudget>,
+    ) -> Self {
         let state = State {
             idle: Vec::new(),
             shared: Vec::new(),
@@ -147,7 +151,7 @@ impl EndpointPool {
         };
         Self {
             endpoint,
-            blame,
+            health,
             budget,
             state: Mutex::new(state),
             settled: Notify::new(),
@@ -187,7 +191,7 @@ impl EndpointPool {
                     }
                 }
                 Next::Connect { for_all, aged } => {
-                    return Box::pin(self.renew(env, live, permit.gate(), for_all, aged)).await;
+                    return Box::pin(self.renew(env, live, permit.bulkhead(), for_all, aged)).await;
                 }
             }
         }
@@ -199,11 +203,11 @@ impl EndpointPool {
         self: &Arc<Self>,
         env: &E,
         live: &Live,
-        gate: &Arc<CellGate>,
+        bulkhead: &Arc<Bulkhead>,
         for_all: bool,
         aged: Option<Aged>,
     ) -> Result<Lease, ConnectError> {
-        let opened = self.open(env, live, gate, for_all).await;
+        let opened = self.open(env, live, bulkhead, for_all).await;
         match (opened, aged) {
             (Err(error), Some(aged)) => {
                 private(&self.state).renewal_failed = true;
@@ -224,7 +228,7 @@ impl EndpointPool {
         self: &Arc<Self>,
         env: &E,
         live: &Live,
-        gate: &Arc<CellGate>,
+        bulkhead: &Arc<Bulkhead>,
         for_all: bool,
     ) -> Result<Lease, ConnectError> {
         let mut leading = for_all.then(|| Leading {
@@ -232,7 +236,7 @@ impl EndpointPool {
             outcome: None,
         });
         let upstream = &live.settings.upstream;
-        let result = match gate.connection(upstream.limits.connections_max) {
+        let result = match bulkhead.connection(upstream.limits.connections_max) {
             None => Err(ConnectError::full(Full::All)),
             Some(permit) => self.connected(env, live, permit).await,
         };

@@ -5,9 +5,9 @@
 
 mod blocks;
 mod budget;
+mod bulkhead;
 mod connect;
 mod endpoint;
-mod gate;
 mod lease;
 mod listen;
 
@@ -21,10 +21,10 @@ use tokio::time::Instant;
 
 pub(crate) use self::blocks::{Blocks, REQUEST_LIST_MAX};
 pub use self::budget::RETRIES_RESERVE;
+pub use self::bulkhead::CellLoad;
+pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit, Stakes};
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;
-pub use self::gate::CellLoad;
-pub(crate) use self::gate::{CellGate, Gates, RequestPermit, Stakes};
 pub(crate) use self::lease::{Lease, Sender};
 pub(crate) use self::listen::Listening;
 use crate::live::private;
@@ -33,7 +33,7 @@ use crate::live::private;
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     endpoints: Mutex<BTreeMap<EndpointId, Arc<EndpointPool>>>,
-    cells: Mutex<BTreeMap<Text, Arc<CellGate>>>,
+    cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
 }
 
 impl Pools {
@@ -42,25 +42,25 @@ impl Pools {
         &self,
         cell: &Cell,
         endpoint: &Endpoint,
-        gates: &Gates,
+        bulkheads: &Bulkheads,
     ) -> Arc<EndpointPool> {
         let mut endpoints = private(&self.endpoints);
         let make = || {
-            let (blame, budget) = (gates.endpoint(endpoint.id), gates.budget(&cell.id));
-            Arc::new(EndpointPool::new(endpoint.clone(), blame, budget))
+            let (health, budget) = (bulkheads.endpoint(endpoint.id), bulkheads.budget(&cell.id));
+            Arc::new(EndpointPool::new(endpoint.clone(), health, budget))
         };
         endpoints.entry(endpoint.id).or_insert_with(make).clone()
     }
 
     /// The bulkhead of a cell.
-    pub(crate) fn gate(&self, cell: &Cell, gates: &Gates) -> Arc<CellGate> {
+    pub(crate) fn bulkhead(&self, cell: &Cell, bulkheads: &Bulkheads) -> Arc<Bulkhead> {
         let mut cells = private(&self.cells);
-        if let Some(gate) = cells.get(&cell.id) {
-            return gate.clone();
+        if let Some(bulkhead) = cells.get(&cell.id) {
+            return bulkhead.clone();
         }
-        let gate = gates.cell(&cell.id);
-        cells.insert(cell.id.clone(), gate.clone());
-        gate
+        let bulkhead = bulkheads.cell(&cell.id);
+        cells.insert(cell.id.clone(), bulkhead.clone());
+        bulkhead
     }
 
     /// Closes connections that have been unused for `keep`, and forgets endpoints that the

@@ -5,10 +5,10 @@ use std::error::Error;
 use cellway_core::Reason;
 use http::{Method, Request};
 
+use super::health_report;
 use super::kept::Places;
 use super::request::RequestBody;
 use super::spare::Spare;
-use super::verdict;
 use crate::data_plane::pool::{Lease, Sender};
 use crate::observe::event::Unserved;
 
@@ -121,7 +121,7 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
                 Sender::H2(_) => true,
             };
             // The cell has said something if that is why the router has ended the exchange.
-            let died = !error.is_user() && verdict::reason(error) == Reason::CellReset;
+            let died = !error.is_user() && health_report::reason(error) == Reason::CellReset;
             (died && silent).then_some(Unserved::Died)
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
 pub(super) fn reason(error: &hyper::Error, why: Option<Unserved>) -> Reason {
     match why {
         Some(Unserved::Refused | Unserved::GoneAway) => Reason::CellRefused,
-        Some(Unserved::Died) | None => verdict::reason(error),
+        Some(Unserved::Died) | None => health_report::reason(error),
     }
 }
 

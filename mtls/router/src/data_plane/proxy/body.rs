@@ -19,7 +19,7 @@ use super::framing::Framing;
 use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::trailers::take_end;
-use super::{unread, verdict};
+use super::{health_report, unread};
 use crate::data_plane::connection::stall;
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::streams::{Side, Stream};
@@ -133,7 +133,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(mut report) = self.report.take()
         {
-            verdict::failed(&report, &body.lease.pool, reason, error);
+            health_report::failed(&report, &body.lease.pool, reason, error);
             report.reason = Some(reason);
         }
         BrokenOff(reason)
@@ -307,7 +307,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                 Err((reason, why)) => Poll::Ready(Some(Err(this.break_off(reason, why)))),
             },
             Poll::Ready(Some(Err(error))) => {
-                let reason = verdict::reason(&error);
+                let reason = health_report::reason(&error);
                 Poll::Ready(Some(Err(this.break_off(reason, &error.to_string()))))
             }
             Poll::Pending => match body.overdue(cx) {

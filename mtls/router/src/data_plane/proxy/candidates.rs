@@ -57,12 +57,12 @@ impl Candidates {
             let left = (allow.endpoints.positions()).filter(|at| not & 1 << at == 0);
             left.filter_map(|at| {
                 let endpoint = cell.endpoints.get(at)?;
-                let gates = &worker.common.gates;
-                Some((at, worker.pools.endpoint(cell, endpoint, gates)))
+                let bulkheads = &worker.common.bulkheads;
+                Some((at, worker.pools.endpoint(cell, endpoint, bulkheads)))
             })
         };
         pools()
-            .find(|(_, pool)| !pool.blame.avoid())
+            .find(|(_, pool)| !pool.health.avoid())
             .or_else(|| pools().next())
     }
 }

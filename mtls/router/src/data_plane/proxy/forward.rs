@@ -24,7 +24,7 @@ use super::progress::{Pace, Progress, Turn};
 use super::report::Report;
 use super::request::RequestBody;
 use super::spare::Spare;
-use super::{Refused, share, trailers, verdict};
+use super::{Refused, health_report, share, trailers};
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::data_plane::shares::{Full, Resource};
 use crate::live::Live;
@@ -110,18 +110,18 @@ pub(super) async fn forward<E: Env, S: Sink>(
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
     let live = worker.common.live.load_full();
-    let gate = (worker.pools).gate(&allow.cell, &worker.common.gates);
+    let bulkhead = (worker.pools).bulkhead(&allow.cell, &worker.common.bulkheads);
     let limits = &live.settings.upstream.limits;
     let stakes = share::stakes(&report.connection, allow, &limits.shares);
-    let permit = match gate.request(limits.requests_max, &stakes) {
+    let permit = match bulkhead.request(limits.requests_max, &stakes) {
         Ok(permit) => permit,
         Err(full) => {
             *unsent = outgoing.into_unsent();
-            let refused = share::refused(report, &gate, allow, Resource::CellRequests, full);
+            let refused = share::refused(report, &bulkhead, allow, Resource::CellRequests, full);
             return Err(refused);
         }
     };
-    drop(gate);
+    drop(bulkhead);
     set_pace(&outgoing, &live, report.connection.listener);
     let mut forwarding = Forwarding {
         report,
@@ -169,8 +169,8 @@ pub(super) async fn forward<E: Env, S: Sink>(
     *unsent = slot.and_then(|request| request.into_body().boxed());
     Err(match failure {
         Some((_, Some(full))) => {
-            let gate = forwarding.permit.gate();
-            share::refused(report, gate, allow, Resource::CellConnections, full)
+            let bulkhead = forwarding.permit.bulkhead();
+            share::refused(report, bulkhead, allow, Resource::CellConnections, full)
         }
         Some((reason, None)) => Refused::new(reason, "no connection to the cell could be made"),
         None => Refused::new(Reason::NoCellAvailable, "the cell has no endpoint"),
@@ -192,14 +192,14 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 Err(error) => {
                     let of_cell = matches!(error.full, None | Some(Full::All));
                     if of_cell && !error.cut_short {
-                        verdict::failed(self.report, pool, error.reason, &error.error);
+                        health_report::failed(self.report, pool, error.reason, &error.error);
                     }
                     return Attempt::Unsent(error);
                 }
             };
             match self.send(lease, slot).await {
                 Attempt::Unsent(error) if fresh => {
-                    verdict::failed(self.report, pool, error.reason, &error.error);
+                    health_report::failed(self.report, pool, error.reason, &error.error);
                     return Attempt::Unsent(error);
                 }
                 Attempt::Unsent(_) => fresh = true,
@@ -281,7 +281,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 *slot = error.take_message();
                 if slot.is_some() {
                     lease.retire();
-                    let words = verdict::words(error.error());
+                    let words = health_report::words(error.error());
                     return Attempt::Unsent(ConnectError::new(Reason::CellReset, words));
                 }
                 let (attempt, again) = self.broken(&lease, error.error(), spare);
@@ -294,7 +294,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             ),
             Err(reason) => {
                 lease.unanswered();
-                verdict::failed(self.report, &lease.pool, reason, reason.describe());
+                health_report::failed(self.report, &lease.pool, reason, reason.describe());
                 Attempt::Failed(reason, "the cell took too long")
             }
         }
@@ -315,12 +315,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         lease.pool.budget.earn(percent);
         match self.fit(&mut response, &lease) {
             Ok(framing) => {
-                verdict::answered(self.report, &lease.pool, response.status());
+                health_report::answered(self.report, &lease.pool, response.status());
                 Attempt::Answered(response, framing, lease)
             }
             Err(why) => {
                 let reason = Reason::CellProtocolError;
-                verdict::failed(self.report, &lease.pool, reason, why);
+                health_report::failed(self.report, &lease.pool, reason, why);
                 Attempt::Failed(reason, "the cell's answer can't be passed on")
             }
         }
@@ -373,7 +373,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // That a connection was closed in order, or died after it was kept, says nothing about
             // the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
-            _ => verdict::failed(self.report, &lease.pool, reason, &verdict::words(error)),
+            _ => health_report::failed(
+                self.report,
+                &lease.pool,
+                reason,
+                &health_report::words(error),
+            ),
         }
         match again {
             Some(_) => (Attempt::Again, again),

@@ -10,6 +10,7 @@ mod date;
 mod early;
 mod forward;
 mod framing;
+mod health_report;
 mod kept;
 mod progress;
 mod report;
@@ -18,7 +19,6 @@ mod share;
 mod spare;
 mod trailers;
 mod unread;
-mod verdict;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

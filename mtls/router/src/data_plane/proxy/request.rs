@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 
 use super::body::BrokenOff;
 use super::framing::{trailers_fit, was_cut};
+use super::health_report::words;
 use super::kept::{Next, Places};
 use super::progress::{Progress, Turn};
 use super::unread::DRAINED_MAX;
-use super::verdict::words;
 use crate::data_plane::connection::Activity;
 use crate::data_plane::streams::{Side, Stream};
 

@@ -6,7 +6,7 @@ use cellway_env::Env;
 
 use super::{Refused, Report};
 use crate::data_plane::connection::Connection;
-use crate::data_plane::pool::{CellGate, Stakes};
+use crate::data_plane::pool::{Bulkhead, Stakes};
 use crate::data_plane::shares::{Full, Resource, Share, Stake};
 use crate::observe::event::{Event, Sink};
 use crate::settings::CellShares;
@@ -55,7 +55,7 @@ fn tenant(allow: &Allow) -> Option<&Text> {
 /// The cell is at its limit, or one of the request's holders has used up its share.
 pub(super) fn refused<E: Env, S: Sink>(
     report: &Report<E, S>,
-    gate: &CellGate,
+    bulkhead: &Bulkhead,
     allow: &Allow,
     resource: Resource,
     full: Full,
@@ -70,7 +70,7 @@ pub(super) fn refused<E: Env, S: Sink>(
             peer: Some(report.connection.origin.address),
             cell: Some(&allow.cell.id),
             tenant: tenant(allow),
-            news: gate.requests().is_news(now.mono),
+            news: bulkhead.requests().is_news(now.mono),
         };
         worker.sink.emit(now, &event);
     }

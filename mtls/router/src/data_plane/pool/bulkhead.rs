@@ -1,7 +1,7 @@
 //! Bulkheads: what one cell may take of the router, counted over all workers.
 //!
-//! A cell that hangs fills its own gate and is answered 503 from then on; the other cells' gates
-//! don't know of it. In a gate no connection, caller or tenant gets more than its share
+//! A cell that hangs fills its own bulkhead and is answered 503 from then on; the other cells' bulkheads
+//! don't know of it. In a bulkhead no connection, caller or tenant gets more than its share
 //! ([`shares`](crate::data_plane::shares)), so that none of them can block a cell for the others. The counts
 //! are atomics. The map that finds them is locked only when a worker meets a cell for the first
 //! time.
@@ -20,23 +20,23 @@ use crate::data_plane::shares::{Bound, Full, Holder, Share, Stake};
 use crate::live::private;
 use crate::settings::{CellLimits, CellShares};
 
-/// All cells' gates.
+/// All cells' bulkheads.
 #[derive(Debug, Default)]
-pub(crate) struct Gates {
-    cells: Mutex<BTreeMap<Text, Arc<CellGate>>>,
-    endpoints: Mutex<BTreeMap<EndpointId, Arc<Blame>>>,
+pub(crate) struct Bulkheads {
+    cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
+    endpoints: Mutex<BTreeMap<EndpointId, Arc<EndpointHealth>>>,
     budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
 }
 
-impl Gates {
-    /// The gate of a cell; made at the first call.
-    pub(crate) fn cell(&self, id: &Text) -> Arc<CellGate> {
+impl Bulkheads {
+    /// The bulkhead of a cell; made at the first call.
+    pub(crate) fn cell(&self, id: &Text) -> Arc<Bulkhead> {
         let mut cells = private(&self.cells);
         cells.entry(id.clone()).or_default().clone()
     }
 
     /// What is held against an endpoint; made at the first call.
-    pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<Blame> {
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<EndpointHealth> {
         let mut endpoints = private(&self.endpoints);
         endpoints.entry(id).or_default().clone()
     }
@@ -50,15 +50,15 @@ impl Gates {
     /// What each cell takes at present, by id.
     pub(crate) fn loads(&self) -> Vec<CellLoad> {
         let cells = private(&self.cells);
-        let load = |(cell, gate): (&Text, &Arc<CellGate>)| CellLoad {
+        let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
             cell: cell.clone(),
-            requests: gate.requests.taken(),
-            connections: gate.connections.load(Ordering::Relaxed),
+            requests: bulkhead.requests.taken(),
+            connections: bulkhead.connections.load(Ordering::Relaxed),
         };
         cells.iter().map(load).collect()
     }
 
-    /// Forgets what the registry no longer has. Who still uses a gate keeps it.
+    /// Forgets what the registry no longer has. Who still uses a bulkhead keeps it.
     pub(crate) fn prune(&self, registry: &Registry) {
         private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
         private(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
@@ -79,7 +79,7 @@ pub struct CellLoad {
 
 /// What one cell takes at present.
 #[derive(Debug, Default)]
-pub(crate) struct CellGate {
+pub(crate) struct Bulkhead {
     requests: Bound,
     connections: AtomicUsize,
 }
@@ -87,7 +87,7 @@ pub(crate) struct CellGate {
 /// The holders that ask for a place: a connection, its caller, and the caller's tenant.
 pub(crate) type Stakes = [Stake; 3];
 
-impl CellGate {
+impl Bulkhead {
     /// Lets a request in if fewer than `most` are in and its holders have less than their shares.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl CellGate {
     ) -> Result<RequestPermit, Full> {
         self.requests.take(most, stakes)?;
         Ok(RequestPermit {
-            gate: self.clone(),
+            bulkhead: self.clone(),
             holders: stakes.map(|stake| stake.holder),
         })
     }
@@ -126,20 +126,20 @@ fn take(count: &AtomicUsize, most: usize) -> bool {
 /// A request in flight to a cell.
 #[derive(Debug)]
 pub(crate) struct RequestPermit {
-    gate: Arc<CellGate>,
+    bulkhead: Arc<Bulkhead>,
     holders: [Holder; 3],
 }
 
 impl RequestPermit {
-    /// The cell's gate.
-    pub(crate) fn gate(&self) -> &Arc<CellGate> {
-        &self.gate
+    /// The cell's bulkhead.
+    pub(crate) fn bulkhead(&self) -> &Arc<Bulkhead> {
+        &self.bulkhead
     }
 
     /// Why the request gets none of the cell's connections, if one of its holders has more than its
     /// share of these. Over HTTP/1.1 each request in flight needs its own connection.
     pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Full> {
-        let requests = &self.gate.requests;
+        let requests = &self.bulkhead.requests;
         requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
     }
 
@@ -161,13 +161,13 @@ impl RequestPermit {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.gate.requests.give_back(self.holders);
+        self.bulkhead.requests.give_back(self.holders);
     }
 }
 
 /// A connection to a cell.
 #[derive(Debug)]
-pub(crate) struct ConnectionPermit(Arc<CellGate>);
+pub(crate) struct ConnectionPermit(Arc<Bulkhead>);
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
@@ -181,7 +181,7 @@ const AVOIDED: Duration = Duration::from_secs(5);
 /// Whether and when an endpoint's last exchange failed. Control gets every failure and the first
 /// success after one; sending it every success would wake it for each request.
 #[derive(Debug)]
-pub(crate) struct Blame {
+pub(crate) struct EndpointHealth {
     failing: AtomicBool,
     /// When the last failure was, or when the endpoint was last tried after it, in milliseconds
     /// since `origin`.
@@ -189,7 +189,7 @@ pub(crate) struct Blame {
     origin: Instant,
 }
 
-impl Default for Blame {
+impl Default for EndpointHealth {
     fn default() -> Self {
         Self {
             failing: AtomicBool::new(false),
@@ -199,7 +199,7 @@ impl Default for Blame {
     }
 }
 
-impl Blame {
+impl EndpointHealth {
     /// Notes a failure.
     pub(crate) fn failed(&self) {
         self.since.store(self.millis(), Ordering::Relaxed);
@@ -237,40 +237,40 @@ mod tests {
 
     #[test]
     fn a_gate_gives_back_what_it_refused_and_what_was_dropped() {
-        let gate = Arc::new(CellGate::default());
+        let bulkhead = Arc::new(Bulkhead::default());
         let nobody = [Stake {
             share: Share::Tenant,
             holder: Holder::NOBODY,
             percent: 1,
         }; 3];
-        let first = gate.request(2, &nobody).unwrap();
-        let _second = gate.request(2, &nobody).unwrap();
-        assert_eq!(gate.request(2, &nobody).err(), Some(Full::All));
-        assert_eq!(gate.request(2, &nobody).err(), Some(Full::All));
+        let first = bulkhead.request(2, &nobody).unwrap();
+        let _second = bulkhead.request(2, &nobody).unwrap();
+        assert_eq!(bulkhead.request(2, &nobody).err(), Some(Full::All));
+        assert_eq!(bulkhead.request(2, &nobody).err(), Some(Full::All));
         drop(first);
-        assert!(gate.request(2, &nobody).is_ok());
+        assert!(bulkhead.request(2, &nobody).is_ok());
     }
 
     #[test]
     fn control_hears_of_the_first_success_after_a_failure_only() {
-        let blame = Blame::default();
-        assert!(!blame.succeeded());
-        blame.failed();
-        assert!(blame.succeeded());
-        assert!(!blame.succeeded());
+        let health = EndpointHealth::default();
+        assert!(!health.succeeded());
+        health.failed();
+        assert!(health.succeeded());
+        assert!(!health.succeeded());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_request_in_a_while_tries_an_endpoint_that_has_failed() {
-        let blame = Blame::default();
-        assert!(!blame.avoid());
-        blame.failed();
-        assert!(blame.avoid());
+        let health = EndpointHealth::default();
+        assert!(!health.avoid());
+        health.failed();
+        assert!(health.avoid());
         tokio::time::advance(AVOIDED).await;
-        assert_eq!([blame.avoid(), blame.avoid()], [false, true]);
+        assert_eq!([health.avoid(), health.avoid()], [false, true]);
         tokio::time::advance(AVOIDED).await;
-        assert!(!blame.avoid());
-        blame.succeeded();
-        assert_eq!([blame.avoid(), blame.avoid()], [false, false]);
+        assert!(!health.avoid());
+        health.succeeded();
+        assert_eq!([health.avoid(), health.avoid()], [false, false]);
     }
 }

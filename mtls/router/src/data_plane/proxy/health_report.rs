@@ -30,7 +30,7 @@ pub(super) fn failed<E: Env, S: Sink>(
             error,
         });
     }
-    if let Some(outcome) = blame(reason) {
+    if let Some(outcome) = outcome_of(reason) {
         tell(report, pool, outcome);
     }
 }
@@ -45,14 +45,14 @@ pub(super) fn answered<E: Env, S: Sink>(
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
             tell(report, pool, Outcome::ServerError);
         }
-        _ if pool.blame.succeeded() => tell(report, pool, Outcome::Success),
+        _ if pool.health.succeeded() => tell(report, pool, Outcome::Success),
         _ => {}
     }
 }
 
 fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Outcome) {
     if outcome != Outcome::Success {
-        pool.blame.failed();
+        pool.health.failed();
     }
     let told = report
         .connection
@@ -66,13 +66,13 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Ou
     if !told {
         // Nothing is lost but one count among many: failures go on coming while there are any,
         // and a success that was not heard is told again.
-        pool.blame.failed();
+        pool.health.failed();
     }
 }
 
 /// What the endpoint is to blame for. `None` where it isn't: the router's own limit, a client that
 /// stopped, a time limit on the whole of an exchange.
-fn blame(reason: Reason) -> Option<Outcome> {
+fn outcome_of(reason: Reason) -> Option<Outcome> {
     match reason {
         Reason::CellUnreachable | Reason::CellUntrusted => Some(Outcome::ConnectFailed),
         Reason::CellTimeoutConnect | Reason::CellTimeoutTls | Reason::CellTimeoutHeader => {
