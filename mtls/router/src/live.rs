@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 
 use crate::check::Findings;
 use crate::data_plane::connection::Origin;
-use crate::data_plane::one_use::UsedOnce;
 use crate::data_plane::pool::Bulkheads;
+use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::shares::{Bound, Full, Holder, Holders, Share, Stake};
 use crate::envelope::Sealer;
 use crate::observe::ready::{Mismatches, ReadyLatch};
@@ -41,7 +41,7 @@ pub(crate) struct Common<E> {
     pub(crate) bulkheads: Bulkheads,
     /// Makes the holders of shares.
     pub(crate) holders: Holders,
-    pub(crate) used_once: UsedOnce,
+    pub(crate) replay_cache: ShardedReplayCache,
     pub(crate) drain: Drain,
     pub(crate) opening: Opening,
     /// Whether the router was ever ready.

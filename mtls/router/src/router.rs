@@ -25,8 +25,8 @@ use crate::check::{self, Finding, Findings, Occasion, examine};
 use crate::config::{Config, ConfigErrors};
 use crate::control_plane::driver::{Command, Driver, Driving};
 use crate::control_plane::sources::RegistryLocation;
-use crate::data_plane::one_use::UsedOnce;
 use crate::data_plane::pool::{Bulkheads, CellLoad};
+use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::shares::Holders;
 use crate::data_plane::worker::Worker;
 use crate::envelope::{EnvelopeStatus, Page, page};
@@ -217,7 +217,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             reloaded: tokio::sync::Notify::new(),
             bulkheads: Bulkheads::default(),
             holders: Holders::default(),
-            used_once: UsedOnce::default(),
+            replay_cache: ShardedReplayCache::default(),
             mismatches: Mismatches::default(),
             drain: Drain::default(),
             latch: ReadyLatch::default(),

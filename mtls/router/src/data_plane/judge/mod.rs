@@ -209,7 +209,7 @@ fn once<E: Env, S: Sink>(
     let Outcome::Done(decision) = outcome else {
         return Ok(outcome);
     };
-    let decision = worker.common.used_once.settle(decision, now);
+    let decision = worker.common.replay_cache.settle(decision, now);
     told(
         case,
         snapshot,

@@ -20,16 +20,16 @@ const SHARD_ENTRIES_MAX: usize = 1 << 15;
 
 /// What was used.
 #[derive(Debug)]
-pub(crate) struct UsedOnce([Mutex<ReplayCache>; SHARDS]);
+pub(crate) struct ShardedReplayCache([Mutex<OneUse>; SHARDS]);
 
-impl Default for UsedOnce {
+impl Default for ShardedReplayCache {
     fn default() -> Self {
         let shard = || Mutex::new(ReplayCache::new(SHARD_ENTRIES_MAX));
         Self(std::array::from_fn(|_| shard()))
     }
 }
 
-impl UsedOnce {
+impl ShardedReplayCache {
     /// The decision once its authorization is used, if it has one to use.
     pub(crate) fn settle(&self, decision: Decision, now: Now) -> Decision {
         let claim = decision.cell_bound().and_then(|bound| bound.claim.clone());
