@@ -6,8 +6,8 @@ use cellway_core::Unix;
 use cellway_env::Env;
 use tokio::time::sleep;
 
-use crate::live::Common;
 use crate::observe::event::{Event, Sink};
+use crate::router_state::RouterState;
 use crate::tls::CertificateDates;
 
 /// The longest time between two looks. The wall clock can be set while a timer runs.
@@ -45,12 +45,12 @@ impl Said {
 
 /// Names each certificate of the settings in force once when it is near its end, and once when that has
 /// come, until the router drains.
-pub(crate) async fn watch<E: Env, S: Sink>(common: &Common<E>, sink: &S) {
+pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
     let mut said: Vec<(CertificateDates, Said)> = Vec::new();
     loop {
         let mut reloaded = std::pin::pin!(common.reloaded.notified());
         reloaded.as_mut().enable();
-        let certificates = common.live.load().certificates.clone();
+        let certificates = common.active.load().certificates.clone();
         let now = common.clock.now();
         said = certificates
             .iter()

@@ -7,21 +7,24 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]
 
+mod active_config;
 mod aging;
 pub mod build;
 pub mod check;
 pub mod config;
 pub mod control_plane;
 mod data_plane;
+mod drain;
 pub mod envelope;
 pub mod explain;
-mod live;
+mod lock;
 pub mod network;
 pub mod observe;
 mod opening;
 mod router;
+mod router_state;
 pub mod settings;
-mod shared;
+mod snapshot_cell;
 #[cfg(test)]
 mod testing;
 pub mod tls;
@@ -36,4 +39,4 @@ pub use data_plane::worker::Worker;
 pub use observe::{admin, event, log, metrics, ready};
 pub use opening::BindError;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
-pub use shared::{Inbox, Shared, ToControl};
+pub use snapshot_cell::{Inbox, SnapshotCell, ToControl};

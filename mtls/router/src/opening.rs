@@ -16,9 +16,9 @@ use cellway_env::{Env, Sharing};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::live::Common;
 use crate::observe::event::{Event, Sink};
 use crate::router::StartError;
+use crate::router_state::RouterState;
 
 /// How long the listeners wait for the first registry by default.
 pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
@@ -110,9 +110,11 @@ impl Opening {
 }
 
 /// Lets the workers open once a registry is loaded, or when the wait for it is over.
-pub(crate) async fn allow<E: Env>(common: &Common<E>, sink: &impl Sink) {
+pub(crate) async fn allow<E: Env>(common: &RouterState<E>, sink: &impl Sink) {
     let opening = &common.opening;
-    let loaded = common.shared.until(|snapshot| snapshot.registry.is_some());
+    let loaded = common
+        .snapshots
+        .until(|snapshot| snapshot.registry.is_some());
     let in_time = timeout(opening.wait, loaded).await.is_ok();
     // With no wait configured, opening without a registry is not news.
     if !in_time && !opening.wait.is_zero() {

@@ -29,13 +29,14 @@ use crate::data_plane::pool::{Bulkheads, CellLoad};
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::shares::Holders;
 use crate::data_plane::worker::Worker;
+use crate::drain::Drain;
 use crate::envelope::{EnvelopeStatus, Page, page};
-use crate::live::{Common, Drain, ListenerState};
 use crate::observe::event::{Changed, Event, Sink};
 use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
+use crate::router_state::{ListenerState, RouterState};
 use crate::settings::RouterSettings;
-use crate::shared::Shared;
+use crate::snapshot_cell::SnapshotCell;
 use crate::tls::{CertificateDates, ListDates, Provider};
 
 /// The configuration file's name in commands that messages suggest; an embedded router has none.
@@ -194,7 +195,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         let source_tls = Arc::new(ArcSwap::from_pointee(usable.fetch));
         let Driving {
             mut driver,
-            shared,
+            snapshots,
             commands,
             reach,
         } = Driver::new(
@@ -207,13 +208,13 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         );
         driver.begin_with(usable.keys);
         let listeners = settings.listeners.iter();
-        let common = Arc::new(Common {
+        let common = Arc::new(RouterState {
             env: env.clone(),
             clock,
             provider: self.provider,
-            shared,
+            snapshots,
             listeners: listeners.map(|_| ListenerState::default()).collect(),
-            live: ArcSwap::from_pointee(usable.live),
+            active: ArcSwap::from_pointee(usable.active),
             reloaded: tokio::sync::Notify::new(),
             bulkheads: Bulkheads::default(),
             holders: Holders::default(),
@@ -263,7 +264,7 @@ impl<E: Env, S> fmt::Debug for Handle<E, S> {
 }
 
 struct Running<E: Env, S> {
-    common: Arc<Common<E>>,
+    common: Arc<RouterState<E>>,
     sink: S,
     commands: mpsc::Sender<Command>,
     source_tls: Arc<ArcSwap<ClientConfig>>,
@@ -275,17 +276,17 @@ struct Running<E: Env, S> {
 
 impl<E: Env, S: Sink> Handle<E, S> {
     fn new(
-        common: Arc<Common<E>>,
+        common: Arc<RouterState<E>>,
         sink: S,
         commands: mpsc::Sender<Command>,
         source_tls: Arc<ArcSwap<ClientConfig>>,
         reach: Arc<ArcSwap<Reach>>,
     ) -> Self {
-        let live = common.live.load();
-        let addresses = (live.settings.listeners.iter().zip(&common.listeners))
+        let active = common.active.load();
+        let addresses = (active.settings.listeners.iter().zip(&common.listeners))
             .filter_map(|(listener, state)| Some((listener.name.clone(), *state.address.get()?)))
             .collect();
-        drop(live);
+        drop(active);
         Self(Arc::new(Running {
             common,
             sink,
@@ -303,8 +304,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 
     /// What the control task publishes to.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.0.common.shared
+    pub fn snapshots(&self) -> &Arc<SnapshotCell> {
+        &self.0.common.snapshots
     }
 
     /// The clocks of this router's events and snapshots.
@@ -314,20 +315,20 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// When the revocation lists in force were issued, and are followed by others.
     pub fn revocation_lists(&self) -> Vec<ListDates> {
-        self.0.common.live.load().lists().to_vec()
+        self.0.common.active.load().lists().to_vec()
     }
 
     /// When the certificates end that the router shows and trusts, as far as the settings name them;
     /// at most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), the first to end first.
     pub fn certificates(&self) -> Arc<[CertificateDates]> {
-        self.0.common.live.load().certificates.clone()
+        self.0.common.active.load().certificates.clone()
     }
 
     /// Each listener with its policy, by names.
     pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
-        let live = self.0.common.live.load();
-        let policy = |id| live.settings.policy.auth(id).name.clone();
-        let listeners = live.settings.listeners.iter();
+        let active = self.0.common.active.load();
+        let policy = |id| active.settings.policy.auth(id).name.clone();
+        let listeners = active.settings.listeners.iter();
         listeners
             .map(|listener| (listener.name.clone(), policy(listener.policy)))
             .collect()
@@ -340,17 +341,17 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// What seals identity envelopes at present; `None` without `[envelope]`.
     pub fn envelope(&self) -> Option<EnvelopeStatus> {
-        let (live, snapshot) = (self.0.common.live.load(), self.shared().snapshot());
+        let (active, snapshot) = (self.0.common.active.load(), self.snapshots().snapshot());
         let registry = snapshot.registry.as_deref();
         let now = self.0.common.clock.now();
-        (live.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
+        (active.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
     }
 
     /// The page of public keys, as every listener answers it.
     pub(crate) fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {
-        let live = self.0.common.live.load();
+        let active = self.0.common.active.load();
         let now = self.0.common.clock.now();
-        page(live.sealer.as_ref(), method, headers, now)
+        page(active.sealer.as_ref(), method, headers, now)
     }
 
     /// Waits until all listeners are open (a registry was loaded, or the wait for it is over) or
@@ -375,7 +376,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// The status that `/readyz` shows.
     pub fn status(&self) -> Status {
         let common = &self.0.common;
-        let (snapshot, now) = (self.shared().snapshot(), common.clock.now());
+        let (snapshot, now) = (self.snapshots().snapshot(), common.clock.now());
         let ready = common.latch.check(&snapshot, now.mono);
         Status::new(&snapshot, now, ready, self.is_draining())
             .with_open(self.is_open())
@@ -390,7 +391,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     pub async fn ready(&self) {
         let clock = &self.0.common.clock;
         let ready = |snapshot: &Snapshot| is_ready(snapshot, clock.mono());
-        self.shared().until(ready).await;
+        self.snapshots().until(ready).await;
     }
 
     /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
@@ -400,7 +401,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// # Errors
     /// What is wrong with them; the old are still in force.
     pub async fn reload(&self) -> Result<(), ReloadError> {
-        let settings = self.0.common.live.load().settings.clone();
+        let settings = self.0.common.active.load().settings.clone();
         self.apply(settings).await
     }
 
@@ -442,18 +443,18 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     async fn replace(&self, settings: RouterSettings) -> Result<Vec<Finding>, ReloadError> {
         let common = &self.0.common;
-        let before = common.live.load_full();
+        let before = common.active.load_full();
         same_for_good(&before.settings, &settings)?;
         let reach = settings.sources.fetch.reach();
         let registry_settings = Box::new(settings.sources.registry.clone());
         let (env, provider, now) = (&common.env, &common.provider, common.clock.now());
         let mut examined = examine(env, provider, &settings, now, Some(&before)).await;
-        let registry = self.shared().snapshot().registry.clone();
+        let registry = self.snapshots().snapshot().registry.clone();
         examined.fit(env, registry.as_deref(), FILE, now).await;
         let usable = examined.usable()?;
         // All of it is good. The policy first, because the listeners' settings name parts of it.
         self.publish_policy(&settings.policy, usable.keys).await?;
-        common.live.store(Arc::new(usable.live));
+        common.active.store(Arc::new(usable.active));
         common.reloaded.notify_waiters();
         self.0.source_tls.store(Arc::new(usable.fetch));
         self.0.reach.store(Arc::new(reach));
@@ -475,7 +476,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
             return Err(ReloadError::new("policy", "the router has drained"));
         }
         let published = |snapshot: &Snapshot| Arc::ptr_eq(&snapshot.policy, policy);
-        self.shared().until(published).await;
+        self.snapshots().until(published).await;
         Ok(())
     }
 
@@ -508,12 +509,12 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
 /// Logs settings in force that refuse requests, and policies that authenticate nobody, so that a
 /// mode from a test isn't forgotten.
-fn warn<E: Env>(common: &Common<E>, sink: &impl Sink, warnings: &[Finding]) {
+fn warn<E: Env>(common: &RouterState<E>, sink: &impl Sink, warnings: &[Finding]) {
     for finding in warnings {
         sink.emit(common.clock.now(), &Event::ConfigWarning { finding });
     }
-    let live = common.live.load();
-    let auths = live.settings.policy.auths().iter();
+    let active = common.active.load();
+    let auths = active.settings.policy.auths().iter();
     for auth in auths.filter(|auth| auth.mode == Mode::Disabled) {
         let policy = &auth.name;
         sink.emit(common.clock.now(), &Event::Insecure { policy });

@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 
 use super::finding::{Finding, Findings};
 use super::fit::fit;
+use crate::active_config::ActiveConfig;
 use crate::control_plane::sources::{RegistryLocation, bearer_token};
-use crate::live::Live;
 use crate::router::ReloadError;
 use crate::settings::RouterSettings;
 use crate::tls::{self, Provider};
@@ -26,7 +26,7 @@ use crate::tls::{self, Provider};
 /// Settings, what was loaded from their files, and the findings.
 #[derive(Debug)]
 pub(crate) struct Examined {
-    live: Live,
+    active: ActiveConfig,
     fetch: Option<ClientConfig>,
     keys: Vec<(IssuerId, Bytes)>,
     pub(crate) findings: Findings,
@@ -35,7 +35,7 @@ pub(crate) struct Examined {
 /// Settings that a router can use, all files read.
 #[derive(Debug)]
 pub(crate) struct Usable {
-    pub(crate) live: Live,
+    pub(crate) active: ActiveConfig,
     /// The TLS configuration for sources.
     pub(crate) fetch: ClientConfig,
     /// The key sets that are in files.
@@ -51,16 +51,17 @@ pub(crate) async fn examine<E: Env>(
     provider: &Provider,
     settings: &RouterSettings,
     now: Now,
-    before: Option<&Live>,
+    before: Option<&ActiveConfig>,
 ) -> Examined {
     let mut findings = Findings::default();
-    let live = Live::load(env, provider, settings.clone(), now, before, &mut findings).await;
+    let active =
+        ActiveConfig::load(env, provider, settings.clone(), now, before, &mut findings).await;
     let fetch = tls::router_source_config(env, provider, settings).await;
     let fetch = findings.take("fetch", fetch);
     let keys = key_files(env, settings, &mut findings).await;
     token_file(env, settings, &mut findings).await;
     Examined {
-        live,
+        active,
         fetch,
         keys,
         findings,
@@ -76,13 +77,13 @@ impl Examined {
         config: &str,
         now: Now,
     ) {
-        fit(env, &self.live, registry, config, now, &mut self.findings).await;
+        fit(env, &self.active, registry, config, now, &mut self.findings).await;
     }
 
     /// Adds warnings for certificates that expire soon. A running router says it itself when it is
     /// time.
     pub(crate) fn ending(&mut self, now: Unix) {
-        for certificate in self.live.certificates.iter() {
+        for certificate in self.active.certificates.iter() {
             let Some(problem) = certificate
                 .warning(now)
                 .filter(|_| now < certificate.not_after)
@@ -103,7 +104,7 @@ impl Examined {
         let (errors, warnings) = self.findings.parted();
         match self.fetch {
             Some(fetch) if errors.is_empty() => Ok(Usable {
-                live: self.live,
+                active: self.active,
                 fetch,
                 keys: self.keys,
                 warnings,

@@ -8,9 +8,9 @@ use cellway_core::{Now, Unix, mismatches};
 use cellway_env::Env;
 
 use super::finding::Findings;
+use crate::active_config::ActiveConfig;
 use crate::control_plane::sources::RegistryLocation;
 use crate::envelope::without_key;
-use crate::live::Live;
 use crate::observe::log::rfc3339;
 use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
 use crate::tls::certificates;
@@ -22,13 +22,13 @@ const CELLS_NAMED_MAX: usize = 16;
 /// `config` is the file name for suggested commands.
 pub(crate) async fn fit<E: Env>(
     env: &E,
-    live: &Live,
+    active: &ActiveConfig,
     registry: Option<&Registry>,
     config: &str,
     now: Now,
     findings: &mut Findings,
 ) {
-    let settings = &live.settings;
+    let settings = &active.settings;
     for mismatch in mismatches(&settings.policy, registry) {
         let setting = match (&*mismatch.setting, &settings.sources.registry.location) {
             ("registry", RegistryLocation::File(_)) => "registry.file",
@@ -36,7 +36,7 @@ pub(crate) async fn fit<E: Env>(
         };
         findings.warning(setting, mismatch.problem, mismatch.fix);
     }
-    for missing in live.authorities_without_list() {
+    for missing in active.authorities_without_list() {
         let problem = format!(
             "has no list of {missing}: clients with certificates from this CA would be refused"
         );
@@ -46,7 +46,7 @@ pub(crate) async fn fit<E: Env>(
     for_proxying_only(settings, findings);
     if let Some(registry) = registry {
         plain_upstream(settings, registry, findings);
-        envelopes(live, registry, config, now, findings);
+        envelopes(active, registry, config, now, findings);
     }
     own_certificates(env, settings, now.unix, findings).await;
 }
@@ -116,8 +116,14 @@ fn plain_upstream(settings: &RouterSettings, registry: &Registry, findings: &mut
 }
 
 /// Warns about cells without a shared envelope key.
-fn envelopes(live: &Live, registry: &Registry, config: &str, now: Now, findings: &mut Findings) {
-    let (Some(sealer), Some(envelope)) = (&live.sealer, &live.settings.envelope) else {
+fn envelopes(
+    active: &ActiveConfig,
+    registry: &Registry,
+    config: &str,
+    now: Now,
+    findings: &mut Findings,
+) {
+    let (Some(sealer), Some(envelope)) = (&active.sealer, &active.settings.envelope) else {
         return;
     };
     for cell in without_key(sealer, registry, now).take(CELLS_NAMED_MAX) {

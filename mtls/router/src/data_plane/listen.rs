@@ -10,7 +10,7 @@ use cellway_env::{Env, Listener};
 use crate::data_plane::connection;
 use crate::data_plane::shares::{Full, Resource};
 use crate::data_plane::worker::WorkerState;
-use crate::live::Counted;
+use crate::drain::Counted;
 use crate::observe::event::{Event, Sink};
 
 /// How long to wait after an accept that failed for want of something, such as descriptors:
@@ -66,8 +66,8 @@ fn admit<E: Env, S: Sink>(
     stream: E::Stream,
     peer: SocketAddr,
 ) {
-    let live = worker.common.live.load();
-    let Some(settings) = live.settings.listeners.get(listener) else {
+    let active = worker.common.active.load();
+    let Some(settings) = active.settings.listeners.get(listener) else {
         return;
     };
     let mut counted = match Counted::new(&worker.common, listener, settings, peer.ip()) {

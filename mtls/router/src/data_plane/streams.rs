@@ -26,7 +26,7 @@ use http::HeaderValue;
 
 use crate::data_plane::connection::{Activity, Client};
 use crate::data_plane::worker::WorkerState;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
 use crate::tls::ChainRefused;
 
@@ -96,7 +96,7 @@ impl Streams {
         alone: Option<Arc<Activity>>,
         client: Option<(usize, Arc<Client>)>,
     ) -> Arc<Stream> {
-        let mut table = private(&self.0);
+        let mut table = lock_uncontended(&self.0);
         let slot = table.free.pop().unwrap_or(table.slots.len());
         let stream = Arc::new(Stream {
             home: self.clone(),
@@ -121,7 +121,7 @@ impl Streams {
     /// Those of the next slots; `None` behind the last. What comes to be listed meanwhile looks
     /// after itself, so no slot needs a second look.
     fn some_from(&self, slot: usize) -> Option<Vec<Arc<Stream>>> {
-        let table = private(&self.0);
+        let table = lock_uncontended(&self.0);
         let slots = table.slots.get(slot..).filter(|rest| !rest.is_empty())?;
         let listed = slots.iter().take(CHECKED_AT_ONCE).flatten();
         Some(listed.filter_map(Weak::upgrade).collect())
@@ -209,9 +209,9 @@ impl Stream {
         let Some((listener, client)) = &self.client else {
             return;
         };
-        let live = worker.common.live.load();
+        let active = worker.common.active.load();
         let now = worker.common.clock.now().unix;
-        let judged = client.judge(&live, now, |chain| live.judge(*listener, chain));
+        let judged = client.judge(&active, now, |chain| active.judge(*listener, chain));
         let Err(reason) = judged.map_err(ChainRefused::reason) else {
             return;
         };
@@ -227,7 +227,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut table = private(&self.home.0);
+        let mut table = lock_uncontended(&self.home.0);
         if let Some(slot) = table.slots.get_mut(self.slot) {
             *slot = None;
         }
@@ -238,7 +238,7 @@ impl Drop for Stream {
 /// Looks through a worker's streams whenever a registry says something new of tenants, or a reload
 /// something new of certificates. Runs as long as it is polled.
 pub(crate) async fn follow<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
-    let shared = &worker.common.shared;
+    let shared = &worker.common.snapshots;
     let mut seen = None;
     loop {
         let mut published = std::pin::pin!(shared.published().notified());
@@ -246,7 +246,7 @@ pub(crate) async fn follow<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
         published.as_mut().enable();
         reloaded.as_mut().enable();
         let tenants = tenants_since(&shared.snapshot());
-        let present = Some((tenants, worker.common.live.load().epoch));
+        let present = Some((tenants, worker.common.active.load().epoch));
         if present != seen {
             seen = present;
             check_all(worker).await;
@@ -269,7 +269,7 @@ async fn check_all<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
     let mut slot = 0;
     while let Some(streams) = worker.streams.some_from(slot) {
         {
-            let snapshot = worker.common.shared.snapshot();
+            let snapshot = worker.common.snapshots.snapshot();
             for stream in &streams {
                 stream.check(worker, &snapshot);
                 stream.check_client(worker);

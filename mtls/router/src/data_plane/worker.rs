@@ -19,10 +19,10 @@ use crate::data_plane::pool::Pools;
 use crate::data_plane::proxy::DateCache;
 use crate::data_plane::shares::Bound;
 use crate::data_plane::streams::{self, Streams};
-use crate::live::Common;
 use crate::observe::event::{Event, Sink};
 use crate::opening::BindError;
 use crate::router::StartError;
+use crate::router_state::RouterState;
 
 /// How often unused connections to cells are looked at.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub struct Worker<E: Env, S> {
     index: usize,
     /// The number of workers.
     workers: usize,
-    common: Arc<Common<E>>,
+    common: Arc<RouterState<E>>,
     sink: S,
     /// Gets the result of binding the worker's addresses.
     bound: oneshot::Sender<Result<(), StartError>>,
@@ -43,7 +43,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
     pub(crate) fn new(
         index: usize,
         workers: usize,
-        common: &Arc<Common<E>>,
+        common: &Arc<RouterState<E>>,
         sink: S,
     ) -> (Self, oneshot::Receiver<Result<(), StartError>>) {
         let (bound, told) = oneshot::channel();
@@ -101,10 +101,13 @@ impl<E: Env, S: Sink> Worker<E, S> {
 
 /// Binds the addresses of all listeners: those of the settings, or if these leave the port to the
 /// system, those that the first worker got.
-async fn claim<E: Env>(common: &Common<E>, sharing: Sharing) -> Result<Vec<E::Claim>, StartError> {
-    let live = common.live.load_full();
-    let mut claims = Vec::with_capacity(live.settings.listeners.len());
-    for (listener, shared) in live.settings.listeners.iter().zip(&common.listeners) {
+async fn claim<E: Env>(
+    common: &RouterState<E>,
+    sharing: Sharing,
+) -> Result<Vec<E::Claim>, StartError> {
+    let active = common.active.load_full();
+    let mut claims = Vec::with_capacity(active.settings.listeners.len());
+    for (listener, shared) in active.settings.listeners.iter().zip(&common.listeners) {
         let address = *shared.address.get().unwrap_or(&listener.bind);
         let claimed = match common.env.claim(address, sharing).await {
             Ok(claim) => claim.local_addr().map(|address| (claim, address)),
@@ -136,10 +139,10 @@ async fn open<E: Env, S: Sink>(
     if claims.is_empty() {
         claims = claim(common, sharing).await?;
     }
-    let live = common.live.load_full();
+    let active = common.active.load_full();
     let mut sockets = Vec::with_capacity(claims.len());
     for ((listener, shared), claim) in
-        (live.settings.listeners.iter().zip(&common.listeners)).zip(claims)
+        (active.settings.listeners.iter().zip(&common.listeners)).zip(claims)
     {
         let bound = *shared.address.get().unwrap_or(&listener.bind);
         let listening = match claim.listen().await {
@@ -165,7 +168,7 @@ async fn open<E: Env, S: Sink>(
 /// [`private`](crate::live::private).
 #[derive(Debug)]
 pub(crate) struct WorkerState<E: Env, S> {
-    pub(crate) common: Arc<Common<E>>,
+    pub(crate) common: Arc<RouterState<E>>,
     pub(crate) sink: S,
     pub(crate) pools: Pools,
     pub(crate) memo: Mutex<Memo>,
@@ -178,7 +181,7 @@ pub(crate) struct WorkerState<E: Env, S> {
 }
 
 impl<E: Env, S: Sink> WorkerState<E, S> {
-    fn new(common: Arc<Common<E>>, sink: S) -> Self {
+    fn new(common: Arc<RouterState<E>>, sink: S) -> Self {
         let mut seed = [0; 8];
         common.env.fill(&mut seed);
         let seed = u64::from_le_bytes(seed);
@@ -217,10 +220,10 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
                 biased;
                 () = changed.as_mut() => changed.set(drain.changed().notified()),
                 () = sleep(EXPIRE_INTERVAL) => {
-                    let live = self.common.live.load();
-                    let snapshot = self.common.shared.snapshot();
+                    let active = self.common.active.load();
+                    let snapshot = self.common.snapshots.snapshot();
                     let registry = snapshot.registry.as_deref();
-                    let keep = live.settings.upstream.timeouts.keep;
+                    let keep = active.settings.upstream.timeouts.keep;
                     self.pools.expire(Instant::now(), keep, registry);
                     if let Some(registry) = registry {
                         self.common.bulkheads.prune(registry);

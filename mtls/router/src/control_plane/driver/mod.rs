@@ -28,7 +28,7 @@ use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadRefus
 use crate::control_plane::sources::{RegistryLocation, keys_source};
 use crate::observe::event::{Event, Sink};
 use crate::settings::{RegistrySettings, Sources};
-use crate::shared::{Inbox, Shared, ToControl};
+use crate::snapshot_cell::{Inbox, SnapshotCell, ToControl};
 
 /// Most answers that may wait. There are never more than fetches in flight: one for each issuer
 /// and one for the registry. More of them wait inside their tasks.
@@ -55,7 +55,7 @@ pub struct Driver<E: Env, S> {
     clock: Clock<E>,
     sink: S,
     control: Control,
-    shared: Arc<Shared>,
+    snapshots: Arc<SnapshotCell>,
     inbox: Inbox,
     commands: mpsc::Receiver<Command>,
     answers: mpsc::Receiver<Answer>,
@@ -80,7 +80,7 @@ pub struct Driving<E: Env, S> {
     /// To be [run](Driver::run).
     pub driver: Driver<E, S>,
     /// What it publishes to.
-    pub shared: Arc<Shared>,
+    pub snapshots: Arc<SnapshotCell>,
     /// Its orders.
     pub commands: mpsc::Sender<Command>,
     /// How sources are reached. A new value counts from the next fetch.
@@ -107,7 +107,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
         };
         let seed = u64::from_le_bytes(seed);
         let control = Control::new(policy, settings, clock.now(), seed);
-        let (shared, inbox) = Shared::new(Arc::clone(control.snapshot()));
+        let (snapshots, inbox) = SnapshotCell::new(Arc::clone(control.snapshot()));
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let (answer, answers) = mpsc::channel(ANSWERS_MAX);
         let reach = Arc::new(ArcSwap::from_pointee(sources.fetch.reach()));
@@ -128,7 +128,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             clock,
             sink,
             control,
-            shared: Arc::clone(&shared),
+            snapshots: Arc::clone(&snapshots),
             inbox,
             commands: orders,
             answers,
@@ -139,7 +139,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
         };
         Driving {
             driver,
-            shared,
+            snapshots,
             commands,
             reach,
         }
@@ -222,7 +222,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
                         snapshot: &snapshot,
                     };
                     self.sink.emit(self.clock.now(), &event);
-                    drop(self.shared.publish(snapshot));
+                    drop(self.snapshots.publish(snapshot));
                 }
                 Output::FetchKeys {
                     source,

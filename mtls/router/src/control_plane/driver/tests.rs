@@ -38,7 +38,7 @@ fn policy() -> Arc<Policy> {
 }
 
 struct Running {
-    shared: Arc<Shared>,
+    snapshots: Arc<SnapshotCell>,
     commands: mpsc::Sender<Command>,
     heard: Heard,
 }
@@ -69,7 +69,7 @@ fn start_with(host: &Host, keys: Option<String>) -> Running {
     driving.driver.begin_with(keys.into_iter().collect());
     host.spawn(driving.driver.run());
     Running {
-        shared: driving.shared,
+        snapshots: driving.snapshots,
         commands: driving.commands,
         heard,
     }
@@ -79,9 +79,9 @@ impl Running {
     /// Waits for a snapshot of which `holds`. Time is paused, so waiting costs none.
     async fn until(&self, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         loop {
-            let mut published = std::pin::pin!(self.shared.published().notified());
+            let mut published = std::pin::pin!(self.snapshots.published().notified());
             published.as_mut().enable();
-            let snapshot = Arc::clone(&self.shared.snapshot());
+            let snapshot = Arc::clone(&self.snapshots.snapshot());
             if holds(&snapshot) {
                 return snapshot;
             }
@@ -170,8 +170,8 @@ async fn a_router_that_comes_back_knows_what_it_knew() {
     let refused = after.until_heard("registry_refused").await;
     assert!(refused.contains("older_version"), "{refused}");
     after.until_heard("keys_refused").await;
-    assert_eq!(version(&after.shared.snapshot()), Some(7));
-    assert!(after.shared.snapshot().keys.issuers[0].set.is_some());
+    assert_eq!(version(&after.snapshots.snapshot()), Some(7));
+    assert!(after.snapshots.snapshot().keys.issuers[0].set.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 use super::io::ClientIo;
 use super::watch::Serving;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// A client's bytes, as hyper reads and writes them.
 pub(super) struct Attended<S>(Arc<Mutex<ClientIo<S>>>);
@@ -51,7 +51,8 @@ impl<C: Serving, S: AsyncRead + AsyncWrite + Unpin> Future for Attending<C, S> {
         if let Poll::Ready(result) = self.serving.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        if self.activity.only_awaits_answer() && private(&self.io).poll_ahead(cx).is_err() {
+        if self.activity.only_awaits_answer() && lock_uncontended(&self.io).poll_ahead(cx).is_err()
+        {
             // The caller drops this connection.
             self.activity.resets();
         }
@@ -71,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Attended<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *private(&self.0)).poll_read(cx, buf)
+        Pin::new(&mut *lock_uncontended(&self.0)).poll_read(cx, buf)
     }
 }
 
@@ -81,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Attended<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *private(&self.0)).poll_write(cx, buf)
+        Pin::new(&mut *lock_uncontended(&self.0)).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -89,18 +90,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Attended<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *private(&self.0)).poll_write_vectored(cx, bufs)
+        Pin::new(&mut *lock_uncontended(&self.0)).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        private(&self.0).is_write_vectored()
+        lock_uncontended(&self.0).is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *private(&self.0)).poll_flush(cx)
+        Pin::new(&mut *lock_uncontended(&self.0)).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *private(&self.0)).poll_shutdown(cx)
+        Pin::new(&mut *lock_uncontended(&self.0)).poll_shutdown(cx)
     }
 }

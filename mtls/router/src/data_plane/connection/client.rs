@@ -6,7 +6,8 @@ use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
 use rustls::pki_types::CertificateDer;
 
-use crate::live::{Live, private};
+use crate::active_config::ActiveConfig;
+use crate::lock::lock_uncontended;
 use crate::tls::ChainRefused;
 
 /// A client's certificate and the chain behind it.
@@ -68,7 +69,7 @@ impl Client {
     /// When the first certificate of the chain ends, and with it the connection.
     pub(crate) fn ends(&self) -> Unix {
         let leaf = self.certificate.not_after();
-        let verdict = *private(&self.verdict.0);
+        let verdict = *lock_uncontended(&self.verdict.0);
         let end = verdict.and_then(|verdict| verdict.result.ok());
         end.map_or(leaf, |end| end.min(leaf))
     }
@@ -81,13 +82,13 @@ impl Client {
     /// What `verify` says, or said.
     pub(crate) fn judge(
         &self,
-        live: &Live,
+        active: &ActiveConfig,
         now: Unix,
         verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<Unix, ChainRefused>,
     ) -> Result<(), ChainRefused> {
-        let staling = live.next_staling(now);
+        let staling = active.next_staling(now);
         self.verdict
-            .judge(live.epoch, staling, now, || verify(&self.chain))
+            .judge(active.epoch, staling, now, || verify(&self.chain))
     }
 }
 
@@ -99,7 +100,7 @@ impl LastVerdict {
         now: Unix,
         verify: impl FnOnce() -> Result<Unix, ChainRefused>,
     ) -> Result<(), ChainRefused> {
-        let mut last = private(&self.0);
+        let mut last = lock_uncontended(&self.0);
         if let Some(verdict) = *last
             && verdict.holds(epoch, now)
         {

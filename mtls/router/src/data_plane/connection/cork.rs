@@ -15,7 +15,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::watch::Serving;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// The most bytes that are held: what one TLS record takes.
 const HELD_MAX: usize = 16 * 1024;
@@ -61,7 +61,7 @@ impl<C: Serving, W: AsyncWrite + Unpin> Future for Uncorking<C, W> {
         {
             self.ended = Some(result);
         }
-        let written = private(&self.cork).write_out(cx);
+        let written = lock_uncontended(&self.cork).write_out(cx);
         match (written, self.ended.take()) {
             (Poll::Pending, ended) => {
                 self.ended = ended;
@@ -70,7 +70,7 @@ impl<C: Serving, W: AsyncWrite + Unpin> Future for Uncorking<C, W> {
             (Poll::Ready(_), Some(result)) => Poll::Ready(result),
             (Poll::Ready(Ok(())), None) => Poll::Pending,
             (Poll::Ready(Err(error)), None) => {
-                private(&self.cork).failed = Some(error);
+                lock_uncontended(&self.cork).failed = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -124,7 +124,7 @@ impl<W: AsyncRead + Unpin> AsyncRead for Corked<W> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut cork = private(&self.0);
+        let mut cork = lock_uncontended(&self.0);
         if let Some(error) = cork.failed.take() {
             return Poll::Ready(Err(error));
         }
@@ -146,7 +146,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Corked<W> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut cork = private(&self.0);
+        let mut cork = lock_uncontended(&self.0);
         cork.failure()?;
         let len = bufs.iter().map(|buf| buf.len()).sum::<usize>();
         if cork.held.len() + len > HELD_MAX {
@@ -167,11 +167,11 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Corked<W> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(private(&self.0).failure())
+        Poll::Ready(lock_uncontended(&self.0).failure())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut cork = private(&self.0);
+        let mut cork = lock_uncontended(&self.0);
         cork.failure()?;
         ready!(cork.write_out(cx))?;
         Pin::new(&mut cork.wire).poll_shutdown(cx)
@@ -219,7 +219,7 @@ mod tests {
 
     fn write_out(corked: &Corked<Wire>) -> Poll<io::Result<()>> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        private(&corked.0).write_out(&mut cx)
+        lock_uncontended(&corked.0).write_out(&mut cx)
     }
 
     fn corked(room: usize) -> Corked<Wire> {
@@ -233,10 +233,10 @@ mod tests {
         for _ in 0..3 {
             assert!(write(&mut corked, &[7; 300]).is_ready());
         }
-        assert!(private(&corked.0).wire.writes.is_empty());
+        assert!(lock_uncontended(&corked.0).wire.writes.is_empty());
         assert!(write_out(&corked).is_ready());
         assert!(write_out(&corked).is_ready());
-        assert_eq!(private(&corked.0).wire.writes, [900]);
+        assert_eq!(lock_uncontended(&corked.0).wire.writes, [900]);
     }
 
     #[test]
@@ -248,9 +248,9 @@ mod tests {
         }
         assert!((HELD_MAX - 1000..=HELD_MAX).contains(&taken), "{taken}");
         assert!(write_out(&corked).is_pending());
-        private(&corked.0).wire.room = usize::MAX;
+        lock_uncontended(&corked.0).wire.room = usize::MAX;
         assert!(write_out(&corked).is_ready());
-        let Cork { wire, held, .. } = &*private(&corked.0);
+        let Cork { wire, held, .. } = &*lock_uncontended(&corked.0);
         assert_eq!(wire.writes.last(), Some(&(taken - 100)));
         assert!(held.is_empty());
     }
@@ -260,6 +260,6 @@ mod tests {
         let mut corked = corked(usize::MAX);
         assert!(write(&mut corked, &[7; 9]).is_ready());
         assert!(write(&mut corked, &[7; HELD_MAX + 1]).is_ready());
-        assert_eq!(private(&corked.0).wire.writes, [9, HELD_MAX + 1]);
+        assert_eq!(lock_uncontended(&corked.0).wire.writes, [9, HELD_MAX + 1]);
     }
 }

@@ -44,7 +44,7 @@ use crate::data_plane::listen;
 use crate::data_plane::pool::{Blocks, Listening, REQUEST_LIST_MAX};
 use crate::data_plane::proxy;
 use crate::data_plane::worker::WorkerState;
-use crate::live::Counted;
+use crate::drain::Counted;
 use crate::observe::event::{Closed, Event, Sink, TlsRefusal};
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
 use crate::tls::{ServerTls, refusal};
@@ -89,11 +89,11 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     peer: SocketAddr,
     counted: &mut Counted<E>,
 ) -> Option<Closed> {
-    let live = worker.common.live.load_full();
-    let settings = live.settings.listeners.get(listener)?.clone();
-    let tls = live.server_tls.get(listener)?.clone();
-    let epoch = live.epoch;
-    drop(live);
+    let active = worker.common.active.load_full();
+    let settings = active.settings.listeners.get(listener)?.clone();
+    let tls = active.server_tls.get(listener)?.clone();
+    let epoch = active.epoch;
+    drop(active);
     let now = worker.common.clock.now().unix;
 
     let opening = async {

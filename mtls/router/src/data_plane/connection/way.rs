@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::data_plane::shares::{Holder, Holders, Share};
-use crate::live::private;
+use crate::lock::lock_uncontended;
 use crate::observe::event::Closed;
 use crate::settings::ListenerSettings;
 
@@ -113,7 +113,7 @@ impl Way {
 
     /// Sets the forwarding fields in a request's header.
     pub(crate) fn tell(&self, mode: Forwarded, authority: &str, headers: &mut HeaderMap) {
-        let mut last = private(&self.told);
+        let mut last = lock_uncontended(&self.told);
         let told = match &*last {
             Some(told) if told.is_of(authority) => told,
             _ => last.insert(self.hop.told(authority)),

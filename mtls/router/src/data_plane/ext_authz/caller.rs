@@ -12,8 +12,8 @@ use crate::settings::{Callers, Serves};
 /// Whoever asks says which certificate a client has shown. So only those are answered whom the
 /// settings name, by the settings as they are now.
 pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<(), Refused> {
-    let live = connection.worker.common.live.load();
-    let sans = match live.serves(connection.listener) {
+    let active = connection.worker.common.active.load();
+    let sans = match active.serves(connection.listener) {
         Some(Serves::ExtAuthz(Callers::Loopback)) => return Ok(()),
         Some(Serves::ExtAuthz(Callers::Sans(sans))) => sans,
         Some(Serves::Proxy) | None => {
@@ -28,16 +28,16 @@ pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<()
             "an authorization request needs a client certificate",
         ));
     };
-    let by_domain = !live.settings.domain_bundles.is_empty();
+    let by_domain = !active.settings.domain_bundles.is_empty();
     if !names_any(&client.certificate, sans, by_domain) {
         return Err(stranger(
             "the client certificate is not one of the listener's callers",
         ));
     }
     // The certificate is in force: its connection ends with it.
-    let verify = |chain: &[_]| live.judge_peer(connection.listener, chain);
+    let verify = |chain: &[_]| active.judge_peer(connection.listener, chain);
     let now = connection.worker.common.clock.now().unix;
-    client.judge(&live, now, verify).map_err(Refused::caller)
+    client.judge(&active, now, verify).map_err(Refused::caller)
 }
 
 fn stranger(detail: &'static str) -> Refused {

@@ -224,8 +224,8 @@ async fn whole<E: Env, S: Sink>(
         return Ok(Bytes::new());
     };
     let limit = {
-        let live = report.connection.worker.common.live.load();
-        let settings = live.settings.listeners.get(report.connection.listener);
+        let active = report.connection.worker.common.active.load();
+        let settings = active.settings.listeners.get(report.connection.listener);
         settings.map_or_else(Default::default, |settings| settings.timeouts.header)
     };
     let reading = Limited::new(incoming, CHECK_BYTES_MAX).collect();

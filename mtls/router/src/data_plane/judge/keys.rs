@@ -10,9 +10,9 @@ use tokio::time::timeout_at;
 
 use super::{Case, Refused};
 use crate::data_plane::shares::{Bound, Full, Holder, Resource, Share, Stake};
-use crate::live::private;
+use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
-use crate::shared::ToControl;
+use crate::snapshot_cell::ToControl;
 
 /// Most requests of one worker that wait for one issuer's keys at a time. More are answered 503:
 /// an identity provider that is down must not fill the router with waiting requests.
@@ -39,7 +39,7 @@ pub(super) async fn wait<E: Env, S: Sink>(
             overloaded("too many requests from this address wait for this issuer's keys")
         }
     })?;
-    let told = common.shared.tell(ToControl::UnknownKey {
+    let told = common.snapshots.tell(ToControl::UnknownKey {
         issuer: wait.issuer,
         kid: wait.kid.clone(),
     });
@@ -48,9 +48,9 @@ pub(super) async fn wait<E: Env, S: Sink>(
     }
     let fetched = async {
         loop {
-            let mut published = std::pin::pin!(common.shared.published().notified());
+            let mut published = std::pin::pin!(common.snapshots.published().notified());
             published.as_mut().enable();
-            if epoch(&common.shared.snapshot(), wait.issuer) > wait.seen {
+            if epoch(&common.snapshots.snapshot(), wait.issuer) > wait.seen {
                 return;
             }
             published.await;
@@ -85,7 +85,7 @@ pub(crate) struct KeyWaiters(Mutex<BTreeMap<IssuerId, Arc<Bound>>>);
 
 impl KeyWaiters {
     fn enter(&self, issuer: IssuerId, holder: Holder) -> Result<Waiting, (Full, Arc<Bound>)> {
-        let mut waiters = private(&self.0);
+        let mut waiters = lock_uncontended(&self.0);
         let bound = waiters.entry(issuer).or_default().clone();
         drop(waiters);
         let stake = Stake {

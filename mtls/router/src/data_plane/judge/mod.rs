@@ -29,7 +29,7 @@ pub(crate) use self::stamp::stamp;
 use crate::data_plane::connection::{Client, Origin};
 use crate::data_plane::proxy::check::Unfit;
 use crate::data_plane::worker::WorkerState;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
 
 /// A request that is to be judged: what is known of it besides its header.
@@ -80,7 +80,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     checked: Result<(), Box<Unfit>>,
     parts: &mut Parts,
 ) -> Result<Judged, Refused> {
-    let shared = &case.worker.common.shared;
+    let shared = &case.worker.common.snapshots;
     let (credentials, wait) = {
         let snapshot = shared.snapshot();
         let credentials = sanitize(&snapshot, parts)?;
@@ -127,9 +127,9 @@ fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
     let Some(client) = case.client else {
         return Ok(());
     };
-    let live = case.worker.common.live.load();
-    let verify = |chain: &[_]| live.judge(case.listener, chain);
-    let judged = client.judge(&live, case.began.unix, verify);
+    let active = case.worker.common.active.load();
+    let verify = |chain: &[_]| active.judge(case.listener, chain);
+    let judged = client.judge(&active, case.began.unix, verify);
     judged.map_err(Refused::chain)
 }
 
@@ -154,20 +154,20 @@ fn policy<E: Env, S: Sink>(
     credentials: &Credentials,
 ) -> Result<PolicyId, Refused> {
     let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
-    let live = case.worker.common.live.load();
-    if credentials.overrides_request && live.has_routes(case.listener) {
+    let active = case.worker.common.active.load();
+    if credentials.overrides_request && active.has_routes(case.listener) {
         return Err(ambiguous(
             "a header names another method, path or content type",
         ));
     }
-    let policy = live
+    let policy = active
         .policy(case.listener, path)
         .map_err(|why| ambiguous(why.detail()))?;
     let policy = policy
-        .and_then(|id| live.policy_in(snapshot, id))
+        .and_then(|id| active.policy_in(snapshot, id))
         .ok_or_else(|| Refused::new(Reason::Overloaded, "the configuration is being reloaded"))?;
     let goes_by_target =
-        || live.has_routes(case.listener) || snapshot.policy.auth(policy).rules.is_some();
+        || active.has_routes(case.listener) || snapshot.policy.auth(policy).rules.is_some();
     if !case.has_target && goes_by_target() {
         return Err(Refused::new(
             Reason::BadRequest,
@@ -203,7 +203,7 @@ fn once<E: Env, S: Sink>(
         false => case.began,
         true => worker.common.clock.now(),
     };
-    let mut memo = private(&worker.memo);
+    let mut memo = lock_uncontended(&worker.memo);
     let outcome = cellway_core::decide(snapshot, &evidence, now, &mut memo, &mut ());
     drop(memo);
     let Outcome::Done(decision) = outcome else {
@@ -231,11 +231,11 @@ fn tell<E: Env, S: Sink>(
     mut refused: Refused,
 ) -> Refused {
     let worker = case.worker;
-    let live = worker.common.live.load();
+    let active = worker.common.active.load();
     // Where the path has two readings no route is its own, and the listener's policy stands for it.
-    let picked = live.policy(case.listener, target(parts));
-    let policy = picked.unwrap_or_else(|_| live.own_policy(case.listener));
-    if let Some(policy) = policy.and_then(|id| live.policy_in(snapshot, id)) {
+    let picked = active.policy(case.listener, target(parts));
+    let policy = picked.unwrap_or_else(|_| active.own_policy(case.listener));
+    if let Some(policy) = policy.and_then(|id| active.policy_in(snapshot, id)) {
         let decision = Decision::Deny(refused.as_denial());
         let at = (worker.common.clock.now(), false);
         told(case, snapshot, policy, parts, credentials, at, &decision);

@@ -49,8 +49,8 @@ fn seal<E: Env, S: Sink>(
     parts: &mut Parts,
 ) -> Result<(), Refused> {
     let common = &case.worker.common;
-    let live = common.live.load();
-    let Some(sealer) = &live.sealer else {
+    let active = common.active.load();
+    let Some(sealer) = &active.sealer else {
         return Ok(());
     };
     if !case.has_target {

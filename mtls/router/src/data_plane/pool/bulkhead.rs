@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::budget::RetryBudget;
 use crate::data_plane::shares::{Bound, Full, Holder, Share, Stake};
-use crate::live::private;
+use crate::lock::lock_uncontended;
 use crate::settings::{CellLimits, CellShares};
 
 /// All cells' bulkheads.
@@ -31,25 +31,25 @@ pub(crate) struct Bulkheads {
 impl Bulkheads {
     /// The bulkhead of a cell; made at the first call.
     pub(crate) fn cell(&self, id: &Text) -> Arc<Bulkhead> {
-        let mut cells = private(&self.cells);
+        let mut cells = lock_uncontended(&self.cells);
         cells.entry(id.clone()).or_default().clone()
     }
 
     /// What is held against an endpoint; made at the first call.
     pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<EndpointHealth> {
-        let mut endpoints = private(&self.endpoints);
+        let mut endpoints = lock_uncontended(&self.endpoints);
         endpoints.entry(id).or_default().clone()
     }
 
     /// The cell's retry budget, made at the first call.
     pub(crate) fn budget(&self, id: &Text) -> Arc<RetryBudget> {
-        let mut budgets = private(&self.budgets);
+        let mut budgets = lock_uncontended(&self.budgets);
         budgets.entry(id.clone()).or_default().clone()
     }
 
     /// What each cell takes at present, by id.
     pub(crate) fn loads(&self) -> Vec<CellLoad> {
-        let cells = private(&self.cells);
+        let cells = lock_uncontended(&self.cells);
         let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
             cell: cell.clone(),
             requests: bulkhead.requests.taken(),
@@ -60,9 +60,9 @@ impl Bulkheads {
 
     /// Forgets what the registry no longer has. Who still uses a bulkhead keeps it.
     pub(crate) fn prune(&self, registry: &Registry) {
-        private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
-        private(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
-        private(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
+        lock_uncontended(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
+        lock_uncontended(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
+        lock_uncontended(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
     }
 }
 

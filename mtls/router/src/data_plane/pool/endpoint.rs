@@ -19,10 +19,11 @@ use super::budget::RetryBudget;
 use super::bulkhead::{Bulkhead, ConnectionPermit, EndpointHealth, RequestPermit};
 use super::connect::{ConnectError, connect};
 use super::lease::{Lease, Load, Sender, Stream};
+use crate::active_config::ActiveConfig;
 use crate::data_plane::http1::Http1Sender;
 use crate::data_plane::proxy::RequestBody;
 use crate::data_plane::shares::Full;
-use crate::live::{Live, private};
+use crate::lock::lock_uncontended;
 
 /// Most requests that share an HTTP/2 connection before another is opened: what servers allow by
 /// default (RFC 9113, section 6.5.2, recommends no less). Where one allows fewer, the rest wait
@@ -166,22 +167,22 @@ impl EndpointPool {
     pub(crate) async fn lease<E: Env>(
         self: &Arc<Self>,
         env: &E,
-        live: &Live,
+        active: &ActiveConfig,
         permit: &RequestPermit,
         fresh: bool,
     ) -> Result<Lease, ConnectError> {
-        let exceeds = || permit.exceeds(&live.settings.upstream.limits);
+        let exceeds = || permit.exceeds(&active.settings.upstream.limits);
         loop {
             let settled = self.settled.notified();
-            match self.next(live.epoch, fresh, exceeds) {
+            match self.next(active.epoch, fresh, exceeds) {
                 Next::Refused(full) => return Err(ConnectError::full(full)),
                 Next::Shared(sender, stream) => {
-                    return Ok(self.lend(Sender::H2(sender), live.epoch, Some(stream)));
+                    return Ok(self.lend(Sender::H2(sender), active.epoch, Some(stream)));
                 }
                 Next::Idle(mut http1) => {
                     // Its task may not have seen the end of the last answer yet.
                     if http1.ready().await.is_ok() {
-                        return Ok(self.lend(Sender::H1(http1), live.epoch, None));
+                        return Ok(self.lend(Sender::H1(http1), active.epoch, None));
                     }
                 }
                 Next::Wait(attempt) => {
@@ -191,7 +192,8 @@ impl EndpointPool {
                     }
                 }
                 Next::Connect { for_all, aged } => {
-                    return Box::pin(self.renew(env, live, permit.bulkhead(), for_all, aged)).await;
+                    return Box::pin(self.renew(env, active, permit.bulkhead(), for_all, aged))
+                        .await;
                 }
             }
         }
@@ -202,15 +204,15 @@ impl EndpointPool {
     async fn renew<E: Env>(
         self: &Arc<Self>,
         env: &E,
-        live: &Live,
+        active: &ActiveConfig,
         bulkhead: &Arc<Bulkhead>,
         for_all: bool,
         aged: Option<Aged>,
     ) -> Result<Lease, ConnectError> {
-        let opened = self.open(env, live, bulkhead, for_all).await;
+        let opened = self.open(env, active, bulkhead, for_all).await;
         match (opened, aged) {
             (Err(error), Some(aged)) => {
-                private(&self.state).renewal_failed = true;
+                lock_uncontended(&self.state).renewal_failed = true;
                 let (mut sender, stream) = *aged;
                 // As in `lease`: its task may not have seen the end of the last answer yet.
                 if let Sender::H1(http1) = &mut sender
@@ -218,7 +220,7 @@ impl EndpointPool {
                 {
                     return Err(error);
                 }
-                Ok(self.lend(sender, live.epoch, stream))
+                Ok(self.lend(sender, active.epoch, stream))
             }
             (opened, _) => opened,
         }
@@ -227,7 +229,7 @@ impl EndpointPool {
     async fn open<E: Env>(
         self: &Arc<Self>,
         env: &E,
-        live: &Live,
+        active: &ActiveConfig,
         bulkhead: &Arc<Bulkhead>,
         for_all: bool,
     ) -> Result<Lease, ConnectError> {
@@ -235,10 +237,10 @@ impl EndpointPool {
             pool: self,
             outcome: None,
         });
-        let upstream = &live.settings.upstream;
+        let upstream = &active.settings.upstream;
         let result = match bulkhead.connection(upstream.limits.connections_max) {
             None => Err(ConnectError::full(Full::All)),
-            Some(permit) => self.connected(env, live, permit).await,
+            Some(permit) => self.connected(env, active, permit).await,
         };
         if let Some(leading) = &mut leading {
             leading.outcome = Some(result.as_ref().err().cloned());
@@ -249,21 +251,21 @@ impl EndpointPool {
     async fn connected<E: Env>(
         self: &Arc<Self>,
         env: &E,
-        live: &Live,
+        active: &ActiveConfig,
         permit: ConnectionPermit,
     ) -> Result<Lease, ConnectError> {
-        let upstream = &live.settings.upstream;
-        let tls = live.cell_tls.as_ref();
+        let upstream = &active.settings.upstream;
+        let tls = active.cell_tls.as_ref();
         let until = until(env, upstream.connection_age);
         let opened = connect(env, &self.endpoint, tls, upstream, until, permit).await?;
         let lease = match opened {
             Opened::H1(http1) => {
-                private(&self.state).protocol = Protocol::Http1;
-                self.lend(Sender::H1(http1), live.epoch, None)
+                lock_uncontended(&self.state).protocol = Protocol::Http1;
+                self.lend(Sender::H1(http1), active.epoch, None)
             }
             Opened::H2(sender) => {
-                let stream = self.share(sender.clone(), until, live.epoch);
-                self.lend(Sender::H2(sender), live.epoch, Some(stream))
+                let stream = self.share(sender.clone(), until, active.epoch);
+                self.lend(Sender::H2(sender), active.epoch, Some(stream))
             }
         };
         Ok(Lease {
@@ -285,7 +287,7 @@ impl EndpointPool {
     }
 
     fn next(&self, epoch: u64, fresh: bool, exceeds: impl Fn() -> Option<Full>) -> Next {
-        let mut state = private(&self.state);
+        let mut state = lock_uncontended(&self.state);
         if state.epoch < epoch {
             // Made under certificates or bundles that are no longer in force. What is in flight
             // on them goes on.
@@ -316,7 +318,7 @@ impl EndpointPool {
 
     /// How the attempt after `attempt` failed, if it did.
     fn failure_after(&self, attempt: u64) -> Option<ConnectError> {
-        let state = private(&self.state);
+        let state = lock_uncontended(&self.state);
         (state.attempts == attempt + 1)
             .then(|| state.failure.clone())
             .flatten()
@@ -325,7 +327,7 @@ impl EndpointPool {
     fn share(&self, sender: http2::SendRequest<RequestBody>, until: Instant, epoch: u64) -> Stream {
         let load = Arc::new(Load::new());
         let stream = Stream::on(&load);
-        let mut state = private(&self.state);
+        let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch {
             state.protocol = Protocol::Http2;
             // It replaces those that have reached their age.
@@ -341,7 +343,7 @@ impl EndpointPool {
     }
 
     pub(super) fn keep(&self, http1: Box<Http1Sender>, epoch: u64) {
-        let mut state = private(&self.state);
+        let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch && state.idle.len() < IDLE_MAX {
             let since = Instant::now();
             let aged = http1.until() <= since;
@@ -351,7 +353,7 @@ impl EndpointPool {
 
     /// Stops lending this connection.
     pub(super) fn retire(&self, load: &Arc<Load>) {
-        let mut state = private(&self.state);
+        let mut state = lock_uncontended(&self.state);
         state
             .shared
             .retain(|shared| !Arc::ptr_eq(&shared.load, load));
@@ -360,7 +362,7 @@ impl EndpointPool {
     /// Closes connections that have been unused for too long, and marks those that have reached
     /// their age.
     pub(super) fn expire(&self, now: Instant, keep: Duration) {
-        let mut state = private(&self.state);
+        let mut state = lock_uncontended(&self.state);
         state
             .idle
             .retain(|idle| !idle.http1.is_closed() && now < idle.since + keep);
@@ -439,7 +441,7 @@ struct Leading<'a> {
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        let mut state = private(&self.pool.state);
+        let mut state = lock_uncontended(&self.pool.state);
         state.connecting = false;
         state.attempts += 1;
         state.failure = self.outcome.take().flatten();

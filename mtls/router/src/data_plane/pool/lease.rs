@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::endpoint::EndpointPool;
 use crate::data_plane::http1::Http1Sender;
 use crate::data_plane::proxy::RequestBody;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// A connection that a request can be written to.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *private(&self.0.idle_since) = Instant::now();
+            *lock_uncontended(&self.0.idle_since) = Instant::now();
         }
     }
 }
@@ -117,6 +117,7 @@ impl Load {
     }
 
     pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0 && now >= *private(&self.idle_since) + keep
+        self.streams.load(Ordering::Relaxed) == 0
+            && now >= *lock_uncontended(&self.idle_since) + keep
     }
 }

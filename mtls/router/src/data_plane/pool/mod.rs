@@ -27,7 +27,7 @@ pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;
 pub(crate) use self::lease::{Lease, Sender};
 pub(crate) use self::listen::Listening;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// One worker's connections to all cells.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Pools {
         endpoint: &Endpoint,
         bulkheads: &Bulkheads,
     ) -> Arc<EndpointPool> {
-        let mut endpoints = private(&self.endpoints);
+        let mut endpoints = lock_uncontended(&self.endpoints);
         let make = || {
             let (health, budget) = (bulkheads.endpoint(endpoint.id), bulkheads.budget(&cell.id));
             Arc::new(EndpointPool::new(endpoint.clone(), health, budget))
@@ -54,7 +54,7 @@ impl Pools {
 
     /// The bulkhead of a cell.
     pub(crate) fn bulkhead(&self, cell: &Cell, bulkheads: &Bulkheads) -> Arc<Bulkhead> {
-        let mut cells = private(&self.cells);
+        let mut cells = lock_uncontended(&self.cells);
         if let Some(bulkhead) = cells.get(&cell.id) {
             return bulkhead.clone();
         }
@@ -66,10 +66,10 @@ impl Pools {
     /// Closes connections that have been unused for `keep`, and forgets endpoints that the
     /// registry no longer has. Requests in flight to them go on.
     pub(crate) fn expire(&self, now: Instant, keep: Duration, registry: Option<&Registry>) {
-        let mut endpoints = private(&self.endpoints);
+        let mut endpoints = lock_uncontended(&self.endpoints);
         if let Some(registry) = registry {
             endpoints.retain(|id, _| registry.endpoint(*id).is_some());
-            private(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
+            lock_uncontended(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
         }
         for pool in endpoints.values() {
             pool.expire(now, keep);

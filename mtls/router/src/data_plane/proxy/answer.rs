@@ -177,8 +177,13 @@ pub(crate) fn envelope_keys<E: Env, S: Sink>(
 ) -> Response<ResponseBody<E, S>> {
     let common = &report.connection.worker.common;
     let page = {
-        let (live, now) = (common.live.load(), common.clock.now());
-        envelope::page(live.sealer.as_ref(), &request.method, &request.headers, now)
+        let (active, now) = (common.active.load(), common.clock.now());
+        envelope::page(
+            active.sealer.as_ref(),
+            &request.method,
+            &request.headers,
+            now,
+        )
     };
     let now = report.answered(page.status, Owner::Router);
     let mut response = Response::new(());
@@ -205,7 +210,7 @@ pub(crate) fn say_why<E: Env, S: Sink>(
     }
     own(report, Owner::Router, headers);
     let name = {
-        let snapshot = report.connection.worker.common.shared.snapshot();
+        let snapshot = report.connection.worker.common.snapshots.snapshot();
         snapshot.policy.headers.reason().clone()
     };
     headers.insert(name, HeaderValue::from_static(refused.reason.as_str()));
@@ -213,7 +218,7 @@ pub(crate) fn say_why<E: Env, S: Sink>(
 
 /// Says who made the answer, and for which request.
 fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut HeaderMap) {
-    let snapshot = report.connection.worker.common.shared.snapshot();
+    let snapshot = report.connection.worker.common.snapshots.snapshot();
     let rules = &snapshot.policy.headers;
     let owner = HeaderValue::from_static(owner.as_str());
     headers.insert(rules.owner(), owner);

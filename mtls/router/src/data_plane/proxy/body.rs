@@ -159,7 +159,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if let Some(data) = frame.data_ref() {
             report.bytes += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_mut() {
-            let snapshot = report.connection.worker.common.shared.snapshot();
+            let snapshot = report.connection.worker.common.snapshots.snapshot();
             headers::sanitize_trailers(&snapshot.policy.headers, trailers);
         }
     }

@@ -25,13 +25,13 @@ impl Grant {
     pub(super) fn of<E: Env, S: Sink>(report: &Report<E, S>, request: &Parts) -> Option<Box<Self>> {
         let connection = &report.connection;
         let common = &connection.worker.common;
-        let live = common.live.load();
-        if !live.has_cors(connection.listener) {
+        let active = common.active.load();
+        if !active.has_cors(connection.listener) {
             return None;
         }
-        let policy = live.policy(connection.listener, target(request)).ok()??;
-        let snapshot = common.shared.snapshot();
-        let policy = live.policy_in(&snapshot, policy)?;
+        let policy = active.policy(connection.listener, target(request)).ok()??;
+        let snapshot = common.snapshots.snapshot();
+        let policy = active.policy_in(&snapshot, policy)?;
         let rules = snapshot.policy.auth(policy).cors.clone()?;
         let origin = rules.origin(&request.headers);
         Some(Box::new(Self { rules, origin }))

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use cellway_core::Unix;
 use http::HeaderValue;
 
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// The present second's `Date`, formatted once.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ impl DateCache {
     /// The header's value at `now`.
     pub(crate) fn at(&self, now: Unix) -> HeaderValue {
         let secs = now.as_secs();
-        let mut cached = private(&self.0);
+        let mut cached = lock_uncontended(&self.0);
         match &*cached {
             Some((at, value)) if *at == secs => value.clone(),
             _ => {

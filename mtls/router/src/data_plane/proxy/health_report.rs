@@ -12,7 +12,7 @@ use super::report::Report;
 use crate::data_plane::http1;
 use crate::data_plane::pool::EndpointPool;
 use crate::observe::event::{Event, Sink};
-use crate::shared::ToControl;
+use crate::snapshot_cell::ToControl;
 
 /// An exchange failed.
 pub(super) fn failed<E: Env, S: Sink>(
@@ -58,7 +58,7 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Ou
         .connection
         .worker
         .common
-        .shared
+        .snapshots
         .tell(ToControl::Outcome {
             endpoint: pool.endpoint.id,
             outcome,

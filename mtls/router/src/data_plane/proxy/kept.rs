@@ -23,7 +23,7 @@ use http_body::Frame;
 use super::request::Source;
 use crate::data_plane::pool::Stakes;
 use crate::data_plane::shares::Bound;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// Most bytes that are kept of one body.
 pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -105,7 +105,7 @@ pub(super) enum Next {
 impl Kept {
     /// Starts to keep frames, until [`stop`](Self::stop). Nothing may have been read before.
     pub(super) fn start(&self, places: Places) {
-        private(&self.0).keeping = Some(Keeping {
+        lock_uncontended(&self.0).keeping = Some(Keeping {
             bytes: 0,
             places,
             has_place: false,
@@ -114,13 +114,13 @@ impl Kept {
 
     /// Whether everything that was read is kept.
     pub(super) fn is_complete(&self) -> bool {
-        private(&self.0).keeping.is_some()
+        lock_uncontended(&self.0).keeping.is_some()
     }
 
     /// Stops keeping frames: the request won't be sent again. Returns the source if a body has left
     /// it here.
     pub(super) fn stop(&self) -> Option<Source> {
-        let mut state = private(&self.0);
+        let mut state = lock_uncontended(&self.0);
         state.keeping = None;
         state.prune()
     }
@@ -128,7 +128,7 @@ impl Kept {
     /// Prepares for the request's next body and returns its number. `None` if not everything that
     /// was read is kept.
     pub(super) fn again(&self) -> Option<u8> {
-        let mut state = private(&self.0);
+        let mut state = lock_uncontended(&self.0);
         state.keeping.as_ref()?;
         state.last = state.last.checked_add(1)?;
         state.frames.close_block();
@@ -138,14 +138,14 @@ impl Kept {
 
     /// Locks the state so that the body of this number can read. `None` if there is a newer body.
     pub(super) fn reader(&self, number: u8) -> Option<MutexGuard<'_, State>> {
-        let state = private(&self.0);
+        let state = lock_uncontended(&self.0);
         (state.last == number).then_some(state)
     }
 
     /// Called when the body of this number is dropped; it leaves its source here if it has it. Returns
     /// the source if no other body will read it.
     pub(super) fn leave(&self, number: u8, source: Option<Source>) -> Option<Source> {
-        let mut state = private(&self.0);
+        let mut state = lock_uncontended(&self.0);
         if state.last == number {
             (state.replaying, state.dropped) = (false, true);
         }
@@ -163,7 +163,7 @@ impl Kept {
 
     /// The source, if a body has left it here.
     pub(super) fn take_source(&self) -> Option<Source> {
-        private(&self.0).source.take()
+        lock_uncontended(&self.0).source.take()
     }
 }
 
@@ -456,7 +456,7 @@ mod tests {
         for _ in 0..KEPT_BYTES_FREE {
             assert!(read(&kept, 1));
         }
-        let state = private(&kept.0);
+        let state = lock_uncontended(&kept.0);
         let blocks = state.frames.first.iter().chain(&state.frames.more);
         let held = blocks.map(Bytes::len).sum::<usize>() + state.frames.block.capacity();
         assert!(held < KEPT_BYTES_FREE + BLOCK_BYTES, "{held}");
@@ -487,7 +487,7 @@ mod tests {
         assert!(read(&kept, 0), "an empty frame takes nothing");
         assert!(!read(&kept, 1), "a small frame counts too");
         assert_eq!((bound.taken(), kept.again()), (0, None));
-        let state = private(&kept.0);
+        let state = lock_uncontended(&kept.0);
         assert_eq!(state.frames.len(), 0);
     }
 

@@ -129,8 +129,8 @@ pub(crate) fn serve<E: Env, S: Sink>(
 
 /// Sets the forwarding fields for the cell, as the listener is configured.
 fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
-    let live = connection.worker.common.live.load();
-    let listener = live.settings.listeners.get(connection.listener);
+    let active = connection.worker.common.active.load();
+    let listener = active.settings.listeners.get(connection.listener);
     let mode = listener.map(|listener| listener.forwarded);
     // Cloning only counts a reference.
     let host = parts.headers.get(HOST).cloned();

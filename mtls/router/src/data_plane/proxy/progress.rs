@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::kept::Kept;
 use super::request::Source;
-use crate::live::private;
+use crate::lock::lock_uncontended;
 
 /// Shared between a request's body, which the connection to the cell owns, and the task that waits
 /// for the cell's answer.
@@ -100,7 +100,7 @@ impl Progress {
         let number = self.kept.again()?;
         self.moved(0, Turn::Cell);
         // The previous body must release its source.
-        let reader = private(&self.waiting).reader.take();
+        let reader = lock_uncontended(&self.waiting).reader.take();
         if let Some(waker) = reader {
             waker.wake();
         }
@@ -110,7 +110,7 @@ impl Progress {
     /// Marks the rest of the body as no longer needed.
     pub(super) fn give_up(&self) {
         let reader = {
-            let mut waiting = private(&self.waiting);
+            let mut waiting = lock_uncontended(&self.waiting);
             waiting.given_up = true;
             waiting.reader.take()
         };
@@ -133,7 +133,7 @@ impl Progress {
         }
         rest.ends();
         let end = {
-            let mut waiting = private(&self.waiting);
+            let mut waiting = lock_uncontended(&self.waiting);
             waiting.rest = Some(rest);
             waiting.end.take()
         };
@@ -144,12 +144,12 @@ impl Progress {
 
     /// The rest of the body, if its reader was dropped before the end.
     pub(super) fn take_rest(&self) -> Option<Source> {
-        private(&self.waiting).rest.take()
+        lock_uncontended(&self.waiting).rest.take()
     }
 
     /// Ready once nobody reads the body any more; wakes the task then.
     pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
-        let mut waiting = private(&self.waiting);
+        let mut waiting = lock_uncontended(&self.waiting);
         match (waiting.rest.take(), self.turn()) {
             (Some(rest), _) => Poll::Ready(End::Left(rest)),
             (None, Turn::Done) => Poll::Ready(End::Whole),
@@ -163,7 +163,7 @@ impl Progress {
 
     /// Ready once the rest of the body is no longer needed; wakes the task then.
     pub(super) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut waiting = private(&self.waiting);
+        let mut waiting = lock_uncontended(&self.waiting);
         if waiting.given_up {
             return Poll::Ready(());
         }
@@ -202,7 +202,7 @@ impl Progress {
 
     /// Wakes the task that waits for the end of the body.
     fn ends(&self) {
-        let end = private(&self.waiting).end.take();
+        let end = lock_uncontended(&self.waiting).end.take();
         if let Some(waker) = end {
             waker.wake();
         }

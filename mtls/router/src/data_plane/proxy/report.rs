@@ -94,7 +94,7 @@ impl<E: Env, S: Sink> Report<E, S> {
         let peer = connection.origin.address;
         let stream = worker.streams.open(name, peer, id, allow, alone, client);
         stream.check_client(worker);
-        let present = worker.common.shared.snapshot();
+        let present = worker.common.snapshots.snapshot();
         if tenants_since(&present) != tenants_since(snapshot) {
             stream.check(worker, &present);
         }

@@ -1,69 +1,24 @@
-//! State that all workers of a router share: current settings, drain, counts.
+//! The configuration in force, with what was made from the files that it names.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use cellway_core::path::PathError;
+use cellway_core::path::Ambiguous;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Now, Snapshot, Unix};
-use cellway_env::{Clock, Env};
+use cellway_env::Env;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Notify;
 
 use crate::check::Findings;
-use crate::data_plane::connection::Origin;
-use crate::data_plane::pool::Bulkheads;
-use crate::data_plane::replay_cache::ShardedReplayCache;
-use crate::data_plane::shares::{Bound, Full, Holder, Holders, Share, Stake};
 use crate::envelope::Sealer;
-use crate::observe::ready::{Mismatches, ReadyLatch};
-use crate::opening::Opening;
-use crate::settings::{ListenerSettings, RouterSettings, Serves};
-use crate::shared::Shared;
+use crate::settings::{RouterSettings, Serves};
 use crate::tls::{
     CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
     certificate_dates,
 };
 
-/// One router, as its workers see it.
-#[derive(Debug)]
-pub(crate) struct Common<E> {
-    pub(crate) env: E,
-    pub(crate) clock: Clock<E>,
-    pub(crate) provider: Provider,
-    pub(crate) shared: Arc<Shared>,
-    /// Read once for each connection and each request; replaced whole at a reload.
-    pub(crate) live: ArcSwap<Live>,
-    /// Tells that it was replaced.
-    pub(crate) reloaded: Notify,
-    pub(crate) bulkheads: Bulkheads,
-    /// Makes the holders of shares.
-    pub(crate) holders: Holders,
-    pub(crate) replay_cache: ShardedReplayCache,
-    pub(crate) drain: Drain,
-    pub(crate) opening: Opening,
-    /// Whether the router was ever ready.
-    pub(crate) latch: ReadyLatch,
-    /// Where policy and registry don't fit together, for `/readyz`.
-    pub(crate) mismatches: Mismatches,
-    /// One for each listener, in the order of the settings.
-    pub(crate) listeners: Vec<ListenerState>,
-}
-
-/// What a listener's sockets on all workers share.
-#[derive(Debug, Default)]
-pub(crate) struct ListenerState {
-    /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
-    pub(crate) address: OnceLock<SocketAddr>,
-    /// The open connections, and who holds them.
-    pub(crate) connections: Bound,
-}
-
 /// Settings in force, with what was made from the files that they name.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct ActiveConfig {
     /// Grows with each reload, so that a standing connection knows that it was judged by older
     /// settings.
     pub(crate) epoch: u64,
@@ -82,7 +37,7 @@ pub(crate) struct Live {
     cors: Vec<bool>,
 }
 
-impl Live {
+impl ActiveConfig {
     /// Reads the files for TLS and envelopes that the settings name; the result is to replace
     /// `before`. If the findings contain an error, the result is incomplete and must not be put in
     /// force.
@@ -123,7 +78,7 @@ impl Live {
         let sealer = match &settings.envelope {
             None => None,
             Some(envelope) => {
-                let before = before.and_then(|live| live.sealer.as_ref());
+                let before = before.and_then(|active| active.sealer.as_ref());
                 let sealer = Sealer::load(env, envelope, now, before).await;
                 findings.take("envelope.keys", sealer)
             }
@@ -136,7 +91,7 @@ impl Live {
         Self {
             certificates: certificates.into(),
             cors: cors.collect(),
-            epoch: before.map_or(1, |live| live.epoch + 1),
+            epoch: before.map_or(1, |active| active.epoch + 1),
             server_tls,
             cell_tls,
             sealer,
@@ -243,147 +198,4 @@ impl Live {
         let name = &self.settings.policy.auth(id).name;
         snapshot.policy.policy_id(name.as_str())
     }
-}
-
-/// The end of a router: first nothing new, then nothing at all.
-#[derive(Debug, Default)]
-pub(crate) struct Drain {
-    draining: AtomicBool,
-    stopped: AtomicBool,
-    /// Tells that one of the two has changed.
-    changed: Notify,
-    /// Connections of all listeners.
-    connections: AtomicUsize,
-    /// Tells that the last connection is gone.
-    empty: Notify,
-}
-
-impl Drain {
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    /// Wakes when it begins and when it is over. Enable it before looking.
-    pub(crate) fn changed(&self) -> &Notify {
-        &self.changed
-    }
-
-    /// Begins; `false` if it has begun before.
-    pub(crate) fn begin(&self) -> bool {
-        let first = !self.draining.swap(true, Ordering::AcqRel);
-        self.changed.notify_waiters();
-        first
-    }
-
-    /// Cuts what is left; says how many connections that were.
-    pub(crate) fn stop(&self) -> usize {
-        let left = self.connections.load(Ordering::Acquire);
-        self.stopped.store(true, Ordering::Release);
-        self.changed.notify_waiters();
-        left
-    }
-
-    /// Waits until it begins.
-    pub(crate) async fn begun(&self) {
-        loop {
-            let notified = self.changed.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if self.is_draining() {
-                return;
-            }
-            notified.await;
-        }
-    }
-
-    /// Waits until no connection is left.
-    pub(crate) async fn emptied(&self) {
-        loop {
-            let notified = self.empty.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if self.connections.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            notified.await;
-        }
-    }
-}
-
-/// Counts one connection for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Counted<E: Env> {
-    common: Arc<Common<E>>,
-    listener: usize,
-    holder: Holder,
-}
-
-impl<E: Env> Counted<E> {
-    /// Counts a connection from this peer. For a proxy's connection, [`is_from`](Self::is_from)
-    /// names the client later.
-    ///
-    /// # Errors
-    /// The listener or the peer is at its limit.
-    pub(crate) fn new(
-        common: &Arc<Common<E>>,
-        listener: usize,
-        settings: &ListenerSettings,
-        peer: IpAddr,
-    ) -> Result<Self, Full> {
-        let holder = match settings.is_proxy(peer) {
-            true => Holder::NOBODY,
-            false => common.holders.address(Share::Address, peer),
-        };
-        let stake = Stake::new(Share::Address, holder, settings.address_share);
-        let bound = common.listeners.get(listener).ok_or(Full::All)?;
-        bound.connections.take(settings.connections_max, &[stake])?;
-        common.drain.connections.fetch_add(1, Ordering::AcqRel);
-        Ok(Self {
-            common: common.clone(),
-            listener,
-            holder,
-        })
-    }
-
-    /// Counts the connection for the client that a proxy named.
-    ///
-    /// # Errors
-    /// The client's address has used up its share of the listener's connections.
-    pub(crate) fn is_from(
-        &mut self,
-        origin: &Origin,
-        settings: &ListenerSettings,
-    ) -> Result<(), Full> {
-        let holder = origin.holder(&self.common.holders, Share::Address);
-        if self.holder != Holder::NOBODY || holder == Holder::NOBODY {
-            return Ok(());
-        }
-        let stake = Stake::new(Share::Address, holder, settings.address_share);
-        let connections = &self.common.listeners[self.listener].connections;
-        connections.hold(settings.connections_max, &stake)?;
-        self.holder = holder;
-        Ok(())
-    }
-}
-
-impl<E: Env> Drop for Counted<E> {
-    fn drop(&mut self) {
-        let listener = &self.common.listeners[self.listener];
-        listener.connections.give_back([self.holder]);
-        if self.common.drain.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.common.drain.empty.notify_waiters();
-        }
-    }
-}
-
-/// Locks what only one worker uses: the lock is there so that its tasks may move, and is free.
-/// A panic elsewhere doesn't poison it, because each holder leaves it whole.
-pub(crate) fn private<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -14,13 +14,13 @@ use tokio::sync::{Notify, mpsc};
 /// Reading takes no lock. Nothing here blocks: what doesn't fit into the channel to control is
 /// dropped and told to the caller, because a request must never wait for bookkeeping.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SnapshotCell {
     snapshot: ArcSwap<Snapshot>,
     published: Notify,
     to_control: mpsc::Sender<ToControl>,
 }
 
-/// The other end of [`Shared::tell`]: what the control task receives.
+/// The other end of [`SnapshotCell::tell`]: what the control task receives.
 pub type Inbox = mpsc::Receiver<ToControl>;
 
 /// What workers tell control.
@@ -42,19 +42,19 @@ pub enum ToControl {
     },
 }
 
-impl Shared {
+impl SnapshotCell {
     /// Most messages that may wait for control. More are dropped; the workers repeat what matters.
     pub const INBOX_MAX: usize = 1024;
 
     /// Starts with this snapshot.
     pub fn new(snapshot: Arc<Snapshot>) -> (Arc<Self>, Inbox) {
         let (to_control, inbox) = mpsc::channel(Self::INBOX_MAX);
-        let shared = Self {
+        let snapshots = Self {
             snapshot: ArcSwap::new(snapshot),
             published: Notify::new(),
             to_control,
         };
-        (Arc::new(shared), inbox)
+        (Arc::new(snapshots), inbox)
     }
 
     /// The present snapshot, borrowed for a short while: don't hold it over an `await`.

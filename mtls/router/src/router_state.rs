@@ -1,0 +1,52 @@
+//! The state that all workers of a router share.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use cellway_env::Clock;
+use tokio::sync::Notify;
+
+use crate::active_config::ActiveConfig;
+use crate::data_plane::pool::Bulkheads;
+use crate::data_plane::replay_cache::ShardedReplayCache;
+use crate::data_plane::shares::{Bound, Holders};
+use crate::drain::Drain;
+use crate::observe::ready::{Mismatches, ReadyLatch};
+use crate::opening::Opening;
+use crate::snapshot_cell::SnapshotCell;
+use crate::tls::Provider;
+
+/// One router, as its workers see it.
+#[derive(Debug)]
+pub(crate) struct RouterState<E> {
+    pub(crate) env: E,
+    pub(crate) clock: Clock<E>,
+    pub(crate) provider: Provider,
+    pub(crate) snapshots: Arc<SnapshotCell>,
+    /// Read once for each connection and each request; replaced whole at a reload.
+    pub(crate) active: ArcSwap<ActiveConfig>,
+    /// Tells that it was replaced.
+    pub(crate) reloaded: Notify,
+    pub(crate) bulkheads: Bulkheads,
+    /// Makes the holders of shares.
+    pub(crate) holders: Holders,
+    pub(crate) replay_cache: ShardedReplayCache,
+    pub(crate) drain: Drain,
+    pub(crate) opening: Opening,
+    /// Whether the router was ever ready.
+    pub(crate) latch: ReadyLatch,
+    /// Where policy and registry don't fit together, for `/readyz`.
+    pub(crate) mismatches: Mismatches,
+    /// One for each listener, in the order of the settings.
+    pub(crate) listeners: Vec<ListenerState>,
+}
+
+/// What a listener's sockets on all workers share.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerState {
+    /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
+    pub(crate) address: OnceLock<SocketAddr>,
+    /// The open connections, and who holds them.
+    pub(crate) connections: Bound,
+}
