@@ -114,14 +114,14 @@ impl ActiveConfig {
     ///
     /// # Errors
     /// Why it may not.
-    pub(crate) fn judge(
+    pub(crate) fn verify_chain(
         &self,
         listener: usize,
         chain: &[CertificateDer<'static>],
     ) -> Result<Unix, ChainRefused> {
         match (self.serves(listener), &self.described) {
-            (Some(Serves::Proxy), _) => self.judge_peer(listener, chain),
-            (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.judge(chain),
+            (Some(Serves::Proxy), _) => self.verify_peer_chain(listener, chain),
+            (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.verify_chain(chain),
             (Some(Serves::ExtAuthz(_)), None) | (None, _) => Err(ChainRefused::Untrusted),
         }
     }
@@ -130,14 +130,14 @@ impl ActiveConfig {
     ///
     /// # Errors
     /// Why they may not.
-    pub(crate) fn judge_peer(
+    pub(crate) fn verify_peer_chain(
         &self,
         listener: usize,
         chain: &[CertificateDer<'static>],
     ) -> Result<Unix, ChainRefused> {
         let tls = self.server_tls.get(listener).and_then(Option::as_ref);
         tls.ok_or(ChainRefused::Untrusted)
-            .and_then(|tls| tls.judge(chain))
+            .and_then(|tls| tls.verify_chain(chain))
     }
 
     /// The client CAs without a revocation list, as text.

@@ -211,7 +211,7 @@ impl Stream {
         };
         let active = worker.common.active.load();
         let now = worker.common.clock.now().unix;
-        let judged = client.judge(&active, now, |chain| active.judge(*listener, chain));
+        let judged = client.reverify(&active, now, |chain| active.verify_chain(*listener, chain));
         let Err(reason) = judged.map_err(ChainRefused::reason) else {
             return;
         };

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::data_plane::judge::KeyWaiters;
+use crate::data_plane::authz::KeyWaiters;
 use crate::data_plane::listen;
 use crate::data_plane::pool::Pools;
 use crate::data_plane::proxy::DateCache;

@@ -14,7 +14,7 @@ use cellway_env::fetch::FetchError;
 
 use crate::check::Finding;
 use crate::config::{Output, Stated};
-pub use crate::data_plane::judge::{Asked, Schemes};
+pub use crate::data_plane::authz::{Asked, Schemes};
 use crate::data_plane::shares::{Resource, Share};
 use crate::settings::EnvelopeForm;
 use crate::tls::CertificateDates;

@@ -134,7 +134,7 @@ impl Roots {
         signers.map(Signer::not_after).min()
     }
 
-    fn judge(
+    fn check_path(
         &self,
         leaf: &PeerCertificate,
         path: &VerifiedPath<'_>,
@@ -183,8 +183,8 @@ impl ChainVerifier {
         let order = lists.plain_order();
         let options = order.as_ref().and_then(|order| lists.options(order));
         let (ends, refused) = (Cell::new(None), Cell::new(None));
-        let judge = |path: &VerifiedPath<'_>| {
-            match roots.judge(&peer, path, Unix::from_secs(now.as_secs())) {
+        let check = |path: &VerifiedPath<'_>| {
+            match roots.check_path(&peer, path, Unix::from_secs(now.as_secs())) {
                 Ok(end) => ends.set(Some(end)),
                 Err(why) => {
                     refused.set(Some(why));
@@ -199,7 +199,7 @@ impl ChainVerifier {
             entity: &entity,
             now,
         };
-        let path = run.verify(&roots.anchors, rest, options, Some(&judge));
+        let path = run.verify(&roots.anchors, rest, options, Some(&check));
         let path = path.map_err(|error| match refused.get() {
             Some(SignerError::NotInForce) => ChainRefused::Expired,
             Some(why) => ChainRefused::Signer(why),
@@ -224,7 +224,7 @@ impl ChainVerifier {
 }
 
 /// What is asked of each path that webpki finds.
-type Judge<'j> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'j;
+type PathCheck<'j> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'j;
 
 /// One question to webpki.
 struct Run<'a> {
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         anchors: &'p [TrustAnchor<'_>],
         between: &'p [CertificateDer<'p>],
         options: Option<RevocationOptions<'_>>,
-        judge: Option<&Judge<'_>>,
+        check: Option<&PathCheck<'_>>,
     ) -> Result<VerifiedPath<'p>, webpki::Error>
     where
         'a: 'p,
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
             self.now,
             KeyUsage::client_auth(),
             options,
-            judge,
+            check,
         )
     }
 }

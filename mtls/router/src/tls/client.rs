@@ -23,6 +23,8 @@ pub async fn verified_leaf<E: Env>(
     let trust = trust.ok_or_else(|| refuse(&"client certificates are not accepted"))?;
     let mut chain_der = certificates(env, chain).await?;
     let verifier = ClientVerifier::new(provider, &trust, false);
-    verifier.judge(&chain_der).map_err(|why| refuse(&why))?;
+    verifier
+        .verify_chain(&chain_der)
+        .map_err(|why| refuse(&why))?;
     Ok(chain_der.swap_remove(0))
 }

@@ -46,7 +46,10 @@ impl ClientVerifier {
     ///
     /// # Errors
     /// Why it isn't.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Unix, ChainRefused> {
+    pub(crate) fn verify_chain(
+        &self,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Unix, ChainRefused> {
         let (Some((leaf, rest)), Some(now)) = (chain.split_first(), self.time.current_time())
         else {
             return Err(ChainRefused::Untrusted);
@@ -54,7 +57,7 @@ impl ClientVerifier {
         self.verifier.verify(leaf, rest, now)
     }
 
-    /// As [`judge`](Self::judge), of a chain that a handshake has just found good: verified again
+    /// As [`verify_chain`](Self::verify_chain), of a chain that a handshake has just found good: verified again
     /// only where an authority might end before its leaf.
     pub(crate) fn ends(
         &self,
@@ -70,7 +73,7 @@ impl ClientVerifier {
         if root.is_some_and(|root| leafs <= root) && above.iter().all(outlives) {
             return Ok(leafs);
         }
-        self.judge(chain)
+        self.verify_chain(chain)
     }
 
     /// When the next revocation list will be past its time.
@@ -117,11 +120,14 @@ impl ServerTls {
     ///
     /// # Errors
     /// Why it isn't.
-    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Unix, ChainRefused> {
+    pub(crate) fn verify_chain(
+        &self,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<Unix, ChainRefused> {
         let clients = self.clients.as_ref();
         clients
             .ok_or(ChainRefused::Untrusted)
-            .and_then(|clients| clients.judge(chain))
+            .and_then(|clients| clients.verify_chain(chain))
     }
 }
 

@@ -16,17 +16,17 @@ pub(crate) struct Client {
     pub(crate) certificate: PeerCertificate,
     /// As it came, to be verified again when bundles, lists or their age change.
     chain: Vec<CertificateDer<'static>>,
-    verdict: LastVerdict,
+    verification: LastVerification,
 }
 
 /// What became of the chain, if anybody looked.
 #[derive(Debug, Default)]
-struct LastVerdict(Mutex<Option<Verdict>>);
+struct LastVerification(Mutex<Option<Verification>>);
 
 /// What became of the chain when it was last verified. It is remembered while nothing changes that
 /// it hangs on, whether good or bad: a client that is refused costs no more than one that isn't.
 #[derive(Clone, Copy, Debug)]
-struct Verdict {
+struct Verification {
     /// The settings that it was judged by.
     epoch: u64,
     /// When. A clock that was set back since makes it void.
@@ -45,7 +45,7 @@ impl Client {
         Self {
             certificate,
             chain,
-            verdict: LastVerdict::default(),
+            verification: LastVerification::default(),
         }
     }
 
@@ -58,19 +58,19 @@ impl Client {
         [from, ends]: [Unix; 2],
         staling: Option<Unix>,
     ) -> Self {
-        let verdict = Verdict::new(epoch, from, staling, Ok(ends));
+        let verification = Verification::new(epoch, from, staling, Ok(ends));
         Self {
             certificate,
             chain,
-            verdict: LastVerdict(Mutex::new(Some(verdict))),
+            verification: LastVerification(Mutex::new(Some(verification))),
         }
     }
 
     /// When the first certificate of the chain ends, and with it the connection.
     pub(crate) fn ends(&self) -> Unix {
         let leaf = self.certificate.not_after();
-        let verdict = *lock_uncontended(&self.verdict.0);
-        let end = verdict.and_then(|verdict| verdict.result.ok());
+        let verification = *lock_uncontended(&self.verification.0);
+        let end = verification.and_then(|verification| verification.result.ok());
         end.map_or(leaf, |end| end.min(leaf))
     }
 
@@ -80,20 +80,20 @@ impl Client {
     ///
     /// # Errors
     /// What `verify` says, or said.
-    pub(crate) fn judge(
+    pub(crate) fn reverify(
         &self,
         active: &ActiveConfig,
         now: Unix,
         verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<Unix, ChainRefused>,
     ) -> Result<(), ChainRefused> {
         let staling = active.next_staling(now);
-        self.verdict
-            .judge(active.epoch, staling, now, || verify(&self.chain))
+        self.verification
+            .reverify(active.epoch, staling, now, || verify(&self.chain))
     }
 }
 
-impl LastVerdict {
-    fn judge(
+impl LastVerification {
+    fn reverify(
         &self,
         epoch: u64,
         staling: Option<Unix>,
@@ -101,18 +101,18 @@ impl LastVerdict {
         verify: impl FnOnce() -> Result<Unix, ChainRefused>,
     ) -> Result<(), ChainRefused> {
         let mut last = lock_uncontended(&self.0);
-        if let Some(verdict) = *last
-            && verdict.holds(epoch, now)
+        if let Some(verification) = *last
+            && verification.holds(epoch, now)
         {
-            return verdict.result.map(drop);
+            return verification.result.map(drop);
         }
         let result = verify();
-        *last = Some(Verdict::new(epoch, now, staling, result));
+        *last = Some(Verification::new(epoch, now, staling, result));
         result.map(drop)
     }
 }
 
-impl Verdict {
+impl Verification {
     fn new(
         epoch: u64,
         from: Unix,
@@ -154,7 +154,7 @@ mod tests {
     /// Asks with these settings at each of these moments; lists become stale at 100 and at 200. Says
     /// at which moments the chain was verified.
     fn verified(asked: &[(u64, u64)], result: Result<u64, ChainRefused>) -> Vec<u64> {
-        let (last, seen) = (LastVerdict::default(), Cell::new(Vec::new()));
+        let (last, seen) = (LastVerification::default(), Cell::new(Vec::new()));
         let result = result.map(Unix::from_secs);
         for (epoch, secs) in asked {
             let now = Unix::from_secs(*secs);
@@ -166,7 +166,7 @@ mod tests {
                 seen.set(all);
                 result
             };
-            assert_eq!(last.judge(*epoch, next, now, verify), result.map(drop));
+            assert_eq!(last.reverify(*epoch, next, now, verify), result.map(drop));
         }
         seen.into_inner()
     }

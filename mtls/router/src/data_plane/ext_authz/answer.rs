@@ -13,7 +13,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Form;
-use crate::data_plane::judge::Refused;
+use crate::data_plane::authz::Refused;
 use crate::data_plane::proxy::answer::{self, Wants};
 use crate::data_plane::proxy::{Answer, Report, ResponseBody};
 use crate::observe::event::{Owner, Sink};

@@ -4,8 +4,8 @@ use cellway_core::Reason;
 use cellway_core::cert::PeerCertificate;
 use cellway_env::Env;
 
+use crate::data_plane::authz::Refused;
 use crate::data_plane::connection::Connection;
-use crate::data_plane::judge::Refused;
 use crate::observe::event::Sink;
 use crate::settings::{Callers, Serves};
 
@@ -35,9 +35,11 @@ pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<()
         ));
     }
     // The certificate is in force: its connection ends with it.
-    let verify = |chain: &[_]| active.judge_peer(connection.listener, chain);
+    let verify = |chain: &[_]| active.verify_peer_chain(connection.listener, chain);
     let now = connection.worker.common.clock.now().unix;
-    client.judge(&active, now, verify).map_err(Refused::caller)
+    client
+        .reverify(&active, now, verify)
+        .map_err(Refused::caller)
 }
 
 fn stranger(detail: &'static str) -> Refused {

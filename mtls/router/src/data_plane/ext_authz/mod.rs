@@ -25,8 +25,8 @@ use tokio::time::timeout;
 
 use self::answer::Mutations;
 use self::describe::{Described, described, described_in_part};
+use crate::data_plane::authz::{Authorized, Case, Refused, authorize, stamp};
 use crate::data_plane::connection::{Connection, Origin};
-use crate::data_plane::judge::{Case, Judged, Refused, judge, stamp};
 use crate::data_plane::proxy::answer::{Wants, closing, envelope_keys, from_router};
 use crate::data_plane::proxy::{Announced, Answer, Report, check, settle_rest};
 use crate::envelope;
@@ -146,9 +146,9 @@ async fn answered<E: Env, S: Sink>(
         has_target,
         ..report.case(spread)
     };
-    let judged = judge(&case, checked, &mut parts).await;
+    let judged = authorize(&case, checked, &mut parts).await;
     match judged {
-        Ok(Judged { allow, snapshot }) => match stamp(&case, &snapshot, &allow, &mut parts) {
+        Ok(Authorized { allow, snapshot }) => match stamp(&case, &snapshot, &allow, &mut parts) {
             Ok(()) => {
                 let mutations = Mutations::new(&before, &parts.headers, &snapshot, &allow);
                 drop(snapshot);

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use super::report::Report;
-use crate::data_plane::judge::target;
+use crate::data_plane::authz::target;
 use crate::observe::event::{Event, Sink};
 
 /// The CORS fields of the answer to one request.

@@ -41,8 +41,8 @@ use self::forward::Outgoing;
 pub(crate) use self::report::Report;
 pub(crate) use self::request::RequestBody;
 pub(crate) use self::unread::{Announced, settle_rest};
+use crate::data_plane::authz::{Authorized, Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
-use crate::data_plane::judge::{Judged, Refused, judge, stamp};
 use crate::data_plane::streams::{Side, Stream};
 use crate::observe::event::Sink;
 
@@ -73,7 +73,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
             let closes = settled.decided().await;
             return answer::closing(early.answer(report, &outgoing.parts), closes);
         }
-        let judged = judge(&report.case(spread), checked, &mut outgoing.parts).await;
+        let judged = authorize(&report.case(spread), checked, &mut outgoing.parts).await;
         let progress = outgoing.progress.clone();
         // The request's body, if no cell got it.
         let mut unsent = None;
@@ -83,7 +83,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
                     unsent = outgoing.into_unsent();
                     Err(refused)
                 }
-                Ok(Judged { allow, snapshot }) => {
+                Ok(Authorized { allow, snapshot }) => {
                     let case = report.case(spread);
                     // Once, for the forwarding fields, the stamps, an envelope and what HTTP needs.
                     outgoing.parts.headers.reserve(FIELDS_ADDED);

@@ -8,8 +8,8 @@ use cellway_env::Env;
 use http::{HeaderValue, StatusCode};
 
 use super::cors::Grant;
+use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::connection::Connection;
-use crate::data_plane::judge::{Case, Refused};
 use crate::data_plane::streams::{Stream, tenants_since};
 use crate::observe::event::{Event, Owner, Sink};
 

@@ -1,7 +1,7 @@
 //! From a request's header to a decision, however the request came: by the proxy path, or described
 //! by another proxy that asks.
 //!
-//! [`judge`] takes out the credentials, sanitizes and decides; [`stamp`](stamp()) writes into an
+//! [`authorize`] takes out the credentials, sanitizes and decides; [`stamp`](stamp()) writes into an
 //! allowed request what its cell is told. Neither knows a body or a connection.
 
 mod asked;
@@ -63,7 +63,7 @@ impl<E: Env, S> Case<'_, E, S> {
 }
 
 /// A request that may pass.
-pub(crate) struct Judged {
+pub(crate) struct Authorized {
     pub(crate) allow: Allow,
     /// On which that was decided. What is removed and what is stamped must have the same names, so
     /// stamp by this; and don't hold it over an `await`.
@@ -75,17 +75,17 @@ pub(crate) struct Judged {
 ///
 /// `checked` says whether the request is fit to be decided at all. It is looked at before the
 /// framing fields are taken away here, and answered after.
-pub(crate) async fn judge<E: Env, S: Sink>(
+pub(crate) async fn authorize<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     checked: Result<(), Box<Unfit>>,
     parts: &mut Parts,
-) -> Result<Judged, Refused> {
+) -> Result<Authorized, Refused> {
     let shared = &case.worker.common.snapshots;
     let (credentials, wait) = {
         let snapshot = shared.snapshot();
         let credentials = sanitize(&snapshot, parts)?;
         checked?;
-        judge_again(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
+        reverify_client(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
         match once(case, &snapshot, parts, &credentials, false)? {
             Outcome::Done(decision) => return settle(decision, snapshot),
             Outcome::Wait(wait) => (credentials, wait),
@@ -96,7 +96,7 @@ pub(crate) async fn judge<E: Env, S: Sink>(
     let snapshot = shared.snapshot();
     // A reload may have changed the bundle and renamed the router's headers meanwhile.
     waited
-        .and_then(|()| judge_again(case))
+        .and_then(|()| reverify_client(case))
         .map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
     sanitize(&snapshot, parts)?;
     match once(case, &snapshot, parts, &credentials, true)? {
@@ -114,22 +114,22 @@ fn sanitize(snapshot: &Snapshot, parts: &mut Parts) -> Result<Credentials, Refus
         .map_err(|why| Refused::new(Reason::BadRequest, why.detail()))
 }
 
-fn settle(decision: Decision, snapshot: Guard<Arc<Snapshot>>) -> Result<Judged, Refused> {
+fn settle(decision: Decision, snapshot: Guard<Arc<Snapshot>>) -> Result<Authorized, Refused> {
     match decision {
-        Decision::Allow(allow) => Ok(Judged { allow, snapshot }),
+        Decision::Allow(allow) => Ok(Authorized { allow, snapshot }),
         Decision::Deny(deny) => Err(deny.into()),
     }
 }
 
 /// Verifies the client's chain again if settings have changed since it was, or a revocation list has
 /// become stale: a connection must not carry an authority past the bundle that no longer names it.
-fn judge_again<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
+fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
     let Some(client) = case.client else {
         return Ok(());
     };
     let active = case.worker.common.active.load();
-    let verify = |chain: &[_]| active.judge(case.listener, chain);
-    let judged = client.judge(&active, case.began.unix, verify);
+    let verify = |chain: &[_]| active.verify_chain(case.listener, chain);
+    let judged = client.reverify(&active, case.began.unix, verify);
     judged.map_err(Refused::chain)
 }
 

@@ -15,7 +15,7 @@ use crate::observe::event::{Event, SealOutcome, Sink};
 /// (RFC 7541, section 7.1).
 const IDENTITY: [&str; 5] = ["tenant", "sub", "workspace", "org", "roles"];
 
-/// Sets the router's own words in a header that [`judge`](super::judge) has let pass, under the
+/// Sets the router's own words in a header that [`authorize`](super::authorize) has let pass, under the
 /// names by which it was sanitized. An envelope is for the one cell that was decided: whatever sends
 /// the request to another must be decided and stamped anew.
 ///
