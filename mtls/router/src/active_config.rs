@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cellway_core::path::Ambiguous;
+use cellway_core::path::PathError;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Now, Snapshot, Unix};
 use cellway_env::Env;

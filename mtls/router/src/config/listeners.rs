@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use cellway_core::policy::{Mode, Policy, PolicyId, PolicySpec, Scheme, TrustSpec};
 
 use super::error::ConfigError;
+use super::proxy_protocol;
 use super::report::{Reporter, key_pair};
 use super::routes;
 use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
-use super::way;
 use crate::settings::{ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls};
 
 /// Checks all listeners. After a mistake nothing is used, so any values will do.
@@ -206,7 +206,7 @@ fn listener_settings<F: FnMut(ConfigError)>(
                 ClientCertificateWord::Required => ClientCertificate::Required,
             },
         }),
-        proxy_protocol: way::proxies(i, table, report),
+        proxy_protocol: proxy_protocol::proxies(i, table, report),
         forwarded: table.forwarded,
         timeouts: ClientTimeouts {
             handshake: report.ms(handshake, table.handshake_timeout_ms, times.handshake),

@@ -9,6 +9,7 @@ mod envelope;
 mod error;
 mod listeners;
 mod paths;
+mod proxy_protocol;
 mod report;
 mod resolve;
 mod routes;
@@ -19,7 +20,6 @@ mod sources;
 mod stated;
 mod tree;
 mod variables;
-mod way;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -20,7 +20,7 @@ const SHARD_ENTRIES_MAX: usize = 1 << 15;
 
 /// What was used.
 #[derive(Debug)]
-pub(crate) struct ShardedReplayCache([Mutex<OneUse>; SHARDS]);
+pub(crate) struct ShardedReplayCache([Mutex<ReplayCache>; SHARDS]);
 
 impl Default for ShardedReplayCache {
     fn default() -> Self {

@@ -335,8 +335,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             .await;
         if let Some(document) = self.loaded(&last_known_good, &Slot::Registry, loaded) {
             let fetched_at = document.fetched_at;
-            let parsed: Result<Parsed, RegistryError> =
-                self.tasks.parse(document.body, None).await;
+            let parsed: Result<Parsed, RegistryError> = self.tasks.parse(document.body, None).await;
             let now = self.clock.now();
             self.control
                 .handle_restored_registry(now, parsed, fetched_at);

@@ -6,9 +6,9 @@ mod client;
 mod cork;
 mod io;
 mod linger;
+mod origin;
 pub(crate) mod stall;
 mod watch;
-mod way;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,8 +36,8 @@ pub(crate) use self::client::Client;
 use self::cork::Uncorking;
 use self::io::ClientIo;
 pub(crate) use self::io::Wire;
-pub(crate) use self::way::Origin;
-use self::way::Way;
+use self::origin::ForwardingFields;
+pub(crate) use self::origin::Origin;
 use crate::data_plane::ext_authz;
 use crate::data_plane::http1::{Faults, Guarded, Requests};
 use crate::data_plane::listen;
@@ -73,7 +73,7 @@ pub(crate) struct Connection<E: Env, S> {
     /// Where the connection comes from.
     pub(crate) origin: Origin,
     pub(crate) client: Option<Arc<Client>>,
-    pub(crate) way: Way,
+    pub(crate) forwarding: ForwardingFields,
     pub(crate) activity: Arc<Activity>,
     /// Malformed requests that the guard found on an HTTP/1.1 connection.
     pub(crate) faults: Arc<Faults>,
@@ -98,7 +98,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
 
     let opening = async {
         let mut stream = stream;
-        let origin = way::origin_of(&mut stream, peer, &settings).await;
+        let origin = origin::origin_of(&mut stream, peer, &settings).await;
         let origin = origin.map_err(Some)?;
         let from = origin.address;
         counted.is_from(&origin, &settings).map_err(|full| {
@@ -142,7 +142,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         id: worker.common.holders.next_connection(),
         origin,
         client: opened.client.map(Arc::new),
-        way: Way::new(origin.address, tls.is_some()),
+        forwarding: ForwardingFields::new(origin.address, tls.is_some()),
         activity,
         faults: Arc::default(),
     });

@@ -57,7 +57,7 @@ pub(crate) struct EndpointPool {
 #[derive(Debug)]
 struct State {
     idle: Vec<Idle>,
-    shared: Vec<Shared>,
+    shared: Vec<Http2Connection>,
     protocol: Protocol,
     /// Somebody connects for all.
     connecting: bool,
@@ -97,7 +97,7 @@ struct Idle {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Http2Connection {
     sender: http2::SendRequest<RequestBody>,
     load: Arc<Load>,
     until: Instant,
@@ -332,7 +332,7 @@ impl EndpointPool {
             state.protocol = Protocol::Http2;
             // It replaces those that have reached their age.
             state.shared.retain(|shared| !shared.aged);
-            state.shared.push(Shared {
+            state.shared.push(Http2Connection {
                 sender,
                 load,
                 until,
@@ -386,7 +386,9 @@ impl State {
             .shared
             .iter()
             .min_by_key(|shared| (shared.aged, shared.load.streams.load(Ordering::Relaxed)));
-        let lend = |shared: &Shared| Next::Shared(shared.sender.clone(), Stream::on(&shared.load));
+        let lend = |shared: &Http2Connection| {
+            Next::Shared(shared.sender.clone(), Stream::on(&shared.load))
+        };
         match least {
             Some(shared) if shared.aged && !self.connecting && !self.renewal_failed => {
                 self.connecting = true;
@@ -415,7 +417,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl Http2Connection {
     fn has_room(&self) -> bool {
         self.load.streams.load(Ordering::Relaxed) < SHARED_STREAMS
     }

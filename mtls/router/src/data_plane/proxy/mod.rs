@@ -88,7 +88,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
                     // Once, for the forwarding fields, the stamps, an envelope and what HTTP needs.
                     outgoing.parts.headers.reserve(FIELDS_ADDED);
                     // Set before the stamps, because a stamp may be named like a forwarding field.
-                    tell_way(&report.connection, &mut outgoing.parts);
+                    set_forwarding(&report.connection, &mut outgoing.parts);
                     let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
                     report.opens(&allow, &snapshot);
                     outgoing.body.passes(
@@ -128,7 +128,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
 }
 
 /// Sets the forwarding fields for the cell, as the listener is configured.
-fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
+fn set_forwarding<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
     let active = connection.worker.common.active.load();
     let listener = active.settings.listeners.get(connection.listener);
     let mode = listener.map(|listener| listener.forwarded);
@@ -137,8 +137,8 @@ fn tell_way<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let authority = authority.or(host).unwrap_or_default();
-    let way = &connection.way;
-    way.tell(mode.unwrap_or_default(), authority, &mut parts.headers);
+    let forwarding = &connection.forwarding;
+    forwarding.set(mode.unwrap_or_default(), authority, &mut parts.headers);
 }
 
 /// What comes of the request, unless its caller is refused meanwhile.

@@ -62,19 +62,19 @@ impl Level {
 /// A sink that writes a line for each event of its level or a more severe one. Clones are one log, and
 /// change together.
 #[derive(Clone, Debug)]
-pub struct Log(Arc<Shared>);
+pub struct Log(Arc<LogState>);
 
 /// Read by every worker, at most of its events as far as the level, and hardly ever written.
 #[derive(Debug)]
-struct Shared {
+struct LogState {
     level: AtomicU8,
-    way: ArcSwap<Way>,
+    output: ArcSwap<Output>,
     repeats: Repeats,
 }
 
 /// What a line is made with, and where it goes.
 #[derive(Clone, Debug)]
-struct Way {
+struct Output {
     subjects: Subjects,
     writer: LogWriter,
 }
@@ -83,9 +83,9 @@ impl Log {
     /// Writes to `writer` what is at least as severe as `level`.
     pub fn new(level: Level, writer: LogWriter) -> Self {
         let subjects = Subjects::Off;
-        Self(Arc::new(Shared {
+        Self(Arc::new(LogState {
             level: AtomicU8::new(level as u8),
-            way: ArcSwap::from_pointee(Way { subjects, writer }),
+            output: ArcSwap::from_pointee(Output { subjects, writer }),
             repeats: Repeats::new(),
         }))
     }
@@ -93,31 +93,31 @@ impl Log {
     /// Shows subjects so, where a line has one.
     #[must_use]
     pub fn with_subjects(self, subjects: Subjects) -> Self {
-        let writer = self.0.way.load().writer.clone();
-        self.0.way.store(Arc::new(Way { subjects, writer }));
+        let writer = self.0.output.load().writer.clone();
+        self.0.output.store(Arc::new(Output { subjects, writer }));
         self
     }
 
     /// Counts the lines that were lost.
     pub(crate) fn lost(&self) -> Lost {
-        self.0.way.load().writer.lost()
+        self.0.output.load().writer.lost()
     }
 
     /// A writer to another place, which may take the place of this log's own.
     fn writer_to(&self, out: Box<dyn Write + Send>) -> io::Result<LogWriter> {
-        self.0.way.load().writer.to(out)
+        self.0.output.load().writer.to(out)
     }
 
     /// Changes the level, and of the rest what is given.
     fn change(&self, level: Level, subjects: Option<Subjects>, writer: Option<LogWriter>) {
-        let way = self.0.way.load_full();
-        let way = Way {
-            subjects: subjects.unwrap_or_else(|| way.subjects.clone()),
-            writer: writer.unwrap_or_else(|| way.writer.clone()),
+        let output = self.0.output.load_full();
+        let output = Output {
+            subjects: subjects.unwrap_or_else(|| output.subjects.clone()),
+            writer: writer.unwrap_or_else(|| output.writer.clone()),
         };
         // A line is made and sent with one way, the old or the new. The old writer ends when the last
         // line that is being made with it is sent, and all that it took is written.
-        self.0.way.store(Arc::new(way));
+        self.0.output.store(Arc::new(output));
         self.0.level.store(level as u8, Relaxed);
     }
 }
@@ -136,9 +136,9 @@ impl Sink for Log {
             false => self.0.repeats.count(now.mono, event),
         };
         if let Some(left_out) = left_out {
-            let way = self.0.way.load();
-            let line = render::line(now.unix, event, &way.subjects, left_out);
-            way.writer.write(line);
+            let output = self.0.output.load();
+            let line = render::line(now.unix, event, &output.subjects, left_out);
+            output.writer.write(line);
         }
     }
 }

@@ -97,13 +97,13 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
 
 /// The forwarding fields of a connection's requests.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct ForwardingFields {
     hop: Hop,
     /// The values for the last request's authority. Only this worker uses the lock.
     told: Mutex<Option<ForwardedValues>>,
 }
 
-impl Way {
+impl ForwardingFields {
     pub(super) fn new(client: SocketAddr, secure: bool) -> Self {
         Self {
             hop: Hop::new(client.ip(), secure),
@@ -112,7 +112,7 @@ impl Way {
     }
 
     /// Sets the forwarding fields in a request's header.
-    pub(crate) fn tell(&self, mode: Forwarded, authority: &str, headers: &mut HeaderMap) {
+    pub(crate) fn set(&self, mode: Forwarded, authority: &str, headers: &mut HeaderMap) {
         let mut last = lock_uncontended(&self.told);
         let told = match &*last {
             Some(told) if told.is_of(authority) => told,
