@@ -1,8 +1,8 @@
-//! Proof that one seed is one run: the same test in two fresh processes, compared byte by byte.
+//! Checks that one seed gives one run: the same test in two fresh processes, compared byte by byte.
 //!
-//! Two runs in one process aren't the proof: tokio numbers its tasks and seeds its generators
-//! from counters of the process. So [`check`] starts the running test binary anew, twice, for
-//! just the test that calls it, and compares what the two write.
+//! Two runs in one process prove nothing, because tokio numbers its tasks and seeds its generators
+//! from counters of the process. So [`check`] starts the running test binary twice, for only the test
+//! that calls it, and compares what the two processes write.
 //!
 //! ```no_run
 //! # fn my_trace(seed: u64) -> Vec<String> { Vec::new() }
@@ -25,17 +25,17 @@ use crate::trace::Difference;
 /// Tells a child process what to run: `test:seed:file`.
 const CHILD: &str = "CELLWAY_SIM_CHILD";
 
-/// Why a seed isn't shown to be deterministic.
+/// Why the check failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The runs of one seed differ.
     Differs(u64, Difference),
-    /// Two seeds gave the same trace: nothing in it depends on the seed.
+    /// Two seeds gave the same trace, so nothing in it depends on the seed.
     SeedIgnored(u64, u64),
-    /// A child failed before it had a trace; its output.
+    /// A child process failed before it had a trace. This is its output.
     Child(String),
-    /// Files or processes of the check itself.
+    /// The check itself couldn't read a file or start a process.
     Io(io::Error),
 }
 
@@ -43,7 +43,10 @@ impl fmt::Display for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Differs(seed, at) => write!(f, "two runs of seed {seed} differ: {at}"),
-            Self::SeedIgnored(a, b) => write!(f, "seeds {a} and {b} gave the same trace"),
+            Self::SeedIgnored(a, b) => write!(
+                f,
+                "seeds {a} and {b} gave the same trace: nothing in it depends on the seed"
+            ),
             Self::Child(output) => write!(f, "a run failed:\n{output}"),
             Self::Io(error) => write!(f, "determinism check: {error}"),
         }
@@ -62,8 +65,8 @@ impl From<io::Error> for CheckError {
 /// which must differ.
 ///
 /// Call it from a `#[test]` and pass the test's full name (`module::name`, as `cargo test` prints
-/// it): the children are this very test binary, told to run that test alone, and in them this
-/// function runs `trace` and ends the process's test.
+/// it). The children are the same test binary, which runs only that test. In a child this function
+/// runs `trace` and returns, so the test ends.
 ///
 /// # Errors
 /// See [`CheckError`].
@@ -87,9 +90,9 @@ pub fn check(
     Ok(())
 }
 
-/// Runs `lines` for `seed` in a fresh process and returns what it made, joined by newlines: for
-/// snapshots of what only the first run of a process determines. In that process itself it
-/// returns `None`, and the test has nothing more to do.
+/// Runs `lines` for `seed` in a fresh process and returns the lines, joined by newlines. Use it for
+/// snapshots of runs, because only the first run of a process is determined by its seed. In the fresh
+/// process it returns `None`, and the test has nothing more to do.
 ///
 /// Call it like [`check`].
 ///
@@ -159,7 +162,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nothing depends on it: the file is in the system's own folder for such.
+        // If this fails, the file stays in the system's temporary folder.
         let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What a simulated thread gets when it asks the operating system for the time or for randomness.
+//! The time and the randomness that a simulated thread gets from the operating system.
 //!
 //! The router takes its time and its entropy from `Env`, but the libraries under it don't: h2
 //! reads `std::time::Instant` to expire reset streams, every `HashMap` seeds its hasher from
@@ -6,13 +6,12 @@
 //! makes two runs of one seed differ. They all end in two functions of libc, so this module
 //! defines those two: a definition in the program wins over the one in the C library.
 //!
-//! Both are inert until a thread opts in with [`simulate`], and then for that thread alone; every
-//! other thread goes to the kernel by system call. (That skips the vDSO and costs a tenth of a
-//! microsecond, which no program that contains a simulator will notice, and spares us a function
-//! pointer from `dlsym`.)
+//! Both do nothing special until a thread opts in with [`simulate`], and then only for that thread.
+//! For every other thread they make the system call. (This skips the vDSO, which costs a tenth of a
+//! microsecond, but needs no function pointer from `dlsym`.)
 //!
-//! This is the only unsafe code in the workspace, and the reason why it is allowed here: there is
-//! no safe way to define a C symbol.
+//! This is the only unsafe code in the workspace. It is allowed here because there is no safe way to
+//! define a C symbol.
 #![allow(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
@@ -54,8 +53,8 @@ impl Drop for Guard {
 /// randomness comes from `seed`.
 ///
 /// # Panics
-/// If the two functions of this module aren't the ones that the program calls, which only a
-/// linker with other rules could bring about: a simulation would be silently nondeterministic.
+/// If the program doesn't call the two functions of this module, for example because of another
+/// linker: a simulation would not be deterministic, and nothing would show it.
 pub(crate) fn simulate(seed: u64, epoch: Duration) -> Guard {
     SIMULATED.set(Some(Simulated {
         epoch,
@@ -117,10 +116,10 @@ fn simulated_random(buffer: &mut [u8]) -> bool {
     true
 }
 
-/// libc's function of this name, for the whole program.
+/// Replaces libc's function of this name in the whole program.
 ///
 /// # Safety
-/// `out` must be valid for a write, as C's contract has it.
+/// `out` must be valid for a write, as C requires.
 #[cfg_attr(target_os = "linux", unsafe(no_mangle))]
 unsafe extern "C" fn clock_gettime(
     clock: libc::clockid_t,
@@ -139,7 +138,7 @@ unsafe extern "C" fn clock_gettime(
     unsafe { libc::syscall(libc::SYS_clock_gettime, clock, out) as libc::c_int }
 }
 
-/// libc's function of this name, for the whole program.
+/// Replaces libc's function of this name in the whole program.
 ///
 /// # Safety
 /// `buffer` must be valid for writes of `len` bytes, as C's contract has it.
@@ -150,7 +149,7 @@ unsafe extern "C" fn getrandom(
     flags: libc::c_uint,
 ) -> libc::ssize_t {
     if is_simulated() && !buffer.is_null() {
-        // SAFETY: the caller promises `len` writable bytes. They may be uninitialised, so they
+        // SAFETY: the caller promises `len` writable bytes. They may be uninitialized, so they
         // are zeroed through the pointer before a slice is made of them.
         let bytes = unsafe {
             buffer.cast::<u8>().write_bytes(0, len);

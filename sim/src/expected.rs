@@ -29,7 +29,7 @@ pub(crate) fn missing(report: &Report, scenario: &Scenario) -> Vec<Violation> {
         let seen = report.events.get(kind).copied().unwrap_or(0);
         if seen < u64::from(*least) {
             let why = format!(
-                "seen {seen} times, not {least}; seen were {}",
+                "the event was seen {seen} times, expected at least {least}; the run had {}",
                 kinds(report)
             );
             let name = format!("expect.events.{kind}");
@@ -50,7 +50,7 @@ fn kinds(report: &Report) -> String {
     kinds.join(", ")
 }
 
-/// What is wrong with a client's answers, and the request that shows it.
+/// An expectation that isn't met, and the request that shows it.
 struct Unmet<'a> {
     why: String,
     request: Option<&'a Request>,

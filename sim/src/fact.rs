@@ -1,8 +1,8 @@
-//! What the invariants are told: one stream of facts from everybody in the world.
+//! The facts that invariants check: one stream from all hosts of the world.
 //!
-//! Each host speaks for itself. Routers report what they decided, cells what they received,
-//! clients what they sent and what came back, and the world what is true: an oracle that only
-//! heard the router would believe the router.
+//! Routers report what they decided, cells what they received, clients what they sent and what came
+//! back. The world reports what is true. Each reports independently, because an invariant that only
+//! heard the router would have to trust it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ use cellway_testbed::{Heard, Unserved};
 
 use crate::scenario::CellState;
 
-/// One life of one router.
+/// A router from one start to its next crash.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Life {
     /// Its host's name.
@@ -23,10 +23,10 @@ pub struct Life {
     pub incarnation: u32,
 }
 
-/// Which cells each tenant may be served by, as one registry version has it.
+/// The cells that may serve each tenant in one registry version.
 pub type Assignment = BTreeMap<String, BTreeSet<String>>;
 
-/// What a good registry document means, as its operators intend it.
+/// The content of a good registry document, as its operators mean it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Published {
@@ -34,19 +34,19 @@ pub struct Published {
     pub version: u64,
     /// Which cells may serve each tenant.
     pub assignment: Assignment,
-    /// Which cells take the traffic of each placement.
+    /// The cells of each placement that take traffic.
     pub placements: Assignment,
     /// The suspended tenants.
     pub suspended: BTreeSet<String>,
-    /// The callers whose tokens are revoked: tenant and subject.
+    /// The revoked subjects: tenant and subject.
     pub revoked: BTreeSet<(String, String)>,
-    /// The cells that may call others and have their key in it.
+    /// The cells that may call others and have their key in the registry.
     pub callers: BTreeSet<String>,
     /// All cells.
     pub cells: BTreeMap<String, PublishedCell>,
     /// The role settings of each tenant.
     pub role_settings: BTreeMap<String, RoleSettings>,
-    /// Whether tenants that it doesn't list go to the cells of their token's tier.
+    /// Whether unlisted tenants go to the cells of their token's tier.
     pub by_tier: bool,
 }
 
@@ -70,9 +70,9 @@ impl Published {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct PublishedCell {
-    /// The class of service that it gives.
+    /// Its tier.
     pub tier: String,
-    /// The traffic that it takes.
+    /// Its state.
     pub state: CellState,
 }
 
@@ -80,7 +80,7 @@ pub struct PublishedCell {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct RoleSettings {
-    /// The roles that count.
+    /// The roles that its callers may have.
     pub allowed_roles: BTreeSet<String>,
     /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
@@ -106,11 +106,11 @@ pub struct Configured {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Rule {
-    /// The methods that it covers; all if empty.
+    /// The methods that it covers; all methods if empty.
     pub methods: Vec<String>,
     /// The path pattern, as in the configuration.
     pub path: String,
-    /// Who may pass.
+    /// The callers that it allows.
     pub who: Who,
 }
 
@@ -131,11 +131,11 @@ pub enum Who {
     },
 }
 
-/// Something that one host, or the world, knows to have happened.
+/// Something that happened, as reported by a host or by the world.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Fact {
-    /// The world: the control plane publishes a good document from now on.
+    /// The world: the control plane publishes this good document from now on.
     Published(Box<Published>),
     /// The world: a fault begins, or something is done to a host.
     FaultBegins(String),
@@ -143,17 +143,17 @@ pub enum Fact {
     FaultEnds(String),
     /// The world: a router's configuration file says this from now on.
     Configured(Box<Configured>),
-    /// The world: a router's last-known-good state can't be relied on any more.
+    /// The world: a router's last-known-good state may be damaged from now on.
     StateDamaged(String),
     /// The world: a router started.
     Started(Life),
-    /// The world: a router was stopped in the middle of whatever it did.
+    /// The world: a router crashed.
     Crashed(Life),
     /// The world: a client's host was stopped, so its open requests get no answer.
     ClientStopped(String),
-    /// A router: something without a bearing on any invariant, for the timeline.
+    /// A router: an event for the timeline.
     Noted(Life, Note),
-    /// A router: it decides on this registry from now on.
+    /// A router: it decides on this registry version from now on.
     RegistryApplied {
         /// Which router.
         life: Life,
@@ -166,12 +166,12 @@ pub enum Fact {
         life: Life,
         /// The issuer that it asks.
         issuer: String,
-        /// An unknown key is the reason, not the schedule.
+        /// An unknown key caused the fetch, not the schedule.
         forced: bool,
     },
     /// A router: it decided a request.
     Decided(Decided),
-    /// A router: it answered a request, or gave it up.
+    /// A router: it answered a request or gave up.
     Responded(Responded),
     /// A router: an event of the level ERROR.
     Error {
@@ -186,16 +186,16 @@ pub enum Fact {
     EndpointStopped(String),
     /// A client: it sends a request.
     Sent(Sent),
-    /// A client: it has a new connection.
+    /// A client: it opened a connection.
     Connected {
         /// Its name.
         client: String,
         /// The host at the other end.
         to: String,
-        /// The certificate that this showed, in DER.
+        /// The certificate of the other end, in DER.
         leaf: Vec<u8>,
     },
-    /// A client: an answer has a header that its cell may not set.
+    /// A client: an answer has a header that only the router may set.
     AnswerForged {
         /// The request's tag.
         tag: String,
@@ -209,49 +209,48 @@ pub enum Fact {
         /// The certificate, in DER.
         leaf: Vec<u8>,
     },
-    /// The world: what routers and cells trust each other by, or show each other, has changed.
+    /// The world: the authority between routers and cells has changed.
     CellTrustChanged,
-    /// A client: the request goes over a connection with a certificate, which ends then.
+    /// A client: the request goes over a connection with a client certificate.
     Presented {
         /// The request's tag.
         tag: String,
-        /// Since the Unix epoch; `None` if the certificate outlives the run.
+        /// When the certificate expires, since the Unix epoch; `None` if that is after the run.
         certificate_ends: Option<Duration>,
     },
-    /// An Envoy: what it heard of a request from the router that it asked.
+    /// An Envoy: the answer of its router about a request.
     Heard {
         /// The request's tag, if it had one.
         tag: Option<String>,
-        /// What it was told.
+        /// The answer.
         heard: Heard,
     },
-    /// A client: what became of its request.
+    /// A client: the result of its request.
     Answered {
         /// The request's tag.
         tag: String,
         /// What the client saw.
         answer: Answer,
     },
-    /// A client: more of an answer's body came, of one that was asked for as a long stream.
+    /// A client: it received another part of a long answer.
     Streamed {
         /// The request's tag.
         tag: String,
     },
-    /// The world: an endpoint of a cell serves with another certificate from now on.
+    /// The world: an endpoint of a cell serves with this certificate from now on.
     CellCertificate {
         /// Its host.
         host: String,
-        /// Another cell, whose certificate it is.
+        /// The other cell, if it is the certificate of another cell.
         of: Option<String>,
-        /// The first moment at which it has expired, since the Unix epoch; `None` if it outlives
-        /// the run.
+        /// When it expires, since the Unix epoch; `None` if that is after the run.
         ends: Option<Duration>,
-        /// Whether the host has just started, so that all its connections are newer.
+        /// Whether the host has just started, so that all its connections use this certificate.
         anew: bool,
     },
     /// A cell: a request arrived.
     Arrived(Arrived),
-    /// A cell: a request gets no answer.
+    /// A cell: it gave a request no answer.
     Unserved {
         /// Which cell.
         cell: String,
@@ -262,13 +261,13 @@ pub enum Fact {
         /// How it ended. A disclaimed request hasn't arrived.
         how: Unserved,
     },
-    /// A cell: what it makes of the envelope of a request that arrived.
+    /// A cell: it checked the envelope of a request.
     EnvelopeChecked(EnvelopeChecked),
-    /// A cell: it fetched the public keys of envelopes, or couldn't.
+    /// A cell: it fetched the public keys of envelopes, or failed to.
     EnvelopeKeys {
         /// Which endpoint.
         host: String,
-        /// How many keys it has now, or why it keeps what it had.
+        /// How many keys it has now, or why it keeps the old ones.
         outcome: Result<usize, String>,
     },
     /// A cell: the trailers of a request.
@@ -282,13 +281,13 @@ pub enum Fact {
     },
 }
 
-/// A line of the timeline that no invariant looks at.
+/// An event for the timeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Note {
     /// The kind, in snake case.
     pub kind: String,
-    /// The rest, for people.
+    /// A description for people.
     pub text: String,
 }
 
@@ -298,31 +297,31 @@ pub struct Note {
 pub struct Decided {
     /// Which router.
     pub life: Life,
-    /// Its name for the request.
+    /// The router's id of the request.
     pub request_id: String,
     /// The cell, if the request may pass.
     pub cell: Option<String>,
     /// The reason of the decision.
     pub reason: Reason,
-    /// The identity that the router gave the caller.
+    /// The tenant that the router identified.
     pub tenant: Option<String>,
-    /// The registry that it was decided on.
+    /// The registry version of the decision.
     pub registry_version: Option<u64>,
-    /// What the router's wall clock showed, since the Unix epoch.
+    /// The time of the router's wall clock, since the Unix epoch.
     pub unix: Duration,
 }
 
-/// A router's last word on a request.
+/// The end of a request, as its router reports it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Responded {
     /// Which router.
     pub life: Life,
-    /// Its name for the request.
+    /// The router's id of the request.
     pub request_id: String,
-    /// What it sent; `None` if the client had gone.
+    /// The status that it sent; `None` if the client had closed the connection.
     pub status: Option<u16>,
-    /// Why, where the router had a say.
+    /// The reason, if the router made or cut the answer.
     pub reason: Option<Reason>,
 }
 
@@ -332,28 +331,28 @@ pub struct Responded {
 pub enum RoutingKeyProof {
     /// A gateway's certificate.
     Gateway,
-    /// A signature that is good for a time.
+    /// A signature, which is valid for a time.
     Signer {
         /// The key's name.
         kid: String,
-        /// Since the Unix epoch.
+        /// When it was signed, since the Unix epoch.
         time: Duration,
     },
     /// None, or none that is still valid.
     None,
 }
 
-/// A client's request, with the truth about it.
+/// A client's request, and what the client knows about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Sent {
     /// Which client.
     pub client: String,
-    /// A name for the request that travels with it.
+    /// The request's name, which it carries in a header.
     pub tag: String,
     /// The tenant that the client really acts for.
     pub tenant: String,
-    /// Whether what it shows proves that.
+    /// Whether its credentials prove that.
     pub good: bool,
     /// The method.
     pub method: String,
@@ -363,19 +362,19 @@ pub struct Sent {
     pub claims: Option<Box<Claims>>,
     /// The tenant that it picks from those of its token.
     pub selects: Option<String>,
-    /// It shows nothing at all.
+    /// It has no credentials.
     pub anonymous: bool,
-    /// The token that it shows, if that is good for a time.
+    /// Its token, if that is valid for a time.
     pub token: Option<Token>,
-    /// The cell-bound authorization that it shows, if it calls in a cell's name.
+    /// Its cell-bound authorization, if it calls on behalf of a cell.
     pub cell_bound: Option<Box<CellBound>>,
-    /// Who really stands behind the routing key that it shows, if it shows one.
+    /// What really proves its routing key, if it has one.
     pub routing_key: Option<RoutingKeyProof>,
-    /// The address of its client's host.
+    /// The address of the client's host.
     pub address: Ipv4Addr,
-    /// The host that it is sent to: a router or an Envoy.
+    /// The host that the client asks for: a router.
     pub to: String,
-    /// The Envoy that it goes through, if it doesn't go through a router.
+    /// The Envoy that it is sent to instead of a router.
     pub via: Option<String>,
     /// The method may change something, so the request must not be sent to a cell twice.
     pub once: bool,
@@ -387,7 +386,7 @@ pub struct Sent {
 pub struct Claims {
     /// Its audiences: `aud`.
     pub audiences: BTreeSet<String>,
-    /// The tenants that it names.
+    /// The tenants that the token names.
     pub tenants: BTreeSet<String>,
     /// The tenant if the request picks none.
     pub default_tenant: Option<String>,
@@ -395,7 +394,7 @@ pub struct Claims {
     pub roles: Option<BTreeSet<String>>,
     /// The scopes.
     pub scopes: BTreeSet<String>,
-    /// The class of service.
+    /// The tier.
     pub tier: Option<String>,
 }
 
@@ -403,47 +402,47 @@ pub struct Claims {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Token {
-    /// Which issuer made it.
+    /// Its issuer.
     pub issuer: String,
-    /// With which key.
+    /// The key that signed it.
     pub key: String,
-    /// When, since the Unix epoch.
+    /// When it was issued, since the Unix epoch.
     pub from: Duration,
-    /// When it ends, since the Unix epoch.
+    /// When it expires, since the Unix epoch.
     pub ends: Duration,
 }
 
-/// What a router's configuration says of cell-bound authorizations.
+/// How a router's configuration treats cell-bound authorizations.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct CellBoundRules {
-    /// One that doesn't hold is denied.
+    /// Requests with an invalid one are denied.
     pub enforced: bool,
-    /// Each is taken once.
+    /// Each is accepted once.
     pub once: bool,
 }
 
-/// What is true of a cell-bound authorization.
+/// The truth about a cell-bound authorization.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct CellBound {
-    /// The cell that it names as its maker.
+    /// The calling cell that it names.
     pub source: String,
-    /// That cell has signed it.
+    /// Whether that cell signed it.
     pub genuine: bool,
-    /// The cell that it leads to.
+    /// The cell that it is for.
     pub destination: String,
     /// The tenant that it is for.
     pub tenant: String,
     /// The user that it is for.
     pub subject: String,
-    /// Its number among those of its source.
+    /// Its `jti`.
     pub jti: String,
-    /// When it ends, since the Unix epoch.
+    /// When it expires, since the Unix epoch.
     pub ends: Duration,
 }
 
-/// A request as a cell received it.
+/// A request, as a cell received it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Arrived {
@@ -453,7 +452,7 @@ pub struct Arrived {
     pub host: String,
     /// The request's tag, if it had one.
     pub tag: Option<String>,
-    /// The number of its connection among those of the cell's endpoint.
+    /// The number of its connection at this endpoint.
     pub connection: u64,
     /// How many requests came before it on the same connection.
     pub on_connection: u64,
@@ -469,19 +468,19 @@ impl Arrived {
     }
 }
 
-/// What an endpoint of a cell makes of an envelope.
+/// The result when an endpoint of a cell checked an envelope.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct EnvelopeChecked {
     /// Which endpoint.
     pub host: String,
-    /// The router's name for the request.
+    /// The router's id of the request.
     pub request_id: Option<String>,
     /// The key that the envelope names.
     pub kid: Option<String>,
-    /// What it proves, or why the cell doesn't believe it.
+    /// What it proves, or why the cell refuses it.
     pub found: Result<Proved, String>,
-    /// What each other cell of the world would make of it, with the same keys.
+    /// The result that every other cell of the world would get with the same keys.
     pub elsewhere: Vec<(String, Result<(), String>)>,
 }
 
@@ -493,23 +492,23 @@ pub struct Proved {
     pub tenant: Option<String>,
     /// The cell that it is for.
     pub cell: String,
-    /// The registry's version that it was decided on.
+    /// The registry version of the decision.
     pub placement_epoch: u64,
 }
 
-/// What a client saw of an answer.
+/// The answer that a client got.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[non_exhaustive]
 pub enum Answer {
     /// A success, from a cell.
     Ok,
-    /// An error of the router's, with its reason.
+    /// An error from the router, with its reason.
     Router(String),
-    /// An error of the cell's own.
+    /// An error from a cell, with its status.
     Cell(u16),
     /// No connection.
     Refused,
-    /// No whole answer in time.
+    /// No complete answer in time.
     None,
 }
 

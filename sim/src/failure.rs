@@ -13,7 +13,7 @@ use crate::scenario::Fault;
 pub struct Request {
     /// Who sent it.
     pub client: String,
-    /// The name under which it is in the trace.
+    /// Its name in the trace.
     pub tag: String,
     /// The router that it was sent to, or the Envoy.
     pub to: String,
@@ -27,15 +27,15 @@ pub struct Request {
     pub answered: Option<Duration>,
 }
 
-/// Something that didn't hold.
+/// An invariant or expectation that was broken.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Violation {
-    /// When it was noticed, since the start: for a wrong answer, when the client got it.
+    /// When it was noticed, since the start. For a wrong answer: when the client got it.
     pub at: Duration,
     /// The invariant or expectation.
     pub name: String,
-    /// What is wrong, as text.
+    /// What was found, and what was expected.
     pub why: String,
     /// The line of the scenario with the expectation; `None` for invariants.
     pub line: Option<usize>,
@@ -53,7 +53,7 @@ pub struct Violation {
 pub struct Faults {
     /// Those that were active during it, including instant ones.
     pub during: Vec<Fault>,
-    /// If there were none, the last one before it.
+    /// If there were none: the last one before.
     pub before: Option<Fault>,
 }
 

@@ -1,5 +1,10 @@
-//! Cellway's simulator: the real router, hyper and rustls in a world made of simulated time and
-//! network, with faults, invariants and a trace that one seed determines byte for byte.
+//! Cellway's simulator: the real router, hyper and rustls in a simulated network with simulated time,
+//! faults and invariants. One seed gives one run, byte for byte.
+//!
+//! A [`Scenario`] is a TOML file: a world, a workload, faults, and what must hold. [`Scenario::load`]
+//! reads and checks it, [`Scenario::run`] runs it with a seed, and the [`Report`] says what happened and
+//! whether it passed. `docs/scenarios.md` describes the file, `docs/invariants.md` what every run must
+//! keep. `examples/own_scenario.rs` runs a scenario from a test.
 #![deny(unsafe_code)]
 #![warn(
     missing_docs,

@@ -1,4 +1,4 @@
-//! `cellway-sim`: scenarios from a terminal.
+//! `cellway-sim`: runs scenarios from a terminal.
 
 #![warn(
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! Where all facts of a run come together: invariants are asked, and the report grows.
+//! Collects all facts of a run: checks the invariants and fills the report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -32,12 +32,12 @@ pub(crate) struct State {
     by_tag: BTreeMap<String, usize>,
     /// By the router's request id, once they have arrived at a cell.
     by_id: BTreeMap<String, usize>,
-    /// What each client was answered last.
+    /// The last answer of each client.
     last_answer: BTreeMap<String, Answer>,
-    /// What hosts were seen to do, and clients to be answered, since the world last changed: the
-    /// timeline shows what is new, not each of a hundred timeouts.
+    /// The lines that the timeline already has since the last fault began or ended. It shows each once,
+    /// not each of a hundred timeouts.
     shown: BTreeSet<(String, String)>,
-    /// The keys under which each endpoint of a cell has taken an envelope.
+    /// The keys of the envelopes that each endpoint of a cell has accepted.
     envelope_kids: BTreeSet<(String, String)>,
     /// How often each kind of notable event was seen.
     pub(crate) events: BTreeMap<String, u64>,
@@ -50,7 +50,7 @@ struct Found {
 }
 
 impl Observer {
-    /// `prefix` is that of the router's own headers.
+    /// `prefix` is how the router's own headers begin.
     pub(crate) fn new(trace: Trace, prefix: &str, invariants: Vec<Box<dyn Invariant>>) -> Self {
         Self(Arc::new(Mutex::new(State {
             trace,
@@ -71,7 +71,7 @@ impl Observer {
         })))
     }
 
-    /// Takes a fact that `host` reports at this time since the start.
+    /// Takes a fact that `host` reports at `at`, since the start.
     pub(crate) fn tell(&self, at: Duration, host: &str, fact: &Fact) {
         let mut state = self.lock();
         state.latest = at;
@@ -85,7 +85,7 @@ impl Observer {
             .check(at, None, |invariant| invariant.finish(at));
     }
 
-    /// Adds a violation that isn't an invariant's.
+    /// Adds a failure that no invariant reported.
     pub(crate) fn fail(&self, at: Duration, name: &str, why: impl Display) {
         self.lock().violation(at, name, &why.to_string(), None);
     }
@@ -134,7 +134,7 @@ impl State {
         self.found.push(Found { violation, request });
     }
 
-    /// The failures, each with everything that the run has shown of its request.
+    /// The failures, each with all that is known about its request.
     pub(crate) fn violations(&mut self) -> Vec<Violation> {
         let found = std::mem::take(&mut self.found);
         let whole = found.into_iter().map(|found| Violation {
@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Something that belongs in the timeline, unless it has been there since the world changed.
+    /// Counts an event, and shows it in the timeline unless it is there already.
     fn notable(&mut self, at: Duration, host: &str, kind: &str, text: impl Display) {
         *self.events.entry(kind.to_owned()).or_default() += 1;
         self.show(at, host, text.to_string());
@@ -164,8 +164,8 @@ impl State {
         }
     }
 
-    /// A fault begins or ends: whatever hosts do from here on is news again, but for what clients
-    /// are answered already.
+    /// A fault begins or ends. From now on the timeline shows all events again, except answers that a
+    /// client already gets.
     fn world_changes(&mut self, at: Duration, kind: &str, text: String) {
         *self.events.entry(kind.to_owned()).or_default() += 1;
         self.timeline.push(Line::new(at, "world", text));
@@ -192,7 +192,12 @@ impl State {
                     true => ("keys_forced", "for an unknown key"),
                     false => ("keys_scheduled", "on schedule"),
                 };
-                self.notable(at, host, kind, format!("asks {issuer} for keys {why}"));
+                self.notable(
+                    at,
+                    host,
+                    kind,
+                    format!("fetches the keys of {issuer} {why}"),
+                );
             }
             Fact::Error { event, text, .. } => self.notable(at, host, event, text),
             Fact::Decided(decided) => {
@@ -214,11 +219,11 @@ impl State {
             Fact::EnvelopeChecked(judged) => self.envelope(at, host, judged),
             Fact::EnvelopeKeys { outcome, .. } => match outcome {
                 Ok(keys) => {
-                    let text = format!("has the keys of envelopes, now {keys}");
+                    let text = format!("has fetched the envelope keys ({keys})");
                     self.notable(at, host, "envelope_keys", text);
                 }
                 Err(why) => {
-                    let text = format!("gets no keys of envelopes: {why}");
+                    let text = format!("can't fetch the envelope keys: {why}");
                     self.notable(at, host, "envelope_keys_failed", text);
                 }
             },
@@ -245,18 +250,18 @@ impl State {
         }
     }
 
-    /// The first envelope under each key is news, and each kind of refusal.
+    /// Shows the first envelope with each key, and each kind of refusal.
     fn envelope(&mut self, at: Duration, host: &str, judged: &EnvelopeChecked) {
         let kid = judged.kid.clone().unwrap_or_default();
         match &judged.found {
             Err(refused) if refused == "envelope_missing" => {}
             Err(refused) => {
-                let text = format!("refuses an envelope under {kid}: {refused}");
+                let text = format!("refuses an envelope with key {kid}: {refused}");
                 self.notable(at, host, "envelope_refused", text);
             }
             Ok(_) => {
                 if self.envelope_kids.insert((host.to_owned(), kid.clone())) {
-                    let text = format!("takes envelopes under {kid}");
+                    let text = format!("accepts envelopes with key {kid}");
                     self.notable(at, host, "envelope_kid", text);
                 }
             }

@@ -1,11 +1,11 @@
-//! Random bytes that follow from the seed of a run, one independent stream for each use.
+//! Random bytes from the seed of a run, with an independent stream for each use.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// A stream of bytes that (seed, host, incarnation, purpose) determine.
+/// A stream of random bytes for one seed, host, incarnation and purpose: SHA-256 in counter mode.
 ///
-/// SHA-256 in counter mode. One host's draws never shift another's, nor TLS's the request ids':
-/// adding a client to a scenario leaves the routers' keys as they were.
+/// Streams are independent. For example, a new client in a scenario doesn't change the keys of the
+/// routers.
 #[derive(Clone, Debug)]
 pub struct Random {
     key: [u8; 32],
@@ -15,7 +15,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// The stream for one purpose of one life of one host.
+    /// The stream for one purpose of one incarnation of a host.
     pub fn new(seed: u64, host: &str, incarnation: u32, purpose: &str) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(&seed.to_le_bytes());
@@ -49,8 +49,8 @@ impl Random {
         u64::from_le_bytes(bytes)
     }
 
-    /// A number below `end`; zero if `end` is zero. (The bias of a remainder is far below what a
-    /// simulation could notice.)
+    /// A number below `end`; zero if `end` is zero. (The bias of the remainder is too small for a
+    /// simulation to notice.)
     pub fn below(&mut self, end: u64) -> u64 {
         self.next_u64().checked_rem(end).unwrap_or(0)
     }

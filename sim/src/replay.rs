@@ -7,8 +7,8 @@ use std::thread;
 /// The placeholder for the seed in a command.
 const SEED: &str = "{seed}";
 
-/// The command for this seed. `set` is the command that the scenario's owner gave. Without it, this
-/// is the running test's command, or the command line of this process.
+/// The command for this seed. `set` is the command that the scenario's owner gave. Without it, the
+/// result is the command of the running test, or the command line of this process.
 pub(crate) fn command(set: Option<&str>, seed: u64) -> String {
     match set {
         Some(command) => command.replace(SEED, &seed.to_string()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::failure::{Request, Violation};
 
-/// What came of one run of a scenario.
+/// The result of one run of a scenario.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -18,9 +18,9 @@ pub struct Report {
     pub seed: u64,
     /// How much simulated time passed.
     pub simulated: Duration,
-    /// What didn't hold, in order. Empty: the run has passed.
+    /// The failures, in order. If there are none, the run has passed.
     pub violations: Vec<Violation>,
-    /// How many facts the invariants were asked about.
+    /// How many facts were checked.
     pub facts: u64,
     /// Decisions per router and reason.
     pub decisions: BTreeMap<(String, &'static str), u64>,
@@ -28,7 +28,7 @@ pub struct Report {
     pub requests: Vec<Request>,
     /// How often each kind of notable event was seen.
     pub events: BTreeMap<String, u64>,
-    /// All that happened, line by line: see [`Trace`](crate::Trace).
+    /// Every event, line by line: see [`Trace`](crate::Trace).
     pub trace: Vec<String>,
     pub(crate) lines: Vec<Line>,
     pub(crate) replay: String,
@@ -69,8 +69,8 @@ impl Report {
             .collect()
     }
 
-    /// What happened, for people and for snapshots: faults, what routers applied and refused, and
-    /// each change in what a client is answered. No request ids, no bytes.
+    /// What happened, for people and for snapshots: faults, what routers applied and refused, and each
+    /// change in the answers of a client. It has no request ids and no bytes.
     pub fn timeline(&self) -> String {
         let mut text = String::new();
         let host = self
@@ -91,7 +91,7 @@ impl Report {
         text
     }
 
-    /// How often each client was answered what.
+    /// How often each client got each answer.
     pub fn answers(&self) -> BTreeMap<(String, String), u64> {
         let mut counts = BTreeMap::new();
         for request in &self.requests {

@@ -1,4 +1,4 @@
-//! A host's disk: files in memory that outlive crashes, and what can go wrong with them.
+//! A host's disk: files in memory that survive crashes, and faults of the disk.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_env::{Privacy, Stat, Store};
 
-/// Most links on the way to one file.
+/// The most links on the way to one file.
 const LINKS_MAX: usize = 16;
 
 /// A simulated disk. Clones are the same disk; keep one for each host, so that its files survive
@@ -18,10 +18,10 @@ pub struct SimStore(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
-    /// Ordered, so that no hasher can show in a trace.
+    /// Ordered, so that the trace doesn't depend on a hasher.
     files: BTreeMap<String, File>,
-    /// Every write gets the next number as its inode and as its time of modification, so that
-    /// two contents never look alike to [`Store::stat`].
+    /// The number of writes. It gives each file a new inode and modification time, so that
+    /// [`Store::stat`] shows every change.
     writes: u64,
     /// The target of each link by its path, relative to the link's folder.
     links: BTreeMap<String, String>,
@@ -42,7 +42,7 @@ impl SimStore {
         Self::default()
     }
 
-    /// Puts a file there, as an administrator would: works on a full disk too.
+    /// Writes a file as an administrator. This works on a full disk too.
     pub fn put(&self, path: &str, content: impl Into<Bytes>) {
         self.lock().write(path, content.into(), false);
     }
@@ -62,8 +62,8 @@ impl SimStore {
         self.lock().full = full;
     }
 
-    /// The next write leaves only the first half of its content and reports success, as a disk
-    /// does that loses power after it lied about a flush.
+    /// The next write keeps only the first half of its content and reports success, like a disk that
+    /// loses power after it falsely confirmed a flush.
     pub fn tear_next_write(&self) {
         self.lock().tear_next = true;
     }
@@ -75,7 +75,7 @@ impl SimStore {
         disk.links.insert(path.to_owned(), target.to_owned());
     }
 
-    /// Marks a file as one that others may write, which the router's own state must not be.
+    /// Lets other users write this file. The router must not trust it as its own state then.
     pub fn make_foreign(&self, path: &str) {
         if let Some(file) = self.lock().files.get_mut(path) {
             file.foreign = true;

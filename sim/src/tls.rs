@@ -1,12 +1,12 @@
-//! TLS whose every random byte follows from the seed.
+//! TLS with all its randomness from the seed.
 //!
-//! rustls draws from its provider in two places: `secure_random` (nonces, session ids) and the key
-//! exchange groups, which aws-lc-rs feeds from its own generator, out of anyone's reach. So both
-//! are replaced; the X25519 here is a pure one that is handed its secret. Signatures must not vary
-//! either, which leaves Ed25519: certificates and tokens of a simulation use nothing else.
+//! rustls takes randomness from its provider in two places: `secure_random` (nonces, session ids) and
+//! the key exchange groups, for which aws-lc-rs uses its own generator. Both are replaced here; this
+//! X25519 is given its secret. Signatures must not be random either, so certificates and tokens of a
+//! simulation use only Ed25519.
 //!
-//! What is replaced is where randomness comes from. Cipher suites, signature checks and the whole
-//! of the handshake are the ones of production.
+//! Only the source of randomness is replaced. Cipher suites, signature checks and the handshake are
+//! the same as in production.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +21,10 @@ use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::random::Random;
 
-/// A provider for one life of one host, over aws-lc-rs.
+/// A provider for one incarnation of a host, based on aws-lc-rs.
 ///
-/// rustls wants its sources of randomness `'static`, so each call leaks two small objects: one
-/// for each start of each host, bounded by the scenario.
+/// rustls requires `'static` sources of randomness, so each call leaks two small objects. There is one
+/// call for each start of a host, and the scenario bounds their number.
 pub(crate) fn provider(random: Random) -> Arc<CryptoProvider> {
     let source: &'static Source = Box::leak(Box::new(Source(Mutex::new(random))));
     let group: &'static SeededX25519 = Box::leak(Box::new(SeededX25519(source)));

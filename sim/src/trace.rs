@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// The ordered record of a run: simulated time, ordinal, host, event.
 ///
-/// Nothing of the real machine is in it (no wall clock, no addresses of memory, no thread ids),
-/// so that two runs of one seed can be compared byte for byte.
+/// It contains nothing from the real machine (no wall clock, no memory addresses, no thread ids), so
+/// two runs of one seed can be compared byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Arc<Mutex<Vec<String>>>);
 
@@ -28,7 +28,7 @@ impl Trace {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        // A panic elsewhere has failed the run already; its trace is still worth reading.
+        // After a panic the trace is still worth reading.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,14 +16,15 @@ Examples:
   cellway-sim run scenarios/outage.toml --seed 7 --trace outage.trace
   cellway-sim sweep scenarios/ --seeds 100
 
-docs/scenarios.md has every field and fault, docs/invariants.md what must always hold.
+docs/scenarios.md describes every field and fault, docs/invariants.md what must hold in every run.
+A folder stands for all *.toml files in it. The repository's own scenarios are in scenarios/.
 
 Exit codes:
-  0  all is well
-  1  a run failed, a scenario has mistakes, a file can't be read or written
-  2  the command line is not understood";
+  0  every run passed, or every file is a valid scenario
+  1  a run failed, a scenario has mistakes, or a file can't be read or written
+  2  the command line has a mistake";
 
-/// Runs real Cellway routers through simulated worlds, faults and all.
+/// Runs real Cellway routers in a simulated network with faults, and checks what must hold.
 #[derive(Parser)]
 #[command(name = "cellway-sim", version, after_help = AFTER_HELP)]
 struct Cli {
@@ -33,11 +34,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run one scenario with one seed and show what happened.
+    /// Run one scenario with one seed, and print a timeline and whether it passed.
     Run(Run),
-    /// Run scenarios with many seeds, a process for each, on all cores.
+    /// Run scenarios with many seeds on all cores, and print the runs that failed.
     Sweep(sweep::Sweep),
-    /// Check scenario files, without running them.
+    /// Find mistakes in scenario files without running them.
     Check {
         /// Scenario files, or folders of them.
         #[arg(required = true)]
@@ -49,13 +50,13 @@ enum Command {
 struct Run {
     /// The scenario file.
     file: PathBuf,
-    /// What every random choice follows from: the same seed gives the same run, byte for byte.
+    /// Decides every random choice: the same seed gives the same run, byte for byte.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Writes every event and every message, line by line, to this file.
+    /// Write every event and every message to this file, one per line.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Prints one line of JSON instead of the summary.
+    /// Print one line of JSON instead of the summary.
     #[arg(long)]
     json: bool,
 }
@@ -83,7 +84,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints help if asked for, otherwise what is wrong with the command line.
+/// Prints the help if it was asked for, otherwise the mistake in the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
     let code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
@@ -119,7 +120,7 @@ impl Run {
     }
 }
 
-/// What a sweep needs to know of a run.
+/// The part of a report that a sweep reads.
 fn json(report: &Report) -> serde_json::Value {
     serde_json::json!({
         "scenario": report.scenario,

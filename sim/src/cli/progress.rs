@@ -1,11 +1,11 @@
-//! How far a sweep is, on standard error: a bar for a terminal, a line now and then for a log.
+//! The progress of a sweep, on standard error: a bar on a terminal, otherwise a line now and then.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use super::output;
 
-/// Between two lines where there is no terminal.
+/// The time between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_WIDTH: usize = 30;
 

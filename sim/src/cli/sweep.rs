@@ -13,19 +13,19 @@ use serde::Deserialize;
 use super::output;
 use super::progress::Progress;
 
-/// Runs scenarios with many seeds, a process for each, on all cores.
+/// Arguments of `sweep`.
 #[derive(Args)]
 pub(super) struct Sweep {
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// How many seeds for each scenario.
+    /// How many seeds each scenario runs with.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// How many runs at a time; one for each core unless told.
+    /// How many runs at a time; by default one for each core.
     #[arg(long)]
     jobs: Option<usize>,
 }
@@ -37,7 +37,7 @@ struct Job {
     seed: u64,
 }
 
-/// What came of it: the line that `run --json` prints.
+/// The line that `run --json` prints.
 #[derive(Deserialize, Debug)]
 struct Outcome {
     requests: u64,
@@ -127,7 +127,7 @@ fn run(job: &Job) -> Result<Outcome, String> {
     })
 }
 
-/// What all runs so far came to.
+/// The results of all runs so far.
 #[derive(Default)]
 struct Tally {
     failed: usize,
@@ -185,7 +185,16 @@ pub(super) fn scenario_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> 
         }
     }
     match files.is_empty() {
-        true => Err("no scenario file (*.toml) there".to_owned()),
+        true => {
+            let paths: Vec<_> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            Err(format!(
+                "{}: no scenario file (*.toml) in it",
+                paths.join(", ")
+            ))
+        }
         false => Ok(files),
     }
 }

@@ -18,7 +18,8 @@ use crate::random::Random;
 use crate::store::SimStore;
 use crate::tls;
 
-/// One life of one host: what the router, the cells and all else run on.
+/// The environment of a host from one start to the next crash. Routers, cells and everything else run
+/// on it.
 #[derive(Clone, Debug)]
 pub struct SimEnv {
     host: Arc<Host>,
@@ -65,12 +66,12 @@ impl SimEnv {
         self.host.clock.clone()
     }
 
-    /// Simulated time since the start of the run; unlike [`Env::unix_now`] never skewed.
+    /// Simulated time since the start of the run. Unlike [`Env::unix_now`] it is never skewed.
     pub fn elapsed(&self) -> Duration {
         elapsed()
     }
 
-    /// A stream of random bytes of this life of the host, apart from all others.
+    /// A stream of random bytes for one purpose, independent of all other streams.
     pub fn random(&self, purpose: &str) -> Random {
         Random::new(self.host.seed, &self.host.name, self.incarnation, purpose)
     }
@@ -96,8 +97,8 @@ impl Env for SimEnv {
         ))
     }
 
-    /// Every host has one address, so any address but loopback's means all. It runs one process, so
-    /// nothing else can share it.
+    /// Every host has one address, so every address except loopback means all addresses. A host runs
+    /// one process, so nothing else can share its addresses.
     async fn claim(&self, address: SocketAddr, _: Sharing) -> io::Result<SimClaim> {
         let ip = match address.ip().is_loopback() {
             true => address.ip(),
@@ -121,7 +122,7 @@ impl Env for SimEnv {
         tokio::spawn(task);
     }
 
-    /// Inline: a simulated host has all the time in the world, and a thread's would be its own.
+    /// Runs inline: work takes no simulated time, and another thread would not be deterministic.
     async fn heavy<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         work()
     }

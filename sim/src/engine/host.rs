@@ -1,4 +1,4 @@
-//! What a simulated host keeps through its crashes: its name, disk and wall clock.
+//! What a simulated host keeps when it crashes: its name, disk and wall clock.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::EPOCH;
 use crate::store::SimStore;
 use crate::trace::Trace;
 
-/// What a host keeps through its crashes.
+/// What a host keeps when it crashes.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) name: String,

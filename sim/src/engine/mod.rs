@@ -7,9 +7,9 @@
 //! [`isolated`] gives the thread its own clock and entropy (see `entropy`).
 //!
 //! What turmoil doesn't model, and what we do about it:
-//! - No retransmission, so a lost segment wedges a stream for good. Loss of connectivity is
-//!   therefore *hold and release*, which looks to TCP users as a real outage does: silence, then
-//!   either the rest or a timeout. Nothing is ever dropped.
+//! - It doesn't retransmit, so a lost segment would block a stream for good. Loss of connectivity is
+//!   therefore *hold and release*. TCP users see the same as in a real outage: silence, then either the
+//!   rest or a timeout. Nothing is ever dropped.
 //! - A panic in a spawned task is swallowed by tokio. A panic hook records it, and the next
 //!   [`Engine::step`] fails.
 //! - A write is one segment however long; [`Stream`] cuts it, as a socket buffer would.
@@ -42,16 +42,16 @@ pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// overflows, so this is well above the clients that a scenario may have.
 const TCP_SEGMENTS_MAX: usize = 1024;
 
-/// What a world starts from.
+/// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What every random choice follows from.
+    /// Decides every random choice.
     pub seed: u64,
     /// How far [`Engine::step`] moves; also the resolution of the network. Whole milliseconds.
     pub tick: Duration,
     /// The shortest time that a segment travels.
     pub latency_min: Duration,
-    /// The longest time that a segment travels. Most take a fraction of it.
+    /// The longest time that a segment travels. Most are much faster.
     pub latency_max: Duration,
 }
 
@@ -61,7 +61,7 @@ pub struct Settings {
 pub enum RunError {
     /// Something panicked; the message names the place.
     Panic(String),
-    /// A host's program ended by itself, which none may.
+    /// A host's program returned, which it must not.
     Ended(String),
 }
 
@@ -175,7 +175,7 @@ impl Engine {
         self.sim.hold(a, b);
     }
 
-    /// Delivers what was held between two hosts, in order, and lets all else through again.
+    /// Delivers what was held between two hosts, in order, and ends the hold.
     pub fn release(&mut self, a: &str, b: &str) {
         self.sim.release(a, b);
     }
@@ -196,12 +196,12 @@ fn ipv4(address: IpAddr) -> Ipv4Addr {
     }
 }
 
-/// Runs `work` in a simulated thread, where a panic must not end the thread.
+/// Runs `work` and catches a panic, so that the thread goes on.
 ///
 /// # Errors
 /// [`RunError::Panic`] if it panics.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, RunError> {
-    // State that it leaves half done is only used for the report.
+    // The report is all that still uses the state after a panic.
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     done.map_err(|_| RunError::Panic(panics::take().unwrap_or_else(|| "in the world".to_owned())))
 }

@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::host::Host;
 
-/// The most bytes that one segment carries: what a socket takes at once from a TLS record.
+/// The most bytes that one segment carries: as much as one TLS record.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
 
-/// A connection. What it sends stands in the trace as length and hash, so that two runs whose
-/// bytes differ anywhere have different traces.
+/// A connection. The trace has the length and hash of everything that it sends, so two runs whose bytes
+/// differ anywhere have different traces.
 pub struct Stream {
     tcp: turmoil::net::TcpStream,
     host: Arc<Host>,

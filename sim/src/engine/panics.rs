@@ -9,8 +9,8 @@ thread_local! {
     static FIRST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Records the first panic of each simulated thread from now on; other threads' are only passed
-/// to the hook that was there before.
+/// Records the first panic of each simulated thread from now on. The hook that was there before still
+/// gets the panics of all threads.
 pub(super) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

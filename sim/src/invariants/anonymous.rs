@@ -8,13 +8,14 @@ use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Assignment, Fact};
 
-/// A request without any credential arrives only while its router's configuration says so, only
-/// at a cell of the placement that this names, marked `anonymous`, and without a tenant.
+/// A request without credentials arrives only while its router's configuration allows it, only at a
+/// cell of the placement that the configuration names, marked `anonymous`, and without a tenant.
 ///
-/// While it says so, and has no rules, nobody is refused for showing nothing.
+/// While the configuration allows it and has no rules, no request is refused because it has no
+/// credentials.
 ///
-/// The configuration is what the world wrote to the router's disk. A change counts from the
-/// router's next reload on, and from a bounded time on whatever the router does.
+/// The configuration is what the world wrote to the router's disk. A change counts once the router
+/// has reloaded it, and at the latest when the router must have reloaded it.
 #[derive(Debug)]
 pub struct AnonymousApart {
     prefix: String,
@@ -22,9 +23,9 @@ pub struct AnonymousApart {
     settings: SettingsInForce,
     routers: BTreeMap<String, InForce<Option<String>>>,
     placements: BTreeMap<u64, Assignment>,
-    /// Routers that have had rules.
+    /// Routers whose configuration has ever had rules.
     ruled: BTreeSet<String>,
-    /// Requests that show nothing, by tag: when they were sent, and where to.
+    /// Requests without credentials that aren't answered yet, by tag: when and where to they were sent.
     open: BTreeMap<String, (Duration, String)>,
 }
 
@@ -57,7 +58,8 @@ impl AnonymousApart {
         let permissive = modes.peek().is_some() && modes.all(Option::is_some);
         match reason.starts_with("missing_") && permissive && !self.ruled.contains(&router) {
             true => Err(format!(
-                "{tag}, which shows nothing, was answered {answer}, and {router} is permissive"
+                "{tag} has no credentials and was answered {answer}, but the configuration of {router} \
+                 allows anonymous requests"
             )),
             false => Ok(()),
         }
@@ -108,7 +110,8 @@ fn check(
     let own = |name: &str| passed.arrived.header(&format!("{prefix}{name}"));
     if own("auth") != Some("anonymous") || own("tenant") != Some("") {
         return Err(format!(
-            "{tag}, which shows nothing, arrived with auth {:?} and tenant {:?}",
+            "{tag} has no credentials, but arrived with auth {:?} and tenant {:?}; expected \
+             \"anonymous\" and none",
             own("auth"),
             own("tenant")
         ));
@@ -119,7 +122,10 @@ fn check(
         .flat_map(|mode| mode.at(passed.decided_at));
     let allowed: Vec<_> = modes.flatten().collect();
     if allowed.is_empty() {
-        return Err(format!("{tag}, which shows nothing, passed {router}"));
+        return Err(format!(
+            "{router} forwarded {tag}, which has no credentials, but its configuration allows no \
+             anonymous requests"
+        ));
     }
     let version = passed.decided.registry_version.unwrap_or_default();
     let there = |placement: &&String| {
@@ -129,7 +135,8 @@ fn check(
     match allowed.into_iter().any(|placement| there(&placement)) {
         true => Ok(()),
         false => Err(format!(
-            "{tag}, which shows nothing, reached {}, which isn't for such requests",
+            "{tag} has no credentials and reached {}, which is no cell of the anonymous placement in \
+             registry version {version}",
             passed.arrived.cell
         )),
     }

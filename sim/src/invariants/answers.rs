@@ -6,9 +6,8 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::{Fact, Life};
 
-/// A router decides each request once and reports its end once, within a bounded time unless it
-/// crashes; a client gets one answer; and a request that may change something reaches a cell at
-/// most once.
+/// A router decides each request once and reports its end once, in a bounded time unless it crashes.
+/// A client gets one answer. A request that may change something reaches a cell at most once.
 #[derive(Debug)]
 pub struct OneAnswer {
     within: Duration,
@@ -23,7 +22,7 @@ pub struct OneAnswer {
 }
 
 impl OneAnswer {
-    /// A request that is open for this long when the run ends has been forgotten.
+    /// A request that has been open for longer than this when the run ends was forgotten.
     pub fn new(within: Duration) -> Self {
         Self {
             within,
@@ -39,7 +38,7 @@ impl OneAnswer {
     fn decided(&mut self, at: Duration, life: &Life, id: &str) -> Result<(), String> {
         let key = (life.clone(), id.to_owned());
         if self.ended.contains(&key) || self.open.insert(key, at).is_some() {
-            return Err(format!("{} decided {id} twice", life.router));
+            return Err(format!("{} decided request {id} twice", life.router));
         }
         Ok(())
     }
@@ -48,14 +47,19 @@ impl OneAnswer {
         let key = (life.clone(), id.to_owned());
         self.open.remove(&key);
         if !self.ended.insert(key) {
-            return Err(format!("{} ended {id} twice", life.router));
+            return Err(format!(
+                "{} reported the end of request {id} twice",
+                life.router
+            ));
         }
         Ok(())
     }
 
     fn arrived(&mut self, cell: &str, tag: &str) -> Result<(), String> {
         if self.once.contains(tag) && !self.arrived.insert(tag.to_owned()) {
-            return Err(format!("{tag} reached a cell twice, now {cell}"));
+            return Err(format!(
+                "{tag} may arrive once only, but arrived again, at {cell}"
+            ));
         }
         Ok(())
     }
@@ -90,7 +94,7 @@ impl Invariant for OneAnswer {
                 self.waiting.remove(tag);
                 match self.answered.insert(tag.clone()) {
                     true => Ok(()),
-                    false => Err(format!("{tag} was answered twice")),
+                    false => Err(format!("the client of {tag} got two answers")),
                 }
             }
             Fact::Arrived(arrived) => match &arrived.tag {
@@ -110,7 +114,7 @@ impl Invariant for OneAnswer {
         if let Some(((life, id), since)) = self.open.iter().find(|(_, since)| overdue(since)) {
             let router = &life.router;
             return Err(format!(
-                "{router} decided {id} at {since:?} and never reported its end"
+                "{router} decided request {id} at {since:?} and never reported its end"
             ));
         }
         Ok(())

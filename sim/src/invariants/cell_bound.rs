@@ -1,4 +1,5 @@
-//! A call with a cell-bound authorization comes from the cell that it names, and reaches the cell that it is for.
+//! A call with a cell-bound authorization comes from the cell that it names and reaches the cell that
+//! it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,12 +12,12 @@ use crate::fact::{CellBound, CellBoundRules, Fact, Life};
 /// The header that carries an authorization.
 pub const CELL_BOUND: &str = "cell-bound-authorization";
 
-/// While its router's configuration enforces it, a request that was sent with a cell-bound
-/// authorization arrives only if that was made by the cell that it names, for the cell where it
-/// arrives and for the tenant and user that it is stamped with; if it holds by the router's clock;
-/// if that cell may call, and its key was in the registry that was decided on; and, where each is
-/// taken once, if nothing passed this life of the router with it before. In any mode the
-/// authorization itself arrives nowhere.
+/// While its router's configuration enforces cell-bound authorizations, a request with one arrives
+/// only if all of this is true: the cell that the authorization names signed it; it is for the cell
+/// where the request arrives and for the tenant and user in the request's headers; it is valid by
+/// the router's clock; its cell may call others, and its key was in the registry of the decision;
+/// and, with `one_use`, no earlier request used it at this router since its start. In no mode does
+/// the authorization itself arrive at a cell.
 #[derive(Debug)]
 pub struct CellBoundCalls {
     prefix: String,
@@ -24,7 +25,7 @@ pub struct CellBoundCalls {
     settings: SettingsInForce,
     routers: BTreeMap<String, InForce<CellBoundRules>>,
     callers: BTreeMap<u64, BTreeSet<String>>,
-    /// With which request each was used: source, number.
+    /// The request that used each authorization first, by router, source cell and `jti`.
     used: BTreeMap<(Life, String, String), String>,
 }
 
@@ -57,7 +58,10 @@ impl Invariant for CellBoundCalls {
                 self.callers.insert(said.version, said.callers.clone());
             }
             Fact::Arrived(arrived) if arrived.header(CELL_BOUND).is_some() => {
-                return Err(format!("{} received an authorization", arrived.cell));
+                return Err(format!(
+                    "{} received the header {CELL_BOUND}, which the router must remove",
+                    arrived.cell
+                ));
             }
             _ => in_force::reloaded(&mut self.routers, at, fact),
         }
@@ -79,7 +83,7 @@ impl Invariant for CellBoundCalls {
             return Ok(());
         }
         if all(|rules| rules.once) && first != request {
-            return Err(wrong(&passed, "was shown before"));
+            return Err(wrong(&passed, "was used before"));
         }
         let version = passed.decided.registry_version.unwrap_or_default();
         let callers = self.callers.get(&version);
@@ -95,7 +99,7 @@ fn check(
 ) -> Result<(), String> {
     let stamped = |name: &str| passed.arrived.header(&format!("{prefix}{name}"));
     let holds = [
-        (bound.genuine, "isn't its cell's"),
+        (bound.genuine, "the cell that it names didn't sign"),
         (
             bound.destination == passed.arrived.cell,
             "is for another cell",
@@ -108,10 +112,10 @@ fn check(
             stamped("sub") == Some(&bound.subject),
             "is for another user",
         ),
-        (passed.decided.unix < bound.ends, "has ended"),
+        (passed.decided.unix < bound.ends, "has expired"),
         (
             callers.is_some_and(|callers| callers.contains(&bound.source)),
-            "is of a cell that may not call or has no key",
+            "comes from a cell that may not call others or has no key in the registry",
         ),
     ];
     match holds.iter().find(|(holds, _)| !holds) {

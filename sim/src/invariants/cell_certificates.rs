@@ -7,16 +7,16 @@ use super::Invariant;
 use crate::engine::EPOCH;
 use crate::fact::Fact;
 
-/// Nothing arrives at an endpoint that was started with an expired certificate and has got no new
-/// one since. All its connections would have been made after the expiry. The same goes for an endpoint that
-/// was started with the certificate of another cell.
+/// Nothing arrives at an endpoint that started with an expired certificate and has not got a new one
+/// since, because all its connections were made after the expiry. The same is true for an endpoint
+/// that started with the certificate of another cell.
 ///
 /// A connection that was made earlier may continue. Routers' clocks are assumed to be right.
 #[derive(Debug, Default)]
 pub struct CellCertificates {
-    /// Hosts whose connections are all newer than the expiry of their certificate.
+    /// Hosts that started after their certificate expired, and when it did.
     ended: BTreeMap<String, Duration>,
-    /// Hosts whose every connection was made under the certificate of another cell.
+    /// Hosts that started with the certificate of another cell, and that cell.
     impostors: BTreeMap<String, String>,
 }
 
@@ -45,14 +45,14 @@ impl Invariant for CellCertificates {
             }
             Fact::Arrived(arrived) => match self.ended.get(&arrived.host) {
                 Some(ends) => Err(format!(
-                    "{} received {:?} with a certificate that had ended {:?} after the start",
+                    "{} received {:?}, but started with a certificate that had expired at {:?}",
                     arrived.host,
                     arrived.tag,
                     ends.saturating_sub(EPOCH)
                 )),
                 None => match self.impostors.get(&arrived.host) {
                     Some(of) => Err(format!(
-                        "{} received {:?} with the certificate of {of}",
+                        "{} received {:?}, but started with the certificate of the cell {of}",
                         arrived.host, arrived.tag
                     )),
                     None => Ok(()),

@@ -6,7 +6,7 @@ use super::Invariant;
 use super::journal::Journal;
 use crate::fact::Fact;
 
-/// No request passes that came over a connection whose client certificate had ended by the clock
+/// No request arrives that came over a connection whose client certificate had expired by the clock
 /// of the router that decided it.
 #[derive(Debug)]
 pub struct CertificateLife {
@@ -32,8 +32,8 @@ impl Invariant for CertificateLife {
         };
         match passed.certificate_ends {
             Some(ends) if passed.decided.unix >= ends => Err(format!(
-                "{} passed {} over a connection whose certificate had ended",
-                passed.sent.tag, passed.decided.life.router
+                "{} forwarded {} from a connection whose client certificate had expired",
+                passed.decided.life.router, passed.sent.tag
             )),
             _ => Ok(()),
         }

@@ -15,8 +15,8 @@ pub struct TokenAudience {
 }
 
 /// Every request with a token arrives for a tenant that the token names: the one that the request
-/// picks, else the token's default tenant, else its only tenant. If there is no such tenant, the
-/// request doesn't arrive.
+/// picks, otherwise the token's default tenant, otherwise its only tenant. If there is no such
+/// tenant, the request doesn't arrive.
 #[derive(Debug)]
 pub struct TenantChoice {
     journal: Journal,
@@ -52,8 +52,8 @@ impl Invariant for TokenAudience {
         };
         match &passed.sent.claims {
             Some(claims) if !claims.audiences.contains(&self.audience) => Err(format!(
-                "{} passed {} with a token for {:?}",
-                passed.sent.tag, passed.decided.life.router, claims.audiences
+                "{} forwarded {}, whose token has the audiences {:?}; expected {:?} among them",
+                passed.decided.life.router, passed.sent.tag, claims.audiences, self.audience
             )),
             _ => Ok(()),
         }
@@ -95,7 +95,7 @@ impl Invariant for TenantChoice {
         match chosen.is_some() && stamped == chosen.map(String::as_str) {
             true => Ok(()),
             false => Err(format!(
-                "{} arrived for {stamped:?}; its token names {:?}, and it picks {:?}",
+                "{} arrived for the tenant {stamped:?}; its token names {:?}, and the request picks {:?}",
                 sent.tag, claims.tenants, sent.selects
             )),
         }
@@ -148,14 +148,15 @@ impl Invariant for TierKept {
             && serves.is_some_and(|cell| cell.tier != tier)
         {
             return Err(format!(
-                "{tag}, whose token names the tier {tier}, reached {cell}"
+                "the token of {tag} names the tier {tier}, but it reached {cell}, which has another tier"
             ));
         }
         let unlisted = !said.assignment.contains_key(&sent.tenant);
         let cells = said.cells_of(&sent.tenant, tier);
         match unlisted && !cells.is_some_and(|cells| cells.contains(cell)) {
             true => Err(format!(
-                "{tag} of {}, which isn't listed, reached {cell} with the tier {tier:?}",
+                "{tag} reached {cell}, but the registry doesn't list its tenant {} and doesn't send the \
+                 tier {tier:?} there",
                 sent.tenant
             )),
             false => Ok(()),

@@ -7,10 +7,9 @@ use super::journal::Journal;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Answer, Fact, Life};
 
-/// Once a router begins to drain, it accepts no new connection, and no
-/// request that was sent after its clients could know. Requests that it forwarded before
-/// are answered, unless they last longer than the drain; clients and router both report this. The
-/// drain itself ends in time.
+/// Once a router begins to drain, it accepts no new connection, and no request that was sent after
+/// its clients could know of the drain. Requests that it forwarded before are answered, unless they
+/// last longer than the drain; clients and router both report this. The drain itself ends in time.
 #[derive(Debug)]
 pub struct Drained {
     journal: Journal,
@@ -54,7 +53,7 @@ impl Drained {
         let draining = self.since.iter().find(|(life, _)| life.router == to);
         match draining.filter(|(_, since)| at > **since + self.held) {
             Some((_, since)) => Err(format!(
-                "{client} got a new connection to {to}, which drains since {since:?}"
+                "{client} got a new connection to {to}, which has been draining since {since:?}"
             )),
             None => Ok(()),
         }
@@ -87,11 +86,13 @@ impl Drained {
         let router = &life.router;
         if at > *since + self.deadline(life) + self.held {
             return Err(format!(
-                "{router} drained from {since:?} to {at:?}, too long"
+                "{router} drained from {since:?} to {at:?}, longer than `drain_secs` allows"
             ));
         }
         match self.open.iter().find(|(of, _)| of == life) {
-            Some((_, id)) => Err(format!("{router} has drained, and {id} hasn't ended")),
+            Some((_, id)) => Err(format!(
+                "{router} reported the end of its drain, but request {id} is still open"
+            )),
             None => Ok(()),
         }
     }
@@ -109,7 +110,8 @@ impl Invariant for Drained {
             let since = self.since.get(&life).copied();
             if let Some(since) = since.filter(|since| sent > *since + self.held) {
                 return Err(format!(
-                    "{tag} was sent at {sent:?} and passed {}, which drains since {since:?}",
+                    "{} forwarded {tag}, which was sent at {sent:?}, but has been draining since \
+                     {since:?}",
                     life.router
                 ));
             }

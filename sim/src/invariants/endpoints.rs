@@ -45,7 +45,7 @@ pub struct EveryEndpoint {
     endpoints: Endpoints,
     settings: SettingsInForce,
     assignment: Assignment,
-    /// By tag: when it was sent, where to, and for which tenant.
+    /// Requests that aren't answered yet, by tag: when they were sent, where to, and for which tenant.
     open: BTreeMap<String, (Duration, String, String)>,
 }
 
@@ -86,8 +86,8 @@ impl Invariant for EveryEndpoint {
                 let failover = self.settings.least(&to, [sent, at], |it| it.failover);
                 if unreachable && well && at < sent + failover {
                     return Err(format!(
-                        "{tag} was answered cell_unreachable, and a cell of {tenant} had an endpoint \
-                         that nothing was wrong with"
+                        "{tag} was answered cell_unreachable, but every cell of {tenant} had a healthy \
+                         endpoint all the time"
                     ));
                 }
             }

@@ -6,31 +6,30 @@ use std::time::Duration;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Arrived, Decided, EnvelopeChecked, Fact, Proved, Sent};
 
-/// How long a cell may take to judge what has arrived: longer than it waits for keys.
-const JUDGED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a cell may take to check an envelope that has arrived: longer than it waits for keys.
+const CHECKED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a cell says of an envelope under a key that it hasn't got.
+/// Why a cell refuses an envelope if it doesn't have the key.
 const NO_KEY: [&str; 2] = ["envelope_unknown_key", "envelope_no_keys"];
 
-/// Where routers seal envelopes, every request that arrives as `verified` carries one that holds at
-/// the very cell, for the caller that the router decided on and that the client really is; at every
-/// other cell it wouldn't hold. What arrives otherwise has none.
+/// If routers seal envelopes, every request that arrives as `verified` carries an envelope that is
+/// valid at this cell and at no other. It names the tenant that the router decided for and that the
+/// client really acts for. Other requests carry none.
 ///
-/// A cell may refuse an envelope because it doesn't know the key if it lags: it says itself that it
-/// couldn't fetch the published set for longer than that may be kept. Routers must get along with
-/// any other.
+/// A cell may refuse an envelope for an unknown key only if it has not been able to fetch the
+/// published keys for longer than services may keep them. The cell reports this itself.
 #[derive(Debug)]
 pub struct EnvelopeHolds {
     prefix: String,
     /// Whether routers seal envelopes.
     sealed: bool,
     settings: SettingsInForce,
-    /// Keys that must no longer seal: from when on, and until when.
+    /// Keys that must not seal between these times, because another key has replaced them.
     replaced: Vec<(String, Duration, Option<Duration>)>,
     sent: BTreeMap<String, Sent>,
     decided: BTreeMap<String, Decided>,
     decided_at: BTreeMap<String, Duration>,
-    /// By request id, what hasn't been checked yet: more than once what was sent again.
+    /// Arrivals whose envelope hasn't been checked yet, by request id. A retry arrives again.
     waiting: BTreeMap<String, Vec<(Duration, Arrived)>>,
     /// When each endpoint of a cell last had the published keys.
     fetched: BTreeMap<String, Duration>,
@@ -57,7 +56,7 @@ impl EnvelopeHolds {
     }
 
     fn arrived(&mut self, at: Duration, arrived: &Arrived) {
-        // What has no id has passed no router, which is for others to say.
+        // A request without an id has passed no router: `assigned_cell` reports that.
         if let Some(id) = self.own(arrived, "request-id") {
             let waiting = self.waiting.entry(id.to_owned()).or_default();
             waiting.push((at, arrived.clone()));
@@ -68,17 +67,21 @@ impl EnvelopeHolds {
         let host = &checked.host;
         let id = checked.request_id.as_deref().unwrap_or_default();
         let Some((_, arrived)) = self.waiting.get_mut(id).and_then(Vec::pop) else {
-            return Err(format!("{host} checked a request that it hasn't received"));
+            return Err(format!(
+                "{host} checked the envelope of a request that it hasn't received"
+            ));
         };
         let tag = arrived.tag.clone().unwrap_or_default();
         if let Some((cell, _)) = (checked.elsewhere.iter()).find(|(_, found)| found.is_ok()) {
-            return Err(format!("the envelope of {tag} holds at {cell} too"));
+            return Err(format!(
+                "the envelope of {tag} is valid at the cell {cell} too"
+            ));
         }
         if self.own(&arrived, "auth") != Some("verified") {
             return match &checked.found {
                 Err(refused) if refused == "envelope_missing" => Ok(()),
                 found => Err(format!(
-                    "{tag} isn't verified, and has an envelope: {found:?}"
+                    "{tag} arrived unverified, but with an envelope: {found:?}"
                 )),
             };
         }
@@ -90,7 +93,7 @@ impl EnvelopeHolds {
         });
         if let Some((kid, from, _)) = old {
             return Err(format!(
-                "the envelope of {tag} is sealed under {kid}, whose place another key has taken by {from:?}"
+                "the envelope of {tag} is sealed with {kid}, which another key had replaced by {from:?}"
             ));
         }
         match &checked.found {
@@ -102,7 +105,7 @@ impl EnvelopeHolds {
                 match lags {
                     true => Ok(()),
                     false => Err(format!(
-                        "{host} refuses the envelope of {tag} ({refused}), and had the \
+                        "{host} refuses the envelope of {tag} ({refused}), but fetched the \
                          published keys at {fetched:?}"
                     )),
                 }
@@ -127,26 +130,26 @@ impl EnvelopeHolds {
     ) -> Result<(), String> {
         let Some(decided) = self.decided.get(id) else {
             return Err(format!(
-                "an envelope holds for {tag}, which no router decided"
+                "{tag} has a valid envelope, but no router decided it"
             ));
         };
         let meant = self.sent.get(tag).map(|sent| &sent.tenant);
         if proved.tenant != decided.tenant || proved.tenant.as_ref() != meant {
             return Err(format!(
-                "the envelope of {tag} is {:?}'s; the router decided on {:?}, and the client acts \
-                 for {meant:?}",
+                "the envelope of {tag} names the tenant {:?}; the router decided for {:?}, and the \
+                 client acts for {meant:?}",
                 proved.tenant, decided.tenant
             ));
         }
         if proved.cell != arrived.cell || Some(&proved.cell) != decided.cell.as_ref() {
             return Err(format!(
-                "the envelope of {tag} is for {}, the router decided on {:?}, and {} received it",
+                "the envelope of {tag} is for the cell {}; the router chose {:?}, and {} received it",
                 proved.cell, decided.cell, arrived.cell
             ));
         }
         if Some(proved.placement_epoch) != decided.registry_version {
             return Err(format!(
-                "the envelope of {tag} is of registry version {}, and it was decided on {:?}",
+                "the envelope of {tag} names registry version {}, but the decision used {:?}",
                 proved.placement_epoch, decided.registry_version
             ));
         }
@@ -180,7 +183,7 @@ impl Invariant for EnvelopeHolds {
             } => {
                 self.fetched.insert(host.clone(), at);
             }
-            // What a host was about to judge when it crashed it never will.
+            // A crashed host never checks what it had received.
             Fact::FaultBegins(what) if what.starts_with("crash ") => self.waiting.clear(),
             _ => {}
         }
@@ -189,10 +192,10 @@ impl Invariant for EnvelopeHolds {
 
     fn finish(&mut self, at: Duration) -> Result<(), String> {
         let mut waiting = self.waiting.values().flatten();
-        let forgotten = waiting.find(|(since, _)| *since + JUDGED_WITHIN < at);
+        let forgotten = waiting.find(|(since, _)| *since + CHECKED_WITHIN < at);
         match (self.sealed, forgotten) {
             (true, Some((_, arrived))) => Err(format!(
-                "{} never said what it makes of the envelope of {:?}",
+                "{} never reported whether the envelope of {:?} is valid",
                 arrived.cell, arrived.tag
             )),
             _ => Ok(()),

@@ -9,21 +9,20 @@ use super::Invariant;
 use super::journal::{Journal, Passed};
 use crate::fact::Fact;
 
-/// A request that was sent through an Envoy arrives only if the Envoy was given leave for it, at the
-/// cell that was named and under the router's own name for it, which the router has really decided
-/// so; and with the same identity as the router stamps on requests of the same tenant, by the same
-/// registry version, that it forwards itself.
+/// A request that was sent through an Envoy arrives only if the router allowed it, at the cell that
+/// the router named, and with the router's request id. It has the same identity headers as requests
+/// of the same tenant, decided on the same registry version, that the router forwards itself.
 #[derive(Debug)]
 pub struct EnvoyObeys {
     prefix: String,
     journal: Journal,
-    /// By tag: the router's name for the request, and the cell.
+    /// What the router allowed, by tag: its request id, and the cell.
     leave: BTreeMap<String, (String, String)>,
     /// What routers stamp, by tenant and registry version.
     stamped: BTreeMap<(String, Option<u64>), Stamps>,
 }
 
-/// Headers of the router's own, but for those that differ with each request and user.
+/// The router's own headers, except those that differ with each request and user.
 type Stamps = BTreeMap<String, String>;
 
 impl EnvoyObeys {
@@ -64,13 +63,16 @@ impl Invariant for EnvoyObeys {
                 let Some(tag) = &arrived.tag else {
                     return Ok(());
                 };
-                return Err(format!("{tag} arrived at {} without leave", arrived.cell));
+                return Err(format!(
+                    "an Envoy sent {tag} to {} without the router's permission",
+                    arrived.cell
+                ));
             }
         }
         let Some(passed) = self.journal.passed(at, fact) else {
             return Ok(());
         };
-        // What a token says is compared; a certificate says other things.
+        // Requests with a token are compared: a certificate gives other headers.
         if passed.sent.token.is_none() || passed.sent.cell_bound.is_some() {
             return Ok(());
         }
@@ -91,15 +93,22 @@ fn check(
     }
     let tag = &passed.sent.tag;
     if passed.decided.cell.as_ref() != Some(&passed.arrived.cell) {
-        return Err(format!("{tag} arrived where no router has decided it"));
+        return Err(format!(
+            "an Envoy sent {tag} to {}, but the router decided {:?}",
+            passed.arrived.cell, passed.decided.cell
+        ));
     }
     let sub = passed.arrived.header(&format!("{prefix}sub"));
     if sub != Some(&passed.sent.client) {
-        return Err(format!("{tag} arrived with sub {sub:?}"));
+        return Err(format!(
+            "{tag} arrived with sub {sub:?}, expected {:?}",
+            passed.sent.client
+        ));
     }
     match stamped.get(&key) {
         Some(proxied) if *proxied != stamps => Err(format!(
-            "{tag} arrived with {stamps:?} through an Envoy, and others with {proxied:?}"
+            "through an Envoy {tag} arrived with the headers {stamps:?}, but the router itself sends \
+             {proxied:?}"
         )),
         Some(_) | None => Ok(()),
     }

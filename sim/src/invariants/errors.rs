@@ -1,11 +1,11 @@
-//! A router that reports an ERROR has found a bug or lost something.
+//! Routers report no errors, because an ERROR means a bug or a loss.
 
 use std::time::Duration;
 
 use super::Invariant;
 use crate::fact::Fact;
 
-/// No event of the level ERROR, except those that the scenario says it provokes.
+/// There are no events of the level ERROR, except those that the scenario lists in `expect.errors`.
 #[derive(Debug)]
 pub struct NoUnexpectedErrors {
     expected: Vec<String>,
@@ -26,9 +26,10 @@ impl Invariant for NoUnexpectedErrors {
 
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Error { life, event, text } if !self.expected.contains(event) => {
-                Err(format!("{} reports the error {event}: {text}", life.router))
-            }
+            Fact::Error { life, event, text } if !self.expected.contains(event) => Err(format!(
+                "{} reported the error {event}: {text}. If the scenario provokes it, add it to `expect.errors`",
+                life.router
+            )),
             _ => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! No request goes to a cell under trust that was replaced.
+//! No request goes to a cell over a connection from before a change of trust.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use super::journal::Journal;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
-/// Once a router has had the time to follow a change of the authority between routers and cells, no
-/// request arrives over a connection that was made before the change: what it trusted, and what it
-/// showed, no longer counts.
+/// Once a router has had time to follow a change of the authority between routers and cells, no
+/// request arrives over a connection that was made before the change, because that connection uses
+/// the old trust and the old certificates.
 #[derive(Debug)]
 pub struct FreshConnections {
     journal: Journal,
@@ -64,8 +64,8 @@ impl Invariant for FreshConnections {
         let mut changes = self.changes.iter();
         match changes.find(|change| first < **change && follows(**change)) {
             Some(change) => Err(format!(
-                "{} arrived at {} over a connection of before {change:?}, when the authority of cells \
-                 changed",
+                "{} arrived at {} over a connection that is older than the change of the cells' \
+                 authority at {change:?}",
                 passed.sent.tag, passed.arrived.host
             )),
             None => Ok(()),

@@ -5,14 +5,15 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::Fact;
 
-/// What every forged header of the simulator's clients has in its value.
+/// A part of the value of every header that the simulator's clients forge.
 pub const FORGED: &str = "forged-by-client";
 
-/// What every answer of the simulator's cells has in a header under the router's prefix.
+/// The value of the forged header in every answer of the simulator's cells. Its name has the router's
+/// prefix.
 pub const FORGED_BY_CELL: &str = "forged-by-cell";
 
-/// No header or trailer with a value of a client's making arrives at a cell, and none whose name
-/// a cell could read as one of the router's unless it is spelled as the router spells it.
+/// No header or trailer with a value that a client made up arrives at a cell. Neither does one with a
+/// name that a cell could mistake for one of the router's.
 #[derive(Debug)]
 pub struct NoForgedHeaders {
     prefix: String,
@@ -34,7 +35,9 @@ impl NoForgedHeaders {
     ) -> Result<(), String> {
         for (name, value) in fields {
             if value.contains(FORGED) {
-                return Err(format!("{cell} received {name}: {value} of {tag:?}"));
+                return Err(format!(
+                    "{cell} received {name}: {value}, which the client of {tag:?} made up"
+                ));
             }
             let similar: String = name
                 .chars()
@@ -42,7 +45,7 @@ impl NoForgedHeaders {
                 .collect();
             if similar.starts_with(&self.prefix) && *name != similar {
                 return Err(format!(
-                    "{cell} received {name}, which reads like {similar}"
+                    "{cell} received the header {name}, which software may read as {similar}"
                 ));
             }
         }
@@ -58,7 +61,7 @@ impl Invariant for NoForgedHeaders {
     fn observe(&mut self, _: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::AnswerForged { tag, header } => Err(format!(
-                "the answer to {tag} has {header} of its cell's making"
+                "the answer to {tag} has the header {header}, which its cell made up; the router must remove it"
             )),
             Fact::Arrived(arrived) => {
                 self.check(&arrived.cell, arrived.tag.as_ref(), &arrived.headers)
@@ -73,8 +76,7 @@ impl Invariant for NoForgedHeaders {
     }
 }
 
-/// No bearer token arrives at a cell: what proves a tenant to the router would prove it to whoever a
-/// cell passes it on to.
+/// No bearer token arrives at a cell, because a cell could use it to act as the client.
 #[derive(Debug)]
 pub struct CredentialsStay;
 
@@ -97,7 +99,9 @@ impl Invariant for CredentialsStay {
             name == "authorization" || value.starts_with("Bearer ")
         };
         match fields.iter().find(shown) {
-            Some((name, _)) => Err(format!("{cell} received the {name} of {tag:?}")),
+            Some((name, _)) => Err(format!(
+                "{cell} received the credentials of {tag:?} in the header {name}"
+            )),
             None => Ok(()),
         }
     }

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use crate::fact::Fact;
 
-/// Something that a router's configuration file says. A change counts from the router's next
-/// reload on, and from a bounded time on whatever the router does.
+/// A part of a router's configuration file. A change counts once the router has reloaded the file, and
+/// at the latest when it must have.
 #[derive(Debug)]
 pub(super) struct InForce<T> {
     now: T,
-    /// What it said before, and until when that may still be in force.
+    /// The value before, and until when it may still be in force.
     before: Option<(T, Duration)>,
 }
 
 impl<T> InForce<T> {
-    /// What may have been in force at this time since the start.
+    /// The values that may have been in force at this time since the start.
     pub(super) fn at(&self, at: Duration) -> impl Iterator<Item = &T> {
         let before = self.before.as_ref();
         let before = before.filter(|(_, until)| at <= *until);
@@ -25,7 +25,7 @@ impl<T> InForce<T> {
     }
 }
 
-/// The router's file says this now, and the router must know at `until`.
+/// The router's file says this now, and the router must have read it at `until`.
 pub(super) fn configured<T>(
     routers: &mut BTreeMap<String, InForce<T>>,
     router: &str,
@@ -36,8 +36,7 @@ pub(super) fn configured<T>(
     routers.insert(router.to_owned(), InForce { now, before });
 }
 
-/// If the fact is that a router has read its file: what was decided up to this moment may still
-/// arrive, and no more.
+/// If a router has just read its file, the value before counts only for earlier decisions.
 pub(super) fn reloaded<T>(routers: &mut BTreeMap<String, InForce<T>>, at: Duration, fact: &Fact) {
     let life = match fact {
         Fact::Started(life) => life,

@@ -7,7 +7,7 @@ use super::Invariant;
 use super::journal::Journal;
 use crate::fact::Fact;
 
-/// No request passes for a tenant with the token of an issuer that may not speak for it.
+/// No request arrives for a tenant with the token of an issuer that may not speak for this tenant.
 #[derive(Debug)]
 pub struct IssuerSpeaks {
     journal: Journal,
@@ -41,7 +41,7 @@ impl Invariant for IssuerSpeaks {
         match self.issuer_tenants.contains(&pair) {
             true => Ok(()),
             false => Err(format!(
-                "{} passed for {} with a token of {}, which may not speak for it",
+                "{} arrived for {} with a token of the issuer {}, which may not speak for this tenant",
                 passed.sent.tag, pair.1, pair.0
             )),
         }

@@ -5,21 +5,22 @@ use std::time::Duration;
 
 use crate::fact::{Arrived, Decided, Fact, Sent};
 
-/// Remembers requests, to say all about each when it arrives at a cell.
+/// Remembers requests, to give all that is known about each when it arrives at a cell.
 #[derive(Debug)]
 pub(super) struct Journal {
     prefix: String,
     sent: BTreeMap<String, Sent>,
-    /// By tag: the last connection's, since a request may be sent again over another.
+    /// When the client certificate expires, by tag. The last one counts, because a request may be sent
+    /// again over another connection.
     certificates: BTreeMap<String, Option<Duration>>,
-    /// Kept after the answer: what the network held back may arrive late.
+    /// Kept after the answer, because the network may deliver a request late.
     decided: BTreeMap<String, (Duration, Decided)>,
 }
 
-/// A request that has passed a router.
+/// A request that a router forwarded and a cell received.
 pub(super) struct Passed<'a> {
     pub(super) sent: &'a Sent,
-    /// Since the Unix epoch; `None` without a certificate that ends.
+    /// Since the Unix epoch; `None` without a certificate that expires during the run.
     pub(super) certificate_ends: Option<Duration>,
     /// Since the start.
     pub(super) decided_at: Duration,
@@ -38,8 +39,8 @@ impl Journal {
         }
     }
 
-    /// Takes the next fact. That nothing arrives of which no client and no router knows is for
-    /// `assigned_cell` to say.
+    /// Takes the next fact; returns the request if it arrives at a cell. `None` also for a request
+    /// that no client sent or no router decided: `assigned_cell` reports that.
     pub(super) fn passed<'a>(&'a mut self, at: Duration, fact: &'a Fact) -> Option<Passed<'a>> {
         match fact {
             Fact::Sent(sent) => {

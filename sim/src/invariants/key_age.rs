@@ -6,7 +6,7 @@ use super::Invariant;
 use super::journal::Journal;
 use crate::fact::Fact;
 
-/// A period in which no router can have a fresh enough key set.
+/// A period in which a router can't have a key set that is fresh enough.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyOutage {
     /// The issuer's name.
@@ -58,7 +58,8 @@ impl Invariant for KeyAge {
         };
         match self.outages.iter().find(hit) {
             Some(outage) => Err(format!(
-                "{} passed {router} with a token of {}, whose keys must have expired at {:?}",
+                "{router} forwarded {} with a token of {}, but its keys of that issuer must have expired \
+                 at {:?}",
                 passed.sent.tag, token.issuer, outage.from
             )),
             None => Ok(()),

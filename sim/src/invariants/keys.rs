@@ -1,4 +1,4 @@
-//! Made-up keys can't make a router hammer an identity provider.
+//! Tokens with invented key ids can't make a router overload an identity provider.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
-/// Two fetches that unknown keys force lie at least a cooldown apart, for each issuer in each
-/// life of each router. Scheduled fetches don't count.
+/// Two key fetches that unknown keys cause are at least a cooldown apart, for each issuer and each
+/// router between two starts. Scheduled fetches don't count.
 #[derive(Debug)]
 pub struct BoundedKeyFetches {
     settings: SettingsInForce,
@@ -49,7 +49,8 @@ impl Invariant for BoundedKeyFetches {
         let apart = at - before;
         if apart < cooldown {
             return Err(format!(
-                "{router} forced fetches from {issuer} {apart:?} apart, cooldown {cooldown:?}"
+                "{router} fetched the keys of {issuer} for unknown keys twice in {apart:?}; the cooldown is \
+                 {cooldown:?}"
             ));
         }
         Ok(())

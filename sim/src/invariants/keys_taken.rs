@@ -19,7 +19,8 @@ pub struct KnownKey {
     pub until: Option<Duration>,
 }
 
-/// A good token isn't refused for its key, or because keys are missing, while every router must know the key.
+/// A good token isn't refused for its key, or because keys are missing, while every router must know
+/// the key.
 #[derive(Debug)]
 pub struct KeysTaken {
     known: Vec<KnownKey>,
@@ -65,7 +66,7 @@ impl Invariant for KeysTaken {
                 });
                 if known {
                     return Err(format!(
-                        "{tag} was answered {answer}, and {} must know {} of {}",
+                        "{tag} was answered {answer}, but {} must know the key {} of {}",
                         sent.to, token.key, token.issuer
                     ));
                 }

@@ -1,8 +1,8 @@
 //! What must hold in every scenario, at every event.
 //!
-//! Each invariant is a small machine that is fed the [`Fact`]s of a run and says when one can't
-//! be. `docs/invariants.md` lists them in words. Each has a test that forges the stream of facts
-//! which breaks it, because an oracle that never speaks looks the same as one that is content.
+//! Each invariant is a small state machine. It gets the [`Fact`]s of a run and says when one of them
+//! breaks it. `docs/invariants.md` lists the invariants in words. Each has tests that forge facts
+//! which break it, because an invariant that never speaks looks the same as one that always holds.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -100,20 +100,20 @@ pub trait Invariant: Send {
     /// Takes the next fact, at this time since the start.
     ///
     /// # Errors
-    /// Why it can't be, in words.
+    /// What is wrong: what was found, where, and what was expected.
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String>;
 
     /// The run is over.
     ///
     /// # Errors
-    /// What should have happened by now and hasn't.
+    /// What should have happened by now but hasn't.
     fn finish(&mut self, at: Duration) -> Result<(), String> {
         let _ = at;
         Ok(())
     }
 }
 
-/// What the invariants are told of a scenario before it runs.
+/// What the invariants know about a scenario before it runs.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Bounds {
@@ -125,7 +125,7 @@ pub struct Bounds {
     pub calm_from: Duration,
     /// How long after that everything routable must succeed again.
     pub recovery: Duration,
-    /// When a request that is still open at the end was too young to judge.
+    /// How long a request may be open when the run ends. An older one was forgotten.
     pub answer_within: Duration,
     /// Clients that must be served once all is well.
     pub routable: Vec<String>,
@@ -133,9 +133,9 @@ pub struct Bounds {
     pub errors: Vec<String>,
     /// Keys that issuers withdraw.
     pub withdrawn: Vec<Withdrawn>,
-    /// How long after applying a version without a tenant a router may leave its streams open.
+    /// How long a router may leave streams of a tenant open that it no longer serves.
     pub streams_within: Duration,
-    /// How long messages from routers to clients may be under way, faults included.
+    /// How long messages from routers to clients may take, faults included.
     pub held: Duration,
     /// Issuers, and the tenants that they may speak for.
     pub issuer_tenants: BTreeSet<(String, String)>,
@@ -143,18 +143,17 @@ pub struct Bounds {
     pub key_outages: Vec<KeyOutage>,
     /// The routers' audience, which tokens must name.
     pub audience: String,
-    /// Whether the routers' bulkheads are large enough that places stay free even if all tenants
-    /// flood them.
+    /// Whether the routers' bulkheads keep places free even if all tenants but one flood them.
     pub room_for_quiet: bool,
     /// All endpoints of cells, and when each may fail.
     pub endpoints: Endpoints,
-    /// When something may be between the control plane and a router, or all of them.
+    /// When a fault may keep one router, or all of them, from the control plane.
     pub registry_troubles: Vec<(Option<String>, Duration, Duration)>,
-    /// Keys of envelopes that must no longer seal: from when on, and until when.
+    /// Envelope keys that must not seal between these times, because another key has replaced them.
     pub replaced_envelope_keys: Vec<(String, Duration, Option<Duration>)>,
     /// Keys that routers must know.
     pub known_keys: Vec<KnownKey>,
-    /// When which routers can't follow their files, since the start.
+    /// Routers that can't follow their files between these times since the start.
     pub reloads_stuck: Vec<(String, Duration, Duration)>,
     /// Clients that ask for no streams and send their requests whole.
     pub short_requests: BTreeSet<String>,

@@ -49,8 +49,8 @@ impl Invariant for ClosedWithoutRegistry {
             .at_start(&life.router, *started, |it| it.open_wait);
         if reason == Reason::RegistryNeverLoaded && after < wait {
             return Err(format!(
-                "{} took a request without a registry {after:?} after its start; its listeners wait \
-                 {wait:?}",
+                "{} decided a request without a registry {after:?} after its start; its listeners must \
+                 stay closed for {wait:?}",
                 life.router
             ));
         }

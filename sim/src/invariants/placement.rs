@@ -1,4 +1,4 @@
-//! A request reaches only a cell of its tenant's.
+//! A request reaches only a cell of its tenant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::Invariant;
 use crate::fact::{Arrived, Decided, Fact, Life, Published};
 
-/// Every request that arrives at a cell was decided by a router on a registry version which that
-/// router had accepted, in which the caller's true tenant is assigned to this cell.
+/// Every request that arrives at a cell was decided by a router on a registry version that this router
+/// had accepted. In that version the caller's true tenant is assigned to this cell.
 ///
-/// The tenant is the one that the client acts for, not the one that the router took it for, and
-/// the assignment is the simulator's own, not the one that the router's code read out of the
-/// document.
+/// The tenant is the one that the client acts for, not the one that the router identified. The
+/// assignment is the simulator's own, not what the router's code read in the document.
 #[derive(Debug)]
 pub struct AssignedCell {
     prefix: String,
@@ -19,9 +18,9 @@ pub struct AssignedCell {
     accepted: BTreeMap<Life, BTreeSet<u64>>,
     /// By tag: the tenant, and the tier that its token names.
     tenants: BTreeMap<String, (String, Option<String>)>,
-    /// These act for no tenant: `anonymous_apart` says where they may go.
+    /// Requests without a tenant: `anonymous_apart` checks them.
     anonymous: BTreeSet<String>,
-    /// Kept after the answer: what the network held back may arrive when the router has given up.
+    /// Kept after the answer, because the network may deliver a request late.
     decided: BTreeMap<String, Decided>,
 }
 
@@ -52,7 +51,7 @@ impl Invariant for AssignedCell {
             Fact::RegistryApplied { life, version } => {
                 if !self.published.contains_key(version) {
                     return Err(format!(
-                        "{} applied version {version}, which no good document has",
+                        "{} applied registry version {version}, which no good document has",
                         life.router
                     ));
                 }
@@ -107,7 +106,7 @@ impl AssignedCell {
         let accepted = self.accepted.get(&decided.life);
         if !accepted.is_some_and(|versions| versions.contains(&version)) {
             return Err(format!(
-                "{tag} was decided on version {version}, which {} had not accepted",
+                "{tag} was decided on registry version {version}, which {} had not accepted",
                 decided.life.router
             ));
         }
@@ -115,7 +114,7 @@ impl AssignedCell {
         let cells = said.and_then(|said| said.cells_of(tenant, tier.as_deref()));
         if !cells.as_ref().is_some_and(|cells| cells.contains(cell)) {
             return Err(format!(
-                "{tag} of {tenant} reached {cell}, but version {version} assigns {cells:?}"
+                "{tag} of {tenant} reached {cell}, but registry version {version} assigns it to {cells:?}"
             ));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! No tenant's requests keep out another tenant.
+//! One tenant's requests can't take another tenant's place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Invariant for QuietServed {
                 let refused = matches!(answer, Answer::Router(reason) if reason == "overloaded");
                 if self.holds && refused && count == 1 {
                     return Err(format!(
-                        "{tag} was refused as overloaded, and {tenant} had nothing else open"
+                        "{tag} was answered overloaded, but {tenant} had no other request open"
                     ));
                 }
                 Ok(())

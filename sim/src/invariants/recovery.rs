@@ -1,4 +1,4 @@
-//! Once all faults are over, everything that can be served is.
+//! After all faults, everything works again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Bounds, Invariant};
 use crate::fact::{Answer, Fact};
 
-/// Every request that a routable client sends later than the recovery time after the last fault
-/// succeeds; and each such client sends one.
+/// Every request that a routable client sends after the last fault and the recovery time succeeds. Each
+/// of these clients sends at least one.
 #[derive(Debug)]
 pub struct Recovery {
     from: Duration,
@@ -47,7 +47,8 @@ impl Invariant for Recovery {
                 if *answer != Answer::Ok {
                     let from = self.from;
                     return Err(format!(
-                        "{tag} was answered {answer} though all is well since {from:?}"
+                        "{tag} was answered {answer}, but all must work again since {from:?}: the end of the last \
+                         fault and `expect.recovery`"
                     ));
                 }
                 *self.served.entry(client).or_default() += 1;

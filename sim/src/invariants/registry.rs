@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
-/// A router applies ever higher versions; after a restart it doesn't go below what it had, as
-/// long as nothing happened to its disk. Nor does it forget that it had one: it decides nothing without
-/// a registry then.
+/// The registry versions that a router applies increase. After a restart it doesn't go below the last
+/// one, unless something happened to its disk, and it decides nothing without a registry if it had
+/// one before.
 #[derive(Debug, Default)]
 pub struct MonotonicRegistry {
-    /// Per router: the life that applied last, and what.
+    /// Per router: the incarnation that applied a version last, and the version.
     last: BTreeMap<String, (u32, u64)>,
     damaged: BTreeSet<String>,
     /// Routers that have kept a registry on their disk in an earlier life.
@@ -40,7 +40,7 @@ impl Invariant for MonotonicRegistry {
                 let router = &decided.life.router;
                 if self.kept.contains(router) && !self.damaged.contains(router) {
                     return Err(format!(
-                        "{router} decided {} without a registry, and had kept one",
+                        "{router} decided {} without a registry, but had one on its disk",
                         decided.request_id
                     ));
                 }
@@ -64,7 +64,7 @@ impl Invariant for MonotonicRegistry {
                 let is_back = *version < highest || (*version == highest && !restarted);
                 if is_back {
                     return Err(format!(
-                        "{} went from version {highest} to {version}",
+                        "{} applied registry version {version} after {highest}",
                         life.router
                     ));
                 }
@@ -75,8 +75,8 @@ impl Invariant for MonotonicRegistry {
     }
 }
 
-/// A router decides on the version that it applied last, and has applied whatever the control plane
-/// published as soon as it has had the time to ask, if nothing was in the way.
+/// A router decides on the version that it applied last. It applies what the control plane publishes
+/// as soon as it has had time to fetch it, if no fault was in the way.
 #[derive(Debug)]
 pub struct RegistryFollowed {
     settings: SettingsInForce,
@@ -97,7 +97,7 @@ impl RegistryFollowed {
         }
     }
 
-    /// How soon the router follows the control plane, in this time.
+    /// How soon the router follows the control plane during this time.
     fn within(&self, router: &str, time: [Duration; 2]) -> Duration {
         self.settings.most(router, time, |it| it.registry_within)
     }
@@ -128,15 +128,15 @@ impl Invariant for RegistryFollowed {
                 let version = decided.registry_version.unwrap_or_default();
                 if let Some(applied) = self.applied.get(life).filter(|it| version < **it) {
                     return Err(format!(
-                        "{router} decided {id} on version {version}, and had applied {applied}"
+                        "{router} decided {id} on registry version {version}, but had applied {applied}"
                     ));
                 }
                 let (published, since) = self.published;
                 let due = since + self.within(router, [since, at]);
                 if version < published && at > due && !self.is_troubled(router, since, at) {
                     return Err(format!(
-                        "{router} decided {id} on version {version}, and {published} was published at \
-                         {since:?}"
+                        "{router} decided {id} on registry version {version}, but {published} was \
+                         published at {since:?}"
                     ));
                 }
             }

@@ -1,4 +1,4 @@
-//! Which requests are sent to a cell again.
+//! Requests are sent to a cell again when they must be, and only then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -102,8 +102,8 @@ impl Retried {
             && self.endpoints.one_is_healthy(cell, open.sent, at)
         {
             return Err(format!(
-                "{tag} was answered {answer}: {cell} disclaimed it, and it wasn't sent to another \
-                 endpoint of {cell} that is well"
+                "{tag} was answered {answer}: {cell} disclaimed it, but the router didn't send it to \
+                 another healthy endpoint of {cell}"
             ));
         }
         Ok(())
@@ -155,8 +155,9 @@ impl Invariant for Retried {
     }
 }
 
-/// A request that a cell took is not sent again, except once if it is idempotent and its connection
-/// died and wasn't opened for it. Retries stay within the cell's budget.
+/// A request that a cell accepted is not sent again, with one exception: if it is idempotent and its
+/// connection, which was not opened for it, died, it is sent again once. Retries stay within the
+/// cell's budget.
 #[derive(Debug)]
 pub struct RetriesBounded {
     settings: SettingsInForce,
@@ -218,8 +219,9 @@ impl RetriesBounded {
         }
         if attempts.times > 1 + u32::from(RESENDS_MAX) {
             return Err(format!(
-                "{tag} came to {cell} the {}th time",
-                attempts.times
+                "{tag} was sent to cells {} times, the last time to {cell}; at most {} are allowed",
+                attempts.times,
+                1 + u32::from(RESENDS_MAX)
             ));
         }
         if std::mem::take(&mut attempts.left_behind) && attempts.times == 2 {
@@ -229,7 +231,7 @@ impl RetriesBounded {
         budget.left -= RETRY;
         if budget.left < 0 {
             return Err(format!(
-                "{tag} came to {cell} once more, and {} has sent more again than it may",
+                "{tag} was sent to {cell} again, but the retry budget of {} for this cell is used up",
                 attempts.to
             ));
         }
@@ -244,11 +246,14 @@ impl RetriesBounded {
         if let [.., before] = &attempts.arrived[..] {
             let host = &before.host;
             if !before.died {
-                return Err(format!("{tag} reached {cell} again, and {host} had it"));
+                return Err(format!(
+                    "{tag} arrived again, at {cell}, but {host} already had it"
+                ));
             }
             if before.first || !attempts.idempotent || attempts.arrived.len() > 1 {
                 return Err(format!(
-                    "{tag} reached {cell} again after its connection to {host} had died"
+                    "{tag} arrived again, at {cell}, after its connection to {host} had died; only an \
+                     idempotent request on a reused connection may be sent again, and once"
                 ));
             }
         }

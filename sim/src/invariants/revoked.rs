@@ -1,4 +1,4 @@
-//! A revoked token is no longer accepted.
+//! Revoked credentials are no longer accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,16 +7,17 @@ use super::journal::Journal;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Fact, Life};
 
-/// No token and no certificate of a revoked subject passes a router that has applied the revocation, nor any router
-/// once the revocation is older than a router may believe what it last heard: cached tokens neither.
+/// No token and no certificate of a revoked subject passes a router that has applied the revocation.
+/// None passes any router once the revocation is older than the longest time for which a router may
+/// use an old registry. This includes cached tokens.
 #[derive(Debug)]
 pub struct Revoked {
     journal: Journal,
     settings: SettingsInForce,
     published: BTreeMap<u64, BTreeSet<Subject>>,
-    /// When each subject that is revoked now was.
+    /// The subjects that are revoked now, and since when.
     since: BTreeMap<Subject, Duration>,
-    /// What each router applied last, and when.
+    /// The version that each router applied last, and when.
     applied: BTreeMap<Life, (Duration, u64)>,
 }
 
@@ -67,7 +68,7 @@ impl Invariant for Revoked {
         let Some(passed) = self.journal.passed(at, fact) else {
             return Ok(());
         };
-        // A client with neither shows nothing of its own.
+        // A client without a token or a certificate has no subject.
         if passed.sent.anonymous || passed.sent.routing_key.is_some() {
             return Ok(());
         }
@@ -76,7 +77,7 @@ impl Invariant for Revoked {
         let (decided_at, life) = (passed.decided_at, passed.decided.life.clone());
         if self.knows(&life, &subject, decided_at) {
             return Err(format!(
-                "{tag} passed {}, which knows that {} is revoked",
+                "{} forwarded {tag}, but had applied the revocation of {}",
                 life.router, subject.1
             ));
         }
@@ -90,7 +91,7 @@ impl Invariant for Revoked {
         };
         match since.filter(expired) {
             Some(since) => Err(format!(
-                "{tag} passed {}, but {} is revoked since {since:?}",
+                "{} forwarded {tag}, but {} has been revoked since {since:?}",
                 life.router, subject.1
             )),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! A routing key counts only with a gateway or signature behind it, and reaches no cell.
+//! A routing key counts only if a gateway's certificate or a signature proves it, and reaches no cell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant, RouterSettings, SettingsInForce};
 use crate::fact::{Fact, RoutingKeyProof};
 
-/// What the header's name begins with, as a cell's framework might fold it.
+/// What the names of its headers begin with, after a cell's framework has folded them.
 const NAME: &str = "x-routing-key";
 
-/// No field under the routing key's names, in any spelling, arrives at a cell; and a request that
-/// shows a routing key passes only with a gateway or a signature behind it: by a key that its
-/// router's configuration lists, and neither older nor further ahead than that allows, by the clock
-/// of the router that decided it.
+/// No header with one of the routing key's names, in any spelling, arrives at a cell. A request with a
+/// routing key arrives only if a gateway's certificate or a signature proves the key. The signature
+/// is by a signer that its router's configuration lists, and neither too old nor from the future by
+/// the clock of the router that decided it.
 ///
 /// The configuration is what the world wrote to the router's disk, as for `anonymous_apart`.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Invariant for RoutingKeys {
         match &passed.sent.routing_key {
             None | Some(RoutingKeyProof::Gateway) => Ok(()),
             Some(RoutingKeyProof::None) => Err(format!(
-                "{} passed, and nobody stands behind its routing key",
+                "{} arrived with a routing key that no gateway's certificate and no signature proves",
                 passed.sent.tag
             )),
             Some(RoutingKeyProof::Signer { kid, time }) => {
@@ -91,7 +91,9 @@ fn no_field(cell: &str, tag: Option<&String>, fields: &[(String, String)]) -> Re
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         if folded.starts_with(NAME) {
-            return Err(format!("{cell} received {name} of {tag:?}"));
+            return Err(format!(
+                "{cell} received the header {name} of {tag:?}, which the router must remove"
+            ));
         }
     }
     Ok(())
@@ -109,8 +111,8 @@ fn listed(
     match known.is_some_and(lists) {
         true => Ok(()),
         false => Err(format!(
-            "{} passed {} with a routing key signed by {kid}, which isn't listed there",
-            passed.sent.tag, passed.decided.life.router
+            "{} forwarded {} with a routing key signed by {kid}, which its configuration doesn't list",
+            passed.decided.life.router, passed.sent.tag
         )),
     }
 }
@@ -125,12 +127,12 @@ fn in_time(
     let problem = if now > time + max_age {
         "that was too old"
     } else if time > now + skew {
-        "of the future"
+        "from the future"
     } else {
         return Ok(());
     };
     Err(format!(
-        "{} passed with a routing key's signature {problem}",
+        "{} arrived with a routing key's signature {problem}",
         passed.sent.tag
     ))
 }

@@ -133,8 +133,8 @@ impl RulesKept {
         }
     }
 
-    /// Checks that a client wasn't refused a request that its router's rules allow, if the rules
-    /// haven't changed so far.
+    /// Checks a refusal: the router's rules must not allow the request. Says nothing if the rules have
+    /// changed during the run.
     fn refused(&self, sent: &Sent) -> Result<(), String> {
         let rules = self.routers.get(&sent.to);
         let rules: Vec<_> = rules
@@ -148,7 +148,7 @@ impl RulesKept {
         let caller = Caller::of(sent, said.role_settings.get(&sent.tenant).unwrap_or(&none));
         match sent.good && permit(rules, &sent.method, &sent.path, &caller) {
             true => Err(format!(
-                "{} was refused {} {}, which the rules allow {}",
+                "{} was refused, but the rules allow {} {} to {}",
                 sent.tag,
                 sent.method,
                 sent.path,
@@ -229,7 +229,7 @@ fn check(
     match lists.peek().is_none() || lists.any(allows) {
         true => Ok(()),
         false => Err(format!(
-            "{} passed {router} with {} {}, which no rule allows {}",
+            "{router} forwarded {} with {} {}, but no rule allows this to {}",
             sent.tag,
             sent.method,
             sent.path,

@@ -7,8 +7,8 @@ use super::in_force::{self, InForce};
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
-/// A new connection to a router shows the certificate that was written to the router's disk last. The one
-/// before it counts for as long as a reload may take.
+/// A new connection to a router shows the certificate that was written to the router's disk last. The
+/// certificate before it is accepted for as long as a reload may take.
 #[derive(Debug)]
 pub struct ServingCertificate {
     settings: SettingsInForce,
@@ -53,8 +53,8 @@ impl Invariant for ServingCertificate {
                 let known = self.routers.get(to);
                 if known.is_some_and(|known| !known.at(at).any(|good| good == leaf)) {
                     return Err(format!(
-                        "{client} got a new connection to {to} with another certificate than the one on \
-                         the disk of {to}"
+                        "{client} got a new connection to {to}, which shows another certificate than the \
+                         one on its disk"
                     ));
                 }
             }

@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-/// What a router's settings say, as far as an invariant depends on it: as the router's own reader has
-/// it, with its defaults.
+/// The settings of a router that invariants depend on, as the router's own reader resolves them, with
+/// its defaults.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct RouterSettings {
     /// The least time between two key fetches that unknown keys force.
     pub key_cooldown: Duration,
-    /// After this time a router fetches a key set anew.
+    /// How long a router uses a key set before it fetches it again.
     pub key_fresh: Duration,
-    /// For how much longer it uses the set if it can't.
+    /// How much longer it uses the set if it can't fetch it.
     pub key_stale: Duration,
-    /// The longest time until it tries again, with the jitter.
+    /// The longest time between two tries to fetch it, with jitter.
     pub key_retry: Duration,
-    /// How far ahead the beginning of a token may lie.
+    /// How far in the future the start of a token may be.
     pub leeway: Duration,
-    /// How old a tenant's status may be, and the time to hear of a new one.
+    /// How old a tenant's status may be, plus the time of a fetch.
     pub status_max_age: Duration,
-    /// How soon it follows the control plane where nothing is in the way.
+    /// How soon it follows the control plane if no fault is in the way.
     pub registry_within: Duration,
     /// How old a routing key's signature may be.
     pub signature_max_age: Duration,
-    /// How far ahead a routing key's signature may lie.
+    /// How far in the future a routing key's signature may be.
     pub signature_skew: Duration,
     /// How soon it follows its configuration file.
     pub reload_within: Duration,
@@ -39,14 +39,14 @@ pub struct RouterSettings {
     pub retry_percent: u32,
     /// How long services may keep the published keys of envelopes.
     pub envelope_keys_max_age: Duration,
-    /// How many requests one endpoint of a cell takes at once.
+    /// How many requests may be in flight to one endpoint of a cell.
     pub places: usize,
-    /// The share of them that a tenant may have while all are free, in percent.
+    /// The percentage of these that one tenant may have if all are free.
     pub tenant_share: usize,
 }
 
-/// The settings of all routers over time. A change may be in force from the moment when it is written,
-/// and the settings before it may be until the router must have read them.
+/// The settings of all routers over time. A change may be in force as soon as it is written. The
+/// settings before it may be in force until the router must have read the change.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct SettingsInForce(Vec<Period>);
 
@@ -55,7 +55,7 @@ pub struct SettingsInForce(Vec<Period>);
 pub struct Period {
     /// The router; `None`: all of them.
     pub router: Option<String>,
-    /// When they are written, since the start of the run.
+    /// When they were written, since the start of the run.
     pub from: Duration,
     /// When the router must have read the next ones.
     pub until: Duration,
@@ -64,12 +64,12 @@ pub struct Period {
 }
 
 impl SettingsInForce {
-    /// In the order of writing.
+    /// `periods` are in the order of writing.
     pub fn new(periods: Vec<Period>) -> Self {
         Self(periods)
     }
 
-    /// The same settings for all routers and all the time.
+    /// The same settings for all routers, all the time.
     pub fn always(settings: RouterSettings) -> Self {
         Self(vec![Period {
             router: None,
@@ -79,8 +79,8 @@ impl SettingsInForce {
         }])
     }
 
-    /// The settings that may be in force at a router at some moment of this time. For a host that is no
-    /// router these are all routers'.
+    /// The settings that may be in force at a router at some moment of this time. For a host that is not
+    /// a router, the settings of all routers.
     fn during<'a>(
         &'a self,
         router: &'a str,
@@ -94,7 +94,7 @@ impl SettingsInForce {
             .map(|it| &it.settings)
     }
 
-    /// The most that a router's settings may say in this time.
+    /// The largest value of a setting that may be in force at a router during this time.
     pub fn most<T: Ord + Default>(
         &self,
         router: &str,
@@ -107,7 +107,7 @@ impl SettingsInForce {
             .unwrap_or_default()
     }
 
-    /// The least that a router's settings may say in this time.
+    /// The smallest value of a setting that may be in force at a router during this time.
     pub fn least<T: Ord + Default>(
         &self,
         router: &str,
@@ -125,7 +125,7 @@ impl SettingsInForce {
         at + self.most(router, [at; 2], |it| it.reload_within)
     }
 
-    /// What the settings say that a router reads when it starts at this time.
+    /// The value of a setting that a router reads when it starts at this time.
     pub fn at_start<T: Default>(
         &self,
         router: &str,
@@ -145,7 +145,7 @@ impl SettingsInForce {
         self.0.iter().map(|it| &it.settings)
     }
 
-    /// The longest time that any router's settings ever say.
+    /// The largest value of a setting, over all routers and the whole run.
     pub fn longest(&self, setting: impl Fn(&RouterSettings) -> Duration) -> Duration {
         self.all().map(setting).max().unwrap_or_default()
     }

@@ -6,7 +6,7 @@ use super::Invariant;
 use super::journal::{Journal, Passed};
 use crate::fact::Fact;
 
-/// What every request brings, once each. Where the router knows nothing the value is empty.
+/// The router's own headers. Every request has each of them once; a value may be empty.
 const STAMPS: [&str; 9] = [
     "cell",
     "tenant",
@@ -19,8 +19,8 @@ const STAMPS: [&str; 9] = [
     "request-id",
 ];
 
-/// A request that arrives has each of the router's own headers once. They name the cell where it is, the
-/// tenant, the registry's version and the reason by which it was decided, and the true user of its
+/// A request that arrives has each of the router's own headers once. They name the cell where it
+/// arrived, the tenant, the registry version and the reason of the decision, and the true user of its
 /// token.
 #[derive(Debug)]
 pub struct StampsTrue {
@@ -62,10 +62,15 @@ fn check(prefix: &str, passed: &Passed<'_>) -> Result<(), String> {
         let name = format!("{prefix}{short}");
         let found: Vec<_> = arrived.headers.iter().filter(|(n, _)| *n == name).collect();
         let [(_, value)] = &found[..] else {
-            return Err(format!("{} arrived with {} {name}", sent.tag, found.len()));
+            return Err(format!(
+                "{} arrived at {} with {} headers {name}, expected 1",
+                sent.tag,
+                arrived.cell,
+                found.len()
+            ));
         };
         let version = decided.registry_version.map(|version| version.to_string());
-        // What a client shows that another has shown before says whose it is by itself.
+        // A replayed authorization names the user who was shown it first, so `cell_bound` checks it.
         let user = match &sent.claims {
             _ if sent.anonymous => Some(""),
             Some(_) if sent.cell_bound.is_none() => Some(sent.client.as_str()),

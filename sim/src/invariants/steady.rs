@@ -8,9 +8,9 @@ use super::journal::{Journal, Passed};
 use crate::fact::{Fact, Published};
 use crate::scenario::CellState;
 
-/// On one registry version all requests of a tenant (and of one tier) reach the same cell, whichever
-/// router decides. While that cell is quarantined, a tenant that a placement put there reaches no
-/// other cell.
+/// On one registry version all requests of a tenant and tier reach the same cell, whichever router
+/// decides. While that cell is quarantined, a tenant that a placement put there reaches no other
+/// cell.
 #[derive(Debug)]
 pub struct SteadyPlacement {
     journal: Journal,
@@ -75,7 +75,8 @@ impl Invariant for SteadyPlacement {
         let known = self.cells.entry(key).or_insert_with(|| cell.clone());
         if *known != cell {
             return Err(format!(
-                "{tag} of {tenant} reached {cell}, but version {version} has taken it to {known}"
+                "{tag} of {tenant} reached {cell}, but on registry version {version} an earlier request \
+                 reached {known}"
             ));
         }
         let whose = (tenant, tier);
@@ -84,7 +85,7 @@ impl Invariant for SteadyPlacement {
             && self.waits(version, &whose.0, home)
         {
             return Err(format!(
-                "{tag} of {} reached {cell} while its own cell {} is quarantined",
+                "{tag} of {} reached {cell}, but its tenant belongs to {}, which is quarantined",
                 whose.0, home.1
             ));
         }

@@ -7,10 +7,10 @@ use super::journal::{Journal, Passed};
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Decided, Fact, Life};
 
-/// Nothing of a suspended tenant passes a router that has applied the suspension, nor any router
-/// once the suspension is older than a router may believe what it last heard. What the tenant had
-/// open ends within a bound of that: by the router's own word, and by its client's, who gets
-/// nothing more.
+/// No request of a suspended tenant passes a router that has applied the suspension. None passes any
+/// router once the suspension is older than the longest time for which a router may use an old
+/// registry. The tenant's open requests end in a bounded time: the router reports it, and the client
+/// gets nothing more.
 #[derive(Debug)]
 pub struct Suspended {
     journal: Journal,
@@ -18,13 +18,13 @@ pub struct Suspended {
     streams_within: Duration,
     held: Duration,
     published: BTreeMap<u64, BTreeSet<String>>,
-    /// When each tenant that is suspended now was.
+    /// The tenants that are suspended now, and since when.
     since: BTreeMap<String, Duration>,
-    /// Since when each router has known of whose suspension.
+    /// When each router applied the suspension of each tenant.
     known: BTreeMap<Life, BTreeMap<String, Duration>>,
-    /// Requests that were let through and haven't ended, by router and its name for them: whose.
+    /// The tenants of allowed requests that haven't ended, by router and request id.
     open: BTreeMap<(Life, String), String>,
-    /// Which router let the request of a tag pass.
+    /// The router that forwarded each request, by tag.
     passed: BTreeMap<String, Life>,
     /// The tenant that a client acts for, by tag.
     tenants: BTreeMap<String, String>,
@@ -65,7 +65,7 @@ impl Suspended {
         }
     }
 
-    /// Since when a router has known that this tenant is suspended.
+    /// When a router applied the suspension of this tenant.
     fn knows_since(&self, life: &Life, tenant: &str) -> Option<Duration> {
         self.known.get(life)?.get(tenant).copied()
     }
@@ -77,21 +77,21 @@ impl Suspended {
         }
     }
 
-    /// Whether a router has left something open for too long.
+    /// Checks that no router leaves a request of a suspended tenant open for too long.
     fn check_open(&self, at: Duration) -> Result<(), String> {
         for ((life, id), tenant) in &self.open {
             let since = self.knows_since(life, tenant);
             if let Some(since) = since.filter(|since| at > *since + self.streams_within) {
                 let router = &life.router;
                 return Err(format!(
-                    "{router} has {id} of {tenant} open, whose suspension it knows since {since:?}"
+                    "{router} still has request {id} of {tenant} open, but applied its suspension at {since:?}"
                 ));
             }
         }
         Ok(())
     }
 
-    /// Whether a client gets something that it shouldn't any more.
+    /// Checks that a client of a suspended tenant gets nothing more.
     fn check_streamed(&self, at: Duration, tag: &str) -> Result<(), String> {
         let (Some(life), Some(tenant)) = (self.passed.get(tag), self.tenants.get(tag)) else {
             return Ok(());
@@ -99,7 +99,7 @@ impl Suspended {
         let since = self.knows_since(life, tenant);
         match since.filter(|since| at > *since + self.streams_within + self.held) {
             Some(since) => Err(format!(
-                "{tag} still gets an answer from {}, which knows since {since:?} that {tenant} is suspended",
+                "{tag} still gets an answer from {}, which applied the suspension of {tenant} at {since:?}",
                 life.router
             )),
             None => Ok(()),
@@ -127,7 +127,7 @@ impl Suspended {
         if known.is_some_and(|known| known < decided_at) {
             let router = &life.router;
             return Err(format!(
-                "{tag} passed {router}, which knows that {tenant} is suspended"
+                "{router} forwarded {tag}, but had applied the suspension of {tenant}"
             ));
         }
         let since = self.since.get(&tenant).copied();
@@ -140,7 +140,7 @@ impl Suspended {
         };
         match since.filter(expired) {
             Some(since) => Err(format!(
-                "{tag} passed {}, but {tenant} is suspended since {since:?}",
+                "{} forwarded {tag}, but {tenant} has been suspended since {since:?}",
                 life.router
             )),
             None => Ok(()),

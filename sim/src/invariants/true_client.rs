@@ -52,7 +52,8 @@ fn told(arrived: &Arrived, address: Ipv4Addr) -> Result<(), String> {
     if named != [Ok(address), Ok(address)] || forwarded.contains(',') {
         let (cell, tag) = (&arrived.cell, arrived.tag.as_deref().unwrap_or_default());
         return Err(format!(
-            "{cell} was told that {tag} is from `{listed}` and `{forwarded}`; its client is {address}"
+            "{cell} received {tag} with X-Forwarded-For `{listed}` and Forwarded `{forwarded}`; its \
+             client's address is {address}"
         ));
     }
     Ok(())

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::{Arrived, Decided, Fact, Sent};
 
-/// Every request that arrives at a cell was sent with credentials that are really good, by the
-/// clock of the router that decided it, and arrives marked `verified` under the tenant that the
-/// client really acts for.
+/// Every request that arrives at a cell was sent with good credentials, which were valid by the clock
+/// of the router that decided it. It arrives marked `verified` and for the tenant that the client
+/// really acts for.
 ///
-/// The judgement is by what the client knows of its own credentials. What shows none at all is
-/// checked by `anonymous_apart`.
+/// The client reports whether its own credentials are good. `anonymous_apart` checks requests without
+/// credentials.
 #[derive(Debug)]
 pub struct OnlyVerified {
     prefix: String,
@@ -45,14 +45,18 @@ impl OnlyVerified {
         }
         let own = |name: &str| arrived.header(&format!("{}{name}", self.prefix));
         if own("auth") != Some("verified") {
-            return Err(format!("{} arrived with auth {:?}", sent.tag, own("auth")));
+            return Err(format!(
+                "{} arrived with auth {:?}, expected \"verified\"",
+                sent.tag,
+                own("auth")
+            ));
         }
         if own("tenant") != Some(&sent.tenant) {
             return Err(format!(
-                "{} of {} arrived as {:?}",
+                "{} arrived for the tenant {:?}, but its client acts for {}",
                 sent.tag,
-                sent.tenant,
-                own("tenant")
+                own("tenant"),
+                sent.tenant
             ));
         }
         let decided = own("request-id").and_then(|id| self.decided.get(id));
@@ -60,12 +64,18 @@ impl OnlyVerified {
             return Ok(());
         };
         if decided.unix >= token.ends {
-            return Err(format!("{} passed with a token that had expired", sent.tag));
+            return Err(format!(
+                "{} arrived with a token that had expired",
+                sent.tag
+            ));
         }
         let router = &decided.life.router;
         let leeway = self.settings.most(router, [*at; 2], |it| it.leeway);
         if decided.unix + leeway < token.from {
-            return Err(format!("{} passed with a token of the future", sent.tag));
+            return Err(format!(
+                "{} arrived with a token that was not valid yet",
+                sent.tag
+            ));
         }
         Ok(())
     }

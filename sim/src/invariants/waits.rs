@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Bounds, Invariant, SettingsInForce};
 use crate::fact::Fact;
 
-/// A request that has arrived at a cell is answered within the time that routers wait for an answer's
-/// header, whatever the cell does. Streams last longer, and so do requests that never come whole.
+/// A request that has arrived at a cell is answered within `header_timeout_ms`, whatever the cell does.
+/// This is not checked for streams and for requests whose body stops.
 #[derive(Debug)]
 pub struct CellWaits {
     settings: SettingsInForce,
@@ -16,7 +16,7 @@ pub struct CellWaits {
     arrived: BTreeMap<String, Duration>,
     /// The router that each open request was sent to, by tag.
     open: BTreeMap<String, String>,
-    /// Clients whose requests come whole, and whose answers do.
+    /// Clients that send whole requests and ask for no streams.
     short_requests: BTreeSet<String>,
 }
 
@@ -62,8 +62,10 @@ impl Invariant for CellWaits {
                     && at > arrived + within(arrived)
                 {
                     return Err(format!(
-                        "{tag} arrived at a cell at {arrived:?}, and its client was answered {:?} later",
-                        at.saturating_sub(arrived)
+                        "{tag} arrived at a cell at {arrived:?}, but its client got an answer {:?} later; \
+                         the limit is {:?}",
+                        at.saturating_sub(arrived),
+                        within(arrived)
                     ));
                 }
             }

@@ -6,8 +6,8 @@ use super::journal::Journal;
 use super::{Invariant, Withdrawn};
 use crate::fact::Fact;
 
-/// No request passes with a token of a key that was withdrawn so long ago that every router has
-/// had to fetch the set since: cached tokens neither.
+/// No request arrives with a token of a withdrawn key once every router must have fetched the key set
+/// again. This includes cached tokens.
 #[derive(Debug)]
 pub struct WithdrawnKeys {
     journal: Journal,
@@ -44,8 +44,8 @@ impl Invariant for WithdrawnKeys {
         match self.withdrawn.iter().find(over) {
             None => Ok(()),
             Some(key) => Err(format!(
-                "{} passed {} with a token of {}, which nobody may believe since {:?}",
-                passed.sent.tag, passed.decided.life.router, key.key, key.from
+                "{} forwarded {} with a token of the key {}, which no router may accept since {:?}",
+                passed.decided.life.router, passed.sent.tag, key.key, key.from
             )),
         }
     }

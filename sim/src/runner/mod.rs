@@ -20,7 +20,8 @@ impl Scenario {
     /// Reads and checks a scenario file.
     ///
     /// # Errors
-    /// The file can't be read, or has mistakes: all that could be found at once.
+    /// The file can't be read, or it has mistakes. All mistakes that can be found together are in the
+    /// error.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let shown = path.display().to_string();
@@ -28,15 +29,15 @@ impl Scenario {
         Self::parse(&shown, &text).map_err(LoadError::Mistakes)
     }
 
-    /// Checks a scenario's text, and asks the real router about its settings and its registry.
+    /// Reads and checks a scenario's text. The router's own code checks its settings and its registry.
     /// Mistakes and failures name `path`.
     ///
     /// # Errors
-    /// All mistakes that could be found at once.
+    /// All mistakes that can be found together.
     pub fn parse(path: &str, text: &str) -> Result<Self, ScenarioErrors> {
         let (scenario, mut errors) = scenario::read(path, text)?;
         settings::check(&scenario, &mut errors);
-        // With names that refer to nothing it would only say the same again.
+        // With names that don't exist, the registry would only repeat those mistakes.
         if errors.is_empty()
             && let Some(problem) = registry::refused(&scenario)
         {
@@ -48,10 +49,10 @@ impl Scenario {
 
     /// Runs the scenario with this seed, on a thread of its own.
     ///
-    /// The trace is determined by the seed, byte for byte, if this is the first run of its
-    /// process; invariants and expectations hold in any.
+    /// In the first run of a process, the seed determines the trace byte for byte. Later runs may differ
+    /// in details, but invariants and expectations hold in all of them.
     ///
-    /// A panic in the world is a failure of the run and is in the report.
+    /// A panic in the world is a failure of the run, which the report shows.
     ///
     /// # Panics
     /// If the thread can't be started.
@@ -95,7 +96,7 @@ fn run(scenario: &Scenario, bounds: &Bounds, seed: u64, replay: String) -> Repor
         trace: trace.lines(),
         lines: std::mem::take(&mut state.timeline),
     };
-    // What a run that was cut short doesn't show is no news.
+    // A run that was cut short can't meet its expectations.
     if report.passed() {
         let missing = expected::missing(&report, scenario);
         report.violations.extend(missing);

@@ -5,8 +5,8 @@ use cellway_core::registry::Registry;
 use crate::scenario::{FaultKind, Scenario};
 use crate::world::documents::Documents;
 
-/// What the real router would refuse in the registry that a scenario begins with, or in one that
-/// its control plane publishes later and means to be good.
+/// Why a router would refuse the registry that a scenario starts with, or a later one that should be
+/// good.
 pub(super) fn refused(scenario: &Scenario) -> Option<String> {
     let mut documents = Documents::new(scenario, 0);
     let mut good = vec![("the world's registry".to_owned(), documents.present())];

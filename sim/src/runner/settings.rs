@@ -10,31 +10,31 @@ use crate::world::config;
 const FIXED: [(&[&str], &str); 19] = [
     (
         &["headers"],
-        "cells and clients of the simulator know the router's headers by the default names",
+        "the simulator's cells and clients use the default names of the router's headers",
     ),
     (
         &["policy", "name"],
-        "the simulator's listener knows its policy by it",
+        "the simulator's listener uses this policy",
     ),
     (
         &["policy", "any_of"],
-        "the invariants judge a router that takes any credential",
+        "the invariants check routers that accept any credential",
     ),
     (
         &["policy", "all_of"],
-        "the invariants judge a router that takes any credential",
+        "the invariants check routers that accept any credential",
     ),
     (
         &["envelope", "keys"],
-        "the simulator keeps the folder that the routers share",
+        "the simulator writes the folder of keys that the routers share",
     ),
     (
         &["envelope", "form"],
-        "the simulator's cells verify by the published keys",
+        "the simulator's cells verify envelopes with the published keys",
     ),
     (
         &["envelope", "issuer"],
-        "the simulator's cells know the routers by the default name",
+        "the simulator's cells expect the default issuer",
     ),
     (&["listener", "name"], LISTENERS),
     (&["listener", "bind"], LISTENERS),
@@ -43,11 +43,11 @@ const FIXED: [(&[&str], &str); 19] = [
     (&["listener", "callers"], LISTENERS),
     (
         &["listener", "proxy_protocol"],
-        "the simulator lists its own balancers: see [[world.balancer]]",
+        "the simulator sets it for its own balancers: see [[world.balancer]]",
     ),
     (
         &["listener", "forwarded"],
-        "every client forges these fields, and none may be believed",
+        "every client forges these fields, so routers must not trust them",
     ),
     (&["issuer", "name"], ISSUERS),
     (&["issuer", "issuer"], ISSUERS),
@@ -60,9 +60,9 @@ const FIXED: [(&[&str], &str); 19] = [
 /// operator's mistake.
 const FIXED_AT_START: [(&[&str], &str); 1] = [(&["issuer", "jwks_uri"], ISSUERS)];
 
-/// Settings that name files. A simulated disk has only the simulator's own files, so a router
-/// wouldn't start with another one. During a run, a scenario may change such a setting to a missing
-/// file, to show an operator's mistake.
+/// Settings that name files. A simulated disk has only the simulator's own files, so a router wouldn't
+/// start with another one. During a run, a scenario may set such a setting to a missing file, to show
+/// an operator's mistake.
 const FILES: [&[&str]; 11] = [
     &["listener", "tls"],
     &["issuer", "jwks_file"],
@@ -78,8 +78,7 @@ const FILES: [&[&str]; 11] = [
 ];
 
 const LISTENERS: &str = "clients and Envoys connect to the simulator's own listeners";
-const ISSUERS: &str =
-    "the simulator's own identity providers issue the tokens: see [[world.issuer]]";
+const ISSUERS: &str = "the simulator's identity providers issue the tokens: see [[world.issuer]]";
 const CONTROL: &str = "the registry comes from the simulator's control plane";
 
 /// Checks what a scenario sets over the simulator's own settings, and each change to it.
@@ -97,7 +96,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
             {
                 own(change, errors);
                 if change.contains_key("envelope") && !scenario.seals_envelopes() {
-                    let problem = "must be there from the start: write [router.envelope]";
+                    let problem = "must be set from the start: add [router.envelope]";
                     errors.setting("envelope", problem.to_owned());
                 }
                 config::merge(&mut settings, change);
@@ -110,7 +109,7 @@ pub(super) fn check(scenario: &Scenario, errors: &mut Errors<'_>) {
 /// Checks that routers start with the simulator's own files.
 fn files(settings: &Table, errors: &mut Errors<'_>) {
     for path in FILES.iter().filter(|path| has(settings, path)) {
-        let problem = "can't be set: a simulated disk has the simulator's own files only";
+        let problem = "can't be set: a simulated disk has only the simulator's own files";
         errors.setting(&path.join("."), problem.to_owned());
     }
 }
@@ -128,13 +127,13 @@ fn own(settings: &Table, errors: &mut Errors<'_>) {
     fixed(&FIXED, settings, errors);
     let mode = settings.get("policy").and_then(|policy| policy.get("mode"));
     if mode.and_then(Value::as_str) == Some("disabled") {
-        let problem = "can't be `disabled`: such a router verifies nothing";
+        let problem = "can't be `disabled`: the router would verify nothing";
         errors.setting("policy.mode", problem.to_owned());
     }
     for (name, value) in settings {
         if matches!(value, Value::Array(_)) && REPEATED.contains(&name.as_str()) {
             let problem = format!(
-                "would replace the simulator's own: write [router.{name}], which goes into each of them"
+                "would replace the simulator's own: write [router.{name}], which is merged into each of them"
             );
             errors.setting(name, problem);
         }

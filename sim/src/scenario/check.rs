@@ -21,8 +21,8 @@ const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The longest stream that a cell sends.
 const STREAM_MAX: Duration = Duration::from_secs(3600);
 
-/// Reads a scenario's text, and finds the mistakes that need no router. With mistakes the scenario
-/// is good for further checks only.
+/// Reads a scenario's text, and finds the mistakes that need no router. If there are mistakes, use the
+/// scenario only to find more.
 ///
 /// # Errors
 /// The text can't be read as a scenario at all.
@@ -44,7 +44,7 @@ pub(crate) fn read<'t>(
     Ok((scenario, errors))
 }
 
-/// Follows every name to what it means. With mistakes the result is good for further checks only.
+/// Resolves every name. If there are mistakes, use the result only to find more.
 fn resolve(path: &str, file: &File, errors: &mut Errors<'_>) -> Scenario {
     let names = KnownNames::new(file, errors);
     times(file, errors);
@@ -113,11 +113,11 @@ fn times(file: &File, errors: &mut Errors<'_>) {
         errors.add(file.tick.span(), "tick", "must be 1ms to 100ms");
     }
     if file.duration.get_ref().0 > DURATION_MAX {
-        errors.add(file.duration.span(), "duration", "may be 24h at most");
+        errors.add(file.duration.span(), "duration", "must be at most 24h");
     }
     let [min, max] = file.world.latency.get_ref();
     if min > max {
-        let problem = "the shortest comes first, then the longest";
+        let problem = "must have the shortest time first, then the longest";
         errors.add(file.world.latency.span(), "world.latency", problem);
     }
 }
@@ -140,7 +140,9 @@ fn not_empty(file: &File, errors: &mut Errors<'_>) {
 fn recovery_fits(scenario: &Scenario, file: &File, errors: &mut Errors<'_>) {
     let calm = scenario.calm_from() + scenario.expect.recovery;
     if calm >= scenario.duration {
-        let problem = format!("the last fault's end and the recovery reach {calm:?}: run longer");
+        let problem = format!(
+            "must be longer than {calm:?}: the end of the last fault and `expect.recovery`"
+        );
         errors.add(file.duration.span(), "duration", problem);
     }
 }
@@ -174,11 +176,11 @@ fn cell(spec: &file::Cell) -> Cell {
     }
 }
 
-/// It knows cells by their addresses alone, so it speaks plainly to them.
+/// The simulator's Envoys connect to cells without TLS.
 fn envoy(spec: &file::Envoy, file: &File, names: &KnownNames, errors: &mut Errors<'_>) -> Envoy {
     for cell in &file.world.cell {
         if cell.protocol == CellProtocol::Https {
-            let problem = "where there is an Envoy, cells speak http or h2c";
+            let problem = "must be http or h2c in a world with an Envoy";
             errors.add(cell.id.span(), "world.cell.protocol", problem);
         }
     }
@@ -203,7 +205,7 @@ fn through(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> 
     const FIELD: &str = "workload.client.through";
     let through = spec.through.as_ref()?;
     if spec.via.is_some() || spec.router.is_some() {
-        let problem = "a balancer has its own router, and stands before no Envoy";
+        let problem = "can't be combined with `router` or `via`: a balancer has its own router";
         errors.add(through.span(), FIELD, problem);
     }
     Some(refer(through, &names.balancers, FIELD, "balancer", errors))
@@ -213,7 +215,8 @@ fn via(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> Opti
     const FIELD: &str = "workload.client.via";
     let via = spec.via.as_ref()?;
     if spec.credential.is_certified() || spec.router.is_some() {
-        let problem = "an Envoy asks for no client certificates, and has its own router";
+        let problem = "can't be combined with `router` or a certificate: an Envoy has its own router and asks \
+             for no client certificate";
         errors.add(via.span(), FIELD, problem);
     }
     Some(refer(via, &names.envoys, FIELD, "Envoy", errors))
@@ -247,7 +250,7 @@ fn tenant(spec: &file::Tenant, names: &KnownNames, errors: &mut Errors<'_>) -> T
             errors.add(
                 spec.id.span(),
                 field,
-                "needs a `cell` or a `placement`, and not both",
+                "needs either a `cell` or a `placement`",
             );
             Home::Cell(String::new())
         }
@@ -298,7 +301,7 @@ fn client(spec: &file::Client, names: &KnownNames, errors: &mut Errors<'_>) -> C
         source: refer(&bound.source, &names.cells, field, "cell", errors),
         shows: bound.shows,
     });
-    // A tenant that the registry doesn't know may call too: it must be refused.
+    // A client may have a tenant that the world doesn't list: it must be refused.
     spelled(&spec.tenant, "workload.client.tenant", errors);
     if !is_kid(spec.signer.get_ref()) {
         let problem = "must be 1 to 64 letters, digits, `-`, `_` or `.`";
@@ -352,7 +355,7 @@ fn path(spec: &file::Client, errors: &mut Errors<'_>) -> String {
         errors.add(
             path.span(),
             FIELD,
-            "a client that asks for streams has a path for that",
+            "can't be combined with `stream`, which has its own path",
         );
     }
     text.clone()
@@ -362,7 +365,7 @@ fn time(span: &Option<Spanned<Span>>) -> Option<Duration> {
     Some(span.as_ref()?.get_ref().0)
 }
 
-/// Tokens and certificates have whole seconds, and a cell's streams too.
+/// Times of tokens, certificates and streams have a resolution of one second.
 fn client_times(spec: &file::Client, errors: &mut Errors<'_>) {
     let second = Duration::from_secs(1);
     let millisecond = Duration::from_millis(1);

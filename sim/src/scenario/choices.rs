@@ -26,19 +26,19 @@ impl TryFrom<u8> for HeaderVersion {
     }
 }
 
-/// Which traffic a cell takes, as the registry says.
+/// Which traffic a cell takes, according to the registry.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CellState {
-    /// None yet.
+    /// No traffic yet.
     Provisioning,
-    /// All of its tenants'.
+    /// The traffic of all its tenants, old and new.
     #[default]
     Active,
-    /// That of the tenants which it has.
+    /// Only the traffic of tenants that it already has.
     Draining,
-    /// None; its tenants are told to wait.
+    /// No traffic: its tenants are told to wait.
     Quarantined,
 }
 

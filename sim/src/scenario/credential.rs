@@ -2,39 +2,39 @@
 
 use serde::Deserialize;
 
-/// What a client shows.
+/// The credentials of a client.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Credential {
-    /// A good token of its issuer's.
+    /// A good token from its issuer.
     #[default]
     Token,
     /// A certificate with its tenant in the SAN.
     Certificate,
     /// Both, for the same tenant.
     Both,
-    /// Nothing.
+    /// No credentials.
     None,
     /// A token that expired before the simulation began.
     Expired,
     /// A token for somebody else.
     WrongAudience,
-    /// A token that claims its issuer's key and was signed by another.
+    /// A token that names its issuer's key but was signed with another key.
     Forged,
-    /// A token that names a key nobody has, another one each time.
+    /// A token that names an invented key, a different one each time.
     UnknownKey,
-    /// A token for its tenant and a certificate of another's.
+    /// A token for its tenant and a certificate for another tenant.
     Conflicting,
-    /// A good token that it goes on showing for a while after its end.
+    /// A good token that it still uses for a while after it expires.
     Overdue,
     /// A gateway's certificate, and its tenant as the routing key.
     GatewayKey,
     /// Its tenant as the routing key, signed anew for each request by its signer.
     SignedKey,
-    /// Its tenant as the routing key, and nothing else.
+    /// Its tenant as the routing key, without any proof.
     SpoofedKey,
-    /// Its tenant as the routing key, spoofed beside another tenant's certificate.
+    /// Its tenant as the routing key, with another tenant's certificate.
     BorrowedKey,
     /// Its tenant as the routing key, signed by another key under its signer's name.
     ForgedKey,
@@ -43,7 +43,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Whether a router in `required` mode must always let it in, as far as credentials go.
+    /// Whether a router in `required` mode must accept it.
     pub fn is_good(self) -> bool {
         match self {
             Self::Token | Self::Certificate | Self::Both | Self::GatewayKey | Self::SignedKey => {
@@ -63,7 +63,7 @@ impl Credential {
         }
     }
 
-    /// Whether there is a token that somebody issued.
+    /// Whether it includes a token.
     pub fn has_token(self) -> bool {
         match self {
             Self::Token
@@ -85,7 +85,7 @@ impl Credential {
         }
     }
 
-    /// Whether it has a client certificate in it.
+    /// Whether it includes a client certificate.
     pub fn is_certified(self) -> bool {
         match self {
             Self::Certificate
@@ -107,7 +107,7 @@ impl Credential {
         }
     }
 
-    /// Whether it proves the tenant for as long as its token holds.
+    /// Whether it proves the tenant while its token is valid.
     pub fn can_prove(self) -> bool {
         self.is_good() || self == Self::Overdue
     }
@@ -127,7 +127,7 @@ pub struct Claims {
     /// Its scopes.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The class of service.
+    /// The tier.
     pub tier: Option<String>,
     /// Further audiences of the token.
     #[serde(default)]
@@ -166,20 +166,20 @@ pub enum Flaw {
     NamesStamps,
 }
 
-/// Which cell-bound authorizations a client shows.
+/// The cell-bound authorizations of a client.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Authorization {
-    /// A new one of its cell's own with each request, for the cell that has its tenant.
+    /// With each request a new one from its cell, for the cell of its tenant.
     #[default]
     Good,
     /// The same for another cell.
     Misdirected,
     /// One for another user of its tenant.
     ForAnother,
-    /// One that claims its cell's key and was signed by another.
+    /// One that names its cell's key but was signed with another key.
     Forged,
-    /// What another client of this cell has shown the same router just before, token and all.
+    /// The authorization and token that another client of this cell has just used at the same router.
     Replayed,
 }

@@ -17,11 +17,11 @@ pub struct ScenarioErrors {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[non_exhaustive]
 pub struct ScenarioError {
-    /// The line, from 1; 0 where it belongs to none.
+    /// The line, from 1; 0 if it belongs to no line.
     pub line: usize,
-    /// The field, such as `world.tenant.cell`; empty where the text isn't TOML.
+    /// The field, such as `world.tenant.cell`; empty if the text isn't TOML.
     pub field: String,
-    /// What is wrong, and where it helps, what would be right.
+    /// What is wrong, and what would be right.
     pub problem: String,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for ScenarioErrors {
 
 impl std::error::Error for ScenarioErrors {}
 
-/// Collects mistakes and knows on which line they stand.
+/// Collects mistakes with their lines.
 pub(crate) struct Errors<'a> {
     text: &'a str,
     found: Vec<ScenarioError>,
@@ -77,7 +77,7 @@ impl<'a> Errors<'a> {
         });
     }
 
-    /// A mistake in what `[router]` sets; `setting` is the router's own name for it.
+    /// A mistake in `[router]`; `setting` is the router's own name of the setting.
     pub(crate) fn setting(&mut self, setting: &str, problem: impl Into<String>) {
         self.found.push(ScenarioError {
             line: self.line_of_setting(setting),

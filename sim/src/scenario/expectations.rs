@@ -40,7 +40,7 @@ fn events(
 ) -> BTreeMap<String, Events> {
     let read = |(kind, least): (&String, &Spanned<u32>)| {
         if *least.get_ref() == 0 {
-            let problem = "every run has that: say how often it must be seen at least";
+            let problem = "must be at least 1: every run meets 0";
             errors.add(least.span(), &format!("expect.events.{kind}"), problem);
         }
         let events = Events {
@@ -92,7 +92,7 @@ fn window(spec: &file::Answers, read: &Answers, duration: Duration, errors: &mut
     if read.until > duration
         && let Some(until) = &spec.until
     {
-        let problem = format!("the scenario ends before that, after {duration:?}");
+        let problem = format!("must be at most the scenario's duration, {duration:?}");
         errors.add(until.span(), "expect.answers.until", problem);
     } else if read.from >= read.until {
         let (at, field) = match &spec.until {
@@ -100,7 +100,7 @@ fn window(spec: &file::Answers, read: &Answers, duration: Duration, errors: &mut
             None => (spec.from.span(), "expect.answers.from"),
         };
         let problem = format!(
-            "nothing can be sent from {:?} until {:?}",
+            "must leave time to send requests; the window is from {:?} to {:?}",
             read.from, read.until
         );
         errors.add(at, field, problem);
@@ -111,11 +111,11 @@ fn window(spec: &file::Answers, read: &Answers, duration: Duration, errors: &mut
 fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
     let at = || spec.clients.span();
     if read.clients.is_empty() {
-        let problem = "names no client, so that it holds of every run";
+        let problem = "must name a client: without one, every run meets it";
         errors.add(at(), "expect.answers.clients", problem);
     }
     if read.only.is_empty() && read.some.is_empty() && read.cells.is_empty() {
-        let problem = "needs `only`, `some` or `cells`: without them it says nothing";
+        let problem = "needs `only`, `some` or `cells`: without them, every run meets it";
         errors.add(at(), "expect.answers", problem);
     }
     if read.only.is_empty() {
@@ -123,7 +123,10 @@ fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
     }
     for some in &spec.some {
         if !read.only.contains(some.get_ref()) {
-            let problem = format!("`{}` isn't among `only`, so it can't come", some.get_ref());
+            let problem = format!(
+                "`{}` must be in `only` too, or no run can meet both",
+                some.get_ref()
+            );
             errors.add(some.span(), "expect.answers.some", problem);
         }
     }
@@ -131,7 +134,7 @@ fn can_fail(spec: &file::Answers, read: &Answers, errors: &mut Errors<'_>) {
     if let Some(cell) = spec.cells.first()
         && !read.only.iter().any(from_a_cell)
     {
-        let problem = "no answer among `only` is a cell's";
+        let problem = "needs an answer from a cell in `only`: `ok` or `cell_status_...`";
         errors.add(cell.span(), "expect.answers.cells", problem);
     }
 }

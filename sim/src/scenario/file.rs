@@ -1,7 +1,6 @@
 //! The tables of a scenario file, as they are written.
 //!
-//! Names that refer to something else are [`Spanned`], so that a mistake in one is reported with
-//! the line that it stands on.
+//! Values that may have mistakes are [`Spanned`], so that a mistake is reported with its line.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ pub(super) type Name = Spanned<String>;
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    /// One sentence for people.
+    /// One sentence on what it shows.
     pub about: String,
     /// How long the world runs.
     pub duration: Spanned<Span>,
@@ -26,7 +25,7 @@ pub(super) struct File {
     #[serde(default = "tick")]
     pub tick: Spanned<Span>,
     pub world: World,
-    /// Settings of the real router, merged over those that the simulator makes.
+    /// Settings of the routers, merged over the simulator's own.
     #[serde(default)]
     pub router: toml::Table,
     pub workload: Workload,
@@ -42,7 +41,7 @@ fn tick() -> Spanned<Span> {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct World {
-    /// How many; they are called `router-1` and so on.
+    /// The number of routers, which are called `router-1` and so on.
     pub routers: Spanned<u32>,
     /// The shortest and longest time that a message travels.
     #[serde(default = "latency")]
@@ -58,7 +57,7 @@ pub(super) struct World {
     #[serde(default)]
     pub placement: Vec<Placement>,
     pub tenant: Vec<Tenant>,
-    /// Where tenants go that aren't listed.
+    /// Where unlisted tenants go.
     #[serde(default)]
     pub unknown_tenant: UnknownTenant,
 }
@@ -72,7 +71,7 @@ fn latency() -> Spanned<[Span; 2]> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Issuer {
     pub name: Name,
-    /// The tenants that it may speak for; required if there are two issuers.
+    /// The tenants that it may speak for. The router requires it if there are several issuers.
     pub tenants: Option<Vec<Name>>,
 }
 
@@ -85,12 +84,12 @@ pub(super) struct Cell {
     pub region: String,
     #[serde(default)]
     pub state: CellState,
-    /// How many; they are hosts called `<id>-1` and so on.
+    /// The number of endpoints, whose hosts are called `<id>-1` and so on.
     #[serde(default = "one")]
     pub endpoints: Spanned<u32>,
     #[serde(default)]
     pub protocol: CellProtocol,
-    /// If it calls other cells: its key is in the registry from the start.
+    /// Whether its key for calls to other cells is in the registry from the start.
     #[serde(default = "yes")]
     pub publishes_key: bool,
 }
@@ -131,7 +130,7 @@ pub(super) struct Placement {
     pub id: Name,
     pub tier: String,
     pub cells: Vec<Name>,
-    /// Its tenants are spread over the cells. One that isn't has exactly one cell.
+    /// Its tenants are spread over the cells. A placement that isn't stateless has exactly one cell.
     #[serde(default)]
     pub stateless: bool,
 }
@@ -145,7 +144,7 @@ pub(super) struct Tenant {
     #[serde(default)]
     pub suspended: bool,
     pub issuer: Option<Name>,
-    /// The roles in credentials that count.
+    /// The roles that its callers may have.
     #[serde(default)]
     pub allowed_roles: Vec<String>,
     /// The role of callers whose credentials have no roles.
@@ -166,23 +165,23 @@ pub(super) struct Client {
     pub rate: Rate,
     #[serde(default)]
     pub credential: Credential,
-    /// Who issues its tokens; the first issuer unless named.
+    /// The issuer of its tokens; by default the first one.
     pub issuer: Option<Name>,
-    /// Whose key signs its routing keys, by its kid.
+    /// The kid of the key that signs its routing keys.
     #[serde(default = "signer")]
     pub signer: Name,
-    /// How long its tokens hold. It gets a new one when three quarters of that have passed.
+    /// How long its tokens are valid. It gets a new one after three quarters of that time.
     #[serde(default = "token_lifetime")]
     pub token_lifetime: Spanned<Span>,
-    /// How long its certificates hold; for the whole run unless said. A client that renews gets a
-    /// new one when three quarters of that have passed.
+    /// How long its certificates are valid; by default for the whole run. A client that renews gets a
+    /// new one after three quarters of that time.
     pub certificate_lifetime: Option<Spanned<Span>>,
-    /// It gets new certificates as old ones end and authorities change.
+    /// Whether it gets new certificates when old ones expire and authorities change.
     #[serde(default = "yes")]
     pub renews: bool,
     #[serde(default)]
     pub protocol: ClientProtocol,
-    /// It calls in a cell's name, with a cell-bound authorization on each request.
+    /// It calls on behalf of a cell, with a cell-bound authorization on each request.
     pub cell_bound: Option<CellBound>,
     /// Further claims of its tokens.
     #[serde(default)]
@@ -194,16 +193,16 @@ pub(super) struct Client {
     pub flaw: Option<Flaw>,
     /// The path of its requests.
     pub path: Option<Name>,
-    /// The router that it uses; all in turn unless named.
+    /// The router that it uses; by default all in turn.
     pub router: Option<Name>,
-    /// The Envoy that it uses, and no router then.
+    /// The Envoy that it uses instead of a router.
     pub via: Option<Name>,
     /// The load balancer through which it connects.
     pub through: Option<Name>,
     /// Whether it begins its connections with its own PROXY header, which names another client.
     #[serde(default)]
     pub spoofs: bool,
-    /// Every request asks for an answer that lasts so long; an echo unless said.
+    /// How long each answer lasts; by default a short echo.
     pub stream: Option<Spanned<Span>>,
     /// Whether every request is a `POST` whose body stops halfway.
     #[serde(default)]
@@ -242,7 +241,7 @@ fn seconds(n: u64) -> Spanned<Span> {
     Spanned::new(0..0, Span(std::time::Duration::from_secs(n)))
 }
 
-/// A fault with every field that any kind has; the table in `fault/table.rs` says which belong to which.
+/// A fault with every field that any kind has. The table in `fault/table.rs` says which kind has which.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
@@ -273,12 +272,12 @@ pub(super) struct Fault {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
-    /// How long after the end of the last fault everything routable must succeed again.
+    /// How long after the last fault until everything must work again.
     pub recovery: Spanned<Span>,
-    /// Clients that the faults leave refused for good: their key was withdrawn, for example.
+    /// Clients that are still refused at the end, for example because their key was withdrawn.
     #[serde(default)]
     pub refused_at_end: Vec<Name>,
-    /// ERROR-level events that this scenario provokes, by name.
+    /// Events of the level ERROR that the scenario provokes, by name.
     #[serde(default)]
     pub errors: Vec<String>,
     #[serde(default)]
@@ -292,7 +291,7 @@ pub(super) struct Expect {
 #[serde(deny_unknown_fields)]
 pub(super) struct Answers {
     pub clients: Spanned<Vec<Name>>,
-    /// Counted from the moment the request was sent.
+    /// The start of the window, by the time when requests are sent.
     #[serde(default = "start")]
     pub from: Spanned<Span>,
     pub until: Option<Spanned<Span>>,

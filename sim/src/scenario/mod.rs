@@ -1,7 +1,7 @@
 //! Scenarios: a world, a workload, faults and what must hold, as a file that anyone can read.
 //!
-//! This module reads the file. What a router says about its settings and its registry is asked by
-//! [`Scenario::parse`], which can build both.
+//! This module reads the file. [`Scenario::parse`] also checks the settings and the registry with the
+//! router's own code.
 
 mod check;
 mod choices;
@@ -32,7 +32,7 @@ pub(crate) const FIRST_KEY: &str = "key-1";
 /// The envelope key that signs at the start of a world.
 pub(crate) const FIRST_ENVELOPE_KEY: &str = "env-1";
 
-/// A checked scenario: every name in it refers to something, every fault has its fields.
+/// A checked scenario: every name in it exists, and every fault has its fields.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Scenario {
@@ -42,7 +42,7 @@ pub struct Scenario {
     pub path: String,
     /// The command that runs it again: see [`Scenario::replayed_by`].
     pub replay: Option<String>,
-    /// One sentence for people.
+    /// One sentence on what it shows.
     pub about: String,
     /// How long the world runs.
     pub duration: Duration,
@@ -64,7 +64,7 @@ pub struct Scenario {
     pub placements: Vec<Placement>,
     /// The tenants of the first registry.
     pub tenants: Vec<Tenant>,
-    /// Where tenants go that it doesn't list.
+    /// Where unlisted tenants go.
     pub unknown_tenant: UnknownTenant,
     /// Who sends requests.
     pub clients: Vec<Client>,
@@ -72,7 +72,7 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What must hold besides the invariants.
     pub expect: Expect,
-    /// Settings of the real router, merged over those that the simulator makes.
+    /// Settings of the routers, merged over the simulator's own.
     pub router_settings: toml::Table,
 }
 
@@ -99,17 +99,17 @@ impl Issuer {
 pub struct Cell {
     /// Its id.
     pub id: String,
-    /// The class of service that it gives.
+    /// Its tier.
     pub tier: String,
-    /// Where it is.
+    /// Its region.
     pub region: String,
-    /// Which traffic it takes.
+    /// Its state.
     pub state: CellState,
     /// How many endpoints it has.
     pub endpoints: u32,
     /// What they speak.
     pub protocol: CellProtocol,
-    /// If it calls other cells: its key is in the registry from the start.
+    /// Whether its key for calls to other cells is in the registry from the start.
     pub publishes_key: bool,
 }
 
@@ -120,7 +120,7 @@ impl Cell {
     }
 }
 
-/// An Envoy that asks a router about each request, and forwards it to a cell by itself.
+/// An Envoy that asks a router about each request, and forwards it to a cell itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Envoy {
@@ -138,7 +138,7 @@ pub struct Balancer {
     pub name: String,
     /// The router that it is in front of.
     pub router: String,
-    /// Whether the routers' configuration lists it, so that its headers count.
+    /// Whether the routers' configuration lists its address, so that they read its headers.
     pub listed: bool,
     /// The version of the headers that it writes.
     pub version: HeaderVersion,
@@ -166,11 +166,11 @@ pub struct Tenant {
     pub id: String,
     /// Where it goes.
     pub home: Home,
-    /// It isn't served.
+    /// Whether it is suspended.
     pub suspended: bool,
     /// The only issuer that may speak for it.
     pub issuer: Option<String>,
-    /// The roles in credentials that count.
+    /// The roles that its callers may have.
     pub allowed_roles: Vec<String>,
     /// The role of callers whose credentials have no roles.
     pub default_role: Option<String>,
@@ -186,7 +186,7 @@ pub enum Home {
     Placement(String),
 }
 
-/// Who sends requests; a host of its own.
+/// A client, which has its own host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Client {
@@ -196,17 +196,17 @@ pub struct Client {
     pub tenant: String,
     /// The mean time between two requests.
     pub interval: Duration,
-    /// What it shows.
+    /// Its credentials.
     pub credential: Credential,
     /// Who issues its tokens: an issuer's name.
     pub issuer: String,
     /// Whose key signs its routing keys, by its kid.
     pub signer: String,
-    /// How long its tokens hold.
+    /// How long its tokens are valid.
     pub token_lifetime: Duration,
-    /// How long its certificates hold, if not for the whole run.
+    /// How long its certificates are valid, if not for the whole run.
     pub certificate_lifetime: Option<Duration>,
-    /// It gets new certificates as old ones end and authorities change.
+    /// Whether it gets new certificates when old ones expire and authorities change.
     pub renews: bool,
     /// What it speaks.
     pub protocol: ClientProtocol,
@@ -218,17 +218,17 @@ pub struct Client {
     pub flaw: Option<Flaw>,
     /// The path of its requests.
     pub path: String,
-    /// In which cell's name it calls, if in one's.
+    /// The cell on behalf of which it calls, if any.
     pub cell_bound: Option<CellBound>,
     /// The router that it uses; all in turn if there is none.
     pub router: Option<String>,
-    /// The Envoy that it uses, and no router then.
+    /// The Envoy that it uses instead of a router.
     pub via: Option<String>,
     /// The load balancer through which it connects to a router.
     pub through: Option<String>,
     /// Whether it begins its connections with its own PROXY header, which names another client.
     pub spoofs: bool,
-    /// How long the answers last that it asks for, if not as long as an echo takes.
+    /// How long each answer lasts; `None` for a short echo.
     pub stream: Option<Duration>,
     /// Whether every request is a `POST` whose body stops halfway.
     pub unfinished: bool,
@@ -272,7 +272,7 @@ impl Client {
     }
 }
 
-/// Who calls in a cell's name, with a cell-bound authorization on each request.
+/// Calls on behalf of a cell, with a cell-bound authorization on each request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct CellBound {
@@ -288,11 +288,11 @@ pub struct CellBound {
 pub struct Expect {
     /// How long after the last fault everything routable must succeed again.
     pub recovery: Duration,
-    /// Clients that the faults leave refused for good.
+    /// Clients that are still refused at the end, because of the faults.
     pub refused_at_end: Vec<String>,
-    /// ERROR-level events that the scenario provokes.
+    /// Events of the level ERROR that the scenario provokes.
     pub errors: Vec<String>,
-    /// What clients must be answered.
+    /// The answers that clients must get.
     pub answers: Vec<Answers>,
     /// How often each kind of notable event must be seen, at least.
     pub events: BTreeMap<String, Events>,
@@ -308,21 +308,21 @@ pub struct Events {
     pub line: usize,
 }
 
-/// What clients must be answered during some time.
+/// The answers that clients must get in a window of time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Answers {
     /// Which clients.
     pub clients: Vec<String>,
-    /// Requests sent from here on.
+    /// The start of the window, by the time when requests are sent.
     pub from: Duration,
-    /// Requests sent before this.
+    /// The end of the window.
     pub until: Duration,
-    /// Every answer is one of these; anything goes if there is none.
+    /// Every answer is one of these; any answer if empty.
     pub only: Vec<String>,
     /// Each of these comes at least once.
     pub some: Vec<String>,
-    /// Answers that come from a cell come from one of these; from any cell if empty.
+    /// Answers from cells come from one of these; from any cell if empty.
     pub cells: Vec<String>,
     /// The line of the scenario with this expectation.
     pub line: usize,
@@ -372,13 +372,13 @@ impl Scenario {
         self.router_settings.contains_key("envelope")
     }
 
-    /// Whether some client calls in this cell's name.
+    /// Whether a client calls on behalf of this cell.
     pub fn is_source(&self, cell: &str) -> bool {
         let sources = self.clients.iter().filter_map(|c| c.cell_bound.as_ref());
         sources.into_iter().any(|bound| bound.source == cell)
     }
 
-    /// The hosts that a name in a fault means: a cell's id stands for all of its endpoints.
+    /// The hosts that a name in a fault stands for: for a cell's id, all of its endpoints.
     pub fn hosts_of(&self, name: &str) -> Vec<String> {
         match self.cells.iter().find(|cell| cell.id == name) {
             Some(cell) => cell.hosts().collect(),

@@ -116,13 +116,14 @@ impl KnownNames {
         }
         for cell in &file.world.cell {
             if self.hosts.contains(cell.id.get_ref()) {
-                let problem = "a host has this name, so that a fault could mean either";
+                let problem =
+                    "must differ from every host's name, because a fault could mean either";
                 errors.add(cell.id.span(), "world.cell.id", problem);
             }
         }
     }
 
-    /// Adds a host. If two have the same name, the first one counts.
+    /// Adds a host. If two have the same name, the first one is used.
     fn add_host(&mut self, host: String, name: &Name, field: &str, errors: &mut Errors<'_>) {
         // A repeated name has already been reported.
         if !self.hosts.insert(host.clone()) {
@@ -182,7 +183,7 @@ fn named<'a>(
         errors.add(
             beyond.span(),
             field,
-            format!("there may be {HOSTS_MAX} at most"),
+            format!("there may be at most {HOSTS_MAX}"),
         );
     }
     unique(names.into_iter(), field, errors)
@@ -197,14 +198,14 @@ pub(super) fn unique<'a>(
     for name in names {
         spelled(name, field, errors);
         if !seen.insert(name.get_ref().clone()) {
-            let problem = format!("`{}` is there already", name.get_ref());
+            let problem = format!("`{}` is used twice", name.get_ref());
             errors.add(name.span(), field, problem);
         }
     }
     seen
 }
 
-/// A name that can be a host's, a header's value and a part of a SAN.
+/// Checks a name, which becomes a host name, a header value and a part of a SAN.
 pub(super) fn spelled(name: &Name, field: &str, errors: &mut Errors<'_>) {
     let text = name.get_ref();
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -225,7 +226,7 @@ pub(super) fn refer(
     if !to.contains(name.get_ref()) {
         let known: Vec<_> = to.iter().map(String::as_str).collect();
         let problem = format!(
-            "`{}` is no {what}; known: {}",
+            "no {what} is called `{}`; known: {}",
             name.get_ref(),
             known.join(", ")
         );

@@ -1,5 +1,5 @@
-//! Checks what faults depend on: a key that is published, a successor that is trusted, a host that
-//! no other fault changes.
+//! Checks the order of faults: a key must be published before it signs, a successor must be trusted
+//! before it issues, and faults of the same thing must not overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,7 +131,7 @@ fn overlaps(scenario: &Scenario, errors: &mut Errors<'_>) {
             let before = held.insert(thing, fault);
             if let Some(before) = before.filter(|before| before.until > fault.at) {
                 let problem = format!(
-                    "`{}` of line {} lasts until {:?}, and its end would be this fault's too",
+                    "`{}` of line {} lasts until {:?}, and its end would end this fault too",
                     before.kind, before.line, before.until
                 );
                 errors.at_line(fault.line, "fault.at", problem);

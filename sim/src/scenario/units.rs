@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 pub(super) struct Span(pub(super) Duration);
 
 impl Span {
-    /// The longest time: the lifetime of the simulator's own certificates, far longer than any
+    /// The longest time: the lifetime of the simulator's own certificates, much longer than any
     /// scenario.
     pub(super) const MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -42,12 +42,12 @@ impl<'de> Deserialize<'de> for Span {
 /// How often something happens: a number, a slash, and `s`, `min` or `h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Rate {
-    /// The mean time between two.
+    /// The mean time between two requests.
     pub(super) interval: Duration,
 }
 
 impl Rate {
-    /// More a second than this would measure the simulator, not the router.
+    /// With a higher rate a run would be limited by the simulator, not by the router.
     const PER_SECOND_MAX: u64 = 1000;
 
     fn parse(text: &str) -> Option<Self> {
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// Reads a string by a function, and says in words what it should have been.
+/// Reads a string with a function, and says in words what is expected.
 struct Text<T> {
     expected: &'static str,
     parse: fn(&str) -> Option<T>,

@@ -1,4 +1,4 @@
-//! Cell-bound authorizations of a calling cell, good and bad.
+//! Cell-bound authorizations of clients, good and bad.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::state::{WorldHandle, unix_at};
 use crate::fact::CellBound;
 use crate::scenario::{Authorization, Client};
 
-/// How long an authorization holds.
+/// How long an authorization is valid.
 const LIFETIME: Duration = Duration::from_secs(30);
 
-/// Adds to a request of this tag what its client shows in a cell's name, if it calls in one's.
-/// `None`: there is nothing yet to show again.
+/// Adds a cell-bound authorization to a request's credentials if its client calls on behalf of a cell.
+/// `None` if there is no authorization to replay yet.
 pub(super) fn bind(
     world: &WorldHandle,
     spec: &Client,
@@ -45,7 +45,7 @@ pub(super) fn bind(
     })
 }
 
-/// Remembers what this router has taken, for whoever shows it again.
+/// Remembers credentials that this router has accepted, for clients that replay them.
 pub(super) fn spent(world: &WorldHandle, spec: &Client, router: &str, shown: &RequestCredentials) {
     let bound = spec.cell_bound.as_ref();
     let good = bound.filter(|bound| bound.shows == Authorization::Good);
@@ -63,7 +63,7 @@ fn sign(
     elapsed: Duration,
 ) -> (String, CellBound) {
     let bound = spec.cell_bound.as_ref();
-    let bound = bound.expect("only who calls in a cell's name is asked");
+    let bound = bound.expect("the caller has checked that the client calls on behalf of a cell");
     let destination = destination(world, spec, bound.shows == Authorization::Misdirected);
     let subject = match bound.shows == Authorization::ForAnother {
         true => "somebody-else",
@@ -88,7 +88,7 @@ fn sign(
     (token, truth)
 }
 
-/// The cell that has the client's tenant, or another.
+/// The cell of the client's tenant, or another cell.
 fn destination(world: &WorldHandle, spec: &Client, misdirected: bool) -> String {
     let state = world.lock();
     let assignment = state.documents.assignment();

@@ -1,4 +1,4 @@
-//! Clients: each a host that sends requests at its rate, with forged headers on every one.
+//! Clients: hosts that send requests at a rate, each with forged headers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::invariants::{CELL_BOUND, FORGED, FORGED_BY_CELL};
 use crate::random::Random;
 use crate::scenario::{self, Authority, ClientProtocol, Credential, Flaw};
 
-/// The most requests of one client that are open at a time; while there are so many, it waits.
+/// The most open requests of one client. With more, it waits.
 const OPEN_MAX: usize = 32;
 
-/// Names under which every client tries to speak in the router's name.
+/// Headers that every client forges.
 const FORGED_NAMES: [&str; 8] = [
     "x-cellway-tenant",
     "x-cellway-auth",
@@ -38,7 +38,7 @@ const FORGED_NAMES: [&str; 8] = [
     ROUTING_KEY,
 ];
 
-/// A field that HTTP/1.1 requests name in `Connection`, so that it is for one connection only.
+/// A header that HTTP/1.1 requests name in `Connection`, so that it is for one connection only.
 const HOP: &str = "x-sim-hop";
 
 /// The header with a routing key.
@@ -47,10 +47,10 @@ const ROUTING_KEY: &str = "x-routing-key";
 /// The header in which a client picks a tenant from those of its token.
 const TENANT_CHOICE: &str = "x-cellway-select-tenant";
 
-/// Sends requests for as long as the world runs.
+/// Sends requests until the world ends.
 ///
-/// Where routers look at routing keys (`keys`), only those whose business that is send one: it would
-/// be a bad credential of all others'.
+/// If routers accept routing keys (`keys`), only clients that use one send it. For others it would be a
+/// bad credential.
 pub(super) async fn run(
     env: SimEnv,
     world: WorldHandle,
@@ -92,7 +92,7 @@ pub(super) async fn run(
     }
 }
 
-/// Between half and one and a half times as long.
+/// A random time from half of `interval` to one and a half of it.
 fn jittered(interval: Duration, random: &mut Random) -> Duration {
     let micros = interval.as_micros() as u64;
     Duration::from_micros(micros / 2 + random.below(micros.max(1)))
@@ -107,7 +107,7 @@ struct Exchange {
     /// A `POST` with body and trailers; otherwise a `GET`.
     once: bool,
     wallet: Arc<Wallet>,
-    /// Routers look at routing keys.
+    /// Routers accept routing keys.
     keys: bool,
 }
 
@@ -173,7 +173,7 @@ impl Exchange {
         self.world.tell(&self.env, &Fact::Answered { tag, answer });
     }
 
-    /// An Envoy passes on what cells answer, and no router sees it.
+    /// Answers through an Envoy aren't checked, because no router sees them.
     fn look_for_forgeries(&self, spec: &scenario::Client, response: &Response) {
         let mut fields = response.headers.iter();
         let forged = fields.find(|(_, value)| value.as_bytes() == FORGED_BY_CELL.as_bytes());
@@ -194,7 +194,7 @@ impl Exchange {
         for name in FORGED_NAMES.into_iter().filter(|name| !misplaced(name)) {
             request = request.header(HeaderName::from_static(name), forged.clone());
         }
-        // Envoy handles this field in its own way when it forwards.
+        // Envoy sets this header itself when it forwards.
         if spec.via.is_none() {
             let name = HeaderName::from_static("x-forwarded-for");
             request = request.header(name, forged.clone());
@@ -203,9 +203,9 @@ impl Exchange {
         request = request.header(HeaderName::from_static(TAG), tag);
         if spec.protocol == ClientProtocol::Http1 {
             let (named, hop) = match spec.flaw {
-                // Asks the router to drop the stamps as hop-by-hop fields.
+                // Asks the router to remove its own headers as hop-by-hop headers.
                 Some(Flaw::NamesStamps) => ("x-cellway-tenant, x-cellway-auth", None),
-                // The router must not pass this field on.
+                // The router must not forward this header.
                 _ => (HOP, Some(HeaderValue::from_static(FORGED))),
             };
             let named = HeaderValue::from_static(named);
@@ -276,7 +276,7 @@ fn with_token(mut request: Request, token: &str, flaw: Option<Flaw>) -> Request 
     request
 }
 
-/// Who answered, and what.
+/// The kind of an answer, by who made it.
 fn classify(response: &Response) -> Answer {
     let owner = response.headers.get("x-cellway-owner");
     if owner.is_some_and(|owner| owner == "router") {
@@ -304,7 +304,7 @@ struct Pool {
 #[derive(Default)]
 struct PoolState {
     idle: Vec<Idle>,
-    /// Of the authorities when the target was made; `None` before the first.
+    /// The generation of the authorities when the target was made; `None` before the first target.
     generation: Option<u64>,
     target: Option<Certified>,
 }
@@ -321,7 +321,7 @@ struct Certified {
     target: Target,
     /// Since the start.
     issued: Duration,
-    /// The first moment when it doesn't hold, since the Unix epoch.
+    /// When the certificate expires, since the Unix epoch.
     certificate_ends: Option<Duration>,
 }
 
@@ -336,8 +336,8 @@ impl Pool {
         }
     }
 
-    /// Sends over an idle connection or a new one. A connection that the router ends just then
-    /// isn't the request's fault, so a request that it never took up is sent once more.
+    /// Sends over an idle connection or a new one. If the router closes an idle connection at that
+    /// moment without reading the request, the request is sent once more.
     async fn send(
         &self,
         tag: &str,
@@ -393,8 +393,8 @@ impl Pool {
         }
     }
 
-    /// The present target, and a connection that is open already. A new certificate is for new
-    /// connections; where an authority has changed, all are opened anew.
+    /// The present target and an open connection, if there is one. New connections use a new
+    /// certificate. If an authority has changed, all connections are opened anew.
     fn checkout(&self) -> (Certified, Option<Idle>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = self.world.lock().pki.generation();
@@ -411,11 +411,11 @@ impl Pool {
             Some(issued + lifetime * 3 / 4)
         };
         let target = state.target.clone();
-        let mut target = target.expect("it was made with the generation");
+        let mut target = target.expect("a target is made with each generation");
         if renews && due(target.issued).is_some_and(|due| self.env.elapsed() >= due) {
             target = self.certified();
             state.target = Some(target.clone());
-            // HTTP/1.1 can't say beforehand that a connection ends; who renews in time, leaves it.
+            // HTTP/1.1 can't announce the end of a connection, so its clients open a new one.
             if self.spec.protocol == ClientProtocol::Http1 {
                 state.idle.clear();
             }
@@ -449,13 +449,13 @@ impl Pool {
         let target = Target {
             host: self.router.clone(),
             port: PORT,
-            tls: Some(tls.expect("the lab's certificates are good")),
+            tls: Some(tls.expect("the testbed's certificates are valid")),
             protocol,
         };
         Certified {
             target,
             issued,
-            // A certificate holds to the end of its last second.
+            // A certificate is valid until the end of its last second.
             certificate_ends: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
         }
     }

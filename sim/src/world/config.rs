@@ -1,5 +1,5 @@
-//! The configuration file of a world's routers: what the simulator needs, with the scenario's
-//! settings merged over it, in the very form that an operator writes.
+//! The configuration file of a world's routers: the simulator's own settings with the scenario's
+//! settings merged over them, as an operator would write it.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ pub(super) fn proxy_protocol_from(addresses: Vec<String>) -> Table {
     inside("listener", Value::Table(listener))
 }
 
-/// Where a router with these settings sends requests without credentials.
+/// The placement of requests without credentials at a router with these settings.
 pub(super) fn anonymous_placement(settings: &Table) -> Option<String> {
     let policy = settings.get("policy")?;
     let text = |name| Some(policy.get(name)?.as_str()?.to_owned());
@@ -54,10 +54,10 @@ pub(super) fn anonymous_placement(settings: &Table) -> Option<String> {
     text("anonymous_placement")
 }
 
-/// What a router with these settings makes of cell-bound authorizations.
+/// How a router with these settings treats cell-bound authorizations.
 pub(super) fn cell_bound(settings: &Table) -> CellBoundRules {
     let table = settings.get("cba").cloned();
-    // Read as the router reads it, so that its defaults hold. It refuses what this can't read.
+    // Read with the router's own type, to get its defaults. A router refuses what can't be read.
     let spec: CbaSpec = table
         .and_then(|table| table.try_into().ok())
         .unwrap_or_default();
@@ -89,7 +89,7 @@ pub(super) fn rules(settings: &Table) -> Option<Vec<Rule>> {
         };
         Some(Rule {
             methods: list("methods"),
-            // A rule for gRPC matches no request of these clients.
+            // A rule for gRPC has no path and matches no request of these clients.
             path: table.get("path")?.as_str()?.to_owned(),
             who,
         })
@@ -97,12 +97,12 @@ pub(super) fn rules(settings: &Table) -> Option<Vec<Rule>> {
     Some(rules.iter().filter_map(rule).collect())
 }
 
-/// Whether routers with these settings look at routing keys: as soon as they say whose are good.
+/// Whether routers with these settings accept routing keys.
 pub(super) fn takes_routing_keys(settings: &Table) -> bool {
     settings.contains_key("routing_key")
 }
 
-/// Whose signatures of routing keys a router with these settings takes.
+/// The kids of the signers whose routing keys a router with these settings accepts.
 pub(super) fn signers(settings: &Table) -> BTreeSet<String> {
     let table = settings.get("routing_key").and_then(Value::as_table);
     let signers = table.and_then(|table| table.get("signer")?.as_array());
@@ -191,8 +191,8 @@ fn issuer(issuer: &Issuer) -> Table {
     table
 }
 
-/// Puts `over` into `base`, table by table. A table over a list of tables goes into each of them:
-/// `[router.issuer.keys]` is about every issuer's keys.
+/// Merges `over` into `base`, table by table. A table over a list of tables is merged into each of
+/// them: `[router.issuer.keys]` applies to every issuer.
 pub(crate) fn merge(base: &mut Table, over: &Table) {
     for (name, value) in over {
         match (base.get_mut(name), value) {

@@ -6,16 +6,16 @@ use crate::fact::{CellBound, Token};
 #[derive(Clone)]
 pub(super) struct RequestCredentials {
     pub(super) token: Option<String>,
-    /// What is true of it, if it is good for a time.
+    /// The truth about the token, if it is valid for a time.
     pub(super) truth: Option<Token>,
-    /// A cell-bound authorization, where its client calls in a cell's name.
+    /// A cell-bound authorization, if the client calls on behalf of a cell.
     pub(super) bound: Option<CellBoundToken>,
 }
 
-/// An authorization that goes with a request.
+/// A cell-bound authorization of a request.
 #[derive(Clone)]
 pub(super) struct CellBoundToken {
     pub(super) token: String,
-    /// What is true of it.
+    /// The truth about it.
     pub(super) truth: CellBound,
 }

@@ -1,4 +1,4 @@
-//! The registry documents that a control plane publishes, and what is true of them.
+//! The registry documents that the control plane publishes, and what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use crate::scenario::{
     Tenant, UnknownTenant,
 };
 
-/// The first version; above 1, so that there can be an older one.
+/// The first version. It is above 1, so that there can be an older one.
 const FIRST_VERSION: u64 = 10;
-/// Where cells listen.
+/// The port of cells.
 pub(super) const CELL_PORT: u16 = 443;
 
-/// The registry as its operators mean it. What routers make of the document is compared with
-/// this, which no code of theirs has touched.
+/// The registry as its operators mean it. Invariants compare it with what routers do. No code of the
+/// router touches it.
 #[derive(Clone, Debug)]
 pub(crate) struct Documents {
     version: u64,
@@ -25,22 +25,22 @@ pub(crate) struct Documents {
     placements: Vec<Placement>,
     tenants: Vec<Tenant>,
     unknown_tenant: UnknownTenant,
-    /// What cells sign with that call others, by cell, as public keys.
+    /// The public keys of the cells that call others, by cell.
     keys: BTreeMap<String, Value>,
     /// Tenants, and subjects of theirs.
     revoked: BTreeSet<(String, String)>,
-    /// What clients are called that show a certificate only, by their names.
+    /// The SANs of clients that have only a certificate, by the clients' names.
     certified: BTreeMap<String, String>,
 }
 
-/// A document that was made for a [`Change`].
+/// A document, made for a [`Change`].
 pub(crate) struct Document {
     pub(crate) text: String,
-    /// What it says, if it is good and must be accepted: a [`Fact::Published`].
+    /// Its content, if it is good and routers must accept it: a [`Fact::Published`].
     pub(crate) truth: Option<Fact>,
 }
 
-/// The SANs of clients that show no token.
+/// The SANs of clients without a token.
 fn certified(scenario: &Scenario) -> BTreeMap<String, String> {
     let clients = scenario.clients.iter();
     let alone = clients.filter(|client| client.credential == Credential::Certificate);
@@ -123,14 +123,14 @@ impl Documents {
         documents.published()
     }
 
-    /// The cells that may call others, and have said by which key.
+    /// The cells that may call others and have published their key.
     fn callers(&self) -> BTreeSet<String> {
         let known = |cell: &&Cell| cell.publishes_key && self.keys.contains_key(&cell.id);
         let cells = self.cells.iter().filter(known);
         self.serving(&cells.map(|cell| cell.id.clone()).collect::<Vec<_>>())
     }
 
-    /// The document that the change asks for. Good ones become the present one; bad ones don't.
+    /// Makes the document of this change. A good one becomes the present document.
     pub(crate) fn change(&mut self, change: &Change) -> Document {
         match change {
             Change::Same => {}
@@ -206,7 +206,7 @@ impl Documents {
         rendered
     }
 
-    /// Every tenant at a cell where it doesn't belong: a router that takes this does harm.
+    /// The registry with every tenant at a wrong cell, to make it visible if a router applies it.
     fn misplaced(&self) -> Self {
         let mut other = self.clone();
         let right = self.assignment();
@@ -221,7 +221,7 @@ impl Documents {
         other
     }
 
-    /// The next version, with a tenant at a cell that isn't there.
+    /// The next version, with a tenant at a cell that doesn't exist.
     fn contradictory(&self) -> Value {
         let mut other = self.misplaced();
         if let Some(tenant) = other.tenants.last_mut() {
@@ -230,7 +230,7 @@ impl Documents {
         other.render(self.version + 1)
     }
 
-    /// The next version, with the second half of the tenants gone and the first elsewhere.
+    /// The next version, without the second half of the tenants, and the first half at wrong cells.
     fn shrunken(&self) -> Value {
         let mut other = self.misplaced();
         other.tenants.truncate(self.tenants.len() / 2);

@@ -1,4 +1,4 @@
-//! Envelopes in a world: the folder of keys that its routers share, and its cells, which verify.
+//! Envelopes in a world: the folder of keys that the routers share, and the cells that verify.
 
 use std::time::Duration;
 
@@ -29,12 +29,12 @@ pub(super) const FOLDER: &str = "envelope";
 /// The longest that a cell may take to fetch the published keys.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The folder that all routers share, as its operators keep it.
+/// The folder of keys that all routers share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folder(Index);
 
 impl Folder {
-    /// Adds a key of this name, which signs after this time; replaces nothing.
+    /// Adds a key, which signs after this time.
     pub(super) fn add(&mut self, kid: &str, now: Unix, signs_after: Duration) {
         self.0.keys.push(IndexKey {
             kid: kid.to_owned(),
@@ -44,7 +44,7 @@ impl Folder {
         });
     }
 
-    /// Takes a key out.
+    /// Removes a key.
     pub(super) fn remove(&mut self, kid: &str) {
         self.0.keys.retain(|key| key.kid != kid);
     }
@@ -60,27 +60,27 @@ impl Folder {
             let file = key_file(EnvelopeForm::Jws, &key.kid);
             disk.put(&path(&file), pem.map_err(refused)?);
         }
-        // Last, so that whoever reads it finds what it names.
+        // Written last, so that all files that it names exist.
         disk.put(&path(INDEX), self.0.render());
         Ok(())
     }
 }
 
-/// A host of a cell, which verifies on its own account: for its own cell as a service would, and
-/// for every other cell of the world, where no envelope may hold.
+/// Verifies envelopes at a host of a cell: for its own cell as a service does, and for every other
+/// cell of the world, where no envelope may be valid.
 struct Judge {
     world: WorldHandle,
     env: SimEnv,
     layer: Layer,
     keys: JwksClient<SimEnv>,
-    /// For the names in envelopes.
+    /// Reads the key names in envelopes.
     own: Verifier,
     others: Vec<(String, Verifier)>,
 }
 
 type Layer = EnvelopeLayer<JwksClient<SimEnv>, Box<dyn Fn() -> Unix + Send + Sync>>;
 
-/// What judges for one life of a host of this cell, with the keys that the first router publishes.
+/// Makes the verifier of a host of this cell, with the keys that the first router publishes.
 pub(super) fn judge(
     env: &SimEnv,
     world: &WorldHandle,
@@ -116,7 +116,7 @@ pub(super) fn judge(
     })
 }
 
-/// What cells need to know of their world.
+/// What cells need to know about their world.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     /// All cells' ids.
@@ -126,7 +126,7 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// `None` where no envelopes are sealed: nobody looks at any, then.
+    /// `None` if the routers seal no envelopes.
     pub(super) fn of(scenario: &Scenario) -> Option<Self> {
         let ids = scenario.cells.iter().map(|cell| cell.id.clone()).collect();
         let page = scenario.routers.first()?.clone();
@@ -134,7 +134,7 @@ impl Cells {
     }
 }
 
-/// Short times, so that a scenario of a minute shows a rotation.
+/// Short times, so that a scenario of a minute can show a rotation.
 fn timing() -> JwksTiming {
     JwksTiming {
         fresh_min: Duration::from_secs(1),

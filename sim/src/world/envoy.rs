@@ -1,4 +1,4 @@
-//! Envoys: hosts that ask a router about each request, and forward it to a cell by themselves.
+//! Envoys: hosts that ask a router about each request and forward it to a cell themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const ASKS_FOR: Duration = Duration::from_secs(1);
 /// How long it waits for a cell.
 const FORWARDS_FOR: Duration = Duration::from_secs(8);
 
-/// Adds an Envoy. It takes its clients' connections on the port of routers.
+/// Adds an Envoy. It listens on the same port as routers.
 pub(super) fn add(
     engine: &mut Engine,
     world: &WorldHandle,
@@ -38,9 +38,9 @@ pub(super) fn add(
         let (credential, cells) = (credential.clone(), cells.clone());
         async move {
             let tls = world.serve_tls(&env, Served::Server);
-            let tls = tls.expect("the lab's certificates are good");
+            let tls = tls.expect("the testbed's certificates are valid");
             let asks = asks(&env, &world, &router, &credential);
-            let asks = asks.expect("the lab's certificates are good");
+            let asks = asks.expect("the testbed's certificates are valid");
             let envoy = envoy(&env, &world, asks, cells);
             let listener = env.bind(any(PORT), false).await;
             let listener = listener.expect("a fresh host's ports are free");
@@ -50,7 +50,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Where a cell is, by its id.
+/// The id of a cell, with its first host and protocol.
 fn address(cell: &scenario::Cell) -> (String, (String, Protocol)) {
     let host = cell.hosts().next().unwrap_or_default();
     let protocol = match cell.protocol {

@@ -34,7 +34,7 @@ enum ServiceFault {
     Garbage,
 }
 
-/// Everything that is due in a run, in order.
+/// The beginnings and ends of all faults, in order.
 pub(super) fn timeline(faults: &[Fault]) -> Vec<Due> {
     let mut due = Vec::new();
     for fault in faults {
@@ -47,7 +47,7 @@ pub(super) fn timeline(faults: &[Fault]) -> Vec<Due> {
             add(fault.until, Phase::End);
         }
     }
-    // Stable, so that what ends and what begins at one moment keep the order of the file.
+    // A stable sort keeps the order of the file for faults of the same moment.
     due.sort_by_key(|due| due.at);
     due
 }

@@ -1,4 +1,4 @@
-//! The lab's hosts in a world: cells, identity providers, the control plane.
+//! The testbed's hosts in a world: cells, identity providers, the control plane.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::invariants::FORGED_BY_CELL;
 use crate::observer::Observer;
 use crate::scenario::{CONTROL_PLANE, Cell, CellProtocol, FIRST_KEY, Issuer};
 
-/// The header by which cells know a client's request.
+/// The header with the tag of a client's request.
 pub(super) const TAG: &str = "x-sim-tag";
 
 const HTTPS: u16 = 443;
@@ -31,7 +31,7 @@ pub(super) fn add_cell(
 ) {
     for host in cell.hosts() {
         let echo = EchoCell::new(&cell.id, cell_sink(world.observer.clone(), &host));
-        // It tries to speak in the router's name to every client.
+        // Every answer of a cell forges a header of the router.
         let forged = HeaderValue::from_static(FORGED_BY_CELL);
         echo.add_answer_header(HeaderName::from_static("x-cellway-made-up"), forged);
         let known = CellHost {
@@ -47,7 +47,7 @@ pub(super) fn add_cell(
             let (world, known) = (world.clone(), known.clone());
             if let Some(cells) = &verifying {
                 let judge = envelope::judge(&env, &world, cells, &known.id);
-                let judge = judge.expect("the lab's certificates are good");
+                let judge = judge.expect("the testbed's certificates are valid");
                 known.echo.verify_envelopes(judge);
             }
             async move { serve_cell(env, world, known).await }
@@ -74,7 +74,7 @@ async fn serve_cell(env: SimEnv, world: WorldHandle, cell: CellHost) {
             );
             world
                 .serve_tls(&env, Served::Cell(cell.id.clone()))
-                .expect("the lab's certificates are good")
+                .expect("the testbed's certificates are valid")
         }
     };
     loop {
@@ -84,19 +84,19 @@ async fn serve_cell(env: SimEnv, world: WorldHandle, cell: CellHost) {
         tokio::select! {
             biased;
             () = cell.door.until(false) => {}
-            // A listener of the engine fails only with its host; what ends here fails the run.
+            // A listener of the engine fails only with its host. If this returns, the run fails.
             _ended = cell.echo.serve(env.clone(), listener, tls.clone()) => return,
         }
     }
 }
 
-/// The first moment at which a certificate has expired, since the Unix epoch.
+/// When a certificate expires, since the Unix epoch.
 pub(super) fn certificate_ends(validity: Validity) -> Duration {
     // It is valid to the end of its last second.
     Duration::from_secs(validity.until.as_secs() + 1)
 }
 
-/// A cell's own word of what it received.
+/// Turns the reports of a cell into facts.
 fn cell_sink(observer: Observer, host: &str) -> impl Fn(Report<'_>) + Send + Sync + 'static {
     let host = host.to_owned();
     move |report| {
@@ -152,7 +152,7 @@ pub(super) fn add_identity_provider(engine: &mut Engine, world: &WorldHandle, is
         let (world, provider) = (world.clone(), provider.clone());
         async move {
             let tls = world.serve_tls(&env, Served::Server);
-            let tls = tls.expect("the lab's certificates are good");
+            let tls = tls.expect("the testbed's certificates are valid");
             let listener = env.bind(any(HTTPS), false).await;
             let listener = listener.expect("a fresh host's ports are free");
             let _ended = provider.serve(env, listener, tls).await;
@@ -166,7 +166,7 @@ pub(super) fn add_control_plane(engine: &mut Engine, world: &WorldHandle) {
         let world = world.clone();
         async move {
             let tls = world.serve_tls(&env, Served::Server);
-            let tls = tls.expect("the lab's certificates are good");
+            let tls = tls.expect("the testbed's certificates are valid");
             let listener = env.bind(any(HTTPS), false).await;
             let listener = listener.expect("a fresh host's ports are free");
             let control_plane = world.lock().control_plane.clone();

@@ -1,4 +1,4 @@
-//! The keys that identity providers, cells and edges sign with. Each follows from the seed and its name.
+//! The signing keys of identity providers, cells and edges, made from the seed and their names.
 
 use cellway_testbed::{LabError, Signer};
 
@@ -17,13 +17,13 @@ pub(super) fn cell(seed: u64, cell: &str) -> Result<Signer, LabError> {
     signer(seed, cell, CELL_KEY)
 }
 
-/// What a cell's control plane knows of its key.
+/// The public key of a cell, for the registry.
 pub(super) fn cell_jwk(seed: u64, id: &str) -> serde_json::Value {
     let signer = cell(seed, id);
     signer.expect("32 bytes are an Ed25519 key").jwk()
 }
 
-/// A key that has the name of somebody else's.
+/// A key with the name of another owner's key.
 pub(super) fn forged(seed: u64, kid: &str) -> Result<Signer, LabError> {
     signer(seed, "forger", kid)
 }
@@ -35,7 +35,7 @@ fn signer(seed: u64, owner: &str, kid: &str) -> Result<Signer, LabError> {
 }
 
 /// The key of this name that signs routing keys. It is the same in every run, so that a scenario can
-/// write down its public half: the name's bytes, and zeros, are its seed.
+/// contain the public key: the seed is the name, filled up with zeros.
 pub(super) fn edge(kid: &str, forged: bool) -> Result<Signer, LabError> {
     let mut seed = [u8::from(forged); 32];
     for (at, byte) in seed.iter_mut().zip(kid.bytes()) {

@@ -40,7 +40,7 @@ pub(crate) struct World {
     handle: WorldHandle,
     /// Routers' disks.
     disks: BTreeMap<String, SimStore>,
-    /// What each router's configuration has over the simulator's own.
+    /// The settings of each router over the simulator's own.
     settings: BTreeMap<String, toml::Table>,
     /// The keys of envelopes, which all routers share.
     envelope_keys: Folder,
@@ -129,7 +129,7 @@ impl World {
             self.write_configuration(name, false);
         }
         if self.scenario.seals_envelopes() {
-            // There from the start, so that it signs at once.
+            // Its time to sign is the start, so that it signs at once.
             let start = Unix::from_epoch(engine::EPOCH);
             self.envelope_keys
                 .add(FIRST_ENVELOPE_KEY, start, Duration::ZERO);
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Runs to the end or to the first thing that doesn't hold; returns how far it came.
+    /// Runs to the end or to the first failure. Returns the time that it reached.
     pub(crate) fn run(&mut self) -> Duration {
         let observer = self.handle.observer.clone();
         while self.engine.elapsed() < self.scenario.duration && !observer.has_failed() {

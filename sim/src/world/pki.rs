@@ -1,4 +1,4 @@
-//! The authorities of a world, and who trusts which.
+//! The certificate authorities of a world, and which of them are trusted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::engine::EPOCH;
 use crate::random::Random;
 use crate::scenario::Authority;
 
-/// How long certificates hold, unless a scenario is about their end.
+/// How long certificates are valid, unless a scenario says otherwise.
 const LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The SPIFFE trust domain of clients.
@@ -25,7 +25,7 @@ pub(super) struct Pki {
     serial: u64,
     validity: Validity,
     lineages: BTreeMap<Authority, Lineage>,
-    /// Grows with every change, so that clients know when to look again.
+    /// Grows with every change, so that clients notice it.
     generation: u64,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Pki {
 struct Lineage {
     all: Vec<Ca>,
     issuing: usize,
-    /// The first that is still trusted; all after it are.
+    /// The first one that is still trusted. All later ones are trusted too.
     trusted_from: usize,
 }
 
@@ -57,7 +57,7 @@ impl Pki {
         Ok(pki)
     }
 
-    /// Makes a successor that is trusted beside the present one and issues nothing yet.
+    /// Makes a successor, which is trusted but issues nothing yet.
     pub(super) fn trust_next(&mut self, authority: Authority) -> Result<(), LabError> {
         let ordinal = self.lineage(authority).all.len() + 1;
         let root = self.root(authority, ordinal)?;
@@ -66,14 +66,14 @@ impl Pki {
         Ok(())
     }
 
-    /// Lets the newest issue from now on.
+    /// Lets the newest authority issue from now on.
     pub(super) fn issue_from_next(&mut self, authority: Authority) {
         let lineage = self.lineage(authority);
         lineage.issuing = lineage.all.len() - 1;
         self.generation += 1;
     }
 
-    /// Ends the trust in all but the newest.
+    /// Ends the trust in all authorities except the newest.
     pub(super) fn drop_old(&mut self, authority: Authority) {
         let lineage = self.lineage(authority);
         lineage.trusted_from = lineage.all.len() - 1;
@@ -106,8 +106,8 @@ impl Pki {
         self.issue(Authority::Servers, host, san, Usage::Server, validity)
     }
 
-    /// The certificate of a client, with this path in its name.
-    /// It holds for `validity`, or like all others.
+    /// The certificate of a client, with this path in its SAN. It is valid for `validity`, or as long as
+    /// all others.
     pub(super) fn client(
         &mut self,
         client: &str,
@@ -131,7 +131,7 @@ impl Pki {
         self.issue(Authority::Cells, cell, id, Usage::Server, validity)
     }
 
-    /// The certificate by which an Envoy may ask routers.
+    /// The certificate that an Envoy shows to its router.
     pub(super) fn envoy(&mut self, envoy: &str) -> Result<Credential, LabError> {
         let id = San::Uri(envoy_san(envoy));
         self.issue(Authority::Clients, envoy, id, Usage::Client, self.validity)

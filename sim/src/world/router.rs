@@ -1,4 +1,4 @@
-//! Routers: the real ones, started from a configuration file on their simulated disk.
+//! Routers: the real router, started from a configuration file on a simulated disk.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use crate::fact::{Decided, Fact, Life, Note, Responded};
 use crate::scenario::Authority;
 use crate::store::SimStore;
 
-/// Where routers listen.
+/// The port of routers.
 pub(super) const PORT: u16 = 8443;
-/// Where Envoys ask them.
+/// The port of routers for Envoys.
 pub(super) const ASKED_PORT: u16 = 9443;
 
 const CONFIG: &str = "cellway.toml";
@@ -43,8 +43,7 @@ pub(super) fn write_configuration(disk: &SimStore, text: String) {
     disk.put(CONFIG, text);
 }
 
-/// Writes what a router's configuration refers to besides its serving certificate, as the authorities now
-/// have it.
+/// Writes the files that a router's configuration names, except its serving certificate.
 pub(super) fn write_files(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
     write_upstream(disk, pki, name)?;
     write_trust(disk, pki);
@@ -89,7 +88,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
         .store()
         .read(CONFIG, Config::BYTES_MAX, Privacy::Any)
         .await;
-    let text = text.expect("the world has put it there");
+    let text = text.expect("the world wrote it before the start");
     let text = String::from_utf8_lossy(&text);
     let config = match Config::load(CONFIG, &text, []) {
         Ok(config) => config,
@@ -105,7 +104,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
     let router = Router::builder(env.clone(), settings, provider, time, sink.clone())
         .share_addresses(config.share_addresses)
         .open_wait(config.open_wait);
-    // As in the binary, and unlike in `start`, files are watched while the listeners are closed.
+    // As in the binary, and unlike `start`, this watches files while the listeners are closed.
     let placed = env.clone();
     let place = move |worker: Worker<_, _>| placed.spawn(worker.run());
     let handle = match router.start_on(place).await {
@@ -122,12 +121,11 @@ async fn run(env: SimEnv, world: WorldHandle) {
         () = reloader.run(Arc::default()) => {}
     }
     handle.drain(deadline).await;
-    // Its process has ended; the host waits to be started again.
+    // The process has ended. The host waits for its restart.
     std::future::pending().await
 }
 
-/// Reports a router that doesn't start, which fails the run. Its host stays up until the world has
-/// noticed.
+/// Reports a router that doesn't start. This fails the run, so the host waits for its end.
 async fn report_failed_start(env: &SimEnv, world: &WorldHandle, why: &impl Display) {
     let problem = format!("{} doesn't start: {why}", env.name());
     world.observer.fail(env.elapsed(), "router", problem);
@@ -212,7 +210,7 @@ impl SimSink {
             }),
             _ => {
                 let (level, name) = log::heading(event);
-                // Errors are told as such.
+                // Errors are reported as `Fact::Error`.
                 let text = describe(event).filter(|_| level != Level::Error)?;
                 let kind = name.to_owned();
                 Some(Fact::Noted(life, Note { kind, text }))
@@ -229,7 +227,7 @@ fn tenant_of(decision: &Decision) -> Option<String> {
     tenant.map(ToString::to_string)
 }
 
-/// The words of the timeline; `None` for what happens with every request or connection.
+/// The line of an event in the timeline; `None` for events of single requests and connections.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "`Event` is non-exhaustive, and most events are of single requests or connections"
@@ -246,7 +244,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
         Event::ConnectionClosed {
             why: Closed::CertificateExpired,
             ..
-        } => Some("ends a connection with its certificate".to_owned()),
+        } => Some("closes a connection whose certificate has expired".to_owned()),
         Event::StreamClosed { tenant, reason, .. } => {
             let tenant = tenant.map_or("nobody", |tenant| tenant.as_str());
             Some(format!("closes open streams of {tenant}: {reason}"))
@@ -260,7 +258,7 @@ fn describe(event: &Event<'_>) -> Option<String> {
             let (resource, share) = (resource.as_str(), share.as_str());
             let cell = cell.map_or("its own", |cell| cell.as_str());
             Some(format!(
-                "refuses more of {resource} of {cell} to one {share}"
+                "refuses a {share} that has used up its share of {resource} of {cell}"
             ))
         }
         Event::CellBound { bound, .. } => describe_cell_bound(bound),
@@ -296,13 +294,13 @@ fn describe_cell_bound(bound: &CellBound) -> Option<String> {
 fn describe_keys(issuer: &str, notice: &KeyNotice) -> Option<String> {
     match notice {
         KeyNotice::Fetched { changed: false, .. } => None,
-        KeyNotice::Fetched { keys, .. } => Some(format!("has new keys of {issuer}, now {keys}")),
+        KeyNotice::Fetched { keys, .. } => Some(format!("has a new key set of {issuer} (keys: {keys})")),
         KeyNotice::Restored { .. } => Some(format!("restores the keys of {issuer}")),
         KeyNotice::Refused(why) => {
             let reason = why.reason.as_str();
             Some(format!("refuses the keys of {issuer}: {reason}"))
         }
-        KeyNotice::Failed(_) => Some(format!("gets no keys from {issuer}")),
+        KeyNotice::Failed(_) => Some(format!("can't fetch the keys of {issuer}")),
     }
 }
 
@@ -313,15 +311,18 @@ fn describe_registry(notice: &RegistryNotice) -> Option<String> {
         RegistryNotice::FetchFailed {
             consecutive: 1,
             failure,
-        } => Some(format!("gets no registry: {}", failure.problem.as_str())),
+        } => Some(format!(
+            "can't fetch the registry: {}",
+            failure.problem.as_str()
+        )),
         RegistryNotice::FetchFailed { .. } => None,
         RegistryNotice::Stale => Some("registry is stale".to_owned()),
         RegistryNotice::Fresh => Some("registry is fresh again".to_owned()),
         RegistryNotice::StatusAging { left } => {
             let left = left.as_secs();
-            Some(format!("tenants' status gets old: {left} s left"))
+            Some(format!("tenants' status expires in {left} s"))
         }
-        RegistryNotice::StatusExpired => Some("tenants' status is too old".to_owned()),
+        RegistryNotice::StatusExpired => Some("tenants' status has expired".to_owned()),
         RegistryNotice::StatusCurrent => Some("tenants' status is current again".to_owned()),
     }
 }

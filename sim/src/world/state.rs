@@ -23,7 +23,7 @@ use crate::scenario::{Authority, CellProtocol};
 /// The `aud` of tokens.
 pub(super) const AUDIENCE: &str = "cellway";
 
-/// What everybody can reach; clones are the same.
+/// A handle to the state of a world. Hosts and faults share it; clones are the same handle.
 #[derive(Clone)]
 pub(super) struct WorldHandle {
     pub(super) observer: Observer,
@@ -31,7 +31,7 @@ pub(super) struct WorldHandle {
     state: Arc<Mutex<WorldState>>,
 }
 
-/// What faults change.
+/// The state that faults change.
 pub(super) struct WorldState {
     pub(super) pki: Pki,
     pub(super) documents: Documents,
@@ -40,17 +40,17 @@ pub(super) struct WorldState {
     pub(super) identity_providers: BTreeMap<String, IdentityProvider>,
     /// By host.
     pub(super) cells: BTreeMap<String, CellHost>,
-    /// What was shown last by each cell's own clients to each router: router, then cell.
+    /// The last accepted credentials of each cell's clients at each router, by router and cell.
     pub(super) spent: BTreeMap<(String, String), RequestCredentials>,
-    /// The validity of cells' certificates that expire during the run.
+    /// The validity of cells' certificates that expire during the run, by cell.
     pub(super) expiring: BTreeMap<String, Validity>,
-    /// Cells that serve with the certificate of another, and that other.
+    /// Cells that serve with the certificate of another cell, and that cell.
     pub(super) impostors: BTreeMap<String, String>,
-    /// The TLS of running testbed hosts, replaced when their certificates are.
+    /// The TLS of running testbed hosts, which is replaced with their certificates.
     serving: BTreeMap<String, Serving>,
-    /// Tells the running process of each router to drain.
+    /// Tells the process of each router to drain.
     pub(super) drains: BTreeMap<String, Arc<Notify>>,
-    /// The present life of each router.
+    /// The present incarnation of each router.
     pub(super) lives: BTreeMap<String, Life>,
 }
 
@@ -102,9 +102,9 @@ struct Serving {
 /// Which certificate a host serves with.
 #[derive(Clone)]
 pub(super) enum Served {
-    /// One of the authority for servers.
+    /// A certificate from the authority `servers`.
     Server,
-    /// The one of this cell.
+    /// The certificate of this cell.
     Cell(String),
 }
 
@@ -135,12 +135,12 @@ impl WorldHandle {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What every random choice of the run follows from.
+    /// Decides every random choice of the run.
     pub(super) fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Tells the observer a fact in a host's name.
+    /// Tells the observer a fact that a host reports.
     pub(super) fn tell(&self, env: &SimEnv, fact: &Fact) {
         self.observer.tell(env.elapsed(), env.name(), fact);
     }
@@ -180,7 +180,7 @@ impl WorldState {
         }
     }
 
-    /// Gives all running testbed hosts certificates and trust as the authorities now have them.
+    /// Gives all running testbed hosts new certificates and the present trust.
     pub(super) fn renew_serving(&mut self) -> Result<(), LabError> {
         let mut serving = std::mem::take(&mut self.serving);
         for (host, serving) in &mut serving {
@@ -192,7 +192,7 @@ impl WorldState {
     }
 }
 
-/// TLS that draws from the host's own randomness and clock.
+/// TLS with the host's own randomness and clock.
 pub(super) fn tls_provider(env: &SimEnv) -> TlsProvider {
     TlsProvider {
         crypto: env.provider(),
@@ -200,7 +200,7 @@ pub(super) fn tls_provider(env: &SimEnv) -> TlsProvider {
     }
 }
 
-/// What a right clock shows at this time since the start.
+/// The true wall clock at this time since the start.
 pub(super) fn unix_at(elapsed: Duration) -> Unix {
     Unix::from_epoch(EPOCH + elapsed)
 }

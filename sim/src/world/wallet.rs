@@ -16,7 +16,7 @@ use crate::engine::EPOCH;
 use crate::fact::{self, RoutingKeyProof, Token};
 use crate::scenario::{Client, Credential, FIRST_KEY, Flaw};
 
-/// How long before the start an expired token ended.
+/// How long before the start an expired token expired.
 const EXPIRED_FOR: Duration = Duration::from_secs(60);
 
 /// How old a stale signature is: more than any router may allow.
@@ -52,7 +52,7 @@ impl Wallet {
         }
     }
 
-    /// Who stands proof the client's routing key at this time, if it shows one.
+    /// What proves the client's routing key at this time, if it has one.
     pub(super) fn routing_key_proof(&self, elapsed: Duration) -> Option<RoutingKeyProof> {
         match self.spec.credential {
             Credential::GatewayKey => Some(RoutingKeyProof::Gateway),
@@ -77,7 +77,7 @@ impl Wallet {
         }
     }
 
-    /// What the client sends as its routing key's signature, if anything.
+    /// The signature of the client's routing key, if it sends one.
     pub(super) fn signature(
         &self,
         elapsed: Duration,
@@ -117,7 +117,7 @@ impl Wallet {
         Some(signature.expect("Ed25519 signs anything"))
     }
 
-    /// What to show at this time since the start, with the request of this number.
+    /// The credentials of the request with this number, sent at this time since the start.
     pub(super) fn credentials(&self, elapsed: Duration, number: usize) -> RequestCredentials {
         let none = RequestCredentials {
             token: None,
@@ -151,7 +151,7 @@ impl Wallet {
         }
     }
 
-    /// A good token, the same until it is that old.
+    /// A good token, which is replaced when it is older than `keep`.
     fn renewed(&self, elapsed: Duration, keep: Duration) -> RequestCredentials {
         let lifetime = self.spec.token_lifetime;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +167,7 @@ impl Wallet {
                 issued: elapsed,
             });
         }
-        let held = held.clone().expect("it was just made");
+        let held = held.clone().expect("a token was just made");
         // `iat` and `exp` have whole seconds.
         let (from, ends) = (unix_at(held.issued), unix_at(held.issued).after(lifetime));
         RequestCredentials {
@@ -189,8 +189,7 @@ impl Wallet {
         provider.sign(&claims.tenant(&self.spec.tenant).subject(&self.spec.name))
     }
 
-    /// Signed by nobody's key: under the name of the first real one, or under one that no set
-    /// has ever had.
+    /// A token signed with an unknown key. It names the first real key, or an invented one.
     fn forged(&self, elapsed: Duration, made_up: Option<usize>) -> Result<String, LabError> {
         let kid = match made_up {
             None => FIRST_KEY.to_owned(),
@@ -235,7 +234,7 @@ impl Wallet {
         claims
     }
 
-    /// The claims of its tokens as facts, if it has tokens.
+    /// The claims of the client's tokens as a fact, if it has tokens.
     pub(super) fn claims_fact(&self) -> Option<fact::Claims> {
         let Client {
             credential,

@@ -86,7 +86,7 @@ fn notices_an_envelope_of_somebody_else() {
 #[test]
 fn notices_an_envelope_that_holds_elsewhere() {
     let facts = with(|checked| checked.elsewhere[0].1 = Ok(()));
-    assert!(fed(&facts).unwrap_err().contains("holds at b too"));
+    assert!(fed(&facts).unwrap_err().contains("valid at the cell b too"));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn notices_an_envelope_that_nobody_is_proved_by() {
     assert!(
         anonymous(with(|_| ()))
             .unwrap_err()
-            .contains("isn't verified")
+            .contains("arrived unverified")
     );
     assert_eq!(anonymous(refused("envelope_missing")), Ok(()));
 }
@@ -134,7 +134,7 @@ fn notices_a_cell_that_says_nothing() {
     let mut facts = with(|_| ());
     facts.pop();
     facts.extend(std::iter::repeat_n(keys(Ok(1)), 9));
-    assert!(fed(&facts).unwrap_err().contains("never said"));
+    assert!(fed(&facts).unwrap_err().contains("never reported"));
     facts.insert(4, Fact::FaultBegins("crash a".to_owned()));
     assert_eq!(fed(&facts), Ok(()), "it crashed");
     let checked = vec![Fact::EnvelopeChecked(checked())];
@@ -150,5 +150,5 @@ fn says_nothing_where_nobody_seals() {
 #[test]
 fn notices_a_key_whose_place_another_has_taken() {
     let old = with(|checked| checked.kid = Some("old".to_owned()));
-    assert!(fed(&old).unwrap_err().contains("another key has taken"));
+    assert!(fed(&old).unwrap_err().contains("another key had replaced"));
 }

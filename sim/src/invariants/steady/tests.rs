@@ -33,7 +33,11 @@ fn notices_two_cells_in_one_version() {
     facts.extend(served("2", "a", 1));
     assert_eq!(fed(&facts), Ok(()));
     facts.extend(served("3", "b", 1));
-    assert!(fed(&facts).unwrap_err().contains("has taken it to a"));
+    assert!(
+        fed(&facts)
+            .unwrap_err()
+            .contains("an earlier request reached a")
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::file;
 pub struct Fault {
     /// When it begins.
     pub at: Duration,
-    /// When it ends; the same for those that are over at once.
+    /// When it ends. For a fault without a duration this is `at`.
     pub until: Duration,
     /// What happens.
     pub kind: FaultKind,
@@ -53,13 +53,13 @@ impl Authority {
     }
 }
 
-/// What may change something for a time.
+/// A kind of fault that may change something for a time.
 pub(super) trait Affects {
-    /// What this changes, and changes back at its end. `None`: it has no end.
+    /// What it changes, and changes back at its end. `None` if it has no end.
     fn affects(&self) -> Option<Affected<'_>>;
 }
 
-/// Something that a lasting fault changes. Two faults that change the same thing may not overlap.
+/// What a lasting fault changes. Two faults that change the same thing may not overlap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Affected<'a> {
     /// An aspect of a host, or of all hosts of a cell.
@@ -81,7 +81,7 @@ pub(super) fn read(
     let until = at + reader.lasts(kind.affects().is_some());
     reader.refuse_the_rest();
     if until >= duration {
-        let problem = "it must end before the scenario does, or nothing shows the recovery";
+        let problem = "must end before the scenario does, so that the run shows the recovery";
         errors.add(spec.at.span(), "fault.at", problem);
     }
     let line = errors.line(&spec.at.span());

@@ -12,7 +12,7 @@ use crate::scenario::error::Errors;
 use crate::scenario::file::{self, Name};
 use crate::scenario::units::Span;
 
-/// What kinds of hosts and things a world has, to check names against.
+/// The names in a world, to check the names in a fault.
 pub(in crate::scenario) trait Names {
     fn is_host(&self, name: &str) -> bool;
     fn is_router(&self, name: &str) -> bool;
@@ -60,12 +60,12 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     ) {
         let known: Vec<_> = known.collect();
         let known = known.join(", ");
-        let problem = format!("`{}` is no {what}; known: {known}", name.get_ref());
+        let problem = format!("no {what} is called `{}`; known: {known}", name.get_ref());
         self.errors
             .add(name.span(), &format!("fault.{field}"), problem);
     }
 
-    /// How long a fault lasts, which is said only of those that end. It must not be 0.
+    /// The field `for`, which only faults with a duration have. It must not be 0.
     pub(super) fn lasts(&mut self, ends: bool) -> Duration {
         let lasts = self.take("for", &self.spec.lasts);
         match &lasts {
@@ -119,7 +119,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     ) -> Option<String> {
         let name = self.need(field, value)?;
         if !known(self.names, name.get_ref()) {
-            let problem = format!("`{}` is no {what} of this world", name.get_ref());
+            let problem = format!("no {what} of this world is called `{}`", name.get_ref());
             self.errors
                 .add(name.span(), &format!("fault.{field}"), problem);
             return None;
@@ -152,7 +152,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     pub(super) fn lifetime(&mut self) -> Option<Duration> {
         let lifetime = self.need("lifetime", &self.spec.lifetime)?;
         if lifetime.get_ref().0 < Duration::from_secs(1) {
-            let problem = "must be a second at least";
+            let problem = "must be at least 1s";
             self.errors.add(lifetime.span(), "fault.lifetime", problem);
         }
         Some(lifetime.into_inner().0)
@@ -220,13 +220,13 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         let [a, b] = self.need("between", &self.spec.between)?;
         for name in [&a, &b] {
             if !self.names.is_host(name.get_ref()) && !self.names.is_cell(name.get_ref()) {
-                let problem = format!("`{}` is no host of this world", name.get_ref());
+                let problem = format!("no host of this world is called `{}`", name.get_ref());
                 self.errors.add(name.span(), "fault.between", problem);
                 return None;
             }
         }
         if a.get_ref() == b.get_ref() {
-            let problem = "must be two: nothing travels from a host to itself";
+            let problem = "must be two different hosts";
             self.errors.add(b.span(), "fault.between", problem);
         }
         Some([a.into_inner(), b.into_inner()])
@@ -240,7 +240,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     pub(super) fn status(&mut self) -> Option<u16> {
         let status = self.need("status", &self.spec.status)?;
         if !(400..600).contains(status.get_ref()) {
-            let problem = "must be an error's status, 400 to 599";
+            let problem = "must be the status of an error, 400 to 599";
             self.errors.add(status.span(), "fault.status", problem);
         }
         Some(status.into_inner())
@@ -262,7 +262,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
     pub(super) fn envelope_key(&mut self) -> Option<String> {
         let key = self.need("key", &self.spec.key)?;
         if !self.names.has_envelopes() {
-            let problem = "nobody seals envelopes in this world: write [router.envelope]";
+            let problem = "needs routers that seal envelopes: add [router.envelope]";
             self.errors.add(key.span(), "fault.key", problem);
         }
         self.kid(&key);
@@ -335,7 +335,7 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
         self.name("cell", cell, |names, name| names.is_cell(name), "cell")
     }
 
-    /// Complains about fields that the kind has no use for: they would be silently ignored.
+    /// Reports fields that this kind doesn't have.
     pub(super) fn refuse_the_rest(&mut self) {
         let spec = self.spec;
         let given = [

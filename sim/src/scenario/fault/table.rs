@@ -1,7 +1,7 @@
-//! The one table of faults. A row has all that is known about a kind of fault: its name and fields in a
-//! scenario, what it changes for a time, its line in timelines, and its entry in `docs/scenarios.md`.
-//! The reader, the check of overlaps and the docs follow from the rows. So does the enum, and the
-//! compiler asks the world for an arm for each of its variants.
+//! The table of faults. A row has the name and fields of a kind of fault in a scenario, what it changes
+//! for a time, its line in timelines, and its entry in `docs/scenarios.md`. The macro makes the enum,
+//! the reader, the check of overlaps and the docs from the rows. The world must have an arm for each
+//! variant of the enum.
 
 use std::fmt;
 use std::time::Duration;
@@ -94,7 +94,7 @@ macro_rules! table {
 use Affected::{Host, Link};
 
 table! {
-    /// What can go wrong, and what operators do.
+    /// A kind of fault, or something that operators do.
     pub enum FaultKind, "kind" names a "kind of fault" {
         /// A host stops at once and starts again at the end.
         "crash" => Crash(target: String = host)

@@ -1,6 +1,6 @@
-//! Which keys routers must know, and which must no longer count.
+//! The keys that routers must know, and those that they must refuse.
 //!
-//! Each bound holds with the longest time that any router's settings ever say.
+//! Each bound uses the longest time that any router's settings have during the run.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::FETCH_SLACK;
 use crate::invariants::{KeyOutage, KnownKey, SettingsInForce, Withdrawn};
 use crate::scenario::{FIRST_ENVELOPE_KEY, FIRST_KEY, FaultKind, Scenario};
 
-/// From when on routers must know which keys, and until when. A token that names a new key has them
-/// fetch it, once the cooldown allows that and no fault is in the way.
+/// The keys that routers must know, and when. A token with a new key makes them fetch the key set, if
+/// the cooldown is over and no fault is in the way.
 pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec<KnownKey> {
     let mut found: Vec<KnownKey> = Vec::new();
     let withdrawn = |found: &mut Vec<KnownKey>, host: &str, key: Option<&String>, at| {
@@ -49,7 +49,7 @@ pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec
                 withdrawn(&mut found, host, None, fault.at);
                 found.push(publish(host, key, fault.at));
             }
-            // For a while the set holds none of them, and routers may take it.
+            // For a while the set has none of them, and routers may use that set.
             FaultKind::WrongKeys(host, _) => {
                 let known = found
                     .iter_mut()
@@ -61,7 +61,7 @@ pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec
             _ => {}
         }
     }
-    // A router that starts anew with a damaged disk knows nothing.
+    // A router that restarts with a damaged disk has no keys.
     let damages = |kind: &FaultKind, router: &String| match kind {
         FaultKind::DiskFull(name) | FaultKind::TornWrite(name) => name == router,
         _ => false,
@@ -79,7 +79,7 @@ pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec
             }
         }
     }
-    // An outage for longer than a set may serve takes all of it away.
+    // In a long outage a key set expires.
     for KeyOutage {
         issuer,
         from,
@@ -97,8 +97,8 @@ pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec
     found
 }
 
-/// When routers must have what an issuer publishes at this time: this wait and a fetch later, not counting
-/// faults that may be in the way.
+/// When routers must have the keys that an issuer publishes at this time: `wait` and a fetch later, not
+/// counting the time of faults that may be in the way.
 fn known_from(
     scenario: &Scenario,
     settings: &SettingsInForce,
@@ -133,8 +133,8 @@ fn known_from(
     from
 }
 
-/// From when on no token of a withdrawn key may pass: the key set was due again since, and no
-/// fault stood in the way of fetching it.
+/// When routers must refuse the tokens of a withdrawn key: once they must have fetched the key set
+/// again, not counting the time of faults that may be in the way.
 pub(super) fn withdrawn(scenario: &Scenario, settings: &SettingsInForce) -> Vec<Withdrawn> {
     let mut found: Vec<Withdrawn> = Vec::new();
     let mut published: BTreeSet<(String, String)> = scenario
@@ -235,8 +235,8 @@ fn issuer_of(host: &str) -> String {
     host.strip_prefix("idp-").unwrap_or(host).to_owned()
 }
 
-/// From when on which key of envelopes must no longer seal, because another has taken its place, and
-/// until when: the other one may be removed.
+/// The envelope keys that must not seal, because another key has replaced them, and when: until the
+/// other key is removed.
 pub(super) fn replaced_envelope_keys(
     scenario: &Scenario,
     settings: &SettingsInForce,
@@ -254,7 +254,7 @@ pub(super) fn replaced_envelope_keys(
             }
             FaultKind::RemoveEnvelopeKey(kid) => {
                 present.retain(|old| old != kid);
-                // Which key it had replaced may seal again.
+                // The key before it may seal again.
                 let open = found.iter_mut().filter(|(_, _, until)| until.is_none());
                 open.for_each(|(_, _, until)| *until = Some(fault.at));
                 if let Some((last, replaced)) = present.split_last() {
@@ -263,7 +263,7 @@ pub(super) fn replaced_envelope_keys(
                     found.extend(replaced.map(|old| (old.clone(), from, None)));
                 }
             }
-            // Routers' clocks decide, and routers that can't reload know no new key.
+            // Routers go by their clocks, and a router that can't reload knows no new key.
             FaultKind::ClockSkew(..)
             | FaultKind::BreakConfiguration(_)
             | FaultKind::BreakCertificate(_) => return Vec::new(),

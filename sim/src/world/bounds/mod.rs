@@ -22,19 +22,19 @@ use crate::invariants::{
 };
 use crate::scenario::{Authority, Authorization, CONTROL_PLANE, Client, FaultKind, Scenario};
 
-/// What the routers' headers begin with.
+/// How the routers' own headers begin.
 pub(super) const HEADER_PREFIX: &str = "x-cellway-";
 
-/// How much longer than its client waits a request may be open before it counts as forgotten.
+/// How much longer than its client waits a request may be open before it was forgotten.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);
 
-/// How long a client takes to be told of what has arrived.
+/// How long a client takes to get a message, apart from the network.
 const DELIVERY_SLACK: Duration = Duration::from_millis(500);
 
-/// How long a fetch of keys or of a registry takes where nothing is in its way.
+/// How long a fetch of keys or of a registry takes if no fault is in the way.
 const FETCH_SLACK: Duration = Duration::from_secs(2);
 
-/// What the invariants need to know of a scenario.
+/// What the invariants need to know about a scenario.
 pub(crate) fn of(scenario: &Scenario) -> Bounds {
     let timeout = scenario.clients.iter().map(|client| client.timeout).max();
     let settings = settings::of(scenario);
@@ -83,7 +83,7 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
     free > 0
 }
 
-/// How long what a router sends to a client may be under way: faults hold it back.
+/// How long a message from a router to a client may take, faults included.
 fn held(scenario: &Scenario) -> Duration {
     let is_client = |host: &String| scenario.clients.iter().any(|client| client.name == *host);
     let holds = |kind: &FaultKind| match kind {
@@ -97,7 +97,7 @@ fn held(scenario: &Scenario) -> Duration {
     longest.unwrap_or_default() + scenario.latency[1] * 2 + DELIVERY_SLACK
 }
 
-/// When something may be between routers and the control plane: of one router, or of all.
+/// When a fault may keep a router, or all routers, from the control plane.
 fn registry_troubles(scenario: &Scenario) -> Vec<(Option<String>, Duration, Duration)> {
     let faults = scenario.faults.iter();
     let troubles = faults.filter_map(|fault| {
@@ -124,7 +124,7 @@ fn registry_troubles(scenario: &Scenario) -> Vec<(Option<String>, Duration, Dura
     troubles.collect()
 }
 
-/// When which routers can't follow their files: something there is nonsense, or they don't run.
+/// Routers that can't reload between these times, because a file is broken or they don't run.
 fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
     let faults = scenario.faults.iter();
     let stuck = faults.filter_map(|fault| match &fault.kind {
@@ -137,7 +137,7 @@ fn reloads_stuck(scenario: &Scenario) -> Vec<(String, Duration, Duration)> {
     stuck.collect()
 }
 
-/// Clients whose requests come whole and are answered in one go.
+/// Clients that send whole requests and ask for no streams.
 fn short_requests(scenario: &Scenario) -> BTreeSet<String> {
     let clients = scenario.clients.iter();
     let short_requests = clients.filter(|client| client.stream.is_none() && !client.unfinished);
@@ -155,7 +155,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
     let mut troubles = Vec::new();
     for fault in &scenario.faults {
         let (named, until): (Vec<&str>, _) = match &fault.kind {
-            // Its connections go away, but it accepts new ones.
+            // It closes connections, but it accepts new ones.
             FaultKind::GoAway(_) => continue,
             FaultKind::Crash(name)
             | FaultKind::Slow(name, _)
@@ -197,7 +197,7 @@ fn endpoints(scenario: &Scenario, settings: &SettingsInForce) -> Endpoints {
 fn issuer_tenants(scenario: &Scenario) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for issuer in &scenario.issuers {
-        // Tenants that the registry doesn't list may use it too.
+        // Clients may also act for tenants that the registry doesn't list.
         let clients = scenario.clients.iter();
         let unlisted = clients.map(|client| (&client.tenant, None));
         let tenants = scenario.tenants.iter();
@@ -215,7 +215,7 @@ fn issuer_tenants(scenario: &Scenario) -> BTreeSet<(String, String)> {
     pairs
 }
 
-/// The clients that must be served once the last fault is over, as the last good document has it.
+/// The clients that must be served after the last fault, according to the last good document.
 fn routable(scenario: &Scenario) -> Vec<String> {
     let said = Documents::at_end(scenario);
     let through_stranger = |client: &Client| {

@@ -1,4 +1,4 @@
-//! The settings of a scenario's routers over time, as the routers' own reader has them.
+//! The settings of a scenario's routers over time, as the routers' own reader resolves them.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn periods(scenario: &Scenario, router: &str) -> Vec<Period> {
     written.into_iter().zip(nexts).map(period).collect()
 }
 
-/// When a router must have read what is written at this time. Later, if it can't follow its files then.
+/// When a router must have read what is written at this time. That is later if it can't reload then.
 fn read_by(scenario: &Scenario, router: &str, at: Duration, within: Duration) -> Duration {
     let mut until = at + within;
     for (stuck, from, end) in super::reloads_stuck(scenario) {
@@ -60,7 +60,7 @@ fn read_by(scenario: &Scenario, router: &str, at: Duration, within: Duration) ->
     until
 }
 
-/// What the routers' own reader makes of these settings; `None`: it refuses them.
+/// These settings, as the routers' own reader resolves them; `None` if it refuses them.
 fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
     let text = config::render(scenario, settings);
     let Config {
@@ -71,7 +71,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         ..
     } = Config::load("router", &text, []).ok()?;
     let issuers = router.policy.issuers.iter();
-    // RouterSettings of issuers are the same for all of them.
+    // All issuers have the same settings.
     let keys = issuers.clone().map(|issuer| issuer.timing).next()?;
     let leeway = issuers.map(|issuer| issuer.leeway_nbf_secs).max();
     let registry = router.sources.registry.timing;
@@ -82,7 +82,7 @@ fn read(scenario: &Scenario, settings: &Table) -> Option<RouterSettings> {
         key_cooldown: keys.cooldown,
         key_fresh: keys.fresh,
         key_stale: keys.stale_max,
-        // Jitter makes the time until the next try longer, by half of it at most.
+        // Jitter makes the time until the next try longer by at most half of it.
         key_retry: keys.retry_max * 3 / 2,
         leeway: Duration::from_secs(leeway.unwrap_or_default()),
         status_max_age: status.saturating_add(FETCH_SLACK),
