@@ -69,12 +69,12 @@ fn every_mistake_has_line_and_field() {
         (
             "cell = \"a\"",
             "cell = \"b\"",
-            "s.toml:16: world.tenant.cell: `b` is no cell; known: a",
+            "s.toml:16: world.tenant.cell: no cell is called `b`; known: a",
         ),
         (
             "cell = \"a\"\n",
             "",
-            "s.toml:15: world.tenant: needs a `cell` or a `placement`",
+            "s.toml:15: world.tenant: needs either a `cell` or a `placement`",
         ),
         (
             "routers = 1",
@@ -89,7 +89,7 @@ fn every_mistake_has_line_and_field() {
         (
             "\"crash\"",
             "\"burn\"",
-            "s.toml:26: fault.kind: `burn` is no kind of fault; known: crash",
+            "s.toml:26: fault.kind: no kind of fault is called `burn`; known: crash",
         ),
         (
             "target = \"a\"\n",
@@ -99,7 +99,7 @@ fn every_mistake_has_line_and_field() {
         (
             "rate = \"1/s\"",
             "rate = \"1/s\"\nthrough = \"lb\"",
-            "s.toml:22: workload.client.through: `lb` is no balancer; known: ",
+            "s.toml:22: workload.client.through: no balancer is called `lb`: there is none",
         ),
         (
             "[[world.tenant]]",
@@ -124,12 +124,12 @@ fn every_mistake_has_line_and_field() {
         (
             "at = \"5s\"",
             "at = \"28s\"",
-            "s.toml:24: fault.at: it must end before the scenario",
+            "s.toml:24: fault.at: must end before the scenario",
         ),
         (
             "recovery = \"5s\"",
             "recovery = \"50s\"",
-            "s.toml:2: duration: the last fault's end",
+            "s.toml:2: duration: must be longer than 60s: the end of the last fault",
         ),
         ("[expect]", "[expect", "s.toml:29:"),
     ] {
@@ -186,11 +186,11 @@ fn router_settings_are_checked_by_the_router() {
         (
             "[[fault]]\nat = \"6s\"\nkind = \"configure\"\ntarget = \"router-1\"\n\
              settings = { envelope = { lifetime_secs = 9 } }",
-            "router.envelope: must be there from the start",
+            "router.envelope: must be set from the start",
         ),
         (
             "[[fault]]\nat = \"6s\"\nkind = \"remove_envelope_key\"\nkey = \"env-1\"",
-            "s.toml:32: fault.key: nobody seals envelopes",
+            "s.toml:32: fault.key: needs routers that seal envelopes",
         ),
         (
             "[[fault]]\nat = \"6s\"\nkind = \"add_envelope_key\"\nkey = \"a/b\"\n\n\
@@ -279,12 +279,12 @@ fn faults_rely_on_what_is_there() {
         ),
         (
             fault(12, "partition", "between = [\"a\", \"a\"]\nfor = \"2s\""),
-            "s.toml:32: fault.between: must be two",
+            "s.toml:32: fault.between: must be two different hosts",
         ),
         (
             // A host whose name begins like a cell's but that isn't one of its hosts.
             fault(12, "slow", "target = \"web\"\nfor = \"2s\"\ndelay = \"1s\""),
-            "s.toml:32: fault.target: `web` is no cell, identity provider or control plane",
+            "s.toml:32: fault.target: no cell, identity provider or control plane of this world is called `web`",
         ),
         (
             fault(
@@ -292,7 +292,7 @@ fn faults_rely_on_what_is_there() {
                 "publish",
                 "document = \"revoke\"\ntenant = \"acme\"\nsubject = \"wbe\"",
             ),
-            "s.toml:34: fault.subject: `wbe` is no client of this world",
+            "s.toml:34: fault.subject: no client of this world is called `wbe`",
         ),
         (
             fault(
@@ -300,7 +300,7 @@ fn faults_rely_on_what_is_there() {
                 "publish",
                 "document = \"move\"\ntenant = \"acme\"\ncell = \"a-1\"",
             ),
-            "s.toml:34: fault.cell: `a-1` is no cell of this world",
+            "s.toml:34: fault.cell: no cell of this world is called `a-1`",
         ),
     ] {
         let complaints = complaints("[expect]", &format!("{faults}[expect]"));
@@ -314,7 +314,7 @@ fn expectations_can_fail() {
     for (expect, expected) in [
         (
             "clients = []\nonly = [\"ok\"]",
-            "s.toml:32: expect.answers.clients: names no client",
+            "s.toml:32: expect.answers.clients: must name a client",
         ),
         (
             "clients = [\"web\"]",
@@ -322,27 +322,27 @@ fn expectations_can_fail() {
         ),
         (
             "clients = [\"web\"]\nonly = [\"ok\"]\nfrom = \"30s\"",
-            "s.toml:34: expect.answers.from: nothing can be sent from 30s until 30s",
+            "s.toml:34: expect.answers.from: must leave time to send requests; the window is from 30s to 30s",
         ),
         (
             "clients = [\"web\"]\nonly = [\"ok\"]\nfrom = \"9s\"\nuntil = \"8s\"",
-            "s.toml:35: expect.answers.until: nothing can be sent from 9s until 8s",
+            "s.toml:35: expect.answers.until: must leave time to send requests; the window is from 9s to 8s",
         ),
         (
             "clients = [\"web\"]\nonly = [\"ok\"]\nuntil = \"31s\"",
-            "s.toml:34: expect.answers.until: the scenario ends before that, after 30s",
+            "s.toml:34: expect.answers.until: must be at most the scenario's duration, 30s",
         ),
         (
             "clients = [\"web\"]\nonly = [\"ok\"]\nsome = [\"no_answer\"]",
-            "s.toml:34: expect.answers.some: `no_answer` isn't among `only`",
+            "s.toml:34: expect.answers.some: `no_answer` must be in `only` too",
         ),
         (
             "clients = [\"web\"]\ncells = [\"b\"]",
-            "s.toml:33: expect.answers.cells: `b` is no cell; known: a",
+            "s.toml:33: expect.answers.cells: no cell is called `b`; known: a",
         ),
         (
             "clients = [\"web\"]\nonly = [\"refused\"]\ncells = [\"a\"]",
-            "s.toml:34: expect.answers.cells: no answer among `only` is a cell's",
+            "s.toml:34: expect.answers.cells: needs an answer from a cell in `only`",
         ),
     ] {
         let recovery = "recovery = \"5s\"\n";
@@ -352,7 +352,7 @@ fn expectations_can_fail() {
     }
     let recovery = "recovery = \"5s\"\n";
     let complaints = complaints(recovery, &format!("{recovery}[expect.events]\nfault = 0\n"));
-    let expected = "s.toml:32: expect.events.fault: every run has that";
+    let expected = "s.toml:32: expect.events.fault: must be at least 1";
     assert!(complaints.contains(expected), "{complaints}");
 }
 
@@ -393,7 +393,7 @@ fn a_world_can_be_built() {
         (
             "name = \"web\"",
             "name = \"a\"",
-            "s.toml:11: world.cell.id: a host has this name",
+            "s.toml:11: world.cell.id: must differ from every host's name",
         ),
     ] {
         let complaints = complaints(old, new);
@@ -405,7 +405,7 @@ fn a_world_can_be_built() {
     let clients: String = clients.collect();
     let complaints = complaints("[[fault]]", &format!("{clients}[[fault]]"));
     assert!(
-        complaints.contains("there may be 64 at most"),
+        complaints.contains("there may be at most 64"),
         "{complaints}"
     );
 }

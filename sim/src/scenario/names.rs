@@ -225,11 +225,11 @@ pub(super) fn refer(
 ) -> String {
     if !to.contains(name.get_ref()) {
         let known: Vec<_> = to.iter().map(String::as_str).collect();
-        let problem = format!(
-            "no {what} is called `{}`; known: {}",
-            name.get_ref(),
-            known.join(", ")
-        );
+        let known = match known.is_empty() {
+            true => ": there is none".to_owned(),
+            false => format!("; known: {}", known.join(", ")),
+        };
+        let problem = format!("no {what} is called `{}`{known}", name.get_ref());
         errors.add(name.span(), field, problem);
     }
     name.get_ref().clone()

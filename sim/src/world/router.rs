@@ -294,7 +294,9 @@ fn describe_cell_bound(bound: &CellBound) -> Option<String> {
 fn describe_keys(issuer: &str, notice: &KeyNotice) -> Option<String> {
     match notice {
         KeyNotice::Fetched { changed: false, .. } => None,
-        KeyNotice::Fetched { keys, .. } => Some(format!("has a new key set of {issuer} (keys: {keys})")),
+        KeyNotice::Fetched { keys, .. } => {
+            Some(format!("has a new key set of {issuer} (keys: {keys})"))
+        }
         KeyNotice::Restored { .. } => Some(format!("restores the keys of {issuer}")),
         KeyNotice::Refused(why) => {
             let reason = why.reason.as_str();
