@@ -106,42 +106,42 @@ table! {
             lasts Host("life", target),
             says ("drain {target}")
             docs "a router drains as on SIGTERM; it starts again at the end, with its disk";
-        /// Nothing passes between two hosts until the end; then what was held is delivered.
+        /// No message arrives between two hosts until the end; then all are delivered.
         "partition" => Partition(between: [String; 2] = between)
             lasts Link("partition", between),
             says ("partition {} | {}", between[0], between[1])
-            docs "nothing passes; what was held is delivered at the end";
+            docs "no message arrives between two hosts; all are delivered at the end";
         /// Messages between two hosts take exactly this long.
         "latency" => Latency(between: [String; 2] = between, delay: Duration = delay)
             lasts Link("latency", between),
             says ("latency {} - {} {delay:?}", between[0], between[1])
-            docs "messages take exactly this long";
+            docs "messages between two hosts take exactly this long";
         /// A cell, identity provider or the control plane answers this much later.
         "slow" => Slow(target: String = service, delay: Duration = delay)
             lasts Host("answers", target),
             says ("slow {target} by {delay:?}")
             docs "a cell, identity provider or the control plane (`control-plane`) answers later";
-        /// It answers with this status.
+        /// A cell, identity provider or the control plane answers with this status.
         "status" => Status(target: String = service, status: u16 = status)
             lasts Host("answers", target),
             says ("{target} answers {status}")
-            docs "it answers with this error";
-        /// A cell takes requests and never answers.
+            docs "a cell, identity provider or the control plane answers with this error";
+        /// A cell accepts requests and never answers.
         "half_open" => HalfOpen(target: String = cell_target)
             lasts Host("answers", target),
             says ("half-open {target}")
-            docs "a cell takes requests and never answers";
-        /// A cell breaks its answers off in the middle.
+            docs "a cell accepts requests and never answers";
+        /// A cell breaks off its answers in the middle.
         "reset" => Reset(target: String = cell_target)
             lasts Host("answers", target),
             says ("{target} breaks answers off")
-            docs "a cell breaks its answers off in the middle";
-        /// A cell takes requests and breaks off before it answers.
+            docs "a cell breaks off its answers in the middle";
+        /// A cell accepts requests and breaks off before it answers.
         "break_off" => BreakOff(target: String = cell_target)
             lasts Host("answers", target),
             says ("{target} breaks off before it answers")
-            docs "a cell takes requests and breaks off before it answers: it resets the HTTP/2 stream, or closes the HTTP/1.1 connection";
-        /// A cell takes no new connections: they are refused.
+            docs "a cell accepts requests and breaks off before it answers: it resets the HTTP/2 stream, or closes the HTTP/1.1 connection";
+        /// A cell refuses new connections.
         "refuse_connections" => RefuseConnections(target: String = cell_target)
             lasts Host("door", target),
             says ("{target} refuses connections")
@@ -151,7 +151,7 @@ table! {
             lasts Host("answers", target),
             says ("{target} refuses streams")
             docs "a cell refuses every HTTP/2 stream (`REFUSED_STREAM`)";
-        /// A cell's HTTP/2 connections go away after some requests each, and leave others behind.
+        /// A cell closes each HTTP/2 connection after some requests, and disclaims the later ones.
         "go_away" => GoAway(target: String = http2_cell)
             lasts Host("answers", target),
             says ("connections of {target} go away")
@@ -161,78 +161,78 @@ table! {
             lasts Host("answers", target),
             says ("{target} has no keys")
             docs "an identity provider has no keys";
-        /// An identity provider's key set is longer than any reader should take.
+        /// An identity provider's key set is larger than a router accepts.
         "huge_keys" => HugeKeys(target: String = identity_provider)
             lasts Host("answers", target),
             says ("{target} has a huge key set")
-            docs "an identity provider's key set is longer than a router takes";
+            docs "an identity provider's key set is larger than a router accepts";
         /// An identity provider's discovery document names another issuer.
         "wrong_issuer" => WrongIssuer(target: String = identity_provider)
             lasts Host("answers", target),
             says ("{target} calls itself another issuer")
             docs "an identity provider's discovery document names another issuer";
-        /// An identity provider serves the keys of another, whose host comes second.
+        /// An identity provider (the first host) serves the keys of another one (the second host).
         "wrong_keys" => WrongKeys(target: String = identity_provider, keys_of: String = keys_of)
             lasts Host("keys", target),
             says ("{target} serves the keys of {keys_of}")
             docs "an identity provider serves the key set of another";
-        /// An identity provider or the control plane answers with nonsense.
+        /// An identity provider or the control plane answers with garbage.
         "garbage" => Garbage(target: String = garbage_target)
             lasts Host("answers", target),
             says ("{target} answers garbage")
-            docs "an identity provider or the control plane answers nonsense";
+            docs "an identity provider or the control plane answers with garbage";
         /// An identity provider publishes a key.
         "publish_key" => PublishKey(target: String = identity_provider, key: String = key)
             says ("{target} publishes key {key}")
             docs "an identity provider adds a key to its set: the first step of a planned rotation";
-        /// It signs with a published key from now on.
+        /// An identity provider signs with this published key from now on.
         "sign_with" => SignWith(target: String = identity_provider, key: String = key)
             says ("{target} signs with key {key}")
-            docs "it signs with this key from now on: the second step";
-        /// It takes a key out of its set.
+            docs "an identity provider signs with this key from now on: the second step";
+        /// An identity provider removes a key from its set.
         "withdraw_key" => WithdrawKey(target: String = identity_provider, key: String = key)
             says ("{target} withdraws key {key}")
-            docs "it removes a key from its set: the last step";
-        /// It throws all keys away and has one new one.
+            docs "an identity provider removes a key from its set: the last step";
+        /// An identity provider replaces all its keys by a new one.
         "replace_keys" => ReplaceKeys(target: String = identity_provider, key: String = key)
             says ("{target} replaces all keys by {key}")
-            docs "it has only this key from now on, without any warning";
+            docs "an identity provider has only this key from now on, without a planned rotation";
         /// The control plane publishes a document.
         "publish" => Publish(document: Change = change)
             says ("publish {document}")
-            docs "the control plane publishes a document, which is one of those below";
+            docs "the control plane publishes one of the documents below";
         /// A router or a cell gets a new serving certificate.
         "rotate_certificate" => RotateCertificate(target: String = served)
             says ("new certificate for {target}")
-            docs "a router finds a new serving certificate on its disk, or a cell serves with a new one";
-        /// A router or a cell gets a serving certificate that ends after this long.
+            docs "a router gets a new serving certificate on its disk, or a cell serves with a new one";
+        /// A router or a cell gets a serving certificate that expires after this time.
         "expiring_certificate" => ExpiringCertificate(target: String = served, lifetime: Duration = lifetime)
             says ("certificate for {target} that ends in {lifetime:?}")
             docs "the same, and the certificate expires after `lifetime`";
-        /// A cell serves with the certificate of another, which comes second.
+        /// A cell (the first one) serves with the certificate of another (the second one).
         "wrong_certificate" => WrongCertificate(target: String = cell_itself, cell: String = cell)
             lasts Host("certificate", target),
             says ("{target} serves with the certificate of {cell}")
             docs "new connections to the cell `target` show the certificate of `cell`";
-        /// A router's serving certificate is overwritten with nonsense, then mended at the end.
+        /// A router's serving certificate is replaced by a broken file until the end.
         "break_certificate" => BreakCertificate(target: String = router)
             lasts Host("certificate", target),
             says ("broken certificate for {target}")
-            docs "a router finds nonsense in place of its serving certificate";
-        /// A router's configuration file gets these settings over those it has.
+            docs "a router's serving certificate is replaced by a broken file";
+        /// These settings are merged into a router's configuration file.
         "configure" => Configure(target: String = router, settings: toml::Table = settings)
             says ("configure {target}: {}", toml::Value::Table(settings.clone()))
             docs "a router's configuration file gets these settings, over those it has: `settings = { policy = { mode = \"required\" } }`";
-        /// A router's configuration file is overwritten with nonsense, then mended at the end.
+        /// A router's configuration is replaced by a broken file until the end.
         "break_configuration" => BreakConfiguration(target: String = router)
             lasts Host("configuration", target),
             says ("broken configuration for {target}")
-            docs "a router finds nonsense in place of its configuration";
-        /// Everybody who trusts the authority trusts its successor too.
+            docs "a router's configuration is replaced by a broken file";
+        /// Everyone who trusts the authority trusts its successor too.
         "trust_next" => TrustNext(authority: Authority = authority)
             says ("trust the next {} authority too", authority.as_str())
-            docs "whoever trusts the authority (`clients`, `cells` or `servers`) trusts its successor too: the first step of a rotation";
-        /// All certificates of the authority are issued again by its successor.
+            docs "everyone who trusts the authority (`clients`, `cells` or `servers`) trusts its successor too: the first step of a rotation";
+        /// The successor issues all certificates of the authority anew.
         "issue_from_next" => IssueFromNext(authority: Authority = authority)
             says ("issue from the next {} authority", authority.as_str())
             docs "the successor issues all certificates anew: the second step";
@@ -240,16 +240,15 @@ table! {
         "drop_old" => DropOld(authority: Authority = authority)
             says ("distrust the old {} authority", authority.as_str())
             docs "nobody trusts the old authority any more: the last step";
-        /// The folder of keys for envelopes, which all routers share, gets a new one, which signs after
-        /// this long.
+        /// The folder of envelope keys, which all routers share, gets a new key. It signs after this time.
         "add_envelope_key" => AddEnvelopeKey(key: String = envelope_key, signs_after: Duration = signs_after)
             says ("new key {key} for envelopes, signs after {signs_after:?}")
             docs "the folder of keys for envelopes, which all routers share, gets a new key; it signs after this long";
-        /// A key is taken out of that folder.
+        /// A key is removed from that folder.
         "remove_envelope_key" => RemoveEnvelopeKey(key: String = envelope_key)
             says ("key {key} for envelopes is removed")
             docs "a key is removed from that folder; the first one is `env-1`";
-        /// A host's wall clock is wrong by so many milliseconds.
+        /// A host's wall clock is wrong by this many milliseconds.
         "clock_skew" => ClockSkew(target: String = host, skew: i64 = skew)
             lasts Host("clock", target),
             says ("clock of {target} off by {skew}ms")
@@ -259,10 +258,10 @@ table! {
             lasts Host("disk", target),
             says ("disk of {target} full")
             docs "a router can't write";
-        /// The next write to a host's disk keeps half of it.
+        /// The next write to a host's disk keeps only the first half.
         "torn_write" => TornWrite(target: String = router)
             says ("torn write on {target}")
-            docs "a router's next write keeps half";
+            docs "a router's next write keeps only the first half";
     }
 }
 
@@ -285,22 +284,22 @@ table! {
         "resume" => Resume(tenant: String = tenant)
             says ("{tenant} active again")
             docs "a tenant is active again";
-        /// The next version, in which what a subject of a tenant shows is revoked.
+        /// The next version, in which the credentials of a tenant's subject are revoked.
         "revoke" => Revoke(tenant: String = tenant, subject: String = subject)
             says ("{subject} of {tenant} revoked")
             docs "the credentials of `subject`, a client's name, are revoked";
-        /// The next version, in which it no longer is.
+        /// The next version, in which the credentials of a tenant's subject are not revoked any more.
         "restore" => Restore(tenant: String = tenant, subject: String = subject)
             says ("{subject} of {tenant} not revoked")
-            docs "they are not revoked any more";
+            docs "the credentials of `subject` are not revoked any more";
         /// The next version, in which a cell has another state.
         "cell_state" => CellState(cell: String = cell, state: CellState = state)
             says ("{cell} {}", state.as_str())
             docs "a cell has another state";
-        /// The next version, in which a cell's key for calls to other cells is there.
+        /// The next version, which has a cell's key for calls to other cells.
         "cell_key" => CellKey(cell: String = cell)
             says ("the key of {cell}")
-            docs "it has a cell's key for calls to other cells; see `publishes_key`";
+            docs "the key of a cell for calls to other cells is added; see `publishes_key`";
         /// A version that was published before, with every tenant elsewhere. Must be refused.
         "older" => Older
             says ("an older version")
