@@ -12,6 +12,7 @@ pub type Stamps<'a> = [(&'a HeaderName, HeaderValue); STAMP_NAMES.len()];
 impl HeaderRules {
     /// The headers to set on an allowed request. Every header is present, and empty if its value is
     /// unknown, so that a cell never reads a value that a client sent.
+    #[expect(clippy::expect_used, reason = "both arrays have the same length")]
     pub fn stamps(&self, allow: &Allow, request_id: HeaderValue) -> Stamps<'_> {
         let identity = &*allow.identity;
         let text = |value: &Option<Text>| match value {

@@ -200,6 +200,10 @@ fn names(certificate: &X509Certificate<'_>) -> Result<(Names, Names), Certificat
         .subject_alternative_name()
         .map_err(|_| CertificateError::MalformedSan)?;
     for name in extension.iter().flat_map(|san| &san.value.general_names) {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "templates match no other kinds of names, present or future"
+        )]
         let (names, value) = match name {
             GeneralName::URI(value) => (&mut uris, value),
             GeneralName::DNSName(value) => (&mut dns_names, value),

@@ -48,6 +48,7 @@ pub struct EnvelopeContents<'a> {
 
 /// The caller that the router verified, as an envelope proves it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Verified {
     /// The tenant that the request acts for.
     pub tenant: Option<Text>,

@@ -19,6 +19,7 @@ pub struct SigningKey {
 
 /// Why a key can't be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum KeyError {
     /// Its id is empty, too long, or has more than letters, digits, `-`, `_` and `.`.
     Kid,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why an envelope is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum EnvelopeRefused {
     /// There is none.
     Missing,

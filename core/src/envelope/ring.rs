@@ -65,6 +65,7 @@ struct RingSlot {
 
 /// Why these keys can't be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum KeyRingError {
     /// There is none.
     Empty,

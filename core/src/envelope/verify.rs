@@ -62,6 +62,7 @@ impl VerifierSpec {
 
 /// Why a [`Verifier`] can't be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct VerifierSpecError {
     /// The member of [`VerifierSpec`].
     pub setting: String,

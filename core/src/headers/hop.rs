@@ -14,6 +14,7 @@ const OPTIONS_MAX: usize = 32;
 /// Why a message's `Connection` is refused. A sender must not make the router remove a field that
 /// the router decided on or that the recipient uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ConnectionFieldRefused {
     /// It names an end-to-end field, such as `content-type`, `authorization` or one of the router's
     /// own.

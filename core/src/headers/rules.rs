@@ -101,6 +101,7 @@ impl Default for HeaderSpec {
 
 /// A mistake in the `[headers]` table.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct HeaderSpecError {
     /// The setting's path, such as `headers.rename.cell`.
     pub setting: String,
@@ -135,6 +136,7 @@ pub struct HeaderRules {
 }
 
 impl Default for HeaderRules {
+    #[expect(clippy::expect_used, reason = "a test builds the default rules")]
     fn default() -> Self {
         Self::new(&HeaderSpec::default()).expect("the default names are valid")
     }
@@ -339,6 +341,10 @@ fn named(name: &str, setting: &str, errors: &mut Vec<HeaderSpecError>) -> Header
     }
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "a checked prefix and a known word are a header name"
+)]
 fn prefixed(prefix: &str, short: &str) -> HeaderName {
     HeaderName::try_from(format!("{prefix}{short}")).expect("a checked prefix and a known word")
 }

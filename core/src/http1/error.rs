@@ -8,6 +8,7 @@ macro_rules! errors {
     ($($(#[doc = $doc:literal])+ $variant:ident => $text:literal,)+) => {
         /// What is wrong with a message. The first error ends the connection.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[non_exhaustive]
         pub enum MessageError {
             $($(#[doc = $doc])+ $variant,)+
         }
@@ -71,7 +72,25 @@ impl MessageError {
     pub const fn reason(self) -> Reason {
         match self {
             Self::TooLong | Self::TooMany => Reason::HeadersTooLarge,
-            _ => Reason::BadRequest,
+            Self::BareLf
+            | Self::BareCr
+            | Self::Control
+            | Self::Fold
+            | Self::SpaceInName
+            | Self::Name
+            | Self::RequestLine
+            | Self::Method
+            | Self::Target
+            | Self::Fragment
+            | Self::Version
+            | Self::StatusLine
+            | Self::ContentLength
+            | Self::TransferEncoding
+            | Self::TwoLengths
+            | Self::ChunkSize
+            | Self::ChunkExtension
+            | Self::ChunkEnd
+            | Self::Unasked => Reason::BadRequest,
         }
     }
 }

@@ -115,11 +115,11 @@ impl Guard {
     }
 
     fn step(&mut self, bytes: &[u8]) -> Result<Step, Found> {
+        if let State::Ended(found) = self.state {
+            return Err(found);
+        }
         if bytes.is_empty() {
-            return match self.state {
-                State::Ended(found) => Err(found),
-                _ => Ok(Step::More),
-            };
+            return Ok(Step::More);
         }
         match &mut self.state {
             State::Head(head) => {
@@ -137,46 +137,48 @@ impl Guard {
                     }
                 }
             }
-            State::Length(left) | State::Chunk(left) => {
-                let pass = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                *left -= pass as u64;
+            State::Length(left) => {
+                let pass = take(left, bytes);
                 if *left == 0 {
-                    self.state = match self.state {
-                        State::Chunk(_) => State::ChunkEnd,
-                        _ => State::Head(Head::default()),
-                    };
+                    self.state = State::Head(Head::default());
+                }
+                Ok(Step::Pass(pass))
+            }
+            State::Chunk(left) => {
+                let pass = take(left, bytes);
+                if *left == 0 {
+                    self.state = State::ChunkEnd;
                 }
                 Ok(Step::Pass(pass))
             }
             State::UntilClose => Ok(Step::Pass(bytes.len())),
             State::Ended(found) => Err(*found),
-            State::ChunkSize | State::ChunkEnd | State::Trailers(_) => {
-                self.framing(bytes).map_err(Found::InBody)
+            State::ChunkSize => {
+                let size = chunk_size(bytes).map_err(Found::InBody)?;
+                Ok(self.enter(size.map(|(size, len)| match size {
+                    0 => (State::Trailers(Section::default()), len),
+                    _ => (State::Chunk(size), len),
+                })))
+            }
+            State::ChunkEnd => {
+                let end = chunk_end(bytes).map_err(Found::InBody)?;
+                Ok(self.enter(end.map(|len| (State::ChunkSize, len))))
+            }
+            State::Trailers(section) => {
+                let end = section.trailers(bytes, self.limits);
+                let end = end.map_err(Found::InBody)?;
+                Ok(self.enter(end.map(|len| (State::Head(Head::default()), len))))
             }
         }
     }
 
-    /// Reads the parts of a chunked body that aren't data.
-    fn framing(&mut self, bytes: &[u8]) -> Result<Step, MessageError> {
-        let (state, len) = match &mut self.state {
-            State::ChunkSize => match chunk_size(bytes)? {
-                Some((0, len)) => (State::Trailers(Section::default()), len),
-                Some((size, len)) => (State::Chunk(size), len),
-                None => return Ok(Step::More),
-            },
-            State::Trailers(section) => match section.trailers(bytes, self.limits)? {
-                Some(len) => (State::Head(Head::default()), len),
-                None => return Ok(Step::More),
-            },
-            _ => match chunk_end(bytes)? {
-                Some(len) => (State::ChunkSize, len),
-                None => return Ok(Step::More),
-            },
+    /// Enters the next state once a part of the framing of that length is complete.
+    fn enter(&mut self, next: Option<(State, usize)>) -> Step {
+        let Some((state, len)) = next else {
+            return Step::More;
         };
         self.state = state;
-        Ok(Step::Pass(len))
+        Step::Pass(len)
     }
 
     /// The state after a head (RFC 9112, section 6.3).
@@ -202,4 +204,13 @@ impl Guard {
             (None, Some(length)) => State::Length(length),
         }
     }
+}
+
+/// How many of the bytes belong to a part of which `left` bytes are left, which it reduces.
+fn take(left: &mut u64, bytes: &[u8]) -> usize {
+    let pass = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    *left -= pass as u64;
+    pass
 }

@@ -48,10 +48,10 @@ pub(crate) fn without_mark(document: &[u8]) -> &[u8] {
 
 /// Reads a whole document that must be an object without repeated names at any level.
 pub(crate) fn strict_object(text: &[u8]) -> Option<Object<'_>> {
-    match parse(text)? {
-        Json::Object(object) if !object.repeats_anywhere() => Some(object),
-        _ => None,
-    }
+    let Json::Object(object) = parse(text)? else {
+        return None;
+    };
+    (!object.repeats_anywhere()).then_some(object)
 }
 
 /// Reads a whole document; repeated names are only marked.
@@ -99,12 +99,26 @@ impl<'a> Object<'a> {
     }
 }
 
-impl Json<'_> {
+impl<'a> Json<'a> {
     pub(crate) fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::String(string) => Some(string),
-            _ => None,
-        }
+        let Self::String(string) = self else {
+            return None;
+        };
+        Some(string)
+    }
+
+    pub(crate) fn as_array(&self) -> Option<&[Self]> {
+        let Self::Array(values) = self else {
+            return None;
+        };
+        Some(values)
+    }
+
+    pub(crate) fn as_object(&self) -> Option<&Object<'a>> {
+        let Self::Object(object) = self else {
+            return None;
+        };
+        Some(object)
     }
 
     /// A string as it is, or a number as its digits if there is only one way to write it: a whole
@@ -113,7 +127,11 @@ impl Json<'_> {
         match self {
             Self::String(string) => Some(Cow::Borrowed(string)),
             Self::Number(Number::Unsigned(number)) => Some(Cow::Owned(number.to_string())),
-            _ => None,
+            Self::Number(Number::Other(_))
+            | Self::Null
+            | Self::Bool
+            | Self::Array(_)
+            | Self::Object(_) => None,
         }
     }
 

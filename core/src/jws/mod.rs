@@ -179,12 +179,11 @@ fn optional_str<'a>(header: &Object<'a>, name: &str) -> Result<Option<Cow<'a, st
 /// A `kid` is a string (RFC 7515, section 4.1.4). Some issuers write a number, in their keys and in
 /// their tokens. Such a number is read as the string of its digits.
 fn kid_of<'a>(kid: &Json<'a>) -> Option<Cow<'a, str>> {
-    match kid {
-        Json::String(kid) => Some(kid.clone()),
-        other => other
-            .digits_or_str()
-            .map(|digits| digits.into_owned().into()),
+    if let Json::String(kid) = kid {
+        return Some(kid.clone());
     }
+    let digits = kid.digits_or_str()?;
+    Some(digits.into_owned().into())
 }
 
 fn bare_type(media_type: &str) -> &str {

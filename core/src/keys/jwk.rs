@@ -91,10 +91,8 @@ fn check_purpose(jwk: &Object<'_>) -> Result<(), Why> {
     let Some(ops) = jwk.get("key_ops") else {
         return Ok(());
     };
-    let ops: Option<Vec<&str>> = match ops {
-        Json::Array(ops) => ops.iter().map(Json::as_str).collect(),
-        _ => None,
-    };
+    let ops = ops.as_array().map(|ops| ops.iter().map(Json::as_str));
+    let ops: Option<Vec<&str>> = ops.and_then(Iterator::collect);
     let ops = ops.ok_or("with \"key_ops\" that is not a list of strings")?;
     if (1..ops.len()).any(|i| ops[..i].contains(&ops[i])) {
         return Err("with an operation twice in \"key_ops\"".into());

@@ -135,6 +135,10 @@ fn of_certificate(key: &SubjectPublicKeyInfo<'_>) -> Option<Material> {
         let x = key.subject_public_key.data.as_ref().try_into().ok()?;
         return Some(Material::Ed25519(x));
     }
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no other kinds of keys are supported, present or future"
+    )]
     match key.parsed().ok()? {
         PublicKey::RSA(rsa) => Some(Material::Rsa {
             n: without_zeros(rsa.modulus),

@@ -88,10 +88,10 @@ impl JwksFetchError {
 
 impl fmt::Display for JwksFetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Status(status) => write!(f, "status {status}"),
-            other => f.write_str(other.as_str()),
+        if let Self::Status(status) = self {
+            return write!(f, "status {status}");
         }
+        f.write_str(self.as_str())
     }
 }
 

@@ -86,6 +86,7 @@ pub enum KeyNotice {
 
 /// Why a saved document is not used.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum RestoreError {
     /// There is already a fetched set.
     NotNeeded,

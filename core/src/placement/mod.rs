@@ -47,6 +47,7 @@ pub struct PlaceQuery<'a> {
 
 /// Where a request goes.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Placed {
     /// The placement that chose the cell. `None` if the tenant has a cell of its own, or the
     /// identity's tier decided.
@@ -61,6 +62,7 @@ pub struct Placed {
 
 /// Which rule chose a cell, for `explain`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum PlaceRule {
     /// The registry assigns the tenant a cell.
     OwnCell,

@@ -176,6 +176,7 @@ pub struct AuthPolicy {
 
 /// A mistake in the configuration that keeps the router from starting.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct PolicyError {
     /// The setting's path, such as `issuer[0].audience`.
     pub setting: String,

@@ -35,6 +35,7 @@ pub enum Step {
 
 /// The bytes are not a valid header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ProxyHeaderError(
     /// What is wrong with them.
     pub &'static str,

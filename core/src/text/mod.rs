@@ -207,6 +207,7 @@ impl Serialize for Text {
 
 /// Why a string can't be a [`Text`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum TextError {
     /// It has no bytes.
     Empty,

@@ -264,15 +264,13 @@ fn binding(claims: &Object<'_>) -> Result<Option<Thumbprint>, Refused> {
         Reason::WrongBinding,
         "`cnf` is not exactly one certificate thumbprint (x5t#S256)",
     );
-    match cnf {
-        Json::Object(cnf) if cnf.len() == 1 => cnf
-            .get("x5t#S256")
-            .and_then(Json::as_str)
-            .and_then(base64url::decode_exact)
-            .map(Some)
-            .ok_or(refused),
-        _ => Err(refused),
-    }
+    cnf.as_object()
+        .filter(|cnf| cnf.len() == 1)
+        .and_then(|cnf| cnf.get("x5t#S256"))
+        .and_then(Json::as_str)
+        .and_then(base64url::decode_exact)
+        .map(Some)
+        .ok_or(refused)
 }
 
 /// The value at a mapping's path; `None` if it, or an object on the path, is missing.
@@ -305,7 +303,9 @@ fn word<'a>(value: &'a Json<'_>, at: &ClaimSpec) -> Result<Cow<'a, str>, &'stati
             .digits_or_str()
             .ok_or("a mapped claim is not a whole number"),
         Json::Number(_) => Err("a mapped claim is a number, and its mapping lacks `number = true`"),
-        _ => Err("a mapped claim is not a string"),
+        Json::Null | Json::Bool | Json::Array(_) | Json::Object(_) => {
+            Err("a mapped claim is not a string")
+        }
     }
 }
 
@@ -354,10 +354,8 @@ fn encoded(claims: &Object<'_>, at: &ClaimSpec) -> Result<Option<Text>, &'static
 
 /// The values of a claim that is one value or a list. Those that are `null` are absent.
 fn values<'a, 'j>(value: &'a Json<'j>) -> impl Iterator<Item = &'a Json<'j>> {
-    let all = match value {
-        Json::Array(values) => &**values,
-        one => std::slice::from_ref(one),
-    };
+    let all = value.as_array();
+    let all = all.unwrap_or(std::slice::from_ref(value));
     all.iter().filter(|value| !value.is_null())
 }
 
