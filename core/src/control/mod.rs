@@ -377,15 +377,7 @@ impl Control {
             return;
         }
         let keys = if keys_changed || policy_changed || last.epoch == 0 {
-            let issuers = self
-                .keys
-                .iter()
-                .map(|named| Arc::clone(named.source.view()))
-                .collect();
-            Arc::new(KeyTable {
-                epoch: last.keys.epoch + 1,
-                issuers,
-            })
+            self.key_table(last.keys.epoch + 1)
         } else {
             Arc::clone(&last.keys)
         };
@@ -418,6 +410,14 @@ impl Control {
         );
         self.outputs
             .push_back(Output::Publish(Arc::clone(&self.snapshot)));
+    }
+
+    fn key_table(&self, epoch: u64) -> Arc<KeyTable> {
+        let views = self.keys.iter().map(|named| named.source.view());
+        Arc::new(KeyTable {
+            epoch,
+            issuers: views.cloned().collect(),
+        })
     }
 }
 

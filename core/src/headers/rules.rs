@@ -156,15 +156,7 @@ impl HeaderRules {
             });
             return Err(errors);
         }
-        let known: Vec<&str> = renameable().collect();
-        let unknown = spec.rename.keys().filter(|key| !known.contains(&&***key));
-        for unknown in unknown {
-            let known = known.join(", ");
-            errors.push(HeaderSpecError {
-                setting: format!("headers.rename.{unknown}"),
-                problem: format!("there is no such header; known are {known}"),
-            });
-        }
+        check_renamed(spec, &mut errors);
         let mut own = |short: &str| match spec.rename.get(short) {
             Some(name) => named(name, &format!("headers.rename.{short}"), &mut errors),
             None => prefixed(&spec.prefix, short),
@@ -347,6 +339,16 @@ fn named(name: &str, setting: &str, errors: &mut Vec<HeaderSpecError>) -> Header
 )]
 fn prefixed(prefix: &str, short: &str) -> HeaderName {
     HeaderName::try_from(format!("{prefix}{short}")).expect("a checked prefix and a known word")
+}
+
+/// Checks that `rename` names headers of the router.
+fn check_renamed(spec: &HeaderSpec, errors: &mut Vec<HeaderSpecError>) {
+    let known: Vec<&str> = renameable().collect();
+    let unknown = spec.rename.keys().filter(|key| !known.contains(&&***key));
+    errors.extend(unknown.map(|unknown| HeaderSpecError {
+        setting: format!("headers.rename.{unknown}"),
+        problem: format!("there is no such header; known are {}", known.join(", ")),
+    }));
 }
 
 /// The names that `rename` accepts.

@@ -138,15 +138,67 @@ fn check_version(
     }
 }
 
+/// The checked lists of a document. The tenants' references are not resolved yet.
+struct Lists<'a> {
+    cells: Cells,
+    placements: Placements,
+    tenants: RawTenants<'a>,
+    unknown_tenant: UnknownTenant,
+    revocations: Revocations,
+}
+
 fn build(
-    mut document: Document<'_>,
+    document: Document<'_>,
     version: Option<u64>,
     digest: [u8; 32],
     previous: Option<&Registry>,
     limits: &RegistryLimits,
     mistakes: &mut Mistakes,
 ) -> Option<Registry> {
-    let is_older_form = document.data.is_some();
+    let lists = read_lists(document, previous, limits, mistakes)?;
+    let Cells {
+        cells,
+        broken,
+        next_endpoint,
+    } = lists.cells;
+    let Placements {
+        placements,
+        broken: broken_placements,
+    } = lists.placements;
+    let targets = Targets {
+        cells: &cells,
+        placements: &placements,
+        broken: (&broken, &broken_placements),
+    };
+    let assigned = assign(lists.tenants, &targets, previous, mistakes);
+    let next = previous.map_or(1, |previous| previous.version.saturating_add(1));
+    let registry = Registry {
+        version: version.unwrap_or(next),
+        tenants_since: version.unwrap_or(next),
+        names_version: version.is_some(),
+        digest,
+        tiers: by_tier(&cells),
+        endpoints: by_endpoint(&cells),
+        next_endpoint,
+        cells,
+        placements,
+        assigned,
+        unknown_tenant: lists.unknown_tenant,
+        revocations: lists.revocations,
+    };
+    Some(since(registry, previous))
+}
+
+fn read_lists<'a>(
+    mut document: Document<'a>,
+    previous: Option<&Registry>,
+    limits: &RegistryLimits,
+    mistakes: &mut Mistakes,
+) -> Option<Lists<'a>> {
+    let default = match document.data {
+        Some(_) => UnknownTenant::ByTier,
+        None => UnknownTenant::Deny,
+    };
     if let Some(cells) = &mut document.data {
         older::pin(cells, &mut document.tenants, mistakes);
     }
@@ -154,17 +206,9 @@ fn build(
     let listed = listed.or(document.data.as_ref().map(Vec::len));
     // Without cells, every reference to one would be reported as a mistake.
     let cells = read_cells(document.cells, document.data, previous, limits, mistakes)?;
-    let Cells {
-        cells,
-        broken,
-        next_endpoint,
-    } = cells;
-    let placements = document.placements;
-    let bounded = check_count("placements", placements.len(), limits.placements_max);
-    let placements = match mistakes.take(bounded) {
-        Some(()) => read_placements(placements, &cells, &broken, mistakes),
-        None => Placements::default(),
-    };
+    let placements = ("placements", limits.placements_max);
+    let placements = within(placements, document.placements, mistakes);
+    let placements = read_placements(placements, &cells.cells, &cells.broken, mistakes);
     let tenants = document.tenants.listed();
     let bounded = check_count("tenants", tenants, limits.tenants_max);
     if mistakes.take(bounded).is_none() {
@@ -175,48 +219,34 @@ fn build(
         tenants,
     };
     mistakes.take(lost.check(previous, document.allow_shrink_from, limits));
-    let default = match is_older_form {
-        true => UnknownTenant::ByTier,
-        false => UnknownTenant::Deny,
-    };
-    let revocations = document.revocations;
-    let bounded = check_count("revocations", revocations.len(), limits.revocations_max);
-    let revocations = match mistakes.take(bounded) {
-        Some(()) => revocations::read(revocations, mistakes),
-        None => Revocations::default(),
-    };
+    let revocations = ("revocations", limits.revocations_max);
+    let revocations = within(revocations, document.revocations, mistakes);
+    let revocations = revocations::read(revocations, mistakes);
     let unknown = document.unknown_tenant;
     let unknown_tenant = read_unknown(unknown, default, &placements, mistakes);
-    let Placements {
-        placements,
-        broken: broken_placements,
-    } = placements;
-    let targets = Targets {
-        cells: &cells,
-        placements: &placements,
-        broken: (&broken, &broken_placements),
-    };
-    let assigned = assign(document.tenants, &targets, previous, mistakes);
-    let names_version = version.is_some();
-    let version = version.unwrap_or_else(|| previous.map_or(1, |it| it.version.saturating_add(1)));
-    let mut registry = Registry {
-        version,
-        tenants_since: version,
-        names_version,
-        digest,
-        tiers: by_tier(&cells),
-        endpoints: by_endpoint(&cells),
-        next_endpoint,
+    Some(Lists {
         cells,
         placements,
-        assigned,
+        tenants: document.tenants,
         unknown_tenant,
         revocations,
-    };
-    if let Some(previous) = previous.filter(|it| registry.says_the_same_of_tenants_as(it)) {
+    })
+}
+
+/// Takes over when anything last changed for a tenant, if nothing has.
+fn since(mut registry: Registry, previous: Option<&Registry>) -> Registry {
+    if let Some(previous) = previous
+        && registry.says_the_same_of_tenants_as(previous)
+    {
         registry.tenants_since = previous.tenants_since;
     }
-    Some(registry)
+    registry
+}
+
+/// The list, or an empty one if it has too many entries, which is a mistake.
+fn within<T>((what, max): (&str, usize), list: Vec<T>, mistakes: &mut Mistakes) -> Vec<T> {
+    let bounded = check_count(what, list.len(), max);
+    mistakes.take(bounded).map_or_else(Vec::new, |()| list)
 }
 
 fn check_count(what: &str, count: usize, max: usize) -> Result<(), RegistryError> {

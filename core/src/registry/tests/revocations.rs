@@ -2,10 +2,25 @@
 
 use super::*;
 
-/// Each row is an entry that says too little, too much or something that can't be.
+/// Adds each entry to a good document, which is then refused with this message.
+fn assert_refused(rows: &[(&str, &str)]) {
+    let good = good();
+    let first = r#"{"jti": "t-1", "issuer": "main"}"#;
+    for (entry, message) in rows {
+        let broken = good.replace(first, &format!("{first}, {entry}"));
+        let refused = refusal(&broken, None);
+        assert_eq!(refused.reason, RegistryErrorReason::Invalid, "{entry}");
+        assert!(
+            refused.detail.contains(message),
+            "{entry}: {}",
+            refused.detail
+        );
+    }
+}
+
 #[test]
-fn refuses_a_revocation_that_is_not_of_a_form() {
-    let rows = [
+fn refuses_a_revocation_that_names_too_little_or_too_much() {
+    assert_refused(&[
         (r#"{}"#, "[1] is empty"),
         (
             r#"{"jti": "x"}"#,
@@ -46,6 +61,16 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
             "[1] revokes all of an issuer, and needs issued_before",
         ),
         (
+            r#"{"jti": "t-1", "issuer": "main"}"#,
+            "[1] has the same target as another entry",
+        ),
+    ]);
+}
+
+#[test]
+fn refuses_a_revocation_with_a_wrong_value() {
+    assert_refused(&[
+        (
             r#"{"issued_before": 0}"#,
             "[1].issued_before is not a time in seconds",
         ),
@@ -73,23 +98,7 @@ fn refuses_a_revocation_that_is_not_of_a_form() {
             r#"{"subject": "alice", "tenant": "acme"}"#,
             "revocations[1]: unknown field `subject`",
         ),
-        (
-            r#"{"jti": "t-1", "issuer": "main"}"#,
-            "[1] has the same target as another entry",
-        ),
-    ];
-    let good = good();
-    let first = r#"{"jti": "t-1", "issuer": "main"}"#;
-    for (entry, message) in rows {
-        let broken = good.replace(first, &format!("{first}, {entry}"));
-        let refused = refusal(&broken, None);
-        assert_eq!(refused.reason, RegistryErrorReason::Invalid, "{entry}");
-        assert!(
-            refused.detail.contains(message),
-            "{entry}: {}",
-            refused.detail
-        );
-    }
+    ]);
 }
 
 /// Whatever a certificate may be called can be revoked by its name.

@@ -38,53 +38,61 @@ fn good_rules_are_taken() {
     assert_eq!(said(&rules), [""; 0]);
 }
 
+/// A rule that is second in its policy, with this member changed.
+fn with(member: &str, value: Value) -> Value {
+    let mut rule = json!({"path": "/a", "roles": ["r"]});
+    rule[member] = value;
+    json!([{"path": "/first", "allow": "verified"}, rule])
+}
+
+/// The same without this member.
+fn without(member: &str) -> Value {
+    let mut rules = with("name", json!("n"));
+    rules[1].as_object_mut().unwrap().remove(member);
+    rules
+}
+
+/// Each of these rules has one mistake, which names the member and begins with this problem.
+fn assert_mistakes(rows: &[(Value, &str, &str)]) {
+    for (rules, member, problem) in rows {
+        let said = said(rules);
+        let wanted = format!("policy[0].rule[1].{member}: {problem}");
+        assert!(
+            matches!(&*said, [one] if one.starts_with(&wanted)),
+            "{wanted}: {said:?}"
+        );
+    }
+}
+
 #[test]
-fn each_mistake_names_its_setting() {
-    let with = |member: &str, value: Value| {
-        let mut rule = json!({"path": "/a", "roles": ["r"]});
-        rule[member] = value;
-        json!([{"path": "/first", "allow": "verified"}, rule])
-    };
-    let without = |member: &str| {
-        let mut rules = with("name", json!("n"));
-        rules[1].as_object_mut().unwrap().remove(member);
-        rules
-    };
-    let at = "policy[0].rule[1].";
-    for (rules, member, problem) in [
+fn mistakes_in_what_a_rule_matches_name_their_setting() {
+    let path = |path: &str| with("path", json!(path));
+    let methods = |methods: Value| with("methods", methods);
+    assert_mistakes(&[
         (with("name", json!("")), "name", "is empty"),
-        (
-            with("path", json!("a")),
-            "path",
-            "\"a\" doesn't begin with a slash",
-        ),
-        (
-            with("path", json!("/a//b")),
-            "path",
-            "\"/a//b\" has an empty segment",
-        ),
-        (
-            with("path", json!("/%61")),
-            "path",
-            "\"/%61\" has a character",
-        ),
+        (path("a"), "path", "\"a\" doesn't begin with a slash"),
+        (path("/a//b"), "path", "\"/a//b\" has an empty segment"),
+        (path("/%61"), "path", "\"/%61\" has a character"),
+        (path("/first"), "path", "never applies: rule[0] matches"),
         (without("path"), "path", "is missing"),
         (with("grpc", json!("a.B/C")), "grpc", "is set, and path too"),
+        (methods(json!([])), "methods", "is empty or too long"),
         (
-            with("methods", json!([])),
-            "methods",
-            "is empty or too long",
-        ),
-        (
-            with("methods", json!(["get"])),
+            methods(json!(["get"])),
             "methods",
             "\"get\" is not an HTTP method",
         ),
         (
-            with("methods", json!(["GET POST"])),
+            methods(json!(["GET POST"])),
             "methods",
             "\"GET POST\" is not an HTTP method",
         ),
+    ]);
+}
+
+#[test]
+fn mistakes_in_whom_a_rule_allows_name_their_setting() {
+    assert_mistakes(&[
         (with("roles", json!([])), "roles", "is empty or too long"),
         (
             with("roles", json!(["a,b"])),
@@ -106,19 +114,11 @@ fn each_mistake_names_its_setting() {
             "scopes",
             "\"a b\" is not a scope",
         ),
-        (
-            with("path", json!("/first")),
-            "path",
-            "never applies: rule[0] matches",
-        ),
-    ] {
-        let said = said(&rules);
-        let wanted = format!("{at}{member}: {problem}");
-        assert!(
-            matches!(&*said, [one] if one.starts_with(&wanted)),
-            "{wanted}: {said:?}"
-        );
-    }
+    ]);
+}
+
+#[test]
+fn mistakes_in_grpc_rules_name_their_setting() {
     for method in [
         "Orders", "orders/", "/a.B/C", "a.B/C/D", "a..B/C", "a.B/**", "a.B/{m}",
     ] {
@@ -128,6 +128,10 @@ fn each_mistake_names_its_setting() {
     }
     let grpc = json!([{"grpc": "a.B/C", "methods": ["POST"], "roles": ["r"]}]);
     assert!(said(&grpc)[0].starts_with("policy[0].rule[0].methods: is set, and grpc too"));
+}
+
+#[test]
+fn mistakes_in_the_list_of_rules_name_their_setting() {
     assert!(said(&json!([]))[0].starts_with("policy[0].rule: is empty"));
     let named = json!({"name": "n", "path": "/a", "roles": ["r"]});
     let other = json!({"name": "n", "path": "/b", "roles": ["r"]});
