@@ -53,6 +53,17 @@ fn mapped() -> World {
     World::new(mapping, json!({"any_of": ["jwt"]}))
 }
 
+/// The roles and scopes of an identity, or their number if there are many.
+fn granted(identity: &Identity) -> String {
+    let roles = identity.roles.iter().map(Text::as_str);
+    let scopes = identity.scopes.iter().map(|scope| &**scope);
+    let all: Vec<&str> = roles.chain(scopes).collect();
+    match all.len() {
+        0..10 => all.join(" "),
+        count => format!("{count} of them"),
+    }
+}
+
 /// Catches: a user who is locked out because an optional claim is unusable, and an unusable value
 /// that grants something.
 #[test]
@@ -104,16 +115,7 @@ fn what_grants_nothing_costs_nothing() {
         let members = change.as_object().unwrap().clone();
         all.as_object_mut().unwrap().extend(members);
         let identity = world.bearer(&ed_token(all)).unwrap();
-        let kept_now: Vec<&str> = identity.roles.iter().map(Text::as_str).collect();
-        let kept_now = kept_now
-            .into_iter()
-            .chain(identity.scopes.iter().map(|scope| &**scope));
-        let kept_now: Vec<&str> = kept_now.collect();
-        let shown = match kept_now.len() {
-            0..10 => kept_now.join(" "),
-            count => format!("{count} of them"),
-        };
-        let found = (shown, identity.left_out.to_string());
+        let found = (granted(&identity), identity.left_out.to_string());
         assert_eq!(found, (kept.to_owned(), left_out.to_owned()), "{change}");
         // This differs from a missing claim, where a default role would count.
         let names = change

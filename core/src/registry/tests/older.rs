@@ -2,14 +2,15 @@
 
 use super::*;
 
-#[test]
-fn reads_the_older_form() {
-    let body = r#"{"data": [
+const OLDER: &str = r#"{"data": [
         {"id": "a", "tier": "free", "region": "eu", "endpoints": ["https://a:1", {"url": "https://b:1"}],
          "annotations": {"san": "spiffe://example/a", "cba-jwks": "{}"}},
         {"id": "b", "annotations": {"tier": "gold", "region": "us", "state": "draining",
          "weight": "5", "endpoint": "https://c:1"}}]}"#;
-    let registry = changed(body, None);
+
+#[test]
+fn reads_the_older_form() {
+    let registry = changed(OLDER, None);
     assert_eq!(
         (registry.version(), registry.unknown_tenant()),
         (1, &UnknownTenant::ByTier)
@@ -31,23 +32,29 @@ fn reads_the_older_form() {
         (b.state, b.endpoints[0].url.as_str()),
         (CellState::Draining, "https://c:1")
     );
+}
 
-    // Without a version, other content is the next one.
+#[test]
+fn without_a_version_other_content_is_the_next_one() {
+    let registry = changed(OLDER, None);
     assert!(matches!(
-        parse(&format!("{body} "), Some(&registry)),
+        parse(&format!("{OLDER} "), Some(&registry)),
         Ok(Parsed::Unchanged(_))
     ));
-    let next = changed(&body.replace("gold", "iron"), Some(&registry));
+    let next = changed(&OLDER.replace("gold", "iron"), Some(&registry));
     assert_eq!(next.version(), 2);
     // With a version, that version counts from then on.
-    let named = body.replacen('{', r#"{"version": 1,"#, 1);
+    let named = OLDER.replacen('{', r#"{"version": 1,"#, 1);
     let refused = refusal(&named, Some(&next));
     assert_eq!(refused.reason, RegistryErrorReason::OlderVersion);
-    let named = body.replacen('{', r#"{"version": 3,"#, 1);
-    let refused = refusal(body, Some(&changed(&named, Some(&next))));
+    let named = OLDER.replacen('{', r#"{"version": 3,"#, 1);
+    let refused = refusal(OLDER, Some(&changed(&named, Some(&next))));
     assert_eq!(refused.reason, RegistryErrorReason::Invalid);
     assert!(refused.detail.contains("version"), "{}", refused.detail);
+}
 
+#[test]
+fn mistakes_in_the_older_form_are_named() {
     for (old, new, message) in [
         (r#""tier": "free", "#, "", "data[0] has no tier"),
         (r#""region": "us", "#, "", "data[1] has no region"),
@@ -64,7 +71,7 @@ fn reads_the_older_form() {
         ),
         (r#""https://a:1""#, "7", "data[0].endpoints[0]"),
     ] {
-        let refused = refusal(&body.replacen(old, new, 1), None);
+        let refused = refusal(&OLDER.replacen(old, new, 1), None);
         assert!(
             refused.detail.contains(message),
             "{new}: {}",
