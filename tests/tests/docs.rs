@@ -143,3 +143,25 @@ fn files_that_contributors_are_sent_to_exist() {
     }
     assert!(seen.len() > 20, "only {seen:?} were found");
 }
+
+#[test]
+fn the_glossary_has_each_term_once_and_paths_that_exist() {
+    let text = include_str!("../../docs/glossary.md");
+    let mut terms = BTreeSet::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("- **")) {
+        let names = line.split("**").next().expect("a term");
+        for name in names.split(", ") {
+            assert!(terms.insert(name.to_lowercase()), "{name} is there twice");
+        }
+    }
+    assert!(terms.len() > 100, "{}", terms.len());
+    let quoted = text.split('`').skip(1).step_by(2);
+    let is_path = |text: &&str| {
+        ["core/", "mtls/", "sim/"]
+            .iter()
+            .any(|top| text.starts_with(top))
+    };
+    for path in quoted.filter(is_path) {
+        assert!(Path::new(ROOT).join(path).exists(), "{path}");
+    }
+}
