@@ -1,16 +1,17 @@
-//! The configuration in force, with what was made from the files that it names.
+//! The active configuration: settings in force, and what was made from the files that they name.
 
 use std::sync::Arc;
 
+use cellway_core::headers::HeaderRules;
 use cellway_core::path::PathError;
 use cellway_core::policy::PolicyId;
-use cellway_core::{Now, Snapshot, Unix};
+use cellway_core::{Now, Unix};
 use cellway_env::Env;
 use rustls::pki_types::CertificateDer;
 
 use crate::check::Findings;
 use crate::envelope::Sealer;
-use crate::settings::{RouterSettings, Serves};
+use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::tls::{
     CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,
     certificate_dates,
@@ -19,7 +20,7 @@ use crate::tls::{
 /// Settings in force, with what was made from the files that they name.
 #[derive(Debug)]
 pub(crate) struct ActiveConfig {
-    /// Grows with each reload, so that a standing connection knows that it was judged by older
+    /// Grows with each reload, so that a connection knows that its client was verified under older
     /// settings.
     pub(crate) epoch: u64,
     pub(crate) settings: RouterSettings,
@@ -78,7 +79,7 @@ impl ActiveConfig {
         let sealer = match &settings.envelope {
             None => None,
             Some(envelope) => {
-                let before = before.and_then(|active| active.sealer.as_ref());
+                let before = before.and_then(|config| config.sealer.as_ref());
                 let sealer = Sealer::load(env, envelope, now, before).await;
                 findings.take("envelope.keys", sealer)
             }
@@ -91,7 +92,7 @@ impl ActiveConfig {
         Self {
             certificates: certificates.into(),
             cors: cors.collect(),
-            epoch: before.map_or(1, |active| active.epoch + 1),
+            epoch: before.map_or(1, |config| config.epoch + 1),
             server_tls,
             cell_tls,
             sealer,
@@ -119,10 +120,10 @@ impl ActiveConfig {
         listener: usize,
         chain: &[CertificateDer<'static>],
     ) -> Result<Unix, ChainRefused> {
-        match (self.serves(listener), &self.described) {
-            (Some(Serves::Proxy), _) => self.verify_peer_chain(listener, chain),
-            (Some(Serves::ExtAuthz(_)), Some(clients)) => clients.verify_chain(chain),
-            (Some(Serves::ExtAuthz(_)), None) | (None, _) => Err(ChainRefused::Untrusted),
+        match (&self.listener(listener).serves, &self.described) {
+            (Serves::Proxy, _) => self.verify_peer_chain(listener, chain),
+            (Serves::ExtAuthz(_), Some(clients)) => clients.verify_chain(chain),
+            (Serves::ExtAuthz(_), None) => Err(ChainRefused::Untrusted),
         }
     }
 
@@ -135,7 +136,7 @@ impl ActiveConfig {
         listener: usize,
         chain: &[CertificateDer<'static>],
     ) -> Result<Unix, ChainRefused> {
-        let tls = self.server_tls.get(listener).and_then(Option::as_ref);
+        let tls = self.server_tls[listener].as_ref();
         tls.ok_or(ChainRefused::Untrusted)
             .and_then(|tls| tls.verify_chain(chain))
     }
@@ -151,51 +152,32 @@ impl ActiveConfig {
         self.trust.as_ref().map_or(&[], |trust| trust.dates())
     }
 
-    /// What the listener serves.
-    pub(crate) fn serves(&self, listener: usize) -> Option<&Serves> {
-        let settings = self.settings.listeners.get(listener)?;
-        Some(&settings.serves)
+    /// The settings of a listener, by its position. A running router never gains or loses a listener,
+    /// so a position is valid for as long as the router runs.
+    pub(crate) fn listener(&self, listener: usize) -> &ListenerSettings {
+        &self.settings.listeners[listener]
     }
 
-    /// The policy that these settings have for a request for this path and query.
+    /// The policy of a request for this path and query.
     ///
     /// # Errors
-    /// As [`ListenerSettings::policy_of`](crate::settings::ListenerSettings::policy_of).
-    pub(crate) fn policy(
-        &self,
-        listener: usize,
-        target: &str,
-    ) -> Result<Option<PolicyId>, PathError> {
-        let settings = self.settings.listeners.get(listener);
-        settings
-            .map(|listener| listener.policy_of(target))
-            .transpose()
+    /// As [`ListenerSettings::policy_of`].
+    pub(crate) fn policy(&self, listener: usize, target: &str) -> Result<PolicyId, PathError> {
+        self.listener(listener).policy_of(target)
     }
 
-    /// The policy of the listener's requests that no route is for.
-    pub(crate) fn own_policy(&self, listener: usize) -> Option<PolicyId> {
-        let settings = self.settings.listeners.get(listener)?;
-        Some(settings.policy)
-    }
-
-    /// Whether the listener's policy hangs on what is asked for.
+    /// Whether the listener's policy depends on the path.
     pub(crate) fn has_routes(&self, listener: usize) -> bool {
-        let settings = self.settings.listeners.get(listener);
-        settings.is_some_and(|listener| !listener.routes.is_empty())
+        !self.listener(listener).routes.is_empty()
     }
 
     /// Whether any of the listener's policies has CORS rules.
     pub(crate) fn has_cors(&self, listener: usize) -> bool {
-        self.cors.get(listener) == Some(&true)
+        self.cors[listener]
     }
 
-    /// The policy in this snapshot. By name where the snapshot has another policy than these settings,
-    /// which is so for a moment while a reload takes effect; `None` where the name is unknown there.
-    pub(crate) fn policy_in(&self, snapshot: &Snapshot, id: PolicyId) -> Option<PolicyId> {
-        if Arc::ptr_eq(&self.settings.policy, &snapshot.policy) {
-            return Some(id);
-        }
-        let name = &self.settings.policy.auth(id).name;
-        snapshot.policy.policy_id(name.as_str())
+    /// What the router's own headers are called.
+    pub(crate) fn header_rules(&self) -> &HeaderRules {
+        &self.settings.policy.headers
     }
 }

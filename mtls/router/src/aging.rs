@@ -48,9 +48,9 @@ impl Said {
 pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
     let mut said: Vec<(CertificateDates, Said)> = Vec::new();
     loop {
-        let mut reloaded = std::pin::pin!(common.reloaded.notified());
-        reloaded.as_mut().enable();
-        let certificates = common.active.load().certificates.clone();
+        let config = common.views.config();
+        let (certificates, epoch) = (config.certificates.clone(), config.epoch);
+        drop(config);
         let now = common.clock.now();
         said = certificates
             .iter()
@@ -65,6 +65,7 @@ pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
             })
             .collect();
         let next = said.iter().filter_map(|(it, said)| said.next(it)).min();
+        let reloaded = (common.views).until(|view| (view.config.epoch != epoch).then_some(()));
         let wait = next.map_or(LOOK_INTERVAL_MAX, |next| next.since(now.unix));
         tokio::select! {
             biased;

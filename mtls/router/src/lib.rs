@@ -24,12 +24,11 @@ mod opening;
 mod router;
 mod router_state;
 pub mod settings;
-mod snapshot_cell;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod view;
 
-pub use control_plane::driver::{Command, Driver, Driving};
 pub use control_plane::{last_known_good, reload, sources};
 pub use data_plane::pool::{CellLoad, RETRIES_RESERVE};
 pub use data_plane::proxy::RESENDS_MAX;
@@ -39,4 +38,3 @@ pub use data_plane::worker::Worker;
 pub use observe::{admin, event, log, metrics, ready};
 pub use opening::BindError;
 pub use router::{Drained, Handle, ReloadError, Router, RouterBuilder, StartError};
-pub use snapshot_cell::{Inbox, SnapshotCell, ToControl};

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::observe::event::{Event, Sink};
 use crate::router::StartError;
 use crate::router_state::RouterState;
+use crate::view::View;
 
 /// How long the listeners wait for the first registry by default.
 pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
@@ -112,9 +113,8 @@ impl Opening {
 /// Lets the workers open once a registry is loaded, or when the wait for it is over.
 pub(crate) async fn allow<E: Env>(common: &RouterState<E>, sink: &impl Sink) {
     let opening = &common.opening;
-    let loaded = common
-        .snapshots
-        .until(|snapshot| snapshot.registry.is_some());
+    let is_loaded = |view: &View| view.snapshot.registry.as_ref().map(drop);
+    let loaded = common.views.until(is_loaded);
     let in_time = timeout(opening.wait, loaded).await.is_ok();
     // With no wait configured, opening without a registry is not news.
     if !in_time && !opening.wait.is_zero() {

@@ -6,24 +6,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use cellway_core::policy::{IssuerId, Mode, Policy};
+use cellway_core::policy::Mode;
 use cellway_core::{Snapshot, Text};
-use cellway_env::fetch::Reach;
 use cellway_env::tokio::TokioEnv;
 use cellway_env::{Clock, Env};
 use http::{HeaderMap, Method};
-use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::aging;
-use crate::check::{self, Finding, Findings, Occasion, examine};
+use crate::check::{self, Finding, Findings, Occasion, Usable, examine};
 use crate::config::{Config, ConfigErrors};
-use crate::control_plane::driver::{Command, Driver, Driving};
+use crate::control_plane::driver::{Command, Configure, Driver, Driving};
 use crate::control_plane::sources::RegistryLocation;
 use crate::data_plane::pool::{Bulkheads, CellLoad};
 use crate::data_plane::replay_cache::ShardedReplayCache;
@@ -36,8 +33,8 @@ use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
 use crate::opening::{self, BindError, OPEN_WAIT_DEFAULT, Opening};
 use crate::router_state::{ListenerState, RouterState};
 use crate::settings::RouterSettings;
-use crate::snapshot_cell::SnapshotCell;
 use crate::tls::{CertificateDates, ListDates, Provider};
+use crate::view::View;
 
 /// The configuration file's name in commands that messages suggest; an embedded router has none.
 const FILE: &str = "FILE";
@@ -191,31 +188,31 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         let registry = check::registry(&env, &settings, Occasion::Start, &mut examined.findings);
         let registry = registry.await;
         examined.fit(&env, registry.as_deref(), FILE, now).await;
-        let usable = examined.usable().map_err(StartError::Settings)?;
-        let source_tls = Arc::new(ArcSwap::from_pointee(usable.fetch));
+        let Usable {
+            active: config,
+            fetch,
+            keys,
+            warnings,
+        } = examined.usable().map_err(StartError::Settings)?;
         let Driving {
             mut driver,
-            snapshots,
+            views,
             commands,
-            reach,
         } = Driver::new(
             env.clone(),
             clock.clone(),
             sink.clone(),
-            settings.policy.clone(),
-            settings.sources,
-            source_tls.clone(),
+            Arc::new(config),
+            fetch,
         );
-        driver.begin_with(usable.keys);
+        driver.begin_with(keys);
         let listeners = settings.listeners.iter();
         let common = Arc::new(RouterState {
             env: env.clone(),
             clock,
             provider: self.provider,
-            snapshots,
+            views,
             listeners: listeners.map(|_| ListenerState::default()).collect(),
-            active: ArcSwap::from_pointee(usable.active),
-            reloaded: tokio::sync::Notify::new(),
             bulkheads: Bulkheads::default(),
             holders: Holders::default(),
             replay_cache: ShardedReplayCache::default(),
@@ -235,13 +232,13 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
                 return Err(error);
             }
         }
-        warn(&common, &sink, &usable.warnings);
+        warn(&common, &sink, &warnings);
         env.spawn(driver.run());
         let (allowing, telling) = (common.clone(), sink.clone());
         env.spawn(async move { opening::allow(&allowing, &telling).await });
         let (watching, telling) = (common.clone(), sink.clone());
         env.spawn(async move { aging::watch(&watching, &telling).await });
-        Ok(Handle::new(common, sink, commands, source_tls, reach))
+        Ok(Handle::new(common, sink, commands))
     }
 }
 
@@ -267,32 +264,21 @@ struct Running<E: Env, S> {
     common: Arc<RouterState<E>>,
     sink: S,
     commands: mpsc::Sender<Command>,
-    source_tls: Arc<ArcSwap<ClientConfig>>,
-    reach: Arc<ArcSwap<Reach>>,
     addresses: Vec<(Arc<str>, SocketAddr)>,
     /// Held while settings are replaced: one at a time.
     reloading: Mutex<()>,
 }
 
 impl<E: Env, S: Sink> Handle<E, S> {
-    fn new(
-        common: Arc<RouterState<E>>,
-        sink: S,
-        commands: mpsc::Sender<Command>,
-        source_tls: Arc<ArcSwap<ClientConfig>>,
-        reach: Arc<ArcSwap<Reach>>,
-    ) -> Self {
-        let active = common.active.load();
-        let addresses = (active.settings.listeners.iter().zip(&common.listeners))
+    fn new(common: Arc<RouterState<E>>, sink: S, commands: mpsc::Sender<Command>) -> Self {
+        let config = common.views.config();
+        let addresses = (config.settings.listeners.iter().zip(&common.listeners))
             .filter_map(|(listener, state)| Some((listener.name.clone(), *state.address.get()?)))
             .collect();
-        drop(active);
         Self(Arc::new(Running {
             common,
             sink,
             commands,
-            source_tls,
-            reach,
             addresses,
             reloading: Mutex::new(()),
         }))
@@ -303,9 +289,9 @@ impl<E: Env, S: Sink> Handle<E, S> {
         &self.0.addresses
     }
 
-    /// What the control task publishes to.
-    pub fn snapshots(&self) -> &Arc<SnapshotCell> {
-        &self.0.common.snapshots
+    /// What requests are decided on at present.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.common.views.snapshot()
     }
 
     /// The clocks of this router's events and snapshots.
@@ -315,20 +301,21 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// When the revocation lists in force were issued, and are followed by others.
     pub fn revocation_lists(&self) -> Vec<ListDates> {
-        self.0.common.active.load().lists().to_vec()
+        self.0.common.views.load().config.lists().to_vec()
     }
 
     /// When the certificates end that the router shows and trusts, as far as the settings name them;
     /// at most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), the first to end first.
     pub fn certificates(&self) -> Arc<[CertificateDates]> {
-        self.0.common.active.load().certificates.clone()
+        self.0.common.views.load().config.certificates.clone()
     }
 
     /// Each listener with its policy, by names.
     pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
-        let active = self.0.common.active.load();
-        let policy = |id| active.settings.policy.auth(id).name.clone();
-        let listeners = active.settings.listeners.iter();
+        let config = self.0.common.views.config();
+        let settings = &config.settings;
+        let policy = |id| settings.policy.auth(id).name.clone();
+        let listeners = settings.listeners.iter();
         listeners
             .map(|listener| (listener.name.clone(), policy(listener.policy)))
             .collect()
@@ -341,17 +328,17 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     /// What seals identity envelopes at present; `None` without `[envelope]`.
     pub fn envelope(&self) -> Option<EnvelopeStatus> {
-        let (active, snapshot) = (self.0.common.active.load(), self.snapshots().snapshot());
-        let registry = snapshot.registry.as_deref();
+        let view = self.0.common.views.load();
+        let registry = view.snapshot.registry.as_deref();
         let now = self.0.common.clock.now();
-        (active.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
+        (view.config.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
     }
 
     /// The page of public keys, as every listener answers it.
     pub(crate) fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {
-        let active = self.0.common.active.load();
         let now = self.0.common.clock.now();
-        page(active.sealer.as_ref(), method, headers, now)
+        let view = self.0.common.views.load();
+        page(view.config.sealer.as_ref(), method, headers, now)
     }
 
     /// Waits until all listeners are open (a registry was loaded, or the wait for it is over) or
@@ -376,7 +363,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// The status that `/readyz` shows.
     pub fn status(&self) -> Status {
         let common = &self.0.common;
-        let (snapshot, now) = (self.snapshots().snapshot(), common.clock.now());
+        let (snapshot, now) = (self.snapshot(), common.clock.now());
         let ready = common.latch.check(&snapshot, now.mono);
         Status::new(&snapshot, now, ready, self.is_draining())
             .with_open(self.is_open())
@@ -390,8 +377,9 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// Waits until a registry is loaded and some credential can be verified.
     pub async fn ready(&self) {
         let clock = &self.0.common.clock;
-        let ready = |snapshot: &Snapshot| is_ready(snapshot, clock.mono());
-        self.snapshots().until(ready).await;
+        let views = &self.0.common.views;
+        let ready = |view: &View| is_ready(&view.snapshot, clock.mono()).then_some(());
+        views.until(ready).await;
     }
 
     /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
@@ -401,7 +389,7 @@ impl<E: Env, S: Sink> Handle<E, S> {
     /// # Errors
     /// What is wrong with them; the old are still in force.
     pub async fn reload(&self) -> Result<(), ReloadError> {
-        let settings = self.0.common.active.load().settings.clone();
+        let settings = self.0.common.views.config().settings.clone();
         self.apply(settings).await
     }
 
@@ -443,41 +431,32 @@ impl<E: Env, S: Sink> Handle<E, S> {
 
     async fn replace(&self, settings: RouterSettings) -> Result<Vec<Finding>, ReloadError> {
         let common = &self.0.common;
-        let before = common.active.load_full();
+        let before = common.views.config();
         same_for_good(&before.settings, &settings)?;
-        let reach = settings.sources.fetch.reach();
-        let registry_settings = Box::new(settings.sources.registry.clone());
         let (env, provider, now) = (&common.env, &common.provider, common.clock.now());
         let mut examined = examine(env, provider, &settings, now, Some(&before)).await;
-        let registry = self.snapshots().snapshot().registry.clone();
+        let registry = common.views.snapshot().registry.clone();
         examined.fit(env, registry.as_deref(), FILE, now).await;
-        let usable = examined.usable()?;
-        // All of it is good. The policy first, because the listeners' settings name parts of it.
-        self.publish_policy(&settings.policy, usable.keys).await?;
-        common.active.store(Arc::new(usable.active));
-        common.reloaded.notify_waiters();
-        self.0.source_tls.store(Arc::new(usable.fetch));
-        self.0.reach.store(Arc::new(reach));
-        let registry = Command::Registry(registry_settings);
-        let _ = self.0.commands.send(registry).await;
-        let _ = self.0.commands.send(Command::Refresh).await;
-        Ok(usable.warnings)
-    }
-
-    /// Gives the policy and the key sets from files to control, and waits until the policy is in
-    /// force.
-    async fn publish_policy(
-        &self,
-        policy: &Arc<Policy>,
-        keys: Vec<(IssuerId, Bytes)>,
-    ) -> Result<(), ReloadError> {
-        let command = Command::Policy(policy.clone(), keys);
-        if self.0.commands.send(command).await.is_err() {
-            return Err(ReloadError::new("policy", "the router has drained"));
-        }
-        let published = |snapshot: &Snapshot| Arc::ptr_eq(&snapshot.policy, policy);
-        self.snapshots().until(published).await;
-        Ok(())
+        let Usable {
+            active: config,
+            fetch,
+            keys,
+            warnings,
+        } = examined.usable()?;
+        let (done, in_force) = oneshot::channel();
+        let configure = Configure {
+            config: Arc::new(config),
+            fetch: Arc::new(fetch),
+            keys,
+            done,
+        };
+        let drained = |_| ReloadError::new("policy", "the router has drained");
+        let commands = &self.0.commands;
+        let sent = commands.send(Command::Configure(Box::new(configure)));
+        sent.await.map_err(|_| drained(()))?;
+        in_force.await.map_err(|_| drained(()))?;
+        let _ = commands.send(Command::Refresh).await;
+        Ok(warnings)
     }
 
     /// Takes no new connections, lets requests in flight finish, and cuts what is left after
@@ -513,8 +492,8 @@ fn warn<E: Env>(common: &RouterState<E>, sink: &impl Sink, warnings: &[Finding])
     for finding in warnings {
         sink.emit(common.clock.now(), &Event::ConfigWarning { finding });
     }
-    let active = common.active.load();
-    let auths = active.settings.policy.auths().iter();
+    let config = common.views.config();
+    let auths = config.settings.policy.auths().iter();
     for auth in auths.filter(|auth| auth.mode == Mode::Disabled) {
         let policy = &auth.name;
         sink.emit(common.clock.now(), &Event::Insecure { policy });

@@ -3,19 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use cellway_env::Clock;
-use tokio::sync::Notify;
 
-use crate::active_config::ActiveConfig;
 use crate::data_plane::pool::Bulkheads;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::shares::{Bound, Holders};
 use crate::drain::Drain;
 use crate::observe::ready::{Mismatches, ReadyLatch};
 use crate::opening::Opening;
-use crate::snapshot_cell::SnapshotCell;
 use crate::tls::Provider;
+use crate::view::ViewCell;
 
 /// One router, as its workers see it.
 #[derive(Debug)]
@@ -23,11 +20,7 @@ pub(crate) struct RouterState<E> {
     pub(crate) env: E,
     pub(crate) clock: Clock<E>,
     pub(crate) provider: Provider,
-    pub(crate) snapshots: Arc<SnapshotCell>,
-    /// Read once for each connection and each request; replaced whole at a reload.
-    pub(crate) active: ArcSwap<ActiveConfig>,
-    /// Tells that it was replaced.
-    pub(crate) reloaded: Notify,
+    pub(crate) views: Arc<ViewCell>,
     pub(crate) bulkheads: Bulkheads,
     /// Makes the holders of shares.
     pub(crate) holders: Holders,

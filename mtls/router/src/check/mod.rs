@@ -8,7 +8,7 @@ mod finding;
 mod fit;
 mod registry;
 
-pub(crate) use self::examine::examine;
+pub(crate) use self::examine::{Usable, examine};
 pub(crate) use self::finding::Findings;
 pub use self::finding::{Finding, Severity};
 pub(crate) use self::registry::{Occasion, registry};

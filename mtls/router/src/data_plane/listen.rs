@@ -66,10 +66,8 @@ fn admit<E: Env, S: Sink>(
     stream: E::Stream,
     peer: SocketAddr,
 ) {
-    let active = worker.common.active.load();
-    let Some(settings) = active.settings.listeners.get(listener) else {
-        return;
-    };
+    let view = worker.common.views.load();
+    let settings = view.config.listener(listener);
     let mut counted = match Counted::new(&worker.common, listener, settings, peer.ip()) {
         Ok(counted) => counted,
         Err(full) => return refused(worker, listener, name, peer, full),

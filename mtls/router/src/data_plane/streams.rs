@@ -20,15 +20,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use cellway_core::{Allow, Challenge, Class, Identity, Reason, Snapshot, recheck};
+use cellway_core::{Challenge, Class, Identity, Reason, recheck};
 use cellway_env::Env;
 use http::HeaderValue;
 
+use crate::active_config::ActiveConfig;
 use crate::data_plane::connection::{Activity, Client};
 use crate::data_plane::worker::WorkerState;
 use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
 use crate::tls::ChainRefused;
+use crate::view::View;
 
 /// Within this time of applying a registry in which a tenant isn't served, nothing of the tenant's
 /// is open any more. It is done at once; the bound is what the simulator holds routers to.
@@ -47,6 +49,27 @@ struct Table {
     /// bound.
     slots: Vec<Option<Weak<Stream>>>,
     free: Vec<usize>,
+    /// What the streams were checked against, or are being checked against.
+    checked: Option<Grounds>,
+}
+
+/// The parts of a view that decide whether a stream may stay open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Grounds {
+    /// The registry version since which its tenants are what they are.
+    tenants_since: Option<u64>,
+    /// The configuration's.
+    epoch: u64,
+}
+
+impl Grounds {
+    fn of(view: &View) -> Self {
+        let registry = view.snapshot.registry.as_ref();
+        Self {
+            tenants_since: registry.map(|registry| registry.tenants_since()),
+            epoch: view.config.epoch,
+        }
+    }
 }
 
 /// One request that was let through. It is open until the last who has it drops it: answer and
@@ -55,17 +78,23 @@ struct Table {
 pub(crate) struct Stream {
     home: Arc<Streams>,
     slot: usize,
-    listener: Arc<str>,
-    peer: SocketAddr,
-    request_id: HeaderValue,
-    /// Why it was allowed, and for which tenant.
-    allowed: Reason,
-    identity: Arc<Identity>,
-    /// The connection's, where it carries this alone: HTTP/1.1.
-    alone: Option<Arc<Activity>>,
-    /// Whose certificate is behind it, and the listener that they came by.
-    client: Option<(usize, Arc<Client>)>,
+    request: OpenRequest,
     state: Mutex<State>,
+}
+
+/// What is known of the request of a stream.
+#[derive(Debug)]
+pub(crate) struct OpenRequest {
+    pub(crate) listener: Arc<str>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) request_id: HeaderValue,
+    /// Why it was allowed, and for which tenant.
+    pub(crate) allowed: Reason,
+    pub(crate) identity: Arc<Identity>,
+    /// The connection's, where it carries this alone: HTTP/1.1.
+    pub(crate) alone: Option<Arc<Activity>>,
+    /// Whose certificate is behind it, and the listener that they came by.
+    pub(crate) client: Option<(usize, Arc<Client>)>,
 }
 
 #[derive(Debug, Default)]
@@ -86,28 +115,15 @@ pub(crate) enum Side {
 }
 
 impl Streams {
-    /// Lists a request that was let through.
-    pub(crate) fn open(
-        self: &Arc<Self>,
-        listener: &Arc<str>,
-        peer: SocketAddr,
-        request_id: &HeaderValue,
-        allow: &Allow,
-        alone: Option<Arc<Activity>>,
-        client: Option<(usize, Arc<Client>)>,
-    ) -> Arc<Stream> {
+    /// Lists a request that was let through on this view. Also says whether the view is still good:
+    /// otherwise the others have been checked against a newer one, and this one must be, too.
+    pub(crate) fn open(self: &Arc<Self>, view: &View, request: OpenRequest) -> (Arc<Stream>, bool) {
         let mut table = lock_uncontended(&self.0);
         let slot = table.free.pop().unwrap_or(table.slots.len());
         let stream = Arc::new(Stream {
             home: self.clone(),
             slot,
-            listener: listener.clone(),
-            peer,
-            request_id: request_id.clone(),
-            allowed: allow.reason,
-            identity: allow.identity.clone(),
-            alone,
-            client,
+            request,
             state: Mutex::default(),
         });
         let listed = Some(Arc::downgrade(&stream));
@@ -115,7 +131,7 @@ impl Streams {
             Some(free) => *free = listed,
             None => table.slots.push(listed),
         }
-        stream
+        (stream, table.checked == Some(Grounds::of(view)))
     }
 
     /// Those of the next slots; `None` behind the last. What comes to be listed meanwhile looks
@@ -148,7 +164,7 @@ impl Stream {
             reason,
             Reason::CertificateRevoked | Reason::CertificateUntrusted | Reason::CertificateExpired
         );
-        match (reason.class(), &self.identity.proof.jwt) {
+        match (reason.class(), &self.request.identity.proof.jwt) {
             _ if by_certificate => Challenge::Certificate,
             (Class::Unauthenticated, Some(_)) => Challenge::Bearer,
             (Class::Unauthenticated, None) => Challenge::Certificate,
@@ -165,7 +181,7 @@ impl Stream {
     pub(crate) fn answers(&self) {
         let mut state = self.state();
         state.answering = true;
-        if let (Some(_), Some(connection)) = (state.closed, &self.alone) {
+        if let (Some(_), Some(connection)) = (state.closed, &self.request.alone) {
             connection.cut();
         }
     }
@@ -177,41 +193,45 @@ impl Stream {
             return;
         }
         state.closed = Some(reason);
-        if let (true, Some(connection)) = (state.answering, &self.alone) {
+        if let (true, Some(connection)) = (state.answering, &self.request.alone) {
             connection.cut();
         }
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
         worker.emit(&Event::StreamClosed {
-            listener: &self.listener,
-            peer: self.peer,
-            request_id: self.request_id.to_str().unwrap_or_default(),
-            tenant: self.identity.tenant.as_ref(),
-            subject: self.identity.subject.as_ref(),
+            listener: &self.request.listener,
+            peer: self.request.peer,
+            request_id: self.request.request_id.to_str().unwrap_or_default(),
+            tenant: self.request.identity.tenant.as_ref(),
+            subject: self.request.identity.subject.as_ref(),
             reason,
         });
     }
 
-    /// Closes it if it may not be open under this snapshot.
-    pub(crate) fn check<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, snapshot: &Snapshot) {
-        let Some(registry) = &snapshot.registry else {
-            return;
-        };
-        let checked = recheck(&snapshot.policy, registry, self.allowed, &self.identity);
-        if let Err(refused) = checked {
+    /// Closes it if it may not be open under this view: its tenant is refused, or its client's
+    /// certificate has been taken away.
+    pub(crate) fn check<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, view: &View) {
+        let snapshot = &view.snapshot;
+        if let Some(registry) = &snapshot.registry
+            && let Err(refused) = recheck(
+                &snapshot.policy,
+                registry,
+                self.request.allowed,
+                &self.request.identity,
+            )
+        {
             self.close(worker, refused.reason);
         }
+        self.check_client(worker, &view.config);
     }
 
-    /// Closes it if its client's certificate has been taken away.
-    pub(crate) fn check_client<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>) {
-        let Some((listener, client)) = &self.client else {
+    fn check_client<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, config: &ActiveConfig) {
+        let Some((listener, client)) = &self.request.client else {
             return;
         };
-        let active = worker.common.active.load();
         let now = worker.common.clock.now().unix;
-        let judged = client.reverify(&active, now, |chain| active.verify_chain(*listener, chain));
+        let judged = client.reverify(config, now, |chain| config.verify_chain(*listener, chain));
         let Err(reason) = judged.map_err(ChainRefused::reason) else {
             return;
         };
@@ -238,41 +258,24 @@ impl Drop for Stream {
 /// Looks through a worker's streams whenever a registry says something new of tenants, or a reload
 /// something new of certificates. Runs as long as it is polled.
 pub(crate) async fn follow<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
-    let shared = &worker.common.snapshots;
     let mut seen = None;
     loop {
-        let mut published = std::pin::pin!(shared.published().notified());
-        let mut reloaded = std::pin::pin!(worker.common.reloaded.notified());
-        published.as_mut().enable();
-        reloaded.as_mut().enable();
-        let tenants = tenants_since(&shared.snapshot());
-        let present = Some((tenants, worker.common.active.load().epoch));
-        if present != seen {
-            seen = present;
-            check_all(worker).await;
-        }
-        tokio::select! {
-            biased;
-            () = published => {}
-            () = reloaded => {}
-        }
+        let is_new = |view: &View| Some(Grounds::of(view)).filter(|it| Some(*it) != seen);
+        seen = Some(worker.common.views.until(is_new).await);
+        // Before the first look: a request that is let through on older grounds and is listed from
+        // here on looks after itself.
+        lock_uncontended(&worker.streams.0).checked = seen;
+        check_all(worker).await;
     }
-}
-
-/// The version since which a snapshot's tenants are what they are.
-pub(crate) fn tenants_since(snapshot: &Snapshot) -> Option<u64> {
-    let registry = snapshot.registry.as_ref()?;
-    Some(registry.tenants_since())
 }
 
 async fn check_all<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
     let mut slot = 0;
     while let Some(streams) = worker.streams.some_from(slot) {
         {
-            let snapshot = worker.common.snapshots.snapshot();
+            let view = worker.common.views.load();
             for stream in &streams {
-                stream.check(worker, &snapshot);
-                stream.check_client(worker);
+                stream.check(worker, &view);
             }
         }
         slot += CHECKED_AT_ONCE;

@@ -105,9 +105,9 @@ async fn claim<E: Env>(
     common: &RouterState<E>,
     sharing: Sharing,
 ) -> Result<Vec<E::Claim>, StartError> {
-    let active = common.active.load_full();
-    let mut claims = Vec::with_capacity(active.settings.listeners.len());
-    for (listener, shared) in active.settings.listeners.iter().zip(&common.listeners) {
+    let config = common.views.config();
+    let mut claims = Vec::with_capacity(config.settings.listeners.len());
+    for (listener, shared) in config.settings.listeners.iter().zip(&common.listeners) {
         let address = *shared.address.get().unwrap_or(&listener.bind);
         let claimed = match common.env.claim(address, sharing).await {
             Ok(claim) => claim.local_addr().map(|address| (claim, address)),
@@ -139,10 +139,10 @@ async fn open<E: Env, S: Sink>(
     if claims.is_empty() {
         claims = claim(common, sharing).await?;
     }
-    let active = common.active.load_full();
+    let config = common.views.config();
     let mut sockets = Vec::with_capacity(claims.len());
     for ((listener, shared), claim) in
-        (active.settings.listeners.iter().zip(&common.listeners)).zip(claims)
+        (config.settings.listeners.iter().zip(&common.listeners)).zip(claims)
     {
         let bound = *shared.address.get().unwrap_or(&listener.bind);
         let listening = match claim.listen().await {
@@ -220,10 +220,9 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
                 biased;
                 () = changed.as_mut() => changed.set(drain.changed().notified()),
                 () = sleep(EXPIRE_INTERVAL) => {
-                    let active = self.common.active.load();
-                    let snapshot = self.common.snapshots.snapshot();
-                    let registry = snapshot.registry.as_deref();
-                    let keep = active.settings.upstream.timeouts.keep;
+                    let view = self.common.views.load();
+                    let registry = view.snapshot.registry.as_deref();
+                    let keep = view.config.settings.upstream.timeouts.keep;
                     self.pools.expire(Instant::now(), keep, registry);
                     if let Some(registry) = registry {
                         self.common.bulkheads.prune(registry);

@@ -212,7 +212,7 @@ impl<E: Env, S: Sink> Pages<E, S> {
             "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
             "/readyz" => self.readyz(),
             "/metrics" => {
-                let snapshot = self.router.snapshots().snapshot();
+                let snapshot = self.router.snapshot();
                 let (now, loads) = (self.router.clock().mono(), self.router.cell_loads());
                 let mut text = self.metrics.render(&snapshot, now, &loads);
                 let lists = self.router.revocation_lists();

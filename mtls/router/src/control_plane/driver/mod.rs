@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use cellway_core::Snapshot;
 use cellway_core::control::{Control, ControlSettings, KeySourceId, Output};
 use cellway_core::keys::{JwksFetchError, RestoreError};
 use cellway_core::policy::{IssuerId, Policy};
@@ -19,16 +20,17 @@ use cellway_core::registry::{Parsed, RegistryError, RegistryFetchError, Registry
 use cellway_env::fetch::{Client, KEYS_BYTES_MAX, Reach};
 use cellway_env::{Clock, Env};
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use self::tasks::Tasks;
 use self::writer::{Document, LastKnownGoodWriter, Order};
+use crate::active_config::ActiveConfig;
 use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadRefused, Slot};
 use crate::control_plane::sources::{RegistryLocation, keys_source};
 use crate::observe::event::{Event, Sink};
-use crate::settings::{RegistrySettings, Sources};
-use crate::snapshot_cell::{Inbox, SnapshotCell, ToControl};
+use crate::settings::{RouterSettings, Sources};
+use crate::view::{Inbox, ToControl, View, ViewCell};
 
 /// Most answers that may wait. There are never more than fetches in flight: one for each issuer
 /// and one for the registry. More of them wait inside their tasks.
@@ -37,25 +39,40 @@ const ANSWERS_MAX: usize = 64;
 const COMMANDS_MAX: usize = 8;
 
 /// What a router's handle tells its control task.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// From now on decide with this policy and with these key sets from files.
-    Policy(Arc<Policy>, Vec<(IssuerId, Bytes)>),
-    /// Fetch the registry at these intervals, and apply these limits to its documents.
-    Registry(Box<RegistrySettings>),
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Replace the configuration.
+    Configure(Box<Configure>),
     /// Fetch the registry and try failing issuers again now, before their next interval.
     Refresh,
     /// Nobody needs snapshots any more: end.
     Stop,
 }
 
+/// A configuration that replaces the current one.
+#[derive(Debug)]
+pub(crate) struct Configure {
+    pub(crate) config: Arc<ActiveConfig>,
+    /// How sources are connected to.
+    pub(crate) fetch: Arc<ClientConfig>,
+    /// The key sets of issuers with keys in files.
+    pub(crate) keys: Vec<(IssuerId, Bytes)>,
+    /// Told once the configuration is in force.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
 /// The task that owns [`Control`].
 #[derive(Debug)]
-pub struct Driver<E: Env, S> {
+pub(crate) struct Driver<E: Env, S> {
     clock: Clock<E>,
     sink: S,
     control: Control,
-    snapshots: Arc<SnapshotCell>,
+    /// The configuration of the next view.
+    config: Arc<ActiveConfig>,
+    /// How sources are connected to and reached. A new value counts from the next fetch.
+    tls: Arc<ArcSwap<ClientConfig>>,
+    reach: Arc<ArcSwap<Reach>>,
+    views: Arc<ViewCell>,
     inbox: Inbox,
     commands: mpsc::Receiver<Command>,
     answers: mpsc::Receiver<Answer>,
@@ -76,29 +93,28 @@ enum Answer {
 
 /// What [`Driver::new`] makes: the task, and the ways to it.
 #[derive(Debug)]
-pub struct Driving<E: Env, S> {
+pub(crate) struct Driving<E: Env, S> {
     /// To be [run](Driver::run).
-    pub driver: Driver<E, S>,
+    pub(crate) driver: Driver<E, S>,
     /// What it publishes to.
-    pub snapshots: Arc<SnapshotCell>,
+    pub(crate) views: Arc<ViewCell>,
     /// Its orders.
-    pub commands: mpsc::Sender<Command>,
-    /// How sources are reached. A new value counts from the next fetch.
-    pub reach: Arc<ArcSwap<Reach>>,
+    pub(crate) commands: mpsc::Sender<Command>,
 }
 
 impl<E: Env, S: Sink> Driver<E, S> {
-    /// A driver for this policy and these sources. `tls` is how it connects to them; what is
-    /// swapped in there holds from the next fetch on.
+    /// A driver that starts with this configuration. `fetch` is how it connects to sources.
     #[allow(clippy::new_ret_no_self, reason = "the ways to it are made with it")]
-    pub fn new(
+    pub(crate) fn new(
         env: E,
         clock: Clock<E>,
         sink: S,
-        policy: Arc<Policy>,
-        sources: Sources,
-        tls: Arc<ArcSwap<ClientConfig>>,
+        config: Arc<ActiveConfig>,
+        fetch: ClientConfig,
     ) -> Driving<E, S> {
+        let RouterSettings {
+            policy, sources, ..
+        } = &config.settings;
         let mut seed = [0; 8];
         env.fill(&mut seed);
         let settings = ControlSettings {
@@ -106,12 +122,14 @@ impl<E: Env, S: Sink> Driver<E, S> {
             ..ControlSettings::default()
         };
         let seed = u64::from_le_bytes(seed);
-        let control = Control::new(policy, settings, clock.now(), seed);
-        let (snapshots, inbox) = SnapshotCell::new(Arc::clone(control.snapshot()));
+        let control = Control::new(Arc::clone(policy), settings, clock.now(), seed);
+        let view = View::new(Arc::clone(&config), Arc::clone(control.snapshot()));
+        let (views, inbox) = ViewCell::new(view);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let (answer, answers) = mpsc::channel(ANSWERS_MAX);
         let reach = Arc::new(ArcSwap::from_pointee(sources.fetch.reach()));
-        let client = Client::reaching(env.clone(), tls, Arc::clone(&reach));
+        let tls = Arc::new(ArcSwap::from_pointee(fetch));
+        let client = Client::reaching(env.clone(), Arc::clone(&tls), Arc::clone(&reach));
         let last_known_good = sources.state.as_deref().map(LastKnownGood::new);
         let writer = last_known_good.map(|last_known_good| {
             LastKnownGoodWriter::start(&env, &clock, &sink, last_known_good)
@@ -121,14 +139,17 @@ impl<E: Env, S: Sink> Driver<E, S> {
             clock: clock.clone(),
             sink: sink.clone(),
             client,
-            registry: Arc::new(sources.registry),
+            registry: Arc::new(sources.registry.clone()),
             answer,
         };
         let driver = Self {
             clock,
             sink,
             control,
-            snapshots: Arc::clone(&snapshots),
+            config,
+            tls,
+            reach,
+            views: Arc::clone(&views),
             inbox,
             commands: orders,
             answers,
@@ -139,9 +160,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         };
         Driving {
             driver,
-            snapshots,
+            views,
             commands,
-            reach,
         }
     }
 
@@ -153,7 +173,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
 
     /// Restores what was kept, then drives until [`Command::Stop`]. Losing every sender of commands doesn't
     /// end it: a router whose handle was dropped serves on, and its keys must not grow old.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         self.restore().await;
         let examined = std::mem::take(&mut self.examined);
         if !examined.is_empty() {
@@ -168,14 +188,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             tokio::select! {
                 biased;
                 Some(command) = self.commands.recv() => match command {
-                    Command::Policy(policy, keys) => {
-                        self.control.handle_policy(self.clock.now(), policy, keys);
-                    }
-                    Command::Registry(settings) => {
-                        let timing = settings.timing.clone();
-                        self.tasks.registry = Arc::from(settings);
-                        self.control.handle_registry_timing(self.clock.now(), timing);
-                    }
+                    Command::Configure(new) => self.configure(*new),
                     Command::Refresh => self.refresh(),
                     Command::Stop => return,
                 },
@@ -184,6 +197,37 @@ impl<E: Env, S: Sink> Driver<E, S> {
                 Some(message) = self.inbox.recv() => self.message(message),
             }
         }
+    }
+
+    /// Puts a configuration in force, together with the snapshot of its policy.
+    fn configure(&mut self, new: Configure) {
+        let Sources {
+            registry, fetch, ..
+        } = &new.config.settings.sources;
+        // First, because a new issuer is fetched from at once.
+        self.tls.store(new.fetch);
+        self.reach.store(Arc::new(fetch.reach()));
+        self.tasks.registry = Arc::new(registry.clone());
+        let timing = registry.timing.clone();
+        let policy = Arc::clone(&new.config.settings.policy);
+        self.config = new.config;
+        self.control
+            .handle_policy(self.clock.now(), policy, new.keys);
+        self.drain();
+        // Control makes a snapshot only if the policy or the keys are new.
+        if !Arc::ptr_eq(&self.views.load().config, &self.config) {
+            self.publish(Arc::clone(self.control.snapshot()));
+        }
+        self.control
+            .handle_registry_timing(self.clock.now(), timing);
+        self.drain();
+        // Nobody waits any more if the reload was given up.
+        let _ = new.done.send(());
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let view = View::new(Arc::clone(&self.config), snapshot);
+        drop(self.views.publish(view));
     }
 
     /// Fetches the registry now. Issuers keep their schedule unless they fail: a reload must not
@@ -222,7 +266,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
                         snapshot: &snapshot,
                     };
                     self.sink.emit(self.clock.now(), &event);
-                    drop(self.snapshots.publish(snapshot));
+                    self.publish(snapshot);
                 }
                 Output::FetchKeys {
                     source,

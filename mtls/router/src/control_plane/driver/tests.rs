@@ -4,11 +4,15 @@ use cellway_core::Snapshot;
 use cellway_core::policy::{Policy, PolicySpecs};
 use cellway_testbed::Signer;
 use rustls::RootCertStore;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::task::yield_now;
 
 use super::*;
+use crate::check::Findings;
 use crate::control_plane::sources::RegistryLocation;
+use crate::settings::{RevocationSettings, UpstreamSettings};
 use crate::testing::{Heard, Host};
+use crate::tls::Provider;
 
 const KEYS: &str = "keys.json";
 const REGISTRY: &str = "registry.json";
@@ -27,49 +31,73 @@ fn keys(kid: &str) -> String {
     serde_json::json!({ "keys": [jwk] }).to_string()
 }
 
-fn policy() -> Arc<Policy> {
+fn policy(name: &str) -> Arc<Policy> {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
         "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a",
                      "jwks_file": KEYS }],
-        "policy": [{ "name": "default", "any_of": ["jwt"] }],
+        "policy": [{ "name": name, "any_of": ["jwt"] }],
     }))
     .unwrap();
     Arc::new(Policy::build(&specs).unwrap())
 }
 
+/// A configuration with this policy, to replace another.
+async fn config(
+    host: &Host,
+    policy: Arc<Policy>,
+    before: Option<&ActiveConfig>,
+) -> Arc<ActiveConfig> {
+    let mut sources = Sources::new(RegistryLocation::File(REGISTRY.to_owned()));
+    sources.state = Some("state".to_owned());
+    let settings = RouterSettings {
+        listeners: Vec::new(),
+        policy,
+        trust_bundle: None,
+        domain_bundles: Vec::new(),
+        revocation: RevocationSettings::default(),
+        upstream: UpstreamSettings::default(),
+        sources,
+        envelope: None,
+    };
+    let (provider, now) = (Provider::default(), Clock::new(host.clone()).now());
+    let mut findings = Findings::default();
+    let config = ActiveConfig::load(host, &provider, settings, now, before, &mut findings).await;
+    assert!(findings.into_vec().is_empty());
+    Arc::new(config)
+}
+
 struct Running {
-    snapshots: Arc<SnapshotCell>,
+    views: Arc<ViewCell>,
     commands: mpsc::Sender<Command>,
     heard: Heard,
 }
 
+fn fetch() -> ClientConfig {
+    ClientConfig::builder_with_provider(Provider::default().crypto)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
+}
+
 /// Starts a driver whose keys and registry are files of `host`.
-fn start(host: &Host) -> Running {
-    start_with(host, None)
+async fn start(host: &Host) -> Running {
+    start_with(host, None).await
 }
 
 /// The same, with a key set that was read before.
-fn start_with(host: &Host, keys: Option<String>) -> Running {
+async fn start_with(host: &Host, keys: Option<String>) -> Running {
     let heard = Heard::default();
-    let tls = ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_root_certificates(RootCertStore::empty())
-    .with_no_client_auth();
-    let mut sources = Sources::new(RegistryLocation::File(REGISTRY.to_owned()));
-    sources.state = Some("state".to_owned());
     let clock = Clock::new(host.clone());
-    let tls = Arc::new(ArcSwap::from_pointee(tls));
-    let policy = policy();
+    let policy = policy("default");
     let issuer = policy.issuer_ids().next().unwrap();
-    let mut driving = Driver::new(host.clone(), clock, heard.clone(), policy, sources, tls);
+    let config = config(host, policy, None).await;
+    let mut driving = Driver::new(host.clone(), clock, heard.clone(), config, fetch());
     let keys = keys.map(|body| (issuer, body.into()));
     driving.driver.begin_with(keys.into_iter().collect());
     host.spawn(driving.driver.run());
     Running {
-        snapshots: driving.snapshots,
+        views: driving.views,
         commands: driving.commands,
         heard,
     }
@@ -78,15 +106,8 @@ fn start_with(host: &Host, keys: Option<String>) -> Running {
 impl Running {
     /// Waits for a snapshot of which `holds`. Time is paused, so waiting costs none.
     async fn until(&self, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
-        loop {
-            let mut published = std::pin::pin!(self.snapshots.published().notified());
-            published.as_mut().enable();
-            let snapshot = Arc::clone(&self.snapshots.snapshot());
-            if holds(&snapshot) {
-                return snapshot;
-            }
-            published.await;
-        }
+        let found = |view: &View| holds(&view.snapshot).then(|| Arc::clone(&view.snapshot));
+        self.views.until(found).await
     }
 
     async fn until_heard(&self, event: &str) -> String {
@@ -116,7 +137,7 @@ async fn fetches_publishes_and_follows_changes() {
     let host = Host::new();
     host.disk.put(KEYS, keys("k1"));
     host.disk.put(REGISTRY, registry(1));
-    let running = start(&host);
+    let running = start(&host).await;
     let first = running
         .until(|snapshot| version(snapshot) == Some(1) && generation(snapshot) > 0)
         .await;
@@ -138,7 +159,7 @@ async fn fetches_publishes_and_follows_changes() {
 async fn key_files_that_were_examined_are_put_in_force() {
     let host = Host::new();
     host.disk.put(REGISTRY, registry(1));
-    let running = start_with(&host, Some(keys("k1")));
+    let running = start_with(&host, Some(keys("k1"))).await;
     running.until(|snapshot| generation(snapshot) > 0).await;
 }
 
@@ -147,7 +168,7 @@ async fn a_router_that_comes_back_knows_what_it_knew() {
     let host = Host::new();
     host.disk.put(KEYS, keys("k1"));
     host.disk.put(REGISTRY, registry(7));
-    let before = start(&host);
+    let before = start(&host).await;
     before
         .until(|snapshot| version(snapshot) == Some(7) && generation(snapshot) > 0)
         .await;
@@ -162,7 +183,7 @@ async fn a_router_that_comes_back_knows_what_it_knew() {
     // Its sources are gone meanwhile, or say what they said long ago.
     host.disk.put(KEYS, "");
     host.disk.put(REGISTRY, registry(6));
-    let after = start(&host);
+    let after = start(&host).await;
     let snapshot = after
         .until(|snapshot| version(snapshot).is_some() && generation(snapshot) > 0)
         .await;
@@ -170,8 +191,8 @@ async fn a_router_that_comes_back_knows_what_it_knew() {
     let refused = after.until_heard("registry_refused").await;
     assert!(refused.contains("older_version"), "{refused}");
     after.until_heard("keys_refused").await;
-    assert_eq!(version(&after.snapshots.snapshot()), Some(7));
-    assert!(after.snapshots.snapshot().keys.issuers[0].set.is_some());
+    assert_eq!(version(&after.views.snapshot()), Some(7));
+    assert!(after.views.snapshot().keys.issuers[0].set.is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +202,7 @@ async fn kept_files_that_are_not_whole_are_reported_and_replaced() {
     host.disk.put("state/keys-main.keep", "\u{1}");
     host.disk.put(KEYS, keys("k1"));
     host.disk.put(REGISTRY, registry(1));
-    let running = start(&host);
+    let running = start(&host).await;
     running.until(|snapshot| version(snapshot) == Some(1)).await;
     assert_eq!(running.heard.of("kept_refused").len(), 2);
     while host.disk.get("state/registry.keep").unwrap().len() < 100 {
@@ -195,7 +216,60 @@ async fn a_full_disk_is_reported_and_stops_nothing() {
     host.disk.put(KEYS, keys("k1"));
     host.disk.put(REGISTRY, registry(1));
     host.disk.fill_up();
-    let running = start(&host);
+    let running = start(&host).await;
     running.until(|snapshot| version(snapshot) == Some(1)).await;
     running.until_heard("keep_failed").await;
+}
+
+/// Replaces the configuration, and waits until the new one is in force.
+async fn configure(running: &Running, config: &Arc<ActiveConfig>) -> Result<(), RecvError> {
+    let (done, in_force) = oneshot::channel();
+    let configure = Configure {
+        config: Arc::clone(config),
+        fetch: Arc::new(fetch()),
+        keys: Vec::new(),
+        done,
+    };
+    let command = Command::Configure(Box::new(configure));
+    running.commands.send(command).await.unwrap();
+    in_force.await
+}
+
+/// Catches: a request that is served by the new settings and decided by the old policy, or the other
+/// way around. (A view that mixes the two panics.)
+#[tokio::test(start_paused = true)]
+async fn configuration_and_policy_are_replaced_together() {
+    let host = Host::new();
+    host.disk.put(KEYS, keys("k1"));
+    host.disk.put(REGISTRY, registry(1));
+    let running = start(&host).await;
+    running.until(|snapshot| version(snapshot) == Some(1)).await;
+    let views = &running.views;
+    let before = views.config();
+
+    // The same policy needs no new snapshot, and the configuration is in force all the same.
+    let same = Arc::clone(&before.settings.policy);
+    let reloaded = config(&host, same, Some(&before)).await;
+    configure(&running, &reloaded).await.unwrap();
+    assert!(Arc::ptr_eq(&views.config(), &reloaded));
+
+    let renamed = config(&host, policy("renamed"), Some(&reloaded)).await;
+    let replaced = views.until(|view| {
+        let is_new = view.config.epoch > reloaded.epoch;
+        is_new.then(|| Arc::clone(&view.snapshot.policy))
+    });
+    let (configured, policy) = tokio::join!(configure(&running, &renamed), replaced);
+    configured.unwrap();
+    assert!(Arc::ptr_eq(&policy, &renamed.settings.policy));
+    assert_eq!(version(&views.snapshot()), Some(1), "the registry stays");
+}
+
+/// Catches: a reload that waits without end for a router that drains meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_comes_too_late_is_told_so() {
+    let host = Host::new();
+    let running = start(&host).await;
+    let config = config(&host, policy("late"), None).await;
+    running.commands.send(Command::Stop).await.unwrap();
+    assert!(configure(&running, &config).await.is_err());
 }

@@ -12,7 +12,7 @@ use super::{Case, Refused};
 use crate::data_plane::shares::{Bound, Full, Holder, Resource, Share, Stake};
 use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
-use crate::snapshot_cell::ToControl;
+use crate::view::{ToControl, View};
 
 /// Most requests of one worker that wait for one issuer's keys at a time. More are answered 503:
 /// an identity provider that is down must not fill the router with waiting requests.
@@ -39,23 +39,16 @@ pub(super) async fn wait<E: Env, S: Sink>(
             overloaded("too many requests from this address wait for this issuer's keys")
         }
     })?;
-    let told = common.snapshots.tell(ToControl::UnknownKey {
+    let views = &common.views;
+    let told = views.tell(ToControl::UnknownKey {
         issuer: wait.issuer,
         kid: wait.kid.clone(),
     });
     if !told {
         return Err(overloaded("too many requests ask for keys"));
     }
-    let fetched = async {
-        loop {
-            let mut published = std::pin::pin!(common.snapshots.published().notified());
-            published.as_mut().enable();
-            if epoch(&common.snapshots.snapshot(), wait.issuer) > wait.seen {
-                return;
-            }
-            published.await;
-        }
-    };
+    let is_newer = |view: &View| epoch(&view.snapshot, wait.issuer) > wait.seen;
+    let fetched = views.until(|view| is_newer(view).then_some(()));
     // Too late isn't an error here: the core, asked again, says what that means.
     let _ = timeout_at(common.clock.instant(wait.until), fetched).await;
     Ok(())

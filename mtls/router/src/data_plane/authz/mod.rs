@@ -10,13 +10,9 @@ mod refused;
 mod stamp;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use arc_swap::Guard;
 use cellway_core::policy::PolicyId;
-use cellway_core::{
-    Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, Snapshot, headers,
-};
+use cellway_core::{Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, headers};
 use cellway_env::Env;
 use http::HeaderValue;
 use http::header::HOST;
@@ -31,6 +27,7 @@ use crate::data_plane::proxy::check::Unfit;
 use crate::data_plane::worker::WorkerState;
 use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
+use crate::view::{Loaded, View};
 
 /// A request that is to be judged: what is known of it besides its header.
 pub(crate) struct Case<'a, E: Env, S> {
@@ -62,45 +59,61 @@ impl<E: Env, S> Case<'_, E, S> {
     }
 }
 
-/// A request that may pass.
-pub(crate) struct Authorized {
-    pub(crate) allow: Allow,
-    /// On which that was decided. What is removed and what is stamped must have the same names, so
-    /// stamp by this; and don't hold it over an `await`.
-    pub(crate) snapshot: Guard<Arc<Snapshot>>,
-}
-
 /// Decides the request, and leaves in its header what may be forwarded: nothing of the client's
 /// under the router's names.
 ///
 /// `checked` says whether the request is fit to be decided at all. It is looked at before the
 /// framing fields are taken away here, and answered after.
+///
+/// Returns the view that decided. It is another one than `view` if the request waited for keys. What
+/// is removed and what is stamped must have the same names, so stamp by the returned one.
 pub(crate) async fn authorize<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
+    view: Loaded,
     checked: Result<(), Box<Unfit>>,
     parts: &mut Parts,
-) -> Result<Authorized, Refused> {
-    let shared = &case.worker.common.snapshots;
-    let (credentials, wait) = {
-        let snapshot = shared.snapshot();
-        let credentials = sanitize(&snapshot, parts)?;
-        checked?;
-        reverify_client(case).map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
-        match once(case, &snapshot, parts, &credentials, false)? {
-            Outcome::Done(decision) => return settle(decision, snapshot),
-            Outcome::Wait(wait) => (credentials, wait),
-        }
+) -> (Loaded, Result<Allow, Refused>) {
+    let (credentials, wait) = match first(case, &view, checked, parts) {
+        Ok((_, Outcome::Done(decision))) => return (view, settle(decision)),
+        Ok((credentials, Outcome::Wait(wait))) => (credentials, wait),
+        Err(refused) => return (view, Err(refused)),
     };
+    drop(view);
     // Boxed: few requests wait, and all would carry the room for it.
     let waited = Box::pin(keys::wait(case, &wait)).await;
-    let snapshot = shared.snapshot();
-    // A reload may have changed the bundle and renamed the router's headers meanwhile.
-    waited
-        .and_then(|()| reverify_client(case))
-        .map_err(|why| tell(case, &snapshot, parts, &credentials, why))?;
-    sanitize(&snapshot, parts)?;
-    match once(case, &snapshot, parts, &credentials, true)? {
-        Outcome::Done(decision) => settle(decision, snapshot),
+    let view = case.worker.common.views.load();
+    let decided = waited
+        .map_err(|why| tell(case, &view, parts, &credentials, why))
+        .and_then(|()| after_waiting(case, &view, &credentials, parts));
+    (view, decided)
+}
+
+/// Decides a request that has just come, or says which keys it needs.
+fn first<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    view: &View,
+    checked: Result<(), Box<Unfit>>,
+    parts: &mut Parts,
+) -> Result<(Credentials, Outcome), Refused> {
+    let credentials = sanitize(view, parts)?;
+    checked?;
+    reverify_client(case, view).map_err(|why| tell(case, view, parts, &credentials, why))?;
+    let outcome = once(case, view, parts, &credentials, false)?;
+    Ok((credentials, outcome))
+}
+
+/// Decides a request that has waited for keys. A reload may have changed the bundle and renamed the
+/// router's headers meanwhile.
+fn after_waiting<E: Env, S: Sink>(
+    case: &Case<'_, E, S>,
+    view: &View,
+    credentials: &Credentials,
+    parts: &mut Parts,
+) -> Result<Allow, Refused> {
+    reverify_client(case, view).map_err(|why| tell(case, view, parts, credentials, why))?;
+    sanitize(view, parts)?;
+    match once(case, view, parts, credentials, true)? {
+        Outcome::Done(decision) => settle(decision),
         // Waiting once is the bound; `decide` promises not to ask again.
         Outcome::Wait(_) => Err(Refused::new(
             Reason::JwksUnreachable,
@@ -109,27 +122,27 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
     }
 }
 
-fn sanitize(snapshot: &Snapshot, parts: &mut Parts) -> Result<Credentials, Refused> {
-    headers::sanitize(&snapshot.policy.headers, &mut parts.headers)
+fn sanitize(view: &View, parts: &mut Parts) -> Result<Credentials, Refused> {
+    headers::sanitize(view.config.header_rules(), &mut parts.headers)
         .map_err(|why| Refused::new(Reason::BadRequest, why.detail()))
 }
 
-fn settle(decision: Decision, snapshot: Guard<Arc<Snapshot>>) -> Result<Authorized, Refused> {
+fn settle(decision: Decision) -> Result<Allow, Refused> {
     match decision {
-        Decision::Allow(allow) => Ok(Authorized { allow, snapshot }),
+        Decision::Allow(allow) => Ok(allow),
         Decision::Deny(deny) => Err(deny.into()),
     }
 }
 
 /// Verifies the client's chain again if settings have changed since it was, or a revocation list has
 /// become stale: a connection must not carry an authority past the bundle that no longer names it.
-fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>) -> Result<(), Refused> {
+fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>, view: &View) -> Result<(), Refused> {
     let Some(client) = case.client else {
         return Ok(());
     };
-    let active = case.worker.common.active.load();
-    let verify = |chain: &[_]| active.verify_chain(case.listener, chain);
-    let judged = client.reverify(&active, case.began.unix, verify);
+    let config = &view.config;
+    let verify = |chain: &[_]| config.verify_chain(case.listener, chain);
+    let judged = client.reverify(config, case.began.unix, verify);
     judged.map_err(Refused::chain)
 }
 
@@ -149,25 +162,22 @@ pub(crate) fn target(parts: &Parts) -> &str {
 /// The policy that the request is decided by.
 fn policy<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    snapshot: &Snapshot,
+    view: &View,
     path: &str,
     credentials: &Credentials,
 ) -> Result<PolicyId, Refused> {
     let ambiguous = |detail| Refused::new(Reason::AmbiguousRequest, detail);
-    let active = case.worker.common.active.load();
-    if credentials.overrides_request && active.has_routes(case.listener) {
+    let config = &view.config;
+    let has_routes = config.has_routes(case.listener);
+    if credentials.overrides_request && has_routes {
         return Err(ambiguous(
             "a header names another method, path or content type",
         ));
     }
-    let policy = active
+    let policy = config
         .policy(case.listener, path)
         .map_err(|why| ambiguous(why.detail()))?;
-    let policy = policy
-        .and_then(|id| active.policy_in(snapshot, id))
-        .ok_or_else(|| Refused::new(Reason::Overloaded, "the configuration is being reloaded"))?;
-    let goes_by_target =
-        || active.has_routes(case.listener) || snapshot.policy.auth(policy).rules.is_some();
+    let goes_by_target = || has_routes || config.settings.policy.auth(policy).rules.is_some();
     if !case.has_target && goes_by_target() {
         return Err(Refused::new(
             Reason::BadRequest,
@@ -180,15 +190,15 @@ fn policy<E: Env, S: Sink>(
 /// Asks the core once, and tells the sink what it said.
 fn once<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    snapshot: &Snapshot,
+    view: &View,
     parts: &Parts,
     credentials: &Credentials,
     waited: bool,
 ) -> Result<Outcome, Refused> {
     let worker = case.worker;
     let path = target(parts);
-    let policy = policy(case, snapshot, path, credentials)
-        .map_err(|why| tell(case, snapshot, parts, credentials, why))?;
+    let policy = policy(case, view, path, credentials)
+        .map_err(|why| tell(case, view, parts, credentials, why))?;
     let evidence = Evidence {
         policy,
         method: &parts.method,
@@ -204,7 +214,7 @@ fn once<E: Env, S: Sink>(
         true => worker.common.clock.now(),
     };
     let mut memo = lock_uncontended(&worker.memo);
-    let outcome = cellway_core::decide(snapshot, &evidence, now, &mut memo, &mut ());
+    let outcome = cellway_core::decide(&view.snapshot, &evidence, now, &mut memo, &mut ());
     drop(memo);
     let Outcome::Done(decision) = outcome else {
         return Ok(outcome);
@@ -212,7 +222,7 @@ fn once<E: Env, S: Sink>(
     let decision = worker.common.replay_cache.settle(decision, now);
     told(
         case,
-        snapshot,
+        view,
         policy,
         parts,
         credentials,
@@ -225,29 +235,27 @@ fn once<E: Env, S: Sink>(
 /// Tells the sink of a request that was refused before the core was asked.
 fn tell<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    snapshot: &Snapshot,
+    view: &View,
     parts: &Parts,
     credentials: &Credentials,
     mut refused: Refused,
 ) -> Refused {
     let worker = case.worker;
-    let active = worker.common.active.load();
-    // Where the path has two readings no route is its own, and the listener's policy stands for it.
-    let picked = active.policy(case.listener, target(parts));
-    let policy = picked.unwrap_or_else(|_| active.own_policy(case.listener));
-    if let Some(policy) = policy.and_then(|id| active.policy_in(snapshot, id)) {
-        let decision = Decision::Deny(refused.as_denial());
-        let at = (worker.common.clock.now(), false);
-        told(case, snapshot, policy, parts, credentials, at, &decision);
-        refused.told = true;
-    }
+    let config = &view.config;
+    // A path with two readings has no route, so the event names the listener's own policy.
+    let picked = config.policy(case.listener, target(parts));
+    let policy = picked.unwrap_or_else(|_| config.listener(case.listener).policy);
+    let decision = Decision::Deny(refused.as_denial());
+    let at = (worker.common.clock.now(), false);
+    told(case, view, policy, parts, credentials, at, &decision);
+    refused.told = true;
     refused
 }
 
 /// Tells the sink of a decision, made at this time, after waiting for keys or without.
 fn told<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    snapshot: &Snapshot,
+    view: &View,
     policy: PolicyId,
     parts: &Parts,
     credentials: &Credentials,
@@ -256,6 +264,7 @@ fn told<E: Env, S: Sink>(
 ) {
     let worker = case.worker;
     let request_id = case.request_id.to_str().unwrap_or_default();
+    let snapshot = &view.snapshot;
     let auth = snapshot.policy.auth(policy);
     let certificate = case.client.is_some();
     let name = &auth.name;

@@ -1,14 +1,15 @@
 //! Sets the headers that tell a cell about an allowed request.
 
 use cellway_core::envelope::{self, EnvelopeContents};
-use cellway_core::headers::{self, HeaderRules};
-use cellway_core::{Allow, Reason, Snapshot};
+use cellway_core::{Allow, Reason, headers};
 use cellway_env::Env;
 use http::request::Parts;
 
 use super::{Case, Refused};
+use crate::active_config::ActiveConfig;
 use crate::envelope::{SealRefused, Sealed};
 use crate::observe::event::{Event, SealOutcome, Sink};
+use crate::view::View;
 
 /// Stamps that say who is calling. HTTP/2 doesn't index them: they vary from request to request, so
 /// that each would push another out of the table, and a guess at one could be checked by its size
@@ -23,11 +24,11 @@ const IDENTITY: [&str; 5] = ["tenant", "sub", "workspace", "org", "roles"];
 /// The cell is to get an envelope and none can be sealed: the request must not reach it.
 pub(crate) fn stamp<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    snapshot: &Snapshot,
+    view: &View,
     allow: &Allow,
     parts: &mut Parts,
 ) -> Result<(), Refused> {
-    let rules = &snapshot.policy.headers;
+    let rules = view.config.header_rules();
     let stamps = rules.stamps(allow, case.request_id.clone());
     for ((name, mut value), short) in stamps.into_iter().zip(headers::STAMP_NAMES) {
         if IDENTITY.contains(&short) && !value.is_empty() {
@@ -37,20 +38,18 @@ pub(crate) fn stamp<E: Env, S: Sink>(
     }
     // Nobody else has been verified, and an envelope says nothing less.
     if allow.reason == Reason::Verified {
-        seal(case, rules, allow, parts)?;
+        seal(case, &view.config, allow, parts)?;
     }
     Ok(())
 }
 
 fn seal<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
-    rules: &HeaderRules,
+    config: &ActiveConfig,
     allow: &Allow,
     parts: &mut Parts,
 ) -> Result<(), Refused> {
-    let common = &case.worker.common;
-    let active = common.active.load();
-    let Some(sealer) = &active.sealer else {
+    let Some(sealer) = &config.sealer else {
         return Ok(());
     };
     if !case.has_target {
@@ -60,7 +59,7 @@ fn seal<E: Env, S: Sink>(
         ));
     }
     // Not when the request came: it may have waited for keys.
-    let now = common.clock.now();
+    let now = case.worker.common.clock.now();
     let (request_id, cell) = (case.request_id.to_str().unwrap_or_default(), &allow.cell.id);
     let sealed = sealer.seal(
         &EnvelopeContents {
@@ -90,6 +89,7 @@ fn seal<E: Env, S: Sink>(
         kid,
     };
     case.worker.sink.emit(now, &event);
+    let rules = config.header_rules();
     match sealed {
         Ok(Sealed::Jws(_, value)) => {
             parts.headers.insert(rules.envelope(), value);

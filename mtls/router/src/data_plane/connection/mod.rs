@@ -89,11 +89,12 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     peer: SocketAddr,
     counted: &mut Counted<E>,
 ) -> Option<Closed> {
-    let active = worker.common.active.load_full();
-    let settings = active.settings.listeners.get(listener)?.clone();
-    let tls = active.server_tls.get(listener)?.clone();
-    let epoch = active.epoch;
-    drop(active);
+    let (settings, tls, epoch) = {
+        let view = worker.common.views.load();
+        let config = &view.config;
+        let tls = config.server_tls[listener].clone();
+        (config.listener(listener).clone(), tls, config.epoch)
+    };
     let now = worker.common.clock.now().unix;
 
     let opening = async {

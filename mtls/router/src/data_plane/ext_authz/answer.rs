@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cellway_core::{Allow, Snapshot};
+use cellway_core::Allow;
+use cellway_core::headers::HeaderRules;
 use cellway_env::Env;
 use cellway_envoy::grpc;
 use cellway_envoy::{
@@ -17,6 +18,7 @@ use crate::data_plane::authz::Refused;
 use crate::data_plane::proxy::answer::{self, Wants};
 use crate::data_plane::proxy::{Answer, Report, ResponseBody};
 use crate::observe::event::{Owner, Sink};
+use crate::view::View;
 
 /// The answer's header that tells Envoy which headers to remove.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
@@ -33,10 +35,10 @@ impl Mutations {
     pub(super) fn new(
         before: &[HeaderName],
         after: &HeaderMap,
-        snapshot: &Snapshot,
+        view: &View,
         allow: &Allow,
     ) -> Self {
-        let rules = &snapshot.policy.headers;
+        let rules = view.config.header_rules();
         let own = after.iter().filter(|(name, _)| rules.reserves(name));
         let gone = before.iter().filter(|name| !after.contains_key(*name));
         let mut metadata = BTreeMap::from([
@@ -74,6 +76,7 @@ impl Mutations {
 /// It may pass, so changed.
 pub(super) fn allow<E: Env, S: Sink>(
     report: Report<E, S>,
+    rules: &HeaderRules,
     form: Form,
     mutations: Mutations,
 ) -> Answer<E, S> {
@@ -85,7 +88,7 @@ pub(super) fn allow<E: Env, S: Sink>(
         Form::Grpc | Form::Http => None,
     };
     let Some(headers) = options(mutations.set) else {
-        return unsayable(report, form);
+        return unsayable(report, rules, form);
     };
     let remove = mutations.remove.iter().map(HeaderName::to_string);
     let allowed = Allowed {
@@ -103,16 +106,17 @@ pub(super) fn allow<E: Env, S: Sink>(
 /// It may not, and its client shall hear this.
 pub(super) fn deny<E: Env, S: Sink>(
     mut report: Report<E, S>,
+    rules: &HeaderRules,
     form: Form,
     refused: &Refused,
     wants: &Wants,
 ) -> Answer<E, S> {
     if form == Form::Http {
-        return answer::from_router(report, refused, wants);
+        return answer::from_router(report, rules, refused, wants);
     }
     report.refused(refused);
     let mut headers = HeaderMap::new();
-    answer::say_why(&report, refused, &mut headers);
+    answer::say_why(&report, rules, refused, &mut headers);
     let body = if wants.grpc {
         // Envoy makes `grpc-status` of the status and `grpc-message` of the body.
         refused.reason.as_str().to_owned()
@@ -125,7 +129,7 @@ pub(super) fn deny<E: Env, S: Sink>(
         .into_iter()
         .filter_map(|(name, value)| Some((name?, value)));
     let Some(headers) = options(headers) else {
-        return unsayable(report, form);
+        return unsayable(report, rules, form);
     };
     // By the class, which a policy may choose, and not by the reason: as the proxy path answers.
     let (reason, class) = (refused.reason, refused.class);
@@ -205,12 +209,16 @@ fn begun<E: Env, S: Sink>(
 }
 
 /// The decision has words that the form can't say. It must not become half of it.
-fn unsayable<E: Env, S: Sink>(report: Report<E, S>, form: Form) -> Answer<E, S> {
+fn unsayable<E: Env, S: Sink>(
+    report: Report<E, S>,
+    rules: &HeaderRules,
+    form: Form,
+) -> Answer<E, S> {
     let refused = Refused::new(
         cellway_core::Reason::Overloaded,
         "a header to set isn't UTF-8",
     );
-    answer::from_router(report, &refused, &form.wants())
+    answer::from_router(report, rules, &refused, &form.wants())
 }
 
 /// `None` if one isn't UTF-8, which a protobuf text must be.

@@ -4,6 +4,7 @@ use cellway_core::Reason;
 use cellway_core::cert::PeerCertificate;
 use cellway_env::Env;
 
+use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::Refused;
 use crate::data_plane::connection::Connection;
 use crate::observe::event::Sink;
@@ -11,12 +12,14 @@ use crate::settings::{Callers, Serves};
 
 /// Whoever asks says which certificate a client has shown. So only those are answered whom the
 /// settings name, by the settings as they are now.
-pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<(), Refused> {
-    let active = connection.worker.common.active.load();
-    let sans = match active.serves(connection.listener) {
-        Some(Serves::ExtAuthz(Callers::Loopback)) => return Ok(()),
-        Some(Serves::ExtAuthz(Callers::Sans(sans))) => sans,
-        Some(Serves::Proxy) | None => {
+pub(super) fn check<E: Env, S: Sink>(
+    connection: &Connection<E, S>,
+    config: &ActiveConfig,
+) -> Result<(), Refused> {
+    let sans = match &config.listener(connection.listener).serves {
+        Serves::ExtAuthz(Callers::Loopback) => return Ok(()),
+        Serves::ExtAuthz(Callers::Sans(sans)) => sans,
+        Serves::Proxy => {
             return Err(stranger(
                 "this listener no longer answers authorization requests",
             ));
@@ -28,17 +31,17 @@ pub(super) fn check<E: Env, S: Sink>(connection: &Connection<E, S>) -> Result<()
             "an authorization request needs a client certificate",
         ));
     };
-    let by_domain = !active.settings.domain_bundles.is_empty();
+    let by_domain = !config.settings.domain_bundles.is_empty();
     if !names_any(&client.certificate, sans, by_domain) {
         return Err(stranger(
             "the client certificate is not one of the listener's callers",
         ));
     }
     // The certificate is in force: its connection ends with it.
-    let verify = |chain: &[_]| active.verify_peer_chain(connection.listener, chain);
+    let verify = |chain: &[_]| config.verify_peer_chain(connection.listener, chain);
     let now = connection.worker.common.clock.now().unix;
     client
-        .reverify(&active, now, verify)
+        .reverify(config, now, verify)
         .map_err(Refused::caller)
 }
 

@@ -11,6 +11,7 @@ mod caller;
 mod describe;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::Reason;
@@ -25,7 +26,8 @@ use tokio::time::timeout;
 
 use self::answer::Mutations;
 use self::describe::{Described, described, described_in_part};
-use crate::data_plane::authz::{Authorized, Case, Refused, authorize, stamp};
+use crate::active_config::ActiveConfig;
+use crate::data_plane::authz::{Case, Refused, authorize, stamp};
 use crate::data_plane::connection::{Connection, Origin};
 use crate::data_plane::proxy::answer::{Wants, closing, envelope_keys, from_router};
 use crate::data_plane::proxy::{Announced, Answer, Report, check, settle_rest};
@@ -113,23 +115,37 @@ async fn answered<E: Env, S: Sink>(
 ) -> Answer<E, S> {
     let (request_id, spread) = connection.worker.next_id();
     let report = Report::new(connection, request_id);
+    // For the caller and its question. What is asked about is decided on a view of its own, because
+    // the question may have been on its way for a while.
+    let config = report.connection.worker.common.views.config();
     // Public, like the page itself; no request that is asked about has this path, but under the
     // prefix of the plain form.
     if envelope::is_asked(&head.uri) {
-        return envelope_keys(report, &head);
+        return envelope_keys(report, &config, &head);
     }
     let asking = Wants::of(&head);
     if let Err(unfit) = check::well_formed(&head) {
-        return from_router(report, &unfit.into(), &asking);
+        return from_router(report, config.header_rules(), &unfit.into(), &asking);
     }
-    let asked = match caller::check(&report.connection) {
-        Ok(()) => asked(&report, head, unread).await,
+    let asked = match caller::check(&report.connection, &config) {
+        Ok(()) => asked(&report, &config, head, unread).await,
         Err(refused) => Err(refused),
     };
     let (form, described) = match asked {
         Ok(asked) => asked,
-        Err(refused) => return from_router(report, &refused, &asking),
+        Err(refused) => return from_router(report, config.header_rules(), &refused, &asking),
     };
+    drop(config);
+    decided(report, spread, form, described).await
+}
+
+/// Decides the request that was asked about.
+async fn decided<E: Env, S: Sink>(
+    report: Report<E, S>,
+    spread: u64,
+    form: Form,
+    described: Described,
+) -> Answer<E, S> {
     let Described {
         mut parts,
         client,
@@ -146,26 +162,23 @@ async fn answered<E: Env, S: Sink>(
         has_target,
         ..report.case(spread)
     };
-    let judged = authorize(&case, checked, &mut parts).await;
-    match judged {
-        Ok(Authorized { allow, snapshot }) => match stamp(&case, &snapshot, &allow, &mut parts) {
-            Ok(()) => {
-                let mutations = Mutations::new(&before, &parts.headers, &snapshot, &allow);
-                drop(snapshot);
-                answer::allow(report, form, mutations)
-            }
-            Err(refused) => {
-                drop(snapshot);
-                answer::deny(report, form, &refused, &wants)
-            }
-        },
-        Err(refused) => answer::deny(report, form, &refused, &wants),
+    let view = report.connection.worker.common.views.load();
+    let (view, judged) = authorize(&case, view, checked, &mut parts).await;
+    let stamped = judged.and_then(|allow| {
+        stamp(&case, &view, &allow, &mut parts)?;
+        Ok(Mutations::new(&before, &parts.headers, &view, &allow))
+    });
+    let rules = view.config.header_rules();
+    match stamped {
+        Ok(mutations) => answer::allow(report, rules, form, mutations),
+        Err(refused) => answer::deny(report, rules, form, &refused, &wants),
     }
 }
 
 /// Reads the question.
 async fn asked<E: Env, S: Sink>(
     report: &Report<E, S>,
+    config: &ActiveConfig,
     head: Parts,
     unread: &mut Option<Incoming>,
 ) -> Result<(Form, Described), Refused> {
@@ -173,14 +186,15 @@ async fn asked<E: Env, S: Sink>(
                            /ext_authz/v3/check, or a request's method and path under \
                            /ext_authz/v3/http";
     let refuse = |detail| Refused::new(Reason::BadRequest, detail);
+    let limit = config.listener(report.connection.listener).timeouts.header;
     let (form, described) = match Address::of(&head).ok_or_else(|| refuse(NOTHING))? {
         Address::Prefixed(target) => (Form::Http, described_by(target, &head)),
         Address::Grpc => {
-            let body = whole(report, unread).await?;
+            let body = whole(limit, unread).await?;
             (Form::Grpc, grpc::read(&body).and_then(described))
         }
         Address::Check => {
-            let body = whole(report, unread).await?;
+            let body = whole(limit, unread).await?;
             match body.is_empty() {
                 true => (Form::Http, Ok(Described::without_target(head))),
                 false => (Form::Json, json(&body)),
@@ -215,18 +229,10 @@ fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
     })
 }
 
-/// The question's body, which may neither be long nor take long.
-async fn whole<E: Env, S: Sink>(
-    report: &Report<E, S>,
-    unread: &mut Option<Incoming>,
-) -> Result<Bytes, Refused> {
+/// The question's body, which may neither be long nor take longer than `limit`.
+async fn whole(limit: Duration, unread: &mut Option<Incoming>) -> Result<Bytes, Refused> {
     let Some(incoming) = unread.take() else {
         return Ok(Bytes::new());
-    };
-    let limit = {
-        let active = report.connection.worker.common.active.load();
-        let settings = active.settings.listeners.get(report.connection.listener);
-        settings.map_or_else(Default::default, |settings| settings.timeouts.header)
     };
     let reading = Limited::new(incoming, CHECK_BYTES_MAX).collect();
     match timeout(limit, reading).await {

@@ -1,7 +1,8 @@
 //! Answers to clients: the cell's, cleaned, and the router's own.
 
 use bytes::Bytes;
-use cellway_core::{Challenge, Class, headers};
+use cellway_core::headers::{self, HeaderRules};
+use cellway_core::{Challenge, Class};
 use cellway_env::Env;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -17,6 +18,7 @@ use super::progress::Turn;
 use super::report::Report;
 use super::trailers::Trailers;
 use super::unread::Announced;
+use crate::active_config::ActiveConfig;
 use crate::envelope;
 use crate::observe::event::{Owner, Sink};
 
@@ -60,6 +62,7 @@ impl Wants {
 /// Passes on the cell's answer, after everything that must not be passed on was removed.
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
+    rules: &HeaderRules,
     answered: Answered,
     announced: Announced,
     trailers: Trailers,
@@ -72,7 +75,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
         let date = report.connection.worker.date.at(now.unix);
         parts.headers.insert(DATE, date);
     }
-    own(&report, Owner::Cell, &mut parts.headers);
+    own(&report, rules, Owner::Cell, &mut parts.headers);
     if let Some(cors) = &report.cors {
         cors.write(&mut parts.headers);
     }
@@ -104,6 +107,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
 /// Answers in the router's own name.
 pub(crate) fn from_router<E: Env, S: Sink>(
     mut report: Report<E, S>,
+    rules: &HeaderRules,
     refused: &Refused,
     wants: &Wants,
 ) -> Response<ResponseBody<E, S>> {
@@ -139,7 +143,7 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         report.connection.activity.leaves_unread();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    say_why(&report, refused, headers);
+    say_why(&report, rules, refused, headers);
     if let Some(cors) = &report.cors {
         cors.write(headers);
     }
@@ -148,6 +152,7 @@ pub(crate) fn from_router<E: Env, S: Sink>(
 
 pub(super) fn preflight<E: Env, S: Sink>(
     mut report: Report<E, S>,
+    rules: &HeaderRules,
     headers: HeaderMap,
 ) -> Response<ResponseBody<E, S>> {
     let status = StatusCode::NO_CONTENT;
@@ -157,7 +162,7 @@ pub(super) fn preflight<E: Env, S: Sink>(
     *response.headers_mut() = headers;
     let headers = response.headers_mut();
     headers.insert(DATE, report.connection.worker.date.at(now.unix));
-    own(&report, Owner::Router, headers);
+    own(&report, rules, Owner::Router, headers);
     response.map(|()| ResponseBody::router(report, Bytes::new()))
 }
 
@@ -173,31 +178,27 @@ pub(crate) fn closing<B>(mut response: Response<B>, closes: bool) -> Response<B>
 /// Answers with the page of envelopes' public keys, or says that there is none.
 pub(crate) fn envelope_keys<E: Env, S: Sink>(
     mut report: Report<E, S>,
+    config: &ActiveConfig,
     request: &Parts,
 ) -> Response<ResponseBody<E, S>> {
-    let common = &report.connection.worker.common;
-    let page = {
-        let (active, now) = (common.active.load(), common.clock.now());
-        envelope::page(
-            active.sealer.as_ref(),
-            &request.method,
-            &request.headers,
-            now,
-        )
-    };
+    let now = report.connection.worker.common.clock.now();
+    let sealer = config.sealer.as_ref();
+    let page = envelope::page(sealer, &request.method, &request.headers, now);
+    let rules = config.header_rules();
     let now = report.answered(page.status, Owner::Router);
     let mut response = Response::new(());
     *response.status_mut() = page.status;
     *response.headers_mut() = page.headers;
     let headers = response.headers_mut();
     headers.insert(DATE, report.connection.worker.date.at(now.unix));
-    own(&report, Owner::Router, headers);
+    own(&report, rules, Owner::Router, headers);
     response.map(|()| ResponseBody::router(report, page.body))
 }
 
 /// Says why, by whatever way the client hears of it.
 pub(crate) fn say_why<E: Env, S: Sink>(
     report: &Report<E, S>,
+    rules: &HeaderRules,
     refused: &Refused,
     headers: &mut HeaderMap,
 ) {
@@ -208,18 +209,20 @@ pub(crate) fn say_why<E: Env, S: Sink>(
     if let Some(after) = refused.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
-    own(report, Owner::Router, headers);
-    let name = {
-        let snapshot = report.connection.worker.common.snapshots.snapshot();
-        snapshot.policy.headers.reason().clone()
-    };
-    headers.insert(name, HeaderValue::from_static(refused.reason.as_str()));
+    own(report, rules, Owner::Router, headers);
+    headers.insert(
+        rules.reason(),
+        HeaderValue::from_static(refused.reason.as_str()),
+    );
 }
 
 /// Says who made the answer, and for which request.
-fn own<E: Env, S: Sink>(report: &Report<E, S>, owner: Owner, headers: &mut HeaderMap) {
-    let snapshot = report.connection.worker.common.snapshots.snapshot();
-    let rules = &snapshot.policy.headers;
+fn own<E: Env, S: Sink>(
+    report: &Report<E, S>,
+    rules: &HeaderRules,
+    owner: Owner,
+    headers: &mut HeaderMap,
+) {
     let owner = HeaderValue::from_static(owner.as_str());
     headers.insert(rules.owner(), owner);
     headers.insert(rules.request_id(), report.request_id.clone());

@@ -159,8 +159,9 @@ impl<E: Env, S: Sink> Answering<E, S> {
         if let Some(data) = frame.data_ref() {
             report.bytes += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_mut() {
-            let snapshot = report.connection.worker.common.snapshots.snapshot();
-            headers::sanitize_trailers(&snapshot.policy.headers, trailers);
+            // The answer may be hours old, so its request's view is gone.
+            let view = report.connection.worker.common.views.load();
+            headers::sanitize_trailers(view.config.header_rules(), trailers);
         }
     }
 }

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use super::report::Report;
+use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::target;
 use crate::observe::event::{Event, Sink};
 
@@ -22,17 +23,12 @@ pub(crate) struct Grant {
 impl Grant {
     /// From the policy of the request's path. `None` if that policy leaves CORS to the cells, or if
     /// the path is ambiguous and so has no policy.
-    pub(super) fn of<E: Env, S: Sink>(report: &Report<E, S>, request: &Parts) -> Option<Box<Self>> {
-        let connection = &report.connection;
-        let common = &connection.worker.common;
-        let active = common.active.load();
-        if !active.has_cors(connection.listener) {
+    pub(super) fn of(config: &ActiveConfig, listener: usize, request: &Parts) -> Option<Box<Self>> {
+        if !config.has_cors(listener) {
             return None;
         }
-        let policy = active.policy(connection.listener, target(request)).ok()??;
-        let snapshot = common.snapshots.snapshot();
-        let policy = active.policy_in(&snapshot, policy)?;
-        let rules = snapshot.policy.auth(policy).cors.clone()?;
+        let policy = config.policy(listener, target(request)).ok()?;
+        let rules = config.settings.policy.auth(policy).cors.clone()?;
         let origin = rules.origin(&request.headers);
         Some(Box::new(Self { rules, origin }))
     }

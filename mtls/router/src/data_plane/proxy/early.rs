@@ -7,6 +7,7 @@ use http::request::Parts;
 
 use super::check::Unfit;
 use super::{Answer, Report, answer};
+use crate::active_config::ActiveConfig;
 use crate::envelope;
 use crate::observe::event::Sink;
 
@@ -39,11 +40,12 @@ impl Early {
     pub(super) fn answer<E: Env, S: Sink>(
         self,
         report: Report<E, S>,
+        config: &ActiveConfig,
         request: &Parts,
     ) -> Answer<E, S> {
         match self {
-            Self::EnvelopeKeys => answer::envelope_keys(report, request),
-            Self::Preflight(headers) => answer::preflight(report, headers),
+            Self::EnvelopeKeys => answer::envelope_keys(report, config, request),
+            Self::Preflight(headers) => answer::preflight(report, config.header_rules(), headers),
         }
     }
 }

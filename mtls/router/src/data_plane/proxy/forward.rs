@@ -29,7 +29,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::data_plane::shares::{Full, Resource};
 use crate::observe::event::{Event, Sink, Unserved};
-use crate::settings::{CellTimeouts, ClientTimeouts};
+use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
 
 /// The cell's answer, and what it holds until its body ends.
 pub(super) struct Answered {
@@ -45,7 +45,7 @@ pub(super) struct Answered {
 /// One request on its way.
 struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
-    active: Arc<ActiveConfig>,
+    config: &'a ActiveConfig,
     permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
@@ -105,13 +105,13 @@ enum Attempt {
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
+    config: &ActiveConfig,
     mut outgoing: Outgoing,
     unsent: &mut Option<Box<RequestBody>>,
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
-    let active = worker.common.active.load_full();
     let bulkhead = (worker.pools).bulkhead(&allow.cell, &worker.common.bulkheads);
-    let limits = &active.settings.upstream.limits;
+    let limits = &config.settings.upstream.limits;
     let stakes = share::stakes(&report.connection, allow, &limits.shares);
     let permit = match bulkhead.request(limits.requests_max, &stakes) {
         Ok(permit) => permit,
@@ -122,15 +122,15 @@ pub(super) async fn forward<E: Env, S: Sink>(
         }
     };
     drop(bulkhead);
-    set_pace(&outgoing, &active, report.connection.listener);
+    set_pace(&outgoing, config.listener(report.connection.listener));
     let mut forwarding = Forwarding {
         report,
         permit,
         progress: outgoing.progress,
-        total: (active.settings.upstream.timeouts.total).map(|total| Instant::now() + total),
+        total: (config.settings.upstream.timeouts.total).map(|total| Instant::now() + total),
         failover: None,
-        resends: Resends::new(active.settings.upstream.retry_percent),
-        active,
+        resends: Resends::new(config.settings.upstream.retry_percent),
+        config,
         head: outgoing.parts.method == Method::HEAD,
     };
     // hyper has answered it already, by reading the body when we ask for it.
@@ -151,7 +151,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
                     lease,
                     permit: forwarding.permit,
                     progress: forwarding.progress,
-                    idle: forwarding.active.settings.upstream.timeouts.idle,
+                    idle: config.settings.upstream.timeouts.idle,
                     total: forwarding.total,
                 });
             }
@@ -210,7 +210,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
         let worker = &self.report.connection.worker;
-        let leasing = pool.lease(&worker.common.env, &self.active, &self.permit, fresh);
+        let leasing = pool.lease(&worker.common.env, self.config, &self.permit, fresh);
         let lease = match self.connects_until().map(|(until, _)| until) {
             None => leasing.await?,
             Some(until) => {
@@ -243,7 +243,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     fn fails_over(&mut self, error: &ConnectError) -> bool {
         let now = Instant::now();
         let until = (self.failover)
-            .get_or_insert_with(|| now + self.active.settings.upstream.timeouts.failover);
+            .get_or_insert_with(|| now + self.config.settings.upstream.timeouts.failover);
         // The limit on connections is for the whole cell, so another endpoint wouldn't help.
         now < *until && !matches!(error.reason, Reason::Overloaded | Reason::CellTimeoutTotal)
     }
@@ -302,7 +302,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// The place that keeps the request's body, and who it is counted for.
     fn places(&self) -> Places {
-        let shares = self.active.settings.upstream.limits.shares;
+        let shares = self.config.settings.upstream.limits.shares;
         Places {
             bound: self.report.connection.worker.kept_bodies.clone(),
             stakes: self.permit.stakes(shares),
@@ -311,7 +311,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     fn accept(&self, mut response: Response<Incoming>, lease: Lease) -> Attempt {
         lease.answered();
-        let percent = self.active.settings.upstream.retry_percent;
+        let percent = self.config.settings.upstream.retry_percent;
         lease.pool.budget.earn(percent);
         match self.fit(&mut response, &lease) {
             Ok(framing) => {
@@ -339,11 +339,10 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let exchange = Exchange {
             head: self.head,
             http2: matches!(lease.sender, Sender::H2(_)),
-            limits: self.active.settings.upstream.answers,
+            limits: self.config.settings.upstream.answers,
         };
         let framing = Framing::of(response, exchange)?;
-        let snapshot = self.report.connection.worker.common.snapshots.snapshot();
-        headers::sanitize_response(&snapshot.policy.headers, response.headers_mut())
+        headers::sanitize_response(self.config.header_rules(), response.headers_mut())
             .map_err(ConnectionFieldRefused::detail)?;
         Ok(framing)
     }
@@ -433,7 +432,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
     async fn in_time<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Result<T, Reason> {
         let began = Instant::now();
         // A turn may change without a wake-up here, and the next one's limit may be nearer.
-        let CellTimeouts { header, idle, .. } = self.active.settings.upstream.timeouts;
+        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
         let grace = self.progress.as_ref().and_then(|it| it.grace());
         let look = header.min(idle).min(grace.unwrap_or(idle));
         let mut timer = pin!(sleep_until(self.limit(began).0.min(began + look)));
@@ -454,7 +453,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     /// When it has lasted too long, as things stand, and whose fault that would be.
     fn limit(&self, began: Instant) -> (Instant, Reason) {
-        let CellTimeouts { header, idle, .. } = self.active.settings.upstream.timeouts;
+        let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
         let moved = self
             .progress
             .as_ref()
@@ -487,24 +486,19 @@ fn is_rpc_stream(outgoing: &Outgoing) -> bool {
 }
 
 /// Sets how fast the body must come.
-fn set_pace(outgoing: &Outgoing, active: &ActiveConfig, listener: usize) {
-    let timeouts = active.settings.listeners.get(listener);
-    let timeouts = timeouts.map(|listener| &listener.timeouts);
-    let (
-        Some(progress),
-        Some(ClientTimeouts {
-            body_rate_min,
-            body_grace,
-            ..
-        }),
-    ) = (&outgoing.progress, timeouts)
-    else {
-        return;
-    };
-    if *body_rate_min > 0 && !is_rpc_stream(outgoing) {
+fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
+    let ClientTimeouts {
+        body_rate_min,
+        body_grace,
+        ..
+    } = listener.timeouts;
+    if let Some(progress) = &outgoing.progress
+        && body_rate_min > 0
+        && !is_rpc_stream(outgoing)
+    {
         progress.set_pace(Pace {
-            rate_min: *body_rate_min,
-            grace: *body_grace,
+            rate_min: body_rate_min,
+            grace: body_grace,
         });
     }
 }

@@ -12,7 +12,7 @@ use super::report::Report;
 use crate::data_plane::http1;
 use crate::data_plane::pool::EndpointPool;
 use crate::observe::event::{Event, Sink};
-use crate::snapshot_cell::ToControl;
+use crate::view::ToControl;
 
 /// An exchange failed.
 pub(super) fn failed<E: Env, S: Sink>(
@@ -54,15 +54,11 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Ou
     if outcome != Outcome::Success {
         pool.health.failed();
     }
-    let told = report
-        .connection
-        .worker
-        .common
-        .snapshots
-        .tell(ToControl::Outcome {
-            endpoint: pool.endpoint.id,
-            outcome,
-        });
+    let views = &report.connection.worker.common.views;
+    let told = views.tell(ToControl::Outcome {
+        endpoint: pool.endpoint.id,
+        outcome,
+    });
     if !told {
         // Nothing is lost but one count among many: failures go on coming while there are any,
         // and a success that was not heard is told again.

@@ -41,7 +41,8 @@ use self::forward::Outgoing;
 pub(crate) use self::report::Report;
 pub(crate) use self::request::RequestBody;
 pub(crate) use self::unread::{Announced, settle_rest};
-use crate::data_plane::authz::{Authorized, Refused, authorize, stamp};
+use crate::active_config::ActiveConfig;
+use crate::data_plane::authz::{Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{Side, Stream};
 use crate::observe::event::Sink;
@@ -65,43 +66,56 @@ pub(crate) fn serve<E: Env, S: Sink>(
     async move {
         let checked = check::check(&outgoing.parts);
         let announced = Announced::of(&outgoing.parts);
-        report.cors = Grant::of(&report, &outgoing.parts);
+        let view = report.connection.worker.common.views.load();
+        let listener = report.connection.listener;
+        report.cors = Grant::of(&view.config, listener, &outgoing.parts);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
+            let config = view.config.clone();
+            drop(view);
             let connection = &report.connection;
             let (body, progress) = (outgoing.body.boxed(), outgoing.progress.as_deref());
             let settled = unread::settle(connection, announced, body, progress);
             let closes = settled.decided().await;
-            return answer::closing(early.answer(report, &outgoing.parts), closes);
+            return answer::closing(early.answer(report, &config, &outgoing.parts), closes);
         }
-        let judged = authorize(&report.case(spread), checked, &mut outgoing.parts).await;
+        let (view, judged) =
+            authorize(&report.case(spread), view, checked, &mut outgoing.parts).await;
+        // The view isn't held while a cell or a client is waited for: with its snapshot it would hold
+        // a whole registry.
+        let config = view.config.clone();
         let progress = outgoing.progress.clone();
         // The request's body, if no cell got it.
         let mut unsent = None;
         let refused = {
             let answered = match judged {
                 Err(refused) => {
+                    drop(view);
                     unsent = outgoing.into_unsent();
                     Err(refused)
                 }
-                Ok(Authorized { allow, snapshot }) => {
-                    let case = report.case(spread);
+                Ok(allow) => {
                     // Once, for the forwarding fields, the stamps, an envelope and what HTTP needs.
                     outgoing.parts.headers.reserve(FIELDS_ADDED);
                     // Set before the stamps, because a stamp may be named like a forwarding field.
-                    set_forwarding(&report.connection, &mut outgoing.parts);
-                    let stamped = stamp(&case, &snapshot, &allow, &mut outgoing.parts);
-                    report.opens(&allow, &snapshot);
+                    set_forwarding(&report.connection, &config, &mut outgoing.parts);
+                    let stamped = stamp(&report.case(spread), &view, &allow, &mut outgoing.parts);
+                    report.opens(&allow, &view);
+                    drop(view);
                     outgoing.body.passes(
-                        &snapshot.policy,
+                        &config.settings.policy,
                         report.stream.clone(),
                         &report.connection.activity,
                     );
-                    drop(snapshot);
                     report.cell = Some(allow.cell.clone());
                     match stamped {
                         Ok(()) => {
-                            let forwarding =
-                                pin!(forward::forward(&report, &allow, outgoing, &mut unsent));
+                            let forwarding = pin!(forward::forward(
+                                &report,
+                                &allow,
+                                &config,
+                                outgoing,
+                                &mut unsent
+                            ));
                             unless_closed(report.stream.as_deref(), forwarding).await
                         }
                         Err(refused) => {
@@ -116,29 +130,33 @@ pub(crate) fn serve<E: Env, S: Sink>(
             }
             match answered {
                 Ok(answered) => {
-                    return answer::from_cell(report, answered, announced, wants.trailers);
+                    let rules = config.header_rules();
+                    return answer::from_cell(report, rules, answered, announced, wants.trailers);
                 }
                 Err(refused) => refused,
             }
         };
         let settled = unread::settle(&report.connection, announced, unsent, progress.as_deref());
         let closes = settled.decided().await;
-        answer::from_router(report, &refused, &wants.closing(closes))
+        let wants = wants.closing(closes);
+        answer::from_router(report, config.header_rules(), &refused, &wants)
     }
 }
 
 /// Sets the forwarding fields for the cell, as the listener is configured.
-fn set_forwarding<E: Env, S: Sink>(connection: &Connection<E, S>, parts: &mut Parts) {
-    let active = connection.worker.common.active.load();
-    let listener = active.settings.listeners.get(connection.listener);
-    let mode = listener.map(|listener| listener.forwarded);
+fn set_forwarding<E: Env, S: Sink>(
+    connection: &Connection<E, S>,
+    config: &ActiveConfig,
+    parts: &mut Parts,
+) {
+    let mode = config.listener(connection.listener).forwarded;
     // Cloning only counts a reference.
     let host = parts.headers.get(HOST).cloned();
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let authority = authority.or(host).unwrap_or_default();
     let forwarding = &connection.forwarding;
-    forwarding.set(mode.unwrap_or_default(), authority, &mut parts.headers);
+    forwarding.set(mode, authority, &mut parts.headers);
 }
 
 /// What comes of the request, unless its caller is refused meanwhile.

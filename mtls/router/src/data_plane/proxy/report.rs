@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use cellway_core::registry::Cell;
-use cellway_core::{Allow, Now, Reason, Snapshot};
+use cellway_core::{Allow, Now, Reason};
 use cellway_env::Env;
 use http::{HeaderValue, StatusCode};
 
 use super::cors::Grant;
 use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::connection::Connection;
-use crate::data_plane::streams::{Stream, tenants_since};
+use crate::data_plane::streams::{OpenRequest, Stream};
 use crate::observe::event::{Event, Owner, Sink};
+use crate::view::View;
 
 /// What is told of a request when it is over. It is told by dropping this, so that it is told
 /// once and always: also where the client goes away in the middle and every future of the request
@@ -78,25 +79,28 @@ impl<E: Env, S: Sink> Report<E, S> {
         }
     }
 
-    /// The request passes: it is an open stream from here on. What has become known of its tenant
-    /// since `snapshot`, on which that was decided, counts at once; so does what has become known of its
-    /// certificate.
-    pub(crate) fn opens(&mut self, allow: &Allow, snapshot: &Snapshot) {
+    /// The request passes: it is an open stream from here on. What has become known of its tenant or
+    /// its certificate since it was decided on `view` counts at once.
+    pub(crate) fn opens(&mut self, allow: &Allow, view: &View) {
         if allow.identity.tenant.is_none() {
             return;
         }
         let (connection, worker) = (&self.connection, &self.connection.worker);
         let activity = &connection.activity;
         let alone = activity.is_http1().then(|| activity.clone());
-        let (name, id) = (&connection.name, &self.request_id);
         let client = connection.client.clone();
-        let client = client.map(|client| (connection.listener, client));
-        let peer = connection.origin.address;
-        let stream = worker.streams.open(name, peer, id, allow, alone, client);
-        stream.check_client(worker);
-        let present = worker.common.snapshots.snapshot();
-        if tenants_since(&present) != tenants_since(snapshot) {
-            stream.check(worker, &present);
+        let request = OpenRequest {
+            listener: connection.name.clone(),
+            peer: connection.origin.address,
+            request_id: self.request_id.clone(),
+            allowed: allow.reason,
+            identity: allow.identity.clone(),
+            alone,
+            client: client.map(|client| (connection.listener, client)),
+        };
+        let (stream, is_current) = worker.streams.open(view, request);
+        if !is_current {
+            stream.check(worker, &worker.common.views.load());
         }
         self.stream = Some(stream);
     }
