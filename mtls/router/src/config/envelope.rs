@@ -1,4 +1,4 @@
-//! `[envelope]`: proofs for cells of the caller that the router verified.
+//! `[envelope]`: signed envelopes that prove to cells who the caller is.
 
 use cellway_core::Text;
 use cellway_core::envelope::LIFETIME_MAX;
@@ -10,13 +10,13 @@ use crate::settings::{EnvelopeForm, EnvelopeSettings};
 
 /// The issuer that verifiers expect by default.
 const ISSUER_DEFAULT: &str = "cellway";
-/// Long enough for clocks that are a few seconds apart and a slow way to the cell.
+/// Long enough for clocks that differ by a few seconds and for a slow connection to the cell.
 const LIFETIME_SECS: u64 = 30;
 const JWKS_MAX_AGE_SECS: u64 = 300;
-/// A day: a new key waits for as long.
+/// One day. A new key waits this long before it signs.
 const JWKS_MAX_AGE_SECS_MAX: u64 = 86_400;
 
-/// Checks what a table says. After a mistake nothing is used, so any value will do.
+/// Checks the table. After a mistake the result is never used, so it may have any value.
 pub(super) fn envelope<F: FnMut(ConfigError)>(
     table: &EnvelopeTable,
     report: &mut Reporter<F>,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words that lead to the mistake.
+//! The mistakes of a configuration: where each is, what is wrong, and what to do.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use std::fmt;
 pub struct ConfigError {
     /// Where the setting was written.
     pub place: Place,
-    /// Its full name, such as `issuer[0].audience`. Empty where the mistake belongs to none.
+    /// Its full name, such as `issuer[0].audience`. Empty if the mistake belongs to no setting.
     pub setting: String,
     /// What is wrong with it.
     pub problem: String,
-    /// What to do about it. Empty where the problem already says so.
+    /// What to do about it. Empty if the problem already says it.
     pub fix: String,
 }
 
@@ -22,7 +22,7 @@ pub enum Place {
     Line(usize),
     /// In an environment variable of this name.
     Variable(String),
-    /// In the file, but nowhere in particular: something is missing.
+    /// In the file, but on no line, because something is missing.
     File,
 }
 

@@ -1,6 +1,7 @@
-//! Whether the example file shows every setting of the schema.
+//! Tests that the example file shows every setting of the schema.
 //!
-//! The schema is asked itself: serde answers an unknown field with the fields that there are.
+//! The settings come from the schema itself: serde reports an unknown field with a list of the
+//! known ones.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use super::File;
 
 const EXAMPLE: &str = include_str!("../../../../docs/cellway.example.toml");
 
-/// No field has this name.
+/// A name that no field has.
 const UNKNOWN: &str = "no-such-setting";
 
 /// Settings that may be a word or a table. serde doesn't say which fields such a table has.
@@ -22,7 +23,7 @@ const WORD_OR_TABLE: [&str; 5] = [
     "routing_key.gateways.tenants",
 ];
 
-/// Catches: a setting that is added to the schema and not to the example.
+/// Catches: a setting that is in the schema but not in the example.
 #[test]
 fn the_example_has_every_setting() {
     let mut known = BTreeSet::from(WORD_OR_TABLE.map(str::to_owned));

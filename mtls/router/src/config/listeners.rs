@@ -12,7 +12,7 @@ use super::schema::{ClientCertificateWord, File, ListenerTable, ServesWord};
 use super::serves;
 use crate::settings::{ClientCertificate, ClientTimeouts, ListenerSettings, ListenerTls};
 
-/// Checks all listeners. After a mistake nothing is used, so any values will do.
+/// Checks all listeners. After a mistake the result is never used, so it may have any values.
 pub(super) fn listeners<F: FnMut(ConfigError)>(
     tables: &File,
     policy: Option<&Policy>,
@@ -33,7 +33,7 @@ pub(super) fn listeners<F: FnMut(ConfigError)>(
     listeners
 }
 
-/// Each socket needs an address of its own, whatever it serves.
+/// Checks that each socket has its own address, whatever it serves.
 pub(super) fn addresses_differ<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) {
     let listeners = tables.listener.iter().enumerate().map(|(i, listener)| {
         let name = format!("listener \"{}\"", listener.name);
@@ -119,7 +119,7 @@ fn check_listener<F: FnMut(ConfigError)>(
     }
 }
 
-/// What a policy of the listener's asks of the listener.
+/// Checks what the listener needs for one of its policies.
 fn check_policy<F: FnMut(ConfigError)>(
     i: usize,
     listener: &ListenerTable,
@@ -152,8 +152,8 @@ fn check_policy<F: FnMut(ConfigError)>(
     }
 }
 
-/// Where gateways alone vouch for routing keys, and these alone count, a listener that asks nobody
-/// for a certificate would let nobody pass.
+/// Checks that gateways can prove who they are. If a policy accepts only routing keys and only
+/// gateways may send them, a listener that asks for no certificate would refuse everybody.
 fn gateways_can_come<F: FnMut(ConfigError)>(
     i: usize,
     listener: &ListenerTable,

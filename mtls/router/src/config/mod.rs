@@ -1,9 +1,9 @@
 //! The configuration: one TOML file, overridden by `CELLWAY__SECTION__KEY` variables.
 //!
-//! [`Config::load`] reads text and looks at no file but the one it is given, so that `check`, the
-//! service and a reload share it. It finds every mistake at once: of syntax, of form (unknown
-//! settings, wrong types) and of meaning (a listener whose policy doesn't exist). What it returns
-//! needs no further check except of the files that it names.
+//! [`Config::load`] reads text and opens no other file, so that `check`, the start and a reload
+//! share it. It finds all mistakes at once: of syntax, of form (unknown settings, wrong types) and
+//! of meaning (a listener whose policy doesn't exist). Its result needs no further checks except of
+//! the files that it names.
 
 mod envelope;
 mod error;
@@ -40,24 +40,24 @@ use crate::settings::RouterSettings;
 pub struct Config {
     /// The router's settings.
     pub router: RouterSettings,
-    /// Where health and metrics are served; always loopback.
+    /// The address of the admin listener. Always loopback.
     pub admin: Option<SocketAddr>,
     /// The address of the health listener.
     pub health: Option<SocketAddr>,
-    /// How many workers; `None`: one for each core.
+    /// The number of workers. `None` means one for each core.
     pub workers: Option<usize>,
     /// Whether other processes may listen on the same addresses, for a hand-over.
     pub share_addresses: bool,
     /// How long the listeners wait for the first registry.
     pub open_wait: Duration,
-    /// How long requests in flight have after SIGTERM.
+    /// How long open requests may take after SIGTERM.
     pub drain: Duration,
-    /// How often the configuration, certificates, keys, bundles and key sets are looked at for
-    /// changes. (A registry file has its own interval.)
+    /// How often the router checks the configuration, certificates, keys, bundles and key sets for
+    /// changes. A registry file has its own interval.
     pub watch: Duration,
-    /// What is logged, and where to.
+    /// What is logged, and where.
     pub log: LogTable,
-    /// What the file and the environment say, to compare it with what they say later.
+    /// The settings in the file and the environment, to compare them with later ones.
     pub stated: Stated,
 }
 
@@ -65,8 +65,8 @@ impl Config {
     /// The largest configuration file, in bytes.
     pub const BYTES_MAX: usize = 4 << 20;
 
-    /// Reads `text`, the content of `file`, with overrides from `variables`. Relative paths in it
-    /// are taken from the folder of `file`.
+    /// Reads `text`, the content of `file`, with overrides from `variables`. Relative paths start
+    /// at the folder of `file`.
     ///
     /// # Errors
     /// Every mistake, each with its place, setting and what to do.
@@ -80,7 +80,7 @@ impl Config {
         let mut errors = Vec::new();
         let mut tree = Tree::parse(text, &mut errors);
         if !errors.is_empty() {
-            // What a broken line meant is anyone's guess; the rest would be blamed for it.
+            // Nobody knows what a broken line meant, so the rest could be reported for no reason.
             return Err(ConfigErrors::new(file, errors));
         }
         variables::overlay(&mut tree, variables.iter().cloned(), &mut errors);
@@ -90,7 +90,8 @@ impl Config {
         let config = tables.and_then(|tables| {
             let found = errors.clone();
             resolve::resolve(file, tables, &surroundings, |mistake| {
-                // A table with mistakes of form is incomplete: what it seems to say isn't its own.
+                // A table with mistakes of form was filled with made-up values, which must not be
+                // reported.
                 let table = table_of(&mistake.setting);
                 if !found.iter().any(|error| table_of(&error.setting) == table) {
                     let place = match mistake.place {
@@ -108,7 +109,7 @@ impl Config {
     }
 }
 
-/// `issuer[0]` of `issuer[0].audience`.
+/// The table of a setting: `issuer[0]` for `issuer[0].audience`.
 fn table_of(setting: &str) -> &str {
     setting.split('.').next().unwrap_or_default()
 }

@@ -6,8 +6,8 @@ use cellway_core::policy::{BoundTrustDomainSpec, TrustDomainSpec};
 
 use super::schema::File;
 
-/// Paths in a configuration are taken from the folder that it stands in, so that it works
-/// wherever the router is started.
+/// Relative paths start at the configuration's folder, so that it works wherever the router is
+/// started.
 pub(super) struct Paths(PathBuf);
 
 impl Paths {
@@ -78,7 +78,7 @@ impl Paths {
     }
 
     fn one(&self, path: &mut String) {
-        // An empty one stays empty, to be found missing where it is read.
+        // An empty path stays empty, so that whoever reads it reports it as missing.
         if !path.is_empty() {
             *path = self.0.join(&*path).to_string_lossy().into_owned();
         }

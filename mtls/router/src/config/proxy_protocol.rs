@@ -5,7 +5,7 @@ use super::report::Reporter;
 use super::schema::ListenerTable;
 use crate::network::Network;
 
-/// Most ranges of one listener. Each connection is compared with all of them.
+/// The most ranges of one listener. Each connection is compared with all of them.
 const NETWORKS_MAX: usize = 256;
 
 pub(super) fn proxies<F: FnMut(ConfigError)>(

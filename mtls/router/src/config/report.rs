@@ -1,4 +1,4 @@
-//! Checks of single settings, and where their mistakes go.
+//! Checks of single settings, and the reporter of their mistakes.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use cellway_env::fetch::{SourceUrl, UrlError};
 use super::error::{ConfigError, Place};
 use crate::settings::{KeyPair, Pem};
 
-/// The longest of any configured time, so that no sum of them overflows.
+/// The upper limit of every configured time, so that no sum of times overflows.
 const SECS_MAX: u64 = 60 * 60 * 24 * 365;
 
-/// Collects mistakes, and checks what is checked in the same way everywhere.
+/// Collects mistakes, and has the checks that several tables share.
 pub(super) struct Reporter<F>(pub(super) F);
 
 impl<F: FnMut(ConfigError)> Reporter<F> {
@@ -29,8 +29,8 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         });
     }
 
-    /// A mistake in an environment variable without our prefix, if one is given; otherwise in the
-    /// file.
+    /// Reports a mistake in an environment variable without our prefix, or in the file if
+    /// `variable` is `None`.
     pub(super) fn mistake_at(
         &mut self,
         variable: Option<&str>,
@@ -93,7 +93,7 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
         usize::try_from(count).unwrap_or(usize::MAX)
     }
 
-    /// A share of something: 1 to 100 percent.
+    /// Checks a share: 1 to 100 percent.
     pub(super) fn percent(&mut self, setting: String, percent: Option<u8>, default: u8) -> u8 {
         let percent = percent.unwrap_or(default);
         if !(1..=100).contains(&percent) {

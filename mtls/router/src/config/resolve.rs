@@ -19,8 +19,8 @@ use crate::observe::log::SubjectForm;
 use crate::opening::OPEN_WAIT_DEFAULT;
 use crate::settings::{DomainBundle, Pem, RevocationSettings, RouterSettings, Sources};
 
-/// Checks what the tables mean together. Mistakes go to `report`; `None` if there was one that
-/// leaves nothing to return.
+/// Checks what the tables mean together. Mistakes go to `report`. `None` if a mistake leaves
+/// nothing to return.
 pub(super) fn resolve(
     file: &str,
     mut tables: File,
@@ -69,7 +69,7 @@ pub(super) fn resolve(
     })
 }
 
-/// Checks the addresses of the router's own pages. Returns that of the health listener.
+/// Checks the addresses of the router's own pages. Returns the health listener's address.
 fn own_addresses<F: FnMut(ConfigError)>(
     tables: &File,
     report: &mut Reporter<F>,
@@ -125,7 +125,7 @@ fn policy<F: FnMut(ConfigError)>(tables: &File, report: &mut Reporter<F>) -> Opt
             (Some(uri), None) => {
                 report.url(format!("issuer[{i}].jwks_uri"), uri);
             }
-            // Discovery goes where the issuer's own name leads.
+            // Discovery starts at the issuer's own URL.
             (None, None)
                 if !issuer.issuer.is_empty() && SourceUrl::parse(&issuer.issuer).is_err() =>
             {

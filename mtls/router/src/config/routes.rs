@@ -9,7 +9,7 @@ use super::report::Reporter;
 use super::schema::{File, ListenerTable};
 use crate::settings::ListenerRoute;
 
-/// The most routes of one listener: they are tried one by one.
+/// The most routes of one listener. They are tried one by one.
 const ROUTES_MAX: usize = 256;
 
 /// The listener's own policy, and those of its routes.
@@ -53,7 +53,7 @@ pub(super) fn policies<F: FnMut(ConfigError)>(
     (own, routes)
 }
 
-/// The tables of the listener's policies, as far as there are such, each once.
+/// The tables of the listener's policies, each once. A policy that doesn't exist is left out.
 pub(super) fn named<'a>(
     listener: &'a ListenerTable,
     tables: &'a File,
@@ -80,7 +80,7 @@ fn find<F: FnMut(ConfigError)>(
         let fix = instead(name, "policies", names);
         report.mistake(setting, problem, fix);
     }
-    // Without a policy there is a mistake already, and nothing is used.
+    // If the policy doesn't exist, a mistake is reported already and the result is never used.
     policy
         .and_then(|policy| policy.policy_id(name))
         .unwrap_or(PolicyId(0))

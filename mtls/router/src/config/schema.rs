@@ -1,8 +1,7 @@
-//! The tables of the configuration file, as it writes them.
+//! The tables of the configuration file, as they are written there.
 //!
-//! Tables about identity and header names belong to the core and stand here by reference. What a
-//! setting means, its unit and its default stand at its field; `docs/cellway.example.toml` shows
-//! them all.
+//! Core declares the tables about identity and header names. Each field says what the setting means
+//! and its unit. `docs/cellway.example.toml` shows all settings with their defaults.
 
 use std::net::SocketAddr;
 
@@ -32,31 +31,31 @@ pub struct File {
     pub trust: Option<TrustSpec>,
     /// `[registry]`: where cells, placements and tenants come from.
     pub registry: RegistryTable,
-    /// `[upstream]`: the way to the cells.
+    /// `[upstream]`: connections to cells.
     #[serde(default)]
     pub upstream: UpstreamTable,
-    /// `[fetch]`: the way to identity providers and the control plane.
+    /// `[fetch]`: connections to identity providers and the control plane.
     #[serde(default)]
     pub fetch: FetchTable,
-    /// `[headers]`: what the router's own headers are called.
+    /// `[headers]`: the names of the router's own headers.
     #[serde(default)]
     pub headers: HeaderSpec,
-    /// `[cba]`: what cells show that call other cells.
+    /// `[cba]`: authorizations of cells that call other cells.
     #[serde(default)]
     pub cba: CbaSpec,
-    /// `[routing_key]`: who may say in a header which tenant a request is for.
+    /// `[routing_key]`: who may set the header that names a request's tenant.
     #[serde(default)]
     pub routing_key: RoutingKeySpec,
-    /// `[envelope]`: proofs for cells of the caller that the router verified. Absent: none.
+    /// `[envelope]`: signed envelopes that prove to cells who the caller is. Absent: none.
     #[serde(default)]
     pub envelope: Option<EnvelopeTable>,
-    /// `[state]`: where last-known-good documents are kept. Absent: they aren't.
+    /// `[state]`: where last-known-good documents are kept. Absent: they aren't kept.
     #[serde(default)]
     pub state: Option<StateTable>,
     /// `[admin]`: health and metrics. Absent: there is no admin listener.
     #[serde(default)]
     pub admin: Option<AdminTable>,
-    /// `[health]`: health and metrics on any address. Absent: there is no such listener.
+    /// `[health]`: health and metrics on any address. Absent: there is no health listener.
     #[serde(default)]
     pub health: Option<HealthTable>,
     /// `[runtime]`
@@ -75,13 +74,13 @@ pub struct ListenerTable {
     pub name: String,
     /// Address and port. Port 0 lets the system choose.
     pub bind: SocketAddr,
-    /// The policy of requests that come in by it.
+    /// The policy for its requests.
     #[serde(default = "default_policy")]
     pub policy: String,
     /// `[[listener.route]]`: other policies for some paths.
     #[serde(default)]
     pub route: Vec<RouteTable>,
-    /// What comes in by it.
+    /// What it serves: requests, or questions of an Envoy.
     #[serde(default)]
     pub serves: ServesWord,
     /// Who may ask an `ext_authz` listener: a list of URI or DNS SANs, or `"loopback"`.
@@ -90,7 +89,7 @@ pub struct ListenerTable {
     /// TLS. Absent: plain HTTP.
     #[serde(default)]
     pub tls: Option<ListenerTlsTable>,
-    /// The peers whose connections begin with a PROXY header.
+    /// The peers whose connections start with a PROXY header.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocolTable>,
     /// What the router does with `X-Forwarded-For` and the like: `replace`, `append` or `keep`.
@@ -102,34 +101,34 @@ pub struct ListenerTable {
     /// For the TLS handshake, in milliseconds.
     #[serde(default)]
     pub handshake_timeout_ms: Option<u64>,
-    /// From the connection's start (after TLS) to its first byte, in milliseconds.
+    /// The time limit from the connection's start (after TLS) to its first byte, in milliseconds.
     #[serde(default)]
     pub first_byte_timeout_ms: Option<u64>,
-    /// From a request's first byte to the end of its header, in milliseconds.
+    /// The time limit from a request's first byte to the end of its header, in milliseconds.
     #[serde(default)]
     pub header_timeout_ms: Option<u64>,
-    /// Between two requests of one connection, in milliseconds.
+    /// The time limit between two requests of one connection, in milliseconds.
     #[serde(default)]
     pub idle_timeout_ms: Option<u64>,
-    /// With nothing taken of an answer, in milliseconds.
+    /// How long a client may read nothing of an answer, in milliseconds.
     #[serde(default)]
     pub stall_timeout_ms: Option<u64>,
-    /// The least bytes a second at which a client must read an answer; 0: no minimum.
+    /// The fewest bytes per second at which a client must read an answer. 0: no minimum.
     #[serde(default)]
     pub read_rate_min: Option<u32>,
-    /// The least bytes a second at which a request's body must arrive; 0: no minimum.
+    /// The fewest bytes per second at which a request's body must arrive. 0: no minimum.
     #[serde(default)]
     pub body_rate_min: Option<u32>,
     /// How long the router waits for a slower body, in milliseconds.
     #[serde(default)]
     pub body_grace_ms: Option<u64>,
-    /// Most connections at a time, over all workers.
+    /// The most connections at a time, over all workers.
     #[serde(default)]
     pub connections_max: Option<u64>,
     /// The share of them that one client address may have while no other has any, in percent.
     #[serde(default)]
     pub address_share_percent: Option<u8>,
-    /// Most concurrent HTTP/2 streams of one connection.
+    /// The most concurrent HTTP/2 streams of one connection.
     #[serde(default)]
     pub streams_max: Option<u32>,
 }
@@ -138,18 +137,18 @@ pub struct ListenerTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolTable {
-    /// Addresses and ranges of the proxies. They must send a PROXY header; from other peers none is
-    /// read.
+    /// Addresses and ranges of the proxies. They must send a PROXY header. The router reads none
+    /// from other peers.
     pub from: Vec<String>,
 }
 
-/// One `[[listener.route]]`: the first that fits a request's path gives it its policy.
+/// One `[[listener.route]]`. The first route that matches a request's path decides its policy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTable {
     /// A pattern: `/admin/**`.
     pub path: String,
-    /// The policy of such requests.
+    /// The policy for requests that match.
     pub policy: String,
 }
 
@@ -157,10 +156,10 @@ pub struct RouteTable {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServesWord {
-    /// Requests, to be passed on to cells.
+    /// Requests that the router forwards to cells.
     #[default]
     Proxy,
-    /// Questions of an Envoy about requests that it passes on itself.
+    /// Authorization checks by an Envoy, which forwards the requests itself.
     ExtAuthz,
 }
 
@@ -171,9 +170,9 @@ pub enum ServesWord {
     expecting = "one of: a list of URI or DNS SANs, \"loopback\""
 )]
 pub enum CallersWord {
-    /// These.
+    /// Callers with one of these SANs.
     Sans(Vec<Box<str>>),
-    /// Whoever reaches a loopback address.
+    /// Everybody who reaches a loopback address.
     Word(Loopback),
 }
 
@@ -193,7 +192,7 @@ pub struct ListenerTlsTable {
     pub certificate: String,
     /// PEM file: PKCS#8, SEC1 or PKCS#1.
     pub key: String,
-    /// Whether clients are asked for a certificate of `[trust] bundle`.
+    /// Whether clients are asked for a certificate that `[trust] bundle` verifies.
     #[serde(default)]
     pub client_certificate: ClientCertificateWord,
 }
@@ -202,10 +201,10 @@ pub struct ListenerTlsTable {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientCertificateWord {
-    /// Not asked for.
+    /// Clients aren't asked for one.
     #[default]
     None,
-    /// Asked for; without one, the policy decides.
+    /// Clients are asked for one. If a client has none, the policy decides.
     Optional,
     /// The handshake fails without a good one.
     Required,
@@ -215,20 +214,21 @@ pub enum ClientCertificateWord {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegistryTable {
-    /// A JSON or TOML file (by its ending). This or `url`.
+    /// A JSON or TOML file, as its extension says. Either this or `url` is set.
     pub file: Option<String>,
-    /// A control plane's `GET /manage/cells`. This or `file`.
+    /// The URL of a control plane's `GET /manage/cells`. Either this or `file` is set.
     pub url: Option<String>,
     /// A file with the bearer token for `url`.
     pub token_file: Option<String>,
-    /// Between two polls, in seconds.
+    /// The time between two polls, in seconds.
     pub poll_secs: Option<u64>,
     /// The longest time between two tries of a failing source, in seconds.
     pub retry_max_secs: Option<u64>,
-    /// Without a good answer for so many seconds, the registry is flagged stale; it still places.
+    /// After this many seconds without a good answer, the registry is reported as stale. Placement
+    /// still uses it.
     pub stale_after_secs: Option<u64>,
-    /// Without a good answer for so many seconds, tenants' status isn't believed any more; or
-    /// `"off"`.
+    /// After this many seconds without a good answer, tenants' status is too old and requests are
+    /// refused. Or `"off"`.
     pub identity_max_age_secs: Option<SecsOrOff>,
     /// The most bytes that a document may have.
     pub bytes_max: Option<u64>,
@@ -238,7 +238,7 @@ pub struct RegistryTable {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(untagged, expecting = "one of: a number of seconds, \"off\"")]
 pub enum SecsOrOff {
-    /// So many seconds.
+    /// This many seconds.
     Secs(u64),
     /// Never.
     Word(Off),
@@ -256,27 +256,28 @@ pub enum Off {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamTable {
-    /// PEM file: who issues the cells' certificates. Needed for `https` endpoints.
+    /// PEM file: the CAs of the cells' certificates. Needed for `https` endpoints.
     pub bundle: Option<String>,
     /// PEM file: the router's client certificate, shown to cells that ask.
     pub certificate: Option<String>,
     /// PEM file: its key.
     pub key: Option<String>,
-    /// For the TCP connection, name resolution included, in milliseconds.
+    /// The time limit for the TCP connection, including name resolution, in milliseconds.
     pub connect_timeout_ms: Option<u64>,
     /// For the TLS handshake, in milliseconds.
     pub tls_timeout_ms: Option<u64>,
-    /// From the request's last byte to the answer's header, in milliseconds.
+    /// The time limit from the request's last byte to the answer's header, in milliseconds.
     pub header_timeout_ms: Option<u64>,
-    /// With nothing moving in either direction of a body, in milliseconds.
+    /// How long nothing may move in either direction of a body, in milliseconds.
     pub idle_timeout_ms: Option<u64>,
-    /// For the whole exchange, in milliseconds. Absent: streams may go on without end.
+    /// The time limit for the whole exchange, in milliseconds. Absent: streams may stay open
+    /// forever.
     pub total_timeout_ms: Option<u64>,
-    /// How long a request tries a cell's other endpoints after one couldn't be reached, in
+    /// How long a request may try a cell's other endpoints after one couldn't be reached, in
     /// milliseconds.
     pub failover_timeout_ms: Option<u64>,
-    /// How many requests that a cell didn't process may be sent again, in percent of those that it
-    /// answers. 0: none.
+    /// How many requests that a cell didn't process may be sent again, in percent of the requests
+    /// that it answers. 0: none.
     pub retry_percent: Option<u8>,
     /// How long an unused connection is kept, in milliseconds.
     pub keep_ms: Option<u64>,
@@ -286,18 +287,18 @@ pub struct UpstreamTable {
     /// The interval of pings on an HTTP/2 connection with open requests while nothing comes from
     /// the cell, in milliseconds. Absent: never.
     pub keepalive_ms: Option<u64>,
-    /// Most connections to all endpoints of one cell.
+    /// The most connections to all endpoints of one cell.
     pub connections_max: Option<u64>,
-    /// Most requests in flight to one cell.
+    /// The most requests in flight to one cell.
     pub requests_max: Option<u64>,
-    /// Most bytes in the header of a cell's answer, and in its trailers.
+    /// The most bytes in the header of a cell's answer, and in its trailers.
     pub answer_header_bytes_max: Option<u64>,
-    /// Most fields in the header of a cell's answer, and in its trailers.
+    /// The most fields in the header of a cell's answer, and in its trailers.
     pub answer_header_fields_max: Option<u64>,
     /// The share of both limits that one client connection may take while no other has any, in
     /// percent.
     pub connection_share_percent: Option<u8>,
-    /// The same for one caller: a subject, or without a verified caller, an address.
+    /// The same for one caller: a subject, or an address if no caller was verified.
     pub caller_share_percent: Option<u8>,
     /// The same for one tenant, and for all requests without a verified tenant together.
     pub tenant_share_percent: Option<u8>,
@@ -313,7 +314,7 @@ pub struct FetchTable {
     pub certificate: Option<String>,
     /// PEM file: its key.
     pub key: Option<String>,
-    /// For a whole fetch, from connecting to the last byte, in milliseconds.
+    /// The time limit for a whole fetch, from connecting to the last byte, in milliseconds.
     pub total_timeout_ms: Option<u64>,
     /// The forward proxy for sources, such as `http://proxy.example:3128`, or `off`. Absent: the
     /// environment variable `HTTPS_PROXY`.
@@ -326,18 +327,18 @@ pub struct FetchTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopeTable {
-    /// How envelopes are made: `jws`, `hmac` or `compatible`.
+    /// The form of envelopes: `jws`, `hmac` or `compatible`.
     #[serde(default)]
     pub form: EnvelopeForm,
-    /// What they name as their issuer.
+    /// The issuer that envelopes name.
     #[serde(default)]
     pub issuer: Option<String>,
-    /// The folder of the keys, which `cellway envelope-key` keeps.
+    /// The folder of the keys, which `cellway envelope-key` manages.
     pub keys: String,
-    /// How long each holds, in seconds; at most 60.
+    /// How long each envelope is valid, in seconds. At most 60.
     #[serde(default)]
     pub lifetime_secs: Option<u64>,
-    /// How long services may keep the published keys, in seconds. Of the form `jws` only.
+    /// How long services may cache the published keys, in seconds. Only for the form `jws`.
     #[serde(default)]
     pub jwks_max_age_secs: Option<u64>,
 }
@@ -346,7 +347,7 @@ pub struct EnvelopeTable {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateTable {
-    /// A folder of the router's own; made if it isn't there.
+    /// A folder that only this router uses. It is created if it doesn't exist.
     pub directory: String,
 }
 
@@ -376,9 +377,9 @@ pub struct RuntimeTable {
     pub share_addresses: bool,
     /// How long the listeners wait for the first registry, in seconds.
     pub open_wait_secs: Option<u64>,
-    /// How long requests in flight have after SIGTERM, in seconds.
+    /// How long open requests may take after SIGTERM, in seconds.
     pub drain_secs: Option<u64>,
-    /// How often files are looked at for changes, in seconds.
+    /// How often files are checked for changes, in seconds.
     pub watch_secs: Option<u64>,
 }
 
@@ -388,15 +389,15 @@ pub struct RuntimeTable {
 pub struct LogTable {
     /// The least severe level that is written: `error`, `warn`, `info` or `debug`.
     pub level: Level,
-    /// Where to: `stderr` or `stdout`.
+    /// Where lines are written: `stderr` or `stdout`.
     pub to: Output,
     /// How subjects are shown: `hash`, `raw` or `off`.
     pub subject: SubjectForm,
-    /// The file with the key of the hash; the router makes one at its start unless said.
+    /// The file with the key of the hash. Without it, the router makes a random key at its start.
     pub subject_key: Option<String>,
 }
 
-/// Where log lines go.
+/// Where log lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {

@@ -5,7 +5,8 @@ use super::report::Reporter;
 use super::schema::{CallersWord, ClientCertificateWord, ListenerTable, ServesWord};
 use crate::settings::{Callers, Serves};
 
-/// Checks `serves` and `callers`. After a mistake nothing is used, so any value will do.
+/// Checks `serves` and `callers`. After a mistake the result is never used, so it may have any
+/// value.
 pub(super) fn serves<F: FnMut(ConfigError)>(
     i: usize,
     listener: &ListenerTable,

@@ -1,8 +1,8 @@
 //! Reads typed tables from a tree of values, and finds every mistake of form in one pass.
 //!
-//! serde stops at the first mistake. So the mistake is written down, the setting taken out (or, if
-//! it was missing, one put in), and serde asked again, until it is content. What it then makes is
-//! good for further checks only: a configuration with mistakes is never used.
+//! serde stops at the first mistake. So this module notes the mistake, removes the setting (or adds
+//! one that was missing), and calls serde again until it succeeds. If there were mistakes, the
+//! result serves only for further checks: a configuration with mistakes is never used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use super::error::{ConfigError, Place};
 use super::tree::{Step, Tree, name_of};
 
-/// After so many mistakes the rest goes unsaid.
+/// The most mistakes that are reported.
 const ERRORS_MAX: usize = 64;
 
 /// Reads the tree as a `T`. Mistakes go to `errors`; `None` if no `T` could be made at all.
@@ -25,7 +25,7 @@ pub(crate) fn shape<T: DeserializeOwned>(
     let mut removed = BTreeSet::new();
     let mut as_string: BTreeMap<String, String> = BTreeMap::new();
     let mut stand_ins: BTreeMap<String, usize> = BTreeMap::new();
-    // Each round mends one setting, in at most as many tries as there are stand-ins.
+    // Each round fixes one setting, after at most one try for each stand-in.
     for _ in 0..ERRORS_MAX * 8 {
         let value = Value::Table(tree.root.clone());
         let error = match serde_path_to_error::deserialize::<_, T>(value) {
@@ -57,8 +57,8 @@ pub(crate) fn shape<T: DeserializeOwned>(
             continue;
         }
         if let Some(raw) = tree.take_raw(&setting) {
-            // The variable's text was read as a number or another type, but the setting may need a
-            // string.
+            // The variable's text was parsed as a number or another type, but the setting may need
+            // a string.
             tree.put(&steps, Value::String(raw));
             as_string.insert(setting, message);
             continue;
@@ -78,7 +78,7 @@ pub(crate) fn shape<T: DeserializeOwned>(
             removed.insert(setting);
             continue;
         }
-        // A bad entry of a list takes the list with it: taking it out alone would renumber others.
+        // Remove the whole list of a bad entry. Removing only the entry would renumber the others.
         while matches!(steps.last(), Some(Step::Index(_))) {
             steps.pop();
         }
@@ -90,7 +90,7 @@ pub(crate) fn shape<T: DeserializeOwned>(
     None
 }
 
-/// What to try in the place of a missing setting, so that the rest can be checked.
+/// The values to try for a missing setting, so that the rest can be checked.
 fn stand_in(tried: usize) -> Option<Value> {
     Some(match tried {
         0 => Value::String("127.0.0.1:0".to_owned()),
@@ -131,7 +131,7 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
     if let (Place::Variable(_), Some(example)) = (tree.place(setting), as_variable(message)) {
         fix = format!("{fix}, such as {example}");
     }
-    // `[listener]` for `[[listener]]` is TOML's commonest slip.
+    // `[listener]` instead of `[[listener]]` is the most common mistake in TOML.
     let whole = !setting.contains('.');
     if whole && problem == "is a table" && fix.starts_with("expected a list") {
         fix = format!("write it as [[{setting}]]: there may be several");
@@ -147,7 +147,7 @@ fn mistake(tree: &Tree, setting: &str, message: &str) -> ConfigError {
 /// The standard library's error for an invalid socket address.
 const NO_ADDRESS: &str = "invalid socket address syntax";
 
-/// How to write in a variable what the message asks for.
+/// How to write the type that the message expects in an environment variable.
 fn as_variable(message: &str) -> Option<&'static str> {
     match message.rsplit_once("expected ")?.1 {
         "a sequence" => Some("'[\"jwt\"]' (a list in TOML)"),
@@ -167,7 +167,7 @@ fn known(message: &str) -> Vec<&str> {
     message.split('`').skip(3).step_by(2).collect()
 }
 
-/// serde's words turned into what is wrong and what to do.
+/// Turns serde's message into what is wrong and what to do.
 fn explain(message: &str) -> (String, String) {
     if message.starts_with("missing field") {
         return ("is missing".to_owned(), "add it".to_owned());
@@ -210,6 +210,6 @@ fn explain(message: &str) -> (String, String) {
     }
 }
 
-/// How the messages of settings begin that may have one of several forms (serde's `expecting` of
-/// an untagged enum is its whole message).
+/// The start of the messages for settings that may have one of several forms. (For an untagged
+/// enum, serde's message is only its `expecting` text.)
 const FORMS: &str = "one of: ";

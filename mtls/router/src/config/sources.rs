@@ -14,7 +14,7 @@ use crate::settings::{
     RegistrySettings, UpstreamSettings,
 };
 
-/// How often a registry file is looked at; it costs a `stat`.
+/// How often a registry file is checked for changes. A check costs one `stat`.
 const FILE_POLL_SECS: u64 = 2;
 
 pub(super) fn registry<F: FnMut(ConfigError)>(
@@ -256,7 +256,7 @@ impl<'a> Surroundings<'a> {
             Some((&**name, value.trim())).filter(|(_, value)| !value.is_empty())
         };
         let first = |small: &str, capital: &str| value(small).or_else(|| value(capital));
-        // If both spellings are set, the lower-case one counts, as in curl.
+        // If both spellings are set, the lower-case one is used, as in curl.
         Self {
             proxy: first("https_proxy", "HTTPS_PROXY"),
             no_proxy: first("no_proxy", "NO_PROXY"),
@@ -303,7 +303,7 @@ pub(super) fn fetch<F: FnMut(ConfigError)>(
     }
 }
 
-/// Each of the two settings replaces its own variable.
+/// Resolves the proxy settings. Each of the two settings replaces its own environment variable.
 fn proxies<F: FnMut(ConfigError)>(
     table: &FetchTable,
     surroundings: &Surroundings<'_>,

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 /// How many bytes of the digest are shown.
 const SHOWN: usize = 8;
 
-/// Every setting that the file and the environment name, with its value. Defaults aren't among them.
+/// Every setting that the file or the environment sets, with its value. Defaults are left out.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Stated {
     settings: BTreeMap<String, String>,
@@ -17,7 +17,8 @@ pub struct Stated {
 }
 
 impl Stated {
-    /// What this table says. `overrides` are the variables that part of it comes from.
+    /// Lists the settings of a table. `overrides` are the environment variables that set some of
+    /// them.
     pub(super) fn new(root: &Table, overrides: Vec<String>) -> Self {
         let mut settings = BTreeMap::new();
         table("", root, &mut settings);
@@ -27,13 +28,13 @@ impl Stated {
         }
     }
 
-    /// The first 16 digits of a SHA-256. Replicas with the same settings have the same, whatever the
-    /// order in which they are written, and wherever they come from.
+    /// The first 16 hex digits of a SHA-256. Replicas with the same settings have the same digest,
+    /// whatever the order of the settings and wherever they come from.
     pub fn digest(&self) -> String {
         let mut digest = Context::new(&SHA256);
         for (name, value) in &self.settings {
             for text in [name, value] {
-                // With its length, so that no two lists of texts are the same bytes.
+                // Add the length, so that two different lists of texts never give the same bytes.
                 digest.update(&(text.len() as u64).to_be_bytes());
                 digest.update(text.as_bytes());
             }
@@ -53,13 +54,13 @@ impl Stated {
         names
     }
 
-    /// The environment variables that say some of it, by name.
+    /// The names of the environment variables that set some of the settings.
     pub fn overrides(&self) -> &[String] {
         &self.overrides
     }
 }
 
-/// Names only: nobody looks for a value here, and some may be nobody else's business.
+/// Shows names only, because values may be secret.
 impl fmt::Debug for Stated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.settings.keys()).finish()
@@ -76,7 +77,8 @@ fn table(path: &str, table: &Table, settings: &mut BTreeMap<String, String>) {
     }
 }
 
-/// A list of tables has settings of its own; any other list is one setting.
+/// Adds the settings of a value. A list of tables has settings of its own; any other list is one
+/// setting.
 fn value(path: String, value: &Value, settings: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(inner) => table(&path, inner, settings),

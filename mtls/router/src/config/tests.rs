@@ -5,7 +5,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../docs/cellway.example.toml");
 
-/// The least that is valid.
+/// The shortest valid configuration.
 const LEAST: &str = r#"
 [[listener]]
 name = "local"
@@ -47,9 +47,9 @@ fn the_example_file_is_valid_and_shows_the_defaults() {
     assert_eq!(config.router.listeners.len(), 1);
     assert_eq!(config.admin.unwrap().port(), 9901);
 
-    // Each commented setting must be one, too: turned on alone, it is understood. Alternatives
-    // contradict what stands beside them, but nothing is unknown. One of a commented table is turned
-    // on with the line that opens the table.
+    // Each commented setting must be known too, so each is turned on alone. An alternative may
+    // contradict the settings around it, but must not be unknown. A setting in a commented table is
+    // turned on together with the table's header line.
     let mut shown = 0;
     let mut table = None;
     for (i, line) in EXAMPLE.lines().enumerate() {
@@ -195,7 +195,8 @@ fn names_every_syntax_error_with_its_line() {
     assert!(text.lines().count() >= 2, "{text}");
 }
 
-/// One change to a valid file, and what must be said about it: place, setting, problem.
+/// Each case changes one thing in a valid file, and has the expected message: place, setting,
+/// problem.
 #[test]
 fn names_each_mistake_of_meaning() {
     let by_gateway = LEAST.replace("[\"jwt\"]", "[\"routing_key\"]").replace(
@@ -278,7 +279,7 @@ fn variables_override_the_file() {
             ("CELLWAY__LISTENER__1__BIND", "127.0.0.1:9998"),
             ("CELLWAY__UPSTREAM__REQUESTS_MAX", "7"),
             ("CELLWAY__POLICY__0__MODE", "permissive"),
-            // Looks like a number, but the setting wants a string.
+            // This looks like a number, but the setting needs a string.
             ("CELLWAY__POLICY__0__ANONYMOUS_PLACEMENT", "17"),
             ("CELLWAY__ISSUER__0__AUDIENCE", r#"["a", "b"]"#),
             ("CELLWAY__ROUTING_KEY__MAX_AGE_SECS", "7"),
@@ -286,7 +287,7 @@ fn variables_override_the_file() {
             ("CELLWAY__LOG__LEVEL", "debug"),
             ("CELLWAY__ENVELOPE__KEYS", "sealing"),
             ("CELLWAY__ENVELOPE__LIFETIME_SECS", "7"),
-            // Kubernetes' own, for a service called cellway.
+            // Kubernetes sets this for a service called cellway.
             ("CELLWAY_SERVICE_HOST", "10.0.0.1"),
             ("CELLWAY_PORT", "tcp://10.0.0.1:80"),
         ],
@@ -367,8 +368,8 @@ fn a_variable_cannot_bring_settings_of_its_own() {
     assert_eq!(config.admin, None);
 }
 
-/// Catches: a proxy that is bypassed, one whose password is printed, and one that can't be turned
-/// off.
+/// Catches: a proxy that is bypassed, a proxy whose password is printed, and a proxy that can't be
+/// turned off.
 #[test]
 fn a_proxy_comes_from_the_file_or_from_the_environment() {
     let base = EXAMPLE.replace("[fetch]", "[fetch]\nPROXY");

@@ -1,4 +1,4 @@
-//! The configuration as a tree of values that knows where each was written.
+//! The configuration as a tree of values, with the place where each was written.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,12 +13,12 @@ use super::error::{ConfigError, Place};
 pub(crate) struct Tree {
     pub(crate) root: Table,
     places: BTreeMap<String, Place>,
-    /// What an environment variable said, letter by letter, for the settings that were read as
-    /// TOML and may turn out to be strings.
+    /// The exact text of environment variables that were parsed as TOML but may turn out to be
+    /// strings.
     raw: BTreeMap<String, String>,
 }
 
-/// One step from a table or list to what it holds.
+/// One step from a table or list to one of its entries.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Step {
     Index(usize),
@@ -55,7 +55,7 @@ impl Tree {
         let mut out = Table::new();
         for (key, value) in table {
             let path = join(path, key.get_ref());
-            // A table that only a header deeper down implies has no place of its own.
+            // A table that exists only because a deeper header names it has no place of its own.
             self.places
                 .insert(path.clone(), Place::Line(lines.of(&key.span())));
             let value = self.value(&path, value.get_ref(), lines, errors);
@@ -104,7 +104,7 @@ impl Tree {
         }
     }
 
-    /// Where a setting was written, or else what holds it.
+    /// Where a setting was written, or else where the table that holds it was.
     pub(crate) fn place(&self, setting: &str) -> Place {
         let mut name = setting;
         loop {
@@ -118,7 +118,7 @@ impl Tree {
         }
     }
 
-    /// Sets what an environment variable says. `raw` is its text.
+    /// Sets the value of an environment variable. `raw` is its exact text.
     pub(crate) fn set(
         &mut self,
         steps: &[Step],
@@ -146,12 +146,12 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes the text of a setting that came from the environment, once.
+    /// Removes and returns the exact text of a setting that came from the environment.
     pub(crate) fn take_raw(&mut self, setting: &str) -> Option<String> {
         self.raw.remove(setting)
     }
 
-    /// The table or list slot at a setting's place, made if the tables above it exist.
+    /// Sets a value. Does nothing if the tables above it don't exist.
     pub(crate) fn put(&mut self, steps: &[Step], value: Value) {
         let Some((Step::Key(last), parents)) = steps.split_last() else {
             return;
@@ -231,7 +231,7 @@ impl Tree {
 }
 
 impl Step {
-    /// This step's name behind the path so far.
+    /// The path with this step's name appended.
     pub(crate) fn join(&self, path: &str) -> String {
         match self {
             Self::Index(index) => format!("{path}[{index}]"),
@@ -255,7 +255,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// Walks down, making tables and list entries on the way, and sets the value.
+/// Walks down the path, creates missing tables and list entries, and sets the value.
 fn set_in(at: &mut Value, steps: &[Step], path: &mut String, value: Value) -> Result<(), String> {
     let Some((step, rest)) = steps.split_first() else {
         *at = value;
@@ -296,7 +296,7 @@ fn set_in(at: &mut Value, steps: &[Step], path: &mut String, value: Value) -> Re
     set_in(next, rest, path, value)
 }
 
-/// Where the lines of a text begin.
+/// Where the lines of a text start.
 struct Lines(Vec<usize>);
 
 impl Lines {
@@ -305,7 +305,7 @@ impl Lines {
         Self(newlines.map(|(at, _)| at).collect())
     }
 
-    /// The line, from 1, on which a span begins.
+    /// The line, from 1, on which a span starts.
     fn of(&self, span: &Range<usize>) -> usize {
         self.0.partition_point(|newline| *newline < span.start) + 1
     }

@@ -5,15 +5,15 @@ use toml::{Table, Value};
 use super::error::{ConfigError, Place};
 use super::tree::{Step, Tree};
 
-/// What the names of our variables begin with. Other `CELLWAY_*` names are left alone, because
-/// Kubernetes injects some (`CELLWAY_SERVICE_HOST`, for a service called `cellway`).
+/// The prefix of our variables. Other `CELLWAY_*` names are ignored, because Kubernetes sets some
+/// (`CELLWAY_SERVICE_HOST`, for a service called `cellway`).
 const PREFIX: &str = "CELLWAY__";
 
-/// Lays the overrides among `variables` over the file.
+/// Applies the overrides among `variables` to the file's settings.
 ///
-/// A name is split at `__` and lower-cased; a number is a position in a list, from 0, and the
-/// number after the last adds an entry: `CELLWAY__LISTENER__0__BIND`. A value is read as TOML
-/// where it is that (`8`, `true`, `["a"]`) and as a string otherwise.
+/// A name is split at `__` and lower-cased: `CELLWAY__LISTENER__0__BIND`. A number is a position in
+/// a list, from 0. The number after the last one adds an entry. A value is parsed as TOML if it is
+/// TOML (`8`, `true`, `["a"]`), and is a string otherwise.
 pub(crate) fn overlay(
     tree: &mut Tree,
     variables: impl IntoIterator<Item = (String, String)>,
@@ -32,8 +32,8 @@ pub(crate) fn overlay(
             )),
         }
     }
-    // By position in each list, and what holds a setting before the setting, whatever order the
-    // environment has.
+    // Sort by list position, and a table before its settings, because the environment has no fixed
+    // order.
     overrides.sort();
     for (steps, name, raw) in overrides {
         if let Err(problem) = tree.set(&steps, &name, &raw, value(&raw)) {
@@ -42,7 +42,7 @@ pub(crate) fn overlay(
     }
 }
 
-/// The names of the overrides among `variables`, in order.
+/// The names of the overrides among `variables`, sorted.
 pub(crate) fn ours(variables: &[(String, String)]) -> Vec<String> {
     let names = variables.iter().map(|(name, _)| name);
     let mut ours: Vec<_> = names
@@ -76,7 +76,7 @@ fn steps(name: &str) -> Option<Vec<Step>> {
 
 fn value(raw: &str) -> Value {
     let text = || Value::String(raw.to_owned());
-    // One line only, so that a value can't bring settings of its own.
+    // Only one line is parsed, so that a value can't add further settings.
     if raw.contains('\n') {
         return text();
     }

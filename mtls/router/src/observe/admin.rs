@@ -1,11 +1,11 @@
 //! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! There may be two listeners. The admin listener serves all pages, and also the public keys of
-//! envelopes for services on the same machine. It binds loopback only, because it authenticates
-//! nobody. The health listener serves only the three pages and binds any address, because a kubelet
-//! and a Prometheus connect from other addresses. Both have few connections and short timeouts, so
-//! that no client can use up the router's memory and no few addresses can take all connections
-//! ([`shares`](crate::data_plane::shares)).
+//! There are two listeners, both optional. The admin listener serves all pages, and also the public
+//! keys of envelopes for services on the same machine. It binds loopback only, because it
+//! authenticates nobody. The health listener serves only the three pages and binds any address,
+//! because a kubelet and a Prometheus connect from other addresses. Both allow few connections and
+//! have short timeouts, so that no client can use up the router's memory. Each address has a share,
+//! so that a few addresses can't take all connections ([`shares`](crate::data_plane::shares)).
 
 use std::convert::Infallible;
 use std::io;
@@ -32,10 +32,10 @@ use crate::observe::metrics::{self, Metrics};
 use crate::opening::BindError;
 use crate::router::Handle;
 
-/// Most connections at a time; more wait in the kernel.
+/// The most connections at a time. More wait in the kernel.
 const CONNECTIONS_MAX: usize = 32;
-/// The most of them that one address may have while no other has any, in percent. The fewer are free,
-/// the less it may have; what is over its share is closed at once.
+/// The most of them that one address may have while no other has any, in percent. An address may
+/// have less when fewer are free. A connection over the share is closed at once.
 const ADDRESS_SHARE: u8 = 25;
 /// How long a request's header may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failure to accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who can reach a listener, and so what it shows.
+/// Who can reach a listener. This decides which pages it serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Audience {
     /// Clients on this machine.
@@ -53,7 +53,7 @@ enum Audience {
     Everybody,
 }
 
-/// The admin or the health listener, bound and not yet serving.
+/// The admin or the health listener: bound, but not serving yet.
 #[derive(Debug)]
 pub struct Admin<E: Env> {
     env: E,
@@ -66,7 +66,7 @@ impl<E: Env> Admin<E> {
     /// Binds a loopback address, for all pages.
     ///
     /// # Errors
-    /// `InvalidInput` for another address; otherwise what the system said.
+    /// `InvalidInput` if the address isn't loopback; otherwise the system's error.
     pub async fn bind(env: E, address: SocketAddr) -> Result<Self, BindError> {
         let refused = |error: io::Error| BindError::new(address, &error);
         if !address.ip().is_loopback() {
@@ -82,7 +82,7 @@ impl<E: Env> Admin<E> {
     /// Binds any address, for the pages of the health listener.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub async fn bind_health(env: E, address: SocketAddr) -> Result<Self, BindError> {
         Self::bind_for(env, address, Audience::Everybody).await
     }
@@ -104,7 +104,7 @@ impl<E: Env> Admin<E> {
         self.address
     }
 
-    /// Serves without end.
+    /// Serves forever.
     pub async fn serve<S: Sink>(mut self, router: Handle<E, S>, metrics: Metrics) -> Infallible {
         let pages = Arc::new(Pages {
             router,
@@ -130,12 +130,12 @@ impl<E: Env> Admin<E> {
                 });
                 let connection = http1::Builder::new()
                     .auto_date_header(false)
-                    // An idle connection would keep its place from others.
+                    // An idle connection would take a place that others need.
                     .keep_alive(false)
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_TIMEOUT)
                     .serve_connection(TokioIo::new(stream), service);
-                // Whether it ended well is the other side's concern.
+                // Nobody here needs to know whether the connection ended well.
                 let _ = timeout(CONNECTION_TIMEOUT, connection).await;
                 drop((place, permit));
             });
@@ -149,7 +149,7 @@ struct Pages<E: Env, S> {
     audience: Audience,
 }
 
-/// The connections of one listener, of which each address has a share.
+/// The connections of one listener. Each address has a share of them.
 #[derive(Debug, Default)]
 struct Places {
     bound: Bound,
@@ -163,7 +163,7 @@ struct Place {
 }
 
 impl Places {
-    /// With a key that nobody outside knows.
+    /// Creates the table with a random hash key, so that nobody outside can predict collisions.
     fn new<E: Env>(env: &E) -> Self {
         let mut seed = [0; 8];
         env.fill(&mut seed);
@@ -172,7 +172,7 @@ impl Places {
         places
     }
 
-    /// `None` where the address has its share.
+    /// Takes a place. `None` if the address has used up its share.
     fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let holder = self.holders.address(Share::Address, peer);
         let stake = Stake::new(Share::Address, holder, ADDRESS_SHARE);
@@ -271,7 +271,7 @@ mod tests {
         places.take(peer.parse().unwrap())
     }
 
-    /// Takes all that an address gets.
+    /// Takes as many places as one address gets.
     fn fill(places: &Arc<Places>, peer: &str) -> Vec<Place> {
         std::iter::from_fn(|| take(places, peer)).collect()
     }

@@ -1,7 +1,7 @@
-//! Everything that happens, as one typed stream.
+//! Everything that happens in the router, as one typed stream of events.
 //!
-//! Logs, metrics, the simulator's trace and its invariants are all made from it, so that none of
-//! them parses another.
+//! Logs, metrics, the simulator's trace and its invariants are all made from this stream, so none
+//! of them has to parse another.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,12 +19,13 @@ use crate::data_plane::shares::{Resource, Share};
 use crate::settings::EnvelopeForm;
 use crate::tls::CertificateDates;
 
-/// Hears what happens. Cloned into every task.
+/// Receives events. Every task has a clone.
 pub trait Sink: Clone + Send + Sync + 'static {
-    /// Something happened at `now`. Called on the request path: it must not block.
+    /// Receives an event that happened at `now`. It is called on the request path and must not
+    /// block.
     fn emit(&self, now: Now, event: &Event<'_>);
 
-    /// The sink for one worker; a sink that counts gives each worker its own counters.
+    /// Creates the sink for one worker. A sink that counts gives each worker its own counters.
     #[must_use]
     fn shard(&self, worker: usize) -> Self {
         let _ = worker;
@@ -32,12 +33,12 @@ pub trait Sink: Clone + Send + Sync + 'static {
     }
 }
 
-/// Hears nothing.
+/// Drops every event.
 impl Sink for () {
     fn emit(&self, _: Now, _: &Event<'_>) {}
 }
 
-/// Tells both.
+/// Passes each event to both sinks.
 impl<A: Sink, B: Sink> Sink for (A, B) {
     fn emit(&self, now: Now, event: &Event<'_>) {
         self.0.emit(now, event);
@@ -49,17 +50,17 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
     }
 }
 
-/// Who made an answer.
+/// Who made an answer: the router or a cell.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Owner {
-    /// The router, in its own name.
+    /// The router itself.
     Router,
     /// The cell.
     Cell,
 }
 
 impl Owner {
-    /// The word on the wire.
+    /// The value of the response header that names the owner.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Router => "router",
@@ -68,25 +69,25 @@ impl Owner {
     }
 }
 
-/// What a process begins with.
+/// What a process starts with.
 #[derive(Clone, Debug)]
 pub struct Startup<'a> {
     /// The configuration file.
     pub config: &'a str,
-    /// What it and the environment say.
+    /// The settings that the file and the environment set.
     pub stated: &'a Stated,
-    /// How many workers there will be.
+    /// The number of workers that are started.
     pub workers: usize,
 }
 
-/// What a reload has changed. Names only, never values.
+/// What a reload changed. It holds names only, never values.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Changed {
-    /// Settings that say something else than before.
+    /// Settings whose value changed.
     pub settings: Vec<String>,
-    /// Files that were written or replaced.
+    /// Files that were changed or replaced.
     pub files: Vec<String>,
-    /// The configuration's digest now; `None` where there is no configuration file.
+    /// The new configuration's digest. `None` if there is no configuration file.
     pub digest: Option<String>,
 }
 
@@ -94,19 +95,21 @@ pub struct Changed {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A worker listens.
+    /// A worker listens on an address.
     Listening {
         /// The listener's name.
         listener: &'a str,
-        /// Where, with the port chosen if 0 was asked for.
+        /// The address. If the configured port is 0, this has the port that the system chose.
         address: SocketAddr,
     },
-    /// The listeners open without a registry, because the wait for the first one is over.
+    /// The listeners open without a registry, because the time limit for the first registry is
+    /// over.
     OpenedEmpty {
         /// How long they waited.
         waited: Duration,
     },
-    /// Accepting failed, for example because file descriptors ran out; it is tried again.
+    /// Accepting a connection failed, for example because file descriptors ran out. The router
+    /// tries again.
     AcceptFailed {
         /// The listener's name.
         listener: &'a str,
@@ -133,16 +136,16 @@ pub enum Event<'a> {
     ConnectionClosed {
         /// The listener's name.
         listener: &'a str,
-        /// What ended it.
+        /// Why it ended.
         why: Closed,
     },
-    /// A TLS handshake with a client failed; there is no HTTP status for that.
+    /// A TLS handshake with a client failed. There is no HTTP answer and no status.
     TlsRefused {
         /// The listener's name.
         listener: &'a str,
         /// The client's address.
         peer: SocketAddr,
-        /// What the handshake failed for.
+        /// Why it failed.
         reason: TlsRefusal,
     },
     /// A request was decided.
@@ -153,17 +156,18 @@ pub enum Event<'a> {
         peer: Option<SocketAddr>,
         /// The request's id.
         request_id: &'a str,
-        /// How strictly the listener's policy asks for credentials.
+        /// The mode of the listener's policy.
         mode: Mode,
-        /// What it asked with.
+        /// The request, with the credentials that it carries.
         asked: &'a Asked<'a>,
         /// The answer.
         decision: &'a Decision,
-        /// The router forwards what is allowed. It doesn't where an Envoy asks, which does so itself.
+        /// Whether the router forwards the request if it is allowed. If an Envoy asks for
+        /// authorization, the Envoy forwards it.
         forwards: bool,
-        /// The registry that it was decided on; `None` before the first.
+        /// The version of the registry that decided it. `None` if no registry was loaded yet.
         registry_version: Option<u64>,
-        /// The request waited for keys.
+        /// Whether the request waited for keys.
         waited: bool,
     },
     /// The router answered a CORS preflight. It has no `Decided` event, because a preflight has no
@@ -175,11 +179,11 @@ pub enum Event<'a> {
         peer: SocketAddr,
         /// The request's id.
         request_id: &'a str,
-        /// The policy allows what the browser asks for.
+        /// Whether the policy allows what the browser asks for.
         covered: bool,
     },
-    /// A request's cell-bound authorization was looked at, or one was wanted and missing. Comes
-    /// after the request's `Decided`.
+    /// A request's cell-bound authorization was checked, or a required one was missing. Comes after
+    /// the request's `Decided`.
     CellBound {
         /// The listener's name.
         listener: &'a str,
@@ -187,45 +191,47 @@ pub enum Event<'a> {
         peer: Option<SocketAddr>,
         /// The request's id.
         request_id: &'a str,
-        /// What it came to.
+        /// The result of the check.
         bound: &'a CellBound,
         /// The decision.
         decision: &'a Decision,
     },
-    /// A verified request was to get an identity envelope. Comes after the request's `Decided`.
+    /// The router sealed an identity envelope for a verified request, or couldn't. Comes after the
+    /// request's `Decided`.
     Envelope {
         /// The listener's name.
         listener: &'a str,
         /// The request's id.
         request_id: &'a str,
-        /// The cell that it is for.
+        /// The cell that the envelope is for.
         cell: &'a Text,
-        /// How envelopes are made.
+        /// The configured form of envelopes.
         form: EnvelopeForm,
-        /// What came of it.
+        /// Whether it was sealed.
         outcome: SealOutcome,
-        /// The key, if there is one.
+        /// The id of the key, if there is one.
         kid: Option<&'a str>,
     },
-    /// A request was answered, or given up: the last event of each.
+    /// A request was answered or given up. This is the last event of each request.
     Responded {
         /// The listener's name.
         listener: &'a str,
-        /// The client's address; where an Envoy asks, its own.
+        /// The client's address. If an Envoy asks for authorization, this is the Envoy's address.
         peer: SocketAddr,
         /// The request's id.
         request_id: &'a str,
-        /// The status sent; `None` if the client went away before.
+        /// The status that was sent. `None` if the client went away before that.
         status: Option<u16>,
         /// Who made the answer.
         owner: Owner,
-        /// Why, where the router had a say: its own answers, and bodies cut short.
+        /// The reason, if the router made the answer itself or cut its body short.
         reason: Option<Reason>,
-        /// Which check failed, where the answer says it.
+        /// Which check failed, if the answer says so.
         detail: Option<&'static str>,
-        /// An earlier event of this request has the reason: a denial, or a closed stream.
+        /// Whether an earlier event of this request already has the reason: a denial, or a closed
+        /// stream.
         told: bool,
-        /// The cell, once one was decided.
+        /// The cell, if one was decided.
         cell: Option<&'a Text>,
         /// From the request's header to the answer's.
         latency: Duration,
@@ -233,10 +239,10 @@ pub enum Event<'a> {
         duration: Duration,
         /// Bytes of the answer's body.
         bytes: u64,
-        /// The answer's body was sent whole.
+        /// Whether the answer's whole body was sent.
         complete: bool,
     },
-    /// A request that had been let through was closed under way, because a new registry refuses
+    /// A request that had been allowed was closed while it was open, because a new registry refuses
     /// its tenant. Its `Responded` follows.
     StreamClosed {
         /// The listener's name.
@@ -252,8 +258,8 @@ pub enum Event<'a> {
         /// Why a new request would be refused.
         reason: Reason,
     },
-    /// A request or connection was refused because one of its holders has used up its share of a
-    /// limit. The request's `Responded` or the connection's `ConnectionRefused` follows.
+    /// A request or connection was refused because one of its holders used up its share of a limit.
+    /// The request's `Responded` or the connection's `ConnectionRefused` follows.
     ShareRefused {
         /// The listener's name.
         listener: &'a str,
@@ -267,7 +273,7 @@ pub enum Event<'a> {
         cell: Option<&'a Text>,
         /// The tenant, if one was verified.
         tenant: Option<&'a Text>,
-        /// Whether it is the first refusal at this limit in a minute.
+        /// Whether this is the first refusal at this limit in a minute.
         news: bool,
     },
     /// A connection to a cell was made.
@@ -277,7 +283,7 @@ pub enum Event<'a> {
         /// The endpoint's URL.
         endpoint: &'a str,
     },
-    /// A connection to a cell could not be made, or broke.
+    /// A connection to a cell couldn't be made, or broke.
     CellFailed {
         /// The cell.
         cell: &'a Text,
@@ -288,7 +294,7 @@ pub enum Event<'a> {
         /// What the system, TLS or HTTP said.
         error: &'a str,
     },
-    /// A request that a cell got but didn't serve may be sent again.
+    /// A request was sent to a cell that didn't serve it, so it may be sent again.
     CellRetry {
         /// The cell.
         cell: &'a Text,
@@ -301,28 +307,28 @@ pub enum Event<'a> {
         /// Whether it is sent again. `false` if the cell's retry budget is used up.
         granted: bool,
     },
-    /// Decisions are made on this snapshot from now on.
+    /// A new snapshot is in force: all further decisions use it.
     Published {
-        /// What is published.
+        /// The new snapshot.
         snapshot: &'a Snapshot,
     },
-    /// Something happened to keys, registry or endpoints.
+    /// Core reports a change of keys, registry or endpoint health.
     Notice {
-        /// Core's account of it.
+        /// What core reports.
         notice: &'a Notice,
         /// The policy that the notice's ids belong to.
         policy: &'a Policy,
     },
-    /// An issuer is asked for its keys.
+    /// The router asks an issuer for its keys.
     KeysRequested {
         /// The issuer's name.
         issuer: &'a Text,
-        /// An unknown key asks for it, not the schedule.
+        /// Whether a token with an unknown key caused this, and not the schedule.
         forced: bool,
     },
-    /// A source gave no document. What follows from it comes as a notice.
+    /// A source gave no document. A `Notice` follows if that has consequences.
     SourceFailed {
-        /// Which source.
+        /// The source's name.
         source: &'a str,
         /// What went wrong.
         error: &'a FetchError,
@@ -334,15 +340,15 @@ pub enum Event<'a> {
         /// What went wrong.
         error: &'a str,
     },
-    /// A last-known-good document couldn't be written; the one before is still whole.
+    /// A last-known-good document couldn't be written. The previous one is still intact.
     KeepFailed {
         /// The file.
         file: &'a str,
         /// What went wrong.
         error: &'a str,
     },
-    /// A policy of mode `disabled` is in force, from the start or by a reload: every request that
-    /// it decides counts as somebody whom nobody has verified.
+    /// A policy of mode `disabled` is in force, since the start or a reload: every request that it
+    /// decides gets the configured identity, which nobody verified.
     Insecure {
         /// The policy's name.
         policy: &'a Text,
@@ -352,11 +358,12 @@ pub enum Event<'a> {
         /// What is wrong.
         finding: &'a Finding,
     },
-    /// A certificate is near its end, or was when the settings that name it came in force.
+    /// A certificate expires soon. This is also reported when the settings that name it take
+    /// effect.
     CertificateEnding {
         /// Its file, its position there, and its dates.
         certificate: &'a CertificateDates,
-        /// Until then.
+        /// The time until it expires.
         left: Duration,
     },
     /// A certificate has expired.
@@ -364,31 +371,31 @@ pub enum Event<'a> {
         /// Its file, its position there, and its dates.
         certificate: &'a CertificateDates,
     },
-    /// A process begins: the first event of a log.
+    /// A process starts. This is the first event of a log.
     Starting(&'a Startup<'a>),
-    /// New settings, or files that they name, are in use.
+    /// New settings, or changed files that they name, are in use.
     Reloaded {
-        /// What is new.
+        /// What changed.
         changed: &'a Changed,
     },
-    /// Log lines go elsewhere from now on: the last one here.
+    /// The log moves to another output. This is the last line in the old one.
     LogMoved {
-        /// Where to.
+        /// The new output.
         to: Output,
     },
-    /// New settings were refused; the old ones are still in use.
+    /// New settings were refused. The old ones are still in use.
     ReloadRefused {
         /// What is wrong with them.
         error: &'a str,
     },
-    /// No new connections are taken; those in flight have until the deadline.
+    /// The router accepts no more connections. Open ones may finish until the deadline.
     Draining {
-        /// How long they have.
+        /// How long open connections may take to finish.
         deadline: Duration,
     },
     /// The drain is over.
     Drained {
-        /// Connections that were cut at the deadline.
+        /// The number of connections that were cut at the deadline.
         abandoned: usize,
     },
 }
@@ -398,15 +405,16 @@ pub enum Event<'a> {
 pub enum Unserved {
     /// The cell refused its stream (`REFUSED_STREAM`; RFC 9113, section 8.7).
     Refused,
-    /// The cell closed the connection in order, and said that it has not come to the request (`GOAWAY`).
+    /// The cell closed the connection in order and said that it didn't process the request
+    /// (`GOAWAY`; RFC 9113, section 6.8).
     GoneAway,
-    /// The connection, which had been kept from earlier requests, died before the first byte of an
-    /// answer, and the request is idempotent (RFC 9110, section 9.2.2).
+    /// The connection had served earlier requests and broke before the first byte of an answer, and
+    /// the request is idempotent (RFC 9110, section 9.2.2).
     Died,
 }
 
 impl Unserved {
-    /// Every value there is.
+    /// All values.
     pub const ALL: &'static [Self] = &[Self::Refused, Self::GoneAway, Self::Died];
 
     /// The name in metrics and logs.
@@ -419,19 +427,19 @@ impl Unserved {
     }
 }
 
-/// What came of sealing an envelope.
+/// Whether an envelope was sealed, and if not, why.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum SealOutcome {
-    /// The cell gets it.
+    /// It was sealed, and the cell gets it.
     Sealed,
-    /// No key is shared with the cell; the request is refused.
+    /// The router shares no key with the cell, so the request is refused.
     NoKey,
-    /// It would be larger than services take; the request is refused.
+    /// It would be larger than services accept, so the request is refused.
     TooLarge,
 }
 
 impl SealOutcome {
-    /// Every value there is.
+    /// All values.
     pub const ALL: &'static [Self] = &[Self::Sealed, Self::NoKey, Self::TooLarge];
 
     /// The name in metrics and logs.
@@ -447,32 +455,32 @@ impl SealOutcome {
 /// Why a client's connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Closed {
-    /// The client closed it, or asked for it.
+    /// The client closed it, or asked the router to close it.
     Client,
-    /// It broke, or the client broke HTTP.
+    /// It broke, or the client violated HTTP.
     Error,
-    /// No first byte came in time.
+    /// The client sent no first byte in time.
     FirstByteTimeout,
-    /// A proxy that must begin with a PROXY header didn't, or with a bad one.
+    /// A proxy that must send a PROXY header sent none or a bad one.
     ProxyHeader,
-    /// The client that a PROXY header named has its share of the listener's connections.
+    /// The client that the PROXY header names used up its share of the listener's connections.
     Refused,
     /// A request's header took too long.
     HeaderTimeout,
     /// It was idle for too long.
     Idle,
-    /// The client took nothing of an answer for too long.
+    /// The client read nothing of an answer for too long.
     Stalled,
     /// The client's certificate expired.
     CertificateExpired,
-    /// The one stream that it carried was closed, because its tenant is no longer served.
+    /// Its only stream was closed, because the stream's tenant is no longer served.
     StreamClosed,
-    /// The router drains.
+    /// The router is draining.
     Drain,
 }
 
 impl Closed {
-    /// Every value there is.
+    /// All values.
     pub const ALL: &'static [Self] = &[
         Self::Client,
         Self::Error,
@@ -512,30 +520,30 @@ pub enum TlsRefusal {
     Timeout,
     /// The client went away.
     Closed,
-    /// What came is not TLS, or breaks it.
+    /// What the client sent is not TLS, or violates it.
     Protocol,
-    /// The two sides have no version, suite, group or protocol in common.
+    /// The two sides have no TLS version, cipher suite, group or application protocol in common.
     Incompatible,
     /// The client has no certificate and the listener requires one.
     NoCertificate,
-    /// The client's certificate is past its end, or before its start.
+    /// The client's certificate has expired or is not valid yet.
     CertificateExpired,
-    /// The client's certificate was issued by nobody in the trust bundle.
+    /// No CA in the trust bundle issued the client's certificate.
     UnknownIssuer,
     /// The client's certificate is revoked.
     CertificateRevoked,
-    /// No revocation list that is still fresh says whether the client's certificate holds.
+    /// No current revocation list says whether the client's certificate is revoked.
     RevocationUnknown,
     /// The certificate is not a client certificate: its extended key usage lacks `clientAuth`.
     CertificateUsage,
-    /// The client's certificate is bad in another way.
+    /// The client's certificate is invalid in another way.
     BadCertificate,
-    /// The client refused the router's certificate, or said so with another alert.
+    /// The client refused the router's certificate, or ended the handshake with another alert.
     Alert,
 }
 
 impl TlsRefusal {
-    /// Every value there is.
+    /// All values.
     pub const ALL: &'static [Self] = &[
         Self::Timeout,
         Self::Closed,

@@ -1,4 +1,5 @@
-//! What is told of the router: events, and the log, metrics, readiness and admin pages made of them.
+//! Everything an operator can see of the router: events, and the log, metrics, readiness and admin
+//! pages made from them.
 
 pub mod admin;
 pub mod event;

@@ -31,8 +31,8 @@ fn can_verify(snapshot: &Snapshot, auth: &AuthPolicy, now: Mono) -> bool {
         let keys = snapshot.keys.issuer(id);
         auth.accepts(id) && keys.is_some_and(|keys| usable(keys.state(now)))
     });
-    // The bundle was read at start, and signers' keys stand in the configuration: certificates and
-    // routing keys can always be verified.
+    // The trust bundle was read at start and signers' keys are in the configuration, so
+    // certificates and routing keys can always be verified.
     match auth.mtls || auth.routing_key {
         true if auth.jwt && auth.all => jwt,
         true => true,
@@ -47,9 +47,9 @@ fn usable(state: KeyState) -> bool {
     }
 }
 
-/// Remembers that a router was ready once: a source that is lost later doesn't make it unready,
-/// because it serves on with what it has, and a fleet must not leave the load balancer together
-/// when its identity provider falls.
+/// Remembers that a router was ready once. If it loses a source later, it stays ready and keeps
+/// serving with the data that it has: a whole fleet must not leave the load balancer when its
+/// identity provider fails.
 #[derive(Debug, Default)]
 pub struct ReadyLatch(AtomicBool);
 
@@ -63,7 +63,7 @@ impl ReadyLatch {
     }
 }
 
-/// Most cells that are named because their keys can't be used.
+/// The most cells that are named because their keys can't be used.
 const WARNINGS_MAX: usize = 8;
 
 fn keys_refused((cell, why): (&Text, &JwksError)) -> String {
@@ -71,28 +71,28 @@ fn keys_refused((cell, why): (&Text, &JwksError)) -> String {
     format!("cell `{cell}` can't call other cells: its keys in the registry are {reason}: {why}")
 }
 
-/// How an issuer's keys are doing.
+/// The state of an issuer's keys.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct IssuerStatus {
     /// `empty`, `fresh`, `stale` or `expired`.
     pub state: &'static str,
     /// How long ago the set in force was fetched.
     pub age_secs: Option<u64>,
-    /// They should have been fetched again by now, and serve on.
+    /// They should have been fetched again by now, but are still used.
     pub stale: bool,
-    /// When they are fetched next, from now; `None` while they are.
+    /// Seconds until they are fetched next. `None` while a fetch is running.
     pub next_refresh_secs: Option<u64>,
-    /// Why the last fetch brought none, in a word of a closed set.
+    /// Why the last fetch failed: one of a fixed set of words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<&'static str>,
-    /// What was wrong with the document, if one came and was refused.
+    /// What was wrong with the fetched document, if it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refused: Option<String>,
-    /// How many fetches have failed one after another.
+    /// How many fetches in a row have failed.
     pub consecutive_failures: u32,
 }
 
-/// What a listener asks for.
+/// The policy of a listener.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ListenerStatus {
     /// The policy's name.
@@ -101,33 +101,33 @@ pub struct ListenerStatus {
     pub mode: &'static str,
 }
 
-/// How a certificate revocation list is doing.
+/// The age of a certificate revocation list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ListStatus {
-    /// Which setting names its file: `trust.crl[0]`.
+    /// The setting that names its file, such as `trust.crl[0]`.
     pub setting: String,
     /// How long ago it was issued.
     pub age_secs: u64,
-    /// How long from now another should be there; 0 where that is over.
+    /// Seconds until the issuer's next list is due; 0 if it is overdue.
     pub next_update_secs: u64,
-    /// Another should be there by now.
+    /// The next list is overdue.
     pub stale: bool,
 }
 
-/// When a certificate ends.
+/// When a certificate expires.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct CertificateStatus {
-    /// Which setting names its file.
+    /// The setting that names its file.
     pub setting: String,
-    /// Its place in the file, from 0.
+    /// Its position in the file, from 0.
     pub position: usize,
-    /// When it ends.
+    /// When it expires, as RFC 3339 in UTC.
     pub not_after: String,
-    /// Until then; 0 where it has ended.
+    /// Seconds until it expires; 0 if it has expired.
     pub left_secs: u64,
 }
 
-/// Most certificates that are shown: those that end first.
+/// The most certificates that are shown. Those that expire first are shown.
 const CERTIFICATES_SHOWN_MAX: usize = 16;
 
 fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
@@ -144,7 +144,7 @@ fn issuer_status(keys: &IssuerKeys, now: Now) -> IssuerStatus {
     }
 }
 
-/// How old tenants' status is.
+/// How old the data about tenants' status is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantStatus {
@@ -154,7 +154,7 @@ pub enum TenantStatus {
     Current,
     /// Its age is over half of the limit.
     Aging,
-    /// It is too old: requests are refused.
+    /// It is too old, so requests are refused.
     Expired,
 }
 
@@ -170,7 +170,7 @@ impl TenantStatus {
     }
 }
 
-/// Why a router can't serve: one sentence for each thing that is missing.
+/// Why a router can't serve. One sentence for each thing that is missing.
 fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
     let mut lacks = Vec::new();
     match tenants {
@@ -189,12 +189,12 @@ fn lacks(snapshot: &Snapshot, now: Mono, tenants: TenantStatus) -> Vec<String> {
     lacks
 }
 
-/// What `/readyz` says.
+/// The body of `/readyz`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Status {
     /// `ready`, `starting`, `failed` (tenants' status is too old) or `draining`.
     pub status: &'static str,
-    /// What is missing, if it isn't ready.
+    /// What is missing, if the router isn't ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
     /// How many cells the registry has.
@@ -207,9 +207,9 @@ pub struct Status {
     pub cba_mode: Option<&'static str>,
     /// Each policy's mode.
     pub auth_modes: BTreeMap<String, &'static str>,
-    /// What each policy makes of cell-bound authorizations.
+    /// Each policy's mode for cell-bound authorizations.
     pub cba_modes: BTreeMap<String, &'static str>,
-    /// The registry in force.
+    /// The version of the registry in force.
     pub registry_version: Option<u64>,
     /// Its source has given no good answer for too long.
     pub registry_stale: bool,
@@ -217,19 +217,20 @@ pub struct Status {
     pub tenant_status: TenantStatus,
     /// Seconds until that is too old; `None` without a limit.
     pub tenant_status_left_secs: Option<u64>,
-    /// Each issuer's state of keys.
+    /// The state of each issuer's keys.
     pub keys: BTreeMap<String, &'static str>,
-    /// More of each issuer's keys.
+    /// More about each issuer's keys.
     pub issuers: BTreeMap<String, IssuerStatus>,
-    /// Each listener's policy and mode; empty where that wasn't said.
+    /// Each listener's policy and mode. Empty unless [`with_listeners`](Self::with_listeners) sets
+    /// it.
     pub listeners: BTreeMap<String, ListenerStatus>,
     /// The certificate revocation lists in force.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_lists: Vec<ListStatus>,
-    /// The certificates that end first, of those that the settings name.
+    /// Of the certificates that the settings name, those that expire first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
-    /// What seals identity envelopes; absent where nothing does.
+    /// How identity envelopes are sealed. Absent if none are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub envelope: Option<EnvelopeStatus>,
     /// What an operator should not overlook.
@@ -238,7 +239,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// The status of a router that decides by `snapshot`.
+    /// The status of a router that decides with `snapshot`.
     pub fn new(snapshot: &Snapshot, now: Now, ready: bool, draining: bool) -> Self {
         let policy = &snapshot.policy;
         let only = match policy.auths() {
@@ -252,7 +253,7 @@ impl Status {
         let left = left.map(|expires| expires.since(now.mono).as_secs());
         let status = match (draining, ready, tenant_status) {
             (true, _, _) => "draining",
-            // A ready router keeps serving without its sources, but not past this limit: then a
+            // A ready router keeps serving without its sources until this limit. After that, a
             // router that can still reach its control plane must get the requests.
             (false, true, TenantStatus::Expired) => "failed",
             (false, true, _) => "ready",
@@ -306,14 +307,14 @@ impl Status {
         }
     }
 
-    /// The same, and what listeners ask for.
+    /// Adds each listener's policy and mode.
     #[must_use]
     pub fn with_listeners(mut self, policy: &Policy, listeners: &[(Arc<str>, Text)]) -> Self {
         for (listener, name) in listeners {
             let auth = policy.policy_id(name.as_str()).map(|id| policy.auth(id));
             let status = ListenerStatus {
                 policy: name.to_string(),
-                // Unknown only for the moment in which a reload takes effect.
+                // The policy is unknown only for a moment, while a reload takes effect.
                 mode: auth.map_or("reloading", |auth| auth.mode.as_str()),
             };
             self.listeners.insert(listener.to_string(), status);
@@ -321,7 +322,7 @@ impl Status {
         self
     }
 
-    /// The same, and how revocation lists are doing.
+    /// Adds the age of revocation lists.
     #[must_use]
     pub fn with_revocation_lists(mut self, now: Unix, lists: &[ListDates]) -> Self {
         let status = |list: &ListDates| ListStatus {
@@ -334,8 +335,8 @@ impl Status {
         self
     }
 
-    /// The same, and when certificates expire, with warnings for those that expire soon. `certificates`
-    /// is in the order of their expiry.
+    /// Adds when certificates expire, with warnings for those that expire soon. `certificates` must
+    /// be sorted by their expiry.
     #[must_use]
     pub fn with_certificates(mut self, now: Unix, certificates: &[CertificateDates]) -> Self {
         let shown = certificates.iter().take(CERTIFICATES_SHOWN_MAX);
@@ -351,7 +352,7 @@ impl Status {
         self
     }
 
-    /// The same, and also `starting` until the listeners are open.
+    /// Makes the status `starting` until the listeners are open.
     #[must_use]
     pub fn with_open(mut self, open: bool) -> Self {
         if !open && self.status == "ready" {
@@ -361,7 +362,7 @@ impl Status {
         self
     }
 
-    /// The same, and what seals envelopes.
+    /// Adds how envelopes are sealed, with a warning for each cell that has no key.
     #[must_use]
     pub fn with_envelope(mut self, envelope: Option<EnvelopeStatus>) -> Self {
         let without = envelope.iter().flat_map(|status| &status.cells_without_key);
@@ -371,7 +372,8 @@ impl Status {
         Self { envelope, ..self }
     }
 
-    /// The same, and where policy and registry don't fit together, so that requests are refused.
+    /// Adds a warning for each place where policy and registry don't fit together and requests are
+    /// refused.
     #[must_use]
     pub fn with_mismatches(mut self, mismatches: &[String]) -> Self {
         let shown = mismatches.iter().take(WARNINGS_MAX).cloned();
@@ -390,23 +392,23 @@ impl Status {
     }
 }
 
-/// Where the policy and the registry in force don't fit together.
+/// Finds where the policy and the registry in force don't fit together.
 ///
-/// Looking for it may take as long as reading all tenants, so it is done once for each pair, when
-/// somebody asks. Only who asks for the status takes the lock.
+/// The search may read all tenants, so it runs once for each pair, when somebody asks. Only a
+/// request for the status takes the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Mismatches(Mutex<Option<Found>>);
 
 #[derive(Debug)]
 struct Found {
     policy: Arc<Policy>,
-    /// The registry's version. Not the registry itself, which would stay in memory.
+    /// The registry's version. Holding the registry itself would keep it in memory.
     registry: Option<u64>,
     warnings: Arc<[String]>,
 }
 
 impl Mismatches {
-    /// Each as text, with its setting first.
+    /// Returns each mismatch as text, with its setting first.
     pub(crate) fn of(&self, snapshot: &Snapshot) -> Arc<[String]> {
         let registry = snapshot.registry.as_deref();
         let version = registry.map(Registry::version);

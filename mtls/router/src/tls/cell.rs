@@ -19,17 +19,17 @@ use super::words::OtherName;
 use super::{Provider, alpn};
 use crate::settings::{Pem, UpstreamSettings};
 
-/// What the pools need for new connections to cells.
+/// What the pools need to open TLS connections to cells.
 #[derive(Clone, Debug)]
 pub(crate) struct CellTls {
-    /// Everything but the verifier, which is each endpoint's own.
+    /// Everything but the verifier, because each endpoint has its own.
     base: Arc<ClientConfig>,
     roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl CellTls {
-    /// Reads the cells' bundle and the router's own certificate. `None` without a bundle.
+    /// Reads the cells' bundle and the router's own certificate. `None` if no bundle is configured.
     pub(crate) async fn load<E: Env>(
         env: &E,
         provider: &Provider,
@@ -55,7 +55,8 @@ impl CellTls {
             }
         };
         base.alpn_protocols = alpn();
-        // Sessions are stored by server name; two endpoints may share one and differ in SAN.
+        // rustls stores sessions by server name, but two endpoints may share a name and differ in
+        // their SAN.
         base.resumption = Resumption::disabled();
         Ok(Some(Self {
             base: Arc::new(base),
@@ -64,7 +65,7 @@ impl CellTls {
         }))
     }
 
-    /// The configuration for one endpoint, and the name to ask it for (SNI).
+    /// The configuration for one endpoint, and the name to send it as SNI.
     ///
     /// # Errors
     /// The endpoint's host can't be a server name.
@@ -95,17 +96,17 @@ impl CellTls {
     }
 }
 
-/// The name that an endpoint's certificate must carry.
+/// The name that an endpoint's certificate must have.
 #[derive(Debug)]
 enum Expected {
     /// A DNS name or an address.
     Name(ServerName<'static>),
-    /// A URI, byte for byte, and no other beside it.
+    /// A URI. It must be the certificate's only one, and equal byte for byte.
     Uri(Box<str>),
 }
 
-/// Chain first, then the endpoint's SAN. rustls's own verifier can't: a `ServerName` is never a
-/// URI.
+/// Verifies the chain, then the endpoint's SAN. rustls's own verifier can't check a URI, because a
+/// `ServerName` is never one.
 #[derive(Debug)]
 struct EndpointVerifier {
     expected: Expected,

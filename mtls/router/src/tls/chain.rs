@@ -1,8 +1,8 @@
 //! Verifies a client's certificate chain.
 //!
-//! webpki finds a path from the leaf to a root and verifies every signature on it. What it doesn't
-//! look at is looked at here, on the path that it found: an authority's key usage, SPIFFE's rules
-//! for authorities, and the root's own end and limits.
+//! webpki finds a path from the leaf to a root and verifies every signature on it. On the path that
+//! it found, this module checks what webpki doesn't: each CA's key usage, SPIFFE's rules for CAs,
+//! and the root's own expiry and constraints.
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,22 +22,22 @@ use webpki::{EndEntityCert, KeyUsage, RevocationOptions, VerifiedPath};
 
 use super::Trust;
 
-/// Why a chain is not good, or no longer.
+/// Why a chain is refused, in a handshake or later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ChainRefused {
-    /// A certificate of it is past its end, or before its start.
+    /// A certificate in it has expired or is not valid yet.
     Expired,
-    /// A certificate of it is revoked.
+    /// A certificate in it is revoked.
     Revoked,
-    /// No revocation list that is still fresh says whether it holds.
+    /// No current revocation list says whether a certificate in it is revoked.
     RevocationUnknown,
-    /// Nobody in the bundle stands behind it.
+    /// It leads to no CA in the bundle.
     UnknownIssuer,
-    /// One of those who stand behind it may not.
+    /// A CA in it isn't allowed to sign this leaf.
     Signer(SignerError),
     /// The leaf's extended key usage lacks `clientAuth`.
     Usage,
-    /// It is bad in another way.
+    /// It is invalid in another way.
     Untrusted,
 }
 
@@ -93,16 +93,16 @@ impl From<ChainRefused> for Error {
     }
 }
 
-/// Authorities that stand at the end of chains.
+/// The CAs of one trust bundle.
 #[derive(Debug)]
 pub(super) struct Roots {
     anchors: Vec<TrustAnchor<'static>>,
-    /// What the anchors' certificates say besides, in the same order.
+    /// What our own checks need of the anchors' certificates, in the same order.
     signers: Vec<Result<Signer, SignerError>>,
 }
 
 impl Roots {
-    /// `certificates` are those that the store was made of.
+    /// `certificates` must be those that `store` was made from, in the same order.
     pub(super) fn new(store: RootCertStore, certificates: &[CertificateDer<'_>]) -> Self {
         Self {
             anchors: store.roots,
@@ -119,7 +119,7 @@ impl Roots {
         subjects.map(|anchor| DistinguishedName::in_sequence(&anchor.subject))
     }
 
-    /// Their names: as DER (only the content of the sequence), and as text.
+    /// The CAs' names, as DER (only the content of the sequence) and as text.
     pub(super) fn subjects_in_words(&self) -> impl Iterator<Item = (&[u8], String)> {
         let named = self.anchors.iter().zip(&self.signers);
         named.map(|(anchor, signer)| {
@@ -128,7 +128,7 @@ impl Roots {
         })
     }
 
-    /// When the first of them ends.
+    /// When the first of them expires.
     pub(super) fn first_end(&self) -> Option<Unix> {
         let signers = self.signers.iter().flatten();
         signers.map(Signer::not_after).min()
@@ -155,21 +155,21 @@ impl Roots {
     }
 }
 
-/// Finds out whether chains are good, in handshakes and after.
+/// Verifies chains, in handshakes and afterwards.
 #[derive(Debug)]
 pub(super) struct ChainVerifier {
     pub(super) trust: Arc<Trust>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
-    /// A client may have none.
+    /// Whether a client may connect without a certificate.
     pub(super) optional: bool,
     pub(super) hints: Vec<DistinguishedName>,
 }
 
 impl ChainVerifier {
-    /// When the first certificate of the chain ends.
+    /// Verifies a chain at `now`, and returns when the first certificate in it expires.
     ///
     /// # Errors
-    /// Why it isn't good at `now`.
+    /// Why the chain is refused.
     pub(super) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -188,7 +188,8 @@ impl ChainVerifier {
                 Ok(end) => ends.set(Some(end)),
                 Err(why) => {
                     refused.set(Some(why));
-                    // Whichever: webpki goes on looking, and the reason is told below.
+                    // Any error will do: webpki then tries other paths, and `refused` has the
+                    // reason.
                     return Err(webpki::Error::UnknownIssuer);
                 }
             }
@@ -211,7 +212,7 @@ impl ChainVerifier {
         ends.get().ok_or(ChainRefused::Untrusted)
     }
 
-    /// Holds a chain against lists of which several bear the same issuer's name.
+    /// Checks revocation if several lists have the same issuer name.
     fn ask_namesakes(&self, run: &Run<'_>, path: &VerifiedPath<'_>) -> Result<(), ChainRefused> {
         let between: Vec<_> = path.intermediate_certificates().map(|c| c.der()).collect();
         let anchor = std::slice::from_ref(path.anchor());
@@ -223,10 +224,10 @@ impl ChainVerifier {
     }
 }
 
-/// What is asked of each path that webpki finds.
+/// Our own check of each path that webpki finds.
 type PathCheck<'j> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'j;
 
-/// One question to webpki.
+/// What all calls of webpki for one chain have in common.
 struct Run<'a> {
     algorithms: &'a WebPkiSupportedAlgorithms,
     entity: &'a EndEntityCert<'a>,

@@ -1,4 +1,4 @@
-//! Clients' certificates outside a handshake, for `explain`.
+//! Verifies clients' certificates outside a handshake, for `explain`.
 
 use cellway_env::Env;
 use rustls::pki_types::CertificateDer;
@@ -7,7 +7,7 @@ use super::material::{MaterialError, certificates};
 use super::{ClientVerifier, Provider, Trust};
 use crate::settings::{Pem, RouterSettings};
 
-/// The leaf of a client's chain, once the chain is verified as a handshake would, now.
+/// Verifies a client's chain as a handshake would, at the current time, and returns its leaf.
 ///
 /// # Errors
 /// A file can't be read, or the handshake would be refused.

@@ -11,10 +11,11 @@ use super::material::certificates;
 use crate::observe::log::rfc3339;
 use crate::settings::{Pem, RouterSettings};
 
-/// Most certificates that are kept an eye on: those that end first. A system's bundle has some 140.
+/// The most certificates that are watched. Those that expire first are watched. A system's bundle
+/// has about 140.
 pub const CERTIFICATES_MAX: usize = 256;
 
-/// The longest time before its end in which a certificate is near it.
+/// The longest time before its expiry for which a certificate counts as expiring soon.
 const NEAR_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// One certificate of a chain or bundle.
@@ -22,25 +23,25 @@ const NEAR_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct CertificateDates {
     /// The setting that names its file.
     pub setting: Arc<str>,
-    /// Its place in the file, from 0. A chain begins with the leaf.
+    /// Its position in the file, from 0. A chain starts with the leaf.
     pub position: usize,
-    /// When it comes into force.
+    /// When it becomes valid.
     pub not_before: Unix,
-    /// When it ends.
+    /// When it expires.
     pub not_after: Unix,
 }
 
 impl CertificateDates {
-    /// From when on it is near its end: in the last tenth of its life, and no more than 30 days before.
-    /// Whoever renews certificates in time does so before that, whether they live for an hour or for
-    /// years.
+    /// When the warnings about its expiry start: in the last tenth of its lifetime, but at most 30
+    /// days before its end. A certificate that is renewed in time is replaced before that, whether
+    /// it lives for an hour or for years.
     pub fn near_from(&self) -> Unix {
         let near = (self.not_after.since(self.not_before) / 10).min(NEAR_MAX);
         let end = self.not_after.since_epoch();
         Unix::from_epoch(end.saturating_sub(near))
     }
 
-    /// What there is to say of it at `now`, if it is near its end or past it.
+    /// A warning, if it expires soon or has expired at `now`.
     pub(crate) fn warning(&self, now: Unix) -> Option<String> {
         let Self {
             setting, position, ..
@@ -60,9 +61,9 @@ impl CertificateDates {
     }
 }
 
-/// Reads the files of all chains that the router shows and of all bundles that it trusts, and gives the
-/// certificates in the order of their ends. What can't be read is left out: whoever puts the settings
-/// in force has found it out. Whom the system trusts is the system's own matter.
+/// Reads all chains that the router presents and all bundles that it trusts, and returns the
+/// certificates sorted by expiry. Files that can't be read are left out, because they are reported
+/// when the settings are loaded. The system's own CAs are not included.
 pub(crate) async fn certificate_dates<E: Env>(
     env: &E,
     settings: &RouterSettings,
@@ -88,7 +89,7 @@ pub(crate) async fn certificate_dates<E: Env>(
     all
 }
 
-/// The settings that name certificates, and what they say.
+/// The settings that name certificates, and their values.
 fn named(settings: &RouterSettings) -> Vec<(String, &Pem)> {
     let mut named = Vec::new();
     for (i, listener) in settings.listeners.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Revocation lists, and the choice of lists for a chain.
+//! Revocation lists, and which of them are asked about a chain.
 //!
-//! webpki asks the first list that bears an issuer's name and looks no further. So wherever there
-//! are several of one name, each has its turn to be the first: a certificate that is on any of them
-//! is revoked. Two authorities of one name, as there are while one takes over from the other, have
-//! lists of the same name too; there a chain is held against those that its own issuer signed.
+//! webpki reads only the first list with an issuer's name. If several lists have the same name, the
+//! chain is verified several times, each time with another list first, so a certificate on any of
+//! them is revoked. Two CAs may have the same name while one replaces the other. Then their lists
+//! have the same name too, and a chain is checked against the lists that its own issuer signed.
 
 use cellway_core::Unix;
 use cellway_core::cert::RevocationList;
@@ -17,15 +17,15 @@ use webpki::{
 
 use crate::settings::RevocationSettings;
 
-/// All lists, and what becomes of certificates that none of them decides.
+/// All revocation lists, and the rules for missing and stale lists.
 #[derive(Debug)]
 pub(super) struct Lists {
     lists: Vec<List>,
     status: UnknownStatusPolicy,
     expiration: ExpirationPolicy,
-    /// When one after another is past its time, sorted.
+    /// When each list becomes stale, sorted.
     staling: Vec<Unix>,
-    /// Two of them bear the same issuer's name.
+    /// Whether two lists have the same issuer name.
     namesakes: bool,
 }
 
@@ -35,7 +35,7 @@ struct List {
     own: RevocationList,
 }
 
-/// Which lists to ask, the first of each issuer first.
+/// The lists to ask, in order. webpki reads only the first one of each issuer.
 pub(super) type Order<'a> = Vec<&'a CertRevocationList<'static>>;
 
 impl Lists {
@@ -60,7 +60,7 @@ impl Lists {
     /// Adds a list.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with it, as text.
     pub(super) fn add(
         &mut self,
         der: &CertificateRevocationListDer<'_>,
@@ -80,7 +80,7 @@ impl Lists {
         Ok(&added.own)
     }
 
-    /// Whether a CA of this name has no list although each CA must have one.
+    /// Whether a CA with this name has no list although each CA must have one.
     pub(super) fn lacks(&self, authority: &[u8]) -> bool {
         let mut lists = self.lists.iter();
         !self.lists.is_empty()
@@ -88,12 +88,12 @@ impl Lists {
             && !lists.any(|list| list.parsed.issuer() == authority)
     }
 
-    /// When the next list will be past its time, seen from `now`.
+    /// When the next list becomes stale after `now`.
     pub(super) fn next_staling(&self, now: Unix) -> Option<Unix> {
         self.staling.iter().copied().find(|staling| now < *staling)
     }
 
-    /// All lists, where that is all there is to say: each issuer's name stands on one.
+    /// All lists, if no two of them have the same issuer name. Then one verification is enough.
     pub(super) fn plain_order(&self) -> Option<Order<'_>> {
         (!self.namesakes).then(|| self.all())
     }
@@ -102,7 +102,8 @@ impl Lists {
         self.lists.iter().map(|list| &list.parsed).collect()
     }
 
-    /// In which orders to ask them about a chain, at least one. It is good if it is by each of them.
+    /// The orders in which to ask the lists about a chain; at least one. The chain is good only if
+    /// it verifies with each of them.
     pub(super) fn orders(
         &self,
         path: &VerifiedPath<'_>,
@@ -119,7 +120,8 @@ impl Lists {
                 }
             }
         }
-        // A name on no list that holds: webpki finds the false ones, and refuses.
+        // If no list of a name is signed by the issuer, keep the others: webpki finds their bad
+        // signatures and refuses the chain.
         let held: Vec<_> = asked.iter().map(|list| list.parsed.issuer()).collect();
         others.retain(|list| !held.contains(&list.parsed.issuer()));
         asked.extend(others);
@@ -136,7 +138,7 @@ impl Lists {
             .collect()
     }
 
-    /// What webpki is told.
+    /// The options for webpki.
     pub(super) fn options<'a>(&self, order: &'a Order<'a>) -> Option<RevocationOptions<'a>> {
         let builder = RevocationOptionsBuilder::new(order).ok()?;
         let builder = builder.with_depth(RevocationCheckDepth::Chain);
@@ -145,7 +147,7 @@ impl Lists {
     }
 }
 
-/// The names that issued a chain's certificates, with their keys.
+/// The issuers of a chain's certificates: their names and keys.
 fn issuers(path: &VerifiedPath<'_>) -> Vec<(Vec<u8>, SubjectPublicKeyInfoDer<'static>)> {
     let mut names = vec![path.end_entity().issuer().to_vec()];
     let mut keys = Vec::new();
@@ -172,7 +174,7 @@ fn is_signed(
     algorithms.all.iter().any(holds)
 }
 
-/// Why a list can't be honoured, in words.
+/// Why a list can't be used, as text.
 fn unusable(error: &Error) -> String {
     match error {
         Error::UnsupportedDeltaCrl => {

@@ -1,4 +1,4 @@
-//! Certificates, keys and bundles, from PEM.
+//! Reads certificates, keys and bundles from PEM.
 
 use std::fmt;
 
@@ -11,10 +11,11 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 
 use crate::settings::{KeyPair, Pem};
 
-/// The most bytes that a PEM file may have; a bundle of a few thousand certificates fits.
+/// The most bytes in a PEM file. A bundle of a few thousand certificates fits.
 const PEM_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Why a certificate, key or bundle can't be used, in words that follow the setting's name.
+/// Why a certificate, key or bundle can't be used. The text follows the setting's name in a
+/// message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MaterialError {
     /// What was read: a path, or `inline text`.
@@ -47,13 +48,13 @@ impl MaterialError {
 /// Reads the certificates that a bundle trusts.
 ///
 /// # Errors
-/// The file can't be read, holds no certificate, or one that can't be a trust anchor: a bundle is
-/// taken whole or not at all, so that a typo doesn't silently lose an issuer.
+/// The file can't be read, has no certificate, or has one that can't be a trust anchor. One bad
+/// certificate makes the whole bundle unusable, so that a typo doesn't silently lose an issuer.
 pub async fn load_roots<E: Env>(env: &E, bundle: &Pem) -> Result<RootCertStore, MaterialError> {
     store(bundle, &certificates(env, bundle).await?)
 }
 
-/// Makes a store of a bundle's certificates.
+/// Makes a root store from a bundle's certificates.
 pub(super) fn store(
     bundle: &Pem,
     certificates: &[CertificateDer<'static>],
@@ -71,11 +72,11 @@ pub(super) fn store(
     Ok(roots)
 }
 
-/// Reads a certificate chain and its key. Whether the two belong together is found out by who
-/// builds a TLS configuration from them.
+/// Reads a certificate chain and its key. It doesn't check that the two belong together; building a
+/// TLS configuration from them does.
 ///
 /// # Errors
-/// A file can't be read, or holds no certificate or no private key.
+/// A file can't be read, or has no certificate or no private key.
 pub async fn load_key_pair<E: Env>(
     env: &E,
     pair: &KeyPair,
@@ -110,8 +111,7 @@ const SWAPPED_KEY: &str =
 const SWAPPED_CERTIFICATE: &str =
     "holds a private key and no certificate; is it the wrong file, or are the two swapped?";
 
-/// The position, from 1, of the first certificate that isn't a CA's, if CA certificates come before
-/// it.
+/// Finds a leaf that comes after CA certificates, and returns its position, from 1.
 fn leaf_behind_authorities(chain: &[CertificateDer<'_>]) -> Option<usize> {
     let is_authority = |der: &CertificateDer<'_>| {
         PeerCertificate::from_der(der).map(|certificate| certificate.is_authority())
@@ -123,7 +123,8 @@ fn leaf_behind_authorities(chain: &[CertificateDer<'_>]) -> Option<usize> {
     (is_authority(first) == Ok(true)).then_some(leaf + 1)
 }
 
-/// PKCS#8 (RFC 5958, section 3), or the older form of OpenSSL (RFC 1421, section 4.6.1.1).
+/// Whether the key is encrypted: in PKCS#8 (RFC 5958, section 3), or in OpenSSL's older form (RFC
+/// 1421, section 4.6.1.1).
 fn is_encrypted(pem: &[u8]) -> bool {
     let text = String::from_utf8_lossy(pem);
     text.lines().any(|line| {
@@ -132,8 +133,8 @@ fn is_encrypted(pem: &[u8]) -> bool {
     })
 }
 
-/// Why nothing was found in a file, if it is one of the common mistakes. `swapped` is the text if
-/// the file contains `other`.
+/// Why nothing was found in a file, if the cause is a common mistake. `swapped` is the text for a
+/// file that contains `other`.
 fn nothing_found(pem: &[u8], other: &str, swapped: &str) -> Option<String> {
     if pem.is_empty() {
         return Some("is empty".to_owned());
@@ -189,13 +190,13 @@ pub(crate) async fn certificates<E: Env>(
     Ok(certificates)
 }
 
-/// Reads revocation lists: PEM, one or several, or one as DER.
+/// Reads one or several revocation lists in PEM, or one in DER.
 pub(super) async fn revocation_lists<E: Env>(
     env: &E,
     pem: &Pem,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, MaterialError> {
     let content = read(env, pem).await?;
-    // What a DER sequence begins with; PEM is text.
+    // A DER sequence starts with this byte. PEM is text.
     if content.first() == Some(&0x30) {
         return Ok(vec![content.to_vec().into()]);
     }
@@ -211,7 +212,7 @@ pub(super) async fn revocation_lists<E: Env>(
     Ok(lists)
 }
 
-/// In words, where the library shows a list of byte values.
+/// Describes an error in words where the library prints byte values.
 fn words(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => {
@@ -297,13 +298,13 @@ mod tests {
             load(&windows, key.replace('\n', "\r\n").as_bytes()).await,
             Ok(2)
         );
-        // A CA certificate alone passes here; chain verification refuses it.
+        // A CA certificate alone is accepted here. Chain verification refuses it.
         assert_eq!(load(&authority, key.as_bytes()).await, Ok(1));
         let roots = Pem::Text(format!("\u{feff}{authority}").into());
         assert_eq!(load_roots(&TokioEnv::new(), &roots).await.unwrap().len(), 1);
     }
 
-    /// Catches: an operator who has to guess at night what "no items found" means.
+    /// Catches: a message such as "no items found", which doesn't say what the mistake is.
     #[tokio::test]
     async fn names_the_mistake() {
         let Pki {

@@ -1,9 +1,9 @@
-//! TLS on both sides: clients' certificates against the trust bundle, cells' certificates against
-//! the cells' bundle and the endpoint's SAN.
+//! TLS on both sides: verifies clients' certificates against the trust bundle, and cells'
+//! certificates against the cells' bundle and the endpoint's SAN.
 //!
-//! Everything is made anew from its files at a reload and only then put in force, so that a bad
-//! file leaves the old one live. Nothing here resumes a session whose peer was authenticated by a
-//! certificate: a resumed handshake would outlive the certificate.
+//! A reload first builds everything from its files and then puts it in force, so the old one stays
+//! in use if a file is bad. If a certificate authenticated the peer, its TLS session is never
+//! resumed: a resumed session could outlive the certificate.
 
 mod cell;
 mod chain;
@@ -33,18 +33,18 @@ pub use self::source::{router_source_config, source_config};
 pub use self::trust::ListDates;
 pub(crate) use self::trust::Trust;
 
-/// Cryptography, and the clock that certificates are judged by: handed in, so that the simulator
-/// has both in its hand.
+/// The cryptography, and the clock for certificates' dates. The caller passes both in, so that the
+/// simulator can replace them.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// Suites, groups, signatures, randomness.
+    /// Cipher suites, groups, signature algorithms and randomness.
     pub crypto: Arc<CryptoProvider>,
     /// The wall clock.
     pub time: Arc<dyn TimeProvider>,
 }
 
 impl Default for Provider {
-    /// aws-lc-rs, and the machine's wall clock.
+    /// Uses aws-lc-rs and the machine's wall clock.
     fn default() -> Self {
         Self {
             crypto: Arc::new(aws_lc_rs::default_provider()),
@@ -53,15 +53,15 @@ impl Default for Provider {
     }
 }
 
-/// HTTP/2 first, for both sides.
+/// The application protocols for both sides, HTTP/2 first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 fn alpn() -> Vec<Vec<u8>> {
     ALPN.iter().map(|name| name.to_vec()).collect()
 }
 
-/// The same for clients of listeners, plus HTTP/1.0 for clients that offer nothing newer. The
-/// handshake fails for a client without a common protocol (RFC 7301, section 3.2).
+/// The protocols for clients of listeners: also HTTP/1.0, for clients that offer nothing newer. If
+/// client and router have no protocol in common, the handshake fails (RFC 7301, section 3.2).
 fn server_alpn() -> Vec<Vec<u8>> {
     let mut names = alpn();
     names.push(b"http/1.0".to_vec());

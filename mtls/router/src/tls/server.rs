@@ -17,15 +17,15 @@ use super::{Provider, Trust, server_alpn};
 use crate::observe::event::TlsRefusal;
 use crate::settings::{ClientCertificate, ListenerTls};
 
-/// What a listener needs for new connections, and to look at its standing ones again.
+/// What a listener needs for TLS on new connections, and to verify clients of open ones again.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
-    /// Who judges clients' certificates; `None` where none is asked for.
+    /// Verifies clients' certificates. `None` if the listener doesn't ask for one.
     pub(crate) clients: Option<ClientVerifier>,
 }
 
-/// Judges clients' chains.
+/// Verifies clients' chains.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientVerifier {
     verifier: Arc<ChainVerifier>,
@@ -33,7 +33,7 @@ pub(crate) struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Trusts certificates of the bundles' CAs that no list revokes.
+    /// Creates a verifier that trusts the bundles' CAs and checks the revocation lists.
     pub(crate) fn new(provider: &Provider, trust: &Arc<Trust>, optional: bool) -> Self {
         Self {
             verifier: Arc::new(trust.verifier(provider, optional)),
@@ -41,11 +41,11 @@ impl ClientVerifier {
         }
     }
 
-    /// Whether a chain, its leaf first, is good at present, and when the first certificate of it
-    /// ends.
+    /// Verifies a chain now, and returns when the first certificate in it expires. The leaf comes
+    /// first.
     ///
     /// # Errors
-    /// Why it isn't.
+    /// Why the chain is refused.
     pub(crate) fn verify_chain(
         &self,
         chain: &[CertificateDer<'static>],
@@ -57,8 +57,8 @@ impl ClientVerifier {
         self.verifier.verify(leaf, rest, now)
     }
 
-    /// As [`verify_chain`](Self::verify_chain), of a chain that a handshake has just found good: verified again
-    /// only where an authority might end before its leaf.
+    /// Returns when the first certificate in a chain expires, after the handshake verified it. It
+    /// verifies the chain again only if a CA might expire before the leaf.
     pub(crate) fn ends(
         &self,
         peer: &PeerCertificate,
@@ -76,15 +76,14 @@ impl ClientVerifier {
         self.verify_chain(chain)
     }
 
-    /// When the next revocation list will be past its time.
+    /// When the next revocation list becomes stale after `now`.
     pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
         self.verifier.trust.next_staling(now)
     }
 }
 
 impl ServerTls {
-    /// Reads the listener's certificate and key, and makes ready to verify clients against
-    /// `trust`.
+    /// Reads the listener's certificate and key, and prepares to verify clients against `trust`.
     pub(crate) async fn load<E: Env>(
         env: &E,
         provider: &Provider,
@@ -106,7 +105,8 @@ impl ServerTls {
         .map_err(|error| pair_refused(&tls.identity, &error))?;
         config.alpn_protocols = server_alpn();
         if clients.is_some() {
-            // A resumed session would skip the verifier, and so outlive certificate and bundle.
+            // A resumed session would skip the verifier, so it could outlive certificate and
+            // bundle.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
@@ -116,10 +116,11 @@ impl ServerTls {
         })
     }
 
-    /// Whether a chain that was accepted before is still good.
+    /// Verifies again a chain that was accepted before, and returns when the first certificate in
+    /// it expires.
     ///
     /// # Errors
-    /// Why it isn't.
+    /// Why the chain is refused.
     pub(crate) fn verify_chain(
         &self,
         chain: &[CertificateDer<'static>],
@@ -150,7 +151,7 @@ fn client_verifier(
     Ok(Some(ClientVerifier::new(provider, trust, optional)))
 }
 
-/// Sorts a failed handshake.
+/// Maps a failed handshake to its reason.
 pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
     let Some(error) = error.get_ref().and_then(|e| e.downcast_ref::<Error>()) else {
         return TlsRefusal::Closed;
@@ -174,7 +175,8 @@ impl From<ChainRefused> for TlsRefusal {
     }
 }
 
-/// The chain's verifier says no more than this; the rest is about the handshake's own signature.
+/// The chain verifier returns only the errors listed here. The others are about the handshake's own
+/// signature.
 fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
     match error {
         CertificateError::Expired => TlsRefusal::CertificateExpired,

@@ -9,7 +9,8 @@ use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
 use crate::control_plane::sources::RegistryLocation;
 use crate::settings::{FetchSettings, RouterSettings};
 
-/// How sources are verified: by the configured bundle, or by the CAs that the system trusts.
+/// The TLS configuration for sources. It trusts the configured bundle, or else the CAs that the
+/// system trusts.
 ///
 /// # Errors
 /// A file can't be read or used.
@@ -25,7 +26,7 @@ pub async fn source_config<E: Env>(
     with_roots(env, provider, fetch, roots).await
 }
 
-/// As [`source_config`], but the system isn't asked whom it trusts where all sources are local.
+/// As [`source_config`], but doesn't load the system's CAs if all sources are local files.
 ///
 /// # Errors
 /// A file can't be read or used.
@@ -76,8 +77,8 @@ async fn with_roots<E: Env>(
     }
 }
 
-/// What the system trusts. A machine without any, a minimal container for instance, trusts nobody:
-/// each fetch then says so.
+/// The CAs that the system trusts. A minimal container may have none. Then every fetch fails and
+/// says so.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();

@@ -1,4 +1,4 @@
-//! Trusted CAs for client certificates, and revocation.
+//! The trusted CAs for client certificates, and the revocation lists.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,35 +15,36 @@ use crate::settings::{Pem, RouterSettings};
 
 /// The trust bundles and the revocation lists, read from their files.
 ///
-/// A trust domain with a bundle of its own is vouched for by that one alone, and that one vouches
-/// for nothing else: neither for another trust domain nor for DNS names.
+/// If a trust domain has its own bundle, only the CAs in that bundle are trusted for it, and they
+/// are trusted for nothing else: neither for another trust domain nor for DNS names.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    /// For DNS names, and for all trust domains that have no bundle of their own.
+    /// For DNS names, and for all trust domains without their own bundle.
     common: Option<Roots>,
     domains: BTreeMap<Box<str>, Roots>,
     lists: Lists,
     dates: Vec<ListDates>,
 }
 
-/// When a revocation list was issued, and when another should follow.
+/// When a revocation list was issued, and when the next one is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ListDates {
-    /// Which of `trust.crl`; a file may hold several lists.
+    /// The index in `trust.crl`. One file may have several lists.
     pub setting: usize,
     /// `thisUpdate`.
     pub issued: Unix,
-    /// `nextUpdate`: from then on it is stale.
+    /// `nextUpdate`. The list is stale from then on.
     pub next: Unix,
 }
 
 impl Trust {
-    /// Reads all bundles and lists; `None` if nobody's certificates are believed.
+    /// Reads all bundles and lists. `None` if no bundle is configured, so no certificate is
+    /// trusted.
     ///
     /// # Errors
-    /// The setting, and what is wrong with its file: it can't be read, or holds what is no bundle or
-    /// no list. A list that has become stale is no error here: it refuses certificates, and a router
-    /// that doesn't start would refuse more.
+    /// The setting, and what is wrong with its file: it can't be read, or is not a bundle or a
+    /// list. A stale list is not an error here: it makes the router refuse certificates, but a
+    /// router that doesn't start would refuse everything.
     pub(crate) async fn load<E: Env>(
         env: &E,
         settings: &RouterSettings,
@@ -85,19 +86,19 @@ impl Trust {
         Ok(Some(Arc::new(trust)))
     }
 
-    /// Who may vouch for this leaf. A certificate with several URI names is nobody's SVID, and no
-    /// listener takes it.
+    /// The CAs that are trusted for this leaf. A certificate with several URI names is not an SVID,
+    /// and no listener accepts it.
     pub(super) fn roots(&self, leaf: &PeerCertificate) -> Option<&Roots> {
         let own = leaf.trust_domain().and_then(|name| self.domains.get(name));
         own.or(self.common.as_ref())
     }
 
-    /// When each of the lists was issued, and is followed by another.
+    /// The dates of each list.
     pub(crate) fn dates(&self) -> &[ListDates] {
         &self.dates
     }
 
-    /// The CAs without a revocation list, if each must have one, as text.
+    /// The names of the CAs without a revocation list, if each must have one.
     pub(crate) fn authorities_without_list(&self) -> Vec<String> {
         let mut missing = Vec::new();
         let common = self.common.iter().map(|roots| (None, roots));
@@ -119,17 +120,17 @@ impl Trust {
         &self.lists
     }
 
-    /// When the next list will be past its time, and certificates to be looked at again.
+    /// When the next list becomes stale after `now`. Certificates must be verified again then.
     pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
         self.lists.next_staling(now)
     }
 
-    /// When the first of the roots ends that may vouch for this leaf.
+    /// When the first of the roots that are trusted for this leaf expires.
     pub(super) fn first_root_end(&self, leaf: &PeerCertificate) -> Option<Unix> {
         self.roots(leaf).and_then(Roots::first_end)
     }
 
-    /// Who judges chains; with `optional`, a client may have none.
+    /// Creates a verifier of chains. If `optional`, a client may connect without a certificate.
     pub(super) fn verifier(self: &Arc<Self>, provider: &Provider, optional: bool) -> ChainVerifier {
         let all = self.common.iter().chain(self.domains.values());
         ChainVerifier {
@@ -141,7 +142,7 @@ impl Trust {
     }
 }
 
-/// Reads a bundle. It is taken whole or not at all.
+/// Reads a bundle. One bad certificate makes all of it unusable.
 async fn roots<E: Env>(env: &E, bundle: &Pem) -> Result<Roots, MaterialError> {
     let certificates = certificates(env, bundle).await?;
     let store = store(bundle, &certificates)?;

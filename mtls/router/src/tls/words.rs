@@ -1,4 +1,4 @@
-//! A certificate with another name than the registry's, in plain words.
+//! The error for a certificate whose name is not the one in the registry.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use cellway_core::cert::PeerCertificate;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, OtherError};
 
-/// Most names of a certificate that a message lists.
+/// The most names of a certificate that a message lists.
 const NAMES_MAX: usize = 4;
 
-/// A certificate that is good, and another's.
+/// A certificate that verifies, but has another name than expected.
 #[derive(Debug)]
 pub(super) struct OtherName {
     shown: String,

@@ -1,4 +1,4 @@
-//! Tests of logs whose settings change while others write.
+//! Tests that change a log's settings while other threads write.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-/// A log of two places, of which the second may be closed.
+/// A log with two outputs. The second may be closed.
 async fn start(
     host: &Host,
     settings: LogTable,
@@ -73,11 +73,11 @@ fn table(to: Output) -> LogTable {
     }
 }
 
-/// Catches: a line that is lost, written twice or torn while the log moves, and one that comes to the
-/// new place though it was told before.
+/// Catches: a line that is lost, written twice or torn while the log moves, and an earlier line
+/// that is written to the new output.
 #[tokio::test]
 async fn no_line_is_lost_or_torn_while_the_log_moves() {
-    // Fewer than a queue holds, so that none may be lost.
+    // Fewer than the queue holds, so no line may be lost.
     const WRITERS: usize = 4;
     const LINES: usize = 1_500;
     let host = Host::new();

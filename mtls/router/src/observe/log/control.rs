@@ -1,4 +1,4 @@
-//! The log of a process, whose level, place and form of subjects a reload may change.
+//! The log of a process. A reload may change its level, its output and how subjects are shown.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -8,17 +8,17 @@ use cellway_env::Env;
 use super::{Flush, Log, LogWriter, Lost, SubjectForm, Subjects};
 use crate::config::{LogTable, Output};
 
-/// Opens the place that lines go to.
+/// Opens an output for lines.
 type Open = dyn Fn(Output) -> io::Result<Box<dyn Write + Send>> + Send + Sync;
 
-/// A log, and what it takes to give it other settings.
+/// A log, with everything needed to change its settings.
 pub struct LogControl {
     log: Log,
     settings: LogTable,
     open: Box<Open>,
 }
 
-/// Never what opens places: it has nothing to show.
+/// Leaves out the function that opens outputs, which can't be shown.
 impl fmt::Debug for LogControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogControl")
@@ -27,25 +27,25 @@ impl fmt::Debug for LogControl {
     }
 }
 
-/// New settings of a log, with all that they need: putting them in force can't fail.
+/// New settings of a log, with everything that they need, so that applying them can't fail.
 #[derive(Debug)]
 pub(crate) struct LogChange {
     settings: LogTable,
-    /// `None`: as before.
+    /// `None` if they stay as before.
     subjects: Option<Subjects>,
     writer: Option<LogWriter>,
 }
 
 impl LogChange {
-    /// The new place of lines, if it is another.
+    /// The new output, if it changes.
     pub(crate) fn moves_to(&self) -> Option<Output> {
         self.writer.as_ref().map(|_| self.settings.to)
     }
 }
 
 impl LogControl {
-    /// Starts a log with these settings. `open` opens the place that they name, now and whenever a
-    /// reload names another.
+    /// Starts a log with these settings. `open` opens the output that they name, now and whenever a
+    /// reload names another one.
     ///
     /// # Errors
     /// The setting that can't be used.
@@ -65,17 +65,17 @@ impl LogControl {
         Ok((control, flush))
     }
 
-    /// The log. What is changed later is changed for all clones.
+    /// The log. A later change applies to all clones.
     pub fn log(&self) -> Log {
         self.log.clone()
     }
 
-    /// Counts the lines that were lost.
+    /// The counter of lost lines.
     pub fn lost(&self) -> Lost {
         self.log.lost()
     }
 
-    /// Makes ready what other settings need, and changes nothing yet.
+    /// Prepares what new settings need, and changes nothing yet.
     ///
     /// # Errors
     /// The setting that can't be used.
@@ -88,7 +88,7 @@ impl LogControl {
         let own_key =
             |table: &LogTable| table.subject == SubjectForm::Hash && table.subject_key.is_none();
         let subjects = match own_key(old) && own_key(settings) {
-            // Another key would give everybody another hash for no reason.
+            // A new random key would change every hash for no reason.
             true => None,
             false => Some(subjects(env, settings).await?),
         };
@@ -106,8 +106,8 @@ impl LogControl {
         })
     }
 
-    /// Puts new settings in force for every line from now on. Lines before them go to where they were
-    /// to go.
+    /// Applies new settings to every line from now on. Earlier lines are still written to the old
+    /// output.
     pub(crate) fn commit(&mut self, change: LogChange) {
         let LogChange {
             settings,
@@ -119,7 +119,7 @@ impl LogControl {
     }
 }
 
-/// How these settings show subjects.
+/// Loads how subjects are shown under these settings.
 ///
 /// # Errors
 /// The key's file can't be used.
@@ -128,12 +128,12 @@ pub async fn subjects<E: Env>(env: &E, settings: &LogTable) -> Result<Subjects, 
     loaded.map_err(LogError::SubjectKey)
 }
 
-/// Why a log can't have these settings.
+/// Why a log can't use its settings.
 #[derive(Debug)]
 pub enum LogError {
-    /// What is wrong with the file of `log.subject_key`.
+    /// The file of `log.subject_key` can't be used; the text says why.
     SubjectKey(String),
-    /// `log.to` can't be opened, or the system has no thread that writes there.
+    /// `log.to` can't be opened, or the system can't start the thread that writes to it.
     Place(Output, io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! The level and the name of each event.
+//! The level and the name of the log line for each event.
 
 use cellway_core::Decision;
 use cellway_core::control::Notice;
@@ -33,7 +33,7 @@ pub fn heading(event: &Event<'_>) -> (Level, &'static str) {
             SealOutcome::Sealed => (Debug, "envelope_sealed"),
             SealOutcome::NoKey | SealOutcome::TooLarge => (Warn, "envelope_failed"),
         },
-        // The router's own answers, and those that it cut short. A denial has its own line.
+        // Answers that the router made itself or cut short. A denial already has its own line.
         Event::Responded {
             reason: Some(_),
             told: false,

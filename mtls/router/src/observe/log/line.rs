@@ -20,7 +20,7 @@ impl Line {
 
     pub(super) fn str(mut self, key: &str, value: &str) -> Self {
         self.key(key);
-        // Escapes control characters, so that a value can't begin a line of its own.
+        // Escapes control characters, so that a value can't start a new line.
         let value = serde_json::to_string(value).unwrap_or_default();
         self.0.push_str(&value);
         self
@@ -62,7 +62,7 @@ impl Line {
         }
     }
 
-    /// Who it was, as far as that is shown.
+    /// The subject, in the configured form.
     pub(super) fn subject(self, subject: Option<&Text>, subjects: &Subjects) -> Self {
         let shown = subject.and_then(|subject| subjects.show(&subject.decode()));
         match shown {
@@ -85,7 +85,7 @@ impl Line {
         self.0
     }
 
-    /// Keys are literals of this module's callers and need no escape.
+    /// Keys are literals in this module's callers, so they need no escaping.
     fn key(&mut self, key: &str) {
         let _ = write!(self.0, ",\"{key}\":");
     }

@@ -1,9 +1,8 @@
-//! JSON lines for people and machines, one for each event.
+//! The log: one JSON line for each event.
 //!
-//! A line says what happened, never who it was in their own words, unless that was asked for: no
-//! token, and of a subject a keyed hash. Rendering
-//! is a function of the event; writing belongs to a thread of its own behind a bounded queue, so
-//! that a reader that hangs costs lines (which are counted), never requests.
+//! A line never has a token, and it has only a keyed hash of a subject unless the configuration
+//! asks for more. Rendering is a function of the event. A separate thread writes the lines from a
+//! bounded queue: if the reader of the log hangs, lines are lost and counted, but no request waits.
 
 mod control;
 mod heading;
@@ -38,9 +37,9 @@ use crate::observe::event::{Event, Sink};
 pub enum Level {
     /// Somebody must do something.
     Error,
-    /// Something was refused or lost, and the router goes on.
+    /// Something was refused or lost, and the router keeps running.
     Warn,
-    /// What an operator wants to read afterwards, each denial among it.
+    /// What an operator wants to read afterwards. Every denial is here.
     #[default]
     Info,
     /// Every request and connection.
@@ -59,12 +58,12 @@ impl Level {
     }
 }
 
-/// A sink that writes a line for each event of its level or a more severe one. Clones are one log, and
-/// change together.
+/// A sink that writes a line for each event that is at least as severe as its level. All clones are
+/// the same log, and a change applies to all of them.
 #[derive(Clone, Debug)]
 pub struct Log(Arc<LogState>);
 
-/// Read by every worker, at most of its events as far as the level, and hardly ever written.
+/// Every worker reads it. Most events need only the level. It is rarely written.
 #[derive(Debug)]
 struct LogState {
     level: AtomicU8,
@@ -72,7 +71,7 @@ struct LogState {
     repeats: Repeats,
 }
 
-/// What a line is made with, and where it goes.
+/// How subjects are shown, and where lines are written.
 #[derive(Clone, Debug)]
 struct Output {
     subjects: Subjects,
@@ -80,7 +79,7 @@ struct Output {
 }
 
 impl Log {
-    /// Writes to `writer` what is at least as severe as `level`.
+    /// Creates a log that writes events at least as severe as `level` to `writer`.
     pub fn new(level: Level, writer: LogWriter) -> Self {
         let subjects = Subjects::Off;
         Self(Arc::new(LogState {
@@ -90,7 +89,7 @@ impl Log {
         }))
     }
 
-    /// Shows subjects so, where a line has one.
+    /// Sets how subjects are shown.
     #[must_use]
     pub fn with_subjects(self, subjects: Subjects) -> Self {
         let writer = self.0.output.load().writer.clone();
@@ -98,25 +97,25 @@ impl Log {
         self
     }
 
-    /// Counts the lines that were lost.
+    /// The counter of lost lines.
     pub(crate) fn lost(&self) -> Lost {
         self.0.output.load().writer.lost()
     }
 
-    /// A writer to another place, which may take the place of this log's own.
+    /// Creates a writer to another place, which [`change`](Self::change) can put in force.
     fn writer_to(&self, out: Box<dyn Write + Send>) -> io::Result<LogWriter> {
         self.0.output.load().writer.to(out)
     }
 
-    /// Changes the level, and of the rest what is given.
+    /// Changes the level, and the subjects and the writer if they are given.
     fn change(&self, level: Level, subjects: Option<Subjects>, writer: Option<LogWriter>) {
         let output = self.0.output.load_full();
         let output = Output {
             subjects: subjects.unwrap_or_else(|| output.subjects.clone()),
             writer: writer.unwrap_or_else(|| output.writer.clone()),
         };
-        // A line is made and sent with one way, the old or the new. The old writer ends when the last
-        // line that is being made with it is sent, and all that it took is written.
+        // Each line uses either the old or the new output. The old writer stops when the last line
+        // for it is sent and everything that it took is written.
         self.0.output.store(Arc::new(output));
         self.0.level.store(level as u8, Relaxed);
     }
@@ -129,7 +128,7 @@ impl Sink for Log {
         if level as u8 > least {
             return;
         }
-        // At `debug`, each answer has a line.
+        // At `debug`, every answer has a line.
         let each = least >= Level::Debug as u8 && matches!(event, Event::Responded { .. });
         let left_out = match each {
             true => Some(0),

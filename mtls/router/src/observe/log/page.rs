@@ -1,4 +1,4 @@
-//! `docs/logs.md` lists every event with its level and its fields, and nothing else.
+//! Tests that `docs/logs.md` lists every event with its level and its fields, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -36,10 +36,10 @@ use crate::tls::CertificateDates;
 const PAGE: &str = include_str!("../../../../../docs/logs.md");
 const HEADINGS: &str = include_str!("heading.rs");
 
-/// What is in a line of every event.
+/// The fields that every line has.
 const ALWAYS: [&str; 3] = ["ts", "level", "event"];
 
-/// Events by name: their levels, and all fields that a line of theirs may have.
+/// Events by name: the levels, and all fields that a line may have.
 type Events = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
 
 fn text(text: &str) -> Text {
@@ -55,7 +55,7 @@ fn policy() -> Policy {
     Policy::build(&specs).unwrap()
 }
 
-/// Tells one event of each kind, with everything that it can say.
+/// Emits one event of each kind, with every field set.
 fn tell_all(tell: &mut dyn FnMut(&Event<'_>)) {
     of_connections(tell);
     of_requests(tell);
@@ -97,7 +97,7 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
     }
 }
 
-/// Decisions of which everything is known.
+/// An allowance and a denial with every field set.
 fn decisions() -> [Decision; 2] {
     let (Decision::Allow(allow), Decision::Deny(deny)) =
         (allowance(), denial(Reason::RoleForbidden, Some("acme")))
@@ -412,7 +412,7 @@ fn of_the_router(tell: &mut dyn FnMut(&Event<'_>)) {
     tell(&Event::Drained { abandoned: 0 });
 }
 
-/// What the code says.
+/// The events that the code emits.
 fn told() -> Events {
     let subjects = Subjects::with_key(&[1; 32]);
     let mut events = Events::new();
@@ -434,7 +434,7 @@ fn quoted(cell: &str) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// What the page's table says.
+/// The events in the page's table.
 fn documented() -> Events {
     let section = PAGE
         .split("\n## ")
@@ -454,7 +454,7 @@ fn documented() -> Events {
     events
 }
 
-/// Catches: an event that no operator can look up, and a page that promises one that doesn't exist.
+/// Catches: an event that the page doesn't list, and an event on the page that doesn't exist.
 #[test]
 fn the_page_lists_every_event_with_its_level_and_fields() {
     let (told, documented) = (told(), documented());
@@ -466,7 +466,7 @@ fn the_page_lists_every_event_with_its_level_and_fields() {
     }
 }
 
-/// Catches: an event that is left out above.
+/// Catches: an event that `tell_all` leaves out.
 #[test]
 fn every_heading_is_told_here() {
     let names = HEADINGS.split('"').skip(1).step_by(2);

@@ -19,7 +19,7 @@ pub fn render(at: Unix, event: &Event<'_>, least: Level, subjects: &Subjects) ->
     (level <= least).then(|| line(at, event, subjects, 0))
 }
 
-/// The line of an event; `repeated` lines like it were left out before it.
+/// The line of an event. `repeated` is how many similar lines were left out before it.
 pub(super) fn line(at: Unix, event: &Event<'_>, subjects: &Subjects, repeated: u64) -> String {
     let (level, name) = heading(event);
     let line = body(Line::new(at, level, name), event, subjects);
@@ -27,7 +27,7 @@ pub(super) fn line(at: Unix, event: &Event<'_>, subjects: &Subjects, repeated: u
     line.opt("repeated", repeated, Line::num).end()
 }
 
-/// Adds the event's own fields. Each of the functions that it calls handles the events listed here.
+/// Adds the event's own fields. Each function that it calls handles the events listed in its arm.
 fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     match event {
         Event::Listening { .. }

@@ -18,9 +18,10 @@ use cellway_core::{Class, Mono};
 
 use crate::observe::event::{Event, SealOutcome};
 
-/// The interval between lines that requests or connections cause.
+/// The shortest time between similar lines that requests or connections cause.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(10);
-/// The interval between lines that sources cause; these are fetched every few seconds.
+/// The shortest time between similar lines that sources cause. Sources are fetched every few
+/// seconds.
 const SOURCES_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How many different lines the table keeps apart, and in how many slots it looks for each.
@@ -31,7 +32,7 @@ const PLACES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Repeats {
     slots: Box<[Slot]>,
-    /// For lines without a slot, by kind.
+    /// For lines that found no slot, by kind.
     others: [Slot; Kind::COUNT],
 }
 
@@ -80,7 +81,8 @@ impl Repeats {
         }
     }
 
-    /// How many lines like this one were left out before it. `None` if this one is left out too.
+    /// Returns how many similar lines were left out before this one, or `None` if this one is left
+    /// out too.
     pub(super) fn count(&self, now: Mono, event: &Event<'_>) -> Option<u64> {
         let Some((kind, key)) = key(event) else {
             return Some(0);
@@ -128,8 +130,8 @@ impl Slot {
     }
 }
 
-/// What makes lines alike. `None` if every line is written. A source's error text is part of it, so
-/// that a new error is written at once.
+/// The key that similar lines share. `None` if every line is written. A source's error text is part
+/// of the key, so that a new error is written at once.
 fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
     let (kind, hash) = match event {
         Event::CellFailed {
@@ -158,12 +160,12 @@ fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
         Event::Notice { notice, .. } => (Kind::Source, of_notice(notice)?),
         _ => return None,
     };
-    // 0 stands for a free slot.
+    // 0 means a free slot.
     Some((kind, hash.max(1)))
 }
 
-/// Whether a reason of this class is likely the same for all requests: something behind the router
-/// is down or full. Otherwise one client is wrong.
+/// Whether a reason of this class likely affects all requests, because something behind the router
+/// is down or full. Otherwise one client made a mistake.
 fn is_outage(class: Class) -> bool {
     match class {
         Class::Unavailable | Class::BadGateway | Class::GatewayTimeout => true,
@@ -193,7 +195,7 @@ fn of_notice(notice: &Notice) -> Option<u64> {
     }
 }
 
-/// The hash needs no key: it covers names of cells and reasons, which clients don't choose.
+/// The hash needs no secret key: it covers names of cells and reasons, which clients don't choose.
 fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -295,7 +297,7 @@ mod tests {
         repeats.count(at(1), &event)
     }
 
-    /// Catches: a cell that is down, and a line for each of its requests.
+    /// Catches: a line for each request to a cell that is down.
     #[test]
     fn an_outage_is_one_line_and_each_bad_request_has_its_own() {
         let repeats = Repeats::new();

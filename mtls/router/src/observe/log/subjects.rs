@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use cellway_env::{Env, Privacy, Store};
 
-/// The least and the most bytes of a key from a file.
+/// The fewest and the most bytes of a key from a file.
 const KEY_LEN_MIN: usize = 32;
 const KEY_LEN_MAX: usize = 1024;
 
-/// How much of a hash is shown: enough that no two subjects of a fleet share it.
+/// How many bytes of a hash are shown. This is enough to tell all subjects of a fleet apart.
 const SHOWN: usize = 16;
 
 /// The setting `log.subject`.
@@ -35,14 +35,14 @@ pub enum Subjects {
     Off,
     /// As they are, in the field `subject`.
     Raw,
-    /// As HMAC-SHA256 under this key, in the field `subject_hash`: lines about one subject can be
-    /// found, and nobody without the key can try out who it is.
+    /// As HMAC-SHA256 with this key, in the field `subject_hash`. Lines about one subject can be
+    /// found, but nobody without the key can find out the subject by trying names.
     Hash(Box<hmac::Key>),
 }
 
 impl Subjects {
-    /// As configured: with the key that stands in `file`, so that all routers of a fleet show a
-    /// subject alike, or with one of this run's own.
+    /// Loads what is configured. With a key from `file`, all routers of a fleet show the same hash
+    /// for a subject. Without a file, this run uses a random key.
     ///
     /// # Errors
     /// What is wrong with the file.
@@ -74,12 +74,12 @@ impl Subjects {
         }
     }
 
-    /// Hashes under this key.
+    /// Hashes with this key.
     pub fn with_key(key: &[u8]) -> Self {
         Self::Hash(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
-    /// The field and its value, from the subject as its issuer writes it.
+    /// The name of the field and its value. `subject` is written as its issuer writes it.
     pub(super) fn show(&self, subject: &str) -> Option<(&'static str, String)> {
         match self {
             Self::Off => None,
@@ -94,7 +94,7 @@ impl Subjects {
     }
 }
 
-/// Never the key.
+/// Leaves out the key.
 impl fmt::Debug for Subjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -29,7 +29,7 @@ pub(super) fn denial(reason: Reason, tenant: Option<&str>) -> Decision {
     })
 }
 
-/// A request with two credentials, of which the token names what is known.
+/// A request with two credentials. The token has all the claims that are shown.
 pub(super) fn asked() -> &'static Asked<'static> {
     static POLICY: OnceLock<Text> = OnceLock::new();
     static ASKED: OnceLock<Asked<'static>> = OnceLock::new();
@@ -122,7 +122,7 @@ fn each_denial_is_one_line_with_its_reason() {
     }
 }
 
-/// What a policy that authenticates nobody decides, for one called alice.
+/// The decision of a `disabled` policy whose configured subject is alice.
 pub(super) fn allowance() -> Decision {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
         "policy": [{ "name": "default", "mode": "disabled", "allow_insecure": true,
@@ -181,7 +181,7 @@ fn a_subject_is_hashed_under_a_key_unless_it_is_asked_for() {
     let raw = line(Subjects::Raw);
     assert_eq!(raw["subject"], "alice@acme.example");
     let hashed = line(Subjects::with_key(&[1; 32]));
-    // The first half of HMAC-SHA256, by another implementation.
+    // The first half of HMAC-SHA256, computed by another implementation.
     assert_eq!(hashed["subject_hash"], "a9f036e21bc790b0444905d06c6dccae");
     assert!(hashed["subject"].is_null());
     let other = line(Subjects::with_key(&[2; 32]));
@@ -205,8 +205,8 @@ fn a_denial_shows_whom_it_had_proved() {
     assert!(!line(Subjects::with_key(&[1; 32])).contains("alice"));
 }
 
-/// Catches: a hash that can't be computed from the issuer's subject, and a denial that doesn't say
-/// that a role was left out.
+/// Catches: a hash that can't be computed from the subject as the issuer writes it, and a denial
+/// that doesn't say that a role was left out.
 #[test]
 fn a_subject_is_shown_as_its_issuer_writes_it() {
     let Decision::Deny(deny) = denial(Reason::RoleForbidden, Some("acme")) else {

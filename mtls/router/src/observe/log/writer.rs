@@ -7,38 +7,38 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// Most lines that wait to be written; more are lost, and counted.
+/// The most lines that wait to be written. More are lost and counted.
 const LINES_MAX: usize = 8_192;
 
-/// Takes lines and never waits. Clones write to the same place.
+/// Takes lines and never waits. Clones write to the same output.
 #[derive(Clone, Debug)]
 pub struct LogWriter {
     lines: SyncSender<String>,
     lost: Lost,
-    /// Never sent to; see [`Flush`].
+    /// Nothing is ever sent on it; see [`Flush`].
     end: SyncSender<()>,
 }
 
-/// How many lines were lost because the reader was too slow.
+/// Counts the lines that were lost because the reader was too slow.
 #[derive(Clone, Debug, Default)]
 pub struct Lost(Arc<AtomicU64>);
 
 impl Lost {
-    /// How many so far.
+    /// The number of lost lines so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The writing threads, to be waited for at the end. Dropping it doesn't wait.
+/// Waits for the writing threads when the process exits. Dropping it doesn't wait.
 #[derive(Debug)]
 pub struct Flush(Receiver<()>);
 
 impl Flush {
-    /// Waits until the last [`LogWriter`] is dropped and everything taken is written, or until
-    /// `limit` is over: a reader that hangs doesn't hold up the end of the process.
+    /// Waits until the last [`LogWriter`] is dropped and everything that it took is written, but at
+    /// most for `limit`, so that a reader that hangs can't keep the process from exiting.
     pub fn within(self, limit: Duration) {
-        // Nothing is ever sent: the end of the last writer and thread drops the other side.
+        // Nothing is ever sent. The channel closes when the last writer and thread are gone.
         let _ = self.0.recv_timeout(limit);
     }
 }
@@ -47,18 +47,19 @@ impl LogWriter {
     /// Starts a thread that writes to `out` until the last writer is dropped.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
         let (end, ended) = sync_channel(0);
         let writer = Self::spawn(out, Lost::default(), end)?;
         Ok((writer, Flush(ended)))
     }
 
-    /// Starts another thread, which writes to `out`. It counts what is lost with this one, and is waited
-    /// for with this one. A thread each: a reader that hangs doesn't keep lines from another place.
+    /// Starts another thread, which writes to `out`. It shares the counter of lost lines and the
+    /// [`Flush`] with this writer. Each output has its own thread, so that a reader that hangs
+    /// doesn't hold up another output.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     pub fn to(&self, out: impl Write + Send + 'static) -> io::Result<Self> {
         Self::spawn(out, self.lost.clone(), self.end.clone())
     }
@@ -70,8 +71,8 @@ impl LogWriter {
     ) -> io::Result<Self> {
         let (lines, queue) = sync_channel(LINES_MAX);
         let held = end.clone();
-        // A thread of its own and not `Env::spawn`: writing to a pipe blocks, and only the
-        // binary, which is never simulated, writes to one.
+        // This is a thread and not `Env::spawn`, because writing to a pipe blocks. Only the binary
+        // writes to a pipe, and the binary is never simulated.
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
@@ -81,14 +82,14 @@ impl LogWriter {
         Ok(Self { lines, lost, end })
     }
 
-    /// Takes a line, with its line break.
+    /// Takes a line that ends with a line break.
     pub fn write(&self, line: String) {
         if self.lines.try_send(line).is_err() {
             self.lost.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Counts the lines that were lost.
+    /// The counter of lost lines.
     pub fn lost(&self) -> Lost {
         self.lost.clone()
     }
@@ -96,13 +97,13 @@ impl LogWriter {
 
 fn write_all(queue: &Receiver<String>, mut out: impl Write) {
     while let Ok(mut batch) = queue.recv() {
-        // One write for what has gathered meanwhile.
+        // Write everything that has gathered meanwhile at once.
         while batch.len() < 64 * 1024
             && let Ok(line) = queue.try_recv()
         {
             batch.push_str(&line);
         }
-        // There is nobody left to tell that the log can't be written.
+        // If the log can't be written, there is nowhere to report that.
         let _ = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
     }
 }
@@ -114,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// Blocks at the first write until it is let go.
+    /// Blocks at the first write until the test releases it.
     struct Slow(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Slow {
@@ -135,7 +136,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let (writer, flush) = LogWriter::start(Slow(wait, Arc::clone(&written))).unwrap();
         let lost = writer.lost();
-        // More than the queue holds, while nothing is written: this would hang if it waited.
+        // More than the queue holds, while nothing is written. If `write` waited, this would hang.
         let sent = LINES_MAX * 3;
         for _ in 0..sent {
             writer.write("line\n".to_owned());

@@ -1,15 +1,15 @@
-//! Ages of keys, revocation lists and certificates.
+//! Gauges of the age of keys and revocation lists, and of when certificates expire.
 
 use cellway_core::{Snapshot, Unix};
 
 use super::render::Page;
 use crate::tls::{CertificateDates, ListDates};
 
-/// Most revocation lists that are shown apart.
+/// The most revocation lists that are shown.
 const LISTS_MAX: usize = 64;
 
-/// Gauges of ages at `now`, in the same form as [`Metrics::render`](super::Metrics::render). Issuers
-/// and lists are configured, and few.
+/// Renders the ages at `now`, in the format of [`Metrics::render`](super::Metrics::render). Issuers
+/// and lists come from the configuration, so there are few.
 pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
     let mut page = Page::new();
     let name = "jwks_age_seconds";
@@ -55,8 +55,8 @@ pub fn ages(snapshot: &Snapshot, now: Unix, lists: &[ListDates]) -> String {
     page.text()
 }
 
-/// When certificates end, in the same form. They are configured, and no more than
-/// [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX).
+/// Renders when certificates expire, in the same format. They come from the configuration, and
+/// there are at most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX).
 pub fn ends(certificates: &[CertificateDates]) -> String {
     let mut page = Page::new();
     let name = "certificate_not_after_seconds";

@@ -10,24 +10,27 @@ use cellway_core::{Reason, Text};
 use super::shard::{ANSWERS, Counter, Counters};
 use crate::observe::event::Unserved;
 
-/// Most cells that are counted apart, over all workers; all further ones share one label value.
+/// The most cells with counters of their own, over all workers. All other cells share one label
+/// value.
 pub const CELLS_MAX: usize = 256;
-/// The label value of the further ones. A cell of this name is counted with them.
+/// The label value of those other cells. A cell with this name is counted with them.
 pub(super) const OTHER: &str = "other";
 
-/// The cells of one router that are counted apart, in order of their ids.
+/// The cells of one router that have counters of their own, sorted by id.
 ///
-/// Every worker's counts have the same cells, so that the bound is the router's. Nothing here takes
-/// a lock: a change replaces the whole list, and is tried again if another worker was faster.
+/// All workers count the same cells, so that the bound holds for the router. Nothing here takes a
+/// lock: a change replaces the whole list, and is tried again if another worker was faster.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: ArcSwap<Vec<Text>>,
-    /// How often cells were forgotten. A worker whose own list is older cleans it up.
+    /// How often cells were forgotten. A worker that last saw a lower number removes the forgotten
+    /// cells from its own list.
     forgotten: AtomicU64,
 }
 
 impl Names {
-    /// Whether the cell is counted apart. It is from now on if there is room.
+    /// Whether the cell has counters of its own. If it has none and there is room, it gets them
+    /// now.
     pub(super) fn admit(&self, cell: &Text) -> bool {
         if cell.as_str() == OTHER {
             return false;
@@ -54,7 +57,7 @@ impl Names {
         admitted
     }
 
-    /// Forgets the cells for which `stays` is false, so that others get their room.
+    /// Forgets the cells for which `stays` is false, to make room for others.
     pub(super) fn retain(&self, stays: impl Fn(&Text) -> bool) {
         if self.known.load().iter().all(&stays) {
             return;
@@ -77,10 +80,10 @@ pub(super) const BUCKETS_US: [u64; 14] = [
     2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// One shard's counts of the cells, in order of their ids.
+/// One shard's counts for each cell, sorted by id.
 ///
-/// Looking a cell up takes no lock. A new cell makes a new list; only the shard's own worker does
-/// that, so nothing is lost between load and store.
+/// Looking up a cell takes no lock. Adding a cell replaces the list. Only the shard's own worker
+/// does that, so nothing is lost between load and store.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     pub(super) names: Arc<Names>,
@@ -90,7 +93,7 @@ pub(super) struct Cells {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// [`Names::forgotten`] when this was made.
+    /// The value of [`Names::forgotten`] when this list was made.
     forgotten: u64,
     cells: Vec<(Text, Arc<CellCounts>)>,
 }
@@ -98,16 +101,16 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct CellCounts {
     pub(super) latency: Histogram,
-    /// Answers to requests that were let through for it, by who made them and class of status.
+    /// Answers to requests that were allowed for this cell, by owner and class of status.
     pub(super) answers: Counters<ANSWERS>,
     pub(super) connected: Counter,
     pub(super) failed: Counters<{ Reason::ALL.len() }>,
     pub(super) ejected: Counter,
-    /// By reason: first those that were sent again, then those that weren't.
+    /// By reason: first the requests that were sent again, then those that weren't.
     pub(super) retries: Counters<{ RETRY_RESULTS.len() * Unserved::ALL.len() }>,
 }
 
-/// The results for requests that may be sent again, in the order of the counters.
+/// What happened to requests that may be sent again, in the order of the counters.
 pub(super) const RETRY_RESULTS: [&str; 2] = ["sent", "over_budget"];
 
 impl CellCounts {
@@ -119,7 +122,7 @@ impl CellCounts {
 }
 
 impl Cells {
-    /// No counts of the cells that have these names.
+    /// Starts with no counts. `names` has the cells that get counters of their own.
     pub(super) fn new(names: Arc<Names>) -> Self {
         Self {
             names,
@@ -127,7 +130,7 @@ impl Cells {
         }
     }
 
-    /// The counts of a cell, which becomes known if there is room.
+    /// The counts of a cell. A new cell is added if there is room.
     pub(super) fn of(&self, cell: &Text) -> Arc<CellCounts> {
         let forgotten = self.names.forgotten.load(Ordering::Acquire);
         let known = self.known.load();
@@ -139,7 +142,7 @@ impl Cells {
         if !self.names.admit(cell) {
             return Arc::clone(&self.other);
         }
-        // Also leaves out the cells that were forgotten, so that the list has the same bound.
+        // Leave out the cells that were forgotten, so that this list has the same bound.
         let still = known.cells.iter().filter(|(id, _)| self.names.has(id));
         let mut cells: Vec<_> = still.cloned().collect();
         let counts = match cells.binary_search_by(|(id, _)| id.cmp(cell)) {
@@ -154,7 +157,7 @@ impl Cells {
         counts
     }
 
-    /// All cells that are counted apart, and the further ones.
+    /// All cells with counters of their own, and the shared counters of the others.
     pub(super) fn all(&self) -> Vec<(String, Arc<CellCounts>)> {
         let known = self.known.load();
         let known = known.cells.iter().filter(|(id, _)| self.names.has(id));
@@ -168,7 +171,7 @@ impl Cells {
 /// A latency histogram.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    /// How many fell into each bucket, and above the last.
+    /// The number of values in each bucket, and above the last one.
     buckets: [AtomicU64; BUCKETS_US.len() + 1],
     sum_us: AtomicU64,
 }
@@ -181,7 +184,7 @@ impl Histogram {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    /// How many fell into each bucket, and the sum in microseconds.
+    /// The number of values in each bucket, and their sum in microseconds.
     pub(super) fn read(&self) -> ([u64; BUCKETS_US.len() + 1], u64) {
         let buckets = self.buckets.each_ref();
         let buckets = buckets.map(|bucket| bucket.load(Ordering::Relaxed));

@@ -1,9 +1,9 @@
-//! Counters of what happens, and their Prometheus text.
+//! Counters of events, and the Prometheus text that shows them.
 //!
-//! Each worker counts in a shard of its own, so that counting on the request path shares no cache
-//! line with another worker and takes no lock; a scrape adds the shards up. Every label has a
-//! bounded set of values: closed enums, configured names, and at most [`CELLS_MAX`] cells of the registry. No
-//! tenant, path or client ever becomes a label.
+//! Each worker has its own shard, so counting on the request path takes no lock and shares no cache
+//! line with another worker. A scrape adds the shards up. Every label has a bounded set of values:
+//! closed enums, configured names, and at most [`CELLS_MAX`] cells of the registry. No tenant, path
+//! or client ever becomes a label.
 
 mod ages;
 mod cells;
@@ -30,7 +30,7 @@ use crate::observe::log::Lost;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     shards: Arc<Mutex<Vec<Arc<Shard>>>>,
-    /// The cells that every shard counts apart.
+    /// The cells that have counters of their own in every shard.
     cells: Arc<Names>,
     log_lost: Option<Lost>,
     process: Option<Read>,
@@ -44,29 +44,29 @@ pub struct Counting {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Creates counters that are all zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Shows how many log lines were lost, too.
+    /// Also shows how many log lines were lost.
     #[must_use]
     pub fn with_log(self, lost: Lost) -> Self {
         let log_lost = Some(lost);
         Self { log_lost, ..self }
     }
 
-    /// Shows figures of the process, too, as far as `read` knows them. It is called at each scrape.
+    /// Also shows figures of the process. `read` is called at each scrape and may return none.
     #[must_use]
     pub fn with_process(self, read: impl Fn() -> Option<Process> + Send + Sync + 'static) -> Self {
         let process = Some(Read(Arc::new(read)));
         Self { process, ..self }
     }
 
-    /// A sink that counts in a shard of its own.
+    /// Creates a sink with its own shard.
     pub fn sink(&self) -> Counting {
         let shard = Arc::new(Shard::new(Arc::clone(&self.cells)));
-        // Locked when a worker starts and when somebody looks, never by a request.
+        // This lock is taken when a worker starts and at a scrape, never by a request.
         let mut shards = self.shards.lock().unwrap_or_else(|e| e.into_inner());
         shards.push(Arc::clone(&shard));
         drop(shards);
@@ -76,7 +76,8 @@ impl Metrics {
         }
     }
 
-    /// Forgets the cells that the registry doesn't have any more: others may need their places.
+    /// Forgets the cells that the registry no longer has, because other cells may need their
+    /// counters.
     fn forget_cells(&self, snapshot: &Snapshot) {
         if let Some(registry) = &snapshot.registry {
             self.cells
@@ -151,7 +152,7 @@ impl Sink for Counting {
                 }
                 Notice::Registry(notice) => shard.registry(notice),
                 Notice::Health(notice) => shard.health(notice),
-                // A gauge says how many there are.
+                // A gauge shows how many there are.
                 Notice::CellKeysRefused { .. } => {}
             },
             Event::Published { snapshot } => self.all.forget_cells(snapshot),
@@ -163,7 +164,7 @@ impl Sink for Counting {
             | Event::OpenedEmpty { .. }
             | Event::Insecure { .. }
             | Event::ConfigWarning { .. }
-            // A gauge says when they end.
+            // A gauge shows when they expire.
             | Event::CertificateEnding { .. }
             | Event::CertificateExpired { .. }
             | Event::Starting(_)

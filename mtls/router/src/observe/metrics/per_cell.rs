@@ -1,4 +1,4 @@
-//! The part of the page that is about cells.
+//! The part of the metrics page that is about cells.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Page {
         }
     }
 
-    /// Gauges of the pools. Cells that aren't counted apart are added up.
+    /// Gauges of the pools. Cells without counters of their own are added up.
     pub(super) fn loads(&mut self, names: &Names, loads: &[CellLoad]) {
         let (known, further): (Vec<_>, Vec<_>) =
             loads.iter().partition(|load| names.admit(&load.cell));

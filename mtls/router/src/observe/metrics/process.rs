@@ -1,11 +1,11 @@
-//! Figures of the process, under the names that Prometheus' client libraries use.
+//! Figures of the process, with the names that Prometheus' client libraries use.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::render::Page;
 
-/// What the operating system says of the process.
+/// What the operating system reports about the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Process {
     /// User and system time, in hundredths of a second.
@@ -16,15 +16,16 @@ pub struct Process {
     pub virtual_bytes: u64,
     /// Open file descriptors.
     pub open_fds: u64,
-    /// Most file descriptors that may be open; `None` without a limit.
+    /// The most file descriptors that may be open. `None` if there is no limit.
     pub max_fds: Option<u64>,
     /// When it started, in hundredths of a second since the Unix epoch.
     pub started_centis: u64,
-    /// Threads.
+    /// The number of threads.
     pub threads: u64,
 }
 
-/// Reads them, or says that there are none: handed in, because a simulated router is no process.
+/// Reads the figures. The embedder passes this function in, because a simulated router is not a
+/// process and has none.
 #[derive(Clone)]
 pub(super) struct Read(pub(super) Arc<dyn Fn() -> Option<Process> + Send + Sync>);
 

@@ -1,4 +1,4 @@
-//! The Prometheus text of all shards together (text format 0.0.4).
+//! Renders the sum of all shards as Prometheus text (text format 0.0.4).
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,8 +16,8 @@ use crate::data_plane::shares::{Resource, Share};
 use crate::observe::event::{Closed, SealOutcome, TlsRefusal};
 
 impl Metrics {
-    /// What `/metrics` shows: all counters, and gauges of what decisions are made on at `now` and of
-    /// what cells take at present.
+    /// Renders `/metrics`: all counters, and gauges of the snapshot at `now` and of the load on
+    /// each cell.
     pub fn render(&self, snapshot: &Snapshot, now: Mono, loads: &[CellLoad]) -> String {
         let mut page = Page(String::with_capacity(16 << 10));
         let shards = self.shards();
@@ -73,7 +73,7 @@ impl Page {
         let _ = writeln!(self.0, "{close} {value}");
     }
 
-    /// A family of one sample whose name is not ours.
+    /// A metric with one sample and without the `cellway_` prefix.
     pub(super) fn bare(&mut self, name: &str, kind: &str, help: &str, value: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}");
         let _ = writeln!(self.0, "# TYPE {name} {kind}");
@@ -104,7 +104,8 @@ impl Page {
             for (r, reason) in Reason::ALL.iter().enumerate() {
                 let at = m * Reason::ALL.len() + r;
                 let count = sum(shards, |shard| shard.decisions.get(at));
-                // Every combination would be a page of zeros; what never happened is absent.
+                // Combinations that never happened are left out. All of them would be a page of
+                // zeros.
                 if count > 0 {
                     let decision = match reason.class() {
                         Class::Allow => "allow",
@@ -144,7 +145,8 @@ impl Page {
         self.shares_refused(shards);
         let name = "requests_in_flight";
         self.head(name, "gauge", "Requests at cells that aren't answered yet.");
-        // Answers are read first: one that ends meanwhile must not make the difference negative.
+        // Read the answers first, so that an answer that ends meanwhile can't make the difference
+        // negative.
         let answered = sum(shards, |shard| shard.answered.get());
         let allowed = sum(shards, |shard| shard.allowed.get());
         self.sample(name, &[], allowed.saturating_sub(answered));
@@ -351,7 +353,7 @@ impl Page {
         let help = "1 while the registry's source has given no good answer for too long.";
         self.head("registry_stale", "gauge", help);
         self.sample("registry_stale", &[], u8::from(snapshot.registry_stale));
-        // Absent if the age of tenants' status has no limit.
+        // This is absent if the age of tenants' status has no limit.
         if let Some(expires) = snapshot.status_expires_at {
             let name = "tenant_status_left_seconds";
             let help = "Seconds until tenant status is too old and requests are refused.";

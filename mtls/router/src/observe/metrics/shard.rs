@@ -1,4 +1,4 @@
-//! What one worker counts.
+//! The counters of one worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,23 +65,24 @@ pub(super) const FORMS: [EnvelopeForm; 3] = [
     EnvelopeForm::Hmac,
     EnvelopeForm::Compatible,
 ];
-/// What comes of cell-bound authorizations, in the order of their counters.
+/// The results of cell-bound authorizations, in the order of their counters.
 pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
-/// The makers of answers, in the order of their counters.
+/// The owners of answers, in the order of their counters.
 pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
-/// Classes of status, in the order of their counters. `none`: the client went away before.
+/// Classes of status, in the order of their counters. `none` means that the client went away before
+/// an answer.
 pub(super) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
-/// How many kinds of answers are told apart: by maker and class of status.
+/// The number of kinds of answers: one for each owner and class of status.
 pub(super) const ANSWERS: usize = OWNERS.len() * STATUS_CLASSES.len();
 
-/// The counter of such an answer.
+/// The position of the counter for this kind of answer.
 pub(super) fn answer_at(status: Option<u16>, owner: Owner) -> usize {
     let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();
     let class = status.map_or(0, |status| usize::from(status / 100).min(5));
     owner * STATUS_CLASSES.len() + class
 }
 
-/// What comes of asking for keys, in the order of the counters.
+/// The results of fetching keys, in the order of their counters.
 pub(super) const KEY_RESULTS: [&str; 3] = ["fetched", "refused", "failed"];
 
 #[derive(Debug, Default)]
@@ -91,13 +92,13 @@ pub(super) struct Shard {
     pub(super) cell_bound: Counters<{ CELL_BOUND.len() * Reason::ALL.len() }>,
     pub(super) envelopes: Counters<{ FORMS.len() * SealOutcome::ALL.len() }>,
     pub(super) responses: Counters<ANSWERS>,
-    /// Answers that the router made or cut short, by why.
+    /// Answers that the router made or cut short, by reason.
     pub(super) reasons: Counters<{ Reason::ALL.len() }>,
-    /// Requests that were let through for the router to forward, and those of them that were answered or
-    /// given up.
+    /// Requests that were allowed and that the router forwards, and those of them that were
+    /// answered or given up.
     pub(super) allowed: Counter,
     pub(super) answered: Counter,
-    /// CORS preflights: refused, allowed.
+    /// CORS preflights: first refused, then allowed.
     pub(super) preflights: Counters<2>,
     pub(super) streams_closed: Counters<{ Reason::ALL.len() }>,
     pub(super) shares_refused: Counters<{ Resource::ALL.len() * Share::ALL.len() }>,
@@ -107,7 +108,7 @@ pub(super) struct Shard {
     pub(super) closed: Counters<{ Closed::ALL.len() }>,
     pub(super) tls_refused: Counters<{ TlsRefusal::ALL.len() }>,
     pub(super) cells: Cells,
-    /// By issuer, which are configured and few.
+    /// By issuer. Issuers come from the configuration, so there are few.
     pub(super) keys: ArcSwap<Vec<(Text, Arc<Counters<{ KEY_RESULTS.len() }>>)>>,
     pub(super) registry_applied: Counter,
     pub(super) registry_rejected: Counters<{ RegistryErrorReason::ALL.len() }>,
@@ -118,11 +119,11 @@ pub(super) struct Shard {
     pub(super) reload_refused: Counter,
 }
 
-/// Most issuers that are counted apart; a reload may bring new names again and again.
+/// The most issuers with counters of their own. Each reload may bring new names.
 const ISSUERS_MAX: usize = 256;
 
 impl Shard {
-    /// Nothing counted. The cells with these names are counted apart.
+    /// Creates counters that are all zero. `cells` has the cells that get counters of their own.
     pub(super) fn new(cells: Arc<Names>) -> Self {
         Self {
             cells: Cells::new(cells),
@@ -198,7 +199,7 @@ impl Shard {
             RegistryNotice::Applied { .. } => self.registry_applied.add(1),
             RegistryNotice::Refused(refused) => self.registry_rejected.add(refused.reason as usize),
             RegistryNotice::FetchFailed { .. } => self.registry_failed.add(1),
-            // Gauges show its age.
+            // Gauges show the registry's age.
             RegistryNotice::Stale
             | RegistryNotice::Fresh
             | RegistryNotice::StatusAging { .. }

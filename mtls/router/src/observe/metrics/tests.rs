@@ -81,8 +81,8 @@ fn responded(sink: &Counting, cell: &str, latency: Duration) {
     sink.emit(Now::default(), &event);
 }
 
-/// Reads the text as Prometheus would, strictly: `HELP` and `TYPE` once and before the samples of
-/// a family, each series once, each value a number.
+/// Reads the text as Prometheus would, strictly: each metric has `HELP` and `TYPE` once and before
+/// its samples, each series appears once, and each value is a number.
 fn parse(text: &str) -> BTreeMap<String, f64> {
     let mut series = BTreeMap::new();
     let mut families = BTreeSet::new();
@@ -269,7 +269,7 @@ fn answers_are_counted_for_the_cell_by_who_made_them() {
     );
 }
 
-/// Catches: figures of the process where there is no process, as in the simulator.
+/// Catches: figures of a process that doesn't exist, as in the simulator.
 #[test]
 fn without_a_process_there_are_no_figures_of_one() {
     let page = |metrics: Metrics| metrics.render(&snapshot(), Mono::default(), &[]);
@@ -294,7 +294,7 @@ fn label_values_are_bounded() {
     assert_eq!(series[&format!("{prefix}{{cell=\"other\"}}")], 100.0);
 }
 
-/// Catches: each worker with 256 cells of its own, so that the page has 256 for each worker.
+/// Catches: a bound of 256 cells for each worker instead of for the router.
 #[test]
 fn the_bound_on_cells_is_of_all_workers_together() {
     let metrics = Metrics::new();
@@ -312,7 +312,7 @@ fn the_bound_on_cells_is_of_all_workers_together() {
     assert_eq!(cells(&metrics)["cell-0-7"], 2.0, "both workers count it");
 }
 
-/// Catches: cells that come and go until all places are taken by cells that are gone.
+/// Catches: cells that are gone keep their counters, until no new cell gets any.
 #[test]
 fn a_cell_that_is_gone_makes_room_for_another() {
     let metrics = Metrics::new();
@@ -343,7 +343,7 @@ fn a_cell_that_is_gone_makes_room_for_another() {
     assert_eq!(cells(&metrics)["2-0"], 2.0, "one that comes back goes on");
 }
 
-/// `parse` refuses a page with a series that stands twice.
+/// Catches: two series with the same labels, which `parse` refuses.
 #[test]
 fn a_cell_called_other_is_counted_with_the_others() {
     let metrics = Metrics::new();
@@ -363,7 +363,7 @@ fn a_cell_called_other_is_counted_with_the_others() {
     assert_eq!(of("requests"), 1.0);
 }
 
-/// The cells that are counted, each with the number of its answers.
+/// The cells with counters, each with the number of its answers.
 fn cells(metrics: &Metrics) -> BTreeMap<String, f64> {
     let prefix = "cellway_cell_latency_seconds_count{cell=\"";
     let series = rendered(metrics).into_iter();
@@ -374,7 +374,7 @@ fn cells(metrics: &Metrics) -> BTreeMap<String, f64> {
     cells.collect()
 }
 
-/// What decisions are made on under a registry of these cells.
+/// A snapshot whose registry has these cells.
 fn with_cells(ids: &[&str]) -> Snapshot {
     let cell = |id: &&str| serde_json::json!({ "id": id, "tier": "t", "region": "r", "state": "provisioning" });
     let cells: Vec<_> = ids.iter().map(cell).collect();
@@ -390,7 +390,7 @@ fn with_cells(ids: &[&str]) -> Snapshot {
     }
 }
 
-/// Every reason of an answer that the router makes is counted, whether or not a decision was made.
+/// The reason of every answer that the router makes is counted, whether or not a decision was made.
 #[test]
 fn reasons_of_the_routers_answers_are_counted() {
     let metrics = Metrics::new();

@@ -8,12 +8,12 @@ use cellway_testbed::Signer;
 
 use super::*;
 
-/// What control makes of a policy, with and without keys of its first issuer.
+/// A `Control` with this policy, with or without keys of its first issuer.
 fn control(policy: serde_json::Value, with_keys: bool) -> Control {
     control_of(serde_json::json!([policy]), with_keys)
 }
 
-/// The same of several policies.
+/// A `Control` with several policies.
 fn control_of(policies: serde_json::Value, with_keys: bool) -> Control {
     let specs: PolicySpecs = serde_json::from_value(serde_json::json!({
         "issuer": [{ "name": "main", "issuer": "https://idp.example", "audience": "a" }],
@@ -173,8 +173,8 @@ fn says_what_it_lacks() {
     assert_eq!(closed.lacks, ["the listeners are not open yet"]);
 }
 
-/// Catches: a control plane whose new registry no longer has what the configuration names, and a
-/// router that says it is well.
+/// Catches: the new registry no longer has what the configuration names, and the router reports
+/// nothing.
 #[test]
 fn warns_where_policy_and_registry_do_not_fit() {
     let open = serde_json::json!({ "name": "open", "mode": "permissive", "any_of": ["jwt"],

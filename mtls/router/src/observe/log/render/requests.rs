@@ -105,7 +105,8 @@ fn decided(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
         .flag("waited", *waited)
 }
 
-/// The unusable values that were left out, as text. A missing role or scope may be one of them.
+/// The unusable values of the credentials that were left out, as text. If a role or scope is
+/// missing, the reason may be here.
 fn left_out(left_out: &LeftOut) -> Option<String> {
     (!left_out.is_nothing()).then(|| left_out.to_string())
 }
@@ -126,7 +127,7 @@ fn cell_bound(line: Line, event: &Event<'_>) -> Line {
         .opt("peer", *peer, Line::addr)
         .str("request_id", request_id)
         .str("mode", bound.mode.as_str())
-        // Only a claim if the authorization is refused, but always a cell of the registry.
+        // If the authorization is refused, this is only a claim, but always a cell of the registry.
         .opt("source", bound.source.as_ref(), Line::show);
     let line = match decision {
         Decision::Allow(allow) => line.show("cell", &allow.cell.id),

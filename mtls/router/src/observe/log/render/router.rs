@@ -6,7 +6,7 @@ use crate::observe::event::Event;
 use crate::observe::log::rfc3339;
 use crate::tls::CertificateDates;
 
-/// Most names in a list; of more, the line says how many there are.
+/// The most names in a list. If there are more, the line says how many.
 const NAMED_MAX: usize = 32;
 
 pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
@@ -46,7 +46,7 @@ fn of_certificate(line: Line, certificate: &CertificateDates) -> Line {
 }
 
 impl Line {
-    /// A list of names, of which the first few are shown.
+    /// A list of names. The first few are shown.
     fn names(self, key: &str, names: &[String]) -> Self {
         let shown = names.iter().take(NAMED_MAX).map(String::as_str);
         let more = names.len().saturating_sub(NAMED_MAX);

@@ -1,4 +1,4 @@
-//! Lines about cells, and about where keys and the registry come from.
+//! Lines about cells, and about the sources of keys and registry.
 
 use cellway_core::Snapshot;
 use cellway_core::control::Notice;
@@ -92,7 +92,7 @@ fn keys_refused(line: Line, refused: &JwksError) -> Line {
         )
 }
 
-/// The first few keys that aren't used, each with its reason.
+/// The first few keys that were skipped, each with its reason.
 fn why_skipped(skipped: &[Skipped]) -> Option<String> {
     const NAMED_MAX: usize = 8;
     let named = skipped.iter().take(NAMED_MAX);
