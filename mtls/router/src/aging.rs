@@ -1,4 +1,4 @@
-//! Logs that a certificate will expire soon, because nobody watches a metric that they don't know.
+//! Logs that a certificate expires soon, for operators who don't watch the metric.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::observe::event::{Event, Sink};
 use crate::router_state::RouterState;
 use crate::tls::CertificateDates;
 
-/// The longest time between two looks. The wall clock can be set while a timer runs.
+/// The longest time between two checks. The wall clock may be changed while a timer runs.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// What was said of a certificate.
+/// What was logged about a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Said {
     Nothing,
@@ -22,7 +22,7 @@ enum Said {
 }
 
 impl Said {
-    /// What there is to say at `now`.
+    /// What should have been logged at `now`.
     fn due(certificate: &CertificateDates, now: Unix) -> Self {
         if certificate.not_after <= now {
             Self::Expired
@@ -33,7 +33,7 @@ impl Said {
         }
     }
 
-    /// When there will be more to say.
+    /// When the next line is due.
     fn next(self, certificate: &CertificateDates) -> Option<Unix> {
         match self {
             Self::Nothing => Some(certificate.near_from()),
@@ -43,8 +43,8 @@ impl Said {
     }
 }
 
-/// Names each certificate of the settings in force once when it is near its end, and once when that has
-/// come, until the router drains.
+/// Logs each certificate of the settings in force once when it expires soon and once when it has
+/// expired. Runs until the router drains.
 pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
     let mut said: Vec<(CertificateDates, Said)> = Vec::new();
     loop {
@@ -56,7 +56,7 @@ pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
             .iter()
             .map(|certificate| {
                 let due = Said::due(certificate, now.unix);
-                // One that is still there after a reload was named before it.
+                // Keep what was logged about a certificate that is still there after a reload.
                 let before = said.iter().find(|(other, _)| other == certificate);
                 if before.map_or(Said::Nothing, |(_, before)| *before) < due {
                     tell(sink, now, certificate, due);

@@ -3,11 +3,12 @@
 /// The version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The first digits of the commit that it was built from: what git had checked out, or what
-/// `CELLWAY_COMMIT` said while it was built. `unknown` without either, and where it isn't optimized.
+/// The first digits of the commit that it was built from: the commit that git had checked out, or
+/// the value of `CELLWAY_COMMIT` during the build. `unknown` if there is neither, and in builds
+/// without optimization.
 pub const COMMIT: &str = env!("CELLWAY_BUILD_COMMIT");
 
-/// Both, for `--version`.
+/// The version and the commit, for `--version`.
 pub const LONG: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (",

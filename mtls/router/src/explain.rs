@@ -1,8 +1,8 @@
-//! Why a request would go where: the router's own decision, made without a request.
+//! Explains how the router would decide a request, and why, without sending one.
 //!
-//! The snapshot is made by the same state machines and the same fetching code that the router runs,
-//! with files, last-known-good copies and, unless it is told to stay offline, the network. The
-//! decision is [`decide`] itself, with a recorder.
+//! The same state machines and fetching code as in the router make the snapshot, from files,
+//! last-known-good copies and, unless it must stay offline, the network. The decision is [`decide`]
+//! itself, with a recorder.
 
 use cellway_core::cert::PeerCertificate;
 use cellway_core::control::{Control, ControlSettings, Notice, Output};
@@ -25,19 +25,19 @@ use crate::control_plane::sources::{RegistryAnswer, RegistryLocation, fetch_keys
 use crate::envelope::Sealer;
 use crate::settings::RouterSettings;
 
-/// Most rounds of asking sources; each takes at least one answer.
+/// The most rounds of asking sources. Each round gets at least one answer.
 const ROUNDS_MAX: usize = 1_000;
 
-/// Most entries of a refused key set that are named one by one.
+/// The most entries of a refused key set that are named.
 const SKIPPED_MAX: usize = 16;
 
-/// What is said of a source that would take the network.
+/// The text for a source that only the network can reach.
 pub const NOT_ASKED: &str = "not asked, because of --offline";
 
 /// What to explain.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// The policy of the listener that the request would come in by.
+    /// The policy that the listener has for the request.
     pub policy: PolicyId,
     /// The method.
     pub method: &'a Method,
@@ -45,11 +45,11 @@ pub struct Question<'a> {
     pub authority: &'a str,
     /// Path and query.
     pub path: &'a str,
-    /// Its content type is gRPC's.
+    /// Whether its content type is gRPC's.
     pub grpc: bool,
     /// The value of `Authorization`.
     pub authorization: Option<HeaderValue>,
-    /// The value of the header that picks one of several tenants.
+    /// The value of the header that chooses one of several tenants.
     pub tenant_choice: Option<HeaderValue>,
     /// The value of `Cell-Bound-Authorization`.
     pub cell_bound: Option<HeaderValue>,
@@ -57,11 +57,11 @@ pub struct Question<'a> {
     pub routing_key: Option<HeaderValue>,
     /// Its signature.
     pub routing_key_signature: Option<HeaderValue>,
-    /// The client's certificate, whose chain was verified.
+    /// The client's certificate. Its chain must be verified.
     pub peer: Option<&'a PeerCertificate>,
 }
 
-/// A decision and how it came about.
+/// A decision and the steps that led to it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// The decision.
@@ -70,8 +70,9 @@ pub struct Explanation {
     pub steps: Steps,
 }
 
-/// Makes the snapshot that a router with these settings would decide on. With a `client` the
-/// network is asked; without, files alone. Says of each source what came of it, one line each.
+/// Makes the snapshot that a router with these settings would decide with. It uses the network if
+/// there is a `client`, and otherwise only files. Also returns one line for each source, which says
+/// what it gave.
 pub async fn gather<E: Env>(
     env: &E,
     clock: &Clock<E>,
@@ -122,7 +123,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
     let mut steps = Steps::default();
     let decision = match decide(snapshot, &evidence, now, &mut Memo::disabled(), &mut steps) {
         Outcome::Done(decision) => decision,
-        // `waited` rules it out.
+        // This can't happen, because `waited` is set.
         Outcome::Wait(_) => unreachable!("a request that has waited is decided"),
     };
     Explanation { decision, steps }
@@ -134,7 +135,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>, now: Now) -> Explan
 pub enum Envelope {
     /// There is no `[envelope]`.
     Off,
-    /// Nobody is verified.
+    /// No caller is verified.
     NotVerified,
     /// The cell gets one.
     Sealed {
@@ -145,7 +146,7 @@ pub enum Envelope {
     },
     /// No key is shared with the cell, so the request is refused.
     NoKey,
-    /// The keys can't be used; no router would start.
+    /// The keys can't be used, so no router would start.
     Unusable {
         /// What is wrong with the keys.
         error: String,
@@ -178,7 +179,7 @@ impl Envelope {
     }
 }
 
-/// Says whether a request that was allowed so would bring its cell an envelope. Seals none.
+/// Says whether the cell would get an envelope with this allowed request. It seals none.
 pub async fn envelope<E: Env>(
     env: &E,
     settings: &RouterSettings,
@@ -214,12 +215,12 @@ struct Gather<'a, E: Env> {
     client: Option<&'a Client<E>>,
     last_known_good: Option<LastKnownGood>,
     control: Control,
-    /// Where the data of the decision came from, one line each.
+    /// Where the data of the decision came from: one line for each source.
     sources: Vec<String>,
 }
 
 impl<E: Env> Gather<'_, E> {
-    /// Sources first; last-known-good copies replace those that gave nothing.
+    /// Asks all sources first. Last-known-good copies replace sources that gave nothing.
     async fn run(&mut self) {
         self.control.handle_timeout(self.clock.now());
         self.drain().await;
@@ -277,7 +278,7 @@ impl<E: Env> Gather<'_, E> {
         }
     }
 
-    /// The client for a source; for local files any will do, because it isn't used.
+    /// The client for a source. A local file gets a client that isn't used.
     fn client(&self, local: bool) -> Option<Client<E>> {
         match (self.client, local) {
             (Some(client), _) => Some(client.clone()),

@@ -1,9 +1,9 @@
-//! Opens the listeners once a registry is loaded, or when the wait for it is over.
+//! Opens the listeners when a registry is loaded, or when the time limit for that is over.
 //!
-//! A router without a registry can only answer 503. While its listeners are closed, connections are
-//! refused, so that a load balancer or a client tries another router instead. The addresses are
-//! bound earlier, so that a router whose address is taken usually fails at start. The admin and
-//! health listeners answer meanwhile.
+//! A router without a registry can only answer 503. While its listeners are closed, the system
+//! refuses connections, so a load balancer or a client tries another router. The addresses are
+//! bound before that, so a router whose address is taken usually fails at start. The admin and
+//! health listeners already answer.
 
 use std::fmt;
 use std::io;
@@ -27,17 +27,17 @@ pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
 /// The state of a router's listeners.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// Other processes may listen on the same addresses.
+    /// Whether other processes may listen on the same addresses.
     share: bool,
     /// The longest wait for the first registry.
     wait: Duration,
-    /// The workers may open.
+    /// Whether the workers may open.
     allowed: AtomicBool,
-    /// Workers that don't listen yet.
+    /// The number of workers that don't listen yet.
     closed: AtomicUsize,
     /// The result, once known.
     result: OnceLock<Result<(), StartError>>,
-    /// Notified when one of these changes.
+    /// Notified when one of these fields changes.
     changed: Notify,
 }
 
@@ -110,13 +110,13 @@ impl Opening {
     }
 }
 
-/// Lets the workers open once a registry is loaded, or when the wait for it is over.
+/// Lets the workers open when a registry is loaded, or when the time limit for that is over.
 pub(crate) async fn allow<E: Env>(common: &RouterState<E>, sink: &impl Sink) {
     let opening = &common.opening;
     let is_loaded = |view: &View| view.snapshot.registry.as_ref().map(drop);
     let loaded = common.views.until(is_loaded);
     let in_time = timeout(opening.wait, loaded).await.is_ok();
-    // With no wait configured, opening without a registry is not news.
+    // If no wait is configured, opening without a registry is expected.
     if !in_time && !opening.wait.is_zero() {
         let waited = opening.wait;
         sink.emit(common.clock.now(), &Event::OpenedEmpty { waited });
@@ -125,7 +125,7 @@ pub(crate) async fn allow<E: Env>(common: &RouterState<E>, sink: &impl Sink) {
     opening.changed.notify_waiters();
 }
 
-/// Why an address can't be listened on.
+/// Why the router can't listen on an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindError {
     /// The address.

@@ -1,5 +1,5 @@
-//! A router's settings: plain values, already checked. The configuration file is one way to make
-//! them, a few lines of Rust in a test or a service another.
+//! A router's settings: plain values, already checked. They come from the configuration file, or
+//! from a few lines of Rust in a test or a service.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,58 +16,60 @@ use serde::{Deserialize, Serialize};
 use crate::control_plane::sources::RegistryLocation;
 use crate::network::Network;
 
-/// Everything a [`Router`](crate::Router) is told.
+/// All settings of a [`Router`](crate::Router).
 #[derive(Clone, Debug)]
 pub struct RouterSettings {
-    /// Where to listen.
+    /// The listeners.
     pub listeners: Vec<ListenerSettings>,
-    /// Who may call: issuers, policies, SAN templates, header names.
+    /// How callers are identified and what they may do: issuers, policies, SAN templates, header
+    /// names.
     pub policy: Arc<Policy>,
-    /// Whose client certificates are believed; required by listeners that ask for them.
+    /// The trusted CAs for client certificates. Listeners that ask for certificates need them.
     pub trust_bundle: Option<Pem>,
-    /// Trust domains with bundles of their own: only these authorities vouch for their names, and
-    /// they vouch for nothing else.
+    /// Trust domains with their own bundles. Only these CAs are trusted for the domain's names, and
+    /// they are trusted for nothing else.
     pub domain_bundles: Vec<DomainBundle>,
-    /// Which of these certificates no longer count.
+    /// Revocation of client certificates.
     pub revocation: RevocationSettings,
-    /// The way to the cells.
+    /// How cells are reached.
     pub upstream: UpstreamSettings,
-    /// Where keys and the registry come from, and where the last good ones are kept.
+    /// Where keys and the registry come from, and where last-known-good copies are kept.
     pub sources: Sources,
-    /// `[envelope]`: proofs for cells of the caller that the router verified. `None`: none.
+    /// `[envelope]`: signed envelopes that prove to cells who the caller is. `None`: none.
     pub envelope: Option<EnvelopeSettings>,
 }
 
 /// `[envelope]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EnvelopeSettings {
-    /// How they are made.
+    /// Their form.
     pub form: EnvelopeForm,
-    /// What they name as their issuer; the same at all replicas.
+    /// The issuer that they name. It must be the same at all replicas.
     pub issuer: Box<str>,
     /// The folder of the keys, with its index.
     pub keys: String,
-    /// How long each holds.
+    /// How long each is valid.
     pub lifetime: Duration,
-    /// How long services may keep the published keys, and so how long a new one waits.
+    /// How long services may cache the published keys. A new key waits this long before it signs.
     pub jwks_max_age: Duration,
 }
 
-/// How envelopes are made.
+/// The form of envelopes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvelopeForm {
-    /// A JWS under a private key; the public ones are published.
+    /// A JWS that a private key signs. The public keys are published.
     #[default]
     Jws,
-    /// Six headers under a key that is shared with the cell.
+    /// Six headers with an HMAC. Router and cell share the key.
     Hmac,
-    /// The six headers that cells of older tenant routers know, with a shared key.
+    /// The six headers that cells behind older tenant routers expect. Router and cell share the
+    /// key.
     Compatible,
 }
 
 impl EnvelopeForm {
-    /// The word in configurations, metrics and logs.
+    /// The name in configurations, metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jws => "jws",
@@ -85,28 +87,28 @@ impl EnvelopeForm {
     }
 }
 
-/// Who signs for a trust domain.
+/// The CAs of a trust domain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DomainBundle {
     /// The SPIFFE trust domain.
     pub trust_domain: String,
-    /// Its certificate authorities.
+    /// Its CAs.
     pub bundle: Pem,
 }
 
-/// Revoked client certificates.
+/// How revoked client certificates are recognized.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RevocationSettings {
     /// The lists, PEM or DER. Without any, nothing is revoked.
     pub lists: Vec<Pem>,
-    /// A list that is past its time counts all the same.
+    /// Whether a stale list is still used. Otherwise the certificates that it covers are refused.
     pub stale_allowed: bool,
-    /// A certificate whose issuer has no list counts.
+    /// Whether a certificate is accepted if its issuer has no list.
     pub missing_allowed: bool,
 }
 
 impl RouterSettings {
-    /// Whether anybody's client certificates are believed.
+    /// Whether any client certificates are trusted.
     pub fn trusts_clients(&self) -> bool {
         self.trust_bundle.is_some() || !self.domain_bundles.is_empty()
     }
@@ -141,27 +143,27 @@ pub struct KeyPair {
 pub struct ListenerSettings {
     /// Its name in logs and metrics.
     pub name: Arc<str>,
-    /// Where to bind; port 0 lets the system choose.
+    /// The address to bind. Port 0 lets the system choose.
     pub bind: SocketAddr,
-    /// The policy of requests that come in by it, but for those that a route is for.
+    /// The policy for requests that match no route.
     pub policy: PolicyId,
-    /// Other policies for some paths; the first that fits decides.
+    /// Other policies for some paths. The first route that matches decides.
     pub routes: Vec<ListenerRoute>,
-    /// What comes in by it.
+    /// What it serves.
     pub serves: Serves,
     /// `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
-    /// The peers whose connections begin with a PROXY header that names the client. Empty: none.
+    /// The peers whose connections start with a PROXY header that names the client. Empty: none.
     pub proxy_protocol: Vec<Network>,
     /// What the router does with `X-Forwarded-For` and the like in requests.
     pub forwarded: Forwarded,
     /// How long clients may take.
     pub timeouts: ClientTimeouts,
-    /// Most connections at a time, over all workers. More are closed at once.
+    /// The most connections at a time, over all workers. More are closed at once.
     pub connections_max: usize,
     /// The share of them that one client address may have while no other has any, in percent.
     pub address_share: u8,
-    /// Most concurrent HTTP/2 streams of one connection.
+    /// The most concurrent HTTP/2 streams of one connection.
     pub streams_max: u32,
 }
 
@@ -184,11 +186,11 @@ impl ListenerSettings {
         }
     }
 
-    /// The policy of a request for this path and query.
+    /// The policy for a request with this path and query.
     ///
     /// # Errors
-    /// [`PathError`]: there are routes, and the path can be read in two ways. It must not fall to
-    /// whichever policy is the laxer.
+    /// [`PathError`] if there are routes and servers could read the path differently. Otherwise a
+    /// client could choose the weaker policy.
     pub fn policy_of(&self, target: &str) -> Result<PolicyId, PathError> {
         if self.routes.is_empty() {
             return Ok(self.policy);
@@ -198,7 +200,7 @@ impl ListenerSettings {
         Ok(found.map_or(self.policy, |route| route.policy))
     }
 
-    /// Whether connections from this peer must begin with a PROXY header.
+    /// Whether connections from this peer must start with a PROXY header.
     pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
         let mut listed = self.proxy_protocol.iter();
         listed.any(|network| network.contains(peer))
@@ -212,31 +214,32 @@ impl ListenerSettings {
     }
 }
 
-/// The policy of some of a listener's paths.
+/// The policy for some of a listener's paths.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListenerRoute {
-    /// Which paths.
+    /// The paths.
     pub path: PathPattern,
     /// Their policy.
     pub policy: PolicyId,
 }
 
-/// What comes in by a listener.
+/// What a listener serves.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Serves {
-    /// Requests, to be passed on to cells.
+    /// Requests that the router forwards to cells.
     #[default]
     Proxy,
-    /// Questions of an Envoy about requests that it passes on itself (`ext_authz`).
+    /// Authorization checks by an Envoy, which forwards the requests itself (`ext_authz`).
     ExtAuthz(Callers),
 }
 
-/// Who may ask. Whoever may can say which certificate a client has shown, so nobody else must.
+/// Who may send authorization checks. A caller says which certificate a client has shown and the
+/// router believes it, so nobody else may call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Callers {
-    /// Whose verified client certificate has one of these URI or DNS SANs.
+    /// Callers whose verified client certificate has one of these URI or DNS SANs.
     Sans(Vec<Box<str>>),
-    /// Whoever reaches the listener, which is bound to a loopback address.
+    /// Everybody who reaches the listener, which must be bound to a loopback address.
     Loopback,
 }
 
@@ -250,7 +253,7 @@ pub struct ListenerTls {
 }
 
 impl ListenerTls {
-    /// The same, without asking clients for certificates.
+    /// The same settings, but clients aren't asked for certificates.
     pub(crate) fn without_clients(&self) -> Self {
         Self {
             client_certificate: ClientCertificate::None,
@@ -262,10 +265,11 @@ impl ListenerTls {
 /// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ClientCertificate {
-    /// Not asked for.
+    /// Clients aren't asked for one.
     #[default]
     None,
-    /// Asked for; without one, the policy decides. A bad one ends the handshake.
+    /// Clients are asked for one. If a client has none, the policy decides. A bad one fails the
+    /// handshake.
     Optional,
     /// The handshake fails without a good one.
     Required,
@@ -274,22 +278,22 @@ pub enum ClientCertificate {
 /// How long clients may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientTimeouts {
-    /// For the TLS handshake.
+    /// The time limit for the TLS handshake.
     pub handshake: Duration,
-    /// From the connection's start (after TLS) to its first byte.
+    /// The time limit from the connection's start (after TLS) to its first byte.
     pub first_byte: Duration,
-    /// From a request's first byte to the end of its header.
+    /// The time limit from a request's first byte to the end of its header.
     pub header: Duration,
-    /// Between two requests of one connection.
+    /// The time limit between two requests of one connection.
     pub idle: Duration,
-    /// With nothing taken of an answer that is there to be taken; what it holds at the cell is
-    /// given back then.
+    /// How long a client may read nothing of an answer that is ready. After that, the router gives
+    /// up the answer and frees its place at the cell.
     pub stall: Duration,
-    /// The least bytes a second at which a client must read an answer while the router waits for
-    /// it; 0: no minimum. Each byte buys time, up to `stall`.
+    /// The fewest bytes per second at which a client must read an answer while the router waits for
+    /// the client. 0: no minimum. Each byte that it reads gives it more time, up to `stall`.
     pub read_rate_min: u32,
-    /// The least bytes a second at which a request's body must arrive while the router waits for
-    /// it; 0: no minimum. Each byte buys time, up to `body_grace`.
+    /// The fewest bytes per second at which a request's body must arrive while the router waits for
+    /// it. 0: no minimum. Each byte that arrives gives it more time, up to `body_grace`.
     pub body_rate_min: u32,
     /// How long the router waits for a body that is slower than that.
     pub body_grace: Duration,
@@ -310,25 +314,25 @@ impl Default for ClientTimeouts {
     }
 }
 
-/// The way to the cells: `[upstream]`.
+/// How cells are reached: `[upstream]`.
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
-    /// Who issues the cells' certificates; `None`: `https` endpoints can't be reached.
+    /// The CAs of the cells' certificates. `None`: `https` endpoints can't be reached.
     pub bundle: Option<Pem>,
     /// The router's client certificate, shown to cells that ask.
     pub identity: Option<KeyPair>,
     /// How long cells may take.
     pub timeouts: CellTimeouts,
-    /// What one cell may take of the router.
+    /// How many connections and requests one cell may have.
     pub limits: CellLimits,
     /// The interval of pings on an HTTP/2 connection with open requests while nothing comes from
-    /// the cell; `None`: never. At least [`KEEPALIVE_MIN`].
+    /// the cell. `None`: never. At least [`KEEPALIVE_MIN`].
     pub keepalive: Option<Duration>,
     /// How long a connection is used before a new one replaces it. For the new one, the endpoint's
     /// name is resolved again.
     pub connection_age: Duration,
-    /// How many requests that a cell didn't process may be sent again, in percent of those that it
-    /// answers, plus [`RETRIES_RESERVE`](crate::RETRIES_RESERVE); 0: none.
+    /// How many requests that a cell didn't process may be sent again, in percent of the requests
+    /// that it answers, plus [`RETRIES_RESERVE`](crate::RETRIES_RESERVE). 0: none.
     pub retry_percent: u8,
     /// The limits of cells' answers.
     pub answers: AnswerLimits,
@@ -349,26 +353,27 @@ impl Default for UpstreamSettings {
     }
 }
 
-/// The shortest interval of HTTP/2 pings to a cell: the shortest that gRPC clients may use (gRFC
-/// A8). By default gRPC servers allow one ping in five minutes, and answer the third early one with
-/// GOAWAY, which ends every stream of the connection.
+/// The shortest interval of HTTP/2 pings to a cell. It is the shortest that gRPC clients may use
+/// (gRFC A8). By default, gRPC servers allow one ping in five minutes. They answer the third early
+/// one with GOAWAY, which ends every stream of the connection.
 pub const KEEPALIVE_MIN: Duration = Duration::from_secs(10);
 
 /// How long cells may take. Each has its own reason in a 504.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CellTimeouts {
-    /// For the TCP connection, name resolution included: `cell_timeout_connect`.
+    /// The time limit for the TCP connection, including name resolution: `cell_timeout_connect`.
     pub connect: Duration,
-    /// For the TLS handshake: `cell_timeout_tls`.
+    /// The time limit for the TLS handshake: `cell_timeout_tls`.
     pub tls: Duration,
-    /// From the request's last byte to the answer's header: `cell_timeout_header`.
+    /// The time limit from the request's last byte to the answer's header: `cell_timeout_header`.
     pub header: Duration,
     /// How long nothing may move in either direction of a body: `cell_timeout_idle`. Streams such
     /// as gRPC watches can be quiet for minutes, so the default is Envoy's `stream_idle_timeout`.
     pub idle: Duration,
-    /// For the whole exchange, `cell_timeout_total`; `None` for streams without end.
+    /// The time limit for the whole exchange: `cell_timeout_total`. `None`: streams may stay open
+    /// forever.
     pub total: Option<Duration>,
-    /// How long a request tries a cell's other endpoints after one couldn't be reached.
+    /// How long a request may try a cell's other endpoints after one couldn't be reached.
     pub failover: Duration,
     /// How long an unused connection is kept.
     pub keep: Duration,
@@ -388,25 +393,25 @@ impl Default for CellTimeouts {
     }
 }
 
-/// What one cell may take of the router, over all workers: a cell in trouble takes no more, and
-/// leaves the rest to the others.
+/// How many connections and requests one cell may have, over all workers. A cell in trouble can't
+/// take what the other cells need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CellLimits {
-    /// Most connections to all its endpoints.
+    /// The most connections to all its endpoints.
     pub connections_max: usize,
-    /// Most requests in flight; more are refused as `overloaded`.
+    /// The most requests in flight. More are refused as `overloaded`.
     pub requests_max: usize,
     /// The shares of both limits for a connection, caller or tenant.
     pub shares: CellShares,
 }
 
-/// The share of a cell's places that one holder may have while no other has any, in percent; 100:
-/// all of them. The share shrinks as the places fill.
+/// The share of a cell's limits that one holder may have while no other has any, in percent. 100
+/// means all of them. A holder may have less when fewer places are free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CellShares {
     /// One client connection.
     pub connection: u8,
-    /// One subject of a tenant; without a verified caller, one client address.
+    /// One subject of a tenant, or one client address if no caller was verified.
     pub caller: u8,
     /// One tenant. All requests without a verified tenant count together as one.
     pub tenant: u8,
@@ -438,10 +443,10 @@ impl Default for CellLimits {
 /// cut as `cell_protocol_error`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AnswerLimits {
-    /// Most bytes. In HTTP/2: names, values and 32 for each field (RFC 9113, section 6.5.2). In
+    /// The most bytes. In HTTP/2: names, values and 32 for each field (RFC 9113, section 6.5.2). In
     /// HTTP/1.1: as received. At most [`HEADER_BYTES_MAX`](Self::HEADER_BYTES_MAX).
     pub header_bytes_max: u32,
-    /// Most fields. At most [`HEADER_FIELDS_MAX`](Self::HEADER_FIELDS_MAX).
+    /// The most fields. At most [`HEADER_FIELDS_MAX`](Self::HEADER_FIELDS_MAX).
     pub header_fields_max: u32,
 }
 
@@ -462,20 +467,20 @@ impl Default for AnswerLimits {
     }
 }
 
-/// Where keys and the registry come from, and where the last good ones are kept. (Where each
-/// issuer's keys are stands in the policy.)
+/// Where keys and the registry come from, and where last-known-good copies are kept. (The policy
+/// says where each issuer's keys are.)
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// Where cells, placements and tenants come from.
     pub registry: RegistrySettings,
-    /// The way to identity providers and the control plane: `[fetch]`.
+    /// How identity providers and the control plane are reached: `[fetch]`.
     pub fetch: FetchSettings,
-    /// The folder of last-known-good documents; `None`: none are kept.
+    /// The folder of last-known-good documents. `None`: none are kept.
     pub state: Option<String>,
 }
 
 impl Sources {
-    /// A registry from here, nothing kept, defaults for the rest.
+    /// Sources with this registry, no last-known-good documents, and defaults for the rest.
     pub fn new(registry: RegistryLocation) -> Self {
         Self {
             registry: RegistrySettings {
@@ -494,22 +499,22 @@ impl Sources {
 pub struct RegistrySettings {
     /// Where it comes from.
     pub location: RegistryLocation,
-    /// When it is asked for, and how long answers are believed.
+    /// When it is fetched, and how long an answer may be used.
     pub timing: RegistryTiming,
-    /// How large a document may be, and how much smaller than the one before.
+    /// How large a document may be, and how much smaller than the previous one.
     pub limits: RegistryLimits,
 }
 
 /// `[fetch]`
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// The CAs of the sources' certificates; `None`: the CAs that the system trusts.
+    /// The CAs of the sources' certificates. `None`: the CAs that the system trusts.
     pub bundle: Option<Pem>,
     /// The router's client certificate, for sources that ask for one.
     pub identity: Option<KeyPair>,
-    /// For a whole fetch, from connecting to the last byte.
+    /// The time limit for a whole fetch, from connecting to the last byte.
     pub total_timeout: Duration,
-    /// Which sources are reached through a proxy.
+    /// The forward proxy, and which sources are reached through it.
     pub proxies: Proxies,
 }
 
@@ -524,7 +529,7 @@ impl FetchSettings {
 }
 
 impl Default for FetchSettings {
-    /// The system's trust, no certificate, 10 s, no proxy.
+    /// The system's CAs, no certificate, 10 s, no proxy.
     fn default() -> Self {
         Self {
             bundle: None,

@@ -32,7 +32,7 @@ pub(crate) struct Examined {
     pub(crate) findings: Findings,
 }
 
-/// Settings that a router can use, all files read.
+/// Settings that a router can use, with everything read from their files.
 #[derive(Debug)]
 pub(crate) struct Usable {
     pub(crate) active: ActiveConfig,
@@ -40,12 +40,13 @@ pub(crate) struct Usable {
     pub(crate) fetch: ClientConfig,
     /// The key sets that are in files.
     pub(crate) keys: Vec<(IssuerId, Bytes)>,
-    /// The warnings: the router runs in spite of them.
+    /// The warnings. The router runs in spite of them.
     pub(crate) warnings: Vec<Finding>,
 }
 
-/// Reads and checks every file that the settings name, except the registry, which has a separate
-/// last-known-good copy (see [`registry`](super::registry())). `before` is what is in force now.
+/// Reads and checks every file that the settings name, except the registry, which may have a
+/// last-known-good copy and is checked by [`registry`](super::registry()). `before` is what is in
+/// force now.
 pub(crate) async fn examine<E: Env>(
     env: &E,
     provider: &Provider,
@@ -80,8 +81,7 @@ impl Examined {
         fit(env, &self.active, registry, config, now, &mut self.findings).await;
     }
 
-    /// Adds warnings for certificates that expire soon. A running router says it itself when it is
-    /// time.
+    /// Adds warnings for certificates that expire soon. A running router reports them itself.
     pub(crate) fn ending(&mut self, now: Unix) {
         for certificate in self.active.certificates.iter() {
             let Some(problem) = certificate
@@ -99,7 +99,7 @@ impl Examined {
     /// The result to apply.
     ///
     /// # Errors
-    /// All errors that were found. Then nothing of it may be used.
+    /// All findings, if at least one is an error. Then nothing may be used.
     pub(crate) fn usable(self) -> Result<Usable, ReloadError> {
         let (errors, warnings) = self.findings.parted();
         match self.fetch {
@@ -143,8 +143,8 @@ async fn key_files<E: Env>(
     keys
 }
 
-/// The line on which a key set stops being JSON, or on which its first unusable key begins. `None`
-/// if the file has no more than one line.
+/// The line where a key set stops being valid JSON, or where its first unusable key starts. `None`
+/// if the file has only one line.
 fn line_of(body: &[u8], refused: &JwksError) -> Option<usize> {
     #[derive(Deserialize)]
     struct Set<'a> {

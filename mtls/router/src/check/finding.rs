@@ -7,14 +7,14 @@ use serde::{Serialize, Serializer};
 /// How much a finding matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
-    /// A router does not start with it, and a reload keeps the old settings.
+    /// A router doesn't start with it, and a reload keeps the old settings.
     Error,
     /// A router runs with it, but refuses some requests.
     Warning,
 }
 
 impl Severity {
-    /// The word in messages and JSON.
+    /// The name in messages and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -38,7 +38,7 @@ pub struct Finding {
     pub setting: String,
     /// What is wrong.
     pub problem: String,
-    /// How to fix it; empty if the problem already says that.
+    /// How to fix it. Empty if the problem already says that.
     pub fix: String,
 }
 
@@ -90,7 +90,7 @@ impl Findings {
         });
     }
 
-    /// Returns the value if it is good; adds an error about this setting otherwise.
+    /// Returns the value if it is good. Otherwise adds an error about this setting.
     pub(crate) fn take<T, P: fmt::Display>(
         &mut self,
         setting: impl Into<String>,
@@ -105,7 +105,7 @@ impl Findings {
         }
     }
 
-    /// The errors and the warnings.
+    /// Separates the errors from the warnings.
     pub(crate) fn parted(self) -> (Vec<Finding>, Vec<Finding>) {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         self.0.into_iter().partition(is_error)

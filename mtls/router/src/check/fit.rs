@@ -15,7 +15,7 @@ use crate::observe::log::rfc3339;
 use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
 use crate::tls::certificates;
 
-/// Most cells that are named in one finding.
+/// The most cells that one finding names.
 const CELLS_NAMED_MAX: usize = 16;
 
 /// Runs all of these checks. `registry` is the one that the router would use, if it is known.
@@ -51,8 +51,8 @@ pub(crate) async fn fit<E: Env>(
     own_certificates(env, settings, now.unix, findings).await;
 }
 
-/// What is set on a listener that proxies nothing, and has no effect there: an Envoy asks for a decision,
-/// and reads and answers the requests itself.
+/// Warns about settings that have no effect on an `ext_authz` listener: there, an Envoy only asks
+/// for decisions, and reads and answers the requests itself.
 fn for_proxying_only(settings: &RouterSettings, findings: &mut Findings) {
     let defaults = ClientTimeouts::default();
     for (i, listener) in settings.listeners.iter().enumerate() {
@@ -135,7 +135,7 @@ fn envelopes(
     }
 }
 
-/// Warns about the router's own certificates that the other side would refuse.
+/// Warns about certificates of the router that the other side would refuse.
 async fn own_certificates<E: Env>(
     env: &E,
     settings: &RouterSettings,
@@ -160,7 +160,7 @@ async fn own_certificates<E: Env>(
         );
     }
     for (setting, pair, purpose) in pairs {
-        // If it can't be read, that error was already found.
+        // If it can't be read, that error is already reported.
         let Ok(chain) = certificates(env, &pair.certificate).await else {
             continue;
         };

@@ -18,9 +18,9 @@ use cellway_env::{Clock, Env};
 use crate::settings::RouterSettings;
 use crate::tls::Provider;
 
-/// Reads every file that the settings name, as a router does at start. Returns all errors, which
-/// keep a router from starting, and all warnings, for which it would refuse requests. It makes no
-/// connections. `config` is the file that the settings are from, for suggested commands.
+/// Reads every file that the settings name, as a router does at start. Returns all errors, with
+/// which a router wouldn't start, and all warnings, with which it would refuse some requests. It
+/// makes no connections. `config` is the name of the settings' file, for suggested commands.
 pub async fn check<E: Env>(
     env: &E,
     provider: &Provider,

@@ -1,4 +1,4 @@
-//! The registry that a router would start with.
+//! Finds the registry that a router would start with.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::settings::{RegistrySettings, RouterSettings};
 pub(crate) enum Occasion {
     /// `cellway check` before a deployment: everything that is wrong with the file is an error.
     Check,
-    /// A router's start: an unusable document is no error if the last-known-good copy can replace
-    /// it, because a router that restarts must serve.
+    /// A router's start: an unusable document is not an error if the last-known-good copy can
+    /// replace it, because a router must be able to restart.
     Start,
 }
 
@@ -28,9 +28,9 @@ struct RegistryCopy {
     registry: Arc<Registry>,
 }
 
-/// Checks the registry's file or text, and compares it with the last-known-good copy on disk if there is
-/// one. Returns the registry that a router would start with, from files only: it doesn't ask a
-/// control plane.
+/// Checks the registry's file or text, and compares it with the last-known-good copy on disk, if
+/// there is one. Returns the registry that a router would start with. It reads files only and asks
+/// no control plane.
 pub(crate) async fn registry<E: Env>(
     env: &E,
     settings: &RouterSettings,
@@ -114,7 +114,7 @@ fn refused(
     document.map(|document| document.registry)
 }
 
-/// How to fix a refusal that only the last-known-good copy causes.
+/// How to fix a registry that is refused only because of the last-known-good copy.
 fn what_to_do(why: &RegistryError, document: &RegistryCopy) -> String {
     let (version, path) = (document.registry.version(), &document.path);
     match why.reason {

@@ -98,7 +98,7 @@ pub struct ListenerTable {
     /// Lets a plain listener bind other addresses than loopback.
     #[serde(default)]
     pub allow_plain: bool,
-    /// For the TLS handshake, in milliseconds.
+    /// The time limit for the TLS handshake, in milliseconds.
     #[serde(default)]
     pub handshake_timeout_ms: Option<u64>,
     /// The time limit from the connection's start (after TLS) to its first byte, in milliseconds.
@@ -264,7 +264,7 @@ pub struct UpstreamTable {
     pub key: Option<String>,
     /// The time limit for the TCP connection, including name resolution, in milliseconds.
     pub connect_timeout_ms: Option<u64>,
-    /// For the TLS handshake, in milliseconds.
+    /// The time limit for the TLS handshake, in milliseconds.
     pub tls_timeout_ms: Option<u64>,
     /// The time limit from the request's last byte to the answer's header, in milliseconds.
     pub header_timeout_ms: Option<u64>,

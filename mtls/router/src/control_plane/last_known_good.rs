@@ -1,13 +1,14 @@
-//! Last-known-good documents on disk, so that a router that starts while its sources are down
-//! still verifies and still routes.
+//! Last-known-good documents on disk, so that a router can verify and route requests even if its
+//! sources are down when it starts.
 //!
-//! A file is one line of JSON that says what follows, and then the document as it was fetched. The
-//! router believes a file only if it wrote it itself, for this source, and nothing has changed
-//! since: others may not be able to write it ([`Privacy::Own`]), the source must be the one that
-//! is configured now, and the checksum covers header and body. A file that fails is left where it
-//! is, reported, and replaced by the next good fetch.
+//! A file starts with one line of JSON, the header, which describes the document. The document
+//! follows as it was fetched. The router uses a file only if it wrote the file itself, for this
+//! source, and nothing has changed since: nobody else may be able to write it ([`Privacy::Own`]),
+//! the source must be the one that is configured now, and a checksum covers header and body. A file
+//! that fails these checks is reported and stays where it is until the next good fetch replaces it.
 //!
-//! The time kept is that of the last *good fetch*, so that restarting doesn't make old keys young.
+//! The stored time is that of the last *good fetch*, so that a restart doesn't make old keys look
+//! new.
 
 use std::fmt;
 use std::io;
@@ -21,12 +22,12 @@ use cellway_env::{Env, Privacy, Store};
 
 /// The format that this version writes, and the only one it reads.
 const FORMAT: u32 = 1;
-/// What a confirmation's checksum covers beside its own fields.
+/// What a confirmation's checksum covers besides its fields.
 const CONFIRMED: &[u8] = b"confirmed";
-/// The most bytes that the first line may have.
+/// The most bytes of the first line.
 const HEADER_BYTES_MAX: usize = 8 << 10;
 
-/// What is kept: one file for each.
+/// The documents that are kept. Each has its own file.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Slot {
     /// The key set of the issuer with this name.
@@ -35,37 +36,38 @@ pub enum Slot {
     Registry,
 }
 
-/// A document that was kept.
+/// A last-known-good document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Document {
-    /// As it was fetched.
+    /// The bytes as they were fetched.
     pub body: Bytes,
     /// When a fetch last confirmed it.
     pub fetched_at: Unix,
 }
 
-/// Names one file that was written or read, so that a confirmation can't be taken for another's.
+/// Identifies one document that was written or read, so that a confirmation can't apply to another
+/// document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DocumentId(String);
 
-/// Where last-known-good documents are kept.
+/// The folder of last-known-good documents.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LastKnownGood {
     directory: String,
 }
 
-/// Why a kept document isn't used.
+/// Why a last-known-good document isn't used.
 #[derive(Debug)]
 pub enum LoadRefused {
-    /// It can't be read, is a link, or others may write it.
+    /// It can't be read, is a link, or others can write it.
     Io(io::Error),
-    /// It doesn't begin with our header.
+    /// It doesn't start with our header.
     NotOurs,
-    /// Another version of the router wrote it, in a format of its own.
+    /// Another version of the router wrote it, in this format.
     Format(u32),
-    /// It was fetched from elsewhere.
+    /// It was fetched from this other source.
     Source(String),
-    /// It isn't what was written: cut short, or changed.
+    /// It was cut short or changed after it was written.
     Altered,
 }
 
@@ -79,29 +81,29 @@ struct Header {
     sha256: String,
 }
 
-/// The side file that renews a document's time without writing the document again: a registry is
+/// A second file, which renews a document's time without writing the document again. A registry is
 /// confirmed every few seconds, and may have a hundred megabytes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Confirmation {
     cellway_confirm: u32,
-    /// The checksum of the file that it is about.
+    /// The checksum of the document that it confirms.
     of: String,
     fetched_at: u64,
     sha256: String,
 }
 
 impl LastKnownGood {
-    /// Keeps documents in `directory`, which is made when the first is written.
+    /// Keeps documents in `directory`, which is created when the first document is written.
     pub fn new(directory: impl Into<String>) -> Self {
         let directory = directory.into();
         Self { directory }
     }
 
-    /// Writes a document, and says what it is confirmed by.
+    /// Writes a document, and returns the id to confirm it with.
     ///
     /// # Errors
-    /// What the storage said; the file that was there is then still whole.
+    /// The storage's error. The previous file is then still intact.
     pub async fn save<E: Env>(
         &self,
         env: &E,
@@ -110,16 +112,17 @@ impl LastKnownGood {
         document: Document,
     ) -> io::Result<DocumentId> {
         let source = source.to_owned();
-        // A registry of a million tenants takes tens of milliseconds to sum and copy.
+        // Computing the checksum of a registry with a million tenants and copying it takes tens of
+        // milliseconds.
         let (id, content) = env.heavy(move || encode(source, &document)).await?;
         env.store().replace(&self.path(slot), content).await?;
         Ok(id)
     }
 
-    /// Renews the time of a document that was saved or loaded.
+    /// Renews the time of a document that was saved or loaded before.
     ///
     /// # Errors
-    /// What the storage said.
+    /// The storage's error.
     pub async fn confirm<E: Env>(
         &self,
         env: &E,
@@ -138,10 +141,10 @@ impl LastKnownGood {
         env.store().replace(&self.confirmation(slot), content).await
     }
 
-    /// Reads a document of at most `body_max` bytes; `None` if none was kept.
+    /// Reads a document of at most `body_max` bytes. `None` if there is none.
     ///
     /// # Errors
-    /// [`LoadRefused`] says why what is there isn't believed.
+    /// [`LoadRefused`] says why the file isn't used.
     pub async fn load<E: Env>(
         &self,
         env: &E,
@@ -164,7 +167,7 @@ impl LastKnownGood {
         Ok(Some((id, document)))
     }
 
-    /// When the document was last confirmed; a confirmation that isn't whole never was.
+    /// When the document was last confirmed. A confirmation that isn't complete is ignored.
     async fn confirmed<E: Env>(&self, env: &E, slot: &Slot, id: &DocumentId) -> Unix {
         let path = self.confirmation(slot);
         let content = env.store().read(&path, HEADER_BYTES_MAX, Privacy::Own);
@@ -178,8 +181,8 @@ impl LastKnownGood {
             .map_or(Unix::default(), |found| Unix::from_secs(found.fetched_at))
     }
 
-    /// The file of a slot. Names are escaped, so that an issuer's name can't lead elsewhere and
-    /// two names never share a file, whatever the file system thinks of upper case.
+    /// The file of a slot. Issuers' names are escaped, so that a name can't lead to another folder
+    /// and two names never share a file, even if the file system ignores case.
     pub fn path(&self, slot: &Slot) -> String {
         let Slot::Keys(issuer) = slot else {
             return format!("{}/registry.keep", self.directory);
@@ -221,7 +224,7 @@ fn decode(source: &str, content: Bytes) -> Result<(DocumentId, Document), LoadRe
     let first = &content[..content.len().min(HEADER_BYTES_MAX)];
     let end = first.iter().position(|byte| *byte == b'\n');
     let end = end.ok_or(LoadRefused::NotOurs)?;
-    // Look at the format's number alone first: a later format may have other fields.
+    // Read only the format's number first, because a later format may have other fields.
     let any: serde_json::Value =
         serde_json::from_slice(&content[..end]).map_err(|_| LoadRefused::NotOurs)?;
     let format = any.get("cellway_keep").and_then(|format| format.as_u64());

@@ -1,4 +1,4 @@
-//! What keeps the snapshot current: drives core's state machines, fetches from the sources, keeps
+//! Keeps the snapshot current: drives core's state machines, fetches from the sources, keeps
 //! last-known-good copies, and replaces the configuration.
 
 pub(crate) mod driver;

@@ -1,8 +1,9 @@
-//! Settings that change while a router runs.
+//! Changes settings while a router runs.
 //!
-//! Files are looked at every few seconds (a `stat` each, through the environment's store, so that
-//! the simulator sees it too), and an operator may ask. Either way everything is read, checked and
-//! built anew, and only then put in force: a bad file leaves the old in force, and says so.
+//! The reloader checks files for changes every few seconds (one `stat` each, through the
+//! environment's store, so that the simulator sees it too), and whenever an operator asks. It first
+//! reads, checks and builds everything, and only then puts it in force. If a file is bad, the old
+//! settings stay in force and the mistake is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::observe::log::{LogChange, LogControl, LogError, subjects};
 use crate::router::{Handle, ReloadError};
 use crate::settings::{Pem, RouterSettings};
 
-/// Keeps a router at what its configuration file, and the files that this names, say.
+/// Keeps a router's settings equal to its configuration file and the files that it names.
 #[derive(Debug)]
 pub struct Reloader<E: Env, S: Sink, V> {
     env: E,
@@ -29,13 +30,14 @@ pub struct Reloader<E: Env, S: Sink, V> {
     file: String,
     variables: V,
     config: Config,
-    /// What was read last and refused: a file that it names may be all that it lacks.
+    /// The configuration that was refused last. It may only lack a file that it names, so these
+    /// files are watched too.
     refused: Option<Config>,
-    /// What each file was when it was last looked at.
+    /// Each file's state at the last check.
     seen: BTreeMap<String, Option<Stat>>,
-    /// Files that have changed and aren't in force yet.
+    /// Files that have changed but aren't in force yet.
     changed: BTreeSet<String>,
-    /// The process's log; `None` where nobody has handed one over.
+    /// The process's log. `None` if the reloader has none.
     log: Option<LogControl>,
 }
 
@@ -46,8 +48,8 @@ where
     V: Fn() -> I + Send + 'static,
     I: IntoIterator<Item = (String, String)>,
 {
-    /// For the router behind `handle`, which was started from `config`, which was read from
-    /// `file` with overrides from `variables`.
+    /// Creates a reloader for the router behind `handle`. That router was started from `config`,
+    /// which was read from `file` with overrides from `variables`.
     pub fn new(
         env: E,
         handle: Handle<E, S>,
@@ -70,14 +72,14 @@ where
         }
     }
 
-    /// Keeps this log at what `[log]` says, too.
+    /// Also applies changes of `[log]` to this log.
     #[must_use]
     pub fn with_log(self, log: LogControl) -> Self {
         let log = Some(log);
         Self { log, ..self }
     }
 
-    /// Reloads whenever a file has changed and whenever `asked` is notified, without end.
+    /// Reloads whenever a file has changed and whenever `asked` is notified. Runs forever.
     pub async fn run(mut self, asked: Arc<Notify>) {
         self.seen = self.look().await;
         loop {
@@ -87,8 +89,8 @@ where
                 () = sleep(self.config.watch) => false,
             };
             let now = self.look().await;
-            // What is bad is tried again when it changes, not at every look. A file that nothing
-            // names any more is no change: what named it is one.
+            // Bad settings are tried again when a file changes, not at every check. A file that is
+            // no longer named is not a change here: the file that named it has changed.
             let changed = (now.iter()).filter(|(file, stat)| self.seen.get(*file) != Some(stat));
             let changed: Vec<_> = changed.map(|(file, _)| file.clone()).collect();
             if by_order || !changed.is_empty() {
@@ -99,7 +101,7 @@ where
         }
     }
 
-    /// Reads everything again and puts it in force, if all of it is good.
+    /// Reads everything again, and puts it in force if everything is good.
     pub async fn reload(&mut self) {
         self.refused = None;
         let config = match self.read().await {
@@ -112,7 +114,7 @@ where
             Ok(log) => log,
             Err(error) => return self.refuse(&format!("{}: {error}", error.setting())),
         };
-        // What is wrong with the files it names, the handle tells the sink.
+        // If files that it names are bad, the handle reports that to the sink.
         if self.apply(&config, log).await.is_ok() {
             self.config = config;
             self.refused = None;
@@ -128,13 +130,13 @@ where
     async fn prepare_log(&self, settings: &LogTable) -> Result<Option<LogChange>, LogError> {
         match &self.log {
             Some(log) => log.prepare(&self.env, settings).await.map(Some),
-            // There is no log to change; but what a start would refuse is refused.
+            // There is no log to change, but a reload must refuse what a start would refuse.
             None => subjects(&self.env, settings).await.map(|_| None),
         }
     }
 
-    /// Puts in force what was read: the router's settings, if they are good, and then the log's, which
-    /// can't fail any more.
+    /// Applies a configuration: first the router's settings, if they are good, and then the log's,
+    /// which can't fail any more.
     async fn apply(&mut self, config: &Config, log: Option<LogChange>) -> Result<(), ReloadError> {
         let named = self.named_by(config).await;
         let changed = Changed {
@@ -156,8 +158,8 @@ where
         handle.apply_with(settings, &changed, switch).await
     }
 
-    /// Looks at the files that only the settings about to be tried name, before they are read: a
-    /// change that comes while they are is seen at the next look.
+    /// Notes the state of files that only the new settings name, before they are read. So a change
+    /// while they are read is seen at the next check.
     async fn look_at_more(&mut self) {
         for (file, stat) in self.look().await {
             self.seen.entry(file).or_insert(stat);
@@ -178,7 +180,7 @@ where
         Ok(config)
     }
 
-    /// What is set once, at the start of the process.
+    /// Refuses changes of settings that only apply at the start of the process.
     fn same_for_good(&self, new: &Config) -> Result<(), String> {
         let old = &self.config;
         let changed = [
@@ -198,7 +200,7 @@ where
         }
     }
 
-    /// What all files are at present: those in force, and those that would be.
+    /// The present state of all files that the settings in force or the refused settings name.
     async fn look(&self) -> BTreeMap<String, Option<Stat>> {
         let mut files = self.named_by(&self.config).await;
         if let Some(refused) = &self.refused {
@@ -212,7 +214,7 @@ where
         stats
     }
 
-    /// The configuration's own file, and those that it names.
+    /// The configuration's own file, and the files that it names.
     async fn named_by(&self, config: &Config) -> BTreeSet<String> {
         let mut files = files_of(&config.router);
         files.insert(self.file.clone());
@@ -224,7 +226,8 @@ where
     }
 }
 
-/// The files that settings name, except a registry's, which its source looks at itself.
+/// The files that settings name, except the registry's, because the registry's source checks that
+/// one.
 fn files_of(settings: &RouterSettings) -> BTreeSet<String> {
     let mut files = BTreeSet::new();
     let mut add = |pem: &Pem| {

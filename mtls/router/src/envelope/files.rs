@@ -1,4 +1,4 @@
-//! The files of a folder of keys.
+//! The files in a folder of keys.
 
 use std::fmt::Write;
 
@@ -10,10 +10,10 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::settings::EnvelopeForm;
 
-/// How long a line of PEM is (RFC 7468, section 2).
+/// The length of a line in PEM (RFC 7468, section 2).
 const PEM_LINE: usize = 64;
 
-/// The name of the file of a key with this id: the id, and what kind it is.
+/// The file name of the key with this id. The extension says which kind of key it is.
 pub fn key_file(form: EnvelopeForm, kid: &str) -> String {
     match form {
         EnvelopeForm::Jws => format!("{kid}.pem"),
@@ -24,7 +24,7 @@ pub fn key_file(form: EnvelopeForm, kid: &str) -> String {
 /// The content of a signing key's file: PKCS#8 in PEM, as `openssl genpkey` writes it.
 ///
 /// # Errors
-/// The key can't be written so, which doesn't happen to one that was made.
+/// The key can't be encoded. This doesn't happen to a generated key.
 pub fn signing_pem(key: &SigningKey) -> Result<String, KeyError> {
     let text = STANDARD.encode(key.to_pkcs8()?);
     let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();

@@ -8,18 +8,18 @@ use serde::Deserialize;
 
 use crate::observe::log::rfc3339;
 
-/// The index's name in its folder.
+/// The index's file name.
 pub const INDEX: &str = "keys.toml";
 
 const HEAD: &str = "\
 # The keys of identity envelopes. `cellway envelope-key` keeps this file; times are Unix seconds.
 ";
 
-/// Which keys a folder has.
+/// The index: which keys a folder has.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
-    /// In no order that matters.
+    /// The keys. Their order has no meaning.
     #[serde(default, rename = "key")]
     pub keys: Vec<IndexKey>,
 }
@@ -30,23 +30,23 @@ pub struct Index {
 pub struct IndexKey {
     /// Its id, and the name of its file.
     pub kid: String,
-    /// The one cell that it is shared with; `None` for a key that signs.
+    /// The one cell that shares it. `None` for a signing key.
     #[serde(default)]
     pub cell: Option<String>,
     /// When it was added, in Unix seconds.
     pub added: u64,
-    /// From when on it is used, in Unix seconds, in place of the cell's or the router's others.
+    /// When it replaces the cell's or the router's previous key, in Unix seconds.
     pub sign_from: u64,
 }
 
 impl Index {
-    /// The most bytes that an index may have.
+    /// The most bytes of an index.
     pub const BYTES_MAX: usize = 512 * 1024;
 
     /// Reads an index.
     ///
     /// # Errors
-    /// What is wrong with it, in words that follow the file's name.
+    /// What is wrong with it. The text follows the file's name in a message.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(text).map_err(|_| "is not UTF-8 text".to_owned())?;
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
@@ -69,7 +69,8 @@ impl Index {
         text
     }
 
-    /// The keys of this cell, or those that sign, in the order in which they are used.
+    /// This cell's keys, or the signing keys if `cell` is `None`, in the order in which they are
+    /// used.
     pub fn of(&self, cell: Option<&str>) -> Vec<&IndexKey> {
         let keys = self.keys.iter();
         let mut keys: Vec<_> = keys.filter(|key| key.cell.as_deref() == cell).collect();
@@ -77,14 +78,14 @@ impl Index {
         keys
     }
 
-    /// The key of this cell, or that signs, that is used now.
+    /// This cell's key, or the signing key, that is used now.
     pub fn in_use(&self, cell: Option<&str>, now: Unix) -> Option<&IndexKey> {
         let keys = self.of(cell);
         let begun = keys.iter().rposition(|key| key.sign_from <= now.as_secs());
         keys.get(begun.unwrap_or(0)).copied()
     }
 
-    /// The keys of this cell, or that sign, that are not used yet.
+    /// This cell's keys, or the signing keys, that are not used yet.
     pub fn waiting(&self, cell: Option<&str>, now: Unix) -> Vec<&IndexKey> {
         let used = self.in_use(cell, now).map_or(0, |key| key.sign_from);
         let mut keys = self.of(cell);
@@ -92,16 +93,17 @@ impl Index {
         keys
     }
 
-    /// Until when a key is needed: another takes its place, and has been used alone for `overlap`
-    /// then. `None` if none is to.
+    /// How long a key is needed: until another key has replaced it for `overlap`. `None` if no
+    /// other key will replace it.
     pub fn needed_until(&self, key: &IndexKey, overlap: Duration) -> Option<Unix> {
         let later = |new: &&IndexKey| new.cell == key.cell && new.sign_from > key.sign_from;
         let next = self.keys.iter().filter(later).map(|new| new.sign_from);
         next.min().map(|from| Unix::from_secs(from).after(overlap))
     }
 
-    /// This time, or the next second at which no other key of the cell, or that signs, begins: two
-    /// that begin together are in no order, and routers refuse them.
+    /// Returns `from`, or the next second at which no other key of this cell (or no other signing
+    /// key) starts. Routers refuse two keys that start at the same time, because they have no
+    /// order.
     pub fn free_from(&self, cell: Option<&str>, mut from: u64) -> u64 {
         for key in self.of(cell) {
             if key.sign_from == from {
@@ -111,8 +113,8 @@ impl Index {
         from
     }
 
-    /// Takes out the keys that nobody needs any more: those before one that has been used alone for
-    /// `overlap`.
+    /// Removes and returns the keys that nobody needs any more, because another key has replaced
+    /// them for `overlap`.
     pub fn prune(&mut self, now: Unix, overlap: Duration) -> Vec<IndexKey> {
         let unneeded = |key: &&IndexKey| {
             let until = self.needed_until(key, overlap);

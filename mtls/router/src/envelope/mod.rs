@@ -1,9 +1,9 @@
-//! Identity envelopes, from the router's side: the folder of keys, sealing, and the page on which
-//! the public keys are published. What an envelope is, and how a cell verifies one, is
-//! [`cellway_core::envelope`].
+//! The router's side of identity envelopes: the folder of keys, sealing, and the page that
+//! publishes the public keys. [`cellway_core::envelope`] explains what an envelope is and how a
+//! cell verifies it.
 //!
-//! All replicas of a router read the same folder, and put what it says in force without a restart.
-//! A folder that can't be used is refused whole, and the keys before stay.
+//! All replicas of a router read the same folder, and use its new keys without a restart. If one
+//! file can't be used, the whole folder is refused and the previous keys stay in use.
 
 mod files;
 mod index;

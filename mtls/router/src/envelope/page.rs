@@ -1,4 +1,4 @@
-//! The page on which the public keys are published.
+//! The page that publishes the public keys.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -13,24 +13,24 @@ use http::{Method, StatusCode, Uri};
 
 use super::sealer::Sealer;
 
-/// RFC 7517, section 8.5.2.
+/// The media type of key sets (RFC 7517, section 8.5.2).
 const JWKS: &str = "application/jwk-set+json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// An answer that is the same whoever asks, on whichever listener.
+/// An answer that is the same for all clients and on all listeners.
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// Whether this is where the page is. No cell is ever asked for it.
+/// Whether the request is for this page. The router never forwards such a request to a cell.
 pub(crate) fn is_asked(uri: &Uri) -> bool {
     uri.path() == JWKS_PATH
 }
 
-/// The page. Without keys that sign it isn't there, and the router itself says so: a cell that
-/// could answer here could publish a key of its own in the router's name.
+/// Makes the page. Without signing keys the router itself answers 404: if a cell could answer, it
+/// could publish its own key in the router's name.
 pub(crate) fn page(
     sealer: Option<&Sealer>,
     method: &Method,
@@ -61,7 +61,7 @@ pub(crate) fn page(
         headers: HeaderMap::with_capacity(4),
         body: Bytes::new(),
     };
-    // Digits and letters, so always values.
+    // Both have only characters that a header value may have.
     page.headers
         .extend(HeaderValue::try_from(etag).map(|etag| (ETAG, etag)));
     page.headers

@@ -21,10 +21,10 @@ use crate::tls::MaterialError;
 
 /// The most bytes of a key's file.
 const KEY_BYTES_MAX: usize = 4 * 1024;
-/// Most tries to read a folder that changes while it is read.
+/// How often a folder is read again if it changes meanwhile.
 const TRIES_MAX: usize = 3;
 
-/// What seals at present.
+/// Seals envelopes with the keys in force.
 #[derive(Debug)]
 pub(crate) struct Sealer {
     pub(super) issuer: Box<str>,
@@ -38,14 +38,14 @@ pub(super) enum Keys {
     Shared(SharedForm, SharedKeys),
 }
 
-/// The forms with keys that are shared with cells.
+/// The forms whose keys are shared with cells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SharedForm {
     Hmac,
     Compatible,
 }
 
-/// An envelope, and the id of the key under which it was sealed.
+/// An envelope, and the id of the key that sealed it.
 pub(crate) enum Sealed<'a> {
     Jws(&'a str, HeaderValue),
     Hmac(&'a str, HmacStamps),
@@ -61,18 +61,18 @@ impl Sealed<'_> {
     }
 }
 
-/// Why a request gets no envelope that should have one.
+/// Why a request that needs an envelope gets none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SealRefused {
-    /// No key is shared with its cell.
+    /// The router shares no key with its cell.
     NoKey,
-    /// It would be larger than whoever verifies takes.
+    /// It would be larger than verifiers accept.
     TooLarge,
 }
 
 impl Sealer {
-    /// Reads the folder that the settings name. `before` is what sealed until now, if anything did:
-    /// a key that wasn't there then doesn't sign before services can know it.
+    /// Reads the folder that the settings name. `before` is the sealer in force until now. A key
+    /// that it doesn't have signs only when services have had time to fetch it.
     ///
     /// # Errors
     /// Which file can't be used, and why.
@@ -99,8 +99,8 @@ impl Sealer {
             let text = read(env, &index, Index::BYTES_MAX, Privacy::Trusted).await?;
             let entries = Index::parse(&text).map_err(refuse)?;
             let loaded = Self::of(env, settings, &entries, now, before).await;
-            // The folder may be replaced as a whole between reading the index and the keys. Then
-            // they don't match.
+            // Somebody may replace the whole folder between reading the index and the keys. Then
+            // the two don't match.
             let same = seen == env.store().stat(&index).await.ok();
             if same || tries == TRIES_MAX {
                 return loaded;
@@ -109,7 +109,7 @@ impl Sealer {
         }
     }
 
-    /// Reads the files that an index names, whether or not it stands in the folder.
+    /// Reads the key files that an index names. The index itself may not be in the folder yet.
     async fn of<E: Env>(
         env: &E,
         settings: &EnvelopeSettings,
@@ -160,17 +160,17 @@ impl Sealer {
         })
     }
 
-    /// What its envelopes name as their issuer.
+    /// The issuer that its envelopes name.
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// How long its envelopes hold.
+    /// How long its envelopes are valid.
     pub(crate) fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
-    /// How its envelopes are made.
+    /// The form of its envelopes.
     pub(crate) fn form(&self) -> EnvelopeForm {
         match self.keys {
             Keys::Jws(_) => EnvelopeForm::Jws,
@@ -179,7 +179,7 @@ impl Sealer {
         }
     }
 
-    /// The id of the key that seals for this cell now; `None` if there is none.
+    /// The id of the key that seals for this cell now. `None` if there is none.
     pub(crate) fn kid(&self, cell: &Text, now: Now) -> Option<&str> {
         match &self.keys {
             Keys::Jws(ring) => Some(ring.signing(now).kid()),
@@ -187,10 +187,10 @@ impl Sealer {
         }
     }
 
-    /// Seals.
+    /// Seals an envelope.
     ///
     /// # Errors
-    /// There must be no request to the cell without an envelope, then.
+    /// The envelope can't be made. The request must not be sent without it.
     pub(crate) fn seal(
         &self,
         sealing: &EnvelopeContents<'_>,
@@ -219,7 +219,7 @@ impl Sealer {
         }
     }
 
-    /// The keys that sign, if any do.
+    /// The signing keys, if the form has any.
     pub(super) fn ring(&self) -> Option<&KeyRing> {
         match &self.keys {
             Keys::Jws(ring) => Some(ring),
@@ -228,7 +228,7 @@ impl Sealer {
     }
 }
 
-/// Whether a router that starts now would take the folder that the settings name.
+/// Checks that a router that starts now could use the folder that the settings name.
 ///
 /// # Errors
 /// Which file can't be used, and why.
@@ -242,7 +242,7 @@ pub async fn check<E: Env>(
     Sealer::load(env, settings, now, None).await.map(|_| ())
 }
 
-/// Whether a router would take the folder if this index stood in it.
+/// Checks that a router could use the folder if it had this index.
 ///
 /// # Errors
 /// Which file can't be used, and why.
@@ -258,7 +258,7 @@ pub async fn check_next<E: Env>(
     sealer.map(|_| ())
 }
 
-/// All the files that a reload is to look at: the index, and those that it names.
+/// All files whose changes need a reload: the index, and the files that it names.
 pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTreeSet<String> {
     let index = path(settings, INDEX);
     let text = env.store().read(&index, Index::BYTES_MAX, Privacy::Any);
@@ -269,7 +269,7 @@ pub(crate) async fn files<E: Env>(env: &E, settings: &EnvelopeSettings) -> BTree
     named.map(file).chain([index]).collect()
 }
 
-/// What must be true of an index before a file is looked for by a name that stands in it.
+/// Checks an index, before the names in it are used as file names.
 fn check_index(form: EnvelopeForm, index: &Index) -> Result<(), String> {
     let most = match form {
         EnvelopeForm::Jws => KeyRing::KEYS_MAX,
@@ -350,7 +350,7 @@ fn path(settings: &EnvelopeSettings, name: &str) -> String {
     format!("{}/{name}", settings.keys.trim_end_matches('/'))
 }
 
-/// Whoever verifies refuses an empty value or one that is too long; better to say so here.
+/// Checks that verifiers accept the values. They refuse an empty value or one that is too long.
 fn fits<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Result<(), SealRefused> {
     let sound = |value: &HeaderValue| (1..=LEN_MAX).contains(&value.len());
     match values.into_iter().all(sound) {

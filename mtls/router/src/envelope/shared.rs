@@ -1,22 +1,22 @@
-//! Keys that are shared with cells, one cell each.
+//! Keys that the router shares with cells. Each key belongs to one cell.
 
 use std::collections::BTreeMap;
 
 use cellway_core::envelope::HmacKey;
 use cellway_core::{Text, Unix};
 
-/// The most keys of a folder, over all cells.
+/// The most keys in a folder, over all cells.
 pub(super) const SHARED_KEYS_MAX: usize = 2048;
 
-/// For each cell its keys, in the order in which they are used.
+/// Each cell's keys, in the order in which they are used.
 #[derive(Debug, Default)]
 pub(super) struct SharedKeys(BTreeMap<Text, Vec<(Unix, HmacKey)>>);
 
 impl SharedKeys {
-    /// These keys, each with the time from which it is used.
+    /// Sorts the keys by cell. Each comes with the time from which it is used.
     ///
     /// # Errors
-    /// What is wrong with them together.
+    /// What is wrong with the keys together.
     pub(super) fn new(keys: Vec<(Unix, HmacKey)>) -> Result<Self, String> {
         if keys.is_empty() {
             return Err("names no key".to_owned());
@@ -29,7 +29,7 @@ impl SharedKeys {
             if earlier.clone().any(|(_, other)| other.kid() == key.kid()) {
                 return Err(format!("names key `{}` twice", key.kid()));
             }
-            // A cell that has another's key could seal what the other one believes.
+            // A cell that has another cell's key could seal envelopes that the other cell accepts.
             if let Some((_, other)) = earlier.find(|(_, other)| other.is_same_secret(key)) {
                 let (one, two) = (other.kid(), key.kid());
                 return Err(format!(
@@ -57,7 +57,7 @@ impl SharedKeys {
         Ok(Self(cells))
     }
 
-    /// The key that is used for this cell now: the last whose time has come, or the first.
+    /// The key that is used for this cell now: the last one that has started, or else the first.
     pub(super) fn of(&self, cell: &Text, now: Unix) -> Option<&HmacKey> {
         let keys = self.0.get(cell)?;
         let begun = keys.iter().rposition(|(from, _)| *from <= now);
@@ -106,7 +106,7 @@ mod tests {
             error.contains("the same secret") && error.contains("(cell a)"),
             "{error}"
         );
-        // Zeros after a secret make no other of it.
+        // Zeros after a secret don't make it a different one for HMAC.
         let padded = HmacKey::new("b1", "b", &[&[1; 32][..], &[0; 8]].concat()).unwrap();
         let error = refused(vec![key("a1", "a", 1, 0), (Unix::from_secs(0), padded)]);
         assert!(error.contains("the same secret"), "{error}");

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::sealer::{Keys, Sealer};
 
-/// Most cells that are named because there is no key for them.
+/// The most cells that are named because they have no key.
 const CELLS_NAMED_MAX: usize = 8;
 
-/// What seals at present, and what will.
+/// The key that seals now, and the next one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct EnvelopeStatus {
     /// `jws`, `hmac` or `compatible`.
@@ -21,13 +21,13 @@ pub struct EnvelopeStatus {
     /// The id of the key that signs next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_kid: Option<String>,
-    /// From when on, in Unix seconds.
+    /// When the next key starts to sign, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_from: Option<u64>,
     /// How many cells have a key, in the forms with shared keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cells_with_key: Option<usize>,
-    /// Cells of the registry that have none, the first few: their requests are refused.
+    /// The first few cells of the registry without a key. Requests for them are refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cells_without_key: Vec<String>,
 }

@@ -1,9 +1,9 @@
-//! Drives the core's [`Control`]: performs its actions, and reports the results back.
+//! Drives core's [`Control`]: performs its actions and passes the results back to it.
 //!
-//! One task owns `Control` and is the only one to touch it. Fetches, parsing and writing run as
-//! tasks of their own and send their results back over a bounded channel, so that a slow identity
-//! provider holds up nothing but its own answer. The loop is the one that the core's
-//! documentation describes: one thing in, then drain, then wait.
+//! One task owns `Control`, and no other task uses it. Fetches, parsing and writing run as separate
+//! tasks and send their results back over a bounded channel, so a slow identity provider delays
+//! only its own answer. The loop is the one that core's documentation describes: pass one input in,
+//! drain the outputs, wait.
 
 mod tasks;
 mod writer;
@@ -32,20 +32,20 @@ use crate::observe::event::{Event, Sink};
 use crate::settings::{RouterSettings, Sources};
 use crate::view::{Inbox, ToControl, View, ViewCell};
 
-/// Most answers that may wait. There are never more than fetches in flight: one for each issuer
-/// and one for the registry. More of them wait inside their tasks.
+/// The most answers that may wait in the channel. There are never more answers than fetches in
+/// flight: one for each issuer and one for the registry. More answers wait inside their tasks.
 const ANSWERS_MAX: usize = 64;
-/// Most orders from outside that may wait.
+/// The most commands from outside that may wait.
 const COMMANDS_MAX: usize = 8;
 
-/// What a router's handle tells its control task.
+/// A command from a router's handle to its control task.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Replace the configuration.
     Configure(Box<Configure>),
     /// Fetch the registry and try failing issuers again now, before their next interval.
     Refresh,
-    /// Nobody needs snapshots any more: end.
+    /// Stop, because nobody needs snapshots any more.
     Stop,
 }
 
@@ -78,27 +78,28 @@ pub(crate) struct Driver<E: Env, S> {
     answers: mpsc::Receiver<Answer>,
     tasks: Tasks<E, S>,
     writer: Option<LastKnownGoodWriter<E, S>>,
-    /// The registry's file is read at the next check, even if it seems unchanged.
+    /// Whether to read the registry's file at the next check even if it seems unchanged.
     reread: bool,
-    /// Key sets that were read from files before the start. Used once the kept ones are restored.
+    /// Key sets that were read from files before the start. They are used after the last-known-good
+    /// ones are restored.
     examined: Vec<(IssuerId, Bytes)>,
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Debug)]
 enum Answer {
     Keys(KeySourceId, Result<Bytes, JwksFetchError>),
     Registry(Result<RegistryFetched, RegistryFetchError>),
 }
 
-/// What [`Driver::new`] makes: the task, and the ways to it.
+/// The result of [`Driver::new`]: the task, and the ways to reach it.
 #[derive(Debug)]
 pub(crate) struct Driving<E: Env, S> {
-    /// To be [run](Driver::run).
+    /// The task, which the caller must [run](Driver::run).
     pub(crate) driver: Driver<E, S>,
-    /// What it publishes to.
+    /// Where it publishes snapshots.
     pub(crate) views: Arc<ViewCell>,
-    /// Its orders.
+    /// Sends commands to it.
     pub(crate) commands: mpsc::Sender<Command>,
 }
 
@@ -165,14 +166,15 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Begins with these key sets, which were read from files and examined, so that what is put in
-    /// force is what was examined.
+    /// Starts with these key sets, which were read from files and checked, so that what is put in
+    /// force is what was checked.
     pub(crate) fn begin_with(&mut self, keys: Vec<(IssuerId, Bytes)>) {
         self.examined = keys;
     }
 
-    /// Restores what was kept, then drives until [`Command::Stop`]. Losing every sender of commands doesn't
-    /// end it: a router whose handle was dropped serves on, and its keys must not grow old.
+    /// Restores last-known-good documents, then drives until [`Command::Stop`]. It doesn't stop
+    /// when every sender of commands is dropped: a router whose handle was dropped keeps serving
+    /// and needs current keys.
     pub(crate) async fn run(mut self) {
         self.restore().await;
         let examined = std::mem::take(&mut self.examined);
@@ -230,8 +232,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
         drop(self.views.publish(view));
     }
 
-    /// Fetches the registry now. Issuers keep their schedule unless they fail: a reload must not
-    /// make a whole fleet fetch from them at once, but a repaired bundle must take effect at once.
+    /// Fetches the registry now. Issuers keep their schedule unless their last fetch failed: a
+    /// reload must not make a whole fleet fetch from them at once, but a repaired bundle must take
+    /// effect at once.
     fn refresh(&mut self) {
         self.reread = true;
         self.control.handle_refresh(self.clock.now());
@@ -257,7 +260,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Does everything that control asks for.
+    /// Performs everything that control asks for.
     fn drain(&mut self) {
         while let Some(output) = self.control.poll_output() {
             match output {
@@ -312,9 +315,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// The validator for the next fetch of the registry. After a reload a file is always read,
-    /// because its size, inode and time can stay the same while the content changes. A control
-    /// plane compares the content itself.
+    /// The validator for the next fetch of the registry. After a reload, a file is always read,
+    /// because its content can change while its size, inode and time stay the same. A control plane
+    /// compares the content itself.
     fn validator(&mut self, validator: Option<Arc<str>>) -> Option<Arc<str>> {
         let reread = std::mem::take(&mut self.reread);
         let is_file = matches!(self.tasks.registry.location, RegistryLocation::File(_));
@@ -337,8 +340,8 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Takes what an earlier run kept, before the first fetch: a router that comes back never
-    /// accepts an older registry than it had, and verifies at once.
+    /// Restores the documents of an earlier run before the first fetch, so that a restarted router
+    /// never accepts an older registry than it had and can verify at once.
     async fn restore(&mut self) {
         let Some(last_known_good) = self
             .writer
@@ -411,7 +414,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
     }
 }
 
-/// Waits until `due`, or without end if nothing is.
+/// Waits until `due`, or forever if nothing is due.
 async fn reach(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,

@@ -90,7 +90,7 @@ impl<E: Env, S: Sink> Tasks<E, S> {
         });
     }
 
-    /// Validates and indexes a document where that stalls no request.
+    /// Validates and indexes a document where that delays no request.
     pub(super) async fn parse(
         &self,
         body: Bytes,
@@ -103,7 +103,7 @@ impl<E: Env, S: Sink> Tasks<E, S> {
             .await
     }
 
-    /// Frees memory where that stalls no request.
+    /// Frees memory where that delays no request.
     pub(super) fn free(&self, retired: Retired) {
         let env = self.env.clone();
         self.env
@@ -116,7 +116,7 @@ impl<E: Env, S: Sink> Tasks<E, S> {
     }
 
     async fn send(&self, answer: Answer) {
-        // The driver is gone only when the router is.
+        // The driver is gone only when the router is gone.
         let _ = self.answer.send(answer).await;
     }
 }

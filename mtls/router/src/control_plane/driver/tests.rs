@@ -85,7 +85,7 @@ async fn start(host: &Host) -> Running {
     start_with(host, None).await
 }
 
-/// The same, with a key set that was read before.
+/// Starts a driver, with a key set that was read before.
 async fn start_with(host: &Host, keys: Option<String>) -> Running {
     let heard = Heard::default();
     let clock = Clock::new(host.clone());
@@ -104,7 +104,8 @@ async fn start_with(host: &Host, keys: Option<String>) -> Running {
 }
 
 impl Running {
-    /// Waits for a snapshot of which `holds`. Time is paused, so waiting costs none.
+    /// Waits for a snapshot for which `holds` is true. Time is paused, so waiting takes no real
+    /// time.
     async fn until(&self, holds: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let found = |view: &View| holds(&view.snapshot).then(|| Arc::clone(&view.snapshot));
         self.views.until(found).await
@@ -115,7 +116,7 @@ impl Running {
             if let Some(line) = self.heard.of(event).pop() {
                 return line;
             }
-            // Something is due sooner or later; if nothing is, the test hangs and says where.
+            // Something becomes due sooner or later. If nothing does, the test hangs here.
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }
@@ -144,7 +145,7 @@ async fn fetches_publishes_and_follows_changes() {
     host.disk.put(REGISTRY, registry(2));
     running.until(|snapshot| version(snapshot) == Some(2)).await;
 
-    // Key files are read again when somebody asks.
+    // Key files are read again on request.
     host.disk.put(KEYS, keys("k2"));
     running.commands.send(Command::Refresh).await.unwrap();
     let before = generation(&first);
@@ -153,8 +154,8 @@ async fn fetches_publishes_and_follows_changes() {
         .await;
 }
 
-/// Catches: key sets that are thrown away after they were examined, and read again from a file that is
-/// another by then, or gone.
+/// Catches: key sets that are dropped after they were checked and read again from a file that has
+/// changed or disappeared since.
 #[tokio::test(start_paused = true)]
 async fn key_files_that_were_examined_are_put_in_force() {
     let host = Host::new();
@@ -172,7 +173,7 @@ async fn a_router_that_comes_back_knows_what_it_knew() {
     before
         .until(|snapshot| version(snapshot) == Some(7) && generation(snapshot) > 0)
         .await;
-    // Written behind the driver's back, in order; the registry may come before the keys.
+    // They are written in the background, in order. The registry may come before the keys.
     while host.disk.get("state/registry.keep").is_none()
         || host.disk.get("state/keys-main.keep").is_none()
     {
@@ -180,7 +181,7 @@ async fn a_router_that_comes_back_knows_what_it_knew() {
     }
     before.commands.send(Command::Stop).await.unwrap();
 
-    // Its sources are gone meanwhile, or say what they said long ago.
+    // Meanwhile its sources are gone, or have an old version.
     host.disk.put(KEYS, "");
     host.disk.put(REGISTRY, registry(6));
     let after = start(&host).await;

@@ -11,21 +11,22 @@ pub(super) use crate::control_plane::last_known_good::Document;
 use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, Slot};
 use crate::observe::event::{Event, Sink};
 
-/// Most orders that wait. A disk that hangs costs the newest documents, never memory.
+/// The most orders that wait. If the disk hangs, the newest documents are dropped, so memory stays
+/// bounded.
 const ORDERS_MAX: usize = 64;
 
-/// What to write.
+/// An order to the writing task.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// This document, from this source.
+    /// Write this document from this source.
     Save(Slot, String, Document),
-    /// The document that is there is still good at this time.
+    /// Note that the document on disk was confirmed at this time.
     Confirm(Slot, Unix),
-    /// This is the document that is there.
+    /// Note that this document is on disk.
     Found(Slot, DocumentId),
 }
 
-/// The way to the writing task.
+/// Sends orders to the writing task.
 #[derive(Debug)]
 pub(super) struct LastKnownGoodWriter<E, S> {
     reporter: Reporter<E, S>,
@@ -71,7 +72,7 @@ impl<E: Env, S: Sink> LastKnownGoodWriter<E, S> {
 #[derive(Debug)]
 struct WriterTask<E, S> {
     reporter: Reporter<E, S>,
-    /// What each file holds, where that is known.
+    /// The document in each file, where that is known.
     there: BTreeMap<Slot, DocumentId>,
 }
 
@@ -91,7 +92,7 @@ impl<E: Env, S: Sink> WriterTask<E, S> {
                 self.there.insert(slot, id);
             }
             Order::Save(slot, source, document) => {
-                // Until it is written, what the file holds isn't what will be confirmed.
+                // Until the new document is written, a confirmation must not apply to the old one.
                 self.there.remove(&slot);
                 match last_known_good.save(env, &slot, &source, document).await {
                     Ok(id) => drop(self.there.insert(slot, id)),
@@ -110,7 +111,7 @@ impl<E: Env, S: Sink> WriterTask<E, S> {
     }
 }
 
-/// Says what could not be written.
+/// Reports what couldn't be written.
 #[derive(Clone, Debug)]
 struct Reporter<E, S> {
     last_known_good: LastKnownGood,

@@ -119,7 +119,7 @@ async fn a_confirmation_renews_its_own_document_only() {
         Some(document("one", 200))
     );
 
-    // Another document, older than the confirmation, doesn't become younger by it.
+    // The confirmation doesn't renew another document that is older.
     let other = last_known_good
         .save(&host, &slot, SOURCE, document("two", 150))
         .await
@@ -129,7 +129,7 @@ async fn a_confirmation_renews_its_own_document_only() {
         Some(document("two", 150))
     );
 
-    // A confirmation from before the document's own time says nothing.
+    // A confirmation from before the document's own time is ignored.
     last_known_good
         .confirm(&host, &slot, &other, Unix::from_secs(50))
         .await
@@ -139,7 +139,7 @@ async fn a_confirmation_renews_its_own_document_only() {
         Some(document("two", 150))
     );
 
-    // A torn one was never written.
+    // A torn confirmation is ignored.
     last_known_good
         .confirm(&host, &slot, &other, Unix::from_secs(999))
         .await

@@ -65,7 +65,8 @@ fn put(host: &Host, (credential, key): (Credential, Key)) {
     host.disk.put("server.key", key.pem().unwrap());
 }
 
-/// A router that follows the files of `host`. Time is paused, so that looking at them costs none.
+/// Starts a router that follows the files of `host`. Time is paused, so waiting for checks takes no
+/// real time.
 async fn start(host: &Host) -> Heard {
     start_from(host, CONFIG).await
 }
@@ -99,7 +100,7 @@ async fn until(heard: &Heard, event: &str, count: usize) -> String {
     heard.of(event)[count - 1].clone()
 }
 
-/// Lets the files be looked at several times.
+/// Waits until the files were checked several times.
 async fn some_looks() {
     sleep(Duration::from_secs(60)).await;
 }
@@ -142,7 +143,7 @@ async fn a_key_of_another_certificate_is_refused() {
     until(&heard, "reload_refused", 1).await;
 }
 
-/// Puts signing keys of these ids into the folder, and then the index.
+/// Puts signing keys with these ids into the folder, and then the index.
 fn put_envelope_keys(host: &Host, kids: &[&str]) {
     let mut index = Index::default();
     for (seed, kid) in (1..).zip(kids) {
@@ -168,11 +169,11 @@ async fn keys_of_envelopes_are_looked_at_and_a_bad_one_leaves_the_old() {
     some_looks().await;
     assert!(heard.of("reloaded").is_empty());
 
-    // The index comes last, and with it all is there.
+    // The index is written last. Then everything is there.
     put_envelope_keys(&host, &["k1", "k2"]);
     until(&heard, "reloaded", 1).await;
 
-    // A file that the index names counts as well as the index.
+    // A change of a file that the index names counts too.
     let good = host.disk.get("sealing/k2.pem").unwrap();
     host.disk.put("sealing/k2.pem", "junk");
     let refused = until(&heard, "reload_refused", 1).await;
@@ -220,7 +221,7 @@ async fn a_file_of_a_refused_configuration_counts_until_that_is_replaced() {
     until(&heard, "reload_refused", 1).await;
     host.disk.put("late.pem", "junk");
     until(&heard, "reload_refused", 2).await;
-    // What is in force is looked at all the while.
+    // The files in force are checked all the time.
     put_credential(&host, 3);
     until(&heard, "reload_refused", 3).await;
 
@@ -254,7 +255,7 @@ async fn a_configuration_with_mistakes_is_refused_and_the_next_taken() {
     until(&heard, "reloaded", 1).await;
 }
 
-/// Catches: a reload of which nobody can say what it did, and one that tells more than names.
+/// Catches: a reload that doesn't report what changed, and one that reports more than names.
 #[tokio::test(start_paused = true)]
 async fn a_reload_says_which_settings_and_files_have_changed() {
     let host = Host::new();
@@ -273,7 +274,7 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
     assert_eq!(settings, serde_json::json!([]));
     assert_eq!(files, serde_json::json!(["server.key", "server.pem"]));
 
-    // A refused one counts for the next that is good, as far as its files are named there.
+    // Changed files of a refused reload are reported by the next good one, if it names them.
     host.disk.put(FILE, CONFIG.replace("server.", "late."));
     until(&heard, "reload_refused", 1).await;
     host.disk.put("late.pem", "junk");
@@ -294,7 +295,8 @@ async fn a_reload_says_which_settings_and_files_have_changed() {
     assert_eq!(digest, again);
 }
 
-/// Catches: a key that isn't there yet when the configuration names it, and is never looked for.
+/// Catches: a key file that is missing when the configuration first names it and is never looked
+/// for again.
 #[tokio::test(start_paused = true)]
 async fn a_subject_key_that_comes_later_is_found() {
     let host = Host::new();
@@ -317,7 +319,7 @@ async fn a_subject_key_that_comes_later_is_found() {
     );
 }
 
-/// Catches: a certificate that ends on a weekend, and nobody has been told.
+/// Catches: a certificate that expires without a warning.
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_ends_soon_is_named_once() {
     let host = Host::new();
@@ -340,7 +342,7 @@ async fn a_certificate_that_ends_soon_is_named_once() {
     ] {
         assert!(line.contains(part), "{line}");
     }
-    // Another reload and other looks say nothing new; the wall clock stands still here.
+    // Another reload and more checks report nothing new. The wall clock stands still here.
     host.disk.put(FILE, format!("{CONFIG}\n"));
     until(&heard, "reloaded", 2).await;
     some_looks().await;

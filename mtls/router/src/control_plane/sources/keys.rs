@@ -1,4 +1,4 @@
-//! Fetching an issuer's keys.
+//! Fetches an issuer's keys.
 
 use bytes::Bytes;
 use cellway_core::policy::{Issuer, KeysLocation};
@@ -10,22 +10,22 @@ use cellway_env::fetch::{FetchError, KEYS_BYTES_MAX};
 use cellway_env::fetch::{SourceUrl, UrlError};
 use cellway_env::{Env, Privacy, Store};
 
-/// The most bytes that a discovery document may have.
+/// The most bytes of a discovery document.
 const DISCOVERY_BYTES_MAX: usize = 64 << 10;
 
-/// What we read of a discovery document (OpenID Connect Discovery 1.0, section 3).
+/// The fields that we read of a discovery document (OpenID Connect Discovery 1.0, section 3).
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
     jwks_uri: String,
 }
 
-/// Fetches the document with an issuer's keys from where the configuration, or the issuer's own
-/// discovery document, says that it is.
+/// Fetches an issuer's key set from the address in the configuration or in the issuer's discovery
+/// document.
 ///
 /// # Errors
-/// [`FetchError`]. A discovery document that names another issuer is an error, never a reason to
-/// look elsewhere; only where there is none, the usual path below the issuer is tried.
+/// [`FetchError`]. A discovery document that names another issuer is an error, and no other address
+/// is tried. Only if there is no discovery document, the usual path below the issuer is tried.
 pub async fn fetch_keys<E: Env>(
     env: &E,
     client: &Client<E>,
@@ -53,8 +53,8 @@ pub async fn fetch_keys<E: Env>(
     }
 }
 
-/// What last-known-good copies of an issuer's keys are bound to: whose they are, and where they
-/// came from.
+/// The source that a last-known-good copy of an issuer's keys is bound to: the issuer and the
+/// address.
 pub fn keys_source(issuer: &Issuer) -> String {
     let from = match &issuer.keys {
         KeysLocation::Uri(url) => url,
@@ -64,7 +64,7 @@ pub fn keys_source(issuer: &Issuer) -> String {
     format!("keys of {} at {from}", issuer.iss)
 }
 
-/// The keys' address, or `None` if the issuer has no discovery document.
+/// The address of the keys, or `None` if the issuer has no discovery document.
 async fn discovered<E: Env>(
     client: &Client<E>,
     issuer: &str,

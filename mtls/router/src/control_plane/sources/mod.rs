@@ -1,4 +1,4 @@
-//! Where an issuer's keys and the registry come from.
+//! Fetches issuers' keys and the registry.
 
 mod keys;
 mod registry;

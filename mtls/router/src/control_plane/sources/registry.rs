@@ -12,42 +12,42 @@ use cellway_env::fetch::SourceUrl;
 use cellway_env::fetch::{Answer, Client, Get};
 use cellway_env::{Env, Privacy, Store};
 
-/// The most bytes that a bearer token's file may have.
+/// The most bytes of a bearer token's file.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// Where the registry's documents are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RegistryLocation {
-    /// In this file: TOML if it ends in `.toml`, else JSON.
+    /// A file: TOML if its name ends in `.toml`, otherwise JSON.
     File(String),
-    /// This JSON document, for a router inside another program.
+    /// This JSON document, for a router that is embedded in another program.
     Text(Bytes),
-    /// At a control plane.
+    /// A control plane.
     Http {
-        /// The whole address, `/manage/cells` included.
+        /// The whole URL, including `/manage/cells`.
         url: SourceUrl,
-        /// The file that holds the bearer token, read for every fetch so that it can be replaced.
+        /// The file with the bearer token. It is read for every fetch, so that it can be replaced.
         token_file: Option<String>,
     },
 }
 
-/// What came of asking.
+/// The answer of the registry's source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RegistryAnswer {
-    /// What we have is still right.
+    /// The document is the same as before.
     NotModified,
-    /// A document, not yet looked at.
+    /// A document that isn't parsed yet.
     Document {
         /// The body.
         body: Bytes,
-        /// What to ask with the next time, once the document is accepted: an `ETag`, or a file's
+        /// The validator for the next fetch, if the document is accepted: an `ETag`, or a file's
         /// identity.
         validator: Option<Arc<str>>,
     },
 }
 
 impl RegistryLocation {
-    /// What a last-known-good copy is bound to.
+    /// The source that a last-known-good copy is bound to.
     pub fn source(&self) -> String {
         match self {
             Self::File(path) => format!("file:{path}"),
@@ -56,7 +56,7 @@ impl RegistryLocation {
         }
     }
 
-    /// How its documents are written.
+    /// The format of its documents.
     pub fn format(&self) -> RegistryFormat {
         match self {
             Self::File(path) if path.ends_with(".toml") => RegistryFormat::Toml,
@@ -64,7 +64,8 @@ impl RegistryLocation {
         }
     }
 
-    /// Asks for a document of at most `body_max` bytes, other than the one that `validator` names.
+    /// Asks for a document of at most `body_max` bytes, unless it is still the one that `validator`
+    /// names.
     ///
     /// # Errors
     /// [`FetchError`].
@@ -93,7 +94,7 @@ impl RegistryLocation {
     }
 }
 
-/// What a [`RegistryLocation::Text`] is known by: it never changes.
+/// The validator of a [`RegistryLocation::Text`], which never changes.
 const INLINE: &str = "inline";
 
 async fn from_file<E: Env>(
@@ -104,7 +105,7 @@ async fn from_file<E: Env>(
 ) -> Result<RegistryAnswer, FetchError> {
     let stat = env.store().stat(path).await;
     let stat = stat.map_err(|error| FetchError::File(path.to_owned(), error))?;
-    // Taken before the content is read: a write in between is found at the next look.
+    // This is taken before the content is read, so a write in between is seen at the next check.
     let known = format!("{}.{}.{}", stat.modified.as_nanos(), stat.len, stat.inode);
     if validator == Some(known.as_str()) {
         return Ok(RegistryAnswer::NotModified);
@@ -127,7 +128,7 @@ async fn from_control_plane<E: Env>(
     validator: Option<&str>,
     body_max: usize,
 ) -> Result<RegistryAnswer, FetchError> {
-    // It came out of a header, so it fits into one.
+    // It came from a header, so it fits into one.
     let etag = validator.and_then(|etag| HeaderValue::from_str(etag).ok());
     let get = Get {
         url,
@@ -150,7 +151,7 @@ async fn read<E: Env>(env: &E, path: &str, limit: usize) -> Result<Bytes, FetchE
     body.map_err(|error| FetchError::File(path.to_owned(), error))
 }
 
-/// The value of `Authorization` for the control plane, from the file that holds its token.
+/// The value of `Authorization` for the control plane, from the file with its token.
 ///
 /// # Errors
 /// The file can't be read, is empty, or has bytes that aren't allowed in a header.

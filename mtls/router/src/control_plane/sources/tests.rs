@@ -1,4 +1,4 @@
-//! Discovery, against a real TLS server on loopback.
+//! Tests of discovery against a real TLS server on loopback.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use cellway_testbed::{Script, ScriptedSource};
 
 use super::*;
 
-/// Far above what anything here takes.
+/// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
 
 fn issuer(iss: &str) -> Issuer {
@@ -35,8 +35,8 @@ async fn discover(answers: Vec<Script>, ending: &str) -> (Result<String, FetchEr
     (keys, paths.collect())
 }
 
-/// A discovery document without a `Content-Length`, because the length changes when the server puts
-/// its port in.
+/// A discovery document without a `Content-Length`, because the length changes when the server
+/// inserts its port.
 fn discovery(issuer: &str, keys: &str) -> Script {
     let body = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}"}}"#);
     Script::Say(format!(
@@ -79,7 +79,7 @@ async fn an_issuer_without_discovery_has_its_keys_at_the_usual_path() {
 #[tokio::test]
 async fn discovery_that_fails_is_no_reason_to_look_elsewhere() {
     let table = [
-        // A slash more is another issuer.
+        // With one more slash it is a different issuer.
         discovery("https://127.0.0.1:PORT/", "https://127.0.0.1:PORT/keys"),
         discovery("https://127.0.0.1:PORT", "http://127.0.0.1:PORT/keys"),
         discovery("https://127.0.0.1:PORT", "keys"),
