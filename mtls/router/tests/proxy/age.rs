@@ -1,5 +1,4 @@
-//! Connections to cells that are used for a long time: a name may resolve to another address
-//! meanwhile.
+//! Old connections to cells are replaced, because a name may resolve to another address meanwhile.
 
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::memory::{self, Memory, World};
 use crate::world::{plain, plain_endpoint, registry};
 
 const AGE: Duration = Duration::from_secs(60);
-/// The time until a connection that has reached its age is noticed.
+/// The time until the router notices that a connection has reached its age.
 const NOTICED: Duration = Duration::from_secs(6);
 
-/// A router before a cell, and when connections to the cell were made.
+/// A router in front of a cell, and the times at which it connected to the cell.
 struct Aging {
     env: Memory,
     port: u16,
@@ -29,7 +28,7 @@ async fn aging(scheme: &str, tls: ServerTls) -> Aging {
     let (cell, (hidden, hidden_port)) = (EchoCell::new("a", |_| ()), env.listen().await);
     let host = env.clone();
     tokio::spawn(async move { cell.serve(host, hidden, tls).await });
-    // Before the cell stands a relay that tells of each connection.
+    // A relay in front of the cell reports each connection.
     let (mut relay, port) = env.listen().await;
     let (tell, made) = unbounded_channel();
     let network = env.clone();
@@ -54,7 +53,7 @@ async fn aging(scheme: &str, tls: ServerTls) -> Aging {
 }
 
 impl Aging {
-    /// Sends a request each second for so long, and counts the connections made for them.
+    /// Sends a request each second for this long, and counts the connections made for them.
     async fn connections(&mut self, during: Duration) -> usize {
         let client = self.world.client(AGE);
         let end = Instant::now() + during;
@@ -75,7 +74,7 @@ fn protocols() -> [(&'static str, ServerTls); 2] {
 async fn steady_traffic_moves_to_a_new_connection_when_the_old_one_has_its_age() {
     for (scheme, tls) in protocols() {
         let mut aging = aging(scheme, tls).await;
-        // At the earliest after four fifths of it.
+        // A connection is replaced after four fifths of its age at the earliest.
         assert_eq!(aging.connections(AGE * 3 / 4).await, 1, "{scheme}");
         assert_eq!(aging.connections(AGE / 4 + NOTICED).await, 1, "{scheme}");
     }

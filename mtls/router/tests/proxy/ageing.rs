@@ -1,5 +1,5 @@
-//! What time does to a connection that stands: lists become stale, certificates end, authorities are
-//! taken away. The wall clock goes by steps, so nothing here waits for it.
+//! Open connections while time passes: lists become stale, certificates expire, CAs are removed.
+//! The test sets the wall clock, so nothing here waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::world::{
 
 const ACME: &str = "spiffe://lab.example/tenant/acme";
 
-/// A router whose clock is the test's.
+/// A router whose wall clock the test sets.
 struct Aged {
     env: Stepped,
     handle: Handle<Stepped, Heard>,
@@ -85,7 +85,7 @@ impl Aged {
     }
 }
 
-/// A list that is followed by the next after `secs`.
+/// A list whose next update is due after `secs`.
 fn list(ca: &Ca, serials: &[u64], from: Unix, secs: u64) -> Pem {
     let validity = Validity {
         from: Unix::from_epoch(from.since_epoch() - DAY),
@@ -134,7 +134,7 @@ async fn a_list_that_becomes_stale_refuses_where_a_connection_stands_until_the_n
     }
 }
 
-/// A leaf that outlives the authority between it and the root, which ends after `secs`.
+/// A leaf under an intermediate CA that expires before it, after `secs`.
 fn outliving(root_seed: u8, secs: u64) -> Credential {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
     let key = |seed: u8| {
@@ -174,7 +174,8 @@ fn outliving(root_seed: u8, secs: u64) -> Credential {
 async fn a_connection_ends_with_the_first_certificate_of_its_chain() {
     let servers = ca(1);
     let world = behind(&servers).await;
-    // Nearer than the grace in which a connection is told to end: it is told at once.
+    // This is shorter than the grace period before a connection's end, so the router announces the
+    // end at once.
     let shown = outliving(60, 3);
     let bundle = pem(&shown.chain[2]);
     world
@@ -216,7 +217,7 @@ fn pem(der: &[u8]) -> Pem {
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into()
 }
 
-/// A client that keeps sessions and sends early data wherever it may.
+/// A client that resumes sessions and sends early data whenever it may.
 fn resuming(trusted: &Ca, shown: &Credential, tls12: bool) -> Arc<ClientConfig> {
     let versions: &[_] = match tls12 {
         true => &[&rustls::version::TLS12],
@@ -235,7 +236,7 @@ fn resuming(trusted: &Ca, shown: &Credential, tls12: bool) -> Arc<ClientConfig> 
     Arc::new(config)
 }
 
-/// A server of the same name that hands out all that a client could resume, and takes early data.
+/// A server with the same name that issues session tickets and accepts early data.
 async fn generous(servers: &Ca) -> u16 {
     let own = issue(servers, dns("localhost"));
     let mut config = rustls::ServerConfig::builder_with_provider(provider().crypto)
@@ -261,10 +262,10 @@ async fn generous(servers: &Ca) -> u16 {
     address.port()
 }
 
-/// How a handshake went, whether early data was taken, and what came back first.
+/// The kind of handshake, whether early data was accepted, and the first bytes that came back.
 type Resumed = (Option<HandshakeKind>, bool, String);
 
-/// Connects, sends a request, as early as the session allows, and waits for what comes back.
+/// Connects, sends a request as early as the session allows, and waits for the answer.
 async fn resume(config: &Arc<ClientConfig>, port: u16) -> Resumed {
     let config = config.clone();
     let asking = tokio::task::spawn_blocking(move || ask_early(config, port));
@@ -312,7 +313,7 @@ async fn what_a_client_could_resume_gets_a_full_handshake_and_no_early_data() {
     for tls12 in [false, true] {
         let config = resuming(&clients, &shown, tls12);
         let world = behind(&clients).await;
-        // A server without client certificates resumes, so that this client knows how to ask.
+        // This client can resume: it does so with a server that asks for no client certificate.
         resume(&config, elsewhere).await;
         let (kind, early, _) = resume(&config, elsewhere).await;
         assert_eq!(kind, Some(HandshakeKind::Resumed));
@@ -433,7 +434,7 @@ async fn what_is_open_breaks_off_when_its_authority_is_taken_away_and_nothing_el
             "the first byte"
         );
     }
-    // A reload that takes nothing away.
+    // A reload that removes nothing.
     world.apply(|_| ()).await;
     cell.more.notify_waiters();
     for answer in [&mut first, &mut second] {
@@ -459,7 +460,8 @@ async fn what_is_open_breaks_off_when_its_authority_is_taken_away_and_nothing_el
     cell.more.notify_waiters();
     assert!(soon(second.frame()).await.unwrap().is_ok());
 
-    // Nobody knows whether it is revoked: new requests wait for a list, what is open goes on.
+    // Nobody knows whether it is revoked: new requests are refused until there is a list, and open
+    // ones continue.
     let begun = world.env.now();
     let lists = vec![list(&new, &[], begun, 100)];
     world

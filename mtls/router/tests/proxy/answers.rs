@@ -1,4 +1,4 @@
-//! Cells' answers whose end is ambiguous, or that are cut before their end.
+//! Answers of cells whose end is ambiguous, or that are cut.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,17 +30,17 @@ const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 /// How a cell ends its connection after an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
-    /// It doesn't.
+    /// It stays open.
     Open,
     Closed,
 }
 
-/// A cell that answers every request with this, in HTTP/1.1.
+/// A cell that sends these bytes as the answer to every request, in HTTP/1.1.
 async fn says(answer: &[u8], end: End) -> u16 {
     counted(answer, end).await.0
 }
 
-/// The same, and how many connections were made to it.
+/// The same, with a counter of the connections to it.
 async fn counted(answer: &[u8], end: End) -> (u16, Arc<AtomicUsize>) {
     let (mut listener, address) = listen().await;
     let connections = Arc::new(AtomicUsize::new(0));
@@ -64,7 +64,7 @@ async fn counted(answer: &[u8], end: End) -> (u16, Arc<AtomicUsize>) {
     (address.port(), connections)
 }
 
-/// A step of what a cell says in HTTP/2.
+/// A step of a cell's answer in HTTP/2.
 #[derive(Clone, Debug)]
 enum Step {
     Fields(Vec<u8>, bool),
@@ -83,7 +83,7 @@ fn trailers(fields: &[(&str, &str)]) -> Step {
     Step::Fields(trailers_of(fields), true)
 }
 
-/// A cell that does this with every request that has ended.
+/// A cell that takes these steps for every complete request.
 async fn does(steps: Vec<Step>) -> u16 {
     let (mut listener, address) = listen().await;
     tokio::spawn(async move {
@@ -113,7 +113,7 @@ async fn before(scheme: &str, port: u16) -> World {
     start(plain(registry(plain_endpoint(scheme, port)))).await
 }
 
-/// Asks over both protocols.
+/// Sends the request over both protocols.
 async fn ask(world: &World, method: Method) -> [(Protocol, Result<Answer, ClientError>); 2] {
     let mut request = Request::get("/");
     request.method = method;
@@ -124,7 +124,7 @@ async fn ask(world: &World, method: Method) -> [(Protocol, Result<Answer, Client
     ]
 }
 
-/// Checks that the answer is complete, and has this body and this length.
+/// Checks that the answer is complete, with this body and this length.
 async fn whole(world: &World, what: &str, method: Method, body: &str, length: Option<&str>) {
     for (protocol, answer) in ask(world, method).await {
         let answer = answer.unwrap_or_else(|error| panic!("{what}, {protocol:?}: {error:?}"));
@@ -155,7 +155,7 @@ async fn refused(world: &World, what: &str) {
     }
 }
 
-/// Checks that the client gets a part of the answer, and notices that it was cut.
+/// Checks that the client gets a part of the answer and notices that it was cut.
 async fn broken(world: &World, what: &str) {
     for (protocol, answer) in ask(world, Method::GET).await {
         let error = answer.expect_err(&format!("{what}, {protocol:?}"));
@@ -164,7 +164,7 @@ async fn broken(world: &World, what: &str) {
     }
 }
 
-/// Catches: a client that reads two of six bytes as the whole answer, and the rest as another
+/// Catches: a client that takes two of six bytes for the whole answer, and the rest for another
 /// answer.
 #[tokio::test]
 async fn a_length_beside_chunks_is_dropped_and_the_connection_not_used_again() {
@@ -216,7 +216,7 @@ async fn an_answer_with_an_unclear_end_is_refused() {
     }
 }
 
-/// Catches: a length that is passed on without a body, or removed although it describes one.
+/// Catches: a length that is forwarded where it describes no body, or removed where it does.
 #[tokio::test]
 async fn answers_without_a_body_say_what_they_may() {
     let two = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
@@ -233,7 +233,7 @@ async fn answers_without_a_body_say_what_they_may() {
     for (protocol, answer) in ask(&world, Method::GET).await {
         let answer = answer.unwrap();
         assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0));
-        // hyper leaves it out in HTTP/1.1, which a 304 may.
+        // hyper leaves it out in HTTP/1.1. A 304 may do that.
         let length = answer.headers.get(CONTENT_LENGTH);
         assert_eq!(
             length.is_some(),
@@ -249,7 +249,7 @@ async fn answers_without_a_body_say_what_they_may() {
     whole(&world, "HEAD, HTTP/2", Method::HEAD, "", Some("2")).await;
 }
 
-/// RFC 2616's name for no coding, which old servers still send.
+/// `identity` is RFC 2616's name for no coding. Old servers still send it.
 #[tokio::test]
 async fn identity_is_no_coding() {
     let with_length =
@@ -264,7 +264,8 @@ async fn identity_is_no_coding() {
     broken(&world, "too short").await;
 }
 
-/// Catches: a body that ends as complete without END_STREAM, or with another length than announced.
+/// Catches: a body that counts as complete without END_STREAM, or with another length than
+/// announced.
 #[tokio::test]
 async fn only_end_stream_ends_a_body() {
     let ok = |last| Step::Data(b"ok", last);
@@ -330,8 +331,8 @@ async fn only_end_stream_ends_a_body() {
     }
 }
 
-/// A cell that has answered before the request is whole resets the stream without an error (RFC 9113,
-/// section 8.1), and gRPC servers do.
+/// A cell that answers before the request is complete may reset the stream without an error (RFC
+/// 9113, section 8.1). gRPC servers do that.
 #[tokio::test]
 async fn an_early_answer_is_whole_though_the_stream_is_reset() {
     let (mut listener, address) = listen().await;
@@ -357,7 +358,7 @@ async fn an_early_answer_is_whole_though_the_stream_is_reset() {
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, &b"no"[..]));
 }
 
-/// Catches: headers that are refused though they fit, and trailers that are dropped in silence.
+/// Catches: headers that are refused although they fit, and trailers that are dropped silently.
 #[tokio::test]
 async fn headers_and_trailers_up_to_the_limit_pass_and_are_never_cut() {
     let value = |kib: usize| "v".repeat(kib << 10);
@@ -428,8 +429,8 @@ async fn as_many_fields_pass_as_the_settings_say() {
     }
 }
 
-/// A router before a cell behind TLS that answers without a length, and then ends TLS or doesn't before
-/// it closes.
+/// A router in front of a cell with TLS. The cell answers without a length and then closes the
+/// connection, after `close_notify` only if `ends_tls` is set.
 async fn until_closed(ends_tls: bool) -> World {
     let cells = ca(2);
     let config = provider().server(&issue(&cells, dns("localhost")), None);
@@ -457,7 +458,7 @@ async fn until_closed(ends_tls: bool) -> World {
     start(settings).await
 }
 
-/// Catches: an answer that an attacker on the network cut, and that a client takes for complete.
+/// Catches: an answer that an attacker on the network cut but a client takes for complete.
 #[tokio::test]
 async fn an_answer_to_the_end_of_the_connection_needs_a_clean_end() {
     whole(
@@ -474,7 +475,7 @@ async fn an_answer_to_the_end_of_the_connection_needs_a_clean_end() {
     whole(&world, "without TLS", Method::GET, "ok", None).await;
 }
 
-/// Catches: half an upload that a cell takes for complete.
+/// Catches: a cell that takes half an upload for complete.
 #[tokio::test]
 async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
     for (scheme, tls) in [("http", ServerTls::plain()), ("h2c", ServerTls::plain_h2())] {
@@ -508,7 +509,7 @@ async fn a_body_that_the_client_cuts_is_cut_at_the_cell() {
     }
 }
 
-/// Catches: request trailers that are too large, and reach the cell as fewer.
+/// Catches: request trailers that are too large and of which only a part reaches the cell.
 #[tokio::test]
 async fn a_clients_trailers_arrive_whole_or_not_at_all() {
     let (_cell, port) = cell("a", ServerTls::plain_h2()).await;

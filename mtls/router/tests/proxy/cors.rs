@@ -1,4 +1,4 @@
-//! CORS: preflights, and who may read which answer.
+//! CORS: preflights, and which origins may read an answer.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ const ACME: &str = "spiffe://lab.example/tenant/acme";
 const APP: &str = "https://app.example";
 const EVIL: &str = "https://evil.example";
 
-/// Client certificates are asked for; under `/page/**` pages of the app are welcome.
+/// A policy that requires client certificates. Its CORS rules allow the app's origin under
+/// `/page/**`.
 fn policies(cors: Value) -> Arc<Policy> {
     let specs: PolicySpecs = serde_json::from_value(json!({
         "policy": [

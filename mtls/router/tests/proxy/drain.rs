@@ -1,4 +1,4 @@
-//! The end of a router.
+//! How a router drains.
 
 use std::time::Duration;
 

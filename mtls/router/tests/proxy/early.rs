@@ -1,5 +1,4 @@
-//! Answers that come before the end of a request, and clients that close their side before the
-//! answer.
+//! Answers that come before the request ends, and clients that close their side before the answer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -40,7 +39,7 @@ async fn connected(world: &World) -> TcpStream {
     TcpStream::connect(("127.0.0.1", world.port)).await.unwrap()
 }
 
-/// Sends all of an upload before it reads the answer, as simple clients do.
+/// Sends a whole upload before it reads the answer, as simple clients do.
 async fn upload(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
     upload_by(stream, "POST / HTTP/1.1\r\nhost: a\r\n").await
 }
@@ -124,7 +123,8 @@ async fn a_short_body_that_comes_late_does_not_cost_the_connection() {
     }
 }
 
-/// Catches: an answer of the router's own that leaves a body unread and doesn't say so.
+/// Catches: the router answers without reading the body, and doesn't announce that it closes the
+/// connection.
 #[tokio::test]
 async fn a_preflight_with_a_body_is_heard_of_and_a_short_body_costs_no_connection() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
@@ -173,7 +173,7 @@ async fn a_body_without_an_end_costs_the_connection_and_says_so() {
     }
 }
 
-/// A cell that refuses every upload by its header, and says no more.
+/// A cell that refuses every upload as soon as it has the header, and reads no more.
 async fn too_large() -> u16 {
     let (mut listener, address) = listen().await;
     tokio::spawn(async move {
@@ -200,8 +200,8 @@ async fn a_cells_early_answer_is_heard_of() {
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
 }
 
-/// Sends half a request over HTTP/2: the answer's status, and by which code the stream is reset
-/// after it.
+/// Sends half a request over HTTP/2. Returns the answer's status, and the code of the reset that
+/// follows.
 async fn reset_after_answer(world: &World) -> (StatusCode, h2::Reason) {
     let (mut client, connection) = h2::client::handshake(connected(world).await).await.unwrap();
     tokio::spawn(connection);
@@ -229,8 +229,8 @@ async fn http2_is_told_to_stop_without_an_error() {
     assert_eq!(reset_after_answer(&world).await, early);
 }
 
-/// An HTTP/2 cell that takes the header of one request, and answers it or not. Returns its port, what
-/// is notified then, and what becomes of the stream after that.
+/// An HTTP/2 cell that reads the header of one request, and may answer it. Returns its port, a
+/// notification for that moment, and how the stream ends after it.
 async fn one_upload(answers: bool) -> (u16, Arc<Notify>, JoinHandle<Outcome>) {
     let (mut listener, address) = listen().await;
     let began = Arc::new(Notify::new());
@@ -250,7 +250,7 @@ async fn one_upload(answers: bool) -> (u16, Arc<Notify>, JoinHandle<Outcome>) {
     (address.port(), began, outcome)
 }
 
-/// Catches: a cell that counts a fault (INTERNAL_ERROR), or the client's own code, although the rest
+/// Catches: a cell that sees an error (INTERNAL_ERROR) or the client's own code, although the rest
 /// of the upload is just not needed or won't come.
 #[tokio::test]
 async fn an_http2_cell_is_told_that_the_rest_of_an_upload_is_cancelled() {
@@ -339,7 +339,7 @@ async fn a_client_that_resets_the_connection_gives_its_place_back() {
     drop(stream);
     world.heard.line("closed error").await;
     world.heard.line("responded none router - cut").await;
-    // The only place is free again.
+    // The cell's only place is free again.
     ask().await;
 }
 

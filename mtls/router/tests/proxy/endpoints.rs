@@ -1,4 +1,4 @@
-//! Cells of which some endpoints can't be reached.
+//! Cells with endpoints that can't be reached.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::memory::{self, Memory, World};
 use crate::world::{ca, plain, reason, registry, silent, start};
 
-/// Five endpoints without a listener, and these.
+/// Five endpoints without a listener, and endpoints at these ports.
 fn dead_but(ports: &[u16]) -> Value {
     let all = (60_001..=60_005).chain(ports.iter().copied());
     let urls = all.map(|port| json!({"url": format!("http://127.0.0.1:{port}")}));
@@ -23,7 +23,7 @@ fn failures(world: &World) -> usize {
     failed.count()
 }
 
-/// The clock stands still, so each of the dead endpoints is tried by one request and then avoided.
+/// The clock stands still, so one request tries each dead endpoint and all others avoid it.
 #[tokio::test(start_paused = true)]
 async fn one_endpoint_of_six_serves_every_request() {
     let env = Memory::new();
@@ -52,14 +52,14 @@ async fn each_endpoint_is_tried_before_the_cell_is_given_up() {
     }
 }
 
-/// Catches: an endpoint that is blamed because the ones before it took all of the time.
+/// Catches: an endpoint that counts as failed because earlier endpoints used up the time.
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_had_less_than_its_time_is_not_blamed() {
     let env = Memory::new();
     let mut endpoints = Vec::new();
     let mut held = Vec::new();
     for _ in 0..6 {
-        // These take connections and never say a word of TLS.
+        // These accept connections and never answer the TLS handshake.
         let (listener, port) = env.listen().await;
         held.push(listener);
         endpoints.push(json!({"url": format!("https://127.0.0.1:{port}")}));
@@ -72,7 +72,8 @@ async fn an_endpoint_that_had_less_than_its_time_is_not_blamed() {
     let client = world.client(Duration::from_secs(60));
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(reason(&answer), "cell_timeout_connect");
-    // At 2, 4 and 6 s; the fourth has one second, to the end of the time at 7 s.
+    // They time out at 2, 4 and 6 s. The fourth has one second left, because the whole time ends at
+    // 7 s.
     let lines = world.heard.lines();
     let failed = lines.iter().filter(|line| line.starts_with("cell failed"));
     let failed: Vec<_> = failed.collect();

@@ -1,4 +1,4 @@
-//! What passes through, and what doesn't.
+//! What the router forwards, and what it doesn't.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn header(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) 
     )
 }
 
-/// A request that claims everything that only the router may say.
+/// A request with all the fields that only the router may set.
 fn spoofed() -> Request {
     let mut request = Request::get("/path?query=1");
     request.method = Method::POST;
@@ -106,7 +106,7 @@ async fn trailers_may_not_have_the_names_by_which_their_request_was_stamped() {
     while cell.arrivals() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // A reload that names the router's headers otherwise, in the middle of the body.
+    // A reload changes the names of the router's headers in the middle of the body.
     let prefix = "x-other-".to_owned();
     let spec = HeaderSpec {
         prefix,
@@ -191,7 +191,7 @@ async fn an_answer_that_breaks_off_is_never_whole() {
 #[tokio::test]
 async fn the_next_endpoint_serves_when_one_refuses() {
     let (_cell, good) = cell("a", ServerTls::plain()).await;
-    // Bound and dropped: nobody listens there.
+    // Bound and dropped, so nobody listens there.
     let dead = crate::world::listen().await.1.port();
     let endpoints = serde_json::json!([
         {"url": format!("http://127.0.0.1:{dead}")},
@@ -199,7 +199,7 @@ async fn the_next_endpoint_serves_when_one_refuses() {
     ]);
     let world = start(plain(registry(endpoints))).await;
     let client = world.client(Protocol::Http1);
-    // Round robin: two requests meet both orders.
+    // The order rotates, so two requests see both orders.
     for _ in 0..2 {
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
@@ -275,7 +275,7 @@ async fn counted(tls: ServerTls) -> (std::sync::Arc<std::sync::atomic::AtomicUsi
 #[tokio::test]
 async fn a_pooled_connection_that_closed_costs_no_request() {
     let (listener, address) = crate::world::listen().await;
-    // Answers one request on each connection, says nothing of closing, and closes.
+    // Answers one request on each connection, and then closes without announcing it.
     tokio::spawn(one_answer_each(listener));
     let world = start(plain(registry(plain_endpoint("http", address.port())))).await;
     let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
@@ -324,7 +324,7 @@ async fn a_full_cell_refuses_at_once() {
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(reason(&answer), "overloaded");
     assert_eq!(answer.headers["retry-after"], "5");
-    // The place is free again once its holder is gone, even without an answer.
+    // The place is free again when its holder is gone, even without an answer.
     first.abort();
     world.heard.line("responded none router - cut").await;
     let again = tokio::spawn(async move { client.send(Request::get("/")).await });

@@ -1,4 +1,4 @@
-//! A cell or a client that speaks HTTP/2 frame by frame, for what no library would do.
+//! A cell or a client that speaks HTTP/2 frame by frame, to do what no library would do.
 
 use std::collections::BTreeMap;
 
@@ -32,10 +32,11 @@ const FRAME_LEN_MAX: usize = 16 * 1024;
 const STATUS_200: &[u8] = &[0x88];
 const STATUS_400: &[u8] = &[0x8c];
 
-/// What became of a request.
+/// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Its answer's status, if it is one of the two that have a place in HPACK's table.
+    /// It was answered with this status: one of the two statuses that this code knows from HPACK's
+    /// table.
     Status(u16),
     /// The stream was reset with this error code.
     Reset(u32),
@@ -46,23 +47,23 @@ pub enum Outcome {
 /// One side of a connection.
 pub struct Frames<S> {
     stream: S,
-    /// Pings that came, which are answered.
+    /// The number of pings received. Each is answered.
     pub pings: usize,
-    /// What came of bodies, by stream.
+    /// The received bytes of bodies, by stream.
     pub bodies: BTreeMap<u32, Vec<u8>>,
 }
 
-/// What a test does something about; the rest is dealt with.
+/// What a test has to handle. Everything else is handled here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Came {
     /// The header of a request, on this stream.
     Head(u32),
-    /// The last of a request.
+    /// The end of a request.
     End(u32),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    /// Takes the client's preface and sends the server's.
+    /// Acts as the server: reads the client's preface and sends the server's.
     pub async fn greet(mut stream: S) -> Self {
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface).await.unwrap();
@@ -80,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         }
     }
 
-    /// The client's side.
+    /// Acts as the client.
     pub async fn connect(stream: S) -> Self {
         let mut this = Self::new(stream);
         this.stream.write_all(PREFACE).await.unwrap();
@@ -88,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         this
     }
 
-    /// What becomes of the request on this stream.
+    /// Waits until the request on this stream ends, and says how.
     pub async fn outcome(&mut self, id: u32) -> Outcome {
         while let Some((kind, _, on, payload)) = self.frame().await {
             match kind {
@@ -109,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Outcome::Closed
     }
 
-    /// What comes next; `None` at the end of the connection.
+    /// Waits for what comes next. `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<Came> {
         loop {
             let (kind, flags, id, payload) = self.frame().await?;
@@ -132,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         }
     }
 
-    /// Serves whatever comes until the connection ends.
+    /// Answers all requests until the connection ends.
     pub async fn serve(&mut self) {
         while let Some(came) = self.next().await {
             if let Came::End(id) = came {
@@ -141,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         }
     }
 
-    /// A whole answer.
+    /// Sends a complete answer.
     pub async fn answer(&mut self, id: u32) {
         self.head(id).await;
         self.data(id, b"served", true).await;
@@ -151,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.send(HEADERS, END_HEADERS, id, STATUS_200).await;
     }
 
-    /// A header or trailers of this block, in as many frames as it takes.
+    /// Sends a header or trailers with this block, in as many frames as needed.
     pub async fn fields(&mut self, id: u32, block: &[u8], last: bool) {
         let mut kind = HEADERS;
         let mut rest = block;
@@ -175,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.send(RST_STREAM, 0, id, &code.to_be_bytes()).await;
     }
 
-    /// Says that nothing after the stream `last` was or will be processed.
+    /// Sends GOAWAY: nothing after the stream `last` was or will be processed.
     pub async fn go_away(&mut self, last: u32, code: u32) {
         let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
         self.send(GOAWAY, 0, 0, &payload).await;
@@ -191,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         frame.extend([kind, flags]);
         frame.extend(id.to_be_bytes());
         frame.extend(payload);
-        // Whether it still arrives is the other side's to say.
+        // If the other side is gone, it sees that itself.
         let _ = self.stream.write_all(&frame).await;
         let _ = self.stream.flush().await;
     }
@@ -211,7 +212,8 @@ pub fn head_of(fields: &[(&str, &str)]) -> Vec<u8> {
     [STATUS_200.to_vec(), trailers_of(fields)].concat()
 }
 
-/// A block of these fields alone, as literals that enter no table (RFC 7541, section 6.2.2).
+/// A block with only these fields, as literals that are not added to the table (RFC 7541, section
+/// 6.2.2).
 pub fn trailers_of(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -224,7 +226,7 @@ pub fn trailers_of(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// A number with a prefix of seven bits (RFC 7541, section 5.1).
+/// Encodes a number with a prefix of seven bits (RFC 7541, section 5.1).
 fn length(block: &mut Vec<u8>, length: usize) {
     let Some(mut rest) = length.checked_sub(127) else {
         block.push(length as u8);

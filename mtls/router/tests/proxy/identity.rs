@@ -24,7 +24,7 @@ fn endpoint(port: u16, san: Option<&str>) -> Value {
     }
 }
 
-/// A cell that shows a certificate with this name, and wants the router's.
+/// A cell that presents a certificate with this name and requires one from the router.
 async fn tls_cell(ca: &cellway_testbed::Ca, san: cellway_testbed::San) -> u16 {
     let roots = cellway_testbed::Ca::roots(&[ca]).unwrap();
     let tls = provider().server(&issue(ca, san), Some(roots)).unwrap();
@@ -141,7 +141,8 @@ async fn a_connection_ends_with_its_certificate() {
     let port = tls_cell(&cells, uri(CELL)).await;
     let settings = secure(registry(endpoint(port, Some(CELL))), &clients, &cells);
     let world = start(settings).await;
-    // Nearer than the grace in which a connection is told to end: it is told at once.
+    // This is shorter than the grace period before a connection's end, so the router announces the
+    // end at once.
     let soon = now().after(Duration::from_secs(3));
     let credential = issue_until(&clients, uri(ACME), soon);
     let client = world.secure_client(Protocol::Http2, &clients, Some(&credential));
@@ -162,13 +163,13 @@ async fn a_reload_changes_whom_standing_connections_may_carry() {
     let mut send = async || connection.send(Request::get("/")).await.unwrap();
     assert_eq!(send().await.status, StatusCode::OK);
 
-    // Overlap: both are trusted, and nothing breaks.
+    // During the overlap both are trusted, and nothing breaks.
     let mut both = settings.clone();
     both.trust_bundle = Some(bundle_pem(&[&old, &new]).into());
     world.handle.apply(both).await.unwrap();
     assert_eq!(send().await.status, StatusCode::OK);
 
-    // A bundle that is no bundle changes nothing.
+    // A bad bundle changes nothing.
     let mut bad = settings.clone();
     bad.trust_bundle = Some("no PEM".to_owned().into());
     let error = world.handle.apply(bad).await.unwrap_err();
@@ -210,7 +211,8 @@ async fn a_request_in_flight_outlives_a_reload() {
     assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::OK);
 }
 
-/// A self-signed certificate that is its own bundle, as `openssl req -x509` makes it and as it should.
+/// A self-signed certificate that is its own bundle: once as `openssl req -x509` makes it, and once
+/// as it should be.
 #[tokio::test]
 async fn a_cells_own_authority_must_not_be_a_ca() {
     for (is_ca, status) in [

@@ -1,5 +1,5 @@
-//! Bodies of requests whose answers are whole before them: how long they hold a cell's places, and
-//! what becomes of the connections on both sides.
+//! Requests whose answer is complete before their body: how long the body holds a cell's places,
+//! and what happens to the connections on both sides.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::world::{mtls_policy, plain, plain_endpoint, registry};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 const LATE: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
-/// More than the buffers between a client and a cell hold.
+/// More than the buffers between a client and a cell can hold.
 const LONG: usize = 4 << 20;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Longer than a header may take, and shorter than a connection may be idle.
+/// Longer than a header may take, but shorter than a connection may be idle.
 const QUIET: Duration = Duration::from_secs(30);
 
 /// A router in memory, in front of a cell that the test plays.
@@ -38,8 +38,8 @@ async fn head(stream: &mut DuplexStream) -> Option<String> {
     Some(String::from_utf8(head).unwrap())
 }
 
-/// A cell's connection that answers each request as soon as it has the header, and reads whatever
-/// else comes.
+/// A cell's connection that answers each request as soon as it has the header, and reads everything
+/// else that comes.
 async fn hasty(mut stream: DuplexStream) {
     while let Some(asked) = head(&mut stream).await {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -54,21 +54,21 @@ async fn hasty(mut stream: DuplexStream) {
     }
 }
 
-/// Sends this, and reads the header of what comes.
+/// Sends a request, and reads the header of the answer.
 async fn ask(stream: &mut DuplexStream, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let answer = timeout(QUIET * 20, head(stream)).await.unwrap();
     answer.expect("the connection is closed")
 }
 
-/// What another client is answered: the status.
+/// Sends a request as another client, and returns the status.
 async fn another(world: &World) -> String {
     let answer = ask(&mut world.connect().await, GET).await;
     answer.split(' ').nth(1).unwrap().to_owned()
 }
 
-/// Catches: a caller that announces bodies and never sends them, and holds a connection of the cell
-/// with each, while none is counted as its request.
+/// Catches: a caller that announces bodies, never sends them, and holds a connection of the cell
+/// with each, without being counted for it.
 #[tokio::test(start_paused = true)]
 async fn a_short_body_that_never_comes_is_waited_for_and_counted_for_a_short_time() {
     type Limit = fn(&mut RouterSettings);
@@ -92,8 +92,8 @@ async fn a_short_body_that_never_comes_is_waited_for_and_counted_for_a_short_tim
     }
 }
 
-/// Catches: a late body that is taken for the beginning of a header, which must be whole soon; and
-/// one that costs the connection to the cell.
+/// Catches: a late body that is taken for the start of a header, which has a short time limit; and
+/// a late body that closes the connection to the cell.
 #[tokio::test(start_paused = true)]
 async fn a_short_body_that_comes_late_costs_no_connection() {
     let (world, mut cell) = world(|_| ()).await;
@@ -133,7 +133,7 @@ async fn a_short_body_that_comes_after_a_refusal_costs_no_connection() {
     }
 }
 
-/// Catches: a client's connection that closes because the cell has closed its own.
+/// Catches: a client's connection that is closed because the cell closed its own.
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_closes_after_its_answer_costs_the_client_no_connection() {
     let (world, mut cell) = world(|_| ()).await;
@@ -155,8 +155,7 @@ async fn a_cell_that_closes_after_its_answer_costs_the_client_no_connection() {
     }
 }
 
-/// Catches: a connection whose exchange is over, and that stands as long as a cell that reads
-/// nothing likes.
+/// Catches: a connection that stays open after its exchange, for as long as a cell reads nothing.
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_reads_no_more_does_not_keep_its_connection() {
     let (world, mut cell) = world(|it| it.upstream.limits.connections_max = 1).await;

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, scripted, start};
 
-/// Sends these bytes and returns all that comes back, up to the connection's end.
+/// Sends these bytes and returns everything that comes back until the connection ends.
 pub async fn exchange(port: u16, bytes: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();

@@ -1,5 +1,5 @@
-//! A machine whose network is in memory, so that tokio's paused clock can stand for the time: it
-//! jumps ahead whenever all tasks wait, which real sockets would make it do too early.
+//! A machine with a network in memory, for tests with tokio's paused clock. That clock jumps ahead
+//! whenever all tasks wait. With real sockets it would jump too early.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -19,12 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::world::{Heard, provider};
 
-/// What one side may send before the other reads.
+/// How many bytes one side may send before the other reads.
 const BUFFER: usize = 64 * 1024;
 
 type Accepting = UnboundedSender<DuplexStream>;
 
-/// The machine, with a network of its own: every name leads to it.
+/// The machine. Every name resolves to it.
 #[derive(Clone, Debug)]
 pub struct Memory {
     machine: TokioEnv,
@@ -41,7 +41,7 @@ impl Memory {
         }
     }
 
-    /// Refuses new connections to this port from now on, or takes them again.
+    /// Refuses new connections to this port from now on, or accepts them again.
     pub fn refuse(&self, port: u16, refused: bool) {
         let mut refusing = self.refusing.lock().unwrap();
         match refused {
@@ -50,7 +50,7 @@ impl Memory {
         };
     }
 
-    /// A listener on a free port.
+    /// Listens on a free port.
     pub async fn listen(&self) -> (MemoryListener, u16) {
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = self.bind(any, false).await.unwrap();
@@ -121,7 +121,7 @@ impl Env for Memory {
     }
 }
 
-/// A router in memory.
+/// A router on such a machine.
 pub struct World {
     pub heard: Heard,
     target: Target,
@@ -134,7 +134,7 @@ impl World {
         Client::new(self.env.clone(), self.target.clone(), patience)
     }
 
-    /// A connection to the router.
+    /// Connects to the router.
     pub async fn connect(&self) -> DuplexStream {
         let Target { host, port, .. } = &self.target;
         self.env.connect(host, *port).await.unwrap()
@@ -159,7 +159,7 @@ pub async fn start(env: &Memory, settings: RouterSettings) -> World {
     World { heard, target, env }
 }
 
-/// Where connections to one port come in.
+/// Receives the connections to one port.
 #[derive(Debug)]
 pub struct MemoryListener {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! HTTP/2 connections to cells that are quiet for a long time: live and dead ones.
+//! HTTP/2 connections to cells that are quiet for a long time. Some are alive and some are dead.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::frames::{Came, Frames};
 use crate::memory::{self, Memory, MemoryListener};
 use crate::world::{plain, plain_endpoint, reason, registry};
 
-/// Long for a stream, and shorter than `idle_timeout_ms`.
+/// A long time for a stream, but shorter than `idle_timeout_ms`.
 const QUIET: Duration = Duration::from_secs(280);
 
 struct World {
@@ -105,7 +105,7 @@ async fn a_connection_that_answers_others_is_kept() {
         assert_eq!(answer.status, StatusCode::OK);
     }
     assert_eq!(reason(&slow.await.unwrap()), "cell_timeout_header");
-    // There is one connection only: nobody accepts another.
+    // There is only one connection, because nobody accepts another.
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
 }

@@ -1,4 +1,4 @@
-//! Requests with a body that a cell has not processed: they are sent again with all of it.
+//! Requests with a body that a cell didn't process are sent again with the whole body.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,15 +22,15 @@ const KIB: usize = 1024;
 /// What a cell does with a request.
 #[derive(Clone, Copy, Debug)]
 enum Does {
-    /// Refuses the stream once so many bytes of the body have come, or all.
+    /// Refuses the stream when this many bytes of the body have come, or the whole body.
     Refuse(usize),
-    /// Answers once the body is whole.
+    /// Answers when the body is complete.
     Serve,
-    /// Answers with the header at once, and with the rest once the body is whole.
+    /// Answers with the header at once, and with the rest when the body is complete.
     ServeEarly,
 }
 
-/// What came to a cell of one request, so far.
+/// What a cell has received of one request so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Came {
     /// How many requests came before.
@@ -40,7 +40,8 @@ struct Came {
     whole: bool,
 }
 
-/// A cell and what came to it: told at each piece of a body, and when it is whole.
+/// A cell, and what it has received: reported at each piece of a body, and when the body is
+/// complete.
 struct Cell {
     port: u16,
     requests: Arc<AtomicUsize>,
@@ -48,7 +49,7 @@ struct Cell {
 }
 
 impl Cell {
-    /// An HTTP/2 cell that does this with the requests that come, one after the other.
+    /// An HTTP/2 cell that follows this plan, one step for each request.
     async fn new(plan: &'static [Does]) -> Self {
         let (mut listener, address) = listen().await;
         let requests = Arc::new(AtomicUsize::new(0));
@@ -87,7 +88,7 @@ impl Cell {
         start(plain(registry(plain_endpoint("h2c", self.port)))).await
     }
 
-    /// Waits until this is so of some request.
+    /// Waits until `reached` is true for some request.
     async fn until(&mut self, reached: impl Fn(&Came) -> bool) -> Came {
         let waiting = async {
             loop {
@@ -152,7 +153,7 @@ async fn serve(
     let _ = answer.send_data(Bytes::from_static(b"served"), true);
 }
 
-/// A unary call with trailers of its own.
+/// A unary call with trailers.
 fn call(body: impl Into<Bytes>) -> Request {
     let mut request = Request::get("/pay.Orders/Place");
     request.method = Method::POST;
@@ -166,8 +167,8 @@ fn call(body: impl Into<Bytes>) -> Request {
     request
 }
 
-/// Catches: a call that fails because a cell that is going away didn't take it, or that arrives without
-/// its message or its trailers.
+/// Catches: a call that fails because a cell that is shutting down didn't take it, or that arrives
+/// without its message or its trailers.
 #[tokio::test]
 async fn a_refused_call_is_sent_again_whole() {
     const MESSAGE: &[u8] = b"\0\0\0\0\x05order";
@@ -195,14 +196,14 @@ async fn a_refused_call_is_sent_again_whole() {
     }
 }
 
-/// Catches: memory that a flood of uploads takes, and part of a body that is sent as if it were all.
+/// Catches: unbounded memory for uploads, and a part of a body that is sent as the whole body.
 #[tokio::test]
 async fn a_body_is_sent_again_up_to_a_bound_and_never_in_part() {
     let body: Vec<u8> = (0..100 * KIB).map(|at| (at / 7) as u8).collect();
     const KEPT: &[Does] = &[Does::Refuse(40 * KIB), Does::Serve];
     const LOST: &[Does] = &[Does::Refuse(80 * KIB)];
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        // More than is kept may still follow: it is streamed.
+        // More than the kept bytes may still follow. It is streamed.
         for plan in [&[Does::Refuse(1), Does::Serve], KEPT] {
             let mut cell = Cell::new(plan).await;
             let world = cell.world().await;
@@ -235,7 +236,7 @@ struct Sending {
 }
 
 impl Sending {
-    /// Sends the header and this.
+    /// Sends the header and these bytes.
     async fn begin(world: &World, first: &'static [u8]) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -252,7 +253,7 @@ impl Sending {
         self.body.send_data(more, false).unwrap();
     }
 
-    /// Sends the last of it, and reads the answer.
+    /// Sends the last bytes, and reads the answer.
     async fn end(mut self, last: &'static [u8]) -> (StatusCode, Vec<u8>) {
         let last = Bytes::from_static(last);
         self.body.send_data(last, true).unwrap();
@@ -266,7 +267,7 @@ impl Sending {
     }
 }
 
-/// Catches: a stream of short messages that isn't kept, although it is far below the bound.
+/// Catches: a stream of short messages that isn't kept although it is far below the bound.
 #[tokio::test]
 async fn a_body_of_many_small_frames_is_sent_again_whole() {
     const CHUNK: &[u8] = b"0123456789";
@@ -280,7 +281,7 @@ async fn a_body_of_many_small_frames_is_sent_again_whole() {
         let mut sending = Sending::begin(&world, CHUNK).await;
         for chunk in 2..CHUNKS {
             sending.send(CHUNK);
-            // Each chunk comes as a frame of its own.
+            // Each chunk is sent as a separate frame.
             let reached = |came: &Came| came.data.len() >= chunk * CHUNK.len();
             cell.until(reached).await;
         }
@@ -293,7 +294,8 @@ async fn a_body_of_many_small_frames_is_sent_again_whole() {
     }
 }
 
-/// Catches: a body whose rest is lost when it is sent again, or that waits for its end before.
+/// Catches: a body whose rest is lost when it is sent again, and a retry that waits for the body's
+/// end.
 #[tokio::test]
 async fn a_body_that_is_still_being_sent_goes_on_where_it_was() {
     for plan in [
@@ -315,7 +317,7 @@ async fn a_body_that_is_still_being_sent_goes_on_where_it_was() {
     }
 }
 
-/// Catches: a client that goes away while its request is sent again, and whose request goes on.
+/// Catches: a request that continues although its client went away while it was sent again.
 #[tokio::test]
 async fn a_body_that_the_client_breaks_off_is_not_made_whole() {
     let mut cell = Cell::new(&[Does::Refuse(3), Does::Serve]).await;

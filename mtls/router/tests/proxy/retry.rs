@@ -1,4 +1,4 @@
-//! Requests that were sent and not served: which of them are sent again, and how often.
+//! Requests that a cell didn't serve: which of them are sent again, and how often.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::world::{World, listen, plain, plain_endpoint, reason, registry, start
 
 type Cell = Frames<TcpStream>;
 
-/// How many requests came to a cell.
+/// Counts the requests that reached a cell.
 #[derive(Clone, Default)]
 struct Seen(Arc<AtomicUsize>);
 
 impl Seen {
-    /// Counts one more, and says how many came before.
+    /// Counts one request, and returns how many came before it.
     fn add(&self) -> usize {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// A cell that does this on each of its connections.
+/// A cell that runs `play` on each of its connections.
 async fn played<F>(play: impl Fn(TcpStream) -> F + Send + 'static) -> u16
 where
     F: Future<Output = ()> + Send + 'static,
@@ -48,7 +48,7 @@ where
     address.port()
 }
 
-/// An HTTP/2 cell that does this with each request.
+/// An HTTP/2 cell that runs `serve` for each request.
 async fn http2<F>(seen: &Seen, serve: impl Fn(Cell, u32, usize) -> F + Copy + Send + 'static) -> u16
 where
     F: Future<Output = Cell> + Send,
@@ -70,8 +70,8 @@ where
     .await
 }
 
-/// An HTTP/1.1 cell that serves the first request of each connection, and at the next one says this
-/// and closes.
+/// An HTTP/1.1 cell that serves the first request of each connection. At the next request it sends
+/// `last_words` and closes.
 async fn closes_kept(seen: &Seen, last_words: &'static [u8]) -> u16 {
     let seen = seen.clone();
     played(move |mut stream| {
@@ -124,7 +124,8 @@ async fn breaks(mut cell: Cell, id: u32, _: usize) -> Cell {
     cell
 }
 
-/// At the second request it says that it processed it, but ends the connection.
+/// At the second request, sends a GOAWAY that says the request was processed, and closes the
+/// connection.
 async fn leaves_and_closes(mut cell: Cell, id: u32, before: usize) -> Cell {
     match before {
         1 => {
@@ -193,7 +194,7 @@ async fn what_the_cell_may_have_processed_is_not_sent_again() {
     let broken = world(plain_endpoint("h2c", port), |_| ()).await;
     assert_eq!(answered(&broken, request(Method::GET)).await, reset);
     assert_eq!(seen.count(), 1);
-    // After the cell has taken up a request, only an idempotent one is sent again.
+    // After the cell has started to process a request, it is sent again only if it is idempotent.
     for (method, body, status, count) in [
         (Method::POST, "", StatusCode::BAD_GATEWAY, 2),
         (Method::POST, "an order", StatusCode::BAD_GATEWAY, 2),
@@ -215,7 +216,7 @@ async fn what_the_cell_may_have_processed_is_not_sent_again() {
     }
 }
 
-/// At the second request sends a header that is larger than the router takes.
+/// At the second request, sends a header that is larger than the router accepts.
 async fn answers_too_much(mut cell: Cell, id: u32, before: usize) -> Cell {
     match before {
         1 => {
@@ -227,7 +228,8 @@ async fn answers_too_much(mut cell: Cell, id: u32, before: usize) -> Cell {
     cell
 }
 
-/// Catches: an answer that can't be passed on, taken for a connection that died without one.
+/// Catches: an answer that can't be forwarded but is taken for a connection that broke without an
+/// answer.
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_one() {
     let seen = Seen::default();
@@ -256,7 +258,7 @@ async fn another_endpoint_of_the_cell_comes_first() {
     ];
     let endpoints = ports.map(|port| json!({"url": format!("h2c://127.0.0.1:{port}")}));
     let world = world(json!(endpoints), |_| ()).await;
-    // The first endpoint that a request tries goes round.
+    // The endpoint that a request tries first rotates.
     for _ in 0..2 {
         let (status, _) = answered(&world, request(Method::POST)).await;
         assert_eq!(status, StatusCode::OK);
@@ -302,7 +304,7 @@ async fn a_kept_connection_that_dies_silently_costs_an_idempotent_request_nothin
         (Method::GET, &b""[..], StatusCode::OK, 3),
         (Method::DELETE, b"", StatusCode::OK, 3),
         (Method::POST, b"", StatusCode::BAD_GATEWAY, 2),
-        // The answer had begun.
+        // The answer has started.
         (Method::GET, b"HTTP/1.1 2", StatusCode::BAD_GATEWAY, 2),
     ];
     for (method, last_words, status, count) in table {
@@ -335,8 +337,8 @@ async fn a_new_connection_that_dies_silently_is_the_cells_failure() {
     assert_eq!(seen.count(), 1);
 }
 
-/// A server may close each connection after a few requests. Each time, the next request may already be on
-/// its way. These are more requests than the budget has retries.
+/// A server may close each connection after a few requests, when the next request may already be
+/// sent. These are more requests than the budget has retries.
 #[tokio::test]
 async fn connections_that_a_cell_closes_in_order_need_no_budget() {
     const REQUESTS: usize = 4 * RETRIES_RESERVE as usize;
@@ -371,7 +373,7 @@ async fn connections_that_a_cell_closes_in_order_need_no_budget() {
     world.heard.line("retry gone_away").await;
 }
 
-/// As servers do that close each connection after some number of requests.
+/// Some servers close each connection after a number of requests.
 #[tokio::test]
 async fn a_cell_that_closes_each_connection_after_one_answer_loses_nothing() {
     let seen = Seen::default();

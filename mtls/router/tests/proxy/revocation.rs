@@ -1,4 +1,4 @@
-//! Revocation lists: read at a reload, believed in a handshake and before every request.
+//! Revocation lists are read at a reload and checked in every handshake and before every request.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn fresh(ca: &Ca, serials: &[u64]) -> Pem {
         .into()
 }
 
-/// A list that should have been followed by another a minute ago.
+/// A list whose next update was due a minute ago.
 fn stale(ca: &Ca, serials: &[u64]) -> Pem {
     let validity = Validity {
         from: Unix::from_epoch(now().since_epoch() - HOUR),

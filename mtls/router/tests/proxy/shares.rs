@@ -26,7 +26,7 @@ fn two_tenants(endpoints: Value) -> Bytes {
     document.to_string().into()
 }
 
-/// A `POST` whose body never comes whole.
+/// A `POST` whose body never ends.
 fn unfinished() -> Request {
     Request {
         method: Method::POST,
@@ -39,7 +39,7 @@ fn unfinished() -> Request {
 #[tokio::test]
 async fn a_quiet_tenant_is_served_beside_a_flood() {
     const PLACES: usize = 16;
-    // A caller may hold 10 of 16 places: until then it has less than 1.5 for each free place.
+    // A caller may hold 10 of 16 places: up to then it has less than 1.5 for each free place.
     const HELD: usize = 10;
     const SENT: usize = 32;
     let clients = ca(1);
@@ -85,7 +85,7 @@ async fn a_quiet_tenant_is_served_beside_a_flood() {
     }
 }
 
-/// A connection from this address of the loopback network that has been served.
+/// Connects from this loopback address, and returns the connection if it was served.
 async fn served_from(world: &World, address: &str) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket
@@ -119,7 +119,7 @@ async fn one_address_cannot_take_all_connections_of_a_listener() {
     held.push(served_from(&world, "127.0.0.2").await.unwrap());
 }
 
-/// A connection from a load balancer that begins so, once it has been served.
+/// Connects as a load balancer with this PROXY header, and returns the connection if it was served.
 async fn served_for(world: &World, header: &str) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let bytes = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -132,8 +132,8 @@ async fn served_for(world: &World, header: &str) -> Option<TcpStream> {
     }
 }
 
-/// Catches: a load balancer whose single address gets the share of one client, so that half of the
-/// listener's places are never used, and a client behind it that can take all places.
+/// Catches: a load balancer's address that gets the share of one client, so half of the listener's
+/// places are never used; and a client behind it that can take all places.
 #[tokio::test]
 async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;
@@ -149,10 +149,11 @@ async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     }
     assert!(served_for(&world, &client(1)).await.is_none());
     world.heard.line("connection refused to 203.0.113.1").await;
-    // It was accepted, so it is counted among the closed ones too.
+    // It was accepted, so it also counts as closed.
     world.heard.line("closed refused").await;
     world.heard.line("share refused to Some(203.0.113.1)").await;
-    // Other clients with one each, and unnamed ones. None has more than its share.
+    // Other clients with one connection each, and some without a name. None has more than its
+    // share.
     for last in 2..5 {
         held.push(served_for(&world, &client(last)).await.unwrap());
     }
@@ -163,7 +164,7 @@ async fn behind_a_load_balancer_each_client_has_a_share_of_its_own() {
     held.clear();
 }
 
-/// Catches: the load balancer's address counted as the caller, for requests without a verified
+/// Catches: the load balancer's address that counts as the caller of requests without a verified
 /// caller.
 #[tokio::test]
 async fn behind_a_load_balancer_each_client_is_a_caller() {
@@ -198,8 +199,8 @@ async fn behind_a_load_balancer_each_client_is_a_caller() {
     asked.notified().await;
 }
 
-/// An anonymous request from an address of its own, whose body never comes whole. Returns what the
-/// router answers until then.
+/// Sends an anonymous request from its own address, with a body that never ends. Returns the
+/// router's answer.
 async fn anonymous(port: u16, last: usize) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let request = format!(
@@ -216,13 +217,13 @@ async fn anonymous(port: u16, last: usize) -> String {
     answer
 }
 
-/// Catches: anonymous callers who are bounded only one by one, so that many addresses take all
-/// places of a cell, and the text that blames a tenant for it.
+/// Catches: anonymous callers that are limited only one by one, so that many addresses take all
+/// places of a cell; and a text that blames a tenant for that.
 #[tokio::test]
 async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
     const PLACES: usize = 16;
-    // All anonymous callers together may hold 13 of 16 places: until then they have less than one
-    // and a quarter times the square of the free ones.
+    // All anonymous callers together may hold 13 of 16 places: up to then they have less than 1.25
+    // times the square of the free places.
     const HELD: usize = 13;
     const SENT: usize = 32;
     let clients = ca(1);

@@ -1,4 +1,4 @@
-//! A machine whose wall clock a test has in its hand.
+//! A machine whose wall clock the test sets.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use cellway_env::{Env, Sharing};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
-/// The machine, with a wall clock that goes by steps alone.
+/// The machine. Its wall clock moves only when the test steps it.
 #[derive(Clone, Debug)]
 pub struct Stepped {
     machine: TokioEnv,
@@ -71,7 +71,7 @@ impl Env for Stepped {
     }
 }
 
-/// Certificates are judged by the same clock.
+/// Certificates' dates are checked with the same clock.
 impl TimeProvider for Stepped {
     fn current_time(&self) -> Option<UnixTime> {
         Some(UnixTime::since_unix_epoch(self.now().since_epoch()))

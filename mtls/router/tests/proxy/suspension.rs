@@ -1,4 +1,4 @@
-//! A tenant that is no longer served: what it has open ends, wherever it stands, and nobody else's.
+//! Suspends a tenant: all its open requests are closed, wherever they are, and no other tenant's.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::tokens::identity_provider;
 use crate::world::{PATIENCE, World, listen, now, open_policy, plain, registry, start};
 
-/// A body that is empty, or one of some bytes and no end.
+/// A body that is empty, or has some bytes and never ends.
 struct Body(Option<Bytes>, bool);
 
 impl Body {
@@ -59,24 +59,25 @@ impl http_body::Body for Body {
     }
 }
 
-/// Waits, and no longer than a test may take.
+/// Waits, but no longer than a test may take.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.unwrap()
 }
 
-/// A cell that begins an answer with one byte and sends another to all at each `more`. What is
-/// posted to `/upload` it reads without end. It counts the exchanges that arrived and broke off.
+/// A cell that starts each answer with one byte and, at each `more`, sends another byte on every
+/// open answer. It reads a body that is posted to `/upload` forever. It counts the exchanges that
+/// arrived and those that were cut.
 #[derive(Clone)]
 pub struct LongCell {
     pub more: Arc<Notify>,
-    /// Makes it send as much as goes, and say when no more does.
+    /// Makes it send as much as it can, and report when the router takes no more.
     flood: Arc<Notify>,
     blocked: Arc<Semaphore>,
     arrived: Arc<Semaphore>,
     gone: Arc<Semaphore>,
 }
 
-/// 4,096 bytes of a body, as it is chunked.
+/// 4,096 bytes of a body as one chunk.
 const CHUNK: [u8; 4104] = {
     let mut chunk = [b'x'; 4104];
     let (head, tail) = (*b"1000\r\n", *b"\r\n");
@@ -90,7 +91,7 @@ const CHUNK: [u8; 4104] = {
     chunk
 };
 
-/// A router that has taken nothing for so long takes no more.
+/// If a router has taken nothing for this long, it takes no more.
 const FULL_AFTER: Duration = Duration::from_millis(300);
 
 impl LongCell {
@@ -161,7 +162,7 @@ impl LongCell {
     }
 }
 
-/// A registry that can be published anew.
+/// A registry file that the test can replace.
 struct Published {
     path: PathBuf,
     port: u16,
@@ -175,7 +176,7 @@ impl Drop for Published {
 
 impl Published {
     fn new(port: u16) -> Self {
-        // The port is this test's own for as long as it runs.
+        // No other test has this port while this test runs.
         let name = format!("cellway-suspension-{}-{port}.json", std::process::id());
         let path = std::env::temp_dir().join(name);
         let published = Self { path, port };
@@ -208,7 +209,7 @@ fn both() -> Value {
     json!([{"id": "acme", "cell": "a"}, {"id": "globex", "cell": "a"}])
 }
 
-/// Acme is.
+/// The tenants, with acme suspended.
 fn suspended() -> Value {
     json!([{"id": "acme", "cell": "a", "status": "suspended"}, {"id": "globex", "cell": "a"}])
 }
@@ -234,7 +235,7 @@ async fn scene(change: impl FnOnce(&mut RouterSettings)) -> Scene {
     }
 }
 
-/// A scene in which tokens say who calls.
+/// A scene in which tokens identify the callers.
 async fn scene_of(provider: &IdentityProvider) -> Scene {
     let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
                         "jwks_uri": provider.jwks_uri()});
@@ -402,7 +403,7 @@ async fn a_body_that_goes_on_after_the_answer_is_given_up() {
     scene.cell.losses(1).await;
 }
 
-/// A preface that grants streams no room, and `GET http://localhost/` on stream 1.
+/// A preface that gives streams no flow-control window, and `GET http://localhost/` on stream 1.
 const NO_ROOM: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
     \0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x84\x41\x09localhost";
@@ -418,7 +419,7 @@ async fn a_client_that_takes_nothing_holds_nothing_open() {
         client.write_all(asks).await.unwrap();
         scene.cell.arrivals(1).await;
         scene.cell.flood.notify_waiters();
-        // The router has as much of it as it takes.
+        // Wait until the router takes no more of it.
         soon(scene.cell.blocked.acquire()).await.unwrap().forget();
         scene.published.suspend_acme(&scene.world).await;
         scene.world.heard.line(CUT).await;

@@ -1,4 +1,4 @@
-//! Everything that may take too long, each with its own word.
+//! Each time limit ends with its own reason.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::world::{
     World, body, ca, cell, listen, plain, plain_endpoint, reason, registry, silent, start,
 };
 
-/// Short enough to wait for, and nothing else in a test takes as long.
+/// Short enough to wait for, but longer than anything else in a test.
 const SHORT: Duration = Duration::from_millis(150);
 
 async fn with(scheme: &str, port: u16, change: impl FnOnce(&mut RouterSettings)) -> World {
@@ -116,7 +116,7 @@ async fn a_slow_upload_does_not_use_up_the_cells_time() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// Connects, sends this, and waits for the router to close.
+/// Connects, sends these bytes, and waits until the router closes.
 async fn until_closed(world: &World, bytes: &[u8]) {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -154,8 +154,8 @@ async fn a_client_slower_than_its_idle_time_within_a_request_is_not_closed() {
     }
 }
 
-/// The preface of a client that grants its streams no room, and a request on stream 1: `GET`,
-/// `http`, `/`, and `localhost` as its authority.
+/// The preface of a client that gives its streams no flow-control window, and a request on stream
+/// 1: `GET`, `http`, `/`, and `localhost` as its authority.
 const NO_ROOM: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
     \0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x84\x41\x09localhost";
@@ -209,7 +209,8 @@ async fn a_client_that_waits_for_more_than_the_stall_time_is_not_cut() {
     assert_eq!(answer.body, "12");
 }
 
-/// Writes a byte at a time until the router has closed the connection, and returns what it said.
+/// Writes one byte at a time until the router closes the connection, and returns what the router
+/// sent.
 async fn dribbled(world: &World, head: &str, bytes: usize) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -252,7 +253,7 @@ async fn a_body_that_dribbles_is_cut_where_the_answer_has_begun() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         let _ = stream.write_all(head).await;
-        // An echo, as far as it comes.
+        // Read as much of the echo as has arrived.
         let mut buffer = [0; 4096];
         while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
             let _ = stream.write_all(b"1\r\nx\r\n").await;
@@ -289,11 +290,12 @@ async fn streams_of_rpcs_may_be_as_slow_as_they_like() {
     }
 }
 
-/// Catches: a client that turns the minimum off with a type that only looks like a stream.
+/// Catches: a client that avoids the minimum rate with a content type that only looks like a
+/// stream's.
 #[tokio::test]
 async fn nothing_else_may() {
     let (port, _asked) = silent().await;
-    // Over HTTP/1.1 there is no gRPC.
+    // There is no gRPC over HTTP/1.1.
     for kind in [
         "application/grpcx",
         "application/grpc",
@@ -308,7 +310,7 @@ async fn nothing_else_may() {
     }
 }
 
-/// A cell that sends pieces of this length for as long as they are taken.
+/// A cell that sends pieces of this length as long as the router takes them.
 async fn endless(length: usize) -> u16 {
     let (mut listener, address) = listen().await;
     tokio::spawn(async move {
@@ -329,7 +331,7 @@ async fn endless(length: usize) -> u16 {
 #[tokio::test]
 async fn a_client_that_takes_a_little_now_and_then_is_cut() {
     let http1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-    // 100 bytes more for stream 1.
+    // A window of 100 more bytes for stream 1.
     let grant: &[u8] = b"\0\0\x04\x08\0\0\0\0\x01\0\0\0\x64";
     for (request, more, length) in [(NO_ROOM, grant, 100), (http1, &[][..], 65_536)] {
         let world = with("http", endless(length).await, |s| {
@@ -341,7 +343,7 @@ async fn a_client_that_takes_a_little_now_and_then_is_cut() {
         let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         stream.write_all(request).await.unwrap();
         let taking = async {
-            // Each time less than the stall time after the last.
+            // The pause is always shorter than the stall time.
             let mut buffer = vec![0; 16 << 10];
             loop {
                 tokio::time::sleep(SHORT / 3).await;

@@ -1,4 +1,4 @@
-//! Tokens, and keys that come while a request waits for them.
+//! Tokens, and keys that arrive while a request waits for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn settings(provider: &IdentityProvider) -> RouterSettings {
     settings
 }
 
-/// Takes the tokens of this issuer, by the keys from there.
+/// A policy that accepts the tokens of this issuer, with the keys from this address.
 fn policy(provider: &IdentityProvider, jwks_uri: &str) -> Arc<Policy> {
     let issuer = json!({"name": "main", "issuer": provider.issuer(), "audience": "cellway",
                         "jwks_uri": jwks_uri,
@@ -92,8 +92,8 @@ async fn a_token_opens_the_way_and_stays_behind() {
     assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
 }
 
-/// Catches: a name that is ambiguous to the cell or never reaches it, and a user who is locked out
-/// by a group's name.
+/// Catches: a name that is ambiguous to the cell or never reaches it, and a user who is refused
+/// because of a group's name.
 #[tokio::test]
 async fn odd_claims_reach_the_cell_encoded_and_are_counted() {
     let provider = identity_provider().await;
@@ -163,7 +163,7 @@ async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
     let provider = identity_provider().await;
     let mut settings = settings(&provider).await;
     let world = start(settings.clone()).await;
-    // A unique number in each token, so that none is in the memo.
+    // Each token has a unique number, so that none is in the memo.
     let token = |key: &str, number: u32| {
         let claims = acme(&provider).with("jti", number.to_string());
         provider.sign_as(key, &claims).unwrap()
@@ -186,14 +186,14 @@ async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
     elsewhere.publish(two());
     elsewhere.withdraw("one");
     elsewhere.set_fault(IdpFault::None);
-    // A reload asks those sources again that fail.
+    // A reload asks failing sources again.
     world.handle.apply(settings).await.unwrap();
     assert_eq!(status(token("two", 3)).await, StatusCode::OK);
     let refused = status(token("one", 4)).await;
     assert_eq!(refused, StatusCode::UNAUTHORIZED);
 }
 
-/// Catches: a time limit for fetches that only counts from the next start on.
+/// Catches: a time limit for fetches that takes effect only at the next start.
 #[tokio::test]
 async fn a_reload_sets_how_long_a_fetch_may_take() {
     let provider = identity_provider().await;

@@ -15,7 +15,7 @@ use crate::world::{World, body, cell, listen, plain, plain_endpoint, registry, s
 
 type Fields = &'static [(&'static str, &'static str)];
 
-/// What cells answer: they announce trailers that may pass and trailers that may not, and send both.
+/// The trailers that cells announce and send. Some may be forwarded and some may not.
 const ANNOUNCED: &str = "X-Sum, x-cellway-roles, set-cookie";
 const TRAILERS: Fields = &[
     ("x-sum", "5"),
@@ -23,7 +23,7 @@ const TRAILERS: Fields = &[
     ("set-cookie", "a=b"),
 ];
 
-/// What an HTTP/2 cell answers.
+/// The answer of an HTTP/2 cell.
 #[derive(Clone, Copy)]
 struct Answers {
     fields: Fields,
@@ -53,7 +53,7 @@ async fn http2_cell(answers: Answers) -> u16 {
     address.port()
 }
 
-/// An HTTP/1.1 cell that answers whatever comes with this, on connections that it keeps.
+/// An HTTP/1.1 cell that answers every request with this and keeps its connections open.
 async fn http1_cell(answer: String) -> u16 {
     let (mut listener, address) = listen().await;
     tokio::spawn(async move {
@@ -74,7 +74,7 @@ async fn before(scheme: &str, port: u16) -> World {
     start(plain(registry(plain_endpoint(scheme, port)))).await
 }
 
-/// Routers before a cell of either version that answers `hi` with trailers.
+/// For each HTTP version, a router in front of a cell that answers `hi` with trailers.
 async fn worlds() -> [(&'static str, World); 2] {
     let fields: String = TRAILERS
         .iter()
@@ -103,8 +103,8 @@ fn asked(te: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{te}\r\n")
 }
 
-/// Catches: a cell's trailers that are lost, or that have fields allowed only to the router or in a
-/// header.
+/// Catches: a cell's trailers that are lost, and trailers with fields that only the router may set
+/// or that are allowed only in a header.
 #[tokio::test]
 async fn a_cells_trailers_reach_clients_that_take_them() {
     for (scheme, world) in worlds().await {
@@ -224,8 +224,8 @@ async fn an_http1_clients_announced_trailers_reach_a_cell_and_others_cost_nothin
     }
 }
 
-/// What the cell got of a POST of `hello` from an HTTP/2 client with these fields and the trailers
-/// `x-sum` and `x-other`.
+/// Posts `hello` from an HTTP/2 client with these fields and the trailers `x-sum` and `x-other`,
+/// and returns what the cell got.
 async fn posted(world: &World, fields: &[(&str, &str)]) -> Value {
     let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -276,7 +276,7 @@ async fn an_http2_clients_trailers_reach_http1_cells_where_they_are_announced() 
     }
 }
 
-/// Catches: `Trailer` that makes chunks of a request that can have no trailers.
+/// Catches: a request that can't have trailers but is chunked because of its `Trailer` field.
 #[tokio::test]
 async fn a_length_stays_where_no_trailers_can_follow() {
     let (_cell, port) = cell("a", ServerTls::plain()).await;

@@ -21,10 +21,10 @@ async fn router(from: &[&str], forwarded: Forwarded) -> World {
     start(settings).await
 }
 
-/// What comes back for these bytes; the echo cell shows the headers that it was sent.
+/// Sends these bytes and returns what comes back. The echo cell returns the headers that it got.
 async fn sent(world: &World, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-    // The router may close before it has read all.
+    // The router may close before it has read everything.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -67,14 +67,14 @@ async fn a_listed_proxy_names_the_client() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(has(&answer, "x-forwarded-for", "203.0.113.9"), "{answer}");
     }
-    // A health check of the proxy's own.
+    // A health check by the proxy itself.
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
     let bytes = [&local[..], REQUEST.as_bytes(), b"\r\n"].concat();
     let answer = sent(&world, &bytes).await;
     assert!(has(&answer, "x-forwarded-for", "127.0.0.1"), "{answer}");
 }
 
-/// Catches: a log in which all clients have the load balancer's address.
+/// Catches: a log that has the load balancer's address for all clients.
 #[tokio::test]
 async fn what_is_refused_is_told_with_the_clients_address() {
     let mut settings = plain(registry(plain_endpoint("http", 1)));
@@ -137,7 +137,7 @@ async fn behind_a_proxy_the_routers_word_is_put_after_the_proxys() {
     assert!(!answer.contains("x-forwarded-host"), "{answer}");
 }
 
-/// The authority of HTTP/2 is its `Host`.
+/// In HTTP/2, the authority is what `Host` is in HTTP/1.1.
 #[tokio::test]
 async fn http2_is_told_alike() {
     let world = router(&[], Forwarded::default()).await;
@@ -151,7 +151,7 @@ async fn http2_is_told_alike() {
     assert!(text.contains("\"x-forwarded-host\": \"localhost"), "{text}");
 }
 
-/// Catches: removing the client's fields also removes the router's own.
+/// Catches: the router removes its own fields together with the client's.
 #[tokio::test]
 async fn a_header_of_the_routers_may_have_a_name_that_only_proxies_use() {
     let rename = [("cell", "X-Forwarded-Cell"), ("auth", "x-real-ip")];

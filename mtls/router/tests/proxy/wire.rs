@@ -71,7 +71,7 @@ async fn a_cells_malformed_body_is_cut() {
     }
 }
 
-/// Catches: an answer that no request asked for, given to the next request.
+/// Catches: an unrequested answer that is given to the next request.
 #[tokio::test]
 async fn what_a_cell_sends_unasked_answers_nothing() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst\
@@ -88,8 +88,8 @@ async fn what_a_cell_sends_unasked_answers_nothing() {
     }
 }
 
-/// Catches: a length that is read as a body's where there is no body, so that the connection waits
-/// for it.
+/// Catches: a connection that waits for a body because of a length, although the answer has no
+/// body.
 #[tokio::test]
 async fn answers_without_a_body_are_no_less_whole_for_their_length() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
@@ -156,7 +156,7 @@ async fn a_bad_preface_ends_the_connection_without_a_word_of_http1() {
     assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
 }
 
-/// A router before a cell of this version, and whole requests as they come to the cell.
+/// A router in front of a cell of this version, and the complete requests that reach the cell.
 async fn watched(scheme: &str, tls: ServerTls) -> (World, UnboundedReceiver<(Received, Ended)>) {
     let (came, requests) = unbounded_channel();
     let cell = EchoCell::new("a", move |report| {

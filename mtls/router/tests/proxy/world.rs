@@ -1,4 +1,4 @@
-//! A router with cells behind it, and what it said of itself.
+//! A router with cells behind it, and the events that it emits.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 pub const DAY: Duration = Duration::from_secs(86_400);
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Keeps what the router tells, as short lines.
+/// Keeps the router's events as short lines.
 #[derive(Clone, Default)]
 pub struct Heard(Arc<(Mutex<Vec<String>>, Notify)>);
 
@@ -112,7 +112,7 @@ impl Heard {
         self.0.0.lock().unwrap().push(line);
     }
 
-    /// Waits until this line has been heard.
+    /// Waits until this line was emitted.
     pub async fn line(&self, line: &str) {
         let waiting = async {
             loop {
@@ -200,7 +200,7 @@ pub async fn listen() -> (TokioListener, SocketAddr) {
     (listener, address)
 }
 
-/// An echo cell, and its port.
+/// Starts an echo cell, and returns it with its port.
 pub async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
     let cell = EchoCell::new(id, |_| ());
     let (listener, address) = listen().await;
@@ -211,7 +211,8 @@ pub async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
     (cell, address.port())
 }
 
-/// A cell that takes requests and never answers, and tells of each connection's first bytes.
+/// A cell that takes requests and never answers. It notifies when a connection's first bytes
+/// arrive.
 pub async fn silent() -> (u16, Arc<Notify>) {
     let (mut listener, address) = listen().await;
     let asked = Arc::new(Notify::new());
@@ -223,7 +224,7 @@ pub async fn silent() -> (u16, Arc<Notify>) {
                 let mut buffer = [0; 4096];
                 let _ = stream.read(&mut buffer).await;
                 asked.notify_one();
-                // Until the router closes it.
+                // Read until the router closes the connection.
                 while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
             });
         }
@@ -231,7 +232,7 @@ pub async fn silent() -> (u16, Arc<Notify>) {
     (address.port(), asked)
 }
 
-/// A cell that says this to every request, and then waits for the end.
+/// A cell that answers every request with these bytes, and then waits until the connection closes.
 pub async fn scripted(answer: &'static [u8]) -> u16 {
     let (mut listener, address) = listen().await;
     tokio::spawn(async move {
@@ -247,7 +248,7 @@ pub async fn scripted(answer: &'static [u8]) -> u16 {
     address.port()
 }
 
-/// A registry with one cell, `a`, at these endpoints, that has the tenant `acme`.
+/// A registry with one cell, `a`, with these endpoints. Its tenant is `acme`.
 pub fn registry(endpoints: Value) -> Bytes {
     let document = json!({
         "version": 1,
@@ -262,24 +263,24 @@ pub fn plain_endpoint(scheme: &str, port: u16) -> Value {
     json!([{"url": format!("{scheme}://127.0.0.1:{port}")}])
 }
 
-/// A policy under which every request is `acme`'s.
+/// A policy that treats every request as `acme`'s.
 pub fn open_policy() -> Arc<Policy> {
     open_policy_with(HeaderSpec::default())
 }
 
-/// The same, with the router's headers named so.
+/// The same, with these names for the router's headers.
 pub fn open_policy_with(headers: HeaderSpec) -> Arc<Policy> {
     let open = json!({"name": "default", "mode": "disabled", "allow_insecure": true,
                       "insecure_identity": {"tenant": "acme"}});
     policy(open, None, headers)
 }
 
-/// A policy that takes the tenant from the client certificate's URI.
+/// A policy that takes the tenant from the URI in the client certificate.
 pub fn mtls_policy() -> Arc<Policy> {
     mtls_policy_of(json!({"name": "default", "any_of": ["mtls"]}))
 }
 
-/// The same, but requests without a certificate pass to the placement `public`.
+/// The same, but requests without a certificate go to the placement `public`.
 pub fn permissive_policy() -> Arc<Policy> {
     mtls_policy_of(
         json!({"name": "default", "any_of": ["mtls"], "mode": "permissive",
@@ -309,7 +310,7 @@ fn policy(policy: Value, trust: Option<TrustSpec>, headers: HeaderSpec) -> Arc<P
     Arc::new(Policy::build(&specs).unwrap())
 }
 
-/// Settings of a plain router in front of this registry.
+/// Settings of a plain router with this registry.
 pub fn plain(registry: Bytes) -> RouterSettings {
     let policy = open_policy();
     let id = policy.policy_id("default").unwrap();
@@ -326,8 +327,8 @@ pub fn plain(registry: Bytes) -> RouterSettings {
     }
 }
 
-/// Settings of a router that wants client certificates, in front of this registry, with mutual
-/// TLS to the cells.
+/// Settings of a router with this registry that requires client certificates and uses mutual TLS to
+/// the cells.
 pub fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSettings {
     let mut settings = plain(registry);
     settings.policy = mtls_policy();
@@ -373,7 +374,7 @@ impl World {
         self.target(protocol, None)
     }
 
-    /// A client that trusts `ca` and shows `credential`.
+    /// A client that trusts `ca` and presents `credential`.
     pub fn secure_client(
         &self,
         protocol: Protocol,
@@ -405,7 +406,7 @@ pub fn body(answer: &Answer) -> Value {
         .unwrap_or_else(|_| panic!("not JSON: {} {:?}", answer.status, answer.body))
 }
 
-/// The reason of an answer of the router's own.
+/// The reason in an answer that the router made itself.
 pub fn reason(answer: &Answer) -> String {
     let error = &body(answer)["error"];
     assert_eq!(error["owner"], "router", "{error}");

@@ -1,4 +1,4 @@
-//! Keys that follow each other while the router runs, and folders that can't be used.
+//! Key rotation while the router runs, and folders that can't be used.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -17,7 +17,7 @@ async fn echo(world: &Sealing) -> Value {
     body(&client.send(Request::get("/")).await.unwrap())
 }
 
-/// The id of the key that has sealed it.
+/// The id of the key that sealed it.
 fn kid(echo: &Value) -> String {
     use base64::Engine;
     let envelope = echo["headers"]["x-cellway-envelope"].as_str().unwrap();
@@ -27,7 +27,7 @@ fn kid(echo: &Value) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-/// Lets so much time pass, by both clocks.
+/// Advances both clocks.
 async fn pass(world: &Sealing, secs: u64) {
     world.env.step(secs);
     tokio::time::pause();
@@ -47,13 +47,13 @@ async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
     let old = world.published(Protocol::Http2).await;
     assert_eq!(holds(&old).await, "k1");
 
-    // Its file says that it was there long ago; this router publishes it only now.
+    // The index says that it was added long ago, but this router publishes it only now.
     world.folder.sign(&[("k1", 0), ("k2", 1)]).await;
     world.env.step(1);
     world.handle.reload().await.unwrap();
     let both = world.published(Protocol::Http2).await;
     assert_eq!(both.len(), 2);
-    // Whoever fetched just before the reload keeps the old set for the whole maximum age.
+    // A service that fetched just before the reload keeps the old set for the whole maximum age.
     assert_eq!(holds(&old).await, "k1");
     let status = world.handle.envelope().unwrap();
     assert_eq!(status.signing_kid.as_deref(), Some("k1"));
@@ -64,7 +64,7 @@ async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
     pass(&world, MAX_AGE.as_secs() - 10).await;
     assert_eq!(holds(&old).await, "k1");
     pass(&world, 10).await;
-    // A service that has fetched meanwhile never refuses, and the envelopes of before hold on.
+    // A service that fetched meanwhile never refuses, and earlier envelopes stay valid.
     assert_eq!(holds(&both).await, "k2");
     let after = world.published(Protocol::Http2).await;
     assert_eq!(after.len(), 2, "what k1 has sealed may still be on its way");
@@ -73,7 +73,7 @@ async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
     assert_eq!(last.len(), 1);
     assert_eq!(holds(&last).await, "k2");
 
-    // Nobody misses what is taken out now.
+    // Nobody needs the key that is removed now.
     world.folder.sign(&[("k2", 1)]).await;
     world.handle.reload().await.unwrap();
     assert_eq!(holds(&last).await, "k2");
@@ -141,7 +141,7 @@ async fn a_folder_that_cannot_be_used_leaves_the_old_keys_in_force() {
         world.folder.write(INDEX, index).await;
         refused(expected).await;
     }
-    // The same id for another key, and one that would sign before services can know it.
+    // The same id with another key, and a key that would sign before services can know it.
     let hasty = "[[key]]\nkid = \"k1\"\nadded = 1\nsign_from = 1\n\
                  [[key]]\nkid = \"k2\"\nadded = 100\nsign_from = 200";
     world.folder.sign(&[("k1", 0), ("k2", 1)]).await;

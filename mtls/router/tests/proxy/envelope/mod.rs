@@ -1,4 +1,4 @@
-//! Identity envelopes: whose requests get one, for what it holds, and how keys follow each other.
+//! Identity envelopes: which requests get one, what it is valid for, and key rotation.
 
 mod keys;
 mod world;
@@ -16,7 +16,7 @@ use crate::world::{body, reason};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
-/// What a client may try, under every spelling that a framework could take for the router's.
+/// Forged headers, in every spelling that a framework could take for the router's header.
 const FORGED: [&str; 4] = [
     "x-cellway-envelope",
     "x_cellway_envelope",
@@ -59,12 +59,12 @@ async fn an_envelope_holds_for_its_cell_and_its_request_alone() {
         assert_eq!(method, Err(EnvelopeRefused::OtherMethod));
         let target = check("a", &Method::POST, "/orders?id=8", now);
         assert_eq!(target, Err(EnvelopeRefused::OtherTarget));
-        // 30 s of its own, and 5 s between clocks.
+        // It is valid for 30 s, plus 5 s for the difference between clocks.
         let late = now.after(Duration::from_secs(36));
         let late = check("a", &Method::POST, "/orders?id=7", late);
         assert_eq!(late, Err(EnvelopeRefused::Expired));
     }
-    // Another tenant's goes to its cell, for which alone it holds.
+    // Another tenant's envelope goes to that tenant's cell and is valid only there.
     let client = world.client(Protocol::Http2, "bolt");
     let echo = body(&client.send(Request::get("/")).await.unwrap());
     let (keys, now) = (world.published(Protocol::Http2).await, world.env.now());
@@ -135,7 +135,8 @@ async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
             );
         }
     }
-    // Nor in a spelling that something in between could take for the page, with any credential.
+    // No spelling that a proxy could take for the page's path reaches a cell either, with any
+    // credential.
     for protocol in PROTOCOLS {
         let client = world.client(protocol, "acme");
         for path in [
@@ -151,7 +152,7 @@ async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
     }
     assert_eq!(world.arrivals(), 0);
 
-    // Without keys that sign there is no page, and no cell can put one there.
+    // Without signing keys there is no page, and no cell can serve one instead.
     let off = Sealing::off().await;
     let hmac = Sealing::hmac("nopage", &[("a", 1), ("b", 2)]).await;
     for world in [off, hmac] {
@@ -186,7 +187,8 @@ async fn the_hmac_form_holds_likewise() {
         };
         let verified = check("a", 1, &Method::GET, "/orders?id=7", now).unwrap();
         assert_eq!(verified.tenant.as_ref().unwrap().as_str(), "acme");
-        // The other cell has no key of this kid; with one of that name it is another secret.
+        // The other cell has no key with this kid. A key with the same kid would have another
+        // secret.
         let elsewhere = check("b", 2, &Method::GET, "/orders?id=7", now);
         assert_eq!(elsewhere, Err(EnvelopeRefused::UnknownKey));
         let stolen = check("a", 2, &Method::GET, "/orders?id=7", now);
@@ -201,7 +203,7 @@ async fn the_hmac_form_holds_likewise() {
     }
 }
 
-/// What an Envoy is told to set, in the form in which a cell echoes its headers.
+/// The headers that an Envoy must set, in the format in which a cell echoes headers.
 fn set(told: &Value) -> Value {
     let headers = told["okResponse"]["headers"].as_array().unwrap();
     let pair = |option: &Value| {
@@ -234,7 +236,7 @@ async fn an_envoy_is_told_the_same_envelope() {
     let removed = told["okResponse"]["headersToRemove"].to_string();
     assert!(removed.contains("x_cellway_envelope-kid"), "{removed}");
 
-    // Nobody is verified: the forged ones are taken away and nothing is set in their place.
+    // If no caller is verified, the forged headers are removed and nothing replaces them.
     let told = jws.ask(&method, path, &forged, None).await;
     assert!(!set(&told).to_string().contains("envelope"), "{told}");
     let removed = told["okResponse"]["headersToRemove"].to_string();
@@ -243,7 +245,7 @@ async fn an_envoy_is_told_the_same_envelope() {
     let told = hmac.ask(&method, path, &forged, Some("acme")).await;
     let now = hmac.env.now();
     world::verify_hmac(&set(&told), "a", 1, &method, path, now).unwrap();
-    // A cell without a key: the Envoy refuses its request.
+    // For a cell without a key, the Envoy refuses the request.
     let told = hmac.ask(&method, path, &forged, Some("bolt")).await;
     assert_eq!(told["deniedResponse"]["status"]["code"], 503, "{told}");
     assert!(told.to_string().contains("envelope_unavailable"), "{told}");
@@ -261,7 +263,7 @@ async fn a_cell_without_a_key_gets_no_request() {
     let status = world.handle.envelope().unwrap();
     assert_eq!(status.cells_with_key, Some(1));
     assert_eq!(status.cells_without_key, ["b"]);
-    // The other cell isn't touched by it.
+    // The other cell isn't affected.
     let client = world.client(Protocol::Http2, "acme");
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);

@@ -1,4 +1,5 @@
-//! A router that seals, two cells behind it, a folder of keys and a clock that can be stepped.
+//! A router that seals envelopes, two cells behind it, a folder of keys, and a clock that the test
+//! sets.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,10 +29,10 @@ use crate::world::{Heard, PATIENCE, ca, cell, issue, now, provider, secure, uri}
 pub const MAX_AGE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(30);
 
-/// A folder of keys, gone with the value.
+/// A folder of keys, which is removed when the value is dropped.
 pub struct Folder {
     path: PathBuf,
-    /// When its world begins: now, because certificates are judged too.
+    /// When its world starts. It is the present time, because certificates are verified too.
     start: u64,
 }
 
@@ -53,8 +54,8 @@ impl Folder {
         FileStore.replace(&path, text.into()).await.unwrap();
     }
 
-    /// Keys of these ids, each signing so many seconds after the start and added a maximum age
-    /// before that.
+    /// Writes signing keys with these ids. Each starts to sign this many seconds after the start,
+    /// and was added one maximum age before that.
     pub async fn sign(&self, keys: &[(&str, u64)]) {
         let mut index = Index::default();
         for (kid, from) in keys {
@@ -72,7 +73,7 @@ impl Folder {
         self.write(INDEX, index.render()).await;
     }
 
-    /// A key for each of these cells.
+    /// Writes a shared key for each of these cells.
     pub async fn share(&self, cells: &[(&str, u8)]) {
         let mut index = Index::default();
         for (cell, seed) in cells {
@@ -106,7 +107,7 @@ impl Drop for Folder {
     }
 }
 
-/// A router, its cells `a` (of the tenant `acme`) and `b` (of `bolt`), and its keys.
+/// A router, its keys, and its cells `a` (with the tenant `acme`) and `b` (with the tenant `bolt`).
 pub struct Sealing {
     pub env: Stepped,
     pub handle: Handle<Stepped, Heard>,
@@ -160,7 +161,7 @@ impl Sealing {
         self.target(protocol, Some(issue(&self.clients, uri(&id))))
     }
 
-    /// A client without any.
+    /// A client without a certificate.
     pub fn anonymous(&self, protocol: Protocol) -> Client<TokioEnv> {
         self.target(protocol, None)
     }
@@ -181,7 +182,8 @@ impl Sealing {
         Client::new(TokioEnv::new(), target, PATIENCE)
     }
 
-    /// Asks as an Envoy does, in JSON, about a request with this certificate; what it is told.
+    /// Asks about a request with this certificate as an Envoy does, in JSON, and returns the
+    /// answer.
     pub async fn ask(
         &self,
         method: &Method,
@@ -219,7 +221,7 @@ impl Sealing {
         serde_json::from_slice(&answer.body).unwrap()
     }
 
-    /// The published keys, as somebody without a credential gets them.
+    /// The published keys, fetched without a credential.
     pub async fn published(&self, protocol: Protocol) -> KeySet {
         let request = Request::get(cellway_core::envelope::JWKS_PATH);
         let answer = self.anonymous(protocol).send(request).await.unwrap();
@@ -232,7 +234,7 @@ impl Sealing {
     }
 }
 
-/// Why a router with these shared keys doesn't start.
+/// Starts a router with these shared keys, and returns why it doesn't start.
 pub async fn refused(name: &str, cells: &[(&str, u8)]) -> String {
     let folder = Folder::new(name);
     folder.share(cells).await;
@@ -245,7 +247,8 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
         "version": 1,
         "cells": cells.iter().map(|(id, port)| json!({
             "id": id, "tier": "t", "region": "r", "state": "active",
-            // Nobody is at the first: what was sealed for the cell goes to the next one.
+            // Nobody listens at the first endpoint, so the request, with its envelope, goes to the
+            // next one.
             "endpoints": [
                 {"url": "http://127.0.0.1:1"},
                 {"url": format!("http://127.0.0.1:{port}")},
@@ -283,8 +286,7 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
     settings
 }
 
-/// What a service of this cell makes of a request that a cell has echoed, as if it had come to the
-/// service with this method and target.
+/// Verifies an echoed request as a service in this cell would, as if it had this method and target.
 pub fn verify(
     echo: &Value,
     keys: &KeySet,
@@ -303,7 +305,7 @@ pub fn verify(
     )
 }
 
-/// The same by a key that is shared with the cell.
+/// The same with a key that the cell shares.
 pub fn verify_hmac(
     echo: &Value,
     cell: &str,
