@@ -53,11 +53,11 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Configure {
     pub(crate) config: Arc<ActiveConfig>,
-    /// How sources are connected to.
+    /// The TLS configuration for sources.
     pub(crate) fetch: Arc<ClientConfig>,
     /// The key sets of issuers with keys in files.
     pub(crate) keys: Vec<(IssuerId, Bytes)>,
-    /// Told once the configuration is in force.
+    /// Notified when the configuration is in force.
     pub(crate) done: oneshot::Sender<()>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Driver<E: Env, S> {
     control: Control,
     /// The configuration of the next view.
     config: Arc<ActiveConfig>,
-    /// How sources are connected to and reached. A new value counts from the next fetch.
+    /// How to connect to sources. A new value applies from the next fetch on.
     tls: Arc<ArcSwap<ClientConfig>>,
     reach: Arc<ArcSwap<Reach>>,
     views: Arc<ViewCell>,
@@ -104,7 +104,8 @@ pub(crate) struct Driving<E: Env, S> {
 }
 
 impl<E: Env, S: Sink> Driver<E, S> {
-    /// A driver that starts with this configuration. `fetch` is how it connects to sources.
+    /// Creates a driver that starts with this configuration. `fetch` is the TLS configuration for
+    /// sources.
     #[allow(clippy::new_ret_no_self, reason = "the ways to it are made with it")]
     pub(crate) fn new(
         env: E,
