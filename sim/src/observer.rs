@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fact::{Answer, Arrived, EnvelopeChecked, Fact};
+use crate::fact::{Answer, Arrived, EnvelopeChecked, Fact, Sent};
 use crate::failure::{Request, Violation};
 use crate::invariants::Invariant;
 use crate::report::Line;
@@ -187,46 +187,15 @@ impl State {
                 let text = format!("registry version {version} applied");
                 self.notable(at, host, "registry_applied", text);
             }
-            Fact::KeysAsked { issuer, forced, .. } => {
-                let (kind, why) = match forced {
-                    true => ("keys_forced", "for an unknown key"),
-                    false => ("keys_scheduled", "on schedule"),
-                };
-                self.notable(
-                    at,
-                    host,
-                    kind,
-                    format!("fetches the keys of {issuer} {why}"),
-                );
-            }
+            Fact::KeysAsked { issuer, forced, .. } => self.keys_asked(at, host, issuer, *forced),
             Fact::Error { event, text, .. } => self.notable(at, host, event, text),
             Fact::Decided(decided) => {
                 let key = (decided.life.router.clone(), decided.reason.as_str());
                 *self.decisions.entry(key).or_default() += 1;
             }
-            Fact::Sent(sent) => {
-                self.by_tag.insert(sent.tag.clone(), self.requests.len());
-                self.requests.push(Request {
-                    client: sent.client.clone(),
-                    tag: sent.tag.clone(),
-                    to: sent.to.clone(),
-                    sent: at,
-                    cell: None,
-                    answer: None,
-                    answered: None,
-                });
-            }
-            Fact::EnvelopeChecked(judged) => self.envelope(at, host, judged),
-            Fact::EnvelopeKeys { outcome, .. } => match outcome {
-                Ok(keys) => {
-                    let text = format!("has fetched the envelope keys ({keys})");
-                    self.notable(at, host, "envelope_keys", text);
-                }
-                Err(why) => {
-                    let text = format!("can't fetch the envelope keys: {why}");
-                    self.notable(at, host, "envelope_keys_failed", text);
-                }
-            },
+            Fact::Sent(sent) => self.sent(at, sent),
+            Fact::EnvelopeChecked(checked) => self.envelope(at, host, checked),
+            Fact::EnvelopeKeys { outcome, .. } => self.envelope_keys(at, host, outcome),
             Fact::Answered { tag, answer } => self.answered(at, tag, answer),
             Fact::Arrived(arrived) => self.arrived(arrived),
             Fact::Published(_)
@@ -250,10 +219,45 @@ impl State {
         }
     }
 
+    fn keys_asked(&mut self, at: Duration, host: &str, issuer: &str, forced: bool) {
+        let (kind, why) = match forced {
+            true => ("keys_forced", "for an unknown key"),
+            false => ("keys_scheduled", "on schedule"),
+        };
+        let text = format!("fetches the keys of {issuer} {why}");
+        self.notable(at, host, kind, text);
+    }
+
+    fn sent(&mut self, at: Duration, sent: &Sent) {
+        self.by_tag.insert(sent.tag.clone(), self.requests.len());
+        self.requests.push(Request {
+            client: sent.client.clone(),
+            tag: sent.tag.clone(),
+            to: sent.to.clone(),
+            sent: at,
+            cell: None,
+            answer: None,
+            answered: None,
+        });
+    }
+
+    fn envelope_keys(&mut self, at: Duration, host: &str, outcome: &Result<usize, String>) {
+        match outcome {
+            Ok(keys) => {
+                let text = format!("has fetched the envelope keys ({keys})");
+                self.notable(at, host, "envelope_keys", text);
+            }
+            Err(why) => {
+                let text = format!("can't fetch the envelope keys: {why}");
+                self.notable(at, host, "envelope_keys_failed", text);
+            }
+        }
+    }
+
     /// Shows the first envelope with each key, and each kind of refusal.
-    fn envelope(&mut self, at: Duration, host: &str, judged: &EnvelopeChecked) {
-        let kid = judged.kid.clone().unwrap_or_default();
-        match &judged.found {
+    fn envelope(&mut self, at: Duration, host: &str, checked: &EnvelopeChecked) {
+        let kid = checked.kid.clone().unwrap_or_default();
+        match &checked.found {
             Err(refused) if refused == "envelope_missing" => {}
             Err(refused) => {
                 let text = format!("refuses an envelope with key {kid}: {refused}");

@@ -26,11 +26,20 @@ const ITEMS: [&str; 8] = [
 /// The imports that are part of a circle between children of one parent, each with a place that needs
 /// it. `src` is the crate's folder of that name.
 pub(crate) fn circles(src: &Path) -> Vec<String> {
+    load(src).circles()
+}
+
+/// The modules that name something of the other crate `name`.
+pub(crate) fn users(src: &Path, name: &str) -> Vec<String> {
+    load(src).users(name)
+}
+
+fn load(src: &Path) -> Crate {
     let root = ["lib.rs", "main.rs"].map(|name| src.join(name));
     let root = root.into_iter().find(|root| root.exists());
     let root = root.unwrap_or_else(|| panic!("{} is no crate's source", src.display()));
     let read = |path: &Path| fs::read_to_string(path).ok();
-    Crate::read(src, &root, &read).circles()
+    Crate::read(src, &root, &read)
 }
 
 #[derive(Default)]
@@ -140,6 +149,12 @@ impl Crate {
             }
         }
         all
+    }
+
+    fn users(&self, name: &str) -> Vec<String> {
+        let names = |module: &Module| module.paths.iter().any(|path| path[0] == name);
+        let users = self.modules.iter().filter(|(_, module)| names(module));
+        users.map(|(path, _)| shown(path)).collect()
     }
 
     fn circles(&self) -> Vec<String> {

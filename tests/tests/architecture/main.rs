@@ -168,3 +168,19 @@ fn no_modules_import_each_other() {
         );
     }
 }
+
+/// Another simulator of networks would change the engine alone.
+#[test]
+fn only_the_engine_knows_turmoil() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/src");
+    let users = imports::users(&src, "turmoil");
+    assert!(users.iter().any(|module| module == "engine"), "{users:?}");
+    let others: Vec<_> = users
+        .iter()
+        .filter(|module| *module != "engine" && !module.starts_with("engine::"))
+        .collect();
+    assert!(
+        others.is_empty(),
+        "these modules of sim use turmoil, which only `engine` may: {others:?}"
+    );
+}

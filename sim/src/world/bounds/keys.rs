@@ -12,89 +12,113 @@ use crate::scenario::{FIRST_ENVELOPE_KEY, FIRST_KEY, FaultKind, Scenario};
 /// The keys that routers must know, and when. A token with a new key makes them fetch the key set, if
 /// the cooldown is over and no fault is in the way.
 pub(super) fn known_keys(scenario: &Scenario, settings: &SettingsInForce) -> Vec<KnownKey> {
-    let mut found: Vec<KnownKey> = Vec::new();
-    let withdrawn = |found: &mut Vec<KnownKey>, host: &str, key: Option<&String>, at| {
-        let issuer = issuer_of(host);
-        let of = |known: &&mut KnownKey| {
-            known.issuer == issuer
-                && known.until.is_none()
-                && key.is_none_or(|key| known.key == *key)
+    let mut known = KnownKeys {
+        scenario,
+        settings,
+        cooldown: settings.longest(|it| it.key_cooldown),
+        found: Vec::new(),
+    };
+    known.follow_rotations();
+    known.follow_damaged_restarts();
+    known.follow_outages();
+    known.found
+}
+
+struct KnownKeys<'a> {
+    scenario: &'a Scenario,
+    settings: &'a SettingsInForce,
+    cooldown: Duration,
+    found: Vec<KnownKey>,
+}
+
+impl KnownKeys<'_> {
+    fn follow_rotations(&mut self) {
+        for issuer in &self.scenario.issuers {
+            // Routers fetch these when they start, without a cooldown.
+            let host = issuer.host();
+            self.add(&host, FIRST_KEY, Duration::ZERO, Duration::ZERO);
+        }
+        for fault in &self.scenario.faults {
+            let at = fault.at;
+            match &fault.kind {
+                FaultKind::PublishKey(host, key) => self.add(host, key, at, self.cooldown),
+                FaultKind::WithdrawKey(host, key) => self.withdraw(host, Some(key), at),
+                FaultKind::ReplaceKeys(host, key) => {
+                    self.withdraw(host, None, at);
+                    self.add(host, key, at, self.cooldown);
+                }
+                // For a while the set has none of them, and routers may use that set.
+                FaultKind::WrongKeys(host, _) => self.fetched_again(&issuer_of(host), at),
+                _ => {}
+            }
+        }
+    }
+
+    /// A router that restarts with a damaged disk has no keys.
+    fn follow_damaged_restarts(&mut self) {
+        let damages = |kind: &FaultKind, router: &String| match kind {
+            FaultKind::DiskFull(name) | FaultKind::TornWrite(name) => name == router,
+            _ => false,
         };
-        found
-            .iter_mut()
-            .filter(of)
-            .for_each(|known| known.until = Some(at));
-    };
-    let cooldown = settings.longest(|it| it.key_cooldown);
-    let known_from = |host: &str, at, wait| known_from(scenario, settings, host, at, wait);
-    let publish = |host: &str, key: &str, at| KnownKey {
-        issuer: issuer_of(host),
-        key: key.to_owned(),
-        from: known_from(host, at, cooldown),
-        until: None,
-    };
-    // Routers ask for these when they start.
-    for issuer in &scenario.issuers {
-        let host = issuer.host();
-        found.push(KnownKey {
-            from: known_from(&host, Duration::ZERO, Duration::ZERO),
-            ..publish(&host, FIRST_KEY, Duration::ZERO)
+        for fault in &self.scenario.faults {
+            let (FaultKind::Crash(router) | FaultKind::Drain(router)) = &fault.kind else {
+                continue;
+            };
+            let mut faults = self.scenario.faults.iter();
+            if faults.any(|other| damages(&other.kind, router)) {
+                for issuer in &self.scenario.issuers {
+                    self.fetched_again(&issuer.name, fault.at);
+                }
+            }
+        }
+    }
+
+    /// In a long outage a key set expires.
+    fn follow_outages(&mut self) {
+        for outage in key_outages(self.scenario, self.settings) {
+            let again = self.known_from(&outage.issuer, outage.from, self.cooldown);
+            for known in &mut self.found {
+                if known.issuer == outage.issuer && known.from < outage.until {
+                    known.from = known.from.max(again);
+                }
+            }
+        }
+    }
+
+    /// The identity provider publishes a key, which routers fetch after this wait.
+    fn add(&mut self, host: &str, key: &str, at: Duration, wait: Duration) {
+        let issuer = issuer_of(host);
+        self.found.push(KnownKey {
+            from: self.known_from(&issuer, at, wait),
+            issuer,
+            key: key.to_owned(),
+            until: None,
         });
     }
-    for fault in &scenario.faults {
-        match &fault.kind {
-            FaultKind::PublishKey(host, key) => found.push(publish(host, key, fault.at)),
-            FaultKind::WithdrawKey(host, key) => withdrawn(&mut found, host, Some(key), fault.at),
-            FaultKind::ReplaceKeys(host, key) => {
-                withdrawn(&mut found, host, None, fault.at);
-                found.push(publish(host, key, fault.at));
-            }
-            // For a while the set has none of them, and routers may use that set.
-            FaultKind::WrongKeys(host, _) => {
-                let known = found
-                    .iter_mut()
-                    .filter(|known| known.issuer == issuer_of(host));
-                known.for_each(|known| {
-                    known.from = known.from.max(known_from(host, fault.at, cooldown))
-                });
-            }
-            _ => {}
-        }
-    }
-    // A router that restarts with a damaged disk has no keys.
-    let damages = |kind: &FaultKind, router: &String| match kind {
-        FaultKind::DiskFull(name) | FaultKind::TornWrite(name) => name == router,
-        _ => false,
-    };
-    for fault in &scenario.faults {
-        let (FaultKind::Crash(router) | FaultKind::Drain(router)) = &fault.kind else {
-            continue;
-        };
-        let mut faults = scenario.faults.iter();
-        if faults.any(|earlier| damages(&earlier.kind, router)) {
-            for known in &mut found {
-                let host = format!("idp-{}", known.issuer);
-                let again = known_from(&host, fault.at, cooldown);
-                known.from = known.from.max(again);
+
+    /// The identity provider withdraws a key, or all keys.
+    fn withdraw(&mut self, host: &str, key: Option<&String>, at: Duration) {
+        let issuer = issuer_of(host);
+        for known in &mut self.found {
+            let is_meant = known.issuer == issuer && key.is_none_or(|key| known.key == *key);
+            if is_meant && known.until.is_none() {
+                known.until = Some(at);
             }
         }
     }
-    // In a long outage a key set expires.
-    for KeyOutage {
-        issuer,
-        from,
-        until,
-        ..
-    } in key_outages(scenario, settings)
-    {
+
+    /// Routers may lose an issuer's keys at this time, and must fetch them again.
+    fn fetched_again(&mut self, issuer: &str, at: Duration) {
+        let again = self.known_from(issuer, at, self.cooldown);
+        for known in self.found.iter_mut().filter(|it| it.issuer == issuer) {
+            known.from = known.from.max(again);
+        }
+    }
+
+    fn known_from(&self, issuer: &str, at: Duration, wait: Duration) -> Duration {
         let host = format!("idp-{issuer}");
-        for known in found.iter_mut().filter(|known| known.issuer == issuer) {
-            if known.from < until {
-                known.from = known.from.max(known_from(&host, from, cooldown));
-            }
-        }
+        known_from(self.scenario, self.settings, &host, at, wait)
     }
-    found
 }
 
 /// When routers must have the keys that an issuer publishes at this time: `wait` and a fetch later, not
