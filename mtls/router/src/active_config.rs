@@ -24,22 +24,22 @@ pub(crate) struct ActiveConfig {
     /// settings.
     pub(crate) epoch: u64,
     pub(crate) settings: RouterSettings,
-    /// In the order of `settings.listeners`; `None` for plain ones.
+    /// In the order of `settings.listeners`. `None` for plain listeners.
     pub(crate) server_tls: Vec<Option<ServerTls>>,
     pub(crate) cell_tls: Option<CellTls>,
-    /// Seals identity envelopes; `None` without `[envelope]`.
+    /// Seals identity envelopes. `None` without `[envelope]`.
     pub(crate) sealer: Option<Sealer>,
-    /// Judges the client certificates that an Envoy describes; `None` without a bundle.
+    /// Verifies the client certificates that an Envoy describes. `None` without a bundle.
     described: Option<ClientVerifier>,
     trust: Option<Arc<Trust>>,
-    /// When the certificates of all chains and bundles end, the first one first.
+    /// When the certificates of all chains and bundles expire, sorted by expiry.
     pub(crate) certificates: Arc<[CertificateDates]>,
-    /// By listener: [`has_cors`](Self::has_cors).
+    /// For each listener, whether it [has CORS rules](Self::has_cors).
     cors: Vec<bool>,
 }
 
 impl ActiveConfig {
-    /// Reads the files for TLS and envelopes that the settings name; the result is to replace
+    /// Reads the files for TLS and envelopes that the settings name. The result will replace
     /// `before`. If the findings contain an error, the result is incomplete and must not be put in
     /// force.
     pub(crate) async fn load<E: Env>(
@@ -102,19 +102,19 @@ impl ActiveConfig {
         }
     }
 
-    /// When the next revocation list will be past its time, so that what was judged by it has to be
-    /// judged again.
+    /// When the next revocation list becomes stale after `now`. Chains must be verified again then.
     pub(crate) fn next_staling(&self, now: Unix) -> Option<Unix> {
         self.trust
             .as_ref()
             .and_then(|trust| trust.next_staling(now))
     }
 
-    /// Whether this chain may stand behind a request that comes by the listener: its handshake's
-    /// verifier says so, or where requests are only described, the bundle itself. And until when.
+    /// Verifies the chain of a request's client, and returns when the first certificate in it
+    /// expires. A listener that proxies uses the verifier of its handshakes. On an `ext_authz`
+    /// listener, an Envoy describes the client, and the chain is verified against the trust bundle.
     ///
     /// # Errors
-    /// Why it may not.
+    /// Why the chain is refused.
     pub(crate) fn verify_chain(
         &self,
         listener: usize,
@@ -127,10 +127,11 @@ impl ActiveConfig {
         }
     }
 
-    /// Whether whoever is at the other end of the listener's connection may still be there.
+    /// Verifies the chain of the peer of a listener's connection, and returns when the first
+    /// certificate in it expires.
     ///
     /// # Errors
-    /// Why they may not.
+    /// Why the chain is refused.
     pub(crate) fn verify_peer_chain(
         &self,
         listener: usize,
@@ -141,13 +142,13 @@ impl ActiveConfig {
             .and_then(|tls| tls.verify_chain(chain))
     }
 
-    /// The client CAs without a revocation list, as text.
+    /// The names of the client CAs without a revocation list, if each must have one.
     pub(crate) fn authorities_without_list(&self) -> Vec<String> {
         let trust = self.trust.as_ref();
         trust.map_or_else(Vec::new, |trust| trust.authorities_without_list())
     }
 
-    /// When the revocation lists in force were issued, and are followed by others.
+    /// The dates of the revocation lists in force.
     pub(crate) fn lists(&self) -> &[ListDates] {
         self.trust.as_ref().map_or(&[], |trust| trust.dates())
     }
@@ -176,7 +177,7 @@ impl ActiveConfig {
         self.cors[listener]
     }
 
-    /// What the router's own headers are called.
+    /// The names of the router's own headers.
     pub(crate) fn header_rules(&self) -> &HeaderRules {
         &self.settings.policy.headers
     }

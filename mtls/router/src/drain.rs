@@ -1,4 +1,4 @@
-//! How a router ends, and the count of its open connections.
+//! How a router drains, and the count of its open connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::data_plane::shares::{Full, Holder, Share, Stake};
 use crate::router_state::RouterState;
 use crate::settings::ListenerSettings;
 
-/// The end of a router: first nothing new, then nothing at all.
+/// The state of a drain: first no new connections, then no connections at all.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     draining: AtomicBool,
     stopped: AtomicBool,
-    /// Tells that one of the two has changed.
+    /// Notified when one of the two changes.
     changed: Notify,
     /// Connections of all listeners.
     connections: AtomicUsize,
-    /// Tells that the last connection is gone.
+    /// Notified when the last connection is gone.
     empty: Notify,
 }
 
@@ -34,19 +34,19 @@ impl Drain {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Wakes when it begins and when it is over. Enable it before looking.
+    /// Notified when the drain begins and when it is over. Enable it before you check the state.
     pub(crate) fn changed(&self) -> &Notify {
         &self.changed
     }
 
-    /// Begins; `false` if it has begun before.
+    /// Begins the drain. `false` if it had begun before.
     pub(crate) fn begin(&self) -> bool {
         let first = !self.draining.swap(true, Ordering::AcqRel);
         self.changed.notify_waiters();
         first
     }
 
-    /// Cuts what is left; says how many connections that were.
+    /// Cuts the remaining connections, and returns how many there were.
     pub(crate) fn stop(&self) -> usize {
         let left = self.connections.load(Ordering::Acquire);
         self.stopped.store(true, Ordering::Release);
@@ -54,7 +54,7 @@ impl Drain {
         left
     }
 
-    /// Waits until it begins.
+    /// Waits until the drain begins.
     pub(crate) async fn begun(&self) {
         loop {
             let notified = self.changed.notified();

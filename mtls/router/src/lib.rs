@@ -1,8 +1,8 @@
 //! The Cellway router, to embed: listeners, TLS, the proxy path, sources.
 //!
-//! [`Router`] is the way in. It is generic over the world ([`Env`](cellway_env::Env)) and over who hears
-//! what happens ([`Sink`](event::Sink)), so that a service embeds it, the binary runs it on every
-//! core and the simulator runs it on virtual time, all with the same code.
+//! Start with [`Router`]. It is generic over the environment ([`Env`](cellway_env::Env)) and the
+//! receiver of events ([`Sink`](event::Sink)). So a service can embed it, the binary runs it on
+//! every core, and the simulator runs it on virtual time, all with the same code.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]

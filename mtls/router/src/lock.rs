@@ -2,8 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks what only one worker uses: the lock is there so that its tasks may move, and is free.
-/// A panic elsewhere doesn't poison it, because each holder leaves it whole.
+/// Locks state that only one worker uses. The lock is always free; it exists only because the
+/// worker's tasks must be `Send`. A poisoned lock is used anyway, because each holder leaves the
+/// state consistent.
 pub(crate) fn lock_uncontended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A whole router: start it, reload it, drain it.
+//! A whole router: how to start, reload and drain it.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -36,10 +36,11 @@ use crate::settings::RouterSettings;
 use crate::tls::{CertificateDates, ListDates, Provider};
 use crate::view::View;
 
-/// The configuration file's name in commands that messages suggest; an embedded router has none.
+/// The configuration file's name in the commands that messages suggest. An embedded router has no
+/// file.
 const FILE: &str = "FILE";
 
-/// The way to start a router.
+/// Starts routers.
 #[derive(Debug)]
 pub struct Router;
 
@@ -64,7 +65,7 @@ impl Router {
         config: &str,
         registry: impl Into<Bytes>,
     ) -> Result<RouterBuilder<TokioEnv, ()>, ConfigErrors> {
-        // A configuration must name a registry; the text takes its place.
+        // A configuration must name a registry. The text replaces it.
         let variables = [("CELLWAY__REGISTRY__FILE".to_owned(), "text".to_owned())];
         let mut settings = Config::load("the configuration", config, variables)?.router;
         settings.sources.registry.location = RegistryLocation::Text(registry.into());
@@ -123,7 +124,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         }
     }
 
-    /// Runs so many workers; 1 unless told.
+    /// Sets the number of workers. The default is 1.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
@@ -138,19 +139,19 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         self
     }
 
-    /// How long the listeners wait for the first registry before they open without one; 30 s by
-    /// default.
+    /// Sets how long the listeners wait for the first registry before they open without one. The
+    /// default is 30 s.
     #[must_use]
     pub fn open_wait(mut self, wait: Duration) -> Self {
         self.open_wait = wait;
         self
     }
 
-    /// Starts the whole router on the current runtime and returns once it listens: when a registry
-    /// is loaded, or after [`open_wait`](Self::open_wait).
+    /// Starts the whole router on the current runtime. Returns when it listens: when a registry is
+    /// loaded, or after [`open_wait`](Self::open_wait).
     ///
-    /// Listening isn't ready: requests may be answered 503 until keys are there. See
-    /// [`Handle::ready`].
+    /// A router that listens may not be ready yet: it may answer requests with 503 until it has
+    /// keys. See [`Handle::ready`].
     ///
     /// # Errors
     /// A certificate, key or bundle can't be read or used, or an address can't be bound.
@@ -170,13 +171,13 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
         }
     }
 
-    /// Starts the router, its control task on the present runtime and each worker where `place`
-    /// puts it: the binary gives each a thread with a runtime of its own. `place` must see to it
-    /// that [`Worker::run`] runs. Returns once the addresses are bound; [`Handle::opened`] waits
-    /// until it listens on them.
+    /// Starts the router with its control task on the current runtime and each worker where `place`
+    /// puts it. The binary gives each worker its own thread and runtime. `place` must run
+    /// [`Worker::run`]. Returns when the addresses are bound. [`Handle::opened`] waits until the
+    /// router listens on them.
     ///
     /// # Errors
-    /// As [`start`](Self::start). Workers that were placed before end by themselves.
+    /// As [`start`](Self::start). Workers that were already placed stop by themselves.
     pub async fn start_on(
         self,
         mut place: impl FnMut(Worker<E, S>),
@@ -221,7 +222,7 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
             latch: ReadyLatch::default(),
             opening: Opening::new(self.workers, self.share_addresses, self.open_wait),
         });
-        // One after the other: the first chooses the ports that the others bind too.
+        // One after the other, because the first binds ports that the others bind too.
         for index in 0..self.workers {
             let (worker, bound) = Worker::new(index, self.workers, &common, sink.shard(index));
             place(worker);
@@ -242,8 +243,8 @@ impl<E: Env, S: Sink> RouterBuilder<E, S> {
     }
 }
 
-/// A running router. Clones are the same router; dropping them all doesn't end it, see
-/// [`drain`](Self::drain).
+/// A running router. Clones are the same router. Dropping all of them doesn't stop it;
+/// [`drain`](Self::drain) does.
 pub struct Handle<E: Env, S>(Arc<Running<E, S>>);
 
 impl<E: Env, S> Clone for Handle<E, S> {
@@ -265,7 +266,7 @@ struct Running<E: Env, S> {
     sink: S,
     commands: mpsc::Sender<Command>,
     addresses: Vec<(Arc<str>, SocketAddr)>,
-    /// Held while settings are replaced: one at a time.
+    /// Held while settings are replaced, so that only one reload runs at a time.
     reloading: Mutex<()>,
 }
 
@@ -284,12 +285,12 @@ impl<E: Env, S: Sink> Handle<E, S> {
         }))
     }
 
-    /// Listeners' names with the addresses they are bound to, in the order of the settings.
+    /// The listeners' names and the addresses they are bound to, in the order of the settings.
     pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
         &self.0.addresses
     }
 
-    /// What requests are decided on at present.
+    /// The current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.common.views.snapshot()
     }
@@ -299,18 +300,18 @@ impl<E: Env, S: Sink> Handle<E, S> {
         &self.0.common.clock
     }
 
-    /// When the revocation lists in force were issued, and are followed by others.
+    /// The dates of the revocation lists in force.
     pub fn revocation_lists(&self) -> Vec<ListDates> {
         self.0.common.views.load().config.lists().to_vec()
     }
 
-    /// When the certificates end that the router shows and trusts, as far as the settings name them;
-    /// at most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), the first to end first.
+    /// When the certificates expire that the router presents and trusts, if the settings name them.
+    /// At most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), sorted by expiry.
     pub fn certificates(&self) -> Arc<[CertificateDates]> {
         self.0.common.views.load().config.certificates.clone()
     }
 
-    /// Each listener with its policy, by names.
+    /// Each listener's name, and the name of its policy.
     pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
         let config = self.0.common.views.config();
         let settings = &config.settings;
@@ -321,12 +322,12 @@ impl<E: Env, S: Sink> Handle<E, S> {
             .collect()
     }
 
-    /// What each cell takes at present, by id.
+    /// The current requests and connections of each cell, sorted by id.
     pub fn cell_loads(&self) -> Vec<CellLoad> {
         self.0.common.bulkheads.loads()
     }
 
-    /// What seals identity envelopes at present; `None` without `[envelope]`.
+    /// How identity envelopes are sealed. `None` without `[envelope]`.
     pub fn envelope(&self) -> Option<EnvelopeStatus> {
         let view = self.0.common.views.load();
         let registry = view.snapshot.registry.as_deref();
@@ -334,18 +335,18 @@ impl<E: Env, S: Sink> Handle<E, S> {
         (view.config.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
     }
 
-    /// The page of public keys, as every listener answers it.
+    /// The page of public keys that every listener serves.
     pub(crate) fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {
         let now = self.0.common.clock.now();
         let view = self.0.common.views.load();
         page(view.config.sealer.as_ref(), method, headers, now)
     }
 
-    /// Waits until all listeners are open (a registry was loaded, or the wait for it is over) or
-    /// until the router drains.
+    /// Waits until all listeners are open (when a registry is loaded, or the time limit for that is
+    /// over) or until the router drains.
     ///
     /// # Errors
-    /// An address can't be listened on. The router serves nothing then; [`drain`](Self::drain) it.
+    /// The router can't listen on an address. It serves nothing then; [`drain`](Self::drain) it.
     pub async fn opened(&self) -> Result<(), StartError> {
         let common = &self.0.common;
         tokio::select! {
@@ -382,28 +383,29 @@ impl<E: Env, S: Sink> Handle<E, S> {
         views.until(ready).await;
     }
 
-    /// Reads certificates, keys, bundles and the keys of envelopes again, and puts them in force if all are good.
-    /// Connections that stand go on, and no request is dropped but those of clients whose certificates
-    /// are revoked or no longer trusted. Asks the registry's source, too.
+    /// Reads certificates, keys, bundles and envelope keys again, and puts them in force if all are
+    /// good. Connections stay open, and no request is dropped except those of clients whose
+    /// certificates are revoked or no longer trusted. Also fetches the registry.
     ///
     /// # Errors
-    /// What is wrong with them; the old are still in force.
+    /// What is wrong. The old settings stay in force.
     pub async fn reload(&self) -> Result<(), ReloadError> {
         let settings = self.0.common.views.config().settings.clone();
         self.apply(settings).await
     }
 
     /// As [`reload`](Self::reload), with new settings: policies, issuers, timeouts, limits,
-    /// certificates. Listeners' addresses and where sources are can't change while a router runs.
+    /// certificates. The listeners' addresses and the registry's source can't change while a router
+    /// runs.
     ///
     /// # Errors
-    /// What is wrong with them; the old are still in force.
+    /// What is wrong. The old settings stay in force.
     pub async fn apply(&self, settings: RouterSettings) -> Result<(), ReloadError> {
         self.apply_with(settings, &Changed::default(), || ()).await
     }
 
-    /// As [`apply`](Self::apply), told as a change of these. `also` is done once the settings are in
-    /// force, before that is told.
+    /// As [`apply`](Self::apply). Reports the reload with `changed`. Calls `also` when the settings
+    /// are in force, before it reports that.
     pub(crate) async fn apply_with(
         &self,
         settings: RouterSettings,
@@ -459,8 +461,9 @@ impl<E: Env, S: Sink> Handle<E, S> {
         Ok(warnings)
     }
 
-    /// Takes no new connections, lets requests in flight finish, and cuts what is left after
-    /// `deadline`. Returns when no connection is left. A second call waits for the same end.
+    /// Accepts no more connections, lets open requests finish, and cuts the remaining connections
+    /// after `deadline`. Returns when no connection is left. A second call waits for the same
+    /// drain.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         let common = &self.0.common;
         let first = common.drain.begin();
@@ -486,8 +489,8 @@ impl<E: Env, S: Sink> Handle<E, S> {
     }
 }
 
-/// Logs settings in force that refuse requests, and policies that authenticate nobody, so that a
-/// mode from a test isn't forgotten.
+/// Reports settings in force that will refuse requests, and policies that authenticate nobody, so
+/// that nobody forgets a mode that was set for a test.
 fn warn<E: Env>(common: &RouterState<E>, sink: &impl Sink, warnings: &[Finding]) {
     for finding in warnings {
         sink.emit(common.clock.now(), &Event::ConfigWarning { finding });
@@ -500,8 +503,8 @@ fn warn<E: Env>(common: &RouterState<E>, sink: &impl Sink, warnings: &[Finding])
     }
 }
 
-/// What is bound or fetched from can't be replaced under way: an address that isn't there would
-/// otherwise be noticed by whoever connects to it.
+/// Refuses changes that a running router can't make: listeners' addresses, the registry's source
+/// and the state directory. Otherwise clients would find out that an address is missing.
 fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), ReloadError> {
     let bound = |settings: &RouterSettings| -> Vec<_> {
         let listeners = settings.listeners.iter();

@@ -14,7 +14,7 @@ use crate::opening::Opening;
 use crate::tls::Provider;
 use crate::view::ViewCell;
 
-/// One router, as its workers see it.
+/// The state of one router.
 #[derive(Debug)]
 pub(crate) struct RouterState<E> {
     pub(crate) env: E,
@@ -22,14 +22,14 @@ pub(crate) struct RouterState<E> {
     pub(crate) provider: Provider,
     pub(crate) views: Arc<ViewCell>,
     pub(crate) bulkheads: Bulkheads,
-    /// Makes the holders of shares.
+    /// Creates the holders of shares.
     pub(crate) holders: Holders,
     pub(crate) replay_cache: ShardedReplayCache,
     pub(crate) drain: Drain,
     pub(crate) opening: Opening,
     /// Whether the router was ever ready.
     pub(crate) latch: ReadyLatch,
-    /// Where policy and registry don't fit together, for `/readyz`.
+    /// Finds where policy and registry don't fit together, for `/readyz`.
     pub(crate) mismatches: Mismatches,
     /// One for each listener, in the order of the settings.
     pub(crate) listeners: Vec<ListenerState>,
@@ -38,7 +38,8 @@ pub(crate) struct RouterState<E> {
 /// What a listener's sockets on all workers share.
 #[derive(Debug, Default)]
 pub(crate) struct ListenerState {
-    /// Bound by the first worker; the others bind the same, because port 0 is chosen once.
+    /// The address that the first worker bound. The other workers bind the same one, because the
+    /// system chooses port 0 only once.
     pub(crate) address: OnceLock<SocketAddr>,
     /// The open connections, and who holds them.
     pub(crate) connections: Bound,

@@ -33,8 +33,8 @@ impl View {
     }
 }
 
-/// A view on loan from its cell. While a thread has a few of them, loading another costs more, so
-/// don't hold one over an `await`.
+/// A view that is borrowed from its cell. While a thread holds several of them, loading another one
+/// costs more, so don't hold one over an `await`.
 pub(crate) type Loaded = Guard<Arc<View>>;
 
 /// Holds the current view. The control task replaces it, the workers read it.
@@ -51,7 +51,7 @@ pub(crate) struct ViewCell {
 /// The other end of [`ViewCell::tell`]: what the control task receives.
 pub(crate) type Inbox = mpsc::Receiver<ToControl>;
 
-/// What workers tell control.
+/// A message from a worker to control.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ToControl {
     /// A token names a key that the issuer's key set lacks.
@@ -70,7 +70,8 @@ pub(crate) enum ToControl {
     },
 }
 
-/// Most messages that may wait for control. More are dropped; the workers repeat what matters.
+/// The most messages that may wait for control. More are dropped. Workers repeat the important
+/// ones.
 const INBOX_MAX: usize = 1024;
 
 impl ViewCell {
@@ -121,7 +122,7 @@ impl ViewCell {
         }
     }
 
-    /// Tells control something. `false` if its inbox is full or it is gone.
+    /// Sends a message to control. `false` if its inbox is full or it is gone.
     pub(crate) fn tell(&self, message: ToControl) -> bool {
         self.to_control.try_send(message).is_ok()
     }

@@ -253,7 +253,7 @@ pub enum Event<'a> {
         request_id: &'a str,
         /// The tenant that is no longer served.
         tenant: Option<&'a Text>,
-        /// The tenant that the request was allowed for.
+        /// The request's subject, if it has one.
         subject: Option<&'a Text>,
         /// Why a new request would be refused.
         reason: Reason,
