@@ -164,8 +164,8 @@ async fn open<E: Env, S: Sink>(
     Ok(())
 }
 
-/// What the tasks of one worker share. The locks inside are never contended: see
-/// [`private`](crate::live::private).
+/// The state that the tasks of one worker share. Its locks are never contended: see
+/// [`lock_uncontended`](crate::lock::lock_uncontended).
 #[derive(Debug)]
 pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) common: Arc<RouterState<E>>,
