@@ -172,7 +172,7 @@ fn good() -> String {
 }
 
 #[test]
-fn takes_what_holds() {
+fn accepts_a_valid_authorization() {
     let world = World::new(json!({}));
     for shown in [
         good(),
@@ -190,7 +190,7 @@ fn takes_what_holds() {
 }
 
 #[test]
-fn refuses_what_its_claims_do_not_bear_out() {
+fn refuses_an_authorization_with_wrong_claims() {
     use Reason::*;
     let world = World::new(json!({}));
     for (members, reason) in [
@@ -230,7 +230,7 @@ fn refuses_what_its_claims_do_not_bear_out() {
 }
 
 #[test]
-fn refuses_what_another_has_signed_or_signed_otherwise() {
+fn refuses_other_keys_and_malformed_authorizations() {
     use Reason::*;
     let world = World::new(json!({}));
     let other = Signer::ed25519(2).token(&header(), &claims());
@@ -263,7 +263,7 @@ fn refuses_what_another_has_signed_or_signed_otherwise() {
 }
 
 #[test]
-fn two_are_one_too_many() {
+fn two_authorizations_are_refused() {
     let world = World::new(json!({}));
     let (bound, _) = world.judge(&[good(), good()], 0);
     assert_eq!(bound.unwrap().refused.unwrap().reason, Reason::CbaDuplicate);
@@ -285,7 +285,7 @@ fn only_active_and_draining_cells_may_call() {
 }
 
 #[test]
-fn it_ends_to_the_second() {
+fn it_expires_to_the_second() {
     let world = World::new(json!({}));
     let refused = |secs| world.judge(&[good()], secs).0.unwrap().refused;
     assert_eq!(refused(59), None);
@@ -313,7 +313,7 @@ fn a_certificate_must_name_the_source() {
 }
 
 #[test]
-fn a_pin_leads_to_one_cell_only() {
+fn a_pinned_destination_is_the_only_one() {
     let mut world = World::new(json!({"destination": "b"}));
     assert_eq!(world.refuses(&good()), None);
     // Neither what is decided nor what is claimed gets round it.
@@ -372,7 +372,7 @@ fn enforce_denies_at_the_check_that_monitor_reports() {
 }
 
 #[test]
-fn a_new_version_of_the_registry_withdraws_a_key_and_keeps_what_is_the_same() {
+fn a_new_registry_replaces_only_the_changed_cell_keys() {
     let mut world = World::new(json!({}));
     let next = Signer::ed25519(2);
     let by_next = next.token(&changed(header(), json!({"kid": "k2"})), &claims());
@@ -427,7 +427,7 @@ fn claim(source: &str, jti: &str) -> Claim {
 }
 
 #[test]
-fn one_is_used_once_until_it_ends() {
+fn an_authorization_is_accepted_once_until_it_expires() {
     let mut table = ReplayCache::new(8);
     let now = |secs| at(secs).mono;
     assert_eq!(table.claim(&claim("a", "1"), now(0)), Claimed::First);
@@ -480,7 +480,7 @@ fn none_is_used_twice_when_the_clock_is_set_back() {
 /// A clock that runs on never meets the limit: what expires at the same second as something that
 /// was dropped has expired itself.
 #[test]
-fn nothing_is_forgotten_that_could_still_be_shown() {
+fn no_entry_is_dropped_before_it_expires() {
     let mut table = ReplayCache::new(1_000);
     for second in 0..300 {
         let now = at(second);

@@ -31,7 +31,7 @@ fn reads_what_a_decision_needs() {
 }
 
 #[test]
-fn refuses_what_is_no_certificate() {
+fn refuses_malformed_certificates() {
     let der = certificate_for(&[], &["a.example"]);
     let mut longer = der.clone();
     longer.push(0);
@@ -67,7 +67,7 @@ fn a_serial_has_one_spelling() {
 }
 
 #[test]
-fn who_signed_a_leaf_must_be_allowed_to() {
+fn ca_certificates_must_be_allowed_to_sign() {
     use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
     let signer = |usages: Vec<KeyUsagePurpose>, depth, uris: &[&str]| {
         let uris = uris.iter().map(|uri| (*uri).try_into().unwrap());
@@ -130,7 +130,7 @@ fn knows_who_may_sign_others() {
 }
 
 #[test]
-fn a_key_proves_its_owner_only_by_what_it_may_be_used_for() {
+fn a_key_usage_must_allow_digital_signatures() {
     use rcgen::KeyUsagePurpose::{self, DigitalSignature, KeyAgreement, KeyEncipherment};
     let may_prove = |usages: Vec<KeyUsagePurpose>| {
         let der = certificate(|params| params.key_usages = usages);
@@ -146,7 +146,7 @@ fn a_key_proves_its_owner_only_by_what_it_may_be_used_for() {
 }
 
 #[test]
-fn no_extension_stands_there_twice() {
+fn repeated_extensions_are_refused() {
     let twice = |oid: &'static [u64]| {
         let der = certificate(|params| {
             let extension = || rcgen::CustomExtension::from_oid_content(oid, vec![5, 0]);
@@ -160,7 +160,7 @@ fn no_extension_stands_there_twice() {
 }
 
 #[test]
-fn refuses_templates_that_could_match_too_much() {
+fn refuses_templates_that_match_too_much() {
     for (template, good) in [
         ("spiffe://{trust_domain}/tenant/{tenant}", true),
         ("spiffe://{trust_domain}/tenant/{tenant}/**", true),
@@ -276,7 +276,7 @@ fn a_dns_name_names_a_tenant_by_one_label() {
 }
 
 #[test]
-fn an_svid_is_judged_by_its_uri_alone() {
+fn an_svid_is_matched_by_its_uri_only() {
     let both = [
         "spiffe://{trust_domain}/tenant/{tenant}",
         "{tenant}.clients.example",
@@ -343,7 +343,7 @@ fn a_certificate_can_name_a_service_or_a_cell_without_a_tenant() {
 }
 
 #[test]
-fn a_name_that_is_a_cell_by_one_template_and_a_tenant_by_another_is_neither() {
+fn a_name_that_templates_read_differently_is_refused() {
     let both = [
         "spiffe://{trust_domain}/cell/{cell}",
         "spiffe://{trust_domain}/*/{tenant}",

@@ -265,7 +265,7 @@ fn keys_serve_on_while_their_new_place_gives_none() {
 
 /// Catches: keys of one issuer under the name of another.
 #[test]
-fn another_issuer_of_the_same_name_has_none_of_the_keys() {
+fn another_issuer_with_the_same_name_gets_none_of_the_keys() {
     let mut driver = Driver::new(&["one"]);
     let source = driver.key_fetches()[0];
     driver.keys(at(0), source);

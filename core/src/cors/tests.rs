@@ -68,7 +68,7 @@ fn only_listed_origins_are_allowed() {
 }
 
 #[test]
-fn a_preflight_is_told_what_is_allowed() {
+fn a_preflight_answer_lists_what_is_allowed() {
     let preflight = |rules: &CorsRules, origin: &str, method: &str, headers: &str| {
         let request = fields(&[
             ("origin", origin),
@@ -145,7 +145,7 @@ fn a_cells_own_grants_are_replaced() {
 }
 
 #[test]
-fn where_all_origins_are_allowed_all_get_the_same_answer() {
+fn with_all_origins_allowed_all_get_the_same_answer() {
     let rules = rules(r#"{"origins": ["*"]}"#);
     let told = |request: &[(&'static str, &str)]| {
         let mut answer = fields(&[("access-control-allow-origin", "https://app.example")]);

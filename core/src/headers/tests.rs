@@ -169,7 +169,7 @@ fn two_choices_of_a_tenant_are_a_choice_of_neither() {
 }
 
 #[test]
-fn hop_by_hop_fields_go_and_those_that_are_nominated() {
+fn hop_by_hop_and_nominated_fields_are_removed() {
     let rules = HeaderRules::default();
     let mut map = headers(&[
         ("connection", "close, X-Private,, Transfer-Encoding"),
@@ -245,7 +245,7 @@ fn nominating_a_field_for_everybody_is_refused() {
 }
 
 #[test]
-fn what_is_decided_on_is_what_is_left() {
+fn decisions_use_the_headers_that_are_left() {
     let mut map = headers(&[
         ("connection", "x-note"),
         ("x-note", "gone"),
@@ -260,7 +260,7 @@ fn what_is_decided_on_is_what_is_left() {
 }
 
 #[test]
-fn headers_that_name_another_request_are_seen_in_any_spelling() {
+fn override_headers_are_seen_in_any_spelling() {
     let overrides_request = |name: &str| {
         let mut map = headers(&[("content-type", "application/grpc"), (name, "x")]);
         sanitize(&HeaderRules::default(), &mut map)
@@ -303,7 +303,7 @@ fn headers_that_name_another_request_are_seen_in_any_spelling() {
 /// Catches: a trailer that a cell reads as a header which the router would have refused, removed or
 /// used.
 #[test]
-fn trailers_lose_what_counts_in_a_header() {
+fn trailers_lose_fields_that_a_header_acts_on() {
     let mut map = headers(&[
         ("grpc-status", "0"),
         ("content-length", "5"),
@@ -344,7 +344,7 @@ fn a_cells_answer_cannot_speak_for_the_router() {
 }
 
 #[test]
-fn names_that_would_break_http_or_hide_nothing_are_refused() {
+fn invalid_header_names_are_refused() {
     let prefix = |prefix: &str| HeaderSpec {
         prefix: prefix.to_owned(),
         ..HeaderSpec::default()

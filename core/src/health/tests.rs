@@ -157,7 +157,7 @@ fn records_outlive_a_registry_and_end_with_their_endpoint() {
 }
 
 #[test]
-fn a_cell_that_shrinks_gets_back_what_rests_the_shortest() {
+fn a_cell_that_shrinks_gets_back_its_latest_ejections() {
     let first = registry(1, 6, None);
     let mut control = control(&first);
     for endpoint in [2, 0, 1] {

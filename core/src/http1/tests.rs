@@ -221,7 +221,7 @@ fn request_lines_with_a_second_reading_are_refused() {
 
 /// Catches: an octet that passes in a target but that hyper can't parse.
 #[test]
-fn every_target_that_passes_is_one_to_the_parser_behind() {
+fn every_target_that_passes_can_be_parsed_by_hyper() {
     for octet in 0..=u8::MAX {
         for (before, after) in [("/a", "b"), ("/?a", "b"), ("http://h/a", "b"), ("/ä", "")] {
             let target = [before.as_bytes(), &[octet], after.as_bytes()].concat();
@@ -235,7 +235,7 @@ fn every_target_that_passes_is_one_to_the_parser_behind() {
 }
 
 #[test]
-fn a_fault_in_a_body_ends_it_before_it_is_whole() {
+fn an_error_in_a_body_ends_the_message() {
     use MessageError as F;
     let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     for (fault, whole, rest) in [
@@ -273,7 +273,7 @@ fn a_fault_in_a_body_ends_it_before_it_is_whole() {
 }
 
 #[test]
-fn what_came_before_a_bad_head_passes() {
+fn bytes_before_a_bad_head_pass() {
     let good = "POST /1 HTTP/1.1\r\ncontent-length: 2\r\n\r\nhiGET /2 HTTP/1.1\r\n\r\n";
     let bytes = format!("{good}GET /3 HTTP/1.1\nhost: a\r\n\r\n");
     let looked = request(bytes.as_bytes());
@@ -323,7 +323,7 @@ fn sizes_are_bounded_to_the_byte_and_to_the_field() {
 }
 
 #[test]
-fn answers_are_framed_by_what_they_are_to() {
+fn the_framing_of_an_answer_depends_on_its_request() {
     const JUNK: &str = "junk";
     let other = |head: &str, rest: &str| {
         let bytes = format!("{head}{rest}");

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn refuses_what_parsers_disagree_about() {
+fn refuses_json_that_parsers_read_differently() {
     let depth = usize::from(DEPTH_MAX);
     let deep = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     let many = |last: &str| {

@@ -28,7 +28,7 @@ fn types_are_compared_as_media_types() {
 }
 
 #[test]
-fn a_type_that_is_required_must_be_there() {
+fn a_required_type_must_be_present() {
     let document = format!("{}.e30.", base64url(r#"{"alg":"EdDSA"}"#));
     let jws = Jws::parse(document.as_bytes()).unwrap();
     let header = jws.header().unwrap();

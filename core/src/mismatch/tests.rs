@@ -37,7 +37,7 @@ fn about<'a>(problems: &'a [String], setting: &str) -> Vec<&'a str> {
 
 /// Catches: a role with a typing mistake in a rule, which denies everybody and which nobody is told.
 #[test]
-fn a_role_that_no_tenant_gives_is_found() {
+fn a_role_that_no_tenant_allows_is_found() {
     let rules = json!({ "rule": [
         { "name": "read", "path": "/a", "roles": ["viewer", "wirter"] },
         { "name": "write", "path": "/b", "roles": ["wirter", "admin"] },
@@ -80,7 +80,7 @@ fn a_role_that_no_tenant_gives_is_found() {
 }
 
 #[test]
-fn a_stand_in_without_the_roles_of_the_rules_is_found() {
+fn an_insecure_identity_without_the_roles_of_the_rules_is_found() {
     let auth = |roles: Value| {
         json!({
             "mode": "disabled", "allow_insecure": true, "any_of": null,

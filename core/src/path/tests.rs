@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn refuses_what_has_two_readings() {
+fn refuses_ambiguous_paths() {
     for target in [
         "/a//b",
         "//a",
@@ -53,7 +53,7 @@ fn refuses_what_has_two_readings() {
 }
 
 #[test]
-fn takes_what_has_one_reading() {
+fn accepts_unambiguous_paths() {
     for target in [
         "/",
         "",
@@ -167,7 +167,7 @@ fn path() -> impl Strategy<Value = String> {
 proptest! {
     /// A rule behind one that covers it is never asked.
     #[test]
-    fn what_is_covered_is_matched(a in pattern(), b in pattern(), path in path()) {
+    fn a_pattern_matches_all_that_it_covers(a in pattern(), b in pattern(), path in path()) {
         let (a, b) = (PathPattern::new(&a).unwrap(), PathPattern::new(&b).unwrap());
         let path = Path::of(&path).unwrap();
         if a.covers(&b) && b.matches(path) {

@@ -59,7 +59,7 @@ fn one_cell(state: &str) -> Registry {
 }
 
 #[test]
-fn a_cells_state_decides_for_listed_and_for_other_callers() {
+fn a_cells_state_decides_which_callers_it_serves() {
     use Reason::{CellQuarantined, NoCellAvailable};
     for (state, listed, other) in [
         ("provisioning", Some(NoCellAvailable), Some(NoCellAvailable)),
@@ -243,7 +243,7 @@ fn named(states: &[(&'static str, u32)]) -> Vec<(String, &'static str, u32)> {
 }
 
 #[test]
-fn a_quarantined_cell_keeps_its_share_and_a_draining_one_gives_it_away() {
+fn quarantined_cells_keep_their_share_and_draining_cells_lose_it() {
     let all = places(&spreading(&named(&[
         ("active", 1),
         ("active", 1),
@@ -369,7 +369,7 @@ proptest! {
 
     /// Whatever the states and weights: a cell of the placement that takes traffic, or a refusal.
     #[test]
-    fn nobody_lands_outside_the_placement(states in states()) {
+    fn every_tenant_stays_within_its_placement(states in states()) {
         let cells = named(&states);
         for (place, count) in counts(&places(&spreading(&cells))) {
             let cell = cells.iter().find(|(id, ..)| id == place);

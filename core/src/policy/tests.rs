@@ -42,7 +42,7 @@ fn name_their_settings(mistakes: &[(&str, Value, &str)]) {
 }
 
 #[test]
-fn mistakes_in_what_pages_may_do() {
+fn mistakes_in_cors() {
     let cors = |cors: Value| json!([{"name": "p", "any_of": ["jwt"], "cors": cors}]);
     let app = "https://app.example";
     for (spec, member) in [
@@ -93,7 +93,7 @@ fn mistakes_in_what_pages_may_do() {
 }
 
 #[test]
-fn mistakes_in_what_an_issuer_is() {
+fn mistakes_in_an_issuers_name_and_algorithms() {
     name_their_settings(&[
         ("/issuer", json!([]), "issuer"),
         ("/issuer/0/name", json!(""), "issuer[0].name"),
@@ -137,7 +137,7 @@ fn mistakes_in_what_an_issuer_is() {
 }
 
 #[test]
-fn mistakes_in_what_an_issuer_says_and_where_its_keys_are() {
+fn mistakes_in_an_issuers_claims_and_keys() {
     name_their_settings(&[
         (
             "/issuer/0/claims",
@@ -235,7 +235,7 @@ fn mistakes_in_trust_and_headers() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn every_mistake_is_reported_at_once() {
     let tables = json!({
         "issuer": [{"name": "a"}, {"name": "a", "issuer": "https://b.example", "audience": "x"}],
         "policy": [
@@ -334,7 +334,7 @@ fn keys_come_from_where_the_configuration_says() {
 }
 
 #[test]
-fn the_fingerprint_follows_what_verification_follows() {
+fn the_fingerprint_covers_all_that_verification_uses() {
     let fingerprint = |change: fn(&mut Value)| {
         let mut tables = good();
         change(&mut tables);
@@ -386,7 +386,7 @@ fn proved_by(tenant: &str, jwt: Option<&str>, trust_domain: Option<&str>) -> Ide
 }
 
 #[test]
-fn nobody_speaks_for_anothers_tenant() {
+fn an_issuer_cannot_speak_for_anothers_tenant() {
     let policy = several();
     let (one, two) = (Some("one.example"), Some("two.example"));
     for (tenant, jwt, domain, bound_to, expected) in [

@@ -70,7 +70,7 @@ fn takes_the_header_and_not_a_byte_of_the_client() {
 }
 
 #[test]
-fn what_is_no_header_is_refused() {
+fn invalid_headers_are_refused() {
     for line in [
         "GET / HTTP/1.1\r\n",
         "proxy TCP4 1.1.1.1 2.2.2.2 1 2\r\n",

@@ -95,7 +95,7 @@ fn is_revoked(entry: &Value, identity: &Identity) -> bool {
 
 /// For each entry: whether it reaches the token, the certificate, and a token that a service shows.
 #[test]
-fn an_entry_reaches_what_it_names_and_nothing_else() {
+fn a_revocation_affects_only_what_it_names() {
     for (entry, want) in [
         (json!({"jti": "t-1", "issuer": "main"}), [true, false, true]),
         (
@@ -157,7 +157,7 @@ fn an_entry_reaches_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn a_token_that_does_not_say_when_it_was_issued_may_be_from_before() {
+fn a_token_without_iat_counts_as_old() {
     let mut identity = token();
     identity.proof.token = TokenProof::default();
     for (entry, want) in [
@@ -170,7 +170,7 @@ fn a_token_that_does_not_say_when_it_was_issued_may_be_from_before() {
 }
 
 #[test]
-fn a_tenant_is_revoked_however_it_was_proved() {
+fn a_revoked_tenant_is_refused_with_every_credential() {
     let identity = Identity {
         tenant: Some(text("acme")),
         ..Identity::default()

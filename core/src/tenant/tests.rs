@@ -66,7 +66,7 @@ fn a_credential_names_the_tier_of_the_tenants_placement_or_none() {
 }
 
 #[test]
-fn an_unlisted_tenant_passes_where_there_is_a_place_for_such() {
+fn an_unlisted_tenant_passes_if_the_registry_accepts_it() {
     for (unknown, want) in [
         (json!("deny"), Some(Reason::TenantUnknown)),
         (json!("by_tier"), None),

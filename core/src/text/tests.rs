@@ -29,7 +29,7 @@ fn any_string_can_be_encoded_and_read_back() {
 }
 
 #[test]
-fn what_encode_never_makes_is_read_without_panic() {
+fn decode_accepts_any_text() {
     for (text, decoded) in [
         ("%", "%"),
         ("%4", "%4"),
@@ -51,7 +51,7 @@ proptest! {
 }
 
 #[test]
-fn refuses_what_a_header_or_a_list_would_misread() {
+fn refuses_values_that_a_header_cannot_hold() {
     for (value, why) in [
         ("", TextError::Empty),
         ("a,b", TextError::BadCharacter),

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_name_is_guessed_only_where_one_is_nearest() {
+fn a_name_is_suggested_only_if_one_is_closest() {
     let cells = ["eu-1", "eu-2"];
     assert_eq!(instead("eu-9", "cells", cells), "known cells: eu-1, eu-2");
     let issuers = ["main", "partner"];

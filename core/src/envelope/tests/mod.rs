@@ -126,7 +126,7 @@ pub(super) fn spec() -> VerifierSpec {
 }
 
 #[test]
-fn the_target_is_what_is_sent() {
+fn the_target_is_the_path_and_query_as_sent() {
     for (uri, sent) in [
         ("/a?b=c", "/a?b=c"),
         ("https://host/a%2Fb", "/a%2Fb"),
@@ -139,7 +139,7 @@ fn the_target_is_what_is_sent() {
 }
 
 #[test]
-fn what_can_be_no_key_is_refused() {
+fn invalid_keys_are_refused() {
     let long = "k".repeat(KID_LEN_MAX + 1);
     for kid in ["", ".", ".hidden", "a/b", "a b", "a\"b", "\u{e9}", &long] {
         let refused = SigningKey::from_seed(kid, &[1; 32]).unwrap_err();

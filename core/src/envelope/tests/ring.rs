@@ -43,7 +43,7 @@ fn a_rotation_overlaps_on_both_sides() {
 }
 
 #[test]
-fn what_is_published_verifies_what_is_signed() {
+fn published_keys_verify_envelopes() {
     let ring = ring(&[entry(1, 0, 0), entry(2, 0, 400), entry(3, 0, 800)], at(0));
     let verifier = Verifier::new(spec()).unwrap();
     for secs in (0..2000).step_by(10) {
@@ -66,7 +66,7 @@ fn what_is_published_verifies_what_is_signed() {
 }
 
 #[test]
-fn a_key_without_an_overlap_is_refused_with_the_time_that_would_do() {
+fn a_key_without_an_overlap_is_refused_with_the_earliest_time() {
     let entries = vec![entry(1, 0, 0), entry(2, 1000, 1299)];
     let refused = KeyRing::new(entries, TIMING, at(1000), None).unwrap_err();
     let earliest = Unix::from_secs(START + 1300);
@@ -79,7 +79,7 @@ fn a_key_without_an_overlap_is_refused_with_the_time_that_would_do() {
 
 /// A file may say that a key was added long ago; this router has published it only since now.
 #[test]
-fn a_key_that_turns_up_late_is_held_back() {
+fn a_key_that_is_added_late_does_not_sign_yet() {
     let before = ring(&[entry(1, 0, 0)], at(0));
     let late = vec![entry(1, 0, 0), entry(2, 0, 500)];
     let after = KeyRing::new(late.clone(), TIMING, at(1000), Some(&before)).unwrap();

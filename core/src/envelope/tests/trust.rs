@@ -2,7 +2,7 @@ use super::*;
 
 /// The table of `docs/envelope.md`.
 #[test]
-fn a_mode_says_what_an_absent_and_a_bad_envelope_are_worth() {
+fn a_trust_mode_decides_about_missing_and_bad_envelopes() {
     let case = Case::default();
     let verified = case
         .check(&Verifier::new(spec()).unwrap(), &case.jws(), 0)

@@ -75,7 +75,7 @@ fn any_name_and_every_role_that_a_token_may_have_can_be_sealed() {
 }
 
 #[test]
-fn an_envelope_holds_for_its_request_only() {
+fn an_envelope_is_valid_for_its_request_only() {
     use EnvelopeRefused::*;
     let sealed = Case::default();
     let other = |change: fn(&mut Case)| {
@@ -109,7 +109,7 @@ fn an_envelope_holds_for_its_request_only() {
 }
 
 #[test]
-fn the_cell_of_a_shared_key_is_the_only_one_it_speaks_for() {
+fn a_shared_key_is_for_its_own_cell_only() {
     let other = Case {
         cell: Text::new("eu-2").unwrap(),
         ..Case::default()
@@ -127,7 +127,7 @@ fn the_cell_of_a_shared_key_is_the_only_one_it_speaks_for() {
 }
 
 #[test]
-fn an_envelope_holds_from_its_first_second_to_its_last() {
+fn an_envelope_is_valid_from_its_first_second_to_its_last() {
     use EnvelopeRefused::*;
     let case = Case::default();
     for headers in [case.jws(), case.hmac(), case.compatible()] {
@@ -150,7 +150,7 @@ fn an_envelope_holds_from_its_first_second_to_its_last() {
 }
 
 #[test]
-fn keys_that_are_not_there_are_told_from_bad_ones() {
+fn missing_keys_differ_from_bad_signatures() {
     let case = Case::default();
     let check = |keys: Option<&KeySet>, headers: &HeaderMap| {
         let now = at(0).unix;
@@ -167,7 +167,7 @@ fn keys_that_are_not_there_are_told_from_bad_ones() {
 }
 
 #[test]
-fn what_is_no_envelope_is_refused_by_what_it_is() {
+fn malformed_envelopes_are_refused_with_their_reason() {
     use EnvelopeRefused::*;
     let case = Case::default();
     let claims = String::from_utf8(case.sealing().claims()).unwrap();
@@ -304,7 +304,7 @@ fn a_plain_header_may_say_nothing_else() {
 
 /// A form that a service doesn't take is as good as absent.
 #[test]
-fn a_service_takes_the_forms_that_it_was_told_of() {
+fn a_service_accepts_only_the_configured_forms() {
     let case = Case::default();
     let jws_only = Verifier::new(VerifierSpec::new("eu-1")).unwrap();
     let hmac_only = Verifier::new(VerifierSpec {
@@ -325,7 +325,7 @@ fn a_service_takes_the_forms_that_it_was_told_of() {
 }
 
 #[test]
-fn what_could_never_verify_is_no_verifier() {
+fn a_verifier_that_could_accept_nothing_is_refused() {
     let fails = |change: fn(&mut VerifierSpec)| {
         let mut spec = spec();
         change(&mut spec);
@@ -374,7 +374,7 @@ proptest! {
 
     /// What is sealed is what is verified, whatever it holds.
     #[test]
-    fn what_is_sealed_verifies(
+    fn sealed_envelopes_verify(
         tenant in "[!-+\\--~]{1,40}",
         roles in proptest::collection::vec("[!-+\\--~]{1,20}", 0..5),
         target in "/[!-~]{0,60}",

@@ -99,7 +99,7 @@ fn forwarding_fields_are_replaced_by_default() {
 }
 
 #[test]
-fn what_is_appended_can_not_be_hidden() {
+fn appended_values_cannot_be_hidden() {
     let sent = [
         ("forwarded", "for=203.0.113.9;host=\"x"),
         ("x_forwarded_for", "203.0.113.9"),
@@ -116,7 +116,7 @@ fn what_is_appended_can_not_be_hidden() {
 }
 
 #[test]
-fn appended_after_what_a_proxy_said_or_kept() {
+fn forwarding_fields_are_appended_or_kept_as_configured() {
     let proxied = [
         ("x-forwarded-for", "203.0.113.9"),
         ("x-forwarded-for", "198.51.100.1"),
@@ -150,7 +150,7 @@ fn addresses_of_version_6_are_quoted_and_mapped_ones_are_of_version_4() {
 proptest! {
     /// No field that a client sends under such a name, in any spelling, is left.
     #[test]
-    fn nothing_of_a_clients_own_passes(
+    fn no_forwarding_field_of_a_client_passes(
         name in "(x[-_.]forwarded[-_.](for|proto|host|port|by|[a-z]{1,8})|forwarded|x[-_]real[-_]ip|true-client[_.]ip)",
         value in "spoofed[ -~]{0,20}",
     ) {

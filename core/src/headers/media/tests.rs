@@ -37,7 +37,7 @@ fn one_media_type_is_grpcs_or_not() {
 }
 
 #[test]
-fn what_recipients_could_read_differently_is_neither() {
+fn ambiguous_content_types_are_neither() {
     for value in [
         "application/grpc, application/json",
         "application/grpc;, application/json",

@@ -10,7 +10,7 @@ fn trailer(values: &[&'static str]) -> Option<String> {
 }
 
 #[test]
-fn only_what_may_stand_in_trailers_is_announced() {
+fn only_allowed_trailers_are_announced() {
     let given = [
         "X-Sum,  x-other",
         "content-length, Host, x-cellway-roles, x_cellway_sub, (",
@@ -22,7 +22,7 @@ fn only_what_may_stand_in_trailers_is_announced() {
 }
 
 #[test]
-fn what_grpc_ends_with_is_announced_beside_others_and_once() {
+fn grpc_trailers_are_announced_once() {
     let mut headers = HeaderMap::new();
     headers.insert(TRAILER, HeaderValue::from_static("x-sum, grpc-status"));
     announce_grpc(&mut headers);

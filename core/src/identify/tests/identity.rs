@@ -67,7 +67,7 @@ fn granted(identity: &Identity) -> String {
 /// Catches: a user who is locked out because an optional claim is unusable, and an unusable value
 /// that grants something.
 #[test]
-fn what_grants_nothing_costs_nothing() {
+fn unusable_optional_claims_are_left_out() {
     let mut world = mapped();
     let roles = |roles: Value| json!({"realm_access": {"roles": roles}});
     let groups = |count: usize| (0..count).map(|i| format!("g{i}")).collect::<Vec<_>>();
@@ -144,7 +144,7 @@ fn names_that_a_header_cannot_hold_are_encoded() {
 }
 
 #[test]
-fn where_a_request_goes_is_read_strictly() {
+fn fields_that_place_tenants_are_read_strictly() {
     use Reason::*;
     let mut world = mapped();
     for (change, expected) in [
@@ -253,7 +253,7 @@ fn an_access_token_may_name_its_client_instead_of_an_audience() {
 }
 
 #[test]
-fn who_a_token_was_issued_to_counts_where_it_is_asked_for() {
+fn the_client_of_a_token_is_checked_if_configured() {
     use Reason::*;
     let listed = json!({"authorized_parties": ["web", "app"]});
     let cognito = json!({"client_ids": "app", "authorized_parties": "web"});
@@ -314,7 +314,7 @@ fn a_token_of_several_tenants_acts_for_one() {
 }
 
 #[test]
-fn each_policy_asks_for_what_it_says() {
+fn each_policy_requires_its_credentials() {
     use Reason::*;
     let token = Some(ed_token(json!({})));
     let other = Some(ed_token(json!({"tenant_id": "other"})));
@@ -406,7 +406,7 @@ fn proof_says_which_credentials_hold() {
 }
 
 #[test]
-fn a_certificate_without_a_tenant_says_who_calls_and_a_token_for_whom() {
+fn a_certificate_without_a_tenant_needs_a_token_that_names_one() {
     use Reason::*;
     const CELL: &str = "spiffe://example/cell/eu-1/agent";
     const SERVICE: &str = "spiffe://example/tenant/acme/svc/api";
@@ -497,7 +497,7 @@ fn one_bearer_token_is_the_only_authorization() {
 }
 
 #[test]
-fn a_token_in_the_query_is_not_passed_over() {
+fn a_token_in_the_query_is_refused() {
     use Reason::*;
     let token = ed_token(json!({}));
     let header = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
@@ -537,7 +537,7 @@ fn a_token_in_the_query_is_not_passed_over() {
 }
 
 #[test]
-fn a_bound_token_holds_over_its_certificate_only() {
+fn a_bound_token_needs_its_certificate() {
     use Reason::*;
     let mut world = World::jwt().with_peer(ACME);
     let own = base64url(world.peer.as_ref().unwrap().thumbprint());

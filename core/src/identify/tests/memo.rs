@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_remembered_token_dies_when_a_new_one_would() {
+fn a_cached_token_is_refused_when_a_new_one_would_be() {
     use Reason::*;
     let token = ed_token(json!({}));
     let remembered = || {

@@ -180,7 +180,7 @@ fn an_optional_routing_key_must_be_good() {
 }
 
 #[test]
-fn where_it_is_not_listed_nobody_looks() {
+fn a_policy_without_routing_keys_ignores_them() {
     use Reason::*;
     let (jwt, mtls) = (
         json!({"any_of": ["jwt"]}),
@@ -318,7 +318,7 @@ fn with_tokens() {
 }
 
 #[test]
-fn what_it_proves() {
+fn what_a_routing_key_proves() {
     let any = json!({"any_of": ["jwt", "mtls", "routing_key"]});
     let of = |shows| ask(&any, shows).unwrap().1;
     let text = |value: &str| Text::new(value).unwrap();

@@ -47,7 +47,7 @@ fn each_algorithm_verifies_with_its_own_key() {
 }
 
 #[test]
-fn headers_that_ask_for_trust_get_none() {
+fn headers_that_change_the_meaning_of_others_are_refused() {
     use Reason::*;
     let mut world = World::jwt();
     let stolen = Signer::ed25519(9);
@@ -109,7 +109,7 @@ fn headers_that_ask_for_trust_get_none() {
 }
 
 #[test]
-fn where_jwt_is_no_allowed_type_one_must_be_named() {
+fn a_token_without_typ_needs_jwt_among_the_types() {
     use Reason::*;
     let mut world = World::new(json!({"types": ["at+jwt"]}), json!({"any_of": ["jwt"]}));
     for (typ, expected) in [

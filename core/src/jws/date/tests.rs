@@ -29,7 +29,7 @@ fn fractions_are_rounded_to_the_stricter_side() {
 }
 
 #[test]
-fn what_is_no_date_is_refused() {
+fn invalid_dates_are_refused() {
     for value in [
         "true",
         r#""1800000000""#,

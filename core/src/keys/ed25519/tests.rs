@@ -4,7 +4,7 @@ use super::*;
 
 /// Under the point of order one, every S = 0 with R = the point itself is a signature.
 #[test]
-fn the_library_would_take_forgeries_under_such_a_key() {
+fn the_library_accepts_forgeries_under_small_order_keys() {
     let identity = number(1, 0);
     let forged = [&identity[..], &[0; 32]].concat();
     let key = ParsedPublicKey::new(&ED25519, identity).unwrap();

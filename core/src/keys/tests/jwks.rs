@@ -110,7 +110,7 @@ fn one_bad_key_is_skipped_and_the_others_stay() {
 }
 
 #[test]
-fn takes_what_issuers_really_write() {
+fn accepts_key_sets_of_real_issuers() {
     let (rsa, ed) = (Signer::rsa().jwk("k"), Signer::ed25519(1).jwk("k"));
     let p256 = Signer::p256().jwk("k");
     let padded = |jwk: &Value, name: &str| {
@@ -163,7 +163,7 @@ fn takes_what_issuers_really_write() {
 /// Catches: an entry whose key is only in a certificate and is not read, and an entry that gets
 /// another key from its certificate.
 #[test]
-fn a_certificate_holds_the_key_where_the_members_do_not() {
+fn a_key_without_members_is_read_from_its_certificate() {
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
     for (kind, kty) in [
@@ -220,7 +220,7 @@ fn only_keys_that_can_be_used_count_against_the_bound() {
 }
 
 #[test]
-fn a_refused_set_says_what_its_entries_lack() {
+fn a_refused_set_lists_the_reasons_of_its_entries() {
     use Algorithm::*;
     let rsa = Signer::rsa().jwk("r");
     let no_n = with(&rsa, json!({"n": null}));
@@ -320,7 +320,7 @@ fn an_unusable_rsa_key_is_skipped_for_a_reason() {
 
 /// An issuer with one key often names it only in its tokens.
 #[test]
-fn one_key_without_an_id_stands_for_any_id() {
+fn a_single_key_without_an_id_is_tried_for_any_id() {
     let unnamed = |seed| with(&Signer::ed25519(seed).jwk("k"), json!({"kid": null}));
     let found = |keys: &[Value], kid, algorithm| {
         let set = KeySet::parse(&jwks(keys), ALL).unwrap();
@@ -466,7 +466,7 @@ fn the_digest_names_the_keys_and_not_their_spelling() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_read_costs_no_other() {
+fn an_unreadable_entry_does_not_affect_the_others() {
     let good = Signer::ed25519(1).jwk("good").to_string();
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     for bad in [

@@ -133,7 +133,7 @@ fn a_new_source_asks_at_once_and_again_before_its_keys_age() {
 }
 
 #[test]
-fn keys_that_cant_be_refreshed_serve_for_a_bounded_time() {
+fn keys_that_cannot_be_refreshed_expire() {
     let mut world = World::with(&["a"]);
     let mut fetches = 0;
     for now in 1..=4200 {
@@ -204,7 +204,7 @@ fn a_bad_answer_never_replaces_a_good_set() {
 }
 
 #[test]
-fn a_good_set_that_lacks_a_key_withdraws_it() {
+fn a_new_set_without_a_key_withdraws_it() {
     let mut world = World::with(&["a", "b"]);
     world.answer(10, Ok(document(&["a"])));
     assert_eq!(world.find(10, "a", false), Ok(()));
@@ -244,7 +244,7 @@ fn an_unknown_key_is_fetched_while_the_request_waits() {
 }
 
 #[test]
-fn a_key_that_the_fetch_didnt_bring_is_refused_for_a_cooldown() {
+fn a_key_that_a_fetch_did_not_bring_is_refused_for_a_cooldown() {
     let mut world = World::with(&["a"]);
     world.unknown(100, "b");
     world.answer(101, Ok(document(&["a"])));
@@ -307,7 +307,7 @@ fn the_same_keys_written_otherwise_change_nothing() {
 }
 
 #[test]
-fn a_new_set_clears_what_was_absent() {
+fn a_new_set_clears_the_absent_keys() {
     let mut world = World::with(&["a"]);
     world.unknown(100, "b");
     world.answer(100, Ok(document(&["a"])));
@@ -318,7 +318,7 @@ fn a_new_set_clears_what_was_absent() {
 }
 
 #[test]
-fn a_failed_refresh_is_not_the_tokens_fault() {
+fn an_unknown_key_is_unavailable_while_the_refresh_fails() {
     let mut world = World::with(&["a"]);
     world.unknown(100, "b");
     world.answer(100, Err(JwksFetchError::Unreachable));
@@ -337,7 +337,7 @@ fn a_failed_refresh_is_not_the_tokens_fault() {
 }
 
 #[test]
-fn a_flood_of_made_up_keys_costs_one_fetch_in_a_cooldown() {
+fn a_flood_of_unknown_keys_causes_one_fetch_per_cooldown() {
     let mut world = World::with(&["a"]);
     let mut published = document(&["a"]);
     for now in 100..=400 {
@@ -412,7 +412,7 @@ fn a_wanted_key_is_fetched_as_soon_as_the_cooldown_ends() {
 }
 
 #[test]
-fn without_keys_a_request_waits_only_where_that_may_help() {
+fn a_request_waits_for_keys_only_if_a_fetch_may_help() {
     let mut world = World::new();
     assert_eq!(world.find(0, "a", false), wait(5));
     assert_eq!(world.find(5, "a", true), Err(Miss::NoKeys));
@@ -440,7 +440,7 @@ fn without_keys_a_request_waits_only_where_that_may_help() {
 }
 
 #[test]
-fn a_kept_set_serves_until_its_age_is_up() {
+fn a_saved_set_is_used_until_it_expires() {
     let kept = |age: u64, body: &[u8]| {
         let mut world = World::new();
         let now = at(10_000);

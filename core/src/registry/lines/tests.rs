@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_path_is_read_from_the_start_of_a_mistake() {
+fn the_path_is_read_from_the_start_of_a_mistake() {
     use Step::{Index, Key};
     for (mistake, path) in [
         (

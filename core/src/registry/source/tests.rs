@@ -169,7 +169,7 @@ fn polls_with_jitter_and_only_newer_content_is_applied() {
 }
 
 #[test]
-fn asks_once_at_a_time_and_says_what_it_has() {
+fn one_fetch_at_a_time_with_the_current_validator() {
     let mut source = loaded();
     source.handle_timeout(at(10));
     let [Did::Fetch(Some(validator))] = &*drain(&mut source) else {
@@ -190,7 +190,7 @@ fn asks_once_at_a_time_and_says_what_it_has() {
 }
 
 #[test]
-fn a_refusal_keeps_what_is_current_and_sets_no_clock_back() {
+fn a_refused_document_changes_nothing() {
     let rows = [
         (body(4, "eu"), RegistryErrorReason::OlderVersion),
         (body(5, "us"), RegistryErrorReason::SameVersionOtherContent),
@@ -222,7 +222,7 @@ fn a_refusal_keeps_what_is_current_and_sets_no_clock_back() {
 }
 
 #[test]
-fn a_failing_source_is_tried_ever_more_rarely() {
+fn retries_of_a_failing_source_back_off() {
     let mut source = loaded();
     source.handle_timeout(at(10));
     drain(&mut source);
@@ -250,7 +250,7 @@ fn a_failing_source_is_tried_ever_more_rarely() {
 }
 
 #[test]
-fn becomes_stale_and_then_disbelieves_status_and_recovers() {
+fn becomes_stale_then_distrusts_status_and_recovers() {
     let mut source = loaded();
     assert_eq!(source.status_expires_at(), Some(at(900).mono));
     source.handle_timeout(at(10));
@@ -278,7 +278,7 @@ fn becomes_stale_and_then_disbelieves_status_and_recovers() {
 }
 
 #[test]
-fn status_is_believed_for_good_where_that_is_switched_off() {
+fn status_never_expires_without_a_maximum_age() {
     let mut source = loaded();
     source.timing.identity_max_age = None;
     assert_eq!(source.status_expires_at(), None);
@@ -331,7 +331,7 @@ fn a_reload_can_give_old_status_more_time_or_less() {
 }
 
 #[test]
-fn an_unchanged_document_keeps_its_time_anew_but_rarely() {
+fn the_time_of_an_unchanged_document_is_saved_rarely() {
     let mut source = loaded();
     for (second, confirms) in [
         (30, false),
@@ -356,7 +356,7 @@ fn not_modified_of_nothing_is_a_failure() {
 }
 
 #[test]
-fn what_was_kept_is_as_old_as_its_last_good_fetch() {
+fn a_saved_document_is_as_old_as_its_last_good_fetch() {
     // (age at the start, stale at once, when its status expires)
     for (age, stale, expires) in [
         (0, false, 900),
@@ -381,7 +381,7 @@ fn what_was_kept_is_as_old_as_its_last_good_fetch() {
 }
 
 #[test]
-fn what_was_kept_in_the_future_is_believed_least() {
+fn a_saved_document_from_the_future_counts_as_old() {
     let mut source = source();
     let ahead = Unix::from_secs(EPOCH + 3_600);
     source.handle_restored(at(0), parse(&body(3, "eu"), None), ahead);
@@ -390,7 +390,7 @@ fn what_was_kept_in_the_future_is_believed_least() {
 }
 
 #[test]
-fn a_bad_kept_document_loses_nothing() {
+fn a_bad_saved_document_is_ignored() {
     let mut source = source();
     let broken = parse(&Bytes::from_static(b"{"), None);
     source.handle_restored(at(0), broken, Unix::from_secs(EPOCH));
@@ -404,7 +404,7 @@ fn a_bad_kept_document_loses_nothing() {
 }
 
 #[test]
-fn what_was_kept_never_replaces_what_was_fetched() {
+fn a_saved_document_never_replaces_a_fetched_one() {
     let mut source = loaded();
     source.handle_restored(at(1), parse(&body(9, "us"), None), Unix::from_secs(EPOCH));
     assert_eq!(version(&source), Some(5));
@@ -414,7 +414,7 @@ fn what_was_kept_never_replaces_what_was_fetched() {
 /// The fetched document was parsed against nothing, and meanwhile the kept one came in: were it
 /// applied as it is, a rollback would pass unseen.
 #[test]
-fn a_document_is_parsed_again_if_its_base_has_moved() {
+fn a_document_is_parsed_again_if_the_registry_was_replaced() {
     let mut source = source();
     source.handle_timeout(at(0));
     let old = body(2, "eu");

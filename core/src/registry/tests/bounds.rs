@@ -46,7 +46,7 @@ fn a_tenant_allows_as_many_roles_as_every_request_may_be_compared_with() {
 }
 
 #[test]
-fn refuses_what_is_empty() {
+fn refuses_an_empty_document() {
     for body in ["", " \n", r#"{"version":1,"cells":[]}"#, r#"{"data":[]}"#] {
         assert_eq!(
             refusal(body, None).reason,
@@ -57,7 +57,7 @@ fn refuses_what_is_empty() {
 }
 
 #[test]
-fn refuses_what_is_oversized() {
+fn refuses_an_oversized_document() {
     let body = good();
     let refused = |limits: RegistryLimits| {
         Registry::parse(body.as_bytes(), RegistryFormat::Json, None, &limits)
@@ -103,7 +103,7 @@ fn refuses_what_is_oversized() {
 }
 
 #[test]
-fn refuses_what_has_shrunken_unless_told_that_it_may() {
+fn refuses_a_shrunken_document_unless_it_is_allowed() {
     let current = changed(&with_cells(1, 10, ""), None);
     let reason = |body: String| parse(&body, Some(&current)).map_err(|refused| refused.reason);
     assert!(reason(with_cells(2, 8, "")).is_ok(), "a fifth may go");

@@ -132,7 +132,7 @@ fn fields_that_are_not_read_are_ignored() {
 /// Catches: unknown fields that are ignored in the current form, or bad values that are ignored in
 /// fields that the router reads.
 #[test]
-fn what_is_read_is_read_strictly() {
+fn envelopes_are_read_strictly() {
     let lists = r#""meta": {}, "tenants": [{"id": "t", "cell": "a"}], "revocations": []"#;
     let with_lists = FOREIGN.replacen(r#""next": null"#, lists, 1);
     let with_lists = with_lists.replacen(r#""meta": {"page": 1, "total": 2}, "#, "", 1);

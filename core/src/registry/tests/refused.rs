@@ -217,7 +217,7 @@ const ROWS: &[(&str, &str, &str)] = &[
 
 /// Each row breaks the good document in one place; the message must lead there.
 #[test]
-fn refuses_what_contradicts_itself_and_says_where() {
+fn refuses_contradictions_and_names_their_place() {
     let good = good();
     let current = changed(&good, None);
     let mut misleading = Vec::new();
@@ -297,7 +297,7 @@ fn line_of(mistake: &str) -> &str {
 }
 
 #[test]
-fn a_mistake_in_toml_is_told_with_its_line() {
+fn a_mistake_in_toml_has_its_line() {
     let text = "version = 1\n\n[[cells]]\nid = \"a\"\ntier = \"t\"\nregion = \"r\"\n\
                 state = \"active\"\nweight = 0\nendpoints = [{ url = \"http://a:1\" }]\n\n\
                 [[tenants]]\nid = \"acme\"\ncell = \"a\"\n\n[[tenants]]\nid = \"globex\"\ncell = \"b\"\n";
@@ -314,7 +314,7 @@ fn a_mistake_in_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn a_document_on_one_line_is_told_no_line() {
+fn a_document_on_one_line_gets_no_line_numbers() {
     let refused = refusal(r#"{"version": 0, "cells": []}"#, None);
     assert_eq!(line_of(&refused.detail), "", "{refused:?}");
 }

@@ -49,7 +49,7 @@ fn a_version_can_always_be_followed() {
 }
 
 #[test]
-fn a_tenant_that_changes_is_other_content() {
+fn a_changed_tenant_is_other_content() {
     let tenant = |status: &str| format!(r#"{{"id":"t","cell":"a","status":"{status}"}}"#);
     let active = with_tenants(1, [tenant("active")].into_iter());
     let suspended = with_tenants(1, [tenant("suspended")].into_iter());
@@ -59,7 +59,7 @@ fn a_tenant_that_changes_is_other_content() {
 
 /// New terms may get the slot in which the old ones were, and the index then looks the same.
 #[test]
-fn terms_that_change_are_other_content() {
+fn changed_terms_are_other_content() {
     let under = |terms: &str| {
         let tenant = format!(r#"{{"id":"t","cell":"a"{terms}}}"#);
         with_tenants(1, [tenant].into_iter())

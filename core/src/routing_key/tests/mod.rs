@@ -77,7 +77,7 @@ fn judge(
 }
 
 #[test]
-fn what_is_signed_is_these_lines() {
+fn the_signed_text_has_these_lines() {
     let lines = "cellway-routing-key-v1\ned\n1000100\nGET\napi.example\n/orders?page=2\nacme";
     assert_eq!(canonical(&GOOD), lines.as_bytes());
     let upper = Signed {
@@ -168,7 +168,7 @@ fn a_signature_holds_for_its_own_request_alone() {
 }
 
 #[test]
-fn a_signature_is_young() {
+fn a_signature_expires() {
     let ed = TestSigner::ed25519(1);
     let rules = rules_of(&ed, &TestSigner::p256(), &[]);
     for (time, expected) in [
@@ -244,7 +244,7 @@ fn the_signature_has_one_spelling() {
 }
 
 #[test]
-fn somebody_must_stand_behind_the_key() {
+fn a_routing_key_needs_a_gateway_or_a_signer() {
     use Reason::*;
     let ed = TestSigner::ed25519(1);
     let rules = rules_of(&ed, &TestSigner::p256(), &[GATEWAY]);

@@ -27,7 +27,7 @@ fn complaints(change: impl FnOnce(&mut Value)) -> Vec<String> {
 const NONE: [&str; 0] = [];
 
 #[test]
-fn somebody_is_named_where_a_policy_looks() {
+fn a_policy_with_routing_keys_needs_a_gateway_or_a_signer() {
     assert_eq!(complaints(|_| {}), NONE);
     let nobody = |tables: &mut Value| tables["routing_key"]["signer"] = json!([]);
     assert_eq!(complaints(nobody), ["routing_key.gateways"]);
@@ -56,7 +56,7 @@ fn somebody_is_named_where_a_policy_looks() {
 }
 
 #[test]
-fn several_sources_say_for_whom_they_speak() {
+fn several_sources_must_name_their_tenants() {
     let two_signers = |tables: &mut Value| {
         let next = json!({"kid": "next", "jwk": jwk(&TestSigner::ed25519(2)), "tenants": "any"});
         tables["routing_key"]["signer"]
@@ -194,7 +194,7 @@ fn times_are_bounded() {
 }
 
 #[test]
-fn its_headers_are_nobody_elses() {
+fn clients_cannot_send_the_envelope_headers() {
     let named = |header: &str, rename: Value| {
         complaints(|tables| {
             tables["routing_key"]["header"] = json!(header);

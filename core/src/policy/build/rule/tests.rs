@@ -26,7 +26,7 @@ fn said(rules: &Value) -> Vec<String> {
 }
 
 #[test]
-fn good_rules_are_taken() {
+fn valid_rules_are_accepted() {
     let rules = json!([
         {"name": "health", "path": "/healthz", "methods": ["GET"], "allow": "verified"},
         {"path": "/orders/{id}", "methods": ["GET"], "roles": ["viewer", "editor"]},
@@ -91,7 +91,7 @@ fn mistakes_in_what_a_rule_matches_name_their_setting() {
 }
 
 #[test]
-fn mistakes_in_whom_a_rule_allows_name_their_setting() {
+fn mistakes_in_the_callers_of_a_rule_name_their_setting() {
     assert_mistakes(&[
         (with("roles", json!([])), "roles", "is empty or too long"),
         (
@@ -146,7 +146,7 @@ fn mistakes_in_the_list_of_rules_name_their_setting() {
 }
 
 #[test]
-fn a_rule_that_is_never_asked_is_a_mistake() {
+fn a_rule_that_never_applies_is_a_mistake() {
     let rule = |methods: &[&str], path: &str| match methods {
         [] => json!({"path": path, "roles": ["r"]}),
         methods => json!({"methods": methods, "path": path, "roles": ["r"]}),
