@@ -45,8 +45,8 @@ fn guard(criterion: &mut Criterion) {
         let mut guard = Guard::requests();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let looked = guard.look(black_box(bytes));
-                assert!(looked.pass == bytes.len() && looked.found.is_none());
+                let scanned = guard.scan(black_box(bytes));
+                assert!(scanned.pass == bytes.len() && scanned.found.is_none());
             });
         });
     }
@@ -56,9 +56,9 @@ fn guard(criterion: &mut Criterion) {
     let mut guard = Guard::answers(Limits::default());
     group.bench_function("answer", |bencher| {
         bencher.iter(|| {
-            guard.asked(RequestKind::Other);
-            let looked = guard.look(black_box(answer));
-            assert!(looked.pass == answer.len() && looked.found.is_none());
+            guard.expect_answer_to(RequestKind::Other);
+            let scanned = guard.scan(black_box(answer));
+            assert!(scanned.pass == answer.len() && scanned.found.is_none());
         });
     });
     group.finish();

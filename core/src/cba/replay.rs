@@ -108,7 +108,7 @@ impl ReplayCache {
 
     /// Uses an authorization.
     pub fn claim(&mut self, claim: &Claim, now: Mono) -> Claimed {
-        self.let_go(now);
+        self.drop_expired(now);
         if self.used.contains_key(&claim.id) {
             return Claimed::Again;
         }
@@ -132,7 +132,7 @@ impl ReplayCache {
         Claimed::First
     }
 
-    fn let_go(&mut self, now: Mono) {
+    fn drop_expired(&mut self, now: Mono) {
         for _ in 0..Self::FREED_MAX {
             match self.ends.peek() {
                 Some(Reverse((until, ..))) if *until <= now => {}

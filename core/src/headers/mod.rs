@@ -45,7 +45,7 @@ pub fn sanitize(
             return true;
         }
         authorized |= name == AUTHORIZATION;
-        overrides_request |= override_headers::names_another_request(name);
+        overrides_request |= override_headers::is_override_header(name);
         false
     };
     // Credentials are taken where they are removed, because few requests have any of them.

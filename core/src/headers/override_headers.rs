@@ -22,7 +22,7 @@ const NAMES: [&[u8]; 11] = [
 const CONTENT_TYPE: &[u8] = b"content-type";
 
 /// Whether the name is one of them, in any spelling that a cell could accept.
-pub(super) fn names_another_request(name: &HeaderName) -> bool {
+pub(super) fn is_override_header(name: &HeaderName) -> bool {
     let bytes = name.as_str().as_bytes();
     match bytes.first() {
         Some(b'c') => bytes != CONTENT_TYPE && alike(bytes, CONTENT_TYPE),

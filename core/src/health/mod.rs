@@ -99,7 +99,7 @@ pub enum HealthNotice {
         /// Its URL.
         url: Box<str>,
         /// For how long.
-        rest: Duration,
+        duration: Duration,
         /// What the last failure was.
         last: Outcome,
     },
@@ -170,10 +170,10 @@ impl HealthControl {
             .retain(|id, _| registry.endpoint(*id).is_some());
         self.registry = Some(Arc::clone(registry));
         for cell in registry.cells() {
-            let mut resting: Vec<_> = self.resting(cell).collect();
-            resting.sort_unstable();
-            let excess = resting.len().saturating_sub(self.resting_max(cell));
-            for (_, id) in resting.into_iter().take(excess) {
+            let mut ejected: Vec<_> = self.ejected(cell).collect();
+            ejected.sort_unstable();
+            let excess = ejected.len().saturating_sub(self.ejected_max(cell));
+            for (_, id) in ejected.into_iter().take(excess) {
                 self.return_to_traffic(id);
             }
         }
@@ -243,30 +243,30 @@ impl HealthControl {
     }
 
     fn failed(&mut self, now: Now, cell: &Cell, endpoint: &Endpoint, outcome: Outcome) {
-        let may_rest = self.resting(cell).count() < self.resting_max(cell);
+        let may_eject = self.ejected(cell).count() < self.ejected_max(cell);
         let record = self.records.entry(endpoint.id).or_default();
         if record.until.is_some() {
             return;
         }
         record.successes = 0;
         record.failures = record.failures.saturating_add(1);
-        if record.failures < self.timing.consecutive_failures || !may_rest {
+        if record.failures < self.timing.consecutive_failures || !may_eject {
             return;
         }
         let doublings = record.ejections.min(31);
-        let rest = self.timing.ejection_min.saturating_mul(1 << doublings);
-        let rest = rest.min(self.timing.ejection_max);
+        let duration = self.timing.ejection_min.saturating_mul(1 << doublings);
+        let duration = duration.min(self.timing.ejection_max);
         record.ejections = record.ejections.saturating_add(1);
-        record.until = Some(now.mono.after(rest));
+        record.until = Some(now.mono.after(duration));
         debug_assert!(
-            self.resting(cell).count() <= self.resting_max(cell),
+            self.ejected(cell).count() <= self.ejected_max(cell),
             "no more of a cell's endpoints are ejected than may be"
         );
         self.notices.push_back(HealthNotice::Ejected {
             cell: cell.id.clone(),
             endpoint: endpoint.id,
             url: endpoint.url.as_str().into(),
-            rest,
+            duration,
             last: outcome,
         });
         self.refresh_view();
@@ -292,19 +292,19 @@ impl HealthControl {
     }
 
     /// The ejected endpoints of a cell, and until when they are ejected.
-    fn resting(&self, cell: &Cell) -> impl Iterator<Item = (Mono, EndpointId)> {
+    fn ejected(&self, cell: &Cell) -> impl Iterator<Item = (Mono, EndpointId)> {
         let until = |id| self.records.get(&id)?.until.map(|until| (until, id));
         (cell.endpoints.iter()).filter_map(move |endpoint| until(endpoint.id))
     }
 
-    fn resting_max(&self, cell: &Cell) -> usize {
+    fn ejected_max(&self, cell: &Cell) -> usize {
         let percent = usize::from(self.timing.ejected_percent_max.min(100));
         cell.endpoints.len() * percent / 100
     }
 
     fn refresh_view(&mut self) {
-        let resting = (self.records.iter()).filter(|(_, record)| record.until.is_some());
-        let ejected: Vec<_> = resting.map(|(id, _)| *id).collect();
+        let ejected = (self.records.iter()).filter(|(_, record)| record.until.is_some());
+        let ejected: Vec<_> = ejected.map(|(id, _)| *id).collect();
         if ejected != self.view.ejected {
             let epoch = self.view.epoch + 1;
             self.view = Arc::new(Health { epoch, ejected });

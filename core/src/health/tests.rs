@@ -64,7 +64,12 @@ fn every_kind_of_failure_counts_and_a_success_between_clears() {
         control.handle_outcome(at(0), EndpointId(1), outcome);
         assert_eq!(rests(&control), [1], "{outcome:?}");
         assert!(control.view().is_ejected(EndpointId(1)));
-        let Some(HealthNotice::Ejected { rest, last, .. }) = control.poll_output() else {
+        let Some(HealthNotice::Ejected {
+            duration: rest,
+            last,
+            ..
+        }) = control.poll_output()
+        else {
             panic!("no notice of {outcome:?}");
         };
         assert_eq!((rest, last), (SECOND * 10, outcome));
@@ -120,12 +125,12 @@ fn outcomes_of_a_resting_endpoint_say_nothing() {
 
 #[test]
 fn half_of_a_cell_always_serves() {
-    for (endpoints, resting_max) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (64, 32)] {
+    for (endpoints, ejected_max) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (64, 32)] {
         let mut control = control(&registry(1, endpoints, None));
         for endpoint in 0..u32::from(endpoints) {
             fail(&mut control, at(0), endpoint, 100);
         }
-        assert_eq!(rests(&control).len(), resting_max, "of {endpoints}");
+        assert_eq!(rests(&control).len(), ejected_max, "of {endpoints}");
     }
 }
 

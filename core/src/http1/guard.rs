@@ -87,8 +87,8 @@ impl Guard {
     }
 
     /// Notes that a request is sent; the next answer belongs to it.
-    pub fn asked(&mut self, asked: RequestKind) {
-        self.asked = Some(asked);
+    pub fn expect_answer_to(&mut self, request: RequestKind) {
+        self.asked = Some(request);
     }
 
     /// How many heads have passed, including interim answers.
@@ -97,7 +97,7 @@ impl Guard {
     }
 
     /// Checks all bytes that haven't passed. They must begin after the last byte that passed.
-    pub fn look(&mut self, bytes: &[u8]) -> Scan {
+    pub fn scan(&mut self, bytes: &[u8]) -> Scan {
         let mut pass = 0;
         loop {
             match self.step(&bytes[pass..]) {

@@ -5,13 +5,13 @@ fn feed(mut guard: Guard, pieces: &[&[u8]]) -> Scan {
     let (mut held, mut passed) = (Vec::new(), 0);
     for piece in pieces {
         held.extend_from_slice(piece);
-        let looked = guard.look(&held);
-        held.drain(..looked.pass);
-        passed += looked.pass;
-        if looked.found.is_some() {
+        let scanned = guard.scan(&held);
+        held.drain(..scanned.pass);
+        passed += scanned.pass;
+        if scanned.found.is_some() {
             return Scan {
                 pass: passed,
-                found: looked.found,
+                found: scanned.found,
             };
         }
     }
@@ -49,23 +49,23 @@ fn request(bytes: &[u8]) -> Scan {
 
 fn answer_to(asked: RequestKind, bytes: &[u8]) -> Scan {
     let mut guard = Guard::answers(Limits::default());
-    guard.asked(asked);
+    guard.expect_answer_to(asked);
     look(&guard, bytes)
 }
 
-fn passes(looked: Scan, bytes: &[u8]) {
+fn passes(scanned: Scan, bytes: &[u8]) {
     let all = Scan {
         pass: bytes.len(),
         found: None,
     };
-    assert_eq!(looked, all, "{:?}", String::from_utf8_lossy(bytes));
+    assert_eq!(scanned, all, "{:?}", String::from_utf8_lossy(bytes));
 }
 
 fn head_fault(bytes: &str) -> Option<MessageError> {
-    let looked = request(bytes.as_bytes());
-    match looked.found {
+    let scanned = request(bytes.as_bytes());
+    match scanned.found {
         Some(Found::InHead(fault)) => {
-            assert_eq!(looked.pass, 0, "{bytes:?}");
+            assert_eq!(scanned.pass, 0, "{bytes:?}");
             Some(fault)
         }
         Some(found) => panic!("{found:?} in {bytes:?}"),
@@ -266,9 +266,9 @@ fn an_error_in_a_body_ends_the_message() {
             (F::Name, true) => F::SpaceInName,
             _ => fault,
         };
-        let looked = request(bytes.as_bytes());
-        assert_eq!(looked.found, Some(Found::InBody(expected)), "{rest:?}");
-        assert_eq!(looked.pass, head.len() + whole.len(), "{rest:?}");
+        let scanned = request(bytes.as_bytes());
+        assert_eq!(scanned.found, Some(Found::InBody(expected)), "{rest:?}");
+        assert_eq!(scanned.pass, head.len() + whole.len(), "{rest:?}");
     }
 }
 
@@ -276,14 +276,14 @@ fn an_error_in_a_body_ends_the_message() {
 fn bytes_before_a_bad_head_pass() {
     let good = "POST /1 HTTP/1.1\r\ncontent-length: 2\r\n\r\nhiGET /2 HTTP/1.1\r\n\r\n";
     let bytes = format!("{good}GET /3 HTTP/1.1\nhost: a\r\n\r\n");
-    let looked = request(bytes.as_bytes());
-    assert_eq!(looked.pass, good.len());
-    assert_eq!(looked.found, Some(Found::InHead(MessageError::BareLf)));
+    let scanned = request(bytes.as_bytes());
+    assert_eq!(scanned.pass, good.len());
+    assert_eq!(scanned.found, Some(Found::InHead(MessageError::BareLf)));
     let mut guard = Guard::requests();
-    let first = guard.look(bytes.as_bytes());
+    let first = guard.scan(bytes.as_bytes());
     assert_eq!(guard.heads(), 2, "the third is the bad one");
     assert_eq!(
-        guard.look(b"GET / HTTP/1.1\r\n\r\n").found,
+        guard.scan(b"GET / HTTP/1.1\r\n\r\n").found,
         first.found,
         "for good"
     );
@@ -339,12 +339,16 @@ fn the_framing_of_an_answer_depends_on_its_request() {
         "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n",
         "HTTP/1.1 103 Early\r\nlink: a\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
     ] {
-        let looked = other(head, JUNK);
-        assert_eq!((looked.pass, looked.found), (head.len(), unasked), "{head}");
+        let scanned = other(head, JUNK);
+        assert_eq!(
+            (scanned.pass, scanned.found),
+            (head.len(), unasked),
+            "{head}"
+        );
     }
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
-    let looked = answer_to(RequestKind::Head, format!("{head}{JUNK}").as_bytes());
-    assert_eq!((looked.pass, looked.found), (head.len(), unasked));
+    let scanned = answer_to(RequestKind::Head, format!("{head}{JUNK}").as_bytes());
+    assert_eq!((scanned.pass, scanned.found), (head.len(), unasked));
     // These go on to the end of the connection.
     for head in [
         "HTTP/1.1 200 OK\r\n\r\n",
@@ -399,8 +403,8 @@ fn answers_with_a_second_reading_are_refused() {
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
         ),
     ] {
-        let looked = answer_to(RequestKind::Other, head.as_bytes());
-        assert_eq!(looked.found, Some(Found::InHead(fault)), "{head:?}");
-        assert_eq!(looked.pass, 0);
+        let scanned = answer_to(RequestKind::Other, head.as_bytes());
+        assert_eq!(scanned.found, Some(Found::InHead(fault)), "{head:?}");
+        assert_eq!(scanned.pass, 0);
     }
 }

@@ -149,7 +149,7 @@ impl Context<'_> {
         Ok(Presented {
             token: if auth.jwt { self.bearer()? } else { None },
             certificate: self.evidence.peer.filter(|_| auth.mtls),
-            routing_key: self.shown().filter(|_| auth.routing_key),
+            routing_key: self.routing_key_fields().filter(|_| auth.routing_key),
         })
     }
 
@@ -183,7 +183,9 @@ impl Context<'_> {
         let gateway = self.gateway();
         let certificate = self.caller(presented, gateway, recorder)?;
         let routing_key = match presented.routing_key {
-            Some(shown) => Some(self.vouched(shown, gateway, recorder)?),
+            Some(routing_key_fields) => {
+                Some(self.verify_routing_key(routing_key_fields, gateway, recorder)?)
+            }
             None => None,
         };
         let token = match presented.token {
@@ -209,7 +211,7 @@ impl Context<'_> {
         let (accepted, certificate) = match (gateway, presented.certificate) {
             (None, None) => return Ok(None),
             (None, Some(peer)) => (self.accept(peer, recorder)?, peer),
-            (Some(gateway), shown) => match shown.or(behind_key) {
+            (Some(gateway), routing_key_fields) => match routing_key_fields.or(behind_key) {
                 None => return Ok(None),
                 Some(peer) => (self.accept_gateway(gateway, peer, recorder)?, peer),
             },
@@ -221,7 +223,7 @@ impl Context<'_> {
         }))
     }
 
-    fn shown(&self) -> Option<Fields<'_>> {
+    fn routing_key_fields(&self) -> Option<Fields<'_>> {
         let credentials = self.evidence.credentials;
         Fields::new(&credentials.routing_key, &credentials.routing_key_signature)
     }
@@ -233,9 +235,9 @@ impl Context<'_> {
         self.policy.routing_key.gateway(peer, by_uri)
     }
 
-    fn vouched(
+    fn verify_routing_key(
         &self,
-        shown: Fields<'_>,
+        routing_key_fields: Fields<'_>,
         gateway: Option<&Gateway>,
         recorder: &mut impl Recorder,
     ) -> Result<VerifiedRoutingKey, Refused> {
@@ -247,7 +249,7 @@ impl Context<'_> {
             path: self.evidence.path,
             now: self.now.unix,
         };
-        context.verify(shown, recorder)
+        context.verify(routing_key_fields, recorder)
     }
 }
 

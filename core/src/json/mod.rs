@@ -156,7 +156,7 @@ fn any_repeats(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
     }
     let mut seen = 0_u64;
     members.iter().enumerate().any(|(i, (name, _))| {
-        let sign = 1 << (sketch(name) % 64);
+        let sign = 1 << (fingerprint(name) % 64);
         let maybe = seen & sign != 0;
         seen |= sign;
         maybe && members[..i].iter().any(|(earlier, _)| earlier == name)
@@ -164,7 +164,7 @@ fn any_repeats(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
 }
 
 /// A hash of the name.
-fn sketch(name: &str) -> usize {
+fn fingerprint(name: &str) -> usize {
     let at = |i: usize| name.as_bytes().get(i).map_or(0, |byte| usize::from(*byte));
     name.len().wrapping_mul(7) ^ at(0) ^ (at(name.len() / 2) << 2) ^ at(name.len().wrapping_sub(1))
 }

@@ -7,7 +7,7 @@ use crate::ids::IssuerId;
 use crate::policy::{AuthPolicy, ClaimSpec, Issuer, Mode, Policy, Rules};
 use crate::registry::{CellState, Registry, UnknownTenant};
 use crate::text::Text;
-use crate::words::instead;
+use crate::words::suggestion;
 
 /// One mismatch, which makes the router refuse requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub struct Mismatch {
 pub fn mismatches(policy: &Policy, registry: Option<&Registry>) -> Vec<Mismatch> {
     let mut found = Vec::new();
     for (i, (id, issuer)) in policy.issuer_ids().zip(&policy.issuers).enumerate() {
-        unasked(i, id, policy, &mut found);
+        unaccepted_issuer(i, id, policy, &mut found);
         claims(i, issuer, &mut found);
     }
     for (i, auth) in policy.auths().iter().enumerate() {
@@ -52,7 +52,7 @@ fn add(found: &mut Vec<Mismatch>, setting: impl Into<String>, problem: String, f
 }
 
 /// Issuers whose tokens no policy accepts. Their other settings have no effect.
-fn unasked(i: usize, id: IssuerId, policy: &Policy, found: &mut Vec<Mismatch>) {
+fn unaccepted_issuer(i: usize, id: IssuerId, policy: &Policy, found: &mut Vec<Mismatch>) {
     let asks = |auth: &AuthPolicy| auth.mode == Mode::Disabled || auth.accepts(id);
     if policy.auths().iter().any(asks) {
         return;
@@ -190,7 +190,7 @@ fn anonymous(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<M
             "the registry has no placement \"{id}\": requests without credentials would be answered 503"
         );
         let known = registry.placements().iter();
-        let fix = instead(id.as_str(), "placements", known.map(|it| it.id.as_str()));
+        let fix = suggestion(id.as_str(), "placements", known.map(|it| it.id.as_str()));
         add(
             found,
             format!("policy[{i}].anonymous_placement"),
@@ -268,12 +268,12 @@ fn revocations_issuers(policy: &Policy, registry: &Registry, found: &mut Vec<Mis
 }
 
 fn instead_of(issuer: &str, policy: &Policy) -> String {
-    instead(issuer, "issuers and trust domains", policy.speakers())
+    suggestion(issuer, "issuers and trust domains", policy.speakers())
 }
 
 /// Tenants without an issuer, if the configuration leaves the choice of issuers to the registry.
 fn unbound_tenants(policy: &Policy, registry: &Registry, found: &mut Vec<Mismatch>) {
-    if !policy.leaves_speaking_to_registry() {
+    if !policy.registry_binds_issuers() {
         return;
     }
     let bound = registry.tenants_with_terms();

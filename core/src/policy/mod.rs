@@ -270,7 +270,7 @@ impl Policy {
     }
 
     /// Whether no issuer may name a tenant to which the registry gives no issuer.
-    pub(crate) fn leaves_speaking_to_registry(&self) -> bool {
+    pub(crate) fn registry_binds_issuers(&self) -> bool {
         let issuers = self.issuers.iter().map(|issuer| &issuer.speaks);
         let mut all = issuers.chain(self.trust_domains.values()).peekable();
         all.peek().is_some() && all.all(|speaks| *speaks == Speaks::Registry)

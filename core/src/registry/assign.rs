@@ -11,7 +11,7 @@ use super::terms::Terms;
 use super::{Placement, Registry};
 use crate::cell::{Cell, CellState};
 use crate::text::Text;
-use crate::words::instead;
+use crate::words::suggestion;
 
 /// The tenants, and what the numbers in their index mean.
 #[derive(Debug)]
@@ -159,11 +159,11 @@ impl Targets<'_> {
         let (what, broken, known) = match kind {
             TargetKind::Cell => {
                 let known = self.cells.iter().map(|cell| cell.id.as_str());
-                ("cell", self.broken.0, instead(name, "cells", known))
+                ("cell", self.broken.0, suggestion(name, "cells", known))
             }
             TargetKind::Placement => {
                 let known = self.placements.iter().map(|it| it.id.as_str());
-                let known = instead(name, "placements", known);
+                let known = suggestion(name, "placements", known);
                 ("placement", self.broken.1, known)
             }
         };

@@ -43,7 +43,7 @@
 //!
 //! # The older form
 //! A document `{"data": [cells]}` is read too. `data` is the list of cells. A cell's `tier`,
-//! `region`, `state` and `weight` may be annotations of those names instead, and the default of
+//! `region`, `state` and `weight` may be annotations of those names suggestion, and the default of
 //! `state` is `active`. `endpoints` may be plain URLs, or one URL in the annotation `endpoint`. The
 //! annotation `san` is the SAN of plain URLs. `pinned_tenants` of a cell are tenants that are
 //! assigned to it. The default of `unknown_tenant` is `by_tier`, because most such documents list
@@ -361,13 +361,13 @@ impl Registry {
 
     /// Whether both have the same content except for the version. This one must have been built
     /// with `previous`.
-    fn says_the_same_as(&self, previous: &Self) -> bool {
+    fn has_same_content(&self, previous: &Self) -> bool {
         self.cells == previous.cells
             && self.placements == previous.placements
-            && self.says_the_same_of_tenants_as(previous)
+            && self.has_same_tenants(previous)
     }
 
-    fn says_the_same_of_tenants_as(&self, previous: &Self) -> bool {
+    fn has_same_tenants(&self, previous: &Self) -> bool {
         self.unknown_tenant == previous.unknown_tenant
             && self.revocations == previous.revocations
             // New terms may have the slot of old ones, so equal slots don't imply equal terms.

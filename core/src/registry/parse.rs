@@ -18,7 +18,7 @@ use super::{lines, revocations};
 use crate::cell::{Cell, CellState};
 use crate::rendezvous::Spread;
 use crate::text::Text;
-use crate::words::instead;
+use crate::words::suggestion;
 
 pub(super) fn parse(
     body: &[u8],
@@ -56,7 +56,7 @@ fn checked(
     match previous {
         Some(previous)
             if (registry.version == previous.version || version.is_none())
-                && registry.says_the_same_as(previous) =>
+                && registry.has_same_content(previous) =>
         {
             return Ok(Parsed::Unchanged(base));
         }
@@ -236,7 +236,7 @@ fn read_lists<'a>(
 /// Takes over when anything last changed for a tenant, if nothing has.
 fn since(mut registry: Registry, previous: Option<&Registry>) -> Registry {
     if let Some(previous) = previous
-        && registry.says_the_same_of_tenants_as(previous)
+        && registry.has_same_tenants(previous)
     {
         registry.tenants_since = previous.tenants_since;
     }
@@ -347,7 +347,7 @@ fn read_placement(
     let mut members: Vec<Arc<Cell>> = Vec::with_capacity(raw.cells.len());
     for (at, id) in raw.cells.iter().enumerate() {
         let Ok(found) = all.binary_search_by(|cell| cell.id.as_str().cmp(id)) else {
-            let known = instead(id, "cells", all.iter().map(|cell| cell.id.as_str()));
+            let known = suggestion(id, "cells", all.iter().map(|cell| cell.id.as_str()));
             return invalid(format!("cells[{at}]: unknown cell {id:?}; {known}"));
         };
         let cell = &all[found];
@@ -398,7 +398,7 @@ fn read_unknown(
     }
     if !broken.contains(&id) {
         let known = placements.iter().map(|it| it.id.as_str());
-        let known = instead(&id, "placements", known);
+        let known = suggestion(&id, "placements", known);
         mistakes.invalid(format!(
             "unknown_tenant.placement: unknown placement {id:?}; {known}"
         ));

@@ -120,7 +120,7 @@ impl Revocations {
     }
 
     /// Whether an entry of this kind revokes a credential that was issued at this time.
-    pub(crate) fn reach(&self, kind: Kind, of: &str, name: &str, issued_at: Option<u64>) -> bool {
+    pub(crate) fn revokes(&self, kind: Kind, of: &str, name: &str, issued_at: Option<u64>) -> bool {
         if self.kinds & kind.bit() == 0 {
             return false;
         }
@@ -129,7 +129,7 @@ impl Revocations {
     }
 
     /// Whether all credentials issued at this time are revoked.
-    pub(crate) fn reach_everybody(&self, issued_at: Option<u64>) -> bool {
+    pub(crate) fn revokes_everybody(&self, issued_at: Option<u64>) -> bool {
         self.everybody
             .is_some_and(|time| Cutoff::Before(time).reaches(issued_at))
     }
@@ -163,20 +163,20 @@ impl Kind {
     expecting = "a table of jti, sub, tenant, issuer or issued_before"
 )]
 pub(super) struct RawRevocation {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "required_if_present")]
     jti: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "required_if_present")]
     sub: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "required_if_present")]
     tenant: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "required_if_present")]
     issuer: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "required_if_present")]
     issued_before: Option<u64>,
 }
 
 /// A member that must not be `null`: an entry with fewer names revokes more.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+fn required_if_present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

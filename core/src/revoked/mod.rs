@@ -51,7 +51,7 @@ fn of_token(
     let marks = &identity.proof.token;
     let by = |issuer: &str| {
         if let Some(jti) = &marks.jti
-            && revocations.reach(RevocationKind::Token, issuer, jti, None)
+            && revocations.revokes(RevocationKind::Token, issuer, jti, None)
         {
             return Some("the token is revoked");
         }
@@ -61,7 +61,7 @@ fn of_token(
             subject: identity.subject.as_ref().map(|subject| subject.as_str()),
             issued_at: marks.iat,
         };
-        shown.reached_by(revocations)
+        shown.revoked_by(revocations)
     };
     // The registry may use an issuer's name or its `iss`, as for a tenant.
     let iss = policy.issuer_named(name.as_str());
@@ -78,40 +78,41 @@ fn of_certificate(revocations: &Revocations, identity: &Identity) -> Option<&'st
         subject: Some(marks.subject.as_str()),
         issued_at: Some(marks.not_before.as_secs()),
     };
-    shown.reached_by(revocations)
+    shown.revoked_by(revocations)
 }
 
 /// Whether the tenant is revoked, whichever credential proved it.
 fn of_tenant(revocations: &Revocations, identity: &Identity) -> Option<&'static str> {
     let tenant = identity.tenant.as_ref()?.as_str();
     // A routing key has no time of issue, so it counts as new.
-    let reached = revocations.reach(RevocationKind::Tenant, tenant, "", Some(u64::MAX));
+    let reached = revocations.revokes(RevocationKind::Tenant, tenant, "", Some(u64::MAX));
     reached.then_some(OF_TENANT)
 }
 
 const OF_TENANT: &str = "the tenant's credentials are revoked";
 
 impl Credential<'_> {
-    fn reached_by(&self, revocations: &Revocations) -> Option<&'static str> {
-        let reach = |kind, of: &str, name: &str| revocations.reach(kind, of, name, self.issued_at);
+    fn revoked_by(&self, revocations: &Revocations) -> Option<&'static str> {
+        let revokes =
+            |kind, of: &str, name: &str| revocations.revokes(kind, of, name, self.issued_at);
         if let Some(subject) = self.subject {
-            let in_tenant = |tenant: &str| reach(RevocationKind::TenantSubject, tenant, subject);
+            let in_tenant = |tenant: &str| revokes(RevocationKind::TenantSubject, tenant, subject);
             if self.tenant.is_some_and(in_tenant)
-                || reach(RevocationKind::IssuerSubject, self.issuer, subject)
+                || revokes(RevocationKind::IssuerSubject, self.issuer, subject)
             {
                 return Some("the subject's credentials are revoked");
             }
         }
         if self
             .tenant
-            .is_some_and(|tenant| reach(RevocationKind::Tenant, tenant, ""))
+            .is_some_and(|tenant| revokes(RevocationKind::Tenant, tenant, ""))
         {
             return Some(OF_TENANT);
         }
-        if reach(RevocationKind::Issuer, self.issuer, "") {
+        if revokes(RevocationKind::Issuer, self.issuer, "") {
             return Some("what the issuer issued before a certain time is revoked");
         }
-        let everybody = revocations.reach_everybody(self.issued_at);
+        let everybody = revocations.revokes_everybody(self.issued_at);
         everybody.then_some("what was issued before a certain time is revoked")
     }
 }

@@ -5,7 +5,7 @@ const NAMES_MAX: usize = 12;
 
 /// What to write instead of an unknown name: the name that was probably meant, otherwise all known
 /// names. `kind` is the plural, such as `cells`. Empty if there are no names.
-pub fn instead<'a>(name: &str, kind: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn suggestion<'a>(name: &str, kind: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match closest(name, &known) {
         Some(close) => format!("did you mean \"{close}\"?"),
@@ -68,7 +68,10 @@ pub fn of_serde(message: &str) -> String {
     ] {
         if let Some(name) = quoted(message, kind) {
             let known = message.split('`').skip(3).step_by(2);
-            return format!("unknown {what} `{name}`; {}", instead(name, whats, known));
+            return format!(
+                "unknown {what} `{name}`; {}",
+                suggestion(name, whats, known)
+            );
         }
     }
     let Some((found, expected)) = message.split_once(", expected ") else {

@@ -3,15 +3,18 @@ use super::*;
 #[test]
 fn a_name_is_suggested_only_if_one_is_closest() {
     let cells = ["eu-1", "eu-2"];
-    assert_eq!(instead("eu-9", "cells", cells), "known cells: eu-1, eu-2");
+    assert_eq!(
+        suggestion("eu-9", "cells", cells),
+        "known cells: eu-1, eu-2"
+    );
     let issuers = ["main", "partner"];
     assert_eq!(
-        instead("mian", "issuers", issuers),
+        suggestion("mian", "issuers", issuers),
         "did you mean \"main\"?"
     );
-    assert_eq!(instead("x", "cells", []), "there are no cells");
+    assert_eq!(suggestion("x", "cells", []), "there are no cells");
     let many: Vec<String> = (0..20).map(|n| format!("cell-number-{n}")).collect();
-    let listed = instead("zzz", "cells", many.iter().map(String::as_str));
+    let listed = suggestion("zzz", "cells", many.iter().map(String::as_str));
     assert!(listed.ends_with("cell-number-11 and 8 more"), "{listed}");
 }
 

@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) {
     });
     let asked = |asked| {
         let mut guard = Guard::answers(Limits::default());
-        guard.asked(asked);
+        guard.expect_answer_to(asked);
         guard
     };
     let guards = [
@@ -38,11 +38,11 @@ fn feed(mut guard: Guard, data: &[u8], size: usize) -> (usize, Option<Found>) {
     let (mut passed, mut shown) = (0, 0);
     while shown < data.len() {
         shown = (shown + size).min(data.len());
-        let looked = guard.look(&data[passed..shown]);
-        assert!(looked.pass <= shown - passed, "more than there is");
-        passed += looked.pass;
-        if looked.found.is_some() {
-            return (passed, looked.found);
+        let scanned = guard.scan(&data[passed..shown]);
+        assert!(scanned.pass <= shown - passed, "more than there is");
+        passed += scanned.pass;
+        if scanned.found.is_some() {
+            return (passed, scanned.found);
         }
     }
     (passed, None)

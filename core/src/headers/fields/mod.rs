@@ -142,7 +142,7 @@ pub fn forbidden_in_trailers(name: &HeaderName) -> bool {
     let hop = |hop: &&str| names::is(name.as_str().as_bytes(), hop.as_bytes());
     header_only(name.as_str().as_bytes())
         || HOP_BY_HOP.iter().any(hop)
-        || override_headers::names_another_request(name)
+        || override_headers::is_override_header(name)
 }
 
 /// Whether a field of this name is for all recipients of the message, so that `Connection` must not
@@ -151,13 +151,13 @@ pub(super) fn concerns_everybody(option: &[u8]) -> bool {
     header_only(option)
         || known(option, |name| TRAILERS_TOO.binary_search(&name).is_ok())
         || HeaderName::from_bytes(option)
-            .is_ok_and(|name| override_headers::names_another_request(&name))
+            .is_ok_and(|name| override_headers::is_override_header(&name))
 }
 
 fn header_only(name: &[u8]) -> bool {
     let in_family = |family: &&str| names::starts_with(name, family.as_bytes());
     HEADER_ONLY_FAMILIES.iter().any(in_family)
-        || forwarded::is_about_the_way(name)
+        || forwarded::is_forwarding_field(name)
         || known(name, |name| HEADER_ONLY.binary_search(&name).is_ok())
 }
 

@@ -99,7 +99,7 @@ impl Hop {
     }
 
     /// The values for requests with this authority.
-    pub fn told(&self, authority: &str) -> ForwardedValues {
+    pub fn values_for(&self, authority: &str) -> ForwardedValues {
         let quoted = authority.replace('\\', "\\\\").replace('"', "\\\"");
         let element = match authority {
             "" => self.element.clone(),
@@ -130,7 +130,7 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &ForwardedValues, headers: &mut
     match mode {
         Forwarded::Keep => {}
         Forwarded::Replace => {
-            let about_the_way = |name: &HeaderName| is_about_the_way(name.as_str().as_bytes());
+            let about_the_way = |name: &HeaderName| is_forwarding_field(name.as_str().as_bytes());
             remove_where(headers, about_the_way, |_, _| ());
             headers.insert(FOR, hop.client.clone());
             headers.insert(FORWARDED, told.element.clone());
@@ -153,7 +153,7 @@ pub fn forward(mode: Forwarded, hop: &Hop, told: &ForwardedValues, headers: &mut
 }
 
 /// Whether a cell could read this as a forwarding field, in any spelling.
-pub(super) fn is_about_the_way(name: &[u8]) -> bool {
+pub(super) fn is_forwarding_field(name: &[u8]) -> bool {
     let is = |other: &&[u8]| names::is(name, other);
     // Quick checks first, because few names pass them.
     let listed = || names::starts_with(name, PREFIX) || OTHERS.iter().any(is);

@@ -9,7 +9,12 @@ fn forwarded(mode: Forwarded, sent: &[(&str, &str)]) -> Vec<(String, String)> {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         headers.append(name, HeaderValue::from_str(value).unwrap());
     }
-    forward(mode, &hop, &hop.told("shop.example:8443"), &mut headers);
+    forward(
+        mode,
+        &hop,
+        &hop.values_for("shop.example:8443"),
+        &mut headers,
+    );
     let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
     let all = headers.iter();
     let mut all: Vec<_> = all.map(|(name, v)| (name.to_string(), text(v))).collect();
@@ -83,7 +88,7 @@ fn forwarding_fields_are_replaced_by_default() {
         );
         let initial = name.as_bytes()[0].to_ascii_uppercase();
         let upper = [&[initial], &name.as_bytes()[1..]].concat();
-        assert!(is_about_the_way(&upper), "{name}");
+        assert!(is_forwarding_field(&upper), "{name}");
     }
     for name in [
         "x-membership",
@@ -94,7 +99,7 @@ fn forwarding_fields_are_replaced_by_default() {
         "x-host-id",
         "www",
     ] {
-        assert!(!is_about_the_way(name.as_bytes()), "{name}");
+        assert!(!is_forwarding_field(name.as_bytes()), "{name}");
     }
 }
 

@@ -58,8 +58,9 @@ impl Context<'_> {
         token: &[u8],
         recorder: &mut impl Recorder,
     ) -> Result<VerifiedToken, Unidentified> {
-        let jws = Jws::parse(token)
-            .map_err(|error| bearer::spoiled(token).unwrap_or_else(|| unreadable(error)))?;
+        let jws = Jws::parse(token).map_err(|error| {
+            bearer::explain_malformed(token).unwrap_or_else(|| unreadable(error))
+        })?;
         let header = jws.header().map_err(unreadable)?;
         let claims = jws.claims().map_err(unreadable)?;
         recorder.pass("token.form", || format!("signed by {}", header.algorithm));

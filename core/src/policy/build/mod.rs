@@ -9,7 +9,7 @@ use crate::headers::{HeaderRules, HeaderSpec};
 use crate::identity::Identity;
 use crate::reason::Class;
 use crate::text::Text;
-use crate::words::instead;
+use crate::words::suggestion;
 
 use super::{
     AuthPolicy, Fingerprint, InsecureSpec, Issuer, IssuerId, Mode, Policy, PolicyError, PolicySpec,
@@ -245,7 +245,7 @@ fn accepted_issuers(
         if !specs.issuer.iter().any(|issuer| issuer.name == *name) {
             let problem = format!("unknown issuer {name:?}");
             let names = specs.issuer.iter().map(|issuer| issuer.name.as_str());
-            errors.add(at("issuers"), problem, instead(name, "issuers", names));
+            errors.add(at("issuers"), problem, suggestion(name, "issuers", names));
         }
     }
     let named = |issuer: &super::IssuerSpec| jwt && names.contains(&issuer.name);

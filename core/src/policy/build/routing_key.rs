@@ -47,7 +47,7 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> RoutingKeyRules
         let problem = format!("is over {SKEW_SECS_MAX}");
         errors.add("routing_key.skew_secs", problem, "set clocks right instead");
     }
-    somebody(specs, errors);
+    check_senders(specs, errors);
     let several = sources(specs) > 1;
     RoutingKeyRules {
         gateways: gateways(specs, several, errors),
@@ -82,7 +82,7 @@ fn sources(specs: &PolicySpecs) -> usize {
 }
 
 /// If a policy accepts routing keys, there must be a gateway or a signer.
-fn somebody(specs: &PolicySpecs, errors: &mut Errors) {
+fn check_senders(specs: &PolicySpecs, errors: &mut Errors) {
     let spec = &specs.routing_key;
     let looked_at = specs.policy.iter().any(|policy| {
         let lists = [&policy.any_of, &policy.all_of];

@@ -280,7 +280,7 @@ impl RegistrySource {
     fn refused(&mut self, now: Now, refused: RegistryError) {
         self.notice(RegistryNotice::Refused(refused));
         self.failures = 0;
-        self.ask_again(now);
+        self.schedule_retry(now);
     }
 
     fn apply(&mut self, registry: Registry, restored: bool) {
@@ -329,7 +329,7 @@ impl RegistrySource {
         if std::mem::take(&mut self.status) != StatusAge::Current {
             self.notice(RegistryNotice::StatusCurrent);
         }
-        self.ask_again(now);
+        self.schedule_retry(now);
     }
 
     fn failed(&mut self, now: Now, failure: RegistryFetchError) {
@@ -345,7 +345,7 @@ impl RegistrySource {
         });
     }
 
-    fn ask_again(&mut self, now: Now) {
+    fn schedule_retry(&mut self, now: Now) {
         let delay = self.less_a_tenth(self.timing.poll_interval);
         self.due = Some((now.mono.after(delay), RegistryWake::Poll));
         self.refresh_now_if_wanted(now);

@@ -2,7 +2,7 @@
 
 use cellway_core::path::PathPattern;
 use cellway_core::policy::{Policy, PolicyId, PolicySpec};
-use cellway_core::words::instead;
+use cellway_core::words::suggestion;
 
 use super::error::ConfigError;
 use super::report::Reporter;
@@ -77,7 +77,7 @@ fn find<F: FnMut(ConfigError)>(
     if !tables.policy.iter().any(|policy| policy.name == name) {
         let problem = format!("unknown policy \"{name}\"");
         let names = tables.policy.iter().map(|policy| &*policy.name);
-        let fix = instead(name, "policies", names);
+        let fix = suggestion(name, "policies", names);
         report.mistake(setting, problem, fix);
     }
     // If the policy doesn't exist, a mistake is reported already and the result is never used.

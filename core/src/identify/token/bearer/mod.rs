@@ -41,7 +41,7 @@ impl Context<'_> {
 }
 
 /// A better reason for a malformed token, if the cause is how it was sent.
-pub(super) fn spoiled(token: &[u8]) -> Option<Refused> {
+pub(super) fn explain_malformed(token: &[u8]) -> Option<Refused> {
     if token.starts_with(b"{") {
         Some(malformed(
             "the token is in JSON form; only the compact form is accepted",

@@ -116,7 +116,7 @@ impl ForwardingFields {
         let mut last = lock_uncontended(&self.told);
         let told = match &*last {
             Some(told) if told.is_of(authority) => told,
-            _ => last.insert(self.hop.told(authority)),
+            _ => last.insert(self.hop.values_for(authority)),
         };
         forward(mode, &self.hop, told, headers);
     }

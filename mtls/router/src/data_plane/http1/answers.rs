@@ -71,8 +71,8 @@ impl Side for Answers {
         heard.store(true, Relaxed);
         match asked.load(Relaxed) {
             NOTHING => return,
-            HEAD => guard.asked(RequestKind::Head),
-            _ => guard.asked(RequestKind::Other),
+            HEAD => guard.expect_answer_to(RequestKind::Head),
+            _ => guard.expect_answer_to(RequestKind::Other),
         }
         asked.store(NOTHING, Relaxed);
     }

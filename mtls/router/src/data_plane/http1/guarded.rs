@@ -78,20 +78,20 @@ impl<W, S: Side> Guarded<W, S> {
         self.side.prepare(&mut self.guard);
         if self.held.is_empty() {
             let came = &buf.filled()[before..];
-            let looked = self.guard.look(came);
-            let rest = &came[looked.pass..];
-            match looked.found {
+            let scanned = self.guard.scan(came);
+            let rest = &came[scanned.pass..];
+            match scanned.found {
                 Some(found) => self.ends(found, rest),
                 None => self.held.extend_from_slice(rest),
             }
-            buf.set_filled(before + looked.pass);
+            buf.set_filled(before + scanned.pass);
         } else {
             self.held.extend_from_slice(&buf.filled()[before..]);
             buf.set_filled(before);
-            let looked = self.guard.look(&self.held);
-            self.good = looked.pass;
-            if let Some(found) = looked.found {
-                let rest = self.held.split_off(looked.pass);
+            let scanned = self.guard.scan(&self.held);
+            self.good = scanned.pass;
+            if let Some(found) = scanned.found {
+                let rest = self.held.split_off(scanned.pass);
                 self.ends(found, &rest);
             }
         }

@@ -255,7 +255,7 @@ fn of_cells(tell: &mut dyn FnMut(&Event<'_>)) {
             cell: cell.clone(),
             endpoint,
             url: url.clone(),
-            rest: Duration::from_secs(1),
+            duration: Duration::from_secs(1),
             last: Outcome::Reset,
         }),
     );

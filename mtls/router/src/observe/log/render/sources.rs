@@ -133,11 +133,14 @@ fn registry(line: Line, notice: &RegistryNotice) -> Line {
 fn health(line: Line, notice: &HealthNotice) -> Line {
     match notice {
         HealthNotice::Ejected {
-            cell, url, rest, ..
+            cell,
+            url,
+            duration,
+            ..
         } => line
             .show("cell", cell)
             .str("endpoint", url)
-            .num("rest_ms", millis(*rest)),
+            .num("rest_ms", millis(*duration)),
         HealthNotice::Returned { cell, url, .. } => line.show("cell", cell).str("endpoint", url),
     }
 }
