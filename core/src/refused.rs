@@ -24,6 +24,9 @@ pub struct Refused {
     extra: Option<Box<Extra>>,
 }
 
+// Every check returns it, so it must stay small.
+const _: () = assert!(size_of::<Refused>() <= 48);
+
 /// What only a few refusals know.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Extra {

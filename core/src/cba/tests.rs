@@ -101,7 +101,7 @@ impl World {
         self
     }
 
-    fn judge(&self, shown: &[String], secs: u64) -> (Option<Box<CellBound>>, Steps) {
+    fn check(&self, shown: &[String], secs: u64) -> (Option<Box<CellBound>>, Steps) {
         let field = |text: &String| HeaderValue::from_str(text).unwrap();
         let credentials = Credentials {
             cell_bound: shown.iter().map(field).collect(),
@@ -133,7 +133,7 @@ impl World {
 
     /// The reason why one authorization is refused.
     fn refuses(&self, shown: &str) -> Option<Reason> {
-        let (bound, _) = self.judge(&[shown.to_owned()], 0);
+        let (bound, _) = self.check(&[shown.to_owned()], 0);
         bound.unwrap().refused.map(|refused| refused.reason)
     }
 }
@@ -181,7 +181,7 @@ fn accepts_a_valid_authorization() {
         with_header(json!({"typ": "application/CBA+jwt"})),
         with_header(json!({"kid": null})),
     ] {
-        let (bound, steps) = world.judge(&[shown], 0);
+        let (bound, steps) = world.check(&[shown], 0);
         let bound = bound.unwrap();
         assert_eq!(bound.refused, None, "{steps}");
         assert_eq!(bound.source.unwrap().as_str(), "a");
@@ -265,7 +265,7 @@ fn refuses_other_keys_and_malformed_authorizations() {
 #[test]
 fn two_authorizations_are_refused() {
     let world = World::new(json!({}));
-    let (bound, _) = world.judge(&[good(), good()], 0);
+    let (bound, _) = world.check(&[good(), good()], 0);
     assert_eq!(bound.unwrap().refused.unwrap().reason, Reason::CbaDuplicate);
 }
 
@@ -287,7 +287,7 @@ fn only_active_and_draining_cells_may_call() {
 #[test]
 fn it_expires_to_the_second() {
     let world = World::new(json!({}));
-    let refused = |secs| world.judge(&[good()], secs).0.unwrap().refused;
+    let refused = |secs| world.check(&[good()], secs).0.unwrap().refused;
     assert_eq!(refused(59), None);
     assert_eq!(refused(60).unwrap().reason, Reason::CbaExpired);
 }
@@ -332,7 +332,7 @@ fn absence_is_denied_where_cells_must_show_one() {
             Some(san) => world.of(san),
             None => world,
         };
-        let (bound, _) = world.judge(&[], 0);
+        let (bound, _) = world.check(&[], 0);
         bound.map(|bound| bound.refused.unwrap().reason)
     };
     let (cell, tenant) = ("spiffe://example/cell/a", "spiffe://example/tenant/acme");
@@ -343,21 +343,21 @@ fn absence_is_denied_where_cells_must_show_one() {
         assert_eq!(absent(mode, Some(cell)), None, "{mode}");
     }
     let by_tokens = World::new(json!({"mode": "require"})).by_tokens();
-    let (bound, _) = by_tokens.of(cell).judge(&[], 0);
+    let (bound, _) = by_tokens.of(cell).check(&[], 0);
     assert_eq!(bound.unwrap().refused.unwrap().reason, Reason::CbaMissing);
 }
 
 #[test]
 fn off_looks_at_nothing_and_parses_no_keys() {
     let world = World::new(json!({"mode": "off"}));
-    assert_eq!(world.judge(&["rubbish".to_owned()], 0).0, None);
+    assert_eq!(world.check(&["rubbish".to_owned()], 0).0, None);
     assert_eq!((world.keys.usable(), world.keys.refused().count()), (0, 0));
 }
 
 #[test]
 fn enforce_denies_at_the_check_that_monitor_reports() {
     let shown = [with_claims(json!({"tenant": "globex"}))];
-    let judged = |mode: &str| World::new(json!({ "mode": mode })).judge(&shown, 0);
+    let judged = |mode: &str| World::new(json!({ "mode": mode })).check(&shown, 0);
     let (bound, _) = judged("enforce");
     let denied = bound.unwrap().denies().cloned().unwrap();
     assert_eq!(denied.check, "cba.identity");
@@ -560,7 +560,7 @@ proptest! {
         let judged = |mode: &str| {
             let world = World::new(json!({ "mode": mode }));
             let world = if cell { world.of("spiffe://example/cell/a") } else { world };
-            world.judge(&shown, 0).0
+            world.check(&shown, 0).0
         };
         let (enforced, watched) = (judged("enforce"), judged("monitor"));
         let refused = |bound: &Option<Box<CellBound>>| bound.as_ref()?.refused.clone();

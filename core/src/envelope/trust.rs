@@ -34,7 +34,7 @@ impl TrustMode {
     ///
     /// # Errors
     /// The mode doesn't let the request be served.
-    pub(super) fn judge(
+    pub(super) fn apply(
         self,
         found: Result<Verified, EnvelopeRefused>,
     ) -> Result<Verdict, EnvelopeRefused> {

@@ -183,7 +183,7 @@ impl Verifier {
             headers,
             now: now.as_secs(),
         };
-        self.trust.judge(self.verify(keys, &request))
+        self.trust.apply(self.verify(keys, &request))
     }
 
     /// Every form that is present and accepted must be valid.

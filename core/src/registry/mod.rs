@@ -43,7 +43,7 @@
 //!
 //! # The older form
 //! A document `{"data": [cells]}` is read too. `data` is the list of cells. A cell's `tier`,
-//! `region`, `state` and `weight` may be annotations of those names suggestion, and the default of
+//! `region`, `state` and `weight` may be annotations of those names instead, and the default of
 //! `state` is `active`. `endpoints` may be plain URLs, or one URL in the annotation `endpoint`. The
 //! annotation `san` is the SAN of plain URLs. `pinned_tenants` of a cell are tenants that are
 //! assigned to it. The default of `unknown_tenant` is `by_tier`, because most such documents list

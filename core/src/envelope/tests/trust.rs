@@ -11,7 +11,7 @@ fn a_trust_mode_decides_about_missing_and_bad_envelopes() {
         panic!("{verified:?}");
     };
     for mode in TrustMode::ALL {
-        let good = mode.judge(Ok(*verified.clone()));
+        let good = mode.apply(Ok(*verified.clone()));
         assert_eq!(good, Ok(Verdict::Verified(verified.clone())));
         for (refused, served) in [
             (EnvelopeRefused::Missing, mode != TrustMode::GatewayEnforced),
@@ -19,7 +19,7 @@ fn a_trust_mode_decides_about_missing_and_bad_envelopes() {
             (EnvelopeRefused::NoKeys, mode == TrustMode::ServiceEnforced),
             (EnvelopeRefused::Several, mode == TrustMode::ServiceEnforced),
         ] {
-            let verdict = mode.judge(Err(refused));
+            let verdict = mode.apply(Err(refused));
             let expected = match served {
                 true => Ok(Verdict::Local(refused)),
                 false => Err(refused),

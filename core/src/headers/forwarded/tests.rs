@@ -147,7 +147,7 @@ fn forwarding_fields_are_appended_or_kept_as_configured() {
 
 #[test]
 fn addresses_of_version_6_are_quoted_and_mapped_ones_are_of_version_4() {
-    let element = |ip: &str| Hop::new(ip.parse().unwrap(), false).told("").element;
+    let element = |ip: &str| Hop::new(ip.parse().unwrap(), false).values_for("").element;
     assert_eq!(element("2001:db8::7"), "for=\"[2001:db8::7]\";proto=http");
     assert_eq!(element("::ffff:192.0.2.7"), "for=192.0.2.7;proto=http");
 }

@@ -55,7 +55,7 @@ fn signature(signer: &TestSigner, signed: &Signed<'_>) -> String {
 }
 
 /// What becomes of the request that [`GOOD`] is about, at its time, with these fields.
-fn judge(
+fn verify(
     rules: &RoutingKeyRules,
     gateway: Option<&Gateway>,
     keys: &[&str],
@@ -101,7 +101,7 @@ fn a_signature_holds_under_its_own_key_alone() {
         (&ed, by_ec, Some(Bad)),
         (&TestSigner::ed25519(2), GOOD, Some(Bad)),
     ] {
-        let found = judge(&rules, None, &["acme"], &[&signature(signer, &signed)]);
+        let found = verify(&rules, None, &["acme"], &[&signature(signer, &signed)]);
         assert_eq!(found.clone().err(), expected, "{signed:?}");
         if let Ok(vouched) = found {
             let kid = Text::new(signed.kid).unwrap();
@@ -160,11 +160,11 @@ fn a_signature_holds_for_its_own_request_alone() {
         },
     ] {
         let swapped = good.replace(&of(&GOOD), &of(&other));
-        let found = judge(&rules, None, &["acme"], &[&swapped]);
+        let found = verify(&rules, None, &["acme"], &[&swapped]);
         assert_eq!(found, Err(Bad), "{other:?}");
     }
-    assert_eq!(judge(&rules, None, &["globex"], &[&good]), Err(Bad));
-    assert_eq!(judge(&rules, None, &["Acme"], &[&good]), Err(Bad));
+    assert_eq!(verify(&rules, None, &["globex"], &[&good]), Err(Bad));
+    assert_eq!(verify(&rules, None, &["Acme"], &[&good]), Err(Bad));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_signature_expires() {
         (u64::MAX, Some(Reason::RoutingKeyNotYetValid)),
     ] {
         let signed = Signed { time, ..GOOD };
-        let found = judge(&rules, None, &["acme"], &[&signature(&ed, &signed)]);
+        let found = verify(&rules, None, &["acme"], &[&signature(&ed, &signed)]);
         assert_eq!(found.err(), expected, "{time}");
     }
 }
@@ -287,10 +287,10 @@ fn a_routing_key_needs_a_gateway_or_a_signer() {
         (gateway, &[&long], &[], Some(MalformedRoutingKey)),
         (None, &["acme"], &[""], Some(MalformedRoutingKey)),
     ] {
-        let found = judge(&rules, gateway, keys, signatures);
+        let found = verify(&rules, gateway, keys, signatures);
         assert_eq!(found.err(), expected, "{keys:?} {signatures:?}");
     }
-    let by = |signatures: &[&str]| judge(&rules, gateway, &["acme"], signatures).unwrap().by;
+    let by = |signatures: &[&str]| verify(&rules, gateway, &["acme"], signatures).unwrap().by;
     assert_eq!(
         by(&[]),
         RoutingKeySender::Gateway(Text::new(GATEWAY).unwrap())
