@@ -1,4 +1,4 @@
-//! Test doubles for identity: an issuer that signs tokens, and certificates.
+//! Test doubles: an issuer that signs tokens, certificates, policies and registries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::identity::Identity;
 use crate::keys::{KeySource, KeyTable};
 use crate::policy::{Policy, PolicySpecs};
+use crate::registry::Registry;
+use crate::text::Text;
 use crate::time::{Mono, Now, Unix};
 
 /// The Unix time of [`at`]'s zero.
@@ -26,6 +29,23 @@ pub(crate) fn at(secs: u64) -> Now {
     Now {
         mono: Mono::from_origin(Duration::from_secs(secs)),
         unix: Unix::from_secs(START + secs),
+    }
+}
+
+pub(crate) fn text(value: &str) -> Text {
+    Text::new(value).unwrap()
+}
+
+/// The registry of a document without mistakes.
+pub(crate) fn registry(document: &Value) -> Registry {
+    Registry::from_json(&document.to_string()).unwrap()
+}
+
+/// An identity of which only the tenant is known.
+pub(crate) fn of_tenant(id: &str) -> Identity {
+    Identity {
+        tenant: Some(text(id)),
+        ..Identity::default()
     }
 }
 

@@ -4,18 +4,11 @@ use super::*;
 use crate::keys::KeyState;
 use crate::policy::PolicySpecs;
 use crate::registry::{FetchProblem, RegistryFormat, RegistryLimits};
+use crate::testing::at;
 
 /// An Ed25519 key (RFC 8037, appendix A.2).
 const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-
-fn at(secs: u64) -> Now {
-    let since = Duration::from_secs(secs);
-    Now {
-        mono: Mono::from_origin(since),
-        unix: Unix::from_secs(1_800_000_000).after(since),
-    }
-}
 
 fn policy(issuers: &[&str]) -> Arc<Policy> {
     policy_with(issuers, &serde_json::json!({}))

@@ -1,14 +1,8 @@
 use super::*;
+use crate::testing::at;
 
 const NONE: [u32; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
-
-fn at(secs: u64) -> Now {
-    Now {
-        mono: Mono::from_origin(Duration::from_secs(secs)),
-        ..Now::default()
-    }
-}
 
 /// One cell with that many endpoints.
 fn registry(version: u64, endpoints: u16, previous: Option<&Registry>) -> Arc<Registry> {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{issuer, policy};
+use crate::testing::{issuer, policy, registry as registry_of};
 
 /// The settings and problems of a policy with these rules under a registry with these tenants.
 fn problems(auth: Value, claims: Value, tenants: Value) -> Vec<String> {
@@ -22,7 +22,7 @@ fn problems(auth: Value, claims: Value, tenants: Value) -> Vec<String> {
         "tenants": tenants,
         "revocations": [{ "issuer": "gone", "sub": "ada" }],
     });
-    let registry = Registry::from_json(&registry.to_string()).unwrap();
+    let registry = registry_of(&registry);
     let found = mismatches(&policy, Some(&registry)).into_iter();
     found
         .map(|it| format!("{}: {}", it.setting, it.problem))

@@ -5,11 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::health::{HealthControl, HealthTiming, Outcome};
+use crate::testing::{of_tenant, registry, text};
 use crate::time::Now;
-
-fn text(value: &str) -> Text {
-    Text::new(value).unwrap()
-}
 
 fn cell(id: &str, tier: &str, state: &str, weight: u32) -> Value {
     let url = format!("https://{id}.internal:443");
@@ -17,26 +14,18 @@ fn cell(id: &str, tier: &str, state: &str, weight: u32) -> Value {
            "endpoints": [{"url": url}]})
 }
 
-fn registry(document: &Value) -> Registry {
-    Registry::from_json(&document.to_string()).unwrap()
-}
-
-fn of_tenant(id: &str) -> Identity {
-    Identity {
-        tenant: Some(text(id)),
-        ..Identity::default()
+fn query<'a>(registry: &'a Registry, identity: &'a Identity, spread: u64) -> PlaceQuery<'a> {
+    let tenant = identity.tenant.as_ref();
+    PlaceQuery {
+        identity,
+        tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
+        anonymous_placement: Some("public"),
+        spread,
     }
 }
 
 fn ask(registry: &Registry, identity: &Identity) -> Result<Placed, Refused> {
-    let tenant = identity.tenant.as_ref();
-    let query = PlaceQuery {
-        identity,
-        tenant: tenant.and_then(|id| registry.tenant(id.as_str())),
-        anonymous_placement: Some("public"),
-        spread: 0,
-    };
-    place(registry, &Health::default(), query)
+    place(registry, &Health::default(), query(registry, identity, 0))
 }
 
 /// The cell's id and the rule, or the reason.
@@ -174,15 +163,7 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
     }
     let identity = of_tenant("t");
     for spread in 0..9 {
-        let query = PlaceQuery {
-            identity: &identity,
-            tenant: identity
-                .tenant
-                .as_ref()
-                .and_then(|id| registry.tenant(id.as_str())),
-            anonymous_placement: None,
-            spread,
-        };
+        let query = query(&registry, &identity, spread);
         let placed = place(&registry, control.view(), query).unwrap();
         assert_eq!(placed.cell.id, text("c"));
         let ranked: Vec<_> = placed.endpoints.positions().collect();
@@ -212,15 +193,7 @@ const KEYS: usize = 600;
 fn places(registry: &Registry) -> Vec<String> {
     let one = |n| {
         let identity = of_tenant(&format!("tenant-{n}"));
-        let query = PlaceQuery {
-            identity: &identity,
-            tenant: identity
-                .tenant
-                .as_ref()
-                .and_then(|id| registry.tenant(id.as_str())),
-            anonymous_placement: None,
-            spread: n as u64,
-        };
+        let query = query(registry, &identity, n as u64);
         match place(registry, &Health::default(), query) {
             Ok(placed) => placed.cell.id.to_string(),
             Err(refused) => refused.reason.to_string(),

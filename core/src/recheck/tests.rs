@@ -1,11 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::PolicySpecs;
-use crate::text::Text;
+use crate::testing::{self, of_tenant};
 
 fn registry(tenants: &Value, unknown: &Value, revocations: &Value) -> Registry {
-    let document = json!({
+    testing::registry(&json!({
         "version": 2,
         "cells": [{"id": "a", "tier": "t", "region": "r", "state": "active",
                    "endpoints": [{"url": "http://a:80"}]}],
@@ -13,8 +12,7 @@ fn registry(tenants: &Value, unknown: &Value, revocations: &Value) -> Registry {
         "tenants": tenants,
         "unknown_tenant": unknown,
         "revocations": revocations,
-    });
-    Registry::from_json(&document.to_string()).unwrap()
+    }))
 }
 
 fn reason(tenants: &Value, unknown: Value) -> Option<Reason> {
@@ -27,16 +25,12 @@ fn reason_with(
     unknown: &Value,
     revocations: &Value,
 ) -> Option<Reason> {
-    let policy = json!({"policy": [{"name": "p", "mode": "disabled", "allow_insecure": true,
-                                    "insecure_identity": {"tenant": "acme"}}]});
-    let policy: PolicySpecs = serde_json::from_value(policy).unwrap();
-    let policy = Policy::build(&policy).unwrap();
-    let identity = Identity {
-        tenant: Some(Text::new("acme").unwrap()),
-        ..Identity::default()
-    };
+    let policy = testing::policy(json!({
+        "policy": [{"name": "p", "mode": "disabled", "allow_insecure": true,
+                    "insecure_identity": {"tenant": "acme"}}],
+    }));
     let registry = registry(tenants, unknown, revocations);
-    let checked = recheck(&policy, &registry, allowed, &identity);
+    let checked = recheck(&policy, &registry, allowed, &of_tenant("acme"));
     checked.err().map(|refused| refused.reason)
 }
 

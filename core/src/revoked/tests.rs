@@ -2,32 +2,24 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::identity::{CertificateProof, Proof, TokenProof};
-use crate::policy::PolicySpecs;
 use crate::registry::Registry;
-use crate::text::Text;
+use crate::testing::{self, text};
 use crate::time::Unix;
 
-fn text(value: &str) -> Text {
-    Text::new(value).unwrap()
-}
-
 fn policy() -> Policy {
-    let specs = json!({
+    testing::policy(json!({
         "issuer": [{"name": "main", "issuer": "https://idp.example", "audience": "cellway"}],
         "policy": [{"name": "default", "any_of": ["jwt"]}],
-    });
-    let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
-    Policy::build(&specs).unwrap()
+    }))
 }
 
 fn registry(entries: &Value) -> Registry {
-    let document = json!({
+    testing::registry(&json!({
         "version": 1,
         "cells": [{"id": "c", "tier": "t", "region": "r", "state": "active",
                    "endpoints": [{"url": "http://c:1"}]}],
         "revocations": entries,
-    });
-    Registry::from_json(&document.to_string()).unwrap()
+    }))
 }
 
 /// Alice's token for acme, `jti` t-1, issued at 100.

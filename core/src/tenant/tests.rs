@@ -2,15 +2,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::identity::Proof;
-use crate::policy::PolicySpecs;
-
-fn text(value: &str) -> Text {
-    Text::new(value).unwrap()
-}
+use crate::testing::{self, text};
 
 /// Two issuers, one of which may speak only for tenants that name it.
 fn policy() -> Policy {
-    let specs = json!({
+    testing::policy(json!({
         "issuer": [
             {"name": "main", "issuer": "https://main.example", "audience": "cellway",
              "tenants": "registry"},
@@ -18,9 +14,7 @@ fn policy() -> Policy {
              "tenants": ["acme", "free-rider"]},
         ],
         "policy": [{"name": "default", "any_of": ["jwt"]}],
-    });
-    let specs: PolicySpecs = serde_json::from_value(specs).unwrap();
-    Policy::build(&specs).unwrap()
+    }))
 }
 
 fn cell(id: &str, tier: &str) -> Value {

@@ -1,17 +1,9 @@
 use super::*;
 use crate::registry::{RegistryErrorReason, RegistryFormat, RegistryLimits};
-
-const EPOCH: u64 = 1_000_000;
+use crate::testing::{START, at};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
-}
-
-fn at(seconds: u64) -> Now {
-    Now {
-        mono: Mono::from_origin(secs(seconds)),
-        unix: Unix::from_secs(EPOCH + seconds),
-    }
 }
 
 fn body(version: u64, region: &str) -> Bytes {
@@ -55,8 +47,8 @@ fn drain(source: &mut RegistrySource) -> Vec<Did> {
         RegistryAction::Fetch { validator } => Did::Fetch(validator.map(|it| it.to_string())),
         RegistryAction::Parse { .. } => Did::Parse,
         RegistryAction::Changed { .. } => Did::Publish,
-        RegistryAction::Save { fetched_at, .. } => Did::Save(fetched_at.as_secs() - EPOCH),
-        RegistryAction::Confirm { fetched_at } => Did::Confirm(fetched_at.as_secs() - EPOCH),
+        RegistryAction::Save { fetched_at, .. } => Did::Save(fetched_at.as_secs() - START),
+        RegistryAction::Confirm { fetched_at } => Did::Confirm(fetched_at.as_secs() - START),
         RegistryAction::Notice(notice) => match notice {
             RegistryNotice::Applied {
                 version,
@@ -365,7 +357,7 @@ fn a_saved_document_is_as_old_as_its_last_good_fetch() {
         (901, true, 0),
     ] {
         let mut source = source();
-        let fetched_at = Unix::from_secs(EPOCH - age);
+        let fetched_at = Unix::from_secs(START - age);
         source.handle_restored(at(0), parse(&body(3, "eu"), None), fetched_at);
         assert_eq!(version(&source), Some(3));
         assert_eq!(source.is_stale(), stale, "{age}");
@@ -383,7 +375,7 @@ fn a_saved_document_is_as_old_as_its_last_good_fetch() {
 #[test]
 fn a_saved_document_from_the_future_counts_as_old() {
     let mut source = source();
-    let ahead = Unix::from_secs(EPOCH + 3_600);
+    let ahead = Unix::from_secs(START + 3_600);
     source.handle_restored(at(0), parse(&body(3, "eu"), None), ahead);
     assert!(source.is_stale());
     assert_eq!(source.status_expires_at(), Some(at(0).mono));
@@ -393,7 +385,7 @@ fn a_saved_document_from_the_future_counts_as_old() {
 fn a_bad_saved_document_is_ignored() {
     let mut source = source();
     let broken = parse(&Bytes::from_static(b"{"), None);
-    source.handle_restored(at(0), broken, Unix::from_secs(EPOCH));
+    source.handle_restored(at(0), broken, Unix::from_secs(START));
     assert_eq!(
         drain(&mut source),
         [Did::Refused(RegistryErrorReason::Invalid)]
@@ -406,7 +398,7 @@ fn a_bad_saved_document_is_ignored() {
 #[test]
 fn a_saved_document_never_replaces_a_fetched_one() {
     let mut source = loaded();
-    source.handle_restored(at(1), parse(&body(9, "us"), None), Unix::from_secs(EPOCH));
+    source.handle_restored(at(1), parse(&body(9, "us"), None), Unix::from_secs(START));
     assert_eq!(version(&source), Some(5));
     assert_eq!(drain(&mut source), []);
 }
@@ -419,7 +411,7 @@ fn a_document_is_parsed_again_if_the_registry_was_replaced() {
     source.handle_timeout(at(0));
     let old = body(2, "eu");
     let parsed = parse(&old, None);
-    source.handle_restored(at(0), parse(&body(3, "eu"), None), Unix::from_secs(EPOCH));
+    source.handle_restored(at(0), parse(&body(3, "eu"), None), Unix::from_secs(START));
     drain(&mut source);
     let document = RegistryFetched::Document {
         parsed,
