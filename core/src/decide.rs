@@ -118,7 +118,7 @@ impl Request<'_> {
             revoked::check(registry.revocations(), policy, &caller.identity, recorder)?;
         }
         let tenant = tenant::check(registry, policy, &caller.identity, recorder)?;
-        // The configuration gives its stand-ins their roles too.
+        // An identity from the configuration has its roles from there too.
         if verified {
             let terms = tenant.map_or(Terms::none(), |tenant| tenant.terms);
             roles::grant(&mut caller.identity, terms, recorder);

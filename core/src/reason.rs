@@ -70,7 +70,7 @@ reasons! {
     Verified => "verified", Allow;
     /// No credential came, and the policy lets such requests go to the anonymous placement.
     Anonymous => "anonymous", Allow;
-    /// Authentication is disabled; the identity is the configured stand-in.
+    /// Authentication is disabled; the identity is the policy's `insecure_identity`.
     Insecure => "insecure", Allow;
 
     /// The policy wants a token and none came.

@@ -126,12 +126,12 @@ impl Context<'_> {
             format!("{}, mode {}", auth.name, auth.mode.as_str())
         });
         if auth.mode == Mode::Disabled {
-            return Ok((Reason::Insecure, Arc::clone(&auth.stand_in)));
+            return Ok((Reason::Insecure, Arc::clone(&auth.unverified_identity)));
         }
         let presented = self.collect()?;
         if let Some(missing) = self.missing(presented) {
             if auth.mode == Mode::Permissive && presented.is_empty() {
-                return Ok((Reason::Anonymous, Arc::clone(&auth.stand_in)));
+                return Ok((Reason::Anonymous, Arc::clone(&auth.unverified_identity)));
             }
             return Err(missing.into());
         }

@@ -123,7 +123,7 @@ fn roles(
     let mapped = policy.issuer_ids().any(mapped);
     let (possible, fix) = match (auth.mode, registry) {
         (Mode::Disabled, _) => (
-            auth.stand_in.roles.iter().collect(),
+            auth.unverified_identity.roles.iter().collect(),
             "add them to roles of insecure_identity",
         ),
         (Mode::Required | Mode::Permissive, Some(registry)) => (
@@ -201,7 +201,7 @@ fn anonymous(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<M
 }
 
 fn insecure(i: usize, auth: &AuthPolicy, registry: &Registry, found: &mut Vec<Mismatch>) {
-    let Some(tenant) = auth.stand_in.tenant.as_ref() else {
+    let Some(tenant) = auth.unverified_identity.tenant.as_ref() else {
         return;
     };
     let denied = *registry.unknown_tenant() == UnknownTenant::Deny;

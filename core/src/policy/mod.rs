@@ -169,7 +169,7 @@ pub struct AuthPolicy {
     /// The CORS rules. `None`: CORS is left to the cells.
     pub cors: Option<Arc<CorsRules>>,
     /// The identity of requests in `permissive` mode without credentials, or in `disabled` mode.
-    pub(crate) stand_in: Arc<Identity>,
+    pub(crate) unverified_identity: Arc<Identity>,
     /// Whether each issuer's tokens are accepted, by [`IssuerId`].
     issuers: Vec<bool>,
 }

@@ -285,7 +285,7 @@ fn unknown_members_are_refused() {
 }
 
 #[test]
-fn disabled_needs_two_words_and_a_stand_in() {
+fn disabled_needs_two_settings() {
     let disabled = |extra: Value| {
         let mut tables = json!({"policy": [{"name": "open", "mode": "disabled"}]});
         let policy = tables["policy"][0].as_object_mut().unwrap();
@@ -297,10 +297,14 @@ fn disabled_needs_two_words_and_a_stand_in() {
         disabled(json!({"allow_insecure": true})).unwrap_err().len(),
         1
     );
-    let stand_in = json!({"allow_insecure": true, "insecure_identity": {"tenant": "dev"}});
-    let policy = disabled(stand_in).unwrap();
+    let unverified_identity =
+        json!({"allow_insecure": true, "insecure_identity": {"tenant": "dev"}});
+    let policy = disabled(unverified_identity).unwrap();
     let auth = policy.auth(policy.policy_id("open").unwrap());
-    assert_eq!(auth.stand_in.tenant.as_ref().unwrap().as_str(), "dev");
+    assert_eq!(
+        auth.unverified_identity.tenant.as_ref().unwrap().as_str(),
+        "dev"
+    );
     assert_eq!(policy.policy_id("other"), None);
 }
 

@@ -139,7 +139,7 @@ fn policies(specs: &PolicySpecs, headers: &HeaderRules, errors: &mut Errors) -> 
             require_trust(specs, routing_key, &at, errors);
         }
         let anonymous = anonymous_placement(spec, &at, errors);
-        let stand_in = stand_in(spec, &at, errors);
+        let unverified_identity = unverified_identity(spec, &at, errors);
         let cba = cba::policy(&specs.cba, spec, &at, errors);
         let rules = rule::rules(specs, spec, &at, errors);
         let cors = cors::rules(spec.cors.as_ref(), headers, &at, errors);
@@ -157,7 +157,7 @@ fn policies(specs: &PolicySpecs, headers: &HeaderRules, errors: &mut Errors) -> 
                 cba,
                 rules,
                 cors,
-                stand_in: Arc::new(stand_in),
+                unverified_identity: Arc::new(unverified_identity),
                 issuers,
             });
         }
@@ -293,7 +293,11 @@ fn anonymous_placement(
 }
 
 /// The identity given to requests without verified credentials.
-fn stand_in(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Identity {
+fn unverified_identity(
+    spec: &PolicySpec,
+    at: &dyn Fn(&str) -> String,
+    errors: &mut Errors,
+) -> Identity {
     if spec.mode != Mode::Disabled {
         return Identity::default();
     }
