@@ -9,6 +9,7 @@ use crate::evidence::{Credentials, Evidence};
 use crate::explain::Steps;
 use crate::testing::{self, START, Signer, at, certificate_for, issuer, jwks, key_table};
 
+mod claims;
 mod identity;
 mod memo;
 mod routing_key;
