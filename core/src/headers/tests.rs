@@ -147,7 +147,7 @@ fn every_routing_key_becomes_evidence_by_its_own_name_alone() {
     let credentials = sanitize(&renamed, &mut map).unwrap();
     assert_eq!(credentials.routing_key, ["own"]);
     assert_eq!(credentials.routing_key_signature, ["v1 own"]);
-    // The usual names say nothing then, and still pass nowhere.
+    // The default names are not used then, but are still removed.
     assert_eq!(names(&map), ["accept"]);
     let mut answer = headers(&lines);
     sanitize_response(&renamed, &mut answer).unwrap();

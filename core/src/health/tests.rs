@@ -4,7 +4,7 @@ use crate::testing::at;
 const NONE: [u32; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One cell with that many endpoints.
+/// One cell with this many endpoints.
 fn registry(version: u64, endpoints: u16, previous: Option<&Registry>) -> Arc<Registry> {
     use crate::registry::{Parsed, RegistryFormat, RegistryLimits};
     let urls: Vec<_> = (0..endpoints)
@@ -84,7 +84,7 @@ fn returns_by_timer_and_rests_longer_each_time() {
     assert_eq!(rests(&control), NONE);
     assert_eq!(control.poll_timeout(), None);
 
-    // On probation one failure is enough; the rest doubles, and has a bound.
+    // On probation one failure is enough. The time doubles up to a limit.
     fail(&mut control, at(11), 0, 1);
     assert_eq!(control.poll_timeout().unwrap().0, at(31).mono);
     control.handle_timeout(at(31));

@@ -35,7 +35,7 @@ fn about<'a>(problems: &'a [String], setting: &str) -> Vec<&'a str> {
     about.collect()
 }
 
-/// Catches: a role with a typing mistake in a rule, which denies everybody and which nobody is told.
+/// Catches: a rule with a misspelled role, which denies everybody without a warning.
 #[test]
 fn a_role_that_no_tenant_allows_is_found() {
     let rules = json!({ "rule": [
@@ -69,7 +69,7 @@ fn a_role_that_no_tenant_allows_is_found() {
         told(&nothing, default).unwrap(),
         "its rules ask for roles that no caller can have: \"viewer\" in read, \"wirter\" in read"
     );
-    // Without a claim for roles, what a tenant allows gives nobody anything.
+    // Without a claim for roles, `allowed_roles` has no effect.
     assert!(
         told(&nothing, all)
             .unwrap()

@@ -165,7 +165,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// A rule behind one that covers it is never asked.
+    /// A rule after one that covers it never applies.
     #[test]
     fn a_pattern_matches_all_that_it_covers(a in pattern(), b in pattern(), path in path()) {
         let (a, b) = (PathPattern::new(&a).unwrap(), PathPattern::new(&b).unwrap());

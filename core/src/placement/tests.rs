@@ -36,7 +36,7 @@ fn answer(registry: &Registry, identity: &Identity) -> Result<(String, PlaceRule
     }
 }
 
-/// One cell in the state given, reached in every way there is.
+/// One cell in this state, for callers of every kind.
 fn one_cell(state: &str) -> Registry {
     registry(&json!({
         "version": 1,
@@ -171,7 +171,7 @@ fn health_ranks_endpoints_and_never_moves_a_request() {
     }
 }
 
-/// A stateless placement `p` over cells of these states and weights, that is for everybody.
+/// A stateless placement `p` for all tenants, over cells with these states and weights.
 fn spreading(cells: &[(String, &str, u32)]) -> Registry {
     let ids: Vec<_> = cells.iter().map(|(id, ..)| id).collect();
     let cells: Vec<_> = (cells.iter())
@@ -189,7 +189,7 @@ fn spreading(cells: &[(String, &str, u32)]) -> Registry {
 
 const KEYS: usize = 600;
 
-/// Where each tenant goes; a refusal's reason stands for the cell.
+/// The cell of each tenant, or the reason of its refusal.
 fn places(registry: &Registry) -> Vec<String> {
     let one = |n| {
         let identity = of_tenant(&format!("tenant-{n}"));
@@ -317,7 +317,7 @@ fn states() -> impl Strategy<Value = Vec<(&'static str, u32)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A new cell wins keys or leaves them where they were.
+    /// A new cell takes over keys or leaves them where they were.
     #[test]
     fn adding_a_cell_moves_only_its_share(
         weights in prop::collection::vec(1..=50u32, 1..6),

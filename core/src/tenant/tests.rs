@@ -47,7 +47,7 @@ fn a_credential_names_the_tier_of_the_tenants_placement_or_none() {
         ("own", Some("free"), Some(Reason::IdentityConflict)),
         ("placed", Some("free"), None),
         ("placed", Some("gold"), Some(Reason::IdentityConflict)),
-        // No contradiction: nobody has said what tier an unknown tenant has.
+        // No contradiction: the registry has no tier for an unknown tenant.
         ("unknown", Some("gold"), None),
     ] {
         let identity = Identity {
@@ -107,7 +107,7 @@ fn an_issuer_speaks_for_its_own_tenants_only() {
         ("main", "globex", None),
         ("partner", "globex", Some(Reason::IssuerNotAllowed)),
         ("main", "asleep", Some(Reason::TenantSuspended)),
-        // Not "suspended": that is nobody's business but the tenant's.
+        // Not "suspended": a stranger must not learn the tenant's status.
         ("partner", "asleep", Some(Reason::IssuerNotAllowed)),
         ("main", "lost", Some(Reason::IssuerNotAllowed)),
         ("partner", "free-rider", None),

@@ -11,7 +11,7 @@ use crate::time::Mono;
 mod keys;
 mod replay;
 
-/// What an authorization is held against: cell `a` calls cell `b` for `ada` of `acme`.
+/// The request of the tests: cell `a` calls cell `b` for `ada` of `acme`.
 struct World {
     policy: Policy,
     registry: Registry,
@@ -98,7 +98,7 @@ impl World {
         self
     }
 
-    /// By the policy that looks at tokens alone.
+    /// With the policy that accepts tokens only.
     fn by_tokens(mut self) -> Self {
         self.by = "tokens";
         self
@@ -319,7 +319,7 @@ fn a_certificate_must_name_the_source() {
 fn a_pinned_destination_is_the_only_one() {
     let mut world = World::new(json!({"destination": "b"}));
     assert_eq!(world.refuses(&good()), None);
-    // Neither what is decided nor what is claimed gets round it.
+    // Neither the decision nor the claims can bypass the pin.
     world.cell = "broken";
     for aud in ["broken", "b"] {
         let refused = world.refuses(&with_claims(json!({"aud": aud})));
@@ -375,8 +375,8 @@ fn enforce_denies_at_the_check_that_monitor_reports() {
 }
 
 proptest! {
-    /// Whatever is shown, `monitor` would deny for the reason that `enforce` denies for, and denies
-    /// nothing itself.
+    /// For any authorization, `monitor` reports the reason for which `enforce` denies, and denies
+    /// nothing.
     #[test]
     fn monitor_counts_what_enforce_denies(
         member in prop::sample::select(vec!["iss", "aud", "sub", "tenant", "iat", "exp", "jti", "typ"]),

@@ -21,8 +21,8 @@ fn an_authorization_is_accepted_once_until_it_expires() {
     assert_eq!(table.len(), 1, "what can't be shown any more is let go");
 }
 
-/// The wall clock is set back after the table has dropped an authorization: it hasn't expired any
-/// more, and must not be taken a second time.
+/// The wall clock is set back after the cache has dropped an authorization. It is valid again, and
+/// must not be accepted a second time.
 #[test]
 fn none_is_used_twice_when_the_clock_is_set_back() {
     let mut table = ReplayCache::new(8);
@@ -58,8 +58,8 @@ fn none_is_used_twice_when_the_clock_is_set_back() {
     }
 }
 
-/// A clock that runs on never meets the limit: what expires at the same second as something that
-/// was dropped has expired itself.
+/// The limit never matters while the clock runs forward: an authorization that expires in the same
+/// second as a dropped one has expired too.
 #[test]
 fn no_entry_is_dropped_before_it_expires() {
     let mut table = ReplayCache::new(1_000);
@@ -103,7 +103,7 @@ fn a_noisy_cell_leaves_room_for_the_others() {
     };
     assert_eq!([fill("a"), fill("a"), fill("b")], [6, 0, 3]);
     assert_eq!([fill("c"), fill("d")], [2, 1], "half of what is free");
-    // All is given back, to whoever comes first.
+    // All space is free again for any cell.
     assert_eq!(table.len(), 12);
     let later = at(60);
     for jti in 0..6 {

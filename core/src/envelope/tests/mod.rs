@@ -21,7 +21,7 @@ pub(super) fn key(seed: u8) -> Arc<SigningKey> {
     Arc::new(SigningKey::from_seed(&format!("k{seed}"), &[seed; 32]).unwrap())
 }
 
-/// What a router publishes that has these keys.
+/// The published key set of a router with these keys.
 pub(super) fn published(keys: &[u8]) -> KeySet {
     let jwks: Vec<String> = keys.iter().map(|seed| key(*seed).jwk()).collect();
     let jwks = format!("{{\"keys\":[{}]}}", jwks.join(","));
@@ -104,7 +104,7 @@ impl Case {
         names.zip(values).collect()
     }
 
-    /// What a verifier makes of headers that came with this request, `secs` after it was sealed.
+    /// The verifier's result for this request with these headers, `secs` after it was sealed.
     pub(super) fn check(
         &self,
         verifier: &Verifier,

@@ -25,7 +25,7 @@ fn case() -> Case {
     }
 }
 
-/// The section, made anew.
+/// The generated section.
 fn section() -> String {
     let case = case();
     let sealing = EnvelopeContents {

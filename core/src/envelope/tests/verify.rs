@@ -114,7 +114,7 @@ fn a_shared_key_is_for_its_own_cell_only() {
         cell: Text::new("eu-2").unwrap(),
         ..Case::default()
     };
-    // Sealed with the key of eu-1, by whoever has it.
+    // Sealed by somebody who has the key of eu-1.
     let verifier = Verifier::new(VerifierSpec {
         cells: vec!["eu-1".into(), "eu-2".into()],
         ..spec()
@@ -302,7 +302,7 @@ fn a_plain_header_may_say_nothing_else() {
     assert_eq!(refused(&case, &twice, 0), EnvelopeRefused::HeaderMismatch);
 }
 
-/// A form that a service doesn't take is as good as absent.
+/// A form that a service doesn't accept counts as absent.
 #[test]
 fn a_service_accepts_only_the_configured_forms() {
     let case = Case::default();

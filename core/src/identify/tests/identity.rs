@@ -242,7 +242,7 @@ fn a_token_in_the_query_is_refused() {
         (&both, false, false, Verified),
         (&permissive, false, true, MalformedToken),
         (&permissive, false, false, Anonymous),
-        // What isn't looked at proves nothing and hides nothing.
+        // A credential that the policy doesn't accept is ignored.
         (&mtls, false, true, Verified),
     ] {
         let world = World::new(json!({}), policy.clone()).with_peer(ACME);

@@ -1,4 +1,4 @@
-//! What is remembered changes the cost of a decision, and nothing else.
+//! The memo changes the cost of a decision, never its result.
 
 use proptest::prelude::*;
 

@@ -15,7 +15,7 @@ mod memo;
 mod routing_key;
 mod tokens;
 
-/// An issuer with one key of each kind, and a policy that believes it.
+/// An issuer with one key of each kind, and a policy that accepts its tokens.
 struct World {
     policy: Policy,
     keys: KeyTable,
@@ -96,7 +96,7 @@ impl World {
         self
     }
 
-    /// What comes of a request with this `Authorization`.
+    /// The result for a request with this `Authorization`.
     fn ask(
         &mut self,
         authorization: Option<&str>,
@@ -169,7 +169,7 @@ fn reason_of<T>(result: Result<T, Unidentified>) -> Reason {
     }
 }
 
-/// Claims that are good at 100 seconds from the start, with these members changed.
+/// Claims that are valid 100 seconds after the start, with these members changed.
 fn claims(change: Value) -> Value {
     let mut claims = json!({
         "iss": "https://idp.example",

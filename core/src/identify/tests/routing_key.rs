@@ -204,7 +204,7 @@ fn a_policy_without_routing_keys_ignores_them() {
             }),
             Verified,
         ),
-        // Without the scheme a gateway is nobody.
+        // Without the scheme `routing_key`, a gateway is not recognized.
         (&mtls, BY_GATEWAY, SanNotAccepted),
         (&mtls, with_token(BY_GATEWAY), SanNotAccepted),
     ] {

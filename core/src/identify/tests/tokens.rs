@@ -1,4 +1,4 @@
-//! One token at a time: which hold, and why the others don't.
+//! Single tokens: which are accepted, and why others are refused.
 
 use super::*;
 use crate::testing::base64url;

@@ -5,7 +5,7 @@ use crate::testing::{issuer, policy, specs};
 
 mod speakers;
 
-/// A configuration that is good, with everything in it.
+/// A valid configuration with every table.
 fn good() -> Value {
     json!({
         "issuer": [issuer(json!({}))],
@@ -18,7 +18,7 @@ fn good() -> Value {
     })
 }
 
-/// The settings that are complained about, once the member at `path` is `value`.
+/// The settings with mistakes after the member at `path` is set to `value`.
 fn complaints(path: &str, value: Value) -> Vec<String> {
     let mut tables = good();
     let (parent, member) = path.rsplit_once('/').unwrap();
@@ -34,8 +34,8 @@ fn complaints(path: &str, value: Value) -> Vec<String> {
     }
 }
 
-/// Each value, put at its path into tables without mistakes, is complained of at that setting, and
-/// nothing else is.
+/// Each value, set at its path in a valid configuration, is the only mistake, and is reported at
+/// that setting.
 fn name_their_settings(mistakes: &[(&str, Value, &str)]) {
     for (path, value, setting) in mistakes {
         let found = complaints(path, value.clone());

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Two issuers and two trust domains, each with another way to say for whom it speaks.
+/// Two issuers and two trust domains, which name their tenants in different ways.
 fn several() -> Policy {
     let second = json!({"name": "two", "issuer": "https://two.example", "tenants": "registry"});
     policy(json!({

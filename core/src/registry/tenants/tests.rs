@@ -18,7 +18,7 @@ fn items(count: u32) -> Vec<Item<'static>> {
     (0..count).map(|n| Item::new(id(n), assigned(n))).collect()
 }
 
-/// How many shards of `index` are not those of `other`.
+/// How many shards of `index` are not shared with `other`.
 fn unshared(index: &TenantIndex, other: &TenantIndex) -> usize {
     let pairs = std::iter::zip(index.shards(), other.shards());
     pairs.filter(|(a, b)| !Arc::ptr_eq(a, b)).count()
@@ -94,7 +94,7 @@ fn a_few_tenants_more_keep_the_shards() {
     assert!(doubled.bits > first.bits);
 }
 
-/// The way of deltas: nothing but single changes, from nothing to many shards and back.
+/// Single changes only, from an empty index to many shards and back.
 #[test]
 fn grows_by_single_changes() {
     let mut index = TenantIndex::default();
@@ -122,7 +122,7 @@ fn names_the_positions_of_a_duplicate() {
 enum Op {
     Upsert(u16, u32),
     Remove(u16),
-    /// Build everything again, as a new document does.
+    /// Builds the whole index, as for a new document.
     Build,
 }
 
@@ -137,7 +137,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Finds a lost, stale or doubled row, on every path by which a row gets into a shard.
+    /// Catches: a lost, stale or duplicate row, for every operation.
     #[test]
     fn behaves_as_a_map(ops in prop::collection::vec(op(), 1..700)) {
         let mut model = BTreeMap::new();

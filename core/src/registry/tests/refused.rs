@@ -1,8 +1,8 @@
-//! Each reason to refuse a document, and that nothing good is lost by it.
+//! Each reason to refuse a document. The current registry stays.
 
 use super::*;
 
-/// What to replace in the good document, by what, and what the refusal says.
+/// The text to replace in the good document, the new text, and the message of the refusal.
 const ROWS: &[(&str, &str, &str)] = &[
     (
         r#""version": 7"#,
@@ -215,7 +215,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Each row breaks the good document in one place; the message must lead there.
+/// Each row breaks the good document in one place, which the message must name.
 #[test]
 fn refuses_contradictions_and_names_their_place() {
     let good = good();
@@ -290,7 +290,7 @@ fn every_mistake_is_named_at_once() {
     );
 }
 
-/// What a mistake says of its line.
+/// The line in the message of a mistake.
 fn line_of(mistake: &str) -> &str {
     let line = mistake.rsplit_once(" (line ");
     line.map_or("", |(_, line)| line.trim_end_matches(')'))

@@ -1,4 +1,4 @@
-//! Which document may follow which: by its version, and by whether it says something else.
+//! Which document may follow which, by its version and content.
 
 use super::*;
 

@@ -39,7 +39,7 @@ fn rules_of(ed: &TestSigner, ec: &TestSigner, gateways: &[&str]) -> RoutingKeyRu
     .routing_key
 }
 
-/// What the tests sign unless they say otherwise.
+/// The values that most tests sign.
 const GOOD: Signed<'_> = Signed {
     kid: "ed",
     time: START + 100,
@@ -54,7 +54,7 @@ fn signature(signer: &TestSigner, signed: &Signed<'_>) -> String {
     format!("v1; kid={}; t={}; sig={signature}", signed.kid, signed.time)
 }
 
-/// What becomes of the request that [`GOOD`] is about, at its time, with these fields.
+/// The result for the request of [`GOOD`], at its time, with these fields.
 fn verify(
     rules: &RoutingKeyRules,
     gateway: Option<&Gateway>,
@@ -152,7 +152,7 @@ fn a_signature_holds_for_its_own_request_alone() {
             key: "globex",
             ..GOOD
         },
-        // What ends one value and begins the next is signed too.
+        // The boundary between two values is signed too.
         Signed {
             path: "/orders?page=",
             key: "2acme",
@@ -263,7 +263,7 @@ fn a_routing_key_needs_a_gateway_or_a_signer() {
         (gateway, &["acme"], &[], None),
         (None, &["acme"], &[&*good], None),
         (gateway, &["acme"], &[&good], None),
-        // What a trusted gateway passes on must hold all the same.
+        // A signature must be valid even if a trusted gateway sends it.
         (gateway, &["acme"], &["v1"], Some(MalformedRoutingKey)),
         (gateway, &["globex"], &[&good], Some(RoutingKeyBadSignature)),
         (
@@ -311,7 +311,7 @@ fn a_gateway_has_exactly_the_listed_name() {
         (&[], &["gw.example"], true, true),
         (&[], &["GW.Example"], true, true),
         (&[], &["other.example", "gw.example"], true, true),
-        // A URI SAN is the only name of whoever has one, where names are URIs at all.
+        // If gateways have URI names, only the URI SAN of a certificate with one is used.
         (&[GATEWAY], &["gw.example"], true, true),
         (
             &["spiffe://example/tenant/acme"],
@@ -347,7 +347,7 @@ fn a_gateway_has_exactly_the_listed_name() {
         );
         assert_eq!(found, (of_both, of_dns), "{uris:?} {dns_names:?}");
     }
-    // Templates for URIs make a URI SAN the only name too.
+    // The same with templates for URIs.
     let der = certificate_for(&["spiffe://example/tenant/acme"], &["gw.example"]);
     let peer = PeerCertificate::from_der(&der).unwrap();
     assert!(by_dns.gateway(&peer, true).is_none());

@@ -1,4 +1,4 @@
-//! Mistakes in `[routing_key]`, each complained of at its setting.
+//! Mistakes in `[routing_key]`, each reported at its setting.
 
 use super::*;
 use crate::policy::{Policy, PolicyError};

@@ -120,7 +120,7 @@ fn is_bounded_in_bytes_too() {
         assert!(memo.get(&token, |_| true).is_some(), "each is found");
     }
 
-    // One that needs more than all room displaces nothing.
+    // A token that is larger than the memo displaces nothing.
     let mut small = Memo::new(4, 1).with_bytes_max(2_000);
     small.insert(b"token", verified(1));
     small.insert(&[b'x'; 2_000], verified(2));

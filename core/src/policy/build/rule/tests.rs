@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::super::super::{Policy, PolicyError};
 use crate::testing::{issuer, specs};
 
-/// The complaints about these rules, in a policy with these further members.
+/// The mistakes in these rules, in a policy with these other members.
 fn complaints(rules: &Value, more: &Value) -> Vec<PolicyError> {
     let mut policy = json!({"name": "default", "any_of": ["jwt"], "rule": rules});
     let members = policy.as_object_mut().unwrap();
@@ -15,7 +15,7 @@ fn complaints(rules: &Value, more: &Value) -> Vec<PolicyError> {
     Policy::build(&specs(tables)).err().unwrap_or_default()
 }
 
-/// What is complained of, as `setting: problem`.
+/// The mistakes, as `setting: problem`.
 fn said(rules: &Value) -> Vec<String> {
     let said = complaints(rules, &json!({}));
     let one = |error: PolicyError| {
