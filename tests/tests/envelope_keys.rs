@@ -53,13 +53,11 @@ async fn world() -> (World, Running, Layer) {
     let tls = provider().client(roots, None, Protocol::Http1).unwrap();
     let client = fetch::Client::with_tls(TokioEnv::new(), tls, PATIENCE);
     let page = format!("https://{}{JWKS_PATH}", router.address());
-    // A request may wait for as long as a busy machine needs. Of fetches that are forced there is one,
-    // so that nothing waits for a second.
-    let timing = JwksTiming {
-        wait_max: PATIENCE,
-        cooldown: HOUR,
-        ..JwksTiming::default()
-    };
+    // A request may wait for as long as a busy machine needs. Only one fetch can be forced, so that
+    // nothing waits for a second.
+    let mut timing = JwksTiming::default();
+    timing.wait_max = PATIENCE;
+    timing.cooldown = HOUR;
     let page = SourceUrl::parse(&page).unwrap();
     let keys = JwksClient::start(client, page, timing, |_| ());
     let verifier = Verifier::new(VerifierSpec::new("a")).unwrap();
@@ -98,20 +96,20 @@ async fn a_lost_key_is_replaced_at_once() {
     let (world, router, layer) = world().await;
     let before = sent(&world, &router).await;
     assert_eq!(kid(&before), "env-1");
-    assert!(layer.judge(&before).await.is_ok(), "it holds for a while");
+    assert!(layer.verify(&before).await.is_ok(), "it holds for a while");
 
     keys(&world, &[("env-2", 0)]).await;
     router.reload().await;
     // The cell doesn't know the key, fetches the page, and serves.
     let after = sent(&world, &router).await;
     assert_eq!(kid(&after), "env-2");
-    let judged = layer.judge(&before).await;
+    let verified = layer.verify(&before).await;
     assert_eq!(
-        judged,
+        verified,
         Err(EnvelopeRefused::UnknownKey),
         "as if it were a thief's"
     );
-    assert!(layer.judge(&after).await.is_ok());
+    assert!(layer.verify(&after).await.is_ok());
 }
 
 /// Catches: a rotation without overlap that is taken, or one that ends sealing altogether.

@@ -22,7 +22,7 @@ const METRICS: &str = include_str!("../../docs/metrics.md");
 /// Where the reasons for which services refuse envelopes stand.
 const ENVELOPES: &str = include_str!("../../core/src/envelope/refused.rs");
 /// Has the members of the JWKS client's timing.
-const JWKS_CLIENT: &str = include_str!("../../mtls/service/src/keys/mod.rs");
+const JWKS_CLIENT: &str = include_str!("../../mtls/service/src/jwks/mod.rs");
 const REGISTRY: &str = include_str!("../../docs/registry.md");
 /// A seed that the timelines' snapshots don't use.
 const SEED: u64 = 11;

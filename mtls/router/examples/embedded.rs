@@ -7,45 +7,63 @@ use std::time::Duration;
 
 use cellway_env::tokio::TokioEnv;
 use cellway_router::Router;
-use cellway_testbed::{Client, EchoCell, Request};
-
-/// The same tables as in `cellway.toml`. Authentication is off to keep the example short: that is
-/// allowed on loopback only, and must be asked for twice.
-const CONFIG: &str = r#"
-    [[listener]]
-    name = "test"
-    bind = "127.0.0.1:0"
-    policy = "open"
-
-    [[policy]]
-    name = "open"
-    mode = "disabled"
-    allow_insecure = true
-    insecure_identity = { tenant = "acme" }
-"#;
+use cellway_testbed::{Client, EchoCell, IdentityProvider, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Your service; here a cell that answers with what it received.
+    // Your service and your identity provider; here a cell that answers with what it received.
     let env = TokioEnv::new();
-    let (_cell, address) = EchoCell::start(&env, "eu-1").await?;
+    let (_cell, cell) = EchoCell::start(&env, "eu-1").await?;
+    let idp = IdentityProvider::start(&env).await?;
 
-    let registry = format!(
-        r#"{{ "version": 1,
-              "cells": [{{ "id": "eu-1", "tier": "standard", "region": "eu", "state": "active",
-                           "endpoints": [{{ "url": "http://{address}" }}] }}],
-              "tenants": [{{ "id": "acme", "cell": "eu-1" }}] }}"#
-    );
-    let router = Router::from_text(CONFIG, registry)?.start().await?;
+    let router = Router::from_text(&config(idp.issuer()), registry(&cell.to_string()))?;
+    let router = router.start().await?;
     router.ready().await;
 
-    // A client that claims to be somebody else.
-    let client = Client::plain(env, router.addresses()[0].1);
-    let request = Request::get("/orders").header("x-cellway-tenant".parse()?, "globex".parse()?);
+    // A client of the tenant acme that claims to be another tenant.
+    let client = Client::plain(env.clone(), router.addresses()[0].1);
+    let request = Request::get("/orders")
+        .bearer(&idp.token(&env, "acme")?)
+        .header("x-cellway-tenant".parse()?, "globex".parse()?);
     let answer = client.send(request).await?;
-    println!("{}", answer.status);
+    println!("with a token: {}", answer.status);
+    println!("{}", String::from_utf8_lossy(&answer.body));
+
+    let answer = client.send(Request::get("/orders")).await?;
+    println!("without: {}", answer.status);
     println!("{}", String::from_utf8_lossy(&answer.body));
 
     router.drain(Duration::from_secs(1)).await;
     Ok(())
+}
+
+/// The same tables as in `cellway.toml`.
+fn config(issuer: &str) -> String {
+    format!(
+        r#"
+            [[listener]]
+            name = "test"
+            bind = "127.0.0.1:0"
+
+            [[issuer]]
+            name = "idp"
+            issuer = "{issuer}"
+            audience = "cellway"
+
+            [[policy]]
+            name = "default"
+            mode = "required"
+            any_of = ["jwt"]
+        "#
+    )
+}
+
+/// One cell, which has one tenant.
+fn registry(cell: &str) -> String {
+    format!(
+        r#"{{ "version": 1,
+              "cells": [{{ "id": "eu-1", "tier": "standard", "region": "eu", "state": "active",
+                           "endpoints": [{{ "url": "http://{cell}" }}] }}],
+              "tenants": [{{ "id": "acme", "cell": "eu-1" }}] }}"#
+    )
 }

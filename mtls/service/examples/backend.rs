@@ -14,8 +14,10 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::fs::Permissions;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,15 +30,13 @@ use cellway_core::envelope::{
 use cellway_core::{Identity, Text};
 use cellway_env::fetch::{self, SourceUrl};
 use cellway_env::tokio::TokioEnv;
-use cellway_env::{Env, Listener, Store};
-use cellway_router::config::Config;
+use cellway_env::{Env, Listener};
+use cellway_router::Router;
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::{EnvelopeForm, FetchSettings};
-use cellway_router::sources::RegistryLocation;
 use cellway_router::tls::{Provider, source_config};
-use cellway_router::{Handle, Router};
 use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
-use cellway_testbed::{Claims, Client, EchoCell, Protocol, Request, ServerTls, Signer, Target};
+use cellway_testbed::{Client, EchoCell, Folder, IdentityProvider, Request};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -52,7 +52,7 @@ type Envelopes = EnvelopeLayer<JwksClient<TokioEnv>, fn() -> Unix>;
 /// Verifies envelopes for this cell by the keys that the router publishes at `page`.
 async fn layer(cell: &str, trust: TrustMode, page: &str) -> Result<Envelopes> {
     let env = TokioEnv::new();
-    let tls = source_config(&env, &provider(), &FetchSettings::default()).await?;
+    let tls = source_config(&env, &Provider::default(), &FetchSettings::default()).await?;
     let client = fetch::Client::with_tls(env.clone(), Arc::new(tls), Duration::from_secs(5));
     let page = SourceUrl::parse(page).map_err(|refused| format!("{page}: {refused}"))?;
     let keys = JwksClient::start(client, page, JwksTiming::default(), |_| ());
@@ -137,104 +137,77 @@ const CELLS: [(&str, &str, TrustMode); 3] = [
 ];
 /// One more, whose operator looks at what it receives.
 const THIEF: (&str, &str) = ("eu-4", "umbrella");
-const ISSUER: &str = "https://idp.example";
+/// The envelope key's name at the router.
 const KID: &str = "env-1";
 const ENVELOPE: HeaderName = HeaderName::from_static("x-cellway-envelope");
 
 async fn show() -> Result<()> {
     let env = TokioEnv::new();
-    let folder = Folder::new(&env).await?;
-    let mut endpoints = Vec::new();
-    let mut listeners = Vec::new();
-    for (cell, tenant, _) in CELLS {
-        let listener = env.bind("127.0.0.1:0".parse()?, false).await?;
-        endpoints.push((cell, tenant, listener.local_addr()?));
-        listeners.push(listener);
-    }
-    let thief = env.bind("127.0.0.1:0".parse()?, false).await?;
-    endpoints.push((THIEF.0, THIEF.1, thief.local_addr()?));
-    let running = folder.router(&env, &endpoints).await?;
-    let router = running.addresses()[0].1;
-    env.spawn(async move {
-        let cell = EchoCell::new(THIEF.0, |_| ());
-        let _ = cell.serve(TokioEnv::new(), thief, ServerTls::plain()).await;
-    });
-    let page = format!("http://{router}{JWKS_PATH}");
-    for (listener, (cell, _, trust)) in listeners.into_iter().zip(CELLS) {
-        env.spawn(serve(listener, layer(cell, trust, &page).await?));
-    }
-
-    let token = |tenant: &str| {
-        let hour = Duration::from_secs(3_600);
-        let claims = Claims::new(ISSUER, "orders", env.unix_now(), hour);
-        claims.tenant(tenant).subject("ada").sign(&folder.issuer)
-    };
-    let orders = Request::get("/orders");
-    let stolen = ask(router, orders.clone().bearer(&token(THIEF.1)?)).await?;
-    let stolen: serde_json::Value = serde_json::from_str(&stolen.1)?;
-    let stolen = stolen["headers"][ENVELOPE.as_str()]
-        .as_str()
-        .unwrap_or_default();
+    let idp = IdentityProvider::start(&env).await?;
+    let (_thief, thief) = EchoCell::start(&env, THIEF.0).await?;
+    let mut endpoints = vec![(THIEF.0, THIEF.1, thief)];
+    let mut services = Vec::new();
     for (cell, tenant, trust) in CELLS {
-        let (_, _, service) = endpoints
-            .iter()
-            .find(|(id, ..)| *id == cell)
-            .ok_or("a cell")?;
-        let enveloped = |value: HeaderValue| orders.clone().header(ENVELOPE, value);
-        let rows = [
-            (
-                "through the router",
-                router,
-                orders.clone().bearer(&token(tenant)?),
-            ),
-            (
-                "past it, forged",
-                *service,
-                enveloped(forged(cell, tenant, env.unix_now())?),
-            ),
-            (
-                "past it, stolen from eu-4",
-                *service,
-                enveloped(stolen.parse()?),
-            ),
-            ("past it, without any", *service, orders.clone()),
-        ];
+        let listener = env.bind("127.0.0.1:0".parse()?, false).await?;
+        let address = listener.local_addr()?;
+        endpoints.push((cell, tenant, address));
+        services.push((cell, tenant, trust, address, listener));
+    }
+    let keys = sealing_keys(&env)?;
+    let config = config(idp.issuer(), &keys);
+    let running = Router::from_text(&config, registry(&endpoints))?
+        .start()
+        .await?;
+    running.ready().await;
+    let router = running.addresses()[0].1;
+    let page = format!("http://{router}{JWKS_PATH}");
+
+    let stolen = Request::get("/orders").bearer(&idp.token(&env, THIEF.1)?);
+    let (_, stolen) = ask(router, stolen).await?;
+    let stolen: serde_json::Value = serde_json::from_str(&stolen)?;
+    let stolen = stolen["headers"][ENVELOPE.as_str()].as_str();
+    let stolen = stolen.unwrap_or_default();
+    for (cell, tenant, trust, service, listener) in services {
+        env.spawn(serve(listener, layer(cell, trust, &page).await?));
         println!("{}", trust.as_str());
-        for (row, (what, address, request)) in rows.into_iter().enumerate() {
+        let orders = Request::get("/orders");
+        let with = |envelope: HeaderValue| orders.clone().header(ENVELOPE, envelope);
+        let token = idp.token(&env, tenant)?;
+        let forged = forged(cell, tenant, env.unix_now())?;
+        let rows = [
+            ("through the router", router, orders.clone().bearer(&token)),
+            ("past it, forged", service, with(forged)),
+            ("past it, stolen from eu-4", service, with(stolen.parse()?)),
+            ("past it, without any", service, orders.clone()),
+        ];
+        for ((what, address, request), expected) in rows.into_iter().zip(expected(trust)) {
             let (status, answer) = ask(address, request).await?;
             println!("  {what:26} {} {answer}", status.as_u16());
-            if status != expected(trust, row) {
-                return Err(format!("{what}: expected {}", expected(trust, row)).into());
+            if status != expected {
+                return Err(format!("{what}: expected {expected}").into());
             }
         }
     }
     running.drain(Duration::from_secs(1)).await;
-    folder.remove();
     Ok(())
 }
 
 /// The status of each row.
-fn expected(trust: TrustMode, row: usize) -> StatusCode {
+fn expected(trust: TrustMode) -> [StatusCode; 4] {
     let served = match trust {
         TrustMode::ServiceEnforced => [true, true, true, true],
         TrustMode::Hybrid => [true, false, false, true],
         TrustMode::GatewayEnforced => [true, false, false, false],
     };
-    match served[row] {
+    served.map(|served| match served {
         true => StatusCode::OK,
         false => StatusCode::FORBIDDEN,
-    }
+    })
 }
 
 /// Sends a request, and shows the answer: its body, or why there is none.
 async fn ask(address: SocketAddr, request: Request) -> Result<(StatusCode, String)> {
-    let target = Target {
-        host: address.ip().to_string(),
-        port: address.port(),
-        tls: None,
-        protocol: Protocol::Http1,
-    };
-    let client = Client::new(TokioEnv::new(), target, Duration::from_secs(5));
+    let client = Client::plain(TokioEnv::new(), address);
     let answer = client.send(request).await?;
     let reason = answer.headers.get("x-cellway-reason");
     let text = match reason.filter(|_| answer.body.is_empty()) {
@@ -264,110 +237,68 @@ fn forged(cell: &str, tenant: &str, now: Unix) -> Result<HeaderValue> {
     Ok(seal(&SigningKey::from_seed(KID, &[66; 32])?, &sealing))
 }
 
-fn provider() -> Provider {
-    Provider {
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        time: Arc::new(rustls::time_provider::DefaultTimeProvider),
-    }
+/// A folder with one key, as `cellway envelope-key new` makes it.
+fn sealing_keys(env: &TokioEnv) -> Result<Folder> {
+    let mut seed = [0; 32];
+    env.fill(&mut seed);
+    let key = SigningKey::from_seed(KID, &seed)?;
+    let now = env.unix_now().as_secs();
+    let index = Index {
+        keys: vec![IndexKey {
+            kid: KID.to_owned(),
+            cell: None,
+            added: now,
+            sign_from: now,
+        }],
+    };
+    let folder = Folder::generate();
+    folder.write(INDEX, index.render());
+    let file = key_file(EnvelopeForm::Jws, KID);
+    folder.write(&file, signing_pem(&key)?);
+    // The router refuses a key that other users can read.
+    std::fs::set_permissions(folder.path(&file), Permissions::from_mode(0o600))?;
+    Ok(folder)
 }
 
-/// The router's files: its keys for envelopes, and its identity provider's public key.
-struct Folder {
-    root: std::path::PathBuf,
-    issuer: Signer,
-}
-
-impl Folder {
-    /// As `cellway envelope-key new` makes it.
-    async fn new(env: &TokioEnv) -> Result<Self> {
-        let mut seed = [0; 32];
-        env.fill(&mut seed);
-        let key = SigningKey::from_seed(KID, &seed)?;
-        env.fill(&mut seed);
-        let issuer = Signer::from_seed("idp-1", seed)?;
-        let root = std::env::temp_dir().join(format!("cellway-backend-{}", std::process::id()));
-        let folder = Self { root, issuer };
-        let now = env.unix_now().as_secs();
-        let index = Index {
-            keys: vec![IndexKey {
-                kid: KID.to_owned(),
-                cell: None,
-                added: now,
-                sign_from: now,
-            }],
-        };
-        let keys = serde_json::json!({ "keys": [folder.issuer.jwk()] }).to_string();
-        let pem = key_file(EnvelopeForm::Jws, KID);
-        for (name, text) in [
-            (pem.as_str(), signing_pem(&key)?),
-            (INDEX, index.render()),
-            ("idp.json", keys),
-        ] {
-            env.store().replace(&folder.path(name), text.into()).await?;
-        }
-        Ok(folder)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.root.join(name).display().to_string()
-    }
-
-    /// Starts a router before these cells.
-    async fn router(
-        &self,
-        env: &TokioEnv,
-        cells: &[(&str, &str, SocketAddr)],
-    ) -> Result<Handle<TokioEnv, ()>> {
-        let config = format!(
-            r#"
+/// The router's configuration.
+fn config(issuer: &str, keys: &Folder) -> String {
+    format!(
+        r#"
             [[listener]]
             name = "public"
             bind = "127.0.0.1:0"
-            policy = "callers"
 
             [[policy]]
-            name = "callers"
+            name = "default"
             mode = "required"
             any_of = ["jwt"]
 
             [[issuer]]
             name = "idp"
-            issuer = "{ISSUER}"
-            audience = "orders"
-            jwks_file = "{}"
+            issuer = "{issuer}"
+            audience = "cellway"
 
             [envelope]
             keys = "{}"
+        "#,
+        keys.root().display(),
+    )
+}
 
-            [registry]
-            file = "replaced below"
-            "#,
-            self.path("idp.json"),
-            self.root.display(),
-        );
-        let cell = |(id, _, address): &(&str, &str, SocketAddr)| {
-            serde_json::json!({
-                "id": id, "tier": "standard", "region": "eu", "state": "active",
-                "endpoints": [{ "url": format!("http://{address}") }],
-            })
-        };
-        let tenant = |(cell, id, _): &(&str, &str, SocketAddr)| serde_json::json!({ "id": id, "cell": cell });
-        let registry = serde_json::json!({
-            "version": 1,
-            "cells": cells.iter().map(cell).collect::<Vec<_>>(),
-            "tenants": cells.iter().map(tenant).collect::<Vec<_>>(),
-        });
-        let mut settings = Config::load("backend.toml", &config, [])?.router;
-        settings.sources.registry.location = RegistryLocation::Text(registry.to_string().into());
-        let Provider { crypto, time } = provider();
-        let router = Router::builder(env.clone(), settings, crypto, time, ())
-            .start()
-            .await?;
-        router.ready().await;
-        Ok(router)
-    }
-
-    fn remove(&self) {
-        let _ = std::fs::remove_dir_all(&self.root);
-    }
+/// A registry of these cells, each with its tenant and address.
+fn registry(cells: &[(&str, &str, SocketAddr)]) -> String {
+    let cell = |(id, _, address): &(&str, &str, SocketAddr)| {
+        serde_json::json!({
+            "id": id, "tier": "standard", "region": "eu", "state": "active",
+            "endpoints": [{ "url": format!("http://{address}") }],
+        })
+    };
+    let tenant =
+        |(cell, id, _): &(&str, &str, SocketAddr)| serde_json::json!({ "id": id, "cell": cell });
+    let registry = serde_json::json!({
+        "version": 1,
+        "cells": cells.iter().map(cell).collect::<Vec<_>>(),
+        "tenants": cells.iter().map(tenant).collect::<Vec<_>>(),
+    });
+    registry.to_string()
 }

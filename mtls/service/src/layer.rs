@@ -1,7 +1,7 @@
 //! The verifier as a layer around a Rust service: axum, tonic, hyper or whatever speaks tower.
 //!
-//! Put it outermost. An envelope is bound to the path as it came, and a layer that rewrites it
-//! first (axum's `nest` for example) takes that away.
+//! Put it outermost. An envelope is bound to the path that the router sent. A layer outside this one
+//! that rewrites the path (such as axum's `nest`) makes the envelope invalid.
 //!
 //! ```
 //! # use std::convert::Infallible;
@@ -12,7 +12,7 @@
 //! use tower_layer::Layer;
 //!
 //! # fn service<F>(f: F) -> F { f }
-//! // A service that shares a key with the router, and so fetches none.
+//! // A service that shares a key with the router. It fetches no keys.
 //! let verifier = Verifier::new(VerifierSpec {
 //!     jws: false,
 //!     hmac: vec![HmacKey::new("eu-1-a", "eu-1", b"a secret of at least thirty-two bytes")?],
@@ -22,7 +22,7 @@
 //! let layer = EnvelopeLayer::new(verifier, NoKeys, clock);
 //!
 //! async fn orders(request: Request<String>) -> Result<Response<String>, Infallible> {
-//!     // Set by the layer. In the mode `gateway_enforced` it is always `Verified`.
+//!     // The layer sets this. In the mode `gateway_enforced` it is always `Verified`.
 //!     let tenant = match request.extensions().get::<Verdict>() {
 //!         Some(Verdict::Verified(caller)) => caller.tenant.clone(),
 //!         Some(Verdict::Local(_)) | None => None,
@@ -49,18 +49,18 @@ use cellway_core::keys::KeySet;
 
 use cellway_core::envelope::{EnvelopeRefused, Verdict, Verifier, target};
 
-/// Where a layer has the router's published keys from.
+/// Gives a layer the router's published keys. [`JwksClient`](crate::JwksClient) fetches them.
 pub trait KeyProvider: Clone + Send + Sync + 'static {
-    /// What was fetched last, unless it is too old to serve.
+    /// The last good key set, unless it is too old to use.
     fn keys(&self) -> Option<Arc<KeySet>>;
 
-    /// Asks for newer keys, because none of those there has this id, and waits for them: until
-    /// they came, or can't come in time. Must be bounded, and must not fetch as often as it is
-    /// asked: whoever reaches the service can make up ids.
+    /// Asks for newer keys, because no known key has this id. Returns when there are newer keys, or
+    /// when they can't come in time. It must bound this wait, and it must not fetch at each call:
+    /// anybody who reaches the service can invent ids.
     fn newer(&self, kid: &str) -> impl Future<Output = ()> + Send;
 }
 
-/// No keys: for services that share one with the router.
+/// No keys: for services that share a key with the router.
 #[derive(Clone, Copy, Debug)]
 pub struct NoKeys;
 
@@ -74,7 +74,7 @@ impl KeyProvider for NoKeys {
     }
 }
 
-/// Keys that never change: for tests.
+/// Keys that never change, for tests.
 impl KeyProvider for Arc<KeySet> {
     fn keys(&self) -> Option<Arc<KeySet>> {
         Some(self.clone())
@@ -85,46 +85,47 @@ impl KeyProvider for Arc<KeySet> {
     }
 }
 
-/// Lets requests through to a service as its [`Verifier`] says, each with its [`Verdict`] as an
+/// Verifies each request with a [`Verifier`] and passes it to the service with its [`Verdict`] as an
 /// extension.
 ///
-/// A request that isn't let through is answered 403 (there is nothing that a client could be asked
-/// for), or 503 while there are no keys, with an empty body and the name of the reason in the
-/// router's `reason` header. Envelopes are taken out of the requests that are; so are, where
-/// nothing was proved, all other headers under the router's prefix: what nobody has proved shall
-/// not be read by accident.
+/// A refused request is answered with an empty body and with the reason in the router's `reason`
+/// header. Its status is 503 while there are no keys, and 403 otherwise: no credential of the client's
+/// would help. The layer removes the envelope from requests that pass. If nothing was proved, it also
+/// removes all other headers with the router's prefix, so that the service can't read them by
+/// accident.
 #[derive(Clone, Debug)]
 pub struct EnvelopeLayer<K, C> {
-    shared: Arc<Shared<K, C>>,
+    verification: Arc<Verification<K, C>>,
 }
 
+/// How one layer verifies. All services that it wraps share this.
 #[derive(Debug)]
-struct Shared<K, C> {
+struct Verification<K, C> {
     verifier: Verifier,
     keys: K,
     clock: C,
 }
 
 impl<K: KeyProvider, C: Fn() -> Unix + Send + Sync + 'static> EnvelopeLayer<K, C> {
-    /// A layer that verifies with these keys by this wall clock.
+    /// Creates a layer from a verifier, the router's keys, and a wall clock.
     pub fn new(verifier: Verifier, keys: K, clock: C) -> Self {
-        let shared = Shared {
+        let verification = Verification {
             verifier,
             keys,
             clock,
         };
         Self {
-            shared: Arc::new(shared),
+            verification: Arc::new(verification),
         }
     }
 
-    /// What the layer says of a request with this head, for services that don't speak tower. Waits
-    /// for newer keys where these may change that.
+    /// Verifies a request by its head, for services that don't use tower. Waits for newer keys if
+    /// they could change the result.
     ///
     /// # Errors
-    /// The request must not be served.
-    pub async fn judge(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
-        self.shared.judge(head).await
+    /// Why the request must not be served.
+    pub async fn verify(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
+        self.verification.verify(head).await
     }
 }
 
@@ -134,7 +135,7 @@ impl<S, K, C> Layer<S> for EnvelopeLayer<K, C> {
     fn layer(&self, inner: S) -> Self::Service {
         Enveloped {
             inner,
-            shared: Arc::clone(&self.shared),
+            verification: Arc::clone(&self.verification),
         }
     }
 }
@@ -143,14 +144,14 @@ impl<S, K, C> Layer<S> for EnvelopeLayer<K, C> {
 #[derive(Debug)]
 pub struct Enveloped<S, K, C> {
     inner: S,
-    shared: Arc<Shared<K, C>>,
+    verification: Arc<Verification<K, C>>,
 }
 
 impl<S: Clone, K, C> Clone for Enveloped<S, K, C> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
+            verification: Arc::clone(&self.verification),
         }
     }
 }
@@ -173,15 +174,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was found ready is the one to call.
+        // `poll_ready` was called on this service and not on its clone, so this one must be called.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let shared = Arc::clone(&self.shared);
+        let verification = Arc::clone(&self.verification);
         Box::pin(async move {
-            let rules = shared.verifier.rules();
-            // Apart, because a body may be one that threads can't share.
+            let rules = verification.verifier.rules();
+            // Without the body, which may not be `Sync`.
             let (mut head, body) = request.into_parts();
-            match shared.judge(&head).await {
+            match verification.verify(&head).await {
                 Ok(verdict) => {
                     clean(rules, &verdict, &mut head.headers);
                     head.extensions.insert(verdict);
@@ -193,22 +194,22 @@ where
     }
 }
 
-impl<K: KeyProvider, C: Fn() -> Unix> Shared<K, C> {
-    async fn judge(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
-        let judged = self.once(head);
-        let refused = match &judged {
-            Ok(Verdict::Verified(_)) => return judged,
+impl<K: KeyProvider, C: Fn() -> Unix> Verification<K, C> {
+    async fn verify(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
+        let verdict = self.verify_once(head);
+        let refused = match &verdict {
+            Ok(Verdict::Verified(_)) => return verdict,
             Ok(Verdict::Local(refused)) | Err(refused) => *refused,
         };
         let kid = self.verifier.kid(&head.headers);
         let (true, Some(kid)) = (refused.wants_keys(), kid) else {
-            return judged;
+            return verdict;
         };
         self.keys.newer(&kid).await;
-        self.once(head)
+        self.verify_once(head)
     }
 
-    fn once(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
+    fn verify_once(&self, head: &Parts) -> Result<Verdict, EnvelopeRefused> {
         let keys = self.keys.keys();
         let (target, now) = (target(&head.uri), (self.clock)());
         self.verifier
@@ -216,6 +217,7 @@ impl<K: KeyProvider, C: Fn() -> Unix> Shared<K, C> {
     }
 }
 
+/// Removes what the service must not read.
 fn clean(rules: &HeaderRules, verdict: &Verdict, headers: &mut HeaderMap) {
     match verdict {
         Verdict::Verified(_) => {

@@ -13,7 +13,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
-use super::{Key, LabError};
+use super::{Key, TestbedError};
 
 /// A root that issues certificates for servers, clients and cells.
 ///
@@ -27,8 +27,13 @@ impl Ca {
     /// A self-signed root with this common name.
     ///
     /// # Errors
-    /// [`LabError::Certificate`] if the key or name is refused.
-    pub fn new(name: &str, key: &Key, validity: Validity, serial: u64) -> Result<Self, LabError> {
+    /// [`TestbedError::Certificate`] if the key or name is refused.
+    pub fn new(
+        name: &str,
+        key: &Key,
+        validity: Validity,
+        serial: u64,
+    ) -> Result<Self, TestbedError> {
         let mut params = params(name, validity, serial);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -40,8 +45,8 @@ impl Ca {
     /// Issues a certificate for `key`.
     ///
     /// # Errors
-    /// [`LabError::Certificate`] if a name isn't ASCII or the key is refused.
-    pub fn issue(&self, spec: &CertificateSpec, key: &Key) -> Result<Credential, LabError> {
+    /// [`TestbedError::Certificate`] if a name isn't ASCII or the key is refused.
+    pub fn issue(&self, spec: &CertificateSpec, key: &Key) -> Result<Credential, TestbedError> {
         let mut params = params(&spec.common_name, spec.validity, spec.serial);
         params.subject_alt_names = spec
             .sans
@@ -63,8 +68,8 @@ impl Ca {
     /// `validity`.
     ///
     /// # Errors
-    /// [`LabError::Certificate`] if the list can't be signed.
-    pub fn revoke(&self, serials: &[u64], validity: Validity) -> Result<String, LabError> {
+    /// [`TestbedError::Certificate`] if the list can't be signed.
+    pub fn revoke(&self, serials: &[u64], validity: Validity) -> Result<String, TestbedError> {
         let epoch = date_time_ymd(1970, 1, 1);
         let (from, until) = (validity.from.since_epoch(), validity.until.since_epoch());
         let revoked = |serial: &u64| RevokedCertParams {
@@ -97,8 +102,8 @@ impl Ca {
     /// A store that trusts these authorities.
     ///
     /// # Errors
-    /// [`LabError::Tls`] if rustls can't read a root.
-    pub fn roots(authorities: &[&Self]) -> Result<RootCertStore, LabError> {
+    /// [`TestbedError::Tls`] if rustls can't read a root.
+    pub fn roots(authorities: &[&Self]) -> Result<RootCertStore, TestbedError> {
         let mut roots = RootCertStore::empty();
         for authority in authorities {
             roots.add(authority.der().clone())?;
@@ -233,6 +238,10 @@ fn params(common_name: &str, validity: Validity, serial: u64) -> CertificatePara
 }
 
 /// The DNS and URI SANs of a certificate, in its order.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "x509-parser's enum: other kinds of names are left out"
+)]
 pub(super) fn sans(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
         return Vec::new();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{self, Future};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_core::Unix;
 use cellway_core::envelope::{EnvelopeRefused, Verdict};
-use cellway_env::{Env, Listener};
+use cellway_env::Env;
 use cellway_service::{EnvelopeLayer, KeyProvider};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -23,7 +23,8 @@ use serde_json::{Map, Value, json};
 
 use super::ServerTls;
 use super::body::Buffered;
-use super::serve::{self, Host, Peer, TurnedAway, version_name};
+use super::protocol::version_name;
+use super::serve::{self, Host, Peer, TurnedAway};
 
 /// A cell: reports each request to a sink, and echoes it as JSON. Asked for `/stream/30`, it
 /// answers for thirty seconds, a line each quarter of a second.
@@ -32,53 +33,55 @@ use super::serve::{self, Host, Peer, TurnedAway, version_name};
 /// would believe the router.
 #[derive(Clone)]
 pub struct EchoCell {
-    shared: Arc<Shared>,
+    state: Arc<CellState>,
 }
 
-struct Shared {
+/// What all clones of a cell share.
+struct CellState {
     id: String,
     arrivals: AtomicU64,
     connections: AtomicU64,
-    behaviour: Mutex<Behaviour>,
+    behavior: Mutex<Behavior>,
     sink: Box<dyn Fn(Report<'_>) + Send + Sync>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Behaviour {
+struct Behavior {
     fault: CellFault,
     answer_headers: HeaderMap,
-    /// `None`: it doesn't look at envelopes.
-    envelopes: Option<Judge>,
+    /// `None`: it doesn't verify envelopes.
+    verifier: Option<Verifier>,
 }
 
 #[derive(Clone)]
-struct Judge(Arc<dyn EnvelopeJudge>);
+struct Verifier(Arc<dyn EnvelopeVerifier>);
 
-impl fmt::Debug for Judge {
+impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Judge")
+        f.write_str("Verifier")
     }
 }
 
-/// What a cell makes of the envelopes that requests bring. An [`EnvelopeLayer`] is one.
-pub trait EnvelopeJudge: Send + Sync + 'static {
-    /// Judges a request by its head.
+/// Verifies the envelopes of a cell's requests. An [`EnvelopeLayer`] does.
+pub trait EnvelopeVerifier: Send + Sync + 'static {
+    /// Verifies the envelope in the head of a request.
     ///
     /// # Errors
     /// The cell refuses to serve it.
-    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a>;
+    fn verify<'a>(&'a self, head: &'a Parts) -> Verifying<'a>;
 }
 
-/// What [`EnvelopeJudge::judge`] comes to, once keys are there or can't come in time.
-pub type Judging<'a> = Pin<Box<dyn Future<Output = Result<Verdict, EnvelopeRefused>> + Send + 'a>>;
+/// The result of [`EnvelopeVerifier::verify`], once keys are there or can't come in time.
+pub type Verifying<'a> =
+    Pin<Box<dyn Future<Output = Result<Verdict, EnvelopeRefused>> + Send + 'a>>;
 
-impl<K, C> EnvelopeJudge for EnvelopeLayer<K, C>
+impl<K, C> EnvelopeVerifier for EnvelopeLayer<K, C>
 where
     K: KeyProvider,
     C: Fn() -> Unix + Send + Sync + 'static,
 {
-    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a> {
-        Box::pin(self.judge(head))
+    fn verify<'a>(&'a self, head: &'a Parts) -> Verifying<'a> {
+        Box::pin(self.verify(head))
     }
 }
 
@@ -184,11 +187,11 @@ impl EchoCell {
     /// A cell that tells `sink` what it received.
     pub fn new(id: &str, sink: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            state: Arc::new(CellState {
                 id: id.to_owned(),
                 arrivals: AtomicU64::new(0),
                 connections: AtomicU64::new(0),
-                behaviour: Mutex::default(),
+                behavior: Mutex::default(),
                 sink: Box::new(sink),
             }),
         }
@@ -199,14 +202,7 @@ impl EchoCell {
     /// # Errors
     /// What the system said when the port was bound.
     pub async fn start<E: Env>(env: &E, id: &str) -> io::Result<(Self, SocketAddr)> {
-        let listener = env.bind((Ipv4Addr::LOCALHOST, 0).into(), false).await?;
-        let address = listener.local_addr()?;
-        let (cell, host) = (Self::new(id, |_| ()), env.clone());
-        let serving = cell.clone();
-        env.spawn(async move {
-            let _ = serving.serve(host, listener, ServerTls::plain()).await;
-        });
-        Ok((cell, address))
+        serve::start(env, |_| Ok(Self::new(id, |_| ()))).await
     }
 
     /// Serves until the listener fails. For mutual TLS, `tls` asks for the router's certificate.
@@ -224,43 +220,43 @@ impl EchoCell {
 
     /// The cell's id.
     pub fn id(&self) -> &str {
-        &self.shared.id
+        &self.state.id
     }
 
     /// Breaks it, or mends it with [`CellFault::None`].
     pub fn set_fault(&self, fault: CellFault) {
-        self.behaviour().fault = fault;
+        self.behavior().fault = fault;
     }
 
-    /// From now on it judges the envelope of every request before it answers, and refuses as
-    /// `judge` says.
-    pub fn verify_envelopes(&self, judge: impl EnvelopeJudge) {
-        self.behaviour().envelopes = Some(Judge(Arc::new(judge)));
+    /// From now on it verifies the envelope of every request before it answers, and refuses requests
+    /// that `verifier` refuses.
+    pub fn verify_envelopes(&self, verifier: impl EnvelopeVerifier) {
+        self.behavior().verifier = Some(Verifier(Arc::new(verifier)));
     }
 
     /// Adds this header to every answer: a cell that tries to speak in the router's name.
     pub fn add_answer_header(&self, name: HeaderName, value: HeaderValue) {
-        self.behaviour().answer_headers.append(name, value);
+        self.behavior().answer_headers.append(name, value);
     }
 
     /// How many requests reached it.
     pub fn arrivals(&self) -> u64 {
-        self.shared.arrivals.load(Ordering::Relaxed)
+        self.state.arrivals.load(Ordering::Relaxed)
     }
 
-    fn behaviour(&self) -> std::sync::MutexGuard<'_, Behaviour> {
-        let behaviour = self.shared.behaviour.lock();
-        behaviour.unwrap_or_else(PoisonError::into_inner)
+    fn behavior(&self) -> std::sync::MutexGuard<'_, Behavior> {
+        let behavior = self.state.behavior.lock();
+        behavior.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn arrived(&self, received: &mut Received) {
-        received.ordinal = self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
-        (self.shared.sink)(Report::Arrived(received));
+        received.ordinal = self.state.arrivals.fetch_add(1, Ordering::Relaxed);
+        (self.state.sink)(Report::Arrived(received));
     }
 
     fn received(&self, peer: &Peer, request: &Request<Incoming>) -> Received {
         Received {
-            cell: self.shared.id.clone(),
+            cell: self.state.id.clone(),
             ordinal: 0,
             connection: peer.connection,
             on_connection: peer.nth,
@@ -279,15 +275,15 @@ impl EchoCell {
 
 impl Host for EchoCell {
     fn silent(&self) -> bool {
-        self.behaviour().fault == CellFault::HalfOpen
+        self.behavior().fault == CellFault::HalfOpen
     }
 
     fn connection(&self) -> u64 {
-        self.shared.connections.fetch_add(1, Ordering::Relaxed)
+        self.state.connections.fetch_add(1, Ordering::Relaxed)
     }
 
     fn departs(&self, nth: u64) -> bool {
-        self.behaviour().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
+        self.behavior().fault == CellFault::GoAway && nth >= REQUESTS_A_CONNECTION
     }
 
     fn turns_away(
@@ -297,18 +293,25 @@ impl Host for EchoCell {
         left_behind: bool,
     ) -> Option<TurnedAway> {
         let http2 = request.version() == Version::HTTP_2;
-        let (how, unserved) = match self.behaviour().fault {
+        let (how, unserved) = match self.behavior().fault {
             _ if left_behind => (TurnedAway::LeftBehind, Unserved::LeftBehind),
             CellFault::RefuseStreams if http2 => (TurnedAway::Refused, Unserved::Disclaimed),
             CellFault::BreakOff if http2 => (TurnedAway::BrokenOff, Unserved::StreamBroken),
             CellFault::BreakOff => (TurnedAway::BrokenOff, Unserved::ConnectionBroken),
-            _ => return None,
+            CellFault::None
+            | CellFault::Slow(_)
+            | CellFault::Status(_)
+            | CellFault::ResetMidBody
+            | CellFault::StallMidBody
+            | CellFault::HalfOpen
+            | CellFault::RefuseStreams
+            | CellFault::GoAway => return None,
         };
         let mut received = self.received(peer, request);
         if !unserved.is_disclaimed() {
             self.arrived(&mut received);
         }
-        (self.shared.sink)(Report::Unserved(&received, unserved));
+        (self.state.sink)(Report::Unserved(&received, unserved));
         Some(how)
     }
 
@@ -316,22 +319,22 @@ impl Host for EchoCell {
         let mut received = self.received(peer, &request);
         self.arrived(&mut received);
         let (head, body) = request.into_parts();
-        let judge = self.behaviour().envelopes.clone();
-        let judged = match &judge {
-            Some(judge) => Some(judge.0.judge(&head).await),
+        let verifier = self.behavior().verifier.clone();
+        let verified = match &verifier {
+            Some(verifier) => Some(verifier.0.verify(&head).await),
             None => None,
         };
         let ended = read(body).await;
-        (self.shared.sink)(Report::Ended(&received, &ended));
-        if let Some(Err(refused)) = judged {
+        (self.state.sink)(Report::Ended(&received, &ended));
+        if let Some(Err(refused)) = verified {
             return refusal(refused);
         }
-        let verdict = judged.and_then(Result::ok);
-        let Behaviour {
+        let verdict = verified.and_then(Result::ok);
+        let Behavior {
             fault,
             answer_headers,
             ..
-        } = self.behaviour().clone();
+        } = self.behavior().clone();
         let body = Bytes::from(echo(&received, &ended, verdict.as_ref()));
         let mut response = match fault {
             CellFault::None | CellFault::GoAway if stream_secs(&received.path).is_some() => {

@@ -20,7 +20,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::body::Buffered;
-use super::serve::Spawner;
+use super::protocol::Protocol;
+use super::spawner::Spawner;
 
 /// The most bytes, and the most fields, of a response's header.
 const HEADER_BYTES_MAX: u32 = 1 << 20;
@@ -42,24 +43,6 @@ pub struct Target {
     pub tls: Option<Arc<ClientConfig>>,
     /// The protocol to speak.
     pub protocol: Protocol,
-}
-
-/// The HTTP versions that a [`Client`] speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
-impl Protocol {
-    pub(super) const fn alpn(self) -> &'static [u8] {
-        match self {
-            Self::Http1 => b"http/1.1",
-            Self::Http2 => b"h2",
-        }
-    }
 }
 
 /// A request to send.
@@ -128,6 +111,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ClientError {
     /// No connection was made.
     Connect(io::Error),

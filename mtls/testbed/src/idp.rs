@@ -11,7 +11,16 @@ use serde_json::{Value, json};
 
 use super::body::Buffered;
 use super::serve::{self, Host, Peer};
-use super::{Claims, LabError, ServerTls, Signer};
+use super::{Claims, ServerTls, Signer, TestbedError};
+
+/// The audience of the tokens that [`IdentityProvider::token`] issues. A router that should accept them
+/// has `audience = "cellway"`.
+pub const AUDIENCE: &str = "cellway";
+
+/// The subject of these tokens.
+const SUBJECT: &str = "ada";
+/// How long these tokens are valid.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -82,6 +91,22 @@ impl IdentityProvider {
                 counts: IdpCounts::default(),
             })),
         }
+    }
+
+    /// Starts a provider without TLS on a free port of 127.0.0.1, with a new Ed25519 key.
+    ///
+    /// A router finds its keys by discovery: the router's configuration needs only this provider's
+    /// [`issuer`](Self::issuer) and the [`AUDIENCE`].
+    ///
+    /// # Errors
+    /// What the system said when the port was bound, or what is wrong with the key.
+    pub async fn start<E: Env>(env: &E) -> io::Result<Self> {
+        let mut seed = [0; 32];
+        env.fill(&mut seed);
+        let signer = Signer::from_seed("key-1", seed).map_err(io::Error::other)?;
+        let provider = |address| Ok(Self::new(&format!("http://{address}"), signer));
+        let (idp, _) = serve::start(env, provider).await?;
+        Ok(idp)
     }
 
     /// Serves discovery and keys until the listener fails.
@@ -156,11 +181,27 @@ impl IdentityProvider {
         state.signer = signer;
     }
 
+    /// The claims of a good token: for this tenant and the [`AUDIENCE`], issued now and valid for an
+    /// hour, with the subject `ada`. Change or add claims, then [`sign`](Self::sign).
+    pub fn claims(&self, env: &impl Env, tenant: &str) -> Claims {
+        Claims::new(&self.issuer, AUDIENCE, env.unix_now(), TOKEN_LIFETIME)
+            .tenant(tenant)
+            .subject(SUBJECT)
+    }
+
+    /// A good token, which has these [`claims`](Self::claims).
+    ///
+    /// # Errors
+    /// [`TestbedError::Token`] if the cryptography library fails.
+    pub fn token(&self, env: &impl Env, tenant: &str) -> Result<String, TestbedError> {
+        self.sign(&self.claims(env, tenant))
+    }
+
     /// Signs a token with the current key.
     ///
     /// # Errors
-    /// [`LabError::Token`] if the cryptography library fails.
-    pub fn sign(&self, claims: &Claims) -> Result<String, LabError> {
+    /// [`TestbedError::Token`] if the cryptography library fails.
+    pub fn sign(&self, claims: &Claims) -> Result<String, TestbedError> {
         let signer = self.state().signer.clone();
         claims.sign(&signer)
     }
@@ -168,11 +209,11 @@ impl IdentityProvider {
     /// Signs a token with the published key of this name.
     ///
     /// # Errors
-    /// [`LabError::Token`] if there is no such key, or the cryptography library fails.
-    pub fn sign_as(&self, kid: &str, claims: &Claims) -> Result<String, LabError> {
+    /// [`TestbedError::Token`] if there is no such key, or the cryptography library fails.
+    pub fn sign_as(&self, kid: &str, claims: &Claims) -> Result<String, TestbedError> {
         let published = self.state().published.clone();
         let signer = published.iter().find(|signer| signer.kid() == kid);
-        let signer = signer.ok_or_else(|| LabError::Token(format!("no key is named {kid}")))?;
+        let signer = signer.ok_or_else(|| TestbedError::Token(format!("no key is named {kid}")))?;
         claims.sign(signer)
     }
 
@@ -191,9 +232,10 @@ impl IdentityProvider {
     }
 
     fn discovery(&self, fault: IdpFault) -> String {
-        let issuer = match fault {
-            IdpFault::WrongIssuer => "https://somebody-else.example",
-            _ => &self.issuer,
+        let issuer = if fault == IdpFault::WrongIssuer {
+            "https://somebody-else.example"
+        } else {
+            &*self.issuer
         };
         json!({
             "issuer": issuer,

@@ -3,7 +3,7 @@
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::LabError;
+use super::TestbedError;
 
 /// What stands before the seed in an Ed25519 key's PKCS#8 form (RFC 8410, section 7).
 const ED25519_PKCS8_PREFIX: [u8; 16] = [
@@ -30,8 +30,8 @@ impl Key {
     /// A new ECDSA P-256 key from the system's entropy, which every TLS client accepts.
     ///
     /// # Errors
-    /// [`LabError::Certificate`] if the cryptography library fails.
-    pub fn generate_p256() -> Result<Self, LabError> {
+    /// [`TestbedError::Certificate`] if the cryptography library fails.
+    pub fn generate_p256() -> Result<Self, TestbedError> {
         let pair = rcgen::KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         Ok(Self {
             pkcs8: pair.serialize_der(),
@@ -47,12 +47,12 @@ impl Key {
     /// The key in PEM, for a file.
     ///
     /// # Errors
-    /// [`LabError::Certificate`] if the key can't be read back.
-    pub fn pem(&self) -> Result<String, LabError> {
+    /// [`TestbedError::Certificate`] if the key can't be read back.
+    pub fn pem(&self) -> Result<String, TestbedError> {
         Ok(self.pair()?.serialize_pem())
     }
 
-    pub(super) fn pair(&self) -> Result<rcgen::KeyPair, LabError> {
+    pub(super) fn pair(&self) -> Result<rcgen::KeyPair, TestbedError> {
         let der = PrivatePkcs8KeyDer::from(self.pkcs8.as_slice());
         Ok(rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
             &der,

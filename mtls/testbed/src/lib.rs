@@ -14,30 +14,18 @@
 //! randomness from the [`CryptoProvider`](rustls::crypto::CryptoProvider) that is handed in.
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use cellway_env::tokio::TokioEnv;
-//! use cellway_env::{Env, Listener};
-//! use cellway_testbed::{Client, EchoCell, Protocol, Request, ServerTls, Target};
+//! use cellway_testbed::{Client, EchoCell, IdentityProvider, Request};
 //!
 //! # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
 //! let env = TokioEnv::new();
-//! let listener = env.bind("127.0.0.1:0".parse()?, false).await?;
-//! let port = listener.local_addr()?.port();
-//! let cell = EchoCell::new("eu-1", |report| println!("{report:?}"));
-//! let (host, here) = (cell.clone(), env.clone());
-//! env.spawn(async move {
-//!     let _ = host.serve(here, listener, ServerTls::plain()).await;
-//! });
+//! let (cell, address) = EchoCell::start(&env, "eu-1").await?;
+//! let idp = IdentityProvider::start(&env).await?;
+//! let token = idp.token(&env, "acme")?;
 //!
-//! let target = Target {
-//!     host: "127.0.0.1".to_owned(),
-//!     port,
-//!     tls: None,
-//!     protocol: Protocol::Http1,
-//! };
-//! let client = Client::new(env, target, Duration::from_secs(5));
-//! let answer = client.send(Request::get("/hello")).await?;
+//! // With a router between them, its address goes here.
+//! let client = Client::plain(env, address);
+//! let answer = client.send(Request::get("/hello").bearer(&token)).await?;
 //! assert_eq!(answer.status, 200);
 //! assert_eq!(cell.arrivals(), 1);
 //! # Ok(())
@@ -48,7 +36,9 @@
 
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
+#![warn(clippy::wildcard_enum_match_arm)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod body;
 mod ca;
@@ -57,25 +47,32 @@ mod client;
 mod control_plane;
 mod departure;
 mod envoy;
+mod folder;
 mod host;
 mod idp;
 mod key;
+mod protocol;
 mod script;
 mod serve;
 mod signer;
+mod spawner;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod token;
 
 pub use ca::{Ca, CertificateSpec, Credential, San, Usage, Validity, bundle_pem};
-pub use cell::{CellFault, EchoCell, Ended, EnvelopeJudge, Judging, Received, Report, Unserved};
-pub use client::{Answer, Client, ClientError, Connection, Protocol, Request, Target};
+pub use cell::{
+    CellFault, EchoCell, Ended, EnvelopeVerifier, Received, Report, Unserved, Verifying,
+};
+pub use client::{Answer, Client, ClientError, Connection, Request, Target};
 pub use control_plane::{ControlPlane, ControlPlaneCounts, ControlPlaneFault};
 pub use envoy::{Envoy, Heard};
+pub use folder::Folder;
 pub use host::{Host, Memory};
-pub use idp::{IdentityProvider, IdpCounts, IdpFault};
+pub use idp::{AUDIENCE, IdentityProvider, IdpCounts, IdpFault};
 pub use key::Key;
+pub use protocol::Protocol;
 pub use script::{Script, ScriptedServer, ScriptedSource};
 pub use signer::{Algorithm, Signer};
 pub use tls::{ServerTls, TlsProvider};
@@ -83,7 +80,8 @@ pub use token::{Claims, unsigned};
 
 /// Why a key, certificate, token or TLS configuration couldn't be made.
 #[derive(Debug)]
-pub enum LabError {
+#[non_exhaustive]
+pub enum TestbedError {
     /// A key couldn't be generated or read.
     Key(String),
     /// A certificate couldn't be made.
@@ -96,7 +94,7 @@ pub enum LabError {
     Verifier(rustls::server::VerifierBuilderError),
 }
 
-impl std::fmt::Display for LabError {
+impl std::fmt::Display for TestbedError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Key(why) => write!(f, "key: {why}"),
@@ -108,15 +106,15 @@ impl std::fmt::Display for LabError {
     }
 }
 
-impl std::error::Error for LabError {}
+impl std::error::Error for TestbedError {}
 
-impl From<rcgen::Error> for LabError {
+impl From<rcgen::Error> for TestbedError {
     fn from(why: rcgen::Error) -> Self {
         Self::Certificate(why)
     }
 }
 
-impl From<rustls::Error> for LabError {
+impl From<rustls::Error> for TestbedError {
     fn from(why: rustls::Error) -> Self {
         Self::Tls(why)
     }

@@ -9,7 +9,6 @@ use arc_swap::ArcSwap;
 use cellway_env::Env;
 use cellway_env::fetch::{Client, Proxies, Reach};
 use cellway_env::tokio::TokioEnv;
-use rustls::time_provider::DefaultTimeProvider;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -46,10 +45,7 @@ pub struct ScriptedSource {
 impl ScriptedSource {
     /// A source whose authority has a key from this seed.
     pub fn new(seed: u8) -> Self {
-        let provider = TlsProvider {
-            crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-            time: Arc::new(DefaultTimeProvider),
-        };
+        let provider = TlsProvider::default();
         let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(3_600));
         let ca = Ca::new("sources", &Key::from_seed([seed; 32]), validity, 1)
             .expect("a test host on loopback");

@@ -2,12 +2,13 @@
 
 use std::future::{self, Future};
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cellway_env::{Env, Listener};
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -19,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::ServerTls;
 use super::body::Buffered;
 use super::departure::{Departing, Departure};
+use super::spawner::Spawner;
 use super::tls::Serving;
 
 /// The most connections that one host of the testbed serves at once; more wait to be accepted.
@@ -107,6 +109,23 @@ pub(super) async fn serve<E: Env, H: Host>(
     }
 }
 
+/// Serves a host without TLS on a free port of 127.0.0.1, in a task of its own. `host` makes it for its
+/// address.
+pub(super) async fn start<E: Env, H: Host>(
+    env: &E,
+    host: impl FnOnce(SocketAddr) -> io::Result<H>,
+) -> io::Result<(H, SocketAddr)> {
+    let listener = env.bind((Ipv4Addr::LOCALHOST, 0).into(), false).await?;
+    let address = listener.local_addr()?;
+    let host = host(address)?;
+    let (serving, serving_env) = (host.clone(), env.clone());
+    env.spawn(async move {
+        // It ends with the listener, and then connections are refused: clients notice.
+        let _ = serve(serving_env, listener, ServerTls::plain(), serving).await;
+    });
+    Ok((host, address))
+}
+
 /// Serves one connection to its end. What goes wrong on it is the client's to notice.
 async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerTls, host: H) {
     if host.silent() {
@@ -185,31 +204,4 @@ async fn exchange<E: Env, H: Host>(
 async fn discard(stream: &mut (impl AsyncRead + Unpin)) {
     let mut buffer = [0; 1024];
     while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
-}
-
-/// Spawns hyper's HTTP/2 tasks on the host, so that they end when it crashes.
-#[derive(Clone)]
-pub(super) struct Spawner<E>(pub(super) E);
-
-/// Nothing in it is ever pinned; hyper's HTTP/2 client asks for it.
-impl<E> Unpin for Spawner<E> {}
-
-impl<E: Env, F> hyper::rt::Executor<F> for Spawner<E>
-where
-    F: Future + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(async move {
-            task.await;
-        });
-    }
-}
-
-/// `HTTP/1.1` or `HTTP/2`, for people.
-pub(super) fn version_name(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "HTTP/2",
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    }
 }

@@ -7,7 +7,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Key, LabError};
+use super::{Key, TestbedError};
 
 /// How a token is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +51,8 @@ impl Signer {
     /// The Ed25519 key of this seed.
     ///
     /// # Errors
-    /// [`LabError::Key`] if the cryptography library refuses it.
-    pub fn from_seed(kid: &str, seed: [u8; 32]) -> Result<Self, LabError> {
+    /// [`TestbedError::Key`] if the cryptography library refuses it.
+    pub fn from_seed(kid: &str, seed: [u8; 32]) -> Result<Self, TestbedError> {
         let key = EncodingKey::from_ed_der(Key::from_seed(seed).der().secret_der());
         Self::new(kid, Algorithm::EdDsa, key)
     }
@@ -60,8 +60,8 @@ impl Signer {
     /// A new key from the system's entropy.
     ///
     /// # Errors
-    /// [`LabError::Key`] if the cryptography library fails.
-    pub fn generate(kid: &str, algorithm: Algorithm) -> Result<Self, LabError> {
+    /// [`TestbedError::Key`] if the cryptography library fails.
+    pub fn generate(kid: &str, algorithm: Algorithm) -> Result<Self, TestbedError> {
         let key = match algorithm {
             Algorithm::EdDsa => {
                 let mut seed = [0; 32];
@@ -80,7 +80,7 @@ impl Signer {
         Self::new(kid, algorithm, key.map_err(unusable)?)
     }
 
-    fn new(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Result<Self, LabError> {
+    fn new(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Result<Self, TestbedError> {
         let mut jwk = Jwk::from_encoding_key(&key, algorithm.jws()).map_err(unusable)?;
         jwk.common.key_id = Some(kid.to_owned());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
@@ -111,11 +111,11 @@ impl Signer {
     /// What a gateway sends beside a routing key: this key's signature, under whichever kid it says.
     ///
     /// # Errors
-    /// [`LabError::Token`] if the cryptography library fails.
-    pub fn sign_routing_key(&self, signed: &Signed<'_>) -> Result<String, LabError> {
+    /// [`TestbedError::Token`] if the cryptography library fails.
+    pub fn sign_routing_key(&self, signed: &Signed<'_>) -> Result<String, TestbedError> {
         let message = canonical(signed);
         let signature = jsonwebtoken::crypto::sign(&message, &self.key, self.algorithm.jws());
-        let signature = signature.map_err(|why| LabError::Token(why.to_string()))?;
+        let signature = signature.map_err(|why| TestbedError::Token(why.to_string()))?;
         Ok(format!(
             "v1; kid={}; t={}; sig={signature}",
             signed.kid, signed.time
@@ -128,17 +128,17 @@ impl Signer {
         kid: &str,
         typ: Option<&str>,
         claims: &impl Serialize,
-    ) -> Result<String, LabError> {
+    ) -> Result<String, TestbedError> {
         let mut header = Header::new(self.algorithm.jws());
         header.kid = Some(kid.to_owned());
         header.typ = typ.map(str::to_owned);
         jsonwebtoken::encode(&header, claims, &self.key)
-            .map_err(|why| LabError::Token(why.to_string()))
+            .map_err(|why| TestbedError::Token(why.to_string()))
     }
 }
 
-fn unusable(why: impl std::fmt::Display) -> LabError {
-    LabError::Key(why.to_string())
+fn unusable(why: impl std::fmt::Display) -> TestbedError {
+    TestbedError::Key(why.to_string())
 }
 
 impl std::fmt::Debug for Signer {

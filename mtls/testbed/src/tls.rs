@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::time_provider::TimeProvider;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::{Credential, LabError, Protocol};
+use super::protocol::Protocol;
+use super::{Credential, TestbedError};
 
 /// Where TLS takes its cryptography, randomness and time from.
 #[derive(Clone, Debug)]
@@ -19,6 +20,16 @@ pub struct TlsProvider {
     pub time: Arc<dyn TimeProvider>,
 }
 
+/// The cryptography of aws-lc-rs and the system's clock.
+impl Default for TlsProvider {
+    fn default() -> Self {
+        Self {
+            crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            time: Arc::new(DefaultTimeProvider),
+        }
+    }
+}
+
 impl TlsProvider {
     /// A server's configuration, HTTP/2 before HTTP/1.1. With `clients`, a connection needs a
     /// client certificate under one of those roots.
@@ -26,12 +37,12 @@ impl TlsProvider {
     /// Sessions aren't resumed: each connection shows its certificates.
     ///
     /// # Errors
-    /// [`LabError::Tls`] or [`LabError::Verifier`] if rustls refuses a certificate, key or root.
+    /// [`TestbedError::Tls`] or [`TestbedError::Verifier`] if rustls refuses a certificate, key or root.
     pub fn server(
         &self,
         credential: &Credential,
         clients: Option<RootCertStore>,
-    ) -> Result<Arc<ServerConfig>, LabError> {
+    ) -> Result<Arc<ServerConfig>, TestbedError> {
         let builder = ServerConfig::builder_with_details(self.crypto.clone(), self.time.clone())
             .with_safe_default_protocol_versions()?;
         let builder = match clients {
@@ -39,7 +50,7 @@ impl TlsProvider {
             Some(roots) => builder.with_client_cert_verifier(
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), self.crypto.clone())
                     .build()
-                    .map_err(LabError::Verifier)?,
+                    .map_err(TestbedError::Verifier)?,
             ),
         };
         let mut config =
@@ -53,13 +64,13 @@ impl TlsProvider {
     /// A client's configuration, offering `protocol` alone.
     ///
     /// # Errors
-    /// [`LabError::Tls`] if rustls refuses the certificate or key.
+    /// [`TestbedError::Tls`] if rustls refuses the certificate or key.
     pub fn client(
         &self,
         roots: RootCertStore,
         credential: Option<&Credential>,
         protocol: Protocol,
-    ) -> Result<Arc<ClientConfig>, LabError> {
+    ) -> Result<Arc<ClientConfig>, TestbedError> {
         let builder = ClientConfig::builder_with_details(self.crypto.clone(), self.time.clone())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);

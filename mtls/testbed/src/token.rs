@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use cellway_core::Unix;
 use serde_json::{Map, Value, json};
 
-use super::{LabError, Signer};
+use super::{Signer, TestbedError};
 
 /// The claims of a token that is yet to be signed, and what of its header can be chosen.
 ///
@@ -86,8 +86,8 @@ impl Claims {
     /// Signs the token.
     ///
     /// # Errors
-    /// [`LabError::Token`] if the cryptography library fails.
-    pub fn sign(&self, signer: &Signer) -> Result<String, LabError> {
+    /// [`TestbedError::Token`] if the cryptography library fails.
+    pub fn sign(&self, signer: &Signer) -> Result<String, TestbedError> {
         let kid = self.kid.as_deref().unwrap_or(signer.kid());
         signer.encode(kid, self.typ.as_deref(), &self.claims)
     }

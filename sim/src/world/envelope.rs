@@ -13,7 +13,7 @@ use cellway_env::fetch::{Client, SourceUrl};
 use cellway_router::envelope::{INDEX, Index, IndexKey, key_file, signing_pem};
 use cellway_router::settings::EnvelopeForm;
 use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming, KeyProvider};
-use cellway_testbed::{EnvelopeJudge, Judging, LabError, Protocol};
+use cellway_testbed::{EnvelopeVerifier, Protocol, TestbedError, Verifying};
 use http::request::Parts;
 
 use super::router::PORT;
@@ -50,10 +50,10 @@ impl Folder {
     }
 
     /// Writes it to a router's disk.
-    pub(super) fn write(&self, disk: &SimStore, seed: u64) -> Result<(), LabError> {
+    pub(super) fn write(&self, disk: &SimStore, seed: u64) -> Result<(), TestbedError> {
         let path = |name: &str| format!("{FOLDER}/{name}");
         for key in &self.0.keys {
-            let refused = |refused| LabError::Key(format!("{}: {refused}", key.kid));
+            let refused = |refused| TestbedError::Key(format!("{}: {refused}", key.kid));
             let mut secret = [0; 32];
             Random::new(seed, "envelope", 0, &key.kid).fill(&mut secret);
             let pem = SigningKey::from_seed(&key.kid, &secret).and_then(|key| signing_pem(&key));
@@ -86,7 +86,7 @@ pub(super) fn judge(
     world: &WorldHandle,
     cells: &Cells,
     cell: &str,
-) -> Result<impl EnvelopeJudge + use<>, LabError> {
+) -> Result<impl EnvelopeVerifier + use<>, TestbedError> {
     let roots = world.lock().pki.roots(Authority::Servers)?;
     let tls = tls_provider(env).client(roots, None, Protocol::Http1)?;
     let client = Client::with_tls(env.clone(), tls, FETCH_TIMEOUT);
@@ -136,12 +136,11 @@ impl Cells {
 
 /// Short times, so that a scenario of a minute can show a rotation.
 fn timing() -> JwksTiming {
-    JwksTiming {
-        fresh_min: Duration::from_secs(1),
-        cooldown: Duration::from_secs(5),
-        retry_max: Duration::from_secs(5),
-        ..JwksTiming::default()
-    }
+    let mut timing = JwksTiming::default();
+    timing.fresh_min = Duration::from_secs(1);
+    timing.cooldown = Duration::from_secs(5);
+    timing.retry_max = Duration::from_secs(5);
+    timing
 }
 
 fn fetched(env: &SimEnv, notice: &KeyNotice) -> Fact {
@@ -154,10 +153,10 @@ fn fetched(env: &SimEnv, notice: &KeyNotice) -> Fact {
     Fact::EnvelopeKeys { host, outcome }
 }
 
-impl EnvelopeJudge for Judge {
-    fn judge<'a>(&'a self, head: &'a Parts) -> Judging<'a> {
+impl EnvelopeVerifier for Judge {
+    fn verify<'a>(&'a self, head: &'a Parts) -> Verifying<'a> {
         Box::pin(async move {
-            let judged = self.layer.judge(head).await;
+            let judged = self.layer.verify(head).await;
             let found = match &judged {
                 Ok(Verdict::Verified(verified)) => Ok(&**verified),
                 Ok(Verdict::Local(refused)) | Err(refused) => Err(*refused),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_env::Env;
-use cellway_testbed::{Client, Credential, Envoy, LabError, Protocol, Target};
+use cellway_testbed::{Client, Credential, Envoy, Protocol, Target, TestbedError};
 use http::HeaderMap;
 
 use super::bounds::HEADER_PREFIX;
@@ -29,7 +29,7 @@ pub(super) fn add(
     world: &WorldHandle,
     scenario: &Scenario,
     spec: &scenario::Envoy,
-) -> Result<(), LabError> {
+) -> Result<(), TestbedError> {
     let credential = world.lock().pki.envoy(&spec.name)?;
     let (world, router) = (world.clone(), spec.router.clone());
     let cells: Arc<BTreeMap<_, _>> = Arc::new(scenario.cells.iter().map(address).collect());
@@ -65,7 +65,7 @@ fn asks(
     world: &WorldHandle,
     router: &str,
     credential: &Credential,
-) -> Result<Client<SimEnv>, LabError> {
+) -> Result<Client<SimEnv>, TestbedError> {
     let roots = world.lock().pki.roots(Authority::Servers)?;
     let tls = tls_provider(env).client(roots, Some(credential), Protocol::Http2)?;
     let target = Target {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cellway_testbed::{
-    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, LabError, Validity,
+    CellFault, ControlPlaneFault, IdentityProvider, IdpFault, TestbedError, Validity,
 };
 use http::StatusCode;
 
@@ -57,7 +57,7 @@ impl World {
     ///
     /// # Errors
     /// A certificate or key of the testbed couldn't be made.
-    pub(super) fn apply(&mut self, due: &Due) -> Result<(), LabError> {
+    pub(super) fn apply(&mut self, due: &Due) -> Result<(), TestbedError> {
         let (kind, begins) = (&due.fault.kind, due.phase == Phase::Begin);
         self.announce(kind, begins);
         let active = |fault| begins.then_some(fault);
@@ -242,13 +242,13 @@ impl World {
         self.provider(host).set_foreign_keys(keys);
     }
 
-    fn publish_key(&self, host: &str, kid: &str) -> Result<(), LabError> {
+    fn publish_key(&self, host: &str, kid: &str) -> Result<(), TestbedError> {
         let key = keys::provider(self.handle.seed(), host, kid)?;
         self.provider(host).publish(key);
         Ok(())
     }
 
-    fn replace_keys(&self, host: &str, kid: &str) -> Result<(), LabError> {
+    fn replace_keys(&self, host: &str, kid: &str) -> Result<(), TestbedError> {
         let key = keys::provider(self.handle.seed(), host, kid)?;
         self.provider(host).replace_keys(key);
         Ok(())
@@ -275,7 +275,7 @@ impl World {
         &self,
         name: &str,
         validity: Option<Validity>,
-    ) -> Result<(), LabError> {
+    ) -> Result<(), TestbedError> {
         let pki = &mut self.handle.lock().pki;
         let leaf = router::write_serving(&self.disks[name], pki, name, validity)?;
         self.tell(&Fact::RouterCertificate {
@@ -286,7 +286,7 @@ impl World {
     }
 
     /// Lets a cell serve with the certificate of another cell, or with its own again.
-    fn impersonate(&self, name: &str, other: Option<&String>) -> Result<(), LabError> {
+    fn impersonate(&self, name: &str, other: Option<&String>) -> Result<(), TestbedError> {
         {
             let mut state = self.handle.lock();
             match other {
@@ -308,7 +308,7 @@ impl World {
 
     /// Gives a router or a cell a serving certificate that is valid for this long, or for the whole
     /// run. Open connections of a cell's hosts continue with the old one.
-    fn certify(&self, name: &str, lifetime: Option<Duration>) -> Result<(), LabError> {
+    fn certify(&self, name: &str, lifetime: Option<Duration>) -> Result<(), TestbedError> {
         let now = unix_at(self.engine.elapsed());
         let validity = lifetime.map(|lifetime| Validity::around(now, lifetime));
         if self.disks.contains_key(name) {
@@ -335,7 +335,7 @@ impl World {
     }
 
     /// Overwrites a router's serving certificate with nonsense, or gives it a good one again.
-    fn break_certificate(&self, name: &str, begins: bool) -> Result<(), LabError> {
+    fn break_certificate(&self, name: &str, begins: bool) -> Result<(), TestbedError> {
         if !begins {
             return self.write_serving(name, None);
         }
@@ -369,12 +369,12 @@ impl World {
         self.tell(&Fact::Configured(Box::new(configured)));
     }
 
-    fn trust_next(&self, authority: Authority) -> Result<(), LabError> {
+    fn trust_next(&self, authority: Authority) -> Result<(), TestbedError> {
         self.handle.lock().pki.trust_next(authority)?;
         self.distribute_trust(authority)
     }
 
-    fn issue_from_next(&self, authority: Authority) -> Result<(), LabError> {
+    fn issue_from_next(&self, authority: Authority) -> Result<(), TestbedError> {
         self.handle.lock().pki.issue_from_next(authority);
         if authority == Authority::Cells {
             for (name, disk) in &self.disks {
@@ -390,14 +390,14 @@ impl World {
         Ok(())
     }
 
-    fn drop_old(&self, authority: Authority) -> Result<(), LabError> {
+    fn drop_old(&self, authority: Authority) -> Result<(), TestbedError> {
         self.handle.lock().pki.drop_old(authority);
         self.distribute_trust(authority)
     }
 
     /// Writes the trusted CAs to the routers' disks, and gives running hosts of the testbed their
     /// trust and certificates anew.
-    fn distribute_trust(&self, changed: Authority) -> Result<(), LabError> {
+    fn distribute_trust(&self, changed: Authority) -> Result<(), TestbedError> {
         {
             let mut state = self.handle.lock();
             for disk in self.disks.values() {
@@ -411,19 +411,19 @@ impl World {
         Ok(())
     }
 
-    fn add_envelope_key(&mut self, kid: &str, signs_after: Duration) -> Result<(), LabError> {
+    fn add_envelope_key(&mut self, kid: &str, signs_after: Duration) -> Result<(), TestbedError> {
         let now = unix_at(self.engine.elapsed());
         self.envelope_keys.add(kid, now, signs_after);
         self.write_envelope_keys()
     }
 
-    fn remove_envelope_key(&mut self, kid: &str) -> Result<(), LabError> {
+    fn remove_envelope_key(&mut self, kid: &str) -> Result<(), TestbedError> {
         self.envelope_keys.remove(kid);
         self.write_envelope_keys()
     }
 
     /// Writes the folder of envelope keys to every router's disk.
-    pub(super) fn write_envelope_keys(&self) -> Result<(), LabError> {
+    pub(super) fn write_envelope_keys(&self) -> Result<(), TestbedError> {
         let seed = self.handle.seed();
         let mut disks = self.disks.values();
         disks.try_for_each(|disk| self.envelope_keys.write(disk, seed))

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cellway_core::Unix;
-use cellway_testbed::LabError;
+use cellway_testbed::TestbedError;
 
 use crate::engine::{self, Engine, Settings};
 use crate::observer::Observer;
@@ -53,7 +53,7 @@ impl World {
         seed: u64,
         trace: &Trace,
         observer: &Observer,
-    ) -> Result<Self, LabError> {
+    ) -> Result<Self, TestbedError> {
         let [latency_min, latency_max] = scenario.latency;
         let settings = Settings {
             seed,
@@ -81,7 +81,7 @@ impl World {
         Ok(world)
     }
 
-    fn add_hosts(&mut self) -> Result<(), LabError> {
+    fn add_hosts(&mut self) -> Result<(), TestbedError> {
         let Self {
             scenario,
             engine,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 use cellway_testbed::{
-    Ca, CertificateSpec, Credential, Key, LabError, San, Usage, Validity, bundle_pem,
+    Ca, CertificateSpec, Credential, Key, San, TestbedError, Usage, Validity, bundle_pem,
 };
 use rustls::RootCertStore;
 
@@ -38,7 +38,7 @@ struct Lineage {
 }
 
 impl Pki {
-    pub(super) fn new(seed: u64) -> Result<Self, LabError> {
+    pub(super) fn new(seed: u64) -> Result<Self, TestbedError> {
         let mut pki = Self {
             random: Random::new(seed, "world", 0, "pki"),
             serial: 0,
@@ -58,7 +58,7 @@ impl Pki {
     }
 
     /// Makes a successor, which is trusted but issues nothing yet.
-    pub(super) fn trust_next(&mut self, authority: Authority) -> Result<(), LabError> {
+    pub(super) fn trust_next(&mut self, authority: Authority) -> Result<(), TestbedError> {
         let ordinal = self.lineage(authority).all.len() + 1;
         let root = self.root(authority, ordinal)?;
         self.lineage(authority).all.push(root);
@@ -90,7 +90,7 @@ impl Pki {
     }
 
     /// The trusted CAs, for rustls.
-    pub(super) fn roots(&self, authority: Authority) -> Result<RootCertStore, LabError> {
+    pub(super) fn roots(&self, authority: Authority) -> Result<RootCertStore, TestbedError> {
         Ca::roots(&self.trusted(authority))
     }
 
@@ -100,7 +100,7 @@ impl Pki {
         &mut self,
         host: &str,
         validity: Option<Validity>,
-    ) -> Result<Credential, LabError> {
+    ) -> Result<Credential, TestbedError> {
         let san = San::Dns(host.to_owned());
         let validity = validity.unwrap_or(self.validity);
         self.issue(Authority::Servers, host, san, Usage::Server, validity)
@@ -113,7 +113,7 @@ impl Pki {
         client: &str,
         path: &str,
         validity: Option<Validity>,
-    ) -> Result<Credential, LabError> {
+    ) -> Result<Credential, TestbedError> {
         let id = client_san(path);
         let validity = validity.unwrap_or(self.validity);
         let authority = Authority::Clients;
@@ -125,20 +125,20 @@ impl Pki {
         &mut self,
         cell: &str,
         validity: Option<Validity>,
-    ) -> Result<Credential, LabError> {
+    ) -> Result<Credential, TestbedError> {
         let id = San::Uri(cell_san(cell));
         let validity = validity.unwrap_or(self.validity);
         self.issue(Authority::Cells, cell, id, Usage::Server, validity)
     }
 
     /// The certificate that an Envoy shows to its router.
-    pub(super) fn envoy(&mut self, envoy: &str) -> Result<Credential, LabError> {
+    pub(super) fn envoy(&mut self, envoy: &str) -> Result<Credential, TestbedError> {
         let id = San::Uri(envoy_san(envoy));
         self.issue(Authority::Clients, envoy, id, Usage::Client, self.validity)
     }
 
     /// The certificate that a router shows to cells.
-    pub(super) fn router(&mut self, router: &str) -> Result<Credential, LabError> {
+    pub(super) fn router(&mut self, router: &str) -> Result<Credential, TestbedError> {
         let id = San::Uri(format!("spiffe://cells.test/router/{router}"));
         self.issue(Authority::Cells, router, id, Usage::Client, self.validity)
     }
@@ -150,7 +150,7 @@ impl Pki {
         san: San,
         usage: Usage,
         validity: Validity,
-    ) -> Result<Credential, LabError> {
+    ) -> Result<Credential, TestbedError> {
         let key = self.key();
         self.serial += 1;
         let spec = CertificateSpec {
@@ -164,7 +164,7 @@ impl Pki {
         lineage.all[lineage.issuing].issue(&spec, &key)
     }
 
-    fn root(&mut self, authority: Authority, ordinal: usize) -> Result<Ca, LabError> {
+    fn root(&mut self, authority: Authority, ordinal: usize) -> Result<Ca, TestbedError> {
         let key = self.key();
         self.serial += 1;
         let name = format!("{} {ordinal}", authority.as_str());

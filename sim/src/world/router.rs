@@ -15,7 +15,7 @@ use cellway_router::event::{Closed, Event, Sink};
 use cellway_router::log::{self, Level, Subjects};
 use cellway_router::reload::Reloader;
 use cellway_router::{Router, Worker};
-use cellway_testbed::{LabError, Validity};
+use cellway_testbed::{TestbedError, Validity};
 
 use tokio::sync::Notify;
 
@@ -44,7 +44,7 @@ pub(super) fn write_configuration(disk: &SimStore, text: String) {
 }
 
 /// Writes the files that a router's configuration names, except its serving certificate.
-pub(super) fn write_files(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
+pub(super) fn write_files(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), TestbedError> {
     write_upstream(disk, pki, name)?;
     write_trust(disk, pki);
     Ok(())
@@ -56,7 +56,7 @@ pub(super) fn write_serving(
     pki: &mut Pki,
     name: &str,
     validity: Option<Validity>,
-) -> Result<Vec<u8>, LabError> {
+) -> Result<Vec<u8>, TestbedError> {
     let serving = pki.server(name, validity)?;
     disk.put("server.pem", serving.pem().to_owned());
     disk.put("server.key", serving.key.pem()?);
@@ -64,7 +64,11 @@ pub(super) fn write_serving(
     Ok(leaf.map(|leaf| leaf.to_vec()).unwrap_or_default())
 }
 
-pub(super) fn write_upstream(disk: &SimStore, pki: &mut Pki, name: &str) -> Result<(), LabError> {
+pub(super) fn write_upstream(
+    disk: &SimStore,
+    pki: &mut Pki,
+    name: &str,
+) -> Result<(), TestbedError> {
     let own = pki.router(name)?;
     disk.put("router.pem", own.pem().to_owned());
     disk.put("router.key", own.key.pem()?);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 use cellway_testbed::{
-    ControlPlane, Credential, EchoCell, IdentityProvider, LabError, ServerTls, TlsProvider,
+    ControlPlane, Credential, EchoCell, IdentityProvider, ServerTls, TestbedError, TlsProvider,
     Validity,
 };
 use tokio::sync::Notify;
@@ -146,7 +146,7 @@ impl WorldHandle {
     }
 
     /// Makes the TLS of a testbed host that starts, and remembers it for rotations.
-    pub(super) fn serve_tls(&self, env: &SimEnv, of: Served) -> Result<ServerTls, LabError> {
+    pub(super) fn serve_tls(&self, env: &SimEnv, of: Served) -> Result<ServerTls, TestbedError> {
         let provider = tls_provider(env);
         let mut state = self.lock();
         let config = state.server_config(env.name(), &provider, &of)?;
@@ -167,7 +167,7 @@ impl WorldState {
         host: &str,
         provider: &TlsProvider,
         of: &Served,
-    ) -> Result<Arc<rustls::ServerConfig>, LabError> {
+    ) -> Result<Arc<rustls::ServerConfig>, TestbedError> {
         match of {
             Served::Server => provider.server(&self.pki.server(host, None)?, None),
             Served::Cell(id) => {
@@ -181,7 +181,7 @@ impl WorldState {
     }
 
     /// Gives all running testbed hosts new certificates and the present trust.
-    pub(super) fn renew_serving(&mut self) -> Result<(), LabError> {
+    pub(super) fn renew_serving(&mut self) -> Result<(), TestbedError> {
         let mut serving = std::mem::take(&mut self.serving);
         for (host, serving) in &mut serving {
             let config = self.server_config(host, &serving.provider, &serving.of)?;

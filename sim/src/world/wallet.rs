@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cellway_core::routing_key::Signed;
-use cellway_testbed::{Claims, IdentityProvider, LabError, unsigned};
+use cellway_testbed::{Claims, IdentityProvider, TestbedError, unsigned};
 use http::Method;
 use serde_json::json;
 
@@ -182,7 +182,7 @@ impl Wallet {
         }
     }
 
-    fn expired(&self) -> Result<String, LabError> {
+    fn expired(&self) -> Result<String, TestbedError> {
         let issued = cellway_core::Unix::from_epoch(EPOCH - EXPIRED_FOR * 2);
         let provider = self.provider();
         let claims = Claims::new(provider.issuer(), AUDIENCE, issued, EXPIRED_FOR);
@@ -190,7 +190,7 @@ impl Wallet {
     }
 
     /// A token signed with an unknown key. It names the first real key, or an invented one.
-    fn forged(&self, elapsed: Duration, made_up: Option<usize>) -> Result<String, LabError> {
+    fn forged(&self, elapsed: Duration, made_up: Option<usize>) -> Result<String, TestbedError> {
         let kid = match made_up {
             None => FIRST_KEY.to_owned(),
             Some(number) => format!("{}-made-up-{number}", self.spec.name),
@@ -276,7 +276,7 @@ impl Wallet {
     }
 
     /// Signs a token, with its flaw.
-    fn issue(&self, claims: &Claims, elapsed: Duration) -> Result<String, LabError> {
+    fn issue(&self, claims: &Claims, elapsed: Duration) -> Result<String, TestbedError> {
         let sign = |claims: Claims| self.provider().sign(&claims);
         let claims = claims.clone();
         match self.spec.flaw {

@@ -21,7 +21,6 @@ use http_body_util::Full;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::time_provider::DefaultTimeProvider;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -146,10 +145,7 @@ impl Authority {
         Self {
             ca: Ca::new("bench", &key, validity, 1).expect("an authority"),
             validity,
-            tls: TlsProvider {
-                crypto: rustls::crypto::aws_lc_rs::default_provider().into(),
-                time: Arc::new(DefaultTimeProvider),
-            },
+            tls: TlsProvider::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cellway_core::Unix;
 
-use cellway_testbed::{Ca, CertificateSpec, Credential, Key, LabError, San, Usage, Validity};
+use cellway_testbed::{Ca, CertificateSpec, Credential, Key, San, TestbedError, Usage, Validity};
 
 /// How long the demo's certificates hold.
 const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
@@ -25,7 +25,7 @@ pub(super) struct Authorities {
 
 impl Authorities {
     /// New authorities, with keys of the kind that every TLS client accepts.
-    pub(super) fn generate(now: Unix) -> Result<Self, LabError> {
+    pub(super) fn generate(now: Unix) -> Result<Self, TestbedError> {
         let validity = Validity::around(now, LIFETIME);
         let ca = |name, serial| Ca::new(name, &Key::generate_p256()?, validity, serial);
         Ok(Self {
@@ -37,7 +37,7 @@ impl Authorities {
     }
 
     /// The certificate of a server on loopback.
-    pub(super) fn server(&self, name: &str, serial: u64) -> Result<Credential, LabError> {
+    pub(super) fn server(&self, name: &str, serial: u64) -> Result<Credential, TestbedError> {
         let sans = vec![
             San::Dns("localhost".to_owned()),
             San::Ip(Ipv4Addr::LOCALHOST.into()),
@@ -46,20 +46,25 @@ impl Authorities {
     }
 
     /// A client's certificate: a service of `tenant`.
-    pub(super) fn client(&self, tenant: &str, serial: u64) -> Result<Credential, LabError> {
+    pub(super) fn client(&self, tenant: &str, serial: u64) -> Result<Credential, TestbedError> {
         let id = format!("spiffe://{TRUST_DOMAIN}/tenant/{tenant}/service/billing");
         let sans = vec![San::Uri(id)];
         self.issue(&self.clients, tenant, sans, Usage::Client, serial)
     }
 
     /// The certificate that the router shows to cells.
-    pub(super) fn router(&self, serial: u64) -> Result<Credential, LabError> {
+    pub(super) fn router(&self, serial: u64) -> Result<Credential, TestbedError> {
         let sans = vec![San::Uri("spiffe://cells.demo/router".to_owned())];
         self.issue(&self.cells, "router", sans, Usage::Client, serial)
     }
 
     /// The certificate of a cell.
-    pub(super) fn cell(&self, id: &str, san: &str, serial: u64) -> Result<Credential, LabError> {
+    pub(super) fn cell(
+        &self,
+        id: &str,
+        san: &str,
+        serial: u64,
+    ) -> Result<Credential, TestbedError> {
         let san = if san.contains("://") {
             San::Uri(san.to_owned())
         } else {
@@ -75,7 +80,7 @@ impl Authorities {
         sans: Vec<San>,
         usage: Usage,
         serial: u64,
-    ) -> Result<Credential, LabError> {
+    ) -> Result<Credential, TestbedError> {
         let spec = CertificateSpec {
             common_name: name.to_owned(),
             sans,

@@ -208,22 +208,17 @@ level = "warn"
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use cellway_core::registry::Registry;
     use cellway_env::tokio::TokioEnv;
     use cellway_router::config::Config;
     use cellway_testbed::TlsProvider;
-    use rustls::time_provider::DefaultTimeProvider;
 
     use super::*;
 
     #[tokio::test]
     async fn what_the_demo_writes_is_valid() {
-        let provider = TlsProvider {
-            crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-            time: Arc::new(DefaultTimeProvider),
-        };
+        let provider = TlsProvider::default();
         let world = World::start(&TokioEnv::new(), &provider).await.unwrap();
         let ports = Ports {
             public: 8443,
@@ -238,7 +233,8 @@ mod tests {
     /// Catches: a demo that replaces somebody's own configuration and keys.
     #[test]
     fn only_a_new_or_empty_folder_or_an_earlier_demos_is_written_to() {
-        let root = std::env::temp_dir().join(format!("cellway-folder-{}", std::process::id()));
+        let parent = cellway_testbed::Folder::generate();
+        let root = parent.root().join("demo");
         let open = || Folder::new(TokioEnv::new(), Some(&root), true).map(drop);
         open().unwrap();
         std::fs::create_dir(&root).unwrap();
@@ -253,6 +249,5 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"# mine");
         std::fs::write(&file, format!("{MARK} More.")).unwrap();
         open().unwrap();
-        std::fs::remove_dir_all(&root).unwrap();
     }
 }

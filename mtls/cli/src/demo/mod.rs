@@ -16,15 +16,13 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_env::Env;
 use cellway_env::tokio::TokioEnv;
 use cellway_router::BindError;
 use cellway_router::log::LogWriter;
-use cellway_testbed::{Ca, Client, Credential, LabError, Target, TlsProvider};
-use rustls::time_provider::DefaultTimeProvider;
+use cellway_testbed::{Ca, Client, Credential, Target, TestbedError, TlsProvider};
 
 use self::callers::{Caller, Tokens, callers};
 use self::folder::{Folder, Ports};
@@ -38,7 +36,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The arguments of `cellway demo`.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// End after the table, with status 0 only if every row is as expected
     #[arg(long)]
     pub exit: bool,
@@ -57,7 +55,7 @@ pub struct DemoArgs {
 /// Runs the demo to its end: after the table with `--exit`, else until Ctrl-C.
 ///
 /// Everything runs on one thread, the router with one worker.
-pub fn run(args: &DemoArgs) -> ExitCode {
+pub(crate) fn run(args: &DemoArgs) -> ExitCode {
     let outcome = LogWriter::start(io::stderr()).and_then(|(lines, flush)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -88,10 +86,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 /// Whether all was as expected.
 async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let env = TokioEnv::new();
-    let provider = TlsProvider {
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        time: Arc::new(DefaultTimeProvider),
-    };
+    let provider = TlsProvider::default();
     let world = World::start(&env, &provider).await?;
     let folder = Folder::new(env.clone(), args.dir.as_deref(), !args.exit)?;
     folder.write_materials(&world).await?;
@@ -251,7 +246,7 @@ fn say(text: &str) -> Result<(), DemoError> {
 #[derive(Debug)]
 enum DemoError {
     /// A key, certificate, token or TLS configuration couldn't be made.
-    Lab(LabError),
+    Lab(TestbedError),
     /// A socket or signal failed.
     Network(io::Error),
     /// Standard output can't be written.
@@ -277,8 +272,8 @@ impl fmt::Display for DemoError {
     }
 }
 
-impl From<LabError> for DemoError {
-    fn from(why: LabError) -> Self {
+impl From<TestbedError> for DemoError {
+    fn from(why: TestbedError) -> Self {
         Self::Lab(why)
     }
 }

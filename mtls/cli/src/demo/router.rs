@@ -78,9 +78,12 @@ async fn start_once<E: Env>(
     let sink = (Log::new(config.log.level, lines), metrics.sink());
     let TlsProvider { crypto, time } = provider.clone();
     let router = Router::builder(env.clone(), config.router, crypto, time, sink);
-    let handle = router.start().await.map_err(|why| match why {
-        StartError::Bind { error, .. } => DemoError::Taken(error),
-        why => DemoError::Router(why.to_string()),
+    let handle = router.start().await.map_err(|why| {
+        if let StartError::Bind { error, .. } = why {
+            DemoError::Taken(error)
+        } else {
+            DemoError::Router(why.to_string())
+        }
     })?;
     if let Some(admin) = admin {
         let subject = handle.clone();

@@ -144,7 +144,7 @@ fn ok(headers: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n{headers}\r\n{body}")
 }
 
-/// A JWKS client for this page, and the notices that it gave.
+/// A client of this page, and its notices.
 fn start(page: &Page) -> (JwksClient<Page>, Arc<Mutex<Vec<KeyNotice>>>) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -157,17 +157,17 @@ fn start(page: &Page) -> (JwksClient<Page>, Arc<Mutex<Vec<KeyNotice>>>) {
     let url = SourceUrl::parse("http://localhost/.well-known/cellway/jwks.json").unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let notices = Arc::clone(&heard);
-    let keys = JwksClient::start(client, url, JwksTiming::default(), move |notice| {
+    let client = JwksClient::start(client, url, JwksTiming::default(), move |notice| {
         notices.lock().unwrap().push(notice.clone());
     });
-    (keys, heard)
+    (client, heard)
 }
 
-fn has(keys: &JwksClient<Page>, kid: &str) -> bool {
+fn has(client: &JwksClient<Page>, kid: &str) -> bool {
     // A key that is there is nothing to wait for, and neither is one known to be absent; so the
     // set itself is asked.
     let jwks = |set: &KeySet| format!("{set:?}").contains(&format!("\"{kid}\""));
-    keys.keys().is_some_and(|set| jwks(&set))
+    client.keys().is_some_and(|set| jwks(&set))
 }
 
 /// Catches: an answer's `max-age` that isn't honoured, a page that is asked for what is there.
@@ -182,14 +182,14 @@ async fn asks_again_before_the_set_is_older_than_it_says() {
         ),
         unchanged.to_owned(),
     ]);
-    let (keys, _) = start(&page);
-    keys.ready().await;
-    assert!(has(&keys, "1"));
+    let (client, _) = start(&page);
+    client.ready().await;
+    assert!(has(&client, "1"));
     sleep(Duration::from_secs(99)).await;
     assert_eq!(page.asked(), 2);
     sleep(Duration::from_secs(600)).await;
     assert_eq!(page.asked(), 2, "the second answer was good for longer");
-    assert!(has(&keys, "1"), "which is still the first one's set");
+    assert!(has(&client, "1"), "which is still the first one's set");
     let told = page.told();
     assert!(!told.requests[0].contains("if-none-match"));
     assert!(told.requests[1].contains("if-none-match: \"a\""));
@@ -205,8 +205,8 @@ async fn what_the_page_says_of_itself_is_bounded() {
     ] {
         let page = Page::default();
         page.says(&[ok(headers, &set(&["1"]))]);
-        let (keys, _) = start(&page);
-        keys.ready().await;
+        let (client, _) = start(&page);
+        client.ready().await;
         sleep(Duration::from_secs(rest)).await;
         let asked = page.asked();
         assert!((2..=most).contains(&asked), "{headers}: {asked}");
@@ -230,24 +230,24 @@ async fn keeps_the_last_good_set_whatever_comes() {
     ] {
         let page = Page::default();
         page.says(&[ok("etag: \"good\"\r\n", &set(&["1"])), bad.clone()]);
-        let (keys, heard) = start(&page);
-        keys.ready().await;
+        let (client, heard) = start(&page);
+        client.ready().await;
         sleep(Duration::from_secs(400)).await;
         assert!(page.asked() > 2, "it goes on asking");
-        assert!(has(&keys, "1"));
-        assert_eq!(keys.state(), KeyState::Stale);
+        assert!(has(&client, "1"));
+        assert_eq!(client.state(), KeyState::Stale);
         let bad = |n: &KeyNotice| matches!(n, KeyNotice::Refused(_) | KeyNotice::Failed(_));
         assert!(heard.lock().unwrap().iter().any(bad));
         let last = page.told().requests.last().cloned().unwrap();
         assert!(last.contains("if-none-match: \"good\""), "{last}");
         // Not for ever.
         sleep(JwksTiming::default().stale_max).await;
-        assert_eq!(keys.state(), KeyState::Expired);
-        assert!(keys.keys().is_none());
-        // As soon as the page is right again, so are the keys.
+        assert_eq!(client.state(), KeyState::Expired);
+        assert!(client.keys().is_none());
+        // And as soon as the page is right again, so is the client.
         page.says(&[ok("", &set(&["22"]))]);
         sleep(JwksTiming::default().retry_max * 2).await;
-        assert!(has(&keys, "22") && !has(&keys, "1"));
+        assert!(has(&client, "22") && !has(&client, "1"));
     }
 }
 
@@ -257,20 +257,20 @@ async fn keeps_the_last_good_set_whatever_comes() {
 async fn unknown_keys_share_one_fetch_in_a_cooldown() {
     let page = Page::default();
     page.says(&[ok("", &set(&["1"])), ok("", &set(&["1", "22"]))]);
-    let (keys, _) = start(&page);
-    keys.ready().await;
+    let (client, _) = start(&page);
+    client.ready().await;
     let begun = Instant::now();
     let mut flood = JoinSet::new();
     for n in 0..200 {
-        let keys = keys.clone();
-        flood.spawn(async move { keys.newer(&format!("made-up-{n}")).await });
+        let client = client.clone();
+        flood.spawn(async move { client.newer(&format!("made-up-{n}")).await });
     }
-    keys.newer("22").await;
-    assert!(has(&keys, "22"));
+    client.newer("22").await;
+    assert!(has(&client, "22"));
     flood.join_all().await;
     assert!(begun.elapsed() <= JwksTiming::default().wait_max);
     for n in 0..50 {
-        keys.newer(&format!("other-{n}")).await;
+        client.newer(&format!("other-{n}")).await;
         sleep(Duration::from_secs(1)).await;
     }
     let cooldown = JwksTiming::default().cooldown;
@@ -285,12 +285,12 @@ async fn unknown_keys_share_one_fetch_in_a_cooldown() {
 #[tokio::test(start_paused = true)]
 async fn waits_no_longer_than_it_may() {
     let page = Page::default();
-    let (keys, heard) = start(&page);
+    let (client, heard) = start(&page);
     let begun = Instant::now();
-    keys.newer("1").await;
+    client.newer("1").await;
     assert_eq!(begun.elapsed(), JwksTiming::default().wait_max);
-    assert!(keys.keys().is_none());
-    assert_eq!(keys.state(), KeyState::Empty);
+    assert!(client.keys().is_none());
+    assert_eq!(client.state(), KeyState::Empty);
     sleep(Duration::from_secs(5)).await;
     let heard = heard.lock().unwrap();
     assert!(matches!(heard[..], [KeyNotice::Failed(_)]), "{heard:?}");
@@ -301,9 +301,9 @@ async fn waits_no_longer_than_it_may() {
 async fn stops_with_the_last_handle() {
     let page = Page::default();
     page.says(&[ok("", &set(&["1"]))]);
-    let (keys, _) = start(&page);
-    keys.ready().await;
-    drop(keys);
+    let (client, _) = start(&page);
+    client.ready().await;
+    drop(client);
     sleep(Duration::from_secs(3_600)).await;
     assert_eq!(page.asked(), 1);
 }

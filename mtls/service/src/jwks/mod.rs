@@ -1,22 +1,20 @@
 //! The router's published keys, kept current for a service that verifies identity envelopes.
 //!
-//! [`JwksClient`] is to a service what the router's own key sources are to the router, and runs
-//! on the same state machine ([`KeySource`]): a set is fetched again before it is too old, an
-//! envelope under a key that isn't there yet brings the set sooner (once per cooldown, however many
-//! ids somebody makes up), and what can't be used never takes the place of a set that can. How
-//! long a set may be kept is the router's to say, by `Cache-Control`: it signs with no key that it
-//! has published for less than that.
+//! [`JwksClient`] runs on the state machine that the router uses for its identity providers
+//! ([`KeySource`]). It fetches a set again before the set is too old. An envelope under an unknown key
+//! makes it fetch sooner, but at most once per cooldown, however many ids a client invents. A set that
+//! can't be used never replaces a good one. The router's `Cache-Control` says how long a set may be
+//! kept: the router signs only with keys that it has published for longer than that.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use cellway_service::EnvelopeLayer;
 //! use cellway_core::envelope::{Verifier, VerifierSpec};
 //! use cellway_env::Env;
-//! use cellway_env::tokio::TokioEnv;
-//! use cellway_service::{JwksClient, JwksTiming};
 //! use cellway_env::fetch::{Client, SourceUrl};
+//! use cellway_env::tokio::TokioEnv;
+//! use cellway_service::{EnvelopeLayer, JwksClient, JwksTiming};
 //!
 //! # async fn service(tls: rustls::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
 //! let env = TokioEnv::new();
@@ -31,8 +29,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! The example `backend` is a whole service.
 
 mod task;
 #[cfg(test)]
@@ -42,48 +38,49 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use cellway_core::Unix;
 use cellway_core::envelope::{KID_LEN_MAX, Verifier};
 use cellway_core::keys::{IssuerKeys, KeyNotice, KeySet, KeySource, KeyState, KeyTiming};
 use cellway_env::fetch::{Client, SourceUrl};
 use cellway_env::{Clock, Env};
-
-use crate::layer::KeyProvider;
-use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout_at;
 
 use self::task::Task;
+use crate::layer::KeyProvider;
 
-/// Most requests that wait for keys at a time. More are judged by what is there.
+/// The most requests that wait for keys at a time. More are verified with the keys that are there.
 const WAITERS_MAX: usize = 1024;
-/// Most ids of keys that wait to be looked for. A fetch brings them all.
+/// The most unknown key ids that wait for a fetch. One fetch serves them all.
 const WANTED_MAX: usize = 64;
 
-/// When the keys are fetched and how long they serve.
+/// When the keys are fetched and how long they are used. Start from the default and set what should
+/// differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct JwksTiming {
-    /// How long a set counts as fresh if the router's answer doesn't say.
+    /// How long a set is fresh if the router's answer has no `max-age`.
     pub fresh: Duration,
-    /// The least that an answer can say: a bound on how often the router is asked.
+    /// The shortest `max-age` that is followed: it bounds how often the router is asked.
     pub fresh_min: Duration,
-    /// The most that an answer can say: a bound on how long a stolen key holds.
+    /// The longest `max-age` that is followed: it bounds how long a stolen key is accepted.
     pub fresh_max: Duration,
-    /// How long a set that couldn't be refreshed goes on serving after that.
+    /// How long a set is still used after that if it can't be refreshed.
     pub stale_max: Duration,
-    /// The least time between two fetches that unknown keys force.
+    /// The shortest time between two fetches for unknown keys.
     pub cooldown: Duration,
     /// The longest that a request waits for keys.
     pub wait_max: Duration,
-    /// The delay after a first failed fetch; it doubles with each further one.
+    /// The delay after the first failed fetch; it doubles with each further failure.
     pub retry_min: Duration,
     /// The longest delay between failed fetches.
     pub retry_max: Duration,
 }
 
 impl Default for JwksTiming {
-    /// Five minutes where the router says nothing, ten seconds to an hour where it does, a day on
-    /// what is known, half a minute between forced fetches.
+    /// Sets are fresh for five minutes, or for the router's `max-age` between ten seconds and an hour.
+    /// They are used for a day after that, and 30 s pass between fetches for unknown keys.
     fn default() -> Self {
         Self {
             fresh: Duration::from_secs(5 * 60),
@@ -99,7 +96,7 @@ impl Default for JwksTiming {
 }
 
 impl JwksTiming {
-    /// How long a set counts as fresh of which the router says this.
+    /// How long a set is fresh that came with this `max-age`.
     fn fresh(&self, max_age: Option<Duration>) -> Duration {
         let said = max_age.unwrap_or(self.fresh);
         said.min(self.fresh_max).max(self.fresh_min)
@@ -117,27 +114,27 @@ impl JwksTiming {
     }
 }
 
-/// The keys that a router publishes for its envelopes, as its page had them last.
+/// Fetches the public keys of a router's envelopes and keeps them current.
 ///
-/// Clones are the same client; it stops with the last of them.
+/// Clones share one task and one key set. The task ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct JwksClient<E> {
-    shared: Arc<Shared<E>>,
+    published: Arc<Published<E>>,
     wanted: mpsc::Sender<Box<str>>,
 }
 
-/// Between the task, which publishes, and the requests, which read.
+/// The key set that the task publishes and requests read.
 #[derive(Debug)]
-struct Shared<E> {
+struct Published<E> {
     clock: Clock<E>,
     view: ArcSwap<IssuerKeys>,
-    published: Notify,
+    changed: Notify,
     waiters: Semaphore,
 }
 
 impl<E: Env> JwksClient<E> {
-    /// Fetches the keys at this address, as `client` connects, now and from now on. `notices`
-    /// hears of every fetch; it is where failures are logged.
+    /// Starts a task that fetches the keys at this address with `client`. The task calls `notices`
+    /// after every fetch; log failures there.
     pub fn start(
         client: Client<E>,
         url: SourceUrl,
@@ -154,65 +151,69 @@ impl<E: Env> JwksClient<E> {
             clock.mono(),
             u64::from_le_bytes(seed),
         );
-        let shared = Arc::new(Shared {
+        let published = Arc::new(Published {
             clock,
             view: ArcSwap::new(Arc::clone(source.view())),
-            published: Notify::new(),
+            changed: Notify::new(),
             waiters: Semaphore::new(WAITERS_MAX),
         });
         let (wanted, orders) = mpsc::channel(WANTED_MAX);
         let task = Task {
-            shared: Arc::clone(&shared),
+            published: Arc::clone(&published),
             source,
             client,
             url,
             timing,
             notices,
             wanted: orders,
-            kept: None,
+            last: None,
         };
         env.spawn(task.run());
-        Self { shared, wanted }
+        Self { published, wanted }
     }
 
-    /// How well envelopes can be verified: for a service's readiness and metrics.
+    /// The state of the key set, for a service's readiness and metrics.
     pub fn state(&self) -> KeyState {
-        self.shared.view.load().state(self.shared.clock.mono())
+        let published = &self.published;
+        published.view.load().state(published.clock.mono())
     }
 
-    /// When the present set was fetched, or found unchanged.
+    /// When the current set was fetched or was found unchanged.
     pub fn fetched_at(&self) -> Option<Unix> {
-        self.shared.view.load().fetched_at
+        self.published.view.load().fetched_at
     }
 
-    /// Waits until there are keys. As long as it takes: put a time limit around it.
+    /// Waits until there are keys. It has no time limit: put one around it.
     pub async fn ready(&self) {
-        self.shared.until(|view| view.set.is_some()).await;
+        self.published.until(|view| view.set.is_some()).await;
     }
 
     async fn wait(&self, kid: &str) {
-        let shared = &self.shared;
-        // Beyond that no key can be called so, and beyond the other the router has enough to do.
-        let (true, Ok(_waiting)) = (kid.len() <= KID_LEN_MAX, shared.waiters.try_acquire()) else {
+        let published = &self.published;
+        // No key has a longer id, and there is a limit to how many requests wait.
+        if kid.len() > KID_LEN_MAX {
+            return;
+        }
+        let Ok(_waiting) = published.waiters.try_acquire() else {
             return;
         };
-        let view = shared.view.load_full();
-        let until = view.wait_for(shared.clock.mono(), kid);
-        // It is looked for once the cooldown allows, even if this request can't wait for that.
+        let view = published.view.load_full();
+        let until = view.wait_for(published.clock.mono(), kid);
+        // The task fetches once the cooldown allows, even if this request can't wait for that.
         let told = self.wanted.try_send(kid.into()).is_ok();
         let (true, Some(until)) = (told, until) else {
             return;
         };
-        let newer = shared.until(|now| now.epoch > view.epoch);
-        // Too late isn't an error here: the verifier, asked again, says what that means.
-        let _ = timeout_at(shared.clock.instant(until), newer).await;
+        let newer = published.until(|now| now.epoch > view.epoch);
+        // A timeout is no error here: the verifier then runs with the old keys and says what is wrong.
+        let _ = timeout_at(published.clock.instant(until), newer).await;
     }
 }
 
 impl<E: Env> KeyProvider for JwksClient<E> {
     fn keys(&self) -> Option<Arc<KeySet>> {
-        let view = self.shared.view.load();
-        view.usable(self.shared.clock.mono())?;
+        let view = self.published.view.load();
+        view.usable(self.published.clock.mono())?;
         view.set.clone()
     }
 
@@ -221,16 +222,16 @@ impl<E: Env> KeyProvider for JwksClient<E> {
     }
 }
 
-impl<E: Env> Shared<E> {
-    /// Waits for a view of which `holds`.
+impl<E: Env> Published<E> {
+    /// Waits for a key set for which `holds` returns true.
     async fn until(&self, holds: impl Fn(&IssuerKeys) -> bool) {
         loop {
-            let mut published = std::pin::pin!(self.published.notified());
-            published.as_mut().enable();
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
             if holds(&self.view.load()) {
                 return;
             }
-            published.await;
+            changed.await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The task that drives the key source of a JWKS client.
+//! The task that drives the key source.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -12,32 +12,32 @@ use http::HeaderValue;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use super::{JwksTiming, Shared};
+use super::{JwksTiming, Published};
 
-/// The one fetch that is under way. It ends with the task.
+/// The one fetch in flight. It ends with the task.
 type Fetch = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
 
-/// Owns the source; ends when nobody holds the client any more.
+/// Owns the key source. Ends with the last [`JwksClient`](super::JwksClient).
 pub(super) struct Task<E, N> {
-    pub(super) shared: Arc<Shared<E>>,
+    pub(super) published: Arc<Published<E>>,
     pub(super) source: KeySource,
     pub(super) client: Client<E>,
     pub(super) url: SourceUrl,
     pub(super) timing: JwksTiming,
     pub(super) notices: N,
     pub(super) wanted: mpsc::Receiver<Box<str>>,
-    /// The last document that was taken, and its `ETag`.
-    pub(super) kept: Option<(Bytes, Option<HeaderValue>)>,
+    /// The last accepted document with its `ETag`.
+    pub(super) last: Option<(Bytes, Option<HeaderValue>)>,
 }
 
 impl<E: Env, N: Fn(&KeyNotice) + Send> Task<E, N> {
     pub(super) async fn run(mut self) {
         let mut fetch: Option<Fetch> = None;
-        self.source.handle_timeout(self.shared.clock.mono());
+        self.source.handle_timeout(self.published.clock.mono());
         loop {
             self.drain(&mut fetch, None);
             let wake = self.source.poll_timeout();
-            let wake = wake.map(|(at, _)| self.shared.clock.instant(at));
+            let wake = wake.map(|(at, _)| self.published.clock.instant(at));
             tokio::select! {
                 biased;
                 answer = ended(&mut fetch) => {
@@ -47,20 +47,20 @@ impl<E: Env, N: Fn(&KeyNotice) + Send> Task<E, N> {
                 }
                 kid = self.wanted.recv() => match kid {
                     Some(kid) => {
-                        let now = self.shared.clock.mono();
+                        let now = self.published.clock.mono();
                         self.source.handle_unknown_kid(now, Some(&kid));
                     }
                     None => return,
                 },
-                () = at(wake) => self.source.handle_timeout(self.shared.clock.mono()),
+                () = at(wake) => self.source.handle_timeout(self.published.clock.mono()),
             }
         }
     }
 
-    /// Hands the source what came; gives back the `ETag` of a document that is new.
+    /// Gives the answer to the source. Returns the `ETag` of a new document.
     fn take(&mut self, answer: Result<Answer, FetchError>) -> Option<HeaderValue> {
-        let now = self.shared.clock.now();
-        let (max_age, body, etag) = match (answer, &self.kept) {
+        let now = self.published.clock.now();
+        let (max_age, body, etag) = match (answer, &self.last) {
             (
                 Ok(Answer::Document {
                     body,
@@ -87,16 +87,16 @@ impl<E: Env, N: Fn(&KeyNotice) + Send> Task<E, N> {
         etag
     }
 
-    /// Does what the source asks for. `etag` belongs to the document that it keeps now, if it
-    /// keeps one: what it refuses must be sent again, not be found unchanged.
+    /// Does what the source asks for. `etag` belongs to the document that the source may save now. The
+    /// `ETag` of a refused document isn't kept, so that the router sends the document again.
     fn drain(&mut self, fetch: &mut Option<Fetch>, etag: Option<HeaderValue>) {
         while let Some(action) = self.source.poll_output() {
             match action {
                 KeyAction::Fetch { .. } => *fetch = Some(self.fetch()),
-                KeyAction::Save { body, .. } => self.kept = Some((body, etag.clone())),
+                KeyAction::Save { body, .. } => self.last = Some((body, etag.clone())),
                 KeyAction::Changed => {
-                    self.shared.view.store(Arc::clone(self.source.view()));
-                    self.shared.published.notify_waiters();
+                    self.published.view.store(Arc::clone(self.source.view()));
+                    self.published.changed.notify_waiters();
                 }
                 KeyAction::Notice(notice) => (self.notices)(&notice),
             }
@@ -105,7 +105,7 @@ impl<E: Env, N: Fn(&KeyNotice) + Send> Task<E, N> {
 
     fn fetch(&self) -> Fetch {
         let (client, url) = (self.client.clone(), self.url.clone());
-        let etag = self.kept.as_ref().and_then(|(_, etag)| etag.clone());
+        let etag = self.last.as_ref().and_then(|(_, etag)| etag.clone());
         Box::pin(async move {
             let get = Get {
                 url: &url,
