@@ -4,9 +4,10 @@ use cellway_env::tokio::TokioEnv;
 use cellway_router::check::{Finding, Severity, check as check_settings};
 use cellway_router::config::{Config, ConfigError, ConfigErrors, Place};
 use cellway_router::log::subjects;
+use cellway_router::tls::Provider;
 use serde_json::{Value, json};
 
-use super::input::{ConfigFile, provider, variables};
+use super::input::{ConfigFile, variables};
 use super::{Exit, complain, failed, say};
 
 /// The arguments of `cellway check`.
@@ -25,7 +26,7 @@ Examples:
 
 Exit codes: 0 nothing found (with --allow-warnings: no error), 1 something found (each finding on
 standard error), 2 usage, 3 the file can't be read")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigFile,
     /// Print the findings as JSON, to standard output
@@ -37,7 +38,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Exit {
+pub(crate) fn run(args: &Args) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -79,7 +80,7 @@ async fn check(args: &Args) -> Exit {
 }
 
 async fn findings(env: &TokioEnv, config: &Config, file: &str) -> Found {
-    let mut findings = check_settings(env, &provider(), &config.router, file).await;
+    let mut findings = check_settings(env, &Provider::default(), &config.router, file).await;
     if let Err(error) = subjects(env, &config.log).await {
         findings.push(Finding {
             severity: Severity::Error,

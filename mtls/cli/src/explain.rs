@@ -15,10 +15,10 @@ use cellway_router::explain::{
     Envelope, Explanation, NOT_ASKED, Question, envelope, explain, gather,
 };
 use cellway_router::settings::{Pem, RouterSettings};
-use cellway_router::tls::{router_source_config, verified_leaf};
+use cellway_router::tls::{Provider, router_source_config, verified_leaf};
 use http::{HeaderValue, Method};
 
-use super::input::{ConfigFile, provider};
+use super::input::ConfigFile;
 use super::{Exit, complain, failed, say};
 
 /// The most bytes of a token's file.
@@ -38,7 +38,7 @@ Examples:
 
 Exit codes: 0 the request would be allowed, 1 it would be denied (or the configuration has
 mistakes), 2 usage, 3 a file can't be read")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigFile,
     /// The bearer token (other users of this machine may see it; better use --token-file)
@@ -89,7 +89,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Exit {
+pub(crate) fn run(args: &Args) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -225,7 +225,13 @@ async fn peer(
     // A file that isn't there is no refused handshake.
     let there = env.store().stat(path).await;
     there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
-    let leaf = verified_leaf(env, &provider(), settings, &Pem::File(path.clone())).await;
+    let leaf = verified_leaf(
+        env,
+        &Provider::default(),
+        settings,
+        &Pem::File(path.clone()),
+    )
+    .await;
     let leaf = leaf.map_err(|error| {
         complain(format_args!(
             "{error}\nThe TLS handshake would be refused; there is no decision."
@@ -239,7 +245,7 @@ async fn peer(
 
 async fn client(env: &TokioEnv, settings: &RouterSettings) -> Result<Client<TokioEnv>, Exit> {
     let fetch = &settings.sources.fetch;
-    let tls = router_source_config(env, &provider(), settings).await;
+    let tls = router_source_config(env, &Provider::default(), settings).await;
     let tls = tls.map_err(|error| failed(format!("fetch: {error}")))?;
     let tls = Arc::new(ArcSwap::from_pointee(tls));
     let reach = Arc::new(ArcSwap::from_pointee(fetch.reach()));

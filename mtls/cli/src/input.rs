@@ -1,17 +1,13 @@
 //! What the commands read: the configuration, and the environment that overrides it.
 
-use std::sync::Arc;
-
 use cellway_env::{Env, Privacy, Store};
 use cellway_router::config::{Config, ConfigErrors};
-use cellway_router::tls::Provider;
-use rustls::time_provider::DefaultTimeProvider;
 
 use super::{Exit, complain, failed};
 
 /// The `--config` of every command.
 #[derive(clap::Args, Clone, Debug)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(id = "config", long, short = 'c', value_name = "FILE")]
     pub path: String,
@@ -19,13 +15,13 @@ pub struct ConfigFile {
 
 impl ConfigFile {
     /// Reads and checks it, and says on standard error what is wrong with it.
-    pub async fn load<E: Env>(&self, env: &E) -> Result<Config, Exit> {
+    pub(crate) async fn load<E: Env>(&self, env: &E) -> Result<Config, Exit> {
         let text = self.read(env).await?;
         Config::load(&self.path, &text, variables()).map_err(|errors| report(&errors))
     }
 
     /// Reads the file. If that fails, it prints the reason to standard error.
-    pub async fn read<E: Env>(&self, env: &E) -> Result<String, Exit> {
+    pub(crate) async fn read<E: Env>(&self, env: &E) -> Result<String, Exit> {
         let path = &self.path;
         let content = env
             .store()
@@ -41,25 +37,17 @@ impl ConfigFile {
 }
 
 /// The environment. Variables that aren't UTF-8 can't be settings.
-pub fn variables() -> Vec<(String, String)> {
+pub(crate) fn variables() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
 /// Says every mistake on standard error.
-pub fn report(errors: &ConfigErrors) -> Exit {
+pub(crate) fn report(errors: &ConfigErrors) -> Exit {
     complain(errors);
     let count = errors.errors.len();
     let mistakes = if count == 1 { "error" } else { "errors" };
     complain(format_args!("\n{count} {mistakes} in {}", errors.file));
     Exit::No
-}
-
-/// The cryptography and the clock of this process.
-pub fn provider() -> Provider {
-    Provider {
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        time: Arc::new(DefaultTimeProvider),
-    }
 }

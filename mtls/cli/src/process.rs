@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 const TICKS_PER_SECOND: u64 = 100;
 
 /// The process's figures; `None` where there is no `/proc`, or another system's.
-pub fn read() -> Option<Process> {
+pub(crate) fn read() -> Option<Process> {
     let file = |path: &str| fs::read_to_string(path).ok();
     let stat = Stat::parse(&file("/proc/self/stat")?)?;
     let status = file("/proc/self/status")?;

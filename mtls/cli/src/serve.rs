@@ -14,12 +14,13 @@ use cellway_router::event::{Event, Sink, Startup};
 use cellway_router::log::{Log, LogControl, LogError};
 use cellway_router::metrics::{Counting, Metrics};
 use cellway_router::reload::Reloader;
+use cellway_router::tls::Provider;
 use cellway_router::{Handle, Router, StartError, Worker};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::input::{ConfigFile, provider, variables};
+use super::input::{ConfigFile, variables};
 use super::{Exit, complain, failed, process};
 
 /// The arguments of `cellway serve`.
@@ -36,7 +37,7 @@ Examples:
   CELLWAY__LOG__LEVEL=debug cellway serve -c cellway.toml
 
 Exit codes: 0 drained, 1 the configuration has mistakes, 2 usage, 3 it can't start")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigFile,
 }
@@ -44,7 +45,7 @@ pub struct Args {
 type Sinks = (Log, Counting);
 
 /// Runs it.
-pub fn run(args: &Args) -> Exit {
+pub(crate) fn run(args: &Args) -> Exit {
     // This thread has the control task, admin and signals; each worker has one of its own.
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -179,7 +180,7 @@ async fn start(
     workers: usize,
     sink: Sinks,
 ) -> Result<Handle<TokioEnv, Sinks>, Exit> {
-    let provider = provider();
+    let provider = Provider::default();
     Router::builder(
         env.clone(),
         config.router.clone(),

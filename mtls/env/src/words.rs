@@ -11,6 +11,10 @@ const SELF_SIGNED: &str = "the certificate is a CA's (basicConstraints CA:TRUE),
      subjectAltName=DNS:server.example -addext basicConstraints=critical,CA:FALSE`";
 
 /// A TLS error as text for people.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls may add errors; one without words of ours is shown as rustls shows it"
+)]
 pub fn tls_error(error: &Error) -> String {
     use CertificateError as C;
     let Error::InvalidCertificate(certificate) = error else {

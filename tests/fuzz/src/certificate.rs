@@ -27,7 +27,7 @@ fn core(templates: &[&str]) -> Option<Core> {
 }
 
 /// Any bytes as the DER of a leaf, of an authority and of a revocation list.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     // Whatever is read, nothing panics.
     let _ = Signer::from_der(data);
     let _ = RevocationList::from_der(data);
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// Lines: a template, then URI SANs and, after `dns:`, DNS SANs.
-pub fn run_names(data: &[u8]) {
+pub(crate) fn run_names(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
@@ -115,7 +115,7 @@ fn check(core: &Core, peer: &PeerCertificate) {
 }
 
 /// Certificates as a public authority and as this crate makes them.
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let make = |names: &[&str]| {
         let mut params = CertificateParams::default();
         params.subject_alt_names = names.iter().filter_map(|line| name(line)).collect();
@@ -135,7 +135,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-pub fn name_seeds() -> Vec<Vec<u8>> {
+pub(crate) fn name_seeds() -> Vec<Vec<u8>> {
     [
         "spiffe://{trust_domain}/tenant/{tenant}\nspiffe://example/tenant/acme",
         "spiffe://{trust_domain}/tenant/{tenant}/**\nspiffe://example/tenant/acme/a/b",

@@ -9,7 +9,7 @@ use self::reader::Message;
 /// Any bytes as what a client sends on a connection, and as what a cell answers. The verdict is the
 /// same however the bytes are cut, and what passes has one reading: a strict reader, which works on
 /// whole messages and shares no code with the guard, finds the same ends.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let seed = data.iter().fold(data.len(), |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
     });
@@ -48,7 +48,7 @@ fn feed(mut guard: Guard, data: &[u8], size: usize) -> (usize, Option<Found>) {
     (passed, None)
 }
 
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     [
         "GET / HTTP/1.1\r\nhost: a\r\n\r\nPOST /x?y HTTP/1.1\r\ncontent-length: 3\r\n\r\nabcGET * HTTP/1.0\r\n\r\n",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\na\r\n0123456789\r\n0\r\nsum: 1\r\n\r\nGET / HTTP/1.1\r\n\r\n",

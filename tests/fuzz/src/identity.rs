@@ -13,10 +13,10 @@ use http::{HeaderValue, Method};
 use serde_json::Value;
 
 /// When all of this happens, in Unix seconds.
-pub const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// The one moment at which everything is decided.
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now {
         mono: Mono::from_origin(Duration::ZERO),
         unix: Unix::from_secs(NOW),
@@ -24,14 +24,14 @@ pub fn now() -> Now {
 }
 
 /// A core that knows these policies, and this document of its one issuer's keys, if it has one.
-pub struct Core {
+pub(crate) struct Core {
     policy: Policy,
     keys: KeyTable,
 }
 
 impl Core {
     /// `None` if the configuration is refused.
-    pub fn new(config: Value, keys: Option<Bytes>) -> Option<Self> {
+    pub(crate) fn new(config: Value, keys: Option<Bytes>) -> Option<Self> {
         let specs: PolicySpecs = serde_json::from_value(config).ok()?;
         let policy = Policy::build(&specs).ok()?;
         let mut table = KeyTable::default();
@@ -50,7 +50,7 @@ impl Core {
 
     /// Whom the credentials prove, or the words that refuse them. Asked twice, the second time
     /// with what the first has left in the memo.
-    pub fn ask(
+    pub(crate) fn ask(
         &self,
         authorization: Option<HeaderValue>,
         peer: Option<&PeerCertificate>,
@@ -63,7 +63,7 @@ impl Core {
     }
 
     /// As [`ask`](Self::ask), with a routing key and perhaps its signature.
-    pub fn ask_by_key(
+    pub(crate) fn ask_by_key(
         &self,
         key: HeaderValue,
         signature: Option<HeaderValue>,

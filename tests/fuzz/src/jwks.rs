@@ -18,7 +18,7 @@ struct Document<'a> {
 }
 
 /// The same keys are the same set, in whatever order and however often they are written.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let Ok(set) = KeySet::parse(data, &Algorithm::ALL) else {
         return;
     };
@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let ed = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("any seed is a key");
     let x = URL_SAFE_NO_PAD.encode(ed.public_key());
     let ed = json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": x, "use": "sig"});

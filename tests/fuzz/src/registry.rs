@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// A document that is taken is taken again, and then changes nothing. The first byte says whether
 /// it is JSON or TOML.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else {
         return;
     };
@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let cell = |id: &str, state: &str| {
         json!({"id": id, "tier": "std", "region": "eu", "state": state, "weight": 2,
             "endpoints": [{"url": format!("https://{id}.internal:443"),

@@ -27,7 +27,7 @@ static CORE: LazyLock<Core> = LazyLock::new(|| {
 
 /// The input is the routing key and, after a line break, its signature. Whoever hasn't the signer's
 /// key has one good pair, in one spelling, and nothing else may be taken.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let (key, signature) = match data.iter().position(|byte| *byte == b'\n') {
         Some(at) => (&data[..at], Some(&data[at + 1..])),
         None => (data, None),
@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(tenant, Some(TENANT));
 }
 
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     assert!(SIGNATURE.contains(&NOW.to_string()), "it is of this moment");
     let good = format!("{TENANT}\n{SIGNATURE}");
     let core = &*CORE;

@@ -33,7 +33,7 @@ static CORE: LazyLock<Core> = LazyLock::new(|| {
 
 /// With a line break in it the input is a header and claims to be signed, so that the fuzzer gets
 /// past the signature; else it is a token.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let token = match data.iter().position(|byte| *byte == b'\n') {
         Some(at) => signed(&data[..at], &data[at + 1..]).into_bytes(),
         None => data.to_vec(),
@@ -120,7 +120,7 @@ fn signed(header: &[u8], claims: &[u8]) -> String {
     token
 }
 
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let header = json!({"alg": "EdDSA", "kid": "k", "typ": "JWT"});
     let rich = json!({"alg": "EdDSA", "kid": "k", "typ": "at+jwt", "cty": "json", "x5t": "AAAA"});
     let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "sub": "ada",

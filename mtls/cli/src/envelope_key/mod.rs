@@ -42,7 +42,7 @@ Examples:
 
 Exit codes: 0 done, 1 the configuration has mistakes, 2 usage, 3 it could not be done (nothing was
 changed, unless it says that it is done)")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -88,7 +88,7 @@ struct Making {
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Exit {
+pub(crate) fn run(args: &Args) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -79,10 +79,10 @@ impl Collector {
 }
 
 fn refused(error: &io::Error, limit: usize) -> FetchError {
-    match error.kind() {
-        io::ErrorKind::FileTooLarge => FetchError::TooLarge { limit },
-        _ => FetchError::Http(format!("the gzip encoding can't be read: {error}")),
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        return FetchError::TooLarge { limit };
     }
+    FetchError::Http(format!("the gzip encoding can't be read: {error}"))
 }
 
 impl Write for Bounded {

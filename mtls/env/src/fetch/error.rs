@@ -12,6 +12,7 @@ use super::url::UrlError;
 
 /// Why a document couldn't be fetched.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum FetchError {
     /// No connection.
     Connect(io::Error),
@@ -109,10 +110,10 @@ impl FetchError {
     /// # Errors
     /// The source gave no answer.
     pub fn of_registry(&self) -> Result<RegistryFetched, RegistryFetchError> {
-        match self {
-            Self::TooLarge { limit } => Ok(RegistryFetched::TooLarge { limit: *limit }),
-            other => Err(other.into()),
+        if let Self::TooLarge { limit } = self {
+            return Ok(RegistryFetched::TooLarge { limit: *limit });
         }
+        Err(self.into())
     }
 }
 

@@ -18,6 +18,7 @@ pub struct SourceUrl {
 
 /// Why an address isn't a [`SourceUrl`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum UrlError {
     /// Not an absolute URL.
     NotAbsolute,
@@ -155,6 +156,17 @@ impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.authority(), self.target)
+    }
+}
+
+impl UrlError {
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::NotAbsolute | Self::Scheme => "write it as https://host/path",
+            Self::Plain => "use https",
+            Self::UserInfo => "remove it; put credentials into a file, or use a certificate",
+        }
     }
 }
 

@@ -160,31 +160,14 @@ fn stat(path: &Path) -> io::Result<Stat> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use cellway_testbed::Folder;
+
     use super::*;
-
-    /// A folder of its own under the target folder, gone with the value.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let id = std::process::id();
-            let path = std::env::temp_dir().join(format!("cellway-store-{name}-{id}"));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     #[test]
     fn replaces_and_leaves_nothing_beside() {
-        let folder = Folder::new("replace");
-        let path = folder.0.join("state").join("keys");
+        let folder = Folder::generate();
+        let path = folder.root().join("state").join("keys");
         replace(&path, b"one").unwrap();
         let before = stat(&path).unwrap();
         replace(&path, b"other").unwrap();
@@ -198,8 +181,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_too_large_and_says_so() {
-        let folder = Folder::new("large");
-        let path = folder.0.join("file");
+        let folder = Folder::generate();
+        let path = folder.root().join("file");
         fs::write(&path, b"12345").unwrap();
         let error = read(&path, 4, Privacy::Any).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
@@ -207,11 +190,11 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_file() {
-        let folder = Folder::new("plain");
-        let path = folder.0.join("pipe");
+        let folder = Folder::generate();
+        let path = folder.root().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
-        for path in [&path, &folder.0] {
+        for path in [&*path, folder.root()] {
             let error = read(path, 4, Privacy::Any).unwrap_err();
             assert_eq!(error.to_string(), "is not a plain file");
         }
@@ -219,10 +202,10 @@ mod tests {
 
     #[test]
     fn refuses_state_that_others_may_have_written() {
-        let folder = Folder::new("private");
-        let path = folder.0.join("file");
+        let folder = Folder::generate();
+        let path = folder.root().join("file");
         replace(&path, b"good").unwrap();
-        let link = folder.0.join("link");
+        let link = folder.root().join("link");
         symlink(&path, &link).unwrap();
         let kind = |path: &Path| read(path, 10, Privacy::Own).unwrap_err().kind();
         assert_eq!(kind(&link), io::ErrorKind::PermissionDenied);
@@ -233,11 +216,11 @@ mod tests {
 
     #[test]
     fn a_planted_link_is_not_written_through() {
-        let folder = Folder::new("planted");
-        let victim = folder.0.join("victim");
+        let folder = Folder::generate();
+        let victim = folder.root().join("victim");
         fs::write(&victim, b"untouched").unwrap();
-        symlink(&victim, folder.0.join(".file.new")).unwrap();
-        replace(&folder.0.join("file"), b"state").unwrap();
+        symlink(&victim, folder.root().join(".file.new")).unwrap();
+        replace(&folder.root().join("file"), b"state").unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"untouched");
     }
 }

@@ -103,6 +103,10 @@ impl Walk {
                 self.check_folder()?;
             }
             let found = statat(&self.folder, &step, AtFlags::SYMLINK_NOFOLLOW)?;
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the system's enum: any other kind of file is refused"
+            )]
             match FileType::from_raw_mode(found.st_mode) {
                 FileType::Symlink => self.follow(&step, &found)?,
                 FileType::Directory if !last => {

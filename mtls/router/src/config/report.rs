@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use cellway_env::fetch::{SourceUrl, UrlError};
+use cellway_env::fetch::SourceUrl;
 
 use super::error::{ConfigError, Place};
 use crate::settings::{KeyPair, Pem};
@@ -133,12 +133,7 @@ impl<F: FnMut(ConfigError)> Reporter<F> {
             Ok(url) => return Some(url),
             Err(refused) => refused,
         };
-        let fix = match refused {
-            UrlError::NotAbsolute | UrlError::Scheme => "write it as https://host/path",
-            UrlError::Plain => "use https",
-            UrlError::UserInfo => "remove it; put credentials into a file, or use a certificate",
-        };
-        self.mistake(setting, refused.to_string(), fix);
+        self.mistake(setting, refused.to_string(), refused.advice());
         None
     }
 }

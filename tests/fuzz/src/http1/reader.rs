@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 /// What the bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Message {
+pub(super) enum Message {
     Request,
     Answer,
     AnswerToHead,
 }
 
 impl Message {
-    pub const ALL: [Self; 3] = [Self::Request, Self::Answer, Self::AnswerToHead];
+    pub(super) const ALL: [Self; 3] = [Self::Request, Self::Answer, Self::AnswerToHead];
 }
 
 /// Reads messages one after the other. All must be good, and only the last one's body may be
@@ -20,7 +20,7 @@ impl Message {
 ///
 /// # Panics
 /// If they aren't.
-pub fn check(message: Message, bytes: &[u8]) {
+pub(super) fn check(message: Message, bytes: &[u8]) {
     let mut rest = bytes;
     while !rest.is_empty() {
         rest = one(message, rest);
@@ -39,7 +39,7 @@ fn one(message: Message, bytes: &[u8]) -> &[u8] {
     let fields = fields(&lines[2..]);
     let status = match message {
         Message::Request => request_line(line),
-        _ => status_line(line),
+        Message::Answer | Message::AnswerToHead => status_line(line),
     };
     let interim = (100..200).contains(&status);
     if interim && status != 101 {

@@ -2,45 +2,48 @@ use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
+use cellway_testbed::Folder;
+
 use super::*;
 
 /// A folder as Kubernetes mounts a Secret: `key` leads to `..data/key`, `..data` to `..1`.
-struct Mount(PathBuf);
+struct Mount(Folder);
 
 impl Mount {
-    fn new(name: &str) -> Self {
-        let id = std::process::id();
-        let path = std::env::temp_dir().join(format!("cellway-trust-{name}-{id}"));
-        let _ = fs::remove_dir_all(&path);
-        let mount = Self(path);
+    fn new() -> Self {
+        let mount = Self(Folder::generate());
         mount.fill("..1", "one");
         mount.lead("..1");
-        symlink("..data/key", mount.0.join("key")).unwrap();
+        symlink("..data/key", mount.path("key")).unwrap();
         mount.chmod("", 0o1777);
         mount
     }
 
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.root().join(name)
+    }
+
     fn fill(&self, folder: &str, secret: &str) {
-        fs::create_dir_all(self.0.join(folder)).unwrap();
+        fs::create_dir_all(self.path(folder)).unwrap();
         self.chmod(folder, 0o755);
         let key = format!("{folder}/key");
-        fs::write(self.0.join(&key), secret).unwrap();
+        fs::write(self.path(&key), secret).unwrap();
         self.chmod(&key, 0o400);
     }
 
     /// Swaps all files at once, as the kubelet does.
     fn lead(&self, folder: &str) {
-        symlink(folder, self.0.join("..data_tmp")).unwrap();
-        fs::rename(self.0.join("..data_tmp"), self.0.join("..data")).unwrap();
+        symlink(folder, self.path("..data_tmp")).unwrap();
+        fs::rename(self.path("..data_tmp"), self.path("..data")).unwrap();
     }
 
     fn chmod(&self, name: &str, mode: u32) {
-        fs::set_permissions(self.0.join(name), Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
     }
 
     fn read(&self, wanted: Wanted) -> Result<String, String> {
         let mut text = String::new();
-        let file = open(&self.0.join("key"), wanted);
+        let file = open(&self.path("key"), wanted);
         let read = file.and_then(|mut file| file.read_to_string(&mut text));
         read.map(|_| text).map_err(|error| error.to_string())
     }
@@ -52,12 +55,6 @@ impl Mount {
     }
 }
 
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Only root can change a file's owner, so as another user this tests less.
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -65,23 +62,23 @@ fn is_root() -> bool {
 
 #[test]
 fn a_mounted_secret_is_read_through_its_links_and_swapped_as_a_whole() {
-    let mount = Mount::new("swap");
+    let mount = Mount::new();
     assert_eq!(mount.read(Wanted::Unread).unwrap(), "one");
     mount.fill("..2", "two");
     mount.lead("..2");
     assert_eq!(mount.read(Wanted::Unread).unwrap(), "two");
     // Links may lead by absolute paths, too, and through a parent.
-    mount.lead(mount.0.join("..1").to_str().unwrap());
+    mount.lead(mount.path("..1").to_str().unwrap());
     assert_eq!(mount.read(Wanted::Unread).unwrap(), "one");
-    let name = mount.0.file_name().unwrap().to_str().unwrap();
+    let name = mount.0.root().file_name().unwrap().to_str().unwrap();
     mount.lead(&format!("../{name}/..2"));
     assert_eq!(mount.read(Wanted::Unread).unwrap(), "two");
 }
 
 #[test]
 fn a_file_without_links_is_held_to_the_same() {
-    let mount = Mount::new("plain");
-    let key = mount.0.join("..1").join("key");
+    let mount = Mount::new();
+    let key = mount.path("..1").join("key");
     assert!(open(&key, Wanted::Unread).is_ok());
     mount.chmod("..1/key", 0o604);
     let refused = open(&key, Wanted::Unread).unwrap_err().to_string();
@@ -91,7 +88,7 @@ fn a_file_without_links_is_held_to_the_same() {
 
 #[test]
 fn what_others_could_have_written_or_read_is_refused() {
-    let mount = Mount::new("modes");
+    let mount = Mount::new();
     for mode in [0o602, 0o620] {
         mount.chmod("..1/key", mode);
         mount.refused("..1/key can be written by others than its owner");
@@ -112,7 +109,7 @@ fn what_others_could_have_written_or_read_is_refused() {
 
 #[test]
 fn a_folder_in_which_others_could_have_put_a_link_or_file_is_refused() {
-    let mount = Mount::new("folders");
+    let mount = Mount::new();
     // The owner of the link counts, in a sticky folder.
     mount.chmod("", 0o777);
     mount.refused("is a folder that others can write");
@@ -131,11 +128,11 @@ fn what_belongs_to_somebody_else_is_refused_wherever_it_is_on_the_way() {
     if !is_root() {
         return;
     }
-    let mount = Mount::new("owners");
+    let mount = Mount::new();
     let give = |name: &str, user| {
         rustix::fs::chownat(
             CWD,
-            mount.0.join(name),
+            mount.path(name),
             Some(rustix::process::Uid::from_raw(user)),
             None,
             AtFlags::SYMLINK_NOFOLLOW,
@@ -148,22 +145,22 @@ fn what_belongs_to_somebody_else_is_refused_wherever_it_is_on_the_way() {
         give(name, 0);
         assert!(mount.read(Wanted::Unread).is_ok(), "{name}");
     }
-    chown(&mount.0, Some(0), None).unwrap();
+    chown(mount.0.root(), Some(0), None).unwrap();
 }
 
 #[test]
 fn links_in_a_circle_and_what_is_no_file_end() {
-    let mount = Mount::new("circle");
+    let mount = Mount::new();
     mount.lead("..data");
     mount.refused("has more than 16 symbolic links");
     mount.lead("..1");
-    fs::remove_file(mount.0.join("..1/key")).unwrap();
+    fs::remove_file(mount.path("..1/key")).unwrap();
     let made = std::process::Command::new("mkfifo")
-        .arg(mount.0.join("..1/key"))
+        .arg(mount.path("..1/key"))
         .status();
     assert!(made.unwrap().success());
     mount.refused("is not a plain file");
-    fs::remove_file(mount.0.join("..1/key")).unwrap();
-    let gone = open(&mount.0.join("key"), Wanted::Unread).unwrap_err();
+    fs::remove_file(mount.path("..1/key")).unwrap();
+    let gone = open(&mount.path("key"), Wanted::Unread).unwrap_err();
     assert_eq!(gone.kind(), io::ErrorKind::NotFound);
 }
