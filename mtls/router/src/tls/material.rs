@@ -60,13 +60,12 @@ pub(super) fn store(
     certificates: &[CertificateDer<'static>],
 ) -> Result<RootCertStore, MaterialError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates {
+    for (number, certificate) in (1..).zip(certificates) {
         roots.add(certificate.clone()).map_err(|error| {
             let why = tls_error(&error);
-            MaterialError::new(
-                bundle,
-                format!("holds a certificate that can't be trusted: {why}"),
-            )
+            let problem =
+                format!("holds a certificate that can't be trusted, number {number}: {why}");
+            MaterialError::new(bundle, problem)
         })?;
     }
     Ok(roots)
@@ -99,7 +98,10 @@ pub async fn load_key_pair<E: Env>(
         let why = nothing_found(&text, "CERTIFICATE-----", SWAPPED_KEY);
         let why = why.unwrap_or_else(|| match error {
             pem::Error::NoItemsFound => "holds no private key".to_owned(),
-            error => format!("no private key: {}", words(&error)),
+            error => {
+                let problem = broken_section(&text).unwrap_or_else(|| words(&error));
+                format!("no private key: {problem}")
+            }
         });
         MaterialError::new(&pair.key, why)
     })?;
@@ -179,6 +181,7 @@ pub(crate) async fn certificates<E: Env>(
     pem: &Pem,
 ) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
     let text = read(env, pem).await?;
+    check_sections(pem, &text)?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
@@ -200,6 +203,7 @@ pub(super) async fn revocation_lists<E: Env>(
     if content.first() == Some(&0x30) {
         return Ok(vec![content.to_vec().into()]);
     }
+    check_sections(pem, &content)?;
     let lists = CertificateRevocationListDer::pem_slice_iter(&content)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
@@ -219,11 +223,46 @@ fn words(error: &pem::Error) -> String {
             "a BEGIN line without its END line; it may be cut short".to_owned()
         }
         pem::Error::IllegalSectionStart { .. } => {
-            "a BEGIN line that doesn't end in dashes".to_owned()
+            "a BEGIN line that doesn't end in five dashes".to_owned()
         }
+        pem::Error::Base64Decode(_) => "the lines between BEGIN and END are not base64".to_owned(),
         other => other.to_string(),
     }
 }
+
+/// What is wrong with the first section that can't be read by itself, and the number of its BEGIN line.
+///
+/// The library names no line. It also joins a section without an END line to the next one, and then
+/// reads both as one.
+fn broken_section(text: &[u8]) -> Option<String> {
+    let (mut line, mut rest) = (1, text);
+    while !rest.is_empty() {
+        // Up to the next BEGIN line, not counting the one that this section starts with.
+        let next = rest
+            .windows(BEGIN_LINE.len())
+            .skip(1)
+            .position(|at| at == BEGIN_LINE);
+        let (section, after) = rest.split_at(next.map_or(rest.len(), |next| next + 2));
+        let mut items = <(pem::SectionKind, Vec<u8>)>::pem_slice_iter(section);
+        if let Some(error) = items.find_map(Result::err) {
+            return Some(format!("{} (line {line})", words(&error)));
+        }
+        line += section.iter().filter(|byte| **byte == b'\n').count();
+        rest = after;
+    }
+    None
+}
+
+/// Refuses text of which a section can't be read.
+fn check_sections(pem: &Pem, text: &[u8]) -> Result<(), MaterialError> {
+    match broken_section(text) {
+        Some(problem) => Err(MaterialError::new(pem, format!("is no PEM: {problem}"))),
+        None => Ok(()),
+    }
+}
+
+/// How a section begins, with the end of the line before it.
+const BEGIN_LINE: &[u8] = b"\n-----BEGIN ";
 
 /// The content without the byte-order mark that some editors write.
 async fn read<E: Env>(env: &E, pem: &Pem) -> Result<Bytes, MaterialError> {
@@ -302,6 +341,73 @@ mod tests {
         assert_eq!(load(&authority, key.as_bytes()).await, Ok(1));
         let roots = Pem::Text(format!("\u{feff}{authority}").into());
         assert_eq!(load_roots(&TokioEnv::new(), &roots).await.unwrap().len(), 1);
+    }
+
+    /// Catches: a bundle of a hundred certificates in which an operator has to find the broken one.
+    #[tokio::test]
+    async fn names_the_line_of_the_broken_section() {
+        let Pki {
+            leaf,
+            authority,
+            key,
+        } = pki();
+        let lines = |text: &str| text.lines().count();
+        let after = lines(&authority) + 1;
+        let cut = "-----BEGIN CERTIFICATE-----\nMII";
+        let no_base64 = leaf.replacen('M', "*", 1);
+        let no_dashes = leaf.replacen("-----\n", "---\n", 1);
+        for (what, text, problem, line) in [
+            (
+                "at the end",
+                format!("{authority}{cut}"),
+                "without its END",
+                after,
+            ),
+            (
+                "before another",
+                format!("{cut}\n{authority}"),
+                "without its END",
+                1,
+            ),
+            (
+                "behind a comment",
+                format!("# ours\r\n{cut}"),
+                "without its END",
+                2,
+            ),
+            (
+                "no base64",
+                format!("{authority}{no_base64}{authority}"),
+                "not base64",
+                after,
+            ),
+            (
+                "no dashes",
+                format!("{authority}{no_dashes}"),
+                "five dashes",
+                after,
+            ),
+        ] {
+            let found = load(&text, key.as_bytes()).await.unwrap_err();
+            assert!(found.starts_with("is no PEM: "), "{what}: {found}");
+            assert!(found.contains(problem), "{what}: {found}");
+            assert!(
+                found.ends_with(&format!("(line {line})")),
+                "{what}: {found}"
+            );
+        }
+        let broken = key.replacen('M', "*", 1);
+        let found = load(&leaf, broken.as_bytes()).await.unwrap_err();
+        assert!(found.starts_with("no private key: "), "{found}");
+        assert!(found.ends_with("(line 1)"), "{found}");
+        let roots = Pem::Text(format!("{authority}{}", leaf_with_junk()).into());
+        let found = load_roots(&TokioEnv::new(), &roots).await.unwrap_err();
+        assert!(found.problem.contains("trusted, number 2: "), "{found}");
+    }
+
+    /// A section of the right form whose bytes are no certificate.
+    fn leaf_with_junk() -> &'static str {
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     }
 
     /// Catches: a message such as "no items found", which doesn't say what the mistake is.
