@@ -22,8 +22,7 @@ mod commit;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::PathBuf;
+    use cellway_testbed::Folder;
 
     use super::commit::{UNKNOWN, checked_out, is_name};
     use super::*;
@@ -31,69 +30,46 @@ mod tests {
     const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
     const SHOWN: &str = "0123456789ab";
 
-    /// A folder that is removed with the test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("cellway-commit-{name}-{}", std::process::id());
-            let folder = Self(std::env::temp_dir().join(name));
-            let _ = fs::remove_dir_all(&folder.0);
-            folder
-        }
-
-        fn write(&self, file: &str, text: &str) {
-            let path = self.0.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-
-        fn found(&self, git: &str) -> Option<(String, usize)> {
-            let found = checked_out(&self.0.join(git))?;
-            assert!(found.files.iter().all(|file| file.exists()), "{found:?}");
-            Some((found.commit, found.files.len()))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    /// The commit, and the files that a build must watch.
+    fn commit_of(folder: &Folder, git: &str) -> Option<(String, usize)> {
+        let found = checked_out(&folder.root().join(git))?;
+        assert!(found.files.iter().all(|file| file.exists()), "{found:?}");
+        Some((found.commit, found.files.len()))
     }
 
     #[test]
     fn finds_the_commit_in_each_form_of_repository() {
         let found = Some((SHOWN.to_owned(), 2));
-        let folder = Folder::new("forms");
-        assert_eq!(folder.found(".git"), None, "an archive");
+        let folder = Folder::generate();
+        assert_eq!(commit_of(&folder, ".git"), None, "an archive");
 
-        folder.write("detached/HEAD", &format!("{HASH}\n"));
-        assert_eq!(folder.found("detached"), Some((SHOWN.to_owned(), 1)));
+        folder.write("detached/HEAD", format!("{HASH}\n"));
+        assert_eq!(commit_of(&folder, "detached"), Some((SHOWN.to_owned(), 1)));
 
         folder.write("branch/HEAD", "ref: refs/heads/main\n");
-        folder.write("branch/refs/heads/main", &format!("{HASH}\n"));
-        assert_eq!(folder.found("branch"), found);
+        folder.write("branch/refs/heads/main", format!("{HASH}\n"));
+        assert_eq!(commit_of(&folder, "branch"), found);
 
         // A fresh clone; `refs/heads` is there, and nothing is in it.
         let packed = format!("# pack-refs with: peeled\n{HASH} refs/heads/main\n");
         folder.write("packed/HEAD", "ref: refs/heads/main\n");
         folder.write("packed/packed-refs", &packed);
-        assert_eq!(folder.found("packed"), found);
+        assert_eq!(commit_of(&folder, "packed"), found);
 
         folder.write("tree/.git", "gitdir: ../branch/worktrees/tree\n");
         folder.write("branch/worktrees/tree/HEAD", "ref: refs/heads/main\n");
         folder.write("branch/worktrees/tree/commondir", "../..\n");
-        assert_eq!(folder.found("tree/.git"), found);
+        assert_eq!(commit_of(&folder, "tree/.git"), found);
     }
 
     #[test]
     fn takes_nothing_else_for_a_commit() {
-        let folder = Folder::new("bad");
+        let folder = Folder::generate();
         folder.write("new/HEAD", "ref: refs/heads/main\n");
         folder.write("junk/HEAD", "junk\n");
         folder.write("link", "no link\n");
         for git in ["new", "junk", "link", "absent"] {
-            assert_eq!(folder.found(git), None, "{git}");
+            assert_eq!(commit_of(&folder, git), None, "{git}");
         }
         assert!(is_name(SHOWN) && is_name("v1.2.3-rc.1+7"));
         for bad in ["", "a b", "a\nb", "a\"b", &"a".repeat(65)] {

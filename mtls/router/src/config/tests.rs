@@ -195,18 +195,27 @@ fn names_every_syntax_error_with_its_line() {
     assert!(text.lines().count() >= 2, "{text}");
 }
 
-/// Each case changes one thing in a valid file, and has the expected message: place, setting,
+/// Checks that each of these files has a mistake, and that this is said about it: place, setting,
 /// problem.
+fn each_is_named(table: &[(String, &str)]) {
+    for (text, expected) in table {
+        let errors = errors(text);
+        assert!(
+            errors.contains(expected),
+            "expected {expected}\nfound {errors}\nin {text}"
+        );
+    }
+}
+
+/// The least that is valid, with one more table at its end.
+fn and(table: &str) -> String {
+    LEAST.to_owned() + table
+}
+
 #[test]
-fn names_each_mistake_of_meaning() {
-    let by_gateway = LEAST.replace("[\"jwt\"]", "[\"routing_key\"]").replace(
-        "[[issuer]]",
-        "[listener.tls]\ncertificate = \"s.pem\"\nkey = \"s.key\"\n[trust]\nbundle = \"ca.pem\"\n\
-         trust_domains = [\"example\"]\n[routing_key]\n\
-         gateways = [{ san = \"spiffe://example/gateway\", tenants = \"any\" }]\n[[issuer]]",
-    );
+fn names_mistakes_of_listeners() {
     let tls = "\n[listener.tls]\ncertificate = \"a\"\nkey = \"b\"\n";
-    let table = [
+    each_is_named(&[
         (LEAST.replace("127.0.0.1:8080", "0.0.0.0:8080"), "etc/cellway.toml:4: listener[0].bind: is not a loopback address, and the listener has no TLS"),
         (LEAST.replace("any_of = [\"jwt\"]", "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"a\" }").replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true"), "listener[0].bind: is not a loopback address, and its policy is `disabled`"),
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/a\", policy = \"strict\" }]"), "listener[0].route[0].policy: unknown policy \"strict\"\n    known policies: default"),
@@ -214,59 +223,208 @@ fn names_each_mistake_of_meaning() {
         (LEAST.replace("8080\"", "8080\"\nroute = [{ path = \"/**\", policy = \"default\" }, { path = \"/a\", policy = \"default\" }]"), "listener[0].route[1].path: never applies: \"/**\" before it matches every path"),
         (LEAST.replace("8080\"", "8080\"\npolicy = \"strict\""), "etc/cellway.toml:5: listener[0].policy: unknown policy \"strict\"\n    known policies: default"),
         (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].name: another listener has the name `local` too"),
-        (LEAST.replace("[[issuer]]", "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]"), "listener[1].bind: 127.0.0.1:8080 overlaps the address of listener"),
         (LEAST.replace("[[issuer]]", &format!("{tls}client_certificate = \"optional\"\n[[issuer]]")), "listener[0].tls.client_certificate: asks clients for certificates, but trust.bundle is not set\n    set trust.bundle"),
-        (LEAST.replace("[\"jwt\"]", "[\"routing_key\"]"), "routing_key.gateways: is missing, and a policy accepts routing keys"),
-        (by_gateway.clone(), "listener[0].tls.client_certificate: asks for none, but the listener's policy requires a gateway's certificate"),
-        (by_gateway.replace("[listener.tls]", "[listener.tls]\nclient_certificate = \"none\""), "listener[0].tls.client_certificate: asks for none, but the listener's policy"),
-        (LEAST.to_owned() + "[routing_key]\nmax_age_secs = 61\n", "routing_key.max_age_secs: is 61\n    write 1 to 60"),
-        (LEAST.to_owned() + "[routing_key]\nheader = \"Host\"\n", "routing_key.header: \"Host\" has a meaning of its own"),
-        (LEAST.to_owned() + "[routing_key]\nsigners = []\n", "routing_key.signers: unknown setting `signers`"),
-        (LEAST.replace("file = \"registry.json\"", ""), "registry: has no source\n    set registry.file or registry.url"),
-        (LEAST.replace("file = ", "url = \"https://c.example/manage/cells\"\nfile = "), "registry.url: is set, and registry.file too"),
-        (LEAST.replace("file = \"registry.json\"", "url = \"http://control.example/manage/cells\""), "etc/cellway.toml:16: registry.url: is http, which is for this machine only\n    use https"),
-        (LEAST.replace("file = ", "token_file = \"t\"\nfile = "), "registry.token_file: requires registry.url"),
-        (LEAST.replace("[registry]", "jwks_uri = 1\n[registry]"), "policy[0].jwks_uri: unknown setting `jwks_uri`"),
-        (LEAST.replace("audience =", "jwks_uri = \"http://idp.example/jwks\"\naudience ="), "issuer[0].jwks_uri: is http"),
-        (LEAST.replace("\"https://idp.example\"", "\"joe\""), "issuer[0].issuer: is not an https URL, so its keys can't be discovered\n    set jwks_uri or jwks_file"),
-        (LEAST.replace("audience = \"cellway\"", ""), "issuer[0].audience"),
-        (LEAST.replace("[\"jwt\"]", "[\"jwt\"]\nmode = \"permissive\""), "policy[0].anonymous_placement"),
-        (LEAST.replace("audience =", "algorithms = [\"HS256\"]\naudience ="), "issuer[0].algorithms"),
-        (LEAST.to_owned() + "poll_secs = 0\n", "registry.poll_secs: is 0 seconds"),
-        (LEAST.to_owned() + "[admin]\nbind = \"0.0.0.0:9901\"\n", "admin.bind: is not a loopback address"),
-        (LEAST.to_owned() + "[health]\nbind = \"0.0.0.0:8080\"\n", "health.bind: 0.0.0.0:8080 overlaps the address of listener \"local\", 127.0.0.1:8080"),
-        (LEAST.to_owned() + "[admin]\nbind = \"127.0.0.1:9900\"\n[health]\nbind = \"0.0.0.0:9900\"\n", "health.bind: 0.0.0.0:9900 overlaps the address of the admin listener, 127.0.0.1:9900"),
-        (LEAST.to_owned() + "[admin]\nbind = \"127.0.0.1:8080\"\n", "admin.bind: 127.0.0.1:8080 overlaps the address of listener \"local\""),
-        (LEAST.to_owned() + "[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n", "upstream.certificate: has no key\n    set upstream.key"),
-        (LEAST.to_owned() + "[upstream]\nrequests_max = 0\n", "upstream.requests_max: is 0"),
-        (LEAST.to_owned() + "[upstream]\nkeepalive_ms = 9999\n", "upstream.keepalive_ms: is 9999 milliseconds\n    give at least 10000, and at least 300000 for gRPC servers"),
-        (LEAST.to_owned() + "[upstream]\nretry_percent = 101\n", "upstream.retry_percent: is 101\n    give 0 to 100"),
-        (LEAST.to_owned() + "[upstream]\nanswer_header_bytes_max = 0\n", "upstream.answer_header_bytes_max: is 0"),
-        (LEAST.to_owned() + "[upstream]\nanswer_header_fields_max = 1025\n", "upstream.answer_header_fields_max: is 1025, more than the router reads of one answer\n    give at most 1024"),
-        (LEAST.to_owned() + "[runtime]\nworkers = 0\n", "runtime.workers: is 0"),
-        (LEAST.to_owned() + "[envelope]\nform = \"hmac\"\nkeys = \"k\"\nlifetime_secs = 61\n", "envelope.lifetime_secs: is 61 seconds\n    give 1 to 60"),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"\"\n", "envelope.keys: is empty"),
-        (LEAST.to_owned() + "[envelope]\nform = \"jws\"\n", "envelope.keys: is missing"),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nissuer = \"\"\n", "envelope.issuer: is empty"),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\njwks_max_age_secs = 86401\n", "envelope.jwks_max_age_secs: is 86401 seconds\n    give 1 to 86400"),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"hmac\"\njwks_max_age_secs = 60\n", "envelope.jwks_max_age_secs: requires form = \"jws\""),
-        (LEAST.to_owned() + "[envelope]\nkeys = \"k\"\nform = \"rsa\"\n", "envelope.form: unknown value `rsa`\n    known here: jws, hmac, compatible"),
-        (LEAST.to_owned() + "[headers]\nprefix = \"y\"\n", "headers.prefix"),
+        (LEAST.replace("[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"", ""), "listener: there is none"),
+    ]);
+}
+
+#[test]
+fn names_addresses_that_overlap_or_are_too_open() {
+    each_is_named(&[
+        (
+            LEAST.replace(
+                "[[issuer]]",
+                "[[listener]]\nname = \"other\"\nbind = \"127.0.0.1:8080\"\n[[issuer]]",
+            ),
+            "listener[1].bind: 127.0.0.1:8080 overlaps the address of listener",
+        ),
+        (
+            and("[admin]\nbind = \"0.0.0.0:9901\"\n"),
+            "admin.bind: is not a loopback address",
+        ),
+        (
+            and("[health]\nbind = \"0.0.0.0:8080\"\n"),
+            "health.bind: 0.0.0.0:8080 overlaps the address of listener \"local\", 127.0.0.1:8080",
+        ),
+        (
+            and("[admin]\nbind = \"127.0.0.1:9900\"\n[health]\nbind = \"0.0.0.0:9900\"\n"),
+            "health.bind: 0.0.0.0:9900 overlaps the address of the admin listener, 127.0.0.1:9900",
+        ),
+        (
+            and("[admin]\nbind = \"127.0.0.1:8080\"\n"),
+            "admin.bind: 127.0.0.1:8080 overlaps the address of listener \"local\"",
+        ),
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_external_authorization() {
+    each_is_named(&[
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\""), "listener[0].callers: is missing, so every request would be refused"),
         (LEAST.replace("8080\"", "8080\"\ncallers = \"loopback\""), "listener[0].callers: requires serves = \"ext_authz\""),
         (LEAST.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plain = true\nserves = \"ext_authz\"\ncallers = \"loopback\""), "listener[0].callers: is \"loopback\", but the listener's address isn't one"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = []"), "listener[0].callers: is empty or has an empty name"),
         (LEAST.replace("8080\"", "8080\"\nserves = \"ext_authz\"\ncallers = [\"spiffe://a/envoy\"]"), "listener[0].tls.client_certificate: is not `required`, but the listener identifies its callers by their certificates"),
-        (LEAST.replace("[[listener]]\nname = \"local\"\nbind = \"127.0.0.1:8080\"", ""), "listener: there is none"),
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_credentials() {
+    let by_gateway = LEAST.replace("[\"jwt\"]", "[\"routing_key\"]").replace(
+        "[[issuer]]",
+        "[listener.tls]\ncertificate = \"s.pem\"\nkey = \"s.key\"\n[trust]\nbundle = \"ca.pem\"\n\
+         trust_domains = [\"example\"]\n[routing_key]\n\
+         gateways = [{ san = \"spiffe://example/gateway\", tenants = \"any\" }]\n[[issuer]]",
+    );
+    each_is_named(&[
+        (
+            LEAST.replace("[\"jwt\"]", "[\"routing_key\"]"),
+            "routing_key.gateways: is missing, and a policy accepts routing keys",
+        ),
+        (
+            by_gateway.clone(),
+            "listener[0].tls.client_certificate: asks for none, but the listener's policy requires a gateway's certificate",
+        ),
+        (
+            by_gateway.replace(
+                "[listener.tls]",
+                "[listener.tls]\nclient_certificate = \"none\"",
+            ),
+            "listener[0].tls.client_certificate: asks for none, but the listener's policy",
+        ),
+        (
+            and("[routing_key]\nmax_age_secs = 61\n"),
+            "routing_key.max_age_secs: is 61\n    write 1 to 60",
+        ),
+        (
+            and("[routing_key]\nheader = \"Host\"\n"),
+            "routing_key.header: \"Host\" has a meaning of its own",
+        ),
+        (
+            and("[routing_key]\nsigners = []\n"),
+            "routing_key.signers: unknown setting `signers`",
+        ),
+        (
+            LEAST.replace("audience = \"cellway\"", ""),
+            "issuer[0].audience",
+        ),
+        (
+            LEAST.replace("[\"jwt\"]", "[\"jwt\"]\nmode = \"permissive\""),
+            "policy[0].anonymous_placement",
+        ),
+        (
+            LEAST.replace("audience =", "algorithms = [\"HS256\"]\naudience ="),
+            "issuer[0].algorithms",
+        ),
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_sources() {
+    each_is_named(&[
+        (
+            LEAST.replace("file = \"registry.json\"", ""),
+            "registry: has no source\n    set registry.file or registry.url",
+        ),
+        (
+            LEAST.replace(
+                "file = ",
+                "url = \"https://c.example/manage/cells\"\nfile = ",
+            ),
+            "registry.url: is set, and registry.file too",
+        ),
+        (
+            LEAST.replace(
+                "file = \"registry.json\"",
+                "url = \"http://control.example/manage/cells\"",
+            ),
+            "etc/cellway.toml:16: registry.url: is http, which is for this machine only\n    use https",
+        ),
+        (
+            LEAST.replace("file = ", "token_file = \"t\"\nfile = "),
+            "registry.token_file: requires registry.url",
+        ),
+        (
+            LEAST.replace("[registry]", "jwks_uri = 1\n[registry]"),
+            "policy[0].jwks_uri: unknown setting `jwks_uri`",
+        ),
+        (
+            LEAST.replace(
+                "audience =",
+                "jwks_uri = \"http://idp.example/jwks\"\naudience =",
+            ),
+            "issuer[0].jwks_uri: is http",
+        ),
+        (
+            LEAST.replace("\"https://idp.example\"", "\"joe\""),
+            "issuer[0].issuer: is not an https URL, so its keys can't be discovered\n    set jwks_uri or jwks_file",
+        ),
+        (and("poll_secs = 0\n"), "registry.poll_secs: is 0 seconds"),
         (String::new(), "registry: is missing"),
-    ];
-    for (text, expected) in table {
-        let errors = errors(&text);
-        assert!(
-            errors.contains(expected),
-            "expected {expected}\nfound {errors}\nin {text}"
-        );
-    }
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_cells_and_limits() {
+    each_is_named(&[
+        (
+            and("[upstream]\nbundle = \"b\"\ncertificate = \"a\"\n"),
+            "upstream.certificate: has no key\n    set upstream.key",
+        ),
+        (
+            and("[upstream]\nrequests_max = 0\n"),
+            "upstream.requests_max: is 0",
+        ),
+        (
+            and("[upstream]\nkeepalive_ms = 9999\n"),
+            "upstream.keepalive_ms: is 9999 milliseconds\n    give at least 10000, and at least 300000 for gRPC servers",
+        ),
+        (
+            and("[upstream]\nretry_percent = 101\n"),
+            "upstream.retry_percent: is 101\n    give 0 to 100",
+        ),
+        (
+            and("[upstream]\nanswer_header_bytes_max = 0\n"),
+            "upstream.answer_header_bytes_max: is 0",
+        ),
+        (
+            and("[upstream]\nanswer_header_fields_max = 1025\n"),
+            "upstream.answer_header_fields_max: is 1025, more than the router reads of one answer\n    give at most 1024",
+        ),
+        (and("[runtime]\nworkers = 0\n"), "runtime.workers: is 0"),
+        (and("[headers]\nprefix = \"y\"\n"), "headers.prefix"),
+    ]);
+}
+
+#[test]
+fn names_mistakes_of_envelopes() {
+    each_is_named(&[
+        (
+            and("[envelope]\nform = \"hmac\"\nkeys = \"k\"\nlifetime_secs = 61\n"),
+            "envelope.lifetime_secs: is 61 seconds\n    give 1 to 60",
+        ),
+        (and("[envelope]\nkeys = \"\"\n"), "envelope.keys: is empty"),
+        (
+            and("[envelope]\nform = \"jws\"\n"),
+            "envelope.keys: is missing",
+        ),
+        (
+            and("[envelope]\nkeys = \"k\"\nissuer = \"\"\n"),
+            "envelope.issuer: is empty",
+        ),
+        (
+            and("[envelope]\nkeys = \"k\"\njwks_max_age_secs = 86401\n"),
+            "envelope.jwks_max_age_secs: is 86401 seconds\n    give 1 to 86400",
+        ),
+        (
+            and("[envelope]\nkeys = \"k\"\nform = \"hmac\"\njwks_max_age_secs = 60\n"),
+            "envelope.jwks_max_age_secs: requires form = \"jws\"",
+        ),
+        (
+            and("[envelope]\nkeys = \"k\"\nform = \"rsa\"\n"),
+            "envelope.form: unknown value `rsa`\n    known here: jws, hmac, compatible",
+        ),
+    ]);
 }
 
 #[test]
@@ -368,90 +526,66 @@ fn a_variable_cannot_bring_settings_of_its_own() {
     assert_eq!(config.admin, None);
 }
 
-/// Catches: a proxy that is bypassed, a proxy whose password is printed, and a proxy that can't be
-/// turned off.
+/// The proxies of the example with these lines in `[fetch]` and these variables.
+fn proxies(settings: &str, variables: &[(&str, &str)]) -> Result<Proxies, ConfigErrors> {
+    let text = EXAMPLE.replace("[fetch]", &format!("[fetch]\n{settings}"));
+    load_with(&text, variables).map(|config| config.router.sources.fetch.proxies)
+}
+
+const ENVIRONMENT: [(&str, &str); 2] = [
+    ("HTTPS_PROXY", "http://a:1"),
+    ("NO_PROXY", "x.example, 10.0.0.0/8"),
+];
+
+/// Catches: a proxy that is bypassed, and one that can't be turned off.
 #[test]
 fn a_proxy_comes_from_the_file_or_from_the_environment() {
-    let base = EXAMPLE.replace("[fetch]", "[fetch]\nPROXY");
-    let load = |settings: &str, variables: &[(&str, &str)]| {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let variables: Vec<_> = variables.iter().map(own).collect();
-        let text = base.replace("PROXY", settings);
-        let config = Config::load("etc/cellway.toml", &text, variables);
-        config.map(|config| config.router.sources.fetch.proxies)
-    };
-    let proxies = |url: &str, except: &[&str]| {
+    let through = |url: &str, except: &[&str]| {
         let mut proxies = Proxies::through(url).unwrap();
-        except
-            .iter()
-            .for_each(|entry| proxies.except(entry).unwrap());
+        for entry in except {
+            proxies.except(entry).unwrap();
+        }
         proxies
     };
-    let environment = [
-        ("HTTPS_PROXY", "http://a:1"),
-        ("NO_PROXY", "x.example, 10.0.0.0/8"),
-    ];
+    let none = Proxies::default;
+    let networks = ["x.example", "10.0.0.0/8"];
     let own = "proxy = \"http://b:2\"";
+    let lower = [("https_proxy", "a:1"), ("no_proxy", "*")];
+    let both = [("HTTPS_PROXY", "a:1"), ("https_proxy", "c:3")];
+    let setting = [("CELLWAY__FETCH__PROXY", "http://b:2")];
     for (settings, variables, expected) in [
-        ("", &[][..], Proxies::default()),
-        (
-            "",
-            &environment,
-            proxies("a:1", &["x.example", "10.0.0.0/8"]),
-        ),
-        (
-            "",
-            &[("https_proxy", "a:1"), ("no_proxy", "*")],
-            proxies("a:1", &["*"]),
-        ),
-        (
-            "",
-            &[("HTTPS_PROXY", "a:1"), ("https_proxy", "c:3")],
-            proxies("c:3", &[]),
-        ),
-        ("", &[("HTTPS_PROXY", "")], Proxies::default()),
-        ("", &[("NO_PROXY", "x.example")], Proxies::default()),
-        ("", &[("HTTP_PROXY", "a:1")], Proxies::default()),
-        (own, &[], proxies("b:2", &[])),
-        (
-            own,
-            &environment,
-            proxies("b:2", &["x.example", "10.0.0.0/8"]),
-        ),
-        ("no_proxy = []", &environment, proxies("a:1", &[])),
-        ("proxy = \"off\"", &environment, Proxies::default()),
-        (
-            "",
-            &[("CELLWAY__FETCH__PROXY", "http://b:2")],
-            proxies("b:2", &[]),
-        ),
+        ("", &[][..], none()),
+        ("", &ENVIRONMENT, through("a:1", &networks)),
+        ("", &lower, through("a:1", &["*"])),
+        ("", &both, through("c:3", &[])),
+        ("", &[("HTTPS_PROXY", "")], none()),
+        ("", &[("NO_PROXY", "x.example")], none()),
+        ("", &[("HTTP_PROXY", "a:1")], none()),
+        (own, &[], through("b:2", &[])),
+        (own, &ENVIRONMENT, through("b:2", &networks)),
+        ("no_proxy = []", &ENVIRONMENT, through("a:1", &[])),
+        ("proxy = \"off\"", &ENVIRONMENT, none()),
+        ("", &setting, through("b:2", &[])),
     ] {
-        let found = load(settings, variables).unwrap();
+        let found = proxies(settings, variables).unwrap();
         assert_eq!(found, expected, "{settings} {variables:?}");
     }
+}
+
+/// Catches: a proxy whose password is printed.
+#[test]
+fn a_bad_proxy_is_named_without_its_password() {
+    let with_password = [("HTTPS_PROXY", "https://u:secret@a"), ("NO_PROXY", "*")];
+    let no_network = [("HTTPS_PROXY", "a:1"), ("NO_PROXY", "10.0.0.0/99")];
+    let scheme = "proxy = \"socks5://u:secret@a\"";
+    let exception = "no_proxy = [\"http://x\"]";
     for (settings, variables, place) in [
-        (
-            "",
-            [("HTTPS_PROXY", "https://u:secret@a"), ("NO_PROXY", "*")],
-            "HTTPS_PROXY: fetch.proxy: ",
-        ),
-        (
-            "",
-            [("HTTPS_PROXY", "a:1"), ("NO_PROXY", "10.0.0.0/99")],
-            "NO_PROXY: fetch.no_proxy: ",
-        ),
-        (
-            "proxy = \"socks5://u:secret@a\"",
-            environment,
-            "etc/cellway.toml:",
-        ),
-        (
-            "no_proxy = [\"http://x\"]",
-            environment,
-            "etc/cellway.toml:",
-        ),
+        ("", with_password, "HTTPS_PROXY: fetch.proxy: "),
+        ("", no_network, "NO_PROXY: fetch.no_proxy: "),
+        (scheme, ENVIRONMENT, "etc/cellway.toml:"),
+        (exception, ENVIRONMENT, "etc/cellway.toml:"),
     ] {
-        let error = load(settings, &variables).unwrap_err();
+        let error = proxies(settings, &variables).unwrap_err();
         assert_eq!(error.errors.len(), 1, "{error}");
         let error = error.to_string();
         assert!(
