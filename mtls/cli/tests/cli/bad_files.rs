@@ -83,24 +83,23 @@ fn now() -> Unix {
 }
 
 /// A folder in which everything is good.
-fn good(name: &str, cell: u16) -> Folder {
-    let folder = Folder::new(name);
+fn good(cell: u16) -> Folder {
+    let folder = Folder::new();
     let validity = Validity::around(now(), Duration::from_secs(86_400));
     let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
     for (name, usage, serial) in [("server", Usage::Server, 2), ("router", Usage::Client, 3)] {
-        let key = Key::from_seed([serial as u8; 32]);
         let own = San::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let spec = CertificateSpec::new(name, own, usage, validity, serial);
-        folder.write(&format!("{name}.pem"), ca.issue(&spec, &key).unwrap().pem());
-        folder.write(&format!("{name}.key"), &key.pem().unwrap());
+        let key = Key::from_seed([serial as u8; 32]);
+        folder.write_credential(name, &ca.issue(&spec, &key).unwrap());
     }
     for bundle in ["clients-ca.pem", "cells-ca.pem", "sources-ca.pem"] {
-        folder.write(bundle, &ca.pem());
+        folder.write(bundle, ca.pem());
     }
-    folder.write("clients.crl", &ca.revoke(&[], validity).unwrap());
-    folder.write("subject.key", &"k".repeat(32));
+    folder.write("clients.crl", ca.revoke(&[], validity).unwrap());
+    folder.write("subject.key", "k".repeat(32));
     let secret = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(folder.0.join("subject.key"), secret).unwrap();
+    fs::set_permissions(folder.root().join("subject.key"), secret).unwrap();
     let registry = crate::REGISTRY.replace(":9\"", &format!(":{cell}\""));
     folder.write("registry.json", &registry);
     folder.write("cellway.toml", CONFIG);
@@ -140,7 +139,7 @@ struct Spoiled<'a> {
 
 impl<'a> Spoiled<'a> {
     fn new(folder: &'a Folder, name: &'a str, content: Option<&str>) -> Self {
-        let path = folder.0.join(name);
+        let path = folder.root().join(name);
         let before = fs::read(&path).unwrap();
         match content {
             Some(content) => fs::write(&path, content).unwrap(),
@@ -156,7 +155,7 @@ impl<'a> Spoiled<'a> {
 
 impl Drop for Spoiled<'_> {
     fn drop(&mut self) {
-        let path = self.folder.0.join(self.name);
+        let path = self.folder.root().join(self.name);
         fs::write(&path, &self.before).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -177,7 +176,7 @@ fn ask(address: &str) -> String {
 
 #[test]
 fn check_and_start_refuse_each() {
-    let folder = good("bad-files", 9);
+    let folder = good(9);
     let config = folder.config();
     let registry = ("registry.json", "registry.file");
     for (name, setting) in FILES.into_iter().chain([registry]) {
@@ -197,7 +196,7 @@ fn check_and_start_refuse_each() {
 /// Catches: keys that are dropped because a file is missing, so that good tokens are refused.
 #[test]
 fn a_reload_keeps_what_is_in_force() {
-    let folder = good("bad-reload", cell());
+    let folder = good(cell());
     let mut serving = Serving::start(&folder.config());
     let listening = serving.wait("listening", Some("local"));
     let address = listening["address"].as_str().unwrap().to_owned();
@@ -230,7 +229,11 @@ fn a_reload_keeps_what_is_in_force() {
     assert!(refused["error"].as_str().unwrap().contains("nowhere.json"));
     assert_eq!(ask(&address), "200");
     // An existing file takes over, and no request in between finds no keys.
-    fs::copy(folder.0.join("keys.json"), folder.0.join("nowhere.json")).unwrap();
+    fs::copy(
+        folder.root().join("keys.json"),
+        folder.root().join("nowhere.json"),
+    )
+    .unwrap();
     serving.signal("-HUP");
     serving.wait("reloaded", None);
     assert_eq!(ask(&address), "200");

@@ -29,12 +29,12 @@ fn doubtful() -> String {
 /// printed, a mistake that is on one of two pages only.
 #[test]
 fn programs_tell_errors_from_warnings() {
-    let folder = Folder::new("check-json");
+    let folder = Folder::new();
     let file = folder.config();
     let none = json!({ "file": file, "valid": true, "errors": [], "warnings": [] });
     assert_eq!(checked(&folder, &[]), (0, none));
 
-    folder.write("cellway.toml", &doubtful());
+    folder.write("cellway.toml", doubtful());
     let (code, page) = checked(&folder, &[]);
     assert_eq!((code, &page["valid"]), (1, &json!(true)));
     assert_eq!(page["errors"], json!([]));
@@ -54,15 +54,15 @@ fn programs_tell_errors_from_warnings() {
     assert_eq!(page["errors"][0]["setting"], "issuer[0].jwks_file");
     assert_eq!(page["warnings"].as_array().unwrap().len(), 1);
 
-    folder.write("cellway.toml", &CONFIG.replace("audience", "audiance"));
+    folder.write("cellway.toml", CONFIG.replace("audience", "audiance"));
     let (code, page) = checked(&folder, &[]);
     assert_eq!((code, &page["errors"][0]["line"]), (1, &json!(9)));
 }
 
 #[test]
 fn allowed_warnings_are_still_said() {
-    let folder = Folder::new("check-warnings");
-    folder.write("cellway.toml", &doubtful());
+    let folder = Folder::new();
+    folder.write("cellway.toml", doubtful());
     for (flag, expected) in [(None, 1), (Some("--allow-warnings"), 0)] {
         let config = folder.config();
         let arguments: Vec<&str> = ["check", "-c", &config].into_iter().chain(flag).collect();
@@ -81,7 +81,7 @@ fn allowed_warnings_are_still_said() {
 /// that is good by itself and is refused at the next start.
 #[test]
 fn check_compares_the_registry_with_what_was_kept_on_disk() {
-    let folder = Folder::new("check-kept");
+    let folder = Folder::new();
     let config = format!("{CONFIG}\n[state]\ndirectory = \"state\"\n");
     folder.write("cellway.toml", &config);
     let tenants: Vec<String> = (0..10)
@@ -97,7 +97,7 @@ fn check_compares_the_registry_with_what_was_kept_on_disk() {
     serving.wait("registry_applied", None);
     // It is written in the background, and put in its place whole.
     let deadline = Instant::now() + WAIT_MAX;
-    while !folder.0.join("state/registry.keep").exists() {
+    while !folder.root().join("state/registry.keep").exists() {
         assert!(Instant::now() < deadline, "the registry is not kept");
         thread::yield_now();
     }
@@ -142,12 +142,12 @@ fn check_compares_the_registry_with_what_was_kept_on_disk() {
 #[test]
 fn a_message_about_a_private_file_names_it_once() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new("check-private");
+    let folder = Folder::new();
     let private = "to = \"stdout\"\nsubject_key = \"subject.key\"";
-    folder.write("cellway.toml", &CONFIG.replace("to = \"stdout\"", private));
-    folder.write("subject.key", &"k".repeat(32));
+    folder.write("cellway.toml", CONFIG.replace("to = \"stdout\"", private));
+    folder.write("subject.key", "k".repeat(32));
     let mode = |mode| std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(folder.0.join("subject.key"), mode(0o644)).unwrap();
+    std::fs::set_permissions(folder.root().join("subject.key"), mode(0o644)).unwrap();
     let (code, _, err) = run(&["check", "-c", &folder.config()]);
     assert_eq!(code, 1);
     assert!(
@@ -160,7 +160,7 @@ fn a_message_about_a_private_file_names_it_once() {
 /// Catches: a mistake in a file of many lines, and nobody says where in it.
 #[test]
 fn a_mistake_in_a_named_file_is_told_with_its_line() {
-    let folder = Folder::new("lines");
+    let folder = Folder::new();
     folder.write("cellway.toml", CONFIG);
     let says = |expected: &str| {
         let (code, out, err) = run(&["check", "-c", &folder.config()]);
@@ -173,7 +173,7 @@ fn a_mistake_in_a_named_file_is_told_with_its_line() {
     says("registry.json: tenants[1] \"late\": unknown cell \"b\"; known cells: a (line 4)");
     folder.write(
         "registry.json",
-        &REGISTRY.replace("\"tenants\":", "\"tenants\""),
+        REGISTRY.replace("\"tenants\":", "\"tenants\""),
     );
     says("line 4");
     folder.write("registry.json", REGISTRY);

@@ -7,7 +7,7 @@ use crate::{Folder, run, sealing, token};
 
 #[test]
 fn envelope_keys_are_made_shown_and_removed() {
-    let folder = Folder::new("envelope-keys");
+    let folder = Folder::new();
     let config = folder.config();
     let key = |args: &[&str]| {
         let mut all = vec!["envelope-key", args[0], "-c", &config];
@@ -18,7 +18,7 @@ fn envelope_keys_are_made_shown_and_removed() {
     assert_eq!(code, 3);
     assert!(err.contains("add [envelope]"), "{err}");
 
-    folder.write("cellway.toml", &sealing("jws"));
+    folder.write("cellway.toml", sealing("jws"));
     let (code, _, err) = run(&["check", "-c", &config]);
     assert_eq!(code, 1, "{err}");
     assert!(
@@ -33,7 +33,7 @@ fn envelope_keys_are_made_shown_and_removed() {
     assert_eq!(run(&["check", "-c", &config]).0, 0);
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt;
-        let metadata = fs::metadata(folder.0.join("sealing").join(name)).unwrap();
+        let metadata = fs::metadata(folder.root().join("sealing").join(name)).unwrap();
         metadata.permissions().mode() & 0o777
     };
     assert_eq!(
@@ -68,12 +68,14 @@ fn envelope_keys_are_made_shown_and_removed() {
     let (code, out, err) = key(&["replace", "--kid", "second"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("removed: first, "), "{out}");
-    let left: Vec<_> = fs::read_dir(folder.0.join("sealing")).unwrap().collect();
+    let left: Vec<_> = fs::read_dir(folder.root().join("sealing"))
+        .unwrap()
+        .collect();
     assert_eq!(left.len(), 2, "{left:?}");
     assert_eq!(run(&["check", "-c", &config]).0, 0);
 
     // Long after the next one has begun, the old one can go.
-    let index = folder.0.join("sealing/keys.toml");
+    let index = folder.root().join("sealing/keys.toml");
     let text = fs::read_to_string(&index).unwrap();
     let old = "\n[[key]]\nkid = \"old\"\nadded = 1\nsign_from = 1\n";
     let text = text
@@ -88,9 +90,9 @@ fn envelope_keys_are_made_shown_and_removed() {
 
 #[test]
 fn shared_envelope_keys_are_one_for_each_cell() {
-    let folder = Folder::new("shared-keys");
+    let folder = Folder::new();
     let config = folder.config();
-    folder.write("cellway.toml", &sealing("hmac"));
+    folder.write("cellway.toml", sealing("hmac"));
     let new = |args: &[&str]| {
         let mut all = vec!["envelope-key", "new", "-c", &config];
         all.extend(args);
@@ -106,8 +108,8 @@ fn shared_envelope_keys_are_one_for_each_cell() {
     assert!(err.contains("has no key for cell `a`"), "{err}");
     let hint = format!("cellway envelope-key new -c {config} --cell a");
     assert!(err.contains(&hint), "{err}");
-    folder.write("token", &token("acme", false));
-    let file = folder.0.join("token").display().to_string();
+    folder.write("token", token("acme", false));
+    let file = folder.root().join("token").display().to_string();
     let explain = || run(&["explain", "-c", &config, "--token-file", &file]);
     let (code, out, _) = explain();
     assert_eq!(code, 1, "{out}");
@@ -122,7 +124,7 @@ fn shared_envelope_keys_are_one_for_each_cell() {
     assert!(out.ends_with("envelope: hmac under key a-1\n"), "{out}");
 
     // The same secret for two cells, and for a router that starts.
-    let keys = folder.0.join("sealing");
+    let keys = folder.root().join("sealing");
     let other = fs::read_dir(&keys)
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -144,15 +146,15 @@ fn shared_envelope_keys_are_one_for_each_cell() {
 /// Two keys that begin in the same second are in no order, and routers refuse them.
 #[test]
 fn keys_made_in_one_second_are_used_one_after_the_other() {
-    let folder = Folder::new("same-second");
+    let folder = Folder::new();
     let config = folder.config();
-    folder.write("cellway.toml", &sealing("hmac"));
+    folder.write("cellway.toml", sealing("hmac"));
     let new = |kid| {
         let cell = ["--cell", "a", "--wait-secs", "3600", "--kid", kid];
         run(&[&["envelope-key", "new", "-c", &config], &cell[..]].concat())
     };
     assert_eq!(new("one").0, 0);
-    let index = folder.0.join("sealing/keys.toml");
+    let index = folder.root().join("sealing/keys.toml");
     let begins = |text: &str| {
         let line = text
             .lines()
@@ -175,9 +177,9 @@ fn keys_made_in_one_second_are_used_one_after_the_other() {
 
 #[test]
 fn an_answer_that_cannot_be_printed_is_no_panic() {
-    let folder = Folder::new("unprinted");
+    let folder = Folder::new();
     let config = folder.config();
-    folder.write("cellway.toml", &sealing("jws"));
+    folder.write("cellway.toml", sealing("jws"));
     let run = |args: &[&str], out: Stdio| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cellway"));
         let output = command.args(args).args(["-c", &config]).stdout(out);
@@ -208,11 +210,11 @@ fn an_answer_that_cannot_be_printed_is_no_panic() {
 
 #[test]
 fn only_one_command_changes_envelope_keys_at_a_time() {
-    let folder = Folder::new("locked-keys");
-    folder.write("cellway.toml", &sealing("jws"));
+    let folder = Folder::new();
+    folder.write("cellway.toml", sealing("jws"));
     let new = || run(&["envelope-key", "new", "-c", &folder.config()]);
     assert_eq!(new().0, 0);
-    let held = fs::File::open(folder.0.join("sealing")).unwrap();
+    let held = fs::File::open(folder.root().join("sealing")).unwrap();
     held.lock().unwrap();
     let (code, _, err) = new();
     assert_eq!(code, 3);

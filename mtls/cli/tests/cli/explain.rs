@@ -7,7 +7,7 @@ use crate::{CONFIG, Folder, run, signer, token};
 /// Catches: a refused key set without a message that says what is wrong with it.
 #[test]
 fn explain_says_what_a_refused_key_set_lacks() {
-    let folder = Folder::new("refused-keys");
+    let folder = Folder::new();
     let config = folder.config();
     let token = token("acme", false);
     for (keys, expected) in [
@@ -32,7 +32,7 @@ fn explain_says_what_a_refused_key_set_lacks() {
 /// Catches: a path into claims that is no path, and a denial that doesn't say so.
 #[test]
 fn explain_says_which_settings_are_never_looked_at() {
-    let folder = Folder::new("claims-path");
+    let folder = Folder::new();
     let claims = "jwks_file = \"keys.json\"\nclaims = { tenant = \"org.tenant_id\" }";
     let config = CONFIG.replace("jwks_file = \"keys.json\"", claims);
     folder.write("cellway.toml", &config);
@@ -54,13 +54,13 @@ fn explain_says_which_settings_are_never_looked_at() {
 
 #[test]
 fn explain_tells_each_step_and_what_follows() {
-    let folder = Folder::new("explain");
+    let folder = Folder::new();
     let config = folder.config();
-    folder.write("token", &token("acme", false));
-    let file = folder.0.join("token").display().to_string();
+    folder.write("token", token("acme", false));
+    let file = folder.root().join("token").display().to_string();
     let (code, out, err) = run(&["explain", "-c", &config, "--token-file", &file]);
     assert_eq!(code, 0, "{out}{err}");
-    let out = out.replace(&folder.0.display().to_string(), "DIR");
+    let out = out.replace(&folder.root().display().to_string(), "DIR");
     let expected = "\
 policy default (required)
 from  keys of https://idp.example at DIR/keys.json: read
@@ -158,11 +158,11 @@ sub = "mallory"
 /// held against another request than the one described, revocations that TOML loses.
 #[test]
 fn explain_follows_routes_rules_and_revocations() {
-    let folder = Folder::new("explain-routes");
+    let folder = Folder::new();
     let config = CONFIG
         .replacen("[[issuer]]", &format!("{ROUTES}\n[[issuer]]"), 1)
         .replacen("registry.json", "registry.toml", 1);
-    folder.write("cellway.toml", &format!("{config}{RULES}"));
+    folder.write("cellway.toml", format!("{config}{RULES}"));
     folder.write("registry.toml", REGISTRY_TOML);
     let config = folder.config();
     let token = token("acme", false);
@@ -208,7 +208,7 @@ fn explain_follows_routes_rules_and_revocations() {
 
 #[test]
 fn explain_shows_the_checks_of_a_routing_key() {
-    let folder = Folder::new("explain-key");
+    let folder = Folder::new();
     let jwk = signer().jwk();
     let keys = format!(
         "[[routing_key.signer]]\nkid = \"k1\"\ntenants = [\"acme\"]\n\
@@ -216,7 +216,7 @@ fn explain_shows_the_checks_of_a_routing_key() {
         jwk["x"]
     );
     let config = CONFIG.replace("[\"jwt\"]", "[\"jwt\", \"routing_key\"]");
-    folder.write("cellway.toml", &config.replace("[registry]", &keys));
+    folder.write("cellway.toml", config.replace("[registry]", &keys));
     let config = folder.config();
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();

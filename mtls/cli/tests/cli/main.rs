@@ -17,8 +17,7 @@ mod serve;
 mod sources;
 mod warnings;
 
-use std::fs;
-use std::path::PathBuf;
+use std::ops::Deref;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -55,36 +54,29 @@ const REGISTRY: &str = r#"{"version": 1,
            "endpoints": [{"url": "http://127.0.0.1:9"}]}],
 "tenants": [{"id": "acme", "cell": "a"}, {"id": "late", "cell": "a", "status": "suspended"}]}"#;
 
-/// A folder with a configuration and what it names; removed at the end.
-struct Folder(PathBuf);
+/// A folder with a configuration and what it names.
+struct Folder(cellway_testbed::Folder);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("cellway-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        let folder = Self(path);
-        let signer = signer();
+    fn new() -> Self {
+        let folder = cellway_testbed::Folder::generate();
+        let keys = serde_json::json!({ "keys": [signer().jwk()] });
         folder.write("cellway.toml", CONFIG);
         folder.write("registry.json", REGISTRY);
-        folder.write(
-            "keys.json",
-            &serde_json::json!({ "keys": [signer.jwk()] }).to_string(),
-        );
-        folder
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        fs::write(self.0.join(name), content).unwrap();
+        folder.write("keys.json", keys.to_string());
+        Self(folder)
     }
 
     fn config(&self) -> String {
-        self.0.join("cellway.toml").display().to_string()
+        self.path("cellway.toml")
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+impl Deref for Folder {
+    type Target = cellway_testbed::Folder;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
@@ -139,7 +131,7 @@ fn the_version_names_the_build() {
 
 #[test]
 fn check_says_valid_or_every_mistake() {
-    let folder = Folder::new("check");
+    let folder = Folder::new();
     let config = folder.config();
     let (code, out, _) = run(&["check", "--config", &config]);
     assert_eq!((code, out), (0, format!("{config} is valid\n")));
@@ -152,7 +144,7 @@ fn check_says_valid_or_every_mistake() {
     assert!(err.contains("issuer[0].jwks_file: "), "{err}");
     assert!(err.contains("registry.file: "), "{err}");
 
-    folder.write("cellway.toml", &CONFIG.replace("audience", "audiance"));
+    folder.write("cellway.toml", CONFIG.replace("audience", "audiance"));
     let (code, out, err) = run(&["check", "--config", &config]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(

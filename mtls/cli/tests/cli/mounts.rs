@@ -12,7 +12,7 @@ struct Volume(PathBuf);
 
 impl Volume {
     fn new(folder: &Folder, name: &str) -> Self {
-        let volume = Self(folder.0.join(name));
+        let volume = Self(folder.root().join(name));
         fs::create_dir_all(&volume.0).unwrap();
         fs::set_permissions(&volume.0, Permissions::from_mode(0o1777)).unwrap();
         volume
@@ -37,17 +37,17 @@ impl Volume {
 
 /// A private key and an index that names it.
 fn sealing_key(kid: &str) -> (Vec<u8>, Vec<u8>) {
-    let folder = Folder::new(&format!("sealing-{kid}"));
-    folder.write("cellway.toml", &sealing("jws"));
+    let folder = Folder::new();
+    folder.write("cellway.toml", sealing("jws"));
     let (code, _, said) = run(&["envelope-key", "new", "-c", &folder.config(), "--kid", kid]);
     assert_eq!(code, 0, "{said}");
-    let read = |name: &str| fs::read(folder.0.join("sealing").join(name)).unwrap();
+    let read = |name: &str| fs::read(folder.root().join("sealing").join(name)).unwrap();
     (read(&format!("{kid}.pem")), read("keys.toml"))
 }
 
 #[test]
 fn keys_come_from_a_secret_and_are_swapped_while_the_router_runs() {
-    let folder = Folder::new("secret-volume");
+    let folder = Folder::new();
     let config = sealing("jws").replace(
         "to = \"stdout\"",
         "to = \"stdout\"\nsubject_key = \"logs/key\"",
@@ -83,7 +83,7 @@ fn keys_come_from_a_secret_and_are_swapped_while_the_router_runs() {
 
 #[test]
 fn a_configuration_from_a_config_map_is_reloaded_when_it_is_swapped() {
-    let folder = Folder::new("config-map");
+    let folder = Folder::new();
     let volume = Volume::new(&folder, "etc");
     let at = |text: &str| {
         text.replace("\"keys.json\"", "\"../keys.json\"")

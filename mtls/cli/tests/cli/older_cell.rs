@@ -101,9 +101,9 @@ fn verify(head: &str, secret: &[u8]) -> Value {
 /// signature that aren't those of the page.
 #[test]
 fn a_cell_of_an_older_router_verifies_what_the_binary_seals() {
-    let folder = Folder::new("older-cell");
+    let folder = Folder::new();
     let (address, heads) = cell();
-    folder.write("registry.json", &REGISTRY.replace("127.0.0.1:9", &address));
+    folder.write("registry.json", REGISTRY.replace("127.0.0.1:9", &address));
     folder.write("cellway.toml", &(sealing("compatible") + RENAMED));
     let config = folder.config();
     let new = [
@@ -119,7 +119,7 @@ fn a_cell_of_an_older_router_verifies_what_the_binary_seals() {
     assert_eq!(run(&new).0, 0);
     let (code, out, err) = run(&["check", "-c", &config]);
     assert_eq!(code, 0, "{out}{err}");
-    let secret = std::fs::read_to_string(folder.0.join("sealing/a-1.key")).unwrap();
+    let secret = std::fs::read_to_string(folder.root().join("sealing/a-1.key")).unwrap();
     let secret = BASE64.decode(secret.trim()).unwrap();
 
     let mut serving = Serving::start(&config);
@@ -159,9 +159,9 @@ fn a_cell_of_an_older_router_verifies_what_the_binary_seals() {
 /// Catches: a client's own headers that pass if the router makes no envelopes or uses another form.
 #[test]
 fn the_names_are_the_routers_whatever_seals() {
-    let folder = Folder::new("older-cell-off");
+    let folder = Folder::new();
     let (address, heads) = cell();
-    folder.write("registry.json", &REGISTRY.replace("127.0.0.1:9", &address));
+    folder.write("registry.json", REGISTRY.replace("127.0.0.1:9", &address));
     folder.write("cellway.toml", &(crate::CONFIG.to_owned() + RENAMED));
     let mut serving = Serving::start(&folder.config());
     let public = serving.wait("listening", Some("local"))["address"].clone();
@@ -179,7 +179,7 @@ fn the_names_are_the_routers_whatever_seals() {
 /// Catches: names with two meanings, or that break HTTP, without an error.
 #[test]
 fn check_refuses_names_that_cannot_be_used() {
-    let folder = Folder::new("older-cell-names");
+    let folder = Folder::new();
     for (name, said) in [
         (
             "X-Identity-Kid",

@@ -112,7 +112,7 @@ pub(crate) fn get(address: &str, path: &str) -> String {
 
 #[test]
 fn serve_listens_reloads_and_drains() {
-    let folder = Folder::new("serve");
+    let folder = Folder::new();
     let mut serving = Serving::start(&folder.config());
     let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
     let admin = address(serving.wait("listening", Some("admin")));
@@ -139,7 +139,7 @@ fn serve_listens_reloads_and_drains() {
     }
     assert!(get(&admin, "/other").starts_with("HTTP/1.1 404 "));
 
-    reloads_what_is_good_only(&folder.0, &mut serving);
+    reloads_what_is_good_only(folder.root(), &mut serving);
     assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
 
     serving.signal("-TERM");
@@ -151,7 +151,7 @@ fn serve_listens_reloads_and_drains() {
 /// and a reload of which nobody knows what it did.
 #[test]
 fn serve_changes_its_log_at_a_reload() {
-    let folder = Folder::new("serve-log");
+    let folder = Folder::new();
     let mut serving = Serving::start(&folder.config());
     let starting = serving.wait("starting", None);
     assert_eq!(starting["version"], VERSION);
@@ -213,8 +213,8 @@ fn put_log(folder: &Folder, serving: &Serving, log: &str) {
 
 #[test]
 fn serve_shows_which_key_seals_and_which_is_next() {
-    let folder = Folder::new("serve-keys");
-    folder.write("cellway.toml", &sealing("jws"));
+    let folder = Folder::new();
+    folder.write("cellway.toml", sealing("jws"));
     let config = folder.config();
     let new = |kid| run(&["envelope-key", "new", "-c", &config, "--kid", kid]).0;
     assert_eq!(new("k1"), 0);
@@ -276,7 +276,7 @@ fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
 
 #[test]
 fn serve_says_why_it_cannot_start() {
-    let folder = Folder::new("nostart");
+    let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let config = CONFIG.replacen("127.0.0.1:0", &address, 1);

@@ -5,7 +5,6 @@ use std::fs::{self, File, FileTimes};
 use std::io::{Read, Write, copy};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +14,6 @@ use cellway_env::{Env, Listener};
 use cellway_testbed::{
     Ca, CertificateSpec, IdentityProvider, Key, San, ServerTls, TlsProvider, Usage, Validity,
 };
-use rustls::time_provider::DefaultTimeProvider;
 
 use crate::serve::{Serving, WAIT_MAX, get};
 use crate::{CONFIG, Folder, REGISTRY, signer, token};
@@ -27,10 +25,7 @@ fn identity_provider() -> (u16, String) {
     let own = San::Dns("idp.example".to_owned());
     let spec = CertificateSpec::new("idp", own, Usage::Server, validity, 2);
     let credential = ca.issue(&spec, &Key::from_seed([2; 32])).unwrap();
-    let provider = TlsProvider {
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        time: Arc::new(DefaultTimeProvider),
-    };
+    let provider = TlsProvider::default();
     let tls = ServerTls::new(provider.server(&credential, None).unwrap());
     let idp = IdentityProvider::new("https://idp.example", signer());
     let (tell, port) = channel();
@@ -78,14 +73,14 @@ fn proxy(to: u16) -> (u16, Receiver<String>) {
 /// Catches: a binary that doesn't read the variable, or bypasses the proxy.
 #[test]
 fn the_binary_reaches_its_sources_through_https_proxy() {
-    let folder = Folder::new("https-proxy");
+    let folder = Folder::new();
     let (idp, authority) = identity_provider();
     let (port, asked) = proxy(idp);
     folder.write("ca.pem", &authority);
     let config = CONFIG.replace("jwks_file = \"keys.json\"\n", "");
     folder.write(
         "cellway.toml",
-        &format!("{config}\n[fetch]\nbundle = \"ca.pem\"\n"),
+        format!("{config}\n[fetch]\nbundle = \"ca.pem\"\n"),
     );
     // A name that ends in ".example" is nowhere (RFC 2606): without the proxy there are no keys.
     let variables = [
@@ -119,8 +114,8 @@ fn the_binary_reaches_its_sources_through_https_proxy() {
 /// Catches: a changed file that counts as unchanged because its size, inode and time are the same.
 #[test]
 fn a_registry_that_looks_unchanged_is_read_at_sighup() {
-    let folder = Folder::new("same-stat");
-    let path = folder.0.join("registry.json");
+    let folder = Folder::new();
+    let path = folder.root().join("registry.json");
     let mut serving = Serving::start(&folder.config());
     serving.wait("registry_applied", None);
     let before = fs::metadata(&path).unwrap();

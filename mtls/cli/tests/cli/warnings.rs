@@ -6,7 +6,7 @@ use crate::{CONFIG, Folder, run};
 /// nobody says a word about.
 #[test]
 fn check_names_what_has_no_effect_on_a_listener_that_proxies_nothing() {
-    let folder = Folder::new("warnings");
+    let folder = Folder::new();
     let set = "forwarded = \"append\"\nbody_rate_min = 1000\nbody_grace_ms = 1000\n";
     let cors = "any_of = [\"jwt\"]\ncors = { origins = [\"https://app.example\"] }";
     let proxies =

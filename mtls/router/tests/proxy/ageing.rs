@@ -24,10 +24,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::cells::played;
 use crate::stepped::Stepped;
 use crate::suspension::{LongCell, soon};
 use crate::world::{
-    DAY, Heard, PATIENCE, ca, cell, dns, issue, issue_numbered, listen, now, pair, plain_endpoint,
+    DAY, Heard, PATIENCE, ca, cell, dns, issue, issue_numbered, now, pair, plain_endpoint,
     provider, reason, registry, secure, uri,
 };
 
@@ -248,18 +249,17 @@ async fn generous(servers: &Ca) -> u16 {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.max_early_data_size = 1024;
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        use cellway_env::Listener;
-        while let Ok((stream, _)) = listener.accept().await {
+    played(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
             if let Ok(mut stream) = acceptor.accept(stream).await {
                 let _ = stream.write_all(b"x").await;
                 let _ = stream.flush().await;
                 let _ = stream.read(&mut [0; 16]).await;
             }
         }
-    });
-    address.port()
+    })
+    .await
 }
 
 /// The kind of handshake, whether early data was accepted, and the first bytes that came back.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use cellway_env::Listener;
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{
     Answer, ClientError, EchoCell, Protocol, Report, Request, ServerTls, bundle_pem,
@@ -19,6 +18,7 @@ use tokio::sync::mpsc::{self, error::SendError};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::cells::{http2, played, receive};
 use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, head_of, trailers_of};
 use crate::world::{
     PATIENCE, World, ca, cell, dns, issue, listen, plain, plain_endpoint, provider, reason,
@@ -42,26 +42,22 @@ async fn says(answer: &[u8], end: End) -> u16 {
 
 /// The same, with a counter of the connections to it.
 async fn counted(answer: &[u8], end: End) -> (u16, Arc<AtomicUsize>) {
-    let (mut listener, address) = listen().await;
     let connections = Arc::new(AtomicUsize::new(0));
     let count = connections.clone();
     let answer = Arc::<[u8]>::from(answer);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::Relaxed);
-            let answer = answer.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
-                    let _ = stream.write_all(&answer).await;
-                    if end == End::Closed {
-                        return;
-                    }
+    let port = played(move |mut stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let answer = answer.clone();
+        async move {
+            while receive(&mut stream).await > 0 {
+                let _ = stream.write_all(&answer).await;
+                if end == End::Closed {
+                    return;
                 }
-            });
+            }
         }
     });
-    (address.port(), connections)
+    (port.await, connections)
 }
 
 /// A step of a cell's answer in HTTP/2.
@@ -85,28 +81,22 @@ fn trailers(fields: &[(&str, &str)]) -> Step {
 
 /// A cell that takes these steps for every complete request.
 async fn does(steps: Vec<Step>) -> u16 {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let steps = steps.clone();
-            tokio::spawn(async move {
-                let mut frames = Frames::greet(stream).await;
-                while let Some(came) = frames.next().await {
-                    let Came::End(id) = came else { continue };
-                    for step in &steps {
-                        match step {
-                            Step::Fields(block, last) => frames.fields(id, block, *last).await,
-                            Step::Data(data, last) => frames.data(id, data, *last).await,
-                            Step::Reset(code) => frames.reset(id, *code).await,
-                            Step::GoAway(last) => frames.go_away(*last, NO_ERROR).await,
-                            Step::Close => return,
-                        }
-                    }
+    http2(move |mut frames, id| {
+        let steps = steps.clone();
+        async move {
+            for step in &steps {
+                match step {
+                    Step::Fields(block, last) => frames.fields(id, block, *last).await,
+                    Step::Data(data, last) => frames.data(id, data, *last).await,
+                    Step::Reset(code) => frames.reset(id, *code).await,
+                    Step::GoAway(last) => frames.go_away(*last, NO_ERROR).await,
+                    Step::Close => return None,
                 }
-            });
+            }
+            Some(frames)
         }
-    });
-    address.port()
+    })
+    .await
 }
 
 async fn before(scheme: &str, port: u16) -> World {
@@ -335,22 +325,17 @@ async fn only_end_stream_ends_a_body() {
 /// 9113, section 8.1). gRPC servers do that.
 #[tokio::test]
 async fn an_early_answer_is_whole_though_the_stream_is_reset() {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut frames = Frames::greet(stream).await;
-                while let Some(came) = frames.next().await {
-                    if let Came::Head(id) = came {
-                        frames.fields(id, &head_of(&[]), false).await;
-                        frames.data(id, b"no", true).await;
-                        frames.reset(id, NO_ERROR).await;
-                    }
-                }
-            });
+    let port = played(|stream| async move {
+        let mut frames = Frames::greet(stream).await;
+        while let Some(came) = frames.next().await {
+            if let Came::Head(id) = came {
+                frames.fields(id, &head_of(&[]), false).await;
+                frames.data(id, b"no", true).await;
+                frames.reset(id, NO_ERROR).await;
+            }
         }
     });
-    let world = before("h2c", address.port()).await;
+    let world = before("h2c", port.await).await;
     let mut request = Request::get("/");
     request.method = Method::POST;
     request.body = Bytes::from(vec![0; 4 << 20]);
@@ -437,22 +422,19 @@ async fn until_closed(ends_tls: bool) -> World {
     let mut config = Arc::unwrap_or_clone(config.unwrap());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let mut stream = acceptor.accept(stream).await.unwrap();
-                let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nok").await;
-                let _ = stream.flush().await;
-                if ends_tls {
-                    let _ = stream.shutdown().await;
-                }
-            });
+    let port = played(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nok").await;
+            let _ = stream.flush().await;
+            if ends_tls {
+                let _ = stream.shutdown().await;
+            }
         }
     });
-    let url = format!("https://127.0.0.1:{}", address.port());
+    let url = format!("https://127.0.0.1:{}", port.await);
     let mut settings = plain(registry(json!([{"url": url, "san": "localhost"}])));
     settings.upstream.bundle = Some(bundle_pem(&[&cells]).into());
     start(settings).await

@@ -13,9 +13,8 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{
-    ca, cell, issue, plain_endpoint, reason, registry, scripted, secure, start, uri,
-};
+use crate::cells::scripted;
+use crate::world::{ca, cell, issue, plain_endpoint, reason, registry, secure, start, uri};
 
 const ACME: &str = "spiffe://lab.example/tenant/acme";
 const APP: &str = "https://app.example";

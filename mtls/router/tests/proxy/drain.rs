@@ -6,7 +6,8 @@ use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::StatusCode;
 use tokio::net::TcpStream;
 
-use crate::world::{cell, plain, plain_endpoint, registry, silent, start};
+use crate::cells::silent;
+use crate::world::{cell, plain, plain_endpoint, registry, start};
 
 #[tokio::test]
 async fn what_is_in_flight_finishes_and_nothing_new_begins() {

@@ -17,10 +17,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use crate::cells::{played, receive, silent, until_closed};
 use crate::frames::{CANCEL, Came, Frames, Outcome};
 use crate::world::{
     PATIENCE, World, ca, cell, listen, mtls_policy, plain, plain_endpoint, provider, registry,
-    secure, silent, start,
+    secure, start,
 };
 
 /// More than the sockets between client and router hold.
@@ -175,21 +176,15 @@ async fn a_body_without_an_end_costs_the_connection_and_says_so() {
 
 /// A cell that refuses every upload as soon as it has the header, and reads no more.
 async fn too_large() -> u16 {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
-                let answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\
-                               connection: close\r\n\r\n";
-                let _ = stream.write_all(answer).await;
-                let _ = stream.shutdown().await;
-                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
-            });
-        }
-    });
-    address.port()
+    played(|mut stream| async move {
+        receive(&mut stream).await;
+        let answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\
+                       connection: close\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+        let _ = stream.shutdown().await;
+        until_closed(&mut stream).await;
+    })
+    .await
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use cellway_testbed::{EchoCell, Protocol, Request, ServerTls};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::cells::silent;
 use crate::memory::{self, Memory, World};
-use crate::world::{ca, plain, reason, registry, silent, start};
+use crate::world::{ca, plain, reason, registry, start};
 
 /// Five endpoints without a listener, and endpoints at these ports.
 fn dead_but(ports: &[u16]) -> Value {

@@ -1,5 +1,7 @@
 //! What the router forwards, and what it doesn't.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,10 +10,13 @@ use cellway_router::settings::RouterSettings;
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
-use crate::world::{body, cell, open_policy_with, plain, plain_endpoint, reason, registry, start};
+use crate::cells::{played, receive, scripted, silent};
+use crate::world::{
+    body, cell, listen, open_policy_with, plain, plain_endpoint, reason, registry, start,
+};
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
@@ -192,7 +197,7 @@ async fn an_answer_that_breaks_off_is_never_whole() {
 async fn the_next_endpoint_serves_when_one_refuses() {
     let (_cell, good) = cell("a", ServerTls::plain()).await;
     // Bound and dropped, so nobody listens there.
-    let dead = crate::world::listen().await.1.port();
+    let dead = listen().await.1.port();
     let endpoints = serde_json::json!([
         {"url": format!("http://127.0.0.1:{dead}")},
         {"url": format!("http://127.0.0.1:{good}")},
@@ -209,7 +214,7 @@ async fn the_next_endpoint_serves_when_one_refuses() {
 
 #[tokio::test]
 async fn a_cell_that_nobody_answers_for_is_unreachable() {
-    let dead = crate::world::listen().await.1.port();
+    let dead = listen().await.1.port();
     for scheme in ["http", "h2c"] {
         let world = start(plain(registry(plain_endpoint(scheme, dead)))).await;
         let client = world.client(Protocol::Http2);
@@ -254,30 +259,29 @@ async fn concurrent_requests_share_one_http2_connection() {
 }
 
 /// A cell behind a relay that counts connections.
-async fn counted(tls: ServerTls) -> (std::sync::Arc<std::sync::atomic::AtomicUsize>, u16) {
+async fn counted(tls: ServerTls) -> (Arc<AtomicUsize>, u16) {
     let (_cell, cell_port) = cell("a", tls).await;
-    let (mut listener, address) = crate::world::listen().await;
-    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::new(AtomicUsize::new(0));
     let counting = count.clone();
-    tokio::spawn(async move {
-        use cellway_env::Listener;
-        while let Ok((mut near, _)) = listener.accept().await {
-            counting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            tokio::spawn(async move {
-                let cell = tokio::net::TcpStream::connect(("127.0.0.1", cell_port)).await;
-                let _ = tokio::io::copy_bidirectional(&mut near, &mut cell.unwrap()).await;
-            });
+    let port = played(move |mut near| {
+        counting.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let cell = TcpStream::connect(("127.0.0.1", cell_port)).await;
+            let _ = copy_bidirectional(&mut near, &mut cell.unwrap()).await;
         }
     });
-    (count, address.port())
+    (count, port.await)
 }
 
 #[tokio::test]
 async fn a_pooled_connection_that_closed_costs_no_request() {
-    let (listener, address) = crate::world::listen().await;
     // Answers one request on each connection, and then closes without announcing it.
-    tokio::spawn(one_answer_each(listener));
-    let world = start(plain(registry(plain_endpoint("http", address.port())))).await;
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+    });
+    let world = start(plain(registry(plain_endpoint("http", port.await)))).await;
     let mut connection = world.client(Protocol::Http1).connect().await.unwrap();
     for _ in 0..4 {
         let answer = connection.send(Request::get("/")).await.unwrap();
@@ -285,21 +289,9 @@ async fn a_pooled_connection_that_closed_costs_no_request() {
     }
 }
 
-async fn one_answer_each(mut listener: cellway_env::tokio::TokioListener) {
-    use cellway_env::Listener;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let mut buffer = [0; 4096];
-        let _ = stream.read(&mut buffer).await;
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-            .await;
-    }
-}
-
 #[tokio::test]
 async fn grpc_is_refused_in_its_own_terms() {
-    let dead = crate::world::listen().await.1.port();
+    let dead = listen().await.1.port();
     let world = start(plain(registry(plain_endpoint("h2c", dead)))).await;
     let (name, value) = header("content-type", "application/grpc+proto");
     let mut request = Request::get("/service/method").header(name, value);
@@ -313,7 +305,7 @@ async fn grpc_is_refused_in_its_own_terms() {
 
 #[tokio::test]
 async fn a_full_cell_refuses_at_once() {
-    let (port, asked) = crate::world::silent().await;
+    let (port, asked) = silent().await;
     let mut settings = plain(registry(plain_endpoint("http", port)));
     settings.upstream.limits.requests_max = 1;
     let world = start(settings).await;
@@ -334,7 +326,7 @@ async fn a_full_cell_refuses_at_once() {
 
 #[tokio::test]
 async fn a_cell_may_not_switch_protocols_unasked() {
-    let port = crate::world::scripted(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await;
+    let port = scripted(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await;
     let world = start(plain(registry(plain_endpoint("http", port)))).await;
     let client = world.client(Protocol::Http1);
     let (name, value) = header("upgrade", "websocket");
@@ -350,7 +342,7 @@ async fn a_cell_may_not_switch_protocols_unasked() {
 
 #[tokio::test]
 async fn what_is_not_http_is_the_cells_fault() {
-    let port = crate::world::scripted(b"SSH-2.0-OpenSSH_9.2\r\n").await;
+    let port = scripted(b"SSH-2.0-OpenSSH_9.2\r\n").await;
     let world = start(plain(registry(plain_endpoint("http", port)))).await;
     let answer = world
         .client(Protocol::Http1)

@@ -7,6 +7,8 @@
 mod age;
 mod ageing;
 mod answers;
+mod cells;
+mod clock;
 mod cors;
 mod drain;
 mod early;

@@ -4,7 +4,8 @@ use cellway_testbed::ServerTls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, scripted, start};
+use crate::cells::scripted;
+use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, start};
 
 /// Sends these bytes and returns everything that comes back until the connection ends.
 pub async fn exchange(port: u16, bytes: &str) -> String {

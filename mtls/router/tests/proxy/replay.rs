@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use cellway_env::Listener;
 use cellway_testbed::{Protocol, Request};
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
@@ -15,7 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::world::{PATIENCE, World, listen, plain, plain_endpoint, reason, registry, start};
+use crate::cells::played;
+use crate::world::{PATIENCE, World, plain, plain_endpoint, reason, registry, start};
 
 const KIB: usize = 1024;
 
@@ -51,34 +51,25 @@ struct Cell {
 impl Cell {
     /// An HTTP/2 cell that follows this plan, one step for each request.
     async fn new(plan: &'static [Does]) -> Self {
-        let (mut listener, address) = listen().await;
         let requests = Arc::new(AtomicUsize::new(0));
         let count = requests.clone();
         let (tell, told) = unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (count, tell) = (count.clone(), tell.clone());
-                tokio::spawn(async move {
-                    let mut builder = h2::server::Builder::new();
-                    builder.initial_window_size(1 << 20);
-                    builder.initial_connection_window_size(1 << 20);
-                    let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
-                    while let Some(Ok((request, respond))) = connection.accept().await {
-                        let before = count.fetch_add(1, Ordering::Relaxed);
-                        let does = plan[before];
-                        tokio::spawn(serve(
-                            does,
-                            before,
-                            request.into_body(),
-                            respond,
-                            tell.clone(),
-                        ));
-                    }
-                });
+        let port = played(move |stream| {
+            let (count, tell) = (count.clone(), tell.clone());
+            async move {
+                let mut builder = h2::server::Builder::new();
+                builder.initial_window_size(1 << 20);
+                builder.initial_connection_window_size(1 << 20);
+                let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    let before = count.fetch_add(1, Ordering::Relaxed);
+                    let (does, body) = (plan[before], request.into_body());
+                    tokio::spawn(serve(does, before, body, respond, tell.clone()));
+                }
             }
         });
         Self {
-            port: address.port(),
+            port: port.await,
             requests,
             told,
         }

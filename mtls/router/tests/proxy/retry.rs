@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use cellway_env::Listener;
 use cellway_router::RETRIES_RESERVE;
 use cellway_router::settings::RouterSettings;
 use cellway_testbed::{Protocol, Request};
@@ -14,8 +13,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::cells::{self, played};
 use crate::frames::{Came, Frames, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, head_of};
-use crate::world::{World, listen, plain, plain_endpoint, reason, registry, start};
+use crate::world::{World, plain, plain_endpoint, reason, registry, start};
 
 type Cell = Frames<TcpStream>;
 
@@ -34,38 +34,18 @@ impl Seen {
     }
 }
 
-/// A cell that runs `play` on each of its connections.
-async fn played<F>(play: impl Fn(TcpStream) -> F + Send + 'static) -> u16
+/// An HTTP/2 cell that does this with each request, told how many came before.
+async fn http2<F>(
+    seen: &Seen,
+    serve: impl Fn(Cell, u32, usize) -> F + Copy + Send + Sync + 'static,
+) -> u16
 where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(play(stream));
-        }
-    });
-    address.port()
-}
-
-/// An HTTP/2 cell that runs `serve` for each request.
-async fn http2<F>(seen: &Seen, serve: impl Fn(Cell, u32, usize) -> F + Copy + Send + 'static) -> u16
-where
-    F: Future<Output = Cell> + Send,
-    // The future borrows nothing.
-    F: 'static,
+    F: Future<Output = Cell> + Send + 'static,
 {
     let seen = seen.clone();
-    played(move |stream| {
-        let seen = seen.clone();
-        async move {
-            let mut cell = Frames::greet(stream).await;
-            while let Some(came) = cell.next().await {
-                if let Came::End(id) = came {
-                    cell = serve(cell, id, seen.add()).await;
-                }
-            }
-        }
+    cells::http2(move |cell, id| {
+        let serving = serve(cell, id, seen.add());
+        async move { Some(serving.await) }
     })
     .await
 }

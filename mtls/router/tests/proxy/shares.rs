@@ -1,17 +1,19 @@
 //! Limits that no caller can use up alone.
 
 use bytes::Bytes;
-use cellway_router::settings::ListenerSettings;
-use cellway_testbed::{Protocol, Request, ServerTls};
+use cellway_env::tokio::TokioEnv;
+use cellway_router::settings::{ListenerSettings, RouterSettings};
+use cellway_testbed::{Ca, Client, Protocol, Request, ServerTls};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::cells::silent;
 use crate::world::{
     PATIENCE, World, body, ca, cell, issue, permissive_policy, plain, plain_endpoint, reason,
-    registry, secure, silent, start, uri,
+    registry, secure, start, uri,
 };
 
 /// A registry with one cell, `a`, that has two tenants and serves anonymous callers.
@@ -36,33 +38,64 @@ fn unfinished() -> Request {
     }
 }
 
-#[tokio::test]
-async fn a_quiet_tenant_is_served_beside_a_flood() {
-    const PLACES: usize = 16;
-    // A caller may hold 10 of 16 places: up to then it has less than 1.5 for each free place.
-    const HELD: usize = 10;
-    const SENT: usize = 32;
-    let clients = ca(1);
-    for (scheme, tls, places) in [
+/// How many requests or connections the cell takes at once.
+const PLACES: usize = 16;
+/// How many requests a flood has.
+const SENT: usize = 32;
+
+/// Each version of HTTP that a cell speaks, and what its places are called.
+fn versions() -> [(&'static str, ServerTls, &'static str); 2] {
+    [
         ("h2c", ServerTls::plain_h2(), "the requests in flight"),
         ("http", ServerTls::plain(), "the connections"),
-    ] {
+    ]
+}
+
+/// Settings of a router that asks for certificates of `clients`, before a cell with [`PLACES`] places.
+fn crowded(scheme: &str, port: u16, clients: &Ca) -> RouterSettings {
+    let registry = two_tenants(plain_endpoint(scheme, port));
+    let mut settings = secure(registry, clients, &ca(2));
+    let limits = &mut settings.upstream.limits;
+    match scheme {
+        "http" => limits.connections_max = PLACES,
+        _ => limits.requests_max = PLACES,
+    }
+    settings
+}
+
+/// A client with a certificate of this tenant.
+fn tenant(world: &World, clients: &Ca, name: &str) -> Client<TokioEnv> {
+    let san = uri(&format!("spiffe://lab.example/tenant/{name}"));
+    let credential = issue(clients, san);
+    world.secure_client(Protocol::Http2, clients, Some(&credential))
+}
+
+/// Checks that the tenant `quiet` is served, and that the rest of the flood still holds its places.
+async fn quiet_is_served<T: 'static>(
+    world: &World,
+    clients: &Ca,
+    flood: &mut JoinSet<T>,
+    held: usize,
+) {
+    let quiet = tenant(world, clients, "quiet");
+    for _ in 0..3 {
+        let answer = quiet.send(Request::get("/")).await.unwrap();
+        assert_eq!(body(&answer)["cell"], json!("a"));
+    }
+    assert_eq!(flood.len(), held, "what is held stays open");
+    flood.abort_all();
+}
+
+#[tokio::test]
+async fn a_quiet_tenant_is_served_beside_a_flood() {
+    // A caller may hold 10 of 16 places: up to then it has less than 1.5 for each free place.
+    const HELD: usize = 10;
+    let clients = ca(1);
+    for (scheme, tls, places) in versions() {
         let (_cell, port) = cell("a", tls).await;
-        let registry = two_tenants(plain_endpoint(scheme, port));
-        let mut settings = secure(registry, &clients, &ca(2));
-        let limits = &mut settings.upstream.limits;
-        match scheme {
-            "http" => limits.connections_max = PLACES,
-            _ => limits.requests_max = PLACES,
-        }
-        let world = start(settings).await;
-        let tenant = |name: &str| {
-            let san = uri(&format!("spiffe://lab.example/tenant/{name}"));
-            let credential = issue(&clients, san);
-            world.secure_client(Protocol::Http2, &clients, Some(&credential))
-        };
+        let world = start(crowded(scheme, port, &clients)).await;
         let mut flood = JoinSet::new();
-        let acme = tenant("acme");
+        let acme = tenant(&world, &clients, "acme");
         for _ in 0..SENT {
             let acme = acme.clone();
             flood.spawn(async move { acme.send(unfinished()).await });
@@ -75,13 +108,7 @@ async fn a_quiet_tenant_is_served_beside_a_flood() {
             assert_eq!(body(&answer)["error"]["detail"], json!(expected));
             assert_eq!(answer.headers["retry-after"], "5");
         }
-        let quiet = tenant("quiet");
-        for _ in 0..3 {
-            let answer = quiet.send(Request::get("/")).await.unwrap();
-            assert_eq!(body(&answer)["cell"], json!("a"), "{scheme}");
-        }
-        assert_eq!(flood.len(), HELD, "what is held stays open");
-        flood.abort_all();
+        quiet_is_served(&world, &clients, &mut flood, HELD).await;
     }
 }
 
@@ -92,8 +119,15 @@ async fn served_from(world: &World, address: &str) -> Option<TcpStream> {
         .bind(format!("{address}:0").parse().unwrap())
         .unwrap();
     let router = format!("127.0.0.1:{}", world.port).parse().unwrap();
-    let mut stream = socket.connect(router).await.unwrap();
-    let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let stream = socket.connect(router).await.unwrap();
+    served(stream, "").await
+}
+
+/// Sends a request after `header`. Returns the connection once it has been served; `None` if it was
+/// closed.
+async fn served(mut stream: TcpStream, header: &str) -> Option<TcpStream> {
+    let bytes = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let _ = stream.write_all(bytes.as_bytes()).await;
     let mut byte = [0];
     let read = tokio::time::timeout(PATIENCE, stream.read(&mut byte));
     match read.await.unwrap() {
@@ -121,15 +155,8 @@ async fn one_address_cannot_take_all_connections_of_a_listener() {
 
 /// Connects as a load balancer with this PROXY header, and returns the connection if it was served.
 async fn served_for(world: &World, header: &str) -> Option<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-    let bytes = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    let _ = stream.write_all(bytes.as_bytes()).await;
-    let mut byte = [0];
-    let read = tokio::time::timeout(PATIENCE, stream.read(&mut byte));
-    match read.await.unwrap() {
-        Ok(1) => Some(stream),
-        _ => None,
-    }
+    let stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    served(stream, header).await
 }
 
 /// Catches: a load balancer's address that gets the share of one client, so half of the listener's
@@ -221,19 +248,13 @@ async fn anonymous(port: u16, last: usize) -> String {
 /// places of a cell; and a text that blames a tenant for that.
 #[tokio::test]
 async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
-    const PLACES: usize = 16;
     // All anonymous callers together may hold 13 of 16 places: up to then they have less than 1.25
     // times the square of the free places.
     const HELD: usize = 13;
-    const SENT: usize = 32;
     let clients = ca(1);
-    for (scheme, tls, places) in [
-        ("h2c", ServerTls::plain_h2(), "the requests in flight"),
-        ("http", ServerTls::plain(), "the connections"),
-    ] {
+    for (scheme, tls, places) in versions() {
         let (_cell, port) = cell("a", tls).await;
-        let registry = two_tenants(plain_endpoint(scheme, port));
-        let mut settings = secure(registry, &clients, &ca(2));
+        let mut settings = crowded(scheme, port, &clients);
         settings.policy = permissive_policy();
         let policy = settings.policy.policy_id("default").unwrap();
         settings.listeners[0].policy = policy;
@@ -241,11 +262,6 @@ async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
         let mut public = ListenerSettings::new("anonymous", bind, policy);
         public.proxy_protocol = vec!["127.0.0.1".parse().unwrap()];
         settings.listeners.push(public);
-        let limits = &mut settings.upstream.limits;
-        match scheme {
-            "http" => limits.connections_max = PLACES,
-            _ => limits.requests_max = PLACES,
-        }
         let world = start(settings).await;
         let port = world.handle.addresses()[1].1.port();
         let mut flood = JoinSet::new();
@@ -261,14 +277,6 @@ async fn a_tenant_is_served_beside_anonymous_requests_from_many_addresses() {
             assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
             assert!(answer.contains(&expected), "{answer}");
         }
-        let san = uri("spiffe://lab.example/tenant/quiet");
-        let credential = issue(&clients, san);
-        let quiet = world.secure_client(Protocol::Http2, &clients, Some(&credential));
-        for _ in 0..3 {
-            let answer = quiet.send(Request::get("/")).await.unwrap();
-            assert_eq!(body(&answer)["cell"], json!("a"), "{scheme}");
-        }
-        assert_eq!(flood.len(), HELD, "what is held stays open");
-        flood.abort_all();
+        quiet_is_served(&world, &clients, &mut flood, HELD).await;
     }
 }

@@ -1,10 +1,11 @@
-//! A machine whose wall clock the test sets.
+//! The machine with a wall clock that the test sets.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cellway_core::Unix;
 use cellway_env::tokio::{FileStore, TokioEnv, TokioListener};
@@ -12,7 +13,7 @@ use cellway_env::{Env, Sharing};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
-/// The machine. Its wall clock moves only when the test steps it.
+/// The machine, with a wall clock that moves only when the test says so.
 #[derive(Clone, Debug)]
 pub struct Stepped {
     machine: TokioEnv,
@@ -31,8 +32,20 @@ impl Stepped {
         Unix::from_secs(self.secs.load(Ordering::Relaxed))
     }
 
-    pub fn step(&self, secs: u64) {
-        self.secs.fetch_add(secs, Ordering::Relaxed);
+    /// Sets the clock ahead, or back if `secs` is negative.
+    pub fn step(&self, secs: i64) {
+        let step = |now: u64| Some(now.saturating_add_signed(secs));
+        let _ = self
+            .secs
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+    }
+
+    /// Lets so many seconds pass, by this clock and by the timers'.
+    pub async fn pass(&self, secs: u64) {
+        self.step(secs.cast_signed());
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(secs)).await;
+        tokio::time::resume();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Suspends a tenant: all its open requests are closed, wherever they are, and no other tenant's.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cellway_core::policy::{Policy, PolicySpecs};
-use cellway_env::Listener;
+use cellway_env::tokio::TokioEnv;
 use cellway_router::settings::{RouterSettings, Sources};
 use cellway_router::sources::RegistryLocation;
-use cellway_testbed::{Claims, IdentityProvider};
+use cellway_testbed::{Folder, IdentityProvider};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -23,8 +22,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::tokens::identity_provider;
-use crate::world::{PATIENCE, World, listen, now, open_policy, plain, registry, start};
+use crate::cells::played;
+use crate::world::{PATIENCE, World, open_policy, plain, registry, start};
 
 /// A body that is empty, or has some bytes and never ends.
 struct Body(Option<Bytes>, bool);
@@ -107,14 +106,8 @@ impl LongCell {
     }
 
     pub async fn start(&self) -> u16 {
-        let (mut listener, address) = listen().await;
         let cell = self.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(cell.clone().exchange(stream));
-            }
-        });
-        address.port()
+        played(move |stream| cell.clone().exchange(stream)).await
     }
 
     async fn exchange(self, mut stream: TcpStream) {
@@ -164,24 +157,20 @@ impl LongCell {
 
 /// A registry file that the test can replace.
 struct Published {
-    path: PathBuf,
+    folder: Folder,
     port: u16,
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
 }
 
 impl Published {
     fn new(port: u16) -> Self {
-        // No other test has this port while this test runs.
-        let name = format!("cellway-suspension-{}-{port}.json", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let published = Self { path, port };
+        let folder = Folder::generate();
+        let published = Self { folder, port };
         published.write(1, "eu", &both());
         published
+    }
+
+    fn path(&self) -> String {
+        self.folder.path("registry.json")
     }
 
     fn write(&self, version: u64, region: &str, tenants: &Value) {
@@ -191,7 +180,7 @@ impl Published {
                        "endpoints": [{"url": format!("http://127.0.0.1:{}", self.port)}]}],
             "tenants": tenants,
         });
-        std::fs::write(&self.path, document.to_string()).unwrap();
+        self.folder.write("registry.json", document.to_string());
     }
 
     async fn publish(&self, world: &World, version: u64, region: &str, tenants: &Value) {
@@ -225,7 +214,7 @@ async fn scene(change: impl FnOnce(&mut RouterSettings)) -> Scene {
     let published = Published::new(cell.start().await);
     let mut settings = plain(registry(json!([])));
     settings.policy = open_policy();
-    settings.sources = Sources::new(RegistryLocation::File(published.path.display().to_string()));
+    settings.sources = Sources::new(RegistryLocation::File(published.path()));
     change(&mut settings);
     let world = start(settings).await;
     Scene {
@@ -277,9 +266,7 @@ fn request(method: &str, path: &str, body: Body) -> Request<Body> {
 }
 
 fn get(provider: &IdentityProvider, tenant: &str) -> Request<Body> {
-    let hour = Duration::from_secs(3600);
-    let claims = Claims::new(provider.issuer(), "cellway", now(), hour).tenant(tenant);
-    let token = provider.sign(&claims.subject("ada")).unwrap();
+    let token = provider.token(&TokioEnv::new(), tenant).unwrap();
     let mut request = request("GET", "/", Body::empty());
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.headers_mut().insert("authorization", bearer);
@@ -302,7 +289,7 @@ const CLOSED: &str = "stream closed tenant_suspended";
 
 #[tokio::test]
 async fn http2_loses_the_tenants_streams_and_keeps_the_others_of_the_connection() {
-    let provider = identity_provider().await;
+    let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
     let scene = scene_of(&provider).await;
     let mut client = http2(&scene.world).await;
     let mut acme = soon(client.send_request(get(&provider, "acme")))

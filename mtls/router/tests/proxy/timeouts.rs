@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cellway_env::Listener;
 use cellway_router::settings::RouterSettings;
 use cellway_testbed::{CellFault, Protocol, Request, ServerTls};
 use http::StatusCode;
@@ -10,10 +9,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::cells::{played, receive, silent};
 use crate::frames::{self, Frames, Outcome};
-use crate::world::{
-    World, body, ca, cell, listen, plain, plain_endpoint, reason, registry, silent, start,
-};
+use crate::world::{World, body, ca, cell, plain, plain_endpoint, reason, registry, start};
+
+/// The head of a cell's answer whose body comes in chunks.
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// Short enough to wait for, but longer than anything else in a test.
 const SHORT: Duration = Duration::from_millis(150);
@@ -63,18 +64,14 @@ async fn a_body_that_stalls_is_cut() {
 
 #[tokio::test]
 async fn a_stream_that_goes_on_is_cut_by_the_total_time_only() {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut buffer = [0; 4096];
-        let _ = stream.read(&mut buffer).await;
-        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let _ = stream.write_all(head).await;
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let _ = stream.write_all(CHUNKED).await;
         while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
             tokio::time::sleep(SHORT / 4).await;
         }
     });
-    let world = with("http", address.port(), |s| {
+    let world = with("http", port.await, |s| {
         s.upstream.timeouts.idle = SHORT;
         s.upstream.timeouts.total = Some(SHORT * 4);
     })
@@ -162,24 +159,16 @@ const NO_ROOM: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_of_an_answer_is_cut() {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
-                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n";
-                let _ = stream.write_all(head).await;
-                while stream.write_all(&[7; 65536]).await.is_ok() {}
-            });
-        }
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n";
+        let _ = stream.write_all(head).await;
+        while stream.write_all(&[7; 65536]).await.is_ok() {}
     });
+    let port = port.await;
     let http1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     for request in [NO_ROOM, http1] {
-        let world = with("http", address.port(), |s| {
-            s.listeners[0].timeouts.stall = SHORT;
-        })
-        .await;
+        let world = with("http", port, |s| s.listeners[0].timeouts.stall = SHORT).await;
         let mut stream = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
         stream.write_all(request).await.unwrap();
         let line = "responded 200 cell client_stalled cut";
@@ -190,17 +179,14 @@ async fn a_client_that_takes_nothing_of_an_answer_is_cut() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_more_than_the_stall_time_is_not_cut() {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut buffer = [0; 4096];
-        let _ = stream.read(&mut buffer).await;
+    let port = played(|mut stream| async move {
+        receive(&mut stream).await;
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n1";
         let _ = stream.write_all(head).await;
         tokio::time::sleep(SHORT * 3).await;
         let _ = stream.write_all(b"2").await;
     });
-    let world = with("http", address.port(), |s| {
+    let world = with("http", port.await, |s| {
         s.listeners[0].timeouts.stall = SHORT;
     })
     .await;
@@ -248,18 +234,14 @@ async fn a_body_that_dribbles_is_refused_though_it_is_never_silent() {
 
 #[tokio::test]
 async fn a_body_that_dribbles_is_cut_where_the_answer_has_begun() {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let _ = stream.write_all(head).await;
+    let port = played(|mut stream| async move {
+        let _ = stream.write_all(CHUNKED).await;
         // Read as much of the echo as has arrived.
-        let mut buffer = [0; 4096];
-        while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
+        while receive(&mut stream).await > 0 {
             let _ = stream.write_all(b"1\r\nx\r\n").await;
         }
     });
-    let world = with("http", address.port(), paced).await;
+    let world = with("http", port.await, paced).await;
     let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";
     let answer = dribbled(&world, head, 100).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -312,20 +294,13 @@ async fn nothing_else_may() {
 
 /// A cell that sends pieces of this length as long as the router takes them.
 async fn endless(length: usize) -> u16 {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
-                let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-                let _ = stream.write_all(head).await;
-                let piece = format!("{length:x}\r\n{}\r\n", "x".repeat(length));
-                while stream.write_all(piece.as_bytes()).await.is_ok() {}
-            });
-        }
-    });
-    address.port()
+    played(move |mut stream| async move {
+        receive(&mut stream).await;
+        let _ = stream.write_all(CHUNKED).await;
+        let piece = format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+        while stream.write_all(piece.as_bytes()).await.is_ok() {}
+    })
+    .await
 }
 
 #[tokio::test]

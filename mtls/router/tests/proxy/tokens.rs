@@ -10,22 +10,12 @@ use cellway_testbed::{Claims, IdentityProvider, IdpFault, Protocol, Request, Ser
 use http::StatusCode;
 use serde_json::json;
 
-use crate::world::{
-    World, body, cell, listen, now, plain, plain_endpoint, reason, registry, start,
-};
+use crate::world::{DAY, World, body, cell, plain, plain_endpoint, reason, registry, start};
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-pub async fn identity_provider() -> IdentityProvider {
-    let (listener, address) = listen().await;
-    let signer = Signer::from_seed("one", [1; 32]).unwrap();
-    let provider = IdentityProvider::new(&format!("http://{address}"), signer);
-    let serving = provider.clone();
-    tokio::spawn(async move {
-        let _ = serving
-            .serve(TokioEnv::new(), listener, ServerTls::plain())
-            .await;
-    });
+/// An identity provider whose key is called `one`.
+async fn identity_provider() -> IdentityProvider {
+    let provider = IdentityProvider::start(&TokioEnv::new()).await.unwrap();
+    provider.replace_keys(Signer::from_seed("one", [1; 32]).unwrap());
     provider
 }
 
@@ -58,9 +48,7 @@ fn policy(provider: &IdentityProvider, jwks_uri: &str) -> Arc<Policy> {
 }
 
 fn acme(provider: &IdentityProvider) -> Claims {
-    Claims::new(provider.issuer(), "cellway", now(), HOUR)
-        .tenant("acme")
-        .subject("ada")
+    provider.claims(&TokioEnv::new(), "acme")
 }
 
 fn get(token: &str) -> Request {
@@ -198,9 +186,9 @@ async fn keys_whose_place_changes_serve_until_a_good_set_comes_from_there() {
 async fn a_reload_sets_how_long_a_fetch_may_take() {
     let provider = identity_provider().await;
     let slow = identity_provider().await;
-    slow.set_fault(IdpFault::Slow(HOUR));
+    slow.set_fault(IdpFault::Slow(DAY));
     let mut settings = settings(&provider).await;
-    settings.sources.fetch.total_timeout = HOUR;
+    settings.sources.fetch.total_timeout = DAY;
     let world = start(settings.clone()).await;
     settings.policy = policy(&provider, &slow.jwks_uri());
     settings.sources.fetch.total_timeout = Duration::from_millis(50);

@@ -1,17 +1,16 @@
 //! Trailers between every pair of protocols.
 
 use bytes::Bytes;
-use cellway_env::Listener;
 use cellway_testbed::{Protocol, Request, ServerTls};
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER};
 use http::{Method, StatusCode};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::frames::{Came, Frames, trailers_of};
+use crate::cells::{http2, says};
+use crate::frames::trailers_of;
 use crate::malformed::exchange;
-use crate::world::{World, body, cell, listen, plain, plain_endpoint, registry, start};
+use crate::world::{World, body, cell, plain, plain_endpoint, registry, start};
 
 type Fields = &'static [(&'static str, &'static str)];
 
@@ -32,42 +31,17 @@ struct Answers {
 }
 
 async fn http2_cell(answers: Answers) -> u16 {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut frames = Frames::greet(stream).await;
-                while let Some(came) = frames.next().await {
-                    let Came::End(id) = came else { continue };
-                    frames.fields(id, &trailers_of(answers.fields), false).await;
-                    if !answers.data.is_empty() {
-                        frames.data(id, answers.data, false).await;
-                    }
-                    frames
-                        .fields(id, &trailers_of(answers.trailers), true)
-                        .await;
-                }
-            });
+    http2(move |mut frames, id| async move {
+        frames.fields(id, &trailers_of(answers.fields), false).await;
+        if !answers.data.is_empty() {
+            frames.data(id, answers.data, false).await;
         }
-    });
-    address.port()
-}
-
-/// An HTTP/1.1 cell that answers every request with this and keeps its connections open.
-async fn http1_cell(answer: String) -> u16 {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = answer.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                }
-            });
-        }
-    });
-    address.port()
+        frames
+            .fields(id, &trailers_of(answers.trailers), true)
+            .await;
+        Some(frames)
+    })
+    .await
 }
 
 async fn before(scheme: &str, port: u16) -> World {
@@ -80,7 +54,7 @@ async fn worlds() -> [(&'static str, World); 2] {
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
-    let http1 = http1_cell(format!(
+    let http1 = says(format!(
         "HTTP/1.1 200 OK\r\ntrailer: {ANNOUNCED}\r\ntransfer-encoding: chunked\r\n\r\n\
          2\r\nhi\r\n0\r\n{fields}\r\n"
     ));
@@ -155,7 +129,7 @@ async fn answers_without_a_body_or_with_a_length_announce_no_trailers() {
     let sized = "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ncontent-length: 2\r\n\r\nhi".to_owned();
     let worlds = [
         (before("h2c", http2_cell(empty).await).await, "204"),
-        (before("http", http1_cell(sized).await).await, "200"),
+        (before("http", says(sized).await).await, "200"),
     ];
     for (world, status) in worlds {
         let said = exchange(world.port, &asked("te: trailers\r\n")).await;

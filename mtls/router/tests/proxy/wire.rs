@@ -1,6 +1,5 @@
 //! Cells' answers, and requests over HTTP/2, that other parsers could read differently.
 
-use cellway_env::Listener;
 use cellway_env::tokio::TokioEnv;
 use cellway_testbed::{EchoCell, Ended, Protocol, Received, Report, Request, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,11 +7,10 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::frames::{Came, Frames, Outcome, PROTOCOL_ERROR, head_of, trailers_of as block_of};
+use crate::cells::{http2, scripted};
+use crate::frames::{Frames, Outcome, PROTOCOL_ERROR, head_of, trailers_of as block_of};
 use crate::malformed::exchange;
-use crate::world::{
-    PATIENCE, World, cell, listen, plain, plain_endpoint, registry, scripted, start,
-};
+use crate::world::{PATIENCE, World, cell, listen, plain, plain_endpoint, registry, start};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
@@ -252,23 +250,15 @@ async fn pseudo_headers_in_a_requests_trailers_get_no_further() {
 /// as one of its fields.
 #[tokio::test]
 async fn pseudo_headers_in_an_answers_trailers_get_no_further() {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut frames = Frames::greet(stream).await;
-                while let Some(came) = frames.next().await {
-                    let Came::End(id) = came else { continue };
-                    let announced = [("trailer", "x-sum, :status")];
-                    frames.fields(id, &head_of(&announced), false).await;
-                    frames.data(id, b"hi", false).await;
-                    let trailers = [(":status", "500"), (":path", "/evil"), ("x-sum", "5")];
-                    frames.fields(id, &block_of(&trailers), true).await;
-                }
-            });
-        }
+    let port = http2(|mut frames, id| async move {
+        let announced = [("trailer", "x-sum, :status")];
+        frames.fields(id, &head_of(&announced), false).await;
+        frames.data(id, b"hi", false).await;
+        let trailers = [(":status", "500"), (":path", "/evil"), ("x-sum", "5")];
+        frames.fields(id, &block_of(&trailers), true).await;
+        Some(frames)
     });
-    let world = start(plain(registry(plain_endpoint("h2c", address.port())))).await;
+    let world = start(plain(registry(plain_endpoint("h2c", port.await)))).await;
     let asked = GET.replace("\r\n\r\n", "\r\nte: trailers\r\n\r\n");
     let said = exchange(world.port, &asked).await;
     assert!(said.starts_with("HTTP/1.1 200 "), "{said}");

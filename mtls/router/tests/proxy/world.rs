@@ -23,9 +23,7 @@ use cellway_testbed::{
     Answer, Ca, CertificateSpec, Client, Credential, EchoCell, Key, Protocol, San, ServerTls,
     Target, TlsProvider, Usage, Validity, bundle_pem,
 };
-use rustls::time_provider::DefaultTimeProvider;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -134,10 +132,7 @@ impl Heard {
 }
 
 pub fn provider() -> TlsProvider {
-    TlsProvider {
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        time: Arc::new(DefaultTimeProvider),
-    }
+    TlsProvider::default()
 }
 
 pub fn now() -> Unix {
@@ -209,43 +204,6 @@ pub async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
         let _ = serving.serve(TokioEnv::new(), listener, tls).await;
     });
     (cell, address.port())
-}
-
-/// A cell that takes requests and never answers. It notifies when a connection's first bytes
-/// arrive.
-pub async fn silent() -> (u16, Arc<Notify>) {
-    let (mut listener, address) = listen().await;
-    let asked = Arc::new(Notify::new());
-    let telling = asked.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let asked = telling.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
-                asked.notify_one();
-                // Read until the router closes the connection.
-                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
-            });
-        }
-    });
-    (address.port(), asked)
-}
-
-/// A cell that answers every request with these bytes, and then waits until the connection closes.
-pub async fn scripted(answer: &'static [u8]) -> u16 {
-    let (mut listener, address) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
-                let _ = stream.write_all(answer).await;
-                while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {}
-            });
-        }
-    });
-    address.port()
 }
 
 /// A registry with one cell, `a`, with these endpoints. Its tenant is `acme`.

@@ -27,17 +27,10 @@ fn kid(echo: &Value) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-/// Advances both clocks.
-async fn pass(world: &Sealing, secs: u64) {
-    world.env.step(secs);
-    tokio::time::pause();
-    tokio::time::advance(std::time::Duration::from_secs(secs)).await;
-    tokio::time::resume();
-}
 
 #[tokio::test]
 async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
-    let world = Sealing::jws("rotation", &[("k1", 0)]).await;
+    let world = Sealing::jws(&[("k1", 0)]).await;
     let holds = async |keys: &KeySet| {
         let echo = echo(&world).await;
         let now = world.env.now();
@@ -61,14 +54,14 @@ async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
     let from = world.env.now().after(MAX_AGE).as_secs();
     assert!(status.next_from.unwrap().abs_diff(from) <= 1, "{status:?}");
 
-    pass(&world, MAX_AGE.as_secs() - 10).await;
+    world.env.pass(MAX_AGE.as_secs() - 10).await;
     assert_eq!(holds(&old).await, "k1");
-    pass(&world, 10).await;
+    world.env.pass(10).await;
     // A service that fetched meanwhile never refuses, and earlier envelopes stay valid.
     assert_eq!(holds(&both).await, "k2");
     let after = world.published(Protocol::Http2).await;
     assert_eq!(after.len(), 2, "what k1 has sealed may still be on its way");
-    pass(&world, 30 + MAX_AGE.as_secs() + 60).await;
+    world.env.pass(30 + MAX_AGE.as_secs() + 60).await;
     let last = world.published(Protocol::Http2).await;
     assert_eq!(last.len(), 1);
     assert_eq!(holds(&last).await, "k2");
@@ -82,7 +75,7 @@ async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
 
 #[tokio::test]
 async fn a_key_that_is_lost_is_replaced_at_once() {
-    let world = Sealing::jws("lost", &[("k1", 0)]).await;
+    let world = Sealing::jws(&[("k1", 0)]).await;
     world.folder.sign(&[("k9", 1)]).await;
     world.handle.reload().await.unwrap();
     let keys = world.published(Protocol::Http1).await;
@@ -92,7 +85,7 @@ async fn a_key_that_is_lost_is_replaced_at_once() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_used_leaves_the_old_keys_in_force() {
-    let world = Sealing::jws("bad", &[("k1", 0)]).await;
+    let world = Sealing::jws(&[("k1", 0)]).await;
     let pem = world.folder.path("k1.pem");
     let good = fs::read(&pem).unwrap();
     let mode = |mode| fs::set_permissions(&pem, fs::Permissions::from_mode(mode)).unwrap();

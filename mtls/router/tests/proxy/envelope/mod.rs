@@ -34,7 +34,7 @@ fn forged(mut request: Request) -> Request {
 
 #[tokio::test]
 async fn an_envelope_holds_for_its_cell_and_its_request_alone() {
-    let world = Sealing::jws("holds", &[("k1", 0)]).await;
+    let world = Sealing::jws(&[("k1", 0)]).await;
     for protocol in PROTOCOLS {
         let client = world.client(protocol, "acme");
         let request = Request {
@@ -75,7 +75,7 @@ async fn an_envelope_holds_for_its_cell_and_its_request_alone() {
 
 #[tokio::test]
 async fn who_is_not_verified_gets_none() {
-    let world = Sealing::jws("nobody", &[("k1", 0)]).await;
+    let world = Sealing::jws(&[("k1", 0)]).await;
     for protocol in PROTOCOLS {
         let anonymous = world.anonymous(protocol);
         let answer = anonymous.send(forged(Request::get("/"))).await.unwrap();
@@ -91,7 +91,7 @@ async fn who_is_not_verified_gets_none() {
 
 #[tokio::test]
 async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
-    let world = Sealing::jws("page", &[("k1", 0)]).await;
+    let world = Sealing::jws(&[("k1", 0)]).await;
     for protocol in PROTOCOLS {
         let client = world.anonymous(protocol);
         let page = client.send(Request::get(JWKS_PATH)).await.unwrap();
@@ -154,7 +154,7 @@ async fn keys_are_published_to_whoever_asks_and_by_no_cell() {
 
     // Without signing keys there is no page, and no cell can serve one instead.
     let off = Sealing::off().await;
-    let hmac = Sealing::hmac("nopage", &[("a", 1), ("b", 2)]).await;
+    let hmac = Sealing::hmac(&[("a", 1), ("b", 2)]).await;
     for world in [off, hmac] {
         let client = world.client(Protocol::Http2, "acme");
         let answer = client.send(Request::get(JWKS_PATH)).await.unwrap();
@@ -175,7 +175,7 @@ async fn without_envelopes_no_header_of_that_name_arrives() {
 
 #[tokio::test]
 async fn the_hmac_form_holds_likewise() {
-    let world = Sealing::hmac("hmac", &[("a", 1), ("b", 2)]).await;
+    let world = Sealing::hmac(&[("a", 1), ("b", 2)]).await;
     for protocol in PROTOCOLS {
         let client = world.client(protocol, "acme");
         let request = forged(Request::get("/orders?id=7"));
@@ -218,8 +218,8 @@ fn set(told: &Value) -> Value {
 
 #[tokio::test]
 async fn an_envoy_is_told_the_same_envelope() {
-    let jws = Sealing::jws("envoy", &[("k1", 0)]).await;
-    let hmac = Sealing::hmac("envoy-hmac", &[("a", 1)]).await;
+    let jws = Sealing::jws(&[("k1", 0)]).await;
+    let hmac = Sealing::hmac(&[("a", 1)]).await;
     let (method, path) = (Method::POST, "/orders?id=7");
     let forged = json!({"x-cellway-envelope": "forged", "x_cellway_envelope-kid": "forged"});
 
@@ -253,7 +253,7 @@ async fn an_envoy_is_told_the_same_envelope() {
 
 #[tokio::test]
 async fn a_cell_without_a_key_gets_no_request() {
-    let world = Sealing::hmac("nokey", &[("a", 1)]).await;
+    let world = Sealing::hmac(&[("a", 1)]).await;
     let client = world.client(Protocol::Http2, "bolt");
     let answer = client.send(Request::get("/")).await.unwrap();
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -271,7 +271,7 @@ async fn a_cell_without_a_key_gets_no_request() {
 
 #[tokio::test]
 async fn one_secret_for_two_cells_does_not_start() {
-    let error = refused("twice", &[("a", 1), ("b", 1)]).await;
+    let error = refused(&[("a", 1), ("b", 1)]).await;
     assert!(error.contains("envelope.keys: "), "{error}");
     assert!(error.contains("are the same secret"), "{error}");
 }

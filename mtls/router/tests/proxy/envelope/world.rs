@@ -19,7 +19,7 @@ use cellway_router::settings::{
     Callers, EnvelopeForm, EnvelopeSettings, ListenerSettings, RouterSettings, Serves,
 };
 use cellway_router::{Handle, Router};
-use cellway_testbed::{Ca, Client, EchoCell, Protocol, Request, ServerTls, Target};
+use cellway_testbed::{Ca, Client, EchoCell, Folder, Protocol, Request, ServerTls, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -29,28 +29,27 @@ use crate::world::{Heard, PATIENCE, ca, cell, issue, now, provider, secure, uri}
 pub const MAX_AGE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(30);
 
-/// A folder of keys, which is removed when the value is dropped.
-pub struct Folder {
-    path: PathBuf,
+/// A folder of keys.
+pub struct KeyFolder {
+    folder: Folder,
     /// When its world starts. It is the present time, because certificates are verified too.
     start: u64,
 }
 
-impl Folder {
-    pub fn new(name: &str) -> Self {
-        let id = std::process::id();
+impl KeyFolder {
+    pub fn new() -> Self {
         Self {
-            path: std::env::temp_dir().join(format!("cellway-envelope-{name}-{id}")),
+            folder: Folder::generate(),
             start: now().as_secs(),
         }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.folder.root().join(name)
     }
 
     pub async fn write(&self, name: &str, text: impl Into<Bytes>) {
-        let path = self.path(name).display().to_string();
+        let path = self.folder.path(name);
         FileStore.replace(&path, text.into()).await.unwrap();
     }
 
@@ -94,16 +93,10 @@ impl Folder {
         EnvelopeSettings {
             form,
             issuer: "cellway".into(),
-            keys: self.path.display().to_string(),
+            keys: self.folder.root().display().to_string(),
             lifetime: LIFETIME,
             jwks_max_age: MAX_AGE,
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -111,29 +104,29 @@ impl Drop for Folder {
 pub struct Sealing {
     pub env: Stepped,
     pub handle: Handle<Stepped, Heard>,
-    pub folder: Folder,
+    pub folder: KeyFolder,
     clients: Ca,
     cells: Vec<EchoCell>,
 }
 
 impl Sealing {
-    pub async fn jws(name: &str, keys: &[(&str, u64)]) -> Self {
-        let folder = Folder::new(name);
+    pub async fn jws(keys: &[(&str, u64)]) -> Self {
+        let folder = KeyFolder::new();
         folder.sign(keys).await;
         Self::start(folder, Some(EnvelopeForm::Jws)).await.unwrap()
     }
 
-    pub async fn hmac(name: &str, cells: &[(&str, u8)]) -> Self {
-        let folder = Folder::new(name);
+    pub async fn hmac(cells: &[(&str, u8)]) -> Self {
+        let folder = KeyFolder::new();
         folder.share(cells).await;
         Self::start(folder, Some(EnvelopeForm::Hmac)).await.unwrap()
     }
 
     pub async fn off() -> Self {
-        Self::start(Folder::new("off"), None).await.unwrap()
+        Self::start(KeyFolder::new(), None).await.unwrap()
     }
 
-    async fn start(folder: Folder, form: Option<EnvelopeForm>) -> Result<Self, String> {
+    async fn start(folder: KeyFolder, form: Option<EnvelopeForm>) -> Result<Self, String> {
         let clients = ca(1);
         let (a, port_a) = cell("a", ServerTls::plain()).await;
         let (b, port_b) = cell("b", ServerTls::plain()).await;
@@ -235,8 +228,8 @@ impl Sealing {
 }
 
 /// Starts a router with these shared keys, and returns why it doesn't start.
-pub async fn refused(name: &str, cells: &[(&str, u8)]) -> String {
-    let folder = Folder::new(name);
+pub async fn refused(cells: &[(&str, u8)]) -> String {
+    let folder = KeyFolder::new();
     folder.share(cells).await;
     let started = Sealing::start(folder, Some(EnvelopeForm::Hmac)).await;
     started.err().expect("it doesn't start")
