@@ -43,6 +43,21 @@ pub struct Sources {
     pub registry: Option<String>,
 }
 
+impl Sources {
+    /// The key set with the key `current`, and this registry.
+    pub fn of(registry: impl Into<String>) -> Self {
+        Self {
+            jwks: Some(current_jwks()),
+            registry: Some(registry.into()),
+        }
+    }
+}
+
+/// The key set with the key `current`, which signs what [`sign`] signs.
+pub fn current_jwks() -> String {
+    jwks(&[&signer("current")])
+}
+
 /// A core with its control half, fed by hand.
 #[derive(Debug)]
 pub struct Core {
@@ -96,7 +111,14 @@ impl Core {
                     let answer = self.registry_answer();
                     self.control.handle_registry(now, answer);
                 }
-                _ => {}
+                // What is saved, freed or told has no effect on decisions. Registries are parsed above.
+                Output::Publish(_)
+                | Output::SaveKeys { .. }
+                | Output::ParseRegistry { .. }
+                | Output::SaveRegistry { .. }
+                | Output::ConfirmRegistry { .. }
+                | Output::Free(_)
+                | Output::Notice(_) => {}
             }
         }
     }
@@ -325,6 +347,17 @@ pub fn claims(tenant: &str) -> Claims {
     Claims::new(ISSUER, AUDIENCE, EPOCH, Duration::from_secs(300))
         .tenant(tenant)
         .subject("ada")
+}
+
+/// The token with these claims, signed by the key `current`.
+pub fn sign(claims: &Claims) -> String {
+    let token = claims.sign(&signer("current"));
+    token.expect("it signs")
+}
+
+/// A good token of this tenant.
+pub fn token(tenant: &str) -> String {
+    sign(&claims(tenant))
 }
 
 /// The Ed25519 key with this name; equal names give equal keys.

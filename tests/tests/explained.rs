@@ -8,7 +8,7 @@ use std::fmt::Write;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::{Class, Decision, Reason};
 use cellway_testbed::{Claims, San, unsigned};
-use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
+use cellway_tests::decide::{Core, Request, Sources, at, claims, current_jwks, sign, signer};
 use serde_json::json;
 
 const CONFIG: &str = r#"
@@ -73,10 +73,6 @@ fn has_a_table(reason: Reason) -> bool {
 fn core(jwks: Option<String>, registry: Option<&str>) -> Core {
     let registry = registry.map(str::to_owned);
     Core::new(CONFIG, Sources { jwks, registry })
-}
-
-fn sign(claims: &Claims) -> String {
-    claims.sign(&signer("current")).unwrap()
 }
 
 fn bearer(claims: &Claims) -> Request {
@@ -183,7 +179,7 @@ impl Page {
 
 #[test]
 fn each_reason_has_an_explanation_that_ends_with_the_check_that_failed() {
-    let keys = Some(jwks(&[&signer("current")]));
+    let keys = Some(current_jwks());
     let mut page = Page {
         text: String::new(),
         seen: BTreeSet::new(),

@@ -6,9 +6,6 @@
 )]
 
 use std::fmt::Write;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cellway_env::Env;
@@ -16,8 +13,7 @@ use cellway_env::tokio::TokioEnv;
 use cellway_router::check::check;
 use cellway_router::config::Config;
 use cellway_router::tls::Provider;
-use cellway_testbed::{Ca, CertificateSpec, Key, San, Signer, Usage, Validity};
-use rustls::time_provider::DefaultTimeProvider;
+use cellway_testbed::{Ca, CertificateSpec, Folder, Key, San, Signer, Usage, Validity};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -57,66 +53,50 @@ const REGISTRY: &str = r#"{"version": 7,
 "placements": [{"id": "shared", "tier": "std", "cells": ["eu-1"]}],
 "tenants": [{"id": "acme", "cell": "eu-1"}, {"id": "globex", "placement": "shared"}]}"#;
 
-struct Folder(PathBuf);
+/// A folder with everything that the configuration names, good and bad.
+fn folder() -> Folder {
+    let folder = Folder::generate();
+    let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(86_400));
+    let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
+    for (name, usage, serial) in [("server", Usage::Server, 2), ("client", Usage::Client, 3)] {
+        let own = San::Dns("router.example".to_owned());
+        let spec = CertificateSpec::new(name, own, usage, validity, serial);
+        let key = Key::from_seed([serial as u8; 32]);
+        folder.write_credential(name, &ca.issue(&spec, &key).unwrap());
+    }
+    let other = Ca::new("other", &Key::from_seed([4; 32]), validity, 4).unwrap();
+    folder.write("other.crl", other.revoke(&[], validity).unwrap());
+    folder.write("ca.pem", ca.pem());
+    let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
+    let keys = serde_json::json!({ "keys": [jwk] });
+    folder.write("keys.json", keys.to_string());
+    folder.write("empty.json", "");
+    folder.write(
+        "unusable.json",
+        r#"{"keys": [{"kty": "oct", "k": "YQ"}, {"kty": "RSA"}]}"#,
+    );
+    folder
+}
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        let folder = Self(path);
-        let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(86_400));
-        let ca = Ca::new("ca", &Key::from_seed([1; 32]), validity, 1).unwrap();
-        for (name, usage, serial) in [("server", Usage::Server, 2), ("client", Usage::Client, 3)] {
-            let key = Key::from_seed([serial as u8; 32]);
-            let own = San::Dns("router.example".to_owned());
-            let spec = CertificateSpec::new(name, own, usage, validity, serial);
-            folder.write(&format!("{name}.pem"), ca.issue(&spec, &key).unwrap().pem());
-            folder.write(&format!("{name}.key"), &key.pem().unwrap());
+/// Everything that `cellway check` says, without the folder's name.
+async fn said(folder: &Folder, config: &str, registry: &str, variables: &[(&str, &str)]) -> String {
+    folder.write("registry.json", registry);
+    let file = folder.path("cellway.toml");
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
+    let text = match Config::load(&file, config, variables) {
+        Err(errors) => errors.to_string(),
+        Ok(config) => {
+            let provider = Provider::default();
+            let found = check(&TokioEnv::new(), &provider, &config.router, &file).await;
+            let line = |finding: &cellway_router::check::Finding| {
+                format!("{}: {finding}", finding.severity.as_str())
+            };
+            found.iter().map(line).collect::<Vec<_>>().join("\n")
         }
-        let other = Ca::new("other", &Key::from_seed([4; 32]), validity, 4).unwrap();
-        folder.write("other.crl", &other.revoke(&[], validity).unwrap());
-        folder.write("ca.pem", &ca.pem());
-        let jwk = Signer::from_seed("k1", [1; 32]).unwrap().jwk();
-        folder.write(
-            "keys.json",
-            &serde_json::json!({ "keys": [jwk] }).to_string(),
-        );
-        folder.write("empty.json", "");
-        folder.write(
-            "unusable.json",
-            r#"{"keys": [{"kty": "oct", "k": "YQ"}, {"kty": "RSA"}]}"#,
-        );
-        folder
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        fs::write(self.0.join(name), content).unwrap();
-    }
-
-    /// Everything that `cellway check` says, without this folder's name.
-    async fn said(&self, config: &str, registry: &str, variables: &[(&str, &str)]) -> String {
-        self.write("registry.json", registry);
-        let file = self.0.join("cellway.toml").display().to_string();
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()));
-        let text = match Config::load(&file, config, variables) {
-            Err(errors) => errors.to_string(),
-            Ok(config) => {
-                let provider = Provider {
-                    crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-                    time: Arc::new(DefaultTimeProvider),
-                };
-                let found = check(&TokioEnv::new(), &provider, &config.router, &file).await;
-                let line = |finding: &cellway_router::check::Finding| {
-                    format!("{}: {finding}", finding.severity.as_str())
-                };
-                found.iter().map(line).collect::<Vec<_>>().join("\n")
-            }
-        };
-        text.replace(&format!("{}/", self.0.display()), "")
-    }
+    };
+    folder.strip(&text)
 }
 
 /// Replaces parts of the configuration.
@@ -305,23 +285,23 @@ fn changed(text: &str, changes: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn what_a_user_is_told() {
-    let folder = Folder::new("messages");
+    let folder = folder();
     assert_eq!(
-        folder.said(CONFIG, REGISTRY, &[]).await,
+        said(&folder, CONFIG, REGISTRY, &[]).await,
         "",
         "all is good at first"
     );
     let mut page = String::new();
     for (case, changes) in CONFIGS {
-        let said = folder.said(&changed(CONFIG, changes), REGISTRY, &[]).await;
+        let said = said(&folder, &changed(CONFIG, changes), REGISTRY, &[]).await;
         writeln!(page, "# {case}\n{said}\n").unwrap();
     }
     for (case, changes) in REGISTRIES {
-        let said = folder.said(CONFIG, &changed(REGISTRY, changes), &[]).await;
+        let said = said(&folder, CONFIG, &changed(REGISTRY, changes), &[]).await;
         writeln!(page, "# {case}\n{said}\n").unwrap();
     }
     let list = [("CELLWAY__POLICY__0__ANY_OF", "jwt")];
-    let said = folder.said(CONFIG, REGISTRY, &list).await;
+    let said = said(&folder, CONFIG, REGISTRY, &list).await;
     writeln!(page, "# a variable that is to be a list\n{said}\n").unwrap();
     insta::assert_snapshot!("messages", page);
 }
@@ -329,7 +309,7 @@ async fn what_a_user_is_told() {
 /// Catches: a warning about a name that has dots and is one, which nobody could get rid of.
 #[tokio::test]
 async fn names_with_dots_can_be_meant() {
-    let folder = Folder::new("dots");
+    let folder = folder();
     for claim in [
         "\"https://example/tenant_id\"",
         "\"urn:example:tenant\"",
@@ -340,21 +320,19 @@ async fn names_with_dots_can_be_meant() {
     ] {
         let claims = format!("[issuer.claims]\ntenant = {claim}\n\n[[policy]]");
         let config = CONFIG.replacen("[[policy]]", &claims, 1);
-        assert_eq!(folder.said(&config, REGISTRY, &[]).await, "", "{claim}");
+        assert_eq!(said(&folder, &config, REGISTRY, &[]).await, "", "{claim}");
     }
 }
 
 /// Catches: a number in a variable, an account's id for instance, that no string setting takes.
 #[tokio::test]
 async fn a_variable_of_digits_is_a_string_where_one_is_wanted() {
-    let folder = Folder::new("digits");
+    let folder = folder();
     for name in ["CELLWAY__ISSUER__0__AUDIENCE", "CELLWAY__LISTENER__0__NAME"] {
-        let said = folder
-            .said(CONFIG, REGISTRY, &[(name, "123456789012")])
-            .await;
+        let said = said(&folder, CONFIG, REGISTRY, &[(name, "123456789012")]).await;
         assert_eq!(said, "", "{name}");
     }
     let wrong = [("CELLWAY__RUNTIME__WATCH_SECS", "soon")];
-    let said = folder.said(CONFIG, REGISTRY, &wrong).await;
+    let said = said(&folder, CONFIG, REGISTRY, &wrong).await;
     assert!(said.contains("runtime.watch_secs"), "{said}");
 }

@@ -149,12 +149,10 @@ async fn each_mode_lets_through_what_it_says() {
     insta::assert_snapshot!("modes", lines.join("\n"));
 }
 
-/// What `cellway serve` prints and ends with, for slips that would open or break the router.
-#[tokio::test]
-async fn what_may_not_start_says_which_setting_and_where() {
-    let world = world().await;
+/// Modes and policies that must not start.
+fn mistaken_modes(world: &World) -> Vec<(&'static str, String)> {
     let config = world.config();
-    let policy = |text: &str| under(&world, text);
+    let policy = |text: &str| under(world, text);
     let without = |table: &str| {
         let begin = config.find(table).unwrap();
         let end = config[begin..].find("\n\n").unwrap() + begin;
@@ -162,10 +160,7 @@ async fn what_may_not_start_says_which_setting_and_where() {
     };
     let disabled =
         "mode = \"disabled\"\nallow_insecure = true\ninsecure_identity = { tenant = \"acme\" }";
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken_at = taken.local_addr().unwrap().to_string();
-    let mut said = Vec::new();
-    for (what, config) in [
+    vec![
         ("required, and no issuer", without("[[issuer]]")),
         (
             "required, and no audience",
@@ -188,6 +183,13 @@ async fn what_may_not_start_says_which_setting_and_where() {
             "plain for everyone",
             plain_listener(&config).replacen("127.0.0.1:0", "0.0.0.0:0", 1),
         ),
+    ]
+}
+
+/// Settings, files and addresses that must not start. Another socket listens at `taken`.
+fn mistaken_places(world: &World, taken: &str) -> Vec<(&'static str, String)> {
+    let config = world.config();
+    vec![
         (
             "alg none",
             config.replace("keys = {", "algorithms = [\"none\"]\nkeys = {"),
@@ -211,9 +213,20 @@ async fn what_may_not_start_says_which_setting_and_where() {
         ("not TOML", config.replace("[registry]", "[registry")),
         (
             "an address that is taken",
-            config.replacen("127.0.0.1:0", &taken_at, 1),
+            config.replacen("127.0.0.1:0", taken, 1),
         ),
-    ] {
+    ]
+}
+
+/// What `cellway serve` prints and ends with, for slips that would open or break the router.
+#[tokio::test]
+async fn what_may_not_start_says_which_setting_and_where() {
+    let world = world().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_at = taken.local_addr().unwrap().to_string();
+    let rows = [mistaken_modes(&world), mistaken_places(&world, &taken_at)].concat();
+    let mut said = Vec::new();
+    for (what, config) in rows {
         world.configure(&config);
         let file = world.folder.path("cellway.toml");
         let booted = timeout(PATIENCE, boot(&file)).await;

@@ -198,7 +198,7 @@ async fn what_was_kept_serves_while_both_sources_are_down() {
     let forged = world.claims().sign(&stranger).unwrap();
     let answer = ask(&world, &after, &forged).await;
     assert_eq!(reason(&answer), "bad_signature");
-    let suspended = world.idp.sign(&world.claims().tenant("wayne")).unwrap();
+    let suspended = world.token_of("wayne");
     let answer = ask(&world, &after, &suspended).await;
     assert_eq!(reason(&answer), "tenant_suspended");
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cellway_testbed::{Ca, CertificateSpec, Credential, Key, San, TlsProvider, Usage, Validity};
 use rustls::ServerConfig;
-use rustls::time_provider::DefaultTimeProvider;
 
 use super::{Folder, HOUR, now};
 
@@ -66,9 +65,9 @@ impl Authorities {
 
     /// Writes what the configuration names.
     pub(super) fn write(&self, folder: &Folder) {
-        folder.write("servers.pem", &self.servers.pem());
-        folder.write("clients.pem", &self.clients.pem());
-        folder.write("cells.pem", &self.cells.pem());
+        folder.write("servers.pem", self.servers.pem());
+        folder.write("clients.pem", self.clients.pem());
+        folder.write("cells.pem", self.cells.pem());
         folder.write_credential("server", &certificate(&self.servers, loopback()));
         let router = vec![San::Uri("spiffe://cells.test/router".to_owned())];
         folder.write_credential("router", &certificate(&self.cells, router));
@@ -95,8 +94,5 @@ pub fn certificate(ca: &Ca, sans: Vec<San>) -> Credential {
 
 /// The cryptography and the clock of all TLS here.
 pub fn provider() -> TlsProvider {
-    TlsProvider {
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        time: Arc::new(DefaultTimeProvider),
-    }
+    TlsProvider::default()
 }

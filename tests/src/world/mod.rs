@@ -6,7 +6,6 @@
 //! each host on a port that it keeps while it is down.
 
 mod authorities;
-mod folder;
 mod heard;
 mod host;
 mod router;
@@ -23,14 +22,13 @@ use cellway_testbed::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+pub use cellway_testbed::{AUDIENCE, Folder};
+
 pub use self::authorities::{Authorities, CELL_SAN, TENANT_SAN, certificate, loopback, provider};
-pub use self::folder::Folder;
 pub use self::heard::Heard;
 pub use self::host::{Host, Reserved};
 pub use self::router::{Running, boot, reason, settings, to};
 
-/// The `aud` that the router asks for.
-pub const AUDIENCE: &str = "cellway";
 /// The longest that a test waits for what must come. Far above what anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long whatever a test issues holds.
@@ -88,7 +86,7 @@ impl World {
             let (served, tls) = (served.clone(), source.clone());
             async move { served.serve(env, listener, tls).await }
         });
-        let folder = Folder::new();
+        let folder = Folder::generate();
         authorities.write(&folder);
         let world = Self {
             folder,
@@ -190,14 +188,18 @@ watch_secs = 3600
 
     /// The claims of a good token of `acme`.
     pub fn claims(&self) -> Claims {
-        Claims::new(self.idp.issuer(), AUDIENCE, now(), HOUR)
-            .tenant("acme")
-            .subject("ada")
+        self.idp.claims(&TokioEnv::new(), "acme")
     }
 
     /// A good token of `acme`.
     pub fn token(&self) -> String {
-        self.idp.sign(&self.claims()).expect("it signs")
+        self.token_of("acme")
+    }
+
+    /// A good token of this tenant.
+    pub fn token_of(&self, tenant: &str) -> String {
+        let token = self.idp.token(&TokioEnv::new(), tenant);
+        token.expect("it signs")
     }
 }
 

@@ -52,7 +52,8 @@ pub fn good(jti: &str, now: Unix) -> Claims {
 
 /// Good and bad calls.
 pub fn all(now: Unix) -> Vec<Case> {
-    let mut cases = of_claims(now);
+    let mut cases = of_callers(now);
+    cases.extend(of_claims(now));
     cases.extend(of_form(now));
     for (number, case) in cases.iter().enumerate() {
         let same = cases[..number].iter().find(|other| other.what == case.what);
@@ -61,86 +62,78 @@ pub fn all(now: Unix) -> Vec<Case> {
     cases
 }
 
-/// Signed by the cell itself, and saying something else than they must.
-fn of_claims(now: Unix) -> Vec<Case> {
-    let later = |secs| now.after(Duration::from_secs(secs)).as_secs();
-    let mut number = 0;
-    let mut case = |what, change: &dyn Fn(Claims) -> Claims, refused| {
-        number += 1;
-        let claims = change(good(&format!("claims {number}"), now));
-        let shown = vec![claims.sign(&key()).unwrap()];
-        Case {
-            what,
-            shown,
-            refused,
-        }
-    };
+/// A call whose claims differ from good ones by this change, signed by the cell itself. Its name is its
+/// `jti`.
+fn changed(
+    now: Unix,
+    what: &'static str,
+    change: impl FnOnce(Claims) -> Claims,
+    refused: Option<&'static str>,
+) -> Case {
+    let claims = change(good(what, now));
+    Case {
+        what,
+        shown: vec![claims.sign(&key()).unwrap()],
+        refused,
+    }
+}
+
+/// By cells that may call, and by others.
+fn of_callers(now: Unix) -> Vec<Case> {
+    let by = |what, cell, refused| changed(now, what, |c| c.with("iss", cell), refused);
+    let not_allowed = Some("cba_cell_not_allowed");
     vec![
-        case("good", &|c| c, None),
-        case("good for a minute", &|c| c.with("exp", later(60)), None),
-        case("by a draining cell", &|c| c.with("iss", "draining"), None),
-        case(
-            "by a quarantined cell",
-            &|c| c.with("iss", "quarantined"),
-            Some("cba_cell_not_allowed"),
+        by("good", "b", None),
+        changed(
+            now,
+            "good for a minute",
+            |c| c.with("exp", later(now, 60)),
+            None,
         ),
-        case(
-            "by a provisioning cell",
-            &|c| c.with("iss", "provisioning"),
-            Some("cba_cell_not_allowed"),
-        ),
-        case(
-            "by a retired cell",
-            &|c| c.with("iss", "retired"),
-            Some("cba_cell_not_allowed"),
-        ),
-        case(
-            "by no cell",
-            &|c| c.with("iss", "nobody"),
-            Some("cba_unknown_cell"),
-        ),
-        case(
-            "by a cell without keys",
-            &|c| c.with("iss", "mute"),
-            Some("cba_no_keys"),
-        ),
-        case(
-            "for another cell",
-            &|c| c.with("aud", "b"),
-            Some("cba_wrong_destination"),
-        ),
-        case(
-            "for another tenant",
-            &|c| c.with("tenant", "globex"),
-            Some("cba_wrong_tenant"),
-        ),
-        case(
-            "for another user",
-            &|c| c.subject("eve"),
-            Some("cba_wrong_subject"),
-        ),
-        case(
-            "for no user",
-            &|c| c.without("sub"),
-            Some("cba_wrong_subject"),
-        ),
-        case(
-            "good for too long",
-            &|c| c.with("exp", later(61)),
-            Some("cba_lifetime"),
-        ),
-        case(
-            "over",
-            &|c| c.with("iat", now.as_secs() - 60).with("exp", now.as_secs()),
-            Some("cba_expired"),
-        ),
-        case(
-            "not begun",
-            &|c| c.with("iat", later(30)).with("exp", later(60)),
-            Some("cba_not_yet_valid"),
-        ),
-        case("without jti", &|c| c.without("jti"), Some("cba_malformed")),
+        by("by a draining cell", "draining", None),
+        by("by a quarantined cell", "quarantined", not_allowed),
+        by("by a provisioning cell", "provisioning", not_allowed),
+        by("by a retired cell", "retired", not_allowed),
+        by("by no cell", "nobody", Some("cba_unknown_cell")),
+        by("by a cell without keys", "mute", Some("cba_no_keys")),
     ]
+}
+
+/// For another call than the one that they come with, or at another time.
+fn of_claims(now: Unix) -> Vec<Case> {
+    let set = |what, claim, value: &str, refused| {
+        changed(now, what, |c| c.with(claim, value), Some(refused))
+    };
+    let times = |what, iat, exp: u64, refused| {
+        changed(
+            now,
+            what,
+            |c| c.with("iat", iat).with("exp", exp),
+            Some(refused),
+        )
+    };
+    let without = |what, claim, refused| changed(now, what, |c| c.without(claim), Some(refused));
+    let begin = now.as_secs();
+    vec![
+        set("for another cell", "aud", "b", "cba_wrong_destination"),
+        set("for another tenant", "tenant", "globex", "cba_wrong_tenant"),
+        set("for another user", "sub", "eve", "cba_wrong_subject"),
+        without("for no user", "sub", "cba_wrong_subject"),
+        times("good for too long", begin, later(now, 61), "cba_lifetime"),
+        times("over", begin - 60, begin, "cba_expired"),
+        times(
+            "not begun",
+            later(now, 30),
+            later(now, 60),
+            "cba_not_yet_valid",
+        ),
+        without("without jti", "jti", "cba_malformed"),
+    ]
+}
+
+/// So many seconds later.
+fn later(now: Unix, secs: u64) -> u64 {
+    now.after(Duration::from_secs(secs)).as_secs()
 }
 
 /// Of another form, or signed otherwise.

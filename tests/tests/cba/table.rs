@@ -5,7 +5,7 @@ use std::fmt::Write;
 use cellway_core::cba::Claimed;
 use cellway_core::{Decision, Reason};
 use cellway_testbed::San;
-use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, claims, jwks, signer};
+use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, token};
 use serde_json::json;
 
 use crate::cases;
@@ -42,17 +42,13 @@ fn core(cba: &str) -> Core {
     );
     let registry = json!({"version": 1, "cells": cells,
                           "tenants": [{"id": "acme", "cell": "a"}]});
-    let sources = Sources {
-        jwks: Some(jwks(&[&signer("current")])),
-        registry: Some(registry.to_string()),
-    };
+    let sources = Sources::of(registry.to_string());
     Core::new(&config(cba), sources)
 }
 
 /// `ada` of `acme`, showing these authorizations.
 fn call(shown: &[String]) -> Request {
-    let token = claims("acme").sign(&signer("current")).unwrap();
-    let request = Request::to("default").bearer(&token);
+    let request = Request::to("default").bearer(&token("acme"));
     let bound =
         |request: Request, shown: &String| request.header("cell-bound-authorization", shown);
     shown.iter().fold(request, bound)

@@ -1,6 +1,6 @@
 //! Who goes where, and who doesn't, and why: the whole table, to be read and reviewed.
 
-mod deaths;
+mod invalidation;
 mod revocable;
 mod rules;
 
@@ -8,7 +8,9 @@ use std::fmt::Write;
 
 use cellway_core::Decision;
 use cellway_testbed::{Claims, San, unsigned};
-use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
+use cellway_tests::decide::{
+    Core, Request, Sources, at, claims, current_jwks, sign, signer, token,
+};
 use serde_json::json;
 
 const CONFIG: &str = r#"
@@ -92,12 +94,8 @@ fn std_1(state: &str) -> String {
 }
 
 fn core(registry: Option<String>) -> Core {
-    let jwks = Some(jwks(&[&signer("current")]));
+    let jwks = Some(current_jwks());
     Core::new(CONFIG, Sources { jwks, registry })
-}
-
-fn token(tenant: &str) -> String {
-    claims(tenant).sign(&signer("current")).unwrap()
 }
 
 fn spiffe(tenant: &str) -> San {
@@ -150,7 +148,7 @@ fn bearer(token: &str) -> Request {
 }
 
 fn signed(claims: Claims) -> Request {
-    bearer(&claims.sign(&signer("current")).unwrap())
+    bearer(&sign(&claims))
 }
 
 fn certified(sans: &[San]) -> Request {
@@ -443,14 +441,8 @@ fn registries() {
             Some(registry(CELLS, r#"{"placement": "lobby"}"#)),
         ),
     ];
-    let gold = claims("nobody")
-        .with("tier", "gold")
-        .sign(&signer("current"))
-        .unwrap();
-    let enterprise = claims("nobody")
-        .with("tier", "enterprise")
-        .sign(&signer("current"))
-        .unwrap();
+    let gold = sign(&claims("nobody").with("tier", "gold"));
+    let enterprise = sign(&claims("nobody").with("tier", "enterprise"));
     let mut page = String::new();
     for (state, registry) in states {
         let rows = [
@@ -499,7 +491,7 @@ fn sources() {
         let table = table_at(secs, core, &rows);
         writeln!(page, "-- {when}, at {secs} s\n{table}").unwrap();
     };
-    let jwks = Some(jwks(&[&signer("current")]));
+    let jwks = Some(current_jwks());
     let sources = Sources {
         jwks: None,
         registry: Some(normal()),

@@ -2,7 +2,7 @@
 
 use cellway_core::{Decision, Reason};
 use cellway_testbed::San;
-use cellway_tests::decide::{Core, Request, Sources, at, claims, jwks, signer};
+use cellway_tests::decide::{Core, Request, Sources, at, claims, sign};
 use serde_json::{Value, json};
 
 const CONFIG: &str = r#"
@@ -42,7 +42,7 @@ fn token(policy: &str, change: Value) -> Request {
     for (name, value) in change.as_object().unwrap() {
         claims = claims.with(name, value.clone());
     }
-    Request::to(policy).bearer(&claims.sign(&signer("current")).unwrap())
+    Request::to(policy).bearer(&sign(&claims))
 }
 
 fn reason(core: &mut Core, request: &Request) -> Reason {
@@ -82,10 +82,7 @@ fn credentials() -> Vec<(Request, Value)> {
 
 #[test]
 fn whatever_is_verified_can_be_revoked_alone() {
-    let sources = Sources {
-        jwks: Some(jwks(&[&signer("current")])),
-        registry: Some(registry(1, &json!([]))),
-    };
+    let sources = Sources::of(registry(1, &json!([])));
     let mut core = Core::new(CONFIG, sources);
     let all = credentials();
     for (request, entry) in &all {
@@ -107,10 +104,7 @@ fn whatever_is_verified_can_be_revoked_alone() {
 
 #[test]
 fn what_nothing_could_revoke_alone_is_not_verified() {
-    let sources = Sources {
-        jwks: Some(jwks(&[&signer("current")])),
-        registry: Some(registry(1, &json!([]))),
-    };
+    let sources = Sources::of(registry(1, &json!([])));
     let mut core = Core::new(CONFIG, sources);
     for (policy, change) in [
         ("any", json!({})),

@@ -1,8 +1,8 @@
 //! What the rules of a policy let pass.
 
-use cellway_tests::decide::{Core, Request, Sources, claims, jwks, signer};
+use cellway_tests::decide::{Core, Request, Sources, claims, sign, token};
 
-use crate::{normal, spiffe, table, token};
+use crate::{normal, spiffe, table};
 
 /// Policies with rules: which rule decides, and which callers it allows.
 const RULES: &str = r#"
@@ -61,29 +61,34 @@ const RULES: &str = r#"
 /// The core of [`RULES`]; its tenant acme allows two roles.
 fn ruled() -> Core {
     let terms = r#""acme", "cell": "std-1", "allowed_roles": ["viewer", "editor"]"#;
-    let sources = Sources {
-        jwks: Some(jwks(&[&signer("current")])),
-        registry: Some(normal().replace(r#""acme", "cell": "std-1""#, terms)),
-    };
+    let sources = Sources::of(normal().replace(r#""acme", "cell": "std-1""#, terms));
     Core::new(RULES, sources)
 }
 
 /// A caller of acme's with these roles and scopes.
 fn caller(roles: &[&str], scope: &str) -> Request {
     let claims = claims("acme").with("roles", roles).with("scope", scope);
-    Request::to("ruled").bearer(&claims.sign(&signer("current")).unwrap())
+    Request::to("ruled").bearer(&sign(&claims))
 }
 
-#[test]
-fn rules() {
-    let viewer = || caller(&["viewer"], "orders:read");
-    let editor = || caller(&["editor", "admin"], "orders:write orders:read");
-    let nobody = || Request::to("ruled");
-    let grpc = |request: Request| {
-        let request = request.asks("POST", "/orders.v1.Orders/List");
-        request.header("content-type", "application/grpc+proto")
-    };
-    let rows = [
+fn nobody() -> Request {
+    Request::to("ruled")
+}
+
+fn viewer() -> Request {
+    caller(&["viewer"], "orders:read")
+}
+
+fn editor() -> Request {
+    caller(&["editor", "admin"], "orders:write orders:read")
+}
+
+/// A request with a name.
+type Row = (&'static str, Request);
+
+/// Under rules without roles.
+fn without_roles() -> Vec<Row> {
+    vec![
         ("anyone: anonymous", nobody().asks("GET", "/status")),
         ("anyone: HEAD for GET", nobody().asks("HEAD", "/status?x=y")),
         (
@@ -98,6 +103,12 @@ fn rules() {
             "verified: certificate",
             nobody().certificate(&[spiffe("acme")]).asks("GET", "/me/x"),
         ),
+    ]
+}
+
+/// Under rules that ask for roles or scopes.
+fn by_roles_and_scopes() -> Vec<Row> {
+    vec![
         ("role: anonymous", nobody().asks("GET", "/orders/1")),
         ("role: viewer", viewer().asks("GET", "/orders/1")),
         ("role: editor", editor().asks("HEAD", "/orders/1")),
@@ -113,17 +124,27 @@ fn rules() {
             let claims = claims("acme")
                 .with("roles", "editor")
                 .with("scope", scopes.to_vec());
-            let token = claims.sign(&signer("current")).unwrap();
+            let token = sign(&claims);
             nobody().bearer(&token).asks("PUT", "/orders/1")
         }),
         ("scopes: not a list of scopes", {
-            let token = claims("acme").with("scope", 7).sign(&signer("current"));
-            nobody().bearer(&token.unwrap()).asks("GET", "/orders/1")
+            let token = sign(&claims("acme").with("scope", 7));
+            nobody().bearer(&token).asks("GET", "/orders/1")
         }),
         (
             "role that the tenant doesn't allow",
             editor().asks("GET", "/admin/x"),
         ),
+    ]
+}
+
+/// Calls of gRPC, and requests that no rule is for.
+fn grpc_and_no_rule() -> Vec<Row> {
+    let grpc = |request: Request| {
+        let request = request.asks("POST", "/orders.v1.Orders/List");
+        request.header("content-type", "application/grpc+proto")
+    };
+    vec![
         ("gRPC: viewer", grpc(viewer())),
         ("gRPC: editor", grpc(editor())),
         (
@@ -147,7 +168,12 @@ fn rules() {
             "no rule, and the tenant is suspended",
             nobody().bearer(&token("hooli")).asks("GET", "/"),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn rules() {
+    let rows = [without_roles(), by_roles_and_scopes(), grpc_and_no_rule()].concat();
     insta::assert_snapshot!(table(&mut ruled(), &rows));
 }
 

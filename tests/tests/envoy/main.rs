@@ -72,7 +72,7 @@ impl Scene {
         tenants.push(json!({"id": "stark", "cell": "q"}));
         world.plane.set_document(registry.to_string());
         let pki = Pki::new();
-        world.folder.write("clients.pem", &pki.pem());
+        world.folder.write("clients.pem", pki.pem());
         pki.write(&world.folder, "cellway", LOOPBACK);
         pki.write(&world.folder, "envoy-server", LOOPBACK);
         pki.write(&world.folder, "envoy", "spiffe://clients.test/envoy");
@@ -127,8 +127,7 @@ impl Scene {
     }
 
     fn bearer(&self, tenant: &str) -> Request {
-        let claims = self.world.claims().tenant(tenant);
-        Request::get("/orders?page=2").bearer(&self.world.idp.sign(&claims).unwrap())
+        Request::get("/orders?page=2").bearer(&self.world.token_of(tenant))
     }
 
     /// Sends what must be refused: its status, and its reason in the header.

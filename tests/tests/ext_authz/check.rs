@@ -67,137 +67,79 @@ fn in_json(known: Value, headers: &Value) -> String {
     json!({"attributes": {"request": {"http": http}}}).to_string()
 }
 
-fn questions(world: &World) -> Vec<Question> {
+/// An expired token of `acme`, as a header has it.
+fn expired(world: &World) -> String {
+    let claims = world.claims().with("exp", 1_000_000);
+    format!("Bearer {}", world.idp.sign(&claims).unwrap())
+}
+
+fn authorization(value: &str) -> Vec<(&'static str, String)> {
+    vec![(AUTHORIZATION, value.to_owned())]
+}
+
+const CHECK: (Method, &str) = (Method::POST, ask::CHECK);
+
+/// Questions in a body.
+fn in_bodies(world: &World) -> Vec<Question> {
     let acme = bearer(world, "acme");
-    let expired = world.claims().with("exp", 1_000_000);
-    let expired = format!("Bearer {}", world.idp.sign(&expired).unwrap());
-    let check = || (Method::POST, ask::CHECK);
-    let token = |value: &str| vec![(AUTHORIZATION, value.to_owned())];
+    let nothing = || json!({});
     let target = || json!({"method": "PUT", "path": "/orders", "host": "shop.example"});
-    let with = |value: &str| json!({ "authorization": value });
+    let token = |value: &str| json!({ "authorization": value });
     let spoofed =
         json!({"authorization": acme, "x-cellway-tenant": "globex", "x_cellway_cell": "b"});
-    let mut questions: Vec<Question> = vec![
-        (
-            "JSON, empty headers",
-            check(),
-            vec![],
-            in_json(json!({}), &json!({})),
-        ),
-        (
-            "JSON, a token alone",
-            check(),
-            vec![],
-            in_json(json!({}), &with(&acme)),
-        ),
-        (
-            "JSON, an expired token alone",
-            check(),
-            vec![],
-            in_json(json!({}), &with(&expired)),
-        ),
-        (
-            "JSON, a target and no token",
-            check(),
-            vec![],
-            in_json(target(), &json!({})),
-        ),
-        (
-            "JSON, a target and a token",
-            check(),
-            vec![],
-            in_json(target(), &with(&acme)),
-        ),
-        (
-            "JSON, a suspended tenant",
-            check(),
-            vec![],
-            in_json(target(), &with(&bearer(world, "wayne"))),
-        ),
-        (
-            "JSON, spoofed headers",
-            check(),
-            vec![],
-            in_json(target(), &spoofed),
-        ),
-        (
-            "JSON, a method and no path",
-            check(),
-            vec![],
-            in_json(json!({"method": "GET"}), &with(&acme)),
-        ),
-        // The header of whoever asks is nobody's credential where a body describes the request.
-        (
+    let described = |what, known, headers: Value| (what, CHECK, vec![], in_json(known, &headers));
+    // If a body describes the request, the header of whoever asks is nobody's credential.
+    let beside = |what, body: &str| (what, CHECK, authorization(&acme), body.to_owned());
+    let (expired, wayne) = (expired(world), bearer(world, "wayne"));
+    let method = json!({"method": "GET"});
+    vec![
+        described("JSON, empty headers", nothing(), nothing()),
+        described("JSON, a token alone", nothing(), token(&acme)),
+        described("JSON, an expired token alone", nothing(), token(&expired)),
+        described("JSON, a target and no token", target(), nothing()),
+        described("JSON, a target and a token", target(), token(&acme)),
+        described("JSON, a suspended tenant", target(), token(&wayne)),
+        described("JSON, spoofed headers", target(), spoofed),
+        described("JSON, a method and no path", method, token(&acme)),
+        beside(
             "JSON, a token in the wrong place",
-            check(),
-            token(&acme),
-            in_json(target(), &json!({})),
+            &in_json(target(), &nothing()),
         ),
-        (
-            "something else as a body",
-            check(),
-            token(&acme),
-            "token".to_owned(),
-        ),
-        (
-            "another JSON as a body",
-            check(),
-            token(&acme),
-            "{}".to_owned(),
-        ),
-    ];
-    let mut spoofed = token(&acme);
+        beside("something else as a body", "token"),
+        beside("another JSON as a body", "{}"),
+    ]
+}
+
+/// Questions in a header alone.
+fn in_headers(world: &World) -> Vec<Question> {
+    let acme = authorization(&bearer(world, "acme"));
+    let expired = authorization(&expired(world));
+    let twice = [acme.clone(), acme.clone()].concat();
+    let mut spoofed = acme.clone();
     spoofed.push(("x-cellway-tenant", "globex".to_owned()));
+    let asked = |what, target, fields: &[_]| (what, target, fields.to_vec(), String::new());
     let below = |path: &'static str| (Method::DELETE, path);
-    let header: Vec<Question> = vec![
-        ("header, empty", check(), vec![], String::new()),
-        ("header, a token", check(), token(&acme), String::new()),
-        (
-            "header, an expired token",
-            check(),
-            token(&expired),
-            String::new(),
-        ),
-        (
-            "header, two tokens",
-            check(),
-            [token(&acme), token(&acme)].concat(),
-            String::new(),
-        ),
-        ("header, spoofed", check(), spoofed, String::new()),
-        (
+    let confusing = below("/ext_authz/v3/check//a/%2e%2e");
+    vec![
+        asked("header, empty", CHECK, &[]),
+        asked("header, a token", CHECK, &acme),
+        asked("header, an expired token", CHECK, &expired),
+        asked("header, two tokens", CHECK, &twice),
+        asked("header, spoofed", CHECK, &spoofed),
+        asked(
             "prefix, a token",
             below("/ext_authz/v3/check/orders?page=2"),
-            token(&acme),
-            String::new(),
+            &acme,
         ),
-        (
-            "prefix, none",
-            below("/ext_authz/v3/check/"),
-            vec![],
-            String::new(),
-        ),
-        (
-            "prefix, a path of two readings",
-            below("/ext_authz/v3/check//a/%2e%2e"),
-            token(&acme),
-            String::new(),
-        ),
-        (
-            "another method",
-            (Method::GET, ask::CHECK),
-            token(&acme),
-            String::new(),
-        ),
-        (
+        asked("prefix, none", below("/ext_authz/v3/check/"), &[]),
+        asked("prefix, a path of two readings", confusing, &acme),
+        asked("another method", (Method::GET, ask::CHECK), &acme),
+        asked(
             "a neighbor",
             (Method::POST, "/ext_authz/v3/checks/a"),
-            token(&acme),
-            String::new(),
+            &acme,
         ),
-    ];
-    questions.extend(header);
-    questions
+    ]
 }
 
 /// Catches: a decision that is in the body alone, a denial by status 200, a question that is refused
@@ -206,7 +148,7 @@ fn questions(world: &World) -> Vec<Question> {
 async fn decisions_are_in_status_and_header() {
     let (world, router) = world().await;
     let mut seen = String::new();
-    for question in questions(&world) {
+    for question in [in_bodies(&world), in_headers(&world)].concat() {
         let answer = send(&asking(&router, Protocol::Http1), &question).await;
         let again = send(&asking(&router, Protocol::Http2), &question).await;
         assert_eq!(line(&answer), line(&again), "{}", question.0);

@@ -61,8 +61,7 @@ type Row = (&'static str, Sent);
 
 /// `Authorization` with a good token of this tenant.
 fn bearer(world: &World, tenant: &str) -> String {
-    let claims = world.claims().tenant(tenant);
-    format!("Bearer {}", world.idp.sign(&claims).unwrap())
+    format!("Bearer {}", world.token_of(tenant))
 }
 
 /// What clients send, each with a name.

@@ -144,7 +144,7 @@ async fn a_reload_that_distrusts_the_asker_ends_its_leave_to_ask() {
     assert_eq!(answer.trailers["grpc-status"], "0");
 
     let other = cellway_tests::world::Authorities::other("clients", 9);
-    world.folder.write("clients.pem", &other.pem());
+    world.folder.write("clients.pem", other.pem());
     router.reload().await;
     let answer = connection.send(ask::check(good.clone())).await.unwrap();
     assert_eq!(answer.headers["grpc-status"], "16");
@@ -154,7 +154,7 @@ async fn a_reload_that_distrusts_the_asker_ends_its_leave_to_ask() {
     // The way back.
     world
         .folder
-        .write("clients.pem", &world.authorities.clients.pem());
+        .write("clients.pem", world.authorities.clients.pem());
     router.reload().await;
     let answer = call(&envoy, good).await;
     assert_eq!(answer.trailers["grpc-status"], "0");

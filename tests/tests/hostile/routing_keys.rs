@@ -101,7 +101,8 @@ pub async fn rows(table: &mut Table<'_>) {
     table.section("the key's form, from a gateway");
     forms(table).await;
     table.section("signed");
-    signatures(table).await;
+    signatures_by_the_key(table).await;
+    signatures_and_more(table).await;
     table.section("from anybody");
     spoofed(table).await;
 }
@@ -164,11 +165,7 @@ async fn gateways(table: &mut Table<'_>) {
         .await;
     let gateway = gateway(table);
     table.both("without a key", Some(&gateway), with(&[])).await;
-    let globex = table
-        .world
-        .idp
-        .sign(&table.world.claims().tenant("globex"))
-        .unwrap();
+    let globex = table.world.token_of("globex");
     let both = with(&[(KEY, b"acme")]).bearer(&globex);
     table
         .both("with another tenant's token", Some(&gateway), both)
@@ -210,123 +207,87 @@ async fn forms(table: &mut Table<'_>) {
     }
 }
 
-async fn signatures(table: &mut Table<'_>) {
-    let base = || good(table);
-    let right = base().header();
-    let port = table.router.address().port();
+/// Signatures of the gateway's key, for this request and for others.
+async fn signatures_by_the_key(table: &mut Table<'_>) {
+    let changed = |change: &dyn Fn(&mut Sign)| {
+        let mut sign = good(table);
+        change(&mut sign);
+        signed(&sign.header())
+    };
+    let other_port = format!("127.0.0.1:{}", table.router.address().port() ^ 1);
     let rows = [
-        ("for this request", base()),
+        ("for this request", changed(&|_| ())),
         (
             "for another host",
-            Sign {
-                authority: "evil.test".to_owned(),
-                ..base()
-            },
+            changed(&|sign| sign.authority = "evil.test".to_owned()),
         ),
         (
             "for another port",
-            Sign {
-                authority: format!("127.0.0.1:{}", port ^ 1),
-                ..base()
-            },
+            changed(&|sign| sign.authority.clone_from(&other_port)),
         ),
-        (
-            "for no host",
-            Sign {
-                authority: String::new(),
-                ..base()
-            },
-        ),
+        ("for no host", changed(&|sign| sign.authority.clear())),
         (
             "for another method",
-            Sign {
-                method: Method::POST,
-                ..base()
-            },
+            changed(&|sign| sign.method = Method::POST),
         ),
-        (
-            "for another path",
-            Sign {
-                path: "/",
-                ..base()
-            },
-        ),
+        ("for another path", changed(&|sign| sign.path = "/")),
         (
             "for the path with a query",
-            Sign {
-                path: "/orders?",
-                ..base()
-            },
+            changed(&|sign| sign.path = "/orders?"),
         ),
-        (
-            "for another tenant",
-            Sign {
-                key: "globex",
-                ..base()
-            },
-        ),
-        (
-            "by nobody known",
-            Sign {
-                kid: "nobody",
-                ..base()
-            },
-        ),
-        (
-            "an hour ago",
-            Sign {
-                ahead: -3600,
-                ..base()
-            },
-        ),
-        (
-            "in an hour",
-            Sign {
-                ahead: 3600,
-                ..base()
-            },
-        ),
+        ("for another tenant", changed(&|sign| sign.key = "globex")),
+        ("by nobody known", changed(&|sign| sign.kid = "nobody")),
+        ("an hour ago", changed(&|sign| sign.ahead = -3600)),
+        ("in an hour", changed(&|sign| sign.ahead = 3600)),
     ];
-    let mut rows: Vec<(&str, Request)> = rows
-        .into_iter()
-        .map(|(what, sign)| (what, signed(&sign.header())))
-        .collect();
-    let forged = Signer::from_seed("edge", [66; 32]).unwrap();
-    let time = now().as_secs();
-    let authority = base().authority;
-    let forged = forged.sign_routing_key(&Signed {
-        kid: "edge",
-        time,
-        method: &Method::GET,
-        authority: &authority,
-        path: PATH,
-        key: "acme",
+    for (what, request) in rows {
+        table.ask(what, request).await;
+    }
+}
+
+/// A signature for this request by a key that isn't the gateway's.
+fn forged(table: &Table<'_>) -> Request {
+    let sign = good(table);
+    let stranger = Signer::from_seed("edge", [66; 32]).unwrap();
+    let signature = stranger.sign_routing_key(&Signed {
+        kid: sign.kid,
+        time: now().as_secs(),
+        method: &sign.method,
+        authority: &sign.authority,
+        path: sign.path,
+        key: sign.key,
     });
-    rows.push(("by another key of that kid", signed(&forged.unwrap())));
+    signed(&signature.unwrap())
+}
+
+/// A good signature, written in other ways or with something beside it.
+async fn signatures_and_more(table: &mut Table<'_>) {
+    let right = good(table).header();
     let twice = [
         (KEY, &b"acme"[..]),
         (SIGNATURE, right.as_bytes()),
         (SIGNATURE, right.as_bytes()),
     ];
-    rows.push(("twice", with(&twice)));
-    rows.push(("without its key", with(&[(SIGNATURE, right.as_bytes())])));
-    rows.push(("padded", signed(&format!("{right}=="))));
-    rows.push((
-        "with one more parameter",
-        signed(&format!("{right}; alg=none")),
-    ));
-    rows.push(("in capitals", signed(&right.to_uppercase())));
-    let token = table.world.token();
-    rows.push(("beside its tenant's token", signed(&right).bearer(&token)));
-    let globex = table
-        .world
-        .idp
-        .sign(&table.world.claims().tenant("globex"))
-        .unwrap();
-    rows.push((
-        "beside another tenant's token",
-        signed(&right).bearer(&globex),
-    ));
+    let globex = table.world.token_of("globex");
+    let rows = [
+        ("by another key of that kid", forged(table)),
+        ("twice", with(&twice)),
+        ("without its key", with(&[(SIGNATURE, right.as_bytes())])),
+        ("padded", signed(&format!("{right}=="))),
+        (
+            "with one more parameter",
+            signed(&format!("{right}; alg=none")),
+        ),
+        ("in capitals", signed(&right.to_uppercase())),
+        (
+            "beside its tenant's token",
+            signed(&right).bearer(&table.world.token()),
+        ),
+        (
+            "beside another tenant's token",
+            signed(&right).bearer(&globex),
+        ),
+    ];
     for (what, request) in rows {
         table.ask(what, request).await;
     }

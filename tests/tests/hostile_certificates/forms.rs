@@ -17,7 +17,8 @@ pub fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = times(pki);
     rows.extend(fields(pki));
     rows.extend(extensions(pki));
-    rows.extend(signatures(pki));
+    rows.extend(wrong_signatures(pki));
+    rows.extend(weak_and_stolen(pki));
     rows
 }
 
@@ -126,79 +127,79 @@ fn extensions(pki: &Pki) -> Vec<Row> {
     .into()
 }
 
-fn signatures(pki: &Pki) -> Vec<Row> {
-    const CLASS: &str = "signatures";
-    let edited = |edit: &dyn Fn(&mut Cert)| {
-        let mut cert = Cert::svid(ACME);
-        edit(&mut cert);
-        cert
-    };
+const SIGNATURES_CLASS: &str = "signatures";
+
+/// `acme`'s certificate, changed before it is signed.
+fn edited(edit: impl FnOnce(&mut Cert)) -> Cert {
+    let mut cert = Cert::svid(ACME);
+    edit(&mut cert);
+    cert
+}
+
+/// Signatures by another key, or over something else.
+fn wrong_signatures(pki: &Pki) -> Vec<Row> {
+    let forged = |by: Key| edited(|cert| cert.forger = Some(by));
+    let algorithms = |all| pki.leaf(edited(|cert| cert.algorithms = all));
+    let turned = pki.leaf(Cert::svid(ACME)).chain(|chain| {
+        if let Some(last) = chain[0].last_mut() {
+            *last ^= 1;
+        }
+    });
+    let renamed = pki.leaf(Cert::svid("spiffe://clients.test/tenant/evil"));
+    let renamed = renamed.chain(|chain| {
+        let at = chain[0].windows(4).position(|w| w == b"evil").unwrap();
+        chain[0][at..at + 4].copy_from_slice(b"acme");
+    });
+    [
+        ("by another key", pki.leaf(forged(Key::seeded(32)))),
+        (
+            "by another key, ECDSA",
+            pki.p256.issue(forged(Key::p256()), &pki.key),
+        ),
+        ("by its own key", pki.leaf(forged(pki.key.clone()))),
+        ("one bit turned", turned),
+        ("the name changed after signing", renamed),
+        (
+            "another algorithm outside",
+            algorithms([None, Some(RSA_SHA256)]),
+        ),
+        (
+            "another algorithm inside",
+            algorithms([Some(RSA_SHA256), None]),
+        ),
+        (
+            "another algorithm on both sides",
+            algorithms([Some(RSA_SHA256); 2]),
+        ),
+    ]
+    .map(|(what, shown)| Row::new(SIGNATURES_CLASS, what, shown))
+    .into()
+}
+
+/// Signatures that are too weak, and handshakes that a certificate's owner hasn't signed.
+fn weak_and_stolen(pki: &Pki) -> Vec<Row> {
     let legacy = |at: &[usize]| {
         let chain = at.iter().map(|i| pki.legacy[*i].clone()).collect();
         pki.leaf(Cert::leaf()).chain(|old| *old = chain)
     };
-    let stolen = || Key::seeded(31).handshake();
-    let mut others_key = pki.leaf(Cert::svid(ACME));
-    others_key.key = stolen();
-    let mut others_key_12 = others_key.clone();
-    others_key_12.tls12 = true;
-    let by_p256 = pki
-        .p256
-        .issue(edited(&|cert| cert.forger = Some(Key::p256())), &pki.key);
-    vec![
-        Row::new(
-            CLASS,
-            "by another key",
-            pki.leaf(edited(&|cert| cert.forger = Some(Key::seeded(32)))),
+    let stolen = |key: Key| {
+        let mut shown = pki.leaf(Cert::svid(ACME));
+        shown.key = key.handshake();
+        shown
+    };
+    let mut stolen_12 = stolen(Key::seeded(31));
+    stolen_12.tls12 = true;
+    [
+        ("RSA with SHA-1", legacy(&[2])),
+        ("RSA with MD5", legacy(&[3])),
+        ("RSA of 1024 bits above it", legacy(&[5, 4])),
+        ("somebody else's certificate", stolen(Key::seeded(31))),
+        ("somebody else's certificate, TLS 1.2", stolen_12),
+        (
+            "somebody else's certificate, RSA key",
+            stolen(Key::rsa(RsaKeySize::_2048)),
         ),
-        Row::new(CLASS, "by another key, ECDSA", by_p256),
-        Row::new(
-            CLASS,
-            "by its own key",
-            pki.leaf(edited(&|cert| cert.forger = Some(pki.key.clone()))),
-        ),
-        Row::new(
-            CLASS,
-            "one bit turned",
-            pki.leaf(Cert::svid(ACME)).chain(|chain| {
-                if let Some(last) = chain[0].last_mut() {
-                    *last ^= 1;
-                }
-            }),
-        ),
-        Row::new(
-            CLASS,
-            "the name changed after signing",
-            pki.leaf(Cert::svid("spiffe://clients.test/tenant/evil"))
-                .chain(|chain| {
-                    let at = chain[0].windows(4).position(|w| w == b"evil").unwrap();
-                    chain[0][at..at + 4].copy_from_slice(b"acme");
-                }),
-        ),
-        Row::new(
-            CLASS,
-            "another algorithm outside",
-            pki.leaf(edited(&|cert| cert.algorithms[1] = Some(RSA_SHA256))),
-        ),
-        Row::new(
-            CLASS,
-            "another algorithm inside",
-            pki.leaf(edited(&|cert| cert.algorithms[0] = Some(RSA_SHA256))),
-        ),
-        Row::new(
-            CLASS,
-            "another algorithm on both sides",
-            pki.leaf(edited(&|cert| cert.algorithms = [Some(RSA_SHA256); 2])),
-        ),
-        Row::new(CLASS, "RSA with SHA-1", legacy(&[2])),
-        Row::new(CLASS, "RSA with MD5", legacy(&[3])),
-        Row::new(CLASS, "RSA of 1024 bits above it", legacy(&[5, 4])),
-        Row::new(CLASS, "somebody else's certificate", others_key),
-        Row::new(CLASS, "somebody else's certificate, TLS 1.2", others_key_12),
-        Row::new(CLASS, "somebody else's certificate, RSA key", {
-            let mut shown = pki.leaf(Cert::svid(ACME));
-            shown.key = Key::rsa(RsaKeySize::_2048).handshake();
-            shown
-        }),
     ]
+    .map(|(what, shown)| Row::new(SIGNATURES_CLASS, what, shown))
+    .into()
 }

@@ -16,6 +16,7 @@ pub fn rows(pki: &Pki) -> Vec<Row> {
     rows.extend(forms(pki));
     rows.extend(dns(pki));
     rows.extend(chains(pki));
+    rows.extend(authorities(pki));
     rows.extend(lists(pki));
     rows
 }
@@ -163,6 +164,7 @@ fn dns(pki: &Pki) -> Vec<Row> {
     .into()
 }
 
+/// Chains with authorities between, sent in full, in part, or with more.
 fn chains(pki: &Pki) -> Vec<Row> {
     let leaf = || Cert::svid(ACME);
     let mut deep = pki.root.clone();
@@ -173,13 +175,41 @@ fn chains(pki: &Pki) -> Vec<Row> {
     let between = pki.root.below(Cert::authority("between"), Key::seeded(37));
     let usual = || between.issue(leaf(), &pki.key);
     // Signed by the old root and by the next one: whichever the router has leads to it.
-    let crossed = pki
-        .next
-        .below(Cert::authority("between"), between.key.clone());
-    let stranger = pki
-        .stranger
-        .below(Cert::authority("between"), between.key.clone());
-    let old_and_new = |chain: &mut Vec<Vec<u8>>| chain.insert(1, stranger.chain[0].clone());
+    let also_by = |root: &Authority| root.below(Cert::authority("between"), between.key.clone());
+    let crossed = also_by(&pki.next).issue(leaf(), &pki.key);
+    let stranger = also_by(&pki.stranger).chain[0].clone();
+    let and_root = |authority: &Authority| usual().chain(|c| c.push(authority.root.clone()));
+    [
+        ("one authority between", usual()),
+        ("four authorities between", long.clone()),
+        (
+            "four authorities between, out of order",
+            long.chain(|c| c[1..].reverse()),
+        ),
+        ("the root sent along", and_root(&pki.root)),
+        ("something unrelated sent along", and_root(&pki.stranger)),
+        (
+            "the one between sent twice",
+            usual().chain(|c| c.push(c[1].clone())),
+        ),
+        ("an old root", pki.leaf(leaf())),
+        (
+            "the next root of the same name",
+            pki.next.issue(leaf(), &pki.key),
+        ),
+        ("crossed, by the next root", crossed),
+        (
+            "crossed, an unknown root's first",
+            usual().chain(|c| c.insert(1, stranger)),
+        ),
+    ]
+    .map(|(what, shown)| Row::new("", what, shown))
+    .into()
+}
+
+/// Authorities with limits that the leaf keeps to, and with names of their own.
+fn authorities(pki: &Pki) -> Vec<Row> {
+    let leaf = || Cert::svid(ACME);
     let ours = [dns_name("other.test")];
     let excluding = Cert::authority("limited").and(constraints(&[], &ours));
     let flat = Cert::authority("flat").only(vec![
@@ -192,83 +222,34 @@ fn chains(pki: &Pki) -> Vec<Row> {
         Cert::authority("web").and(names(&[uri_name("https://ca.test/"), dns_name("ca.test")]));
     let both = Cert::authority("both").and(purposes(&[SERVERS, CLIENTS]));
     let later = Cert::authority("later").validity("20250101000000Z", "20970101000000Z");
-    let root = |authority: &Authority| authority.root.clone();
-    vec![
-        Row::new("", "one authority between", usual()),
-        Row::new("", "four authorities between", long.clone()),
-        Row::new(
-            "",
-            "four authorities between, out of order",
-            long.chain(|c| c[1..].reverse()),
-        ),
-        Row::new(
-            "",
-            "the root sent along",
-            usual().chain(|c| c.push(root(&pki.root))),
-        ),
-        Row::new(
-            "",
-            "something unrelated sent along",
-            usual().chain(|c| c.push(root(&pki.stranger))),
-        ),
-        Row::new(
-            "",
-            "the one between sent twice",
-            usual().chain(|c| c.push(c[1].clone())),
-        ),
-        Row::new("", "an old root", pki.leaf(leaf())),
-        Row::new(
-            "",
-            "the next root of the same name",
-            pki.next.issue(leaf(), &pki.key),
-        ),
-        Row::new(
-            "",
-            "crossed, by the next root",
-            crossed.issue(leaf(), &pki.key),
-        ),
-        Row::new(
-            "",
-            "crossed, an unknown root's first",
-            usual().chain(old_and_new),
-        ),
-        Row::new(
-            "",
+    let early = leaf().validity("20200101000000Z", FUTURE);
+    [
+        (
             "an authority that excludes others",
             pki.below(excluding, leaf()),
         ),
-        Row::new(
-            "",
-            "an authority that goes no deeper",
-            pki.below(flat, leaf()),
-        ),
-        Row::new(
-            "",
+        ("an authority that goes no deeper", pki.below(flat, leaf())),
+        (
             "an authority without a key usage",
             pki.below(silent, leaf()),
         ),
-        Row::new("", "an authority with its own id", pki.below(own, leaf())),
-        Row::new(
-            "",
+        ("an authority with its own id", pki.below(own, leaf())),
+        (
             "an authority with names that are no ids",
             pki.below(web, leaf()),
         ),
-        Row::new(
-            "",
-            "an authority for both purposes",
-            pki.below(both, leaf()),
-        ),
-        Row::new(
-            "",
+        ("an authority for both purposes", pki.below(both, leaf())),
+        (
             "an authority that begins after the leaf and ends before it",
-            pki.below(later, leaf().validity("20200101000000Z", FUTURE)),
+            pki.below(later, early),
         ),
-        Row::new(
-            "",
+        (
             "a root that goes no deeper",
             pki.shallow.issue(leaf(), &pki.key),
         ),
     ]
+    .map(|(what, shown)| Row::new("", what, shown))
+    .into()
 }
 
 fn lists(pki: &Pki) -> Vec<Row> {

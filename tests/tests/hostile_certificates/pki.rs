@@ -113,7 +113,7 @@ impl Pki {
 
     /// Writes what the setups name.
     pub fn write(&self, folder: &Folder) {
-        folder.write("all.pem", &pem("CERTIFICATE", &self.roots()));
+        folder.write("all.pem", pem("CERTIFICATE", &self.roots()));
         Self::write_own(folder, &[&self.own]);
         let forger = Authority::root("forged", Key::seeded(70));
         let lists = [
@@ -126,13 +126,13 @@ impl Pki {
             self.stale.list(&[], ENDED, &[]),
             forger.list(&[], FUTURE, &[]),
         ];
-        folder.write("lists.pem", &pem("X509 CRL", &lists));
+        folder.write("lists.pem", pem("X509 CRL", &lists));
     }
 
     /// Writes the bundle of `own.test`.
     pub fn write_own(folder: &Folder, authorities: &[&Authority]) {
         let roots: Vec<_> = authorities.iter().map(|a| a.root.clone()).collect();
-        folder.write("own.pem", &pem("CERTIFICATE", &roots));
+        folder.write("own.pem", pem("CERTIFICATE", &roots));
     }
 
     /// An authority with a list of its own below [`Self::listed`], whose own certificate has this

@@ -10,168 +10,196 @@ const CLASS: &str = "names";
 pub fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = ids(pki);
     rows.extend(sets(pki));
+    rows.extend(kinds(pki));
     rows.extend(dns(pki));
     rows
 }
+
+/// What is wrong with a URI, and the URI.
+type Uri = (&'static str, &'static str);
+
+/// Paths that name no tenant, or that a server could read differently.
+const PATHS: &[Uri] = &[
+    ("no path", "spiffe://clients.test"),
+    ("an empty path", "spiffe://clients.test/"),
+    ("no tenant", "spiffe://clients.test/tenant"),
+    ("an empty tenant", "spiffe://clients.test/tenant/"),
+    ("a slash at the end", "spiffe://clients.test/tenant/acme/"),
+    ("an empty segment", "spiffe://clients.test//tenant/acme"),
+    (
+        "an empty segment further on",
+        "spiffe://clients.test/tenant/acme//x",
+    ),
+    ("a dot segment", "spiffe://clients.test/./tenant/acme"),
+    (
+        "a path that climbs",
+        "spiffe://clients.test/tenant/globex/../acme",
+    ),
+    (
+        "a path that climbs at the end",
+        "spiffe://clients.test/tenant/acme/x/..",
+    ),
+    ("an escaped letter", "spiffe://clients.test/tenant/%61cme"),
+    ("an escaped slash", "spiffe://clients.test/tenant%2facme"),
+    (
+        "an escaped slash in the tenant",
+        "spiffe://clients.test/tenant/acme%2fx",
+    ),
+];
+
+/// Parts of a URI that a SPIFFE ID must not have.
+const PARTS: &[Uri] = &[
+    ("a port", "spiffe://clients.test:443/tenant/acme"),
+    ("an empty port", "spiffe://clients.test:/tenant/acme"),
+    ("a user", "spiffe://root@clients.test/tenant/acme"),
+    ("an empty user", "spiffe://@clients.test/tenant/acme"),
+    (
+        "our domain as a user",
+        "spiffe://clients.test@evil.test/tenant/acme",
+    ),
+    ("a query", "spiffe://clients.test/tenant/acme?x=1"),
+    ("an empty query", "spiffe://clients.test/tenant/acme?"),
+    ("a fragment", "spiffe://clients.test/tenant/acme#x"),
+    ("an empty fragment", "spiffe://clients.test/tenant/acme#"),
+];
+
+/// Schemes other than `spiffe://`.
+const SCHEMES: &[Uri] = &[
+    ("another scheme", "https://clients.test/tenant/acme"),
+    (
+        "a scheme that begins alike",
+        "spiffes://clients.test/tenant/acme",
+    ),
+    (
+        "a scheme in upper case",
+        "SPIFFE://clients.test/tenant/acme",
+    ),
+    ("a scheme alone", "spiffe:clients.test/tenant/acme"),
+    ("one slash too few", "spiffe:/clients.test/tenant/acme"),
+    ("one slash too many", "spiffe:///clients.test/tenant/acme"),
+];
+
+/// Trust domains other than `clients.test`.
+const TRUST_DOMAINS: &[Uri] = &[
+    (
+        "a trust domain in upper case",
+        "spiffe://Clients.test/tenant/acme",
+    ),
+    ("an empty trust domain", "spiffe:///tenant/acme"),
+    ("another trust domain", "spiffe://evil.test/tenant/acme"),
+    (
+        "a trust domain that ends alike",
+        "spiffe://evil.clients.test/tenant/acme",
+    ),
+    (
+        "a trust domain that begins alike",
+        "spiffe://clients.test.evil/tenant/acme",
+    ),
+    (
+        "a trust domain that is cut short",
+        "spiffe://clients.tes/tenant/acme",
+    ),
+    (
+        "a trust domain with a dot at its end",
+        "spiffe://clients.test./tenant/acme",
+    ),
+    (
+        "a trust domain with an escaped dot",
+        "spiffe://clients%2etest/tenant/acme",
+    ),
+    (
+        "a trust domain in brackets",
+        "spiffe://[clients.test]/tenant/acme",
+    ),
+];
+
+/// Tenants that are no name, or not one of the registry's.
+const TENANTS: &[Uri] = &[
+    (
+        "a tenant in upper case",
+        "spiffe://clients.test/tenant/ACME",
+    ),
+    (
+        "a tenant with a tilde",
+        "spiffe://clients.test/tenant/~acme",
+    ),
+    (
+        "a tenant with a plus",
+        "spiffe://clients.test/tenant/acme+globex",
+    ),
+    (
+        "a tenant with a comma",
+        "spiffe://clients.test/tenant/acme,globex",
+    ),
+    (
+        "a tenant with a semicolon",
+        "spiffe://clients.test/tenant/acme;globex",
+    ),
+    (
+        "a tenant with a backslash",
+        "spiffe://clients.test/tenant\\acme",
+    ),
+    (
+        "a tenant with a space at its end",
+        "spiffe://clients.test/tenant/acme ",
+    ),
+    (
+        "a space before the id",
+        " spiffe://clients.test/tenant/acme",
+    ),
+    ("a tenant and a NUL", "spiffe://clients.test/tenant/acme\0"),
+    (
+        "a NUL and another tenant",
+        "spiffe://clients.test/tenant/acme\0.evil",
+    ),
+    ("a line break", "spiffe://clients.test/tenant/acme\r\nx: y"),
+    (
+        "a letter beyond ASCII",
+        "spiffe://clients.test/tenant/acm\u{e9}",
+    ),
+    (
+        "a Cyrillic letter",
+        "spiffe://clients.test/tenant/\u{430}cme",
+    ),
+    ("a template", "spiffe://clients.test/tenant/{tenant}"),
+    ("a wildcard", "spiffe://clients.test/tenant/*"),
+    ("a service", "spiffe://clients.test/service/acme"),
+    (
+        "a tenant that nobody knows",
+        "spiffe://clients.test/tenant/nobody",
+    ),
+    (
+        "a tenant that is suspended",
+        "spiffe://clients.test/tenant/wayne",
+    ),
+    ("an empty name", ""),
+];
 
 /// One URI name.
 fn ids(pki: &Pki) -> Vec<Row> {
     let long_domain = format!("spiffe://{}/tenant/acme", "a".repeat(256));
     let long = format!("{ACME}/{}", "x".repeat(2_048 - ACME.len()));
-    [
-        ("no path", "spiffe://clients.test"),
-        ("an empty path", "spiffe://clients.test/"),
-        ("no tenant", "spiffe://clients.test/tenant"),
-        ("an empty tenant", "spiffe://clients.test/tenant/"),
-        ("a slash at the end", "spiffe://clients.test/tenant/acme/"),
-        ("an empty segment", "spiffe://clients.test//tenant/acme"),
-        (
-            "an empty segment further on",
-            "spiffe://clients.test/tenant/acme//x",
-        ),
-        ("a dot segment", "spiffe://clients.test/./tenant/acme"),
-        (
-            "a path that climbs",
-            "spiffe://clients.test/tenant/globex/../acme",
-        ),
-        (
-            "a path that climbs at the end",
-            "spiffe://clients.test/tenant/acme/x/..",
-        ),
-        ("an escaped letter", "spiffe://clients.test/tenant/%61cme"),
-        ("an escaped slash", "spiffe://clients.test/tenant%2facme"),
-        (
-            "an escaped slash in the tenant",
-            "spiffe://clients.test/tenant/acme%2fx",
-        ),
-        ("a port", "spiffe://clients.test:443/tenant/acme"),
-        ("an empty port", "spiffe://clients.test:/tenant/acme"),
-        ("a user", "spiffe://root@clients.test/tenant/acme"),
-        ("an empty user", "spiffe://@clients.test/tenant/acme"),
-        (
-            "our domain as a user",
-            "spiffe://clients.test@evil.test/tenant/acme",
-        ),
-        ("a query", "spiffe://clients.test/tenant/acme?x=1"),
-        ("an empty query", "spiffe://clients.test/tenant/acme?"),
-        ("a fragment", "spiffe://clients.test/tenant/acme#x"),
-        ("an empty fragment", "spiffe://clients.test/tenant/acme#"),
-        ("another scheme", "https://clients.test/tenant/acme"),
-        (
-            "a scheme that begins alike",
-            "spiffes://clients.test/tenant/acme",
-        ),
-        (
-            "a scheme in upper case",
-            "SPIFFE://clients.test/tenant/acme",
-        ),
-        ("a scheme alone", "spiffe:clients.test/tenant/acme"),
-        ("one slash too few", "spiffe:/clients.test/tenant/acme"),
-        ("one slash too many", "spiffe:///clients.test/tenant/acme"),
-        (
-            "a trust domain in upper case",
-            "spiffe://Clients.test/tenant/acme",
-        ),
-        ("an empty trust domain", "spiffe:///tenant/acme"),
-        ("another trust domain", "spiffe://evil.test/tenant/acme"),
-        (
-            "a trust domain that ends alike",
-            "spiffe://evil.clients.test/tenant/acme",
-        ),
-        (
-            "a trust domain that begins alike",
-            "spiffe://clients.test.evil/tenant/acme",
-        ),
-        (
-            "a trust domain that is cut short",
-            "spiffe://clients.tes/tenant/acme",
-        ),
-        (
-            "a trust domain with a dot at its end",
-            "spiffe://clients.test./tenant/acme",
-        ),
-        (
-            "a trust domain with an escaped dot",
-            "spiffe://clients%2etest/tenant/acme",
-        ),
-        (
-            "a trust domain in brackets",
-            "spiffe://[clients.test]/tenant/acme",
-        ),
-        ("a trust domain that is too long", &long_domain),
-        ("an id that is too long", &long),
-        (
-            "a tenant in upper case",
-            "spiffe://clients.test/tenant/ACME",
-        ),
-        (
-            "a tenant with a tilde",
-            "spiffe://clients.test/tenant/~acme",
-        ),
-        (
-            "a tenant with a plus",
-            "spiffe://clients.test/tenant/acme+globex",
-        ),
-        (
-            "a tenant with a comma",
-            "spiffe://clients.test/tenant/acme,globex",
-        ),
-        (
-            "a tenant with a semicolon",
-            "spiffe://clients.test/tenant/acme;globex",
-        ),
-        (
-            "a tenant with a backslash",
-            "spiffe://clients.test/tenant\\acme",
-        ),
-        (
-            "a tenant with a space at its end",
-            "spiffe://clients.test/tenant/acme ",
-        ),
-        (
-            "a space before the id",
-            " spiffe://clients.test/tenant/acme",
-        ),
-        ("a tenant and a NUL", "spiffe://clients.test/tenant/acme\0"),
-        (
-            "a NUL and another tenant",
-            "spiffe://clients.test/tenant/acme\0.evil",
-        ),
-        ("a line break", "spiffe://clients.test/tenant/acme\r\nx: y"),
-        (
-            "a letter beyond ASCII",
-            "spiffe://clients.test/tenant/acm\u{e9}",
-        ),
-        (
-            "a Cyrillic letter",
-            "spiffe://clients.test/tenant/\u{430}cme",
-        ),
-        ("a template", "spiffe://clients.test/tenant/{tenant}"),
-        ("a wildcard", "spiffe://clients.test/tenant/*"),
-        ("a service", "spiffe://clients.test/service/acme"),
-        (
-            "a tenant that nobody knows",
-            "spiffe://clients.test/tenant/nobody",
-        ),
-        (
-            "a tenant that is suspended",
-            "spiffe://clients.test/tenant/wayne",
-        ),
-        ("an empty name", ""),
-    ]
-    .map(|(what, uri)| Row::new(CLASS, what, pki.leaf(Cert::svid(uri))))
-    .into()
+    let too_long = [
+        ("a trust domain that is too long", &*long_domain),
+        ("an id that is too long", &*long),
+    ];
+    [PATHS, PARTS, SCHEMES, TRUST_DOMAINS, &too_long, TENANTS]
+        .concat()
+        .into_iter()
+        .map(|(what, uri)| Row::new(CLASS, what, pki.leaf(Cert::svid(uri))))
+        .collect()
 }
 
-/// No URI name, or several of them, or names of other kinds.
+/// A leaf with these names.
+fn named(all: &[Vec<u8>]) -> Cert {
+    Cert::leaf().and(names(all))
+}
+
+/// No URI name, or several of them.
 fn sets(pki: &Pki) -> Vec<Row> {
     let acme = || uri_name(ACME);
-    let latin = tlv(0x86, b"spiffe://clients.test/tenant/acme\xe9");
-    let constructed = tlv(0xa6, &tlv(0x16, ACME.as_bytes()));
-    let many: Vec<_> = (0..65).map(|i| dns_name(&format!("n{i}.test"))).collect();
     let mut subject = Cert::leaf();
     subject.subject = ACME.to_owned();
-    let named = |all: &[Vec<u8>]| Cert::leaf().and(names(all));
     [
         ("no names", Cert::leaf()),
         ("an empty list of names", named(&[])),
@@ -206,6 +234,17 @@ fn sets(pki: &Pki) -> Vec<Row> {
             "the id in an extension after an empty one",
             named(&[]).and(names(&[acme()])),
         ),
+    ]
+    .map(|(what, cert)| Row::new(CLASS, what, pki.leaf(cert)))
+    .into()
+}
+
+/// The id in names of other kinds, or among them.
+fn kinds(pki: &Pki) -> Vec<Row> {
+    let latin = tlv(0x86, b"spiffe://clients.test/tenant/acme\xe9");
+    let constructed = tlv(0xa6, &tlv(0x16, ACME.as_bytes()));
+    let many: Vec<_> = (0..65).map(|i| dns_name(&format!("n{i}.test"))).collect();
+    [
         ("the id as a DNS name", named(&[dns_name(ACME)])),
         ("the id as an email address", named(&[email_name(ACME)])),
         (
@@ -225,11 +264,11 @@ fn sets(pki: &Pki) -> Vec<Row> {
         ("an id in a constructed string", named(&[constructed])),
         (
             "more names than anybody needs",
-            named(&[vec![acme()], many].concat()),
+            named(&[vec![uri_name(ACME)], many].concat()),
         ),
         (
             "a name of a kind that doesn't exist",
-            named(&[acme(), tlv(0x89, b"x")]),
+            named(&[uri_name(ACME), tlv(0x89, b"x")]),
         ),
     ]
     .map(|(what, cert)| Row::new(CLASS, what, pki.leaf(cert)))

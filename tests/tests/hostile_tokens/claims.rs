@@ -23,47 +23,14 @@ pub fn rows() -> Vec<Row> {
     for aud in audiences() {
         row("aud", json!({"aud": aud}));
     }
-    for cnf in [
-        json!({}),
-        json!({"jkt": encode([0; 32])}),
-        json!({"jwk": {"kty": "OKP"}}),
-        json!({"kid": "EdDSA"}),
-        json!({"x5t#S256": encode([0; 32])}),
-        json!({"x5t#S256": ""}),
-        json!({"x5t#S256": 1}),
-        json!({"x5t": encode([0; 20])}),
-        json!({"x5t#S256": encode([0; 32]), "jkt": encode([0; 32])}),
-        json!("x"),
-        json!([]),
-        json!(false),
-    ] {
+    for cnf in confirmations() {
         row("cnf", json!({"cnf": cnf}));
     }
-    for tenant in [
-        json!(""),
-        json!(" acme"),
-        json!("acme "),
-        json!("acme\r\nx-tenant: globex"),
-        json!("acme\u{0}"),
-        json!("acme,globex"),
-        json!("a".repeat(300)),
-        json!(1),
-        json!(true),
-        json!(["acme"]),
-        json!({"id": "acme"}),
-    ] {
+    for tenant in tenants() {
         row("tenant", json!({"tenant_id": tenant}));
     }
     row("tenant", json!({"tenant_id": null}));
-    for sub in [
-        json!(null),
-        json!(""),
-        json!(1),
-        json!(true),
-        json!(["ada"]),
-        json!({"ada": 1}),
-        json!("\u{e9}".repeat(342)),
-    ] {
+    for sub in subjects() {
         row("subject", json!({"sub": sub}));
     }
     row("subject", json!({"sub": null, "jti": "1"}));
@@ -81,6 +48,51 @@ pub fn rows() -> Vec<Row> {
     }
     rows.extend(dates());
     rows
+}
+
+fn confirmations() -> Vec<Value> {
+    vec![
+        json!({}),
+        json!({"jkt": encode([0; 32])}),
+        json!({"jwk": {"kty": "OKP"}}),
+        json!({"kid": "EdDSA"}),
+        json!({"x5t#S256": encode([0; 32])}),
+        json!({"x5t#S256": ""}),
+        json!({"x5t#S256": 1}),
+        json!({"x5t": encode([0; 20])}),
+        json!({"x5t#S256": encode([0; 32]), "jkt": encode([0; 32])}),
+        json!("x"),
+        json!([]),
+        json!(false),
+    ]
+}
+
+fn tenants() -> Vec<Value> {
+    vec![
+        json!(""),
+        json!(" acme"),
+        json!("acme "),
+        json!("acme\r\nx-tenant: globex"),
+        json!("acme\u{0}"),
+        json!("acme,globex"),
+        json!("a".repeat(300)),
+        json!(1),
+        json!(true),
+        json!(["acme"]),
+        json!({"id": "acme"}),
+    ]
+}
+
+fn subjects() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!(""),
+        json!(1),
+        json!(true),
+        json!(["ada"]),
+        json!({"ada": 1}),
+        json!("\u{e9}".repeat(342)),
+    ]
 }
 
 fn issuers() -> Vec<Value> {

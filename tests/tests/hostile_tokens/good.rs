@@ -89,39 +89,44 @@ fn groups(count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{i:08x}-aaaa-bbbb")).collect()
 }
 
+/// Claims that a token need not have.
+const OPTIONAL: [&str; 9] = [
+    "nbf",
+    "iat",
+    "jti",
+    "cnf",
+    "org",
+    "team",
+    "realm_access",
+    "scope",
+    "tier",
+];
+/// Members that a header need not have.
+const OF_HEADER: [&str; 7] = ["typ", "cty", "crit", "b64", "zip", "enc", "x5t"];
+
+/// The JSON object with these members first, each `null`.
+fn with_nulls(text: &str, names: &[&str]) -> String {
+    let nulls: String = names
+        .iter()
+        .map(|name| format!("\"{name}\":null,"))
+        .collect();
+    text.replacen('{', &format!("{{{nulls}"), 1)
+}
+
 /// Spellings that a JSON library wouldn't choose, and `null`, which [`with`] would take away.
 fn texts() -> Vec<Row> {
     let good = claims().to_string();
     let header = header("EdDSA").to_string();
     let spaced = good.replace(',', " ,\n\t").replace("\":", "\" : ");
-    let nulls = |text: &str, names: &[&str]| {
-        let nulls: String = names
-            .iter()
-            .map(|name| format!("\"{name}\":null,"))
-            .collect();
-        text.replacen('{', &format!("{{{nulls}"), 1)
-    };
-    let optional = [
-        "nbf",
-        "iat",
-        "jti",
-        "cnf",
-        "org",
-        "team",
-        "realm_access",
-        "scope",
-        "tier",
-    ];
-    let of_header = ["typ", "cty", "crit", "b64", "zip", "enc", "x5t"];
     [
-        ("null claims", header.clone(), nulls(&good, &optional)),
+        ("null claims", header.clone(), with_nulls(&good, &OPTIONAL)),
         (
             "null in the header",
-            nulls(
+            with_nulls(
                 &header
                     .replace(r#""typ":"JWT","#, "")
                     .replace(r#","typ":"JWT""#, ""),
-                &of_header,
+                &OF_HEADER,
             ),
             good.clone(),
         ),
@@ -163,16 +168,21 @@ fn texts() -> Vec<Row> {
 }
 
 fn sets() -> Vec<Row> {
-    let mut rows: Vec<Row> = spelled_sets()
-        .into_iter()
-        .chain(mixed_sets())
-        .map(|(name, algorithm, keys)| Row {
-            class: "good",
-            name: format!("set: {name}"),
-            keys,
-            token: token(algorithm),
-        })
-        .collect();
+    let mut rows: Vec<Row> = [
+        spelled_keys(),
+        spelled_members(),
+        spelled_sets(),
+        mixed_sets(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(name, algorithm, keys)| Row {
+        class: "good",
+        name: format!("set: {name}"),
+        keys,
+        token: token(algorithm),
+    })
+    .collect();
     let ed = jwk("EdDSA");
     let numbered = with(&ed, json!({"kid": 7}));
     for kid in [json!(7), json!("7")] {
@@ -200,22 +210,18 @@ fn sets() -> Vec<Row> {
 /// A name, the algorithm of the token, and the document.
 type Set = (&'static str, &'static str, String);
 
-/// Documents whose keys are all good.
-fn spelled_sets() -> Vec<Set> {
+/// Keys without a name, with odd members, or under an unusual algorithm.
+fn spelled_keys() -> Vec<Set> {
     let ed = jwk("EdDSA");
-    let n = decode(bare("RS256")["n"].as_str().unwrap());
-    let padded = encode([&[0], &n[..]].concat());
-    let deep = deep();
-    let keys = |keys: &[Value]| set(keys);
     let unnamed = |key: &Value| with(key, json!({"kid": null}));
     let padded_n = format!("{}==", bare("RS256")["n"].as_str().unwrap());
     let many: Vec<Value> = (0..1000).map(|_| json!({"kty": "oct"})).collect();
     vec![
-        ("one key without a name", "EdDSA", keys(&[unnamed(&ed)])),
+        ("one key without a name", "EdDSA", set(&[unnamed(&ed)])),
         (
             "one key without a name, among unusable ones",
             "EdDSA",
-            keys(&[json!({"kty": "oct", "kid": "EdDSA"}), unnamed(&ed)]),
+            set(&[json!({"kty": "oct", "kid": "EdDSA"}), unnamed(&ed)]),
         ),
         (
             "null members",
@@ -229,57 +235,74 @@ fn spelled_sets() -> Vec<Set> {
         (
             "PS256 under an RSA key for anything",
             "PS256",
-            keys(&[with(&bare("RS256"), json!({"kid": "PS256"}))]),
+            set(&[with(&bare("RS256"), json!({"kid": "PS256"}))]),
         ),
         (
             "a padded modulus",
             "RS256",
-            keys(&[with(&jwk("RS256"), json!({"n": padded_n}))]),
+            set(&[with(&jwk("RS256"), json!({"n": padded_n}))]),
         ),
         (
             "1000 unusable ones before",
             "EdDSA",
-            keys(&[many, vec![ed.clone()]].concat()),
+            set(&[many, vec![ed.clone()]].concat()),
         ),
         (
             "a byte-order mark",
             "EdDSA",
-            format!("\u{feff}{}", keys(std::slice::from_ref(&ed))),
+            format!("\u{feff}{}", set(std::slice::from_ref(&ed))),
         ),
+    ]
+}
+
+/// One key with more members than it needs, or with fewer than usual.
+fn spelled_members() -> Vec<Set> {
+    let ed = jwk("EdDSA");
+    let n = decode(bare("RS256")["n"].as_str().unwrap());
+    let padded = encode([&[0], &n[..]].concat());
+    vec![
         (
             "one key, nothing but the key",
             "EdDSA",
-            keys(&[with(&ed, json!({"use": null, "alg": null}))]),
+            set(&[with(&ed, json!({"use": null, "alg": null}))]),
         ),
         (
             "key_ops",
             "EdDSA",
-            keys(&[with(&ed, json!({"key_ops": ["verify"], "ext": true}))]),
+            set(&[with(&ed, json!({"key_ops": ["verify"], "ext": true}))]),
         ),
         (
             "key_ops of both kinds",
             "EdDSA",
-            keys(&[with(&ed, json!({"key_ops": ["sign", "verify"]}))]),
+            set(&[with(&ed, json!({"key_ops": ["sign", "verify"]}))]),
         ),
         (
             "certificates beside the key",
             "EdDSA",
-            keys(&[with(&ed, json!({"x5c": ["MIIB"], "x5t": "AAAA"}))]),
+            set(&[with(&ed, json!({"x5c": ["MIIB"], "x5t": "AAAA"}))]),
         ),
         (
             "a modulus with a zero byte",
             "RS256",
-            keys(&[with(&jwk("RS256"), json!({"n": padded}))]),
+            set(&[with(&jwk("RS256"), json!({"n": padded}))]),
         ),
         (
             "RSA for the first of the list",
             "RS256",
-            keys(&[with(&jwk("RS256"), json!({"alg": null}))]),
+            set(&[with(&jwk("RS256"), json!({"alg": null}))]),
         ),
+    ]
+}
+
+/// Several keys, and unusual documents around them.
+fn spelled_sets() -> Vec<Set> {
+    let ed = jwk("EdDSA");
+    let deep = deep();
+    vec![
         (
             "two keys of one name",
             "EdDSA",
-            keys(&[
+            set(&[
                 with(&strangers("EdDSA"), json!({"kid": "EdDSA"})),
                 ed.clone(),
             ]),
@@ -287,9 +310,9 @@ fn spelled_sets() -> Vec<Set> {
         (
             "the same key twice",
             "EdDSA",
-            keys(&[ed.clone(), ed.clone()]),
+            set(&[ed.clone(), ed.clone()]),
         ),
-        ("64 keys", "EdDSA", keys(&vec![ed.clone(); 64])),
+        ("64 keys", "EdDSA", set(&vec![ed.clone(); 64])),
         (
             "members beside `keys`",
             "EdDSA",

@@ -71,7 +71,7 @@ async fn revocation_lists_are_shown_with_their_ages() {
     ] {
         world
             .folder
-            .write(name, &clients.revoke(&[9], validity).unwrap());
+            .write(name, clients.revoke(&[9], validity).unwrap());
     }
     let config = world.config().replace(
         "[trust]\n",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use cellway_core::Decision;
 use cellway_core::routing_key::Signed;
 use cellway_testbed::San;
-use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, claims, jwks, signer};
+use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, signer, token};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -66,11 +66,7 @@ fn core() -> Core {
             {"id": "hooli", "cell": "one", "status": "suspended"},
         ],
     });
-    let sources = Sources {
-        jwks: Some(jwks(&[&signer("current")])),
-        registry: Some(registry.to_string()),
-    };
-    Core::new(&config(), sources)
+    Core::new(&config(), Sources::of(registry.to_string()))
 }
 
 /// A signature for `GET /` of `api.example` at the beginning, under `kid`.
@@ -98,11 +94,10 @@ fn over(request: Request, uri: &str) -> Request {
     request.certificate(&[San::Uri(uri.to_owned())])
 }
 
-fn token(tenant: &str) -> String {
-    claims(tenant).sign(&signer("current")).unwrap()
-}
+/// What a request is called, when it comes in seconds after the beginning, and the request.
+type Row = (&'static str, u64, Request);
 
-fn table(rows: &[(&str, u64, Request)]) -> String {
+fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|(what, ..)| what.len()).max().unwrap_or(0);
     let mut core = core();
     let mut table = String::new();
@@ -132,11 +127,10 @@ fn table(rows: &[(&str, u64, Request)]) -> String {
     table
 }
 
-#[test]
-fn who_is_believed() {
+/// Keys that a connection vouches for, or doesn't.
+fn by_connection() -> Vec<Row> {
     let partner = "spiffe://example/partner";
-    let own = |tenant: &str| key("key", tenant).header(SIGNATURE, &by("own", tenant));
-    let table = table(&[
+    vec![
         ("nothing", 0, Request::to("key")),
         ("a key, from anybody", 0, key("key", "acme")),
         ("a key, by a gateway", 0, over(key("key", "acme"), GATEWAY)),
@@ -160,6 +154,13 @@ fn who_is_believed() {
             0,
             over(key("key", "acme"), partner),
         ),
+    ]
+}
+
+/// Signed keys.
+fn by_signature() -> Vec<Row> {
+    let own = |tenant: &str| key("key", tenant).header(SIGNATURE, &by("own", tenant));
+    vec![
         ("signed", 0, signed("key", "acme")),
         ("signed, as old as it may be", 60, signed("key", "acme")),
         ("signed, older", 61, signed("key", "acme")),
@@ -195,6 +196,12 @@ fn who_is_believed() {
             0,
             signed("key", "acme").header(KEY, "acme"),
         ),
+    ]
+}
+
+/// Keys that are no tenant of the registry's, and a choice of another tenant.
+fn odd_keys() -> Vec<Row> {
+    vec![
         (
             "a list of keys",
             0,
@@ -208,16 +215,22 @@ fn who_is_believed() {
             0,
             signed("key", "acme").header("x-cellway-select-tenant", "globex"),
         ),
-    ]);
-    insta::assert_snapshot!(table);
+    ]
 }
 
 #[test]
-fn together_with_others() {
-    let acme = "spiffe://example/tenant/acme";
-    let bare = |policy: &str| Request::to(policy);
-    let table = table(&[
-        ("any: token", 0, bare("any").bearer(&token("acme"))),
+fn who_is_believed() {
+    let rows = [by_connection(), by_signature(), odd_keys()].concat();
+    insta::assert_snapshot!(table(&rows));
+}
+
+/// The SAN of the tenant `acme`.
+const ACME: &str = "spiffe://example/tenant/acme";
+
+/// Where any of the three will do.
+fn any_of() -> Vec<Row> {
+    vec![
+        ("any: token", 0, Request::to("any").bearer(&token("acme"))),
         (
             "any: token, spoofed key",
             0,
@@ -236,19 +249,25 @@ fn together_with_others() {
         (
             "any: certificate, signed key of another",
             0,
-            over(signed("any", "globex"), acme),
+            over(signed("any", "globex"), ACME),
         ),
-        ("any: gateway alone", 0, over(bare("any"), GATEWAY)),
+        ("any: gateway alone", 0, over(Request::to("any"), GATEWAY)),
         (
             "any: gateway, token",
             0,
-            over(bare("any"), GATEWAY).bearer(&token("acme")),
+            over(Request::to("any"), GATEWAY).bearer(&token("acme")),
         ),
         (
             "any: gateway, key of another, token",
             0,
             over(key("any", "globex"), GATEWAY).bearer(&token("acme")),
         ),
+    ]
+}
+
+/// Where a routing key and something else are needed.
+fn all_of() -> Vec<Row> {
+    vec![
         (
             "mtls and key: gateway",
             0,
@@ -258,17 +277,17 @@ fn together_with_others() {
         (
             "mtls and key: certificate",
             0,
-            over(bare("mtls and key"), acme),
+            over(Request::to("mtls and key"), ACME),
         ),
         (
             "mtls and key: certificate, spoofed key",
             0,
-            over(key("mtls and key", "acme"), acme),
+            over(key("mtls and key", "acme"), ACME),
         ),
         (
             "mtls and key: certificate, signed",
             0,
-            over(signed("mtls and key", "acme"), acme),
+            over(signed("mtls and key", "acme"), ACME),
         ),
         ("token and key: signed", 0, signed("token and key", "acme")),
         (
@@ -276,6 +295,12 @@ fn together_with_others() {
             0,
             signed("token and key", "acme").bearer(&token("acme")),
         ),
+    ]
+}
+
+/// Where a routing key isn't accepted, or nothing is needed.
+fn without_or_nothing() -> Vec<Row> {
+    vec![
         ("without: spoofed key", 0, key("without", "acme")),
         (
             "without: spoofed key, token of another",
@@ -283,10 +308,15 @@ fn together_with_others() {
             key("without", "acme").bearer(&token("globex")),
         ),
         ("without: gateway", 0, over(key("without", "acme"), GATEWAY)),
-        ("permissive: nothing", 0, bare("permissive")),
+        ("permissive: nothing", 0, Request::to("permissive")),
         ("permissive: spoofed key", 0, key("permissive", "acme")),
         ("permissive: stale", 61, signed("permissive", "acme")),
         ("permissive: signed", 0, signed("permissive", "acme")),
-    ]);
-    insta::assert_snapshot!(table);
+    ]
+}
+
+#[test]
+fn together_with_others() {
+    let rows = [any_of(), all_of(), without_or_nothing()].concat();
+    insta::assert_snapshot!(table(&rows));
 }

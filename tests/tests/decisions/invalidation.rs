@@ -1,11 +1,13 @@
-//! The ways in which a remembered token dies. None waits for real time.
+//! Every way to invalidate a remembered token. None waits for real time.
 
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cellway_core::{Decision, Now, Outcome, Unix};
-use cellway_tests::decide::{Core, EPOCH, Request, Sources, at, certificate, claims, jwks, signer};
+use cellway_tests::decide::{
+    Core, EPOCH, Request, Sources, at, certificate, claims, current_jwks, jwks, sign, signer,
+};
 use serde_json::json;
 
 use crate::spiffe;
@@ -62,10 +64,7 @@ fn registry(version: u64, acme: &str, revoked: &str) -> String {
 const ACME: &str = r#"{"id": "acme", "cell": "a", "allowed_roles": ["editor"]}"#;
 
 fn world() -> Core {
-    let sources = Sources {
-        jwks: Some(jwks(&[&signer("current")])),
-        registry: Some(registry(1, ACME, "")),
-    };
+    let sources = Sources::of(registry(1, ACME, ""));
     Core::new(CONFIG, sources)
 }
 
@@ -77,13 +76,12 @@ fn long_lived() -> cellway_testbed::Claims {
 }
 
 fn shows(claims: &cellway_testbed::Claims) -> Request {
-    let token = claims.clone().sign(&signer("current")).unwrap();
-    let request = Request::to("default").bearer(&token);
+    let request = Request::to("default").bearer(&sign(claims));
     request.asks("GET", "/orders/7")
 }
 
 /// What is done to the world, and to the request, between a good decision and the next.
-struct Death {
+struct Invalidation {
     how: &'static str,
     /// When the token is shown again, in seconds.
     secs: u64,
@@ -92,60 +90,64 @@ struct Death {
 
 type Change = Box<dyn Fn(&mut Core, Now)>;
 
-fn death(how: &'static str, secs: u64, change: impl Fn(&mut Core, Now) + 'static) -> Death {
+fn invalidation(
+    how: &'static str,
+    secs: u64,
+    change: impl Fn(&mut Core, Now) + 'static,
+) -> Invalidation {
     let change = Box::new(change);
-    Death { how, secs, change }
+    Invalidation { how, secs, change }
 }
 
 /// The next version of the registry.
-fn says(how: &'static str, acme: &'static str) -> Death {
-    death(how, 10, move |core, now| {
+fn says(how: &'static str, acme: &'static str) -> Invalidation {
+    invalidation(how, 10, move |core, now| {
         core.sources.registry = Some(registry(2, acme, ""));
         core.refresh(now);
     })
 }
 
-fn revokes(how: &'static str, entry: &'static str) -> Death {
-    death(how, 10, move |core, now| {
+fn revokes(how: &'static str, entry: &'static str) -> Invalidation {
+    invalidation(how, 10, move |core, now| {
         core.sources.registry = Some(registry(2, ACME, entry));
         core.refresh(now);
     })
 }
 
 /// The configuration with another text in place of one.
-fn configures(how: &'static str, old: &'static str, new: &'static str) -> Death {
+fn configures(how: &'static str, old: &'static str, new: &'static str) -> Invalidation {
     assert!(CONFIG.contains(old), "{how}: changes nothing");
-    death(how, 10, move |core, now| {
+    invalidation(how, 10, move |core, now| {
         core.reload(&CONFIG.replacen(old, new, 1), now);
     })
 }
 
-fn by_time_and_sources() -> Vec<Death> {
+fn by_time_and_sources() -> Vec<Invalidation> {
     vec![
-        death("nothing happens", 10, |_, _| ()),
-        death("it expires", 7 * 86_400, |core, now| core.run_until(now)),
-        death("its key is withdrawn", 1_200, |core, now| {
+        invalidation("nothing happens", 10, |_, _| ()),
+        invalidation("it expires", 7 * 86_400, |core, now| core.run_until(now)),
+        invalidation("its key is withdrawn", 1_200, |core, now| {
             core.sources.jwks = Some(jwks(&[&signer("next")]));
             core.run_until(now);
         }),
-        death("another key takes its key's name", 1_200, |core, now| {
+        invalidation("another key takes its key's name", 1_200, |core, now| {
             let other = signer("other").jwk().to_string();
             let renamed = other.replace("\"other\"", "\"current\"");
             core.sources.jwks = Some(format!(r#"{{"keys": [{renamed}]}}"#));
             core.run_until(now);
         }),
-        death("the issuer's keys expire", 2 * 86_400, |core, now| {
+        invalidation("the issuer's keys expire", 2 * 86_400, |core, now| {
             core.sources.jwks = None;
             core.run_until(now);
         }),
-        death("the registry gets too old", 1_000, |core, now| {
+        invalidation("the registry gets too old", 1_000, |core, now| {
             core.sources.registry = None;
             core.run_until(now);
         }),
     ]
 }
 
-fn by_configuration() -> Vec<Death> {
+fn by_configuration() -> Vec<Invalidation> {
     let issuer = "[[issuer]]\n    name = \"main\"";
     vec![
         configures(
@@ -171,7 +173,7 @@ fn by_configuration() -> Vec<Death> {
             "[\"jwt\", \"mtls\"]\n    issuers = [\"main\"]\n",
             "[\"mtls\"]\n",
         ),
-        death("the policy takes another issuer's", 10, move |core, now| {
+        invalidation("the policy takes another issuer's", 10, move |core, now| {
             let config = CONFIG.replacen("issuers = [\"main\"]", "issuers = [\"other\"]", 1);
             let config = config.replacen(
                 issuer,
@@ -183,7 +185,7 @@ fn by_configuration() -> Vec<Death> {
                 OTHER_ISSUER.replacen("tenants", "claims = { scopes = \"scope\" }\ntenants", 1);
             core.reload(&format!("{other}{config}"), now);
         }),
-        death("the issuer speaks for others", 10, move |core, now| {
+        invalidation("the issuer speaks for others", 10, move |core, now| {
             let bound = "[[issuer]]\n tenants = [\"globex\"]\n name = \"main\"";
             core.reload(&CONFIG.replacen(issuer, bound, 1), now);
         }),
@@ -197,7 +199,7 @@ fn by_configuration() -> Vec<Death> {
     ]
 }
 
-fn by_registry() -> Vec<Death> {
+fn by_registry() -> Vec<Invalidation> {
     vec![
         says(
             "the tenant is suspended",
@@ -277,16 +279,16 @@ fn is_remembered(steps: &cellway_core::Steps) -> bool {
 }
 
 #[test]
-fn every_way_in_which_a_remembered_token_dies() {
+fn every_way_to_invalidate_a_remembered_token() {
     let request = shows(&long_lived());
     let mut page = String::new();
-    for (title, deaths) in [
+    for (title, invalidations) in [
         ("time and sources", by_time_and_sources()),
         ("configuration", by_configuration()),
         ("registry", by_registry()),
     ] {
         writeln!(page, "-- {title}").unwrap();
-        for Death { how, secs, change } in deaths {
+        for Invalidation { how, secs, change } in invalidations {
             let mut core = world();
             warm(&mut core, &request);
             change(&mut core, at(secs));
@@ -383,7 +385,7 @@ fn decisions_are_the_same_with_and_without_what_is_remembered() {
         let mut dice = Dice(seed);
         let (mut core, mut secs) = (world(), 5);
         for version in 2..40 {
-            let deaths = match dice.below(3) {
+            let invalidations = match dice.below(3) {
                 0 => by_time_and_sources(),
                 1 => by_configuration(),
                 _ => by_registry(),
@@ -391,12 +393,12 @@ fn decisions_are_the_same_with_and_without_what_is_remembered() {
             secs += [1, 1, 1, 400, 20_000][dice.below(5)];
             let at = at(secs);
             core.run_until(at);
-            let death = &deaths[dice.below(deaths.len())];
+            let invalidation = &invalidations[dice.below(invalidations.len())];
             match dice.below(3) {
-                0 => (death.change)(&mut core, at),
+                0 => (invalidation.change)(&mut core, at),
                 // All is well again.
                 1 => {
-                    core.sources.jwks = Some(jwks(&[&signer("current")]));
+                    core.sources.jwks = Some(current_jwks());
                     core.sources.registry = Some(registry(version * 10, ACME, ""));
                     core.reload(CONFIG, at);
                     core.refresh(at);
