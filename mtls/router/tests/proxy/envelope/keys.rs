@@ -27,7 +27,6 @@ fn kid(echo: &Value) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-
 #[tokio::test]
 async fn a_new_key_is_published_at_once_and_signs_when_everybody_can_know_it() {
     let world = Sealing::jws(&[("k1", 0)]).await;
