@@ -157,7 +157,7 @@ impl fmt::Display for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("none, because there is no [envelope]"),
-            Self::NotVerified => f.write_str("none, because nobody is verified"),
+            Self::NotVerified => f.write_str("none, because no caller is verified"),
             Self::Sealed { form, kid } => write!(f, "{form} under key {kid}"),
             Self::NoKey => write!(
                 f,

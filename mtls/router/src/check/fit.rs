@@ -71,7 +71,7 @@ fn for_proxying_only(settings: &RouterSettings, findings: &mut Findings) {
         for (name, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
             findings.warning(
                 format!("listener[{i}].{name}"),
-                "has no effect where serves = \"ext_authz\": the Envoy passes the requests on",
+                "has no effect where serves = \"ext_authz\": the Envoy forwards the requests itself",
                 "remove it, and set the same in the Envoy",
             );
         }

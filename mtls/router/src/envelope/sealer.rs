@@ -290,12 +290,13 @@ fn check_index(form: EnvelopeForm, index: &Index) -> Result<(), String> {
             (false, None) | (true, Some(_)) => {}
             (false, Some(_)) => {
                 return Err(format!(
-                    "key `{kid}` is one cell's, and envelope.form is `jws`; use a folder for each form"
+                    "key `{kid}` belongs to one cell, but envelope.form is `jws`; use a separate \
+                     folder for each form"
                 ));
             }
             (true, None) => {
                 return Err(format!(
-                    "key `{kid}` names no cell, and envelope.form is `{}`; use a separate folder \
+                    "key `{kid}` names no cell, but envelope.form is `{}`; use a separate folder \
                      for each form",
                     form.as_str()
                 ));

@@ -178,7 +178,7 @@ fn is_signed(
 fn unusable(error: &Error) -> String {
     match error {
         Error::UnsupportedDeltaCrl => {
-            "is a delta list, which says only what has changed since another: name the whole list"
+            "is a delta list, which has only the changes since another list: name the complete list"
         }
         Error::UnsupportedIndirectCrl => {
             "is an indirect list, which revokes certificates of other issuers than its own: name \

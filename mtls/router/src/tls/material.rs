@@ -184,7 +184,7 @@ pub(crate) async fn certificates<E: Env>(
     check_sections(pem, &text)?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
+        .map_err(|error| MaterialError::new(pem, format!("is not PEM: {}", words(&error))))?;
     if certificates.is_empty() {
         let why = nothing_found(&text, "PRIVATE KEY-----", SWAPPED_CERTIFICATE);
         let why = why.unwrap_or_else(|| "holds no certificate".to_owned());
@@ -206,7 +206,7 @@ pub(super) async fn revocation_lists<E: Env>(
     check_sections(pem, &content)?;
     let lists = CertificateRevocationListDer::pem_slice_iter(&content)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| MaterialError::new(pem, format!("is no PEM: {}", words(&error))))?;
+        .map_err(|error| MaterialError::new(pem, format!("is not PEM: {}", words(&error))))?;
     if lists.is_empty() {
         let certificate = "holds a certificate and no revocation list";
         let why = nothing_found(&content, "CERTIFICATE-----", certificate);

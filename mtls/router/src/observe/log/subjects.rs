@@ -65,7 +65,7 @@ impl Subjects {
                 let key = key.trim_ascii_end();
                 if key.len() < KEY_LEN_MIN {
                     return Err(format!(
-                        "{file}: holds {} bytes; {KEY_LEN_MIN} is the least",
+                        "{file}: has {} bytes; it must have at least {KEY_LEN_MIN}",
                         key.len()
                     ));
                 }

@@ -154,7 +154,7 @@ impl Page {
 
     fn reasons(&mut self, shards: &[Arc<Shard>]) {
         let name = "router_responses_total";
-        let help = "Answers that the router made itself or cut short, by why.";
+        let help = "Answers that the router made itself or cut short, by reason.";
         self.head(name, "counter", help);
         for (r, reason) in Reason::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.reasons.get(r));

@@ -125,7 +125,7 @@ async fn a_folder_that_cannot_be_used_leaves_the_old_keys_in_force() {
         ),
         (
             "[[key]]\nkid = \"k1\"\ncell = \"a\"\nadded = 1\nsign_from = 1",
-            "is one cell's",
+            "belongs to one cell",
         ),
         ("[[key]]\nkid = \"k1\"", "missing field `added`"),
         ("keys = 1", "unknown field `keys`"),
