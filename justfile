@@ -29,7 +29,7 @@ bench:
     cargo bench -p cellway-tests
     cargo bench -p cellway --bench proxy
 
-# Fuzz targets, each for so many seconds; a name runs that one alone: just fuzz 300 token
+# Run each fuzz target for this many seconds, or only the named one: just fuzz 300 token
 fuzz SECONDS="60" TARGET="":
     tests/fuzz/run {{SECONDS}} {{TARGET}}
 

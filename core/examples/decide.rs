@@ -1,7 +1,7 @@
 //! Decides without any IO: `cargo run -p cellway-core --example decide`.
 //!
-//! Core alone answers "who is this, and where do they go?" from values that you hand in, so that
-//! a service, a test or a command-line tool can ask without running a router.
+//! Core says who is calling and which cell serves them, from values that you pass in. So a service,
+//! a test or a command-line tool can ask without running a router.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         health: Arc::new(Health::default()),
     };
 
-    // A client that says it is somebody else. Sanitizing comes first, always.
+    // The client claims to be somebody else. Sanitizing always comes first.
     let mut headers = HeaderMap::new();
     headers.insert("x-cellway-tenant", HeaderValue::from_static("globex"));
     let credentials = sanitize(&snapshot.policy.headers, &mut headers)?;

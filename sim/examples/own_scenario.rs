@@ -1,11 +1,11 @@
-//! A scenario run from one's own test: a world as text, a seed, and a report to assert on.
+//! Runs a scenario from your own test: a world as text, a seed, and a report to check.
 //!
 //! `cargo run -p cellway-sim --example own_scenario`
 
 use cellway_sim::Scenario;
 use cellway_sim::fact::Answer;
 
-/// What happens in the small world, and what must hold.
+/// The faults in the small world, and what must hold.
 const SUSPENSION: &str = r#"
 [[fault]]
 at = "5s"
@@ -29,7 +29,7 @@ fn main() {
     print!("{}", report.summary());
     assert!(report.passed());
 
-    // The report has every request, for what `expect` can't say.
+    // The report has every request, for checks that `expect` can't express.
     let last_served = report
         .requests
         .iter()

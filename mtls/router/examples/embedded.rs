@@ -1,7 +1,7 @@
 //! A router inside your own process: `cargo run -p cellway-router --example embedded`.
 //!
-//! A test of your service can start the router that will stand before it, with the real listener,
-//! the real proxy path and the real decisions, in a few lines, and send requests through it.
+//! In a few lines, a test of your service can start the router that will be in front of it, with
+//! the real listener, proxy path and decisions, and send requests through it.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use cellway_testbed::{Client, EchoCell, IdentityProvider, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Your service and your identity provider; here a cell that answers with what it received.
+    // Your service and your identity provider. Here the service is a cell that answers with what it
+    // received.
     let env = TokioEnv::new();
     let (_cell, cell) = EchoCell::start(&env, "eu-1").await?;
     let idp = IdentityProvider::start(&env).await?;

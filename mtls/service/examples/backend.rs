@@ -1,11 +1,11 @@
-//! A service that knows its callers from the router's envelopes:
+//! A service that learns its callers from the router's envelopes:
 //! `cargo run -p cellway-service --example backend`.
 //!
-//! [`layer`] and [`orders`] are all that a service needs. The rest starts one service for each trust
-//! mode, in cells of their own behind one router, and shows what becomes of requests with an envelope
-//! that holds, with a forged one, with one that was stolen from another cell, and with none.
+//! [`layer`] and [`orders`] are all that a service needs. The rest starts one service for each
+//! trust mode, each in its own cell, behind one router. Then it shows what happens to requests with
+//! a valid envelope, a forged one, one that was stolen from another cell, and none.
 //!
-//! With arguments it is such a service alone, behind a router of yours:
+//! With arguments it runs only the service, behind your own router:
 //! `backend 127.0.0.1:9000 eu-1 gateway_enforced http://127.0.0.1:9901/.well-known/cellway/jwks.json`
 #![allow(
     clippy::disallowed_methods,
@@ -49,7 +49,7 @@ use tower_service::Service;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Envelopes = EnvelopeLayer<JwksClient<TokioEnv>, fn() -> Unix>;
 
-/// Verifies envelopes for this cell by the keys that the router publishes at `page`.
+/// Verifies envelopes for this cell with the keys that the router publishes at `page`.
 async fn layer(cell: &str, trust: TrustMode, page: &str) -> Result<Envelopes> {
     let env = TokioEnv::new();
     let tls = source_config(&env, &Provider::default(), &FetchSettings::default()).await?;
@@ -65,20 +65,20 @@ async fn layer(cell: &str, trust: TrustMode, page: &str) -> Result<Envelopes> {
     }))
 }
 
-/// What the service does, once the layer has let a request through.
+/// What the service does after the layer has accepted a request.
 fn orders(verdict: Option<&Verdict>) -> String {
     match verdict {
         Some(Verdict::Verified(caller)) => match &caller.tenant {
             Some(tenant) => format!("the orders of {tenant}"),
             None => "nobody's orders".to_owned(),
         },
-        // The place for whatever the service did before there was a router.
+        // Here the service checks the caller itself, as it did before there was a router.
         Some(Verdict::Local(why)) => format!("show me a token of your own ({why})"),
         None => "is the layer missing?".to_owned(),
     }
 }
 
-/// [`orders`], as tower has it. With axum or tonic this is what your handlers are.
+/// [`orders`] as a tower service. With axum or tonic, your handlers take this place.
 #[derive(Clone)]
 struct Orders;
 
@@ -127,15 +127,15 @@ async fn main() -> Result<()> {
     }
 }
 
-// From here on: a router, its cells and their callers, in one process.
+// From here on: a router, its cells and their callers in one process.
 
-/// The cells, each with a tenant of its own and what it leaves to the router.
+/// The cells. Each has a tenant and a trust mode.
 const CELLS: [(&str, &str, TrustMode); 3] = [
     ("eu-1", "acme", TrustMode::ServiceEnforced),
     ("eu-2", "globex", TrustMode::Hybrid),
     ("eu-3", "initech", TrustMode::GatewayEnforced),
 ];
-/// One more, whose operator looks at what it receives.
+/// One more cell, whose operator steals envelopes.
 const THIEF: (&str, &str) = ("eu-4", "umbrella");
 /// The envelope key's name at the router.
 const KID: &str = "env-1";
@@ -205,7 +205,7 @@ fn expected(trust: TrustMode) -> [StatusCode; 4] {
     })
 }
 
-/// Sends a request, and shows the answer: its body, or why there is none.
+/// Sends a request, and shows the answer: its body, or the reason of a refusal.
 async fn ask(address: SocketAddr, request: Request) -> Result<(StatusCode, String)> {
     let client = Client::plain(TokioEnv::new(), address);
     let answer = client.send(request).await?;
@@ -217,7 +217,7 @@ async fn ask(address: SocketAddr, request: Request) -> Result<(StatusCode, Strin
     Ok((answer.status, text))
 }
 
-/// An envelope as the router would seal it, but for the key.
+/// An envelope as the router would seal it, but with another key.
 fn forged(cell: &str, tenant: &str, now: Unix) -> Result<HeaderValue> {
     let identity = Identity {
         tenant: Some(Text::new(tenant)?),

@@ -60,7 +60,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// The value of the response header that names the owner.
+    /// The name in the answer's header, in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Router => "router",

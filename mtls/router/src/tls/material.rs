@@ -256,7 +256,7 @@ fn broken_section(text: &[u8]) -> Option<String> {
 /// Refuses text of which a section can't be read.
 fn check_sections(pem: &Pem, text: &[u8]) -> Result<(), MaterialError> {
     match broken_section(text) {
-        Some(problem) => Err(MaterialError::new(pem, format!("is no PEM: {problem}"))),
+        Some(problem) => Err(MaterialError::new(pem, format!("is not PEM: {problem}"))),
         None => Ok(()),
     }
 }
@@ -389,7 +389,7 @@ mod tests {
             ),
         ] {
             let found = load(&text, key.as_bytes()).await.unwrap_err();
-            assert!(found.starts_with("is no PEM: "), "{what}: {found}");
+            assert!(found.starts_with("is not PEM: "), "{what}: {found}");
             assert!(found.contains(problem), "{what}: {found}");
             assert!(
                 found.ends_with(&format!("(line {line})")),

@@ -174,7 +174,8 @@ async fn a_body_without_an_end_costs_the_connection_and_says_so() {
     }
 }
 
-/// A cell that refuses every upload as soon as it has the header, and reads no more.
+/// A cell that refuses every upload as soon as it has the header, then closes its side and discards
+/// the rest.
 async fn too_large() -> u16 {
     played(|mut stream| async move {
         receive(&mut stream).await;
