@@ -3,5 +3,6 @@
 
 pub(crate) mod driver;
 pub mod last_known_good;
+pub(crate) mod outputs;
 pub mod reload;
 pub mod sources;

@@ -5,6 +5,7 @@
 //! only its own answer. The loop is the one that core's documentation describes: pass one input in,
 //! drain the outputs, wait.
 
+mod performer;
 mod tasks;
 mod writer;
 
@@ -12,23 +13,23 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use cellway_core::Snapshot;
-use cellway_core::control::{Control, ControlSettings, KeySourceId, Output};
-use cellway_core::keys::{JwksFetchError, RestoreError};
-use cellway_core::policy::{IssuerId, Policy};
-use cellway_core::registry::{Parsed, RegistryError, RegistryFetchError, RegistryFetched};
+use cellway_core::control::{Control, ControlSettings};
+use cellway_core::keys::RestoreError;
+use cellway_core::policy::IssuerId;
 use cellway_env::fetch::{Client, KEYS_BYTES_MAX, Reach};
 use cellway_env::{Clock, Env};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use self::performer::Performer;
 use self::tasks::Tasks;
-use self::writer::{Document, LastKnownGoodWriter, Order};
+use self::writer::LastKnownGoodWriter;
 use crate::active_config::ActiveConfig;
-use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadRefused, Slot};
-use crate::control_plane::sources::{RegistryLocation, keys_source};
-use crate::observe::event::{Event, Sink};
+use crate::control_plane::last_known_good::{LastKnownGood, Slot};
+use crate::control_plane::outputs::{self, Answer};
+use crate::control_plane::sources::keys_source;
+use crate::observe::event::Sink;
 use crate::settings::{RouterSettings, Sources};
 use crate::view::{Inbox, ToControl, View, ViewCell};
 
@@ -65,31 +66,17 @@ pub(crate) struct Configure {
 #[derive(Debug)]
 pub(crate) struct Driver<E: Env, S> {
     clock: Clock<E>,
-    sink: S,
     control: Control,
-    /// The configuration of the next view.
-    config: Arc<ActiveConfig>,
+    performer: Performer<E, S>,
     /// How to connect to sources. A new value applies from the next fetch on.
     tls: Arc<ArcSwap<ClientConfig>>,
     reach: Arc<ArcSwap<Reach>>,
-    views: Arc<ViewCell>,
     inbox: Inbox,
     commands: mpsc::Receiver<Command>,
     answers: mpsc::Receiver<Answer>,
-    tasks: Tasks<E, S>,
-    writer: Option<LastKnownGoodWriter<E, S>>,
-    /// Whether to read the registry's file at the next check even if it seems unchanged.
-    reread: bool,
     /// Key sets that were read from files before the start. They are used after the last-known-good
     /// ones are restored.
     examined: Vec<(IssuerId, Bytes)>,
-}
-
-/// The result of a task.
-#[derive(Debug)]
-enum Answer {
-    Keys(KeySourceId, Result<Bytes, JwksFetchError>),
-    Registry(Result<RegistryFetched, RegistryFetchError>),
 }
 
 /// The result of [`Driver::new`]: the task, and the ways to reach it.
@@ -144,20 +131,24 @@ impl<E: Env, S: Sink> Driver<E, S> {
             registry: Arc::new(sources.registry.clone()),
             answer,
         };
-        let driver = Self {
-            clock,
+        let performer = Performer {
+            clock: clock.clone(),
             sink,
-            control,
             config,
-            tls,
-            reach,
             views: Arc::clone(&views),
-            inbox,
-            commands: orders,
-            answers,
             tasks,
             writer,
             reread: false,
+        };
+        let driver = Self {
+            clock,
+            control,
+            performer,
+            tls,
+            reach,
+            inbox,
+            commands: orders,
+            answers,
             examined: Vec::new(),
         };
         Driving {
@@ -196,7 +187,9 @@ impl<E: Env, S: Sink> Driver<E, S> {
                     Command::Stop => return,
                 },
                 () = reach(due) => self.control.handle_timeout(self.clock.now()),
-                Some(answer) = self.answers.recv() => self.answer(answer),
+                Some(answer) = self.answers.recv() => {
+                    answer.hand_to(&mut self.control, self.clock.now());
+                }
                 Some(message) = self.inbox.recv() => self.message(message),
             }
         }
@@ -210,17 +203,15 @@ impl<E: Env, S: Sink> Driver<E, S> {
         // First, because a new issuer is fetched from at once.
         self.tls.store(new.fetch);
         self.reach.store(Arc::new(fetch.reach()));
-        self.tasks.registry = Arc::new(registry.clone());
+        self.performer.tasks.registry = Arc::new(registry.clone());
         let timing = registry.timing.clone();
         let policy = Arc::clone(&new.config.settings.policy);
-        self.config = new.config;
+        self.performer.config = new.config;
         self.control
             .handle_policy(self.clock.now(), policy, new.keys);
         self.drain();
         // Control makes a snapshot only if the policy or the keys are new.
-        if !Arc::ptr_eq(&self.views.load().config, &self.config) {
-            self.publish(Arc::clone(self.control.snapshot()));
-        }
+        self.performer.publish_config(self.control.snapshot());
         self.control
             .handle_registry_timing(self.clock.now(), timing);
         self.drain();
@@ -228,25 +219,12 @@ impl<E: Env, S: Sink> Driver<E, S> {
         let _ = new.done.send(());
     }
 
-    fn publish(&self, snapshot: Arc<Snapshot>) {
-        let view = View::new(Arc::clone(&self.config), snapshot);
-        drop(self.views.publish(view));
-    }
-
     /// Fetches the registry now. Issuers keep their schedule unless their last fetch failed: a
     /// reload must not make a whole fleet fetch from them at once, but a repaired bundle must take
     /// effect at once.
     fn refresh(&mut self) {
-        self.reread = true;
+        self.performer.reread = true;
         self.control.handle_refresh(self.clock.now());
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        let now = self.clock.now();
-        match answer {
-            Answer::Keys(source, result) => self.control.handle_keys(now, source, result),
-            Answer::Registry(result) => self.control.handle_registry(now, result),
-        }
     }
 
     fn message(&mut self, message: ToControl) {
@@ -261,97 +239,17 @@ impl<E: Env, S: Sink> Driver<E, S> {
         }
     }
 
-    /// Performs everything that control asks for.
     fn drain(&mut self) {
-        while let Some(output) = self.control.poll_output() {
-            match output {
-                Output::Publish(snapshot) => {
-                    let event = Event::Published {
-                        snapshot: &snapshot,
-                    };
-                    self.sink.emit(self.clock.now(), &event);
-                    self.publish(snapshot);
-                }
-                Output::FetchKeys {
-                    source,
-                    issuer,
-                    forced,
-                } => {
-                    let issuer = self.policy().issuer(issuer).clone();
-                    self.tasks.fetch_keys(source, issuer, forced);
-                }
-                Output::FetchRegistry { validator } => {
-                    let current = self.control.registry().cloned();
-                    let validator = self.validator(validator);
-                    self.tasks.fetch_registry(validator, current);
-                }
-                Output::ParseRegistry { body, validator } => {
-                    let current = self.control.registry().cloned();
-                    self.tasks.parse_registry(body, validator, current);
-                }
-                Output::SaveKeys {
-                    issuer,
-                    body,
-                    fetched_at,
-                    ..
-                } => self.save_keys(issuer, Document { body, fetched_at }),
-                Output::SaveRegistry { body, fetched_at } => {
-                    let source = self.tasks.registry.location.source();
-                    let document = Document { body, fetched_at };
-                    self.order(Order::Save(Slot::Registry, source, document));
-                }
-                Output::ConfirmRegistry { fetched_at } => {
-                    self.order(Order::Confirm(Slot::Registry, fetched_at));
-                }
-                Output::Free(retired) => self.tasks.free(retired),
-                Output::Notice(notice) => {
-                    let policy = Arc::clone(&self.control.snapshot().policy);
-                    let event = Event::Notice {
-                        notice: &notice,
-                        policy: &policy,
-                    };
-                    self.sink.emit(self.clock.now(), &event);
-                }
-            }
-        }
-    }
-
-    /// The validator for the next fetch of the registry. After a reload, a file is always read,
-    /// because its content can change while its size, inode and time stay the same. A control plane
-    /// compares the content itself.
-    fn validator(&mut self, validator: Option<Arc<str>>) -> Option<Arc<str>> {
-        let reread = std::mem::take(&mut self.reread);
-        let is_file = matches!(self.tasks.registry.location, RegistryLocation::File(_));
-        validator.filter(|_| !(reread && is_file))
-    }
-
-    fn policy(&self) -> &Policy {
-        &self.control.snapshot().policy
-    }
-
-    fn save_keys(&self, issuer: IssuerId, document: Document) {
-        let issuer = self.policy().issuer(issuer);
-        let slot = Slot::Keys(issuer.name.as_str().to_owned());
-        self.order(Order::Save(slot, keys_source(issuer), document));
-    }
-
-    fn order(&self, order: Order) {
-        if let Some(writer) = &self.writer {
-            writer.order(order);
-        }
+        outputs::drain(&mut self.control, &mut self.performer);
     }
 
     /// Restores the documents of an earlier run before the first fetch, so that a restarted router
     /// never accepts an older registry than it had and can verify at once.
     async fn restore(&mut self) {
-        let Some(last_known_good) = self
-            .writer
-            .as_ref()
-            .map(|writer| writer.last_known_good().clone())
-        else {
+        let Some(last_known_good) = self.performer.last_known_good().cloned() else {
             return;
         };
-        let env = self.tasks.env.clone();
+        let env = self.performer.tasks.env.clone();
         let sources: Vec<_> = self
             .control
             .key_sources()
@@ -362,7 +260,7 @@ impl<E: Env, S: Sink> Driver<E, S> {
             let loaded = last_known_good
                 .load(&env, &slot, &source, KEYS_BYTES_MAX)
                 .await;
-            let Some(document) = self.loaded(&last_known_good, &slot, loaded) else {
+            let Some(document) = self.performer.loaded(&last_known_good, &slot, loaded) else {
                 continue;
             };
             let now = self.clock.now();
@@ -372,46 +270,27 @@ impl<E: Env, S: Sink> Driver<E, S> {
             if let Err(refused) = restored
                 && refused != RestoreError::NotNeeded
             {
-                self.refused(&last_known_good.path(&slot), &refused.to_string());
+                self.performer
+                    .refused(&last_known_good.path(&slot), &refused.to_string());
             }
             self.drain();
         }
-        let limit = self.tasks.registry.limits.document_bytes_max;
-        let source = self.tasks.registry.location.source();
+        let registry = Arc::clone(&self.performer.tasks.registry);
+        let limit = registry.limits.document_bytes_max;
+        let source = registry.location.source();
         let loaded = last_known_good
             .load(&env, &Slot::Registry, &source, limit)
             .await;
-        if let Some(document) = self.loaded(&last_known_good, &Slot::Registry, loaded) {
+        if let Some(document) = self
+            .performer
+            .loaded(&last_known_good, &Slot::Registry, loaded)
+        {
             let fetched_at = document.fetched_at;
-            let parsed: Result<Parsed, RegistryError> = self.tasks.parse(document.body, None).await;
+            let parsed = outputs::parse_registry(&env, &registry, document.body, None).await;
             let now = self.clock.now();
             self.control
                 .handle_restored_registry(now, parsed, fetched_at);
         }
-    }
-
-    fn loaded(
-        &self,
-        last_known_good: &LastKnownGood,
-        slot: &Slot,
-        loaded: Result<Option<(DocumentId, Document)>, LoadRefused>,
-    ) -> Option<Document> {
-        match loaded {
-            Ok(None) => None,
-            Ok(Some((id, document))) => {
-                self.order(Order::Found(slot.clone(), id));
-                Some(document)
-            }
-            Err(refused) => {
-                self.refused(&last_known_good.path(slot), &refused.to_string());
-                None
-            }
-        }
-    }
-
-    fn refused(&self, file: &str, error: &str) {
-        let event = Event::KeptRefused { file, error };
-        self.sink.emit(self.clock.now(), &event);
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cellway_core::control::{KeySourceId, Retired};
 use cellway_core::policy::Issuer;
-use cellway_core::registry::{Parsed, Registry, RegistryError, RegistryFetched};
+use cellway_core::registry::Registry;
 use cellway_env::fetch::{Client, FetchError};
 use cellway_env::{Clock, Env};
 use tokio::sync::mpsc;
 
-use super::Answer;
-use crate::control_plane::sources::{RegistryAnswer, fetch_keys, keys_source};
+use crate::control_plane::outputs::{Answer, fetch_registry, validated};
+use crate::control_plane::sources::{fetch_keys, keys_source};
 use crate::observe::event::{Event, Sink};
 use crate::settings::RegistrySettings;
 
@@ -51,23 +51,12 @@ impl<E: Env, S: Sink> Tasks<E, S> {
         let tasks = self.clone();
         self.env.spawn(async move {
             let settings = &tasks.registry;
-            let limit = settings.limits.document_bytes_max;
             let asked = validator.as_deref();
-            let fetched = settings
-                .location
-                .fetch(&tasks.env, &tasks.client, asked, limit);
-            let answer = match fetched.await {
-                Ok(RegistryAnswer::NotModified) => Ok(RegistryFetched::NotModified),
-                Ok(RegistryAnswer::Document { body, validator }) => Ok(RegistryFetched::Document {
-                    parsed: tasks.parse(body.clone(), current).await,
-                    body,
-                    validator,
-                }),
-                Err(error) => {
-                    tasks.failed(&settings.location.source(), &error);
-                    error.of_registry()
-                }
-            };
+            let fetched = fetch_registry(&tasks.env, &tasks.client, settings, asked, current);
+            let answer = fetched.await.or_else(|error| {
+                tasks.failed(&settings.location.source(), &error);
+                error.of_registry()
+            });
             tasks.send(Answer::Registry(answer)).await;
         });
     }
@@ -80,27 +69,10 @@ impl<E: Env, S: Sink> Tasks<E, S> {
     ) {
         let tasks = self.clone();
         self.env.spawn(async move {
-            let parsed = tasks.parse(body.clone(), current).await;
-            let document = RegistryFetched::Document {
-                parsed,
-                body,
-                validator,
-            };
+            let settings = &tasks.registry;
+            let document = validated(&tasks.env, settings, body, validator, current).await;
             tasks.send(Answer::Registry(Ok(document))).await;
         });
-    }
-
-    /// Validates and indexes a document where that delays no request.
-    pub(super) async fn parse(
-        &self,
-        body: Bytes,
-        current: Option<Arc<Registry>>,
-    ) -> Result<Parsed, RegistryError> {
-        let settings = Arc::clone(&self.registry);
-        let format = settings.location.format();
-        self.env
-            .heavy(move || Registry::parse(&body, format, current.as_deref(), &settings.limits))
-            .await
     }
 
     /// Frees memory where that delays no request.
