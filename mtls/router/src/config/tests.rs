@@ -207,7 +207,7 @@ fn each_is_named(table: &[(String, &str)]) {
     }
 }
 
-/// The least that is valid, with one more table at its end.
+/// The shortest valid configuration, with one more table at its end.
 fn and(table: &str) -> String {
     LEAST.to_owned() + table
 }

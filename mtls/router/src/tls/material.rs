@@ -230,7 +230,8 @@ fn words(error: &pem::Error) -> String {
     }
 }
 
-/// What is wrong with the first section that can't be read by itself, and the number of its BEGIN line.
+/// Finds the first section that can't be read, and says what is wrong and on which line the section
+/// starts.
 ///
 /// The library names no line. It also joins a section without an END line to the next one, and then
 /// reads both as one.
@@ -253,7 +254,7 @@ fn broken_section(text: &[u8]) -> Option<String> {
     None
 }
 
-/// Refuses text of which a section can't be read.
+/// Refuses text with a section that can't be read.
 fn check_sections(pem: &Pem, text: &[u8]) -> Result<(), MaterialError> {
     match broken_section(text) {
         Some(problem) => Err(MaterialError::new(pem, format!("is not PEM: {problem}"))),
@@ -261,7 +262,7 @@ fn check_sections(pem: &Pem, text: &[u8]) -> Result<(), MaterialError> {
     }
 }
 
-/// How a section begins, with the end of the line before it.
+/// The start of a section, with the end of the line before it.
 const BEGIN_LINE: &[u8] = b"\n-----BEGIN ";
 
 /// The content without the byte-order mark that some editors write.
@@ -343,7 +344,7 @@ mod tests {
         assert_eq!(load_roots(&TokioEnv::new(), &roots).await.unwrap().len(), 1);
     }
 
-    /// Catches: a bundle of a hundred certificates in which an operator has to find the broken one.
+    /// Catches: a message that doesn't say which of a hundred certificates in a bundle is broken.
     #[tokio::test]
     async fn names_the_line_of_the_broken_section() {
         let Pki {

@@ -1,4 +1,5 @@
-//! Cells that a test plays itself, byte by byte or frame by frame. All return their port.
+//! Cells that a test plays itself, byte by byte or frame by frame. Each function returns the cell's
+//! port.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ where
     .await
 }
 
-/// An HTTP/1.1 cell that says this to everything that comes, on connections that it keeps open.
+/// An HTTP/1.1 cell that answers everything with these bytes, on connections that it keeps open.
 pub async fn says(answer: String) -> u16 {
     let answer: Arc<str> = answer.into();
     played(move |mut stream| {
@@ -63,7 +64,8 @@ pub async fn says(answer: String) -> u16 {
     .await
 }
 
-/// A cell that says this to the first bytes of each connection, and then waits for its end.
+/// A cell that answers the first bytes of each connection with these bytes, and then waits until
+/// the connection closes.
 pub async fn scripted(answer: &'static [u8]) -> u16 {
     played(move |mut stream| async move {
         receive(&mut stream).await;
@@ -73,7 +75,8 @@ pub async fn scripted(answer: &'static [u8]) -> u16 {
     .await
 }
 
-/// A cell that takes requests and never answers, and tells of each connection's first bytes.
+/// A cell that takes requests and never answers. It notifies when a connection's first bytes
+/// arrive.
 pub async fn silent() -> (u16, Arc<Notify>) {
     let asked = Arc::new(Notify::new());
     let telling = asked.clone();

@@ -1,5 +1,5 @@
-//! A wall clock that is set ahead and back while the router runs. The router's clock is the test's, so
-//! nothing here touches the machine's.
+//! Sets the wall clock ahead and back while the router runs. Only the router's clock is set, not
+//! the machine's.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::stepped::Stepped;
 use crate::world::{Heard, now, plain, reason};
 
-/// A router with a clock of its own, before the cell `a`, which has the tenant `acme`. The cell `b` may
-/// call it, and each of its authorizations is taken once.
+/// A router with its own clock, in front of the cell `a` with the tenant `acme`. The cell `b` may
+/// call it, and each of its authorizations is accepted once.
 struct Scene {
     env: Stepped,
     idp: IdentityProvider,
@@ -57,7 +57,7 @@ impl Scene {
         Client::plain(self.env.clone(), self.handle.addresses()[0].1)
     }
 
-    /// An authorization of `b` that is good for so many seconds from now.
+    /// An authorization of `b` that is valid for this many seconds from now.
     fn authorization(&self, jti: &str, secs: u64) -> String {
         let now = self.env.now();
         let claims = Claims::cell_bound("b", "a", jti, now)
@@ -67,7 +67,7 @@ impl Scene {
         claims.sign(&self.caller).unwrap()
     }
 
-    /// Calls as `b`, with a token that lasts, and says what comes of it.
+    /// Calls as `b`, with a long-lived token, and returns the result.
     async fn call(&self, token: &str, shown: &str) -> String {
         let name = HeaderName::from_static("cell-bound-authorization");
         let request = Request::get("/").bearer(token);
@@ -86,7 +86,7 @@ fn policy(issuer: &str) -> Arc<Policy> {
     Arc::new(Policy::build(&specs).unwrap())
 }
 
-/// `served`, or the reason why not.
+/// `served`, or the reason of the refusal.
 fn outcome(answer: &Answer) -> String {
     match answer.status {
         StatusCode::OK => "served".to_owned(),
@@ -94,7 +94,8 @@ fn outcome(answer: &Answer) -> String {
     }
 }
 
-/// Catches: a remembered token, or one on a connection that is open, which outlives a step of the clock.
+/// Catches: a cached token, or a token on an open connection, whose times are not checked again
+/// after the clock was set.
 #[tokio::test]
 async fn a_token_follows_the_clock_on_an_open_connection() {
     let scene = Scene::new().await;
@@ -114,8 +115,8 @@ async fn a_token_follows_the_clock_on_an_open_connection() {
     }
 }
 
-/// Catches: an authorization that is taken a second time because the clock that it expires by goes back
-/// after its use was forgotten.
+/// Catches: an authorization that is accepted a second time because the clock was set back after
+/// its use was forgotten.
 #[tokio::test]
 async fn a_used_authorization_stays_used_when_the_clock_goes_back() {
     let scene = Scene::new().await;
@@ -127,7 +128,7 @@ async fn a_used_authorization_stays_used_when_the_clock_goes_back() {
     scene.env.pass(1).await;
     assert_eq!(scene.call(&token, &used).await, "cba_expired");
     scene.env.step(-1);
-    // It would be good again, and the router can't know whether it was used.
+    // It would be valid again, and the router can't know whether it was used.
     assert_eq!(scene.call(&token, &used).await, "cba_expired");
     let later = scene.authorization("later", 30);
     assert_eq!(scene.call(&token, &later).await, "served");

@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// An HTTP/2 cell that does this with each request, told how many came before.
+/// An HTTP/2 cell that runs `serve` for each request, with the number of requests before it.
 async fn http2<F>(
     seen: &Seen,
     serve: impl Fn(Cell, u32, usize) -> F + Copy + Send + Sync + 'static,

@@ -38,7 +38,7 @@ fn unfinished() -> Request {
     }
 }
 
-/// How many requests or connections the cell takes at once.
+/// How many requests or connections the cell may have at a time.
 const PLACES: usize = 16;
 /// How many requests a flood has.
 const SENT: usize = 32;
@@ -51,7 +51,8 @@ fn versions() -> [(&'static str, ServerTls, &'static str); 2] {
     ]
 }
 
-/// Settings of a router that asks for certificates of `clients`, before a cell with [`PLACES`] places.
+/// Settings of a router that asks for certificates of `clients`, in front of a cell with [`PLACES`]
+/// places.
 fn crowded(scheme: &str, port: u16, clients: &Ca) -> RouterSettings {
     let registry = two_tenants(plain_endpoint(scheme, port));
     let mut settings = secure(registry, clients, &ca(2));
@@ -123,7 +124,7 @@ async fn served_from(world: &World, address: &str) -> Option<TcpStream> {
     served(stream, "").await
 }
 
-/// Sends a request after `header`. Returns the connection once it has been served; `None` if it was
+/// Sends a request after `header`. Returns the connection if it was served, and `None` if it was
 /// closed.
 async fn served(mut stream: TcpStream, header: &str) -> Option<TcpStream> {
     let bytes = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");

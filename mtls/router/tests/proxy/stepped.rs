@@ -1,4 +1,4 @@
-//! The machine with a wall clock that the test sets.
+//! A machine whose wall clock the test sets.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use cellway_env::{Env, Sharing};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
-/// The machine, with a wall clock that moves only when the test says so.
+/// The machine. Its wall clock moves only when the test steps it.
 #[derive(Clone, Debug)]
 pub struct Stepped {
     machine: TokioEnv,
@@ -40,7 +40,7 @@ impl Stepped {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
-    /// Lets so many seconds pass, by this clock and by the timers'.
+    /// Advances this clock and the timers' clock.
     pub async fn pass(&self, secs: u64) {
         self.step(secs.cast_signed());
         tokio::time::pause();
