@@ -37,7 +37,8 @@ impl<E: Env> Clock<E> {
         Mono::from_origin(self.origin.elapsed())
     }
 
-    /// The instant to hand to a tokio timer; one that lies too far ahead becomes a far one.
+    /// The instant for a tokio timer. An instant that is too far in the future becomes one a year
+    /// ahead.
     pub fn instant(&self, at: Mono) -> Instant {
         const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
         self.origin + at.since_origin().min(self.origin.elapsed() + FAR)

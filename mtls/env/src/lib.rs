@@ -1,4 +1,5 @@
-//! What Cellway needs of the machine that it runs on: network, wall clock, entropy, tasks and storage.
+//! What Cellway needs from the machine that it runs on: network, wall clock, entropy, tasks and
+//! storage.
 //!
 //! [`Env`] is the seam between Cellway and the world. Production runs on [tokio](tokio::TokioEnv);
 //! the simulator has its own implementation, and both run every other line of the router and of the
@@ -31,7 +32,7 @@ use cellway_core::Unix;
 pub use self::clock::Clock;
 pub use self::words::{handshake_failure, tls_error};
 
-/// What a router needs of the machine that it runs on.
+/// What a router needs from the machine that it runs on.
 ///
 /// A value of this type is one host: in the simulator, several live in one process.
 pub trait Env: Clone + Send + Sync + Unpin + 'static {
@@ -44,8 +45,8 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
     /// Durable storage for last-known-good state, and the way files are read.
     type Store: Store;
 
-    /// Connects to `host:port`. Takes the name, not an address: resolving it is the environment's.
-    /// It also includes detecting a dead peer: the stream then fails within about a minute.
+    /// Connects to `host:port`. The environment resolves the name. It also detects a dead peer: the
+    /// stream then fails within about a minute.
     fn connect(
         &self,
         host: &str,
@@ -62,7 +63,7 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
         sharing: Sharing,
     ) -> impl Future<Output = io::Result<Self::Claim>> + Send;
 
-    /// Binds an address and listens there: alone, or `shared` with others that do the same.
+    /// Binds an address and listens on it, alone or `shared` with other sockets that do the same.
     ///
     /// # Errors
     /// `AddrInUse` if another socket listens there that doesn't share the address.
@@ -85,10 +86,10 @@ pub trait Env: Clone + Send + Sync + Unpin + 'static {
     /// inside the `CryptoProvider`.)
     fn fill(&self, buffer: &mut [u8]);
 
-    /// Runs `task` until it ends or the host does.
+    /// Runs `task` until it or the host ends.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
-    /// Runs work that takes milliseconds of CPU, away from the request path where that is possible.
+    /// Runs work that takes milliseconds of CPU time, if possible away from the request path.
     fn heavy<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -112,7 +113,7 @@ pub enum Sharing {
 
 /// A bound address.
 pub trait Claim: Send + 'static {
-    /// The listener that it becomes.
+    /// The listener that the claim becomes.
     type Listener;
 
     /// Starts to listen. Call it on the runtime that serves the listener's connections.
@@ -121,34 +122,34 @@ pub trait Claim: Send + 'static {
     /// `AddrInUse` if another process was first.
     fn listen(self) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
-    /// The address (the port chosen, where 0 was asked for).
+    /// The address. If port 0 was asked for, it has the port that the system chose.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
 /// A bound socket.
 pub trait Listener: Send + 'static {
-    /// What it accepts.
+    /// The streams that it accepts.
     type Stream;
 
     /// Waits for the next connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
-    /// The address it is bound to (the port chosen, where 0 was asked for).
+    /// The address it is bound to. If port 0 was asked for, it has the port that the system chose.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
-/// Files, as far as the router needs them. Paths are as the configuration writes them.
+/// The file operations that the router needs. Paths are as they are in the configuration.
 ///
 /// In the simulator this is where disks fill up and writes are torn.
 pub trait Store: Clone + Send + Sync + 'static {
     /// Reads a whole file of at most `limit` bytes.
     ///
     /// # Errors
-    /// `NotFound` where there is none, `FileTooLarge` above the limit, `PermissionDenied` where the
-    /// file isn't as private as asked for.
+    /// `NotFound` if there is none, `FileTooLarge` above the limit, `PermissionDenied` if the file
+    /// isn't as private as asked for.
     fn read(
         &self,
         path: &str,
@@ -156,11 +157,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         private: Privacy,
     ) -> impl Future<Output = io::Result<Bytes>> + Send;
 
-    /// Replaces a file so that a reader, or this host after a crash, sees the old or the new
-    /// content and nothing between. Creates missing folders with mode 0700, the file with 0600.
+    /// Replaces a file atomically: a reader, or this host after a crash, sees either the old or the
+    /// new content. Creates missing folders with mode 0700, and the file with 0600.
     fn replace(&self, path: &str, content: Bytes) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// What identifies the present content of a file, cheaply: for noticing that it changed.
+    /// Identifies the present content of a file cheaply, to notice changes.
     fn stat(&self, path: &str) -> impl Future<Output = io::Result<Stat>> + Send;
 }
 
@@ -169,8 +170,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 pub enum Privacy {
     /// Any readable file will do: configuration, certificates, registries.
     Any,
-    /// The router's own state: refused where it is a link, somebody else's, or others could have
-    /// written it.
+    /// The router's own state. Refused if it is a link, if somebody else owns it, or if others
+    /// could have written it.
     Own,
     /// Refused if other users could write or replace it. The path may lead through symbolic links,
     /// as in a Kubernetes volume: the file at the end and the folders on the way are checked.
@@ -179,7 +180,8 @@ pub enum Privacy {
     Secret,
 }
 
-/// A file's identity at one moment. Two equal values mean: very likely not written between.
+/// A file's identity at one moment. If two values are equal, the file was very likely not written
+/// in between.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stat {
     /// When it was last modified, since the Unix epoch.

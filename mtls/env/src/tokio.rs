@@ -81,14 +81,15 @@ impl Env for TokioEnv {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(sharing == Sharing::Shared)?;
         socket.set_nonblocking(true)?;
-        // Inherited by what is accepted on Linux; set again there for those that don't.
+        // On Linux, accepted connections inherit this. It is set again for systems where they
+        // don't.
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         Ok(TokioClaim { socket, sharing })
     }
 
     fn unix_now(&self) -> Unix {
-        // A clock before 1970 is a clock that isn't set: nothing is valid then.
+        // A clock before 1970 isn't set. Nothing is valid then.
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
@@ -111,7 +112,7 @@ impl Env for TokioEnv {
         match tokio::task::spawn_blocking(work).await {
             Ok(value) => value,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime shuts down, and with it whoever asked.
+            // The runtime shuts down, and the caller with it.
             Err(_) => std::future::pending().await,
         }
     }
@@ -136,8 +137,8 @@ impl Claim for TokioClaim {
         // the system lets only one of them listen. So this call decides between two processes.
         self.socket.listen(BACKLOG)?;
         if self.sharing == Sharing::First {
-            // Set only now, so that no other socket with SO_REUSEPORT could be there first. The
-            // system checks the option when another socket binds, and puts all sockets that have it
+            // This is set only now, so that no other socket with SO_REUSEPORT could be there first.
+            // The system checks the option when another socket binds, and puts all sockets with it
             // into one group.
             self.socket.set_reuse_port(true)?;
         }

@@ -1,9 +1,9 @@
-//! One message each way (grpc/grpc, `doc/PROTOCOL-HTTP2.md`).
+//! gRPC framing for calls with one message each way (grpc/grpc, `doc/PROTOCOL-HTTP2.md`).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// Each message begins with a flag and a length.
+/// The length of what precedes each message: a flag and a length.
 const PREFIX: usize = 5;
 
 /// The one message of a request.
@@ -28,7 +28,7 @@ pub fn write(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut text = BytesMut::with_capacity(PREFIX + length);
     text.put_u8(0);
-    // Far below 4 GiB: it says what was read, which is bounded.
+    // This is far below 4 GiB, because what was read is bounded.
     text.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     text.put_slice(&message.encode_to_vec());
     text.freeze()

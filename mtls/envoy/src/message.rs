@@ -2,7 +2,7 @@
 //!
 //! Each field has the number and the JSON name of Envoy's own definitions (`external_auth.proto`,
 //! `attribute_context.proto`, and `base.proto` of `envoy.config.core.v3`). Fields that aren't here
-//! are skipped: they say nothing that is believed.
+//! are skipped, so they can't influence a decision.
 
 #![expect(missing_docs, reason = "the fields are Envoy's, by its own names")]
 
@@ -88,7 +88,7 @@ pub struct HttpRequest {
     pub host: String,
     #[prost(string, tag = "10")]
     pub protocol: String,
-    /// As they came; instead of `headers`, with `encode_raw_headers`.
+    /// The headers as they came. Set instead of `headers` with `encode_raw_headers`.
     #[prost(message, optional, tag = "13")]
     #[serde(alias = "header_map")]
     pub header_map: Option<HeaderMap>,
@@ -188,7 +188,7 @@ pub struct Allowed {
 pub struct HeaderValueOption {
     #[prost(message, optional, tag = "1")]
     pub header: Option<HeaderValue>,
-    /// Said outright: its default has been both.
+    /// This is always set, because its default differs between versions of Envoy.
     #[prost(message, optional, tag = "2")]
     pub append: Option<Bool>,
     #[prost(bool, tag = "4")]
@@ -203,7 +203,7 @@ pub struct Bool {
     pub value: bool,
 }
 
-/// `google.protobuf.Struct`, of texts alone.
+/// `google.protobuf.Struct`, with strings only.
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(transparent)]
 pub struct Struct {
@@ -211,7 +211,7 @@ pub struct Struct {
     pub fields: BTreeMap<String, Value>,
 }
 
-/// `google.protobuf.Value`, where it is a text.
+/// `google.protobuf.Value`, if it is a string.
 #[derive(Clone, PartialEq, prost::Message, Serialize)]
 #[serde(transparent)]
 pub struct Value {
@@ -219,7 +219,7 @@ pub struct Value {
     pub text: Option<String>,
 }
 
-/// A map in which no name stands twice: which of the two counts would be a matter of taste.
+/// A map in which no name occurs twice, because it would be unclear which of the two counts.
 fn distinct<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {

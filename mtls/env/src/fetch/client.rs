@@ -1,8 +1,9 @@
 //! One GET over a fresh connection.
 //!
-//! A source is asked every few minutes at most, so connections aren't kept: each fetch resolves,
-//! connects and verifies anew, and a source that moves is found again without a rule for it. The
-//! connection lives inside the call. When its time is up, everything that belongs to it is dropped.
+//! A source is asked every few seconds or minutes, so connections aren't kept. Each fetch resolves
+//! the name, connects and verifies the certificate again, so a source that moves is found without a
+//! special rule. The connection lives inside the call. When the time limit is over, everything that
+//! belongs to it is dropped.
 
 use std::convert::Infallible;
 use std::io;
@@ -31,9 +32,9 @@ use super::url::SourceUrl;
 use crate::Env;
 use crate::words::handshake_failure;
 
-/// How often a source may send us on.
+/// How many redirects are followed.
 const REDIRECTS_MAX: usize = 3;
-/// How large the header of an answer may be, in bytes.
+/// The most bytes of an answer's header.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// The types of key sets, discovery documents and registries. Any other type is accepted too,
@@ -44,7 +45,7 @@ const ACCEPT: &str = "application/json, application/jwk-set+json, */*;q=0.1";
 #[derive(Clone, Debug)]
 pub struct Client<E> {
     env: E,
-    /// `None`: not even connected to.
+    /// `None` if the client never connects.
     tls: Option<Arc<ArcSwap<ClientConfig>>>,
     reach: Arc<ArcSwap<Reach>>,
 }
@@ -52,7 +53,7 @@ pub struct Client<E> {
 /// How sources are reached.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Reach {
-    /// For the whole of a fetch: connecting, redirects and the last byte.
+    /// The time limit for a whole fetch, with connecting, redirects and the last byte.
     pub total_timeout: Duration,
     /// Which sources are reached through a proxy.
     pub proxies: Proxies,
@@ -63,29 +64,29 @@ pub struct Reach {
 pub struct Get<'a> {
     /// The address of the source.
     pub url: &'a SourceUrl,
-    /// The `ETag` of what we have.
+    /// The `ETag` of the present document.
     pub if_none_match: Option<&'a HeaderValue>,
-    /// The whole value of `Authorization`. Never sent to another origin that a redirect names.
+    /// The whole value of `Authorization`. A redirect to another origin never gets it.
     pub authorization: Option<&'a HeaderValue>,
-    /// The most bytes that the body may have.
+    /// The most bytes of the body.
     pub body_max: usize,
 }
 
-/// What came.
+/// The answer of a source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// What we have is still right.
+    /// The present document is still current.
     NotModified {
-        /// For how long from now on, if the answer says.
+        /// How long it may be used without asking again, if the answer says so.
         max_age: Option<Duration>,
     },
     /// A document, and its `ETag`.
     Document {
         /// The body.
         body: Bytes,
-        /// What to send as `If-None-Match` the next time.
+        /// The value of `If-None-Match` for the next fetch.
         etag: Option<HeaderValue>,
-        /// How long it may be used without asking again, if the answer says.
+        /// How long it may be used without asking again, if the answer says so.
         max_age: Option<Duration>,
     },
 }
@@ -96,8 +97,8 @@ enum Step {
 }
 
 impl<E: Env> Client<E> {
-    /// A client that trusts and identifies itself as `tls` says, and gives a source
-    /// `total_timeout` for the whole of a fetch: connecting, redirects and the last byte.
+    /// Creates a client with the CAs and the certificate in `tls`. A whole fetch may take
+    /// `total_timeout`: connecting, redirects and the last byte.
     pub fn new(env: E, tls: Arc<ArcSwap<ClientConfig>>, total_timeout: Duration) -> Self {
         let proxies = Proxies::default();
         let reach = Reach {
@@ -107,23 +108,24 @@ impl<E: Env> Client<E> {
         Self::reaching(env, tls, Arc::new(ArcSwap::from_pointee(reach)))
     }
 
-    /// A client that reaches sources as `reach` says. A new value in it counts from the next fetch.
+    /// Creates a client that reaches sources as `reach` says. A new value there applies from the
+    /// next fetch on.
     pub fn reaching(env: E, tls: Arc<ArcSwap<ClientConfig>>, reach: Arc<ArcSwap<Reach>>) -> Self {
         let tls = Some(tls);
         Self { env, tls, reach }
     }
 
-    /// As [`new`](Self::new), for trust and identity that stay as they are.
+    /// As [`new`](Self::new), with a TLS configuration that never changes.
     pub fn with_tls(env: E, tls: Arc<ClientConfig>, total_timeout: Duration) -> Self {
         Self::new(env, Arc::new(ArcSwap::new(tls)), total_timeout)
     }
 
-    /// Where it connects from.
+    /// The environment that it connects from.
     pub fn env(&self) -> &E {
         &self.env
     }
 
-    /// A client that fetches nothing, for sources that are files.
+    /// Creates a client that fetches nothing, for sources that are files.
     pub fn unconnected(env: E) -> Self {
         Self {
             env,
@@ -135,7 +137,7 @@ impl<E: Env> Client<E> {
     /// Fetches a document.
     ///
     /// # Errors
-    /// [`FetchError`]; nothing is retried here.
+    /// [`FetchError`]. Nothing is retried here.
     pub async fn get(&self, get: Get<'_>) -> Result<Answer, FetchError> {
         let total_timeout = self.reach.load().total_timeout;
         timeout(total_timeout, self.follow(get))
@@ -186,7 +188,7 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(FetchError::http)?;
-    // The connection's own end is no answer: what it had to say reaches us through the request.
+    // The connection's own result isn't needed, because the request gets its errors.
     let connection = async {
         let _ = connection.await;
         std::future::pending::<Infallible>().await

@@ -16,7 +16,7 @@ use super::url::UrlError;
 pub enum FetchError {
     /// No connection.
     Connect(io::Error),
-    /// The forward proxy made no tunnel.
+    /// The forward proxy didn't open a tunnel.
     Proxy {
         /// The proxy's host and port.
         proxy: String,
@@ -25,7 +25,7 @@ pub enum FetchError {
     },
     /// The handshake failed: an untrusted certificate, another name, no common protocol.
     Tls(String),
-    /// It took longer than this in all.
+    /// The whole fetch took longer than this.
     Timeout(Duration),
     /// The answer isn't valid HTTP, or ended too soon.
     Http(String),
@@ -41,24 +41,24 @@ pub enum FetchError {
         /// The encoding, as the answer names it.
         encoding: String,
     },
-    /// The address isn't one that may be fetched from.
+    /// The address must not be fetched from.
     Address(UrlError),
-    /// A redirect to where we don't go.
+    /// The source redirected to an address that must not be fetched from.
     Redirect(UrlError),
     /// More redirects in a row than this.
     TooManyRedirects(usize),
-    /// 304 although nothing was asked about.
+    /// The source answered 304, although the request had no `If-None-Match`.
     NotAskedAbout,
     /// A file couldn't be read.
     File(String, io::Error),
-    /// The discovery document isn't one.
+    /// The discovery document is malformed.
     Discovery(String),
     /// The discovery document speaks for another issuer.
     OtherIssuer {
-        /// What it names.
+        /// The issuer that it names.
         named: String,
     },
-    /// The address that the discovery document gives for keys.
+    /// The discovery document has an address for keys that must not be fetched from.
     KeysAddress(UrlError),
     /// The source's token, in this file, isn't allowed in a header.
     BadBearer(String),
@@ -67,7 +67,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// The kind of failure, as the core counts them.
+    /// The kind of failure, as core counts it.
     pub fn kind(&self) -> JwksFetchError {
         match self {
             Self::Connect(_) | Self::Address(_) => JwksFetchError::Unreachable,
@@ -105,7 +105,8 @@ impl FetchError {
 }
 
 impl FetchError {
-    /// What the registry's source is told: a document over the limit is an answer, all else is none.
+    /// The result for the registry's state machine: a document over the limit is an answer, and
+    /// every other failure is none.
     ///
     /// # Errors
     /// The source gave no answer.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use http::header::{AGE, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName};
 
-/// What is left of the answer's `max-age` (section 5.2.2.1) after its `Age` (5.1); zero where it
-/// must not be used without asking (`no-cache`, `no-store`); `None` if it doesn't say.
+/// The answer's `max-age` (section 5.2.2.1) minus its `Age` (5.1). Zero if it must not be used
+/// without asking again (`no-cache`, `no-store`). `None` if the answer doesn't say.
 ///
-/// `s-maxage` is for shared caches, and what we keep isn't one. Of several answers the shortest
-/// counts (4.2.1 lets us choose), and a `max-age` that is no number is zero, as 4.2.1 recommends.
+/// `s-maxage` is ignored, because it is for shared caches. If there are several values, the
+/// shortest counts (4.2.1 leaves the choice to us). A `max-age` that isn't a number counts as zero,
+/// as 4.2.1 recommends.
 pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let directives = values(headers, &CACHE_CONTROL)
         .flat_map(|value| value.split(','))
@@ -35,7 +36,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     values.filter_map(|value| value.to_str().ok())
 }
 
-/// A number of seconds; one that is too large to hold is the largest (section 1.2.2).
+/// A number of seconds. A number that is too large counts as the largest one (section 1.2.2).
 fn seconds(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::from(u32::MAX)))

@@ -12,5 +12,5 @@ pub use self::error::FetchError;
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::url::{SourceUrl, UrlError};
 
-/// The most bytes that a key set may have.
+/// The most bytes of a key set.
 pub const KEYS_BYTES_MAX: usize = 1 << 20;

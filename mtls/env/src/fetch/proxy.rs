@@ -28,7 +28,7 @@ const DIRECT_MAX: usize = 256;
 /// The port of a proxy if its URL has none.
 const PORT: u16 = 80;
 
-/// Which sources are reached through which proxy. By default none.
+/// The forward proxy, and which sources are reached through it. None by default.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Proxies {
     proxy: Option<Proxy>,
@@ -176,7 +176,8 @@ impl Proxy {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
-        // It ends when the tunnel is up or has failed. The request gets the result in both cases.
+        // This ends when the tunnel is open or has failed. The request gets the result in both
+        // cases.
         let connection = async {
             let _ = connection.with_upgrades().await;
             std::future::pending::<Infallible>().await

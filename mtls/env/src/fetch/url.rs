@@ -7,7 +7,8 @@ use http::Uri;
 
 /// An address that the router may fetch from: `https` anywhere, `http` on this machine only.
 ///
-/// What is fetched decides who may call and where requests go, so nobody on the way may change it.
+/// The documents that are fetched decide who may call and where requests go, so nobody on the
+/// network may be able to change them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SourceUrl {
     https: bool,
@@ -26,7 +27,7 @@ pub enum UrlError {
     Scheme,
     /// `http` to another machine.
     Plain,
-    /// A user name or password in it; they would end up in logs.
+    /// It has a user name or password, which would end up in logs.
     UserInfo,
 }
 
@@ -67,8 +68,8 @@ impl SourceUrl {
     /// Where a redirect from here leads.
     ///
     /// # Errors
-    /// As for [`SourceUrl::parse`]; from `https` to `http` is [`UrlError::Plain`], to loopback
-    /// too.
+    /// As for [`SourceUrl::parse`]. From `https` to `http` is [`UrlError::Plain`], even to
+    /// loopback.
     pub(super) fn follow(&self, location: &str) -> Result<Self, UrlError> {
         let scheme = if self.https { "https" } else { "http" };
         let next = if location.is_empty() {
@@ -183,7 +184,7 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
-/// Whether the reference begins with a scheme (RFC 3986, section 3.1).
+/// Whether the reference starts with a scheme (RFC 3986, section 3.1).
 fn has_scheme(reference: &str) -> bool {
     let Some((scheme, _)) = reference.split_once(':') else {
         return false;

@@ -50,7 +50,7 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
         Privacy::Secret => trust::open(path, Wanted::Unread)?,
     };
     let mut content = Vec::new();
-    // One more than allowed tells a file that just fits from one that is cut.
+    // One more byte than allowed tells a file that just fits from one that is too long.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut content)?;
     if content.len() > limit {
@@ -62,8 +62,7 @@ fn read(path: &Path, limit: usize, private: Privacy) -> io::Result<Bytes> {
     Ok(content.into())
 }
 
-/// Opens a file, and nothing else: opening a pipe that nobody writes to would never return, and
-/// whoever reads would never look again.
+/// Opens a plain file and nothing else. Opening a pipe that nobody writes to would never return.
 fn open_any(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("is not a plain file"));
@@ -80,7 +79,7 @@ fn open_own(path: &Path) -> io::Result<File> {
     }
     let file = File::open(path)?;
     let opened = file.metadata()?;
-    // Swapped for a link between the two calls?
+    // Refuse a file that was replaced by a link between the two calls.
     if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
         return refuse("changed while it was opened");
     }
@@ -102,7 +101,8 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Writes beside the file, makes it durable, renames it over, makes the name durable.
+/// Writes the content to a second file, makes that durable, renames it to `path`, and makes the
+/// name durable.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     DirBuilder::new()
@@ -110,7 +110,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         .mode(0o700)
         .create(folder)?;
     let beside = beside(path)?;
-    // Left behind by a crash; opened anew, so that a link planted there is never followed.
+    // A crash may have left this file. It is created again, so that a link that somebody put there
+    // is never followed.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

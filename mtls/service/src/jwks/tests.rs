@@ -1,4 +1,4 @@
-//! Against a page in memory that answers what it is told, on paused time.
+//! Tests with a page in memory that gives prepared answers, on paused time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -110,7 +110,7 @@ impl Page {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next answer; the last one is given again and again.
+    /// The next answer. The last one is repeated.
     fn answer(&self, request: String) -> Option<String> {
         let mut told = self.told();
         told.requests.push(request);
@@ -164,13 +164,13 @@ fn start(page: &Page) -> (JwksClient<Page>, Arc<Mutex<Vec<KeyNotice>>>) {
 }
 
 fn has(client: &JwksClient<Page>, kid: &str) -> bool {
-    // A key that is there is nothing to wait for, and neither is one known to be absent; so the
-    // set itself is asked.
+    // Looks into the set itself, because a lookup waits only for unknown keys.
     let jwks = |set: &KeySet| format!("{set:?}").contains(&format!("\"{kid}\""));
     client.keys().is_some_and(|set| jwks(&set))
 }
 
-/// Catches: an answer's `max-age` that isn't honoured, a page that is asked for what is there.
+/// Catches: an answer's `max-age` that is ignored, and a set that is fetched again although it is
+/// fresh.
 #[tokio::test(start_paused = true)]
 async fn asks_again_before_the_set_is_older_than_it_says() {
     let page = Page::default();
@@ -195,7 +195,7 @@ async fn asks_again_before_the_set_is_older_than_it_says() {
     assert!(told.requests[1].contains("if-none-match: \"a\""));
 }
 
-/// Catches: a source that makes its readers ask without end, or never again.
+/// Catches: a page whose `max-age` makes clients fetch all the time, or never again.
 #[tokio::test(start_paused = true)]
 async fn what_the_page_says_of_itself_is_bounded() {
     for (headers, rest, most) in [
@@ -213,7 +213,7 @@ async fn what_the_page_says_of_itself_is_bounded() {
     }
 }
 
-/// Catches: a bad answer that takes the place of a good set, or whose `ETag` is believed later.
+/// Catches: a bad answer that replaces a good set, or whose `ETag` is used later.
 #[tokio::test(start_paused = true)]
 async fn keeps_the_last_good_set_whatever_comes() {
     let huge = " ".repeat(KeySet::BYTES_MAX) + &set(&["1"]);
@@ -240,19 +240,19 @@ async fn keeps_the_last_good_set_whatever_comes() {
         assert!(heard.lock().unwrap().iter().any(bad));
         let last = page.told().requests.last().cloned().unwrap();
         assert!(last.contains("if-none-match: \"good\""), "{last}");
-        // Not for ever.
+        // But not forever.
         sleep(JwksTiming::default().stale_max).await;
         assert_eq!(client.state(), KeyState::Expired);
         assert!(client.keys().is_none());
-        // And as soon as the page is right again, so is the client.
+        // When the page is good again, the client uses it at once.
         page.says(&[ok("", &set(&["22"]))]);
         sleep(JwksTiming::default().retry_max * 2).await;
         assert!(has(&client, "22") && !has(&client, "1"));
     }
 }
 
-/// Catches: a flood of made-up ids that becomes a flood of fetches, a request that waits longer
-/// than it may, a new key that isn't found.
+/// Catches: a flood of invented ids that causes a flood of fetches, a request that waits too long,
+/// and a new key that isn't found.
 #[tokio::test(start_paused = true)]
 async fn unknown_keys_share_one_fetch_in_a_cooldown() {
     let page = Page::default();
