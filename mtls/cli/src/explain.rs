@@ -190,7 +190,7 @@ async fn token(env: &TokioEnv, args: &Args) -> Result<Option<String>, Exit> {
     }
 }
 
-/// A file's one line.
+/// Reads a file with one line.
 async fn text(env: &TokioEnv, path: &str) -> Result<String, Exit> {
     let read = env.store().read(path, TOKEN_BYTES_MAX, Privacy::Any).await;
     let read = read.map_err(|error| failed(format!("can't read {path}: {error}")))?;
@@ -222,7 +222,7 @@ async fn peer(
             "client certificates are not accepted; {advice}"
         )));
     }
-    // A file that isn't there is no refused handshake.
+    // A missing file must not be reported as a refused handshake.
     let there = env.store().stat(path).await;
     there.map_err(|error| failed(format!("can't read {path}: {error}")))?;
     let leaf = verified_leaf(

@@ -1,4 +1,4 @@
-//! What the commands read: the configuration, and the environment that overrides it.
+//! Reads the configuration and the environment variables that override it.
 
 use cellway_env::{Env, Privacy, Store};
 use cellway_router::config::{Config, ConfigErrors};
@@ -14,7 +14,7 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads and checks it, and says on standard error what is wrong with it.
+    /// Reads and checks the file. Prints its mistakes to standard error.
     pub(crate) async fn load<E: Env>(&self, env: &E) -> Result<Config, Exit> {
         let text = self.read(env).await?;
         Config::load(&self.path, &text, variables()).map_err(|errors| report(&errors))
@@ -43,7 +43,7 @@ pub(crate) fn variables() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Says every mistake on standard error.
+/// Prints every mistake to standard error.
 pub(crate) fn report(errors: &ConfigErrors) -> Exit {
     complain(errors);
     let count = errors.errors.len();

@@ -1,6 +1,6 @@
 //! The `cellway` command: runs, checks and explains a router, and shows a demo.
 //!
-//! A thin shell over `cellway-router`.
+//! It only calls `cellway-router` and prints the results.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![warn(unreachable_pub)]
@@ -20,15 +20,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What the process ends with.
+/// The exit code of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Exit {
-    /// All is well; the answer is yes.
+    /// Success: the answer is yes.
     Ok = 0,
     /// The answer is no: the configuration has mistakes, the request is denied.
     No = 1,
-    /// The command itself can't be carried out: a file can't be read, an address can't be bound.
-    /// (2 is clap's, for a command line that isn't understood.)
+    /// The command can't be carried out: a file can't be read, an address can't be bound. (clap
+    /// uses 2 for a wrong command line.)
     Failed = 3,
 }
 
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says on standard error why a command can't be carried out.
+/// Prints to standard error why a command can't be carried out.
 fn failed(problem: impl std::fmt::Display) -> Exit {
     complain(format_args!("cellway: {problem}"));
     Exit::Failed
@@ -102,7 +102,8 @@ fn complain(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Prints a command's answer. The command ends with `exit`, or fails if nobody can have the answer.
+/// Prints a command's answer. The command ends with `exit`, or fails if the answer can't be
+/// printed.
 fn say(text: &str, exit: Exit) -> Exit {
     match print(text) {
         Ok(()) => exit,
@@ -110,7 +111,7 @@ fn say(text: &str, exit: Exit) -> Exit {
     }
 }
 
-/// Prints a line. A reader that has gone wants no more of it, which is no mistake.
+/// Prints a line. If the reader is gone, it doesn't want more, so that isn't an error.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let printed = writeln!(out, "{text}").and_then(|()| out.flush());

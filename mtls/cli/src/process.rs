@@ -5,17 +5,17 @@ use std::fs;
 use cellway_router::metrics::Process;
 use rustix::process::{Resource, getrlimit};
 
-/// The unit of times in `/proc`: hundredths of a second for every program, whatever the kernel's own
-/// clock does (`USER_HZ`). Prometheus' libraries count on it too.
+/// The unit of times in `/proc` (`USER_HZ`): hundredths of a second for every program, independent
+/// of the kernel's own clock. Prometheus' libraries rely on it too.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// The process's figures; `None` where there is no `/proc`, or another system's.
+/// The process's figures. `None` if there is no `/proc`, or if it has another format.
 pub(crate) fn read() -> Option<Process> {
     let file = |path: &str| fs::read_to_string(path).ok();
     let stat = Stat::parse(&file("/proc/self/stat")?)?;
     let status = file("/proc/self/status")?;
     let boot_secs = line(&file("/proc/stat")?, "btime ")?;
-    // One of them is the folder's own.
+    // One of them is the open folder itself.
     let open_fds = fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)?;
     Some(Process {
         cpu_centis: stat.cpu_ticks,
@@ -40,7 +40,7 @@ struct Stat {
 
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name in parentheses, in which anything may stand.
+        // The second field is the program's name in parentheses, which may have any characters.
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<_> = rest.split_ascii_whitespace().collect();
         // The manual numbers the fields from 1, and this is the third.
@@ -54,7 +54,7 @@ impl Stat {
     }
 }
 
-/// The number on the line that begins so.
+/// The number on the line that starts with `begin`.
 fn line(text: &str, begin: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(begin))?;
     rest.split_ascii_whitespace().next()?.parse().ok()

@@ -46,7 +46,8 @@ type Sinks = (Log, Counting);
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Exit {
-    // This thread has the control task, admin and signals; each worker has one of its own.
+    // This thread runs the control task, the admin pages and signals. Each worker has its own
+    // thread.
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(error),
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(error) => return no_log(&args.config.path, &error),
     };
     let exit = runtime.block_on(serve(env, &args.config.path, config, log));
-    // The log ends when the last task that writes to it has.
+    // The log ends when the last task that writes to it ends.
     drop(runtime);
     flush.within(FLUSH_MAX);
     exit
@@ -86,7 +87,7 @@ fn no_log(path: &str, error: &LogError) -> Exit {
     }
 }
 
-/// The longest that the end of the process waits for the log's reader.
+/// How long the process waits for the log's reader before it exits.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Exit {
@@ -139,7 +140,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Ex
     tokio::select! {
         biased;
         _drained = handle.drain(drain) => {}
-        // Whoever asks twice doesn't want to wait.
+        // A second signal ends the process at once.
         () = signals.end(&asked) => {}
     }
     Exit::Ok
@@ -211,11 +212,11 @@ fn cannot_start(error: &StartError, path: &str) -> Exit {
     Exit::No
 }
 
-/// Gives a worker a thread and a runtime of its own. One that can't have them is dropped, which
-/// the start notices.
+/// Gives a worker its own thread and runtime. If that fails, the worker is dropped, and the
+/// router's start reports it.
 fn on_own_thread(worker: Worker<TokioEnv, Sinks>) {
     let name = format!("worker-{}", worker.index());
-    // Not `Env::spawn`: a worker's runtime is what its tasks are spawned on.
+    // This isn't `Env::spawn`, because a worker needs its own runtime for its tasks.
     let started =
         thread::Builder::new().name(name).spawn(move || {
             match Builder::new_current_thread().enable_all().build() {
@@ -247,7 +248,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal that ends the process; meanwhile SIGHUP asks for a reload.
+    /// Waits for a signal that ends the process. Meanwhile, SIGHUP asks for a reload.
     async fn end(&mut self, reload: &Notify) {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! Bodies that are in memory, whole and broken.
+//! Bodies in memory: complete ones, and ones that break off.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A body that is in memory, and may break off or stall before it is whole.
+/// A body in memory, which may break off or stall before its end.
 pub(super) struct Buffered {
     steps: VecDeque<Step>,
-    /// What `Content-Length` says; more than what follows where the body isn't whole.
+    /// The value of `Content-Length`. It is larger than the body if the body breaks off.
     length: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ enum Step {
     Breathe,
     Break,
     Stall,
-    /// A line whenever the time has come, so many times.
+    /// A line at each tick, this many times.
     Ticks {
         left: u32,
         every: Duration,
@@ -34,7 +34,7 @@ enum Step {
     },
 }
 
-/// What a stream says at each tick.
+/// The line that a stream sends at each tick.
 const TICK: &[u8] = b"tick\n";
 
 /// The connection was broken off on purpose.
@@ -53,7 +53,7 @@ impl Buffered {
     pub(super) fn whole(body: Bytes) -> Self {
         Self {
             length: Some(body.len() as u64),
-            // An empty body is none: a request's header then is its end.
+            // An empty body is no body, so the request ends after its header.
             steps: Some(body)
                 .filter(|body| !body.is_empty())
                 .map(Step::Data)
@@ -78,7 +78,7 @@ impl Buffered {
         }
     }
 
-    /// A line each so often, until that has been so many times.
+    /// A line at this interval, this many times.
     pub(super) fn ticking(every: Duration, times: u32) -> Self {
         let ticks = Step::Ticks {
             left: times,
@@ -152,7 +152,7 @@ impl Body for Buffered {
                 due.map(|()| Some(Ok(Frame::data(Bytes::from_static(TICK)))))
             }
             Some(Step::Stall) => {
-                // No waker is kept: only the other side's end of the connection ends this.
+                // No waker is kept: this ends only when the other side closes the connection.
                 self.steps.push_front(Step::Stall);
                 Poll::Pending
             }

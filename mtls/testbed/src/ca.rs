@@ -117,23 +117,23 @@ pub fn bundle_pem(authorities: &[&Ca]) -> String {
     authorities.iter().map(|ca| ca.pem()).collect()
 }
 
-/// What a certificate says.
+/// The contents of a certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateSpec {
-    /// The subject's common name. Nothing here reads it; people do.
+    /// The subject's common name. Only people read it.
     pub common_name: String,
-    /// The names it is verified by.
+    /// The names that verifiers compare.
     pub sans: Vec<San>,
     /// What it may be used for.
     pub usage: Usage,
-    /// From when to when it holds. For an expired one choose an end in the past.
+    /// When it is valid. For an expired certificate, choose an end in the past.
     pub validity: Validity,
-    /// Its serial number, one to each certificate of an authority.
+    /// Its serial number, which must be unique for its CA.
     pub serial: u64,
 }
 
 impl CertificateSpec {
-    /// A certificate with one name besides its common name.
+    /// A certificate with one SAN and a common name.
     pub fn new(common_name: &str, san: San, usage: Usage, validity: Validity, serial: u64) -> Self {
         Self {
             common_name: common_name.to_owned(),
@@ -188,7 +188,7 @@ impl Usage {
     }
 }
 
-/// When a certificate holds.
+/// When a certificate is valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Validity {
     /// The first second.

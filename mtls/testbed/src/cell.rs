@@ -26,11 +26,11 @@ use super::body::Buffered;
 use super::protocol::version_name;
 use super::serve::{self, Host, Peer, TurnedAway};
 
-/// A cell: reports each request to a sink, and echoes it as JSON. Asked for `/stream/30`, it
-/// answers for thirty seconds, a line each quarter of a second.
+/// A cell that reports each request to a sink and echoes it as JSON. For `/stream/30`, it sends a
+/// line every quarter of a second for thirty seconds.
 ///
-/// The sink is the cell's own word of what reached it. An oracle that only read the router's log
-/// would believe the router.
+/// The sink gets the cell's own account of the requests that reached it. A check that only read the
+/// router's log would have to trust the router.
 #[derive(Clone)]
 pub struct EchoCell {
     state: Arc<CellState>,
@@ -49,7 +49,7 @@ struct CellState {
 struct Behavior {
     fault: CellFault,
     answer_headers: HeaderMap,
-    /// `None`: it doesn't verify envelopes.
+    /// `None` if it doesn't verify envelopes.
     verifier: Option<Verifier>,
 }
 
@@ -85,7 +85,7 @@ where
     }
 }
 
-/// What is wrong with a cell. That it is down is the network's to say.
+/// A fault of a cell. To take it down, cut its network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CellFault {
     /// Nothing.
@@ -95,9 +95,9 @@ pub enum CellFault {
     Slow(Duration),
     /// It answers with this status.
     Status(StatusCode),
-    /// It breaks its answers off in the middle of the body.
+    /// It cuts its answers in the middle of the body.
     ResetMidBody,
-    /// It falls silent in the middle of its answers' bodies.
+    /// It stops sending in the middle of its answers' bodies.
     StallMidBody,
     /// It accepts connections and requests and answers neither.
     HalfOpen,
@@ -105,7 +105,7 @@ pub enum CellFault {
     RefuseStreams,
     /// Each of its HTTP/2 connections goes away after twenty requests and disclaims later ones.
     GoAway,
-    /// It takes requests and breaks off before it answers: it resets the HTTP/2 stream, or closes
+    /// It accepts requests and cuts them before it answers: it resets the HTTP/2 stream, or closes
     /// the HTTP/1.1 connection.
     BreakOff,
 }
@@ -145,7 +145,7 @@ pub struct Received {
     pub ordinal: u64,
     /// How many connections were made to this cell before its own.
     pub connection: u64,
-    /// How many requests came before on the same connection.
+    /// How many requests came on the same connection before it.
     pub on_connection: u64,
     /// The DNS and URI SANs of the peer's certificate; empty over plain HTTP.
     pub peer: Vec<String>,
@@ -153,7 +153,7 @@ pub struct Received {
     pub version: &'static str,
     /// The method.
     pub method: String,
-    /// Whom the request was addressed to: `:authority`, or `Host` in HTTP/1.1.
+    /// The host that the request names: `:authority`, or `Host` in HTTP/1.1.
     pub authority: Option<String>,
     /// The path and query.
     pub path: String,
@@ -172,7 +172,7 @@ pub struct Ended {
     pub trailers: Vec<(String, String)>,
 }
 
-/// What a cell says of the requests that reach it.
+/// What a cell reports about a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Report<'a> {
     /// The head of a request came.
@@ -184,7 +184,7 @@ pub enum Report<'a> {
 }
 
 impl EchoCell {
-    /// A cell that tells `sink` what it received.
+    /// Creates a cell that reports to `sink` what it receives.
     pub fn new(id: &str, sink: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
         Self {
             state: Arc::new(CellState {
@@ -223,7 +223,7 @@ impl EchoCell {
         &self.state.id
     }
 
-    /// Breaks it, or mends it with [`CellFault::None`].
+    /// Sets a fault, or repairs it with [`CellFault::None`].
     pub fn set_fault(&self, fault: CellFault) {
         self.behavior().fault = fault;
     }
@@ -234,7 +234,7 @@ impl EchoCell {
         self.behavior().verifier = Some(Verifier(Arc::new(verifier)));
     }
 
-    /// Adds this header to every answer: a cell that tries to speak in the router's name.
+    /// Adds this header to every answer, as a cell does that tries to impersonate the router.
     pub fn add_answer_header(&self, name: HeaderName, value: HeaderValue) {
         self.behavior().answer_headers.append(name, value);
     }
@@ -360,7 +360,7 @@ impl Host for EchoCell {
     }
 }
 
-/// How often a stream says something.
+/// How often a stream sends a line.
 const TICK_INTERVAL: Duration = Duration::from_millis(250);
 const TICKS_A_SECOND: u32 = 4;
 /// The longest stream.
@@ -380,7 +380,7 @@ fn authority(request: &Request<Incoming>) -> Option<String> {
     }
 }
 
-/// Reads a body to its end and keeps none of it.
+/// Reads a body to its end and discards it.
 async fn read(mut body: Incoming) -> Ended {
     let mut ended = Ended {
         body_bytes: 0,
@@ -432,7 +432,7 @@ fn echo(received: &Received, ended: &Ended, verdict: Option<&Verdict>) -> String
     format!("{echo:#}\n")
 }
 
-/// As [`EnvelopeLayer`] refuses, but with a body for people.
+/// The same refusal as [`EnvelopeLayer`]'s, but with a text body for people.
 fn refusal(refused: EnvelopeRefused) -> Response<Buffered> {
     let status = if refused == EnvelopeRefused::NoKeys {
         StatusCode::SERVICE_UNAVAILABLE

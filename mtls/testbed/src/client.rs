@@ -30,10 +30,10 @@ const HEADER_FIELDS_MAX: usize = 1024;
 /// The most bytes of a response's body that are kept.
 const ANSWER_LEN_MAX: usize = 16 << 20;
 
-/// Where a client connects, and how.
+/// Where and how a client connects.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The host: a name or an address. Also the name that the server's certificate must carry,
+    /// The host: a name or an address. It is also the name that the server's certificate must have,
     /// and the request's authority.
     pub host: String,
     /// The port.
@@ -52,13 +52,13 @@ pub struct Request {
     pub method: Method,
     /// The path and query.
     pub path: String,
-    /// Headers, spoofed ones too. `Host` is set from the target where it isn't given.
+    /// Headers, which may be forged. `Host` is set from the target if it isn't given.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// The body stops halfway, and nothing follows.
+    /// Whether the body stops halfway, with nothing after it.
     pub unfinished: bool,
-    /// Trailers; with any, an HTTP/1.1 body is sent in chunks.
+    /// Trailers. If there are any, an HTTP/1.1 body is sent in chunks.
     pub trailers: HeaderMap,
 }
 
@@ -82,7 +82,7 @@ impl Request {
         self
     }
 
-    /// Adds `Authorization: Bearer`. A token that can't stand in a header is left out.
+    /// Adds `Authorization: Bearer`. A token that a header can't hold is left out.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         match HeaderValue::try_from(format!("Bearer {token}")) {
@@ -92,7 +92,7 @@ impl Request {
     }
 }
 
-/// A whole response.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Its status.
@@ -105,7 +105,7 @@ pub struct Answer {
     pub body: Bytes,
     /// Its trailers.
     pub trailers: HeaderMap,
-    /// From the first byte sent to the last received; the connection's setup isn't counted.
+    /// The time from the first byte sent to the last one received, without the connection's setup.
     pub latency: Duration,
 }
 
@@ -121,9 +121,9 @@ pub enum ClientError {
     Http(hyper::Error),
     /// The answer broke off, or is longer than a client keeps.
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The request's path makes no URI.
+    /// The request's path isn't valid in a URI.
     Path(http::Error),
-    /// The time was up.
+    /// The timeout was over.
     Timeout,
 }
 
@@ -143,9 +143,9 @@ impl fmt::Display for ClientError {
 impl std::error::Error for ClientError {}
 
 impl ClientError {
-    /// Whether the server never took up the request, so that any request may be sent again over
-    /// another connection: it wasn't sent, or the server refused its stream, or ended the
-    /// connection in order before it came to it (RFC 9113, section 8.7).
+    /// Whether the server never processed the request, so that any request may be sent again over
+    /// another connection. Either it wasn't sent, or the server refused its stream, or the server
+    /// closed the connection in order before it reached the request (RFC 9113, section 8.7).
     pub fn is_unprocessed(&self) -> bool {
         let Self::Http(error) = self else {
             return false;
@@ -207,17 +207,17 @@ impl<E: Env> Client<E> {
         self
     }
 
-    /// Begins each connection with these bytes, before TLS and HTTP.
+    /// Starts each connection with these bytes, before TLS and HTTP.
     #[must_use]
     pub fn saying_first(mut self, bytes: Vec<u8>) -> Self {
         self.first = bytes;
         self
     }
 
-    /// Sends one request over a connection of its own.
+    /// Sends one request over a new connection.
     ///
     /// # Errors
-    /// [`ClientError`] where no whole answer came in time.
+    /// [`ClientError`] if no complete answer came in time.
     pub async fn send(&self, request: Request) -> Result<Answer, ClientError> {
         self.connect().await?.send(request).await
     }
@@ -316,7 +316,7 @@ impl Connection {
         &self.leaf
     }
 
-    /// Gives requests from now on another time to finish in.
+    /// Sets another timeout for requests from now on.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
@@ -324,12 +324,13 @@ impl Connection {
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors
-    /// [`ClientError`] where no whole answer came in time. The connection may be of no more use.
+    /// [`ClientError`] if no complete answer came in time. The connection may be of no more use.
     pub async fn send(&mut self, request: Request) -> Result<Answer, ClientError> {
         self.send_and_watch(request, || ()).await
     }
 
-    /// As [`send`](Self::send), and tells of each frame of the answer's body when it comes.
+    /// As [`send`](Self::send), and calls `watch` for each frame of the answer's body when it
+    /// comes.
     ///
     /// # Errors
     /// As `send`.

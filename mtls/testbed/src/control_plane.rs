@@ -13,13 +13,12 @@ use super::ServerTls;
 use super::body::Buffered;
 use super::serve::{self, Host, Peer};
 
-/// Where the registry is.
+/// The path of the registry.
 const CELLS_PATH: &str = "/manage/cells";
 
-/// Serves `GET /manage/cells` with an `ETag`, and 304 to those who have it already.
+/// Serves `GET /manage/cells` with an `ETag`, and 304 to clients that have the document already.
 ///
-/// The document is whatever bytes it was given: older, invalid or shrunken documents are set like
-/// good ones.
+/// The document may have any bytes: older, invalid or shrunken documents are set like good ones.
 #[derive(Clone, Debug)]
 pub struct ControlPlane {
     bearer: Option<Arc<str>>,
@@ -34,7 +33,7 @@ struct State {
     counts: ControlPlaneCounts,
 }
 
-/// What is wrong with a control plane. That it is down is the network's to say.
+/// A fault of a control plane. To take it down, cut its network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ControlPlaneFault {
     /// Nothing.
@@ -55,11 +54,11 @@ pub enum ControlPlaneFault {
 pub struct ControlPlaneCounts {
     /// Answered with the document.
     pub documents: u64,
-    /// Answered that the asker has it already.
+    /// Answered 304, because the client has it already.
     pub not_modified: u64,
     /// Refused for a missing or wrong bearer token.
     pub unauthorized: u64,
-    /// Met by a fault.
+    /// Not answered normally, because of a fault.
     pub faults: u64,
 }
 
@@ -104,7 +103,7 @@ impl ControlPlane {
         state.revision += 1;
     }
 
-    /// Breaks it, or mends it with [`ControlPlaneFault::None`].
+    /// Sets a fault, or repairs it with [`ControlPlaneFault::None`].
     pub fn set_fault(&self, fault: ControlPlaneFault) {
         self.state().fault = fault;
     }
@@ -128,7 +127,7 @@ impl ControlPlane {
         given == Some(format!("Bearer {expected}").as_bytes())
     }
 
-    /// The answer to an asker who may ask, as the state is now.
+    /// The present answer to a client that may ask.
     fn document(&self, headers: &HeaderMap) -> Response<Buffered> {
         let mut state = self.state();
         let etag = format!("\"{}\"", state.revision);

@@ -39,8 +39,8 @@ struct State {
 }
 
 impl Departure {
-    /// Takes the next request. With `departs` the connection goes away: this request and all later
-    /// ones are not processed. Returns whether this request is not processed.
+    /// Takes the next request. With `departs` the connection goes away, and neither this request
+    /// nor later ones are processed. Returns whether this request is left unprocessed.
     pub(super) fn leaves_behind(&self, departs: bool) -> bool {
         let mut state = self.lock();
         let stream = state.opened.pop_front();

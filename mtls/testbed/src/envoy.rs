@@ -1,5 +1,5 @@
-//! An Envoy, as far as `ext_authz` goes: it asks a router about each request, and forwards it to a
-//! cell only if the router gives leave.
+//! The part of an Envoy that `ext_authz` needs: it asks a router about each request, and forwards
+//! the request to a cell only if the router allows it.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ use super::{Answer, ServerTls};
 /// gRPC's name of the method.
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// The longest body of a request that is forwarded.
+/// The most bytes of a forwarded request's body.
 const BODY_LEN_MAX: usize = 1 << 20;
 
-/// What is about one connection, and not forwarded. Trailers aren't either: an Envoy drops them
-/// towards HTTP/1.1 unless told otherwise.
+/// Fields that concern one connection and aren't forwarded. Trailers aren't forwarded either: by
+/// default, an Envoy drops them towards HTTP/1.1.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::HOST,
@@ -40,19 +40,19 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// What a router has said of a request.
+/// A router's answer about a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Heard {
-    /// It may pass, as this request and to this cell.
+    /// The request is allowed, with this id and for this cell.
     Leave {
-        /// The router's name for it.
+        /// The router's id of the request.
         request_id: String,
         /// The cell's id.
         cell: String,
     },
-    /// It may not.
+    /// The request is denied.
     Denial,
-    /// Nothing that can be understood, or not in time.
+    /// No valid answer came in time.
     Nothing,
 }
 
@@ -72,10 +72,10 @@ struct Inner<E: Env> {
 /// Finds a cell by its id.
 type Cells<E> = Box<dyn Fn(&str) -> Option<Client<E>> + Send + Sync>;
 
-/// Is told what was heard about a request with these headers.
+/// Receives the router's answer about a request with these headers.
 type Sink = Box<dyn Fn(&HeaderMap, &Heard) + Send + Sync>;
 
-/// What is to be done with a request.
+/// What the Envoy does with a request.
 enum Verdict {
     Pass {
         set: Vec<HeaderValueOption>,
@@ -85,8 +85,8 @@ enum Verdict {
 }
 
 impl<E: Env> Envoy<E> {
-    /// An Envoy that asks `authorizer`, finds each cell by its id in `cells`, and tells `sink`
-    /// what it heard about a request with these headers. `prefix` is that of the router's headers.
+    /// Creates an Envoy that asks `authorizer`, finds each cell by its id in `cells`, and reports
+    /// the answers about each request to `sink`. `prefix` is the prefix of the router's headers.
     pub fn new(
         env: E,
         prefix: &str,
@@ -125,7 +125,8 @@ impl<E: Env> Envoy<E> {
         grpc::read(&answer.body).ok()
     }
 
-    /// What an Envoy makes of the answer: no leave without status 0 and what to do with it.
+    /// Reads the answer as an Envoy does: the request is allowed only with status 0 and a message
+    /// that says how to forward it.
     fn verdict(&self, response: Option<CheckResponse>) -> (Heard, Verdict) {
         let nothing = || {
             let refusal = Buffered::empty(StatusCode::FORBIDDEN);
@@ -178,7 +179,7 @@ impl<E: Env> Envoy<E> {
             headers.remove(name.as_str());
         }
         set_all(&mut headers, set);
-        // The route is chosen by the header as it is now.
+        // The header as it is now selects the route.
         let cell = headers.get(format!("{}cell", self.0.prefix));
         let cell = cell.and_then(|cell| cell.to_str().ok());
         let Some(client) = cell.and_then(|cell| (self.0.cells)(cell)) else {
@@ -199,7 +200,7 @@ impl<E: Env> Envoy<E> {
         }
     }
 
-    /// The cell's answer, with nothing in the router's name.
+    /// The cell's answer, without the router's headers.
     fn answer_of(&self, answer: Answer) -> Response<Buffered> {
         let mut response = Response::new(Buffered::whole(answer.body));
         *response.status_mut() = answer.status;
@@ -230,7 +231,7 @@ impl<E: Env> Host for Envoy<E> {
     }
 }
 
-/// With `encode_raw_headers`.
+/// The check request for this head, as with `encode_raw_headers`.
 fn question(head: &Parts) -> CheckRequest {
     let field = |(name, value): (&HeaderName, &HeaderValue)| Field {
         key: name.to_string(),

@@ -9,8 +9,8 @@ use super::Credential;
 
 /// A folder of this user among the system's temporary files, removed with the last clone of this value.
 ///
-/// Its name is random, so that tests in many processes don't meet. A test can do nothing without its
-/// files, so the methods panic if the system refuses one.
+/// Its name is random, so that tests in different processes never share one. A test can do nothing
+/// without its files, so the methods panic if the system refuses an operation.
 #[derive(Clone, Debug)]
 pub struct Folder(Arc<Owned>);
 
@@ -19,7 +19,7 @@ struct Owned(PathBuf);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // What can't be removed is left to the system, like every temporary file.
+        // A file that can't be removed is left to the system, like every temporary file.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -49,7 +49,7 @@ impl Folder {
         self.root().join(name).display().to_string()
     }
 
-    /// Writes a file, and makes the folders on the way to it.
+    /// Writes a file, and creates the folders of its path.
     ///
     /// # Panics
     /// If it can't be written.

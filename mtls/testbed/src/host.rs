@@ -73,7 +73,7 @@ impl Store for Memory {
     }
 }
 
-/// The present machine, with its files in memory and a wall clock that stands still.
+/// The present machine, with files in memory and a fixed wall clock.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     /// Its files.
@@ -105,7 +105,7 @@ impl Env for Host {
         self.machine.claim(address, sharing).await
     }
 
-    /// Stands still.
+    /// Always the same time.
     fn unix_now(&self) -> Unix {
         Unix::from_secs(1_800_000_000)
     }

@@ -24,13 +24,13 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const JWKS_PATH: &str = "/.well-known/jwks.json";
-/// More than any reader of a key set should take (the router's limit is 1 MiB).
+/// More bytes than any reader of a key set should accept (the router's limit is 1 MiB).
 const OVERSIZED_LEN: usize = (1 << 20) + 1;
 
 /// An OpenID provider: publishes its keys through discovery and JWKS, and signs tokens.
 ///
-/// Keys are *published* (in the set) and one of the held keys *signs*; a planned rotation
-/// publishes the new key first and signs with it later, a surprise does both at once.
+/// Keys are *published* in the set, and one of them *signs*. A planned rotation publishes the new
+/// key first and signs with it later. A surprise rotation does both at once.
 #[derive(Clone, Debug)]
 pub struct IdentityProvider {
     issuer: Arc<str>,
@@ -41,13 +41,13 @@ pub struct IdentityProvider {
 struct State {
     signer: Arc<Signer>,
     published: Vec<Arc<Signer>>,
-    /// Served in the place of its own key set.
+    /// A key set that is served instead of its own.
     foreign: Option<String>,
     fault: IdpFault,
     counts: IdpCounts,
 }
 
-/// What is wrong with an identity provider. That it is down is the network's to say.
+/// A fault of an identity provider. To take it down, cut its network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IdpFault {
     /// Nothing.
@@ -127,7 +127,7 @@ impl IdentityProvider {
         &self.issuer
     }
 
-    /// Where its keys are, for a configuration that does without discovery.
+    /// The address of its keys, for a configuration without discovery.
     pub fn jwks_uri(&self) -> String {
         format!("{}{JWKS_PATH}", self.issuer)
     }
@@ -137,7 +137,7 @@ impl IdentityProvider {
         self.state().signer.kid().to_owned()
     }
 
-    /// Serves this key set, somebody else's, in the place of its own; `None` ends that.
+    /// Serves this key set of somebody else instead of its own. `None` ends that.
     pub fn set_foreign_keys(&self, jwks: Option<String>) {
         self.state().foreign = jwks;
     }
@@ -157,12 +157,12 @@ impl IdentityProvider {
         self.state().published.push(Arc::new(signer));
     }
 
-    /// Removes a key from the published set. It may go on signing: that is a fault to test.
+    /// Removes a key from the published set. It may still sign, because that is a fault to test.
     pub fn withdraw(&self, kid: &str) {
         self.state().published.retain(|signer| signer.kid() != kid);
     }
 
-    /// Signs with this published key from now on; false if there is none of that name.
+    /// Signs with this published key from now on. `false` if there is no key with that name.
     pub fn sign_with(&self, kid: &str) -> bool {
         let mut state = self.state();
         let found = state.published.iter().find(|s| s.kid() == kid).cloned();
@@ -217,7 +217,7 @@ impl IdentityProvider {
         claims.sign(signer)
     }
 
-    /// Breaks it, or mends it with [`IdpFault::None`].
+    /// Sets a fault, or repairs it with [`IdpFault::None`].
     pub fn set_fault(&self, fault: IdpFault) {
         self.state().fault = fault;
     }

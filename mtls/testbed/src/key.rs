@@ -5,7 +5,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::TestbedError;
 
-/// What stands before the seed in an Ed25519 key's PKCS#8 form (RFC 8410, section 7).
+/// The bytes before the seed in the PKCS#8 form of an Ed25519 key (RFC 8410, section 7).
 const ED25519_PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
@@ -18,8 +18,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The Ed25519 key of this seed: the same seed gives the same key, and Ed25519 the same
-    /// signatures, which is what makes the simulator's handshakes repeat byte for byte.
+    /// The Ed25519 key of this seed. The same seed gives the same key and the same signatures, so
+    /// the simulator's handshakes are the same byte for byte.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self {
             pkcs8: ed25519_pkcs8(&seed),
@@ -62,7 +62,7 @@ impl Key {
 }
 
 impl std::fmt::Debug for Key {
-    /// Without the key itself.
+    /// Leaves out the key itself.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key")
             .field("algorithm", &self.algorithm)

@@ -1,17 +1,16 @@
-//! The testbed: everything around a router, small enough to read, real enough to trust.
+//! The testbed: everything around a router, for tests, the demo and the simulator.
 //!
-//! A development [`Ca`], an [`IdentityProvider`], a [`ControlPlane`], [`EchoCell`]s and a
+//! It has a development [`Ca`], an [`IdentityProvider`], a [`ControlPlane`], [`EchoCell`]s and a
 //! [`Client`], all generic over [`Env`](cellway_env::Env). `cellway demo` runs them on tokio's
-//! network and the simulator on its own, so that what the simulator proves was proved of the same
-//! code that a newcomer sees.
+//! network, and the simulator runs the same code on its own network.
 //!
-//! Each host is a handle that clones cheaply: build it, call its `serve` future on the host that
-//! shall run it (again after a crash: the state lives in the handle), and keep a clone to set
-//! faults and to read counts while it runs.
+//! Each host is a handle that is cheap to clone. Create it, run its `serve` future on the host, and
+//! keep a clone to set faults and to read counts while it runs. After a crash, call `serve` again:
+//! the state is in the handle.
 //!
-//! Nothing here reads a clock or draws randomness, except where a function's name starts with
-//! `generate`: times, serial numbers and key seeds come in as parameters, and TLS takes its
-//! randomness from the [`CryptoProvider`](rustls::crypto::CryptoProvider) that is handed in.
+//! Nothing here reads a clock or uses randomness, except functions whose names start with
+//! `generate`. Times, serial numbers and key seeds are parameters, and TLS gets its randomness from
+//! the [`CryptoProvider`](rustls::crypto::CryptoProvider) that the caller passes in.
 //!
 //! ```
 //! use cellway_env::tokio::TokioEnv;

@@ -1,4 +1,4 @@
-//! A TLS server on loopback that answers what it is told, byte by byte: for tests of whatever fetches
+//! A TLS server on loopback that sends prepared answers, byte by byte, to test code that fetches
 //! documents.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,7 +24,7 @@ pub struct ScriptedServer {
     pub requests: Arc<Mutex<Vec<String>>>,
 }
 
-/// What a connection is answered with.
+/// The answer to one connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Script {
     /// These bytes, then the end.
@@ -43,7 +43,7 @@ pub struct ScriptedSource {
 }
 
 impl ScriptedSource {
-    /// A source whose authority has a key from this seed.
+    /// A source whose CA has a key from this seed.
     pub fn new(seed: u8) -> Self {
         let provider = TlsProvider::default();
         let validity = Validity::around(TokioEnv::new().unix_now(), Duration::from_secs(3_600));
@@ -56,7 +56,7 @@ impl ScriptedSource {
         }
     }
 
-    /// Serves `answers`, in which `PORT` is replaced by the server's own.
+    /// Serves `answers`, after replacing `PORT` in them with the server's port.
     pub async fn serve(&self, answers: Vec<Script>) -> ScriptedServer {
         let spec = CertificateSpec {
             common_name: "source".to_owned(),
@@ -105,7 +105,7 @@ impl ScriptedSource {
                     }
                     Script::Bytes(bytes) => bytes.clone(),
                 };
-                // A client that has seen enough closes before the end.
+                // A client may close before the end, when it has seen enough.
                 let _ = stream.write_all(&bytes).await;
                 let _ = stream.flush().await;
                 if matches!(script, Script::Hang(_)) {

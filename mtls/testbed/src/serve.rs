@@ -30,7 +30,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// What a host does with a request.
 pub(super) trait Host: Clone + Send + Sync + 'static {
-    /// New connections are accepted and then left without a word: the half-open fault.
+    /// Whether new connections are accepted and never answered: the half-open fault.
     fn silent(&self) -> bool {
         false
     }
@@ -66,7 +66,7 @@ pub(super) trait Host: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Buffered>> + Send;
 }
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peer {
     /// The DNS and URI SANs of its verified certificate; empty without one.
@@ -109,8 +109,8 @@ pub(super) async fn serve<E: Env, H: Host>(
     }
 }
 
-/// Serves a host without TLS on a free port of 127.0.0.1, in a task of its own. `host` makes it for its
-/// address.
+/// Serves a host without TLS on a free port of 127.0.0.1, in its own task. `host` creates it for
+/// its address.
 pub(super) async fn start<E: Env, H: Host>(
     env: &E,
     host: impl FnOnce(SocketAddr) -> io::Result<H>,
@@ -120,13 +120,13 @@ pub(super) async fn start<E: Env, H: Host>(
     let host = host(address)?;
     let (serving, serving_env) = (host.clone(), env.clone());
     env.spawn(async move {
-        // It ends with the listener, and then connections are refused: clients notice.
+        // This ends with the listener. Connections are then refused, so clients notice.
         let _ = serve(serving_env, listener, ServerTls::plain(), serving).await;
     });
     Ok((host, address))
 }
 
-/// Serves one connection to its end. What goes wrong on it is the client's to notice.
+/// Serves one connection to its end. The client notices errors by itself.
 async fn connection<E: Env, H: Host>(env: E, mut stream: E::Stream, tls: ServerTls, host: H) {
     if host.silent() {
         discard(&mut stream).await;
@@ -182,7 +182,7 @@ async fn exchange<E: Env, H: Host>(
             }
         }
     });
-    // An error here is a connection that broke, by fault or by the peer: its other end sees it.
+    // An error here means that a fault or the peer broke the connection. The other end sees it.
     if http2 {
         let io = TokioIo::new(Departing::new(stream, going));
         let served = http2::Builder::new(Spawner(env))

@@ -12,7 +12,7 @@ use super::{Key, TestbedError};
 /// How a token is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Algorithm {
-    /// Ed25519: repeatable, so the simulator's choice.
+    /// Ed25519. Its signatures are deterministic, so the simulator uses it.
     EdDsa,
     /// RSA, PKCS#1 v1.5, SHA-256, 2048 bits.
     Rs256,
@@ -93,12 +93,12 @@ impl Signer {
         })
     }
 
-    /// The name that tokens and the key set know it by.
+    /// Its name in tokens and in the key set.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// What it signs with.
+    /// The algorithm that it signs with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -108,7 +108,7 @@ impl Signer {
         self.jwk.clone()
     }
 
-    /// What a gateway sends beside a routing key: this key's signature, under whichever kid it says.
+    /// The signature header that a gateway sends with a routing key, with the kid in `signed`.
     ///
     /// # Errors
     /// [`TestbedError::Token`] if the cryptography library fails.
@@ -142,7 +142,7 @@ fn unusable(why: impl std::fmt::Display) -> TestbedError {
 }
 
 impl std::fmt::Debug for Signer {
-    /// Without the key itself.
+    /// Leaves out the key itself.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Signer")
             .field("kid", &self.kid)

@@ -1,4 +1,4 @@
-//! The hosts against each other, over real sockets and real TLS.
+//! Tests of the hosts against each other, over real sockets and real TLS.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -275,7 +275,7 @@ async fn a_cell_shows_its_faults() {
         let answer = client.send(Request::get("/")).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK);
 
-        // A connection made before goes silent as one made after does.
+        // Connections that were made before the fault go silent too.
         let mut before = client.connect().await.unwrap();
         cell.set_fault(CellFault::HalfOpen);
         let arrivals = cell.arrivals();
@@ -411,7 +411,7 @@ async fn a_control_plane_says_what_changed() {
     assert_eq!((counts.unauthorized, counts.faults), (1, 3));
 }
 
-/// What the client heard of each request on one connection, and what the cell says of them.
+/// The client's result of each request on one connection, and the cell's reports about them.
 async fn on_one_connection(protocol: Protocol, fault: CellFault, requests: usize) -> [String; 2] {
     let heard: Arc<Mutex<String>> = Arc::default();
     let sink = heard.clone();
@@ -457,7 +457,7 @@ async fn a_cell_disclaims_requests_or_breaks_them_off() {
     }
     let broken = on_one_connection(Protocol::Http1, CellFault::BreakOff, 1).await;
     assert_eq!(broken, ["e", "ac"]);
-    // What has no streams can refuse none.
+    // HTTP/1.1 has no streams, so it can't refuse one.
     let whole = on_one_connection(Protocol::Http1, CellFault::GoAway, 25).await;
     assert_eq!(whole, served(25));
     let [answers, heard] = on_one_connection(Protocol::Http2, CellFault::GoAway, 21).await;

@@ -31,10 +31,10 @@ impl Default for TlsProvider {
 }
 
 impl TlsProvider {
-    /// A server's configuration, HTTP/2 before HTTP/1.1. With `clients`, a connection needs a
-    /// client certificate under one of those roots.
+    /// A server's configuration, which prefers HTTP/2 to HTTP/1.1. With `clients`, a connection
+    /// needs a client certificate under one of those roots.
     ///
-    /// Sessions aren't resumed: each connection shows its certificates.
+    /// Sessions aren't resumed, so each connection presents its certificates.
     ///
     /// # Errors
     /// [`TestbedError::Tls`] or [`TestbedError::Verifier`] if rustls refuses a certificate, key or root.
@@ -61,7 +61,7 @@ impl TlsProvider {
         Ok(Arc::new(config))
     }
 
-    /// A client's configuration, offering `protocol` alone.
+    /// A client's configuration, which offers only `protocol`.
     ///
     /// # Errors
     /// [`TestbedError::Tls`] if rustls refuses the certificate or key.

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Signer, TestbedError};
 
-/// The claims of a token that is yet to be signed, and what of its header can be chosen.
+/// The claims of a token before it is signed, with the parts of its header that can be chosen.
 ///
-/// Every part can be set to something wrong: half of the testbed's work is to make bad tokens.
+/// Every part can be set to a wrong value, because tests need many bad tokens.
 #[derive(Clone, Debug)]
 pub struct Claims {
     claims: Map<String, Value>,
@@ -35,8 +35,8 @@ impl Claims {
         }
     }
 
-    /// What the cell `source` shows that calls the cell `destination`, without the tenant yet:
-    /// made at `now`, and good for half a minute.
+    /// The authorization that the cell `source` uses to call the cell `destination`, without a
+    /// tenant. It is made at `now` and valid for half a minute.
     pub fn cell_bound(source: &str, destination: &str, jti: &str, now: Unix) -> Self {
         Self::new(source, destination, now, Duration::from_secs(30))
             .with("jti", jti)
