@@ -7,24 +7,24 @@ use cellway_core::Unix;
 
 use cellway_testbed::{Ca, CertificateSpec, Credential, Key, San, TestbedError, Usage, Validity};
 
-/// How long the demo's certificates hold.
+/// How long the demo's certificates are valid.
 const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 /// The SPIFFE trust domain of the demo's clients.
 pub(super) const TRUST_DOMAIN: &str = "clients.demo";
 
 /// The authorities of the demo, one for each kind of trust.
 pub(super) struct Authorities {
-    /// Of servers that clients and the router call: the router, the sources.
+    /// For servers that clients and the router connect to: the router and the sources.
     pub(super) servers: Ca,
-    /// Of clients.
+    /// For clients.
     pub(super) clients: Ca,
-    /// Of cells, and of the router as their client.
+    /// For cells, and for the router as their client.
     pub(super) cells: Ca,
     validity: Validity,
 }
 
 impl Authorities {
-    /// New authorities, with keys of the kind that every TLS client accepts.
+    /// Creates the CAs, with keys that every TLS client accepts.
     pub(super) fn generate(now: Unix) -> Result<Self, TestbedError> {
         let validity = Validity::around(now, LIFETIME);
         let ca = |name, serial| Ca::new(name, &Key::generate_p256()?, validity, serial);
@@ -52,7 +52,7 @@ impl Authorities {
         self.issue(&self.clients, tenant, sans, Usage::Client, serial)
     }
 
-    /// The certificate that the router shows to cells.
+    /// The certificate that the router presents to cells.
     pub(super) fn router(&self, serial: u64) -> Result<Credential, TestbedError> {
         let sans = vec![San::Uri("spiffe://cells.demo/router".to_owned())];
         self.issue(&self.cells, "router", sans, Usage::Client, serial)

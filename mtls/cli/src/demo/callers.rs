@@ -1,4 +1,4 @@
-//! The sample requests: who calls with what, and what should come of it.
+//! The sample requests, with their credentials and expected results.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::world::{AUDIENCE, FORGED, World};
 /// How long the sample tokens are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// Names that a client might claim to be somebody under: exact, and near misses that some servers
-/// read as the same.
+/// Header names that a client could use to impersonate somebody: the exact ones, and similar ones
+/// that some servers read as the same.
 const FORGED_NAMES: [&str; 6] = [
     "x-cellway-tenant",
     "x-cellway-cell",
@@ -27,7 +27,7 @@ const FORGED_NAMES: [&str; 6] = [
 pub(super) struct Caller {
     pub(super) name: &'static str,
     pub(super) request: Request,
-    /// Shows the client certificate of globex.
+    /// Whether it presents the client certificate of globex.
     pub(super) certificate: bool,
     pub(super) protocol: Protocol,
     pub(super) expected: Expected,
@@ -37,9 +37,9 @@ pub(super) struct Caller {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Expected {
     pub(super) reason: Reason,
-    /// The tenant that the cell is told; none where it is denied.
+    /// The tenant in the cell's headers. `None` if the request is denied.
     pub(super) tenant: Option<&'static str>,
-    /// The cells that may serve it; none where it is denied.
+    /// The cells that may serve it. Empty if the request is denied.
     pub(super) cells: &'static [&'static str],
 }
 
@@ -78,7 +78,7 @@ impl<'a> Tokens<'a> {
         self.sign(&self.claims(tenant).with("aud", "another-service"), "rsa-1")
     }
 
-    /// Signed by a key of the caller's own, under the name of the provider's.
+    /// A token that the caller signed with its own key, but with the name of the provider's key.
     fn wrong_key(&self, tenant: &str) -> Result<String, DemoError> {
         let signer = Signer::generate("ec-1", Algorithm::Es256)?;
         Ok(self.claims(tenant).sign(&signer)?)
@@ -96,7 +96,7 @@ pub(super) fn callers(tokens: &Tokens<'_>) -> Result<Vec<Caller>, DemoError> {
     Ok(callers)
 }
 
-/// Those that reach a cell.
+/// The requests that reach a cell.
 fn served(tokens: &Tokens<'_>) -> Result<Vec<Caller>, DemoError> {
     const ACME: Expected = Expected::served("acme", &["premium-eu"]);
     const GLOBEX: Expected = Expected::served("globex", &["standard-us"]);
@@ -123,7 +123,7 @@ fn served(tokens: &Tokens<'_>) -> Result<Vec<Caller>, DemoError> {
     ])
 }
 
-/// Those that the router answers itself.
+/// The requests that the router answers itself.
 fn refused(tokens: &Tokens<'_>) -> Result<Vec<Caller>, DemoError> {
     let refused = |name, reason| Caller::new(name, Expected::refused(reason));
     let higher_tier = tokens.claims("initech").with("tier", "premium");
@@ -202,7 +202,8 @@ impl Caller {
         self
     }
 
-    /// Adds every forged header, as a field and (some servers merge them) as a trailer.
+    /// Adds every forged header as a header field, and also as a trailer, because some servers
+    /// merge trailers into the header.
     fn forging(mut self) -> Self {
         let value = HeaderValue::from_static(FORGED);
         for name in FORGED_NAMES.map(HeaderName::from_static) {

@@ -1,4 +1,4 @@
-//! The folder that the demo writes: everything that a router needs, and what its callers carry.
+//! The folder that the demo writes, with everything that a router and its callers need.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,29 @@ use super::DemoError;
 use super::authorities::{Authorities, TRUST_DOMAIN};
 use super::world::{AUDIENCE, World, random_hex};
 
-/// How the configuration begins. A folder with such a file is the demo's to write anew.
+/// The start of the configuration. The demo may overwrite a folder that has this file.
 const MARK: &str = "# Written by `cellway demo`.";
 
 /// A folder, written through the environment's store: private keys get mode 0600.
 pub(super) struct Folder<E> {
     env: E,
     root: PathBuf,
-    /// Nobody will want it once the demo has ended.
+    /// Whether to remove it when the demo ends.
     fleeting: bool,
 }
 
 impl<E> Drop for Folder<E> {
     fn drop(&mut self) {
         if self.fleeting {
-            // What can't be removed is the system's to clean, as everything temporary is.
+            // A file that can't be removed is left to the system, like every temporary file.
             let _ = std::fs::remove_dir_all(&self.root);
         }
     }
 }
 
 impl<E: Env> Folder<E> {
-    /// The folder asked for, or a new one among the system's temporary files, which goes with this
-    /// value unless `keep` is set.
+    /// Opens the requested folder, or a new one among the system's temporary files. The new one is
+    /// removed with this value, unless `keep` is set.
     pub(super) fn new(env: E, asked: Option<&Path>, keep: bool) -> io::Result<Self> {
         let root = match asked {
             Some(folder) => std::path::absolute(folder)?,
@@ -45,7 +45,8 @@ impl<E: Env> Folder<E> {
                 root.display()
             )));
         }
-        // What an earlier demo kept there is of another world: the router would warn of it.
+        // The last-known-good files of an earlier demo belong to another world, and the router
+        // would warn about them.
         for kept in ["keys-demo.keep", "registry.keep"] {
             let _ = std::fs::remove_file(root.join("state").join(kept));
         }
@@ -93,7 +94,7 @@ impl<E: Env> Folder<E> {
         self.write(&format!("{name}.key"), &key).await
     }
 
-    /// Writes all that the configuration names.
+    /// Writes all files that the configuration names.
     pub(super) async fn write_materials(&self, world: &World) -> Result<(), DemoError> {
         let Authorities {
             servers,
@@ -109,7 +110,7 @@ impl<E: Env> Folder<E> {
         let router = world.authorities.router(13)?;
         self.write_credential("router", &router).await?;
         self.write("registry.token", &world.registry_token).await?;
-        // For people to read; the router asks the control plane.
+        // This file is for people. The router asks the control plane.
         self.write("registry.json", &format!("{:#}\n", world.registry))
             .await
     }

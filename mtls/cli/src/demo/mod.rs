@@ -1,8 +1,8 @@
 //! `cellway demo`: the router and everything around it in one process, on loopback.
 //!
-//! The router is the real one, started from the configuration file that the demo writes. The rows
-//! of the table are read from the answers, as a caller would, and checked against what the
-//! cells say on their own account.
+//! The router is a real one, started from the configuration file that the demo writes. The rows of
+//! the table come from the answers, as a caller sees them, and are checked against the cells' own
+//! reports.
 
 mod authorities;
 mod callers;
@@ -31,7 +31,7 @@ use self::world::World;
 
 /// The longest that a sample request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-/// The longest that requests in flight have when the demo ends.
+/// How long requests in flight may take when the demo ends.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The arguments of `cellway demo`.
@@ -52,7 +52,7 @@ pub(crate) struct DemoArgs {
     pub dir: Option<PathBuf>,
 }
 
-/// Runs the demo to its end: after the table with `--exit`, else until Ctrl-C.
+/// Runs the demo until Ctrl-C, or with `--exit` until the table is printed.
 ///
 /// Everything runs on one thread, the router with one worker.
 pub(crate) fn run(args: &DemoArgs) -> ExitCode {
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
             .enable_all()
             .build();
         let outcome = runtime.map(|runtime| runtime.block_on(demo(args, lines)));
-        // Waits for the last of those who can write a line, so the runtime must be gone.
+        // This waits for all tasks that can write a line, so the runtime must be dropped first.
         drop(flush);
         outcome
     });
@@ -69,7 +69,8 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // A reader that has gone wants no more. With `--exit`, nobody has seen every row hold.
+        // If the reader is gone, it wants no more output. With `--exit`, nobody has seen that all
+        // rows are right.
         Err(DemoError::Output(why)) if why.kind() == io::ErrorKind::BrokenPipe => match args.exit {
             true => ExitCode::FAILURE,
             false => ExitCode::SUCCESS,
@@ -77,13 +78,14 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
         Err(why) => {
             // If that fails, the exit code still tells the result.
             let _ = writeln!(io::stderr(), "cellway demo: {why}");
-            // As everywhere: a "no" is 1, and what can't be carried out is 3.
+            // As for all commands, 1 means "no", and 3 means that the command couldn't be carried
+            // out.
             ExitCode::from(3)
         }
     }
 }
 
-/// Whether all was as expected.
+/// Runs the demo, and returns whether every row was as expected.
 async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     let env = TokioEnv::new();
     let provider = TlsProvider::default();
@@ -126,7 +128,7 @@ async fn demo(args: &DemoArgs, lines: LogWriter) -> Result<bool, DemoError> {
     Ok(problems.is_empty())
 }
 
-/// Runs what a router needs, until Ctrl-C.
+/// Runs everything that a router needs, until Ctrl-C.
 async fn surroundings<E: Env>(
     env: &E,
     folder: &Folder<E>,
@@ -149,7 +151,7 @@ async fn surroundings<E: Env>(
     Ok(true)
 }
 
-/// Who listens where, one to a line.
+/// The hosts and their addresses, one on each line.
 fn addresses(world: &World, ports: Ports) -> String {
     let public = format!("https://127.0.0.1:{}", ports.public);
     let admin = format!("http://127.0.0.1:{}", ports.admin);
@@ -162,7 +164,7 @@ fn addresses(world: &World, ports: Ports) -> String {
     lines.chain(["\n".to_owned()]).collect()
 }
 
-/// Writes what callers carry: the certificate of globex, and tokens.
+/// Writes the callers' credentials: the certificate of globex, and tokens.
 async fn write_callers<E: Env>(
     env: &E,
     folder: &Folder<E>,
@@ -178,7 +180,7 @@ async fn write_callers<E: Env>(
     Ok(globex)
 }
 
-/// Sends the sample requests one after the other, each over a connection of its own.
+/// Sends the sample requests one after the other, each over a new connection.
 async fn call<E: Env>(
     env: &E,
     provider: &TlsProvider,
@@ -204,7 +206,7 @@ async fn call<E: Env>(
     Ok(rows)
 }
 
-/// In which ways the table, or the cells' own word, is not as it should be.
+/// What is wrong with the table or with the cells' own reports.
 fn problems(world: &World, rows: &[Row]) -> Vec<String> {
     let mut problems = Vec::new();
     let wrong = rows.iter().filter(|row| !row.as_expected()).count();
@@ -235,7 +237,7 @@ fn verdict(problems: &[String]) -> String {
     }
 }
 
-/// Prints; a reader that has gone ends the demo.
+/// Prints text. If the reader is gone, the demo ends.
 fn say(text: &str) -> Result<(), DemoError> {
     let mut out = io::stdout().lock();
     let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());

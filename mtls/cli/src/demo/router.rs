@@ -1,4 +1,4 @@
-//! The demo's router: the real one, from the file that the demo wrote.
+//! The demo's router: a real one, started from the file that the demo wrote.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use super::world::{World, free_port};
 /// The longest that the router may take to fetch keys and registry.
 const READY_MAX: Duration = Duration::from_secs(10);
 
-/// A router that serves.
+/// A running router.
 pub(super) type Running<E> = Handle<E, (Log, Counting)>;
 
-/// How often a router is started on other ports because somebody else took them meanwhile.
+/// How often the router is started on other ports if somebody else took them meanwhile.
 const TRIES_MAX: usize = 5;
 
-/// Starts the router on the port asked for, or else on a free one.
+/// Starts the router on the requested port, or otherwise on a free one.
 pub(super) async fn start<E: Env>(
     env: &E,
     provider: &TlsProvider,

@@ -19,13 +19,12 @@ pub(super) struct Row {
     reason: String,
     cell: String,
     latency: String,
-    /// What isn't as expected.
+    /// What is not as expected.
     wrong: Option<String>,
 }
 
 impl Row {
-    /// Reads the answer to a caller's request as its caller would: nothing here asks the router
-    /// what it meant.
+    /// Reads the answer to a request as its caller would. Nothing here asks the router.
     pub(super) fn new(caller: &Caller, answer: Result<&Answer, &ClientError>) -> Self {
         let answer = match answer {
             Ok(answer) => answer,
@@ -150,7 +149,7 @@ pub(super) fn render(rows: &[Row]) -> String {
     table
 }
 
-/// The last column to the right: numbers line up by their ends.
+/// Formats a line. The last column is aligned to the right, because it has numbers.
 fn line(columns: [&str; 5], widths: [usize; 5]) -> String {
     let [caller, decision, reason, cell, latency] = columns;
     let [a, b, c, d, e] = widths;

@@ -41,7 +41,7 @@ const CELLS: [Listed; 3] = [
     },
 ];
 
-/// What the registry says of a cell. Its SAN is a URI for some and a DNS name for others.
+/// A cell's entry in the registry. Some cells have a URI as their SAN, others a DNS name.
 #[derive(Clone, Copy)]
 struct Listed {
     id: &'static str,
@@ -50,23 +50,23 @@ struct Listed {
     san: &'static str,
 }
 
-/// A cell that serves.
+/// A running cell.
 pub(super) struct Cell {
     listed: Listed,
     echo: EchoCell,
     url: String,
 }
 
-/// What a router finds when it starts.
+/// Everything that a router needs when it starts.
 pub(super) struct World {
     pub(super) authorities: Authorities,
     pub(super) idp: IdentityProvider,
     pub(super) cells: Vec<Cell>,
     /// The document that the control plane publishes.
     pub(super) registry: Value,
-    /// Where the registry is.
+    /// The registry's URL.
     pub(super) registry_url: String,
-    /// What the control plane asks of the router.
+    /// The token that the control plane requires.
     pub(super) registry_token: String,
     forged: Arc<AtomicBool>,
 }
@@ -102,7 +102,7 @@ impl World {
         })
     }
 
-    /// Who listens where.
+    /// The hosts and their addresses.
     pub(super) fn addresses(&self) -> Vec<(String, &str)> {
         let mut addresses = vec![
             ("identity provider".to_owned(), self.idp.issuer()),
@@ -114,7 +114,7 @@ impl World {
         addresses
     }
 
-    /// Whether a forged header reached a cell, ever.
+    /// Whether a forged header ever reached a cell.
     pub(super) fn forgery_arrived(&self) -> bool {
         self.forged.load(Ordering::Relaxed)
     }
@@ -125,7 +125,7 @@ impl World {
     }
 }
 
-/// A free port of loopback, on which nothing listens any more when this returns.
+/// A free port of loopback. Nothing listens on it any more when this returns.
 pub(super) async fn free_port<E: Env>(env: &E) -> io::Result<u16> {
     let (_, address) = listen(env).await?;
     Ok(address.port())
@@ -144,7 +144,7 @@ async fn listen<E: Env>(env: &E) -> io::Result<(E::Listener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Runs a host for the rest of the demo, and says so if it ends before.
+/// Runs a host for the rest of the demo, and reports if it ends early.
 fn run<E: Env>(
     env: &E,
     name: &'static str,

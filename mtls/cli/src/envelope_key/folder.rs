@@ -1,4 +1,4 @@
-//! The key folder, locked by one command at a time.
+//! The key folder, which one command at a time locks.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -12,13 +12,13 @@ use cellway_router::settings::EnvelopeSettings;
 
 use crate::{Exit, failed};
 
-/// A folder of keys. Whoever has it is the only one who changes it.
+/// A folder of keys, locked while this value exists.
 pub(super) struct Folder<'a> {
     pub(super) settings: &'a EnvelopeSettings,
     pub(super) index: Index,
     env: &'a TokioEnv,
     path: PathBuf,
-    /// Locked until it is closed.
+    /// Locked until this file is closed.
     _lock: File,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// Whether routers would take it as it is, if it has any key.
+    /// Checks that routers would accept the folder as it is, if it has any key.
     pub(super) async fn check(&self) -> Result<(), Exit> {
         if self.index.keys.is_empty() {
             return Ok(());
@@ -73,11 +73,11 @@ impl<'a> Folder<'a> {
         named || fs::symlink_metadata(self.file(kid)).is_ok()
     }
 
-    /// Adds a key's file, and then the index that names it: a router never reads a name without a
-    /// file. Returns the file's path.
+    /// Writes a key's file, and then the index that names it, so a router never reads a name
+    /// without a file. Returns the file's path.
     ///
-    /// Never makes a folder that routers take into one that they refuse. One that they refuse
-    /// already may need mending cell by cell, and isn't looked at.
+    /// If routers accept the folder now, the change is made only if they still would. A folder that
+    /// they refuse already isn't checked, because it may have to be repaired cell by cell.
     pub(super) async fn add(&self, kid: &str, text: String, index: &Index) -> Result<String, Exit> {
         let now = self.env.unix_now();
         let empty = self.index.keys.is_empty();
@@ -100,7 +100,7 @@ impl<'a> Folder<'a> {
         Ok(file)
     }
 
-    /// Replaces the index, whole.
+    /// Replaces the whole index.
     pub(super) async fn write(&self, index: &Index) -> Result<(), Exit> {
         let file = self.path.join(INDEX).display().to_string();
         let written = self.env.store().replace(&file, index.render().into()).await;

@@ -16,14 +16,15 @@ use self::folder::Folder;
 use super::input::ConfigFile;
 use super::{Exit, failed, print, say};
 
-/// How much longer than services keep the published set a new key waits, in seconds: until all
-/// replicas have read the folder, and their clocks agree.
+/// How much longer a new key waits than services may cache the published set, in seconds. In this
+/// time all replicas read the folder, and it allows for clocks that differ.
 const MARGIN_SECS: u64 = 60;
 
-/// How long a new shared key waits unless told, in seconds: somebody must take it to its cell.
+/// How long a new shared key waits by default, in seconds, because somebody must copy it to its
+/// cell.
 const SHARED_WAIT_SECS: u64 = 3600;
 
-/// The bytes of a shared key: as many as HMAC-SHA256 makes (RFC 2104, section 3).
+/// The length of a shared key in bytes: the output length of HMAC-SHA256 (RFC 2104, section 3).
 const SECRET_LEN: usize = 32;
 
 /// The arguments of `cellway envelope-key`.
@@ -105,8 +106,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
 }
 
-/// Says what was done; where standard output can't be written, on standard error, lest it be done
-/// twice.
+/// Prints what was done. If standard output can't be written, prints it to standard error, so that
+/// nobody does it twice.
 fn said_of_done(said: &str) -> Exit {
     match print(said) {
         Ok(()) => Exit::Ok,
@@ -153,7 +154,7 @@ async fn settings(env: &TokioEnv, file: &ConfigFile) -> Result<EnvelopeSettings,
 
 async fn new(folder: &Folder<'_>, args: &Making, now: Unix) -> Result<String, Exit> {
     let cell = cell_of(folder.settings, &args.key)?;
-    // A folder that routers refuse gets no better by another key.
+    // Another key doesn't repair a folder that routers refuse.
     folder.check().await?;
     let mut index = folder.index.clone();
     if let Some(next) = index.waiting(cell, now).first() {
@@ -279,13 +280,13 @@ fn list(folder: &Folder<'_>, config: &str, now: Unix) -> String {
     }
 }
 
-/// A time to come, and how far away it is.
+/// A time in the future, and how far away it is.
 fn when(time: Unix, now: Unix) -> String {
     let secs = time.as_secs().saturating_sub(now.as_secs());
     format!("{} (in {secs} s)", rfc3339(time))
 }
 
-/// For how long after a key's time has come those before it are needed.
+/// How long the previous keys are still needed after a key has started to sign.
 fn overlap(settings: &EnvelopeSettings) -> Duration {
     let max_age = match settings.form {
         EnvelopeForm::Jws => settings.jwks_max_age,
