@@ -109,7 +109,7 @@ pub fn fresh(
     }
 }
 
-/// The child's half: runs what it was told to and writes the trace.
+/// The part of the child: runs the seed that it was given and writes the trace.
 fn serve(
     order: &str,
     test: &str,

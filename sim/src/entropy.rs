@@ -22,8 +22,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What `CLOCK_MONOTONIC` shows when a simulation starts. Small, because a timed wait that adds
-/// to it must lie in the real clock's past and return at once.
+/// The time of `CLOCK_MONOTONIC` when a simulation starts. It is small, so that a timed wait that adds
+/// to it ends in the real clock's past and returns at once.
 const MONOTONIC_ORIGIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ struct Simulated {
 }
 
 thread_local! {
-    // Constant and without a destructor, so that reading it never allocates nor registers
+    // Constant and without a destructor, so that reading it neither allocates nor registers
     // anything: `clock_gettime` may be called at any moment of a thread's life.
     static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
 }
@@ -49,8 +49,8 @@ impl Drop for Guard {
     }
 }
 
-/// From now on this thread's wall clock stands at `epoch` (since the Unix epoch), and its
-/// randomness comes from `seed`.
+/// Sets this thread's wall clock to `epoch` (since the Unix epoch), and takes its randomness from
+/// `seed`.
 ///
 /// # Panics
 /// If the program doesn't call the two functions of this module, for example because of another

@@ -112,7 +112,7 @@ fn some<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Resu
         Some(never) => {
             let window = span(&(expected.from..expected.until));
             let why = format!(
-                "{client} was never answered {never} for what it sent {window}, but {}",
+                "{client} never got the answer {never} to its requests {window}; it got {}",
                 counted(answered)
             );
             Err(why.into())
@@ -146,7 +146,8 @@ fn cells<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Res
     let names = expected.cells.join(", ");
     if by_cells.is_empty() {
         let window = span(&(expected.from..expected.until));
-        let why = format!("no cell answered what {client} sent {window}, expected {names}");
+        let why =
+            format!("no cell answered a request that {client} sent {window}, expected {names}");
         return Err(why.into());
     }
     let elsewhere = |request: &&&Request| {

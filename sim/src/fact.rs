@@ -372,7 +372,7 @@ pub struct Sent {
     pub routing_key: Option<RoutingKeyProof>,
     /// The address of the client's host.
     pub address: Ipv4Addr,
-    /// The host that the client asks for: a router.
+    /// The host that it is meant for: a router or an Envoy.
     pub to: String,
     /// The Envoy that it is sent to instead of a router.
     pub via: Option<String>,
@@ -398,7 +398,7 @@ pub struct Claims {
     pub tier: Option<String>,
 }
 
-/// What a client knows of its own token.
+/// What a client knows about its own token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Token {

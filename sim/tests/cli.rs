@@ -75,7 +75,7 @@ fn exit_codes() {
     }
 }
 
-/// A device that is always full: every write to it fails, and none may panic.
+/// Every write to `/dev/full` fails. None may panic.
 #[test]
 fn standard_output_is_full() {
     let folder = Folder::new("full", &[("good.toml", GOOD)]);
@@ -115,7 +115,7 @@ fn standard_error_is_full() {
     }
 }
 
-/// The line names this program, and running it fails in the same way.
+/// The command in the report runs this program, and the run fails in the same way.
 #[test]
 fn the_replay_line_can_be_run() {
     let failing = format!("{GOOD}{FAILING}");

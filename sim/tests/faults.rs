@@ -1,5 +1,5 @@
-//! Every kind of fault, once, in a small world: the routers come through, and clients see what the
-//! kind is about.
+//! Every kind of fault, once, in a small world: the run passes, and clients get the answers that the
+//! fault causes.
 
 use cellway_sim::scenario::faults_in_markdown;
 use cellway_sim::{Report, Scenario};
@@ -141,7 +141,7 @@ fn cells_in_trouble() {
     );
 }
 
-/// Whoever asks with a body is told, whether or not such requests are sent again.
+/// A client that sends a body gets an error, whether or not requests without a body are retried.
 #[test]
 fn cells_that_refuse() {
     let green = "target = \"green\"";
@@ -151,7 +151,7 @@ fn cells_that_refuse() {
     ] {
         shows(&passes(&lasting(kind, green), ""), "globex-web", answer);
     }
-    // The only endpoint keeps its connections, so a crash ends them first.
+    // The only endpoint keeps its open connections, so a crash closes them first.
     let down = [
         lasting("refuse_connections", green),
         "[[fault]]\nat = \"5s\"\nfor = \"1s\"\nkind = \"crash\"\ntarget = \"green\"\n".to_owned(),
@@ -187,7 +187,7 @@ fn networks_in_trouble() {
 fn identity_providers_in_trouble() {
     let idp = "target = \"idp-main\"";
     let refused = "errors = [\"keys_refused\"]";
-    // Known keys serve on through all of it.
+    // Known keys are accepted all the time.
     for (kind, fields, expect) in [
         ("crash", "", ""),
         ("slow", "delay = \"3s\"", ""),
@@ -212,7 +212,8 @@ fn identity_providers_in_trouble() {
     }
 }
 
-/// All keys at once, without notice: tokens of the new key wait for it, those of the old end.
+/// All keys are replaced at once: tokens with the new key wait for it, and those with the old key are
+/// refused.
 #[test]
 fn a_surprise_rotation() {
     let replace = once(5, "replace_keys", "target = \"idp-main\"\nkey = \"key-2\"");
@@ -238,7 +239,7 @@ fn control_planes_in_trouble() {
         ("status", "status = 503", ""),
         ("garbage", "", "errors = [\"registry_refused\"]"),
     ] {
-        // Garbage is only sent where there is news.
+        // The control plane sends a body, and so garbage, only if the document is new.
         let news = once(7, "publish", "document = \"same\"");
         let report = passes(
             &(lasting(kind, &format!("{plane}\n{fields}")) + &news),
@@ -282,7 +283,7 @@ fn disks_in_trouble() {
         "[[fault]]\nat = \"18s\"\nfor = \"2s\"\nkind = \"crash\"\ntarget = \"router-1\"\n";
     let full = lasting("disk_full", "target = \"router-1\"") + &news + restart;
     passes(&full, "errors = [\"keep_failed\"]");
-    // What was kept is half a document: the router must not believe it when it starts again.
+    // The file has half a document: the router must not use it when it starts again.
     let torn = once(5, "torn_write", "target = \"router-1\"") + &news;
     let gone =
         "[[fault]]\nat = \"17s\"\nfor = \"5s\"\nkind = \"crash\"\ntarget = \"control-plane\"\n";
@@ -296,13 +297,13 @@ fn disks_in_trouble() {
 
 #[test]
 fn clocks_in_trouble() {
-    // Tokens live 8 s and are renewed after 6: a router 5 s ahead refuses the older ones.
+    // Tokens are valid for 8 s and renewed after 6 s: a router 5 s ahead refuses the older ones.
     let ahead = passes(
         &lasting("clock_skew", "target = \"router-1\"\nahead = \"5s\""),
         "",
     );
     shows(&ahead, "acme-web", "expired_token");
-    // And one 20 s behind takes those just made for a thing of the future.
+    // For a router 20 s behind, new tokens are not valid yet.
     let behind = passes(
         &lasting("clock_skew", "target = \"router-1\"\nbehind = \"20s\""),
         "",
@@ -310,7 +311,7 @@ fn clocks_in_trouble() {
     shows(&behind, "acme-web", "not_yet_valid");
 }
 
-/// A configuration that isn't one leaves the old in force; a good one is followed.
+/// A broken configuration is refused, and the old one stays in force. A good one is used.
 #[test]
 fn configurations_change() {
     let broken = lasting("break_configuration", "target = \"router-1\"");
@@ -331,7 +332,7 @@ fn configurations_change() {
     );
 }
 
-/// Another's keys are an issuer's own word: its customers are refused, and nobody else gets in.
+/// If an issuer serves another issuer's keys, its clients are refused, and no other client gets in.
 #[test]
 fn an_identity_provider_serves_the_keys_of_another() {
     let wrong = "target = \"idp-main\"\nkeys_of = \"idp-partner\"";
@@ -342,7 +343,7 @@ fn an_identity_provider_serves_the_keys_of_another() {
     assert!(!let_in, "{}", report.summary());
 }
 
-/// The docs' tables come from the table of faults, so that the two can't disagree.
+/// The tables in the docs are generated from the table of faults.
 #[test]
 fn the_docs_list_every_fault() {
     const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenarios.md");
@@ -359,7 +360,7 @@ fn the_docs_list_every_fault() {
     }
     assert!(
         page == right,
-        "docs/scenarios.md is out of date; write it anew with\n    \
+        "docs/scenarios.md is out of date; write it again with\n    \
          CELLWAY_WRITE_DOCS=1 cargo test -p cellway-sim --test faults the_docs_list_every_fault"
     );
 }

@@ -1,4 +1,4 @@
-//! The scenarios of this repository hold, and the simulator notices when a world is run wrongly.
+//! The scenarios of this repository pass, and the simulator notices when a world is run wrongly.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn without_faults_everything_is_served() {
     assert!(answers.clone().count() > 50 && answers.clone().all(|answer| *answer == Answer::Ok));
 }
 
-/// Certificates of an authority that nobody was told to trust.
+/// Certificates of an authority that nobody trusts.
 #[test]
 fn a_rotation_in_the_wrong_order_is_noticed() {
     fails(
@@ -123,7 +123,7 @@ only = ["missing_token"]
     );
 }
 
-/// A scenario that `check` would refuse, to show that a panic is a failure like any other.
+/// A scenario that `check` would refuse, to show that a panic is reported like any other failure.
 #[test]
 fn a_panic_in_the_world_is_a_failure_with_a_replay_line() {
     let mut scenario = Scenario::parse("small.toml", SMALL).unwrap();
@@ -141,7 +141,7 @@ fn a_panic_in_the_world_is_a_failure_with_a_replay_line() {
     assert!(summary.contains("\nreplay: just small 1\n"), "{summary}");
 }
 
-/// A client's host that stops takes its open requests with it.
+/// When a client's host stops, its open requests need no answer.
 #[test]
 fn a_client_crashes() {
     let crash = r#"

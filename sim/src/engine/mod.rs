@@ -55,7 +55,7 @@ pub struct Settings {
     pub latency_max: Duration,
 }
 
-/// Why a run can't go on.
+/// Why a run can't continue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RunError {

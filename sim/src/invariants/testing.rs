@@ -15,7 +15,7 @@ use crate::scenario::CellState;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-/// Bounds of routers that have these settings all the time.
+/// Bounds of routers with these settings.
 pub(super) fn with_settings(settings: RouterSettings) -> Bounds {
     Bounds {
         header_prefix: "x-cellway-".to_owned(),
@@ -24,7 +24,7 @@ pub(super) fn with_settings(settings: RouterSettings) -> Bounds {
     }
 }
 
-/// Feeds facts, a second apart, and returns the first complaint.
+/// Feeds facts, a second apart, and returns the first violation.
 pub(super) fn feed(invariant: &mut dyn Invariant, facts: &[Fact]) -> Result<(), String> {
     for (at, fact) in (0..).zip(facts) {
         invariant.observe(SECOND * at, fact)?;
@@ -49,7 +49,7 @@ pub(super) fn configured(change: impl FnOnce(&mut Configured)) -> Fact {
     Fact::Configured(Box::new(said))
 }
 
-/// An event of this kind in the first life of `router-1`.
+/// An event of this kind at the first incarnation of `router-1`.
 pub(super) fn noted(kind: &str) -> Fact {
     let (kind, text) = (kind.to_owned(), String::new());
     Fact::Noted(life(0), Note { kind, text })
@@ -59,7 +59,7 @@ pub(super) fn published(version: u64, tenants: &[(&str, &str)]) -> Fact {
     Fact::Published(Box::new(document(version, tenants)))
 }
 
-/// With these tenants, each at its cell.
+/// A registry with these tenants, each at its cell.
 pub(super) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
     let cells = |(tenant, cell): &(&str, &str)| ((*tenant).to_owned(), [(*cell).to_owned()].into());
     Published {
@@ -69,7 +69,7 @@ pub(super) fn document(version: u64, tenants: &[(&str, &str)]) -> Published {
     }
 }
 
-/// With these cells of placements.
+/// A registry with these placements, each with its cell.
 pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
     Fact::Published(Box::new(Published {
         version,
@@ -78,7 +78,7 @@ pub(super) fn placed(version: u64, cells: &[(&str, &str)]) -> Fact {
     }))
 }
 
-/// With these tenants suspended.
+/// A registry with these tenants suspended.
 pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
     Fact::Published(Box::new(Published {
         suspended: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
@@ -86,7 +86,7 @@ pub(super) fn suspending(version: u64, tenants: &[&str]) -> Fact {
     }))
 }
 
-/// With the tokens of this subject of acme's revoked.
+/// A registry in which these subjects of acme are revoked.
 pub(super) fn revoking(version: u64, subjects: &[&str]) -> Fact {
     let subjects = subjects.iter();
     Fact::Published(Box::new(Published {
@@ -238,7 +238,7 @@ pub(super) fn arrived_with(
     Fact::Arrived(arrived)
 }
 
-/// A request of acme's that its router allows, under this id, and that arrives at `a`.
+/// A request of acme that its router allows, with this id, and that arrives at `a`.
 pub(super) fn passing(tag: &str, request_id: &str) -> [Fact; 3] {
     let allowed = allowed(request_id, "a", 1);
     [sent(tag, "acme"), allowed, arrived("a", tag, request_id)]

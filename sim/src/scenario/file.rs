@@ -11,7 +11,7 @@ use super::choices::{CellProtocol, CellState, ClientProtocol, HeaderVersion, Unk
 use super::credential::{Authorization, Claims, Credential, Flaw};
 use super::units::{Rate, Span};
 
-/// A name, and where it stands in the file.
+/// A name, with its place in the file.
 pub(super) type Name = Spanned<String>;
 
 #[derive(Deserialize, Debug)]

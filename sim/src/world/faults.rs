@@ -395,8 +395,8 @@ impl World {
         self.distribute_trust(authority)
     }
 
-    /// Writes the trusted CAs to the routers' disks, and gives running hosts of the testbed their
-    /// trust and certificates anew.
+    /// Writes the trusted CAs to the routers' disks, and gives running hosts of the testbed new
+    /// certificates and trust.
     fn distribute_trust(&self, changed: Authority) -> Result<(), TestbedError> {
         {
             let mut state = self.handle.lock();

@@ -1,5 +1,5 @@
-//! What libraries do behind our back (hash order, unbiased `select!`, `watch`, the system's
-//! clocks) follows the seed too, without `--cfg tokio_unstable`.
+//! What libraries use without `Env` (hash order, unbiased `select!`, `watch`, the system's clocks)
+//! depends only on the seed too, without `--cfg tokio_unstable`.
 
 #![expect(
     clippy::disallowed_methods,

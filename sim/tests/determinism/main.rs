@@ -1,4 +1,4 @@
-//! One seed is one run: checked before anything else is believed of the simulator.
+//! One seed gives one run. Everything else about the simulator relies on this.
 
 mod libraries;
 mod scenarios;

@@ -1,6 +1,6 @@
-//! A whole world, routers and all, in two fresh processes. It has what is most likely to differ:
-//! crashes (tasks dropped in the order of their ids), files reloaded, keys rotated, both HTTP
-//! versions, certificates.
+//! A whole world with routers, in two fresh processes. It has what is most likely to differ: crashes
+//! (which drop tasks in the order of their ids), reloads, key rotations, both HTTP versions, and
+//! certificates.
 
 use cellway_sim::{Scenario, determinism};
 

@@ -1,5 +1,5 @@
-//! The riskiest seam, alone: hyper (h1 and h2) over rustls with client certificates, between two
-//! hosts that run on the simulator's `Env`. One seed must give one sequence of bytes.
+//! hyper (h1 and h2) over rustls with client certificates, between two hosts on the simulator's `Env`.
+//! One seed must give one sequence of bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn client_config(env: &SimEnv, seed: u64, alpn: &[u8]) -> ClientConfig {
     config
 }
 
-/// hyper's executor over the seam, so that a crash ends what hyper spawned.
+/// hyper's executor on `Env`, so that a crash ends the tasks that hyper spawned.
 #[derive(Clone)]
 struct Spawn(SimEnv);
 
@@ -111,7 +111,7 @@ async fn serve(env: SimEnv, seed: u64) {
             let tls = acceptor.accept(stream).await.unwrap();
             let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
             let (io, service) = (TokioIo::new(tls), hyper::service::service_fn(answer));
-            // The end of a connection is the client's affair here.
+            // The client handles the end of the connection.
             let _ended = if h2 {
                 let mut server = hyper::server::conn::http2::Builder::new(executor);
                 server.auto_date_header(false);
@@ -169,7 +169,7 @@ fn settings(seed: u64) -> Settings {
     }
 }
 
-/// The trace of a simulated second, in which the server's host is away for a while.
+/// The trace of a simulated second, in which the server's host is down for a while.
 fn trace(seed: u64) -> Vec<String> {
     isolated(seed, move || {
         let trace = Trace::default();

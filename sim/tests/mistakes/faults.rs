@@ -56,7 +56,7 @@ fn faults_that_need_an_earlier_one() {
             "s.toml:30: fault.key: idp-main doesn't publish `key-2` then: add a `publish_key`",
         ),
         (
-            // The order of time counts, not that of the file.
+            // Faults happen in the order of their time, not of the file.
             key("sign_with", "key-2")
                 + &fault(13, "publish_key", "target = \"idp-main\"\nkey = \"key-2\""),
             "s.toml:30: fault.key: idp-main doesn't publish `key-2` then",
@@ -105,7 +105,7 @@ fn faults_that_are_impossible() {
             "s.toml:32: fault.between: must be two different hosts",
         ),
         (
-            // A host whose name begins like a cell's but that isn't one of its hosts.
+            // A client's host is no service.
             fault(12, "slow", "target = \"web\"\nfor = \"2s\"\ndelay = \"1s\""),
             "s.toml:32: fault.target: no cell, identity provider or control plane of this world is called `web`",
         ),

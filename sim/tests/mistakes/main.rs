@@ -39,14 +39,14 @@ target = "a"
 recovery = "5s"
 "#;
 
-/// Puts `new` in the place of `old`, and returns the complaints.
+/// Replaces `old` by `new` in the good scenario, and returns the complaints.
 fn complaints(old: &str, new: &str) -> String {
     assert!(GOOD.contains(old), "{old}");
     let text = GOOD.replacen(old, new, 1);
     Scenario::parse("s.toml", &text).unwrap_err().to_string()
 }
 
-/// Each row has a text of the good scenario, what takes its place, and a part of the complaints.
+/// Each row has a text in the good scenario, its replacement, and a part of the complaints.
 #[track_caller]
 fn reported(rows: &[(&str, &str, &str)]) {
     for (old, new, expected) in rows {
@@ -73,7 +73,7 @@ fn the_good_one_is_good() {
 }
 
 #[test]
-fn all_mistakes_of_meaning_come_at_once() {
+fn all_mistakes_are_reported_together() {
     let text = GOOD
         .replace("cell = \"a\"", "cell = \"b\"")
         .replace("\"crash\"", "\"burn\"");

@@ -1,7 +1,7 @@
 use super::super::testing::*;
 use super::*;
 
-/// The first of them at the epoch.
+/// The endpoint gets these certificates, the first one at the epoch.
 fn fed(certified: &[(Option<u32>, bool)]) -> Result<(), String> {
     let certified = certified.iter().map(|(ends, anew)| Fact::CellCertificate {
         of: None,
@@ -42,6 +42,6 @@ fn notices_a_cell_that_serves_as_another() {
         )
     };
     assert!(fed(true).is_err());
-    // It may have come over a connection of before.
+    // The request may have come over an older connection.
     assert_eq!(fed(false), Ok(()));
 }

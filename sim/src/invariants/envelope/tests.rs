@@ -31,7 +31,7 @@ fn checked() -> EnvelopeChecked {
     }
 }
 
-/// A request that is decided and arrives at `a`, and what is made of its envelope.
+/// A request that is decided and arrives at `a`, and the check of its envelope.
 fn with(change: impl FnOnce(&mut EnvelopeChecked)) -> Vec<Fact> {
     let mut checked = checked();
     change(&mut checked);
@@ -72,7 +72,7 @@ fn accepts_with_an_envelope_that_says_what_is_true() {
 fn notices_an_envelope_of_somebody_else() {
     let other = proved(|proved| proved.tenant = Some("globex".to_owned()));
     assert!(fed(&other).unwrap_err().contains("globex"));
-    // The router was taken in: what it proves is what it decided, and not true.
+    // The router was deceived: the envelope has what it decided, but that is not true.
     let mut facts = with(|_| ());
     facts[1] = sent("t", "globex");
     assert!(fed(&facts).unwrap_err().contains("acts for"));
@@ -112,7 +112,7 @@ fn notices_a_key_that_a_cell_had_no_time_to_learn() {
     }
     let mut never = refused(NO_KEY[1]);
     never[0] = keys(Err("unreachable".to_owned()));
-    assert_eq!(fed(&never), Ok(()), "a cell that has just begun");
+    assert_eq!(fed(&never), Ok(()), "a cell that has just started");
 }
 
 #[test]

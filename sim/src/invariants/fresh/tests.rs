@@ -25,7 +25,7 @@ fn notices_an_old_connection_after_a_change() {
     assert!(fed(&late).is_err());
     let anew = [on(1, "a"), change(), on(2, "b"), on(2, "c")].concat();
     assert_eq!(fed(&anew), Ok(()));
-    // What was decided within the time of a reload may still use it.
+    // A request that was decided within the time of a reload may still use it.
     let soon = [on(1, "a"), change(), on(1, "b")].concat();
     assert_eq!(fed(&soon), Ok(()));
 }

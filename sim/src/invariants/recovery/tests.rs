@@ -1,7 +1,7 @@
 use super::super::testing::*;
 use super::*;
 
-/// All is well from the second fact on.
+/// Everything must work from the second fact on.
 fn recovery() -> Recovery {
     Recovery::new(&Bounds {
         recovery: SECOND,

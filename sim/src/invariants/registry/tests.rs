@@ -44,7 +44,7 @@ fn notices_a_registry_that_was_forgotten() {
         without(1),
     ];
     assert!(fed(&late).is_err());
-    // It may not have been written yet.
+    // The registry may not be on the disk yet.
     assert_eq!(
         fed(&[applied(0, 1), Fact::Crashed(life(0)), without(1)]),
         Ok(())

@@ -46,7 +46,7 @@ fn fed(facts: &[Fact]) -> Result<(), String> {
     )
 }
 
-/// A `POST` of `/orders` arrives with this stamp.
+/// A `POST` of `/orders` arrives with these roles in its header.
 fn passing(rules: &[Rule], roles: Option<&[&str]>, stamp: &str) -> Result<(), String> {
     let arrival = with_header(arrived("a", "t", "r"), "x-cellway-roles", stamp);
     fed(&[
@@ -76,7 +76,7 @@ fn notices_what_no_rule_allows() {
         let why = passing(&[rules], Some(&["editor"]), "editor").unwrap_err();
         assert!(why.contains("no rule allows"), "{why}");
     }
-    // The first that matches decides.
+    // The first rule that matches decides.
     let rules = [
         rule(&[], "/orders", &["root"]),
         rule(&[], "/**", &["editor"]),

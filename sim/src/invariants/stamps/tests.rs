@@ -1,7 +1,7 @@
 use super::super::testing::*;
 use super::*;
 
-/// A request that arrives at `a` with all that it should have, but for this.
+/// A request that arrives at `a` with the right headers, except for this one.
 fn fed(name: &str, value: Option<&str>) -> Result<(), String> {
     let mut arrival = arrived("a", "t", "r");
     for (short, value) in [
