@@ -128,7 +128,7 @@ async fn serve(env: TokioEnv, path: &str, config: Config, log: LogControl) -> Ex
     }
     let drain = config.drain;
     let asked = Arc::new(Notify::new());
-    let reloader = Reloader::new(env.clone(), handle.clone(), sink, path, variables, config);
+    let reloader = Reloader::new(&handle, path, variables, config);
     env.spawn(reloader.with_log(log).run(Arc::clone(&asked)));
 
     tokio::select! {

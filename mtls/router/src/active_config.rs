@@ -9,8 +9,8 @@ use cellway_core::{Now, Unix};
 use cellway_env::Env;
 use rustls::pki_types::CertificateDer;
 
-use crate::check::Findings;
 use crate::envelope::Sealer;
+use crate::finding::Findings;
 use crate::settings::{ListenerSettings, RouterSettings, Serves};
 use crate::tls::{
     CellTls, CertificateDates, ChainRefused, ClientVerifier, ListDates, Provider, ServerTls, Trust,

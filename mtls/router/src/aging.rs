@@ -6,9 +6,11 @@ use cellway_core::Unix;
 use cellway_env::Env;
 use tokio::time::sleep;
 
+use crate::data_plane::drain::Drain;
+use crate::observe::Reporter;
 use crate::observe::event::{Event, Sink};
-use crate::router_state::RouterState;
 use crate::tls::CertificateDates;
+use crate::view::ViewCell;
 
 /// The longest time between two checks. The wall clock may be changed while a timer runs.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
@@ -45,13 +47,17 @@ impl Said {
 
 /// Logs each certificate of the settings in force once when it expires soon and once when it has
 /// expired. Runs until the router drains.
-pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
+pub(crate) async fn watch<E: Env, S: Sink>(
+    views: &ViewCell,
+    drain: &Drain,
+    reporter: &Reporter<E, S>,
+) {
     let mut said: Vec<(CertificateDates, Said)> = Vec::new();
     loop {
-        let config = common.views.config();
+        let config = views.config();
         let (certificates, epoch) = (config.certificates.clone(), config.epoch);
         drop(config);
-        let now = common.clock.now();
+        let now = reporter.now();
         said = certificates
             .iter()
             .map(|certificate| {
@@ -59,29 +65,34 @@ pub(crate) async fn watch<E: Env, S: Sink>(common: &RouterState<E>, sink: &S) {
                 // Keep what was logged about a certificate that is still there after a reload.
                 let before = said.iter().find(|(other, _)| other == certificate);
                 if before.map_or(Said::Nothing, |(_, before)| *before) < due {
-                    tell(sink, now, certificate, due);
+                    tell(reporter, now, certificate, due);
                 }
                 (certificate.clone(), due)
             })
             .collect();
         let next = said.iter().filter_map(|(it, said)| said.next(it)).min();
-        let reloaded = (common.views).until(|view| (view.config.epoch != epoch).then_some(()));
+        let reloaded = views.until(|view| (view.config.epoch != epoch).then_some(()));
         let wait = next.map_or(LOOK_INTERVAL_MAX, |next| next.since(now.unix));
         tokio::select! {
             biased;
-            () = common.drain.begun() => return,
+            () = drain.begun() => return,
             () = reloaded => {}
             () = sleep(wait.min(LOOK_INTERVAL_MAX)) => {}
         }
     }
 }
 
-fn tell(sink: &impl Sink, now: cellway_core::Now, certificate: &CertificateDates, due: Said) {
+fn tell<E: Env, S: Sink>(
+    reporter: &Reporter<E, S>,
+    now: cellway_core::Now,
+    certificate: &CertificateDates,
+    due: Said,
+) {
     let left = certificate.not_after.since(now.unix);
     match due {
         Said::Nothing => {}
-        Said::Ending => sink.emit(now, &Event::CertificateEnding { certificate, left }),
-        Said::Expired => sink.emit(now, &Event::CertificateExpired { certificate }),
+        Said::Ending => reporter.emit_at(now, &Event::CertificateEnding { certificate, left }),
+        Said::Expired => reporter.emit_at(now, &Event::CertificateExpired { certificate }),
     }
 }
 

@@ -118,7 +118,7 @@ async fn run(env: SimEnv, world: WorldHandle) {
     let (deadline, told) = (config.drain, Arc::new(Notify::new()));
     let name = env.name().to_owned();
     world.lock().drains.insert(name, told.clone());
-    let reloader = Reloader::new(env, handle.clone(), sink, CONFIG, Vec::new, config);
+    let reloader = Reloader::new(&handle, CONFIG, Vec::new, config);
     tokio::select! {
         biased;
         () = told.notified() => {}

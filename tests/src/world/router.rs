@@ -69,7 +69,7 @@ pub async fn boot(file: &str) -> Result<Running, String> {
         env.spawn(async move { match bound.serve(subject, metrics).await {} });
     }
     let asked = Arc::new(Notify::new());
-    let reloader = Reloader::new(env.clone(), handle.clone(), sink, file, Vec::new, config);
+    let reloader = Reloader::new(&handle, file, Vec::new, config);
     env.spawn(reloader.run(Arc::clone(&asked)));
     Ok(Running {
         handle,

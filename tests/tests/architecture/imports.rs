@@ -42,6 +42,13 @@ fn load(src: &Path) -> Crate {
     Crate::read(src, &root, &read)
 }
 
+/// The top modules of a crate that each of its top modules uses, each with the places that do.
+pub(crate) fn uses(src: &Path) -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let all = Crate::read(src, &src.join("lib.rs"), &read);
+    all.siblings().remove(&Names::new()).unwrap_or_default()
+}
+
 #[derive(Default)]
 struct Crate {
     modules: BTreeMap<Names, Module>,

@@ -146,11 +146,12 @@ fn there_is_one_cryptographic_backend() {
 }
 
 /// The crates whose modules are in layers, so that each can be understood from those below it alone.
-const LAYERED: [&str; 7] = [
+const LAYERED: [&str; 8] = [
     "core",
     "mtls/cli",
     "mtls/env",
     "mtls/envoy",
+    "mtls/router",
     "mtls/service",
     "mtls/testbed",
     "sim",
@@ -184,4 +185,46 @@ fn only_the_engine_knows_turmoil() {
         others.is_empty(),
         "these modules of sim use turmoil, which only `engine` may: {others:?}"
     );
+}
+
+/// What every room of the router may use: values, formats and files, but nothing that runs.
+const FOUNDATION: [&str; 9] = [
+    "build", "config", "envelope", "error", "finding", "lock", "network", "settings", "tls",
+];
+
+/// The rooms of the router, each with what it may use besides [`FOUNDATION`]. Data plane and control
+/// plane meet at two types, the active configuration and the cell that publishes it with the snapshot;
+/// both report events. What is observed is told by events alone, so `observe` uses no other room, and
+/// none of the state that requests are decided by.
+const ROOMS: [(&str, &[&str]); 3] = [
+    (
+        "data_plane",
+        &["active_config", "view", "observe", "shares"],
+    ),
+    (
+        "control_plane",
+        &["active_config", "view", "observe", "rfc3339"],
+    ),
+    ("observe", &["rfc3339", "shares"]),
+];
+
+#[test]
+fn the_rooms_of_the_router_are_apart() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let uses = imports::uses(&workspace.join("mtls/router/src"));
+    for (room, besides) in ROOMS {
+        let used = &uses[room];
+        assert!(
+            used.contains_key("settings"),
+            "{room} was not read: {used:?}"
+        );
+        for (other, places) in used {
+            let may = FOUNDATION.contains(&other.as_str()) || besides.contains(&other.as_str());
+            let places = places.iter().cloned().collect::<Vec<_>>().join("\n");
+            assert!(
+                may,
+                "{room} must not use {other}; hand in what it needs:\n{places}"
+            );
+        }
+    }
 }

@@ -15,8 +15,8 @@ use super::report::Reporter;
 use super::schema::{File, LogTable, RuntimeTable};
 use super::sources::{Surroundings, fetch, registry, upstream};
 use super::{Config, Stated};
-use crate::observe::log::SubjectForm;
-use crate::opening::OPEN_WAIT_DEFAULT;
+use crate::settings::OPEN_WAIT_DEFAULT;
+use crate::settings::SubjectForm;
 use crate::settings::{DomainBundle, Pem, RevocationSettings, RouterSettings, Sources};
 
 /// Checks what the tables mean together. Mistakes go to `report`. `None` if a mistake leaves

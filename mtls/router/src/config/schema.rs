@@ -10,8 +10,8 @@ use cellway_core::policy::{CbaSpec, IssuerSpec, PolicySpec, TrustSpec};
 use cellway_core::routing_key::RoutingKeySpec;
 use serde::Deserialize;
 
-use crate::observe::log::{Level, SubjectForm};
 use crate::settings::EnvelopeForm;
+use crate::settings::{Level, SubjectForm};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]

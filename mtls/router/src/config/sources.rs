@@ -8,7 +8,7 @@ use cellway_env::fetch::Proxies;
 use super::error::ConfigError;
 use super::report::Reporter;
 use super::schema::{FetchTable, RegistryTable, SecsOrOff, UpstreamTable};
-use crate::control_plane::sources::RegistryLocation;
+use crate::settings::RegistryLocation;
 use crate::settings::{
     AnswerLimits, CellLimits, CellShares, CellTimeouts, FetchSettings, KEEPALIVE_MIN, Pem,
     RegistrySettings, UpstreamSettings,

@@ -1,6 +1,8 @@
 //! Keeps the snapshot current: drives core's state machines, fetches from the sources, keeps
 //! last-known-good copies, and replaces the configuration.
 
+pub(crate) mod apply;
+pub mod check;
 pub(crate) mod driver;
 pub mod last_known_good;
 pub(crate) mod outputs;

@@ -16,7 +16,7 @@ use cellway_core::{Now, Snapshot, Unix};
 use cellway_env::Env;
 use cellway_env::fetch::{Client, FetchError};
 
-use crate::control_plane::sources::RegistryAnswer;
+use crate::control_plane::sources::{RegistryAnswer, fetch_registry_document};
 use crate::settings::RegistrySettings;
 
 /// Performs what [`Control`] asks for. No method waits: a fetch is started or queued, and its
@@ -115,7 +115,7 @@ pub(crate) async fn fetch_registry<E: Env>(
     current: Option<Arc<Registry>>,
 ) -> Result<RegistryFetched, FetchError> {
     let limit = settings.limits.document_bytes_max;
-    let fetched = settings.location.fetch(env, client, validator, limit);
+    let fetched = fetch_registry_document(&settings.location, env, client, validator, limit);
     Ok(match fetched.await? {
         RegistryAnswer::NotModified => RegistryFetched::NotModified,
         RegistryAnswer::Document { body, validator } => {

@@ -14,19 +14,18 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::config::{Config, LogTable};
-use crate::control_plane::sources::RegistryLocation;
+use crate::control_plane::apply::Applier;
 use crate::envelope;
+use crate::error::ReloadError;
 use crate::observe::event::{Changed, Event, Sink};
 use crate::observe::log::{LogChange, LogControl, LogError, subjects};
-use crate::router::{Handle, ReloadError};
+use crate::settings::RegistryLocation;
 use crate::settings::{Pem, RouterSettings};
 
 /// Keeps a router's settings equal to its configuration file and the files that it names.
 #[derive(Debug)]
 pub struct Reloader<E: Env, S: Sink, V> {
-    env: E,
-    handle: Handle<E, S>,
-    sink: S,
+    applier: Arc<Applier<E, S>>,
     file: String,
     variables: V,
     config: Config,
@@ -41,27 +40,15 @@ pub struct Reloader<E: Env, S: Sink, V> {
     log: Option<LogControl>,
 }
 
-impl<E, S, V, I> Reloader<E, S, V>
-where
-    E: Env,
-    S: Sink,
-    V: Fn() -> I + Send + 'static,
-    I: IntoIterator<Item = (String, String)>,
-{
-    /// Creates a reloader for the router behind `handle`. That router was started from `config`,
-    /// which was read from `file` with overrides from `variables`.
-    pub fn new(
-        env: E,
-        handle: Handle<E, S>,
-        sink: S,
+impl<E: Env, S: Sink, V> Reloader<E, S, V> {
+    pub(crate) fn over(
+        applier: Arc<Applier<E, S>>,
         file: &str,
         variables: V,
         config: Config,
     ) -> Self {
         Self {
-            env,
-            handle,
-            sink,
+            applier,
             file: file.to_owned(),
             variables,
             config,
@@ -71,7 +58,15 @@ where
             log: None,
         }
     }
+}
 
+impl<E, S, V, I> Reloader<E, S, V>
+where
+    E: Env,
+    S: Sink,
+    V: Fn() -> I + Send + 'static,
+    I: IntoIterator<Item = (String, String)>,
+{
     /// Also applies changes of `[log]` to this log.
     #[must_use]
     pub fn with_log(self, log: LogControl) -> Self {
@@ -123,15 +118,16 @@ where
     }
 
     fn refuse(&self, error: &str) {
-        let event = Event::ReloadRefused { error };
-        self.sink.emit(self.handle.clock().now(), &event);
+        self.applier
+            .reporter()
+            .emit(&Event::ReloadRefused { error });
     }
 
     async fn prepare_log(&self, settings: &LogTable) -> Result<Option<LogChange>, LogError> {
         match &self.log {
-            Some(log) => log.prepare(&self.env, settings).await.map(Some),
+            Some(log) => log.prepare(self.applier.env(), settings).await.map(Some),
             // There is no log to change, but a reload must refuse what a start would refuse.
-            None => subjects(&self.env, settings).await.map(|_| None),
+            None => subjects(self.applier.env(), settings).await.map(|_| None),
         }
     }
 
@@ -144,18 +140,18 @@ where
             files: self.changed.intersection(&named).cloned().collect(),
             digest: Some(config.stated.digest()),
         };
-        let (handle, sink, control) = (&self.handle, &self.sink, &mut self.log);
+        let (applier, control) = (&self.applier, &mut self.log);
         let switch = || {
             let (Some(control), Some(log)) = (control, log) else {
                 return;
             };
             if let Some(to) = log.moves_to() {
-                sink.emit(handle.clock().now(), &Event::LogMoved { to });
+                applier.reporter().emit(&Event::LogMoved { to });
             }
             control.commit(log);
         };
         let settings = config.router.clone();
-        handle.apply_with(settings, &changed, switch).await
+        applier.apply(settings, &changed, switch).await
     }
 
     /// Notes the state of files that only the new settings name, before they are read. So a change
@@ -167,7 +163,7 @@ where
     }
 
     async fn read(&self) -> Result<Config, String> {
-        let store = self.env.store();
+        let store = self.applier.env().store();
         let content = store.read(&self.file, Config::BYTES_MAX, Privacy::Any);
         let content = content
             .await
@@ -208,7 +204,7 @@ where
         }
         let mut stats = BTreeMap::new();
         for file in files {
-            let stat = self.env.store().stat(&file).await.ok();
+            let stat = self.applier.env().store().stat(&file).await.ok();
             stats.insert(file, stat);
         }
         stats
@@ -220,7 +216,7 @@ where
         files.insert(self.file.clone());
         files.extend(config.log.subject_key.clone());
         if let Some(envelope) = &config.router.envelope {
-            files.extend(envelope::files(&self.env, envelope).await);
+            files.extend(envelope::files(self.applier.env(), envelope).await);
         }
         files
     }

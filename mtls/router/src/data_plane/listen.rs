@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use cellway_env::{Env, Listener};
 
+use crate::data_plane::admission::{self, Counted};
 use crate::data_plane::connection;
-use crate::data_plane::shares::{Full, Resource};
-use crate::data_plane::worker::WorkerState;
-use crate::drain::Counted;
-use crate::observe::event::{Event, Sink};
+use crate::data_plane::ext_authz;
+use crate::data_plane::proxy;
+use crate::data_plane::worker_state::WorkerState;
+use crate::observe::event::{Closed, Event, Sink};
+use crate::settings::Serves;
 
 /// How long to wait after an accept that failed for want of something, such as descriptors:
 /// trying again at once would only burn the CPU that could free them.
@@ -24,7 +26,7 @@ pub(crate) async fn accept<E: Env, S: Sink>(
     name: Arc<str>,
     mut socket: E::Listener,
 ) {
-    let drain = &worker.common.drain;
+    let drain = &worker.drain;
     let changed = drain.changed().notified();
     tokio::pin!(changed);
     changed.as_mut().enable();
@@ -40,7 +42,7 @@ pub(crate) async fn accept<E: Env, S: Sink>(
                 Err(error) if of_one_connection(&error) => {}
                 Err(error) => {
                     let event = Event::AcceptFailed { listener: &name, error: &error };
-                    worker.emit(&event);
+                    worker.reporter.emit(&event);
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             },
@@ -66,22 +68,24 @@ fn admit<E: Env, S: Sink>(
     stream: E::Stream,
     peer: SocketAddr,
 ) {
-    let view = worker.common.views.load();
+    let view = worker.views.load();
     let settings = view.config.listener(listener);
-    let mut counted = match Counted::new(&worker.common, listener, settings, peer.ip()) {
+    let mut counted = match Counted::new(&worker.admission, listener, settings, peer.ip()) {
         Ok(counted) => counted,
-        Err(full) => return refused(worker, listener, name, peer, full),
+        Err(full) => {
+            let state = &worker.admission.listeners()[listener];
+            return admission::refused(&worker.reporter, state, name, peer, full);
+        }
     };
-    worker.emit(&Event::ConnectionAccepted {
+    worker.reporter.emit(&Event::ConnectionAccepted {
         listener: name,
         peer,
     });
-    let (worker, name) = (worker.clone(), name.clone());
-    let env = worker.common.env.clone();
-    env.spawn(async move {
-        let why = connection::serve(&worker, listener, &name, stream, peer, &mut counted).await;
+    let (state, name) = (worker.clone(), name.clone());
+    worker.env.spawn(async move {
+        let why = serve(&state, listener, &name, stream, peer, &mut counted).await;
         if let Some(why) = why {
-            worker.emit(&Event::ConnectionClosed {
+            state.reporter.emit(&Event::ConnectionClosed {
                 listener: &name,
                 why,
             });
@@ -90,30 +94,23 @@ fn admit<E: Env, S: Sink>(
     });
 }
 
-/// Reports a connection that was refused at a limit. The caller closes it.
-pub(crate) fn refused<E: Env, S: Sink>(
-    worker: &WorkerState<E, S>,
+/// Serves a connection to its end. `None` if the TLS handshake failed, which is reported as a separate
+/// event.
+async fn serve<E: Env, S: Sink>(
+    worker: &Arc<WorkerState<E, S>>,
     listener: usize,
-    name: &str,
+    name: &Arc<str>,
+    stream: E::Stream,
     peer: SocketAddr,
-    full: Full,
-) {
-    worker.emit(&Event::ConnectionRefused {
-        listener: name,
-        peer,
-    });
-    let (Full::Share(share), Some(state)) = (full, worker.common.listeners.get(listener)) else {
-        return;
+    counted: &mut Counted,
+) -> Option<Closed> {
+    let opened = connection::open(worker, listener, name, stream, peer, counted).await;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(why) => return why,
     };
-    let now = worker.common.clock.now();
-    let event = Event::ShareRefused {
-        listener: name,
-        resource: Resource::ListenerConnections,
-        share,
-        peer: Some(peer),
-        cell: None,
-        tenant: None,
-        news: state.connections.is_news(now.mono),
-    };
-    worker.sink.emit(now, &event);
+    Some(match opened.serves() {
+        Serves::Proxy => opened.run(proxy::serve).await,
+        Serves::ExtAuthz(_) => opened.run(ext_authz::serve).await,
+    })
 }

@@ -1,14 +1,27 @@
 //! The path of a request: listeners, connections, what is decided of each request, and its way to a
 //! cell. It reads the configuration and the snapshot in force, and waits for nothing but keys.
 
-pub(crate) mod authz;
-pub(crate) mod connection;
-pub(crate) mod ext_authz;
-pub(crate) mod http1;
-pub(crate) mod listen;
+mod activity;
+mod admission;
+mod authz;
+mod body;
+mod client;
+mod connection;
+mod date;
+pub(crate) mod drain;
+mod ext_authz;
+mod http1;
+mod http2;
+mod listen;
+pub(crate) mod opening;
+mod origin;
 pub(crate) mod pool;
 pub(crate) mod proxy;
-pub(crate) mod replay_cache;
-pub mod shares;
+mod replay_cache;
+pub(crate) mod router_state;
 pub(crate) mod streams;
+mod turns;
+mod well_formed;
+mod wire;
 pub(crate) mod worker;
+mod worker_state;

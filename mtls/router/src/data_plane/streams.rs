@@ -25,12 +25,13 @@ use cellway_env::Env;
 use http::HeaderValue;
 
 use crate::active_config::ActiveConfig;
-use crate::data_plane::connection::{Activity, Client};
-use crate::data_plane::worker::WorkerState;
+use crate::data_plane::activity::Activity;
+use crate::data_plane::client::Client;
 use crate::lock::lock_uncontended;
+use crate::observe::Reporter;
 use crate::observe::event::{Event, Sink};
 use crate::tls::ChainRefused;
-use crate::view::View;
+use crate::view::{View, ViewCell};
 
 /// Within this time of applying a registry in which a tenant isn't served, nothing of the tenant's
 /// is open any more. It is done at once; the bound is what the simulator holds routers to.
@@ -187,7 +188,7 @@ impl Stream {
     }
 
     /// Closes it, unless it is.
-    fn close<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, reason: Reason) {
+    fn close<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, reason: Reason) {
         let mut state = self.state();
         if state.closed.is_some() {
             return;
@@ -199,7 +200,7 @@ impl Stream {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
-        worker.emit(&Event::StreamClosed {
+        reporter.emit(&Event::StreamClosed {
             listener: &self.request.listener,
             peer: self.request.peer,
             request_id: self.request.request_id.to_str().unwrap_or_default(),
@@ -211,7 +212,7 @@ impl Stream {
 
     /// Closes it if it may not be open under this view: its tenant is refused, or its client's
     /// certificate has been taken away.
-    pub(crate) fn check<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, view: &View) {
+    pub(crate) fn check<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, view: &View) {
         let snapshot = &view.snapshot;
         if let Some(registry) = &snapshot.registry
             && let Err(refused) = recheck(
@@ -221,22 +222,22 @@ impl Stream {
                 &self.request.identity,
             )
         {
-            self.close(worker, refused.reason);
+            self.close(reporter, refused.reason);
         }
-        self.check_client(worker, &view.config);
+        self.check_client(reporter, &view.config);
     }
 
-    fn check_client<E: Env, S: Sink>(&self, worker: &WorkerState<E, S>, config: &ActiveConfig) {
+    fn check_client<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, config: &ActiveConfig) {
         let Some((listener, client)) = &self.request.client else {
             return;
         };
-        let now = worker.common.clock.now().unix;
+        let now = reporter.now().unix;
         let judged = client.reverify(config, now, |chain| config.verify_chain(*listener, chain));
         let Err(reason) = judged.map_err(ChainRefused::reason) else {
             return;
         };
         if reason.class() == Class::Unauthenticated {
-            self.close(worker, reason);
+            self.close(reporter, reason);
         }
     }
 
@@ -257,29 +258,37 @@ impl Drop for Stream {
 
 /// Looks through a worker's streams whenever a registry says something new of tenants, or a reload
 /// something new of certificates. Runs as long as it is polled.
-pub(crate) async fn follow<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
+pub(crate) async fn follow<E: Env, S: Sink>(
+    streams: &Streams,
+    views: &ViewCell,
+    reporter: &Reporter<E, S>,
+) {
     let mut seen = None;
     loop {
         let is_new = |view: &View| Some(Grounds::of(view)).filter(|it| Some(*it) != seen);
-        seen = Some(worker.common.views.until(is_new).await);
+        seen = Some(views.until(is_new).await);
         // Before the first look: a request that is let through on older grounds and is listed from
         // here on looks after itself.
-        lock_uncontended(&worker.streams.0).checked = seen;
-        check_all(worker).await;
+        lock_uncontended(&streams.0).checked = seen;
+        check_all(streams, views, reporter).await;
     }
 }
 
-async fn check_all<E: Env, S: Sink>(worker: &WorkerState<E, S>) {
+async fn check_all<E: Env, S: Sink>(
+    streams: &Streams,
+    views: &ViewCell,
+    reporter: &Reporter<E, S>,
+) {
     let mut slot = 0;
-    while let Some(streams) = worker.streams.some_from(slot) {
+    while let Some(some) = streams.some_from(slot) {
         {
-            let view = worker.common.views.load();
-            for stream in &streams {
-                stream.check(worker, &view);
+            let view = views.load();
+            for stream in &some {
+                stream.check(reporter, &view);
             }
         }
         slot += CHECKED_AT_ONCE;
-        drop(streams);
+        drop(some);
         tokio::task::yield_now().await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cellway_core::Unix;
 use serde::Deserialize;
 
-use crate::observe::log::rfc3339;
+use crate::rfc3339::rfc3339;
 
 /// The index's file name.
 pub const INDEX: &str = "keys.toml";

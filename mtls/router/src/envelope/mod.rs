@@ -19,4 +19,4 @@ pub(crate) use self::sealer::{SealRefused, Sealed, Sealer, files};
 pub use self::sealer::{check, check_next};
 pub use self::status::EnvelopeStatus;
 pub(crate) use self::status::without_key;
-pub use crate::observe::log::rfc3339;
+pub use crate::rfc3339::rfc3339;

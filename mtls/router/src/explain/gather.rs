@@ -16,7 +16,8 @@ use crate::control_plane::last_known_good::{Document, LastKnownGood, Slot};
 use crate::control_plane::outputs::{
     Answer, Perform, drain, fetch_registry, parse_registry, validated,
 };
-use crate::control_plane::sources::{RegistryLocation, fetch_keys, keys_source};
+use crate::control_plane::sources::{fetch_keys, keys_source};
+use crate::settings::RegistryLocation;
 use crate::settings::{RegistrySettings, RouterSettings};
 
 /// The most rounds of asking sources.

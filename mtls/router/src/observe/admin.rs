@@ -1,11 +1,11 @@
 //! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! There are two listeners, both optional. The admin listener serves all pages, and also the public
-//! keys of envelopes for services on the same machine. It binds loopback only, because it
-//! authenticates nobody. The health listener serves only the three pages and binds any address,
-//! because a kubelet and a Prometheus connect from other addresses. Both allow few connections and
-//! have short timeouts, so that no client can use up the router's memory. Each address has a share,
-//! so that a few addresses can't take all connections ([`shares`](crate::data_plane::shares)).
+//! There may be two listeners. The admin listener serves all pages, and also the public keys of
+//! envelopes for services on the same machine. It binds loopback only, because it authenticates
+//! nobody. The health listener serves only the three pages and binds any address, because a kubelet
+//! and a Prometheus connect from other addresses. Both have few connections and short timeouts, so
+//! that no client can use up the router's memory and no few addresses can take all connections
+//! ([`shares`](crate::shares)).
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cellway_env::{Env, Listener};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,12 +25,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::data_plane::shares::{Bound, Holder, Holders, Share, Stake};
 use crate::envelope::{self, Page};
-use crate::observe::event::Sink;
-use crate::observe::metrics::{self, Metrics};
-use crate::opening::BindError;
-use crate::router::Handle;
+use crate::error::BindError;
+use crate::observe::metrics::Metrics;
+use crate::observe::ready::Status;
+use crate::shares::{Bound, Holder, Holders, Share, Stake};
 
 /// The most connections at a time. More wait in the kernel.
 const CONNECTIONS_MAX: usize = 32;
@@ -104,8 +103,12 @@ impl<E: Env> Admin<E> {
         self.address
     }
 
-    /// Serves forever.
-    pub async fn serve<S: Sink>(mut self, router: Handle<E, S>, metrics: Metrics) -> Infallible {
+    /// Serves without end.
+    pub(crate) async fn serve_pages<R: Overview>(
+        mut self,
+        router: R,
+        metrics: Metrics,
+    ) -> Infallible {
         let pages = Arc::new(Pages {
             router,
             metrics,
@@ -143,8 +146,18 @@ impl<E: Env> Admin<E> {
     }
 }
 
-struct Pages<E: Env, S> {
-    router: Handle<E, S>,
+/// What the pages show of a router.
+pub(crate) trait Overview: Send + Sync + 'static {
+    /// The status for `/readyz`.
+    fn status(&self) -> Status;
+    /// The text for `/metrics`, with these counters in it.
+    fn metrics(&self, metrics: &Metrics) -> String;
+    /// The page of envelopes' public keys, as every listener answers it.
+    fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page;
+}
+
+struct Pages<R> {
+    router: R,
     metrics: Metrics,
     audience: Audience,
 }
@@ -188,7 +201,7 @@ impl Drop for Place {
     }
 }
 
-impl<E: Env, S: Sink> Pages<E, S> {
+impl<R: Overview> Pages<R> {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if self.audience == Audience::Machine && envelope::is_asked(request.uri()) {
             let Page {
@@ -212,12 +225,7 @@ impl<E: Env, S: Sink> Pages<E, S> {
             "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
             "/readyz" => self.readyz(),
             "/metrics" => {
-                let snapshot = self.router.snapshot();
-                let (now, loads) = (self.router.clock().mono(), self.router.cell_loads());
-                let mut text = self.metrics.render(&snapshot, now, &loads);
-                let lists = self.router.revocation_lists();
-                text += &metrics::ages(&snapshot, self.router.clock().now().unix, &lists);
-                text += &metrics::ends(&self.router.certificates());
+                let text = self.router.metrics(&self.metrics);
                 page(StatusCode::OK, PROMETHEUS, text)
             }
             _ => {

@@ -12,12 +12,13 @@ use cellway_core::policy::{Mode, Policy};
 use cellway_core::{Decision, Now, Reason, Snapshot, Text};
 use cellway_env::fetch::FetchError;
 
-use crate::check::Finding;
+pub use super::asked::{Asked, Schemes};
 use crate::config::{Output, Stated};
-pub use crate::data_plane::authz::{Asked, Schemes};
-use crate::data_plane::shares::{Resource, Share};
+use crate::finding::Finding;
 use crate::settings::EnvelopeForm;
+use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
+pub use crate::tls::TlsRefusal;
 
 /// Receives events. Every task has a clone.
 pub trait Sink: Clone + Send + Sync + 'static {
@@ -509,71 +510,6 @@ impl Closed {
             Self::CertificateExpired => "certificate_expired",
             Self::StreamClosed => "stream_closed",
             Self::Drain => "drain",
-        }
-    }
-}
-
-/// Why a client's TLS handshake failed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum TlsRefusal {
-    /// It took too long.
-    Timeout,
-    /// The client went away.
-    Closed,
-    /// What the client sent is not TLS, or violates it.
-    Protocol,
-    /// The two sides have no TLS version, cipher suite, group or application protocol in common.
-    Incompatible,
-    /// The client has no certificate and the listener requires one.
-    NoCertificate,
-    /// The client's certificate has expired or is not valid yet.
-    CertificateExpired,
-    /// No CA in the trust bundle issued the client's certificate.
-    UnknownIssuer,
-    /// The client's certificate is revoked.
-    CertificateRevoked,
-    /// No current revocation list says whether the client's certificate is revoked.
-    RevocationUnknown,
-    /// The certificate is not a client certificate: its extended key usage lacks `clientAuth`.
-    CertificateUsage,
-    /// The client's certificate is invalid in another way.
-    BadCertificate,
-    /// The client refused the router's certificate, or ended the handshake with another alert.
-    Alert,
-}
-
-impl TlsRefusal {
-    /// All values.
-    pub const ALL: &'static [Self] = &[
-        Self::Timeout,
-        Self::Closed,
-        Self::Protocol,
-        Self::Incompatible,
-        Self::NoCertificate,
-        Self::CertificateExpired,
-        Self::UnknownIssuer,
-        Self::CertificateRevoked,
-        Self::RevocationUnknown,
-        Self::CertificateUsage,
-        Self::BadCertificate,
-        Self::Alert,
-    ];
-
-    /// The name in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Closed => "closed",
-            Self::Protocol => "protocol",
-            Self::Incompatible => "incompatible",
-            Self::NoCertificate => "no_certificate",
-            Self::CertificateExpired => "certificate_expired",
-            Self::UnknownIssuer => "unknown_issuer",
-            Self::CertificateRevoked => "certificate_revoked",
-            Self::RevocationUnknown => "revocation_unknown",
-            Self::CertificateUsage => "certificate_usage",
-            Self::BadCertificate => "bad_certificate",
-            Self::Alert => "alert",
         }
     }
 }

@@ -2,7 +2,11 @@
 //! pages made from them.
 
 pub mod admin;
+mod asked;
 pub mod event;
 pub mod log;
 pub mod metrics;
 pub mod ready;
+mod reporter;
+
+pub(crate) use self::reporter::Reporter;

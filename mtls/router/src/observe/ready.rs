@@ -11,7 +11,7 @@ use cellway_core::{Mono, Now, Snapshot, Text, Unix, mismatches};
 use serde::Serialize;
 
 use crate::envelope::EnvelopeStatus;
-use crate::observe::log::rfc3339;
+use crate::rfc3339::rfc3339;
 use crate::tls::{CertificateDates, ListDates};
 
 /// Whether a registry is loaded and some credential can be verified.

@@ -8,7 +8,7 @@ use cellway_core::cert::PeerCertificate;
 use cellway_env::Env;
 
 use super::material::certificates;
-use crate::observe::log::rfc3339;
+use crate::rfc3339::rfc3339;
 use crate::settings::{Pem, RouterSettings};
 
 /// The most certificates that are watched. Those that expire first are watched. A system's bundle

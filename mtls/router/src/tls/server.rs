@@ -11,10 +11,11 @@ use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, Error, ServerConfig};
 
-use super::chain::{ChainRefused, ChainVerifier};
+use super::chain::ChainVerifier;
 use super::material::{MaterialError, load_key_pair, pair_refused};
+use super::refusal::TlsRefusal;
+use super::roots::ChainRefused;
 use super::{Provider, Trust, server_alpn};
-use crate::observe::event::TlsRefusal;
 use crate::settings::{ClientCertificate, ListenerTls};
 
 /// What a listener needs for TLS on new connections, and to verify clients of open ones again.
@@ -36,7 +37,7 @@ impl ClientVerifier {
     /// Creates a verifier that trusts the bundles' CAs and checks the revocation lists.
     pub(crate) fn new(provider: &Provider, trust: &Arc<Trust>, optional: bool) -> Self {
         Self {
-            verifier: Arc::new(trust.verifier(provider, optional)),
+            verifier: Arc::new(ChainVerifier::new(trust, provider, optional)),
             time: provider.time.clone(),
         }
     }

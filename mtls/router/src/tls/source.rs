@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Provider;
 use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
-use crate::control_plane::sources::RegistryLocation;
+use crate::settings::RegistryLocation;
 use crate::settings::{FetchSettings, RouterSettings};
 
 /// The TLS configuration for sources. It trusts the configured bundle, or else the CAs that the

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
 use cellway_env::Env;
+use rustls::DistinguishedName;
 
-use super::Provider;
-use super::chain::{ChainVerifier, Roots};
 use super::lists::Lists;
 use super::material::{MaterialError, certificates, revocation_lists, store};
+use super::roots::Roots;
 use crate::settings::{Pem, RouterSettings};
 
 /// The trust bundles and the revocation lists, read from their files.
@@ -130,15 +130,10 @@ impl Trust {
         self.roots(leaf).and_then(Roots::first_end)
     }
 
-    /// Creates a verifier of chains. If `optional`, a client may connect without a certificate.
-    pub(super) fn verifier(self: &Arc<Self>, provider: &Provider, optional: bool) -> ChainVerifier {
+    /// The CA names that a handshake sends.
+    pub(super) fn hints(&self) -> Vec<DistinguishedName> {
         let all = self.common.iter().chain(self.domains.values());
-        ChainVerifier {
-            trust: Arc::clone(self),
-            algorithms: provider.crypto.signature_verification_algorithms,
-            optional,
-            hints: all.flat_map(Roots::subjects).collect(),
-        }
+        all.flat_map(Roots::subjects).collect()
     }
 }
 

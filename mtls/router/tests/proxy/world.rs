@@ -13,11 +13,11 @@ use cellway_core::{Decision, Now, Unix};
 use cellway_env::tokio::{TokioEnv, TokioListener};
 use cellway_env::{Env, Listener};
 use cellway_router::event::{Event, Sink};
+use cellway_router::settings::RegistryLocation;
 use cellway_router::settings::{
     ClientCertificate, KeyPair, ListenerSettings, ListenerTls, RevocationSettings, RouterSettings,
     Sources, UpstreamSettings,
 };
-use cellway_router::sources::RegistryLocation;
 use cellway_router::{Handle, Router};
 use cellway_testbed::{
     Answer, Ca, CertificateSpec, Client, Credential, EchoCell, Key, Protocol, San, ServerTls,

@@ -14,8 +14,9 @@ use super::writer::{Document, LastKnownGoodWriter, Order};
 use crate::active_config::ActiveConfig;
 use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadRefused, Slot};
 use crate::control_plane::outputs::Perform;
-use crate::control_plane::sources::{RegistryLocation, keys_source};
+use crate::control_plane::sources::keys_source;
 use crate::observe::event::{Event, Sink};
+use crate::settings::RegistryLocation;
 use crate::view::{View, ViewCell};
 
 #[derive(Debug)]

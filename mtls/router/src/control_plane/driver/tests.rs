@@ -8,8 +8,8 @@ use tokio::sync::oneshot::error::RecvError;
 use tokio::task::yield_now;
 
 use super::*;
-use crate::check::Findings;
-use crate::control_plane::sources::RegistryLocation;
+use crate::finding::Findings;
+use crate::settings::RegistryLocation;
 use crate::settings::{RevocationSettings, UpstreamSettings};
 use crate::testing::{Heard, Host};
 use crate::tls::Provider;

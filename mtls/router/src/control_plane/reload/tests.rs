@@ -87,7 +87,7 @@ async fn start_from(host: &Host, config: &str) -> Heard {
     let router = Router::builder(host.clone(), settings, crypto, time, heard.clone());
     let handle = router.start().await.unwrap();
     let none = || Vec::<(String, String)>::new();
-    let reloader = Reloader::new(host.clone(), handle, heard.clone(), FILE, none, config);
+    let reloader = Reloader::new(&handle, FILE, none, config);
     host.spawn(reloader.run(Arc::new(Notify::new())));
     heard
 }

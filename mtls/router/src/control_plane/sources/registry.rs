@@ -4,7 +4,6 @@ use std::io::ErrorKind::FileTooLarge;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cellway_core::registry::RegistryFormat;
 use http::HeaderValue;
 
 use cellway_env::fetch::FetchError;
@@ -12,24 +11,10 @@ use cellway_env::fetch::SourceUrl;
 use cellway_env::fetch::{Answer, Client, Get};
 use cellway_env::{Env, Privacy, Store};
 
+use crate::settings::RegistryLocation;
+
 /// The most bytes of a bearer token's file.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
-
-/// Where the registry's documents are.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RegistryLocation {
-    /// A file: TOML if its name ends in `.toml`, otherwise JSON.
-    File(String),
-    /// This JSON document, for a router that is embedded in another program.
-    Text(Bytes),
-    /// A control plane.
-    Http {
-        /// The whole URL, including `/manage/cells`.
-        url: SourceUrl,
-        /// The file with the bearer token. It is read for every fetch, so that it can be replaced.
-        token_file: Option<String>,
-    },
-}
 
 /// The answer of the registry's source.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,50 +31,31 @@ pub enum RegistryAnswer {
     },
 }
 
-impl RegistryLocation {
-    /// The source that a last-known-good copy is bound to.
-    pub fn source(&self) -> String {
-        match self {
-            Self::File(path) => format!("file:{path}"),
-            Self::Text(_) => "inline text".to_owned(),
-            Self::Http { url, .. } => url.to_string(),
-        }
-    }
-
-    /// The format of its documents.
-    pub fn format(&self) -> RegistryFormat {
-        match self {
-            Self::File(path) if path.ends_with(".toml") => RegistryFormat::Toml,
-            Self::File(_) | Self::Text(_) | Self::Http { .. } => RegistryFormat::Json,
-        }
-    }
-
-    /// Asks for a document of at most `body_max` bytes, unless it is still the one that `validator`
-    /// names.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    pub async fn fetch<E: Env>(
-        &self,
-        env: &E,
-        client: &Client<E>,
-        validator: Option<&str>,
-        body_max: usize,
-    ) -> Result<RegistryAnswer, FetchError> {
-        match self {
-            Self::File(path) => from_file(env, path, validator, body_max).await,
-            Self::Text(_) if validator == Some(INLINE) => Ok(RegistryAnswer::NotModified),
-            Self::Text(body) => Ok(RegistryAnswer::Document {
-                body: body.clone(),
-                validator: Some(INLINE.into()),
-            }),
-            Self::Http { url, token_file } => {
-                let authorization = match token_file {
-                    Some(path) => Some(bearer_token(env, path).await?),
-                    None => None,
-                };
-                from_control_plane(client, url, authorization, validator, body_max).await
-            }
+/// Asks for a document of at most `body_max` bytes, unless it is still the one that `validator`
+/// names.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn fetch_registry_document<E: Env>(
+    location: &RegistryLocation,
+    env: &E,
+    client: &Client<E>,
+    validator: Option<&str>,
+    body_max: usize,
+) -> Result<RegistryAnswer, FetchError> {
+    match location {
+        RegistryLocation::File(path) => from_file(env, path, validator, body_max).await,
+        RegistryLocation::Text(_) if validator == Some(INLINE) => Ok(RegistryAnswer::NotModified),
+        RegistryLocation::Text(body) => Ok(RegistryAnswer::Document {
+            body: body.clone(),
+            validator: Some(INLINE.into()),
+        }),
+        RegistryLocation::Http { url, token_file } => {
+            let authorization = match token_file {
+                Some(path) => Some(bearer_token(env, path).await?),
+                None => None,
+            };
+            from_control_plane(client, url, authorization, validator, body_max).await
         }
     }
 }

@@ -9,9 +9,9 @@ use cellway_env::Env;
 use tokio::time::timeout_at;
 
 use super::{Case, Refused};
-use crate::data_plane::shares::{Bound, Full, Holder, Resource, Share, Stake};
 use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
+use crate::shares::{Bound, Full, Holder, Resource, Share, Stake};
 use crate::view::{ToControl, View};
 
 /// Most requests of one worker that wait for one issuer's keys at a time. More are answered 503:
@@ -26,12 +26,12 @@ pub(super) async fn wait<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     wait: &KeyWait,
 ) -> Result<(), Refused> {
-    let common = &case.worker.common;
+    let authorizer = case.authorizer;
     let overloaded = |detail| Refused::new(Reason::Overloaded, detail);
     let holder = case.origin.map_or(Holder::NOBODY, |origin| {
-        origin.holder(&common.holders, Share::Address)
+        origin.holder(&authorizer.holders, Share::Address)
     });
-    let waiting = case.worker.waiters.enter(wait.issuer, holder);
+    let waiting = authorizer.waiters.enter(wait.issuer, holder);
     let _waiting = waiting.map_err(|(full, bound)| match full {
         Full::All | Full::Nearly => overloaded("too many requests wait for this issuer's keys"),
         Full::Share(share) => {
@@ -39,7 +39,7 @@ pub(super) async fn wait<E: Env, S: Sink>(
             overloaded("too many requests from this address wait for this issuer's keys")
         }
     })?;
-    let views = &common.views;
+    let views = &authorizer.views;
     let told = views.tell(ToControl::UnknownKey {
         issuer: wait.issuer,
         kid: wait.kid.clone(),
@@ -50,7 +50,7 @@ pub(super) async fn wait<E: Env, S: Sink>(
     let is_newer = |view: &View| epoch(&view.snapshot, wait.issuer) > wait.seen;
     let fetched = views.until(|view| is_newer(view).then_some(()));
     // Too late isn't an error here: the core, asked again, says what that means.
-    let _ = timeout_at(common.clock.instant(wait.until), fetched).await;
+    let _ = timeout_at(authorizer.reporter.clock().instant(wait.until), fetched).await;
     Ok(())
 }
 
@@ -59,7 +59,7 @@ fn epoch(snapshot: &Snapshot, issuer: IssuerId) -> u64 {
 }
 
 fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
-    let now = case.worker.common.clock.now();
+    let now = case.authorizer.reporter.now();
     let event = Event::ShareRefused {
         listener: case.name,
         resource: Resource::KeyWaiters,
@@ -69,12 +69,12 @@ fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
         tenant: None,
         news: bound.is_news(now.mono),
     };
-    case.worker.sink.emit(now, &event);
+    case.authorizer.reporter.emit_at(now, &event);
 }
 
 /// The requests that wait for each issuer's keys, counted by client address.
 #[derive(Debug, Default)]
-pub(crate) struct KeyWaiters(Mutex<BTreeMap<IssuerId, Arc<Bound>>>);
+pub(super) struct KeyWaiters(Mutex<BTreeMap<IssuerId, Arc<Bound>>>);
 
 impl KeyWaiters {
     fn enter(&self, issuer: IssuerId, holder: Holder) -> Result<Waiting, (Full, Arc<Bound>)> {
@@ -107,7 +107,7 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_plane::shares::Holders;
+    use crate::shares::Holders;
 
     #[test]
     fn waiters_are_bounded_for_each_issuer_alone() {

@@ -4,13 +4,14 @@
 //! [`authorize`] takes out the credentials, sanitizes and decides; [`stamp`](stamp()) writes into an
 //! allowed request what its cell is told. Neither knows a body or a connection.
 
-mod asked;
 mod keys;
 mod refused;
 mod stamp;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
+use cellway_core::identify::Memo;
 use cellway_core::policy::PolicyId;
 use cellway_core::{Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, headers};
 use cellway_env::Env;
@@ -18,20 +19,54 @@ use http::HeaderValue;
 use http::header::HOST;
 use http::request::Parts;
 
-pub use self::asked::{Asked, Schemes};
-pub(crate) use self::keys::KeyWaiters;
+use self::keys::KeyWaiters;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
-use crate::data_plane::connection::{Client, Origin};
-use crate::data_plane::proxy::check::Unfit;
-use crate::data_plane::worker::WorkerState;
+use crate::data_plane::client::Client;
+use crate::data_plane::origin::Origin;
+use crate::data_plane::replay_cache::ShardedReplayCache;
+use crate::data_plane::well_formed::Unfit;
 use crate::lock::lock_uncontended;
-use crate::observe::event::{Event, Sink};
-use crate::view::{Loaded, View};
+use crate::observe::Reporter;
+use crate::observe::event::{Asked, Event, Sink};
+use crate::shares::Holders;
+use crate::view::{Loaded, View, ViewCell};
+
+/// What requests are decided with: one worker's memory of tokens and waiting requests, and the
+/// router's used authorizations.
+#[derive(Debug)]
+pub(crate) struct Authorizer<E, S> {
+    views: Arc<ViewCell>,
+    reporter: Reporter<E, S>,
+    holders: Arc<Holders>,
+    replay_cache: Arc<ShardedReplayCache>,
+    memo: Mutex<Memo>,
+    waiters: KeyWaiters,
+}
+
+impl<E: Env, S: Sink> Authorizer<E, S> {
+    /// `seed` is the key of the memo's hash.
+    pub(crate) fn new(
+        views: Arc<ViewCell>,
+        reporter: Reporter<E, S>,
+        holders: Arc<Holders>,
+        replay_cache: Arc<ShardedReplayCache>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            views,
+            reporter,
+            holders,
+            replay_cache,
+            memo: Mutex::new(Memo::new(Memo::CAPACITY_DEFAULT, seed)),
+            waiters: KeyWaiters::default(),
+        }
+    }
+}
 
 /// A request that is to be judged: what is known of it besides its header.
 pub(crate) struct Case<'a, E: Env, S> {
-    pub(crate) worker: &'a WorkerState<E, S>,
+    pub(crate) authorizer: &'a Authorizer<E, S>,
     /// By which listener it came, and that listener's name.
     pub(crate) listener: usize,
     pub(crate) name: &'a str,
@@ -81,7 +116,7 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
     drop(view);
     // Boxed: few requests wait, and all would carry the room for it.
     let waited = Box::pin(keys::wait(case, &wait)).await;
-    let view = case.worker.common.views.load();
+    let view = case.authorizer.views.load();
     let decided = waited
         .map_err(|why| tell(case, &view, parts, &credentials, why))
         .and_then(|()| after_waiting(case, &view, &credentials, parts));
@@ -195,7 +230,7 @@ fn once<E: Env, S: Sink>(
     credentials: &Credentials,
     waited: bool,
 ) -> Result<Outcome, Refused> {
-    let worker = case.worker;
+    let authorizer = case.authorizer;
     let path = target(parts);
     let policy = policy(case, view, path, credentials)
         .map_err(|why| tell(case, view, parts, credentials, why))?;
@@ -211,15 +246,15 @@ fn once<E: Env, S: Sink>(
     };
     let now = match waited {
         false => case.began,
-        true => worker.common.clock.now(),
+        true => authorizer.reporter.now(),
     };
-    let mut memo = lock_uncontended(&worker.memo);
+    let mut memo = lock_uncontended(&authorizer.memo);
     let outcome = cellway_core::decide(&view.snapshot, &evidence, now, &mut memo, &mut ());
     drop(memo);
     let Outcome::Done(decision) = outcome else {
         return Ok(outcome);
     };
-    let decision = worker.common.replay_cache.settle(decision, now);
+    let decision = authorizer.replay_cache.settle(decision, now);
     told(
         case,
         view,
@@ -240,13 +275,13 @@ fn tell<E: Env, S: Sink>(
     credentials: &Credentials,
     mut refused: Refused,
 ) -> Refused {
-    let worker = case.worker;
+    let authorizer = case.authorizer;
     let config = &view.config;
     // A path with two readings has no route, so the event names the listener's own policy.
     let picked = config.policy(case.listener, target(parts));
     let policy = picked.unwrap_or_else(|_| config.listener(case.listener).policy);
     let decision = Decision::Deny(refused.as_denial());
-    let at = (worker.common.clock.now(), false);
+    let at = (authorizer.reporter.now(), false);
     told(case, view, policy, parts, credentials, at, &decision);
     refused.told = true;
     refused
@@ -262,13 +297,13 @@ fn told<E: Env, S: Sink>(
     (now, waited): (Now, bool),
     decision: &Decision,
 ) {
-    let worker = case.worker;
+    let authorizer = case.authorizer;
     let request_id = case.request_id.to_str().unwrap_or_default();
     let snapshot = &view.snapshot;
     let auth = snapshot.policy.auth(policy);
     let certificate = case.client.is_some();
     let name = &auth.name;
-    worker.sink.emit(
+    authorizer.reporter.emit_at(
         now,
         &Event::Decided {
             asked: &Asked::new(snapshot, name, parts, credentials, certificate, decision),
@@ -286,7 +321,7 @@ fn told<E: Env, S: Sink>(
         },
     );
     if let Some(bound) = decision.cell_bound() {
-        worker.sink.emit(
+        authorizer.reporter.emit_at(
             now,
             &Event::CellBound {
                 listener: case.name,

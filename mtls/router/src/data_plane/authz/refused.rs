@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cellway_core::{Challenge, Class, Deny, LeftOut, RETRY_AFTER_DEFAULT, Reason};
 
-use crate::data_plane::proxy::check::Unfit;
+use crate::data_plane::well_formed::Unfit;
 use crate::envelope::SealRefused;
 use crate::tls::ChainRefused;
 

@@ -59,7 +59,7 @@ fn seal<E: Env, S: Sink>(
         ));
     }
     // Not when the request came: it may have waited for keys.
-    let now = case.worker.common.clock.now();
+    let now = case.authorizer.reporter.now();
     let (request_id, cell) = (case.request_id.to_str().unwrap_or_default(), &allow.cell.id);
     let sealed = sealer.seal(
         &EnvelopeContents {
@@ -88,7 +88,7 @@ fn seal<E: Env, S: Sink>(
         outcome,
         kid,
     };
-    case.worker.sink.emit(now, &event);
+    case.authorizer.reporter.emit_at(now, &event);
     let rules = config.header_rules();
     match sealed {
         Ok(Sealed::Jws(_, value)) => {

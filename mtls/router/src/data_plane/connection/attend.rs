@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::activity::Activity;
 use super::io::ClientIo;
 use super::watch::Serving;
+use crate::data_plane::activity::Activity;
 use crate::lock::lock_uncontended;
 
 /// A client's bytes, as hyper reads and writes them.

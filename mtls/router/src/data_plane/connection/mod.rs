@@ -1,16 +1,14 @@
 //! One client's connection, from the handshake to its end.
 
-mod activity;
 mod attend;
-mod client;
 mod cork;
 mod io;
 mod linger;
-mod origin;
-pub(crate) mod stall;
+mod stall;
 mod watch;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +18,8 @@ use cellway_core::Unix;
 use cellway_core::cert::PeerCertificate;
 use cellway_core::http1::{FIELDS_MAX, HEAD_BYTES_MAX};
 use cellway_env::Env;
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -30,21 +29,18 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-pub(crate) use self::activity::Activity;
 use self::attend::Attending;
-pub(crate) use self::client::Client;
 use self::cork::Uncorking;
 use self::io::ClientIo;
-pub(crate) use self::io::Wire;
-use self::origin::ForwardingFields;
-pub(crate) use self::origin::Origin;
-use crate::data_plane::ext_authz;
+use crate::data_plane::activity::Activity;
+use crate::data_plane::admission::{self, Counted};
+use crate::data_plane::client::Client;
 use crate::data_plane::http1::{Faults, Guarded, Requests};
-use crate::data_plane::listen;
-use crate::data_plane::pool::{Blocks, Listening, REQUEST_LIST_MAX};
-use crate::data_plane::proxy;
-use crate::data_plane::worker::WorkerState;
-use crate::drain::Counted;
+use crate::data_plane::http2::{Blocks, Listening, REQUEST_LIST_MAX};
+use crate::data_plane::origin::{self, ForwardingFields, Origin};
+use crate::data_plane::turns::Turns;
+use crate::data_plane::wire::Wire;
+use crate::data_plane::worker_state::WorkerState;
 use crate::observe::event::{Closed, Event, Sink, TlsRefusal};
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
 use crate::tls::{ServerTls, refusal};
@@ -79,23 +75,26 @@ pub(crate) struct Connection<E: Env, S> {
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Serves a connection to its end. `None` if the TLS handshake failed, which is reported as a separate
-/// event.
-pub(crate) async fn serve<E: Env, S: Sink>(
+/// Makes a connection ready for HTTP: reads who the client is, and does the handshake.
+///
+/// # Errors
+/// Why the connection ends before that; `None` if the TLS handshake failed, which is reported as a
+/// separate event.
+pub(crate) async fn open<E: Env, S: Sink>(
     worker: &Arc<WorkerState<E, S>>,
     listener: usize,
     name: &Arc<str>,
     stream: E::Stream,
     peer: SocketAddr,
-    counted: &mut Counted<E>,
-) -> Option<Closed> {
+    counted: &mut Counted,
+) -> Result<Ready<E, S>, Option<Closed>> {
     let (settings, tls, epoch) = {
-        let view = worker.common.views.load();
+        let view = worker.views.load();
         let config = &view.config;
         let tls = config.server_tls[listener].clone();
         (config.listener(listener).clone(), tls, config.epoch)
     };
-    let now = worker.common.clock.now().unix;
+    let now = worker.reporter.now().unix;
 
     let opening = async {
         let mut stream = stream;
@@ -103,7 +102,8 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         let origin = origin.map_err(Some)?;
         let from = origin.address;
         counted.is_from(&origin, &settings).map_err(|full| {
-            listen::refused(worker, listener, name, from, full);
+            let state = &worker.admission.listeners()[listener];
+            admission::refused(&worker.reporter, state, name, from, full);
             Some(Closed::Refused)
         })?;
         let opened = match &tls {
@@ -111,7 +111,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
             Some(tls) => handshake(tls, epoch, now, stream, &settings.timeouts)
                 .await
                 .map_err(|reason| {
-                    worker.emit(&Event::TlsRefused {
+                    worker.reporter.emit(&Event::TlsRefused {
                         listener: name,
                         peer: from,
                         reason,
@@ -119,16 +119,13 @@ pub(crate) async fn serve<E: Env, S: Sink>(
                     None
                 }),
         };
-        Ok((opened?, origin))
+        Ok::<_, Option<Closed>>((opened?, origin))
     };
     let (opened, origin) = tokio::select! {
         biased;
-        opened = opening => match opened {
-            Ok(opened) => opened,
-            Err(why) => return why,
-        },
+        opened = opening => opened?,
         // Nothing was asked for yet, so nothing is lost.
-        () = worker.common.drain.begun() => return Some(Closed::Drain),
+        () = worker.drain.begun() => return Err(Some(Closed::Drain)),
     };
     let activity = Arc::new(Activity::new(
         Instant::now(),
@@ -140,17 +137,30 @@ pub(crate) async fn serve<E: Env, S: Sink>(
         worker: worker.clone(),
         listener,
         name: name.clone(),
-        id: worker.common.holders.next_connection(),
+        id: worker.holders.next_connection(),
         origin,
         client: opened.client.map(Arc::new),
         forwarding: ForwardingFields::new(origin.address, tls.is_some()),
         activity,
         faults: Arc::default(),
     });
-    Some(run(connection, io, opened.http2, &settings).await)
+    Ok(Ready {
+        connection,
+        io,
+        http2: opened.http2,
+        settings,
+    })
 }
 
-/// A connection that is ready for HTTP.
+/// A connection that is ready for HTTP, and the settings that it was opened under.
+pub(crate) struct Ready<E: Env, S> {
+    connection: Arc<Connection<E, S>>,
+    io: ClientIo<E::Stream>,
+    http2: bool,
+    settings: ListenerSettings,
+}
+
+/// A connection after its handshake, if it has one.
 struct Opened<S> {
     wire: Wire<S>,
     read_ahead: Bytes,
@@ -239,76 +249,81 @@ async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     })
 }
 
-async fn run<E: Env, S: Sink>(
-    connection: Arc<Connection<E, S>>,
-    io: ClientIo<E::Stream>,
-    http2: bool,
-    settings: &ListenerSettings,
-) -> Closed {
-    match settings.serves {
-        Serves::Proxy => http(connection, io, http2, settings, proxy::serve).await,
-        Serves::ExtAuthz(_) => http(connection, io, http2, settings, ext_authz::serve).await,
+impl<E: Env, S: Sink> Ready<E, S> {
+    /// What the connection's listener serves.
+    pub(crate) fn serves(&self) -> &Serves {
+        &self.settings.serves
     }
-}
 
-async fn http<E: Env, S: Sink, F>(
-    connection: Arc<Connection<E, S>>,
-    io: ClientIo<E::Stream>,
-    http2: bool,
-    settings: &ListenerSettings,
-    serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>) -> F + Send,
-) -> Closed
-where
-    F: Future<Output = proxy::Answer<E, S>> + Send + 'static,
-{
-    // Not a named type, so that the future of a request stands in the connection's own memory and
-    // isn't boxed.
-    let service = service_fn({
-        let connection = connection.clone();
-        move |mut request| {
-            if let Some(fault) = connection.faults.next_request() {
-                request.extensions_mut().insert(fault);
+    /// Runs the connection to its end. `serve` answers its requests.
+    pub(crate) async fn run<F, B>(
+        self,
+        serve: impl Fn(Arc<Connection<E, S>>, Request<Incoming>, Turns) -> F + Send,
+    ) -> Closed
+    where
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let Self {
+            connection,
+            io,
+            http2,
+            settings,
+        } = self;
+        let turns = Arc::new(stall::Handover::new(settings.timeouts.read_rate_min));
+        // Not a named type, so that the future of a request stands in the connection's own memory and
+        // isn't boxed.
+        let service = service_fn({
+            let (connection, turns) = (connection.clone(), turns.clone());
+            move |mut request| {
+                if let Some(fault) = connection.faults.next_request() {
+                    request.extensions_mut().insert(fault);
+                }
+                let turns = match http2 {
+                    true => turns.begin(),
+                    false => Turns::unwatched(),
+                };
+                let answering = serve(connection.clone(), request, turns);
+                async move { Ok::<_, Infallible>(answering.await) }
             }
-            let answering = serve(connection.clone(), request);
-            async move { Ok::<_, Infallible>(answering.await) }
+        });
+        if http2 {
+            let streams = stall::Streams {
+                env: connection.worker.env.clone(),
+                stall: settings.timeouts.stall,
+                turns,
+            };
+            let mut builder = http2::Builder::new(streams);
+            builder
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                .max_concurrent_streams(settings.streams_max)
+                .max_header_list_size(REQUEST_LIST_MAX)
+                .keep_alive_interval(PING_INTERVAL)
+                .keep_alive_timeout(PING_TIMEOUT);
+            let io = Listening::new(io, Blocks::of_requests());
+            let serve = |io| builder.serve_connection(TokioIo::new(io), service);
+            let serving = Uncorking::new(io, serve);
+            watch::run(serving, &connection, &settings.timeouts).await
+        } else {
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                // The watch has both timeouts, at no cost for each request.
+                .header_read_timeout(None)
+                // A client may close its sending side and still read. A client that is gone is noticed
+                // by reading ahead if it resets the connection, otherwise by the timeouts.
+                .half_close(true)
+                .max_headers(FIELDS_MAX)
+                .max_header_size(HYPER_HEADER_BYTES_MAX);
+            let requests = Requests::new(connection.faults.clone());
+            let serve = |io| {
+                let guarded = Guarded::new(io, requests);
+                builder.serve_connection(TokioIo::new(guarded), service)
+            };
+            let serving = Attending::new(io, connection.activity.clone(), serve);
+            watch::run(serving, &connection, &settings.timeouts).await
         }
-    });
-    if http2 {
-        let streams = stall::Streams {
-            env: connection.worker.common.env.clone(),
-            stall: settings.timeouts.stall,
-            rate_min: settings.timeouts.read_rate_min,
-        };
-        let mut builder = http2::Builder::new(streams);
-        builder
-            .timer(TokioTimer::new())
-            .auto_date_header(false)
-            .max_concurrent_streams(settings.streams_max)
-            .max_header_list_size(REQUEST_LIST_MAX)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT);
-        let io = Listening::new(io, Blocks::of_requests());
-        let serve = |io| builder.serve_connection(TokioIo::new(io), service);
-        let serving = Uncorking::new(io, serve);
-        watch::run(serving, &connection, &settings.timeouts).await
-    } else {
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .auto_date_header(false)
-            // The watch has both timeouts, at no cost for each request.
-            .header_read_timeout(None)
-            // A client may close its sending side and still read. A client that is gone is noticed
-            // by reading ahead if it resets the connection, otherwise by the timeouts.
-            .half_close(true)
-            .max_headers(FIELDS_MAX)
-            .max_header_size(HYPER_HEADER_BYTES_MAX);
-        let requests = Requests::new(connection.faults.clone());
-        let serve = |io| {
-            let guarded = Guarded::new(io, requests);
-            builder.serve_connection(TokioIo::new(guarded), service)
-        };
-        let serving = Attending::new(io, connection.activity.clone(), serve);
-        watch::run(serving, &connection, &settings.timeouts).await
     }
 }

@@ -5,12 +5,11 @@
 //! connection may be well. So the task of each stream is watched from outside: the body notes
 //! whose turn it is, and when the client has had it for too long, the task is dropped, which
 //! resets the stream. HTTP/1.1 needs none of it: there a stalled client blocks the connection's
-//! writes, which [`Activity`](super::Activity) sees.
+//! writes, which [`Activity`](crate::data_plane::activity::Activity) sees.
 
-use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,94 +17,39 @@ use cellway_env::Env;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::data_plane::streams::{Side, Stream};
+use crate::data_plane::turns::Turns;
+use crate::lock::lock_uncontended;
 
-/// The lowest rate, in bytes a second, that a client must keep even without a minimum: a frame may
-/// be long, and the router sees only that all of it was read.
-const RATE_OF_FRAMES: u32 = 1024;
-
-/// How long a client may take for this many bytes. If the rate is 0, there is no limit.
-pub(super) fn worth(bytes: u64, rate_min: u32) -> Duration {
-    match rate_min {
-        0 => Duration::MAX,
-        rate => Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / u64::from(rate)),
-    }
-}
-
-tokio::task_local! {
-    static FLOW: Flow;
-}
-
-/// What the body of a stream tells the stream's task.
-#[derive(Debug, Default)]
-struct Flow {
+/// Gives each stream's task the notes that its request's answer makes.
+///
+/// hyper spawns a stream's task right after it has called the service for it, before it takes the next
+/// request of the connection.
+#[derive(Debug)]
+pub(super) struct Handover {
     rate_min: u32,
-    /// When the client's turn began, while it has it.
-    since: Cell<Option<Instant>>,
-    /// How much of the stall time the client has used up. Each byte that it reads buys time back.
-    used: Cell<Duration>,
-    /// It is the client's turn to take what it was given.
-    given: Cell<bool>,
-    /// How often it has been.
-    turns: Cell<u64>,
-    /// How long the last two frames are: the second is asked for while the first is on its way,
-    /// and the turn is over when that is taken whole.
-    behind: Cell<u64>,
-    ahead: Cell<u64>,
-    cut: Cell<bool>,
-    /// What the task carries, once an answer has begun.
-    stream: RefCell<Option<Arc<Stream>>>,
+    begun: Mutex<Option<Turns>>,
 }
 
-impl Flow {
-    /// How long the client's turn may last.
-    fn allows(&self, stall: Duration) -> Duration {
-        let rate = match self.rate_min {
-            0 => RATE_OF_FRAMES,
-            rate => rate,
-        };
-        stall.saturating_sub(self.used.get()) + worth(self.behind.get(), rate)
-    }
-
-    /// Called when the client has read the whole frame before the last one, or both.
-    fn turn_ends(&self) {
-        if let Some(since) = self.since.take() {
-            let used = self.used.get().saturating_add(since.elapsed());
-            let bought = worth(self.behind.get(), self.rate_min);
-            self.used.set(used.saturating_sub(bought));
+impl Handover {
+    pub(super) fn new(rate_min: u32) -> Self {
+        Self {
+            rate_min,
+            begun: Mutex::default(),
         }
     }
-}
 
-/// The client was given so many bytes, and may take its time to take them.
-pub(crate) fn client_has_the_turn(bytes: usize) {
-    let _ = FLOW.try_with(|flow| {
-        flow.turn_ends();
-        flow.since.set(Some(Instant::now()));
-        flow.behind.set(flow.ahead.get());
-        flow.ahead.set(bytes as u64);
-        flow.given.set(true);
-        flow.turns.set(flow.turns.get() + 1);
-    });
-}
+    /// A request begins. Its task is spawned next.
+    pub(super) fn begin(&self) -> Turns {
+        let turns = Turns::watched(self.rate_min);
+        *lock_uncontended(&self.begun) = Some(turns.clone());
+        turns
+    }
 
-/// The client has taken all there is.
-pub(crate) fn client_waits() {
-    let _ = FLOW.try_with(|flow| {
-        flow.turn_ends();
-        flow.given.set(false);
-    });
-}
-
-/// The task sends an answer for this stream: it ends when that is closed, though the client should
-/// take nothing and the body never be asked.
-pub(crate) fn carries(stream: &Arc<Stream>) {
-    let _ = FLOW.try_with(|flow| *flow.stream.borrow_mut() = Some(stream.clone()));
-}
-
-/// This stream is being dropped because its client took too long.
-pub(super) fn is_cut() -> bool {
-    FLOW.try_with(|flow| flow.cut.get()).unwrap_or(false)
+    fn take(&self) -> Turns {
+        let begun = lock_uncontended(&self.begun).take();
+        debug_assert!(begun.is_some(), "a task without a request");
+        begun.unwrap_or_else(Turns::unwatched)
+    }
 }
 
 /// Spawns the streams of a connection, each watched.
@@ -113,8 +57,7 @@ pub(super) fn is_cut() -> bool {
 pub(super) struct Streams<E> {
     pub(super) env: E,
     pub(super) stall: Duration,
-    /// Bytes a second that a client must read at least; 0: no minimum.
-    pub(super) rate_min: u32,
+    pub(super) turns: Arc<Handover>,
 }
 
 impl<E, F> hyper::rt::Executor<F> for Streams<E>
@@ -123,17 +66,13 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let watched = Watched {
+        self.env.spawn(Watched {
             task: Some(task),
+            turns: self.turns.take(),
             stall: self.stall,
             timer: None,
             turn: 0,
-        };
-        let flow = Flow {
-            rate_min: self.rate_min,
-            ..Flow::default()
-        };
-        self.env.spawn(FLOW.scope(flow, watched));
+        });
     }
 }
 
@@ -141,6 +80,7 @@ pin_project! {
     struct Watched<F> {
         #[pin]
         task: Option<F>,
+        turns: Turns,
         stall: Duration,
         timer: Option<Pin<Box<Sleep>>>,
         // For which turn of the client's the timer was set.
@@ -157,30 +97,23 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
         if task.is_none_or(|task| task.poll(cx).is_ready()) {
             return Poll::Ready(());
         }
-        let closed = FLOW.with(|flow| {
-            let stream = flow.stream.borrow();
-            let stream = stream.as_ref();
-            stream.is_some_and(|stream| stream.poll_closed(Side::Answer, cx).is_ready())
-        });
-        if closed {
+        if this.turns.poll_closed(cx).is_ready() {
             this.task.set(None);
             return Poll::Ready(());
         }
-        let (given, turn, allowed) =
-            FLOW.with(|flow| (flow.given.get(), flow.turns.get(), flow.allows(*this.stall)));
-        if !given {
+        let Some(turn) = this.turns.clients(*this.stall) else {
             return Poll::Pending;
-        }
-        let limit = Instant::now() + allowed;
+        };
+        let limit = Instant::now() + turn.allowed;
         let timer = this
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(limit)));
-        if *this.turn != turn {
-            *this.turn = turn;
+        if *this.turn != turn.number {
+            *this.turn = turn.number;
             timer.as_mut().reset(limit);
         }
         ready!(timer.as_mut().poll(cx));
-        FLOW.with(|flow| flow.cut.set(true));
+        this.turns.cut();
         this.task.set(None);
         Poll::Ready(())
     }

@@ -19,7 +19,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Connection;
-use super::activity::Phase;
+use crate::data_plane::activity::Phase;
 use crate::observe::event::{Closed, Sink};
 use crate::settings::ClientTimeouts;
 
@@ -66,7 +66,7 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
     connection: &Connection<E, S>,
     timeouts: &ClientTimeouts,
 ) -> Closed {
-    let drain = &connection.worker.common.drain;
+    let drain = &connection.worker.drain;
     let mut changed = std::pin::pin!(drain.changed().notified());
     changed.as_mut().enable();
     let mut serving = std::pin::pin!(serving);
@@ -140,7 +140,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         if changed.as_mut().poll(cx).is_pending() {
             return false;
         }
-        changed.set(self.connection.worker.common.drain.changed().notified());
+        changed.set(self.connection.worker.drain.changed().notified());
         // Polled, not only enabled: this task must be woken by the next change.
         let _ = changed.poll(cx);
         true
@@ -226,7 +226,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
     /// How long the client's chain is still good.
     fn certificate_left(&self) -> Option<Duration> {
         let client = self.connection.client.as_ref()?;
-        let now = self.connection.worker.common.env.unix_now();
+        let now = self.connection.worker.env.unix_now();
         Some(client.ends().since(now))
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn check<E: Env, S: Sink>(
     }
     // The certificate is in force: its connection ends with it.
     let verify = |chain: &[_]| config.verify_peer_chain(connection.listener, chain);
-    let now = connection.worker.common.clock.now().unix;
+    let now = connection.worker.reporter.now().unix;
     client
         .reverify(config, now, verify)
         .map_err(Refused::caller)

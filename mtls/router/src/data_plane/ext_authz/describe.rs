@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::data_plane::connection::Client;
+use crate::data_plane::client::Client;
 
 /// Most header fields of a described request.
 const FIELDS_MAX: usize = 256;

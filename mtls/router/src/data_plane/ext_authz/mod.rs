@@ -28,9 +28,12 @@ use self::answer::Mutations;
 use self::describe::{Described, described, described_in_part};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Case, Refused, authorize, stamp};
-use crate::data_plane::connection::{Connection, Origin};
+use crate::data_plane::connection::Connection;
+use crate::data_plane::origin::Origin;
 use crate::data_plane::proxy::answer::{Wants, closing, envelope_keys, from_router};
-use crate::data_plane::proxy::{Announced, Answer, Report, check, settle_rest};
+use crate::data_plane::proxy::{Announced, Answer, Report, settle_rest};
+use crate::data_plane::turns::Turns;
+use crate::data_plane::well_formed;
 use crate::envelope;
 use crate::observe::event::Sink;
 
@@ -92,11 +95,12 @@ impl<'a> Address<'a> {
 pub(crate) async fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
+    turns: Turns,
 ) -> Answer<E, S> {
     let (head, incoming) = request.into_parts();
     let announced = Announced::of(&head);
     let mut unread = Some(incoming);
-    let answer = answered(connection.clone(), head, &mut unread).await;
+    let answer = answered(connection.clone(), turns, head, &mut unread).await;
     let closes = match unread.filter(|body| !body.is_end_stream()) {
         Some(rest) => {
             let settled = settle_rest(&connection, announced, Some(rest));
@@ -110,21 +114,22 @@ pub(crate) async fn serve<E: Env, S: Sink>(
 /// Answers one question. Its body is taken if it is read.
 async fn answered<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
+    turns: Turns,
     head: Parts,
     unread: &mut Option<Incoming>,
 ) -> Answer<E, S> {
     let (request_id, spread) = connection.worker.next_id();
-    let report = Report::new(connection, request_id);
+    let report = Report::new(connection, request_id, turns);
     // For the caller and its question. What is asked about is decided on a view of its own, because
     // the question may have been on its way for a while.
-    let config = report.connection.worker.common.views.config();
+    let config = report.connection.worker.views.config();
     // Public, like the page itself; no request that is asked about has this path, but under the
     // prefix of the plain form.
     if envelope::is_asked(&head.uri) {
         return envelope_keys(report, &config, &head);
     }
     let asking = Wants::of(&head);
-    if let Err(unfit) = check::well_formed(&head) {
+    if let Err(unfit) = well_formed::well_formed(&head) {
         return from_router(report, config.header_rules(), &unfit.into(), &asking);
     }
     let asked = match caller::check(&report.connection, &config) {
@@ -154,7 +159,7 @@ async fn decided<E: Env, S: Sink>(
     } = described;
     let wants = Wants::of(&parts);
     let before: Vec<HeaderName> = parts.headers.keys().cloned().collect();
-    let checked = check::check(&parts);
+    let checked = well_formed::check(&parts);
     let case = Case {
         client: client.as_ref(),
         origin: address.map(Origin::client),
@@ -162,7 +167,7 @@ async fn decided<E: Env, S: Sink>(
         has_target,
         ..report.case(spread)
     };
-    let view = report.connection.worker.common.views.load();
+    let view = report.connection.worker.views.load();
     let (view, judged) = authorize(&case, view, checked, &mut parts).await;
     let stamped = judged.and_then(|allow| {
         stamp(&case, &view, &allow, &mut parts)?;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::guarded::{Instead, Side};
-use crate::data_plane::proxy::RequestBody;
+use crate::data_plane::body::RequestBody;
 use crate::settings::AnswerLimits;
 
 const NOTHING: u8 = 0;

@@ -2,7 +2,7 @@
 //!
 //! A cell that hangs fills its own bulkhead and is answered 503 from then on; the other cells' bulkheads
 //! don't know of it. In a bulkhead no connection, caller or tenant gets more than its share
-//! ([`shares`](crate::data_plane::shares)), so that none of them can block a cell for the others. The counts
+//! ([`shares`](crate::shares)), so that none of them can block a cell for the others. The counts
 //! are atomics. The map that finds them is locked only when a worker meets a cell for the first
 //! time.
 
@@ -16,9 +16,10 @@ use cellway_core::registry::{EndpointId, Registry};
 use tokio::time::Instant;
 
 use super::budget::RetryBudget;
-use crate::data_plane::shares::{Bound, Full, Holder, Share, Stake};
 use crate::lock::lock_uncontended;
+use crate::observe::metrics::CellLoad;
 use crate::settings::{CellLimits, CellShares};
+use crate::shares::{Bound, Full, Holder, Share, Stake, Stakes};
 
 /// All cells' bulkheads.
 #[derive(Debug, Default)]
@@ -66,26 +67,12 @@ impl Bulkheads {
     }
 }
 
-/// What one cell takes of the router at one moment, for metrics.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CellLoad {
-    /// The cell.
-    pub cell: Text,
-    /// Requests in flight to it.
-    pub requests: usize,
-    /// Connections to it, in use and idle.
-    pub connections: usize,
-}
-
 /// What one cell takes at present.
 #[derive(Debug, Default)]
 pub(crate) struct Bulkhead {
     requests: Bound,
     connections: AtomicUsize,
 }
-
-/// The holders that ask for a place: a connection, its caller, and the caller's tenant.
-pub(crate) type Stakes = [Stake; 3];
 
 impl Bulkhead {
     /// Lets a request in if fewer than `most` are in and its holders have less than their shares.

@@ -12,15 +12,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::blocks::{Blocks, HEADER_LIST_MAX};
 use super::bulkhead::ConnectionPermit;
-use super::endpoint::Opened;
-use super::listen::Listening;
-use crate::data_plane::connection::Wire;
+use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::{Answers, Guarded, Http1Sender};
-use crate::data_plane::shares::Full;
-use crate::data_plane::worker::Spawner;
+use crate::data_plane::http2::{Blocks, HEADER_LIST_MAX, Listening, Spawner};
+use crate::data_plane::wire::Wire;
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
+use crate::shares::Full;
 use crate::tls::CellTls;
 
 /// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
@@ -34,6 +32,12 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// What a new connection speaks.
+pub(super) enum Opened {
+    H1(Box<Http1Sender>),
+    H2(http2::SendRequest<RequestBody>),
+}
 
 /// Why a connection could not be made. Nothing of a request was sent.
 #[derive(Clone, Debug)]

@@ -1,26 +1,22 @@
-//! A connection lent to one request.
+//! Lends a connection to one request.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::client::conn::http2;
+use cellway_env::Env;
 use tokio::time::Instant;
 
-use super::endpoint::EndpointPool;
-use crate::data_plane::http1::Http1Sender;
-use crate::data_plane::proxy::RequestBody;
+use super::bulkhead::{Bulkhead, ConnectionPermit, RequestPermit};
+use super::connect::{ConnectError, Opened, connect};
+use super::endpoint::{Aged, EndpointPool, Next, Protocol};
+use super::load::{Sender, Stream};
+use crate::active_config::ActiveConfig;
 use crate::lock::lock_uncontended;
+use crate::shares::Full;
 
-/// A connection that a request can be written to.
-#[derive(Debug)]
-pub(crate) enum Sender {
-    /// HTTP/1.1, lent to one request at a time.
-    H1(Box<Http1Sender>),
-    /// HTTP/2, shared.
-    H2(http2::SendRequest<RequestBody>),
-}
-
+/// The largest part of the age by which connections are replaced early.
+const AGE_SPREAD: f64 = 0.2;
 /// A connection lent to one request. [`Lease::done`] gives the connection back. If the lease is
 /// dropped without it, an HTTP/1.1 connection is closed, because bytes of the old exchange may
 /// still arrive on it.
@@ -79,45 +75,160 @@ impl Lease {
     }
 }
 
-/// One request's share of an HTTP/2 connection.
-#[derive(Debug)]
-pub(crate) struct Stream(pub(super) Arc<Load>);
+impl EndpointPool {
+    /// Lends a connection that stands, or opens one. With `fresh`, an HTTP/1.1 connection is opened
+    /// in any case: a pooled one has just turned out to be closed, and so may the others.
+    ///
+    /// # Errors
+    /// No connection could be made, or the cell or one of the request's holders is at its limit.
+    pub(crate) async fn lease<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        active: &ActiveConfig,
+        permit: &RequestPermit,
+        fresh: bool,
+    ) -> Result<Lease, ConnectError> {
+        let exceeds = || permit.exceeds(&active.settings.upstream.limits);
+        loop {
+            let settled = self.settled.notified();
+            match self.next(active.epoch, fresh, exceeds) {
+                Next::Refused(full) => return Err(ConnectError::full(full)),
+                Next::Shared(sender, stream) => {
+                    return Ok(self.lend(Sender::H2(sender), active.epoch, Some(stream)));
+                }
+                Next::Idle(mut http1) => {
+                    // Its task may not have seen the end of the last answer yet.
+                    if http1.ready().await.is_ok() {
+                        return Ok(self.lend(Sender::H1(http1), active.epoch, None));
+                    }
+                }
+                Next::Wait(attempt) => {
+                    settled.await;
+                    if let Some(failure) = self.failure_after(attempt) {
+                        return Err(failure);
+                    }
+                }
+                Next::Connect { for_all, aged } => {
+                    return Box::pin(self.renew(env, active, permit.bulkhead(), for_all, aged))
+                        .await;
+                }
+            }
+        }
+    }
 
-impl Stream {
-    pub(super) fn on(load: &Arc<Load>) -> Self {
-        load.streams.fetch_add(1, Ordering::Relaxed);
-        Self(load.clone())
+    /// Opens a connection. If it was to replace one that has reached its age and that fails (for
+    /// example because the name can't be resolved), the old one keeps serving.
+    async fn renew<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        active: &ActiveConfig,
+        bulkhead: &Arc<Bulkhead>,
+        for_all: bool,
+        aged: Option<Aged>,
+    ) -> Result<Lease, ConnectError> {
+        let opened = self.open(env, active, bulkhead, for_all).await;
+        match (opened, aged) {
+            (Err(error), Some(aged)) => {
+                lock_uncontended(&self.state).renewal_failed = true;
+                let (mut sender, stream) = *aged;
+                // As in `lease`: its task may not have seen the end of the last answer yet.
+                if let Sender::H1(http1) = &mut sender
+                    && http1.ready().await.is_err()
+                {
+                    return Err(error);
+                }
+                Ok(self.lend(sender, active.epoch, stream))
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    async fn open<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        active: &ActiveConfig,
+        bulkhead: &Arc<Bulkhead>,
+        for_all: bool,
+    ) -> Result<Lease, ConnectError> {
+        let mut leading = for_all.then(|| Leading {
+            pool: self,
+            outcome: None,
+        });
+        let upstream = &active.settings.upstream;
+        let result = match bulkhead.connection(upstream.limits.connections_max) {
+            None => Err(ConnectError::full(Full::All)),
+            Some(permit) => self.connected(env, active, permit).await,
+        };
+        if let Some(leading) = &mut leading {
+            leading.outcome = Some(result.as_ref().err().cloned());
+        }
+        result
+    }
+
+    async fn connected<E: Env>(
+        self: &Arc<Self>,
+        env: &E,
+        active: &ActiveConfig,
+        permit: ConnectionPermit,
+    ) -> Result<Lease, ConnectError> {
+        let upstream = &active.settings.upstream;
+        let tls = active.cell_tls.as_ref();
+        let until = until(env, upstream.connection_age);
+        let opened = connect(env, &self.endpoint, tls, upstream, until, permit).await?;
+        let lease = match opened {
+            Opened::H1(http1) => {
+                lock_uncontended(&self.state).protocol = Protocol::Http1;
+                self.lend(Sender::H1(http1), active.epoch, None)
+            }
+            Opened::H2(sender) => {
+                let stream = self.share(sender.clone(), until, active.epoch);
+                self.lend(Sender::H2(sender), active.epoch, Some(stream))
+            }
+        };
+        Ok(Lease {
+            opened: true,
+            ..lease
+        })
+    }
+
+    fn lend(self: &Arc<Self>, sender: Sender, epoch: u64, stream: Option<Stream>) -> Lease {
+        Lease {
+            pool: self.clone(),
+            sender,
+            opened: false,
+            answers: (stream.as_ref())
+                .map_or(0, |Stream(load)| load.answers.load(Ordering::Relaxed)),
+            epoch,
+            stream,
+        }
     }
 }
 
-impl Drop for Stream {
+/// When a connection that is made now should be replaced: a random time before its age, so that
+/// connections that were made together aren't replaced together.
+fn until<E: Env>(env: &E, age: Duration) -> Instant {
+    let mut random = [0; 2];
+    env.fill(&mut random);
+    let early =
+        age.mul_f64(AGE_SPREAD * f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX));
+    Instant::now() + age.saturating_sub(early)
+}
+
+/// Whoever connects for all. Dropped without an outcome, because its own client went away, it
+/// leaves the lead to one of those who wait.
+struct Leading<'a> {
+    pool: &'a EndpointPool,
+    /// `None`: no outcome.
+    outcome: Option<Option<ConnectError>>,
+}
+
+impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *lock_uncontended(&self.0.idle_since) = Instant::now();
-        }
-    }
-}
-
-/// Requests on one HTTP/2 connection, and when the last one ended.
-#[derive(Debug)]
-pub(super) struct Load {
-    pub(super) streams: AtomicUsize,
-    /// The number of answers so far, as a sign of life. It may wrap.
-    pub(super) answers: AtomicU32,
-    idle_since: Mutex<Instant>,
-}
-
-impl Load {
-    pub(super) fn new() -> Self {
-        Self {
-            streams: AtomicUsize::new(0),
-            answers: AtomicU32::new(0),
-            idle_since: Mutex::new(Instant::now()),
-        }
-    }
-
-    pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0
-            && now >= *lock_uncontended(&self.idle_since) + keep
+        let mut state = lock_uncontended(&self.pool.state);
+        state.connecting = false;
+        state.attempts += 1;
+        state.failure = self.outcome.take().flatten();
+        drop(state);
+        self.pool.settled.notify_waiters();
     }
 }

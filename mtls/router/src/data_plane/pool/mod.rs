@@ -3,13 +3,12 @@
 //! Each worker has its own, so that none waits for another's lock; the bulkheads that bound them
 //! are the router's. See [`endpoint`] for how requests share connections.
 
-mod blocks;
 mod budget;
 mod bulkhead;
 mod connect;
 mod endpoint;
 mod lease;
-mod listen;
+mod load;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,31 +18,35 @@ use cellway_core::Text;
 use cellway_core::registry::{Cell, Endpoint, EndpointId, Registry};
 use tokio::time::Instant;
 
-pub(crate) use self::blocks::{Blocks, REQUEST_LIST_MAX};
 pub use self::budget::RETRIES_RESERVE;
-pub use self::bulkhead::CellLoad;
-pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit, Stakes};
+pub(crate) use self::bulkhead::{Bulkhead, Bulkheads, RequestPermit};
 pub(crate) use self::connect::ConnectError;
 pub(crate) use self::endpoint::EndpointPool;
-pub(crate) use self::lease::{Lease, Sender};
-pub(crate) use self::listen::Listening;
+pub(crate) use self::lease::Lease;
+pub(crate) use self::load::Sender;
 use crate::lock::lock_uncontended;
 
 /// One worker's connections to all cells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pools {
+    /// The router's, which all workers share.
+    bulkheads: Arc<Bulkheads>,
     endpoints: Mutex<BTreeMap<EndpointId, Arc<EndpointPool>>>,
     cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
 }
 
 impl Pools {
+    pub(crate) fn new(bulkheads: Arc<Bulkheads>) -> Self {
+        Self {
+            bulkheads,
+            endpoints: Mutex::default(),
+            cells: Mutex::default(),
+        }
+    }
+
     /// The pool of an endpoint of this cell, made at the first call.
-    pub(crate) fn endpoint(
-        &self,
-        cell: &Cell,
-        endpoint: &Endpoint,
-        bulkheads: &Bulkheads,
-    ) -> Arc<EndpointPool> {
+    pub(crate) fn endpoint(&self, cell: &Cell, endpoint: &Endpoint) -> Arc<EndpointPool> {
+        let bulkheads = &self.bulkheads;
         let mut endpoints = lock_uncontended(&self.endpoints);
         let make = || {
             let (health, budget) = (bulkheads.endpoint(endpoint.id), bulkheads.budget(&cell.id));
@@ -53,12 +56,12 @@ impl Pools {
     }
 
     /// The bulkhead of a cell.
-    pub(crate) fn bulkhead(&self, cell: &Cell, bulkheads: &Bulkheads) -> Arc<Bulkhead> {
+    pub(crate) fn bulkhead(&self, cell: &Cell) -> Arc<Bulkhead> {
         let mut cells = lock_uncontended(&self.cells);
         if let Some(bulkhead) = cells.get(&cell.id) {
             return bulkhead.clone();
         }
-        let bulkhead = bulkheads.cell(&cell.id);
+        let bulkhead = self.bulkheads.cell(&cell.id);
         cells.insert(cell.id.clone(), bulkhead.clone());
         bulkhead
     }
@@ -73,6 +76,9 @@ impl Pools {
         }
         for pool in endpoints.values() {
             pool.expire(now, keep);
+        }
+        if let Some(registry) = registry {
+            self.bulkheads.prune(registry);
         }
     }
 }

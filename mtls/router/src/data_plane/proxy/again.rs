@@ -6,9 +6,8 @@ use cellway_core::Reason;
 use http::{Method, Request};
 
 use super::health_report;
-use super::kept::Places;
-use super::request::RequestBody;
 use super::spare::Spare;
+use crate::data_plane::body::{Places, RequestBody};
 use crate::data_plane::pool::{Lease, Sender};
 use crate::observe::event::Unserved;
 

@@ -12,13 +12,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::Refused;
-use super::body::{CellBody, ResponseBody};
 use super::forward::Answered;
-use super::progress::Turn;
 use super::report::Report;
+use super::response_body::{CellBody, ResponseBody};
 use super::trailers::Trailers;
 use super::unread::Announced;
 use crate::active_config::ActiveConfig;
+use crate::data_plane::body::Turn;
 use crate::envelope;
 use crate::observe::event::{Owner, Sink};
 
@@ -181,7 +181,7 @@ pub(crate) fn envelope_keys<E: Env, S: Sink>(
     config: &ActiveConfig,
     request: &Parts,
 ) -> Response<ResponseBody<E, S>> {
-    let now = report.connection.worker.common.clock.now();
+    let now = report.connection.worker.reporter.now();
     let sealer = config.sealer.as_ref();
     let page = envelope::page(sealer, &request.method, &request.headers, now);
     let rules = config.header_rules();

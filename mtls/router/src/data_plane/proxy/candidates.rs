@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use cellway_core::Allow;
-use cellway_env::Env;
 
-use crate::data_plane::pool::EndpointPool;
-use crate::data_plane::worker::WorkerState;
-use crate::observe::event::Sink;
+use crate::data_plane::pool::{EndpointPool, Pools};
 
 /// The endpoints that one request may still try.
 ///
@@ -25,17 +22,17 @@ pub(super) struct Candidates {
 
 impl Candidates {
     /// The next endpoint and its position; `None` if none is left.
-    pub(super) fn next<E: Env, S: Sink>(
+    pub(super) fn next(
         &mut self,
-        worker: &WorkerState<E, S>,
+        pools: &Pools,
         allow: &Allow,
     ) -> Option<(usize, Arc<EndpointPool>)> {
-        let next = self.best(worker, allow, self.unreachable | self.gave_back);
+        let next = self.best(pools, allow, self.unreachable | self.gave_back);
         if next.is_some() || self.gave_back == 0 {
             return next;
         }
         self.gave_back = 0;
-        self.best(worker, allow, self.unreachable)
+        self.best(pools, allow, self.unreachable)
     }
 
     pub(super) fn unreachable(&mut self, at: usize) {
@@ -46,23 +43,17 @@ impl Candidates {
         self.gave_back |= 1 << at;
     }
 
-    fn best<E: Env, S: Sink>(
-        &self,
-        worker: &WorkerState<E, S>,
-        allow: &Allow,
-        not: u64,
-    ) -> Option<(usize, Arc<EndpointPool>)> {
+    fn best(&self, pools: &Pools, allow: &Allow, not: u64) -> Option<(usize, Arc<EndpointPool>)> {
         let cell = &allow.cell;
-        let pools = || {
-            let left = (allow.endpoints.positions()).filter(|at| not & 1 << at == 0);
-            left.filter_map(|at| {
+        let left = || {
+            let positions = (allow.endpoints.positions()).filter(|at| not & 1 << at == 0);
+            positions.filter_map(|at| {
                 let endpoint = cell.endpoints.get(at)?;
-                let bulkheads = &worker.common.bulkheads;
-                Some((at, worker.pools.endpoint(cell, endpoint, bulkheads)))
+                Some((at, pools.endpoint(cell, endpoint)))
             })
         };
-        pools()
+        left()
             .find(|(_, pool)| !pool.health.avoid())
-            .or_else(|| pools().next())
+            .or_else(|| left().next())
     }
 }

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use cellway_core::cors::{CorsRules, is_preflight};
-use cellway_env::Env;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
-use super::report::Report;
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::target;
-use crate::observe::event::{Event, Sink};
 
 /// The CORS fields of the answer to one request.
 #[derive(Debug)]
@@ -38,22 +35,13 @@ impl Grant {
     }
 
     /// The fields of the answer to a preflight, if the request is one.
-    pub(super) fn preflight<E: Env, S: Sink>(
-        &self,
-        report: &Report<E, S>,
-        request: &Parts,
-    ) -> Option<HeaderMap> {
+    /// Also says whether the policy allows what the browser asks for.
+    pub(super) fn preflight(&self, request: &Parts) -> Option<(HeaderMap, bool)> {
         if !is_preflight(&request.method, &request.headers) {
             return None;
         }
         let mut answer = HeaderMap::new();
         let covered = self.rules.preflight(&request.headers, &mut answer);
-        report.connection.worker.emit(&Event::Preflight {
-            listener: &report.connection.name,
-            peer: report.connection.origin.address,
-            request_id: report.request_id(),
-            covered,
-        });
-        Some(answer)
+        Some((answer, covered))
     }
 }

@@ -5,11 +5,11 @@ use cellway_env::Env;
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::check::Unfit;
 use super::{Answer, Report, answer};
 use crate::active_config::ActiveConfig;
+use crate::data_plane::well_formed::Unfit;
 use crate::envelope;
-use crate::observe::event::Sink;
+use crate::observe::event::{Event, Sink};
 
 /// A request of that kind.
 pub(super) enum Early {
@@ -32,7 +32,13 @@ impl Early {
         if envelope::is_asked(&request.uri) {
             return Some(Self::EnvelopeKeys);
         }
-        let headers = report.cors.as_ref()?.preflight(report, request)?;
+        let (headers, covered) = report.cors.as_ref()?.preflight(request)?;
+        report.connection.worker.reporter.emit(&Event::Preflight {
+            listener: &report.connection.name,
+            peer: report.connection.origin.address,
+            request_id: report.request_id(),
+            covered,
+        });
         Some(Self::Preflight(headers))
     }
 

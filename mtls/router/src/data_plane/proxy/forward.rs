@@ -18,18 +18,17 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::again::{self, Resends};
 use super::candidates::Candidates;
-use super::framing::{Exchange, Framing};
-use super::kept::Places;
-use super::progress::{Pace, Progress, Turn};
 use super::report::Report;
-use super::request::RequestBody;
 use super::spare::Spare;
 use super::{Refused, health_report, share, trailers};
 use crate::active_config::ActiveConfig;
+use crate::data_plane::body::{
+    Exchange, Framing, Pace, Places, Progress, RequestBody, Turn, words,
+};
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
-use crate::data_plane::shares::{Full, Resource};
 use crate::observe::event::{Event, Sink, Unserved};
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
+use crate::shares::{Full, Resource};
 
 /// The cell's answer, and what it holds until its body ends.
 pub(super) struct Answered {
@@ -110,7 +109,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
     unsent: &mut Option<Box<RequestBody>>,
 ) -> Result<Answered, Refused> {
     let worker = &report.connection.worker;
-    let bulkhead = (worker.pools).bulkhead(&allow.cell, &worker.common.bulkheads);
+    let bulkhead = worker.pools.bulkhead(&allow.cell);
     let limits = &config.settings.upstream.limits;
     let stakes = share::stakes(&report.connection, allow, &limits.shares);
     let permit = match bulkhead.request(limits.requests_max, &stakes) {
@@ -142,7 +141,7 @@ pub(super) async fn forward<E: Env, S: Sink>(
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut candidates = Candidates::default();
     let mut failure = None;
-    while let Some((at, pool)) = candidates.next(worker, allow) {
+    while let Some((at, pool)) = candidates.next(&worker.pools, allow) {
         match forwarding.try_endpoint(&pool, &mut slot).await {
             Attempt::Answered(response, framing, lease) => {
                 return Ok(Answered {
@@ -210,7 +209,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
 
     async fn lease(&self, pool: &Arc<EndpointPool>, fresh: bool) -> Result<Lease, ConnectError> {
         let worker = &self.report.connection.worker;
-        let leasing = pool.lease(&worker.common.env, self.config, &self.permit, fresh);
+        let leasing = pool.lease(&worker.env, self.config, &self.permit, fresh);
         let lease = match self.connects_until().map(|(until, _)| until) {
             None => leasing.await?,
             Some(until) => {
@@ -220,7 +219,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         if lease.opened
             && let Some(cell) = &self.report.cell
         {
-            worker.emit(&Event::CellConnected {
+            worker.reporter.emit(&Event::CellConnected {
                 cell: &cell.id,
                 endpoint: pool.endpoint.url.as_str(),
             });
@@ -281,7 +280,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                 *slot = error.take_message();
                 if slot.is_some() {
                     lease.retire();
-                    let words = health_report::words(error.error());
+                    let words = words(error.error());
                     return Attempt::Unsent(ConnectError::new(Reason::CellReset, words));
                 }
                 let (attempt, again) = self.broken(&lease, error.error(), spare);
@@ -372,12 +371,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             // That a connection was closed in order, or died after it was kept, says nothing about
             // the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
-            _ => health_report::failed(
-                self.report,
-                &lease.pool,
-                reason,
-                &health_report::words(error),
-            ),
+            _ => health_report::failed(self.report, &lease.pool, reason, &words(error)),
         }
         match again {
             Some(_) => (Attempt::Again, again),
@@ -407,13 +401,17 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let free = !self.resends.any_used() && again::closed_in_order(error, lease);
         let granted = free || lease.pool.budget.take();
         if let Some(cell) = &self.report.cell {
-            self.report.connection.worker.emit(&Event::CellRetry {
-                cell: &cell.id,
-                endpoint: lease.pool.endpoint.url.as_str(),
-                request_id: self.report.request_id(),
-                why,
-                granted,
-            });
+            self.report
+                .connection
+                .worker
+                .reporter
+                .emit(&Event::CellRetry {
+                    cell: &cell.id,
+                    endpoint: lease.pool.endpoint.url.as_str(),
+                    request_id: self.report.request_id(),
+                    why,
+                    granted,
+                });
         }
         if !granted {
             return None;

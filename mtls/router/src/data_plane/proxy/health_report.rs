@@ -23,7 +23,7 @@ pub(super) fn failed<E: Env, S: Sink>(
 ) {
     let worker = &report.connection.worker;
     if let Some(cell) = &report.cell {
-        worker.emit(&Event::CellFailed {
+        worker.reporter.emit(&Event::CellFailed {
             cell: &cell.id,
             endpoint: pool.endpoint.url.as_str(),
             reason,
@@ -54,7 +54,7 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Ou
     if outcome != Outcome::Success {
         pool.health.failed();
     }
-    let views = &report.connection.worker.common.views;
+    let views = &report.connection.worker.views;
     let told = views.tell(ToControl::Outcome {
         endpoint: pool.endpoint.id,
         outcome,
@@ -99,16 +99,4 @@ fn breaks_http2(error: &hyper::Error) -> bool {
         None => source.and_then(|source| source.downcast_ref()),
     };
     io.is_some_and(|error| error.kind() == ErrorKind::InvalidData)
-}
-
-/// The whole chain of what went wrong, for logs.
-pub(super) fn words(error: &hyper::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    words
 }

@@ -2,19 +2,13 @@
 
 mod again;
 pub(crate) mod answer;
-mod body;
 mod candidates;
-pub(crate) mod check;
 mod cors;
-mod date;
 mod early;
 mod forward;
-mod framing;
 mod health_report;
-mod kept;
-mod progress;
 mod report;
-mod request;
+mod response_body;
 mod share;
 mod spare;
 mod trailers;
@@ -33,18 +27,18 @@ use hyper::body::Incoming;
 
 pub use self::again::RESENDS_MAX;
 use self::answer::Wants;
-pub(crate) use self::body::ResponseBody;
 use self::cors::Grant;
-pub(crate) use self::date::DateCache;
 use self::early::Early;
 use self::forward::Outgoing;
 pub(crate) use self::report::Report;
-pub(crate) use self::request::RequestBody;
+pub(crate) use self::response_body::ResponseBody;
 pub(crate) use self::unread::{Announced, settle_rest};
 use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{Side, Stream};
+use crate::data_plane::turns::Turns;
+use crate::data_plane::well_formed;
 use crate::observe::event::Sink;
 
 /// What hyper sends.
@@ -58,15 +52,16 @@ const FIELDS_ADDED: usize = 16;
 pub(crate) fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
+    turns: Turns,
 ) -> impl Future<Output = Answer<E, S>> + Send {
     let (request_id, spread) = connection.worker.next_id();
     let mut outgoing = Outgoing::new(request);
     let wants = Wants::of(&outgoing.parts);
-    let mut report = Report::new(connection, request_id);
+    let mut report = Report::new(connection, request_id, turns);
     async move {
-        let checked = check::check(&outgoing.parts);
+        let checked = well_formed::check(&outgoing.parts);
         let announced = Announced::of(&outgoing.parts);
-        let view = report.connection.worker.common.views.load();
+        let view = report.connection.worker.views.load();
         let listener = report.connection.listener;
         report.cors = Grant::of(&view.config, listener, &outgoing.parts);
         if let Some(early) = Early::of(&report, &checked, &outgoing.parts) {
@@ -185,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    fn size<A, B, F>(_: fn(A, B) -> F) -> usize {
+    fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -11,6 +11,7 @@ use super::cors::Grant;
 use crate::data_plane::authz::{Case, Refused};
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{OpenRequest, Stream};
+use crate::data_plane::turns::Turns;
 use crate::observe::event::{Event, Owner, Sink};
 use crate::view::View;
 
@@ -20,6 +21,8 @@ use crate::view::View;
 pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) connection: Arc<Connection<E, S>>,
     pub(crate) request_id: HeaderValue,
+    /// Notes for the task of an HTTP/2 stream.
+    pub(crate) turns: Turns,
     /// When the request's header was whole.
     pub(crate) began: Now,
     pub(crate) cell: Option<Arc<Cell>>,
@@ -44,12 +47,17 @@ struct Refusal {
 }
 
 impl<E: Env, S: Sink> Report<E, S> {
-    pub(crate) fn new(connection: Arc<Connection<E, S>>, request_id: HeaderValue) -> Self {
+    pub(crate) fn new(
+        connection: Arc<Connection<E, S>>,
+        request_id: HeaderValue,
+        turns: Turns,
+    ) -> Self {
         connection.activity.request_begins();
-        let began = connection.worker.common.clock.now();
+        let began = connection.worker.reporter.now();
         Self {
             connection,
             request_id,
+            turns,
             began,
             cell: None,
             reason: None,
@@ -66,7 +74,7 @@ impl<E: Env, S: Sink> Report<E, S> {
     pub(crate) fn case(&self, spread: u64) -> Case<'_, E, S> {
         let connection = &self.connection;
         Case {
-            worker: &connection.worker,
+            authorizer: &connection.worker.authorizer,
             listener: connection.listener,
             name: &connection.name,
             client: connection.client.as_deref(),
@@ -100,14 +108,14 @@ impl<E: Env, S: Sink> Report<E, S> {
         };
         let (stream, is_current) = worker.streams.open(view, request);
         if !is_current {
-            stream.check(worker, &worker.common.views.load());
+            stream.check(&worker.reporter, &worker.views.load());
         }
         self.stream = Some(stream);
     }
 
     /// The answer's header is there.
     pub(crate) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
-        let now = self.connection.worker.common.clock.now();
+        let now = self.connection.worker.reporter.now();
         self.answered = Some((status, owner, now));
         now
     }
@@ -142,11 +150,12 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
         if unfinished && self.reason.is_none() {
             self.reason = self.stream.as_ref().and_then(|stream| stream.why_closed());
         }
-        if unfinished && self.reason.is_none() && self.connection.activity.is_stalled() {
+        let is_stalled = || self.connection.activity.is_stalled() || self.turns.is_cut();
+        if unfinished && self.reason.is_none() && is_stalled() {
             self.reason = Some(Reason::ClientStalled);
         }
         let worker = &self.connection.worker;
-        let now = worker.common.clock.now();
+        let now = worker.reporter.now();
         let (status, owner, at) = match self.answered {
             Some((status, owner, at)) => (Some(status.as_u16()), owner, at),
             None => (None, Owner::Router, now),
@@ -166,7 +175,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             bytes: self.bytes,
             complete: self.complete,
         };
-        worker.sink.emit(now, &event);
+        worker.reporter.emit_at(now, &event);
         self.connection.activity.request_ends();
     }
 }

@@ -6,10 +6,10 @@ use cellway_env::Env;
 
 use super::{Refused, Report};
 use crate::data_plane::connection::Connection;
-use crate::data_plane::pool::{Bulkhead, Stakes};
-use crate::data_plane::shares::{Full, Resource, Share, Stake};
+use crate::data_plane::pool::Bulkhead;
 use crate::observe::event::{Event, Sink};
 use crate::settings::CellShares;
+use crate::shares::{Full, Resource, Share, Stake, Stakes};
 
 /// The holders of an allowed request, each with its share.
 ///
@@ -21,7 +21,7 @@ pub(super) fn stakes<E: Env, S: Sink>(
     allow: &Allow,
     shares: &CellShares,
 ) -> Stakes {
-    let holders = &connection.worker.common.holders;
+    let holders = &connection.worker.holders;
     let identity = proved(allow);
     let tenant = tenant(allow);
     let subject = identity.and_then(|identity| identity.subject.as_ref());
@@ -62,7 +62,7 @@ pub(super) fn refused<E: Env, S: Sink>(
 ) -> Refused {
     if let Full::Share(share) = full {
         let worker = &report.connection.worker;
-        let now = worker.common.clock.now();
+        let now = worker.reporter.now();
         let event = Event::ShareRefused {
             listener: &report.connection.name,
             resource,
@@ -72,7 +72,7 @@ pub(super) fn refused<E: Env, S: Sink>(
             tenant: tenant(allow),
             news: bulkhead.requests().is_news(now.mono),
         };
-        worker.sink.emit(now, &event);
+        worker.reporter.emit_at(now, &event);
     }
     Refused::new(Reason::Overloaded, detail(allow, resource, full))
 }

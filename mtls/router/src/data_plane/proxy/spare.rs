@@ -3,14 +3,14 @@
 //! hyper takes ownership of a request and gives it back only if it hasn't written it. So to send a
 //! request again we must copy its head beforehand, for nearly every request, although only one in
 //! thousands needs it. The copy is therefore flat: one buffer, which costs a quarter of a cloned
-//! `HeaderMap` and is parsed when it is needed. For the body see [`kept`](mod@super::kept).
+//! `HeaderMap` and is parsed when it is needed. For the body see [`RequestBody`].
 
 use bytes::{Buf, Bytes};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Uri};
 
-use super::request::{RequestBody, SpareBody};
+use crate::data_plane::body::{RequestBody, SpareBody};
 
 /// Room for most heads, in bytes.
 const ROOM: usize = 1024;

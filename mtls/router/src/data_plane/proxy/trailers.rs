@@ -16,8 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::framing::Framing;
-use super::request::RequestBody;
+use crate::data_plane::body::{Framing, RequestBody};
 use crate::data_plane::pool::{Lease, RequestPermit};
 
 /// How long an HTTP/2 cell may take to end a stream after the last byte that its client gets.

@@ -8,7 +8,6 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,22 +17,18 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
-use super::body::CellBody;
-use super::progress::{End, Progress, Turn};
-use super::request::{RequestBody, Source};
-use crate::data_plane::connection::{Activity, Connection};
+use crate::data_plane::activity::Activity;
+use crate::data_plane::body::{DRAINED_MAX, Progress, RequestBody, Source, Turn};
+use crate::data_plane::connection::Connection;
 use crate::observe::event::Sink;
-
-/// Most bytes of an unneeded body that are read so that the connection can be used again.
-pub(super) const DRAINED_MAX: u64 = 64 * 1024;
 
 /// How long an answer waits for the end of a body of unknown length.
 const END_AWAITED: Duration = Duration::from_millis(50);
 
 /// How long the router waits for the rest of a short body while it sends the answer.
-const REST_AWAITED: Duration = Duration::from_secs(2);
+pub(super) const REST_AWAITED: Duration = Duration::from_secs(2);
 
 /// What a request's header says about its body.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +127,7 @@ pub(crate) fn settle_rest<E: Env, S: Sink>(
     };
     match announced.length {
         Length::Short => {
-            let env = &connection.worker.common.env;
+            let env = &connection.worker.env;
             env.spawn(async move {
                 ends_within(REST_AWAITED, body, &activity).await;
             });
@@ -145,28 +140,8 @@ pub(crate) fn settle_rest<E: Env, S: Sink>(
     }
 }
 
-/// Lets the cell take the rest of a short body after its answer. Until then, and for a bounded time,
-/// the request keeps its places: else whoever announces bodies and never sends them would hold the cell's
-/// connections without being counted.
-pub(super) async fn take_rest(body: CellBody, progress: Arc<Progress>, activity: Arc<Activity>) {
-    let until = Instant::now() + REST_AWAITED;
-    match timeout_at(until, poll_fn(|cx| progress.poll_end(cx))).await {
-        Ok(End::Whole) => {
-            activity.has_read_all();
-            body.let_go().await;
-        }
-        // The cell has closed the connection. The client's can go on.
-        Ok(End::Left(rest)) => {
-            drop(body);
-            let left = until.saturating_duration_since(Instant::now());
-            ends_within(left, rest.into_incoming(), &activity).await;
-        }
-        Ok(End::Broken) => {}
-        Err(_) => progress.give_up(),
-    }
-}
-
-async fn ends_within(time: Duration, body: Incoming, activity: &Activity) -> bool {
+/// Reads a body and discards it. Returns whether it ended in time and within [`DRAINED_MAX`].
+pub(super) async fn ends_within(time: Duration, body: Incoming, activity: &Activity) -> bool {
     let ended = matches!(timeout(time, drained(body)).await, Ok(true));
     if ended {
         activity.has_read_all();

@@ -17,46 +17,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use serde::Deserialize;
 
 use cellway_core::Now;
 
 pub(crate) use self::control::LogChange;
 pub use self::control::{LogControl, LogError, subjects};
 pub use self::heading::heading;
-pub use self::line::rfc3339;
 pub use self::render::render;
 use self::repeats::Repeats;
-pub use self::subjects::{SubjectForm, Subjects};
+pub use self::subjects::Subjects;
 pub use self::writer::{Flush, LogWriter, Lost};
 use crate::observe::event::{Event, Sink};
-
-/// How severe a line is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Somebody must do something.
-    Error,
-    /// Something was refused or lost, and the router keeps running.
-    Warn,
-    /// What an operator wants to read afterwards. Every denial is here.
-    #[default]
-    Info,
-    /// Every request and connection.
-    Debug,
-}
-
-impl Level {
-    /// The word in a line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
-    }
-}
+pub use crate::rfc3339::rfc3339;
+pub use crate::settings::{Level, SubjectForm};
 
 /// A sink that writes a line for each event that is at least as severe as its level. All clones are
 /// the same log, and a change applies to all of them.

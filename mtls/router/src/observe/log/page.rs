@@ -24,13 +24,13 @@ use cellway_env::fetch::FetchError;
 
 use super::tests::{AT, allowance, asked, denial};
 use super::*;
-use crate::check::{Finding, Severity};
 use crate::config::{Output, Stated};
-use crate::data_plane::shares::{Resource, Share};
+use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
     Asked, Changed, Closed, Owner, SealOutcome, Startup, TlsRefusal, Unserved,
 };
 use crate::settings::EnvelopeForm;
+use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
 
 const PAGE: &str = include_str!("../../../../../docs/logs.md");

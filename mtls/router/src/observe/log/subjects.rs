@@ -3,29 +3,17 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use serde::Deserialize;
 
 use cellway_env::{Env, Privacy, Store};
 
-/// The fewest and the most bytes of a key from a file.
+use crate::settings::SubjectForm;
+
+/// The least and the most bytes of a key from a file.
 const KEY_LEN_MIN: usize = 32;
 const KEY_LEN_MAX: usize = 1024;
 
 /// How many bytes of a hash are shown. This is enough to tell all subjects of a fleet apart.
 const SHOWN: usize = 16;
-
-/// The setting `log.subject`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SubjectForm {
-    /// As a keyed hash.
-    #[default]
-    Hash,
-    /// As it is.
-    Raw,
-    /// Not at all.
-    Off,
-}
 
 /// Shows subjects.
 #[derive(Clone, Default)]

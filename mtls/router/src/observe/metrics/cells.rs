@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use cellway_core::{Reason, Text};
 
-use super::shard::{ANSWERS, Counter, Counters};
+use super::counter::{ANSWERS, Counter, Counters};
 use crate::observe::event::Unserved;
 
 /// The most cells with counters of their own, over all workers. All other cells share one label

@@ -7,6 +7,8 @@
 
 mod ages;
 mod cells;
+mod counter;
+mod load;
 mod per_cell;
 mod process;
 mod render;
@@ -20,6 +22,7 @@ use cellway_core::{Decision, Now, Snapshot};
 pub use self::ages::{ages, ends};
 pub use self::cells::CELLS_MAX;
 use self::cells::Names;
+pub use self::load::CellLoad;
 pub use self::process::Process;
 use self::process::Read;
 use self::shard::{Shard, answer_at};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cellway_core::Reason;
 
 use super::cells::{BUCKETS_US, CellCounts, Names, OTHER, RETRY_RESULTS};
+use super::counter::{OWNERS, STATUS_CLASSES};
+use super::load::CellLoad;
 use super::render::{Page, seconds, sum};
-use super::shard::{OWNERS, STATUS_CLASSES, Shard};
-use crate::data_plane::pool::CellLoad;
+use super::shard::Shard;
 use crate::observe::event::Unserved;
 
 impl Page {

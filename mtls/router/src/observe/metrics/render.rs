@@ -9,11 +9,12 @@ use cellway_core::registry::RegistryErrorReason;
 use cellway_core::{Class, LeftOut, Mono, Reason, Snapshot};
 
 use super::Metrics;
-use super::shard::{CELL_BOUND, Counter, FORMS, KEY_RESULTS, MODES, OWNERS, STATUS_CLASSES, Shard};
+use super::counter::{Counter, OWNERS, STATUS_CLASSES};
+use super::load::CellLoad;
+use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
-use crate::data_plane::pool::CellLoad;
-use crate::data_plane::shares::{Resource, Share};
 use crate::observe::event::{Closed, SealOutcome, TlsRefusal};
+use crate::shares::{Resource, Share};
 
 impl Metrics {
     /// Renders `/metrics`: all counters, and gauges of the snapshot at `now` and of the load on

@@ -1,7 +1,6 @@
 //! The counters of one worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use cellway_core::cba::CellBound;
@@ -12,50 +11,10 @@ use cellway_core::registry::{RegistryErrorReason, RegistryNotice};
 use cellway_core::{Decision, LeftOut, Reason, Text};
 
 use super::cells::{Cells, Names};
-use crate::data_plane::shares::{Resource, Share};
+use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
 use crate::observe::event::{Closed, Owner, SealOutcome, TlsRefusal};
 use crate::settings::EnvelopeForm;
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A counter for each value of an enum, by its position.
-#[derive(Debug)]
-pub(super) struct Counters<const N: usize>([AtomicU64; N]);
-
-impl<const N: usize> Default for Counters<N> {
-    fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; N])
-    }
-}
-
-impl<const N: usize> Counters<N> {
-    pub(super) fn add(&self, position: usize) {
-        self.add_n(position, 1);
-    }
-
-    pub(super) fn add_n(&self, position: usize, n: u64) {
-        if let Some(counter) = self.0.get(position) {
-            counter.fetch_add(n, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn get(&self, position: usize) -> u64 {
-        let counter = self.0.get(position);
-        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
-    }
-}
+use crate::shares::{Resource, Share};
 
 /// The modes, in the order of their counters.
 pub(super) const MODES: [Mode; 3] = [Mode::Required, Mode::Permissive, Mode::Disabled];
@@ -67,14 +26,6 @@ pub(super) const FORMS: [EnvelopeForm; 3] = [
 ];
 /// The results of cell-bound authorizations, in the order of their counters.
 pub(super) const CELL_BOUND: [&str; 3] = ["allow", "deny", "would_deny"];
-/// The owners of answers, in the order of their counters.
-pub(super) const OWNERS: [Owner; 2] = [Owner::Router, Owner::Cell];
-/// Classes of status, in the order of their counters. `none` means that the client went away before
-/// an answer.
-pub(super) const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
-/// The number of kinds of answers: one for each owner and class of status.
-pub(super) const ANSWERS: usize = OWNERS.len() * STATUS_CLASSES.len();
-
 /// The position of the counter for this kind of answer.
 pub(super) fn answer_at(status: Option<u16>, owner: Owner) -> usize {
     let owner = OWNERS.iter().position(|o| *o == owner).unwrap_or_default();

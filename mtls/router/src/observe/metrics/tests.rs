@@ -9,7 +9,6 @@ use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
 use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
-use crate::data_plane::pool::CellLoad;
 use crate::observe::event::{Asked, Owner, Schemes, SealOutcome, TlsRefusal};
 use crate::settings::EnvelopeForm;
 

@@ -3,7 +3,7 @@
 use super::{Line, millis};
 use crate::build;
 use crate::observe::event::Event;
-use crate::observe::log::rfc3339;
+use crate::rfc3339::rfc3339;
 use crate::tls::CertificateDates;
 
 /// The most names in a list. If there are more, the line says how many.

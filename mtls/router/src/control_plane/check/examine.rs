@@ -15,11 +15,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::finding::{Finding, Findings};
 use super::fit::fit;
 use crate::active_config::ActiveConfig;
-use crate::control_plane::sources::{RegistryLocation, bearer_token};
-use crate::router::ReloadError;
+use crate::control_plane::sources::bearer_token;
+use crate::error::ReloadError;
+use crate::finding::{Finding, Findings};
+use crate::settings::RegistryLocation;
 use crate::settings::RouterSettings;
 use crate::tls::{self, Provider};
 

@@ -1,25 +1,24 @@
 //! A request's body, streamed from client to cell, and replayed if the request is sent again.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use cellway_core::headers;
 use cellway_core::policy::Policy;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body::BrokenOff;
-use super::framing::{trailers_fit, was_cut};
-use super::health_report::words;
+use super::framing::was_cut;
 use super::kept::{Next, Places};
 use super::progress::{Progress, Turn};
-use super::unread::DRAINED_MAX;
-use crate::data_plane::connection::Activity;
-use crate::data_plane::streams::{Side, Stream};
+use super::source::{Cancelled, RequestBroken, Source};
+use crate::data_plane::activity::Activity;
+use crate::data_plane::streams::Stream;
+
+/// Most bytes of an unneeded body that are read so that the connection can be used again.
+pub(crate) const DRAINED_MAX: u64 = 64 * 1024;
 
 /// A body on its way from client to cell.
 #[derive(Debug)]
@@ -28,14 +27,6 @@ pub(crate) struct RequestBody {
     source: Option<Source>,
     /// `None` for an empty body, which costs nothing to watch.
     watched: Option<Watched>,
-}
-
-/// The client's side of a body.
-#[derive(Debug)]
-pub(super) struct Source {
-    incoming: Incoming,
-    /// Boxed, because the body is moved often on its way to the cell.
-    passed: Option<Box<Passed>>,
 }
 
 #[derive(Debug)]
@@ -50,86 +41,10 @@ struct Watched {
     replayed: Option<u8>,
 }
 
-/// What a body needs once its request was allowed.
-#[derive(Debug)]
-struct Passed {
-    /// The policy whose stamps the request has. Its trailers must not use those names, even if a
-    /// reload changes them meanwhile.
-    stamped_by: Arc<Policy>,
-    stream: Option<Arc<Stream>>,
-    activity: Arc<Activity>,
-}
-
-impl Drop for Passed {
-    fn drop(&mut self) {
-        self.activity.body_ends();
-    }
-}
-
-/// Tells the connection to the cell that a request's body is cut.
-///
-/// hyper resets the stream of an HTTP/2 cell with the first error code that it finds among the
-/// sources, and with INTERNAL_ERROR if there is none. The cell is always told CANCEL: neither it nor
-/// the router has failed, and what code the client chose doesn't concern it (RFC 9113, section 7).
-#[derive(Debug)]
-pub(crate) struct Cancelled {
-    why: RequestBroken,
-    code: h2::Error,
-}
-
-impl From<RequestBroken> for Cancelled {
-    fn from(why: RequestBroken) -> Self {
-        let code = h2::Reason::CANCEL.into();
-        Self { why, code }
-    }
-}
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.why.fmt(f)
-    }
-}
-
-impl std::error::Error for Cancelled {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.code)
-    }
-}
-
-/// Why a request's body is cut.
-#[derive(Debug)]
-enum RequestBroken {
-    /// Reading from the client failed.
-    Client(hyper::Error),
-    /// The client ended the HTTP/2 stream without END_STREAM.
-    Cut,
-    /// The trailers are over the limits.
-    Trailers,
-    /// The router closed the stream.
-    Closed(BrokenOff),
-    /// The cell answered without reading it.
-    GivenUp,
-    /// The request is sent again with a new body.
-    SentAgain,
-}
-
-impl fmt::Display for RequestBroken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => f.write_str(&words(error)),
-            Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
-            Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
-            Self::Closed(why) => why.fmt(f),
-            Self::GivenUp => f.write_str("the answer is whole without it"),
-            Self::SentAgain => f.write_str("the request is sent again"),
-        }
-    }
-}
-
 type Polled = Poll<Option<Result<Frame<Bytes>, RequestBroken>>>;
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, version: Version) -> (Self, Option<Arc<Progress>>) {
+    pub(crate) fn new(incoming: Incoming, version: Version) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self::empty(), None);
         }
@@ -138,10 +53,7 @@ impl RequestBody {
         let drains = !http2 && length.is_some_and(|length| length <= DRAINED_MAX);
         let progress = Arc::new(Progress::new(drains));
         let this = Self {
-            source: Some(Source {
-                incoming,
-                passed: None,
-            }),
+            source: Some(Source::new(incoming)),
             watched: Some(Watched {
                 progress: progress.clone(),
                 http2,
@@ -153,7 +65,7 @@ impl RequestBody {
         (this, Some(progress))
     }
 
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             source: None,
             watched: None,
@@ -161,7 +73,7 @@ impl RequestBody {
     }
 
     /// The body, for code that may discard it; `None` if it is empty.
-    pub(super) fn boxed(mut self) -> Option<Box<Self>> {
+    pub(crate) fn boxed(mut self) -> Option<Box<Self>> {
         let watched = self.watched.as_ref()?;
         if self.source.is_none() {
             self.source = watched.progress.kept.take_source();
@@ -170,36 +82,31 @@ impl RequestBody {
     }
 
     /// Whether it comes over HTTP/2, where trailers may follow a body with a length.
-    pub(super) fn is_from_http2(&self) -> bool {
+    pub(crate) fn is_from_http2(&self) -> bool {
         self.watched.as_ref().is_some_and(|watched| watched.http2)
     }
 
     /// The body as hyper reads it.
-    pub(super) fn into_incoming(mut self) -> Option<Incoming> {
+    pub(crate) fn into_incoming(mut self) -> Option<Incoming> {
         self.source.take().map(Source::into_incoming)
     }
 
     /// Called when the request was allowed. Notes the policy that stamped it (until then no
     /// trailers pass) and its stream.
-    pub(super) fn passes(
+    pub(crate) fn passes(
         &mut self,
         policy: &Arc<Policy>,
         stream: Option<Arc<Stream>>,
         activity: &Arc<Activity>,
     ) {
         if let Some(source) = &mut self.source {
-            activity.body_begins();
-            source.passed = Some(Box::new(Passed {
-                stamped_by: policy.clone(),
-                stream,
-                activity: activity.clone(),
-            }));
+            source.passes(policy, stream, activity);
         }
     }
 
     /// Starts to keep what is read, because the request is about to be sent and may have to be sent
     /// again.
-    pub(super) fn keep(&mut self, places: impl FnOnce() -> Places) {
+    pub(crate) fn keep(&mut self, places: impl FnOnce() -> Places) {
         if let Some(watched) = &mut self.watched
             && !watched.keeps
         {
@@ -209,7 +116,7 @@ impl RequestBody {
     }
 
     /// Stops keeping: the request won't be sent again after this time.
-    pub(super) fn keep_no_more(&mut self) {
+    pub(crate) fn keep_no_more(&mut self) {
         if let Some(watched) = &mut self.watched
             && watched.keeps
         {
@@ -218,7 +125,7 @@ impl RequestBody {
     }
 
     /// What is needed to make the request's next body.
-    pub(super) fn spare(&self) -> SpareBody {
+    pub(crate) fn spare(&self) -> SpareBody {
         let watched = self.watched.as_ref();
         SpareBody(watched.map(|watched| (watched.progress.clone(), watched.http2)))
     }
@@ -226,17 +133,17 @@ impl RequestBody {
 
 /// Makes the next body of a request.
 #[derive(Debug)]
-pub(super) struct SpareBody(Option<(Arc<Progress>, bool)>);
+pub(crate) struct SpareBody(Option<(Arc<Progress>, bool)>);
 
 impl SpareBody {
     /// Whether the next body would be complete.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         (self.0.as_ref()).is_none_or(|(progress, _)| progress.kept.is_complete())
     }
 
     /// The next body, which replaces the previous one. `None` if not everything that was read is
     /// kept.
-    pub(super) fn restore(self) -> Option<RequestBody> {
+    pub(crate) fn restore(self) -> Option<RequestBody> {
         let Some((progress, http2)) = self.0 else {
             return Some(RequestBody::empty());
         };
@@ -363,13 +270,13 @@ impl Watched {
     /// Reads from the source, and keeps what comes while the request may be sent again.
     fn read(&mut self, source: &mut Source, cx: &mut Context<'_>) -> Polled {
         if !self.keeps {
-            return source.poll_read(self.http2, &self.progress, cx).0;
+            return poll_read(source, self.http2, &self.progress, cx).0;
         }
         // Locked while it reads, so that no frame is lost when the next body takes over.
         let Some(mut state) = self.progress.kept.reader(self.number) else {
             return Poll::Ready(Some(Err(RequestBroken::SentAgain)));
         };
-        let (polled, ended) = source.poll_read(self.http2, &self.progress, cx);
+        let (polled, ended) = poll_read(source, self.http2, &self.progress, cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => state.keep(frame, ended),
             Poll::Ready(None) => state.ends(),
@@ -379,84 +286,43 @@ impl Watched {
     }
 }
 
-impl Source {
-    /// The body as hyper reads it.
-    pub(super) fn into_incoming(self) -> Incoming {
-        self.incoming
-    }
-
-    /// Ready once the stream that the body belongs to is closed.
-    fn poll_closed(&self, cx: &Context<'_>) -> Poll<RequestBroken> {
-        let passed = self.passed.as_ref();
-        match passed.and_then(|passed| passed.stream.as_ref()) {
-            Some(stream) => {
-                let closed = stream.poll_closed(Side::Request, cx);
-                closed.map(|reason| RequestBroken::Closed(BrokenOff(reason)))
+/// The next frame of the source, and whether it is the last.
+fn poll_read(
+    source: &mut Source,
+    http2: bool,
+    progress: &Progress,
+    cx: &mut Context<'_>,
+) -> (Polled, bool) {
+    let polled = Pin::new(&mut source.incoming).poll_frame(cx);
+    let ended = source.incoming.is_end_stream();
+    let broken = |broken| {
+        progress.moved(0, Turn::Broken);
+        (Poll::Ready(Some(Err(broken))), false)
+    };
+    match polled {
+        Poll::Pending => {
+            progress.waits_for_client();
+            (Poll::Pending, false)
+        }
+        Poll::Ready(None) if was_cut(http2, ended) => broken(RequestBroken::Cut),
+        Poll::Ready(None) => {
+            progress.moved(0, Turn::Done);
+            source.ends();
+            (Poll::Ready(None), true)
+        }
+        Poll::Ready(Some(Err(error))) => broken(RequestBroken::Client(error)),
+        Poll::Ready(Some(Ok(mut frame))) => {
+            if !source.clean_trailers(&mut frame) {
+                return broken(RequestBroken::Trailers);
             }
-            None => Poll::Pending,
-        }
-    }
-
-    /// The next frame, and whether it is the last.
-    fn poll_read(
-        &mut self,
-        http2: bool,
-        progress: &Progress,
-        cx: &mut Context<'_>,
-    ) -> (Polled, bool) {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        let ended = self.incoming.is_end_stream();
-        let broken = |broken| {
-            progress.moved(0, Turn::Broken);
-            (Poll::Ready(Some(Err(broken))), false)
-        };
-        match polled {
-            Poll::Pending => {
-                progress.waits_for_client();
-                (Poll::Pending, false)
+            // Nothing follows trailers, and hyper doesn't poll after them.
+            let ended = ended || frame.is_trailers();
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
+            if ended {
+                source.ends();
             }
-            Poll::Ready(None) if was_cut(http2, ended) => broken(RequestBroken::Cut),
-            Poll::Ready(None) => {
-                progress.moved(0, Turn::Done);
-                self.ends();
-                (Poll::Ready(None), true)
-            }
-            Poll::Ready(Some(Err(error))) => broken(RequestBroken::Client(error)),
-            Poll::Ready(Some(Ok(mut frame))) => {
-                if !self.clean_trailers(&mut frame) {
-                    return broken(RequestBroken::Trailers);
-                }
-                // Nothing follows trailers, and hyper doesn't poll after them.
-                let ended = ended || frame.is_trailers();
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                progress.moved(bytes, if ended { Turn::Done } else { Turn::Cell });
-                if ended {
-                    self.ends();
-                }
-                (Poll::Ready(Some(Ok(frame))), ended)
-            }
+            (Poll::Ready(Some(Ok(frame))), ended)
         }
-    }
-
-    /// Nobody passes the body on any more.
-    pub(super) fn ends(&self) {
-        if let Some(passed) = &self.passed {
-            passed.activity.body_ends();
-        }
-    }
-
-    /// Removes forbidden fields from trailers; `false` if the trailers are over the limits.
-    fn clean_trailers(&self, frame: &mut Frame<Bytes>) -> bool {
-        let Some(trailers) = frame.trailers_mut() else {
-            return true;
-        };
-        if !trailers_fit(trailers) {
-            return false;
-        }
-        match &self.passed {
-            Some(passed) => headers::sanitize_trailers(&passed.stamped_by.headers, trailers),
-            None => trailers.clear(),
-        }
-        true
     }
 }

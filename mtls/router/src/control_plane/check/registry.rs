@@ -7,9 +7,9 @@ use bytes::Bytes;
 use cellway_core::registry::{Candidate, Parsed, Registry, RegistryError, RegistryErrorReason};
 use cellway_env::{Env, Privacy, Store};
 
-use super::finding::{Findings, Severity};
 use crate::control_plane::last_known_good::{LastKnownGood, Slot};
-use crate::control_plane::sources::RegistryLocation;
+use crate::finding::{Findings, Severity};
+use crate::settings::RegistryLocation;
 use crate::settings::{RegistrySettings, RouterSettings};
 
 /// What the check is for.

@@ -11,22 +11,22 @@ use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame};
 
-use super::check;
+use crate::data_plane::well_formed;
 use crate::settings::AnswerLimits;
 
 /// The request and the connection that an answer belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     /// The request was `HEAD`: the answer's length is that of a body that is not sent.
-    pub(super) head: bool,
+    pub(crate) head: bool,
     /// The cell speaks HTTP/2.
-    pub(super) http2: bool,
-    pub(super) limits: AnswerLimits,
+    pub(crate) http2: bool,
+    pub(crate) limits: AnswerLimits,
 }
 
 /// Where an answer's body ends.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     /// How many bytes are still to come, if that is known.
     left: Option<u64>,
     /// Only the length tells where the body ends: the cell may keep the connection open after it,
@@ -36,13 +36,13 @@ pub(super) struct Framing {
     bodiless: bool,
     /// Whether the connection may be used again. If the header gives two ends of the answer, the
     /// cell may take the next bytes for the rest of this answer.
-    pub(super) reusable: bool,
+    pub(crate) reusable: bool,
     http2: bool,
     limits: AnswerLimits,
 }
 
 /// Why an answer isn't passed on, or its body is cut.
-pub(super) type Broken = (Reason, &'static str);
+pub(crate) type Broken = (Reason, &'static str);
 
 const LENGTH: Broken = (
     Reason::CellProtocolError,
@@ -63,7 +63,7 @@ impl Framing {
     ///
     /// # Errors
     /// What is wrong with the answer.
-    pub(super) fn of<B>(
+    pub(crate) fn of<B>(
         response: &mut Response<B>,
         exchange: Exchange,
     ) -> Result<Self, &'static str> {
@@ -79,7 +79,7 @@ impl Framing {
             fits(headers, limits)?;
         }
         let coding = coding(headers)?;
-        let length = check::content_length(headers)?;
+        let length = well_formed::content_length(headers)?;
         if coding != Coding::None && version != Version::HTTP_11 {
             // RFC 9112, section 6.1: it is unknown who added it.
             return Err("a Transfer-Encoding in HTTP/1.0 or HTTP/2");
@@ -103,22 +103,22 @@ impl Framing {
     }
 
     /// Whether trailers may follow the body.
-    pub(super) fn may_have_trailers(&self) -> bool {
+    pub(crate) fn may_have_trailers(&self) -> bool {
         !self.bodiless && (self.http2 || self.left.is_none())
     }
 
     /// Notes that the client reads only as many bytes as the length says, if there is one.
-    pub(super) fn ends_by_length(&mut self) {
+    pub(crate) fn ends_by_length(&mut self) {
         self.by_length |= self.left.is_some();
     }
 
     /// Whether the cell uses HTTP/2 and has not ended the stream yet.
-    pub(super) fn outlasts<B: Body>(&self, source: &B) -> bool {
+    pub(crate) fn outlasts<B: Body>(&self, source: &B) -> bool {
         was_cut(self.http2, source.is_end_stream())
     }
 
     /// Whether the body has ended although its source doesn't say so.
-    pub(super) fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         self.by_length && self.left == Some(0)
     }
 
@@ -126,7 +126,7 @@ impl Framing {
     ///
     /// # Errors
     /// Neither the frame nor anything after it can be passed on.
-    pub(super) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Broken> {
+    pub(crate) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Broken> {
         if let Some(data) = frame.data_ref() {
             if let Some(left) = &mut self.left {
                 *left = left.checked_sub(data.remaining() as u64).ok_or(LENGTH)?;
@@ -142,7 +142,7 @@ impl Framing {
     ///
     /// # Errors
     /// The body was cut.
-    pub(super) fn over<B: Body>(&self, source: &B) -> Result<(), Broken> {
+    pub(crate) fn over<B: Body>(&self, source: &B) -> Result<(), Broken> {
         if was_cut(self.http2, source.is_end_stream()) {
             return Err((
                 Reason::CellReset,
@@ -162,7 +162,7 @@ impl Framing {
 
 /// Whether an HTTP/2 body that hyper reports as ended was cut: only END_STREAM ends a message (RFC
 /// 9113, section 8.1), but hyper also treats a reset with `NO_ERROR` as the end.
-pub(super) fn was_cut(http2: bool, is_end_stream: bool) -> bool {
+pub(crate) fn was_cut(http2: bool, is_end_stream: bool) -> bool {
     http2 && !is_end_stream
 }
 
@@ -180,7 +180,7 @@ fn coding(headers: &HeaderMap) -> Result<Coding, &'static str> {
 }
 
 /// Whether a client's trailers are within the default limits of cells' answers.
-pub(super) fn trailers_fit(trailers: &HeaderMap) -> bool {
+pub(crate) fn trailers_fit(trailers: &HeaderMap) -> bool {
     fits(trailers, AnswerLimits::default()).is_ok()
 }
 

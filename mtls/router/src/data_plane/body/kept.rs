@@ -20,13 +20,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 
-use super::request::Source;
-use crate::data_plane::pool::Stakes;
-use crate::data_plane::shares::Bound;
+use super::source::Source;
 use crate::lock::lock_uncontended;
+use crate::shares::Bound;
+use crate::shares::Stakes;
 
 /// Most bytes that are kept of one body.
-pub(super) const KEPT_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// This much is kept of any body, without a place: most RPC messages fit. The limits on requests in
 /// flight bound the total.
 const KEPT_BYTES_FREE: usize = 8 * 1024;
@@ -45,10 +45,10 @@ const TRAILERS_BYTES_MIN: usize = 2 * 1024;
 /// What is kept of one request's body. Each time the request is sent it gets a new body, and all of
 /// them share this.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<State>);
+pub(crate) struct Kept(Mutex<State>);
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Set while the request may be sent again.
     keeping: Option<Keeping>,
     frames: Frames,
@@ -73,10 +73,10 @@ struct Keeping {
 
 /// The limit on kept bodies, and who this request's place is counted for.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// The worker's limit.
-    pub(super) bound: Arc<Bound>,
-    pub(super) stakes: Stakes,
+    pub(crate) bound: Arc<Bound>,
+    pub(crate) stakes: Stakes,
 }
 
 /// What was read, in pieces. [`KEPT_BYTES_MAX`] bounds their number well below 255: large frames are
@@ -95,7 +95,7 @@ struct Frames {
 
 /// The next item of a body that is replayed.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Frame(Frame<Bytes>),
     End,
     /// There are no more kept frames: continue with the source.
@@ -104,7 +104,7 @@ pub(super) enum Next {
 
 impl Kept {
     /// Starts to keep frames, until [`stop`](Self::stop). Nothing may have been read before.
-    pub(super) fn start(&self, places: Places) {
+    pub(crate) fn start(&self, places: Places) {
         lock_uncontended(&self.0).keeping = Some(Keeping {
             bytes: 0,
             places,
@@ -113,13 +113,13 @@ impl Kept {
     }
 
     /// Whether everything that was read is kept.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         lock_uncontended(&self.0).keeping.is_some()
     }
 
     /// Stops keeping frames: the request won't be sent again. Returns the source if a body has left
     /// it here.
-    pub(super) fn stop(&self) -> Option<Source> {
+    pub(crate) fn stop(&self) -> Option<Source> {
         let mut state = lock_uncontended(&self.0);
         state.keeping = None;
         state.prune()
@@ -127,7 +127,7 @@ impl Kept {
 
     /// Prepares for the request's next body and returns its number. `None` if not everything that
     /// was read is kept.
-    pub(super) fn again(&self) -> Option<u8> {
+    pub(crate) fn again(&self) -> Option<u8> {
         let mut state = lock_uncontended(&self.0);
         state.keeping.as_ref()?;
         state.last = state.last.checked_add(1)?;
@@ -137,14 +137,14 @@ impl Kept {
     }
 
     /// Locks the state so that the body of this number can read. `None` if there is a newer body.
-    pub(super) fn reader(&self, number: u8) -> Option<MutexGuard<'_, State>> {
+    pub(crate) fn reader(&self, number: u8) -> Option<MutexGuard<'_, State>> {
         let state = lock_uncontended(&self.0);
         (state.last == number).then_some(state)
     }
 
     /// Called when the body of this number is dropped; it leaves its source here if it has it. Returns
     /// the source if no other body will read it.
-    pub(super) fn leave(&self, number: u8, source: Option<Source>) -> Option<Source> {
+    pub(crate) fn leave(&self, number: u8, source: Option<Source>) -> Option<Source> {
         let mut state = lock_uncontended(&self.0);
         if state.last == number {
             (state.replaying, state.dropped) = (false, true);
@@ -162,14 +162,14 @@ impl Kept {
     }
 
     /// The source, if a body has left it here.
-    pub(super) fn take_source(&self) -> Option<Source> {
+    pub(crate) fn take_source(&self) -> Option<Source> {
         lock_uncontended(&self.0).source.take()
     }
 }
 
 impl State {
     /// The next item of a body that has given this many kept frames.
-    pub(super) fn next(&mut self, at: u8, cx: &Context<'_>) -> Poll<Next> {
+    pub(crate) fn next(&mut self, at: u8, cx: &Context<'_>) -> Poll<Next> {
         if let Some(frame) = self.frames.get(usize::from(at)) {
             return Poll::Ready(Next::Frame(frame));
         }
@@ -186,12 +186,12 @@ impl State {
     }
 
     /// Whether the body ends after this many frames.
-    pub(super) fn ends_at(&self, at: u8) -> bool {
+    pub(crate) fn ends_at(&self, at: u8) -> bool {
         self.frames.whole && usize::from(at) >= self.frames.len()
     }
 
     /// Keeps a frame that was read. `last`: the body ends after it.
-    pub(super) fn keep(&mut self, frame: &Frame<Bytes>, last: bool) {
+    pub(crate) fn keep(&mut self, frame: &Frame<Bytes>, last: bool) {
         let Some(keeping) = &mut self.keeping else {
             return;
         };
@@ -214,7 +214,7 @@ impl State {
     }
 
     /// The source has ended.
-    pub(super) fn ends(&mut self) {
+    pub(crate) fn ends(&mut self) {
         self.frames.whole = true;
     }
 
@@ -318,7 +318,7 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_plane::shares::{Holder, Holders, Share, Stake};
+    use crate::shares::{Holder, Holders, Share, Stake};
 
     fn places(bound: &Arc<Bound>, caller: &str) -> Places {
         let nobody = Stake::new(Share::Tenant, Holder::NOBODY, 100);

@@ -210,6 +210,9 @@ fn counted(places: usize) -> u128 {
     places.min(COUNTED_MAX) as u128
 }
 
+/// The holders that ask for a place: a connection, its caller, and the caller's tenant.
+pub(crate) type Stakes = [Stake; 3];
+
 /// A limit on places with a share for each holder.
 #[derive(Debug)]
 pub(crate) struct Bound {

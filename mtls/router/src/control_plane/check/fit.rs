@@ -7,11 +7,11 @@ use cellway_core::registry::{Registry, Scheme};
 use cellway_core::{Now, Unix, mismatches};
 use cellway_env::Env;
 
-use super::finding::Findings;
 use crate::active_config::ActiveConfig;
-use crate::control_plane::sources::RegistryLocation;
 use crate::envelope::without_key;
-use crate::observe::log::rfc3339;
+use crate::finding::Findings;
+use crate::rfc3339::rfc3339;
+use crate::settings::RegistryLocation;
 use crate::settings::{ClientTimeouts, KeyPair, Pem, RouterSettings, Serves};
 use crate::tls::certificates;
 

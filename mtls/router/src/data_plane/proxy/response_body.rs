@@ -1,7 +1,6 @@
 //! An answer's body, streamed: it polls the cell for a frame when the client has room for one.
 
-use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,30 +12,16 @@ use cellway_env::Env;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-use super::framing::Framing;
-use super::progress::{Progress, Turn};
 use super::report::Report;
 use super::trailers::take_end;
 use super::{health_report, unread};
-use crate::data_plane::connection::stall;
+use crate::data_plane::activity::Activity;
+use crate::data_plane::body::{BrokenOff, End, Framing, Progress, Turn};
 use crate::data_plane::pool::{Lease, RequestPermit};
-use crate::data_plane::streams::{Side, Stream};
+use crate::data_plane::streams::Side;
 use crate::observe::event::Sink;
-
-/// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
-/// recipient must never take a cut body for a whole one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct BrokenOff(pub(crate) Reason);
-
-impl fmt::Display for BrokenOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the body broke off: {}", self.0)
-    }
-}
-
-impl std::error::Error for BrokenOff {}
 
 /// From cell, or from the router itself, to client. Boxed, because hyper moves a body a dozen times.
 pub(crate) struct ResponseBody<E: Env, S: Sink>(Box<Answering<E, S>>);
@@ -87,11 +72,7 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
             this.0.finish();
             return this;
         }
-        stall::client_has_the_turn(0);
-        if let Some(stream) = this.0.stream() {
-            stream.answers();
-            stall::carries(stream);
-        }
+        this.0.begins();
         this
     }
 
@@ -106,18 +87,20 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
 impl<E: Env, S: Sink> Answering<E, S> {
     /// The body is whole: its connection is free for another exchange.
     fn finish(&mut self) {
-        stall::client_waits();
+        if let Some(report) = &self.report {
+            report.turns.client_waits();
+        }
         if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(report) = &self.report
         {
-            let env = &report.connection.worker.common.env;
+            let env = &report.connection.worker.env;
             // An answer that comes before the request is whole leaves the rest of it on its way.
             match body.unsent() {
                 Some(progress) if body.gives_up => progress.give_up(),
                 Some(progress) => {
                     let progress = progress.clone();
                     let activity = report.connection.activity.clone();
-                    env.spawn(unread::take_rest(body, progress, activity));
+                    env.spawn(take_rest(body, progress, activity));
                 }
                 None if body.is_outlasted() => env.spawn(body.let_go()),
                 None if body.framing.reusable => body.lease.done(),
@@ -139,8 +122,15 @@ impl<E: Env, S: Sink> Answering<E, S> {
         BrokenOff(reason)
     }
 
-    fn stream(&self) -> Option<&Arc<Stream>> {
-        self.report.as_ref()?.stream.as_ref()
+    /// The answer's header is on its way to the client.
+    fn begins(&self) {
+        if let Some(report) = &self.report {
+            report.turns.client_has_the_turn(0);
+            if let Some(stream) = &report.stream {
+                stream.answers();
+                report.turns.carries(stream);
+            }
+        }
     }
 
     /// The stream is closed. The cell isn't to blame.
@@ -160,7 +150,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
             report.bytes += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_mut() {
             // The answer may be hours old, so its request's view is gone.
-            let view = report.connection.worker.common.views.load();
+            let view = report.connection.worker.views.load();
             headers::sanitize_trailers(view.config.header_rules(), trailers);
         }
     }
@@ -291,7 +281,10 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
                 if let Err((reason, why)) = body.framing.came(&frame) {
                     return Poll::Ready(Some(Err(this.break_off(reason, why))));
                 }
-                stall::client_has_the_turn(frame.data_ref().map_or(0, Bytes::len));
+                if let Some(report) = &this.report {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    report.turns.client_has_the_turn(bytes);
+                }
                 // Nothing follows trailers, and hyper doesn't poll after them.
                 let ended = body.is_over() || frame.is_trailers();
                 this.passed_on(&mut frame);
@@ -313,7 +306,9 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             }
             Poll::Pending => match body.overdue(cx) {
                 Poll::Pending => {
-                    stall::client_waits();
+                    if let Some(report) = &this.report {
+                        report.turns.client_waits();
+                    }
                     Poll::Pending
                 }
                 Poll::Ready(Reason::ClientTimeout) => {
@@ -344,5 +339,26 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
             Source::Grpc(_) => SizeHint::default(),
             Source::Cell(body) => body.incoming.size_hint(),
         }
+    }
+}
+
+/// Lets the cell take the rest of a short body after its answer. Until then, and for a bounded time,
+/// the request keeps its places: else whoever announces bodies and never sends them would hold the cell's
+/// connections without being counted.
+async fn take_rest(body: CellBody, progress: Arc<Progress>, activity: Arc<Activity>) {
+    let until = Instant::now() + unread::REST_AWAITED;
+    match timeout_at(until, poll_fn(|cx| progress.poll_end(cx))).await {
+        Ok(End::Whole) => {
+            activity.has_read_all();
+            body.let_go().await;
+        }
+        // The cell has closed the connection. The client's can go on.
+        Ok(End::Left(rest)) => {
+            drop(body);
+            let left = until.saturating_duration_since(Instant::now());
+            unread::ends_within(left, rest.into_incoming(), &activity).await;
+        }
+        Ok(End::Broken) => {}
+        Err(_) => progress.give_up(),
     }
 }

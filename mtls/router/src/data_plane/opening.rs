@@ -5,9 +5,6 @@
 //! bound before that, so a router whose address is taken usually fails at start. The admin and
 //! health listeners already answer.
 
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,13 +13,10 @@ use cellway_env::{Env, Sharing};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::error::StartError;
+use crate::observe::Reporter;
 use crate::observe::event::{Event, Sink};
-use crate::router::StartError;
-use crate::router_state::RouterState;
-use crate::view::View;
-
-/// How long the listeners wait for the first registry by default.
-pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
+use crate::view::{View, ViewCell};
 
 /// The state of a router's listeners.
 #[derive(Debug)]
@@ -111,63 +105,18 @@ impl Opening {
 }
 
 /// Lets the workers open when a registry is loaded, or when the time limit for that is over.
-pub(crate) async fn allow<E: Env>(common: &RouterState<E>, sink: &impl Sink) {
-    let opening = &common.opening;
+pub(crate) async fn allow<E: Env, S: Sink>(
+    opening: &Opening,
+    views: &ViewCell,
+    reporter: &Reporter<E, S>,
+) {
     let is_loaded = |view: &View| view.snapshot.registry.as_ref().map(drop);
-    let loaded = common.views.until(is_loaded);
-    let in_time = timeout(opening.wait, loaded).await.is_ok();
+    let in_time = timeout(opening.wait, views.until(is_loaded)).await.is_ok();
     // If no wait is configured, opening without a registry is expected.
     if !in_time && !opening.wait.is_zero() {
         let waited = opening.wait;
-        sink.emit(common.clock.now(), &Event::OpenedEmpty { waited });
+        reporter.emit(&Event::OpenedEmpty { waited });
     }
     opening.allowed.store(true, Ordering::Release);
     opening.changed.notify_waiters();
 }
-
-/// Why the router can't listen on an address.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// The kind of failure.
-    pub kind: io::ErrorKind,
-    /// The system's error text.
-    pub detail: String,
-}
-
-impl BindError {
-    pub(crate) fn new(address: SocketAddr, error: &io::Error) -> Self {
-        Self {
-            address,
-            kind: error.kind(),
-            detail: error.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (address, port) = (self.address, self.address.port());
-        match self.kind {
-            io::ErrorKind::AddrInUse => write!(
-                f,
-                "address already in use: {address}; another process listens there. Stop it (`ss \
-                 -ltnp 'sport = :{port}'` names it) or use another address"
-            ),
-            io::ErrorKind::AddrNotAvailable => write!(
-                f,
-                "can't bind {address}: this machine has no such address. Use one of `ip address`, \
-                 or 0.0.0.0 for all"
-            ),
-            io::ErrorKind::PermissionDenied => write!(
-                f,
-                "can't bind {address}: {}. Ports below 1024 need CAP_NET_BIND_SERVICE",
-                self.detail
-            ),
-            _ => write!(f, "can't bind {address}: {}", self.detail),
-        }
-    }
-}
-
-impl std::error::Error for BindError {}

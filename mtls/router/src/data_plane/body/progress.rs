@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::kept::Kept;
-use super::request::Source;
+use super::source::Source;
 use crate::lock::lock_uncontended;
 
 /// Shared between a request's body, which the connection to the cell owns, and the task that waits
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
     /// If nobody needs the body, it is read and discarded, so that the client's connection stays open.
     drains: bool,
     /// Keeps what was read of the body while the request may be sent again.
-    pub(super) kept: Kept,
+    pub(crate) kept: Kept,
 }
 
 /// The tasks that wait for the other side of the body.
@@ -46,7 +46,7 @@ struct Waiting {
 
 /// Why nobody reads the body any more.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// The body is whole.
     Whole,
     /// It was broken off.
@@ -57,12 +57,12 @@ pub(super) enum End {
 
 /// How fast a body must arrive. Only the time in which the router waits for the client counts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Bytes per second; not 0.
-    pub(super) rate_min: u32,
+    pub(crate) rate_min: u32,
     /// How long the router waits for a client that sends nothing. Each byte buys back its share of
     /// a second.
-    pub(super) grace: Duration,
+    pub(crate) grace: Duration,
 }
 
 /// Whose turn it is.
@@ -80,7 +80,7 @@ pub(crate) enum Turn {
 
 impl Progress {
     /// With `drains`, a body that nobody needs is read and discarded.
-    pub(super) fn new(drains: bool) -> Self {
+    pub(crate) fn new(drains: bool) -> Self {
         Self {
             origin: Instant::now(),
             moved: AtomicU64::new(0),
@@ -96,7 +96,7 @@ impl Progress {
 
     /// Prepares for the request's next body and returns its number. `None` if not everything that
     /// was read is kept.
-    pub(super) fn again(&self) -> Option<u8> {
+    pub(crate) fn again(&self) -> Option<u8> {
         let number = self.kept.again()?;
         self.moved(0, Turn::Cell);
         // The previous body must release its source.
@@ -108,7 +108,7 @@ impl Progress {
     }
 
     /// Marks the rest of the body as no longer needed.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         let reader = {
             let mut waiting = lock_uncontended(&self.waiting);
             waiting.given_up = true;
@@ -120,14 +120,14 @@ impl Progress {
     }
 
     /// Stops keeping what is read: the request won't be sent again.
-    pub(super) fn stop_keeping(&self) {
+    pub(crate) fn stop_keeping(&self) {
         if let Some(rest) = self.kept.stop() {
             self.leave(rest);
         }
     }
 
     /// Takes the rest of a body whose reader was dropped.
-    pub(super) fn leave(&self, rest: Source) {
+    pub(crate) fn leave(&self, rest: Source) {
         if !self.drains || !matches!(self.turn(), Turn::Cell | Turn::Client) {
             return;
         }
@@ -143,12 +143,12 @@ impl Progress {
     }
 
     /// The rest of the body, if its reader was dropped before the end.
-    pub(super) fn take_rest(&self) -> Option<Source> {
+    pub(crate) fn take_rest(&self) -> Option<Source> {
         lock_uncontended(&self.waiting).rest.take()
     }
 
     /// Ready once nobody reads the body any more; wakes the task then.
-    pub(super) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
+    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
         let mut waiting = lock_uncontended(&self.waiting);
         match (waiting.rest.take(), self.turn()) {
             (Some(rest), _) => Poll::Ready(End::Left(rest)),
@@ -162,7 +162,7 @@ impl Progress {
     }
 
     /// Ready once the rest of the body is no longer needed; wakes the task then.
-    pub(super) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
         let mut waiting = lock_uncontended(&self.waiting);
         if waiting.given_up {
             return Poll::Ready(());
@@ -175,7 +175,7 @@ impl Progress {
     }
 
     /// Sets the pace at which the body must arrive from now on.
-    pub(super) fn set_pace(&self, pace: Pace) {
+    pub(crate) fn set_pace(&self, pace: Pace) {
         let _ = self.pace.set(pace);
     }
 
@@ -232,7 +232,7 @@ impl Progress {
 
     /// When the client is too slow, if it sends nothing until then. `None` while it isn't the
     /// client's turn, or if there is no limit.
-    pub(super) fn client_deadline(&self) -> Option<Instant> {
+    pub(crate) fn client_deadline(&self) -> Option<Instant> {
         let pace = self.pace.get()?;
         let used = Duration::from_nanos(self.used.load(Relaxed));
         let began = self.origin + Duration::from_nanos(self.turn_began.load(Relaxed));
@@ -240,7 +240,7 @@ impl Progress {
     }
 
     /// How long the client's next turn may last; `None` if there is no next turn or no limit.
-    pub(super) fn grace(&self) -> Option<Duration> {
+    pub(crate) fn grace(&self) -> Option<Duration> {
         let pace = self.pace.get()?;
         matches!(self.turn(), Turn::Client | Turn::Cell).then_some(pace.grace)
     }

@@ -1,6 +1,9 @@
 //! A router's settings: plain values, already checked. They come from the configuration file, or
 //! from a few lines of Rust in a test or a service.
 
+mod log;
+mod registry_location;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +16,14 @@ use cellway_core::registry::{RegistryLimits, RegistryTiming};
 use cellway_env::fetch::{Proxies, Reach};
 use serde::{Deserialize, Serialize};
 
-use crate::control_plane::sources::RegistryLocation;
+pub use self::log::{Level, SubjectForm};
+pub use self::registry_location::RegistryLocation;
 use crate::network::Network;
 
-/// All settings of a [`Router`](crate::Router).
+/// How long the listeners wait for the first registry by default.
+pub(crate) const OPEN_WAIT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Everything a [`Router`](crate::Router) is told.
 #[derive(Clone, Debug)]
 pub struct RouterSettings {
     /// The listeners.

@@ -12,12 +12,12 @@ use cellway_core::http2::{
     CONTINUATION, FRAME_HEADER_LEN, FrameHeader, Frames, HEADERS, PREFACE_LEN, PUSH_PROMISE,
 };
 
-use super::listen::Listen;
+use super::listening::Listen;
 use crate::settings::AnswerLimits;
 
 /// The most bytes of a header or trailers that h2 accepts on a cell's stream, as it counts them
 /// (RFC 9113, section 6.5.2).
-pub(super) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
+pub(crate) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
 /// The same of a client's stream.
 pub(crate) const REQUEST_LIST_MAX: u32 = 4 * HEAD_BYTES_MAX as u32;
@@ -67,7 +67,7 @@ impl Listen for Blocks {
 
 impl Blocks {
     /// For frames from a cell.
-    pub(super) fn of_answers() -> Self {
+    pub(crate) fn of_answers() -> Self {
         Self::new(HEADER_LIST_MAX, 0)
     }
 

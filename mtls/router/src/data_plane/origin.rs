@@ -9,10 +9,10 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
-use crate::data_plane::shares::{Holder, Holders, Share};
 use crate::lock::lock_uncontended;
 use crate::observe::event::Closed;
 use crate::settings::ListenerSettings;
+use crate::shares::{Holder, Holders, Share};
 
 /// Where a connection or a request comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +55,7 @@ impl Origin {
 /// takes such headers from that peer, otherwise the peer. From a peer that isn't listed no header
 /// is read, because any client could send one. A listed peer must send a header, because without it
 /// the client is unknown.
-pub(super) async fn origin_of(
+pub(crate) async fn origin_of(
     stream: &mut (impl AsyncRead + Unpin),
     peer: SocketAddr,
     settings: &ListenerSettings,
@@ -104,7 +104,7 @@ pub(crate) struct ForwardingFields {
 }
 
 impl ForwardingFields {
-    pub(super) fn new(client: SocketAddr, secure: bool) -> Self {
+    pub(crate) fn new(client: SocketAddr, secure: bool) -> Self {
         Self {
             hop: Hop::new(client.ip(), secure),
             told: Mutex::new(None),

@@ -50,7 +50,7 @@ impl Schemes {
 
 impl<'a> Asked<'a> {
     /// Of a request that was decided so.
-    pub(super) fn new(
+    pub(crate) fn new(
         snapshot: &'a Snapshot,
         policy: &'a Text,
         parts: &'a Parts,

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stall;
 use crate::settings::ClientTimeouts;
 
 const FIRST_BYTE: u8 = 0;
@@ -119,7 +118,7 @@ impl Activity {
             since => nanos(self.origin.elapsed()).saturating_sub(since),
         };
         self.blocked.store(FLOWS, Relaxed);
-        let bought = stall::worth(bytes as u64, self.read_rate_min);
+        let bought = worth(bytes as u64, self.read_rate_min);
         let used = used.saturating_add(waited).saturating_sub(nanos(bought));
         self.used.store(used, Relaxed);
     }
@@ -188,9 +187,9 @@ impl Activity {
         !self.http2
     }
 
-    /// Whether what is dropped now is dropped because the client took too long.
+    /// Whether the connection is being cut because the client took too long.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.stalled.load(Relaxed) || stall::is_cut()
+        self.stalled.load(Relaxed)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -223,6 +222,14 @@ impl Activity {
     fn enter(&self, phase: u8) {
         self.phase.store(phase, Relaxed);
         self.since.store(nanos(self.origin.elapsed()), Relaxed);
+    }
+}
+
+/// How long a client may take for this many bytes. If the rate is 0, there is no limit.
+pub(crate) fn worth(bytes: u64, rate_min: u32) -> Duration {
+    match rate_min {
+        0 => Duration::MAX,
+        rate => Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / u64::from(rate)),
     }
 }
 

@@ -137,7 +137,7 @@ fn sound(authority: &Authority) -> Result<(), &'static str> {
 
 /// The `Content-Length`, if there is one. The same value twice, in one field or in two, is refused
 /// too, as RFC 9110, section 8.6, allows: other recipients would read it differently.
-pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else {
         return Ok(None);

@@ -4,17 +4,15 @@
 //! refuse the same settings.
 
 mod examine;
-mod finding;
 mod fit;
 mod registry;
 
 pub(crate) use self::examine::{Usable, examine};
-pub(crate) use self::finding::Findings;
-pub use self::finding::{Finding, Severity};
 pub(crate) use self::registry::{Occasion, registry};
 
 use cellway_env::{Clock, Env};
 
+pub use crate::finding::{Finding, Severity};
 use crate::settings::RouterSettings;
 use crate::tls::Provider;
 

@@ -1,0 +1,154 @@
+//! Puts new settings in force while the router runs.
+
+use std::sync::Arc;
+
+use cellway_core::policy::Mode;
+use cellway_env::Env;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::control_plane::check::{Usable, examine};
+use crate::control_plane::driver::{Command, Configure};
+use crate::error::ReloadError;
+use crate::finding::Finding;
+use crate::observe::Reporter;
+use crate::observe::event::{Changed, Event, Sink};
+use crate::settings::RouterSettings;
+use crate::tls::Provider;
+use crate::view::ViewCell;
+
+/// The configuration file's name in the commands that messages suggest. An embedded router has no
+/// file.
+pub(crate) const FILE: &str = "FILE";
+
+/// Replaces the configuration of one router.
+#[derive(Debug)]
+pub(crate) struct Applier<E: Env, S> {
+    env: E,
+    provider: Provider,
+    views: Arc<ViewCell>,
+    reporter: Reporter<E, S>,
+    commands: mpsc::Sender<Command>,
+    /// Held while settings are replaced: one at a time.
+    applying: Mutex<()>,
+}
+
+impl<E: Env, S: Sink> Applier<E, S> {
+    pub(crate) fn new(
+        env: E,
+        provider: Provider,
+        views: Arc<ViewCell>,
+        reporter: Reporter<E, S>,
+        commands: mpsc::Sender<Command>,
+    ) -> Self {
+        Self {
+            env,
+            provider,
+            views,
+            reporter,
+            commands,
+            applying: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn env(&self) -> &E {
+        &self.env
+    }
+
+    pub(crate) fn reporter(&self) -> &Reporter<E, S> {
+        &self.reporter
+    }
+
+    /// Reads every file of the settings, and puts all of it in force if all of it is good. Reports it
+    /// as a change of `changed`. `also` is done once the settings are in force, before that is reported.
+    ///
+    /// # Errors
+    /// What is wrong with them; the old are still in force.
+    pub(crate) async fn apply(
+        &self,
+        settings: RouterSettings,
+        changed: &Changed,
+        also: impl FnOnce() + Send,
+    ) -> Result<(), ReloadError> {
+        let _one_at_a_time = self.applying.lock().await;
+        match self.replace(settings).await {
+            Ok(warnings) => {
+                also();
+                self.reporter.emit(&Event::Reloaded { changed });
+                self.warn(&warnings);
+                Ok(())
+            }
+            Err(refused) => {
+                let error = refused.to_string();
+                self.reporter.emit(&Event::ReloadRefused { error: &error });
+                Err(refused)
+            }
+        }
+    }
+
+    async fn replace(&self, settings: RouterSettings) -> Result<Vec<Finding>, ReloadError> {
+        let before = self.views.config();
+        same_for_good(&before.settings, &settings)?;
+        let (env, provider, now) = (&self.env, &self.provider, self.reporter.now());
+        let mut examined = examine(env, provider, &settings, now, Some(&before)).await;
+        let registry = self.views.snapshot().registry.clone();
+        examined.fit(env, registry.as_deref(), FILE, now).await;
+        let Usable {
+            active,
+            fetch,
+            keys,
+            warnings,
+        } = examined.usable()?;
+        let (done, in_force) = oneshot::channel();
+        let configure = Configure {
+            config: Arc::new(active),
+            fetch: Arc::new(fetch),
+            keys,
+            done,
+        };
+        let drained = || ReloadError::new("policy", "the router has drained");
+        let configure = Command::Configure(Box::new(configure));
+        let sent = self.commands.send(configure).await;
+        sent.map_err(|_| drained())?;
+        in_force.await.map_err(|_| drained())?;
+        let _ = self.commands.send(Command::Refresh).await;
+        Ok(warnings)
+    }
+
+    /// Reports settings in force that refuse requests, and policies that authenticate nobody, so that
+    /// a mode from a test isn't forgotten.
+    pub(crate) fn warn(&self, warnings: &[Finding]) {
+        for finding in warnings {
+            self.reporter.emit(&Event::ConfigWarning { finding });
+        }
+        let config = self.views.config();
+        let auths = config.settings.policy.auths().iter();
+        for auth in auths.filter(|auth| auth.mode == Mode::Disabled) {
+            let policy = &auth.name;
+            self.reporter.emit(&Event::Insecure { policy });
+        }
+    }
+}
+
+/// Refuses changes that a running router can't make: listeners' addresses, the registry's source
+/// and the state directory. Otherwise clients would find out that an address is missing.
+fn same_for_good(before: &RouterSettings, after: &RouterSettings) -> Result<(), ReloadError> {
+    let bound = |settings: &RouterSettings| -> Vec<_> {
+        let listeners = settings.listeners.iter();
+        listeners
+            .map(|listener| (listener.name.clone(), listener.bind))
+            .collect()
+    };
+    if bound(before) != bound(after) {
+        let problem = "names and addresses of listeners can only change at a restart";
+        return Err(ReloadError::new("listener", problem));
+    }
+    if before.sources.registry.location != after.sources.registry.location {
+        let problem = "the source of the registry can only change at a restart";
+        return Err(ReloadError::new("registry", problem));
+    }
+    if before.sources.state != after.sources.state {
+        let problem = "the folder can only change at a restart";
+        return Err(ReloadError::new("state.directory", problem));
+    }
+    Ok(())
+}

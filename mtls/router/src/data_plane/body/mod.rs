@@ -1,0 +1,43 @@
+//! The bodies of requests: streamed to the cell, watched, and kept while a request may be sent again.
+
+mod framing;
+mod kept;
+mod progress;
+mod request;
+mod source;
+
+use std::error::Error;
+use std::fmt;
+
+use cellway_core::Reason;
+
+pub(crate) use self::framing::{Exchange, Framing};
+pub(crate) use self::kept::Places;
+pub(crate) use self::progress::{End, Pace, Progress, Turn};
+pub(crate) use self::request::{DRAINED_MAX, RequestBody, SpareBody};
+pub(crate) use self::source::Source;
+
+/// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
+/// recipient must never take a cut body for a whole one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BrokenOff(pub(crate) Reason);
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the body broke off: {}", self.0)
+    }
+}
+
+impl std::error::Error for BrokenOff {}
+
+/// The whole chain of what went wrong, for logs.
+pub(crate) fn words(error: &hyper::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words
+}

@@ -1,0 +1,163 @@
+//! The client's side of a request's body, and why a body is cut.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use cellway_core::headers;
+use cellway_core::policy::Policy;
+use http_body::Frame;
+use hyper::body::Incoming;
+
+use super::framing::trailers_fit;
+use super::{BrokenOff, words};
+use crate::data_plane::activity::Activity;
+use crate::data_plane::streams::{Side, Stream};
+
+/// The client's side of a body.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(super) incoming: Incoming,
+    /// Boxed, because the body is moved often on its way to the cell.
+    passed: Option<Box<Passed>>,
+}
+
+/// What a body needs once its request was allowed.
+#[derive(Debug)]
+struct Passed {
+    /// The policy whose stamps the request has. Its trailers must not use those names, even if a
+    /// reload changes them meanwhile.
+    stamped_by: Arc<Policy>,
+    stream: Option<Arc<Stream>>,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        self.activity.body_ends();
+    }
+}
+
+/// Tells the connection to the cell that a request's body is cut.
+///
+/// hyper resets the stream of an HTTP/2 cell with the first error code that it finds among the
+/// sources, and with INTERNAL_ERROR if there is none. The cell is always told CANCEL: neither it nor
+/// the router has failed, and what code the client chose doesn't concern it (RFC 9113, section 7).
+#[derive(Debug)]
+pub(crate) struct Cancelled {
+    why: RequestBroken,
+    code: h2::Error,
+}
+
+impl From<RequestBroken> for Cancelled {
+    fn from(why: RequestBroken) -> Self {
+        let code = h2::Reason::CANCEL.into();
+        Self { why, code }
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl std::error::Error for Cancelled {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.code)
+    }
+}
+
+/// Why a request's body is cut.
+#[derive(Debug)]
+pub(crate) enum RequestBroken {
+    /// Reading from the client failed.
+    Client(hyper::Error),
+    /// The client ended the HTTP/2 stream without END_STREAM.
+    Cut,
+    /// The trailers are over the limits.
+    Trailers,
+    /// The router closed the stream.
+    Closed(BrokenOff),
+    /// The cell answered without reading it.
+    GivenUp,
+    /// The request is sent again with a new body.
+    SentAgain,
+}
+
+impl fmt::Display for RequestBroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => f.write_str(&words(error)),
+            Self::Cut => f.write_str("the client ended the stream without END_STREAM"),
+            Self::Trailers => f.write_str("the request's trailers are too large, or too many"),
+            Self::Closed(why) => why.fmt(f),
+            Self::GivenUp => f.write_str("the answer is whole without it"),
+            Self::SentAgain => f.write_str("the request is sent again"),
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            passed: None,
+        }
+    }
+
+    /// Notes that the request was allowed: the policy that stamped it, and its stream.
+    pub(super) fn passes(
+        &mut self,
+        policy: &Arc<Policy>,
+        stream: Option<Arc<Stream>>,
+        activity: &Arc<Activity>,
+    ) {
+        activity.body_begins();
+        self.passed = Some(Box::new(Passed {
+            stamped_by: policy.clone(),
+            stream,
+            activity: activity.clone(),
+        }));
+    }
+
+    /// The body as hyper reads it.
+    pub(crate) fn into_incoming(self) -> Incoming {
+        self.incoming
+    }
+
+    /// Ready once the stream that the body belongs to is closed.
+    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<RequestBroken> {
+        let passed = self.passed.as_ref();
+        match passed.and_then(|passed| passed.stream.as_ref()) {
+            Some(stream) => {
+                let closed = stream.poll_closed(Side::Request, cx);
+                closed.map(|reason| RequestBroken::Closed(BrokenOff(reason)))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Nobody passes the body on any more.
+    pub(crate) fn ends(&self) {
+        if let Some(passed) = &self.passed {
+            passed.activity.body_ends();
+        }
+    }
+
+    /// Removes forbidden fields from trailers; `false` if the trailers are over the limits.
+    pub(super) fn clean_trailers(&self, frame: &mut Frame<Bytes>) -> bool {
+        let Some(trailers) = frame.trailers_mut() else {
+            return true;
+        };
+        if !trailers_fit(trailers) {
+            return false;
+        }
+        match &self.passed {
+            Some(passed) => headers::sanitize_trailers(&passed.stamped_by.headers, trailers),
+            None => trailers.clear(),
+        }
+        true
+    }
+}

@@ -1,0 +1,64 @@
+//! How much an HTTP/2 connection carries, and what requests are written to.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use tokio::time::Instant;
+
+use crate::data_plane::body::RequestBody;
+use crate::data_plane::http1::Http1Sender;
+use crate::lock::lock_uncontended;
+
+/// A connection that a request can be written to.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    /// HTTP/1.1, lent to one request at a time.
+    H1(Box<Http1Sender>),
+    /// HTTP/2, shared.
+    H2(http2::SendRequest<RequestBody>),
+}
+
+/// One request's share of an HTTP/2 connection.
+#[derive(Debug)]
+pub(crate) struct Stream(pub(super) Arc<Load>);
+
+impl Stream {
+    pub(super) fn on(load: &Arc<Load>) -> Self {
+        load.streams.fetch_add(1, Ordering::Relaxed);
+        Self(load.clone())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *lock_uncontended(&self.0.idle_since) = Instant::now();
+        }
+    }
+}
+
+/// Requests on one HTTP/2 connection, and when the last one ended.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) streams: AtomicUsize,
+    /// The number of answers so far, as a sign of life. It may wrap.
+    pub(super) answers: AtomicU32,
+    idle_since: Mutex<Instant>,
+}
+
+impl Load {
+    pub(super) fn new() -> Self {
+        Self {
+            streams: AtomicUsize::new(0),
+            answers: AtomicU32::new(0),
+            idle_since: Mutex::new(Instant::now()),
+        }
+    }
+
+    pub(super) fn unused(&self, now: Instant, keep: Duration) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0
+            && now >= *lock_uncontended(&self.idle_since) + keep
+    }
+}

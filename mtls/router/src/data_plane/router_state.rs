@@ -1,0 +1,41 @@
+//! The state that all workers of a router share.
+
+use std::sync::Arc;
+
+use crate::data_plane::admission::Admission;
+use crate::data_plane::drain::Drain;
+use crate::data_plane::opening::Opening;
+use crate::data_plane::pool::Bulkheads;
+use crate::data_plane::replay_cache::ShardedReplayCache;
+use crate::shares::Holders;
+use crate::view::ViewCell;
+
+/// One router, as its workers see it. Clones share the same state.
+#[derive(Clone, Debug)]
+pub(crate) struct RouterState {
+    pub(crate) views: Arc<ViewCell>,
+    pub(crate) bulkheads: Arc<Bulkheads>,
+    /// Makes the holders of shares.
+    pub(crate) holders: Arc<Holders>,
+    pub(crate) replay_cache: Arc<ShardedReplayCache>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) opening: Arc<Opening>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl RouterState {
+    /// The state of a router with this many listeners.
+    pub(crate) fn new(views: Arc<ViewCell>, opening: Opening, listeners: usize) -> Self {
+        let (holders, drain) = (Arc::<Holders>::default(), Arc::<Drain>::default());
+        let admission = Admission::new(listeners, Arc::clone(&holders), Arc::clone(&drain));
+        Self {
+            views,
+            bulkheads: Arc::default(),
+            holders,
+            replay_cache: Arc::default(),
+            drain,
+            opening: Arc::new(opening),
+            admission: Arc::new(admission),
+        }
+    }
+}

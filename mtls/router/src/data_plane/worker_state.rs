@@ -1,0 +1,110 @@
+//! What the tasks of one worker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cellway_env::{Clock, Env};
+use http::HeaderValue;
+
+use crate::data_plane::admission::Admission;
+use crate::data_plane::authz::Authorizer;
+use crate::data_plane::date::DateCache;
+use crate::data_plane::drain::Drain;
+use crate::data_plane::pool::Pools;
+use crate::data_plane::router_state::RouterState;
+use crate::data_plane::streams::Streams;
+use crate::observe::Reporter;
+use crate::observe::event::Sink;
+use crate::shares::{Bound, Holders};
+use crate::view::ViewCell;
+
+/// The state that the tasks of one worker share. Its locks are never contended: see
+/// [`lock_uncontended`](crate::lock::lock_uncontended).
+#[derive(Debug)]
+pub(crate) struct WorkerState<E: Env, S> {
+    pub(crate) env: E,
+    pub(crate) reporter: Reporter<E, S>,
+    pub(crate) views: Arc<ViewCell>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) holders: Arc<Holders>,
+    pub(crate) authorizer: Authorizer<E, S>,
+    pub(crate) pools: Pools,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) date: DateCache,
+    /// Places for request bodies that are kept for sending them again.
+    pub(crate) kept_bodies: Arc<Bound>,
+    ids: Ids,
+}
+
+impl<E: Env, S: Sink> WorkerState<E, S> {
+    pub(crate) fn new(env: E, clock: Clock<E>, sink: S, router: &RouterState) -> Self {
+        let mut seed = [0; 8];
+        env.fill(&mut seed);
+        let seed = u64::from_le_bytes(seed);
+        router.holders.key(seed);
+        let reporter = Reporter::new(clock, sink);
+        let authorizer = Authorizer::new(
+            router.views.clone(),
+            reporter.clone(),
+            router.holders.clone(),
+            router.replay_cache.clone(),
+            seed,
+        );
+        let ids = Ids::new(&env);
+        Self {
+            env,
+            reporter,
+            views: router.views.clone(),
+            admission: router.admission.clone(),
+            drain: router.drain.clone(),
+            holders: router.holders.clone(),
+            authorizer,
+            pools: Pools::new(router.bulkheads.clone()),
+            streams: Arc::default(),
+            date: DateCache::default(),
+            kept_bodies: Arc::default(),
+            ids,
+        }
+    }
+
+    /// The next request's id, and a number that spreads requests over equal endpoints.
+    pub(crate) fn next_id(&self) -> (HeaderValue, u64) {
+        self.ids.next()
+    }
+}
+
+/// Request ids: a random half that is the worker's, and a count.
+#[derive(Debug)]
+struct Ids {
+    /// 16 hexadecimal digits.
+    worker: [u8; 16],
+    count: AtomicU64,
+}
+
+impl Ids {
+    fn new(env: &impl Env) -> Self {
+        let mut random = [0; 8];
+        env.fill(&mut random);
+        Self {
+            worker: hex(u64::from_be_bytes(random)),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> (HeaderValue, u64) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut id = [0; 32];
+        id[..16].copy_from_slice(&self.worker);
+        id[16..].copy_from_slice(&hex(count));
+        let mut value = HeaderValue::from_bytes(&id).expect("hexadecimal digits");
+        // It never comes again, so HTTP/2 shall not keep it in its table of headers.
+        value.set_sensitive(true);
+        (value, count)
+    }
+}
+
+fn hex(value: u64) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|i| DIGITS[(value >> (60 - 4 * i)) as usize & 0xf])
+}

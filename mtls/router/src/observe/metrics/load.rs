@@ -1,0 +1,14 @@
+//! What the router holds at cells.
+
+use cellway_core::Text;
+
+/// What one cell takes of the router at one moment, for metrics.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CellLoad {
+    /// The cell.
+    pub cell: Text,
+    /// Requests in flight to it.
+    pub requests: usize,
+    /// Connections to it, in use and idle.
+    pub connections: usize,
+}

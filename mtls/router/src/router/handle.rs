@@ -1,0 +1,265 @@
+//! A running router.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellway_core::{Snapshot, Text};
+use cellway_env::{Clock, Env};
+use http::{HeaderMap, Method};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::control_plane::apply::Applier;
+use crate::control_plane::driver::Command;
+use crate::control_plane::reload::Reloader;
+use crate::data_plane::router_state::RouterState;
+use crate::envelope::{EnvelopeStatus, Page, page};
+use crate::error::{ReloadError, StartError};
+use crate::observe::Reporter;
+use crate::observe::admin::{Admin, Overview};
+use crate::observe::event::{Changed, Event, Sink};
+use crate::observe::metrics::{self, CellLoad, Metrics};
+use crate::observe::ready::{Mismatches, ReadyLatch, Status, is_ready};
+use crate::settings::RouterSettings;
+use crate::tls::{CertificateDates, ListDates};
+use crate::view::View;
+
+/// A running router. Clones are the same router. Dropping all of them doesn't stop it;
+/// [`drain`](Self::drain) does.
+pub struct Handle<E: Env, S>(Arc<Running<E, S>>);
+
+impl<E: Env, S> Clone for Handle<E, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Env, S> fmt::Debug for Handle<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("addresses", &self.0.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Running<E: Env, S> {
+    state: RouterState,
+    reporter: Reporter<E, S>,
+    applier: Arc<Applier<E, S>>,
+    commands: mpsc::Sender<Command>,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// Whether the router was ever ready.
+    latch: ReadyLatch,
+    /// Where policy and registry don't fit together, for `/readyz`.
+    mismatches: Mismatches,
+}
+
+impl<E: Env, S: Sink> Handle<E, S> {
+    pub(super) fn new(
+        state: RouterState,
+        reporter: Reporter<E, S>,
+        applier: Arc<Applier<E, S>>,
+        commands: mpsc::Sender<Command>,
+    ) -> Self {
+        let config = state.views.config();
+        let bound = config.settings.listeners.iter();
+        let addresses = bound
+            .zip(state.admission.listeners())
+            .filter_map(|(listener, state)| Some((listener.name.clone(), *state.address.get()?)))
+            .collect();
+        Self(Arc::new(Running {
+            state,
+            reporter,
+            applier,
+            commands,
+            addresses,
+            latch: ReadyLatch::default(),
+            mismatches: Mismatches::default(),
+        }))
+    }
+
+    /// The listeners' names and the addresses they are bound to, in the order of the settings.
+    pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.0.addresses
+    }
+
+    /// The current snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.state.views.snapshot()
+    }
+
+    /// The clocks of this router's events and snapshots.
+    pub fn clock(&self) -> &Clock<E> {
+        self.0.reporter.clock()
+    }
+
+    /// The dates of the revocation lists in force.
+    pub fn revocation_lists(&self) -> Vec<ListDates> {
+        self.0.state.views.load().config.lists().to_vec()
+    }
+
+    /// When the certificates expire that the router presents and trusts, if the settings name them.
+    /// At most [`CERTIFICATES_MAX`](crate::tls::CERTIFICATES_MAX), sorted by expiry.
+    pub fn certificates(&self) -> Arc<[CertificateDates]> {
+        self.0.state.views.load().config.certificates.clone()
+    }
+
+    /// Each listener's name, and the name of its policy.
+    pub fn listeners(&self) -> Vec<(Arc<str>, Text)> {
+        let config = self.0.state.views.config();
+        let settings = &config.settings;
+        let policy = |id| settings.policy.auth(id).name.clone();
+        let listeners = settings.listeners.iter();
+        listeners
+            .map(|listener| (listener.name.clone(), policy(listener.policy)))
+            .collect()
+    }
+
+    /// The current requests and connections of each cell, sorted by id.
+    pub fn cell_loads(&self) -> Vec<CellLoad> {
+        self.0.state.bulkheads.loads()
+    }
+
+    /// How identity envelopes are sealed. `None` without `[envelope]`.
+    pub fn envelope(&self) -> Option<EnvelopeStatus> {
+        let view = self.0.state.views.load();
+        let registry = view.snapshot.registry.as_deref();
+        let now = self.0.reporter.now();
+        (view.config.sealer.as_ref()).map(|sealer| EnvelopeStatus::new(sealer, registry, now))
+    }
+
+    /// Waits until all listeners are open (when a registry is loaded, or the time limit for that is
+    /// over) or until the router drains.
+    ///
+    /// # Errors
+    /// The router can't listen on an address. It serves nothing then; [`drain`](Self::drain) it.
+    pub async fn opened(&self) -> Result<(), StartError> {
+        let state = &self.0.state;
+        tokio::select! {
+            biased;
+            opened = state.opening.opened() => opened,
+            () = state.drain.begun() => Ok(()),
+        }
+    }
+
+    /// Whether all listeners are open.
+    pub fn is_open(&self) -> bool {
+        self.0.state.opening.is_open()
+    }
+
+    /// The status that `/readyz` shows.
+    pub fn status(&self) -> Status {
+        let (snapshot, now) = (self.snapshot(), self.0.reporter.now());
+        let ready = self.0.latch.check(&snapshot, now.mono);
+        Status::new(&snapshot, now, ready, self.is_draining())
+            .with_open(self.is_open())
+            .with_listeners(&snapshot.policy, &self.listeners())
+            .with_revocation_lists(now.unix, &self.revocation_lists())
+            .with_certificates(now.unix, &self.certificates())
+            .with_envelope(self.envelope())
+            .with_mismatches(&self.0.mismatches.of(&snapshot))
+    }
+
+    /// Waits until a registry is loaded and some credential can be verified.
+    pub async fn ready(&self) {
+        let clock = self.0.reporter.clock();
+        let views = &self.0.state.views;
+        let ready = |view: &View| is_ready(&view.snapshot, clock.mono()).then_some(());
+        views.until(ready).await;
+    }
+
+    /// Reads certificates, keys, bundles and envelope keys again, and puts them in force if all are
+    /// good. Connections stay open, and no request is dropped except those of clients whose
+    /// certificates are revoked or no longer trusted. Also fetches the registry.
+    ///
+    /// # Errors
+    /// What is wrong. The old settings stay in force.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        let settings = self.0.state.views.config().settings.clone();
+        self.apply(settings).await
+    }
+
+    /// As [`reload`](Self::reload), with new settings: policies, issuers, timeouts, limits,
+    /// certificates. The listeners' addresses and the registry's source can't change while a router
+    /// runs.
+    ///
+    /// # Errors
+    /// What is wrong. The old settings stay in force.
+    pub async fn apply(&self, settings: RouterSettings) -> Result<(), ReloadError> {
+        let applier = &self.0.applier;
+        applier.apply(settings, &Changed::default(), || ()).await
+    }
+
+    /// Accepts no more connections, lets open requests finish, and cuts the remaining connections
+    /// after `deadline`. Returns when no connection is left. A second call waits for the same
+    /// drain.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        let state = &self.0.state;
+        let first = state.drain.begin();
+        let emit = |event| self.0.reporter.emit(&event);
+        if first {
+            emit(Event::Draining { deadline });
+        }
+        let emptied = timeout(deadline, state.drain.emptied()).await;
+        let abandoned = state.drain.stop();
+        if emptied.is_err() {
+            state.drain.emptied().await;
+        }
+        if first {
+            emit(Event::Drained { abandoned });
+            let _ = self.0.commands.send(Command::Stop).await;
+        }
+        Drained { abandoned }
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        self.0.state.drain.is_draining()
+    }
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drained {
+    /// Connections that were cut at the deadline.
+    pub abandoned: usize,
+}
+
+impl<E: Env, S: Sink> Overview for Handle<E, S> {
+    fn status(&self) -> Status {
+        self.status()
+    }
+
+    fn metrics(&self, metrics: &Metrics) -> String {
+        let (snapshot, now) = (self.snapshot(), self.clock().now());
+        let mut text = metrics.render(&snapshot, now.mono, &self.cell_loads());
+        text += &metrics::ages(&snapshot, now.unix, &self.revocation_lists());
+        text += &metrics::ends(&self.certificates());
+        text
+    }
+
+    fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page {
+        let now = self.0.reporter.now();
+        let view = self.0.state.views.load();
+        page(view.config.sealer.as_ref(), method, headers, now)
+    }
+}
+
+impl<E: Env> Admin<E> {
+    /// Serves without end.
+    pub async fn serve<S: Sink>(self, router: Handle<E, S>, metrics: Metrics) -> Infallible {
+        self.serve_pages(router, metrics).await
+    }
+}
+
+impl<E: Env, S: Sink, V> Reloader<E, S, V> {
+    /// Creates a reloader for the router behind `handle`, which was started from `config`, which was
+    /// read from `file` with overrides from `variables`.
+    pub fn new(handle: &Handle<E, S>, file: &str, variables: V, config: Config) -> Self {
+        Self::over(handle.0.applier.clone(), file, variables, config)
+    }
+}

@@ -1,0 +1,235 @@
+//! A whole router: start it, reload it, drain it.
+
+mod handle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_env::tokio::TokioEnv;
+use cellway_env::{Clock, Env};
+use rustls::crypto::CryptoProvider;
+use rustls::time_provider::TimeProvider;
+
+pub use self::handle::{Drained, Handle};
+use crate::aging;
+use crate::config::{Config, ConfigErrors};
+use crate::control_plane::apply::{Applier, FILE};
+use crate::control_plane::check::{self, Occasion, Usable, examine};
+use crate::control_plane::driver::{Driver, Driving};
+use crate::data_plane::opening::{self, Opening};
+use crate::data_plane::router_state::RouterState;
+use crate::data_plane::worker::Worker;
+use crate::error::StartError;
+use crate::observe::Reporter;
+use crate::observe::event::Sink;
+use crate::settings::{OPEN_WAIT_DEFAULT, RegistryLocation, RouterSettings};
+use crate::tls::Provider;
+
+/// Starts routers.
+#[derive(Debug)]
+pub struct Router;
+
+impl Router {
+    /// Creates a router on this machine from the text of a `cellway.toml` and a registry in JSON.
+    /// The registry replaces `[registry]` of the configuration, which may be missing. Events go
+    /// nowhere unless [`sink`](RouterBuilder::sink) sets a sink.
+    ///
+    /// ```no_run
+    /// # async fn start(config: &str, registry: String) -> Result<(), Box<dyn std::error::Error>> {
+    /// let router = cellway_router::Router::from_text(config, registry)?.start().await?;
+    /// router.ready().await;
+    /// println!("{:?}", router.addresses());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Every mistake of the configuration. Mistakes of the registry are errors of
+    /// [`start`](RouterBuilder::start).
+    pub fn from_text(
+        config: &str,
+        registry: impl Into<Bytes>,
+    ) -> Result<RouterBuilder<TokioEnv, ()>, ConfigErrors> {
+        // A configuration must name a registry; the text takes its place.
+        let variables = [("CELLWAY__REGISTRY__FILE".to_owned(), "text".to_owned())];
+        let mut settings = Config::load("the configuration", config, variables)?.router;
+        settings.sources.registry.location = RegistryLocation::Text(registry.into());
+        let Provider { crypto, time } = Provider::default();
+        Ok(Self::builder(TokioEnv::new(), settings, crypto, time, ()))
+    }
+
+    /// Creates a router from an environment, settings, a crypto provider, a clock for certificates,
+    /// and a sink for events.
+    pub fn builder<E: Env, S: Sink>(
+        env: E,
+        settings: RouterSettings,
+        provider: Arc<CryptoProvider>,
+        time: Arc<dyn TimeProvider>,
+        sink: S,
+    ) -> RouterBuilder<E, S> {
+        RouterBuilder {
+            env,
+            settings,
+            provider: Provider {
+                crypto: provider,
+                time,
+            },
+            sink,
+            workers: 1,
+            share_addresses: false,
+            open_wait: OPEN_WAIT_DEFAULT,
+        }
+    }
+}
+
+/// A router about to start.
+#[derive(Debug)]
+pub struct RouterBuilder<E, S> {
+    env: E,
+    settings: RouterSettings,
+    provider: Provider,
+    sink: S,
+    workers: usize,
+    share_addresses: bool,
+    open_wait: Duration,
+}
+
+impl<E: Env, S: Sink> RouterBuilder<E, S> {
+    /// Reports events to this sink.
+    #[must_use]
+    pub fn sink<T: Sink>(self, sink: T) -> RouterBuilder<E, T> {
+        RouterBuilder {
+            env: self.env,
+            settings: self.settings,
+            provider: self.provider,
+            sink,
+            workers: self.workers,
+            share_addresses: self.share_addresses,
+            open_wait: self.open_wait,
+        }
+    }
+
+    /// Sets the number of workers. The default is 1.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Lets other processes listen on the same addresses if they also set this, for a hand-over
+    /// from one router to the next. By default an address belongs to one router.
+    #[must_use]
+    pub fn share_addresses(mut self, share: bool) -> Self {
+        self.share_addresses = share;
+        self
+    }
+
+    /// Sets how long the listeners wait for the first registry before they open without one. The
+    /// default is 30 s.
+    #[must_use]
+    pub fn open_wait(mut self, wait: Duration) -> Self {
+        self.open_wait = wait;
+        self
+    }
+
+    /// Starts the whole router on the current runtime. Returns when it listens: when a registry is
+    /// loaded, or after [`open_wait`](Self::open_wait).
+    ///
+    /// A router that listens may not be ready yet: it may answer requests with 503 until it has
+    /// keys. See [`Handle::ready`].
+    ///
+    /// # Errors
+    /// A certificate, key or bundle can't be read or used, or an address can't be bound.
+    pub async fn start(self) -> Result<Handle<E, S>, StartError> {
+        let env = self.env.clone();
+        let handle = self
+            .start_on(move |worker| {
+                env.spawn(worker.run());
+            })
+            .await?;
+        match handle.opened().await {
+            Ok(()) => Ok(handle),
+            Err(error) => {
+                handle.drain(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the router with its control task on the current runtime and each worker where `place`
+    /// puts it. The binary gives each worker its own thread and runtime. `place` must run
+    /// [`Worker::run`]. Returns when the addresses are bound. [`Handle::opened`] waits until the
+    /// router listens on them.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start). Workers that were already placed stop by themselves.
+    pub async fn start_on(
+        self,
+        mut place: impl FnMut(Worker<E, S>),
+    ) -> Result<Handle<E, S>, StartError> {
+        let (env, sink, settings) = (self.env, self.sink, self.settings);
+        let clock = Clock::new(env.clone());
+        let now = clock.now();
+        let mut examined = examine(&env, &self.provider, &settings, now, None).await;
+        let registry = check::registry(&env, &settings, Occasion::Start, &mut examined.findings);
+        let registry = registry.await;
+        examined.fit(&env, registry.as_deref(), FILE, now).await;
+        let Usable {
+            active: config,
+            fetch,
+            keys,
+            warnings,
+        } = examined.usable().map_err(StartError::Settings)?;
+        let Driving {
+            mut driver,
+            views,
+            commands,
+        } = Driver::new(
+            env.clone(),
+            clock.clone(),
+            sink.clone(),
+            Arc::new(config),
+            fetch,
+        );
+        driver.begin_with(keys);
+        let opening = Opening::new(self.workers, self.share_addresses, self.open_wait);
+        let state = RouterState::new(views, opening, settings.listeners.len());
+        // One after the other: the first chooses the ports that the others bind too.
+        for index in 0..self.workers {
+            let (worker, bound) = Worker::new(
+                (index, self.workers),
+                env.clone(),
+                clock.clone(),
+                sink.shard(index),
+                state.clone(),
+            );
+            place(worker);
+            let started = bound.await.unwrap_or(Err(StartError::WorkerLost(index)));
+            if let Err(error) = started {
+                state.drain.begin();
+                state.drain.stop();
+                return Err(error);
+            }
+        }
+        let reporter = Reporter::new(clock, sink);
+        let applier = Applier::new(
+            env.clone(),
+            self.provider,
+            state.views.clone(),
+            reporter.clone(),
+            commands.clone(),
+        );
+        applier.warn(&warnings);
+        env.spawn(driver.run());
+        env.spawn({
+            let (state, reporter) = (state.clone(), reporter.clone());
+            async move { opening::allow(&state.opening, &state.views, &reporter).await }
+        });
+        env.spawn({
+            let (state, reporter) = (state.clone(), reporter.clone());
+            async move { aging::watch(&state.views, &state.drain, &reporter).await }
+        });
+        Ok(Handle::new(state, reporter, Arc::new(applier), commands))
+    }
+}
