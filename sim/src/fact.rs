@@ -216,7 +216,7 @@ pub enum Fact {
         /// The request's tag.
         tag: String,
         /// When the certificate expires, since the Unix epoch; `None` if that is after the run.
-        certificate_ends: Option<Duration>,
+        certificate_expires: Option<Duration>,
     },
     /// An Envoy: the answer of its router about a request.
     Heard {
@@ -242,11 +242,11 @@ pub enum Fact {
         /// Its host.
         host: String,
         /// The other cell, if it is the certificate of another cell.
-        of: Option<String>,
+        impersonates: Option<String>,
         /// When it expires, since the Unix epoch; `None` if that is after the run.
-        ends: Option<Duration>,
+        expires: Option<Duration>,
         /// Whether the host has just started, so that all its connections use this certificate.
-        anew: bool,
+        restarted: bool,
     },
     /// A cell: a request arrived.
     Arrived(Arrived),
@@ -407,9 +407,9 @@ pub struct Token {
     /// The key that signed it.
     pub key: String,
     /// When it was issued, since the Unix epoch.
-    pub from: Duration,
+    pub issued: Duration,
     /// When it expires, since the Unix epoch.
-    pub ends: Duration,
+    pub expires: Duration,
 }
 
 /// How a router's configuration treats cell-bound authorizations.
@@ -439,7 +439,7 @@ pub struct CellBound {
     /// Its `jti`.
     pub jti: String,
     /// When it expires, since the Unix epoch.
-    pub ends: Duration,
+    pub expires: Duration,
 }
 
 /// A request, as a cell received it.

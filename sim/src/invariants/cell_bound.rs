@@ -112,7 +112,7 @@ fn check(
             stamped("sub") == Some(&bound.subject),
             "is for another user",
         ),
-        (passed.decided.unix < bound.ends, "has expired"),
+        (passed.decided.unix < bound.expires, "has expired"),
         (
             callers.is_some_and(|callers| callers.contains(&bound.source)),
             "comes from a cell that may not call others or has no key in the registry",

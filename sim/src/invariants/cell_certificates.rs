@@ -29,26 +29,28 @@ impl Invariant for CellCertificates {
         match fact {
             Fact::CellCertificate {
                 host,
-                of,
-                ends,
-                anew,
+                impersonates,
+                expires,
+                restarted,
             } => {
                 self.ended.remove(host);
                 self.impostors.remove(host);
-                if let Some(of) = of.as_ref().filter(|_| *anew) {
+                if let Some(of) = impersonates.as_ref().filter(|_| *restarted) {
                     self.impostors.insert(host.clone(), of.clone());
                 }
-                if let Some(ends) = ends.filter(|ends| *anew && EPOCH + at >= *ends) {
-                    self.ended.insert(host.clone(), ends);
+                if let Some(expires) =
+                    expires.filter(|expires| *restarted && EPOCH + at >= *expires)
+                {
+                    self.ended.insert(host.clone(), expires);
                 }
                 Ok(())
             }
             Fact::Arrived(arrived) => match self.ended.get(&arrived.host) {
-                Some(ends) => Err(format!(
+                Some(expires) => Err(format!(
                     "{} received {:?}, but started with a certificate that had expired at {:?}",
                     arrived.host,
                     arrived.tag,
-                    ends.saturating_sub(EPOCH)
+                    expires.saturating_sub(EPOCH)
                 )),
                 None => match self.impostors.get(&arrived.host) {
                     Some(of) => Err(format!(

@@ -30,8 +30,8 @@ impl Invariant for CertificateLife {
         let Some(passed) = self.journal.passed(at, fact) else {
             return Ok(());
         };
-        match passed.certificate_ends {
-            Some(ends) if passed.decided.unix >= ends => Err(format!(
+        match passed.certificate_expires {
+            Some(expires) if passed.decided.unix >= expires => Err(format!(
                 "{} forwarded {} from a connection whose client certificate had expired",
                 passed.decided.life.router, passed.sent.tag
             )),

@@ -14,7 +14,7 @@ use crate::fact::{Answer, Fact, Life};
 pub struct Drained {
     journal: Journal,
     settings: SettingsInForce,
-    held: Duration,
+    delivery_max: Duration,
     /// When each router started.
     started: BTreeMap<String, Duration>,
     /// When each draining router began to drain.
@@ -33,7 +33,7 @@ impl Drained {
         Self {
             journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
-            held: bounds.held,
+            delivery_max: bounds.delivery_max,
             started: BTreeMap::new(),
             since: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -51,7 +51,7 @@ impl Drained {
 
     fn connected(&self, at: Duration, client: &str, to: &str) -> Result<(), String> {
         let draining = self.since.iter().find(|(life, _)| life.router == to);
-        match draining.filter(|(_, since)| at > **since + self.held) {
+        match draining.filter(|(_, since)| at > **since + self.delivery_max) {
             Some((_, since)) => Err(format!(
                 "{client} got a new connection to {to}, which has been draining since {since:?}"
             )),
@@ -84,7 +84,7 @@ impl Drained {
             return Ok(());
         };
         let router = &life.router;
-        if at > *since + self.deadline(life) + self.held {
+        if at > *since + self.deadline(life) + self.delivery_max {
             return Err(format!(
                 "{router} drained from {since:?} to {at:?}, longer than `drain_secs` allows"
             ));
@@ -108,7 +108,7 @@ impl Invariant for Drained {
             let (tag, life) = (passed.sent.tag.clone(), passed.decided.life.clone());
             let sent = self.sent.get(&tag).copied().unwrap_or_default();
             let since = self.since.get(&life).copied();
-            if let Some(since) = since.filter(|since| sent > *since + self.held) {
+            if let Some(since) = since.filter(|since| sent > *since + self.delivery_max) {
                 return Err(format!(
                     "{} forwarded {tag}, which was sent at {sent:?}, but has been draining since \
                      {since:?}",

@@ -21,7 +21,7 @@ pub(super) struct Journal {
 pub(super) struct Passed<'a> {
     pub(super) sent: &'a Sent,
     /// Since the Unix epoch; `None` without a certificate that expires during the run.
-    pub(super) certificate_ends: Option<Duration>,
+    pub(super) certificate_expires: Option<Duration>,
     /// Since the start.
     pub(super) decided_at: Duration,
     pub(super) decided: &'a Decided,
@@ -48,9 +48,9 @@ impl Journal {
             }
             Fact::Presented {
                 tag,
-                certificate_ends,
+                certificate_expires,
             } => {
-                self.certificates.insert(tag.clone(), *certificate_ends);
+                self.certificates.insert(tag.clone(), *certificate_expires);
             }
             Fact::Decided(decided) => {
                 let id = decided.request_id.clone();
@@ -74,7 +74,7 @@ impl Journal {
         let (decided_at, decided) = self.decided.get(id)?;
         Some(Passed {
             sent: self.sent.get(tag)?,
-            certificate_ends: self.certificates.get(tag).copied().flatten(),
+            certificate_expires: self.certificates.get(tag).copied().flatten(),
             decided_at: *decided_at,
             decided,
             arrived,

@@ -136,7 +136,7 @@ pub struct Bounds {
     /// How long a router may leave streams of a tenant open that it no longer serves.
     pub streams_within: Duration,
     /// How long messages from routers to clients may take, faults included.
-    pub held: Duration,
+    pub delivery_max: Duration,
     /// Issuers, and the tenants that they may speak for.
     pub issuer_tenants: BTreeSet<(String, String)>,
     /// The periods in which routers' keys must have expired.

@@ -12,7 +12,7 @@ use crate::fact::Fact;
 #[derive(Debug)]
 pub struct ServingCertificate {
     settings: SettingsInForce,
-    held: Duration,
+    delivery_max: Duration,
     /// When which routers can't follow their files.
     stuck: Vec<(String, Duration, Duration)>,
     routers: BTreeMap<String, InForce<Vec<u8>>>,
@@ -23,7 +23,7 @@ impl ServingCertificate {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             settings: bounds.settings.clone(),
-            held: bounds.held,
+            delivery_max: bounds.delivery_max,
             stuck: bounds.reloads_stuck.clone(),
             routers: BTreeMap::new(),
         }
@@ -32,7 +32,7 @@ impl ServingCertificate {
     fn is_stuck(&self, router: &str, at: Duration) -> bool {
         let mut all = self.stuck.iter();
         all.any(|(name, from, until)| {
-            let over = self.settings.read_by(router, *until) + self.held;
+            let over = self.settings.read_by(router, *until) + self.delivery_max;
             name == router && (*from..=over).contains(&at)
         })
     }
@@ -46,7 +46,7 @@ impl Invariant for ServingCertificate {
     fn observe(&mut self, at: Duration, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::RouterCertificate { router, leaf } => {
-                let until = self.settings.read_by(router, at) + self.held;
+                let until = self.settings.read_by(router, at) + self.delivery_max;
                 in_force::configured(&mut self.routers, router, leaf.clone(), until);
             }
             Fact::Connected { client, to, leaf } if !self.is_stuck(to, at) => {

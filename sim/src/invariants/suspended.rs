@@ -16,7 +16,7 @@ pub struct Suspended {
     journal: Journal,
     settings: SettingsInForce,
     streams_within: Duration,
-    held: Duration,
+    delivery_max: Duration,
     published: BTreeMap<u64, BTreeSet<String>>,
     /// The tenants that are suspended now, and since when.
     since: BTreeMap<String, Duration>,
@@ -37,7 +37,7 @@ impl Suspended {
             journal: Journal::new(&bounds.header_prefix),
             settings: bounds.settings.clone(),
             streams_within: bounds.streams_within,
-            held: bounds.held,
+            delivery_max: bounds.delivery_max,
             published: BTreeMap::new(),
             since: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -97,7 +97,7 @@ impl Suspended {
             return Ok(());
         };
         let since = self.knows_since(life, tenant);
-        match since.filter(|since| at > *since + self.streams_within + self.held) {
+        match since.filter(|since| at > *since + self.streams_within + self.delivery_max) {
             Some(since) => Err(format!(
                 "{tag} still gets an answer from {}, which applied the suspension of {tenant} at {since:?}",
                 life.router

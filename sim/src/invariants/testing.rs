@@ -158,8 +158,8 @@ pub(super) fn token(issuer: &str) -> Token {
     Token {
         issuer: issuer.to_owned(),
         key: "key-1".to_owned(),
-        from: EPOCH,
-        ends: EPOCH + SECOND * 3600,
+        issued: EPOCH,
+        expires: EPOCH + SECOND * 3600,
     }
 }
 

@@ -63,7 +63,7 @@ impl OnlyVerified {
         let (Some(token), Some((at, decided))) = (&sent.token, decided) else {
             return Ok(());
         };
-        if decided.unix >= token.ends {
+        if decided.unix >= token.expires {
             return Err(format!(
                 "{} arrived with a token that had expired",
                 sent.tag
@@ -71,7 +71,7 @@ impl OnlyVerified {
         }
         let router = &decided.life.router;
         let leeway = self.settings.most(router, [*at; 2], |it| it.leeway);
-        if decided.unix + leeway < token.from {
+        if decided.unix + leeway < token.issued {
             return Err(format!(
                 "{} arrived with a token that was not valid yet",
                 sent.tag

@@ -11,7 +11,7 @@ use crate::fact::Fact;
 #[derive(Debug)]
 pub struct CellWaits {
     settings: SettingsInForce,
-    held: Duration,
+    delivery_max: Duration,
     /// When each request arrived last, by tag.
     arrived: BTreeMap<String, Duration>,
     /// The router that each open request was sent to, by tag.
@@ -25,7 +25,7 @@ impl CellWaits {
     pub fn new(bounds: &Bounds) -> Self {
         Self {
             settings: bounds.settings.clone(),
-            held: bounds.held,
+            delivery_max: bounds.delivery_max,
             arrived: BTreeMap::new(),
             open: BTreeMap::new(),
             short_requests: bounds.short_requests.clone(),
@@ -56,7 +56,8 @@ impl Invariant for CellWaits {
                 let router = self.open.remove(tag).unwrap_or_default();
                 let within = |arrived| {
                     let settings = &self.settings;
-                    settings.most(&router, [arrived, at], |it| it.header_timeout) + self.held
+                    settings.most(&router, [arrived, at], |it| it.header_timeout)
+                        + self.delivery_max
                 };
                 if let Some(arrived) = self.arrived.remove(tag)
                     && at > arrived + within(arrived)

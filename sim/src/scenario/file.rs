@@ -241,32 +241,50 @@ fn seconds(n: u64) -> Spanned<Span> {
     Spanned::new(0..0, Span(std::time::Duration::from_secs(n)))
 }
 
-/// A fault with every field that any kind has. The table in `fault/table.rs` says which kind has which.
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Fault {
-    pub at: Spanned<Span>,
-    pub kind: Name,
-    /// How long it lasts, for those that end.
-    #[serde(rename = "for")]
-    pub lasts: Option<Spanned<Span>>,
-    pub target: Option<Name>,
-    pub between: Option<[Name; 2]>,
-    pub delay: Option<Spanned<Span>>,
-    pub status: Option<Spanned<u16>>,
-    pub key: Option<Name>,
-    pub authority: Option<Name>,
-    pub tenant: Option<Name>,
-    pub subject: Option<Name>,
-    pub cell: Option<Name>,
-    pub state: Option<Spanned<CellState>>,
-    pub ahead: Option<Spanned<Span>>,
-    pub behind: Option<Spanned<Span>>,
-    pub document: Option<Name>,
-    pub keys_of: Option<Name>,
-    pub settings: Option<Spanned<toml::Table>>,
-    pub signs_after: Option<Spanned<Span>>,
-    pub lifetime: Option<Spanned<Span>>,
+/// Makes the table of a fault from its optional fields.
+macro_rules! fault {
+    ( $( $field:ident : $type:ty ),+ $(,)? ) => {
+        /// A fault with every field that any kind has. The table in `fault/table.rs` says which kind
+        /// has which.
+        #[derive(Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct Fault {
+            pub at: Spanned<Span>,
+            pub kind: Name,
+            /// How long it lasts, for those that end.
+            #[serde(rename = "for")]
+            pub lasts: Option<Spanned<Span>>,
+            $( pub $field: Option<$type>, )+
+        }
+
+        impl Fault {
+            /// The names of the optional fields that are set, apart from `for`.
+            pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
+                let all = [ $( (stringify!($field), self.$field.is_some()), )+ ];
+                all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
+            }
+        }
+    };
+}
+
+fault! {
+    target: Name,
+    between: [Name; 2],
+    delay: Spanned<Span>,
+    status: Spanned<u16>,
+    key: Name,
+    authority: Name,
+    tenant: Name,
+    subject: Name,
+    cell: Name,
+    state: Spanned<CellState>,
+    ahead: Spanned<Span>,
+    behind: Spanned<Span>,
+    document: Name,
+    keys_of: Name,
+    settings: Spanned<toml::Table>,
+    signs_after: Spanned<Span>,
+    lifetime: Spanned<Span>,
 }
 
 #[derive(Deserialize, Debug)]

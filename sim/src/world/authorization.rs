@@ -70,9 +70,9 @@ fn sign(
         false => &spec.name,
     };
     let now = unix_at(elapsed);
-    let ends = now.after(LIFETIME);
+    let expires = now.after(LIFETIME);
     let claims = Claims::cell_bound(&bound.source, &destination, jti, now)
-        .with("exp", ends.as_secs())
+        .with("exp", expires.as_secs())
         .with("tenant", spec.tenant.as_str())
         .subject(subject);
     let token = claims.sign(signer).expect("Ed25519 signs anything");
@@ -83,7 +83,7 @@ fn sign(
         tenant: spec.tenant.clone(),
         subject: subject.to_owned(),
         jti: jti.to_owned(),
-        ends: Duration::from_secs(ends.as_secs()),
+        expires: Duration::from_secs(expires.as_secs()),
     };
     (token, truth)
 }

@@ -312,7 +312,7 @@ struct PoolState {
 /// An open connection that carries no request.
 struct Idle {
     connection: Connection,
-    certificate_ends: Option<Duration>,
+    certificate_expires: Option<Duration>,
 }
 
 /// Where to connect, with a certificate or without.
@@ -322,7 +322,7 @@ struct Certified {
     /// Since the start.
     issued: Duration,
     /// When the certificate expires, since the Unix epoch.
-    certificate_ends: Option<Duration>,
+    certificate_expires: Option<Duration>,
 }
 
 impl Pool {
@@ -346,7 +346,7 @@ impl Pool {
     ) -> Result<Response, ClientError> {
         let (certified, idle) = self.checkout();
         if let Some(mut idle) = idle {
-            self.presents(tag, idle.certificate_ends);
+            self.presents(tag, idle.certificate_expires);
             let sending = idle
                 .connection
                 .send_and_watch(request.clone(), &mut streamed);
@@ -359,8 +359,8 @@ impl Pool {
                 Err(error) => return Err(error),
             }
         }
-        let certificate_ends = certified.certificate_ends;
-        self.presents(tag, certificate_ends);
+        let certificate_expires = certified.certificate_expires;
+        self.presents(tag, certificate_expires);
         let mut client = Client::new(self.env.clone(), certified.target, self.spec.timeout);
         if let Some(balancer) = &self.spec.through {
             client = client.through(balancer);
@@ -378,16 +378,16 @@ impl Pool {
         let response = connection.send_and_watch(request, streamed).await?;
         self.checkin(Idle {
             connection,
-            certificate_ends,
+            certificate_expires,
         });
         Ok(response)
     }
 
-    fn presents(&self, tag: &str, certificate_ends: Option<Duration>) {
+    fn presents(&self, tag: &str, certificate_expires: Option<Duration>) {
         if self.spec.certificate_path().is_some() {
             let fact = Fact::Presented {
                 tag: tag.to_owned(),
-                certificate_ends,
+                certificate_expires,
             };
             self.world.tell(&self.env, &fact);
         }
@@ -456,7 +456,7 @@ impl Pool {
             target,
             issued,
             // A certificate is valid until the end of its last second.
-            certificate_ends: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
+            certificate_expires: validity.map(|v| Duration::from_secs(v.until.as_secs() + 1)),
         }
     }
 }

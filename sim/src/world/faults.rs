@@ -298,9 +298,9 @@ impl World {
         for host in self.scenario.hosts_of(name) {
             self.tell(&Fact::CellCertificate {
                 host,
-                of: other.cloned(),
-                ends: None,
-                anew: false,
+                impersonates: other.cloned(),
+                expires: None,
+                restarted: false,
             });
         }
         Ok(())
@@ -323,12 +323,12 @@ impl World {
             state.renew_serving()?;
         }
         for host in self.scenario.hosts_of(name) {
-            let ends = validity.map(hosts::certificate_ends);
+            let expires = validity.map(hosts::certificate_expires);
             self.tell(&Fact::CellCertificate {
                 host,
-                of: None,
-                ends,
-                anew: false,
+                impersonates: None,
+                expires,
+                restarted: false,
             });
         }
         Ok(())

@@ -61,15 +61,15 @@ async fn serve_cell(env: SimEnv, world: WorldHandle, cell: CellHost) {
         CellProtocol::H2c => ServerTls::plain_h2(),
         CellProtocol::Https => {
             let validity = world.lock().expiring.get(&cell.id).copied();
-            let (host, ends) = (env.name().to_owned(), validity.map(certificate_ends));
-            let of = world.lock().impostors.get(&cell.id).cloned();
+            let (host, expires) = (env.name().to_owned(), validity.map(certificate_expires));
+            let impersonates = world.lock().impostors.get(&cell.id).cloned();
             world.tell(
                 &env,
                 &Fact::CellCertificate {
                     host,
-                    of,
-                    ends,
-                    anew: true,
+                    impersonates,
+                    expires,
+                    restarted: true,
                 },
             );
             world
@@ -91,7 +91,7 @@ async fn serve_cell(env: SimEnv, world: WorldHandle, cell: CellHost) {
 }
 
 /// When a certificate expires, since the Unix epoch.
-pub(super) fn certificate_ends(validity: Validity) -> Duration {
+pub(super) fn certificate_expires(validity: Validity) -> Duration {
     // It is valid to the end of its last second.
     Duration::from_secs(validity.until.as_secs() + 1)
 }

@@ -169,14 +169,14 @@ impl Wallet {
         }
         let held = held.clone().expect("a token was just made");
         // `iat` and `exp` have whole seconds.
-        let (from, ends) = (unix_at(held.issued), unix_at(held.issued).after(lifetime));
+        let (issued, expires) = (unix_at(held.issued), unix_at(held.issued).after(lifetime));
         RequestCredentials {
             token: Some(held.token),
             truth: Some(Token {
                 issuer: self.spec.issuer.clone(),
                 key: held.key,
-                from: Duration::from_secs(from.as_secs()),
-                ends: Duration::from_secs(ends.as_secs()),
+                issued: Duration::from_secs(issued.as_secs()),
+                expires: Duration::from_secs(expires.as_secs()),
             }),
             bound: None,
         }

@@ -27,7 +27,7 @@ fn bound() -> CellBound {
         tenant: "acme".to_owned(),
         subject: "ada".to_owned(),
         jti: "1".to_owned(),
-        ends: crate::engine::EPOCH + SECOND * 30,
+        expires: crate::engine::EPOCH + SECOND * 30,
     }
 }
 
@@ -82,7 +82,7 @@ fn notices_whatever_does_not_hold() {
             ..bound()
         },
         CellBound {
-            ends: crate::engine::EPOCH,
+            expires: crate::engine::EPOCH,
             ..bound()
         },
     ] {

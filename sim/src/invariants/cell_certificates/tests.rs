@@ -3,12 +3,14 @@ use super::*;
 
 /// The endpoint gets these certificates, the first one at the epoch.
 fn fed(certified: &[(Option<u32>, bool)]) -> Result<(), String> {
-    let certified = certified.iter().map(|(ends, anew)| Fact::CellCertificate {
-        of: None,
-        host: "a-1".to_owned(),
-        ends: ends.map(|ends| EPOCH + SECOND * ends),
-        anew: *anew,
-    });
+    let certified = certified
+        .iter()
+        .map(|(expires, restarted)| Fact::CellCertificate {
+            impersonates: None,
+            host: "a-1".to_owned(),
+            expires: expires.map(|expires| EPOCH + SECOND * expires),
+            restarted: *restarted,
+        });
     let facts: Vec<_> = certified.chain([arrived("a", "t", "r")]).collect();
     feed(&mut CellCertificates::default(), &facts)
 }
@@ -29,12 +31,12 @@ fn accepts_with_what_may_be_older_and_with_a_new_one() {
 
 #[test]
 fn notices_a_cell_that_serves_as_another() {
-    let fed = |anew| {
+    let fed = |restarted| {
         let certified = Fact::CellCertificate {
             host: "a-1".to_owned(),
-            of: Some("b".to_owned()),
-            ends: None,
-            anew,
+            impersonates: Some("b".to_owned()),
+            expires: None,
+            restarted,
         };
         feed(
             &mut CellCertificates::default(),

@@ -3,11 +3,11 @@ use super::*;
 use crate::engine::EPOCH;
 
 /// `allowed` is decided when the router's clock shows the epoch.
-fn fed(ends: &[Option<Duration>]) -> Result<(), String> {
+fn fed(expires: &[Option<Duration>]) -> Result<(), String> {
     let mut facts = vec![sent("t", "acme")];
-    facts.extend(ends.iter().map(|ends| Fact::Presented {
+    facts.extend(expires.iter().map(|expires| Fact::Presented {
         tag: "t".to_owned(),
-        certificate_ends: *ends,
+        certificate_expires: *expires,
     }));
     facts.extend([allowed("r", "a", 1), arrived("a", "t", "r")]);
     feed(&mut CertificateLife::new("x-cellway-"), &facts)

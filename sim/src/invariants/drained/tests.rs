@@ -21,7 +21,7 @@ fn fed(more: &[Fact]) -> Result<(), String> {
     ];
     facts.extend_from_slice(more);
     let bounds = Bounds {
-        held: SECOND,
+        delivery_max: SECOND,
         ..with_settings(RouterSettings {
             drain: SECOND * 5,
             ..RouterSettings::default()

@@ -15,7 +15,7 @@ fn fed_to(invariant: &mut Suspended, facts: &[Fact]) -> Result<(), String> {
 fn bounds(status_max_age: u32) -> Bounds {
     Bounds {
         streams_within: SECOND,
-        held: SECOND,
+        delivery_max: SECOND,
         ..with_settings(RouterSettings {
             status_max_age: SECOND * status_max_age,
             ..RouterSettings::default()

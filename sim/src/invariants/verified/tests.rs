@@ -27,7 +27,7 @@ fn notices_bad_credentials_that_pass() {
 #[test]
 fn notices_a_token_out_of_its_time() {
     // `allowed` is decided when the router's clock shows the epoch.
-    for (from, ends, passes) in [
+    for (issued, expires, passes) in [
         (EPOCH, EPOCH, false),
         (EPOCH, EPOCH + SECOND, true),
         (EPOCH + SECOND * 60, EPOCH + SECOND * 99, true),
@@ -35,8 +35,8 @@ fn notices_a_token_out_of_its_time() {
     ] {
         let sent = sent_with("t", "acme", |sent| {
             sent.token = Some(Token {
-                from,
-                ends,
+                issued,
+                expires,
                 ..token("main")
             });
         });

@@ -337,28 +337,8 @@ impl<'a, 'e, 't> Reader<'a, 'e, 't> {
 
     /// Reports fields that this kind doesn't have.
     pub(super) fn refuse_the_rest(&mut self) {
-        let spec = self.spec;
-        let given = [
-            ("target", spec.target.is_some()),
-            ("between", spec.between.is_some()),
-            ("delay", spec.delay.is_some()),
-            ("status", spec.status.is_some()),
-            ("key", spec.key.is_some()),
-            ("authority", spec.authority.is_some()),
-            ("tenant", spec.tenant.is_some()),
-            ("subject", spec.subject.is_some()),
-            ("cell", spec.cell.is_some()),
-            ("state", spec.state.is_some()),
-            ("ahead", spec.ahead.is_some()),
-            ("behind", spec.behind.is_some()),
-            ("document", spec.document.is_some()),
-            ("keys_of", spec.keys_of.is_some()),
-            ("settings", spec.settings.is_some()),
-            ("signs_after", spec.signs_after.is_some()),
-            ("lifetime", spec.lifetime.is_some()),
-        ];
-        for (name, is_given) in given {
-            if is_given && !self.used.contains(&name) {
+        for name in self.spec.given() {
+            if !self.used.contains(&name) {
                 self.unwanted(name);
             }
         }

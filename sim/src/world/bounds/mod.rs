@@ -48,7 +48,7 @@ pub(crate) fn of(scenario: &Scenario) -> Bounds {
         errors: scenario.expect.errors.clone(),
         withdrawn: keys::withdrawn(scenario, &settings),
         streams_within: STREAMS_CLOSED_WITHIN,
-        held: held(scenario),
+        delivery_max: delivery_max(scenario),
         issuer_tenants: issuer_tenants(scenario),
         key_outages: keys::key_outages(scenario, &settings),
         audience: AUDIENCE.to_owned(),
@@ -84,7 +84,7 @@ fn room_for_quiet(scenario: &Scenario, settings: &RouterSettings) -> bool {
 }
 
 /// How long a message from a router to a client may take, faults included.
-fn held(scenario: &Scenario) -> Duration {
+fn delivery_max(scenario: &Scenario) -> Duration {
     let is_client = |host: &String| scenario.clients.iter().any(|client| client.name == *host);
     let holds = |kind: &FaultKind| match kind {
         FaultKind::Partition([a, b]) | FaultKind::Latency([a, b], _) => {
