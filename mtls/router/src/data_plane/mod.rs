@@ -20,6 +20,7 @@ pub(crate) mod proxy;
 mod replay_cache;
 pub(crate) mod router_state;
 pub(crate) mod streams;
+mod target;
 mod turns;
 mod well_formed;
 mod wire;

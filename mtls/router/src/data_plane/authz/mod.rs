@@ -16,7 +16,6 @@ use cellway_core::policy::PolicyId;
 use cellway_core::{Allow, Credentials, Decision, Evidence, Now, Outcome, Reason, headers};
 use cellway_env::Env;
 use http::HeaderValue;
-use http::header::HOST;
 use http::request::Parts;
 
 use self::keys::KeyWaiters;
@@ -24,6 +23,7 @@ pub(crate) use self::refused::Refused;
 pub(crate) use self::stamp::stamp;
 use crate::data_plane::client::Client;
 use crate::data_plane::origin::Origin;
+use crate::data_plane::target;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::well_formed::Unfit;
 use crate::lock::lock_uncontended;
@@ -181,19 +181,6 @@ fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>, view: &View) -> Resul
     judged.map_err(Refused::chain)
 }
 
-/// Host and port, whichever way they are said. Where both ways are used they say the same, or the
-/// request is refused before it comes here.
-fn authority(parts: &Parts) -> &str {
-    let host = || parts.headers.get(HOST)?.to_str().ok();
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    authority.or_else(host).unwrap_or_default()
-}
-
-/// The path and query as they came.
-pub(crate) fn target(parts: &Parts) -> &str {
-    parts.uri.path_and_query().map_or("/", |path| path.as_str())
-}
-
 /// The policy that the request is decided by.
 fn policy<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
@@ -231,13 +218,13 @@ fn once<E: Env, S: Sink>(
     waited: bool,
 ) -> Result<Outcome, Refused> {
     let authorizer = case.authorizer;
-    let path = target(parts);
+    let path = target::path_and_query(parts);
     let policy = policy(case, view, path, credentials)
         .map_err(|why| tell(case, view, parts, credentials, why))?;
     let evidence = Evidence {
         policy,
         method: &parts.method,
-        authority: authority(parts),
+        authority: target::authority(&parts.uri, target::host(&parts.headers)),
         path,
         credentials,
         peer: case.client.map(|client| &client.certificate),
@@ -278,7 +265,7 @@ fn tell<E: Env, S: Sink>(
     let authorizer = case.authorizer;
     let config = &view.config;
     // A path with two readings has no route, so the event names the listener's own policy.
-    let picked = config.policy(case.listener, target(parts));
+    let picked = config.policy(case.listener, target::path_and_query(parts));
     let policy = picked.unwrap_or_else(|_| config.listener(case.listener).policy);
     let decision = Decision::Deny(refused.as_denial());
     let at = (authorizer.reporter.now(), false);

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use crate::active_config::ActiveConfig;
-use crate::data_plane::authz::target;
+use crate::data_plane::target;
 
 /// The CORS fields of the answer to one request.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Grant {
         if !config.has_cors(listener) {
             return None;
         }
-        let policy = config.policy(listener, target(request)).ok()?;
+        let policy = config.policy(listener, target::path_and_query(request)).ok()?;
         let rules = config.settings.policy.auth(policy).cors.clone()?;
         let origin = rules.origin(&request.headers);
         Some(Box::new(Self { rules, origin }))

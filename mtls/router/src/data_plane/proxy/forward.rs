@@ -11,7 +11,7 @@ use cellway_core::{Allow, Reason};
 use cellway_env::Env;
 use http::header::{CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme, Uri};
+use http::uri::{Authority, Parts as UriParts, Scheme, Uri};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -25,6 +25,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{
     Exchange, Framing, Pace, Places, Progress, RequestBody, Turn, words,
 };
+use crate::data_plane::target;
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
 use crate::observe::event::{Event, Sink, Unserved};
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
@@ -513,7 +514,7 @@ fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Opti
         request.headers_mut().insert(HOST, host);
     }
     if request.uri().authority().is_some() {
-        let path = path(request.uri());
+        let path = target::origin_form(request.uri());
         *request.uri_mut() = Uri::from(path);
     }
     join_cookies(request);
@@ -560,13 +561,7 @@ fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Opti
         EndpointScheme::Http | EndpointScheme::H2c => Scheme::HTTP,
     });
     parts.authority = Some(authority);
-    parts.path_and_query = Some(path(request.uri()));
+    parts.path_and_query = Some(target::origin_form(request.uri()));
     *request.uri_mut() = Uri::from_parts(parts).ok()?;
     Some(())
-}
-
-fn path(uri: &Uri) -> PathAndQuery {
-    uri.path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"))
 }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use cellway_env::Env;
-use http::header::HOST;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -37,6 +36,7 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::authz::{Refused, authorize, stamp};
 use crate::data_plane::connection::Connection;
 use crate::data_plane::streams::{Side, Stream};
+use crate::data_plane::target;
 use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
 use crate::observe::event::Sink;
@@ -146,10 +146,8 @@ fn set_forwarding<E: Env, S: Sink>(
 ) {
     let mode = config.listener(connection.listener).forwarded;
     // Cloning only counts a reference.
-    let host = parts.headers.get(HOST).cloned();
-    let host = host.as_ref().and_then(|host| host.to_str().ok());
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    let authority = authority.or(host).unwrap_or_default();
+    let host = target::host(&parts.headers).cloned();
+    let authority = target::authority(&parts.uri, host.as_ref());
     let forwarding = &connection.forwarding;
     forwarding.set(mode, authority, &mut parts.headers);
 }
