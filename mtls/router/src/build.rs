@@ -18,6 +18,7 @@ pub const LONG: &str = concat!(
 
 #[cfg(test)]
 #[path = "../build/commit.rs"]
+#[allow(unreachable_pub, reason = "the build script has it, too")]
 mod commit;
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ impl std::error::Error for ReloadError {}
 
 /// Why the router can't listen on an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
@@ -95,6 +96,7 @@ impl BindError {
 }
 
 impl fmt::Display for BindError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the system's errors")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (address, port) = (self.address, self.address.port());
         match self.kind {

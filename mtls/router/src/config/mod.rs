@@ -96,7 +96,7 @@ impl Config {
                 if !found.iter().any(|error| table_of(&error.setting) == table) {
                     let place = match mistake.place {
                         Place::Variable(name) => Place::Variable(name),
-                        _ => tree.place(&mistake.setting),
+                        Place::Line(_) | Place::File => tree.place(&mistake.setting),
                     };
                     errors.push(ConfigError { place, ..mistake });
                 }

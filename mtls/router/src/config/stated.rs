@@ -79,6 +79,7 @@ fn table(path: &str, table: &Table, settings: &mut BTreeMap<String, String>) {
 
 /// Adds the settings of a value. A list of tables has settings of its own; any other list is one
 /// setting.
+#[expect(clippy::wildcard_enum_match_arm, reason = "toml's values")]
 fn value(path: String, value: &Value, settings: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(inner) => table(&path, inner, settings),

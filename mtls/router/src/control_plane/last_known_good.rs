@@ -58,6 +58,7 @@ pub struct LastKnownGood {
 
 /// Why a last-known-good document isn't used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LoadRefused {
     /// It can't be read, is a link, or others can write it.
     Io(io::Error),

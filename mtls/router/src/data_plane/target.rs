@@ -26,7 +26,10 @@ pub(crate) fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// The path and query as they came.
 pub(crate) fn path_and_query(parts: &Parts) -> &str {
-    parts.uri.path_and_query().map_or(ROOT, PathAndQuery::as_str)
+    parts
+        .uri
+        .path_and_query()
+        .map_or(ROOT, PathAndQuery::as_str)
 }
 
 /// The path and query for a request to a cell.

@@ -175,6 +175,7 @@ fn is_signed(
 }
 
 /// Why a list can't be used, as text.
+#[expect(clippy::wildcard_enum_match_arm, reason = "webpki's errors")]
 fn unusable(error: &Error) -> String {
     match error {
         Error::UnsupportedDeltaCrl => {

@@ -76,6 +76,7 @@ pub(super) fn store(
 ///
 /// # Errors
 /// A file can't be read, or has no certificate or no private key.
+#[expect(clippy::wildcard_enum_match_arm, reason = "errors of the PEM reader")]
 pub async fn load_key_pair<E: Env>(
     env: &E,
     pair: &KeyPair,
@@ -217,6 +218,7 @@ pub(super) async fn revocation_lists<E: Env>(
 }
 
 /// Describes an error in words where the library prints byte values.
+#[expect(clippy::wildcard_enum_match_arm, reason = "errors of the PEM reader")]
 fn words(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => {

@@ -44,6 +44,7 @@ impl fmt::Display for ChainRefused {
 impl std::error::Error for ChainRefused {}
 
 impl From<webpki::Error> for ChainRefused {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "webpki's errors")]
     fn from(error: webpki::Error) -> Self {
         use webpki::Error as E;
         match error {

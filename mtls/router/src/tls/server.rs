@@ -160,6 +160,7 @@ pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
     refusal_of(error)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors")]
 fn refusal_of(error: &Error) -> TlsRefusal {
     match error {
         Error::NoCertificatesPresented => TlsRefusal::NoCertificate,
@@ -178,6 +179,7 @@ impl From<ChainRefused> for TlsRefusal {
 
 /// The chain verifier returns only the errors listed here. The others are about the handshake's own
 /// signature.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors")]
 fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
     match error {
         CertificateError::Expired => TlsRefusal::CertificateExpired,

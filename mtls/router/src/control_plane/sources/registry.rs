@@ -63,6 +63,10 @@ pub async fn fetch_registry_document<E: Env>(
 /// The validator of a [`RegistryLocation::Text`], which never changes.
 const INLINE: &str = "inline";
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other errors stay as they are"
+)]
 async fn from_file<E: Env>(
     env: &E,
     path: &str,

@@ -344,7 +344,7 @@ mod tests {
     fn data(next: Poll<Next>) -> Option<Bytes> {
         match next {
             Poll::Ready(Next::Frame(frame)) => frame.into_data().ok(),
-            _ => None,
+            Poll::Ready(_) | Poll::Pending => None,
         }
     }
 
@@ -376,7 +376,7 @@ mod tests {
                 Poll::Ready(Next::Frame(frame)) => {
                     assert_eq!(frame.into_trailers().unwrap(), trailers);
                 }
-                other => panic!("{other:?}"),
+                other @ (Poll::Ready(_) | Poll::Pending) => panic!("{other:?}"),
             }
             assert!(state.ends_at(5));
             assert!(matches!(state.next(5, &cx), Poll::Ready(Next::End)));

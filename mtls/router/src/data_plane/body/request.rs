@@ -175,7 +175,7 @@ impl RequestBody {
             Poll::Pending if watched.progress.poll_given_up(cx).is_ready() => {
                 Poll::Ready(RequestBroken::GivenUp)
             }
-            broken => broken,
+            broken @ (Poll::Ready(_) | Poll::Pending) => broken,
         };
         if let Poll::Ready(broken) = broken {
             watched.progress.moved(0, Turn::Broken);

@@ -24,7 +24,9 @@ impl Grant {
         if !config.has_cors(listener) {
             return None;
         }
-        let policy = config.policy(listener, target::path_and_query(request)).ok()?;
+        let policy = config
+            .policy(listener, target::path_and_query(request))
+            .ok()?;
         let rules = config.settings.policy.auth(policy).cors.clone()?;
         let origin = rules.origin(&request.headers);
         Some(Box::new(Self { rules, origin }))

@@ -25,8 +25,8 @@ use crate::active_config::ActiveConfig;
 use crate::data_plane::body::{
     Exchange, Framing, Pace, Places, Progress, RequestBody, Turn, words,
 };
-use crate::data_plane::target;
 use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, Sender};
+use crate::data_plane::target;
 use crate::observe::event::{Event, Sink, Unserved};
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
 use crate::shares::{Full, Resource};
@@ -203,7 +203,9 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
                     return Attempt::Unsent(error);
                 }
                 Attempt::Unsent(_) => fresh = true,
-                done => return done,
+                done @ (Attempt::Answered(..) | Attempt::Again | Attempt::Failed(..)) => {
+                    return done;
+                }
             }
         }
     }

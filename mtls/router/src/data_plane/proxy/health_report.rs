@@ -68,6 +68,10 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Ou
 
 /// What the endpoint is to blame for. `None` where it isn't: the router's own limit, a client that
 /// stopped, a time limit on the whole of an exchange.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what a cell does is held against it"
+)]
 fn outcome_of(reason: Reason) -> Option<Outcome> {
     match reason {
         Reason::CellUnreachable | Reason::CellUntrusted => Some(Outcome::ConnectFailed),

@@ -40,6 +40,10 @@ pub(super) fn stakes<E: Env, S: Sink>(
 
 /// The request's identity, unless its policy is `disabled`: then it is the same for all requests
 /// and proves nothing.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only one reason proves nothing"
+)]
 fn proved(allow: &Allow) -> Option<&Identity> {
     match allow.reason {
         Reason::Insecure => None,

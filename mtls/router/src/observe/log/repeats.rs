@@ -132,6 +132,7 @@ impl Slot {
 
 /// The key that similar lines share. `None` if every line is written. A source's error text is part
 /// of the key, so that a new error is written at once.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few events repeat")]
 fn key(event: &Event<'_>) -> Option<(Kind, u64)> {
     let (kind, hash) = match event {
         Event::CellFailed {
@@ -191,7 +192,7 @@ fn of_notice(notice: &Notice) -> Option<u64> {
         Notice::Registry(RegistryNotice::FetchFailed { failure, .. }) => {
             Some(hash((failure.problem.as_str(), &failure.detail)))
         }
-        _ => None,
+        Notice::Registry(_) | Notice::CellKeysRefused { .. } | Notice::Health(_) => None,
     }
 }
 

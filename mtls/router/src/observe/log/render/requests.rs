@@ -5,6 +5,10 @@ use cellway_core::{Decision, LeftOut};
 use super::{Line, Subjects, micros};
 use crate::observe::event::Event;
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other events are rendered elsewhere; tests render each"
+)]
 pub(super) fn body(line: Line, event: &Event<'_>, subjects: &Subjects) -> Line {
     match event {
         Event::Decided { .. } => decided(line, event, subjects),

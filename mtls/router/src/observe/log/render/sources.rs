@@ -10,6 +10,10 @@ use cellway_core::registry::RegistryNotice;
 use super::{Line, millis};
 use crate::observe::event::Event;
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other events are rendered elsewhere; tests render each"
+)]
 pub(super) fn body(line: Line, event: &Event<'_>) -> Line {
     match event {
         Event::CellConnected { cell, endpoint } => {
