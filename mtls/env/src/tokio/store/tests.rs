@@ -1,0 +1,65 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use cellway_testbed::Folder;
+
+use super::*;
+
+#[test]
+fn replaces_and_leaves_nothing_beside() {
+    let folder = Folder::generate();
+    let path = folder.root().join("state").join("keys");
+    replace(&path, b"one").unwrap();
+    let before = stat(&path).unwrap();
+    replace(&path, b"other").unwrap();
+    assert_eq!(&read(&path, 5, Privacy::Own).unwrap()[..], b"other");
+    assert_ne!(stat(&path).unwrap(), before);
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
+fn refuses_what_is_too_large_and_says_so() {
+    let folder = Folder::generate();
+    let path = folder.root().join("file");
+    fs::write(&path, b"12345").unwrap();
+    let error = read(&path, 4, Privacy::Any).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn refuses_what_is_no_file() {
+    let folder = Folder::generate();
+    let path = folder.root().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    for path in [&*path, folder.root()] {
+        let error = read(path, 4, Privacy::Any).unwrap_err();
+        assert_eq!(error.to_string(), "is not a plain file");
+    }
+}
+
+#[test]
+fn refuses_state_that_others_may_have_written() {
+    let folder = Folder::generate();
+    let path = folder.root().join("file");
+    replace(&path, b"good").unwrap();
+    let link = folder.root().join("link");
+    symlink(&path, &link).unwrap();
+    let kind = |path: &Path| read(path, 10, Privacy::Own).unwrap_err().kind();
+    assert_eq!(kind(&link), io::ErrorKind::PermissionDenied);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+    assert_eq!(kind(&path), io::ErrorKind::PermissionDenied);
+    assert!(read(&path, 10, Privacy::Any).is_ok());
+}
+
+#[test]
+fn a_planted_link_is_not_written_through() {
+    let folder = Folder::generate();
+    let victim = folder.root().join("victim");
+    fs::write(&victim, b"untouched").unwrap();
+    symlink(&victim, folder.root().join(".file.new")).unwrap();
+    replace(&folder.root().join("file"), b"state").unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"untouched");
+}
