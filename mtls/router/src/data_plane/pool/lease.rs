@@ -26,7 +26,7 @@ pub(crate) struct Lease {
     pub(crate) sender: Sender,
     /// Whether it was opened for this request.
     pub(crate) opened: bool,
-    /// [`Load::answers`] when the request began.
+    /// [`Load::answers`](super::load::Load::answers) when the request began.
     pub(super) answers: u32,
     pub(super) epoch: u64,
     /// Counts the request on its connection while the lease lasts. `None` on HTTP/1.1.
