@@ -120,7 +120,7 @@ impl Control {
         }
     }
 
-    /// A key set that was kept from an earlier run.
+    /// A key set that an earlier run saved.
     ///
     /// # Errors
     /// [`RestoreError`]; nothing has changed then.
@@ -149,7 +149,7 @@ impl Control {
         self.settle(now);
     }
 
-    /// A registry document that was kept from an earlier run, parsed against nothing.
+    /// A registry document that an earlier run saved, parsed without a previous registry.
     pub fn handle_restored_registry(
         &mut self,
         now: Now,

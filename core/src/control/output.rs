@@ -33,7 +33,7 @@ pub enum Output {
         /// An unknown key causes the fetch, not the schedule.
         forced: bool,
     },
-    /// Keep this last-known-good key set.
+    /// Save this last-known-good key set.
     SaveKeys {
         /// The id to restore it with.
         source: KeySourceId,
@@ -60,14 +60,14 @@ pub enum Output {
         /// The validator that came with the document.
         validator: Option<Arc<str>>,
     },
-    /// Keep this last-known-good registry document.
+    /// Save this last-known-good registry document.
     SaveRegistry {
         /// The document.
         body: Bytes,
         /// When the source sent it.
         fetched_at: Unix,
     },
-    /// The document that was kept last is still good at this time: keep the time.
+    /// The source has confirmed the last saved document: save the time.
     ConfirmRegistry {
         /// When the source confirmed it.
         fetched_at: Unix,

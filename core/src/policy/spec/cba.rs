@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `[cba]`: cell-bound authorizations, which cells show that call other cells.
+/// `[cba]`: cell-bound authorizations of cells that call other cells.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CbaSpec {
     /// Whether they are checked and enforced.
     pub mode: CbaMode,
-    /// The only cell that they may lead to. Absent: whichever cell is decided.
+    /// The only cell that they may be for. Absent: any cell that is decided.
     pub destination: Option<String>,
     /// The annotation of a cell in the registry that holds its JWKS, as a string.
     pub annotation: String,
     /// The algorithms that they may be signed with.
     pub algorithms: Vec<String>,
-    /// How far `nbf` and `iat` may lie ahead, in seconds.
+    /// How far `nbf` and `iat` may be in the future, in seconds.
     pub leeway_secs: u64,
-    /// Each is taken once, by this router.
+    /// Each is accepted once by this router.
     pub one_use: bool,
 }
 
@@ -39,7 +39,7 @@ impl Default for CbaSpec {
 pub struct PolicyCbaSpec {
     /// Whether cell-bound authorizations are checked and enforced under this policy.
     pub mode: Option<CbaMode>,
-    /// The only cell that they may lead to here.
+    /// The only cell that they may be for under this policy.
     pub destination: Option<String>,
 }
 
@@ -47,14 +47,14 @@ pub struct PolicyCbaSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CbaMode {
-    /// Nobody looks at them.
+    /// They are ignored.
     Off,
-    /// What `enforce` would deny passes, and is logged and counted.
+    /// Requests that `enforce` would deny are allowed, logged and counted.
     Monitor,
-    /// One that is there must hold. A request without one passes.
+    /// An authorization must be valid. A request without one passes.
     #[default]
     Enforce,
-    /// As `enforce`, and a client certificate that names a cell needs one.
+    /// As `enforce`, and a caller whose client certificate names a cell needs one.
     Require,
 }
 

@@ -10,7 +10,7 @@ use super::{OneOrMany, SpeaksSpec};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSpec {
-    /// What logs, metrics and the registry's `issuer` call it.
+    /// Its name in logs, metrics and the registry's `issuer`.
     pub name: String,
     /// The exact `iss` of its tokens.
     #[serde(default)]
@@ -32,16 +32,16 @@ pub struct IssuerSpec {
     /// The values that `typ` may have. A token without `typ` counts as a `JWT`.
     #[serde(default = "default_types")]
     pub types: Vec<String>,
-    /// Which claims say what.
+    /// The claims that the identity is read from.
     #[serde(default)]
     pub claims: ClaimsSpec,
-    /// How long after `exp` a token is still taken, in seconds.
+    /// How long after `exp` a token is still accepted, in seconds.
     #[serde(default)]
     pub leeway_exp_secs: u64,
-    /// How far `nbf` and `iat` may lie ahead, in seconds.
+    /// How far `nbf` and `iat` may be in the future, in seconds.
     #[serde(default = "default_leeway_nbf_secs")]
     pub leeway_nbf_secs: u64,
-    /// Where its keys are; otherwise discovery finds them.
+    /// The URL of its keys. Without it, discovery finds them.
     #[serde(default)]
     pub jwks_uri: Option<String>,
     /// A local file with its keys.
@@ -172,7 +172,7 @@ impl Default for ClaimsSpec {
 pub struct KeyTimingSpec {
     /// How long a fetched set counts as fresh. It is fetched again before this ends.
     pub fresh_secs: u64,
-    /// How long a set that couldn't be refreshed goes on serving after that.
+    /// How long a set that couldn't be refreshed is used after that.
     pub stale_max_secs: u64,
     /// The least time between two fetches that unknown keys force.
     pub cooldown_secs: u64,

@@ -30,11 +30,11 @@ pub struct PolicySpecs {
     pub policy: Vec<PolicySpec>,
     /// `[trust]`: which client certificates are trusted.
     pub trust: Option<TrustSpec>,
-    /// `[headers]`: what the router's own headers are called.
+    /// `[headers]`: the names of the router's own headers.
     pub headers: HeaderSpec,
-    /// `[cba]`: what cells show that call other cells.
+    /// `[cba]`: authorizations of cells that call other cells.
     pub cba: CbaSpec,
-    /// `[routing_key]`: who may say in a header which tenant a request is for.
+    /// `[routing_key]`: who may name the tenant of a request in a header.
     pub routing_key: RoutingKeySpec,
 }
 

@@ -8,15 +8,15 @@ use super::PolicyCbaSpec;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySpec {
-    /// What listeners call it.
+    /// The name that listeners use.
     pub name: String,
     /// What happens to requests without credentials.
     #[serde(default)]
     pub mode: Mode,
-    /// One of these must be there; each that is there must verify.
+    /// A request needs one of these. Each that it has must verify.
     #[serde(default)]
     pub any_of: Option<Vec<Scheme>>,
-    /// All of these must be there.
+    /// A request needs all of these.
     #[serde(default)]
     pub all_of: Option<Vec<Scheme>>,
     /// Whether a token must have a subject.
@@ -40,7 +40,8 @@ pub struct PolicySpec {
     /// What differs from `[cba]` for this policy.
     #[serde(default)]
     pub cba: Option<PolicyCbaSpec>,
-    /// `[[policy.rule]]`: which callers may ask for what. Absent: whoever is let in, for anything.
+    /// `[[policy.rule]]`: which callers may make which requests. Absent: all callers may make all
+    /// requests.
     #[serde(default)]
     pub rule: Option<Vec<RuleSpec>>,
     /// `[policy.cors]`: which pages of other origins may make requests. Absent: CORS is left to the
@@ -82,11 +83,12 @@ impl Default for CorsSpec {
     }
 }
 
-/// One `[[policy.rule]]`: the first that fits a request decides, and what none fits is denied.
+/// One `[[policy.rule]]`. The first that matches a request decides. A request that matches none is
+/// denied.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSpec {
-    /// What logs and `explain` call it; otherwise its place.
+    /// Its name in logs and `explain`. Default: its position.
     pub name: Option<String>,
     /// The methods; all if absent. `GET` includes `HEAD`.
     pub methods: Option<Vec<String>>,
@@ -106,9 +108,9 @@ pub struct RuleSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAllow {
-    /// Everyone whose credentials hold.
+    /// Every verified caller.
     Verified,
-    /// Anonymous callers too, where the mode is permissive.
+    /// Anonymous callers too, if the mode is permissive.
     Anyone,
 }
 
@@ -119,9 +121,9 @@ pub enum Mode {
     /// No credential is 401.
     #[default]
     Required,
-    /// An invalid credential is 401; none at all passes to the anonymous placement.
+    /// An invalid credential is 401. A request without credentials goes to the anonymous placement.
     Permissive,
-    /// No credential is looked at; every request has the configured identity.
+    /// Credentials are ignored. Every request has the configured identity.
     Disabled,
 }
 

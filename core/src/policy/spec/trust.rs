@@ -10,8 +10,8 @@ use super::SpeaksSpec;
 pub struct TrustSpec {
     /// A PEM file with the certificate authorities that sign clients' certificates.
     pub bundle: Option<String>,
-    /// Files with the revocation lists of those authorities, PEM or DER. Where there is one, every
-    /// certificate of a chain must be covered by one.
+    /// Files with the revocation lists of those authorities, PEM or DER. If there are any, they
+    /// must cover every certificate of a chain.
     pub crl: Vec<String>,
     /// Whether to refuse certificates whose list is past its next update.
     pub crl_stale: OnDoubt,
@@ -43,10 +43,10 @@ impl TrustSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDoubt {
-    /// It doesn't count.
+    /// The certificate is refused.
     #[default]
     Refuse,
-    /// It counts.
+    /// The certificate is accepted.
     Allow,
 }
 
@@ -79,7 +79,7 @@ pub struct BoundTrustDomainSpec {
     #[serde(default)]
     pub tenants: Option<SpeaksSpec>,
     /// A PEM file with the certificate authorities that sign for it, instead of those in
-    /// `trust.bundle`. They count for no other trust domain.
+    /// `trust.bundle`. They sign for no other trust domain.
     #[serde(default)]
     pub bundle: Option<String>,
 }

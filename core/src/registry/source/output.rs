@@ -14,7 +14,7 @@ use crate::time::Unix;
 /// What the driver has to do for the source.
 #[derive(Debug)]
 pub enum RegistryAction {
-    /// Ask for a document, then call [`RegistrySource::handle_fetched`], exactly once.
+    /// Fetch a document, then call [`RegistrySource::handle_fetched`] exactly once.
     Fetch {
         /// The validator of the current content, for `If-None-Match`.
         validator: Option<Arc<str>>,
@@ -33,19 +33,19 @@ pub enum RegistryAction {
         /// The registry that was replaced, to be freed where that blocks no request.
         retired: Option<Arc<Registry>>,
     },
-    /// Keep this as last-known-good.
+    /// Save this as last-known-good.
     Save {
         /// The document.
         body: Bytes,
         /// When the source sent it.
         fetched_at: Unix,
     },
-    /// The last-known-good document that was saved is still good at this time: keep the time.
+    /// The source has confirmed the saved last-known-good document: save the time.
     Confirm {
         /// When the source confirmed it.
         fetched_at: Unix,
     },
-    /// For logs, metrics and invariants.
+    /// Report this to logs, metrics and invariants.
     Notice(RegistryNotice),
 }
 
@@ -90,9 +90,9 @@ pub enum RegistryNotice {
 /// Why the source wants to be woken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RegistryWake {
-    /// It is time to ask the source.
+    /// The next fetch is due.
     Poll,
-    /// It is time to try the source again after a failure.
+    /// The next fetch after a failure is due.
     Retry,
     /// The registry becomes stale.
     Stale,

@@ -9,7 +9,7 @@ use super::{
     shard_of, tag,
 };
 
-/// A tenant on its way into the index; its id still stands in the document where possible.
+/// A tenant to put into the index. Its id is borrowed from the document if possible.
 #[derive(Clone, Debug)]
 pub(in crate::registry) struct Item<'a> {
     hash: u64,
@@ -69,20 +69,20 @@ impl TenantIndex {
         })
     }
 
-    /// The whole index anew with one tenant more, and as many shards as that takes.
+    /// Rebuilds the index with one more tenant, with more shards.
     pub(super) fn rebuilt_with(&self, id: &str, assignment: Assignment) -> Self {
         let others = self.iter().filter(|(other, _)| *other != id);
         let items: Vec<_> = others
             .chain([(id, assignment)])
             .map(|(id, assignment)| Item::new(Cow::Borrowed(id), assignment))
             .collect();
-        // No id is there twice: the index had none, and `id` was left out.
+        // No id occurs twice: the index had no duplicates, and `id` was left out.
         Self::build(&items, None).unwrap_or_default()
     }
 }
 
-/// How many bits of the hash choose the shard. Keeps what `previous` has while that is tolerable:
-/// another number of shards shares nothing.
+/// How many bits of the hash choose the shard. Keeps that of `previous` while it is good enough,
+/// because an index with another number of shards shares nothing.
 fn bits_for(len: usize, previous: Option<&TenantIndex>) -> u8 {
     let ideal = (len / SHARD_LEN_IDEAL + 1).next_power_of_two().ilog2() as u8;
     match previous {
@@ -108,7 +108,7 @@ fn by_shard(items: &[Item<'_>], bits: u8) -> (Vec<usize>, Vec<usize>) {
         sum += *end;
         *end = sum;
     }
-    // From behind, so that items of one shard stay in the order of the document.
+    // Backwards, so that items of one shard stay in the order of the document.
     let mut order = vec![0; items.len()];
     let mut next = ends.clone();
     for (position, item) in items.iter().enumerate().rev() {

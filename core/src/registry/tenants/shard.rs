@@ -1,25 +1,25 @@
-//! One shard: an open-addressed table of 16-byte records beside one string of all ids.
+//! One shard: an open-addressed table of 16-byte records, and one string of all ids.
 //!
-//! Rows go in ordered by tag and id, so that equal content has equal layout.
+//! Rows are inserted in order of tag and id, so that equal content has equal layout.
 
 use super::Assignment;
 
 /// About a hundred tenants.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub(super) struct Shard {
-    /// A third longer than there are rows, so that a search soon meets a vacant record.
+    /// A third longer than the number of rows, so that a search soon finds a vacant record.
     table: Box<[Record]>,
     /// All ids, one after the other.
     ids: Box<str>,
     len: u32,
 }
 
-/// A row as the table holds it. 16 bytes, so that four share a cache line.
+/// A row of the table. 16 bytes, so that four fit a cache line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Record {
     tag: u32,
     offset: u32,
-    /// [`VACANT`] where there is no row.
+    /// [`VACANT`] if there is no row.
     target: u32,
     terms: u16,
     /// An id has 1 to 256 bytes.
@@ -29,7 +29,7 @@ struct Record {
 
 const VACANT: u32 = u32::MAX;
 
-/// A row on its way into a shard. In order of tag, then id.
+/// A row to put into a shard. Ordered by tag, then id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Row<'a> {
     pub(super) tag: u32,
@@ -46,7 +46,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// What rows are ordered by.
+    /// The sort key of rows.
     pub(super) fn key(&self) -> (u32, &'a str) {
         (self.tag, self.id)
     }
@@ -72,7 +72,7 @@ impl Record {
 }
 
 impl Shard {
-    /// A shard of these rows, which are in order and name no id twice.
+    /// A shard of these rows, which are sorted and have no id twice.
     pub(super) fn from_rows(rows: &[Row<'_>]) -> Self {
         let mut table = vec![Record::NONE; rows.len() + rows.len() / 3 + 1].into_boxed_slice();
         let mut ids = String::with_capacity(rows.iter().map(|row| row.id.len()).sum());
@@ -83,7 +83,7 @@ impl Shard {
             }
             table[at] = Record {
                 tag: row.tag,
-                // Fits: a document has less than 4 GiB (`parse` sees to it).
+                // Fits, because `parse` refuses documents of 4 GiB or more.
                 offset: ids.len() as u32,
                 target: row.assignment.target,
                 terms: row.assignment.terms,
@@ -123,7 +123,7 @@ impl Shard {
         taken.map(|record| (self.id(record), record.assignment()))
     }
 
-    /// Whether the shard holds just these rows, which name no id twice.
+    /// Whether the shard has exactly these rows, which have no id twice.
     pub(super) fn holds(&self, rows: &[Row<'_>]) -> bool {
         let same = |row: &Row<'_>| {
             let found = self.get(row.tag, row.id);
@@ -132,7 +132,7 @@ impl Shard {
         self.len() == rows.len() && rows.iter().all(same)
     }
 
-    /// The shard with the row of this id replaced, added or, for `None`, left out.
+    /// The shard with the row of this id replaced or added, or removed for `None`.
     pub(super) fn changed(&self, tag: u32, id: &str, row: Option<Row<'_>>) -> Self {
         let taken = self.table.iter().filter(|record| record.target != VACANT);
         let old = taken.map(|record| Row::new(record.tag, self.id(record), record.assignment()));
@@ -151,7 +151,7 @@ impl Shard {
     }
 }
 
-/// Where a search for a tag starts: its share of the table's length.
+/// Where a search for a tag starts: the position in the table that is proportional to the tag.
 fn home(tag: u32, table_len: usize) -> usize {
     ((u64::from(tag) * table_len as u64) >> 32) as usize
 }
