@@ -142,11 +142,11 @@ impl Decision {
             ),
             Claimed::Forgotten => (
                 Reason::CbaExpired,
-                "the router's clock was set back, and `exp` had come before",
+                "the router's clock was set back, and `exp` had already passed",
             ),
             Claimed::Full => (
                 Reason::Overloaded,
-                "the source cell has used up its room for used authorizations",
+                "the source cell has used up its space for used authorizations",
             ),
         };
         let Self::Allow(mut allow) = self else {

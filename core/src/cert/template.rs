@@ -210,7 +210,7 @@ impl UriTemplate {
         let trust_domains = match authority {
             "{trust_domain}" if configured.is_empty() => {
                 return Err(TemplateError(
-                    "{trust_domain} stands for nothing, because trust_domains is empty",
+                    "{trust_domain} has no value, because trust_domains is empty",
                 ));
             }
             "{trust_domain}" => configured.to_vec(),
@@ -292,7 +292,7 @@ fn check_names(parts: &[Part]) -> Result<(), TemplateError> {
         return Ok(());
     }
     Err(TemplateError(
-        "must hold {tenant}, {service} or {cell}, and none of them twice",
+        "must contain {tenant}, {service} or {cell}, each at most once",
     ))
 }
 

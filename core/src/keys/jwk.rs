@@ -143,7 +143,7 @@ fn rsa(
     let bits = n.len() * 8 - leading;
     if !RSA_BITS.contains(&bits) {
         let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
-        let why = format!("with an RSA key of {bits} bits ({least} to {most} are taken)");
+        let why = format!("with an RSA key of {bits} bits ({least} to {most} are accepted)");
         return Err(why.into());
     }
     let odd = e.last().is_some_and(|byte| byte % 2 == 1);

@@ -188,7 +188,7 @@ impl KeySet {
         let entries =
             entries(body).map_err(|detail| JwksError::new(JwksErrorReason::Malformed, detail))?;
         let too_many = |count, what, most| {
-            let detail = format!("{count} {what}; at most {most} are taken");
+            let detail = format!("{count} {what}; at most {most} are accepted");
             JwksError::new(JwksErrorReason::TooManyKeys, detail)
         };
         let count = entries.len();

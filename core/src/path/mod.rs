@@ -177,7 +177,11 @@ impl PathPattern {
             Some("") => ("", true),
             Some(before) => match before.strip_suffix('/') {
                 Some(before) => (before, true),
-                None => return Err(PatternError("has `**` beside something else in a segment")),
+                None => {
+                    return Err(PatternError(
+                        "has `**` together with other text in a segment",
+                    ));
+                }
             },
             None => (inner, false),
         };
@@ -250,14 +254,14 @@ impl Segment {
         }
         if text.contains(['*', '{', '}']) {
             return Err(PatternError(
-                "has a wildcard beside something else in a segment",
+                "has a wildcard together with other text in a segment",
             ));
         }
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"%?#;\\".contains(&byte);
         match text.bytes().all(plain) {
             true => Ok(Self::Literal(text.into())),
             false => Err(PatternError(
-                "has a character that no path may have, or an encoded one; write those as they are meant",
+                "has an encoded character, or one that no path may have; write it unencoded",
             )),
         }
     }

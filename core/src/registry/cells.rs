@@ -37,7 +37,7 @@ pub(super) fn check(
         let old = previous.and_then(|previous| previous.cell(&raw.id));
         let id = raw.id.clone();
         if let Some(first) = seen.insert(id.clone(), at) {
-            mistakes.invalid(format!("{path}.id {id:?} is that of {list}[{first}] too"));
+            mistakes.invalid(format!("{path}.id {id:?} is also that of {list}[{first}]"));
             continue;
         }
         let cell = check_cell(raw, &path, old, &mut checked.next_endpoint);
@@ -78,7 +78,7 @@ fn check_cell(
         let (url, san) = check_endpoint(&raw, &path)?;
         if let Some(first) = endpoints.iter().position(|other| other.url == url) {
             return invalid(format!(
-                "endpoints[{at}].url is that of endpoints[{first}] too"
+                "endpoints[{at}].url is also that of endpoints[{first}]"
             ));
         }
         let known = old.and_then(|old| {

@@ -42,7 +42,7 @@ impl RegistryError {
 
     /// A document of more than `limit` bytes, whose exact size isn't known.
     pub(super) fn too_large(limit: usize) -> Self {
-        let detail = format!("more than {limit} bytes, which is the limit");
+        let detail = format!("more than the limit of {limit} bytes");
         Self::new(RegistryErrorReason::Oversized, detail)
     }
 

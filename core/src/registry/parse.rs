@@ -132,7 +132,7 @@ fn check_version(
         }
         // Otherwise a rollback could get through by omitting its version.
         (None, Some(previous)) if previous.names_version => Err(RegistryError::invalid(
-            "`version` is missing, which the document in force has",
+            "`version` is missing, but the current document has one",
         )),
         _ => Ok(version),
     }
@@ -324,7 +324,7 @@ fn read_placements(
             continue;
         };
         if placements.insert(placement.id.clone(), placement).is_some() {
-            mistakes.invalid(format!("placements[{at}].id {id:?} comes twice"));
+            mistakes.invalid(format!("placements[{at}].id {id:?} occurs twice"));
         }
     }
     Placements {
@@ -361,7 +361,7 @@ fn read_placement(
             ));
         }
         if members.iter().any(|member| member.id == cell.id) {
-            return invalid(format!("cells[{at}]: cell {id:?} comes twice"));
+            return invalid(format!("cells[{at}]: cell {id:?} occurs twice"));
         }
         members.push(Arc::clone(cell));
     }

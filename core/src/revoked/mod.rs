@@ -110,10 +110,10 @@ impl Credential<'_> {
             return Some(OF_TENANT);
         }
         if revokes(RevocationKind::Issuer, self.issuer, "") {
-            return Some("what the issuer issued before a certain time is revoked");
+            return Some("everything that the issuer issued before a certain time is revoked");
         }
         let everybody = revocations.revokes_everybody(self.issued_at);
-        everybody.then_some("what was issued before a certain time is revoked")
+        everybody.then_some("everything that was issued before a certain time is revoked")
     }
 }
 

@@ -212,7 +212,7 @@ fn only_keys_that_can_be_used_count_against_the_bound() {
     let more = KeySet::parse(&more, ALL).unwrap_err();
     assert_eq!(
         &*more.detail,
-        "65 keys that can be used; at most 64 are taken"
+        "65 keys that can be used; at most 64 are accepted"
     );
     for refused in [entries, more] {
         assert_eq!(refused.reason, JwksErrorReason::TooManyKeys);
@@ -298,7 +298,7 @@ fn an_unusable_rsa_key_is_skipped_for_a_reason() {
         (
             with(&rsa, json!({"n": "AQAB"})),
             ALL,
-            Some("with an RSA key of 17 bits (2048 to 8192 are taken)"),
+            Some("with an RSA key of 17 bits (2048 to 8192 are accepted)"),
         ),
         (
             with(&rsa, json!({"alg": "ES256"})),

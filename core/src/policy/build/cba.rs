@@ -21,7 +21,7 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> CbaRules {
     }
     if *leeway_secs > LEEWAY_SECS_MAX {
         let problem = format!("is over {LEEWAY_SECS_MAX}");
-        errors.add("cba.leeway_secs", problem, "set clocks right instead");
+        errors.add("cba.leeway_secs", problem, "synchronize the clocks instead");
     }
     if let Some(destination) = &specs.cba.destination {
         errors.text("cba.destination", destination);

@@ -29,7 +29,7 @@ pub(super) fn issuers(specs: &[IssuerSpec], errors: &mut Errors) -> Vec<Issuer> 
         }
         if !isses.insert(&spec.issuer) && !spec.issuer.is_empty() {
             let fix = "keep one [[issuer]] for each `iss`; it can have several audiences";
-            errors.add(at("issuer"), "is another issuer's too", fix);
+            errors.add(at("issuer"), "is also another issuer's", fix);
         }
         issuers.extend(issuer(spec, specs.len(), &at, errors));
     }
@@ -56,7 +56,7 @@ fn issuer(
         ("leeway_nbf_secs", spec.leeway_nbf_secs),
     ] {
         if secs > LEEWAY_SECS_MAX {
-            let fix = format!("write at most {LEEWAY_SECS_MAX}, and set the clocks right");
+            let fix = format!("write at most {LEEWAY_SECS_MAX}, and synchronize the clocks");
             errors.add(at(member), format!("{secs} seconds is too much"), fix);
         }
     }
@@ -180,7 +180,7 @@ fn types(spec: &IssuerSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) ->
     for other in OTHER_TYPES {
         if types.iter().any(|t| **t == *other) {
             let problem = format!("{other:?} is not a type of bearer tokens");
-            errors.add(at("types"), problem, "take it off the list");
+            errors.add(at("types"), problem, "remove it from the list");
         }
     }
     types
@@ -196,7 +196,7 @@ fn location(
         (Some(_), Some(_)) => {
             errors.add(
                 at("jwks_file"),
-                "is set, and jwks_uri too",
+                "is set, and so is jwks_uri",
                 "set either jwks_uri or jwks_file, not both",
             );
             None

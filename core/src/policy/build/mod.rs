@@ -187,7 +187,7 @@ fn schemes(spec: &PolicySpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) 
         }
         (Some(_), Some(_)) => {
             let fix = "set either any_of or all_of, not both";
-            errors.add(at("all_of"), "is set, and any_of too", fix);
+            errors.add(at("all_of"), "is set, and so is any_of", fix);
             return Schemes::default();
         }
     };

@@ -45,7 +45,11 @@ pub(super) fn rules(specs: &PolicySpecs, errors: &mut Errors) -> RoutingKeyRules
     }
     if spec.skew_secs > SKEW_SECS_MAX {
         let problem = format!("is over {SKEW_SECS_MAX}");
-        errors.add("routing_key.skew_secs", problem, "set clocks right instead");
+        errors.add(
+            "routing_key.skew_secs",
+            problem,
+            "synchronize the clocks instead",
+        );
     }
     check_senders(specs, errors);
     let several = sources(specs) > 1;
@@ -179,7 +183,7 @@ fn signers(spec: &RoutingKeySpec, several: bool, errors: &mut Errors) -> Vec<Arc
     for (i, spec) in spec.signer.iter().enumerate() {
         let at = |member: &str| format!("routing_key.signer[{i}].{member}");
         if !kids.insert(&spec.kid) {
-            errors.add(at("kid"), "is another signer's too", "write another one");
+            errors.add(at("kid"), "is also another signer's", "write another one");
         }
         let kid = if is_kid(&spec.kid) {
             errors.text(&at("kid"), &spec.kid)

@@ -67,7 +67,7 @@ fn mistakes_in_the_older_form_are_named() {
         (
             r#""id": "b""#,
             r#""id": "a""#,
-            "data[1].id \"a\" is that of data[0] too",
+            "data[1].id \"a\" is also that of data[0]",
         ),
         (r#""https://a:1""#, "7", "data[0].endpoints[0]"),
     ] {

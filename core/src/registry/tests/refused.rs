@@ -29,7 +29,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         r#""id": "b""#,
         r#""id": "a""#,
-        "cells[1].id \"a\" is that of cells[0] too",
+        "cells[1].id \"a\" is also that of cells[0]",
     ),
     (r#""id": "b""#, r#""id": "b,c""#, "cells[1].id may hold"),
     (
@@ -90,7 +90,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         r#""id": "many""#,
         r#""id": "one""#,
-        "placements[1].id \"one\" comes twice",
+        "placements[1].id \"one\" occurs twice",
     ),
     (
         r#"["b", "a"]"#,
@@ -105,7 +105,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         r#"["b", "a"]"#,
         r#"["b", "b"]"#,
-        "placements[1] \"many\".cells[1]: cell \"b\" comes twice",
+        "placements[1] \"many\".cells[1]: cell \"b\" occurs twice",
     ),
     (
         r#"["b", "a"]"#,

@@ -25,7 +25,7 @@ impl Context<'_> {
             return Err(twice("there is more than one Authorization header"));
         }
         let authorization = match &credentials.authorization {
-            Some(_) if in_query => return Err(twice("there is a token in the query too")),
+            Some(_) if in_query => return Err(twice("there is also a token in the query")),
             None if in_query => return Err(malformed(IN_QUERY)),
             None => return Ok(None),
             Some(authorization) => authorization.as_bytes(),

@@ -41,7 +41,7 @@ pub(super) fn rules(
         check_callers(specs, spec, rule_spec, &at, errors);
         let same_name = |other: &Rule| other.name == rule.name;
         if let Some(other) = rules.iter().position(same_name) {
-            let problem = format!("is that of rule[{}] too", kept[other]);
+            let problem = format!("is also that of rule[{}]", kept[other]);
             errors.add(at("name"), problem, "write another one");
         }
         let before = rules.iter().position(|other| other.what.covers(&rule.what));
@@ -92,7 +92,7 @@ fn what(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Op
         }
         (None, Some(method)) => {
             if spec.methods.is_some() {
-                let problem = "is set, and grpc too, whose calls are all POST";
+                let problem = "is set, and so is grpc, whose calls are all POST";
                 errors.add(at("methods"), problem, "remove it");
             }
             grpc(method, &at("grpc"), errors)
@@ -103,7 +103,7 @@ fn what(spec: &RuleSpec, at: &dyn Fn(&str) -> String, errors: &mut Errors) -> Op
             None
         }
         (Some(_), Some(_)) => {
-            errors.add(at("grpc"), "is set, and path too", "write two rules");
+            errors.add(at("grpc"), "is set, and so is path", "write two rules");
             None
         }
     }
@@ -185,7 +185,11 @@ fn who(
         return open;
     }
     if open.is_some() {
-        errors.add(at("allow"), "is set, and roles or scopes too", "remove it");
+        errors.add(
+            at("allow"),
+            "is set, and so are roles or scopes",
+            "remove it",
+        );
     }
     for (member, list) in [("roles", &spec.roles), ("scopes", &spec.scopes)] {
         if let Some(list) = list

@@ -75,7 +75,11 @@ fn mistakes_in_what_a_rule_matches_name_their_setting() {
         (path("/%61"), "path", "\"/%61\" has a character"),
         (path("/first"), "path", "never applies: rule[0] matches"),
         (without("path"), "path", "is missing"),
-        (with("grpc", json!("a.B/C")), "grpc", "is set, and path too"),
+        (
+            with("grpc", json!("a.B/C")),
+            "grpc",
+            "is set, and so is path",
+        ),
         (methods(json!([])), "methods", "is empty or too long"),
         (
             methods(json!(["get"])),
@@ -107,7 +111,7 @@ fn mistakes_in_the_callers_of_a_rule_name_their_setting() {
         (
             with("allow", json!("verified")),
             "allow",
-            "is set, and roles or scopes too",
+            "is set, and so are roles or scopes",
         ),
         (
             with("scopes", json!(["a b"])),
@@ -127,7 +131,7 @@ fn mistakes_in_grpc_rules_name_their_setting() {
         assert_eq!(said, [wanted]);
     }
     let grpc = json!([{"grpc": "a.B/C", "methods": ["POST"], "roles": ["r"]}]);
-    assert!(said(&grpc)[0].starts_with("policy[0].rule[0].methods: is set, and grpc too"));
+    assert!(said(&grpc)[0].starts_with("policy[0].rule[0].methods: is set, and so is grpc"));
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn mistakes_in_the_list_of_rules_name_their_setting() {
     let other = json!({"name": "n", "path": "/b", "roles": ["r"]});
     assert_eq!(
         said(&json!([named, other])),
-        ["policy[0].rule[1].name: is that of rule[0] too"]
+        ["policy[0].rule[1].name: is also that of rule[0]"]
     );
     let many: Vec<_> = (0..257)
         .map(|n| json!({"path": format!("/{n}"), "roles": ["r"]}))
