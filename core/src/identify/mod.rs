@@ -156,21 +156,17 @@ impl Context<'_> {
     /// The refusal for a credential that the policy requires and the request lacks.
     fn missing(&self, presented: Presented<'_>) -> Option<Refused> {
         let auth = self.auth;
-        let token = (auth.jwt, presented.token.is_some(), NO_TOKEN);
-        let certificate = (auth.mtls, presented.certificate.is_some(), NO_CERTIFICATE);
-        let routing_key = (
-            auth.routing_key,
-            presented.routing_key.is_some(),
-            NO_ROUTING_KEY,
-        );
-        let mut lacking = [token, certificate, routing_key]
-            .into_iter()
-            .filter(|(asked, there, _)| *asked && !there);
-        let enough = !auth.all && !presented.is_empty();
-        lacking
-            .next()
-            .filter(|_| !enough)
-            .map(|(_, _, refused)| refused)
+        if !auth.all && !presented.is_empty() {
+            None
+        } else if auth.jwt && presented.token.is_none() {
+            Some(NO_TOKEN)
+        } else if auth.mtls && presented.certificate.is_none() {
+            Some(NO_CERTIFICATE)
+        } else if auth.routing_key && presented.routing_key.is_none() {
+            Some(NO_ROUTING_KEY)
+        } else {
+            None
+        }
     }
 
     /// Verifies the token last, because it may have to wait for keys.
@@ -183,9 +179,7 @@ impl Context<'_> {
         let gateway = self.gateway();
         let certificate = self.caller(presented, gateway, recorder)?;
         let routing_key = match presented.routing_key {
-            Some(routing_key_fields) => {
-                Some(self.verify_routing_key(routing_key_fields, gateway, recorder)?)
-            }
+            Some(fields) => Some(self.verify_routing_key(fields, gateway, recorder)?),
             None => None,
         };
         let token = match presented.token {
@@ -211,7 +205,7 @@ impl Context<'_> {
         let (accepted, certificate) = match (gateway, presented.certificate) {
             (None, None) => return Ok(None),
             (None, Some(peer)) => (self.accept(peer, recorder)?, peer),
-            (Some(gateway), routing_key_fields) => match routing_key_fields.or(behind_key) {
+            (Some(gateway), own) => match own.or(behind_key) {
                 None => return Ok(None),
                 Some(peer) => (self.accept_gateway(gateway, peer, recorder)?, peer),
             },
@@ -237,7 +231,7 @@ impl Context<'_> {
 
     fn verify_routing_key(
         &self,
-        routing_key_fields: Fields<'_>,
+        fields: Fields<'_>,
         gateway: Option<&Gateway>,
         recorder: &mut impl Recorder,
     ) -> Result<VerifiedRoutingKey, Refused> {
@@ -249,7 +243,7 @@ impl Context<'_> {
             path: self.evidence.path,
             now: self.now.unix,
         };
-        context.verify(routing_key_fields, recorder)
+        context.verify(fields, recorder)
     }
 }
 
