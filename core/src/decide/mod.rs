@@ -277,3 +277,6 @@ fn about_certificates(reason: Reason) -> bool {
             | Reason::CertificateUntrusted
     )
 }
+
+#[cfg(test)]
+mod tests;
