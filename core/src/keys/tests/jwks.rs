@@ -207,7 +207,7 @@ fn only_keys_that_can_be_used_count_against_the_bound() {
     let set = KeySet::parse(&both(&[]), ALL).unwrap();
     assert_eq!((set.len(), set.skipped().len()), (64, bad.len()));
     let entries = KeySet::parse(&both(&[json!({})]), ALL).unwrap_err();
-    assert_eq!(&*entries.detail, "1025 entries; at most 1024 are taken");
+    assert_eq!(&*entries.detail, "1025 entries; at most 1024 are accepted");
     let more = jwks(&[&good[..], &[Signer::ed25519(99).jwk("k99")]].concat());
     let more = KeySet::parse(&more, ALL).unwrap_err();
     assert_eq!(

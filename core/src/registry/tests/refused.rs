@@ -85,7 +85,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     (
         "h2c://[::1]:80",
         "https://a-1.internal:8443",
-        "cells[0].endpoints[1].url is that of",
+        "cells[0].endpoints[1].url is also that of",
     ),
     (
         r#""id": "many""#,

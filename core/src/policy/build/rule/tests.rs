@@ -72,7 +72,7 @@ fn mistakes_in_what_a_rule_matches_name_their_setting() {
         (with("name", json!("")), "name", "is empty"),
         (path("a"), "path", "\"a\" doesn't begin with a slash"),
         (path("/a//b"), "path", "\"/a//b\" has an empty segment"),
-        (path("/%61"), "path", "\"/%61\" has a character"),
+        (path("/%61"), "path", "\"/%61\" has an encoded character"),
         (path("/first"), "path", "never applies: rule[0] matches"),
         (without("path"), "path", "is missing"),
         (
