@@ -39,7 +39,7 @@ const NEWS_INTERVAL_MS: u64 = 60_000;
 pub enum Share {
     /// One client connection.
     Connection,
-    /// One subject of a tenant; without a verified caller, one client address.
+    /// One subject of a tenant, or one client address if no caller was verified.
     Caller,
     /// One tenant.
     Tenant,
@@ -48,7 +48,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// Every value there is.
+    /// All values.
     pub const ALL: &'static [Self] = &[Self::Connection, Self::Caller, Self::Tenant, Self::Address];
 
     /// The name in metrics and logs.
@@ -76,7 +76,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Every value there is.
+    /// All values.
     pub const ALL: &'static [Self] = &[
         Self::CellRequests,
         Self::CellConnections,
@@ -95,14 +95,14 @@ impl Resource {
     }
 }
 
-/// Why there is no place.
+/// Why a request gets no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Full {
-    /// All are taken.
+    /// All places are taken.
     All,
     /// This holder has used up its share.
     Share(Share),
-    /// Nearly all are taken, by others: this holder has few at most.
+    /// Nearly all places are taken by others. This holder has few or none.
     Nearly,
 }
 
@@ -137,7 +137,7 @@ impl Holders {
         let _ = self.hasher.set(FixedState::with_seed(seed));
     }
 
-    /// A number that no other connection of this router has.
+    /// A number that is unique among this router's connections.
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Relaxed)
     }
@@ -170,7 +170,8 @@ impl Holders {
 pub(crate) struct Stake {
     pub(crate) share: Share,
     pub(crate) holder: Holder,
-    /// The share that it may have while no other has any, in percent of all places; 100: all.
+    /// The share that it may have while no other holder has any, in percent of all places. 100
+    /// means all.
     pub(crate) percent: u8,
 }
 
@@ -185,10 +186,10 @@ impl Stake {
 
     /// Whether a holder of `held` places may have another while `free` of `most` are free.
     ///
-    /// Its share of all places shrinks with the square of the free part, `share / (1 - share)² *
-    /// (free / most)²`: no limit while half are free, and little when few are. If it shrank
-    /// linearly, six floods one after another would take all of 4096 places; this way even twenty
-    /// leave some.
+    /// The part of all places that it may have shrinks with the square of the free part:
+    /// `share / (1 - share)² * (free / most)²`. While half of the places are free, this is no
+    /// limit. When few are free, it is little. If it shrank linearly, six floods one after another
+    /// would take all of 4096 places. This way even twenty leave some.
     fn fits(&self, held: usize, free: usize, most: usize) -> bool {
         let [held, free, most] = [held, free, most].map(counted);
         let percent = u128::from(self.percent.min(100));
@@ -196,7 +197,7 @@ impl Stake {
         rest == 0 || held * most * rest * rest < percent * 100 * free * free
     }
 
-    /// Why a holder of `held` places, which doesn't [fit](Self::fits), gets no other.
+    /// Why a holder of `held` places that doesn't [fit](Self::fits) gets no other place.
     fn full(&self, held: usize, most: usize) -> Full {
         let few = counted(held) * 100 * FEW < counted(most) * u128::from(self.percent);
         match few {
@@ -218,11 +219,12 @@ pub(crate) type Stakes = [Stake; 3];
 pub(crate) struct Bound {
     taken: AtomicUsize,
     held: Box<[Line]>,
-    /// When a refusal was last reported as news, in milliseconds of the timers' clock; 0: never.
+    /// When a refusal was last reported as news, in milliseconds of the timers' clock. 0 means
+    /// never.
     told: AtomicU64,
 }
 
-/// Counters of one cache line.
+/// The counters in one cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Line([AtomicU32; COUNTERS]);
@@ -238,10 +240,10 @@ impl Default for Bound {
 }
 
 impl Bound {
-    /// Takes a place of `most` for all these holders.
+    /// Takes one of `most` places for all these holders.
     ///
     /// # Errors
-    /// All or nearly all are taken, or one of the holders has used up its share.
+    /// All or nearly all places are taken, or one of the holders has used up its share.
     pub(crate) fn take(&self, most: usize, stakes: &[Stake]) -> Result<(), Full> {
         let taken = self.taken.fetch_add(1, Relaxed);
         if taken >= most {
@@ -258,10 +260,11 @@ impl Bound {
         Ok(())
     }
 
-    /// Counts a place that is already taken for this holder, too.
+    /// Also counts a place that is already taken for this holder.
     ///
     /// # Errors
-    /// The holder has used up its share, or nearly all are taken. The place stays taken but isn't counted for this holder.
+    /// The holder has used up its share, or nearly all places are taken. The place stays taken but
+    /// isn't counted for this holder.
     pub(crate) fn hold(&self, most: usize, stake: &Stake) -> Result<(), Full> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let held = self.count(stake.holder);
@@ -272,9 +275,8 @@ impl Bound {
         Err(stake.full(held, most))
     }
 
-    /// Why a request of these holders, which has a place here, gets none under another limit, if
-    /// one of them has more than its share of that. It is for the same requests and has `most`
-    /// places.
+    /// Why a request that has a place here gets none under another limit, if one of its holders has
+    /// more than its share there. The other limit counts the same requests and has `most` places.
     pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Full> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let free = most.saturating_sub(others);
@@ -298,7 +300,7 @@ impl Bound {
         self.taken.load(Relaxed)
     }
 
-    /// Whether to report a refusal now as news, because the last one was a while ago.
+    /// Whether to report a refusal as news, because the last one was at least a minute ago.
     pub(crate) fn is_news(&self, now: Mono) -> bool {
         let now = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX - 1) + 1;
         let told = self.told.load(Relaxed);
@@ -355,7 +357,7 @@ mod tests {
         Holders::default().named(Share::Tenant, name)
     }
 
-    /// Takes places until there are no more, and says how many and why.
+    /// Takes places until there are no more. Returns how many it got and why it got no more.
     fn fill(bound: &Bound, most: usize, stakes: &[Stake]) -> (usize, Full) {
         let mut taken = 0;
         loop {
@@ -391,7 +393,7 @@ mod tests {
         assert_eq!(bound.take(4096, &quiet), Ok(()), "{}", bound.taken());
     }
 
-    /// Catches: a refusal that blames a holder of a single place for what others have taken.
+    /// Catches: a refusal that blames a holder with one place for the places that others have.
     #[test]
     fn only_a_holder_of_many_is_blamed() {
         let bound = Bound::default();

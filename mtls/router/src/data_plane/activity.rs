@@ -1,7 +1,7 @@
 //! What a client's connection is doing, so that one timer can watch it.
 //!
-//! Arming a timer for each request costs more than noting when it began. So the proxy path only
-//! notes, and the connection's watch looks at the notes when its one timer fires.
+//! Setting a timer for each request costs more than noting when it started. So the proxy path only
+//! makes notes, and the connection's watch reads them when its single timer fires.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -18,41 +18,42 @@ const IDLE: u8 = 3;
 /// No write is blocked.
 const FLOWS: u64 = u64::MAX;
 
-/// The notes. One task writes and reads them; they are atomics only because its future is `Send`.
+/// The notes. One task writes and reads them. They are atomics only because its future must be
+/// `Send`.
 #[derive(Debug)]
 pub(crate) struct Activity {
     origin: Instant,
     http2: bool,
     phase: AtomicU8,
-    /// When the phase began, in nanoseconds since `origin`.
+    /// When the phase started, in nanoseconds since `origin`.
     since: AtomicU64,
     requests: AtomicU32,
-    /// Since when the client takes no bytes, or `FLOWS`.
+    /// Since when the client reads no bytes, or `FLOWS`.
     blocked: AtomicU64,
     /// How much of the stall time the client has used up, in nanoseconds. Each byte that it reads
-    /// buys time back, at `read_rate_min` bytes a second.
+    /// gives time back, at `read_rate_min` bytes per second.
     used: AtomicU64,
     read_rate_min: u32,
     stalled: AtomicBool,
     cut: AtomicBool,
-    /// A request's body is still coming.
+    /// Whether a request's body is still arriving.
     body_comes: AtomicBool,
-    /// The client has reset the connection.
+    /// Whether the client has reset the connection.
     reset: AtomicBool,
-    /// The last request's answer came before its body was read.
+    /// Whether the last request was answered before its body was read.
     unread: AtomicBool,
 }
 
-/// What the watch finds.
+/// The phase of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
     /// Nothing has come yet.
     FirstByte,
-    /// A request's header has begun and isn't whole (HTTP/1.1 only).
+    /// A request's header has started and isn't complete (HTTP/1.1 only).
     Header,
     /// Requests are in flight.
     Busy,
-    /// None are.
+    /// No requests are in flight.
     Idle,
 }
 
@@ -75,7 +76,7 @@ impl Activity {
         }
     }
 
-    /// Bytes came.
+    /// Notes that bytes came.
     pub(crate) fn read(&self) {
         match self.phase.load(Relaxed) {
             FIRST_BYTE if self.http2 => self.enter(IDLE),
@@ -85,7 +86,7 @@ impl Activity {
         }
     }
 
-    /// A request's header is whole.
+    /// Notes that a request's header is complete.
     pub(crate) fn request_begins(&self) {
         self.requests.fetch_add(1, Relaxed);
         self.phase.store(BUSY, Relaxed);
@@ -94,7 +95,7 @@ impl Activity {
         }
     }
 
-    /// A request's answer is written, or given up.
+    /// Notes that a request's answer is written or given up.
     pub(crate) fn request_ends(&self) {
         if self.requests.fetch_sub(1, Relaxed) == 1 {
             self.enter(IDLE);
@@ -123,12 +124,12 @@ impl Activity {
         self.used.store(used, Relaxed);
     }
 
-    /// The connection is about to be cut because the client takes no bytes.
+    /// Notes that the connection is about to be cut because the client reads no bytes.
     pub(crate) fn stall(&self) {
         self.stalled.store(true, Relaxed);
     }
 
-    /// The stream that the connection carries alone is closed, and the connection ends with it.
+    /// Notes that the connection's only stream is closed, so the connection must be closed too.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Relaxed);
     }
@@ -201,8 +202,8 @@ impl Activity {
         }
     }
 
-    /// When the present state of things has lasted too long. For a busy connection that is when
-    /// the client has used up the stall time; `None` while it takes bytes.
+    /// When the present phase has lasted too long. For a busy connection, that is when the client
+    /// has used up the stall time. `None` while the client reads.
     pub(crate) fn deadline(&self, timeouts: &ClientTimeouts) -> Option<Instant> {
         let limit = match self.phase() {
             Phase::FirstByte => timeouts.first_byte,

@@ -1,4 +1,5 @@
-//! Which connections a router takes: each listener has a limit, and each address a share of it.
+//! Limits the connections that a router accepts: each listener has a limit, and each address a
+//! share of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -36,7 +37,7 @@ impl Admission {
     }
 }
 
-/// What a listener's sockets on all workers share.
+/// The state that a listener's sockets on all workers share.
 #[derive(Debug, Default)]
 pub(crate) struct ListenerState {
     /// The address that the first worker bound. The other workers bind the same one, because the

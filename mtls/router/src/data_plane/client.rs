@@ -1,4 +1,4 @@
-//! The client that a handshake proved, and whether its certificate is still valid.
+//! The client behind a connection, and whether its certificate is still valid.
 
 use std::sync::Mutex;
 
@@ -10,34 +10,35 @@ use crate::active_config::ActiveConfig;
 use crate::lock::lock_uncontended;
 use crate::tls::ChainRefused;
 
-/// A client's certificate and the chain behind it.
+/// A client's certificate and its chain.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) certificate: PeerCertificate,
-    /// As it came, to be verified again when bundles, lists or their age change.
+    /// The chain as the client sent it. It is verified again when bundles or lists change or lists
+    /// become stale.
     chain: Vec<CertificateDer<'static>>,
     verification: LastVerification,
 }
 
-/// What became of the chain, if anybody looked.
+/// The last verification of the chain, if there was one.
 #[derive(Debug, Default)]
 struct LastVerification(Mutex<Option<Verification>>);
 
-/// What became of the chain when it was last verified. It is remembered while nothing changes that
-/// it hangs on, whether good or bad: a client that is refused costs no more than one that isn't.
+/// The result of the last verification. It is remembered until something changes that it depends
+/// on. A refusal is remembered too, so that a refused client costs no more than an accepted one.
 #[derive(Clone, Copy, Debug)]
 struct Verification {
-    /// The settings that it was judged by.
+    /// The configuration that it was verified under.
     epoch: u64,
-    /// When. A clock that was set back since makes it void.
+    /// When it was verified. The result doesn't count if the clock was set back since.
     from: Unix,
-    /// When a list becomes stale or a certificate ends.
+    /// When a list becomes stale or a certificate expires.
     until: Option<Unix>,
     result: Result<Unix, ChainRefused>,
 }
 
 impl Client {
-    /// A client whose chain nobody has looked at yet.
+    /// A client whose chain isn't verified yet.
     pub(crate) fn unproven(
         certificate: PeerCertificate,
         chain: Vec<CertificateDer<'static>>,
@@ -49,8 +50,8 @@ impl Client {
         }
     }
 
-    /// A client whose chain a handshake found good `from` this moment on, until the first
-    /// certificate of it `ends`.
+    /// A client whose chain a handshake verified at `from`. The first certificate in the chain
+    /// expires at `ends`.
     pub(crate) fn proven(
         certificate: PeerCertificate,
         chain: Vec<CertificateDer<'static>>,
@@ -66,7 +67,7 @@ impl Client {
         }
     }
 
-    /// When the first certificate of the chain ends, and with it the connection.
+    /// When the first certificate in the chain expires. The connection is closed then.
     pub(crate) fn ends(&self) -> Unix {
         let leaf = self.certificate.not_after();
         let verification = *lock_uncontended(&self.verification.0);
@@ -74,12 +75,12 @@ impl Client {
         end.map_or(leaf, |end| end.min(leaf))
     }
 
-    /// Whether the chain is good by these settings, now. `verify` is asked once for each change of
-    /// what that hangs on: a reload, a list that becomes stale, an end. It says when the first
-    /// certificate ends.
+    /// Checks that the chain is good now under this configuration. Calls `verify` only if something
+    /// has changed since the last time: a reload, a list that became stale, a certificate that
+    /// expired. `verify` returns when the first certificate expires.
     ///
     /// # Errors
-    /// What `verify` says, or said.
+    /// The error of `verify`, from now or from the last time.
     pub(crate) fn reverify(
         &self,
         active: &ActiveConfig,
@@ -121,7 +122,7 @@ impl Verification {
     ) -> Self {
         let change = match result {
             Ok(ends) => Some(ends),
-            // It may come into force, and it costs no signature to see that it hasn't.
+            // The certificate may become valid later, and checking that again costs no signature.
             Err(ChainRefused::Expired) => Some(from),
             Err(
                 ChainRefused::Revoked
@@ -151,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    /// Asks with these settings at each of these moments; lists become stale at 100 and at 200. Says
-    /// at which moments the chain was verified.
+    /// Reverifies with these epochs at these times, and returns the times at which the chain was
+    /// really verified. Lists become stale at 100 and at 200.
     fn verified(asked: &[(u64, u64)], result: Result<u64, ChainRefused>) -> Vec<u64> {
         let (last, seen) = (LastVerification::default(), Cell::new(Vec::new()));
         let result = result.map(Unix::from_secs);

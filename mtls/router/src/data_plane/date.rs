@@ -1,4 +1,4 @@
-//! The `Date` header, from the environment's clock. hyper's own reads the system's.
+//! The `Date` header, from the environment's clock. hyper's own `Date` reads the system's clock.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use crate::lock::lock_uncontended;
 
-/// The present second's `Date`, formatted once.
+/// Caches the `Date` of the present second.
 #[derive(Debug, Default)]
 pub(crate) struct DateCache(Mutex<Option<(u64, HeaderValue)>>);
 
@@ -47,8 +47,8 @@ fn format(secs: u64) -> HeaderValue {
     HeaderValue::try_from(text).expect("letters, digits and colons")
 }
 
-/// Year, month from 0 and day of the Gregorian calendar, `days` after 1970-01-01. Counts in eras
-/// of 400 years that begin on a 1st of March, so that the leap day comes last (H. Hinnant,
+/// The year, month (from 0) and day of the Gregorian calendar that are `days` after 1970-01-01.
+/// Counts in eras of 400 years that start on March 1, so that the leap day comes last (H. Hinnant,
 /// "chrono-compatible low-level date algorithms").
 fn civil(days: u64) -> (u64, usize, u64) {
     let days = days + 719_468;

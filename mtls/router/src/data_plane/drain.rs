@@ -1,4 +1,4 @@
-//! How a router ends, and the count of its open connections.
+//! How a router drains, and the count of its open connections.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -64,7 +64,7 @@ impl Drain {
         self.connections.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Counts a connection no more.
+    /// Stops counting a connection.
     pub(crate) fn connection_ends(&self) {
         if self.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.empty.notify_waiters();

@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use crate::data_plane::worker_state::WorkerState;
 use crate::observe::event::{Closed, Event, Sink};
 use crate::settings::Serves;
 
-/// How long to wait after an accept that failed for want of something, such as descriptors:
-/// trying again at once would only burn the CPU that could free them.
+/// How long to wait after an accept failed because something ran out, such as file descriptors.
+/// Trying again at once would only waste CPU time that could free them.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Accepts on one socket until the router drains.
@@ -50,7 +50,8 @@ pub(crate) async fn accept<E: Env, S: Sink>(
     }
 }
 
-/// The client was gone before it was accepted: that says nothing about the next one.
+/// Whether only this connection failed, because the client was gone before it was accepted. The
+/// next one may work.
 fn of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! The path of a request: listeners, connections, what is decided of each request, and its way to a
-//! cell. It reads the configuration and the snapshot in force, and waits for nothing but keys.
+//! The path of a request: listeners, connections, authorization, and forwarding to a cell. It reads
+//! the current view, and waits for control only to get keys.
 
 mod activity;
 mod admission;

@@ -51,10 +51,10 @@ impl Origin {
     }
 }
 
-/// Where a connection from `peer` comes from: the client that a PROXY header names, if the listener
-/// takes such headers from that peer, otherwise the peer. From a peer that isn't listed no header
-/// is read, because any client could send one. A listed peer must send a header, because without it
-/// the client is unknown.
+/// Finds where a connection from `peer` comes from: from the client that a PROXY header names, if
+/// the listener reads these headers from that peer, otherwise from the peer. No header is read from
+/// a peer that isn't listed, because any client could send one. A listed peer must send a header,
+/// because otherwise the client is unknown.
 pub(crate) async fn origin_of(
     stream: &mut (impl AsyncRead + Unpin),
     peer: SocketAddr,
@@ -80,7 +80,7 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
             Step::More(more) => more,
         };
         let had = bytes.len();
-        // `read` stays below it. This check bounds the memory in any case.
+        // `read` never exceeds this. The check bounds the memory in any case.
         if had + more > HEADER_MAX {
             return Err(Closed::ProxyHeader);
         }

@@ -1,24 +1,25 @@
-//! Cell-bound authorizations that were used, over all workers.
+//! Remembers the cell-bound authorizations that were used, over all workers.
 //!
-//! "Once" has to hold whichever worker a connection landed on, so this is one of the few things
-//! that workers share and write. It is touched only by requests that show an authorization which
-//! holds, and only where each is to be used once; the table is cut into shards, each locked for one
-//! look-up and one insertion.
+//! An authorization may be used once, on whichever worker a connection lands. So this is one of the
+//! few things that workers share and write. Only requests with a valid authorization touch it, and
+//! only if the configuration says that each may be used once. The table has shards, and a request
+//! locks one of them for one lookup and one insertion.
 
 use std::sync::{Mutex, PoisonError};
 
 use cellway_core::cba::ReplayCache;
 use cellway_core::{Decision, Now};
 
-/// Parts of the table, each with a lock of its own.
+/// The number of parts of the table. Each has its own lock.
 const SHARDS: usize = 16;
 
-/// Most authorizations that one shard remembers: half a million in all. One cell gets half of it,
-/// which it reaches with some 4,400 a second that are each good for a minute; then its calls are
-/// refused as `overloaded`, and others' are not. One that can't be remembered could be shown again.
+/// The most authorizations that one shard remembers; half a million in all. One cell gets half of
+/// that, which is about 4,400 a second if each is valid for a minute. If a cell has more, its calls
+/// are refused as `overloaded`, because an authorization that can't be remembered could be used
+/// again. Other cells' calls are not affected.
 const SHARD_ENTRIES_MAX: usize = 1 << 15;
 
-/// What was used.
+/// The authorizations that were used.
 #[derive(Debug)]
 pub(crate) struct ShardedReplayCache([Mutex<ReplayCache>; SHARDS]);
 
@@ -30,14 +31,15 @@ impl Default for ShardedReplayCache {
 }
 
 impl ShardedReplayCache {
-    /// The decision once its authorization is used, if it has one to use.
+    /// Uses the authorization of an allowed request, if it has one, and returns the decision after
+    /// that.
     pub(crate) fn settle(&self, decision: Decision, now: Now) -> Decision {
         let claim = decision.cell_bound().and_then(|bound| bound.claim.clone());
         let Some(claim) = claim else {
             return decision;
         };
         let shard = &self.0[claim.shard(SHARDS)];
-        // A claim is entered whole or not at all, so that a panic elsewhere leaves nothing half done.
+        // A claim is recorded completely or not at all, so a poisoned lock is safe to use.
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let claimed = shard.claim(&claim, now.mono);
         drop(shard);

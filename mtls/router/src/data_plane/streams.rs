@@ -1,19 +1,19 @@
-//! Open requests, so that those of a tenant that is no longer served can be ended.
+//! Lists open requests, so that those of a tenant that is no longer served can be closed.
 //!
-//! A tenant is suspended for all that it does: what is open goes on for hours otherwise, and a
-//! suspension is the one thing that mustn't wait for it. So each worker lists the requests that it
-//! has let through. When a registry is applied that says something else of tenants, each worker
-//! looks through its own list: no request waits for that, and no worker for another.
+//! A suspension must also end what a tenant has open, because a stream may stay open for hours. So
+//! each worker lists the requests that it has allowed. When a new registry changes tenants, each
+//! worker checks the requests in its own list. No request waits for that, and no worker waits for
+//! another.
 //!
-//! The same goes for clients whose certificates a reload takes away: revoked, or no longer trusted. Where
-//! no fresh list says whether one is revoked, only new requests are refused.
+//! The same happens to the requests of a client if a reload makes its certificate revoked or
+//! untrusted. If no fresh list says whether it is revoked, only new requests are refused.
 //!
-//! A stream that is closed ends wherever it is. While no answer has begun, the request is answered
-//! as a new one would be. After that the answer breaks off: HTTP/2 resets the stream and leaves the
-//! others of the connection alone, HTTP/1.1 ends the connection. A request's body that is still
-//! coming breaks off for the cell. Some of it is for who waits (the task that forwards, both
-//! bodies), who is woken; where the client takes nothing, so that nobody is asked for more, the
-//! stream's task or the connection is dropped.
+//! A stream can be closed in any state. If no answer has started, the request gets the answer that
+//! a new request would get. If one has started, it is cut: HTTP/2 resets the stream and leaves the
+//! connection's other streams alone, and HTTP/1.1 closes the connection. If the request's body is
+//! still arriving, it is cut at the cell. The tasks that wait for the stream (the one that
+//! forwards, and both bodies) are woken and do this. If the client reads nothing, no body is
+//! polled, so the stream's task or the connection is dropped.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -33,11 +33,11 @@ use crate::observe::event::{Event, Sink};
 use crate::tls::ChainRefused;
 use crate::view::{View, ViewCell};
 
-/// Within this time of applying a registry in which a tenant isn't served, nothing of the tenant's
-/// is open any more. It is done at once; the bound is what the simulator holds routers to.
+/// How long a tenant's requests may stay open after a registry is applied in which the tenant isn't
+/// served. Routers close them at once; the simulator checks this bound.
 pub const STREAMS_CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How many streams are looked at before others have their turn on the worker's thread.
+/// How many streams are checked before other tasks get their turn on the worker's thread.
 const CHECKED_AT_ONCE: usize = 1024;
 
 /// The open streams of one worker.
@@ -46,8 +46,8 @@ pub(crate) struct Streams(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// As many as ever were open at a time, which the limits on connections and on their streams
-    /// bound.
+    /// As many slots as streams were ever open at a time. The limits on connections and on their
+    /// streams bound this.
     slots: Vec<Option<Weak<Stream>>>,
     free: Vec<usize>,
     /// What the streams were checked against, or are being checked against.
@@ -57,9 +57,9 @@ struct Table {
 /// The parts of a view that decide whether a stream may stay open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Grounds {
-    /// The registry version since which its tenants are what they are.
+    /// The registry version that last changed the tenants.
     tenants_since: Option<u64>,
-    /// The configuration's.
+    /// The configuration's epoch.
     epoch: u64,
 }
 
@@ -73,8 +73,8 @@ impl Grounds {
     }
 }
 
-/// One request that was let through. It is open until the last who has it drops it: answer and
-/// request have a body each.
+/// One allowed request. It is open until the last owner drops it: the bodies of request and answer
+/// are owners.
 #[derive(Debug)]
 pub(crate) struct Stream {
     home: Arc<Streams>,
@@ -83,7 +83,7 @@ pub(crate) struct Stream {
     state: Mutex<State>,
 }
 
-/// What is known of the request of a stream.
+/// What is known about a stream's request.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
     pub(crate) listener: Arc<str>,
@@ -92,32 +92,33 @@ pub(crate) struct OpenRequest {
     /// Why it was allowed, and for which tenant.
     pub(crate) allowed: Reason,
     pub(crate) identity: Arc<Identity>,
-    /// The connection's, where it carries this alone: HTTP/1.1.
+    /// The connection's activity, if the connection carries only this request: HTTP/1.1.
     pub(crate) alone: Option<Arc<Activity>>,
-    /// Whose certificate is behind it, and the listener that they came by.
+    /// The client whose certificate was used, and the position of its listener.
     pub(crate) client: Option<(usize, Arc<Client>)>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     closed: Option<Reason>,
-    /// An answer has begun, so that no other can be given.
+    /// Whether an answer has started, so that no other can be given.
     answering: bool,
     wakers: [Option<Waker>; 2],
 }
 
-/// Who waits for the end of a stream: a task each.
+/// Who waits for the end of a stream. Each is a task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
-    /// Whoever sends the request's body to the cell.
+    /// The task that sends the request's body to the cell.
     Request,
-    /// Whoever waits for the answer, and then sends it to the client.
+    /// The task that waits for the answer and then sends it to the client.
     Answer,
 }
 
 impl Streams {
-    /// Lists a request that was let through on this view. Also says whether the view is still good:
-    /// otherwise the others have been checked against a newer one, and this one must be, too.
+    /// Lists a request that was allowed under this view. Also returns whether the view is still
+    /// current. If not, the other streams were already checked under a newer view, and this one
+    /// must be checked too.
     pub(crate) fn open(self: &Arc<Self>, view: &View, request: OpenRequest) -> (Arc<Stream>, bool) {
         let mut table = lock_uncontended(&self.0);
         let slot = table.free.pop().unwrap_or(table.slots.len());
@@ -135,8 +136,8 @@ impl Streams {
         (stream, table.checked == Some(Grounds::of(view)))
     }
 
-    /// Those of the next slots; `None` behind the last. What comes to be listed meanwhile looks
-    /// after itself, so no slot needs a second look.
+    /// The streams in the next slots. `None` after the last slot. A stream that is listed meanwhile
+    /// checks itself, so no slot is visited twice.
     fn some_from(&self, slot: usize) -> Option<Vec<Arc<Stream>>> {
         let table = lock_uncontended(&self.0);
         let slots = table.slots.get(slot..).filter(|rest| !rest.is_empty())?;
@@ -146,7 +147,7 @@ impl Streams {
 }
 
 impl Stream {
-    /// Whether it is closed, and why; else wakes the task of this side when it is.
+    /// Ready with the reason if the stream is closed. Otherwise wakes this side's task when it is.
     pub(crate) fn poll_closed(&self, side: Side, cx: &Context<'_>) -> Poll<Reason> {
         let mut state = self.state();
         if let Some(reason) = state.closed {
@@ -159,7 +160,7 @@ impl Stream {
         Poll::Pending
     }
 
-    /// Which credential to show another of, where that is what would help.
+    /// The credential that the client should replace, if another one would help.
     pub(crate) fn challenge(&self, reason: Reason) -> Challenge {
         let by_certificate = matches!(
             reason,
@@ -173,12 +174,12 @@ impl Stream {
         }
     }
 
-    /// Why it is closed, if it is.
+    /// Why the stream is closed, if it is.
     pub(crate) fn why_closed(&self) -> Option<Reason> {
         self.state().closed
     }
 
-    /// The cell's answer begins. From here on closing cuts it.
+    /// Notes that the cell's answer starts. From now on, closing the stream cuts the answer.
     pub(crate) fn answers(&self) {
         let mut state = self.state();
         state.answering = true;
@@ -187,7 +188,7 @@ impl Stream {
         }
     }
 
-    /// Closes it, unless it is.
+    /// Closes the stream, unless it is closed already.
     fn close<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, reason: Reason) {
         let mut state = self.state();
         if state.closed.is_some() {
@@ -210,8 +211,8 @@ impl Stream {
         });
     }
 
-    /// Closes it if it may not be open under this view: its tenant is refused, or its client's
-    /// certificate has been taken away.
+    /// Closes the stream if it may not stay open under this view: its tenant is refused, or its
+    /// client's certificate is revoked or untrusted.
     pub(crate) fn check<E: Env, S: Sink>(&self, reporter: &Reporter<E, S>, view: &View) {
         let snapshot = &view.snapshot;
         if let Some(registry) = &snapshot.registry
@@ -256,8 +257,8 @@ impl Drop for Stream {
     }
 }
 
-/// Looks through a worker's streams whenever a registry says something new of tenants, or a reload
-/// something new of certificates. Runs as long as it is polled.
+/// Checks a worker's streams whenever a registry changes tenants or a configuration changes. Runs
+/// as long as it is polled.
 pub(crate) async fn follow<E: Env, S: Sink>(
     streams: &Streams,
     views: &ViewCell,
@@ -267,8 +268,8 @@ pub(crate) async fn follow<E: Env, S: Sink>(
     loop {
         let is_new = |view: &View| Some(Grounds::of(view)).filter(|it| Some(*it) != seen);
         seen = Some(views.until(is_new).await);
-        // Before the first look: a request that is let through on older grounds and is listed from
-        // here on looks after itself.
+        // This is set before the first stream is checked: a request that was allowed under an older
+        // view and is listed from now on checks itself.
         lock_uncontended(&streams.0).checked = seen;
         check_all(streams, views, reporter).await;
     }

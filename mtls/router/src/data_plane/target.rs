@@ -8,11 +8,12 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderValue};
 
-/// The target of a request that has none, such as one in authority form.
+/// The path and query of a request that has none, such as one in authority form.
 const ROOT: &str = "/";
 
-/// Host and port, from the target or from the `Host` field. If both have one, they are the same:
-/// otherwise the request was refused ([`well_formed`](super::well_formed)). Empty if neither has one.
+/// Host and port, from the target or from the `Host` field. If both have one, they are the same,
+/// because otherwise the request was refused ([`well_formed`](super::well_formed)). Empty if
+/// neither has one.
 pub(crate) fn authority<'a>(uri: &'a Uri, host: Option<&'a HeaderValue>) -> &'a str {
     let authority = uri.authority().map(|authority| authority.as_str());
     let host = || host?.to_str().ok();
@@ -24,7 +25,7 @@ pub(crate) fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(HOST)
 }
 
-/// The path and query as they came.
+/// The path and query as the client sent them.
 pub(crate) fn path_and_query(parts: &Parts) -> &str {
     parts
         .uri

@@ -1,8 +1,8 @@
-//! Whose turn it is in an HTTP/2 answer: what the body notes for the task that carries it.
+//! Whose turn it is in an HTTP/2 answer: notes that the body makes for the task of its stream.
 //!
-//! The service makes a [`Turns`] for each request and hands it to the request's answer. The task that
-//! hyper spawns for the stream has the other end and ends the stream if the client's turn lasts too
-//! long.
+//! The service makes a [`Turns`] for each request and gives it to the request's answer. The task
+//! that hyper spawns for the stream reads the notes, and ends the stream if the client's turn lasts
+//! too long.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -15,8 +15,8 @@ use crate::data_plane::activity::worth;
 use crate::data_plane::streams::{Side, Stream};
 use crate::lock::lock_uncontended;
 
-/// The lowest rate, in bytes a second, that a client must keep even without a minimum: a frame may
-/// be long, and the router sees only that all of it was read.
+/// The lowest rate, in bytes per second, that a client must keep even if no minimum is configured:
+/// a frame may be long, and the router sees only that all of it was read.
 const RATE_OF_FRAMES: u32 = 1024;
 
 /// A handle to the notes about one stream. Clones are for the same stream.
@@ -26,42 +26,42 @@ pub(crate) struct Turns(Option<Arc<Notes>>);
 /// Only the worker of the connection uses the lock.
 #[derive(Debug)]
 struct Notes {
-    /// Bytes a second that a client must read at least; 0: no minimum.
+    /// The fewest bytes per second that a client must read. 0: no minimum.
     rate_min: u32,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the client's turn began, while it has it.
+    /// When the client's turn started, if it is the client's turn.
     since: Option<Instant>,
-    /// How much of the stall time the client has used up. Each byte that it reads buys time back.
+    /// How much of the stall time the client has used up. Each byte that it reads gives time back.
     used: Duration,
-    /// It is the client's turn to take what it was given.
+    /// Whether it is the client's turn to read what it was given.
     given: bool,
-    /// How often it has been.
+    /// How many turns the client has had.
     turns: u64,
-    /// How long the last two frames are: the second is asked for while the first is on its way,
-    /// and the turn is over when that is taken whole.
+    /// The lengths of the last two frames. hyper asks for the second frame while the first is being
+    /// sent, so a turn is over when the client has read the first one completely.
     behind: u64,
     ahead: u64,
-    /// The stream is being dropped because its client took too long.
+    /// Whether the stream is being dropped because its client took too long.
     cut: bool,
-    /// What the task carries, once an answer has begun.
+    /// The stream whose answer the task sends. Set when the answer has started.
     stream: Option<Arc<Stream>>,
 }
 
 /// The client's turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientsTurn {
-    /// Which one.
+    /// The number of the turn.
     pub(crate) number: u64,
     /// How long it may last from now on.
     pub(crate) allowed: Duration,
 }
 
 impl Turns {
-    /// For a stream that a task watches.
+    /// Creates notes for a stream that a task watches.
     pub(crate) fn watched(rate_min: u32) -> Self {
         Self(Some(Arc::new(Notes {
             rate_min,
@@ -69,13 +69,13 @@ impl Turns {
         })))
     }
 
-    /// For HTTP/1.1, where a client that reads nothing blocks the connection's writes, which
-    /// [`Activity`](super::activity::Activity) sees.
+    /// No notes, for HTTP/1.1: a client that reads nothing blocks the connection's writes there,
+    /// and [`Activity`](super::activity::Activity) sees that.
     pub(crate) fn unwatched() -> Self {
         Self(None)
     }
 
-    /// The client was given so many bytes, and may take its time to read them.
+    /// Notes that the client was given this many bytes and that it is now its turn to read them.
     pub(crate) fn client_has_the_turn(&self, bytes: usize) {
         if let Some(notes) = &self.0 {
             let mut state = lock_uncontended(&notes.state);
@@ -88,7 +88,7 @@ impl Turns {
         }
     }
 
-    /// The client has read all there is.
+    /// Notes that the client has read everything that there is.
     pub(crate) fn client_waits(&self) {
         if let Some(notes) = &self.0 {
             let mut state = lock_uncontended(&notes.state);
@@ -97,8 +97,8 @@ impl Turns {
         }
     }
 
-    /// The task carries an answer of this stream: it ends when the stream is closed, even if the
-    /// client reads nothing and so the body is never polled.
+    /// Notes that the task sends an answer of this stream. The task ends when the stream is closed,
+    /// even if the client reads nothing and the body is never polled.
     pub(crate) fn carries(&self, stream: &Arc<Stream>) {
         if let Some(notes) = &self.0 {
             lock_uncontended(&notes.state).stream = Some(stream.clone());
@@ -118,7 +118,7 @@ impl Turns {
         }
     }
 
-    /// Ready once the stream is closed.
+    /// Ready when the stream is closed.
     pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<Reason> {
         let Some(notes) = &self.0 else {
             return Poll::Pending;
@@ -129,7 +129,7 @@ impl Turns {
         }
     }
 
-    /// The client's turn, if it is its turn; `stall` is the time that it has in all.
+    /// The client's turn, if it is its turn. `stall` is the stall time of the listener.
     pub(crate) fn clients(&self, stall: Duration) -> Option<ClientsTurn> {
         let notes = self.0.as_ref()?;
         let state = lock_uncontended(&notes.state);

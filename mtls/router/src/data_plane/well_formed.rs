@@ -1,5 +1,5 @@
-//! Requests that hyper lets through and a proxy must not: two recipients could read them
-//! differently, and the difference is how requests are smuggled.
+//! Refuses requests that hyper accepts but a proxy must not: two recipients could read them
+//! differently, and an attacker could use that to smuggle requests.
 //!
 //! The guard has already checked the bytes of HTTP/1.1 ([`crate::data_plane::http1`]). These are the checks on
 //! a parsed request, for both versions.
@@ -52,7 +52,7 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
     Ok(target(request)?)
 }
 
-/// Refuses a request that the guard put in the place of a malformed one.
+/// Refuses a request that replaces a malformed one (see the guard).
 pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<Unfit>> {
     match request.extensions.get::<MessageError>() {
         None => Ok(()),
@@ -85,7 +85,8 @@ fn scheme(request: &Parts) -> Result<(), &'static str> {
     }
 }
 
-/// Exactly one host, whichever way it is said (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+/// There must be exactly one host, in `:authority` or `Host` (RFC 9112, section 3.2; RFC 9113,
+/// section 8.3.1).
 fn host(request: &Parts) -> Result<(), &'static str> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -115,8 +116,8 @@ fn host(request: &Parts) -> Result<(), &'static str> {
     }
 }
 
-/// A host that isn't empty (RFC 9110, section 4.2.1), and a port that is one, if any. What parses
-/// as an authority may be neither.
+/// The host must not be empty (RFC 9110, section 4.2.1), and a port must be valid. The parser of
+/// authorities checks neither.
 fn sound(authority: &Authority) -> Result<(), &'static str> {
     let (whole, host) = (authority.as_str(), authority.host());
     if whole.contains('@') {
@@ -126,8 +127,8 @@ fn sound(authority: &Authority) -> Result<(), &'static str> {
     if host.is_empty() || !matches!(port, "" | ":") && authority.port().is_none() {
         return Err("an authority without a host, or with an invalid port");
     }
-    // RFC 3986 allows more, but what splits a field at ";" or "," would find other fields in a host that
-    // is passed on in `Forwarded`.
+    // RFC 3986 allows more. But the host is forwarded in `Forwarded`, and a parser that splits that
+    // field at ";" or "," could find other parts in it.
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
     if !host.starts_with('[') && !host.bytes().all(fits) {
         return Err("a host with a character other than letters, digits and -._~%");
@@ -156,8 +157,8 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'stati
         .ok_or("a Content-Length that is not one number")
 }
 
-/// `chunked`, once, or nothing: any other list is read differently by different servers, and
-/// another coding would be passed on without its name.
+/// It must be `chunked`, once, or absent. Servers read any other list differently, and another
+/// coding would be forwarded without its name.
 fn transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {

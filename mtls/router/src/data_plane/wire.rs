@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-/// Plain or TLS: one type, so that all that stands on it is compiled once.
+/// Plain or TLS. This is one type, so that all code that uses it is compiled once.
 pub(crate) enum Wire<S> {
     /// Without TLS.
     Plain(S),

@@ -16,10 +16,10 @@ use crate::data_plane::worker_state::WorkerState;
 use crate::error::{BindError, StartError};
 use crate::observe::event::{Event, Sink};
 
-/// How often unused connections to cells are looked at.
+/// How often unused connections to cells are checked.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A share of a router that runs on one thread, or on one runtime with others.
+/// One worker of a router. It runs on its own thread, or shares a runtime with others.
 #[derive(Debug)]
 pub struct Worker<E: Env, S> {
     index: usize,
@@ -29,7 +29,7 @@ pub struct Worker<E: Env, S> {
     clock: Clock<E>,
     sink: S,
     router: RouterState,
-    /// Gets the result of binding the worker's addresses.
+    /// Receives the result of binding the worker's addresses.
     bound: oneshot::Sender<Result<(), StartError>>,
 }
 
@@ -54,13 +54,13 @@ impl<E: Env, S: Sink> Worker<E, S> {
         (worker, told)
     }
 
-    /// Which one: 0 is the first.
+    /// The worker's number. 0 is the first.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// Serves until the router has drained. Run it on the runtime that shall own its sockets; a
-    /// listener that can't be bound ends it, and whoever starts the router hears of it.
+    /// Serves until the router has drained. Run it on the runtime that will own its sockets. If a
+    /// listener can't be bound, this returns, and the router's start gets the error.
     pub async fn run(self) {
         let Self {
             index,
@@ -73,7 +73,8 @@ impl<E: Env, S: Sink> Worker<E, S> {
         } = self;
         let state = Arc::new(WorkerState::new(env, clock, sink, &router));
         let opening = &router.opening;
-        // The others bind once the first one listens, because then no other process can.
+        // The others bind when the first one listens, because then no other process can bind the
+        // address.
         let claimed = match index {
             0 => claim(&state, opening.sharing(0, workers)).await,
             _ => Ok(Vec::new()),
@@ -83,7 +84,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
             Err(error) => (Vec::new(), Err(error)),
         };
         let failed = result.is_err();
-        // Nobody listens if the start was given up meanwhile; then there is no router either.
+        // If nobody receives this, the start was given up and there is no router.
         if bound.send(result).is_err() || failed {
             return;
         }
@@ -104,7 +105,7 @@ impl<E: Env, S: Sink> Worker<E, S> {
     }
 }
 
-/// Lets unused connections to cells go, until the router has drained.
+/// Closes unused connections to cells, until the router has drained.
 async fn upkeep<E: Env, S: Sink>(state: &WorkerState<E, S>) {
     let drain = &state.drain;
     let mut changed = std::pin::pin!(drain.changed().notified());
@@ -122,8 +123,8 @@ async fn upkeep<E: Env, S: Sink>(state: &WorkerState<E, S>) {
     }
 }
 
-/// Binds the addresses of all listeners: those of the settings, or if these leave the port to the
-/// system, those that the first worker got.
+/// Binds the addresses of all listeners: the addresses in the settings, or those that the first
+/// worker got if the system chooses the port.
 async fn claim<E: Env, S: Sink>(
     state: &WorkerState<E, S>,
     sharing: Sharing,
@@ -156,8 +157,8 @@ fn refused(listener: &Arc<str>, address: SocketAddr, error: &io::Error) -> Start
     }
 }
 
-/// Listens on the addresses of all listeners and accepts. Binds them first if they aren't bound
-/// yet.
+/// Listens on the addresses of all listeners and accepts connections. Binds them first if they
+/// aren't bound yet.
 async fn open<E: Env, S: Sink>(
     state: &Arc<WorkerState<E, S>>,
     mut claims: Vec<E::Claim>,

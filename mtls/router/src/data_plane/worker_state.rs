@@ -32,7 +32,7 @@ pub(crate) struct WorkerState<E: Env, S> {
     pub(crate) pools: Pools,
     pub(crate) streams: Arc<Streams>,
     pub(crate) date: DateCache,
-    /// Places for request bodies that are kept for sending them again.
+    /// Places for request bodies that are kept to be sent again.
     pub(crate) kept_bodies: Arc<Bound>,
     ids: Ids,
 }
@@ -74,7 +74,7 @@ impl<E: Env, S: Sink> WorkerState<E, S> {
     }
 }
 
-/// Request ids: a random half that is the worker's, and a count.
+/// Makes request ids: half is random for each worker, and half is a counter.
 #[derive(Debug)]
 struct Ids {
     /// 16 hexadecimal digits.
@@ -98,7 +98,7 @@ impl Ids {
         id[..16].copy_from_slice(&self.worker);
         id[16..].copy_from_slice(&hex(count));
         let mut value = HeaderValue::from_bytes(&id).expect("hexadecimal digits");
-        // It never comes again, so HTTP/2 shall not keep it in its table of headers.
+        // This value never occurs again, so HTTP/2 must not keep it in its header table.
         value.set_sensitive(true);
         (value, count)
     }

@@ -5,15 +5,15 @@ use cellway_core::{Credentials, Decision, Snapshot, Text};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-/// What a request asked with. Nothing in it is a credential or taken from one, but for names that
-/// the configuration or an issuer's key set has too.
+/// What a request asked with. It has no credential and no part of one, except names that are also
+/// in the configuration or in an issuer's key set.
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
     /// The policy's name.
     pub policy: &'a Text,
-    /// The method, or `other` for one that isn't HTTP's own.
+    /// The method, or `other` if it isn't a standard HTTP method.
     pub method: &'static str,
-    /// Which kinds of credential came.
+    /// The kinds of credentials in the request.
     pub schemes: Schemes,
     /// The issuer that a refused token names, if it is configured, and the key, if it is known.
     pub hint: Hint<'a>,
@@ -21,7 +21,7 @@ pub struct Asked<'a> {
     pub trace_id: Option<&'a str>,
 }
 
-/// Kinds of credential, whether or not the policy looks at them.
+/// Kinds of credentials, whether or not the policy accepts them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Schemes {
     /// An `Authorization` header.
@@ -49,7 +49,7 @@ impl Schemes {
 }
 
 impl<'a> Asked<'a> {
-    /// Of a request that was decided so.
+    /// What a decided request asked with.
     pub(crate) fn new(
         snapshot: &'a Snapshot,
         policy: &'a Text,
@@ -77,7 +77,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The methods that HTTP has; a client can make up any number of others.
+/// The name of a standard method. Other methods are all `other`, because a client can invent any
+/// number of them.
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&Method; 9] = [
         &Method::GET,

@@ -1,4 +1,4 @@
-//! Waiting for an issuer's keys, bounded in time and in number.
+//! Waits for an issuer's keys. The time and the number of waiting requests are bounded.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,14 @@ use crate::observe::event::{Event, Sink};
 use crate::shares::{Bound, Full, Holder, Resource, Share, Stake};
 use crate::view::{ToControl, View};
 
-/// Most requests of one worker that wait for one issuer's keys at a time. More are answered 503:
-/// an identity provider that is down must not fill the router with waiting requests.
+/// The most requests of one worker that wait for one issuer's keys at a time. More are answered
+/// with 503, so that an identity provider that is down can't fill the router with waiting requests.
 const KEY_WAITERS_MAX: usize = 1024;
 
-/// The share of these that one client address may have while no others have any, in percent.
+/// The share of these that one client address may have while no other has any, in percent.
 const ADDRESS_SHARE: u8 = 50;
 
-/// Waits until the issuer's keys have been fetched once more, or until it is too late.
+/// Waits until the issuer's keys are fetched again, or until the time limit.
 pub(super) async fn wait<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     wait: &KeyWait,
@@ -49,7 +49,7 @@ pub(super) async fn wait<E: Env, S: Sink>(
     }
     let is_newer = |view: &View| epoch(&view.snapshot, wait.issuer) > wait.seen;
     let fetched = views.until(|view| is_newer(view).then_some(()));
-    // Too late isn't an error here: the core, asked again, says what that means.
+    // A timeout isn't an error here. Core is asked again and decides what it means.
     let _ = timeout_at(authorizer.reporter.clock().instant(wait.until), fetched).await;
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! From a request's header to a decision, however the request came: by the proxy path, or described
-//! by another proxy that asks.
+//! Authorizes a request by its header, for the proxy path and for external authorization.
 //!
-//! [`authorize`] takes out the credentials, sanitizes and decides; [`stamp`](stamp()) writes into an
-//! allowed request what its cell is told. Neither knows a body or a connection.
+//! [`authorize`] takes the credentials out of the header, sanitizes it and decides.
+//! [`stamp`](stamp()) sets the headers that tell the cell about an allowed request. Neither knows
+//! of bodies or connections.
 
 mod keys;
 mod refused;
@@ -64,25 +64,25 @@ impl<E: Env, S: Sink> Authorizer<E, S> {
     }
 }
 
-/// A request that is to be judged: what is known of it besides its header.
+/// A request to authorize: everything that is known about it besides its header.
 pub(crate) struct Case<'a, E: Env, S> {
     pub(crate) authorizer: &'a Authorizer<E, S>,
-    /// By which listener it came, and that listener's name.
+    /// The position of its listener, and the listener's name.
     pub(crate) listener: usize,
     pub(crate) name: &'a str,
-    /// Whose client certificate stands behind it.
+    /// The client whose certificate was verified, if there is one.
     pub(crate) client: Option<&'a Client>,
-    /// Where the client connects from. `None` if the connection isn't the client's and the client's
-    /// address is unknown.
+    /// Where the client connects from. `None` if the connection isn't the client's own and the
+    /// client's address is unknown.
     pub(crate) origin: Option<Origin>,
     pub(crate) request_id: &'a HeaderValue,
-    /// When its header was whole.
+    /// When its header was complete.
     pub(crate) began: Now,
     /// Spreads requests over equal endpoints.
     pub(crate) spread: u64,
-    /// The router forwards it if it may pass. An Envoy that asks does so itself.
+    /// Whether the router forwards it if it is allowed. If an Envoy asks, the Envoy forwards it.
     pub(crate) forwards: bool,
-    /// Whether the request's method and path are known. A check request may lack them; then it can
+    /// Whether its method and path are known. A check by an Envoy may leave them out. Then it can
     /// be decided only if nothing depends on them.
     pub(crate) has_target: bool,
 }
@@ -94,14 +94,15 @@ impl<E: Env, S> Case<'_, E, S> {
     }
 }
 
-/// Decides the request, and leaves in its header what may be forwarded: nothing of the client's
-/// under the router's names.
+/// Decides the request, and sanitizes its header: no field of the client with one of the router's
+/// names is left.
 ///
-/// `checked` says whether the request is fit to be decided at all. It is looked at before the
-/// framing fields are taken away here, and answered after.
+/// `checked` is the result of checking the request's form. The caller makes that check before the
+/// framing fields are removed here. If it failed, this returns that refusal.
 ///
-/// Returns the view that decided. It is another one than `view` if the request waited for keys. What
-/// is removed and what is stamped must have the same names, so stamp by the returned one.
+/// Returns the view that decided, which may be newer than `view` if the request waited for keys.
+/// Stamp the request with the returned view, so that the names that are removed and set are the
+/// same.
 pub(crate) async fn authorize<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: Loaded,
@@ -114,7 +115,7 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
         Err(refused) => return (view, Err(refused)),
     };
     drop(view);
-    // Boxed: few requests wait, and all would carry the room for it.
+    // Boxed, because few requests wait, and otherwise every request's future would be larger.
     let waited = Box::pin(keys::wait(case, &wait)).await;
     let view = case.authorizer.views.load();
     let decided = waited
@@ -123,7 +124,7 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
     (view, decided)
 }
 
-/// Decides a request that has just come, or says which keys it needs.
+/// Decides a new request, or says which keys it needs.
 fn first<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
@@ -137,8 +138,8 @@ fn first<E: Env, S: Sink>(
     Ok((credentials, outcome))
 }
 
-/// Decides a request that has waited for keys. A reload may have changed the bundle and renamed the
-/// router's headers meanwhile.
+/// Decides a request that waited for keys. Meanwhile, a reload may have changed the bundle and
+/// renamed the router's headers.
 fn after_waiting<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
@@ -149,7 +150,7 @@ fn after_waiting<E: Env, S: Sink>(
     sanitize(view, parts)?;
     match once(case, view, parts, credentials, true)? {
         Outcome::Done(decision) => settle(decision),
-        // Waiting once is the bound; `decide` promises not to ask again.
+        // A request waits only once. `decide` never asks for a second wait.
         Outcome::Wait(_) => Err(Refused::new(
             Reason::JwksUnreachable,
             "the issuer's keys did not arrive in time",
@@ -169,8 +170,9 @@ fn settle(decision: Decision) -> Result<Allow, Refused> {
     }
 }
 
-/// Verifies the client's chain again if settings have changed since it was, or a revocation list has
-/// become stale: a connection must not carry an authority past the bundle that no longer names it.
+/// Verifies the client's chain again if the settings have changed since it was last verified, or if
+/// a revocation list has become stale. Otherwise an open connection could still be trusted after
+/// its CA was removed from the bundle.
 fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>, view: &View) -> Result<(), Refused> {
     let Some(client) = case.client else {
         return Ok(());
@@ -181,7 +183,7 @@ fn reverify_client<E: Env, S: Sink>(case: &Case<'_, E, S>, view: &View) -> Resul
     judged.map_err(Refused::chain)
 }
 
-/// The policy that the request is decided by.
+/// The policy that decides the request.
 fn policy<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
@@ -209,7 +211,7 @@ fn policy<E: Env, S: Sink>(
     Ok(policy)
 }
 
-/// Asks the core once, and tells the sink what it said.
+/// Asks core once, and emits the result.
 fn once<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
@@ -254,7 +256,7 @@ fn once<E: Env, S: Sink>(
     Ok(Outcome::Done(decision))
 }
 
-/// Tells the sink of a request that was refused before the core was asked.
+/// Emits the denial of a request that was refused before core was asked.
 fn tell<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
@@ -264,7 +266,7 @@ fn tell<E: Env, S: Sink>(
 ) -> Refused {
     let authorizer = case.authorizer;
     let config = &view.config;
-    // A path with two readings has no route, so the event names the listener's own policy.
+    // An ambiguous path matches no route, so the event has the listener's own policy.
     let picked = config.policy(case.listener, target::path_and_query(parts));
     let policy = picked.unwrap_or_else(|_| config.listener(case.listener).policy);
     let decision = Decision::Deny(refused.as_denial());
@@ -274,7 +276,7 @@ fn tell<E: Env, S: Sink>(
     refused
 }
 
-/// Tells the sink of a decision, made at this time, after waiting for keys or without.
+/// Emits a decision. `waited` says whether the request waited for keys.
 fn told<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,

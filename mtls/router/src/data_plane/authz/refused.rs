@@ -1,4 +1,4 @@
-//! Refusals that the router finds outside of core.
+//! Refusals that the router makes outside of core.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::data_plane::well_formed::Unfit;
 use crate::envelope::SealRefused;
 use crate::tls::ChainRefused;
 
-/// Why the router answers in its own name.
+/// Why the router answers a request itself.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) reason: Reason,
@@ -16,7 +16,7 @@ pub(crate) struct Refused {
     pub(crate) detail: &'static str,
     pub(crate) challenge: Challenge,
     pub(crate) retry_after: Option<Duration>,
-    /// Whether the sink was told of it as a denial.
+    /// Whether it was already emitted as a denial.
     pub(crate) told: bool,
 }
 
@@ -34,7 +34,7 @@ impl Refused {
         }
     }
 
-    /// The client's certificate doesn't stand behind the request, or no longer.
+    /// The client's chain is refused.
     pub(crate) fn chain(why: ChainRefused) -> Self {
         let (challenge, detail) = match why {
             ChainRefused::Expired => (
@@ -43,7 +43,7 @@ impl Refused {
             ),
             ChainRefused::Revoked => (Challenge::Certificate, "the client certificate is revoked"),
             ChainRefused::RevocationUnknown => (
-                // Another certificate would fare no better.
+                // Another certificate wouldn't help.
                 Challenge::None,
                 "no fresh revocation list covers the client certificate",
             ),
@@ -62,7 +62,7 @@ impl Refused {
         }
     }
 
-    /// The request's cell is to get an envelope, and there is none.
+    /// The request needs an envelope, and none can be sealed.
     pub(crate) fn envelope(why: SealRefused) -> Self {
         let detail = match why {
             SealRefused::NoKey => "no key for envelopes is shared with the cell",
@@ -71,7 +71,7 @@ impl Refused {
         Self::new(Reason::EnvelopeUnavailable, detail)
     }
 
-    /// The same as a decision of the core's. Nobody is proved.
+    /// The same as a denial of core. It proves no identity.
     pub(super) fn as_denial(&self) -> Deny {
         Deny {
             reason: self.reason,
@@ -87,14 +87,15 @@ impl Refused {
         }
     }
 
-    /// As [`chain`](Self::chain), of whoever asks about requests: nothing that a client could mend.
+    /// As [`chain`](Self::chain), for the chain of an Envoy that asks. It has no challenge, because
+    /// the client can't fix it.
     pub(crate) fn caller(why: ChainRefused) -> Self {
         Self::new(why.reason(), "the client certificate is no longer trusted")
     }
 }
 
 impl ChainRefused {
-    /// The reason that the answer names.
+    /// The reason in the answer.
     pub(crate) const fn reason(self) -> Reason {
         match self {
             Self::Expired => Reason::CertificateExpired,
@@ -112,7 +113,7 @@ impl From<Box<Unfit>> for Refused {
     }
 }
 
-/// Every decision is told.
+/// Every decision was already emitted.
 impl From<Deny> for Refused {
     fn from(deny: Deny) -> Self {
         Self {

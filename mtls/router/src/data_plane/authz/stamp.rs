@@ -11,17 +11,17 @@ use crate::envelope::{SealRefused, Sealed};
 use crate::observe::event::{Event, SealOutcome, Sink};
 use crate::view::View;
 
-/// Stamps that say who is calling. HTTP/2 doesn't index them: they vary from request to request, so
-/// that each would push another out of the table, and a guess at one could be checked by its size
-/// (RFC 7541, section 7.1).
+/// Stamps that say who is calling. HTTP/2 doesn't index them. They differ from request to request,
+/// so each would push another entry out of the table, and an attacker could check a guess by the
+/// size of the result (RFC 7541, section 7.1).
 const IDENTITY: [&str; 5] = ["tenant", "sub", "workspace", "org", "roles"];
 
-/// Sets the router's own words in a header that [`authorize`](super::authorize) has let pass, under the
-/// names by which it was sanitized. An envelope is for the one cell that was decided: whatever sends
-/// the request to another must be decided and stamped anew.
+/// Sets the router's own headers on a request that [`authorize`](super::authorize) allowed, with
+/// the names that were sanitized. An envelope is only for the cell that was decided. To send the
+/// request to another cell, it must be decided and stamped again.
 ///
 /// # Errors
-/// The cell is to get an envelope and none can be sealed: the request must not reach it.
+/// The request needs an envelope and none can be sealed. The request must not reach the cell.
 pub(crate) fn stamp<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
@@ -36,7 +36,7 @@ pub(crate) fn stamp<E: Env, S: Sink>(
         }
         parts.headers.insert(name, value);
     }
-    // Nobody else has been verified, and an envelope says nothing less.
+    // An envelope says that the caller was verified, so other requests get none.
     if allow.reason == Reason::Verified {
         seal(case, &view.config, allow, parts)?;
     }
@@ -58,7 +58,7 @@ fn seal<E: Env, S: Sink>(
             "an envelope needs a method and a path; send both",
         ));
     }
-    // Not when the request came: it may have waited for keys.
+    // The time when the request came would be too early, because it may have waited for keys.
     let now = case.authorizer.reporter.now();
     let (request_id, cell) = (case.request_id.to_str().unwrap_or_default(), &allow.cell.id);
     let sealed = sealer.seal(

@@ -1,10 +1,10 @@
-//! The framing of a cell's answer: where its body ends, and which framing fields are passed on.
+//! The framing of a cell's answer: where its body ends, and which framing fields are forwarded.
 //!
-//! Answers are held to the same rules as requests (RFC 9112, section 6.3; RFC 9110, section 8.6).
-//! Nothing ambiguous is passed on: the length is dropped if the RFC says that something else
+//! The rules for answers are the same as for requests (RFC 9112, section 6.3; RFC 9110, section
+//! 8.6). Nothing ambiguous is forwarded: the length is dropped if the RFC says that something else
 //! counts, and any other ambiguity is the cell's error. The body must then match the framing that
-//! was passed on and must really end: if RST_STREAM or GOAWAY with `NO_ERROR` cuts a body, hyper
-//! reports it as complete.
+//! was forwarded, and must really end. (If RST_STREAM or GOAWAY with `NO_ERROR` cuts a body, hyper
+//! reports it as complete.)
 
 use cellway_core::Reason;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
@@ -17,9 +17,9 @@ use crate::settings::AnswerLimits;
 /// The request and the connection that an answer belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange {
-    /// The request was `HEAD`: the answer's length is that of a body that is not sent.
+    /// Whether the request was `HEAD`. The answer's length is then that of a body that is not sent.
     pub(crate) head: bool,
-    /// The cell speaks HTTP/2.
+    /// Whether the cell speaks HTTP/2.
     pub(crate) http2: bool,
     pub(crate) limits: AnswerLimits,
 }
@@ -27,12 +27,12 @@ pub(crate) struct Exchange {
 /// Where an answer's body ends.
 #[derive(Debug)]
 pub(crate) struct Framing {
-    /// How many bytes are still to come, if that is known.
+    /// How many bytes are left, if that is known.
     left: Option<u64>,
-    /// Only the length tells where the body ends: the cell may keep the connection open after it,
-    /// or the client stops reading there.
+    /// Whether only the length tells where the body ends: the cell may keep the connection open
+    /// after it, or the client stops reading there.
     by_length: bool,
-    /// There is no body, even if the header gives a length.
+    /// Whether there is no body, even if the header gives a length.
     bodiless: bool,
     /// Whether the connection may be used again. If the header gives two ends of the answer, the
     /// cell may take the next bytes for the rest of this answer.
@@ -41,7 +41,7 @@ pub(crate) struct Framing {
     limits: AnswerLimits,
 }
 
-/// Why an answer isn't passed on, or its body is cut.
+/// Why an answer isn't forwarded, or its body is cut.
 pub(crate) type Broken = (Reason, &'static str);
 
 const LENGTH: Broken = (
@@ -125,7 +125,7 @@ impl Framing {
     /// Counts a frame of the body.
     ///
     /// # Errors
-    /// Neither the frame nor anything after it can be passed on.
+    /// Neither the frame nor anything after it can be forwarded.
     pub(crate) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Broken> {
         if let Some(data) = frame.data_ref() {
             if let Some(left) = &mut self.left {

@@ -25,12 +25,12 @@ use crate::lock::lock_uncontended;
 use crate::shares::Bound;
 use crate::shares::Stakes;
 
-/// Most bytes that are kept of one body.
+/// The most bytes that are kept of one body.
 pub(crate) const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// This much is kept of any body, without a place: most RPC messages fit. The limits on requests in
 /// flight bound the total.
 const KEPT_BYTES_FREE: usize = 8 * 1024;
-/// Most bodies of which a worker keeps more than [`KEPT_BYTES_FREE`].
+/// The most bodies of which a worker keeps more than [`KEPT_BYTES_FREE`].
 const KEPT_BODIES_MAX: usize = 256;
 /// A frame of fewer bytes is copied. A frame of as many or more is kept with the buffer that it was
 /// read into: that of an HTTP/2 connection has about 16 KiB.
@@ -39,11 +39,11 @@ const SHARED_BYTES_MIN: usize = 4 * 1024;
 /// before it is needed. The first frame gets a block of its own size, because most bodies are one
 /// frame.
 const BLOCK_BYTES: usize = 1024;
-/// The least that trailers count, because of the map that holds them.
+/// The fewest bytes that trailers count as, because of the map that holds them.
 const TRAILERS_BYTES_MIN: usize = 2 * 1024;
 
-/// What is kept of one request's body. Each time the request is sent it gets a new body, and all of
-/// them share this.
+/// The kept part of one request's body. Each time the request is sent, it gets a new body, and all
+/// of them share this.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Mutex<State>);
 
@@ -54,13 +54,13 @@ pub(crate) struct State {
     frames: Frames,
     /// The number of the request's newest body. Only that one may read.
     last: u8,
-    /// The newest body is replaying kept frames and doesn't read yet.
+    /// Whether the newest body is replaying kept frames and doesn't read yet.
     replaying: bool,
-    /// The newest body was dropped.
+    /// Whether the newest body was dropped.
     dropped: bool,
-    /// Left here by a body that was dropped.
+    /// The source, if a dropped body left it here.
     source: Option<Source>,
-    /// The newest body's, while it waits for the source.
+    /// The newest body's waker, while that body waits for the source.
     waker: Option<Waker>,
 }
 
@@ -89,7 +89,7 @@ struct Frames {
     /// The block that small frames are being copied into. Empty while they are replayed.
     block: Vec<u8>,
     trailers: Option<HeaderMap>,
-    /// The body ends after the kept frames.
+    /// Whether the body ends after the kept frames.
     whole: bool,
 }
 
@@ -213,7 +213,7 @@ impl State {
         self.frames.whole = last;
     }
 
-    /// The source has ended.
+    /// Notes that the source has ended.
     pub(crate) fn ends(&mut self) {
         self.frames.whole = true;
     }
@@ -280,8 +280,8 @@ impl Frames {
         }
     }
 
-    /// Copies a small frame behind the one before it. A block never grows: what doesn't fit goes
-    /// into the next.
+    /// Copies a small frame after the one before it. A block never grows. Bytes that don't fit go
+    /// into the next block.
     fn copy(&mut self, data: &[u8]) {
         let room = self.block.capacity() - self.block.len();
         let (fits, rest) = data.split_at(room.min(data.len()));
@@ -299,7 +299,7 @@ impl Frames {
         self.block.extend_from_slice(rest);
     }
 
-    /// Makes the block a piece of its own.
+    /// Makes the block a separate piece.
     fn close_block(&mut self) {
         let block = std::mem::take(&mut self.block);
         if !block.is_empty() {
@@ -383,7 +383,7 @@ mod tests {
         }
     }
 
-    /// All that is kept, as the next body gives it, and in how many pieces.
+    /// Everything that is kept, as the next body replays it, and the number of pieces.
     fn replayed(kept: &Kept, number: u8) -> (Vec<u8>, u8) {
         assert_eq!(kept.again(), Some(number));
         let mut state = kept.reader(number).unwrap();
@@ -422,7 +422,7 @@ mod tests {
                 state.keep(&Frame::data(frame), rest.is_empty());
                 drop(state);
                 let read = body.len() - rest.len();
-                // It is sent again in the middle, too.
+                // Also send it again in the middle.
                 if rest.is_empty() || (number == 0 && read > body.len() / 2) {
                     number += 1;
                     let (all, pieces) = replayed(&kept, number);
@@ -436,7 +436,7 @@ mod tests {
         }
     }
 
-    /// Catches: a few bytes that keep a buffer of many.
+    /// Catches: a small frame that keeps a large buffer in memory.
     #[test]
     fn a_small_frame_does_not_keep_the_buffer_that_it_was_read_into() {
         for (length, shared) in [
@@ -451,7 +451,7 @@ mod tests {
             drop(frame);
             assert_eq!(buffer.is_unique(), !shared, "{length}");
         }
-        // Nor does a block of small frames take much more than it counts.
+        // A block of small frames doesn't take much more memory than it counts either.
         let kept = keeping(places(&Arc::default(), "a"));
         for _ in 0..KEPT_BYTES_FREE {
             assert!(read(&kept, 1));
@@ -467,7 +467,7 @@ mod tests {
         let kept = keeping(places(&Arc::default(), "a"));
         assert!(read(&kept, 5));
         assert_eq!(kept.again(), Some(1));
-        // The answer comes before the body is whole.
+        // The answer comes before the body is complete.
         kept.stop();
         let cx = Context::from_waker(Waker::noop());
         let mut state = kept.reader(1).unwrap();

@@ -17,8 +17,8 @@ pub(crate) use self::progress::{End, Pace, Progress, Turn};
 pub(crate) use self::request::{DRAINED_MAX, RequestBody, SpareBody};
 pub(crate) use self::source::Source;
 
-/// A body broke off. Says so to hyper, which resets the stream or closes the connection: a
-/// recipient must never take a cut body for a whole one.
+/// The error for a cut body. hyper then resets the stream or closes the connection, so that a
+/// recipient never takes a cut body for a complete one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BrokenOff(pub(crate) Reason);
 
@@ -30,7 +30,7 @@ impl fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-/// The whole chain of what went wrong, for logs.
+/// The error with all its sources, for logs.
 pub(crate) fn words(error: &hyper::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();

@@ -20,12 +20,13 @@ pub(crate) struct Progress {
     moved: AtomicU64,
     side: AtomicU8,
     pace: OnceLock<Pace>,
-    /// When the client's turn began, in nanoseconds since `origin`.
+    /// When the client's turn started, in nanoseconds since `origin`.
     turn_began: AtomicU64,
     /// How much of the pace's grace is used up, in nanoseconds.
     used: AtomicU64,
     waiting: Mutex<Waiting>,
-    /// If nobody needs the body, it is read and discarded, so that the client's connection stays open.
+    /// Whether a body that nobody needs is read and discarded, so that the client's connection
+    /// stays open.
     drains: bool,
     /// Keeps what was read of the body while the request may be sent again.
     pub(crate) kept: Kept,
@@ -47,9 +48,9 @@ struct Waiting {
 /// Why nobody reads the body any more.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The body is whole.
+    /// The body is complete.
     Whole,
-    /// It was broken off.
+    /// It was cut.
     Broken,
     /// Its reader was dropped. This is the rest.
     Left(Source),
@@ -60,7 +61,7 @@ pub(crate) enum End {
 pub(crate) struct Pace {
     /// Bytes per second; not 0.
     pub(crate) rate_min: u32,
-    /// How long the router waits for a client that sends nothing. Each byte buys back its share of
+    /// How long the router waits for a client that sends nothing. Each byte gives back its share of
     /// a second.
     pub(crate) grace: Duration,
 }
@@ -68,13 +69,13 @@ pub(crate) struct Pace {
 /// Whose turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Turn {
-    /// The cell takes what there is, or doesn't.
+    /// The cell's: it reads what there is, or doesn't.
     Cell,
-    /// The client sends more, or doesn't.
+    /// The client's: it sends more, or doesn't.
     Client,
-    /// The body is whole.
+    /// The body is complete.
     Done,
-    /// The client broke it off.
+    /// The client cut the body.
     Broken,
 }
 
@@ -147,7 +148,7 @@ impl Progress {
         lock_uncontended(&self.waiting).rest.take()
     }
 
-    /// Ready once nobody reads the body any more; wakes the task then.
+    /// Ready when nobody reads the body any more. Wakes the task then.
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
         let mut waiting = lock_uncontended(&self.waiting);
         match (waiting.rest.take(), self.turn()) {
@@ -161,7 +162,7 @@ impl Progress {
         }
     }
 
-    /// Ready once the rest of the body is no longer needed; wakes the task then.
+    /// Ready when the rest of the body is no longer needed. Wakes the task then.
     pub(crate) fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
         let mut waiting = lock_uncontended(&self.waiting);
         if waiting.given_up {

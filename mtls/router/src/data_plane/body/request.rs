@@ -17,7 +17,7 @@ use super::source::{Cancelled, RequestBroken, Source};
 use crate::data_plane::activity::Activity;
 use crate::data_plane::streams::Stream;
 
-/// Most bytes of an unneeded body that are read so that the connection can be used again.
+/// The most bytes of an unneeded body that are read so that the connection can be used again.
 pub(crate) const DRAINED_MAX: u64 = 64 * 1024;
 
 /// A body on its way from client to cell.
@@ -25,7 +25,7 @@ pub(crate) const DRAINED_MAX: u64 = 64 * 1024;
 pub(crate) struct RequestBody {
     /// Where the body comes from. `None` if there is no body, or if this body doesn't read it yet.
     source: Option<Source>,
-    /// `None` for an empty body, which costs nothing to watch.
+    /// `None` for an empty body, which needs no watching.
     watched: Option<Watched>,
 }
 

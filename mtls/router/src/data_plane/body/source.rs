@@ -39,11 +39,12 @@ impl Drop for Passed {
     }
 }
 
-/// Tells the connection to the cell that a request's body is cut.
+/// The error that tells the connection to the cell that a request's body is cut.
 ///
 /// hyper resets the stream of an HTTP/2 cell with the first error code that it finds among the
-/// sources, and with INTERNAL_ERROR if there is none. The cell is always told CANCEL: neither it nor
-/// the router has failed, and what code the client chose doesn't concern it (RFC 9113, section 7).
+/// error's sources, or with INTERNAL_ERROR if there is none. The cell always gets CANCEL: neither
+/// the cell nor the router has failed, and the client's code doesn't concern the cell (RFC 9113,
+/// section 7).
 #[derive(Debug)]
 pub(crate) struct Cancelled {
     why: RequestBroken,
@@ -139,7 +140,7 @@ impl Source {
         }
     }
 
-    /// Nobody passes the body on any more.
+    /// Notes that nobody forwards the body any more.
     pub(crate) fn ends(&self) {
         if let Some(passed) = &self.passed {
             passed.activity.body_ends();

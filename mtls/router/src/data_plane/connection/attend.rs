@@ -1,9 +1,10 @@
 //! Watches the client of an HTTP/1.1 connection while it waits for its answer.
 //!
-//! A client may close its sending side and go on reading (RFC 9112, section 9.6). hyper still sends
-//! such a client its answer, but doesn't read the connection while the cell works on the request.
-//! So this module reads ahead meanwhile. An orderly close is kept for later. A reset shows that the
-//! client is gone: it ends the request, so that the request doesn't keep its place at the cell.
+//! A client may close its sending side and continue to read (RFC 9112, section 9.6). hyper still
+//! sends the answer to this client, but doesn't read the connection while the cell works on the
+//! request. So this module reads ahead meanwhile. An orderly close is kept for later. A reset shows
+//! that the client is gone. It ends the request, so that the request doesn't keep its place at the
+//! cell.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

@@ -1,9 +1,8 @@
 //! Delays writes so that several are sent at once.
 //!
-//! h2 flushes after each DATA frame of 256 bytes or more, so that each of the answers that are
-//! ready on a connection would cost a TLS record and a system call of its own. A corked stream
-//! calls its bytes flushed as soon as it holds them, and writes them when the connection has been
-//! polled: all that came of one poll at once.
+//! h2 flushes after each DATA frame of 256 bytes or more, so each answer that is ready on a
+//! connection would cost its own TLS record and system call. A corked stream only holds bytes when
+//! it is flushed. After the connection was polled, it writes everything that it holds at once.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -17,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::watch::Serving;
 use crate::lock::lock_uncontended;
 
-/// The most bytes that are held: what one TLS record takes.
+/// The most bytes that are held: as many as fit into one TLS record.
 const HELD_MAX: usize = 16 * 1024;
 
 /// A stream whose writes are held until the end of a poll of [`Uncorking`].
@@ -26,9 +25,9 @@ pub(super) struct Corked<W>(Arc<Mutex<Cork<W>>>);
 struct Cork<W> {
     wire: W,
     held: BytesMut,
-    /// Something was written or is held that may not be on its way yet.
+    /// Whether bytes were written or are held that may not be sent yet.
     pending: bool,
-    /// Why held bytes could not be written. Whoever reads or writes next hears of it.
+    /// Why held bytes could not be written. The next read or write returns this error.
     failed: Option<io::Error>,
 }
 
@@ -36,12 +35,12 @@ struct Cork<W> {
 pub(super) struct Uncorking<C, W> {
     serving: Pin<Box<C>>,
     cork: Arc<Mutex<Cork<W>>>,
-    /// How the connection ended, while its last bytes are on their way.
+    /// How the connection ended, while its last bytes are being sent.
     ended: Option<hyper::Result<()>>,
 }
 
 impl<C, W> Uncorking<C, W> {
-    /// Corks `wire`, and makes of it the connection to run.
+    /// Corks `wire`, and creates the connection to run over it.
     pub(super) fn new(wire: W, serve: impl FnOnce(Corked<W>) -> C) -> Self {
         let cork = Arc::new(Mutex::new(Cork::new(wire)));
         Self {
@@ -100,7 +99,7 @@ impl<W> Cork<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Cork<W> {
-    /// Writes what is held, and sees it off.
+    /// Writes and flushes the held bytes.
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.pending {
             return Poll::Ready(Ok(()));
@@ -182,7 +181,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Corked<W> {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes, then blocks; the writes that it was asked for.
+    /// Accepts `room` bytes and then blocks. Records the writes.
     struct Wire {
         room: usize,
         writes: Vec<usize>,

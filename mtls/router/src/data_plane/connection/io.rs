@@ -12,18 +12,18 @@ use super::linger::Linger;
 use crate::data_plane::activity::Activity;
 use crate::data_plane::wire::Wire;
 
-/// Most bytes that are read ahead: part of a next request that was sent early.
+/// The most bytes that are read ahead: a part of the next request that was sent early.
 const AHEAD_MAX: usize = 1024;
 
-/// A client's connection: hands out first what was read to find out which protocol it speaks, and
+/// A client's connection. It first hands out the bytes that were read to detect the protocol, and
 /// notes when bytes move.
 pub(crate) struct ClientIo<S> {
     wire: Wire<S>,
     read_ahead: Bytes,
     activity: Arc<Activity>,
-    /// The client has closed its sending side.
+    /// Whether the client has closed its sending side.
     ended: bool,
-    /// Set once the router has closed its sending side and discards what still comes.
+    /// Set when the router has closed its sending side and discards what still comes.
     linger: Option<Box<Linger>>,
 }
 
@@ -57,7 +57,7 @@ impl<S> ClientIo<S> {
         {
             self.ended = buffer.filled().is_empty();
             self.read_ahead = Bytes::copy_from_slice(buffer.filled());
-            // hyper may have begun to read meanwhile.
+            // hyper may have started to read meanwhile.
             cx.waker().wake_by_ref();
         }
         Ok(())

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The longest time to linger, and the longest silence of the client.
+/// The longest time to linger, and how long the client may be silent.
 const LASTS_MAX: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
-/// Most bytes that are discarded. A client that hasn't read its answer by then never will.
+/// The most bytes that are discarded. A client that hasn't read its answer by then never will.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Bytes per read.
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// How long it lingers while the other side does this.
+    /// Returns how long the connection lingers while the other side runs `other`.
     async fn lasts(other: impl Future<Output = ()>, mut wire: tokio::io::DuplexStream) -> Duration {
         let began = Instant::now();
         let mut linger = Linger::new();

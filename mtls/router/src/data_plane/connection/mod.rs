@@ -59,7 +59,7 @@ const HYPER_HEADER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// What all requests of a connection have in common.
+/// The state that all requests of a connection share.
 pub(crate) struct Connection<E: Env, S> {
     pub(crate) worker: Arc<WorkerState<E, S>>,
     pub(crate) listener: usize,
@@ -78,7 +78,7 @@ pub(crate) struct Connection<E: Env, S> {
 /// Makes a connection ready for HTTP: reads who the client is, and does the handshake.
 ///
 /// # Errors
-/// Why the connection ends before that; `None` if the TLS handshake failed, which is reported as a
+/// Why the connection ends before that. `None` if the TLS handshake failed, which is reported as a
 /// separate event.
 pub(crate) async fn open<E: Env, S: Sink>(
     worker: &Arc<WorkerState<E, S>>,
@@ -124,7 +124,7 @@ pub(crate) async fn open<E: Env, S: Sink>(
     let (opened, origin) = tokio::select! {
         biased;
         opened = opening => opened?,
-        // Nothing was asked for yet, so nothing is lost.
+        // There is no request yet, so nothing is lost.
         () = worker.drain.begun() => return Err(Some(Closed::Drain)),
     };
     let activity = Arc::new(Activity::new(
@@ -194,7 +194,7 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     })
 }
 
-/// Whom a chain proves that the handshake has found good.
+/// The client that a verified chain proves.
 fn proven(
     tls: &ServerTls,
     epoch: u64,
@@ -219,7 +219,7 @@ fn proven(
     ))
 }
 
-/// Reads as far as it takes to tell HTTP/2 from HTTP/1.1.
+/// Reads only as many bytes as it needs to tell HTTP/2 from HTTP/1.1.
 async fn sniff<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     mut stream: St,
     timeouts: &ClientTimeouts,
@@ -271,8 +271,8 @@ impl<E: Env, S: Sink> Ready<E, S> {
             settings,
         } = self;
         let turns = Arc::new(stall::Handover::new(settings.timeouts.read_rate_min));
-        // Not a named type, so that the future of a request stands in the connection's own memory and
-        // isn't boxed.
+        // A closure, not a named type, so that a request's future is part of the connection's own
+        // future and isn't boxed.
         let service = service_fn({
             let (connection, turns) = (connection.clone(), turns.clone());
             move |mut request| {
@@ -310,7 +310,7 @@ impl<E: Env, S: Sink> Ready<E, S> {
             builder
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
-                // The watch has both timeouts, at no cost for each request.
+                // The watch checks both timeouts, without a cost for each request.
                 .header_read_timeout(None)
                 // A client may close its sending side and still read. A client that is gone is noticed
                 // by reading ahead if it resets the connection, otherwise by the timeouts.

@@ -1,11 +1,11 @@
-//! Cuts an HTTP/2 stream whose client has stopped taking its answer.
+//! Cuts an HTTP/2 stream whose client has stopped reading its answer.
 //!
-//! hyper asks a body for more only once the client has granted room for it. A client that grants
-//! none leaves the body unasked, with all that it holds of the cell's, and other streams of the
-//! connection may be well. So the task of each stream is watched from outside: the body notes
-//! whose turn it is, and when the client has had it for too long, the task is dropped, which
-//! resets the stream. HTTP/1.1 needs none of it: there a stalled client blocks the connection's
-//! writes, which [`Activity`](crate::data_plane::activity::Activity) sees.
+//! hyper polls a body only when the client has a window for more. If the client grants no window,
+//! the body is never polled and keeps its place at the cell, while other streams of the connection
+//! may be fine. So each stream's task is watched from outside. The body notes whose turn it is. If
+//! the client's turn lasts too long, the task is dropped, which resets the stream. HTTP/1.1 doesn't
+//! need this: there a stalled client blocks the connection's writes, and
+//! [`Activity`](crate::data_plane::activity::Activity) sees that.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,10 +20,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::data_plane::turns::Turns;
 use crate::lock::lock_uncontended;
 
-/// Gives each stream's task the notes that its request's answer makes.
+/// Gives each stream's task the notes of its request.
 ///
-/// hyper spawns a stream's task right after it has called the service for it, before it takes the next
-/// request of the connection.
+/// hyper spawns a stream's task right after it called the service for its request, before it takes
+/// the connection's next request.
 #[derive(Debug)]
 pub(super) struct Handover {
     rate_min: u32,
@@ -38,7 +38,7 @@ impl Handover {
         }
     }
 
-    /// A request begins. Its task is spawned next.
+    /// Creates the notes of a request. Its task is spawned next.
     pub(super) fn begin(&self) -> Turns {
         let turns = Turns::watched(self.rate_min);
         *lock_uncontended(&self.begun) = Some(turns.clone());
@@ -52,7 +52,7 @@ impl Handover {
     }
 }
 
-/// Spawns the streams of a connection, each watched.
+/// Spawns the tasks of a connection's streams, and watches each.
 #[derive(Clone, Debug)]
 pub(super) struct Streams<E> {
     pub(super) env: E,
@@ -83,7 +83,7 @@ pin_project! {
         turns: Turns,
         stall: Duration,
         timer: Option<Pin<Box<Sleep>>>,
-        // For which turn of the client's the timer was set.
+        // The number of the client's turn that the timer was set for.
         turn: u64,
     }
 }

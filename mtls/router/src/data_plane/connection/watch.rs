@@ -1,6 +1,7 @@
-//! Runs a client's connection and ends it when its time has come.
+//! Runs a client's connection, and closes it at its time limits.
 //!
-//! One timer for each connection, looked at when it fires: see [`Activity`](super::Activity).
+//! Each connection has one timer. When it fires, the watch reads the notes in
+//! [`Activity`](super::Activity).
 
 use std::error::Error;
 use std::future::Future;
@@ -23,13 +24,13 @@ use crate::data_plane::activity::Phase;
 use crate::observe::event::{Closed, Sink};
 use crate::settings::ClientTimeouts;
 
-/// How long a connection that has been told to end may take for it when nothing is in flight, and
-/// how long before its certificate's end it is told.
+/// How long a connection without requests in flight may take to close after it is told to, and how
+/// long before its certificate expires a connection is told to close.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A connection of either version.
 pub(super) trait Serving: Future<Output = hyper::Result<()>> {
-    /// Ends it once what is in flight is done.
+    /// Tells the connection to close when its requests in flight are done.
     fn finish(self: Pin<&mut Self>);
 }
 
@@ -60,7 +61,7 @@ where
     }
 }
 
-/// Runs the connection to its end, and says why it ended.
+/// Runs the connection until it ends, and returns why it ended.
 pub(super) async fn run<C: Serving, E: Env, S: Sink>(
     serving: C,
     connection: &Connection<E, S>,
@@ -84,7 +85,8 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(watch.ended(&result));
         }
-        // Where the client takes nothing, hyper asks for no more and hears of no end.
+        // If the client reads nothing, hyper doesn't poll the body, so the body can't report that
+        // it was closed.
         if connection.activity.is_cut() {
             return Poll::Ready(Closed::StreamClosed);
         }
@@ -108,9 +110,9 @@ pub(super) async fn run<C: Serving, E: Env, S: Sink>(
 struct Watch<'a, E: Env, S> {
     connection: &'a Connection<E, S>,
     timeouts: &'a ClientTimeouts,
-    /// Why it has been told to end.
+    /// Why the connection was told to close.
     ending: Option<Closed>,
-    /// When it is cut.
+    /// When the connection is cut.
     hard: Option<Instant>,
 }
 
@@ -135,13 +137,13 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         })
     }
 
-    /// Whether the drain has got further since the last look.
+    /// Whether the drain's state has changed since the last check.
     fn drained(&self, mut changed: Pin<&mut Notified<'a>>, cx: &mut Context<'_>) -> bool {
         if changed.as_mut().poll(cx).is_pending() {
             return false;
         }
         changed.set(self.connection.worker.drain.changed().notified());
-        // Polled, not only enabled: this task must be woken by the next change.
+        // Poll it, because the next change must wake this task.
         let _ = changed.poll(cx);
         true
     }
@@ -152,7 +154,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         mut timer: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<Closed> {
-        // A header that has begun must be whole sooner than an idle connection is closed.
+        // The time limit for a header that has started is shorter than that of an idle connection.
         if self.connection.activity.phase() == Phase::Header
             && let Some(deadline) = self.connection.activity.deadline(self.timeouts)
             && deadline < timer.deadline()
@@ -174,7 +176,8 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         Poll::Pending
     }
 
-    /// Tells the connection to end, or says that it is to be cut now.
+    /// Tells the connection to close if a time limit is over. Returns a reason if it must be cut
+    /// now.
     fn overdue<C: Serving>(&mut self, serving: Pin<&mut C>, now: Instant) -> Option<Closed> {
         if self.hard.is_some_and(|hard| hard <= now) {
             return Some(self.ending.unwrap_or(Closed::Idle));
@@ -198,13 +201,13 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
         None
     }
 
-    /// When to look again. Notes are made without touching the timer, so it must not lie further
-    /// ahead than any deadline that could come to be meanwhile: none is nearer than the shortest
-    /// timeout, but a header's, which is looked after at each poll.
+    /// When to check again. Notes don't touch the timer, so the timer must fire before any deadline
+    /// that a note could start meanwhile. No such deadline is nearer than the shortest timeout,
+    /// except a header's, which is checked at each poll.
     fn next(&self, now: Instant) -> Instant {
         let idle = now + self.timeouts.idle.min(self.timeouts.stall);
         let by_activity = match self.connection.activity.deadline(self.timeouts) {
-            // Already told to end; only the cut is left.
+            // It was already told to close. Only the cut is left.
             Some(deadline) if deadline <= now => idle,
             Some(deadline) => deadline.min(idle),
             None => idle,
@@ -223,7 +226,7 @@ impl<'a, E: Env, S: Sink> Watch<'a, E, S> {
             .unwrap_or(idle)
     }
 
-    /// How long the client's chain is still good.
+    /// How long the client's chain is still valid.
     fn certificate_left(&self) -> Option<Duration> {
         let client = self.connection.client.as_ref()?;
         let now = self.connection.worker.env.unix_now();

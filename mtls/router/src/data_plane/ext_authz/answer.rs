@@ -23,7 +23,7 @@ use crate::view::View;
 /// The answer's header that tells Envoy which headers to remove.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
-/// What is to be done to an allowed request's header.
+/// The changes to an allowed request's header.
 pub(super) struct Mutations {
     set: Vec<(HeaderName, HeaderValue)>,
     remove: Vec<HeaderName>,
@@ -31,7 +31,7 @@ pub(super) struct Mutations {
 }
 
 impl Mutations {
-    /// What makes of a header with the names `before` the one that is left: sanitized, stamped.
+    /// The changes that turn a header with the names `before` into the sanitized and stamped one.
     pub(super) fn new(
         before: &[HeaderName],
         after: &HeaderMap,
@@ -73,7 +73,7 @@ impl Mutations {
     }
 }
 
-/// It may pass, so changed.
+/// Answers that the request is allowed, with these changes.
 pub(super) fn allow<E: Env, S: Sink>(
     report: Report<E, S>,
     rules: &HeaderRules,
@@ -103,7 +103,7 @@ pub(super) fn allow<E: Env, S: Sink>(
     send(report, form, &response, (StatusCode::OK, said))
 }
 
-/// It may not, and its client shall hear this.
+/// Answers that the request is denied, with the answer for its client.
 pub(super) fn deny<E: Env, S: Sink>(
     mut report: Report<E, S>,
     rules: &HeaderRules,
@@ -118,7 +118,7 @@ pub(super) fn deny<E: Env, S: Sink>(
     let mut headers = HeaderMap::new();
     answer::say_why(&report, rules, refused, &mut headers);
     let body = if wants.grpc {
-        // Envoy makes `grpc-status` of the status and `grpc-message` of the body.
+        // Envoy makes `grpc-status` from the status and `grpc-message` from the body.
         refused.reason.as_str().to_owned()
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -131,7 +131,8 @@ pub(super) fn deny<E: Env, S: Sink>(
     let Some(headers) = options(headers) else {
         return unsayable(report, rules, form);
     };
-    // By the class, which a policy may choose, and not by the reason: as the proxy path answers.
+    // Use the class, which a policy may change, and not the reason's own class, as the proxy path
+    // does.
     let (reason, class) = (refused.reason, refused.class);
     let code = class.grpc_status().unwrap_or(2);
     let http = class.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -153,7 +154,7 @@ pub(super) fn deny<E: Env, S: Sink>(
     send(report, form, &response, (http, said))
 }
 
-/// In Envoy's plain form the answer's header is what to set.
+/// In Envoy's plain form, the answer's own header fields are the fields to set.
 fn plain<E: Env, S: Sink>(report: Report<E, S>, mutations: Mutations) -> Answer<E, S> {
     let (report, mut response) = begun(report, StatusCode::OK);
     let headers = response.headers_mut();
@@ -186,7 +187,7 @@ fn send<E: Env, S: Sink>(
         }
         Form::Json | Form::Http => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            // Texts alone: it always serializes, and an empty text allows nothing.
+            // This always serializes, because it has only texts. An empty body would allow nothing.
             let text = serde_json::to_vec(check).unwrap_or_default();
             headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
             response.map(|()| ResponseBody::router(report, text.into()))
@@ -194,7 +195,7 @@ fn send<E: Env, S: Sink>(
     }
 }
 
-/// An answer with this status that must not be cached.
+/// Starts an answer with this status. It must not be cached.
 fn begun<E: Env, S: Sink>(
     mut report: Report<E, S>,
     status: StatusCode,
@@ -208,7 +209,7 @@ fn begun<E: Env, S: Sink>(
     (report, response)
 }
 
-/// The decision has words that the form can't say. It must not become half of it.
+/// The check's form can't express the decision. A part of the decision must not be sent.
 fn unsayable<E: Env, S: Sink>(
     report: Report<E, S>,
     rules: &HeaderRules,
@@ -221,7 +222,7 @@ fn unsayable<E: Env, S: Sink>(
     answer::from_router(report, rules, &refused, &form.wants())
 }
 
-/// `None` if one isn't UTF-8, which a protobuf text must be.
+/// `None` if a value isn't UTF-8, because protobuf strings must be.
 fn options(
     headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
 ) -> Option<Vec<HeaderValueOption>> {

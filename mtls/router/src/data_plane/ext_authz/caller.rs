@@ -10,8 +10,8 @@ use crate::data_plane::connection::Connection;
 use crate::observe::event::Sink;
 use crate::settings::{Callers, Serves};
 
-/// Whoever asks says which certificate a client has shown. So only those are answered whom the
-/// settings name, by the settings as they are now.
+/// The caller says which certificate a client has shown, so the router answers only callers that
+/// the current settings name.
 pub(super) fn check<E: Env, S: Sink>(
     connection: &Connection<E, S>,
     config: &ActiveConfig,
@@ -37,7 +37,7 @@ pub(super) fn check<E: Env, S: Sink>(
             "the client certificate is not one of the listener's callers",
         ));
     }
-    // The certificate is in force: its connection ends with it.
+    // The certificate hasn't expired, because its connection is closed when it does.
     let verify = |chain: &[_]| config.verify_peer_chain(connection.listener, chain);
     let now = connection.worker.reporter.now().unix;
     client
@@ -49,8 +49,9 @@ fn stranger(detail: &'static str) -> Refused {
     Refused::new(Reason::SanNotAccepted, detail)
 }
 
-/// Where trust domains have authorities of their own (`by_domain`), a certificate with a URI name is
-/// judged by that one name alone: whoever vouches for it vouches for no other.
+/// Whether the certificate has one of these names. If trust domains have their own CAs
+/// (`by_domain`), only the URI name of a certificate that has one counts, because its CA is trusted
+/// for nothing else.
 fn names_any(certificate: &PeerCertificate, sans: &[Box<str>], by_domain: bool) -> bool {
     let (uris, dns_names) = (certificate.uris(), certificate.dns_names());
     let names: &[&[Box<str>]] = match uris {

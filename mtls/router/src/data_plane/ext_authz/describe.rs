@@ -14,13 +14,13 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::data_plane::client::Client;
 
-/// Most header fields of a described request.
+/// The most header fields of a described request.
 const FIELDS_MAX: usize = 256;
 
-/// Most certificates that a described client may show.
+/// The most certificates of a described client.
 const CHAIN_MAX: usize = 8;
 
-/// A request as another proxy has it.
+/// A request that an Envoy describes.
 pub(super) struct Described {
     pub(super) parts: Parts,
     pub(super) client: Option<Client>,
@@ -62,7 +62,7 @@ pub(super) fn described_in_part(mut check: CheckRequest) -> Result<Described, &'
     };
     (http.method, http.path) = (UNKNOWN.0.to_string(), UNKNOWN.1.to_owned());
     if http.host.is_empty() {
-        // The only version in which a request may have no host.
+        // This is the only version in which a request may have no host.
         http.protocol = "HTTP/1.0".to_owned();
     }
     Ok(Described {
@@ -71,12 +71,12 @@ pub(super) fn described_in_part(mut check: CheckRequest) -> Result<Described, &'
     })
 }
 
-/// Reads what the message says. The client's certificate is taken from the attributes alone: no
-/// header can bring one.
+/// Reads the described request. The client's certificate is taken only from the attributes, never
+/// from a header.
 ///
 /// # Errors
-/// What is wrong with the description. It isn't the client's fault, and must not become an answer
-/// to it other than that it may not pass.
+/// What is wrong with the description. This isn't the client's fault, so the client learns only
+/// that its request was refused.
 pub(super) fn described(check: CheckRequest) -> Result<Described, &'static str> {
     let Attributes { source, request } = check.attributes.ok_or("no attributes")?;
     let http = request
@@ -104,7 +104,7 @@ fn address(address: Address) -> Option<SocketAddr> {
 
 fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
     let (mut parts, ()) = Request::new(()).into_parts();
-    // A method that is no word of HTTP's grammar could not have come.
+    // No request can have a method that HTTP's grammar doesn't allow.
     parts.method = Method::from_bytes(http.method.as_bytes()).map_err(|_| "no method")?;
     parts.uri = target(&http.path)?;
     parts.version = match http.protocol.as_str() {
@@ -119,9 +119,9 @@ fn parts(http: HttpRequest) -> Result<Parts, &'static str> {
     Ok(parts)
 }
 
-/// The target, in origin form, so that nothing but the host says whose it is. The router doesn't
-/// forward the request, so the target is held to the same rules as one that it would forward:
-/// otherwise the `http` crate would cut off a fragment that the cell gets.
+/// The target in origin form, so that only the host field names the host. It is checked by the same
+/// rules as the target of a request that the router forwards: otherwise the `http` crate would cut
+/// off a fragment that the cell gets.
 fn target(path: &str) -> Result<Uri, &'static str> {
     if !path.starts_with('/') && path != "*" {
         return Err("no path");
@@ -141,7 +141,7 @@ fn fields(http: &HttpRequest, parts: &mut Parts) -> Result<(), &'static str> {
     }
     for (name, value) in &http.headers {
         if name == AUTHORIZATION.as_str() {
-            // No credential has a comma in it; two that were joined must still count as two.
+            // No credential has a comma in it, so two that were joined with one must count as two.
             for value in value.split(',') {
                 field(http, parts, name, value.trim_ascii().as_bytes())?;
             }
@@ -184,8 +184,8 @@ fn field(
     fits.map(|_| ()).map_err(|_| "too many headers")
 }
 
-/// Reads the percent-encoded PEM of a client's certificate. What it says is believed only once the
-/// bundle's authorities have been found behind it.
+/// Reads the percent-encoded PEM of a client's certificate. It proves nothing until its chain is
+/// verified against the bundle.
 fn client(encoded: &str) -> Result<Client, &'static str> {
     const NONE: &str = "an invalid client certificate";
     let pem = percent_decoded(encoded.as_bytes()).ok_or(NONE)?;

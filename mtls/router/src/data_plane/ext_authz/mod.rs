@@ -1,10 +1,11 @@
-//! An external authorizer for Envoy: the same decisions about requests that an Envoy passes on.
+//! An external authorizer for Envoy. It makes the same decisions as the proxy path, for requests
+//! that an Envoy forwards.
 //!
-//! It asks in one of three forms: gRPC `envoy.service.auth.v3.Authorization/Check`, the same
-//! messages as JSON, or a copy of the request's header (Envoy's `http_service`). The answers to the
-//! last two are an HTTP status: 200 lets the request pass, any other status refuses it. Whatever
-//! goes wrong with the question itself is answered with an error and never with leave to pass; an
-//! Envoy with `failure_mode_allow: false` refuses the request then.
+//! A check has one of three forms: gRPC `envoy.service.auth.v3.Authorization/Check`, the same
+//! messages as JSON, or a copy of the request's header (Envoy's `http_service`). For the last two,
+//! the answer is an HTTP status: 200 allows the request, and any other status refuses it. If
+//! something is wrong with the check itself, the answer is an error and never allows the request.
+//! An Envoy with `failure_mode_allow: false` then refuses the request.
 
 mod answer;
 mod caller;
@@ -37,15 +38,15 @@ use crate::data_plane::well_formed;
 use crate::envelope;
 use crate::observe::event::Sink;
 
-/// gRPC's own name of the method.
+/// The path of the gRPC method.
 const GRPC_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 /// The path for checks in JSON, and for checks of the header without method and path.
 const CHECK_PATH: &str = "/ext_authz/v3/check";
 /// The values that Envoy's `path_prefix` may put before the path of the request.
 const HTTP_PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK_PATH];
 
-/// The longest question, in bytes: an Envoy's largest header, a client's chain, and to spare. It
-/// has no need to send bodies.
+/// The most bytes of a check. This is more than an Envoy's largest header and a client's chain
+/// need. A check doesn't need the request's body.
 const CHECK_BYTES_MAX: usize = 256 * 1024;
 
 /// The form of a check and its answer.
@@ -60,7 +61,7 @@ enum Form {
 }
 
 impl Form {
-    /// How an error is said.
+    /// The form of an error.
     fn wants(self) -> Wants {
         Wants::new(self == Self::Grpc)
     }
@@ -91,7 +92,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Answers one question, and settles what becomes of a body that the answer doesn't wait for.
+/// Answers one check, and handles a body that the answer doesn't wait for.
 pub(crate) async fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
@@ -111,7 +112,7 @@ pub(crate) async fn serve<E: Env, S: Sink>(
     closing(answer, closes)
 }
 
-/// Answers one question. Its body is taken if it is read.
+/// Answers one check. Takes its body if it reads it.
 async fn answered<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     turns: Turns,
@@ -120,11 +121,11 @@ async fn answered<E: Env, S: Sink>(
 ) -> Answer<E, S> {
     let (request_id, spread) = connection.worker.next_id();
     let report = Report::new(connection, request_id, turns);
-    // For the caller and its question. What is asked about is decided on a view of its own, because
-    // the question may have been on its way for a while.
+    // This configuration is for the caller and its check. The described request is decided under
+    // another view, because reading the check may take a while.
     let config = report.connection.worker.views.config();
-    // Public, like the page itself; no request that is asked about has this path, but under the
-    // prefix of the plain form.
+    // This page is public. A described request never has this path, except after the prefix of the
+    // plain form.
     if envelope::is_asked(&head.uri) {
         return envelope_keys(report, &config, &head);
     }
@@ -144,7 +145,7 @@ async fn answered<E: Env, S: Sink>(
     decided(report, spread, form, described).await
 }
 
-/// Decides the request that was asked about.
+/// Decides the described request.
 async fn decided<E: Env, S: Sink>(
     report: Report<E, S>,
     spread: u64,
@@ -180,7 +181,7 @@ async fn decided<E: Env, S: Sink>(
     }
 }
 
-/// Reads the question.
+/// Reads the check.
 async fn asked<E: Env, S: Sink>(
     report: &Report<E, S>,
     config: &ActiveConfig,
@@ -218,7 +219,7 @@ fn json(body: &[u8]) -> Result<Described, &'static str> {
     described_in_part(check)
 }
 
-/// The request that was copied: the same but for the prefix. Nothing in it can be a certificate.
+/// The copied request, without the prefix. It can't have a certificate.
 fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
     const NONE: &str = "no path after the prefix";
     let target = PathAndQuery::try_from(target).map_err(|_| NONE)?;
@@ -234,7 +235,7 @@ fn described_by(target: &str, head: &Parts) -> Result<Described, &'static str> {
     })
 }
 
-/// The question's body, which may neither be long nor take longer than `limit`.
+/// Reads the check's body, which must be short and arrive within `limit`.
 async fn whole(limit: Duration, unread: &mut Option<Incoming>) -> Result<Bytes, Refused> {
     let Some(incoming) = unread.take() else {
         return Ok(Bytes::new());

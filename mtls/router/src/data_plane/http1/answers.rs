@@ -1,4 +1,4 @@
-//! The guard for a cell's answers.
+//! Guards a cell's answers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
 const OTHER: u8 = 2;
 
-/// The request on a connection that isn't answered yet. There is one at a time.
+/// The request on a connection that isn't answered yet. There is only one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Question {
     asked: AtomicU8,
-    /// Whether any byte came since.
+    /// Whether any byte of an answer has come since.
     heard: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl Answers {
         }
     }
 
-    /// Where requests are noted.
+    /// The place where requests are noted.
     pub(crate) fn question(&self) -> Arc<Question> {
         self.question.clone()
     }
@@ -90,13 +90,13 @@ pub(crate) struct Http1Sender {
     question: Arc<Question>,
     /// When the connection should be replaced.
     until: Instant,
-    /// Dropped with the sender: nobody sends on the connection any more.
+    /// Dropped together with the sender, when nobody sends on the connection any more.
     _used: oneshot::Sender<Infallible>,
 }
 
 impl Http1Sender {
-    /// Boxed once per connection, because it is part of each request's future. The receiver ends when
-    /// the sender is dropped.
+    /// Boxed once per connection, because it is part of each request's future. The receiver
+    /// resolves when the sender is dropped.
     pub(crate) fn new(
         sender: http1::SendRequest<RequestBody>,
         question: Arc<Question>,
@@ -133,7 +133,7 @@ impl Http1Sender {
         self.question.heard.load(Relaxed)
     }
 
-    /// As hyper's own.
+    /// The same as hyper's method.
     pub(crate) fn try_send_request(
         &mut self,
         request: Request<RequestBody>,

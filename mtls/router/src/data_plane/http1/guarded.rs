@@ -14,7 +14,7 @@ pub(crate) trait Side {
     fn guard(&self) -> Guard;
     /// Called when bytes came, to tell the guard what became known since its last check.
     fn prepare(&self, _guard: &mut Guard) {}
-    /// What the reader gets instead of the fault. `rest` begins with the malformed message.
+    /// What the reader gets instead of the malformed message. `rest` starts with that message.
     fn found(&self, found: Found, guard: &Guard, rest: &[u8]) -> Instead;
 }
 
@@ -123,7 +123,7 @@ impl<W: AsyncRead + Unpin, S: Side + Unpin> AsyncRead for Guarded<W, S> {
             }
             match this.end {
                 None => {}
-                // The answer closes the connection, so a further read waits without end.
+                // The answer closes the connection, so a further read waits forever.
                 Some(End::Silence) => return Poll::Pending,
                 Some(End::Broken(fault)) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
@@ -182,8 +182,8 @@ mod tests {
     use super::*;
     use crate::settings::AnswerLimits;
 
-    /// Sends the pieces one after the other, each read before the next, through a small buffer.
-    /// What was read, and the fault that ended it.
+    /// Sends the pieces one after the other, and reads each before the next through a small buffer.
+    /// Returns what was read, and the fault that ended it.
     async fn through<S: Side + Unpin>(
         side: S,
         pieces: &[&[u8]],
@@ -193,7 +193,7 @@ mod tests {
         let mut read = Vec::new();
         for piece in pieces {
             far.write_all(piece).await.unwrap();
-            // As much as there is: the guard waits for more than that.
+            // Read everything that is there. The guard waits for more.
             let mut some = [0; 7];
             loop {
                 let polled = once(guarded.read(&mut some)).await;
@@ -207,7 +207,7 @@ mod tests {
         (read, None)
     }
 
-    /// Polls once, whatever the task has done before.
+    /// Polls once, without tokio's cooperative budget.
     async fn once<F: Future>(future: F) -> Poll<F::Output> {
         let mut future = std::pin::pin!(tokio::task::unconstrained(future));
         std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await

@@ -1,4 +1,4 @@
-//! The guard for a client's requests.
+//! Guards a client's requests.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};

@@ -19,7 +19,7 @@ use crate::settings::AnswerLimits;
 /// (RFC 9113, section 6.5.2).
 pub(crate) const HEADER_LIST_MAX: u32 = 4 * AnswerLimits::HEADER_BYTES_MAX;
 
-/// The same of a client's stream.
+/// The same for a client's stream.
 pub(crate) const REQUEST_LIST_MAX: u32 = 4 * HEAD_BYTES_MAX as u32;
 
 /// The most bytes of a block including its frame headers, if h2 accepts `list_max` and at most a
@@ -33,7 +33,7 @@ const fn block_bytes_max(list_max: u32) -> u32 {
     (list_max - list_max / 4) / 8 * 5 - 1024
 }
 
-/// Counts the header blocks of one direction of a connection.
+/// Measures the header blocks in one direction of a connection.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     block_bytes_max: u32,
@@ -71,7 +71,7 @@ impl Blocks {
         Self::new(HEADER_LIST_MAX, 0)
     }
 
-    /// For frames from a client, which begin after its preface.
+    /// For frames from a client, which start after its preface.
     pub(crate) fn of_requests() -> Self {
         Self::new(REQUEST_LIST_MAX, PREFACE_LEN)
     }

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Sees the bytes of a connection before its parser.
+/// Inspects the bytes of a connection before its parser reads them.
 pub(crate) trait Listen: Unpin {
-    /// These bytes came.
+    /// Inspects incoming bytes.
     ///
     /// # Errors
-    /// The bytes must not be parsed: the connection ends with this error.
+    /// The bytes must not be parsed. The connection ends with this error.
     fn came(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 

@@ -1,4 +1,4 @@
-//! What HTTP/2 connections to clients and to cells have in common.
+//! Code that HTTP/2 connections to clients and to cells share.
 
 mod blocks;
 mod listening;
@@ -10,7 +10,7 @@ use cellway_env::Env;
 pub(crate) use self::blocks::{Blocks, HEADER_LIST_MAX, REQUEST_LIST_MAX};
 pub(crate) use self::listening::Listening;
 
-/// Runs hyper's tasks where the environment runs its own.
+/// Runs hyper's tasks through the environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Spawner<E>(pub(crate) E);
 

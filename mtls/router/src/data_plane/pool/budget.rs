@@ -11,14 +11,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Retries that a cell may have before any request has earned one.
+/// How many retries a cell may have before any answered request has earned one.
 pub const RETRIES_RESERVE: u32 = 10;
 
 /// The cost of a retry. The balance is in percent of a request.
 const RETRY: u32 = 100;
 const BALANCE_MAX: u32 = RETRIES_RESERVE * RETRY;
 
-/// One cell's budget. Full at first.
+/// One cell's budget. It is full at first.
 #[derive(Debug)]
 pub(crate) struct RetryBudget(AtomicU32);
 
@@ -29,8 +29,8 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// Notes that the cell answered a request. While the budget is full, which is nearly always, this
-    /// only reads, so that workers don't fight over it.
+    /// Notes that the cell answered a request. The budget is nearly always full. Then this only
+    /// reads, so that workers don't compete for the cache line.
     pub(crate) fn earn(&self, percent: u8) {
         if self.0.load(Ordering::Relaxed) < BALANCE_MAX {
             let more = |balance: u32| Some((balance + u32::from(percent)).min(BALANCE_MAX));

@@ -1,9 +1,9 @@
-//! Bulkheads: what one cell may take of the router, counted over all workers.
+//! Bulkheads limit the requests and connections of each cell, counted over all workers.
 //!
-//! A cell that hangs fills its own bulkhead and is answered 503 from then on; the other cells' bulkheads
-//! don't know of it. In a bulkhead no connection, caller or tenant gets more than its share
-//! ([`shares`](crate::shares)), so that none of them can block a cell for the others. The counts
-//! are atomics. The map that finds them is locked only when a worker meets a cell for the first
+//! A cell that hangs fills its own bulkhead, and further requests for it get 503. The other cells'
+//! bulkheads are not affected. In a bulkhead, no connection, caller or tenant gets more than its
+//! share ([`shares`](crate::shares)), so none of them can block a cell for the others. The counts
+//! are atomics. The map that finds them is locked only when a worker uses a cell for the first
 //! time.
 
 use std::collections::BTreeMap;
@@ -30,25 +30,25 @@ pub(crate) struct Bulkheads {
 }
 
 impl Bulkheads {
-    /// The bulkhead of a cell; made at the first call.
+    /// The bulkhead of a cell. It is created at the first call.
     pub(crate) fn cell(&self, id: &Text) -> Arc<Bulkhead> {
         let mut cells = lock_uncontended(&self.cells);
         cells.entry(id.clone()).or_default().clone()
     }
 
-    /// What is held against an endpoint; made at the first call.
+    /// The health of an endpoint. It is created at the first call.
     pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<EndpointHealth> {
         let mut endpoints = lock_uncontended(&self.endpoints);
         endpoints.entry(id).or_default().clone()
     }
 
-    /// The cell's retry budget, made at the first call.
+    /// The cell's retry budget. It is created at the first call.
     pub(crate) fn budget(&self, id: &Text) -> Arc<RetryBudget> {
         let mut budgets = lock_uncontended(&self.budgets);
         budgets.entry(id.clone()).or_default().clone()
     }
 
-    /// What each cell takes at present, by id.
+    /// The current requests and connections of each cell, sorted by id.
     pub(crate) fn loads(&self) -> Vec<CellLoad> {
         let cells = lock_uncontended(&self.cells);
         let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
@@ -59,7 +59,8 @@ impl Bulkheads {
         cells.iter().map(load).collect()
     }
 
-    /// Forgets what the registry no longer has. Who still uses a bulkhead keeps it.
+    /// Forgets cells and endpoints that the registry no longer has. Requests that still use a
+    /// bulkhead keep it.
     pub(crate) fn prune(&self, registry: &Registry) {
         lock_uncontended(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
         lock_uncontended(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
@@ -67,7 +68,7 @@ impl Bulkheads {
     }
 }
 
-/// What one cell takes at present.
+/// The requests and connections of one cell.
 #[derive(Debug, Default)]
 pub(crate) struct Bulkhead {
     requests: Bound,
@@ -75,7 +76,8 @@ pub(crate) struct Bulkhead {
 }
 
 impl Bulkhead {
-    /// Lets a request in if fewer than `most` are in and its holders have less than their shares.
+    /// Admits a request if fewer than `most` are in flight and its holders have less than their
+    /// shares.
     ///
     /// # Errors
     /// Why the request is refused.
@@ -96,7 +98,7 @@ impl Bulkhead {
         &self.requests
     }
 
-    /// Lets a connection be opened, if fewer than `most` are.
+    /// Admits a connection if fewer than `most` are open.
     pub(crate) fn connection(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
         take(&self.connections, most).then(|| ConnectionPermit(self.clone()))
     }
@@ -123,8 +125,8 @@ impl RequestPermit {
         &self.bulkhead
     }
 
-    /// Why the request gets none of the cell's connections, if one of its holders has more than its
-    /// share of these. Over HTTP/1.1 each request in flight needs its own connection.
+    /// Why the request gets no connection to the cell, if one of its holders has more than its
+    /// share of the connections. Over HTTP/1.1 each request in flight needs its own connection.
     pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Full> {
         let requests = &self.bulkhead.requests;
         requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
@@ -165,8 +167,8 @@ impl Drop for ConnectionPermit {
 /// How long an endpoint is avoided after its last exchange failed, if the cell has others.
 const AVOIDED: Duration = Duration::from_secs(5);
 
-/// Whether and when an endpoint's last exchange failed. Control gets every failure and the first
-/// success after one; sending it every success would wake it for each request.
+/// Whether and when an endpoint's last exchange failed. Control gets every failure, and the first
+/// success after one. To send it every success would wake it for each request.
 #[derive(Debug)]
 pub(crate) struct EndpointHealth {
     failing: AtomicBool,
@@ -193,7 +195,7 @@ impl EndpointHealth {
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Notes a success; `true` if the last exchange was a failure.
+    /// Notes a success. `true` if the previous exchange was a failure.
     pub(crate) fn succeeded(&self) -> bool {
         self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Opening one connection to an endpoint.
+//! Opens one connection to an endpoint.
 
 use std::io;
 use std::sync::Arc;
@@ -28,12 +28,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// end of a request's body, and can't stop waiting while the cell reads nothing.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
-/// Windows for what cells send on HTTP/2: large enough that one stream fills a link between
-/// regions (1 MiB in flight), small enough that a client who reads slowly holds little.
+/// HTTP/2 windows for data from cells. They are large enough that one stream can fill a link
+/// between regions (1 MiB in flight), and small enough that a client that reads slowly holds little
+/// memory.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// What a new connection speaks.
+/// A new connection, by its HTTP version.
 pub(super) enum Opened {
     H1(Box<Http1Sender>),
     H2(http2::SendRequest<RequestBody>),
@@ -46,8 +47,8 @@ pub(crate) struct ConnectError {
     pub(crate) error: Arc<str>,
     /// Which limit on the cell's connections is reached, if that is the reason.
     pub(crate) full: Option<Full>,
-    /// The endpoints before this one took the time. It had less than a connection may take, so it is
-    /// not to blame.
+    /// Whether earlier endpoints used up the time. Then this one had less time than a connection
+    /// may take, so the failure doesn't count against it.
     pub(crate) cut_short: bool,
 }
 
@@ -61,7 +62,7 @@ impl ConnectError {
         }
     }
 
-    /// The time for trying one endpoint after the other is over.
+    /// The time limit for trying several endpoints is over.
     pub(crate) fn cut_short() -> Self {
         let reason = Reason::CellTimeoutConnect;
         Self {
@@ -70,7 +71,7 @@ impl ConnectError {
         }
     }
 
-    /// The cell has as many connections as it may, or as it may for this request's holders.
+    /// The cell, or one of this request's holders, has as many connections as it may.
     pub(super) fn full(full: Full) -> Self {
         Self {
             full: Some(full),
@@ -82,7 +83,7 @@ impl ConnectError {
     }
 }
 
-/// Connects, does the handshake, and runs the connection on its own task, which holds the permit.
+/// Connects, does the handshakes, and runs the connection in its own task, which holds the permit.
 /// The connection should be replaced from `until` on.
 pub(super) async fn connect<E: Env>(
     env: &E,
@@ -148,7 +149,7 @@ async fn secure<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     }
 }
 
-/// A bad certificate is one thing, a connection that breaks in the handshake another.
+/// Tells a bad certificate from a connection that breaks during the handshake.
 fn tls_reason(error: &io::Error) -> Reason {
     let tls = error
         .get_ref()
@@ -181,7 +182,7 @@ async fn speak_http1<E: Env>(
         };
         tokio::select! {
             biased;
-            // Requests get its errors themselves.
+            // The requests get this connection's errors themselves.
             _ = connection => {}
             () = given_up => {}
         }

@@ -1,9 +1,10 @@
 //! The connections of one worker to one endpoint.
 //!
-//! HTTP/2 connections are shared, HTTP/1.1 ones lent to one request at a time, the last used
-//! first, so that a quiet time lets the others age out. While it isn't known which of the two an
-//! endpoint speaks, and while a first HTTP/2 connection is on its way, one request connects and
-//! the others wait for it; a failure is shared by all who waited.
+//! HTTP/2 connections are shared. An HTTP/1.1 connection is lent to one request at a time. The
+//! connection that was used last is lent first, so that the others expire in quiet times. While it
+//! isn't known which version an endpoint speaks, and while the first HTTP/2 connection is being
+//! made, one request connects and the others wait for it. If that fails, it fails for all that
+//! waited.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -23,13 +24,13 @@ use crate::data_plane::http1::Http1Sender;
 use crate::lock::lock_uncontended;
 use crate::shares::Full;
 
-/// Most requests that share an HTTP/2 connection before another is opened: what servers allow by
-/// default (RFC 9113, section 6.5.2, recommends no less). Where one allows fewer, the rest wait
-/// inside the connection.
+/// The most requests that share an HTTP/2 connection before another is opened. Servers allow this
+/// many by default (RFC 9113, section 6.5.2, recommends no less). If a server allows fewer, the
+/// others wait inside the connection.
 const SHARED_STREAMS: usize = 100;
-/// Most HTTP/2 connections of a worker to an endpoint; beyond that they are shared more widely.
+/// The most HTTP/2 connections of a worker to an endpoint. Further requests share these.
 const SHARED_CONNECTIONS_MAX: usize = 4;
-/// Most unused HTTP/1.1 connections that a worker keeps to an endpoint.
+/// The most unused HTTP/1.1 connections that a worker keeps to an endpoint.
 const IDLE_MAX: usize = 256;
 
 /// The connections of one worker to one endpoint.
@@ -40,7 +41,7 @@ pub(crate) struct EndpointPool {
     /// The retry budget of its cell.
     pub(crate) budget: Arc<RetryBudget>,
     pub(super) state: Mutex<State>,
-    /// Tells that a connection attempt that others wait for is over.
+    /// Notified when a connection attempt that others wait for is over.
     pub(super) settled: Notify,
 }
 
@@ -49,12 +50,12 @@ pub(super) struct State {
     idle: Vec<Idle>,
     shared: Vec<Http2Connection>,
     pub(super) protocol: Protocol,
-    /// Somebody connects for all.
+    /// Whether one request connects for all.
     pub(super) connecting: bool,
-    /// Attempts made for all, and how the last one failed.
+    /// The number of attempts for all requests, and how the last one failed.
     pub(super) attempts: u64,
     pub(super) failure: Option<ConnectError>,
-    /// The settings under which the connections were made.
+    /// The configuration with which the connections were made.
     epoch: u64,
     /// A connection that has reached its age couldn't be replaced. The router tries again at the
     /// next check of the pool.
@@ -82,7 +83,7 @@ impl Protocol {
 struct Idle {
     http1: Box<Http1Sender>,
     since: Instant,
-    /// It has reached its age and should be replaced.
+    /// Whether it has reached its age and should be replaced.
     aged: bool,
 }
 
@@ -91,7 +92,7 @@ struct Http2Connection {
     sender: http2::SendRequest<RequestBody>,
     load: Arc<Load>,
     until: Instant,
-    /// It has reached its age and should be replaced.
+    /// Whether it has reached its age and should be replaced.
     aged: bool,
 }
 
@@ -99,7 +100,7 @@ struct Http2Connection {
 pub(super) enum Next {
     Shared(http2::SendRequest<RequestBody>, Stream),
     Idle(Box<Http1Sender>),
-    /// Somebody connects; the attempts before that one.
+    /// Another request connects. This is the number of attempts before that one.
     Wait(u64),
     /// The request gets no connection, because one of its holders has as many as it may.
     Refused(Full),
@@ -115,7 +116,7 @@ pub(super) enum Next {
 pub(super) type Aged = Box<(Sender, Option<Stream>)>;
 
 impl Next {
-    /// For one HTTP/1.1 request.
+    /// Connects for one HTTP/1.1 request.
     fn connect() -> Self {
         Self::Connect {
             for_all: false,
@@ -152,8 +153,8 @@ impl EndpointPool {
     pub(super) fn next(&self, epoch: u64, fresh: bool, exceeds: impl Fn() -> Option<Full>) -> Next {
         let mut state = lock_uncontended(&self.state);
         if state.epoch < epoch {
-            // Made under certificates or bundles that are no longer in force. What is in flight
-            // on them goes on.
+            // These were made with certificates or bundles that are no longer in force. Requests in
+            // flight on them continue.
             state.idle.clear();
             state.shared.clear();
             state.protocol = Protocol::of(self.endpoint.url.scheme());
@@ -198,7 +199,7 @@ impl EndpointPool {
         let mut state = lock_uncontended(&self.state);
         if state.epoch == epoch {
             state.protocol = Protocol::Http2;
-            // It replaces those that have reached their age.
+            // The new connection replaces those that have reached their age.
             state.shared.retain(|shared| !shared.aged);
             state.shared.push(Http2Connection {
                 sender,

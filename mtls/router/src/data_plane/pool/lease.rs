@@ -26,7 +26,7 @@ pub(crate) struct Lease {
     pub(crate) sender: Sender,
     /// Whether it was opened for this request.
     pub(crate) opened: bool,
-    /// [`Load::answers`](super::load::Load::answers) when the request began.
+    /// The value of [`Load::answers`](super::load::Load::answers) when the request started.
     pub(super) answers: u32,
     pub(super) epoch: u64,
     /// Counts the request on its connection while the lease lasts. `None` on HTTP/1.1.
@@ -34,7 +34,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// The exchange has ended, and the connection can be used again.
+    /// Gives the connection back after the exchange, so that it can be used again.
     pub(crate) fn done(self) {
         if let Sender::H1(http1) = self.sender
             && !http1.is_closed()
@@ -76,8 +76,8 @@ impl Lease {
 }
 
 impl EndpointPool {
-    /// Lends a connection that stands, or opens one. With `fresh`, an HTTP/1.1 connection is opened
-    /// in any case: a pooled one has just turned out to be closed, and so may the others.
+    /// Lends an open connection, or opens one. With `fresh`, a new HTTP/1.1 connection is always
+    /// opened: a pooled one was just found closed, and the others may be closed too.
     ///
     /// # Errors
     /// No connection could be made, or the cell or one of the request's holders is at its limit.
@@ -97,7 +97,7 @@ impl EndpointPool {
                     return Ok(self.lend(Sender::H2(sender), active.epoch, Some(stream)));
                 }
                 Next::Idle(mut http1) => {
-                    // Its task may not have seen the end of the last answer yet.
+                    // The connection's task may not have seen the end of the last answer yet.
                     if http1.ready().await.is_ok() {
                         return Ok(self.lend(Sender::H1(http1), active.epoch, None));
                     }
@@ -131,7 +131,8 @@ impl EndpointPool {
             (Err(error), Some(aged)) => {
                 lock_uncontended(&self.state).renewal_failed = true;
                 let (mut sender, stream) = *aged;
-                // As in `lease`: its task may not have seen the end of the last answer yet.
+                // As in `lease`, the connection's task may not have seen the end of the last answer
+                // yet.
                 if let Sender::H1(http1) = &mut sender
                     && http1.ready().await.is_err()
                 {
@@ -214,11 +215,11 @@ fn until<E: Env>(env: &E, age: Duration) -> Instant {
     Instant::now() + age.saturating_sub(early)
 }
 
-/// Whoever connects for all. Dropped without an outcome, because its own client went away, it
-/// leaves the lead to one of those who wait.
+/// The request that connects for all. If it is dropped without an outcome, because its own client
+/// went away, one of the waiting requests takes over.
 struct Leading<'a> {
     pool: &'a EndpointPool,
-    /// `None`: no outcome.
+    /// `None` if there is no outcome.
     outcome: Option<Option<ConnectError>>,
 }
 

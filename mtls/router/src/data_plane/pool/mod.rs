@@ -1,7 +1,7 @@
 //! Connections to cells.
 //!
-//! Each worker has its own, so that none waits for another's lock; the bulkheads that bound them
-//! are the router's. See [`endpoint`] for how requests share connections.
+//! Each worker has its own connections, so that no worker waits for another's lock. The bulkheads
+//! that limit them belong to the router. See [`endpoint`] for how requests share connections.
 
 mod budget;
 mod bulkhead;
@@ -44,7 +44,7 @@ impl Pools {
         }
     }
 
-    /// The pool of an endpoint of this cell, made at the first call.
+    /// The pool of an endpoint of this cell. It is created at the first call.
     pub(crate) fn endpoint(&self, cell: &Cell, endpoint: &Endpoint) -> Arc<EndpointPool> {
         let bulkheads = &self.bulkheads;
         let mut endpoints = lock_uncontended(&self.endpoints);
@@ -66,8 +66,8 @@ impl Pools {
         bulkhead
     }
 
-    /// Closes connections that have been unused for `keep`, and forgets endpoints that the
-    /// registry no longer has. Requests in flight to them go on.
+    /// Closes connections that were unused for `keep`, and forgets endpoints that the registry no
+    /// longer has. Requests in flight to them continue.
     pub(crate) fn expire(&self, now: Instant, keep: Duration, registry: Option<&Registry>) {
         let mut endpoints = lock_uncontended(&self.endpoints);
         if let Some(registry) = registry {

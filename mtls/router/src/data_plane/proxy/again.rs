@@ -14,13 +14,13 @@ use crate::observe::event::Unserved;
 /// The most times that one request is sent again.
 pub const RESENDS_MAX: u8 = 3;
 
-/// How often, and for which failures, one request may still be sent again.
+/// How often and after which failures one request may still be sent again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resends {
-    /// False if retries are off.
+    /// Whether retries are on.
     allowed: bool,
     used: u8,
-    /// It was already sent again because its connection died. That happens only once.
+    /// Whether it was already sent again because its connection died. That happens only once.
     after_death: bool,
 }
 
@@ -43,8 +43,8 @@ impl Resends {
         self.allowed && self.used < RESENDS_MAX
     }
 
-    /// A copy of the request, if it may have to be sent again after it is sent by this lease. The
-    /// bytes that are read of its body are then kept.
+    /// A copy of the request, if it may be sent again after this lease sends it. The bytes that are
+    /// read of its body are then kept.
     pub(super) fn spare(
         self,
         lease: &Lease,
@@ -119,7 +119,8 @@ pub(super) fn unserved(error: &hyper::Error, lease: &Lease) -> Option<Unserved> 
                 Sender::H1(http1) => !http1.has_heard(),
                 Sender::H2(_) => true,
             };
-            // The cell has said something if that is why the router has ended the exchange.
+            // If the router ended the exchange because of what the cell sent, the cell has sent
+            // something.
             let died = !error.is_user() && health_report::reason(error) == Reason::CellReset;
             (died && silent).then_some(Unserved::Died)
         }

@@ -1,4 +1,4 @@
-//! Answers to clients: the cell's, cleaned, and the router's own.
+//! Answers to clients: the cell's sanitized answers, and the router's own.
 
 use bytes::Bytes;
 use cellway_core::headers::{self, HeaderRules};
@@ -22,19 +22,19 @@ use crate::data_plane::body::Turn;
 use crate::envelope;
 use crate::observe::event::{Owner, Sink};
 
-/// How the client wants to be refused.
+/// The form in which the client expects an answer of the router.
 pub(crate) struct Wants {
     pub(crate) grpc: bool,
-    /// HTTP/1.x, where a connection can be told to close.
+    /// Whether the client uses HTTP/1.x, where an answer can say that the connection closes.
     closable: bool,
-    /// The connection closes after the answer.
+    /// Whether the connection closes after the answer.
     closes: bool,
     /// Which of an answer's trailers the client gets.
     pub(super) trailers: Trailers,
 }
 
 impl Wants {
-    /// As gRPC does, or as everybody; the connection stays.
+    /// For gRPC or for other clients. The connection stays open.
     pub(crate) fn new(grpc: bool) -> Self {
         Self {
             grpc,
@@ -59,7 +59,7 @@ impl Wants {
     }
 }
 
-/// Passes on the cell's answer, after everything that must not be passed on was removed.
+/// Forwards the cell's answer, without the fields that must not be forwarded.
 pub(super) fn from_cell<E: Env, S: Sink>(
     mut report: Report<E, S>,
     rules: &HeaderRules,
@@ -104,7 +104,7 @@ pub(super) fn from_cell<E: Env, S: Sink>(
     Response::from_parts(parts, ResponseBody::cell(report, body))
 }
 
-/// Answers in the router's own name.
+/// Makes the router's own answer.
 pub(crate) fn from_router<E: Env, S: Sink>(
     mut report: Report<E, S>,
     rules: &HeaderRules,
@@ -138,8 +138,8 @@ pub(crate) fn from_router<E: Env, S: Sink>(
         Class::BadRequest | Class::HeadersTooLarge | Class::RequestTimeout
     );
     if (ends || wants.closes) && wants.closable {
-        // It isn't certain where this request ends and the next begins, or the end is too far away
-        // to read on to it.
+        // Either it isn't clear where this request ends, or its end is too far away to read up to
+        // it.
         report.connection.activity.leaves_unread();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -166,7 +166,7 @@ pub(super) fn preflight<E: Env, S: Sink>(
     response.map(|()| ResponseBody::router(report, Bytes::new()))
 }
 
-/// The same answer, which says that the connection closes after it if that is so.
+/// Adds to an answer that the connection closes after it, if it does.
 pub(crate) fn closing<B>(mut response: Response<B>, closes: bool) -> Response<B> {
     if closes {
         let close = HeaderValue::from_static("close");
@@ -195,7 +195,7 @@ pub(crate) fn envelope_keys<E: Env, S: Sink>(
     response.map(|()| ResponseBody::router(report, page.body))
 }
 
-/// Says why, by whatever way the client hears of it.
+/// Adds the reason in the form that the client reads.
 pub(crate) fn say_why<E: Env, S: Sink>(
     report: &Report<E, S>,
     rules: &HeaderRules,
@@ -216,7 +216,7 @@ pub(crate) fn say_why<E: Env, S: Sink>(
     );
 }
 
-/// Says who made the answer, and for which request.
+/// Adds who made the answer, and the request's id.
 fn own<E: Env, S: Sink>(
     report: &Report<E, S>,
     rules: &HeaderRules,
@@ -228,7 +228,7 @@ fn own<E: Env, S: Sink>(
     headers.insert(rules.request_id(), report.request_id.clone());
 }
 
-/// The page that says why, for clients that read one.
+/// The JSON body with the reason.
 pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) -> Bytes {
     #[derive(serde::Serialize)]
     struct Page<'a> {
@@ -254,7 +254,7 @@ pub(crate) fn json<E: Env, S: Sink>(report: &Report<E, S>, refused: &Refused) ->
     text.into()
 }
 
-/// A gRPC client reads the status from there, and HTTP's from nowhere (grpc/grpc,
+/// Adds the gRPC status. A gRPC client reads only this status and not HTTP's (grpc/grpc,
 /// `doc/PROTOCOL-HTTP2.md`, "Trailers-Only").
 fn grpc(refused: &Refused, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -264,7 +264,8 @@ fn grpc(refused: &Refused, headers: &mut HeaderMap) {
     headers.insert("grpc-message", message);
 }
 
-/// RFC 6750, section 3: no error code where no credential came.
+/// The value of `WWW-Authenticate`. It has no error code if no credential came (RFC 6750, section
+/// 3).
 fn challenge(refused: &Refused) -> Option<HeaderValue> {
     use cellway_core::Reason;
     let text = match refused.challenge {

@@ -8,15 +8,15 @@ use crate::data_plane::pool::{EndpointPool, Pools};
 
 /// The endpoints that one request may still try.
 ///
-/// They come in the order of the decision, except that endpoints whose last exchange failed a
-/// moment ago come later. Outlier detection ejects an endpoint only after several failures, and
-/// until then not every request should try it first. The sets are bits by position in the cell's
+/// They are tried in the order of the decision, except that endpoints whose last exchange just
+/// failed come later. Outlier detection ejects an endpoint only after several failures. Until then,
+/// not every request should try it first. The sets have one bit for each position in the cell's
 /// list.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     /// Endpoints that couldn't be reached.
     unreachable: u64,
-    /// Endpoints that gave the request back. They get it again if there are no others.
+    /// Endpoints that returned the request unprocessed. They get it again if there are no others.
     gave_back: u64,
 }
 

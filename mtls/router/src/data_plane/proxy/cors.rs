@@ -18,8 +18,8 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// From the policy of the request's path. `None` if that policy leaves CORS to the cells, or if
-    /// the path is ambiguous and so has no policy.
+    /// Reads the policy of the request's path. `None` if that policy leaves CORS to the cells, or
+    /// if the path is ambiguous and so has no policy.
     pub(super) fn of(config: &ActiveConfig, listener: usize, request: &Parts) -> Option<Box<Self>> {
         if !config.has_cors(listener) {
             return None;

@@ -1,5 +1,5 @@
-//! What the router answers before anything is decided: no cell may answer it, and nobody needs a
-//! credential for it.
+//! Requests that the router answers itself, before any decision. No cell may answer them, and they
+//! need no credential.
 
 use cellway_env::Env;
 use http::HeaderMap;
@@ -11,16 +11,16 @@ use crate::data_plane::well_formed::Unfit;
 use crate::envelope;
 use crate::observe::event::{Event, Sink};
 
-/// A request of that kind.
+/// A request that the router answers early.
 pub(super) enum Early {
-    /// For the page of envelopes' public keys.
+    /// A request for the page of envelopes' public keys.
     EnvelopeKeys,
-    /// A preflight, and what it is answered.
+    /// A preflight, with the fields of its answer.
     Preflight(HeaderMap),
 }
 
 impl Early {
-    /// `None` if the request is none of that kind.
+    /// `None` if the request must be decided.
     pub(super) fn of<E: Env, S: Sink>(
         report: &Report<E, S>,
         checked: &Result<(), Box<Unfit>>,

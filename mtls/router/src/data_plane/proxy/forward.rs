@@ -42,20 +42,20 @@ pub(super) struct Answered {
     pub(super) total: Option<Instant>,
 }
 
-/// One request on its way.
+/// One request that is being forwarded.
 struct Forwarding<'a, E: Env, S: Sink> {
     report: &'a Report<E, S>,
     config: &'a ActiveConfig,
     permit: RequestPermit,
     progress: Option<Arc<Progress>>,
     total: Option<Instant>,
-    /// Until when further endpoints are tried. Set once the first couldn't be reached.
+    /// Until when further endpoints are tried. Set when the first couldn't be reached.
     failover: Option<Instant>,
     resends: Resends,
     head: bool,
 }
 
-/// A request that is to be sent.
+/// A request to send.
 pub(super) struct Outgoing {
     pub(super) parts: Parts,
     pub(super) body: RequestBody,
@@ -82,7 +82,7 @@ impl Outgoing {
     }
 }
 
-/// What came of one attempt.
+/// The result of one attempt.
 #[expect(
     clippy::large_enum_variant,
     reason = "nearly all are answered, and a box costs each of them"
@@ -97,11 +97,11 @@ enum Attempt {
     Failed(Reason, &'static str),
 }
 
-/// Sends the request to the cell that was decided, and to no other.
+/// Sends the request to the decided cell, and to no other.
 ///
-/// Tries the cell's other endpoints while nothing of the request has been sent. A request that was
-/// sent is sent again only as [`again`](mod@super::again) allows. If no cell got the body, it is in
-/// `unsent` afterwards.
+/// Tries the cell's other endpoints as long as no byte of the request was sent. After that, the
+/// request is sent again only if [`again`](mod@super::again) allows it. If no cell got the body, it
+/// is in `unsent` afterwards.
 pub(super) async fn forward<E: Env, S: Sink>(
     report: &Report<E, S>,
     allow: &Allow,
@@ -133,12 +133,13 @@ pub(super) async fn forward<E: Env, S: Sink>(
         config,
         head: outgoing.parts.method == Method::HEAD,
     };
-    // hyper has answered it already, by reading the body when we ask for it.
+    // hyper answers `Expect` itself when we read the body.
     outgoing.parts.headers.remove(EXPECT);
     outgoing.parts.extensions.clear();
-    // It has no fields that HTTP/2 forbids: sanitizing has removed them, and only HTTP/1.1 needs others.
+    // It has no fields that HTTP/2 forbids, because sanitizing removed them. Only HTTP/1.1 needs
+    // further fields.
     outgoing.parts.version = Version::HTTP_2;
-    // Taken when the request is sent, put back if it may be sent again.
+    // The request is taken from here when it is sent, and put back if it may be sent again.
     let mut slot = Some(Request::from_parts(outgoing.parts, outgoing.body));
     let mut candidates = Candidates::default();
     let mut failure = None;
@@ -230,7 +231,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         Ok(lease)
     }
 
-    /// Why a connection wasn't waited for any longer, beside the limits of each single step.
+    /// The error if the time for all attempts is over, although no single step took too long.
     fn no_time_left(&self) -> ConnectError {
         match self.connects_until() {
             Some((_, Reason::CellTimeoutTotal)) => {
@@ -302,7 +303,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// The place that keeps the request's body, and who it is counted for.
+    /// The places for kept bodies, and the holders that this request's place is counted for.
     fn places(&self) -> Places {
         let shares = self.config.settings.upstream.limits.shares;
         Places {
@@ -371,8 +372,8 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         let again = why.and_then(|why| self.again(lease, error, why, spare?));
         let reason = again::reason(error, why);
         match (&again, why) {
-            // That a connection was closed in order, or died after it was kept, says nothing about
-            // the endpoint's health.
+            // A connection that was closed in order, or that died after it was kept, says nothing
+            // about the endpoint's health.
             (Some(_), Some(Unserved::GoneAway | Unserved::Died)) => {}
             _ => health_report::failed(self.report, &lease.pool, reason, &words(error)),
         }
@@ -429,10 +430,12 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             .map_or(Turn::Done, |progress| progress.turn())
     }
 
-    /// Waits for the answer's header as long as the cell, or the client that still sends, may take.
+    /// Waits for the answer's header, within the time limits for the cell and for a client that
+    /// still sends.
     async fn in_time<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Result<T, Reason> {
         let began = Instant::now();
-        // A turn may change without a wake-up here, and the next one's limit may be nearer.
+        // The turn may change without waking this task, and the limit of the next turn may be
+        // nearer.
         let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
         let grace = self.progress.as_ref().and_then(|it| it.grace());
         let look = header.min(idle).min(grace.unwrap_or(idle));
@@ -452,7 +455,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
         }
     }
 
-    /// When it has lasted too long, as things stand, and whose fault that would be.
+    /// When the wait has lasted too long at present, and the reason to give then.
     fn limit(&self, began: Instant) -> (Instant, Reason) {
         let CellTimeouts { header, idle, .. } = self.config.settings.upstream.timeouts;
         let moved = self
@@ -486,7 +489,7 @@ fn is_rpc_stream(outgoing: &Outgoing) -> bool {
         && (headers::is_grpc(headers) || headers.get(CONTENT_TYPE).is_some_and(is_connect))
 }
 
-/// Sets how fast the body must come.
+/// Sets how fast the body must arrive.
 fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
     let ClientTimeouts {
         body_rate_min,
@@ -504,7 +507,7 @@ fn set_pace(outgoing: &Outgoing, listener: &ListenerSettings) {
     }
 }
 
-/// Origin form and a `Host` field. `None` if the parts can't be put so.
+/// Puts the request into origin form with a `Host` field. `None` if that isn't possible.
 fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
     *request.version_mut() = Version::HTTP_11;
     if !request.headers().contains_key(HOST) {
@@ -524,7 +527,7 @@ fn for_http1(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Opti
     Some(())
 }
 
-/// HTTP/2 may split `Cookie`; HTTP/1.1 may not (RFC 9113, section 8.2.3).
+/// Joins `Cookie` fields. HTTP/2 may split them, but HTTP/1.1 may not (RFC 9113, section 8.2.3).
 fn join_cookies(request: &mut Request<RequestBody>) {
     let headers = request.headers_mut();
     let crumbs: Vec<&[u8]> = headers
@@ -540,10 +543,11 @@ fn join_cookies(request: &mut Request<RequestBody>) {
     }
 }
 
-/// Absolute form and no `Host` field, from which hyper makes the pseudo-header fields.
+/// Puts the request into absolute form without a `Host` field. hyper makes the pseudo-header fields
+/// from that.
 fn for_http2(request: &mut Request<RequestBody>, endpoint: &EndpointUrl) -> Option<()> {
     if request.version() != Version::HTTP_2 {
-        // From an earlier try on HTTP/1.1.
+        // An earlier attempt used HTTP/1.1.
         *request.version_mut() = Version::HTTP_2;
         request.headers_mut().remove(TRANSFER_ENCODING);
         request.headers_mut().remove(CONNECTION);

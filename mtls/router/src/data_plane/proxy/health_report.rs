@@ -1,4 +1,4 @@
-//! Reports to the sink and to health how an endpoint did in an exchange.
+//! Reports how an exchange with an endpoint went, as an event and to control.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use crate::data_plane::pool::EndpointPool;
 use crate::observe::event::{Event, Sink};
 use crate::view::ToControl;
 
-/// An exchange failed.
+/// Reports that an exchange failed.
 pub(super) fn failed<E: Env, S: Sink>(
     report: &Report<E, S>,
     pool: &EndpointPool,
@@ -35,7 +35,7 @@ pub(super) fn failed<E: Env, S: Sink>(
     }
 }
 
-/// The cell answered.
+/// Reports that the cell answered.
 pub(super) fn answered<E: Env, S: Sink>(
     report: &Report<E, S>,
     pool: &EndpointPool,
@@ -60,14 +60,14 @@ fn tell<E: Env, S: Sink>(report: &Report<E, S>, pool: &EndpointPool, outcome: Ou
         outcome,
     });
     if !told {
-        // Nothing is lost but one count among many: failures go on coming while there are any,
-        // and a success that was not heard is told again.
+        // If control's inbox is full, only this report is lost: failures are reported as long as
+        // there are any, and a success that was lost is reported again.
         pool.health.failed();
     }
 }
 
-/// What the endpoint is to blame for. `None` where it isn't: the router's own limit, a client that
-/// stopped, a time limit on the whole of an exchange.
+/// The failure that counts against the endpoint. `None` if the endpoint isn't the cause: a limit of
+/// the router, a client that stopped, or the time limit of the whole exchange.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "only what a cell does is held against it"
@@ -83,7 +83,7 @@ fn outcome_of(reason: Reason) -> Option<Outcome> {
     }
 }
 
-/// Sorts what hyper says of an exchange.
+/// Maps hyper's error to a reason.
 pub(super) fn reason(error: &hyper::Error) -> Reason {
     let parse = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     if parse || breaks_http2(error) || http1::fault(error).is_some() {

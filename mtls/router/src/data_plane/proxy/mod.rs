@@ -1,4 +1,4 @@
-//! One request: sanitize, identify, place, admit, stamp, forward.
+//! Serves one request: sanitize, authorize, admit, stamp, forward.
 
 mod again;
 pub(crate) mod answer;
@@ -41,14 +41,14 @@ use crate::data_plane::turns::Turns;
 use crate::data_plane::well_formed;
 use crate::observe::event::Sink;
 
-/// What hyper sends.
+/// The answer that hyper sends.
 pub(crate) type Answer<E, S> = Response<ResponseBody<E, S>>;
 
-/// As many fields as the router adds to most requests.
+/// The number of fields that the router adds to most requests.
 const FIELDS_ADDED: usize = 16;
 
-/// Serves one request. What it takes is captured and used where it stands: the arguments of an
-/// `async fn` would be moved once more, and the future of a request is moved and allocated often.
+/// Serves one request. This is not an `async fn`, because the arguments of an `async fn` are moved
+/// once more, and a request's future is moved and allocated often.
 pub(crate) fn serve<E: Env, S: Sink>(
     connection: Arc<Connection<E, S>>,
     request: Request<Incoming>,
@@ -75,8 +75,8 @@ pub(crate) fn serve<E: Env, S: Sink>(
         }
         let (view, judged) =
             authorize(&report.case(spread), view, checked, &mut outgoing.parts).await;
-        // The view isn't held while a cell or a client is waited for: with its snapshot it would hold
-        // a whole registry.
+        // The view isn't held while the request waits for a cell or a client, because its snapshot
+        // holds a whole registry.
         let config = view.config.clone();
         let progress = outgoing.progress.clone();
         // The request's body, if no cell got it.
@@ -89,9 +89,11 @@ pub(crate) fn serve<E: Env, S: Sink>(
                     Err(refused)
                 }
                 Ok(allow) => {
-                    // Once, for the forwarding fields, the stamps, an envelope and what HTTP needs.
+                    // Reserve room once for the forwarding fields, the stamps, an envelope and what
+                    // HTTP needs.
                     outgoing.parts.headers.reserve(FIELDS_ADDED);
-                    // Set before the stamps, because a stamp may be named like a forwarding field.
+                    // Set these before the stamps, because a stamp may have the name of a
+                    // forwarding field.
                     set_forwarding(&report.connection, &config, &mut outgoing.parts);
                     let stamped = stamp(&report.case(spread), &view, &allow, &mut outgoing.parts);
                     report.opens(&allow, &view);
@@ -138,7 +140,7 @@ pub(crate) fn serve<E: Env, S: Sink>(
     }
 }
 
-/// Sets the forwarding fields for the cell, as the listener is configured.
+/// Sets the forwarding fields for the cell as the listener's settings say.
 fn set_forwarding<E: Env, S: Sink>(
     connection: &Connection<E, S>,
     config: &ActiveConfig,
@@ -152,7 +154,7 @@ fn set_forwarding<E: Env, S: Sink>(
     forwarding.set(mode, authority, &mut parts.headers);
 }
 
-/// What comes of the request, unless its caller is refused meanwhile.
+/// Waits for the answer, unless the request's stream is closed meanwhile.
 fn unless_closed<T>(
     stream: Option<&Stream>,
     mut forwarding: Pin<&mut impl Future<Output = Result<T, Refused>>>,
@@ -169,7 +171,7 @@ fn unless_closed<T>(
     })
 }
 
-/// What a request is told whose caller was refused while it waited for its answer.
+/// The detail for a request whose stream is closed while it waits for its answer.
 const CLOSED: &str = "the registry has changed, and refuses the caller now";
 
 #[cfg(test)]

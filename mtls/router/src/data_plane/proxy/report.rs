@@ -15,26 +15,25 @@ use crate::data_plane::turns::Turns;
 use crate::observe::event::{Event, Owner, Sink};
 use crate::view::View;
 
-/// What is told of a request when it is over. It is told by dropping this, so that it is told
-/// once and always: also where the client goes away in the middle and every future of the request
-/// is dropped.
+/// Reports a request when it is over. Dropping this emits the event, so every request is reported
+/// exactly once, even if the client goes away and all futures of the request are dropped.
 pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) connection: Arc<Connection<E, S>>,
     pub(crate) request_id: HeaderValue,
     /// Notes for the task of an HTTP/2 stream.
     pub(crate) turns: Turns,
-    /// When the request's header was whole.
+    /// When the request's header was complete.
     pub(crate) began: Now,
     pub(crate) cell: Option<Arc<Cell>>,
     pub(crate) reason: Option<Reason>,
-    /// More of the reason, where the router answers. Boxed: few requests have it, and the future of
-    /// each would carry the room for it.
+    /// More about the reason, if the router answers. Boxed, because few requests have it, and
+    /// otherwise every request's future would be larger.
     refusal: Option<Box<Refusal>>,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
     /// The CORS fields of the answer.
     pub(super) cors: Option<Box<Grant>>,
-    /// The request as an open stream, once it was let through.
+    /// The request as an open stream, after it was allowed.
     pub(crate) stream: Option<Arc<Stream>>,
     answered: Option<(StatusCode, Owner, Now)>,
 }
@@ -42,7 +41,7 @@ pub(crate) struct Report<E: Env, S: Sink> {
 struct Refusal {
     /// Which check failed.
     detail: &'static str,
-    /// The sink was told of it as a denial.
+    /// Whether it was already emitted as a denial.
     told: bool,
 }
 
@@ -70,7 +69,7 @@ impl<E: Env, S: Sink> Report<E, S> {
         }
     }
 
-    /// The request, as something to be judged.
+    /// The request to authorize.
     pub(crate) fn case(&self, spread: u64) -> Case<'_, E, S> {
         let connection = &self.connection;
         Case {
@@ -87,8 +86,8 @@ impl<E: Env, S: Sink> Report<E, S> {
         }
     }
 
-    /// The request passes: it is an open stream from here on. What has become known of its tenant or
-    /// its certificate since it was decided on `view` counts at once.
+    /// Makes the allowed request an open stream. If its tenant or certificate has become invalid
+    /// since `view` decided it, the stream is closed at once.
     pub(crate) fn opens(&mut self, allow: &Allow, view: &View) {
         if allow.identity.tenant.is_none() {
             return;
@@ -113,14 +112,14 @@ impl<E: Env, S: Sink> Report<E, S> {
         self.stream = Some(stream);
     }
 
-    /// The answer's header is there.
+    /// Notes that the answer's header is ready.
     pub(crate) fn answered(&mut self, status: StatusCode, owner: Owner) -> Now {
         let now = self.connection.worker.reporter.now();
         self.answered = Some((status, owner, now));
         now
     }
 
-    /// The router answers, because of this.
+    /// Notes that the router answers, and why.
     pub(crate) fn refused(&mut self, refused: &Refused) {
         self.reason = Some(refused.reason);
         self.refusal = Some(Box::new(Refusal {
@@ -129,9 +128,9 @@ impl<E: Env, S: Sink> Report<E, S> {
         }));
     }
 
-    /// An earlier event has the reason: it is a denial, or the request's stream was closed for it.
+    /// Whether an earlier event already has the reason: a denial, or a closed stream.
     fn is_told(&self) -> bool {
-        // Nearly no request has a reason, and so the stream's lock isn't taken.
+        // Few requests have a reason. The others don't take the stream's lock.
         if self.reason.is_none() {
             return false;
         }

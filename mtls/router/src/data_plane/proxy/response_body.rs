@@ -1,4 +1,4 @@
-//! An answer's body, streamed: it polls the cell for a frame when the client has room for one.
+//! Streams an answer's body: it polls the cell for a frame when the client has room for one.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -23,24 +23,25 @@ use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::streams::Side;
 use crate::observe::event::Sink;
 
-/// From cell, or from the router itself, to client. Boxed, because hyper moves a body a dozen times.
+/// A body from the cell or from the router itself to the client. Boxed, because hyper moves a body
+/// a dozen times.
 pub(crate) struct ResponseBody<E: Env, S: Sink>(Box<Answering<E, S>>);
 
 struct Answering<E: Env, S: Sink> {
     source: Source,
-    /// Told when the body ends, or is dropped.
+    /// Emitted when the body ends or is dropped.
     report: Option<Report<E, S>>,
 }
 
 enum Source {
     Router(Option<Bytes>),
-    /// A gRPC message; the trailers say that it is all.
+    /// A gRPC message. The trailers after it end the answer.
     Grpc(Option<Bytes>),
     Cell(CellBody),
     Ended,
 }
 
-/// What a cell's answer holds on to until its last byte.
+/// A cell's answer, with everything that it holds until its last byte.
 pub(super) struct CellBody {
     pub(super) incoming: Incoming,
     pub(super) framing: Framing,
@@ -49,7 +50,7 @@ pub(super) struct CellBody {
     pub(super) progress: Option<Arc<Progress>>,
     pub(super) idle: Duration,
     pub(super) total: Option<Instant>,
-    /// Set while nothing comes: since when, and when to check for a timeout.
+    /// Set while nothing comes: since when, and the timer for the next check.
     pub(super) timer: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Whether to stop reading the request's body once the answer is complete.
     pub(super) gives_up: bool,
@@ -85,7 +86,7 @@ impl<E: Env, S: Sink> ResponseBody<E, S> {
 }
 
 impl<E: Env, S: Sink> Answering<E, S> {
-    /// The body is whole: its connection is free for another exchange.
+    /// Handles the end of a complete body: its connection is free for another exchange.
     fn finish(&mut self) {
         if let Some(report) = &self.report {
             report.turns.client_waits();
@@ -94,7 +95,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
             && let Some(report) = &self.report
         {
             let env = &report.connection.worker.env;
-            // An answer that comes before the request is whole leaves the rest of it on its way.
+            // If the answer ends before the request, the rest of the request is still arriving.
             match body.unsent() {
                 Some(progress) if body.gives_up => progress.give_up(),
                 Some(progress) => {
@@ -133,7 +134,7 @@ impl<E: Env, S: Sink> Answering<E, S> {
         }
     }
 
-    /// The stream is closed. The cell isn't to blame.
+    /// Ends the body because the stream is closed. This isn't the cell's fault.
     fn close(&mut self, reason: Reason) -> BrokenOff {
         self.source = Source::Ended;
         if let Some(mut report) = self.report.take() {
@@ -167,7 +168,7 @@ impl CellBody {
         self.framing.outlasts(&self.incoming)
     }
 
-    /// Both messages are whole: makes the connection free for another exchange.
+    /// Frees the connection for another exchange after both messages are complete.
     pub(super) async fn let_go(self) {
         if self.is_outlasted() {
             take_end(self.incoming, (self.lease, self.permit)).await;
@@ -176,7 +177,7 @@ impl CellBody {
         }
     }
 
-    /// Whether nothing more comes.
+    /// Whether nothing more follows.
     fn is_over(&self) -> bool {
         self.framing.ended() || self.incoming.is_end_stream()
     }
@@ -192,16 +193,16 @@ impl CellBody {
     fn next_look(&self, now: Instant, idle: Instant) -> Instant {
         let progress = self.progress.as_ref();
         let client = progress.and_then(|it| it.client_deadline());
-        // The client's turn may begin without waking this task.
+        // The client's turn may start without waking this task.
         let client = client.or_else(|| Some(now + progress?.grace()?));
         let limits = [self.total, client].into_iter().flatten();
         limits.fold(idle, Instant::min)
     }
 
-    /// While nothing comes: whether that has lasted too long.
+    /// Checks whether nothing has come for too long.
     fn overdue(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        // Armed anew at each frame, so that a frame pushes the idle deadline away; kept between
-        // polls that bring nothing.
+        // The timer is set again after each frame, so that a frame moves the idle deadline. It is
+        // kept between polls that bring nothing.
         let (began, mut timer) = self.timer.take().unwrap_or_else(|| {
             let now = Instant::now();
             let limit = self.next_look(now, now + self.idle);
@@ -215,7 +216,7 @@ impl CellBody {
             if self.is_outrun() {
                 return Poll::Ready(Reason::ClientTimeout);
             }
-            // A cell that still takes the request's body isn't idle.
+            // A cell that still reads the request's body isn't idle.
             let moved = self.progress.as_ref().map(|progress| progress.last());
             let idle = began.max(moved.unwrap_or(began)) + self.idle;
             if idle <= now {
@@ -270,8 +271,7 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
         {
             return Poll::Ready(Some(Err(this.close(reason))));
         }
-        // A request body that is too slow breaks off the exchange even while the answer makes
-        // progress.
+        // A request body that is too slow ends the exchange even while the answer makes progress.
         if body.is_outrun() {
             return Poll::Ready(Some(Err(this.close(Reason::ClientTimeout))));
         }
@@ -342,9 +342,9 @@ impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
     }
 }
 
-/// Lets the cell take the rest of a short body after its answer. Until then, and for a bounded time,
-/// the request keeps its places: else whoever announces bodies and never sends them would hold the cell's
-/// connections without being counted.
+/// Lets the cell read the rest of a short body after its answer, for a bounded time. Meanwhile the
+/// request keeps its places. Otherwise a client that announces bodies and never sends them could
+/// hold the cell's connections without being counted.
 async fn take_rest(body: CellBody, progress: Arc<Progress>, activity: Arc<Activity>) {
     let until = Instant::now() + unread::REST_AWAITED;
     match timeout_at(until, poll_fn(|cx| progress.poll_end(cx))).await {
@@ -352,7 +352,7 @@ async fn take_rest(body: CellBody, progress: Arc<Progress>, activity: Arc<Activi
             activity.has_read_all();
             body.let_go().await;
         }
-        // The cell has closed the connection. The client's can go on.
+        // The cell has closed the connection. The client's connection can stay open.
         Ok(End::Left(rest)) => {
             drop(body);
             let left = until.saturating_duration_since(Instant::now());

@@ -56,7 +56,7 @@ fn tenant(allow: &Allow) -> Option<&Text> {
     proved(allow)?.tenant.as_ref()
 }
 
-/// The cell is at its limit, or one of the request's holders has used up its share.
+/// The refusal if the cell is at its limit, or one of the request's holders has used up its share.
 pub(super) fn refused<E: Env, S: Sink>(
     report: &Report<E, S>,
     bulkhead: &Bulkhead,

@@ -1,4 +1,4 @@
-//! Decides which trailers pass between HTTP/1.1 and HTTP/2.
+//! Decides which trailers are forwarded between HTTP/1.1 and HTTP/2.
 //!
 //! HTTP/2 allows trailers after any message. HTTP/1.1 allows them only after a chunked body. hyper
 //! sends only those that `Trailer` names, and a client gets them only if it sent `TE: trailers`
@@ -33,7 +33,7 @@ pub(super) enum Trailers {
 }
 
 impl Trailers {
-    /// What the client that sent this request gets.
+    /// The trailers that the client of this request gets.
     pub(super) fn of(request: &Parts) -> Self {
         match request.version {
             Version::HTTP_2 => Self::All,
@@ -43,7 +43,7 @@ impl Trailers {
     }
 
     /// Adapts an answer's header so that these trailers can follow, and its framing to what the
-    /// client will read. `over`: nothing follows the header.
+    /// client will read. `over` says that nothing follows the header.
     pub(super) fn prepare(self, headers: &mut HeaderMap, framing: &mut Framing, over: bool) {
         match self {
             Self::All => return,

@@ -1,7 +1,7 @@
-//! Handles the rest of a request's body if the answer, the router's own or a cell's, doesn't wait for
-//! it.
+//! Handles the rest of a request's body if the answer (the router's own or a cell's) doesn't wait
+//! for it.
 //!
-//! Over HTTP/1.1 the next request begins where this one's body ends, so the connection can be used
+//! Over HTTP/1.1 the next request starts where this one's body ends, so the connection can be used
 //! again only if the body is read. A short body is read and discarded. Otherwise the answer says
 //! that the connection closes, and the connection lingers until the client has seen that (RFC 9112,
 //! section 9.6). HTTP/2 resets the stream (RFC 9113, section 8.1).
@@ -36,7 +36,7 @@ pub(crate) struct Announced {
     /// The client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
     expects: bool,
     length: Length,
-    /// HTTP/1.1: the connection carries one request after another.
+    /// Whether the request came over HTTP/1.1, where requests follow one another on the connection.
     http1: bool,
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum Closes {
 }
 
 impl Closes {
-    /// Waits, where that decides it.
+    /// Waits for the end of the body, if that decides it.
     pub(crate) async fn decided(self) -> bool {
         match self {
             Self::No => false,
@@ -110,7 +110,7 @@ pub(super) fn settle<E: Env, S: Sink>(
     settle_rest(connection, announced, rest)
 }
 
-/// The same for the rest of a body that isn't whole. `None`: nobody can read it any more.
+/// The same for the rest of a body that isn't complete. `None` if nobody can read it any more.
 pub(crate) fn settle_rest<E: Env, S: Sink>(
     connection: &Connection<E, S>,
     announced: Announced,
@@ -162,7 +162,7 @@ async fn drained(mut body: Incoming) -> bool {
                 if read > DRAINED_MAX {
                     return false;
                 }
-                // hyper says that nothing follows only when it reads again, for the next request.
+                // hyper notices that nothing follows only when it reads again for the next request.
                 if body.is_end_stream() {
                     return true;
                 }

@@ -2,7 +2,7 @@
 
 use cellway_core::Text;
 
-/// What one cell takes of the router at one moment, for metrics.
+/// The requests and connections of one cell at one moment, for metrics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CellLoad {
     /// The cell.
