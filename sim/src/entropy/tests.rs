@@ -11,7 +11,7 @@ fn hash_in_fresh_thread(seed: Option<u64>) -> u64 {
         RandomState::new().hash_one("key")
     })
     .join()
-    .unwrap()
+    .expect("the thread returns a hash")
 }
 
 #[test]

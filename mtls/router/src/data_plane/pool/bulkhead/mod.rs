@@ -1,0 +1,224 @@
+//! Bulkheads limit the requests and connections of each cell, counted over all workers.
+//!
+//! A cell that hangs fills its own bulkhead, and further requests for it get 503. The other cells'
+//! bulkheads are not affected. In a bulkhead, no connection, caller or tenant gets more than its
+//! share ([`shares`](crate::shares)), so none of them can block a cell for the others. The counts
+//! are atomics. The map that finds them is locked only when a worker uses a cell for the first
+//! time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cellway_core::Text;
+use cellway_core::registry::{EndpointId, Registry};
+use tokio::time::Instant;
+
+use super::budget::RetryBudget;
+use crate::lock::lock_uncontended;
+use crate::observe::metrics::CellLoad;
+use crate::settings::{CellLimits, CellShares};
+use crate::shares::{Bound, Full, Holder, Share, Stake, Stakes};
+
+/// All cells' bulkheads.
+#[derive(Debug, Default)]
+pub(crate) struct Bulkheads {
+    cells: Mutex<BTreeMap<Text, Arc<Bulkhead>>>,
+    endpoints: Mutex<BTreeMap<EndpointId, Arc<EndpointHealth>>>,
+    budgets: Mutex<BTreeMap<Text, Arc<RetryBudget>>>,
+}
+
+impl Bulkheads {
+    /// The bulkhead of a cell. It is created at the first call.
+    pub(crate) fn cell(&self, id: &Text) -> Arc<Bulkhead> {
+        let mut cells = lock_uncontended(&self.cells);
+        cells.entry(id.clone()).or_default().clone()
+    }
+
+    /// The health of an endpoint. It is created at the first call.
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Arc<EndpointHealth> {
+        let mut endpoints = lock_uncontended(&self.endpoints);
+        endpoints.entry(id).or_default().clone()
+    }
+
+    /// The cell's retry budget. It is created at the first call.
+    pub(crate) fn budget(&self, id: &Text) -> Arc<RetryBudget> {
+        let mut budgets = lock_uncontended(&self.budgets);
+        budgets.entry(id.clone()).or_default().clone()
+    }
+
+    /// The current requests and connections of each cell, sorted by id.
+    pub(crate) fn loads(&self) -> Vec<CellLoad> {
+        let cells = lock_uncontended(&self.cells);
+        let load = |(cell, bulkhead): (&Text, &Arc<Bulkhead>)| CellLoad {
+            cell: cell.clone(),
+            requests: bulkhead.requests.taken(),
+            connections: bulkhead.connections.load(Ordering::Relaxed),
+        };
+        cells.iter().map(load).collect()
+    }
+
+    /// Forgets cells and endpoints that the registry no longer has. Requests that still use a
+    /// bulkhead keep it.
+    pub(crate) fn prune(&self, registry: &Registry) {
+        lock_uncontended(&self.cells).retain(|id, _| registry.cell(id.as_str()).is_some());
+        lock_uncontended(&self.endpoints).retain(|id, _| registry.endpoint(*id).is_some());
+        lock_uncontended(&self.budgets).retain(|id, _| registry.cell(id.as_str()).is_some());
+    }
+}
+
+/// The requests and connections of one cell.
+#[derive(Debug, Default)]
+pub(crate) struct Bulkhead {
+    requests: Bound,
+    connections: AtomicUsize,
+}
+
+impl Bulkhead {
+    /// Admits a request if fewer than `most` are in flight and its holders have less than their
+    /// shares.
+    ///
+    /// # Errors
+    /// Why the request is refused.
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        most: usize,
+        stakes: &Stakes,
+    ) -> Result<RequestPermit, Full> {
+        self.requests.take(most, stakes)?;
+        Ok(RequestPermit {
+            bulkhead: self.clone(),
+            holders: stakes.map(|stake| stake.holder),
+        })
+    }
+
+    /// The limit on requests in flight.
+    pub(crate) fn requests(&self) -> &Bound {
+        &self.requests
+    }
+
+    /// Admits a connection if fewer than `most` are open.
+    pub(crate) fn connection(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
+        take(&self.connections, most).then(|| ConnectionPermit(self.clone()))
+    }
+}
+
+fn take(count: &AtomicUsize, most: usize) -> bool {
+    let granted = count.fetch_add(1, Ordering::Relaxed) < most;
+    if !granted {
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+    granted
+}
+
+/// A request in flight to a cell.
+#[derive(Debug)]
+pub(crate) struct RequestPermit {
+    bulkhead: Arc<Bulkhead>,
+    holders: [Holder; 3],
+}
+
+impl RequestPermit {
+    /// The cell's bulkhead.
+    pub(crate) fn bulkhead(&self) -> &Arc<Bulkhead> {
+        &self.bulkhead
+    }
+
+    /// Why the request gets no connection to the cell, if one of its holders has more than its
+    /// share of the connections. Over HTTP/1.1 each request in flight needs its own connection.
+    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Full> {
+        let requests = &self.bulkhead.requests;
+        requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
+    }
+
+    /// The request's holders, each with its share.
+    pub(crate) fn stakes(&self, shares: CellShares) -> Stakes {
+        let CellShares {
+            connection,
+            caller,
+            tenant,
+        } = shares;
+        let [a, b, c] = self.holders;
+        [
+            Stake::new(Share::Connection, a, connection),
+            Stake::new(Share::Caller, b, caller),
+            Stake::new(Share::Tenant, c, tenant),
+        ]
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.bulkhead.requests.give_back(self.holders);
+    }
+}
+
+/// A connection to a cell.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit(Arc<Bulkhead>);
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long an endpoint is avoided after its last exchange failed, if the cell has others.
+const AVOIDED: Duration = Duration::from_secs(5);
+
+/// Whether and when an endpoint's last exchange failed. Control gets every failure, and the first
+/// success after one. To send it every success would wake it for each request.
+#[derive(Debug)]
+pub(crate) struct EndpointHealth {
+    failing: AtomicBool,
+    /// When the last failure was, or when the endpoint was last tried after it, in milliseconds
+    /// since `origin`.
+    since: AtomicU64,
+    origin: Instant,
+}
+
+impl Default for EndpointHealth {
+    fn default() -> Self {
+        Self {
+            failing: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl EndpointHealth {
+    /// Notes a failure.
+    pub(crate) fn failed(&self) {
+        self.since.store(self.millis(), Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a success. `true` if the previous exchange was a failure.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a request should try other endpoints first, because this one has just failed. After
+    /// some time, one request gets `false` and tries it, and the others still avoid it.
+    pub(crate) fn avoid(&self) -> bool {
+        if !self.failing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (since, now) = (self.since.load(Ordering::Relaxed), self.millis());
+        if now < since + AVOIDED.as_millis() as u64 {
+            return true;
+        }
+        (self.since)
+            .compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+    }
+
+    fn millis(&self) -> u64 {
+        self.origin.elapsed().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Health and metrics for operators: `/healthz`, `/readyz`, `/metrics`.
+//!
+//! There may be two listeners. The admin listener serves all pages, and also the public keys of
+//! envelopes for services on the same machine. It binds loopback only, because it authenticates
+//! nobody. The health listener serves only the three pages and binds any address, because a kubelet
+//! and a Prometheus connect from other addresses. Both have few connections and short timeouts, so
+//! that no client can use up the router's memory and no few addresses can take all connections
+//! ([`shares`](crate::shares)).
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cellway_env::{Env, Listener};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::envelope::{self, Page};
+use crate::error::BindError;
+use crate::observe::metrics::Metrics;
+use crate::observe::ready::Status;
+use crate::shares::{Bound, Holder, Holders, Share, Stake};
+
+/// The most connections at a time. More wait in the kernel.
+const CONNECTIONS_MAX: usize = 32;
+/// The most of them that one address may have while no other has any, in percent. An address may
+/// have less when fewer are free. A connection over the share is closed at once.
+const ADDRESS_SHARE: u8 = 25;
+/// How long a request's header may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one connection may last, whatever it does.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait after a failure to accept, for example because file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who can reach a listener. This decides which pages it serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Audience {
+    /// Clients on this machine.
+    Machine,
+    /// Any client.
+    Everybody,
+}
+
+/// The admin or the health listener: bound, but not serving yet.
+#[derive(Debug)]
+pub struct Admin<E: Env> {
+    env: E,
+    listener: E::Listener,
+    address: SocketAddr,
+    audience: Audience,
+}
+
+impl<E: Env> Admin<E> {
+    /// Binds a loopback address, for all pages.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the address isn't loopback; otherwise the system's error.
+    pub async fn bind(env: E, address: SocketAddr) -> Result<Self, BindError> {
+        let refused = |error: io::Error| BindError::new(address, &error);
+        if !address.ip().is_loopback() {
+            let problem = "the admin listener binds loopback addresses only";
+            return Err(refused(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                problem,
+            )));
+        }
+        Self::bind_for(env, address, Audience::Machine).await
+    }
+
+    /// Binds any address, for the pages of the health listener.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub async fn bind_health(env: E, address: SocketAddr) -> Result<Self, BindError> {
+        Self::bind_for(env, address, Audience::Everybody).await
+    }
+
+    async fn bind_for(env: E, address: SocketAddr, audience: Audience) -> Result<Self, BindError> {
+        let refused = |error: io::Error| BindError::new(address, &error);
+        let listener = env.bind(address, false).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self {
+            env,
+            listener,
+            address,
+            audience,
+        })
+    }
+
+    /// The address it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves without end.
+    pub(crate) async fn serve_pages<R: Overview>(
+        mut self,
+        router: R,
+        metrics: Metrics,
+    ) -> Infallible {
+        let pages = Arc::new(Pages {
+            router,
+            metrics,
+            audience: self.audience,
+        });
+        let places = Arc::new(Places::new(&self.env));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            let Ok((stream, peer)) = self.listener.accept().await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let Some(place) = places.take(peer.ip()) else {
+                continue;
+            };
+            let pages = Arc::clone(&pages);
+            self.env.spawn(async move {
+                let service = service_fn(|request| {
+                    let answer = pages.answer(&request);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                let connection = http1::Builder::new()
+                    .auto_date_header(false)
+                    // An idle connection would take a place that others need.
+                    .keep_alive(false)
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                // Nobody here needs to know whether the connection ended well.
+                let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+                drop((place, permit));
+            });
+        }
+    }
+}
+
+/// What the pages show of a router.
+pub(crate) trait Overview: Send + Sync + 'static {
+    /// The status for `/readyz`.
+    fn status(&self) -> Status;
+    /// The text for `/metrics`, with these counters in it.
+    fn metrics(&self, metrics: &Metrics) -> String;
+    /// The page of envelopes' public keys, as every listener answers it.
+    fn envelope_keys(&self, method: &Method, headers: &HeaderMap) -> Page;
+}
+
+struct Pages<R> {
+    router: R,
+    metrics: Metrics,
+    audience: Audience,
+}
+
+/// The connections of one listener. Each address has a share of them.
+#[derive(Debug, Default)]
+struct Places {
+    bound: Bound,
+    holders: Holders,
+}
+
+/// One connection of an address.
+struct Place {
+    places: Arc<Places>,
+    holder: Holder,
+}
+
+impl Places {
+    /// Creates the table with a random hash key, so that nobody outside can predict collisions.
+    fn new<E: Env>(env: &E) -> Self {
+        let mut seed = [0; 8];
+        env.fill(&mut seed);
+        let places = Self::default();
+        places.holders.key(u64::from_le_bytes(seed));
+        places
+    }
+
+    /// Takes a place. `None` if the address has used up its share.
+    fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let holder = self.holders.address(Share::Address, peer);
+        let stake = Stake::new(Share::Address, holder, ADDRESS_SHARE);
+        self.bound.take(CONNECTIONS_MAX, &[stake]).ok()?;
+        let places = Arc::clone(self);
+        Some(Place { places, holder })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.bound.give_back([self.holder]);
+    }
+}
+
+impl<R: Overview> Pages<R> {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if self.audience == Audience::Machine && envelope::is_asked(request.uri()) {
+            let Page {
+                status,
+                headers,
+                body,
+            } = self
+                .router
+                .envelope_keys(request.method(), request.headers());
+            let mut page = Response::new(Full::new(body));
+            (*page.status_mut(), *page.headers_mut()) = (status, headers);
+            return page;
+        }
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".into());
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            refused.headers_mut().insert(ALLOW, allowed);
+            return refused;
+        }
+        match request.uri().path() {
+            "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
+            "/readyz" => self.readyz(),
+            "/metrics" => {
+                let text = self.router.metrics(&self.metrics);
+                page(StatusCode::OK, PROMETHEUS, text)
+            }
+            _ => {
+                let text = "There is /healthz, /readyz and /metrics.\n";
+                page(StatusCode::NOT_FOUND, TEXT, text.to_owned())
+            }
+        }
+    }
+
+    fn readyz(&self) -> Response<Full<Bytes>> {
+        let status = self.router.status();
+        let code = match status.is_ready() {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let json = serde_json::to_string(&status).unwrap_or_default();
+        page(code, "application/json", json + "\n")
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut page = Response::new(Full::new(Bytes::from(text)));
+    *page.status_mut() = status;
+    let headers = page.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
+}
+
+#[cfg(test)]
+mod tests;

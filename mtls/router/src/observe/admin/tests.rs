@@ -1,0 +1,50 @@
+use super::*;
+use crate::testing::Host;
+
+#[tokio::test]
+async fn binds_loopback_only() {
+    let bind = |address: &str| Admin::bind(Host::new(), address.parse().unwrap());
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let error = bind(address).await.expect_err(address);
+        assert_eq!(error.kind, io::ErrorKind::InvalidInput, "{address}");
+    }
+    assert!(bind("127.0.0.1:0").await.is_ok());
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    assert!(Admin::bind_health(Host::new(), everywhere).await.is_ok());
+}
+
+fn take(places: &Arc<Places>, peer: &str) -> Option<Place> {
+    places.take(peer.parse().unwrap())
+}
+
+/// Takes as many places as one address gets.
+fn fill(places: &Arc<Places>, peer: &str) -> Vec<Place> {
+    std::iter::from_fn(|| take(places, peer)).collect()
+}
+
+#[test]
+fn no_address_takes_all_connections() {
+    let places = Arc::new(Places::new(&Host::new()));
+    let mut taken = fill(&places, "192.0.2.1");
+    assert_eq!(taken.len(), 8, "a quarter");
+    assert!(take(&places, "192.0.2.2").is_some());
+    taken.pop();
+    assert!(take(&places, "192.0.2.1").is_some(), "it is given back");
+}
+
+#[test]
+fn an_ipv6_network_is_one_address() {
+    let places = Arc::new(Places::new(&Host::new()));
+    let hosts = (1..=CONNECTIONS_MAX).map(|host| format!("2001:db8::{host:x}"));
+    let taken: Vec<_> = hosts.filter_map(|host| take(&places, &host)).collect();
+    assert_eq!(taken.len(), 8, "a quarter");
+    assert!(take(&places, "2001:db8:0:1::1").is_some());
+}
+
+#[test]
+fn a_few_addresses_leave_places_for_others() {
+    let places = Arc::new(Places::new(&Host::new()));
+    let floods = (1..=8).map(|last| fill(&places, &format!("192.0.2.{last}")));
+    let _taken: Vec<_> = floods.collect();
+    assert!(take(&places, "198.51.100.1").is_some());
+}

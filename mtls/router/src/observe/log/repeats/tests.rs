@@ -1,0 +1,112 @@
+use cellway_core::{Reason, Text};
+
+use super::*;
+use crate::observe::event::Owner;
+
+fn at(secs: u64) -> Mono {
+    Mono::from_origin(Duration::from_secs(secs))
+}
+
+fn failed(repeats: &Repeats, secs: u64, endpoint: &str, reason: Reason) -> Option<u64> {
+    let event = Event::CellFailed {
+        cell: &Text::new("a").unwrap(),
+        endpoint,
+        reason,
+        error: "refused",
+    };
+    repeats.count(at(secs), &event)
+}
+
+#[test]
+fn the_first_failure_is_written_and_the_next_line_counts_the_rest() {
+    let repeats = Repeats::new();
+    let unreachable = |secs| failed(&repeats, secs, "https://a", Reason::CellUnreachable);
+    assert_eq!(unreachable(0), Some(0));
+    assert!((0..8_422).all(|_| unreachable(4).is_none()));
+    assert_eq!(unreachable(10), Some(8_422));
+    assert_eq!(unreachable(11), None);
+    assert_eq!(unreachable(100), Some(1));
+}
+
+#[test]
+fn another_endpoint_or_reason_is_another_line() {
+    let repeats = Repeats::new();
+    for (endpoint, reason) in [
+        ("https://a", Reason::CellUnreachable),
+        ("https://a", Reason::CellUntrusted),
+        ("https://b", Reason::CellUnreachable),
+    ] {
+        assert_eq!(failed(&repeats, 1, endpoint, reason), Some(0));
+        assert_eq!(failed(&repeats, 1, endpoint, reason), None);
+    }
+}
+
+#[test]
+fn lines_stay_bounded_however_many_endpoints_fail() {
+    let repeats = Repeats::new();
+    let failing = || {
+        let endpoints = (0..20_000).map(|n| format!("https://{n}"));
+        let written = endpoints
+            .filter_map(|endpoint| failed(&repeats, 1, &endpoint, Reason::CellUnreachable));
+        written.count()
+    };
+    let first = failing();
+    assert!((SLOTS / 2..=SLOTS + 1).contains(&first), "{first} lines");
+    assert_eq!(failing(), 0);
+}
+
+#[test]
+fn a_slot_is_free_again_when_its_time_is_over() {
+    let repeats = Repeats::new();
+    for secs in [0, 10, 20] {
+        for n in 0..SLOTS * 4 {
+            failed(&repeats, secs, &format!("{secs} {n}"), Reason::CellReset);
+        }
+    }
+    let newest = failed(&repeats, 30, "new", Reason::CellReset);
+    assert_eq!(newest, Some(0), "it has a place of its own");
+    assert_eq!(failed(&repeats, 30, "new", Reason::CellReset), None);
+}
+
+fn answered(repeats: &Repeats, reason: Reason, cell: &str) -> Option<u64> {
+    let event = Event::Responded {
+        listener: "public",
+        peer: "192.0.2.1:9".parse().unwrap(),
+        request_id: "1",
+        status: Some(503),
+        owner: Owner::Router,
+        reason: Some(reason),
+        detail: None,
+        told: false,
+        cell: Some(&Text::new(cell).unwrap()),
+        latency: Duration::ZERO,
+        duration: Duration::ZERO,
+        bytes: 0,
+        complete: true,
+    };
+    repeats.count(at(1), &event)
+}
+
+/// Catches: a line for each request to a cell that is down.
+#[test]
+fn an_outage_is_one_line_and_each_bad_request_has_its_own() {
+    let repeats = Repeats::new();
+    for (reason, cell) in [
+        (Reason::CellUnreachable, "a"),
+        (Reason::Overloaded, "a"),
+        (Reason::Overloaded, "b"),
+    ] {
+        assert_eq!(answered(&repeats, reason, cell), Some(0));
+        assert_eq!(answered(&repeats, reason, cell), None);
+    }
+    for _ in 0..2 {
+        assert_eq!(answered(&repeats, Reason::BadRequest, "a"), Some(0));
+    }
+}
+
+#[test]
+fn lines_of_other_kinds_are_always_written() {
+    let repeats = Repeats::new();
+    let event = Event::ReloadRefused { error: "x" };
+    assert!((0..100).all(|_| repeats.count(at(1), &event) == Some(0)));
+}

@@ -1,0 +1,112 @@
+//! A thread that writes lines, behind a bounded queue.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// The most lines that wait to be written. More are lost and counted.
+const LINES_MAX: usize = 8_192;
+
+/// Takes lines and never waits. Clones write to the same output.
+#[derive(Clone, Debug)]
+pub struct LogWriter {
+    lines: SyncSender<String>,
+    lost: Lost,
+    /// Nothing is ever sent on it; see [`Flush`].
+    end: SyncSender<()>,
+}
+
+/// Counts the lines that were lost because the reader was too slow.
+#[derive(Clone, Debug, Default)]
+pub struct Lost(Arc<AtomicU64>);
+
+impl Lost {
+    /// The number of lost lines so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits for the writing threads when the process exits. Dropping it doesn't wait.
+#[derive(Debug)]
+pub struct Flush(Receiver<()>);
+
+impl Flush {
+    /// Waits until the last [`LogWriter`] is dropped and everything that it took is written, but at
+    /// most for `limit`, so that a reader that hangs can't keep the process from exiting.
+    pub fn within(self, limit: Duration) {
+        // Nothing is ever sent. The channel closes when the last writer and thread are gone.
+        let _ = self.0.recv_timeout(limit);
+    }
+}
+
+impl LogWriter {
+    /// Starts a thread that writes to `out` until the last writer is dropped.
+    ///
+    /// # Errors
+    /// The system can't start a thread.
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        let (end, ended) = sync_channel(0);
+        let writer = Self::spawn(out, Lost::default(), end)?;
+        Ok((writer, Flush(ended)))
+    }
+
+    /// Starts another thread, which writes to `out`. It shares the counter of lost lines and the
+    /// [`Flush`] with this writer. Each output has its own thread, so that a reader that hangs
+    /// doesn't hold up another output.
+    ///
+    /// # Errors
+    /// The system can't start a thread.
+    pub fn to(&self, out: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::spawn(out, self.lost.clone(), self.end.clone())
+    }
+
+    fn spawn(
+        out: impl Write + Send + 'static,
+        lost: Lost,
+        end: SyncSender<()>,
+    ) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(LINES_MAX);
+        let held = end.clone();
+        // This is a thread and not `Env::spawn`, because writing to a pipe blocks. Only the binary
+        // writes to a pipe, and the binary is never simulated.
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || {
+                write_all(&queue, out);
+                drop(held);
+            })?;
+        Ok(Self { lines, lost, end })
+    }
+
+    /// Takes a line that ends with a line break.
+    pub fn write(&self, line: String) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The counter of lost lines.
+    pub fn lost(&self) -> Lost {
+        self.lost.clone()
+    }
+}
+
+fn write_all(queue: &Receiver<String>, mut out: impl Write) {
+    while let Ok(mut batch) = queue.recv() {
+        // Write everything that has gathered meanwhile at once.
+        while batch.len() < 64 * 1024
+            && let Ok(line) = queue.try_recv()
+        {
+            batch.push_str(&line);
+        }
+        // If the log can't be written, there is nowhere to report that.
+        let _ = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests;
