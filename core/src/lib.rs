@@ -88,18 +88,10 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 #![forbid(unsafe_code)]
-#![warn(
-    missing_docs,
-    unreachable_pub,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm
-)]
+#![warn(clippy::expect_used)]
 #![cfg_attr(
     test,
     allow(
-        clippy::expect_used,
-        clippy::unwrap_used,
         clippy::wildcard_enum_match_arm,
         reason = "a test that meets something else has found a bug"
     )

@@ -3,9 +3,6 @@
 //! It only calls `cellway-router` and prints the results.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
-#![warn(unreachable_pub)]
-#![warn(clippy::wildcard_enum_match_arm)]
-#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod check;
 mod demo;

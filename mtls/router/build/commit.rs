@@ -5,27 +5,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is shown where nobody knows the commit.
-pub const UNKNOWN: &str = "unknown";
+pub(crate) const UNKNOWN: &str = "unknown";
 
 /// How much of a commit's name is shown.
 const SHOWN: usize = 12;
 
 /// A commit, and the files that change when another one is checked out or made.
 #[derive(Debug)]
-pub struct CheckedOut {
+pub(crate) struct CheckedOut {
     pub commit: String,
     pub files: Vec<PathBuf>,
 }
 
 /// Whether this may be shown as a commit: a hash, or a version that somebody calls it by.
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-+".contains(&b);
     (1..=64).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// What is checked out in the repository `git`, which is a folder, or in a linked work tree a file
 /// that names one.
-pub fn checked_out(git: &Path) -> Option<CheckedOut> {
+pub(crate) fn checked_out(git: &Path) -> Option<CheckedOut> {
     let folder = folder(git)?;
     // Of a linked work tree, the folder of the repository.
     let common = match read(&folder.join("commondir")) {

@@ -5,9 +5,6 @@
 //! every core, and the simulator runs it on virtual time, all with the same code.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
-#![warn(missing_docs, unreachable_pub)]
-#![warn(clippy::wildcard_enum_match_arm)]
-#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod active_config;
 mod aging;

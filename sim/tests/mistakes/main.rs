@@ -1,4 +1,8 @@
 //! A mistake in a scenario is reported with its line, its field and what would be right.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that finds nothing has found a bug"
+)]
 
 mod expectations;
 mod faults;

@@ -8,19 +8,19 @@ use cellway_tests::decide::{jwks, signer};
 use serde_json::{Value, json};
 
 /// What a call shows, and why it doesn't hold.
-pub struct Case {
+pub(crate) struct Case {
     pub what: &'static str,
     pub shown: Vec<String>,
     pub refused: Option<&'static str>,
 }
 
 /// The key that the cell `b` has published.
-pub fn key() -> Signer {
+pub(crate) fn key() -> Signer {
     signer("b-1")
 }
 
 /// The cells that may or may not call, each with the same key, by their states.
-pub const STATES: [&str; 5] = [
+pub(crate) const STATES: [&str; 5] = [
     "active",
     "draining",
     "quarantined",
@@ -29,7 +29,7 @@ pub const STATES: [&str; 5] = [
 ];
 
 /// The cells that call, for a registry: `b`, one of each other state, and one without keys.
-pub fn callers(endpoint: &Value) -> Vec<Value> {
+pub(crate) fn callers(endpoint: &Value) -> Vec<Value> {
     let cell = |id: &str, state: &str, annotations: Value| {
         json!({"id": id, "tier": "standard", "region": "eu", "state": state,
                "endpoints": [endpoint], "annotations": annotations})
@@ -44,14 +44,14 @@ pub fn callers(endpoint: &Value) -> Vec<Value> {
 }
 
 /// A good authorization that begins now.
-pub fn good(jti: &str, now: Unix) -> Claims {
+pub(crate) fn good(jti: &str, now: Unix) -> Claims {
     Claims::cell_bound("b", "a", jti, now)
         .with("tenant", "acme")
         .subject("ada")
 }
 
 /// Good and bad calls.
-pub fn all(now: Unix) -> Vec<Case> {
+pub(crate) fn all(now: Unix) -> Vec<Case> {
     let mut cases = of_callers(now);
     cases.extend(of_claims(now));
     cases.extend(of_form(now));

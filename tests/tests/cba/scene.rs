@@ -12,13 +12,13 @@ use crate::cases;
 const HEADER: HeaderName = HeaderName::from_static("cell-bound-authorization");
 
 /// A router, the cell `a` behind it, and whoever calls.
-pub struct Scene {
+pub(crate) struct Scene {
     pub world: World,
     pub router: Running,
 }
 
 /// A good authorization, to be called so.
-pub fn authorization(jti: &str) -> String {
+pub(crate) fn authorization(jti: &str) -> String {
     cases::good(jti, now()).sign(&cases::key()).unwrap()
 }
 
@@ -45,12 +45,12 @@ fn registry(world: &World, version: u64, keys: &str) -> Value {
 
 impl Scene {
     /// With these lines in `[cba]`.
-    pub async fn new(cba: &str) -> Self {
+    pub(crate) async fn new(cba: &str) -> Self {
         Self::with(cba, 1).await
     }
 
     /// With so many workers.
-    pub async fn with(cba: &str, workers: usize) -> Self {
+    pub(crate) async fn with(cba: &str, workers: usize) -> Self {
         let world = World::up(Signer::from_seed("k1", [1; 32]).unwrap()).await;
         let registry = registry(&world, 6, &jwks(&[&cases::key()]));
         world.plane.set_document(registry.to_string());
@@ -62,7 +62,7 @@ impl Scene {
     }
 
     /// Reloads with these lines in `[cba]`.
-    pub async fn configure(&self, cba: &str) {
+    pub(crate) async fn configure(&self, cba: &str) {
         let runtime = "[runtime]\n";
         let text = config(&self.world, cba).replace(runtime, &format!("{runtime}workers = 1\n"));
         self.world.configure(&text);
@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// Publishes a version in which `b` has this annotation, and waits until it is in force.
-    pub async fn publish(&self, version: u64, keys: &str) {
+    pub(crate) async fn publish(&self, version: u64, keys: &str) {
         let document = registry(&self.world, version, keys);
         self.world.plane.set_document(document.to_string());
         let applied = format!("\"version\":{version}");
@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// A request of `ada` of `acme`, showing these authorizations.
-    pub fn request(&self, shown: &[String]) -> Request {
+    pub(crate) fn request(&self, shown: &[String]) -> Request {
         let request = Request::get("/").bearer(&self.world.token());
         let bound = |request: Request, shown: &String| {
             request.header(HEADER, HeaderValue::try_from(shown).unwrap())
@@ -86,26 +86,26 @@ impl Scene {
         shown.iter().fold(request, bound)
     }
 
-    pub fn client(&self, credential: Option<&Credential>) -> Client<TokioEnv> {
+    pub(crate) fn client(&self, credential: Option<&Credential>) -> Client<TokioEnv> {
         let servers = &self.world.authorities.servers;
         self.router.client(Protocol::Http2, &[servers], credential)
     }
 
-    pub async fn connect(&self, credential: Option<&Credential>) -> Connection {
+    pub(crate) async fn connect(&self, credential: Option<&Credential>) -> Connection {
         self.client(credential).connect().await.unwrap()
     }
 
-    pub async fn ask(&self, shown: &[String]) -> Answer {
+    pub(crate) async fn ask(&self, shown: &[String]) -> Answer {
         self.ask_as(None, shown).await
     }
 
-    pub async fn ask_as(&self, credential: Option<&Credential>, shown: &[String]) -> Answer {
+    pub(crate) async fn ask_as(&self, credential: Option<&Credential>, shown: &[String]) -> Answer {
         let client = self.client(credential);
         client.send(self.request(shown)).await.unwrap()
     }
 
     /// No cell has seen an authorization.
-    pub fn nothing_is_passed_on(&self) {
+    pub(crate) fn nothing_is_passed_on(&self) {
         let seen = self.world.seen.since();
         assert!(!seen.is_empty(), "nothing was passed on at all");
         for (received, _) in seen {
@@ -118,7 +118,7 @@ impl Scene {
     }
 
     /// No line of the log has an authorization, or its tenant or user.
-    pub fn nothing_is_told(&self) {
+    pub(crate) fn nothing_is_told(&self) {
         // How every one begins, and the subjects.
         for secret in ["eyJ", "\"ada\"", "\"eve\""] {
             for line in self.router.heard.lines() {

@@ -20,14 +20,14 @@ const ROUNDS: u64 = 3;
 
 /// Clients that send good requests one after another, each of which must be served: over new
 /// connections, and over standing ones of both protocols.
-pub struct Traffic {
+pub(crate) struct Traffic {
     served: Vec<Arc<AtomicU64>>,
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
 }
 
 impl Traffic {
-    pub fn start(world: &World, router: &Running, trusted: &[&Ca]) -> Self {
+    pub(crate) fn start(world: &World, router: &Running, trusted: &[&Ca]) -> Self {
         let mut traffic = Self {
             served: Vec::new(),
             stop: Arc::default(),
@@ -65,7 +65,7 @@ impl Traffic {
     }
 
     /// Waits until every client has been served some more.
-    pub async fn goes_on(&self) {
+    pub(crate) async fn goes_on(&self) {
         let served = || -> Vec<u64> {
             let counts = self.served.iter();
             counts.map(|count| count.load(Ordering::Relaxed)).collect()
@@ -83,7 +83,7 @@ impl Traffic {
     }
 
     /// Ends it. Panics if one request failed.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.expect("every request is served");
@@ -92,11 +92,11 @@ impl Traffic {
 }
 
 /// A request of which the second half of the body comes later.
-pub struct Upload(TlsStream<TcpStream>);
+pub(crate) struct Upload(TlsStream<TcpStream>);
 
 impl Upload {
     /// Sends a head and half a body.
-    pub async fn begin(router: &Running, trusted: &Ca, token: &str) -> Self {
+    pub(crate) async fn begin(router: &Running, trusted: &Ca, token: &str) -> Self {
         let roots = Ca::roots(&[trusted]).unwrap();
         let config = provider().client(roots, None, Protocol::Http1).unwrap();
         let address = router.address();
@@ -113,7 +113,7 @@ impl Upload {
     }
 
     /// Sends the rest, and returns the answer.
-    pub async fn finish(mut self) -> String {
+    pub(crate) async fn finish(mut self) -> String {
         self.0.write_all(b"world").await.unwrap();
         let mut answer = Vec::new();
         let reading = self.0.read_to_end(&mut answer);

@@ -12,7 +12,7 @@ const VERSION: &str = "1.40.0";
 ///
 /// # Panics
 /// It can't be had.
-pub fn envoy() -> PathBuf {
+pub(crate) fn envoy() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("envoy-{VERSION}"));
     let whole = folder.join("whole");
     if !whole.exists() {

@@ -12,12 +12,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 /// One authority for all that meet an Envoy.
-pub struct Pki {
+pub(crate) struct Pki {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         // A leaf of the same name would look self-signed.
         params
@@ -29,12 +29,12 @@ impl Pki {
         Self { issuer }
     }
 
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// Certificate and key, in PEM.
-    pub fn issue(&self, san: &str) -> (String, String) {
+    pub(crate) fn issue(&self, san: &str) -> (String, String) {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![match san.parse() {
             Ok(address) => SanType::IpAddress(address),
@@ -51,14 +51,14 @@ impl Pki {
     }
 
     /// Writes `name.pem` and `name.key`.
-    pub fn write(&self, folder: &Folder, name: &str, san: &str) {
+    pub(crate) fn write(&self, folder: &Folder, name: &str, san: &str) {
         let (certificate, key) = self.issue(san);
         folder.write(&format!("{name}.pem"), &certificate);
         folder.write(&format!("{name}.key"), &key);
     }
 
     /// TLS of a client that shows a certificate with this name.
-    pub fn client(&self, san: Option<&str>, alpn: &[u8]) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self, san: Option<&str>, alpn: &[u8]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(provider().crypto)

@@ -16,7 +16,7 @@ const ADMIN: &str =
     "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n";
 
 /// An Envoy, ended with this value.
-pub struct Envoy {
+pub(crate) struct Envoy {
     child: Child,
     public: SocketAddr,
     folder: Folder,
@@ -35,7 +35,7 @@ impl Drop for Envoy {
 
 /// The configuration of the documentation with what differs here. Each text to replace must stand
 /// in it, so that the page stays true.
-pub fn adapted(page: &str, changes: &[(&str, &str)]) -> String {
+pub(crate) fn adapted(page: &str, changes: &[(&str, &str)]) -> String {
     let mut config = format!("{ADMIN}{page}");
     for (documented, here) in changes {
         assert!(config.contains(documented), "no longer there: {documented}");
@@ -46,7 +46,7 @@ pub fn adapted(page: &str, changes: &[(&str, &str)]) -> String {
 
 impl Envoy {
     /// Starts it, and waits until it serves.
-    pub async fn start(binary: &Path, folder: &Folder, name: &str, config: &str) -> Self {
+    pub(crate) async fn start(binary: &Path, folder: &Folder, name: &str, config: &str) -> Self {
         let file = |kind: &str| format!("{name}.{kind}");
         folder.write(&file("yaml"), config);
         let log = File::create(folder.path(&file("log"))).unwrap();
@@ -92,7 +92,11 @@ impl Envoy {
     }
 
     /// A client of its listener.
-    pub fn client(&self, protocol: Protocol, tls: Option<Arc<ClientConfig>>) -> Client<TokioEnv> {
+    pub(crate) fn client(
+        &self,
+        protocol: Protocol,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Client<TokioEnv> {
         to(self.public, protocol, tls)
     }
 }

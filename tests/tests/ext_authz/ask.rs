@@ -13,26 +13,26 @@ use crate::wire::{Message, field, number};
 
 /// A request as its client sent it.
 #[derive(Clone)]
-pub struct Sent {
+pub(crate) struct Sent {
     pub headers: Vec<(&'static str, String)>,
     pub certificate: Option<Credential>,
     pub path: &'static str,
 }
 
 /// Where the client is.
-pub const ADDRESS: (&str, u16) = ("203.0.113.9", 4711);
+pub(crate) const ADDRESS: (&str, u16) = ("203.0.113.9", 4711);
 
-pub const PATH: &str = "/orders?page=2";
+pub(crate) const PATH: &str = "/orders?page=2";
 
 /// Where a `CheckRequest` is taken as JSON, and a header alone.
-pub const CHECK: &str = "/ext_authz/v3/check";
+pub(crate) const CHECK: &str = "/ext_authz/v3/check";
 
 /// What an Envoy of the plain form may put before the path.
-pub const PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK];
+pub(crate) const PREFIXES: [&str; 2] = ["/ext_authz/v3/http", CHECK];
 
 /// What is expected to happen to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It arrives with these headers, sorted.
     Arrives(Vec<(String, String)>),
     /// Its client gets this: status, headers that say why, sorted, and the page.
@@ -101,7 +101,7 @@ fn headers(request: Request, sent: &Sent) -> Request {
 }
 
 /// By the proxy path.
-pub async fn proxied(world: &World, router: &Running, sent: &Sent) -> Verdict {
+pub(crate) async fn proxied(world: &World, router: &Running, sent: &Sent) -> Verdict {
     let ca = &world.authorities.servers;
     let client = router.client(Protocol::Http1, &[ca], sent.certificate.as_ref());
     world.seen.since();
@@ -140,7 +140,7 @@ fn joined(sent: &Sent) -> Vec<(String, String)> {
 }
 
 /// A `CheckRequest`; with `raw`, of an Envoy with `encode_raw_headers`.
-pub fn question(sent: &Sent, raw: bool) -> Vec<u8> {
+pub(crate) fn question(sent: &Sent, raw: bool) -> Vec<u8> {
     let mut http = Vec::new();
     http.extend(field(1, "17"));
     http.extend(field(2, "GET"));
@@ -189,13 +189,13 @@ pub fn question(sent: &Sent, raw: bool) -> Vec<u8> {
 }
 
 /// A message with its prefix.
-pub fn framed(message: &[u8]) -> Bytes {
+pub(crate) fn framed(message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0][..], &length, message].concat().into()
 }
 
 /// The call of `Check` with this body.
-pub fn check(body: Bytes) -> Request {
+pub(crate) fn check(body: Bytes) -> Request {
     let mut request = Request::get("/envoy.service.auth.v3.Authorization/Check");
     request.method = Method::POST;
     request.body = body;
@@ -204,12 +204,12 @@ pub fn check(body: Bytes) -> Request {
 }
 
 /// Calls `Check` with this body.
-pub async fn call(client: &Client<TokioEnv>, body: Bytes) -> Answer {
+pub(crate) async fn call(client: &Client<TokioEnv>, body: Bytes) -> Answer {
     client.send(check(body)).await.unwrap()
 }
 
 /// By gRPC.
-pub async fn grpc(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict {
+pub(crate) async fn grpc(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict {
     let answer = call(client, framed(&question(sent, raw))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.trailers["grpc-status"], "0", "{:?}", answer.headers);
@@ -277,7 +277,7 @@ fn json_question(sent: &Sent, raw: bool) -> Value {
 }
 
 /// Posts this as JSON.
-pub async fn post(client: &Client<TokioEnv>, body: impl Into<Bytes>) -> Answer {
+pub(crate) async fn post(client: &Client<TokioEnv>, body: impl Into<Bytes>) -> Answer {
     let mut request = Request::get(CHECK);
     request.method = Method::POST;
     request.body = body.into();
@@ -285,7 +285,7 @@ pub async fn post(client: &Client<TokioEnv>, body: impl Into<Bytes>) -> Answer {
 }
 
 /// By JSON. Status and header of the answer must say the same as its body.
-pub async fn json(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict {
+pub(crate) async fn json(client: &Client<TokioEnv>, sent: &Sent, raw: bool) -> Verdict {
     let answer = post(client, json_question(sent, raw).to_string()).await;
     let verdict = in_body(sent, &answer);
     match &verdict {
@@ -325,14 +325,14 @@ fn in_body(sent: &Sent, answer: &Answer) -> Verdict {
 }
 
 /// By Envoy's plain form, under this prefix.
-pub async fn plain(client: &Client<TokioEnv>, sent: &Sent, prefix: &str) -> Verdict {
+pub(crate) async fn plain(client: &Client<TokioEnv>, sent: &Sent, prefix: &str) -> Verdict {
     let path = format!("{prefix}{}", sent.path);
     let answer = client.send(headers(Request::get(&path), sent)).await;
     in_header(sent, &answer.unwrap())
 }
 
 /// By the header alone, without method and path.
-pub async fn bare(client: &Client<TokioEnv>, sent: &Sent) -> Verdict {
+pub(crate) async fn bare(client: &Client<TokioEnv>, sent: &Sent) -> Verdict {
     let mut request = headers(Request::get(CHECK), sent);
     request.method = Method::POST;
     in_header(sent, &client.send(request).await.unwrap())

@@ -164,7 +164,7 @@ async fn nothing_else_is_served_there() {
 }
 
 /// A listener that answers one name alone.
-pub const CALLERS: &str = r#"
+pub(crate) const CALLERS: &str = r#"
 [[listener]]
 name = "envoy"
 bind = "127.0.0.1:0"
@@ -177,7 +177,7 @@ client_certificate = "required"
 "#;
 
 /// A client of the listener `envoy` over TLS.
-pub fn certified(world: &World, router: &Running, san: Option<&str>) -> Client<TokioEnv> {
+pub(crate) fn certified(world: &World, router: &Running, san: Option<&str>) -> Client<TokioEnv> {
     let roots = Ca::roots(&[&world.authorities.servers]).unwrap();
     let credential =
         san.map(|san| certificate(&world.authorities.clients, vec![San::Uri(san.to_owned())]));

@@ -2,7 +2,7 @@
 //! (<https://protobuf.dev/programming-guides/encoding/>).
 
 /// A field of bytes: a text, or a message.
-pub fn field(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn field(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
     let content = content.as_ref();
     let mut out = varint(u64::from(number << 3 | 2));
     out.extend(varint(content.len() as u64));
@@ -11,7 +11,7 @@ pub fn field(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A field of a number.
-pub fn number(number: u32, value: u64) -> Vec<u8> {
+pub(crate) fn number(number: u32, value: u64) -> Vec<u8> {
     let mut out = varint(u64::from(number << 3));
     out.extend(varint(value));
     out
@@ -29,7 +29,7 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 /// A message's fields, in order.
 #[derive(Debug, Default)]
-pub struct Message(Vec<(u32, Field)>);
+pub(crate) struct Message(Vec<(u32, Field)>);
 
 #[derive(Debug)]
 enum Field {
@@ -38,7 +38,7 @@ enum Field {
 }
 
 impl Message {
-    pub fn parse(mut rest: &[u8]) -> Self {
+    pub(crate) fn parse(mut rest: &[u8]) -> Self {
         let mut fields = Vec::new();
         while !rest.is_empty() {
             let key = take_varint(&mut rest);
@@ -57,7 +57,7 @@ impl Message {
         Self(fields)
     }
 
-    pub fn number(&self, number: u32) -> u64 {
+    pub(crate) fn number(&self, number: u32) -> u64 {
         let mut found = self.0.iter().filter(|(n, _)| *n == number);
         match found.next() {
             None => 0,
@@ -66,7 +66,7 @@ impl Message {
         }
     }
 
-    pub fn all(&self, number: u32) -> Vec<&[u8]> {
+    pub(crate) fn all(&self, number: u32) -> Vec<&[u8]> {
         let found = self.0.iter().filter(|(n, _)| *n == number);
         found
             .map(|(_, field)| match field {
@@ -76,17 +76,17 @@ impl Message {
             .collect()
     }
 
-    pub fn text(&self, number: u32) -> String {
+    pub(crate) fn text(&self, number: u32) -> String {
         let found = self.all(number);
         let first = found.first().copied().unwrap_or_default();
         String::from_utf8(first.to_vec()).unwrap()
     }
 
-    pub fn message(&self, number: u32) -> Option<Message> {
+    pub(crate) fn message(&self, number: u32) -> Option<Message> {
         self.all(number).first().map(|content| Self::parse(content))
     }
 
-    pub fn messages(&self, number: u32) -> Vec<Message> {
+    pub(crate) fn messages(&self, number: u32) -> Vec<Message> {
         self.all(number).into_iter().map(Self::parse).collect()
     }
 }

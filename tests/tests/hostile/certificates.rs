@@ -6,7 +6,7 @@ use cellway_tests::world::{Authorities, HOUR, TENANT_SAN, certificate, now};
 
 use crate::table::Table;
 
-pub async fn rows(table: &mut Table<'_>) {
+pub(crate) async fn rows(table: &mut Table<'_>) {
     let authorities = &table.world.authorities;
     table
         .both("a good one", Some(&authorities.acme()), get())

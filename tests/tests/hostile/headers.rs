@@ -12,7 +12,7 @@ const HEADER_LEN: usize = 70 << 10;
 /// More fields than a request's header may have.
 const FIELDS: usize = 1_000;
 
-pub async fn rows(table: &mut Table<'_>) {
+pub(crate) async fn rows(table: &mut Table<'_>) {
     let token = table.world.token();
     let good = || Request::get("/orders").bearer(&token);
     let duplicates = [

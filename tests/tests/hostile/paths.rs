@@ -4,7 +4,7 @@ use crate::raw::exchange;
 use crate::table::Table;
 
 /// Files are for everyone, orders for no one by another way than GET, the rest for nobody.
-pub const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [[policy.rule]]
 methods = ["GET"]
 path = "/files/*"
@@ -65,7 +65,7 @@ const HEADERS: &[&str] = &[
     "x-rewrite-url: /admin/x",
 ];
 
-pub async fn rows(table: &mut Table<'_>) {
+pub(crate) async fn rows(table: &mut Table<'_>) {
     let token = table.world.token();
     let end = format!("host: a\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
     for target in TARGETS {

@@ -73,7 +73,7 @@ const HEADS: &[(&str, &str)] = &[
     ),
 ];
 
-pub async fn rows(table: &mut Table<'_>) {
+pub(crate) async fn rows(table: &mut Table<'_>) {
     let token = table.world.token();
     for (what, head) in HEADS {
         let bytes = format!("{head}authorization: Bearer {token}\r\nconnection: close\r\n\r\n");
@@ -91,7 +91,7 @@ pub async fn rows(table: &mut Table<'_>) {
 }
 
 /// Sends these bytes, reads to the end, and says what came of it.
-pub async fn exchange(table: &Table<'_>, bytes: &str) -> String {
+pub(crate) async fn exchange(table: &Table<'_>, bytes: &str) -> String {
     let answer = talk(table, bytes).await;
     let line = answer.lines().next().unwrap_or("nothing");
     let status = line.split(' ').nth(1).unwrap_or(line);
@@ -107,7 +107,7 @@ pub async fn exchange(table: &Table<'_>, bytes: &str) -> String {
     format!("{said:<56} {}", table.received())
 }
 
-pub async fn talk(table: &Table<'_>, bytes: &str) -> String {
+pub(crate) async fn talk(table: &Table<'_>, bytes: &str) -> String {
     let roots = Ca::roots(&[&table.world.authorities.servers]).unwrap();
     let config = provider().client(roots, None, Protocol::Http1).unwrap();
     let address = table.router.address();

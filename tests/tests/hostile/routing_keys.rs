@@ -21,7 +21,7 @@ fn signer(kid: &str) -> Signer {
 }
 
 /// With gateways known by a URI and by a DNS name, and one signer.
-pub fn config(world: &World) -> String {
+pub(crate) fn config(world: &World) -> String {
     let jwk = signer("edge").jwk();
     let x = jwk["x"].as_str().unwrap();
     let config = world
@@ -95,7 +95,7 @@ fn signed(signature: &str) -> Request {
     with(&[(KEY, b"acme"), (SIGNATURE, signature.as_bytes())])
 }
 
-pub async fn rows(table: &mut Table<'_>) {
+pub(crate) async fn rows(table: &mut Table<'_>) {
     table.section("from gateways, and from who would be one");
     gateways(table).await;
     table.section("the key's form, from a gateway");

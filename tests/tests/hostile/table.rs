@@ -15,14 +15,14 @@ const NOT_SHOWN: [&str; 5] = [
     "x-cellway-request-id",
 ];
 
-pub struct Table<'a> {
+pub(crate) struct Table<'a> {
     pub world: &'a World,
     pub router: &'a Running,
     lines: Vec<String>,
 }
 
 impl<'a> Table<'a> {
-    pub fn new(world: &'a World, router: &'a Running) -> Self {
+    pub(crate) fn new(world: &'a World, router: &'a Running) -> Self {
         let lines = Vec::new();
         Self {
             world,
@@ -31,11 +31,11 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lines.join("\n")
     }
 
-    pub fn section(&mut self, name: &str) {
+    pub(crate) fn section(&mut self, name: &str) {
         if !self.lines.is_empty() {
             self.lines.push(String::new());
         }
@@ -43,12 +43,17 @@ impl<'a> Table<'a> {
     }
 
     /// A request without a client certificate, over both protocols.
-    pub async fn ask(&mut self, what: &str, request: Request) {
+    pub(crate) async fn ask(&mut self, what: &str, request: Request) {
         self.both(what, None, request).await;
     }
 
     /// A request over HTTP/1.1 and over HTTP/2: one line if both come to the same.
-    pub async fn both(&mut self, what: &str, credential: Option<&Credential>, request: Request) {
+    pub(crate) async fn both(
+        &mut self,
+        what: &str,
+        credential: Option<&Credential>,
+        request: Request,
+    ) {
         let h1 = self.send(Protocol::Http1, credential, request.clone());
         let h1 = h1.await;
         let h2 = self.send(Protocol::Http2, credential, request).await;
@@ -61,7 +66,7 @@ impl<'a> Table<'a> {
     }
 
     /// A request over one protocol.
-    pub async fn one(&mut self, what: &str, protocol: Protocol, request: Request) {
+    pub(crate) async fn one(&mut self, what: &str, protocol: Protocol, request: Request) {
         let outcome = self.send(protocol, None, request).await;
         let name = match protocol {
             Protocol::Http1 => "h1",
@@ -70,13 +75,13 @@ impl<'a> Table<'a> {
         self.row(what, name, &outcome);
     }
 
-    pub fn row(&mut self, what: &str, protocols: &str, outcome: &str) {
+    pub(crate) fn row(&mut self, what: &str, protocols: &str, outcome: &str) {
         let line = format!("{what:<44} {protocols:<6} {outcome}");
         self.lines.push(line.trim_end().to_owned());
     }
 
     /// What the metrics say.
-    pub async fn counted(&mut self, metric: &str) {
+    pub(crate) async fn counted(&mut self, metric: &str) {
         let samples = self.router.metric(metric).await;
         self.lines.extend(samples);
     }
@@ -104,7 +109,7 @@ impl<'a> Table<'a> {
     }
 
     /// What reached the cell since the last row.
-    pub fn received(&self) -> String {
+    pub(crate) fn received(&self) -> String {
         let seen: Vec<String> = self.world.seen.since().iter().map(shown).collect();
         match seen.is_empty() {
             true => "-".to_owned(),

@@ -21,7 +21,7 @@ const ED25519_SPKI_PREFIX: [u8; 12] = [
 /// More than a token may have (16 KiB), and less than a request's header may.
 const PADDING_LEN: usize = 20_000;
 
-pub async fn rows(table: &mut Table<'_>) {
+pub(crate) async fn rows(table: &mut Table<'_>) {
     let world = table.world;
     let good = world.token();
     table.ask("none", get()).await;

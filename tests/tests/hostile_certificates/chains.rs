@@ -9,7 +9,7 @@ use crate::pki::{ACME, Pki};
 
 const CLASS: &str = "chains";
 
-pub fn rows(pki: &Pki) -> Vec<Row> {
+pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = roots(pki);
     rows.extend(links(pki));
     rows.extend(limits(pki));

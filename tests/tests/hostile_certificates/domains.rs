@@ -12,7 +12,7 @@ use crate::{Row, Setup};
 /// The name of a tenant of the other trust domain.
 const GLOBEX: &str = "spiffe://own.test/tenant/globex";
 
-pub fn hostile(pki: &Pki) -> Vec<Row> {
+pub(crate) fn hostile(pki: &Pki) -> Vec<Row> {
     let issue = |authority: &Authority, uri: &str| authority.issue(Cert::svid(uri), &pki.key);
     let both = |authority: &Authority, uris: [&str; 2]| {
         let uris = uris.map(uri_name);
@@ -82,7 +82,7 @@ fn rows<const N: usize>(rows: [(&'static str, Shown); N]) -> Vec<Row> {
 }
 
 /// Names that count, each as its tenant.
-pub fn good(pki: &Pki) -> Vec<(Row, &'static str)> {
+pub(crate) fn good(pki: &Pki) -> Vec<(Row, &'static str)> {
     let between = pki.own.below(Cert::authority("between"), Key::seeded(62));
     let own = Cert::authority("own ca").and(names(&[uri_name("spiffe://own.test")]));
     let own = pki.own.below(own, Key::seeded(63));

@@ -13,7 +13,7 @@ use crate::pki::{ACME, Pki};
 /// An extension that nobody knows.
 const PRIVATE: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x7f];
 
-pub fn rows(pki: &Pki) -> Vec<Row> {
+pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = times(pki);
     rows.extend(fields(pki));
     rows.extend(extensions(pki));

@@ -10,7 +10,7 @@ use crate::make::{
 use crate::pki::{ACME, Pki};
 use crate::{Row, Setup};
 
-pub fn rows(pki: &Pki) -> Vec<Row> {
+pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = keys(pki);
     rows.extend(ids(pki));
     rows.extend(forms(pki));

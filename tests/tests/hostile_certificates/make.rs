@@ -12,49 +12,49 @@ use crate::der::{
 };
 
 /// Everything here holds for longer than anybody will run it.
-pub const LONG_AGO: &str = "20000101000000Z";
-pub const AGO: &str = "20200101000000Z";
-pub const ENDED: &str = "20210101000000Z";
-pub const FUTURE: &str = "20980101000000Z";
-pub const FAR_FUTURE: &str = "20990101000000Z";
+pub(crate) const LONG_AGO: &str = "20000101000000Z";
+pub(crate) const AGO: &str = "20200101000000Z";
+pub(crate) const ENDED: &str = "20210101000000Z";
+pub(crate) const FUTURE: &str = "20980101000000Z";
+pub(crate) const FAR_FUTURE: &str = "20990101000000Z";
 
-pub const ED25519: &[u8] = &[0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
+pub(crate) const ED25519: &[u8] = &[0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
 const ECDSA_SHA256: &[u8] = &[
     0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
 ];
 const ECDSA_SHA384: &[u8] = &[
     0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03,
 ];
-pub const RSA_SHA256: &[u8] = &[
+pub(crate) const RSA_SHA256: &[u8] = &[
     0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00,
 ];
 
-pub const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-pub const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
-pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+pub(crate) const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
-pub const EXTENDED_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+pub(crate) const EXTENDED_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
-pub const SIGNATURES: u8 = 0;
-pub const KEY_ENCIPHERMENT: u8 = 2;
-pub const CERTIFICATES: u8 = 5;
-pub const LISTS: u8 = 6;
+pub(crate) const SIGNATURES: u8 = 0;
+pub(crate) const KEY_ENCIPHERMENT: u8 = 2;
+pub(crate) const CERTIFICATES: u8 = 5;
+pub(crate) const LISTS: u8 = 6;
 
-pub const SERVERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
-pub const CLIENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
-pub const CODE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
-pub const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
+pub(crate) const SERVERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+pub(crate) const CLIENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+pub(crate) const CODE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
+pub(crate) const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
 
 /// A key and how it signs.
 #[derive(Clone)]
-pub struct Key {
+pub(crate) struct Key {
     pair: Arc<KeyPair>,
     algorithm: &'static [u8],
 }
 
 impl Key {
     /// The Ed25519 key of this seed.
-    pub fn seeded(seed: u8) -> Self {
+    pub(crate) fn seeded(seed: u8) -> Self {
         let PrivateKeyDer::Pkcs8(der) = cellway_testbed::Key::from_seed([seed; 32]).der() else {
             panic!("the lab writes PKCS#8");
         };
@@ -62,17 +62,17 @@ impl Key {
         Self::new(pair.unwrap(), ED25519)
     }
 
-    pub fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256);
         Self::new(pair.unwrap(), ECDSA_SHA256)
     }
 
-    pub fn p384() -> Self {
+    pub(crate) fn p384() -> Self {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384);
         Self::new(pair.unwrap(), ECDSA_SHA384)
     }
 
-    pub fn rsa(size: rcgen::RsaKeySize) -> Self {
+    pub(crate) fn rsa(size: rcgen::RsaKeySize) -> Self {
         let pair = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size);
         Self::new(pair.unwrap(), RSA_SHA256)
     }
@@ -91,7 +91,7 @@ impl Key {
     }
 
     /// For a handshake.
-    pub fn handshake(&self) -> Arc<dyn SigningKey> {
+    pub(crate) fn handshake(&self) -> Arc<dyn SigningKey> {
         let der = PrivatePkcs8KeyDer::from(self.pair.serialize_der());
         any_supported_type(&der.into()).unwrap()
     }
@@ -99,7 +99,7 @@ impl Key {
 
 /// A certificate before it is signed.
 #[derive(Clone)]
-pub struct Cert {
+pub(crate) struct Cert {
     /// What the version says; `None` for none, which is version 1.
     pub version: Option<u8>,
     pub serial: Vec<u8>,
@@ -117,7 +117,7 @@ pub struct Cert {
 
 impl Cert {
     /// A leaf without names.
-    pub fn leaf() -> Self {
+    pub(crate) fn leaf() -> Self {
         Self {
             version: Some(2),
             serial: vec![0x11],
@@ -132,12 +132,12 @@ impl Cert {
     }
 
     /// A leaf with this URI name.
-    pub fn svid(uri: &str) -> Self {
+    pub(crate) fn svid(uri: &str) -> Self {
         Self::leaf().and(names(&[uri_name(uri)]))
     }
 
     /// A certificate that may sign others.
-    pub fn authority(subject: &str) -> Self {
+    pub(crate) fn authority(subject: &str) -> Self {
         let mut authority = Self::leaf();
         authority.subject = subject.to_owned();
         authority.validity = [LONG_AGO, FAR_FUTURE];
@@ -146,23 +146,23 @@ impl Cert {
     }
 
     /// With one more extension.
-    pub fn and(mut self, extension: Vec<u8>) -> Self {
+    pub(crate) fn and(mut self, extension: Vec<u8>) -> Self {
         self.extensions.push(extension);
         self
     }
 
     /// With these extensions only.
-    pub fn only(mut self, extensions: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn only(mut self, extensions: Vec<Vec<u8>>) -> Self {
         self.extensions = extensions;
         self
     }
 
-    pub fn serial(mut self, serial: &[u8]) -> Self {
+    pub(crate) fn serial(mut self, serial: &[u8]) -> Self {
         self.serial = serial.to_vec();
         self
     }
 
-    pub fn validity(mut self, from: &'static str, until: &'static str) -> Self {
+    pub(crate) fn validity(mut self, from: &'static str, until: &'static str) -> Self {
         self.validity = [from, until];
         self
     }
@@ -196,7 +196,7 @@ impl Cert {
 
 /// Who signs certificates.
 #[derive(Clone)]
-pub struct Authority {
+pub(crate) struct Authority {
     pub name: String,
     pub key: Key,
     /// Its certificate, then that of its issuer, and so on; the root is left out of chains.
@@ -207,12 +207,12 @@ pub struct Authority {
 
 impl Authority {
     /// A root.
-    pub fn root(name: &str, key: Key) -> Self {
+    pub(crate) fn root(name: &str, key: Key) -> Self {
         Self::root_of(Cert::authority(name), key)
     }
 
     /// A root with a certificate of its own making.
-    pub fn root_of(cert: Cert, key: Key) -> Self {
+    pub(crate) fn root_of(cert: Cert, key: Key) -> Self {
         let root = cert.sign(&cert.subject, &key, key.public());
         let (name, chain) = (cert.subject, Vec::new());
         Self {
@@ -224,7 +224,7 @@ impl Authority {
     }
 
     /// An authority below this one.
-    pub fn below(&self, cert: Cert, key: Key) -> Self {
+    pub(crate) fn below(&self, cert: Cert, key: Key) -> Self {
         let mut chain = vec![cert.sign(&self.name, &self.key, key.public())];
         chain.extend(self.chain.iter().cloned());
         let (name, root) = (cert.subject, self.root.clone());
@@ -237,7 +237,7 @@ impl Authority {
     }
 
     /// What a client shows that has this certificate.
-    pub fn issue(&self, cert: Cert, key: &Key) -> Shown {
+    pub(crate) fn issue(&self, cert: Cert, key: &Key) -> Shown {
         let mut chain = vec![cert.sign(&self.name, &self.key, key.public())];
         chain.extend(self.chain.iter().cloned());
         Shown {
@@ -249,7 +249,7 @@ impl Authority {
     }
 
     /// A revocation list of this authority, DER. `extensions` is empty for none.
-    pub fn list(&self, serials: &[&[u8]], until: &str, extensions: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn list(&self, serials: &[&[u8]], until: &str, extensions: &[Vec<u8>]) -> Vec<u8> {
         let revoked = serials
             .iter()
             .map(|serial| sequence(&[integer(serial), time(AGO)]));
@@ -275,7 +275,7 @@ impl Authority {
 
 /// What a client shows in its handshake.
 #[derive(Clone)]
-pub struct Shown {
+pub(crate) struct Shown {
     pub chain: Vec<Vec<u8>>,
     pub key: Arc<dyn SigningKey>,
     /// Speaks TLS 1.2 only.
@@ -285,13 +285,13 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub fn chain(mut self, edit: impl FnOnce(&mut Vec<Vec<u8>>)) -> Self {
+    pub(crate) fn chain(mut self, edit: impl FnOnce(&mut Vec<Vec<u8>>)) -> Self {
         edit(&mut self.chain);
         self
     }
 }
 
-pub fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let mut parts = vec![oid(id)];
     if critical {
         parts.push(boolean(true));
@@ -300,23 +300,23 @@ pub fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     sequence(&parts)
 }
 
-pub fn usage(set: &[u8]) -> Vec<u8> {
+pub(crate) fn usage(set: &[u8]) -> Vec<u8> {
     extension(KEY_USAGE, true, &named_bits(set))
 }
 
-pub fn purposes(purposes: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn purposes(purposes: &[&[u8]]) -> Vec<u8> {
     let purposes: Vec<_> = purposes.iter().map(|purpose| oid(purpose)).collect();
     extension(EXTENDED_USAGE, false, &sequence(&purposes))
 }
 
-pub fn basic(authority: Option<bool>, below_max: Option<u8>) -> Vec<u8> {
+pub(crate) fn basic(authority: Option<bool>, below_max: Option<u8>) -> Vec<u8> {
     let mut parts: Vec<_> = authority.map(boolean).into_iter().collect();
     parts.extend(below_max.map(|most| integer(&[most])));
     extension(BASIC_CONSTRAINTS, true, &sequence(&parts))
 }
 
 /// Name constraints: what is permitted, what is excluded, as general names.
-pub fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
     let mut parts = Vec::new();
     for (number, names) in [permitted, excluded].into_iter().enumerate() {
         if !names.is_empty() {
@@ -330,28 +330,28 @@ pub fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
     extension(NAME_CONSTRAINTS, true, &sequence(&parts))
 }
 
-pub fn names(names: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn names(names: &[Vec<u8>]) -> Vec<u8> {
     extension(ALTERNATIVE_NAMES, false, &sequence(names))
 }
 
-pub fn uri_name(uri: &str) -> Vec<u8> {
+pub(crate) fn uri_name(uri: &str) -> Vec<u8> {
     tlv(0x86, uri.as_bytes())
 }
 
-pub fn dns_name(name: &str) -> Vec<u8> {
+pub(crate) fn dns_name(name: &str) -> Vec<u8> {
     tlv(0x82, name.as_bytes())
 }
 
-pub fn email_name(name: &str) -> Vec<u8> {
+pub(crate) fn email_name(name: &str) -> Vec<u8> {
     tlv(0x81, name.as_bytes())
 }
 
-pub fn address_name(address: [u8; 4]) -> Vec<u8> {
+pub(crate) fn address_name(address: [u8; 4]) -> Vec<u8> {
     tlv(0x87, &address)
 }
 
 /// A name of a kind of its own (RFC 5280, section 4.2.1.6) that holds this text.
-pub fn other_name(text: &str) -> Vec<u8> {
+pub(crate) fn other_name(text: &str) -> Vec<u8> {
     let kind = oid(&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3]);
     let value = context(0, &tlv(0x0c, text.as_bytes()));
     context(0, &[kind, value].concat())

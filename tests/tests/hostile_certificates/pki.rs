@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::make::{Authority, Cert, ENDED, FUTURE, Key, LONG_AGO, Shown, basic, names, uri_name};
 
 /// The name that a good certificate bears.
-pub const ACME: &str = "spiffe://clients.test/tenant/acme";
+pub(crate) const ACME: &str = "spiffe://clients.test/tenant/acme";
 
 /// Certificates that can't be made with today's libraries, or not without a key that is too small:
 /// a root, and leaves by it with RSA and SHA-256, SHA-1 and MD5; then an authority below it that
@@ -17,7 +17,7 @@ pub const ACME: &str = "spiffe://clients.test/tenant/acme";
 const LEGACY: &str = include_str!("legacy.pem");
 
 /// The authorities, and the key of most leaves.
-pub struct Pki {
+pub(crate) struct Pki {
     /// In every bundle.
     pub root: Authority,
     /// In every bundle too: a root of the same name with the next key, as there is while an
@@ -53,11 +53,11 @@ pub struct Pki {
 }
 
 impl Pki {
-    pub const REVOKED: &[u8] = &[0x55];
+    pub(crate) const REVOKED: &[u8] = &[0x55];
     /// By [`Self::changed`] only.
-    pub const REVOKED_SINCE: &[u8] = &[0x56];
+    pub(crate) const REVOKED_SINCE: &[u8] = &[0x56];
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = |name, seed| Authority::root(name, Key::seeded(seed));
         let shallow = Cert::authority("shallow");
         let rules = basic(Some(true), Some(0));
@@ -89,7 +89,7 @@ impl Pki {
     }
 
     /// All that the common bundle has.
-    pub fn roots(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn roots(&self) -> Vec<Vec<u8>> {
         let authorities = [
             &self.root,
             &self.next,
@@ -112,7 +112,7 @@ impl Pki {
     }
 
     /// Writes what the setups name.
-    pub fn write(&self, folder: &Folder) {
+    pub(crate) fn write(&self, folder: &Folder) {
         folder.write("all.pem", pem("CERTIFICATE", &self.roots()));
         Self::write_own(folder, &[&self.own]);
         let forger = Authority::root("forged", Key::seeded(70));
@@ -130,25 +130,25 @@ impl Pki {
     }
 
     /// Writes the bundle of `own.test`.
-    pub fn write_own(folder: &Folder, authorities: &[&Authority]) {
+    pub(crate) fn write_own(folder: &Folder, authorities: &[&Authority]) {
         let roots: Vec<_> = authorities.iter().map(|a| a.root.clone()).collect();
         folder.write("own.pem", pem("CERTIFICATE", &roots));
     }
 
     /// An authority with a list of its own below [`Self::listed`], whose own certificate has this
     /// serial.
-    pub fn listed_below(&self, serial: &[u8]) -> Authority {
+    pub(crate) fn listed_below(&self, serial: &[u8]) -> Authority {
         let cert = Cert::authority("below").serial(serial);
         self.listed.below(cert, Key::seeded(40))
     }
 
     /// A leaf by the root.
-    pub fn leaf(&self, cert: Cert) -> Shown {
+    pub(crate) fn leaf(&self, cert: Cert) -> Shown {
         self.root.issue(cert, &self.key)
     }
 
     /// A leaf by an authority with this certificate, below the root.
-    pub fn below(&self, authority: Cert, leaf: Cert) -> Shown {
+    pub(crate) fn below(&self, authority: Cert, leaf: Cert) -> Shown {
         let authority = self.root.below(authority, Key::seeded(30));
         authority.issue(leaf, &self.key)
     }

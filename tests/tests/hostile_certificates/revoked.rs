@@ -4,7 +4,7 @@ use crate::make::{Cert, Shown};
 use crate::pki::{ACME, Pki};
 use crate::{Row, Setup};
 
-pub fn rows(pki: &Pki) -> Vec<Row> {
+pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     let leaf = || Cert::svid(ACME);
     let revoked = || leaf().serial(Pki::REVOKED);
     let issue = |authority: &crate::make::Authority, cert| authority.issue(cert, &pki.key);

@@ -20,7 +20,7 @@ use crate::pki::Pki;
 use crate::{Row, Setup};
 
 /// Everything that a row needs.
-pub struct Stand {
+pub(crate) struct Stand {
     pub world: World,
     routers: Vec<(Setup, Running)>,
     plain: TlsAcceptor,
@@ -28,7 +28,7 @@ pub struct Stand {
 }
 
 /// What became of a row.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The tenant that reached the cell, or why none did.
     pub router: Result<String, String>,
     /// The name that a plain verifier hands on.
@@ -37,7 +37,7 @@ pub struct Outcome {
 
 impl Stand {
     /// Starts one router for each setup.
-    pub async fn new(world: World, pki: &Pki) -> Self {
+    pub(crate) async fn new(world: World, pki: &Pki) -> Self {
         pki.write(&world.folder);
         let mut routers = Vec::new();
         for setup in Setup::ALL {
@@ -59,7 +59,7 @@ impl Stand {
     }
 
     /// Shows a row's certificate to its router and to the plain verifier.
-    pub async fn show(&self, row: &Row) -> Outcome {
+    pub(crate) async fn show(&self, row: &Row) -> Outcome {
         Outcome {
             router: self.ask(row).await,
             plain: self.ask_plain(&row.shown).await,
@@ -67,12 +67,12 @@ impl Stand {
     }
 
     /// The router of this setup.
-    pub fn router(&self, setup: Setup) -> &Running {
+    pub(crate) fn router(&self, setup: Setup) -> &Running {
         &self.routers[setup as usize].1
     }
 
     /// A client of the router of this setup.
-    pub fn client_of(&self, setup: Setup, shown: &Shown) -> Client<TokioEnv> {
+    pub(crate) fn client_of(&self, setup: Setup, shown: &Shown) -> Client<TokioEnv> {
         let tls = self.client(shown);
         let address = self.router(setup).address();
         to(address, Protocol::Http1, Some(tls))
@@ -210,7 +210,7 @@ fn said(answer: &Answer) -> String {
 }
 
 /// A router's configuration for this setup.
-pub fn config(world: &World, setup: Setup) -> String {
+pub(crate) fn config(world: &World, setup: Setup) -> String {
     let text = world.config();
     let (before, rest) = text.split_once("[trust]").unwrap();
     let (_, after) = rest.split_once("[registry]").unwrap();

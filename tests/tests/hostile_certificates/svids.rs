@@ -7,7 +7,7 @@ use crate::{Row, Setup};
 
 const CLASS: &str = "names";
 
-pub fn rows(pki: &Pki) -> Vec<Row> {
+pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = ids(pki);
     rows.extend(sets(pki));
     rows.extend(kinds(pki));

@@ -11,7 +11,7 @@ use crate::pki::{ACME, Pki};
 
 const CLASS: &str = "usage";
 
-pub fn rows(pki: &Pki) -> Vec<Row> {
+pub(crate) fn rows(pki: &Pki) -> Vec<Row> {
     let mut rows = leaves(pki);
     rows.extend(authorities(pki));
     rows

@@ -10,7 +10,7 @@ const PAST: u64 = 1_000_000_000;
 /// In 2096, and so ahead.
 const AHEAD: u64 = 4_000_000_000;
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |class, change: Value| {
         let mut name = change.to_string();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Row;
 use crate::keys::{claims, encode, header, message, sign, signed, token, with_header};
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = parts();
     rows.extend(encodings());
     rows.extend(headers());

@@ -9,7 +9,7 @@ use crate::keys::{
 };
 use crate::signatures::{fixed, row};
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = fixed()
         .into_iter()
         .filter(|fixed| fixed.good)

@@ -9,24 +9,24 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 
-pub const ISSUER: &str = "https://idp.example";
-pub const AUDIENCE: &str = "cellway";
+pub(crate) const ISSUER: &str = "https://idp.example";
+pub(crate) const AUDIENCE: &str = "cellway";
 /// The end of good tokens, in 2100.
-pub const EXP: u64 = 4_102_444_800;
+pub(crate) const EXP: u64 = 4_102_444_800;
 
 /// The algorithms, and so the ids of the issuer's keys.
-pub const ALGORITHMS: [&str; 9] = [
+pub(crate) const ALGORITHMS: [&str; 9] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
 ];
 
 /// A private key, and its public half.
-pub struct Key {
+pub(crate) struct Key {
     private: EncodingKey,
     public: Value,
 }
 
 /// The issuer's keys, and one of each kind that isn't the issuer's.
-pub struct Keys {
+pub(crate) struct Keys {
     rsa: Key,
     p256: Key,
     p384: Key,
@@ -82,27 +82,27 @@ impl Key {
 }
 
 /// The signature over `message` by the issuer's key for this algorithm.
-pub fn sign(algorithm: &str, message: &str) -> String {
+pub(crate) fn sign(algorithm: &str, message: &str) -> String {
     ISSUERS.of(algorithm).sign(algorithm, message)
 }
 
 /// The same by a key that isn't the issuer's.
-pub fn forge(algorithm: &str, message: &str) -> String {
+pub(crate) fn forge(algorithm: &str, message: &str) -> String {
     STRANGERS.of(algorithm).sign(algorithm, message)
 }
 
 /// The issuer's public key for this algorithm, without id or use.
-pub fn bare(algorithm: &str) -> Value {
+pub(crate) fn bare(algorithm: &str) -> Value {
     ISSUERS.of(algorithm).public.clone()
 }
 
 /// The public key with which [`forge`] signs.
-pub fn strangers(algorithm: &str) -> Value {
+pub(crate) fn strangers(algorithm: &str) -> Value {
     STRANGERS.of(algorithm).public.clone()
 }
 
 /// The issuer's public key for this algorithm, as published.
-pub fn jwk(algorithm: &str) -> Value {
+pub(crate) fn jwk(algorithm: &str) -> Value {
     with(
         &bare(algorithm),
         json!({"kid": algorithm, "alg": algorithm, "use": "sig"}),
@@ -110,17 +110,17 @@ pub fn jwk(algorithm: &str) -> Value {
 }
 
 /// The issuer's document.
-pub fn published() -> String {
+pub(crate) fn published() -> String {
     set(&ALGORITHMS.map(jwk))
 }
 
 /// A document with these keys.
-pub fn set(keys: &[Value]) -> String {
+pub(crate) fn set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
 /// `base` with the members of `change` set, or removed where they are null.
-pub fn with(base: &Value, change: Value) -> Value {
+pub(crate) fn with(base: &Value, change: Value) -> Value {
     let mut all = base.clone();
     for (name, value) in change.as_object().unwrap() {
         match value {
@@ -131,49 +131,49 @@ pub fn with(base: &Value, change: Value) -> Value {
     all
 }
 
-pub fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 /// Claims that are good until 2100.
-pub fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({"iss": ISSUER, "aud": AUDIENCE, "exp": EXP, "sub": "ada", "tenant_id": "acme"})
 }
 
 /// The header of a good token.
-pub fn header(algorithm: &str) -> Value {
+pub(crate) fn header(algorithm: &str) -> Value {
     json!({"alg": algorithm, "kid": algorithm, "typ": "JWT"})
 }
 
 /// Header and payload, ready for a signature.
-pub fn message(header: &str, payload: &str) -> String {
+pub(crate) fn message(header: &str, payload: &str) -> String {
     format!("{}.{}", encode(header), encode(payload))
 }
 
 /// A token of exactly this header and payload, well signed by the issuer's key for `algorithm`.
-pub fn signed(algorithm: &str, header: &str, payload: &str) -> String {
+pub(crate) fn signed(algorithm: &str, header: &str, payload: &str) -> String {
     let message = message(header, payload);
     let signature = sign(algorithm, &message);
     format!("{message}.{signature}")
 }
 
 /// A well-signed token whose header has these members changed.
-pub fn with_header(algorithm: &str, change: Value) -> String {
+pub(crate) fn with_header(algorithm: &str, change: Value) -> String {
     let header = with(&header(algorithm), change).to_string();
     signed(algorithm, &header, &claims().to_string())
 }
 
 /// A well-signed token whose claims are changed.
-pub fn with_claims(change: Value) -> String {
+pub(crate) fn with_claims(change: Value) -> String {
     let claims = with(&claims(), change).to_string();
     signed("EdDSA", &header("EdDSA").to_string(), &claims)
 }
 
 /// A good token.
-pub fn token(algorithm: &str) -> String {
+pub(crate) fn token(algorithm: &str) -> String {
     with_header(algorithm, json!({}))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::keys::{AUDIENCE, ISSUER};
 
 /// Whether the plain verifier believes the token.
-pub fn takes(keys: &str, token: &str) -> bool {
+pub(crate) fn takes(keys: &str, token: &str) -> bool {
     verify(keys, token).is_some()
 }
 

@@ -7,7 +7,7 @@ use crate::keys::{
     bare, claims, decode, encode, header, jwk, message, set, sign, signed, strangers, token, with,
 };
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = purposes();
     rows.extend(shapes());
     rows.extend(weak());
@@ -34,7 +34,7 @@ fn named(class: &'static str, algorithm: &str, name: &str, change: Value) -> Row
 }
 
 /// A set that stands without this key too, so that the key itself is what is refused.
-pub fn beside_another(key: Value) -> String {
+pub(crate) fn beside_another(key: Value) -> String {
     set(&[key, with(&jwk("ES384"), json!({"kid": "another"}))])
 }
 

@@ -31,7 +31,7 @@ const ED25519_ORDER: &str = "edd3f55c1a631258d69cf7a2def9de140000000000000000000
 
 /// An entry of [`RSA`].
 #[derive(Deserialize)]
-pub struct Fixed {
+pub(crate) struct Fixed {
     pub name: String,
     pub alg: String,
     pub jwk: Value,
@@ -40,7 +40,7 @@ pub struct Fixed {
     pub good: bool,
 }
 
-pub fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = confusions();
     rows.extend(secrets());
     rows.extend(names());
@@ -64,12 +64,12 @@ pub fn rows() -> Vec<Row> {
 }
 
 /// Every entry of [`RSA`].
-pub fn fixed() -> Vec<Fixed> {
+pub(crate) fn fixed() -> Vec<Fixed> {
     serde_json::from_str(RSA).unwrap()
 }
 
 /// A token and the one key that is to verify it.
-pub fn row(class: &'static str, fixed: Fixed) -> Row {
+pub(crate) fn row(class: &'static str, fixed: Fixed) -> Row {
     let Fixed {
         name,
         alg,

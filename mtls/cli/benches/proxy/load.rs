@@ -18,7 +18,7 @@ use super::Shape;
 use super::world::World;
 
 /// Clients at work, until they are stopped.
-pub struct Load {
+pub(crate) struct Load {
     progress: Arc<Progress>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -31,7 +31,7 @@ struct Progress {
 
 impl Load {
     /// Opens the connections and begins.
-    pub async fn start(world: &World, shape: &Shape) -> Self {
+    pub(crate) async fn start(world: &World, shape: &Shape) -> Self {
         let progress = Arc::<Progress>::default();
         let bearers = world.bearers(shape.listener);
         let uri = world.uri(shape.listener, shape.protocol);
@@ -52,12 +52,12 @@ impl Load {
     }
 
     /// How many requests have been answered.
-    pub fn answers(&self) -> u64 {
+    pub(crate) fn answers(&self) -> u64 {
         self.progress.answers.load(Ordering::Relaxed)
     }
 
     /// Ends when the requests in flight have.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.progress.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.expect("every answer is as it should be");

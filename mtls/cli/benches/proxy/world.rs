@@ -33,7 +33,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Where the router is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Listener {
+pub(crate) enum Listener {
     /// Without TLS and identity.
     Plain,
     /// Mutual TLS, and a token that says the tenant.
@@ -48,7 +48,7 @@ struct Authority {
 }
 
 /// The router, its cells, and what its clients carry. The router ends with it.
-pub struct World {
+pub(crate) struct World {
     router: Child,
     plain: SocketAddr,
     mutual: SocketAddr,
@@ -59,7 +59,7 @@ pub struct World {
 
 impl World {
     /// Starts the cells, on a thread of their own, and the router.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let now = TokioEnv::new().unix_now();
         let authority = Authority::generate(now);
         let signer = Signer::generate("bench", Algorithm::Rs256).expect("a key");
@@ -87,12 +87,12 @@ impl World {
     }
 
     /// The router's process.
-    pub fn router(&self) -> u32 {
+    pub(crate) fn router(&self) -> u32 {
         self.router.id()
     }
 
     /// Where it listens.
-    pub fn address(&self, listener: Listener) -> SocketAddr {
+    pub(crate) fn address(&self, listener: Listener) -> SocketAddr {
         match listener {
             Listener::Plain => self.plain,
             Listener::Mutual => self.mutual,
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// What to ask it for.
-    pub fn uri(&self, listener: Listener, protocol: Protocol) -> Uri {
+    pub(crate) fn uri(&self, listener: Listener, protocol: Protocol) -> Uri {
         let scheme = match listener {
             Listener::Plain => "http",
             Listener::Mutual => "https",
@@ -113,7 +113,11 @@ impl World {
     }
 
     /// TLS towards it.
-    pub fn client_tls(&self, listener: Listener, protocol: Protocol) -> Option<Arc<ClientConfig>> {
+    pub(crate) fn client_tls(
+        &self,
+        listener: Listener,
+        protocol: Protocol,
+    ) -> Option<Arc<ClientConfig>> {
         let Authority { ca, tls, .. } = &self.authority;
         let config = || {
             let roots = Ca::roots(&[ca])?;
@@ -123,7 +127,7 @@ impl World {
     }
 
     /// What its requests carry as `Authorization`, in turn.
-    pub fn bearers(&self, listener: Listener) -> Arc<[HeaderValue]> {
+    pub(crate) fn bearers(&self, listener: Listener) -> Arc<[HeaderValue]> {
         match listener {
             Listener::Plain => Arc::default(),
             Listener::Mutual => self.bearers.clone(),

@@ -13,7 +13,7 @@ use crate::frames::{Came, Frames};
 use crate::world::listen;
 
 /// A cell that runs `serve` on each of its connections.
-pub async fn played<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> u16
+pub(crate) async fn played<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> u16
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -28,7 +28,7 @@ where
 
 /// An HTTP/2 cell that runs `serve` for each request that has ended, with the number of its stream.
 /// `serve` gives the connection back, or ends it.
-pub async fn http2<F>(
+pub(crate) async fn http2<F>(
     serve: impl Fn(Frames<TcpStream>, u32) -> F + Clone + Send + Sync + 'static,
 ) -> u16
 where
@@ -51,7 +51,7 @@ where
 }
 
 /// An HTTP/1.1 cell that answers everything with these bytes, on connections that it keeps open.
-pub async fn says(answer: String) -> u16 {
+pub(crate) async fn says(answer: String) -> u16 {
     let answer: Arc<str> = answer.into();
     played(move |mut stream| {
         let answer = answer.clone();
@@ -66,7 +66,7 @@ pub async fn says(answer: String) -> u16 {
 
 /// A cell that answers the first bytes of each connection with these bytes, and then waits until
 /// the connection closes.
-pub async fn scripted(answer: &'static [u8]) -> u16 {
+pub(crate) async fn scripted(answer: &'static [u8]) -> u16 {
     played(move |mut stream| async move {
         receive(&mut stream).await;
         let _ = stream.write_all(answer).await;
@@ -77,7 +77,7 @@ pub async fn scripted(answer: &'static [u8]) -> u16 {
 
 /// A cell that takes requests and never answers. It notifies when a connection's first bytes
 /// arrive.
-pub async fn silent() -> (u16, Arc<Notify>) {
+pub(crate) async fn silent() -> (u16, Arc<Notify>) {
     let asked = Arc::new(Notify::new());
     let telling = asked.clone();
     let port = played(move |mut stream| {
@@ -92,11 +92,11 @@ pub async fn silent() -> (u16, Arc<Notify>) {
 }
 
 /// Reads what comes next, and keeps none of it. Returns how many bytes came; 0 at the end.
-pub async fn receive(stream: &mut TcpStream) -> usize {
+pub(crate) async fn receive(stream: &mut TcpStream) -> usize {
     stream.read(&mut [0; 4096]).await.unwrap_or(0)
 }
 
 /// Reads until the other side closes the connection.
-pub async fn until_closed(stream: &mut TcpStream) {
+pub(crate) async fn until_closed(stream: &mut TcpStream) {
     while receive(stream).await > 0 {}
 }

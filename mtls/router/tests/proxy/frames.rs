@@ -19,11 +19,11 @@ const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
 /// Error codes (RFC 9113, section 7).
-pub const NO_ERROR: u32 = 0;
-pub const PROTOCOL_ERROR: u32 = 1;
-pub const INTERNAL_ERROR: u32 = 2;
-pub const REFUSED_STREAM: u32 = 7;
-pub const CANCEL: u32 = 8;
+pub(crate) const NO_ERROR: u32 = 0;
+pub(crate) const PROTOCOL_ERROR: u32 = 1;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
 
 /// The most bytes of a frame's payload, unless settings say otherwise.
 const FRAME_LEN_MAX: usize = 16 * 1024;
@@ -34,7 +34,7 @@ const STATUS_400: &[u8] = &[0x8c];
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It was answered with this status: one of the two statuses that this code knows from HPACK's
     /// table.
     Status(u16),
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// One side of a connection.
-pub struct Frames<S> {
+pub(crate) struct Frames<S> {
     stream: S,
     /// The number of pings received. Each is answered.
     pub pings: usize,
@@ -55,7 +55,7 @@ pub struct Frames<S> {
 
 /// What a test has to handle. Everything else is handled here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Came {
+pub(crate) enum Came {
     /// The header of a request, on this stream.
     Head(u32),
     /// The end of a request.
@@ -64,7 +64,7 @@ pub enum Came {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Acts as the server: reads the client's preface and sends the server's.
-    pub async fn greet(mut stream: S) -> Self {
+    pub(crate) async fn greet(mut stream: S) -> Self {
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface).await.unwrap();
         assert_eq!(preface, PREFACE);
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// Acts as the client.
-    pub async fn connect(stream: S) -> Self {
+    pub(crate) async fn connect(stream: S) -> Self {
         let mut this = Self::new(stream);
         this.stream.write_all(PREFACE).await.unwrap();
         this.send(SETTINGS, 0, 0, &[]).await;
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// Waits until the request on this stream ends, and says how.
-    pub async fn outcome(&mut self, id: u32) -> Outcome {
+    pub(crate) async fn outcome(&mut self, id: u32) -> Outcome {
         while let Some((kind, _, on, payload)) = self.frame().await {
             match kind {
                 HEADERS if on == id && payload.starts_with(STATUS_200) => {
@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// Waits for what comes next. `None` at the end of the connection.
-    pub async fn next(&mut self) -> Option<Came> {
+    pub(crate) async fn next(&mut self) -> Option<Came> {
         loop {
             let (kind, flags, id, payload) = self.frame().await?;
             match kind {
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// Answers all requests until the connection ends.
-    pub async fn serve(&mut self) {
+    pub(crate) async fn serve(&mut self) {
         while let Some(came) = self.next().await {
             if let Came::End(id) = came {
                 self.answer(id).await;
@@ -143,17 +143,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     }
 
     /// Sends a complete answer.
-    pub async fn answer(&mut self, id: u32) {
+    pub(crate) async fn answer(&mut self, id: u32) {
         self.head(id).await;
         self.data(id, b"served", true).await;
     }
 
-    pub async fn head(&mut self, id: u32) {
+    pub(crate) async fn head(&mut self, id: u32) {
         self.send(HEADERS, END_HEADERS, id, STATUS_200).await;
     }
 
     /// Sends a header or trailers with this block, in as many frames as needed.
-    pub async fn fields(&mut self, id: u32, block: &[u8], last: bool) {
+    pub(crate) async fn fields(&mut self, id: u32, block: &[u8], last: bool) {
         let mut kind = HEADERS;
         let mut rest = block;
         let mut flags = u8::from(last);
@@ -168,22 +168,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         }
     }
 
-    pub async fn data(&mut self, id: u32, data: &[u8], last: bool) {
+    pub(crate) async fn data(&mut self, id: u32, data: &[u8], last: bool) {
         self.send(DATA, u8::from(last), id, data).await;
     }
 
-    pub async fn reset(&mut self, id: u32, code: u32) {
+    pub(crate) async fn reset(&mut self, id: u32, code: u32) {
         self.send(RST_STREAM, 0, id, &code.to_be_bytes()).await;
     }
 
     /// Sends GOAWAY: nothing after the stream `last` was or will be processed.
-    pub async fn go_away(&mut self, last: u32, code: u32) {
+    pub(crate) async fn go_away(&mut self, last: u32, code: u32) {
         let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
         self.send(GOAWAY, 0, 0, &payload).await;
     }
 
     /// Ends the connection.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         let _ = self.stream.shutdown().await;
     }
 
@@ -208,13 +208,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 }
 
 /// A header block with status 200 and these fields.
-pub fn head_of(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn head_of(fields: &[(&str, &str)]) -> Vec<u8> {
     [STATUS_200.to_vec(), trailers_of(fields)].concat()
 }
 
 /// A block with only these fields, as literals that are not added to the table (RFC 7541, section
 /// 6.2.2).
-pub fn trailers_of(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn trailers_of(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);

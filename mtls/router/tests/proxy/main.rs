@@ -1,4 +1,9 @@
 //! A whole router over real sockets, between a real client and real cells.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets something else has found a bug"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests run on tokio alone and spawn what plays the other sides"

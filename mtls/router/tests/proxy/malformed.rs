@@ -8,7 +8,7 @@ use crate::cells::scripted;
 use crate::world::{PATIENCE, cell, plain, plain_endpoint, registry, start};
 
 /// Sends these bytes and returns everything that comes back until the connection ends.
-pub async fn exchange(port: u16, bytes: &str) -> String {
+pub(crate) async fn exchange(port: u16, bytes: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

@@ -26,14 +26,14 @@ type Accepting = UnboundedSender<DuplexStream>;
 
 /// The machine. Every name resolves to it.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     machine: TokioEnv,
     ports: Arc<Mutex<BTreeMap<u16, Accepting>>>,
     refusing: Arc<Mutex<BTreeSet<u16>>>,
 }
 
 impl Memory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             machine: TokioEnv::new(),
             ports: Arc::default(),
@@ -42,7 +42,7 @@ impl Memory {
     }
 
     /// Refuses new connections to this port from now on, or accepts them again.
-    pub fn refuse(&self, port: u16, refused: bool) {
+    pub(crate) fn refuse(&self, port: u16, refused: bool) {
         let mut refusing = self.refusing.lock().unwrap();
         match refused {
             true => refusing.insert(port),
@@ -51,7 +51,7 @@ impl Memory {
     }
 
     /// Listens on a free port.
-    pub async fn listen(&self) -> (MemoryListener, u16) {
+    pub(crate) async fn listen(&self) -> (MemoryListener, u16) {
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = self.bind(any, false).await.unwrap();
         let port = listener.address.port();
@@ -122,7 +122,7 @@ impl Env for Memory {
 }
 
 /// A router on such a machine.
-pub struct World {
+pub(crate) struct World {
     pub heard: Heard,
     target: Target,
     env: Memory,
@@ -130,18 +130,18 @@ pub struct World {
 
 impl World {
     /// A client that waits this long for an answer.
-    pub fn client(&self, patience: Duration) -> Client<Memory> {
+    pub(crate) fn client(&self, patience: Duration) -> Client<Memory> {
         Client::new(self.env.clone(), self.target.clone(), patience)
     }
 
     /// Connects to the router.
-    pub async fn connect(&self) -> DuplexStream {
+    pub(crate) async fn connect(&self) -> DuplexStream {
         let Target { host, port, .. } = &self.target;
         self.env.connect(host, *port).await.unwrap()
     }
 }
 
-pub async fn start(env: &Memory, settings: RouterSettings) -> World {
+pub(crate) async fn start(env: &Memory, settings: RouterSettings) -> World {
     let TlsProvider { crypto, time } = provider();
     let heard = Heard::default();
     let router = Router::builder(env.clone(), settings, crypto, time, heard.clone());
@@ -161,7 +161,7 @@ pub async fn start(env: &Memory, settings: RouterSettings) -> World {
 
 /// Receives the connections to one port.
 #[derive(Debug)]
-pub struct MemoryListener {
+pub(crate) struct MemoryListener {
     address: SocketAddr,
     incoming: UnboundedReceiver<DuplexStream>,
 }

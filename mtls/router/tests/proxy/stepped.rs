@@ -15,25 +15,25 @@ use rustls::time_provider::TimeProvider;
 
 /// The machine. Its wall clock moves only when the test steps it.
 #[derive(Clone, Debug)]
-pub struct Stepped {
+pub(crate) struct Stepped {
     machine: TokioEnv,
     secs: Arc<AtomicU64>,
 }
 
 impl Stepped {
-    pub fn new(start: u64) -> Self {
+    pub(crate) fn new(start: u64) -> Self {
         Self {
             machine: TokioEnv::new(),
             secs: Arc::new(AtomicU64::new(start)),
         }
     }
 
-    pub fn now(&self) -> Unix {
+    pub(crate) fn now(&self) -> Unix {
         Unix::from_secs(self.secs.load(Ordering::Relaxed))
     }
 
     /// Sets the clock ahead, or back if `secs` is negative.
-    pub fn step(&self, secs: i64) {
+    pub(crate) fn step(&self, secs: i64) {
         let step = |now: u64| Some(now.saturating_add_signed(secs));
         let _ = self
             .secs
@@ -41,7 +41,7 @@ impl Stepped {
     }
 
     /// Advances this clock and the timers' clock.
-    pub async fn pass(&self, secs: u64) {
+    pub(crate) async fn pass(&self, secs: u64) {
         self.step(secs.cast_signed());
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(secs)).await;

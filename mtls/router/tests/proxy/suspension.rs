@@ -58,7 +58,7 @@ impl http_body::Body for Body {
 }
 
 /// Waits, but no longer than a test may take.
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.unwrap()
 }
 
@@ -66,7 +66,7 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
 /// open answer. It reads a body that is posted to `/upload` forever. It counts the exchanges that
 /// arrived and those that were cut.
 #[derive(Clone)]
-pub struct LongCell {
+pub(crate) struct LongCell {
     pub more: Arc<Notify>,
     /// Makes it send as much as it can, and report when the router takes no more.
     flood: Arc<Notify>,
@@ -93,7 +93,7 @@ const CHUNK: [u8; 4104] = {
 const FULL_AFTER: Duration = Duration::from_millis(300);
 
 impl LongCell {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let none = || Arc::new(Semaphore::new(0));
         Self {
             more: Arc::default(),
@@ -104,7 +104,7 @@ impl LongCell {
         }
     }
 
-    pub async fn start(&self) -> u16 {
+    pub(crate) async fn start(&self) -> u16 {
         let cell = self.clone();
         played(move |stream| cell.clone().exchange(stream)).await
     }
@@ -142,14 +142,14 @@ impl LongCell {
         self.gone.add_permits(1);
     }
 
-    pub async fn arrivals(&self, count: u32) {
+    pub(crate) async fn arrivals(&self, count: u32) {
         soon(self.arrived.acquire_many(count))
             .await
             .unwrap()
             .forget();
     }
 
-    pub async fn losses(&self, count: u32) {
+    pub(crate) async fn losses(&self, count: u32) {
         soon(self.gone.acquire_many(count)).await.unwrap().forget();
     }
 }

@@ -26,12 +26,12 @@ use cellway_testbed::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-pub const DAY: Duration = Duration::from_secs(86_400);
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Keeps the router's events as short lines.
 #[derive(Clone, Default)]
-pub struct Heard(Arc<(Mutex<Vec<String>>, Notify)>);
+pub(crate) struct Heard(Arc<(Mutex<Vec<String>>, Notify)>);
 
 impl Sink for Heard {
     fn emit(&self, _: Now, event: &Event<'_>) {
@@ -111,7 +111,7 @@ impl Heard {
     }
 
     /// Waits until this line was emitted.
-    pub async fn line(&self, line: &str) {
+    pub(crate) async fn line(&self, line: &str) {
         let waiting = async {
             loop {
                 let told = self.0.1.notified();
@@ -126,20 +126,20 @@ impl Heard {
         }
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
     }
 }
 
-pub fn provider() -> TlsProvider {
+pub(crate) fn provider() -> TlsProvider {
     TlsProvider::default()
 }
 
-pub fn now() -> Unix {
+pub(crate) fn now() -> Unix {
     TokioEnv::new().unix_now()
 }
 
-pub fn ca(seed: u8) -> Ca {
+pub(crate) fn ca(seed: u8) -> Ca {
     let validity = Validity::around(now(), DAY);
     Ca::new(
         &format!("root {seed}"),
@@ -150,15 +150,15 @@ pub fn ca(seed: u8) -> Ca {
     .unwrap()
 }
 
-pub fn issue(ca: &Ca, san: San) -> Credential {
+pub(crate) fn issue(ca: &Ca, san: San) -> Credential {
     issue_until(ca, san, now().after(DAY))
 }
 
-pub fn issue_until(ca: &Ca, san: San, until: Unix) -> Credential {
+pub(crate) fn issue_until(ca: &Ca, san: San, until: Unix) -> Credential {
     issue_numbered(ca, san, until, 2)
 }
 
-pub fn issue_numbered(ca: &Ca, san: San, until: Unix, serial: u64) -> Credential {
+pub(crate) fn issue_numbered(ca: &Ca, san: San, until: Unix, serial: u64) -> Credential {
     let spec = CertificateSpec {
         common_name: "leaf".to_owned(),
         sans: vec![san],
@@ -172,22 +172,22 @@ pub fn issue_numbered(ca: &Ca, san: San, until: Unix, serial: u64) -> Credential
     ca.issue(&spec, &Key::from_seed([99; 32])).unwrap()
 }
 
-pub fn dns(name: &str) -> San {
+pub(crate) fn dns(name: &str) -> San {
     San::Dns(name.to_owned())
 }
 
-pub fn uri(uri: &str) -> San {
+pub(crate) fn uri(uri: &str) -> San {
     San::Uri(uri.to_owned())
 }
 
-pub fn pair(credential: &Credential) -> KeyPair {
+pub(crate) fn pair(credential: &Credential) -> KeyPair {
     KeyPair {
         certificate: credential.pem().to_owned().into(),
         key: credential.key.pem().unwrap().into(),
     }
 }
 
-pub async fn listen() -> (TokioListener, SocketAddr) {
+pub(crate) async fn listen() -> (TokioListener, SocketAddr) {
     let env = TokioEnv::new();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listener = env.bind(any, false).await.unwrap();
@@ -196,7 +196,7 @@ pub async fn listen() -> (TokioListener, SocketAddr) {
 }
 
 /// Starts an echo cell, and returns it with its port.
-pub async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
+pub(crate) async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
     let cell = EchoCell::new(id, |_| ());
     let (listener, address) = listen().await;
     let serving = cell.clone();
@@ -207,7 +207,7 @@ pub async fn cell(id: &str, tls: ServerTls) -> (EchoCell, u16) {
 }
 
 /// A registry with one cell, `a`, with these endpoints. Its tenant is `acme`.
-pub fn registry(endpoints: Value) -> Bytes {
+pub(crate) fn registry(endpoints: Value) -> Bytes {
     let document = json!({
         "version": 1,
         "cells": [{"id": "a", "tier": "t", "region": "r", "state": "active",
@@ -217,29 +217,29 @@ pub fn registry(endpoints: Value) -> Bytes {
     document.to_string().into()
 }
 
-pub fn plain_endpoint(scheme: &str, port: u16) -> Value {
+pub(crate) fn plain_endpoint(scheme: &str, port: u16) -> Value {
     json!([{"url": format!("{scheme}://127.0.0.1:{port}")}])
 }
 
 /// A policy that treats every request as `acme`'s.
-pub fn open_policy() -> Arc<Policy> {
+pub(crate) fn open_policy() -> Arc<Policy> {
     open_policy_with(HeaderSpec::default())
 }
 
 /// The same, with these names for the router's headers.
-pub fn open_policy_with(headers: HeaderSpec) -> Arc<Policy> {
+pub(crate) fn open_policy_with(headers: HeaderSpec) -> Arc<Policy> {
     let open = json!({"name": "default", "mode": "disabled", "allow_insecure": true,
                       "insecure_identity": {"tenant": "acme"}});
     policy(open, None, headers)
 }
 
 /// A policy that takes the tenant from the URI in the client certificate.
-pub fn mtls_policy() -> Arc<Policy> {
+pub(crate) fn mtls_policy() -> Arc<Policy> {
     mtls_policy_of(json!({"name": "default", "any_of": ["mtls"]}))
 }
 
 /// The same, but requests without a certificate go to the placement `public`.
-pub fn permissive_policy() -> Arc<Policy> {
+pub(crate) fn permissive_policy() -> Arc<Policy> {
     mtls_policy_of(
         json!({"name": "default", "any_of": ["mtls"], "mode": "permissive",
                           "anonymous_placement": "public"}),
@@ -269,7 +269,7 @@ fn policy(policy: Value, trust: Option<TrustSpec>, headers: HeaderSpec) -> Arc<P
 }
 
 /// Settings of a plain router with this registry.
-pub fn plain(registry: Bytes) -> RouterSettings {
+pub(crate) fn plain(registry: Bytes) -> RouterSettings {
     let policy = open_policy();
     let id = policy.policy_id("default").unwrap();
     let bind = "127.0.0.1:0".parse().unwrap();
@@ -287,7 +287,7 @@ pub fn plain(registry: Bytes) -> RouterSettings {
 
 /// Settings of a router with this registry that requires client certificates and uses mutual TLS to
 /// the cells.
-pub fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSettings {
+pub(crate) fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSettings {
     let mut settings = plain(registry);
     settings.policy = mtls_policy();
     settings.trust_bundle = Some(bundle_pem(&[clients]).into());
@@ -303,13 +303,13 @@ pub fn secure(registry: Bytes, clients: &Ca, cells: &Ca) -> RouterSettings {
 }
 
 /// A running router.
-pub struct World {
+pub(crate) struct World {
     pub handle: Handle<TokioEnv, Heard>,
     pub heard: Heard,
     pub port: u16,
 }
 
-pub async fn start(settings: RouterSettings) -> World {
+pub(crate) async fn start(settings: RouterSettings) -> World {
     let heard = Heard::default();
     let TlsProvider { crypto, time } = provider();
     let handle = Router::builder(TokioEnv::new(), settings, crypto, time, heard.clone())
@@ -328,12 +328,12 @@ pub async fn start(settings: RouterSettings) -> World {
 }
 
 impl World {
-    pub fn client(&self, protocol: Protocol) -> Client<TokioEnv> {
+    pub(crate) fn client(&self, protocol: Protocol) -> Client<TokioEnv> {
         self.target(protocol, None)
     }
 
     /// A client that trusts `ca` and presents `credential`.
-    pub fn secure_client(
+    pub(crate) fn secure_client(
         &self,
         protocol: Protocol,
         ca: &Ca,
@@ -359,13 +359,13 @@ impl World {
     }
 }
 
-pub fn body(answer: &Answer) -> Value {
+pub(crate) fn body(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body)
         .unwrap_or_else(|_| panic!("not JSON: {} {:?}", answer.status, answer.body))
 }
 
 /// The reason in an answer that the router made itself.
-pub fn reason(answer: &Answer) -> String {
+pub(crate) fn reason(answer: &Answer) -> String {
     let error = &body(answer)["error"];
     assert_eq!(error["owner"], "router", "{error}");
     assert_eq!(answer.headers["x-cellway-owner"], "router");

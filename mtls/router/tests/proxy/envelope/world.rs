@@ -26,36 +26,36 @@ use serde_json::{Value, json};
 use crate::stepped::Stepped;
 use crate::world::{Heard, PATIENCE, ca, cell, issue, now, provider, secure, uri};
 
-pub const MAX_AGE: Duration = Duration::from_secs(300);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(30);
 
 /// A folder of keys.
-pub struct KeyFolder {
+pub(super) struct KeyFolder {
     folder: Folder,
     /// When its world starts. It is the present time, because certificates are verified too.
     start: u64,
 }
 
 impl KeyFolder {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             folder: Folder::generate(),
             start: now().as_secs(),
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.root().join(name)
     }
 
-    pub async fn write(&self, name: &str, text: impl Into<Bytes>) {
+    pub(super) async fn write(&self, name: &str, text: impl Into<Bytes>) {
         let path = self.folder.path(name);
         FileStore.replace(&path, text.into()).await.unwrap();
     }
 
     /// Writes signing keys with these ids. Each starts to sign this many seconds after the start,
     /// and was added one maximum age before that.
-    pub async fn sign(&self, keys: &[(&str, u64)]) {
+    pub(super) async fn sign(&self, keys: &[(&str, u64)]) {
         let mut index = Index::default();
         for (kid, from) in keys {
             let seed = kid.bytes().fold(0, u8::wrapping_add);
@@ -73,7 +73,7 @@ impl KeyFolder {
     }
 
     /// Writes a shared key for each of these cells.
-    pub async fn share(&self, cells: &[(&str, u8)]) {
+    pub(super) async fn share(&self, cells: &[(&str, u8)]) {
         let mut index = Index::default();
         for (cell, seed) in cells {
             let kid = format!("{cell}-1");
@@ -101,7 +101,7 @@ impl KeyFolder {
 }
 
 /// A router, its keys, and its cells `a` (with the tenant `acme`) and `b` (with the tenant `bolt`).
-pub struct Sealing {
+pub(super) struct Sealing {
     pub env: Stepped,
     pub handle: Handle<Stepped, Heard>,
     pub folder: KeyFolder,
@@ -110,19 +110,19 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    pub async fn jws(keys: &[(&str, u64)]) -> Self {
+    pub(super) async fn jws(keys: &[(&str, u64)]) -> Self {
         let folder = KeyFolder::new();
         folder.sign(keys).await;
         Self::start(folder, Some(EnvelopeForm::Jws)).await.unwrap()
     }
 
-    pub async fn hmac(cells: &[(&str, u8)]) -> Self {
+    pub(super) async fn hmac(cells: &[(&str, u8)]) -> Self {
         let folder = KeyFolder::new();
         folder.share(cells).await;
         Self::start(folder, Some(EnvelopeForm::Hmac)).await.unwrap()
     }
 
-    pub async fn off() -> Self {
+    pub(super) async fn off() -> Self {
         Self::start(KeyFolder::new(), None).await.unwrap()
     }
 
@@ -149,13 +149,13 @@ impl Sealing {
     }
 
     /// A client with the tenant's certificate.
-    pub fn client(&self, protocol: Protocol, tenant: &str) -> Client<TokioEnv> {
+    pub(super) fn client(&self, protocol: Protocol, tenant: &str) -> Client<TokioEnv> {
         let id = format!("spiffe://lab.example/tenant/{tenant}");
         self.target(protocol, Some(issue(&self.clients, uri(&id))))
     }
 
     /// A client without a certificate.
-    pub fn anonymous(&self, protocol: Protocol) -> Client<TokioEnv> {
+    pub(super) fn anonymous(&self, protocol: Protocol) -> Client<TokioEnv> {
         self.target(protocol, None)
     }
 
@@ -177,7 +177,7 @@ impl Sealing {
 
     /// Asks about a request with this certificate as an Envoy does, in JSON, and returns the
     /// answer.
-    pub async fn ask(
+    pub(super) async fn ask(
         &self,
         method: &Method,
         path: &str,
@@ -215,20 +215,20 @@ impl Sealing {
     }
 
     /// The published keys, fetched without a credential.
-    pub async fn published(&self, protocol: Protocol) -> KeySet {
+    pub(super) async fn published(&self, protocol: Protocol) -> KeySet {
         let request = Request::get(cellway_core::envelope::JWKS_PATH);
         let answer = self.anonymous(protocol).send(request).await.unwrap();
         KeySet::parse(&answer.body, &Verifier::ALGORITHMS).unwrap()
     }
 
     /// How many requests have reached a cell.
-    pub fn arrivals(&self) -> u64 {
+    pub(super) fn arrivals(&self) -> u64 {
         self.cells.iter().map(EchoCell::arrivals).sum()
     }
 }
 
 /// Starts a router with these shared keys, and returns why it doesn't start.
-pub async fn refused(cells: &[(&str, u8)]) -> String {
+pub(super) async fn refused(cells: &[(&str, u8)]) -> String {
     let folder = KeyFolder::new();
     folder.share(cells).await;
     let started = Sealing::start(folder, Some(EnvelopeForm::Hmac)).await;
@@ -280,7 +280,7 @@ fn settings(clients: &Ca, cells: &[(&str, u16)]) -> RouterSettings {
 }
 
 /// Verifies an echoed request as a service in this cell would, as if it had this method and target.
-pub fn verify(
+pub(super) fn verify(
     echo: &Value,
     keys: &KeySet,
     cell: &str,
@@ -299,7 +299,7 @@ pub fn verify(
 }
 
 /// The same with a key that the cell shares.
-pub fn verify_hmac(
+pub(super) fn verify_hmac(
     echo: &Value,
     cell: &str,
     seed: u8,
