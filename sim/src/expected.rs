@@ -13,7 +13,7 @@ pub(crate) fn missing(report: &Report, scenario: &Scenario) -> Vec<Violation> {
     let mut found = Vec::new();
     for (n, expected) in scenario.expect.answers.iter().enumerate() {
         for client in &expected.clients {
-            let Err(Unmet { why, request }) = answers(report, client, expected) else {
+            let Err(ExpectationError { why, request }) = answers(report, client, expected) else {
                 continue;
             };
             let at = request.and_then(|request| request.answered);
@@ -51,12 +51,12 @@ fn kinds(report: &Report) -> String {
 }
 
 /// An expectation that isn't met, and the request that shows it.
-struct Unmet<'a> {
+struct ExpectationError<'a> {
     why: String,
     request: Option<&'a Request>,
 }
 
-impl From<String> for Unmet<'_> {
+impl From<String> for ExpectationError<'_> {
     fn from(why: String) -> Self {
         let request = None;
         Self { why, request }
@@ -66,7 +66,11 @@ impl From<String> for Unmet<'_> {
 /// A request and its answer.
 type Answered<'a> = (&'a Request, &'a Answer);
 
-fn answers<'a>(report: &'a Report, client: &str, expected: &Answers) -> Result<(), Unmet<'a>> {
+fn answers<'a>(
+    report: &'a Report,
+    client: &str,
+    expected: &Answers,
+) -> Result<(), ExpectationError<'a>> {
     let window = expected.from..expected.until;
     let requests = report.requests.iter();
     let sent: Vec<&Request> = requests
@@ -87,11 +91,15 @@ fn answers<'a>(report: &'a Report, client: &str, expected: &Answers) -> Result<(
     cells(client, expected, &answered)
 }
 
-fn only<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Unmet<'a>> {
+fn only<'a>(
+    client: &str,
+    expected: &Answers,
+    answered: &[Answered<'a>],
+) -> Result<(), ExpectationError<'a>> {
     let allowed =
         |answer: &Answer| expected.only.is_empty() || expected.only.contains(&answer.to_string());
     match answered.iter().find(|(_, answer)| !allowed(answer)) {
-        Some((request, answer)) => Err(Unmet {
+        Some((request, answer)) => Err(ExpectationError {
             why: format!(
                 "{client} was answered {answer}, expected only {}",
                 expected.only.join(", ")
@@ -102,7 +110,11 @@ fn only<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Resu
     }
 }
 
-fn some<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Unmet<'a>> {
+fn some<'a>(
+    client: &str,
+    expected: &Answers,
+    answered: &[Answered<'a>],
+) -> Result<(), ExpectationError<'a>> {
     let seen = |some: &&String| {
         answered
             .iter()
@@ -134,7 +146,11 @@ fn counted(answered: &[Answered<'_>]) -> String {
     counts.join(", ")
 }
 
-fn cells<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Result<(), Unmet<'a>> {
+fn cells<'a>(
+    client: &str,
+    expected: &Answers,
+    answered: &[Answered<'a>],
+) -> Result<(), ExpectationError<'a>> {
     if expected.cells.is_empty() {
         return Ok(());
     }
@@ -157,7 +173,7 @@ fn cells<'a>(client: &str, expected: &Answers, answered: &[Answered<'a>]) -> Res
     match by_cells.iter().find(elsewhere) {
         Some(request) => {
             let cell = request.cell.as_deref().unwrap_or("no cell of this world");
-            Err(Unmet {
+            Err(ExpectationError {
                 why: format!("{client} was answered by {cell}, expected {names}"),
                 request: Some(request),
             })

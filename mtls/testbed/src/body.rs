@@ -39,15 +39,15 @@ const TICK: &[u8] = b"tick\n";
 
 /// The connection was broken off on purpose.
 #[derive(Debug)]
-pub(super) struct BrokenOff;
+pub(super) struct InjectedError;
 
-impl fmt::Display for BrokenOff {
+impl fmt::Display for InjectedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("broken off on purpose")
     }
 }
 
-impl std::error::Error for BrokenOff {}
+impl std::error::Error for InjectedError {}
 
 impl Buffered {
     pub(super) fn whole(body: Bytes) -> Self {
@@ -122,12 +122,12 @@ fn first_half(body: &Bytes) -> Step {
 
 impl Body for Buffered {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = InjectedError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, InjectedError>>> {
         match self.steps.pop_front() {
             None => Poll::Ready(None),
             Some(Step::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -136,7 +136,7 @@ impl Body for Buffered {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Some(Step::Break) => Poll::Ready(Some(Err(BrokenOff))),
+            Some(Step::Break) => Poll::Ready(Some(Err(InjectedError))),
             Some(Step::Ticks { left: 0, .. }) => Poll::Ready(None),
             Some(Step::Ticks {
                 left,

@@ -11,7 +11,7 @@ use crate::data_plane::origin::Origin;
 use crate::observe::Reporter;
 use crate::observe::event::{Event, Sink};
 use crate::settings::ListenerSettings;
-use crate::shares::{Bound, Full, Holder, Holders, Resource, Share, Stake};
+use crate::shares::{Bound, Holder, Holders, LimitRefused, Resource, Share, Stake};
 
 /// Counts the connections of a router, over all workers.
 #[derive(Debug)]
@@ -66,13 +66,13 @@ impl Counted {
         listener: usize,
         settings: &ListenerSettings,
         peer: IpAddr,
-    ) -> Result<Self, Full> {
+    ) -> Result<Self, LimitRefused> {
         let holder = match settings.is_proxy(peer) {
             true => Holder::NOBODY,
             false => admission.holders.address(Share::Address, peer),
         };
         let stake = Stake::new(Share::Address, holder, settings.address_share);
-        let bound = admission.listeners.get(listener).ok_or(Full::All)?;
+        let bound = admission.listeners.get(listener).ok_or(LimitRefused::All)?;
         bound.connections.take(settings.connections_max, &[stake])?;
         admission.drain.connection_begins();
         Ok(Self {
@@ -90,7 +90,7 @@ impl Counted {
         &mut self,
         origin: &Origin,
         settings: &ListenerSettings,
-    ) -> Result<(), Full> {
+    ) -> Result<(), LimitRefused> {
         let holder = origin.holder(&self.admission.holders, Share::Address);
         if self.holder != Holder::NOBODY || holder == Holder::NOBODY {
             return Ok(());
@@ -117,13 +117,13 @@ pub(crate) fn refused<E: Env, S: Sink>(
     listener: &ListenerState,
     name: &str,
     peer: SocketAddr,
-    full: Full,
+    full: LimitRefused,
 ) {
     reporter.emit(&Event::ConnectionRefused {
         listener: name,
         peer,
     });
-    let Full::Share(share) = full else {
+    let LimitRefused::Share(share) = full else {
         return;
     };
     let now = reporter.now();

@@ -63,7 +63,7 @@ impl Sealed<'_> {
 
 /// Why a request that needs an envelope gets none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SealRefused {
+pub(crate) enum SealError {
     /// The router shares no key with its cell.
     NoKey,
     /// It would be larger than verifiers accept.
@@ -195,7 +195,7 @@ impl Sealer {
         &self,
         sealing: &EnvelopeContents<'_>,
         now: Now,
-    ) -> Result<Sealed<'_>, SealRefused> {
+    ) -> Result<Sealed<'_>, SealError> {
         match &self.keys {
             Keys::Jws(ring) => {
                 let key = ring.signing(now);
@@ -204,7 +204,7 @@ impl Sealer {
                 Ok(Sealed::Jws(key.kid(), value))
             }
             Keys::Shared(form, keys) => {
-                let key = keys.of(sealing.cell, now.unix).ok_or(SealRefused::NoKey)?;
+                let key = keys.of(sealing.cell, now.unix).ok_or(SealError::NoKey)?;
                 let sealed = match form {
                     SharedForm::Hmac => Sealed::Hmac(key.kid(), seal_hmac(key, sealing)),
                     SharedForm::Compatible => {
@@ -352,10 +352,10 @@ fn path(settings: &EnvelopeSettings, name: &str) -> String {
 }
 
 /// Checks that verifiers accept the values. They refuse an empty value or one that is too long.
-fn fits<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Result<(), SealRefused> {
+fn fits<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Result<(), SealError> {
     let sound = |value: &HeaderValue| (1..=LEN_MAX).contains(&value.len());
     match values.into_iter().all(sound) {
         true => Ok(()),
-        false => Err(SealRefused::TooLarge),
+        false => Err(SealError::TooLarge),
     }
 }

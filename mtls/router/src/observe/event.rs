@@ -18,7 +18,7 @@ use crate::finding::Finding;
 use crate::settings::EnvelopeForm;
 use crate::shares::{Resource, Share};
 use crate::tls::CertificateDates;
-pub use crate::tls::TlsRefusal;
+pub use crate::tls::HandshakeError;
 
 /// Receives events. Every task has a clone.
 pub trait Sink: Clone + Send + Sync + 'static {
@@ -147,7 +147,7 @@ pub enum Event<'a> {
         /// The client's address.
         peer: SocketAddr,
         /// Why it failed.
-        reason: TlsRefusal,
+        reason: HandshakeError,
     },
     /// A request was decided.
     Decided {

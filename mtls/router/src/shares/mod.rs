@@ -97,7 +97,7 @@ impl Resource {
 
 /// Why a request gets no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Full {
+pub(crate) enum LimitRefused {
     /// All places are taken.
     All,
     /// This holder has used up its share.
@@ -198,11 +198,11 @@ impl Stake {
     }
 
     /// Why a holder of `held` places that doesn't [fit](Self::fits) gets no other place.
-    fn full(&self, held: usize, most: usize) -> Full {
+    fn full(&self, held: usize, most: usize) -> LimitRefused {
         let few = counted(held) * 100 * FEW < counted(most) * u128::from(self.percent);
         match few {
-            true => Full::Nearly,
-            false => Full::Share(self.share),
+            true => LimitRefused::Nearly,
+            false => LimitRefused::Share(self.share),
         }
     }
 }
@@ -244,11 +244,11 @@ impl Bound {
     ///
     /// # Errors
     /// All or nearly all places are taken, or one of the holders has used up its share.
-    pub(crate) fn take(&self, most: usize, stakes: &[Stake]) -> Result<(), Full> {
+    pub(crate) fn take(&self, most: usize, stakes: &[Stake]) -> Result<(), LimitRefused> {
         let taken = self.taken.fetch_add(1, Relaxed);
         if taken >= most {
             self.taken.fetch_sub(1, Relaxed);
-            return Err(Full::All);
+            return Err(LimitRefused::All);
         }
         for (i, stake) in stakes.iter().enumerate() {
             let held = self.count(stake.holder);
@@ -265,7 +265,7 @@ impl Bound {
     /// # Errors
     /// The holder has used up its share, or nearly all places are taken. The place stays taken but
     /// isn't counted for this holder.
-    pub(crate) fn hold(&self, most: usize, stake: &Stake) -> Result<(), Full> {
+    pub(crate) fn hold(&self, most: usize, stake: &Stake) -> Result<(), LimitRefused> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let held = self.count(stake.holder);
         if stake.fits(held, most.saturating_sub(others), most) {
@@ -277,7 +277,7 @@ impl Bound {
 
     /// Why a request that has a place here gets none under another limit, if one of its holders has
     /// more than its share there. The other limit counts the same requests and has `most` places.
-    pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<Full> {
+    pub(crate) fn exceeds(&self, most: usize, stakes: &[Stake]) -> Option<LimitRefused> {
         let others = self.taken.load(Relaxed).saturating_sub(1);
         let free = most.saturating_sub(others);
         stakes.iter().find_map(|stake| {

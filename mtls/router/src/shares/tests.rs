@@ -13,7 +13,7 @@ fn tenant(name: &str) -> Holder {
 }
 
 /// Takes places until there are no more. Returns how many it got and why it got no more.
-fn fill(bound: &Bound, most: usize, stakes: &[Stake]) -> (usize, Full) {
+fn fill(bound: &Bound, most: usize, stakes: &[Stake]) -> (usize, LimitRefused) {
     let mut taken = 0;
     loop {
         match bound.take(most, stakes) {
@@ -28,13 +28,13 @@ fn a_holder_alone_gets_its_share_and_no_more() {
     for (percent, most, share) in [(80, 100, 80), (50, 100, 50), (60, 5, 3), (1, 100, 1)] {
         let bound = Bound::default();
         let filled = fill(&bound, most, &stake(tenant("a"), percent));
-        assert_eq!(filled, (share, Full::Share(Share::Tenant)));
+        assert_eq!(filled, (share, LimitRefused::Share(Share::Tenant)));
         assert_eq!(bound.taken(), share, "what is refused is given back");
     }
     let all = fill(&Bound::default(), 100, &stake(tenant("a"), 100));
-    assert_eq!(all, (100, Full::All), "a share of 100 % is all");
+    assert_eq!(all, (100, LimitRefused::All), "a share of 100 % is all");
     let nobody = fill(&Bound::default(), 100, &stake(Holder::NOBODY, 50));
-    assert_eq!(nobody, (100, Full::All));
+    assert_eq!(nobody, (100, LimitRefused::All));
 }
 
 #[test]
@@ -59,10 +59,10 @@ fn only_a_holder_of_many_is_blamed() {
     }
     let quiet = stake(tenant("quiet"), 80);
     assert_eq!(bound.take(1024, &quiet), Ok(()), "{}", bound.taken());
-    assert_eq!(bound.take(1024, &quiet), Err(Full::Nearly));
+    assert_eq!(bound.take(1024, &quiet), Err(LimitRefused::Nearly));
     assert_eq!(bound.exceeds(1024, &quiet), None, "it has only this one");
     let first = bound.take(1024, &stake(tenant("flood-0"), 80));
-    assert_eq!(first, Err(Full::Share(Share::Tenant)));
+    assert_eq!(first, Err(LimitRefused::Share(Share::Tenant)));
 }
 
 #[test]
@@ -78,7 +78,10 @@ fn the_first_place_is_everybodys_while_one_is_free() {
     fill(&bound, 4, &stake(tenant("a"), 100));
     bound.give_back([tenant("a")]);
     assert_eq!(bound.take(4, &stake(tenant("b"), 1)), Ok(()));
-    assert_eq!(bound.take(4, &stake(tenant("c"), 100)), Err(Full::All));
+    assert_eq!(
+        bound.take(4, &stake(tenant("c"), 100)),
+        Err(LimitRefused::All)
+    );
 }
 
 #[test]
@@ -102,7 +105,10 @@ fn a_bound_of_fewer_places_counts_the_same_requests() {
     assert!((0..8).all(|_| bound.take(1000, &a).is_ok()));
     assert_eq!(bound.exceeds(10, &a), None);
     assert_eq!(bound.take(1000, &a), Ok(()));
-    assert_eq!(bound.exceeds(10, &a), Some(Full::Share(Share::Tenant)));
+    assert_eq!(
+        bound.exceeds(10, &a),
+        Some(LimitRefused::Share(Share::Tenant))
+    );
     assert_eq!(bound.take(1000, &b), Ok(()));
     assert_eq!(bound.exceeds(10, &b), None, "it has only this one");
 }
@@ -116,14 +122,17 @@ fn a_place_whose_holder_is_known_later_counts_alike() {
         bound.hold(10, &a)
     };
     assert!((0..5).all(|_| late().is_ok()));
-    assert_eq!(late(), Err(Full::Share(Share::Tenant)));
+    assert_eq!(late(), Err(LimitRefused::Share(Share::Tenant)));
     assert_eq!(
         bound.taken(),
         6,
         "the place is still there to be given back"
     );
     bound.give_back([]);
-    assert_eq!(bound.take(10, &[a]), Err(Full::Share(Share::Tenant)));
+    assert_eq!(
+        bound.take(10, &[a]),
+        Err(LimitRefused::Share(Share::Tenant))
+    );
     bound.give_back([a.holder]);
     assert_eq!(bound.take(10, &[a]), Ok(()));
 }

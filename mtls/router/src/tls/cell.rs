@@ -15,7 +15,7 @@ use rustls::{
 };
 
 use super::material::{MaterialError, load_key_pair, load_roots, pair_refused};
-use super::words::OtherName;
+use super::name_refused::NameRefused;
 use super::{Provider, alpn};
 use crate::settings::{Pem, UpstreamSettings};
 
@@ -174,5 +174,5 @@ fn verify_uri(leaf: &CertificateDer<'_>, expected: &str) -> Result<(), Error> {
 }
 
 fn other_name(leaf: &CertificateDer<'_>, expected: &str) -> Error {
-    OtherName::new(leaf, expected).into()
+    NameRefused::new(leaf, expected).into()
 }

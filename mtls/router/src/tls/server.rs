@@ -1,6 +1,5 @@
 //! TLS to clients.
 
-use std::io;
 use std::sync::Arc;
 
 use cellway_core::Unix;
@@ -9,11 +8,10 @@ use cellway_env::Env;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, Error, ServerConfig};
+use rustls::{Error, ServerConfig};
 
 use super::chain::ChainVerifier;
 use super::material::{MaterialError, load_key_pair, pair_refused};
-use super::refusal::TlsRefusal;
 use super::roots::ChainRefused;
 use super::{Provider, Trust, server_alpn};
 use crate::settings::{ClientCertificate, ListenerTls};
@@ -150,45 +148,4 @@ fn client_verifier(
         });
     };
     Ok(Some(ClientVerifier::new(provider, trust, optional)))
-}
-
-/// Maps a failed handshake to its reason.
-pub(crate) fn refusal(error: &io::Error) -> TlsRefusal {
-    let Some(error) = error.get_ref().and_then(|e| e.downcast_ref::<Error>()) else {
-        return TlsRefusal::Closed;
-    };
-    refusal_of(error)
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors")]
-fn refusal_of(error: &Error) -> TlsRefusal {
-    match error {
-        Error::NoCertificatesPresented => TlsRefusal::NoCertificate,
-        Error::InvalidCertificate(certificate) => certificate_refusal(certificate),
-        Error::PeerIncompatible(_) | Error::NoApplicationProtocol => TlsRefusal::Incompatible,
-        Error::AlertReceived(_) => TlsRefusal::Alert,
-        _ => TlsRefusal::Protocol,
-    }
-}
-
-impl From<ChainRefused> for TlsRefusal {
-    fn from(refused: ChainRefused) -> Self {
-        refusal_of(&refused.into())
-    }
-}
-
-/// The chain verifier returns only the errors listed here. The others are about the handshake's own
-/// signature.
-#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors")]
-fn certificate_refusal(error: &CertificateError) -> TlsRefusal {
-    match error {
-        CertificateError::Expired => TlsRefusal::CertificateExpired,
-        CertificateError::Revoked => TlsRefusal::CertificateRevoked,
-        CertificateError::UnknownRevocationStatus => TlsRefusal::RevocationUnknown,
-        CertificateError::UnknownIssuer => TlsRefusal::UnknownIssuer,
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            TlsRefusal::CertificateUsage
-        }
-        _ => TlsRefusal::BadCertificate,
-    }
 }

@@ -12,7 +12,7 @@ use cellway_env::{Clock, Env};
 use super::tasks::Tasks;
 use super::writer::{Document, LastKnownGoodWriter, Order};
 use crate::active_config::ActiveConfig;
-use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadRefused, Slot};
+use crate::control_plane::last_known_good::{DocumentId, LastKnownGood, LoadError, Slot};
 use crate::control_plane::outputs::Perform;
 use crate::control_plane::sources::keys_source;
 use crate::observe::event::{Event, Sink};
@@ -55,7 +55,7 @@ impl<E: Env, S: Sink> Performer<E, S> {
         &self,
         last_known_good: &LastKnownGood,
         slot: &Slot,
-        loaded: Result<Option<(DocumentId, Document)>, LoadRefused>,
+        loaded: Result<Option<(DocumentId, Document)>, LoadError>,
     ) -> Option<Document> {
         match loaded {
             Ok(None) => None,

@@ -59,7 +59,7 @@ pub struct LastKnownGood {
 /// Why a last-known-good document isn't used.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum LoadRefused {
+pub enum LoadError {
     /// It can't be read, is a link, or others can write it.
     Io(io::Error),
     /// It doesn't start with our header.
@@ -145,20 +145,20 @@ impl LastKnownGood {
     /// Reads a document of at most `body_max` bytes. `None` if there is none.
     ///
     /// # Errors
-    /// [`LoadRefused`] says why the file isn't used.
+    /// [`LoadError`] says why the file isn't used.
     pub async fn load<E: Env>(
         &self,
         env: &E,
         slot: &Slot,
         source: &str,
         body_max: usize,
-    ) -> Result<Option<(DocumentId, Document)>, LoadRefused> {
+    ) -> Result<Option<(DocumentId, Document)>, LoadError> {
         let limit = body_max.saturating_add(HEADER_BYTES_MAX);
         let path = self.path(slot);
         let content = match env.store().read(&path, limit, Privacy::Own).await {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(LoadRefused::Io(error)),
+            Err(error) => return Err(LoadError::Io(error)),
         };
         let source = source.to_owned();
         let (id, mut document) = env.heavy(move || decode(&source, content)).await?;
@@ -221,27 +221,27 @@ fn encode(source: String, document: &Document) -> io::Result<(DocumentId, Bytes)
     Ok((id, content.freeze()))
 }
 
-fn decode(source: &str, content: Bytes) -> Result<(DocumentId, Document), LoadRefused> {
+fn decode(source: &str, content: Bytes) -> Result<(DocumentId, Document), LoadError> {
     let first = &content[..content.len().min(HEADER_BYTES_MAX)];
     let end = first.iter().position(|byte| *byte == b'\n');
-    let end = end.ok_or(LoadRefused::NotOurs)?;
+    let end = end.ok_or(LoadError::NotOurs)?;
     // Read only the format's number first, because a later format may have other fields.
     let any: serde_json::Value =
-        serde_json::from_slice(&content[..end]).map_err(|_| LoadRefused::NotOurs)?;
+        serde_json::from_slice(&content[..end]).map_err(|_| LoadError::NotOurs)?;
     let format = any.get("cellway_keep").and_then(|format| format.as_u64());
-    let format = format.ok_or(LoadRefused::NotOurs)?;
+    let format = format.ok_or(LoadError::NotOurs)?;
     if format != u64::from(FORMAT) {
         let format = u32::try_from(format).unwrap_or(u32::MAX);
-        return Err(LoadRefused::Format(format));
+        return Err(LoadError::Format(format));
     }
-    let header: Header = serde_json::from_value(any).map_err(|_| LoadRefused::NotOurs)?;
+    let header: Header = serde_json::from_value(any).map_err(|_| LoadError::NotOurs)?;
     if header.source != source {
-        return Err(LoadRefused::Source(header.source));
+        return Err(LoadError::Source(header.source));
     }
     let body = content.slice(end + 1..);
     let sum = checksum(source, header.fetched_at, &body);
     if body.len() as u64 != header.length || sum != header.sha256 {
-        return Err(LoadRefused::Altered);
+        return Err(LoadError::Altered);
     }
     let fetched_at = Unix::from_secs(header.fetched_at);
     Ok((DocumentId(sum), Document { body, fetched_at }))
@@ -258,7 +258,7 @@ fn checksum(source: &str, fetched_at: u64, body: &[u8]) -> String {
     digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-impl fmt::Display for LoadRefused {
+impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
@@ -270,7 +270,7 @@ impl fmt::Display for LoadRefused {
     }
 }
 
-impl std::error::Error for LoadRefused {}
+impl std::error::Error for LoadError {}
 
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,7 @@ fn document(body: &'static str, at: u64) -> Document {
     }
 }
 
-async fn load(
-    host: &Host,
-    last_known_good: &LastKnownGood,
-) -> Result<Option<Document>, LoadRefused> {
+async fn load(host: &Host, last_known_good: &LastKnownGood) -> Result<Option<Document>, LoadError> {
     let loaded = last_known_good
         .load(host, &Slot::Registry, SOURCE, 1_000)
         .await;
@@ -86,19 +83,19 @@ async fn refuses_other_sources_formats_and_files() {
         .await
         .unwrap();
     let refused = load(&host, &last_known_good).await.unwrap_err();
-    assert!(matches!(refused, LoadRefused::Source(s) if s == elsewhere));
+    assert!(matches!(refused, LoadError::Source(s) if s == elsewhere));
 
     let path = last_known_good.path(&Slot::Registry);
     let put = |text: &'static str| host.disk.put(&path, text);
     put("{\"cellway_keep\":2,\"something\":\"new\"}\nbody");
     assert!(matches!(
         load(&host, &last_known_good).await,
-        Err(LoadRefused::Format(2))
+        Err(LoadError::Format(2))
     ));
     for foreign in ["", "\n", "{}\n", "{\"keys\":[]}", "[1]\nx", "\u{0}\u{0}\n"] {
         put(foreign);
         let refused = load(&host, &last_known_good).await;
-        assert!(matches!(refused, Err(LoadRefused::NotOurs)), "{foreign:?}");
+        assert!(matches!(refused, Err(LoadError::NotOurs)), "{foreign:?}");
     }
 }
 

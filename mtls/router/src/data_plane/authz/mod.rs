@@ -25,7 +25,7 @@ use crate::data_plane::client::Client;
 use crate::data_plane::origin::Origin;
 use crate::data_plane::replay_cache::ShardedReplayCache;
 use crate::data_plane::target;
-use crate::data_plane::well_formed::Unfit;
+use crate::data_plane::well_formed::RequestRefused;
 use crate::lock::lock_uncontended;
 use crate::observe::Reporter;
 use crate::observe::event::{Asked, Event, Sink};
@@ -106,7 +106,7 @@ impl<E: Env, S> Case<'_, E, S> {
 pub(crate) async fn authorize<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: Loaded,
-    checked: Result<(), Box<Unfit>>,
+    checked: Result<(), Box<RequestRefused>>,
     parts: &mut Parts,
 ) -> (Loaded, Result<Allow, Refused>) {
     let (credentials, wait) = match first(case, &view, checked, parts) {
@@ -128,7 +128,7 @@ pub(crate) async fn authorize<E: Env, S: Sink>(
 fn first<E: Env, S: Sink>(
     case: &Case<'_, E, S>,
     view: &View,
-    checked: Result<(), Box<Unfit>>,
+    checked: Result<(), Box<RequestRefused>>,
     parts: &mut Parts,
 ) -> Result<(Credentials, Outcome), Refused> {
     let credentials = sanitize(view, parts)?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cellway_core::{Challenge, Class, Deny, LeftOut, RETRY_AFTER_DEFAULT, Reason};
 
-use crate::data_plane::well_formed::Unfit;
-use crate::envelope::SealRefused;
+use crate::data_plane::well_formed::RequestRefused;
+use crate::envelope::SealError;
 use crate::tls::ChainRefused;
 
 /// Why the router answers a request itself.
@@ -63,10 +63,10 @@ impl Refused {
     }
 
     /// The request needs an envelope, and none can be sealed.
-    pub(crate) fn envelope(why: SealRefused) -> Self {
+    pub(crate) fn envelope(why: SealError) -> Self {
         let detail = match why {
-            SealRefused::NoKey => "no key for envelopes is shared with the cell",
-            SealRefused::TooLarge => "the envelope would be too large",
+            SealError::NoKey => "no key for envelopes is shared with the cell",
+            SealError::TooLarge => "the envelope would be too large",
         };
         Self::new(Reason::EnvelopeUnavailable, detail)
     }
@@ -107,8 +107,8 @@ impl ChainRefused {
     }
 }
 
-impl From<Box<Unfit>> for Refused {
-    fn from(unfit: Box<Unfit>) -> Self {
+impl From<Box<RequestRefused>> for Refused {
+    fn from(unfit: Box<RequestRefused>) -> Self {
         Self::new(unfit.reason, unfit.detail)
     }
 }

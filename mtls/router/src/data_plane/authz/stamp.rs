@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::{Case, Refused};
 use crate::active_config::ActiveConfig;
-use crate::envelope::{SealRefused, Sealed};
+use crate::envelope::{SealError, Sealed};
 use crate::observe::event::{Event, SealOutcome, Sink};
 use crate::view::View;
 
@@ -77,8 +77,8 @@ fn seal<E: Env, S: Sink>(
     );
     let (outcome, kid) = match &sealed {
         Ok(sealed) => (SealOutcome::Sealed, Some(sealed.kid())),
-        Err(SealRefused::NoKey) => (SealOutcome::NoKey, None),
-        Err(SealRefused::TooLarge) => (SealOutcome::TooLarge, sealer.kid(cell, now)),
+        Err(SealError::NoKey) => (SealOutcome::NoKey, None),
+        Err(SealError::TooLarge) => (SealOutcome::TooLarge, sealer.kid(cell, now)),
     };
     let event = Event::Envelope {
         listener: case.name,

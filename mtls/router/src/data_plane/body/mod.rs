@@ -20,15 +20,15 @@ pub(crate) use self::source::Source;
 /// The error for a cut body. hyper then resets the stream or closes the connection, so that a
 /// recipient never takes a cut body for a complete one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct BrokenOff(pub(crate) Reason);
+pub(crate) struct BodyError(pub(crate) Reason);
 
-impl fmt::Display for BrokenOff {
+impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the body broke off: {}", self.0)
     }
 }
 
-impl std::error::Error for BrokenOff {}
+impl std::error::Error for BodyError {}
 
 /// The error with all its sources, for logs.
 pub(crate) fn words(error: &hyper::Error) -> String {

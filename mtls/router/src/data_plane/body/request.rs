@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::framing::was_cut;
 use super::kept::{Next, Places};
 use super::progress::{Progress, Turn};
-use super::source::{Cancelled, RequestBroken, Source};
+use super::source::{RequestBodyError, SendBodyError, Source};
 use crate::data_plane::activity::Activity;
 use crate::data_plane::streams::Stream;
 
@@ -41,7 +41,7 @@ struct Watched {
     replayed: Option<u8>,
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, RequestBroken>>>;
+type Polled = Poll<Option<Result<Frame<Bytes>, RequestBodyError>>>;
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, version: Version) -> (Self, Option<Arc<Progress>>) {
@@ -173,7 +173,7 @@ impl RequestBody {
         };
         let broken = match broken {
             Poll::Pending if watched.progress.poll_given_up(cx).is_ready() => {
-                Poll::Ready(RequestBroken::GivenUp)
+                Poll::Ready(RequestBodyError::GivenUp)
             }
             broken @ (Poll::Ready(_) | Poll::Pending) => broken,
         };
@@ -214,13 +214,13 @@ impl Drop for RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = Cancelled;
+    type Error = SendBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cancelled>>> {
-        self.poll_next(cx).map_err(Cancelled::from)
+    ) -> Poll<Option<Result<Frame<Bytes>, SendBodyError>>> {
+        self.poll_next(cx).map_err(SendBodyError::from)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -243,10 +243,10 @@ impl Body for RequestBody {
 
 impl Watched {
     /// Gives the next kept frame, or the source once there are no more.
-    fn replay(&mut self, cx: &Context<'_>) -> Poll<Result<Next, RequestBroken>> {
+    fn replay(&mut self, cx: &Context<'_>) -> Poll<Result<Next, RequestBodyError>> {
         let at = self.replayed.unwrap_or_default();
         let Some(mut state) = self.progress.kept.reader(self.number) else {
-            return Poll::Ready(Err(RequestBroken::SentAgain));
+            return Poll::Ready(Err(RequestBodyError::SentAgain));
         };
         let next = ready!(state.next(at, cx));
         let end = state.ends_at(at.saturating_add(1));
@@ -274,7 +274,7 @@ impl Watched {
         }
         // Locked while it reads, so that no frame is lost when the next body takes over.
         let Some(mut state) = self.progress.kept.reader(self.number) else {
-            return Poll::Ready(Some(Err(RequestBroken::SentAgain)));
+            return Poll::Ready(Some(Err(RequestBodyError::SentAgain)));
         };
         let (polled, ended) = poll_read(source, self.http2, &self.progress, cx);
         match &polled {
@@ -304,16 +304,16 @@ fn poll_read(
             progress.waits_for_client();
             (Poll::Pending, false)
         }
-        Poll::Ready(None) if was_cut(http2, ended) => broken(RequestBroken::Cut),
+        Poll::Ready(None) if was_cut(http2, ended) => broken(RequestBodyError::Cut),
         Poll::Ready(None) => {
             progress.moved(0, Turn::Done);
             source.ends();
             (Poll::Ready(None), true)
         }
-        Poll::Ready(Some(Err(error))) => broken(RequestBroken::Client(error)),
+        Poll::Ready(Some(Err(error))) => broken(RequestBodyError::Client(error)),
         Poll::Ready(Some(Ok(mut frame))) => {
             if !source.clean_trailers(&mut frame) {
-                return broken(RequestBroken::Trailers);
+                return broken(RequestBodyError::Trailers);
             }
             // Nothing follows trailers, and hyper doesn't poll after them.
             let ended = ended || frame.is_trailers();

@@ -11,7 +11,7 @@ use http_body::Frame;
 use hyper::body::Incoming;
 
 use super::framing::trailers_fit;
-use super::{BrokenOff, words};
+use super::{BodyError, words};
 use crate::data_plane::activity::Activity;
 use crate::data_plane::streams::{Side, Stream};
 
@@ -46,25 +46,25 @@ impl Drop for Passed {
 /// the cell nor the router has failed, and the client's code doesn't concern the cell (RFC 9113,
 /// section 7).
 #[derive(Debug)]
-pub(crate) struct Cancelled {
-    why: RequestBroken,
+pub(crate) struct SendBodyError {
+    why: RequestBodyError,
     code: h2::Error,
 }
 
-impl From<RequestBroken> for Cancelled {
-    fn from(why: RequestBroken) -> Self {
+impl From<RequestBodyError> for SendBodyError {
+    fn from(why: RequestBodyError) -> Self {
         let code = h2::Reason::CANCEL.into();
         Self { why, code }
     }
 }
 
-impl fmt::Display for Cancelled {
+impl fmt::Display for SendBodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.why.fmt(f)
     }
 }
 
-impl std::error::Error for Cancelled {
+impl std::error::Error for SendBodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.code)
     }
@@ -72,7 +72,7 @@ impl std::error::Error for Cancelled {
 
 /// Why a request's body is cut.
 #[derive(Debug)]
-pub(crate) enum RequestBroken {
+pub(crate) enum RequestBodyError {
     /// Reading from the client failed.
     Client(hyper::Error),
     /// The client ended the HTTP/2 stream without END_STREAM.
@@ -80,14 +80,14 @@ pub(crate) enum RequestBroken {
     /// The trailers are over the limits.
     Trailers,
     /// The router closed the stream.
-    Closed(BrokenOff),
+    Closed(BodyError),
     /// The cell answered without reading it.
     GivenUp,
     /// The request is sent again with a new body.
     SentAgain,
 }
 
-impl fmt::Display for RequestBroken {
+impl fmt::Display for RequestBodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => f.write_str(&words(error)),
@@ -129,12 +129,12 @@ impl Source {
     }
 
     /// Ready once the stream that the body belongs to is closed.
-    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<RequestBroken> {
+    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<RequestBodyError> {
         let passed = self.passed.as_ref();
         match passed.and_then(|passed| passed.stream.as_ref()) {
             Some(stream) => {
                 let closed = stream.poll_closed(Side::Request, cx);
-                closed.map(|reason| RequestBroken::Closed(BrokenOff(reason)))
+                closed.map(|reason| RequestBodyError::Closed(BodyError(reason)))
             }
             None => Poll::Pending,
         }

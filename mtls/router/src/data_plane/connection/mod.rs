@@ -41,9 +41,9 @@ use crate::data_plane::origin::{self, ForwardingFields, Origin};
 use crate::data_plane::turns::Turns;
 use crate::data_plane::wire::Wire;
 use crate::data_plane::worker_state::WorkerState;
-use crate::observe::event::{Closed, Event, Sink, TlsRefusal};
+use crate::observe::event::{Closed, Event, HandshakeError, Sink};
 use crate::settings::{ClientTimeouts, ListenerSettings, Serves};
-use crate::tls::{ServerTls, refusal};
+use crate::tls::ServerTls;
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
 /// A client that sends this line expects no HTTP/1.1 answer: if the rest of the preface is wrong,
@@ -174,11 +174,11 @@ async fn handshake<St: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     now: Unix,
     stream: St,
     timeouts: &ClientTimeouts,
-) -> Result<Opened<St>, TlsRefusal> {
+) -> Result<Opened<St>, HandshakeError> {
     let accepting = TlsAcceptor::from(tls.config.clone()).accept(stream);
     let stream = match timeout(timeouts.handshake, accepting).await {
-        Err(_) => return Err(TlsRefusal::Timeout),
-        Ok(Err(error)) => return Err(refusal(&error)),
+        Err(_) => return Err(HandshakeError::Timeout),
+        Ok(Err(error)) => return Err((&error).into()),
         Ok(Ok(stream)) => stream,
     };
     let client = match stream.get_ref().1.peer_certificates() {
@@ -200,15 +200,15 @@ fn proven(
     epoch: u64,
     now: Unix,
     chain: &[CertificateDer<'_>],
-) -> Result<Client, TlsRefusal> {
-    const BAD: TlsRefusal = TlsRefusal::BadCertificate;
+) -> Result<Client, HandshakeError> {
+    const BAD: HandshakeError = HandshakeError::BadCertificate;
     let leaf = chain.first().ok_or(BAD)?;
     let certificate = PeerCertificate::from_der(leaf).map_err(|_| BAD)?;
     let clients = tls.clients.as_ref().ok_or(BAD)?;
     let chain: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
     let ends = clients
         .ends(&certificate, &chain)
-        .map_err(TlsRefusal::from)?;
+        .map_err(HandshakeError::from)?;
     let staling = clients.next_staling(now);
     Ok(Client::proven(
         certificate,

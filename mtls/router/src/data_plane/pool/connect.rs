@@ -18,7 +18,7 @@ use crate::data_plane::http1::{Answers, Guarded, Http1Sender};
 use crate::data_plane::http2::{Blocks, HEADER_LIST_MAX, Listening, Spawner};
 use crate::data_plane::wire::Wire;
 use crate::settings::{AnswerLimits, CellTimeouts, UpstreamSettings};
-use crate::shares::Full;
+use crate::shares::LimitRefused;
 use crate::tls::CellTls;
 
 /// How long a cell may take to answer an HTTP/2 ping, if pings are sent.
@@ -46,7 +46,7 @@ pub(crate) struct ConnectError {
     pub(crate) reason: Reason,
     pub(crate) error: Arc<str>,
     /// Which limit on the cell's connections is reached, if that is the reason.
-    pub(crate) full: Option<Full>,
+    pub(crate) full: Option<LimitRefused>,
     /// Whether earlier endpoints used up the time. Then this one had less time than a connection
     /// may take, so the failure doesn't count against it.
     pub(crate) cut_short: bool,
@@ -72,7 +72,7 @@ impl ConnectError {
     }
 
     /// The cell, or one of this request's holders, has as many connections as it may.
-    pub(super) fn full(full: Full) -> Self {
+    pub(super) fn full(full: LimitRefused) -> Self {
         Self {
             full: Some(full),
             ..Self::new(

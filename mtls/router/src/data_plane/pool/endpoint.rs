@@ -22,7 +22,7 @@ use super::load::{Load, Sender, Stream};
 use crate::data_plane::body::RequestBody;
 use crate::data_plane::http1::Http1Sender;
 use crate::lock::lock_uncontended;
-use crate::shares::Full;
+use crate::shares::LimitRefused;
 
 /// The most requests that share an HTTP/2 connection before another is opened. Servers allow this
 /// many by default (RFC 9113, section 6.5.2, recommends no less). If a server allows fewer, the
@@ -103,7 +103,7 @@ pub(super) enum Next {
     /// Another request connects. This is the number of attempts before that one.
     Wait(u64),
     /// The request gets no connection, because one of its holders has as many as it may.
-    Refused(Full),
+    Refused(LimitRefused),
     /// Connect, for this request only or for all that wait. The new connection may replace an old
     /// one, which keeps serving if that fails.
     Connect {
@@ -150,7 +150,12 @@ impl EndpointPool {
         }
     }
 
-    pub(super) fn next(&self, epoch: u64, fresh: bool, exceeds: impl Fn() -> Option<Full>) -> Next {
+    pub(super) fn next(
+        &self,
+        epoch: u64,
+        fresh: bool,
+        exceeds: impl Fn() -> Option<LimitRefused>,
+    ) -> Next {
         let mut state = lock_uncontended(&self.state);
         if state.epoch < epoch {
             // These were made with certificates or bundles that are no longer in force. Requests in

@@ -13,7 +13,7 @@ use super::endpoint::{Aged, EndpointPool, Next, Protocol};
 use super::load::{Sender, Stream};
 use crate::active_config::ActiveConfig;
 use crate::lock::lock_uncontended;
-use crate::shares::Full;
+use crate::shares::LimitRefused;
 
 /// The largest part of the age by which connections are replaced early.
 const AGE_SPREAD: f64 = 0.2;
@@ -157,7 +157,7 @@ impl EndpointPool {
         });
         let upstream = &active.settings.upstream;
         let result = match bulkhead.connection(upstream.limits.connections_max) {
-            None => Err(ConnectError::full(Full::All)),
+            None => Err(ConnectError::full(LimitRefused::All)),
             Some(permit) => self.connected(env, active, permit).await,
         };
         if let Some(leading) = &mut leading {

@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::{Answer, Report, answer};
 use crate::active_config::ActiveConfig;
-use crate::data_plane::well_formed::Unfit;
+use crate::data_plane::well_formed::RequestRefused;
 use crate::envelope;
 use crate::observe::event::{Event, Sink};
 
@@ -23,7 +23,7 @@ impl Early {
     /// `None` if the request must be decided.
     pub(super) fn of<E: Env, S: Sink>(
         report: &Report<E, S>,
-        checked: &Result<(), Box<Unfit>>,
+        checked: &Result<(), Box<RequestRefused>>,
         request: &Parts,
     ) -> Option<Self> {
         if checked.is_err() {

@@ -29,7 +29,7 @@ use crate::data_plane::pool::{ConnectError, EndpointPool, Lease, RequestPermit, 
 use crate::data_plane::target;
 use crate::observe::event::{Event, Sink, Unserved};
 use crate::settings::{CellTimeouts, ClientTimeouts, ListenerSettings};
-use crate::shares::{Full, Resource};
+use crate::shares::{LimitRefused, Resource};
 
 /// The cell's answer, and what it holds until its body ends.
 pub(super) struct Answered {
@@ -191,7 +191,7 @@ impl<E: Env, S: Sink> Forwarding<'_, E, S> {
             let lease = match self.lease(pool, fresh).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    let of_cell = matches!(error.full, None | Some(Full::All));
+                    let of_cell = matches!(error.full, None | Some(LimitRefused::All));
                     if of_cell && !error.cut_short {
                         health_report::failed(self.report, pool, error.reason, &error.error);
                     }

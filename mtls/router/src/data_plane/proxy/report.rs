@@ -28,7 +28,7 @@ pub(crate) struct Report<E: Env, S: Sink> {
     pub(crate) reason: Option<Reason>,
     /// More about the reason, if the router answers. Boxed, because few requests have it, and
     /// otherwise every request's future would be larger.
-    refusal: Option<Box<Refusal>>,
+    more: Option<Box<ReasonDetail>>,
     pub(crate) bytes: u64,
     pub(crate) complete: bool,
     /// The CORS fields of the answer.
@@ -38,7 +38,7 @@ pub(crate) struct Report<E: Env, S: Sink> {
     answered: Option<(StatusCode, Owner, Now)>,
 }
 
-struct Refusal {
+struct ReasonDetail {
     /// Which check failed.
     detail: &'static str,
     /// Whether it was already emitted as a denial.
@@ -60,7 +60,7 @@ impl<E: Env, S: Sink> Report<E, S> {
             began,
             cell: None,
             reason: None,
-            refusal: None,
+            more: None,
             bytes: 0,
             complete: false,
             cors: None,
@@ -122,7 +122,7 @@ impl<E: Env, S: Sink> Report<E, S> {
     /// Notes that the router answers, and why.
     pub(crate) fn refused(&mut self, refused: &Refused) {
         self.reason = Some(refused.reason);
-        self.refusal = Some(Box::new(Refusal {
+        self.more = Some(Box::new(ReasonDetail {
             detail: refused.detail,
             told: refused.told,
         }));
@@ -134,7 +134,7 @@ impl<E: Env, S: Sink> Report<E, S> {
         if self.reason.is_none() {
             return false;
         }
-        let denied = self.refusal.as_ref().is_some_and(|refusal| refusal.told);
+        let denied = self.more.as_ref().is_some_and(|more| more.told);
         denied || self.stream.as_ref().and_then(|it| it.why_closed()) == self.reason
     }
 
@@ -166,7 +166,7 @@ impl<E: Env, S: Sink> Drop for Report<E, S> {
             status,
             owner,
             reason: self.reason,
-            detail: self.refusal.as_ref().map(|refusal| refusal.detail),
+            detail: self.more.as_ref().map(|more| more.detail),
             told: self.is_told(),
             cell: self.cell.as_ref().map(|cell| &cell.id),
             latency: at.mono.since(self.began.mono),

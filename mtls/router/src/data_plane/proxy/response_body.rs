@@ -18,7 +18,7 @@ use super::report::Report;
 use super::trailers::take_end;
 use super::{health_report, unread};
 use crate::data_plane::activity::Activity;
-use crate::data_plane::body::{BrokenOff, End, Framing, Progress, Turn};
+use crate::data_plane::body::{BodyError, End, Framing, Progress, Turn};
 use crate::data_plane::pool::{Lease, RequestPermit};
 use crate::data_plane::streams::Side;
 use crate::observe::event::Sink;
@@ -113,14 +113,14 @@ impl<E: Env, S: Sink> Answering<E, S> {
         }
     }
 
-    fn break_off(&mut self, reason: Reason, error: &str) -> BrokenOff {
+    fn break_off(&mut self, reason: Reason, error: &str) -> BodyError {
         if let Source::Cell(body) = std::mem::replace(&mut self.source, Source::Ended)
             && let Some(mut report) = self.report.take()
         {
             health_report::failed(&report, &body.lease.pool, reason, error);
             report.reason = Some(reason);
         }
-        BrokenOff(reason)
+        BodyError(reason)
     }
 
     /// The answer's header is on its way to the client.
@@ -135,12 +135,12 @@ impl<E: Env, S: Sink> Answering<E, S> {
     }
 
     /// Ends the body because the stream is closed. This isn't the cell's fault.
-    fn close(&mut self, reason: Reason) -> BrokenOff {
+    fn close(&mut self, reason: Reason) -> BodyError {
         self.source = Source::Ended;
         if let Some(mut report) = self.report.take() {
             report.reason = Some(reason);
         }
-        BrokenOff(reason)
+        BodyError(reason)
     }
 
     fn passed_on(&mut self, frame: &mut Frame<Bytes>) {
@@ -232,12 +232,12 @@ impl CellBody {
 
 impl<E: Env, S: Sink> Body for ResponseBody<E, S> {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self.0;
         let body = match &mut this.source {
             Source::Ended => return Poll::Ready(None),

@@ -9,7 +9,7 @@ use crate::data_plane::connection::Connection;
 use crate::data_plane::pool::Bulkhead;
 use crate::observe::event::{Event, Sink};
 use crate::settings::CellShares;
-use crate::shares::{Full, Resource, Share, Stake, Stakes};
+use crate::shares::{LimitRefused, Resource, Share, Stake, Stakes};
 
 /// The holders of an allowed request, each with its share.
 ///
@@ -62,9 +62,9 @@ pub(super) fn refused<E: Env, S: Sink>(
     bulkhead: &Bulkhead,
     allow: &Allow,
     resource: Resource,
-    full: Full,
+    full: LimitRefused,
 ) -> Refused {
-    if let Full::Share(share) = full {
+    if let LimitRefused::Share(share) = full {
         let worker = &report.connection.worker;
         let now = worker.reporter.now();
         let event = Event::ShareRefused {
@@ -81,35 +81,35 @@ pub(super) fn refused<E: Env, S: Sink>(
     Refused::new(Reason::Overloaded, detail(allow, resource, full))
 }
 
-fn detail(allow: &Allow, resource: Resource, full: Full) -> &'static str {
+fn detail(allow: &Allow, resource: Resource, full: LimitRefused) -> &'static str {
     let connections = resource == Resource::CellConnections;
     match (full, connections) {
-        (Full::All, true) => "the cell has connections_max connections",
-        (Full::All, false) => "the cell has requests_max requests in flight",
-        (Full::Nearly, true) => "nearly all connections to the cell are in use",
-        (Full::Nearly, false) => "the cell has nearly as many requests as it may",
-        (Full::Share(Share::Connection), true) => {
+        (LimitRefused::All, true) => "the cell has connections_max connections",
+        (LimitRefused::All, false) => "the cell has requests_max requests in flight",
+        (LimitRefused::Nearly, true) => "nearly all connections to the cell are in use",
+        (LimitRefused::Nearly, false) => "the cell has nearly as many requests as it may",
+        (LimitRefused::Share(Share::Connection), true) => {
             "this connection has its share of the connections to the cell"
         }
-        (Full::Share(Share::Connection), false) => {
+        (LimitRefused::Share(Share::Connection), false) => {
             "this connection has its share of the requests in flight to the cell"
         }
-        (Full::Share(Share::Caller | Share::Address), true) => {
+        (LimitRefused::Share(Share::Caller | Share::Address), true) => {
             "this caller has its share of the connections to the cell"
         }
-        (Full::Share(Share::Caller | Share::Address), false) => {
+        (LimitRefused::Share(Share::Caller | Share::Address), false) => {
             "this caller has its share of the requests in flight to the cell"
         }
-        (Full::Share(Share::Tenant), true) if tenant(allow).is_none() => {
+        (LimitRefused::Share(Share::Tenant), true) if tenant(allow).is_none() => {
             "requests without a verified tenant have their share of the connections to the cell"
         }
-        (Full::Share(Share::Tenant), false) if tenant(allow).is_none() => {
+        (LimitRefused::Share(Share::Tenant), false) if tenant(allow).is_none() => {
             "requests without a verified tenant have their share of the requests in flight to the cell"
         }
-        (Full::Share(Share::Tenant), true) => {
+        (LimitRefused::Share(Share::Tenant), true) => {
             "this tenant has its share of the connections to the cell"
         }
-        (Full::Share(Share::Tenant), false) => {
+        (LimitRefused::Share(Share::Tenant), false) => {
             "this tenant has its share of the requests in flight to the cell"
         }
     }

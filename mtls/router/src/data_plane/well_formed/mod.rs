@@ -14,23 +14,23 @@ use http::{Method, Version};
 
 /// Why a request is refused before any decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Unfit {
+pub(crate) struct RequestRefused {
     pub(crate) reason: Reason,
     pub(crate) detail: &'static str,
 }
 
-impl From<&'static str> for Box<Unfit> {
+impl From<&'static str> for Box<RequestRefused> {
     fn from(detail: &'static str) -> Self {
-        Self::new(Unfit {
+        Self::new(RequestRefused {
             reason: Reason::BadRequest,
             detail,
         })
     }
 }
 
-impl From<MessageError> for Box<Unfit> {
+impl From<MessageError> for Box<RequestRefused> {
     fn from(fault: MessageError) -> Self {
-        Self::new(Unfit {
+        Self::new(RequestRefused {
             reason: fault.reason(),
             detail: fault.detail(),
         })
@@ -39,7 +39,7 @@ impl From<MessageError> for Box<Unfit> {
 
 /// Checks a parsed request. The error is boxed because it is part of each request's future, and few
 /// requests are refused.
-pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
+pub(crate) fn check(request: &Parts) -> Result<(), Box<RequestRefused>> {
     well_formed(request)?;
     size(request)?;
     if request.method == Method::CONNECT {
@@ -53,7 +53,7 @@ pub(crate) fn check(request: &Parts) -> Result<(), Box<Unfit>> {
 }
 
 /// Refuses a request that replaces a malformed one (see the guard).
-pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<Unfit>> {
+pub(crate) fn well_formed(request: &Parts) -> Result<(), Box<RequestRefused>> {
     match request.extensions.get::<MessageError>() {
         None => Ok(()),
         Some(fault) => Err((*fault).into()),

@@ -27,7 +27,7 @@ use super::*;
 use crate::config::{Output, Stated};
 use crate::control_plane::check::{Finding, Severity};
 use crate::observe::event::{
-    Asked, Changed, Closed, Owner, SealOutcome, Startup, TlsRefusal, Unserved,
+    Asked, Changed, Closed, HandshakeError, Owner, SealOutcome, Startup, Unserved,
 };
 use crate::settings::EnvelopeForm;
 use crate::shares::{Resource, Share};
@@ -82,7 +82,7 @@ fn of_connections(tell: &mut dyn FnMut(&Event<'_>)) {
     tell(&Event::TlsRefused {
         listener,
         peer,
-        reason: TlsRefusal::Timeout,
+        reason: HandshakeError::Timeout,
     });
     for news in [true, false] {
         tell(&Event::ShareRefused {

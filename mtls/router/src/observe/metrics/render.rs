@@ -13,7 +13,7 @@ use super::counter::{Counter, OWNERS, STATUS_CLASSES};
 use super::load::CellLoad;
 use super::shard::{CELL_BOUND, FORMS, KEY_RESULTS, MODES, Shard};
 use crate::build;
-use crate::observe::event::{Closed, SealOutcome, TlsRefusal};
+use crate::observe::event::{Closed, HandshakeError, SealOutcome};
 use crate::shares::{Resource, Share};
 
 impl Metrics {
@@ -266,7 +266,7 @@ impl Page {
             "counter",
             "Clients' TLS handshakes that failed, by reason.",
         );
-        for (i, reason) in TlsRefusal::ALL.iter().enumerate() {
+        for (i, reason) in HandshakeError::ALL.iter().enumerate() {
             let count = sum(shards, |shard| shard.tls_refused.get(i));
             self.sample(name, &[("reason", reason.as_str())], count);
         }

@@ -12,7 +12,7 @@ use cellway_core::{Decision, LeftOut, Reason, Text};
 
 use super::cells::{Cells, Names};
 use super::counter::{ANSWERS, Counter, Counters, OWNERS, STATUS_CLASSES};
-use crate::observe::event::{Closed, Owner, SealOutcome, TlsRefusal};
+use crate::observe::event::{Closed, HandshakeError, Owner, SealOutcome};
 use crate::settings::EnvelopeForm;
 use crate::shares::{Resource, Share};
 
@@ -57,7 +57,7 @@ pub(super) struct Shard {
     pub(super) refused: Counter,
     pub(super) accept_failed: Counter,
     pub(super) closed: Counters<{ Closed::ALL.len() }>,
-    pub(super) tls_refused: Counters<{ TlsRefusal::ALL.len() }>,
+    pub(super) tls_refused: Counters<{ HandshakeError::ALL.len() }>,
     pub(super) cells: Cells,
     /// By issuer. Issuers come from the configuration, so there are few.
     pub(super) keys: ArcSwap<Vec<(Text, Arc<Counters<{ KEY_RESULTS.len() }>>)>>,

@@ -9,7 +9,7 @@ use cellway_core::registry::{Parsed, Registry, RegistryFormat, RegistryLimits};
 use cellway_core::{Challenge, Deny, LeftOut, Mono, Reason, Snapshot, Text};
 
 use super::*;
-use crate::observe::event::{Asked, Owner, Schemes, SealOutcome, TlsRefusal};
+use crate::observe::event::{Asked, HandshakeError, Owner, Schemes, SealOutcome};
 use crate::settings::EnvelopeForm;
 
 fn snapshot() -> Arc<Snapshot> {
@@ -134,7 +134,7 @@ fn adds_up_what_workers_count() {
             &Event::TlsRefused {
                 listener: "public",
                 peer: ([127, 0, 0, 1], 1).into(),
-                reason: TlsRefusal::NoCertificate,
+                reason: HandshakeError::NoCertificate,
             },
         );
     }
@@ -487,8 +487,8 @@ fn every_reason_of_a_refused_handshake_is_documented() {
     let mut rows = docs.lines();
     let row = rows.find(|line| line.starts_with("| `cellway_tls_refused_total` |"));
     let row = row.expect("the metric is documented");
-    for refusal in crate::observe::event::TlsRefusal::ALL {
-        let value = format!("`{}`", refusal.as_str());
+    for error in crate::observe::event::HandshakeError::ALL {
+        let value = format!("`{}`", error.as_str());
         assert!(row.contains(&value), "{value} is not in {row}");
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use super::{Case, Refused};
 use crate::lock::lock_uncontended;
 use crate::observe::event::{Event, Sink};
-use crate::shares::{Bound, Full, Holder, Resource, Share, Stake};
+use crate::shares::{Bound, Holder, LimitRefused, Resource, Share, Stake};
 use crate::view::{ToControl, View};
 
 /// The most requests of one worker that wait for one issuer's keys at a time. More are answered
@@ -33,8 +33,10 @@ pub(super) async fn wait<E: Env, S: Sink>(
     });
     let waiting = authorizer.waiters.enter(wait.issuer, holder);
     let _waiting = waiting.map_err(|(full, bound)| match full {
-        Full::All | Full::Nearly => overloaded("too many requests wait for this issuer's keys"),
-        Full::Share(share) => {
+        LimitRefused::All | LimitRefused::Nearly => {
+            overloaded("too many requests wait for this issuer's keys")
+        }
+        LimitRefused::Share(share) => {
             tell(case, &bound, share);
             overloaded("too many requests from this address wait for this issuer's keys")
         }
@@ -77,7 +79,11 @@ fn tell<E: Env, S: Sink>(case: &Case<'_, E, S>, bound: &Bound, share: Share) {
 pub(super) struct KeyWaiters(Mutex<BTreeMap<IssuerId, Arc<Bound>>>);
 
 impl KeyWaiters {
-    fn enter(&self, issuer: IssuerId, holder: Holder) -> Result<Waiting, (Full, Arc<Bound>)> {
+    fn enter(
+        &self,
+        issuer: IssuerId,
+        holder: Holder,
+    ) -> Result<Waiting, (LimitRefused, Arc<Bound>)> {
         let mut waiters = lock_uncontended(&self.0);
         let bound = waiters.entry(issuer).or_default().clone();
         drop(waiters);

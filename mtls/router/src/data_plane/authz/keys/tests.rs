@@ -23,6 +23,6 @@ fn one_address_cannot_take_all_places() {
     };
     let flood: Vec<_> = std::iter::from_fn(|| enter(1).ok()).collect();
     assert_eq!(flood.len(), KEY_WAITERS_MAX / 2);
-    assert_eq!(enter(1).err(), Some(Full::Share(Share::Address)));
+    assert_eq!(enter(1).err(), Some(LimitRefused::Share(Share::Address)));
     assert!(enter(2).is_ok());
 }

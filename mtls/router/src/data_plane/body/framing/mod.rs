@@ -42,9 +42,9 @@ pub(crate) struct Framing {
 }
 
 /// Why an answer isn't forwarded, or its body is cut.
-pub(crate) type Broken = (Reason, &'static str);
+pub(crate) type FramingError = (Reason, &'static str);
 
-const LENGTH: Broken = (
+const LENGTH: FramingError = (
     Reason::CellProtocolError,
     "the answer's body is not as long as its Content-Length says",
 );
@@ -126,7 +126,7 @@ impl Framing {
     ///
     /// # Errors
     /// Neither the frame nor anything after it can be forwarded.
-    pub(crate) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), Broken> {
+    pub(crate) fn came<D: bytes::Buf>(&mut self, frame: &Frame<D>) -> Result<(), FramingError> {
         if let Some(data) = frame.data_ref() {
             if let Some(left) = &mut self.left {
                 *left = left.checked_sub(data.remaining() as u64).ok_or(LENGTH)?;
@@ -142,7 +142,7 @@ impl Framing {
     ///
     /// # Errors
     /// The body was cut.
-    pub(crate) fn over<B: Body>(&self, source: &B) -> Result<(), Broken> {
+    pub(crate) fn over<B: Body>(&self, source: &B) -> Result<(), FramingError> {
         if was_cut(self.http2, source.is_end_stream()) {
             return Err((
                 Reason::CellReset,
@@ -152,7 +152,7 @@ impl Framing {
         self.whole()
     }
 
-    fn whole(&self) -> Result<(), Broken> {
+    fn whole(&self) -> Result<(), FramingError> {
         match self.left {
             None | Some(0) => Ok(()),
             Some(_) => Err(LENGTH),

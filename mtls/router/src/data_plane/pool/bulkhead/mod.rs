@@ -19,7 +19,7 @@ use super::budget::RetryBudget;
 use crate::lock::lock_uncontended;
 use crate::observe::metrics::CellLoad;
 use crate::settings::{CellLimits, CellShares};
-use crate::shares::{Bound, Full, Holder, Share, Stake, Stakes};
+use crate::shares::{Bound, Holder, LimitRefused, Share, Stake, Stakes};
 
 /// All cells' bulkheads.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl Bulkhead {
         self: &Arc<Self>,
         most: usize,
         stakes: &Stakes,
-    ) -> Result<RequestPermit, Full> {
+    ) -> Result<RequestPermit, LimitRefused> {
         self.requests.take(most, stakes)?;
         Ok(RequestPermit {
             bulkhead: self.clone(),
@@ -127,7 +127,7 @@ impl RequestPermit {
 
     /// Why the request gets no connection to the cell, if one of its holders has more than its
     /// share of the connections. Over HTTP/1.1 each request in flight needs its own connection.
-    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<Full> {
+    pub(super) fn exceeds(&self, limits: &CellLimits) -> Option<LimitRefused> {
         let requests = &self.bulkhead.requests;
         requests.exceeds(limits.connections_max, &self.stakes(limits.shares))
     }

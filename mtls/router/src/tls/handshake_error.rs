@@ -1,8 +1,14 @@
 //! Why handshakes with clients fail.
 
+use std::{fmt, io};
+
+use rustls::{CertificateError, Error};
+
+use super::roots::ChainRefused;
+
 /// Why a client's TLS handshake failed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum TlsRefusal {
+pub enum HandshakeError {
     /// It took too long.
     Timeout,
     /// The client went away.
@@ -29,7 +35,7 @@ pub enum TlsRefusal {
     Alert,
 }
 
-impl TlsRefusal {
+impl HandshakeError {
     /// All values.
     pub const ALL: &'static [Self] = &[
         Self::Timeout,
@@ -62,5 +68,53 @@ impl TlsRefusal {
             Self::BadCertificate => "bad_certificate",
             Self::Alert => "alert",
         }
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for HandshakeError {}
+
+impl From<&io::Error> for HandshakeError {
+    fn from(error: &io::Error) -> Self {
+        let error = error.get_ref().and_then(|e| e.downcast_ref());
+        error.map_or(Self::Closed, from_rustls)
+    }
+}
+
+impl From<ChainRefused> for HandshakeError {
+    fn from(refused: ChainRefused) -> Self {
+        from_rustls(&refused.into())
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors")]
+fn from_rustls(error: &Error) -> HandshakeError {
+    match error {
+        Error::NoCertificatesPresented => HandshakeError::NoCertificate,
+        Error::InvalidCertificate(certificate) => certificate_error(certificate),
+        Error::PeerIncompatible(_) | Error::NoApplicationProtocol => HandshakeError::Incompatible,
+        Error::AlertReceived(_) => HandshakeError::Alert,
+        _ => HandshakeError::Protocol,
+    }
+}
+
+/// The chain verifier returns only the errors listed here. The others are about the handshake's own
+/// signature.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors")]
+fn certificate_error(error: &CertificateError) -> HandshakeError {
+    match error {
+        CertificateError::Expired => HandshakeError::CertificateExpired,
+        CertificateError::Revoked => HandshakeError::CertificateRevoked,
+        CertificateError::UnknownRevocationStatus => HandshakeError::RevocationUnknown,
+        CertificateError::UnknownIssuer => HandshakeError::UnknownIssuer,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            HandshakeError::CertificateUsage
+        }
+        _ => HandshakeError::BadCertificate,
     }
 }

@@ -12,12 +12,12 @@ const NAMES_MAX: usize = 4;
 
 /// A certificate that verifies, but has another name than expected.
 #[derive(Debug)]
-pub(super) struct OtherName {
+pub(super) struct NameRefused {
     shown: String,
     expected: String,
 }
 
-impl OtherName {
+impl NameRefused {
     pub(super) fn new(leaf: &CertificateDer<'_>, expected: &str) -> Self {
         let names = PeerCertificate::from_der(leaf).map(|leaf| {
             let names = leaf.uris().iter().chain(leaf.dns_names()).take(NAMES_MAX);
@@ -30,7 +30,7 @@ impl OtherName {
     }
 }
 
-impl fmt::Display for OtherName {
+impl fmt::Display for NameRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = match &*self.shown {
             "" => "no URI or DNS name",
@@ -41,10 +41,10 @@ impl fmt::Display for OtherName {
     }
 }
 
-impl std::error::Error for OtherName {}
+impl std::error::Error for NameRefused {}
 
-impl From<OtherName> for Error {
-    fn from(name: OtherName) -> Self {
+impl From<NameRefused> for Error {
+    fn from(name: NameRefused) -> Self {
         let other = OtherError(Arc::new(name));
         Self::InvalidCertificate(CertificateError::Other(other))
     }
