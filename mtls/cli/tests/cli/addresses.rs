@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::serve::{Serving, WAIT_MAX, get};
+use crate::serving::{Serving, WAIT_MAX, get};
 use crate::{CONFIG, Folder, REGISTRY, run, sealing};
 
 /// A free port.
@@ -28,7 +28,7 @@ fn a_second_router_on_the_same_address_does_not_start() {
     for workers in ["1", "2"] {
         let workers = [("CELLWAY__RUNTIME__WORKERS", workers)];
         let mut first = Serving::with(&folder.config(), &workers);
-        first.wait("listening", Some("local"));
+        first.address("local");
         let mut second = Serving::with(&folder.config(), &workers);
         let (code, said) = second.end();
         assert_eq!(code, Some(3), "{said}");
@@ -47,7 +47,7 @@ fn of_two_routers_that_start_at_the_same_moment_one_runs() {
         let routers = [(); 2].map(|()| Serving::start(&folder.config()));
         let outcomes = routers.map(|mut router| {
             thread::spawn(move || {
-                let listens = router.wait_or_end("listening", Some("local")).is_some();
+                let listens = router.address_or_end("local").is_some();
                 // Kept, so that the other one meets it.
                 (listens, router)
             })
@@ -74,7 +74,7 @@ fn an_admin_address_is_never_shared() {
         ("CELLWAY__RUNTIME__SHARE_ADDRESSES", "true"),
     ];
     let mut first = Serving::with(&folder.config(), &variables);
-    first.wait("listening", Some("admin"));
+    first.address("admin");
     let (code, said) = Serving::with(&folder.config(), &variables).end();
     assert_eq!(code, Some(3), "{said}");
     let expected = format!("admin.bind: address already in use: {admin}; another process");
@@ -88,14 +88,14 @@ fn an_address_is_handed_over_where_both_share_it() {
     let folder = at(&address);
     let share = [("CELLWAY__RUNTIME__SHARE_ADDRESSES", "true")];
     let mut old = Serving::with(&folder.config(), &share);
-    old.wait("listening", Some("local"));
+    old.address("local");
     let (code, said) = Serving::start(&folder.config()).end();
     assert_eq!(code, Some(3), "who doesn't share is refused: {said}");
     let mut new = Serving::with(&folder.config(), &share);
-    new.wait("listening", Some("local"));
-    new.wait("listening", Some("local"));
+    new.address("local");
+    new.address("local");
     old.signal("-TERM");
-    old.wait("drained", None);
+    old.wait("drained");
     assert_eq!(old.end().0, Some(0));
     for _ in 0..20 {
         assert!(get(&address, "/").starts_with("HTTP/1.1 401 "));
@@ -140,13 +140,12 @@ fn listeners_open_with_the_first_registry() {
     let config = CONFIG.replace("file = \"registry.json\"", &url);
     folder.write("cellway.toml", config.replacen("127.0.0.1:0", &address, 1));
     let mut serving = Serving::start(&folder.config());
-    let admin = serving.wait("listening", Some("admin"))["address"].clone();
-    let admin = admin.as_str().unwrap();
+    let admin = serving.address("admin");
     let asked = Held::accept(&control_plane);
 
     // Health answers, and says why the router can't serve yet.
-    assert!(get(admin, "/healthz").starts_with("HTTP/1.1 200 "));
-    let ready = get(admin, "/readyz");
+    assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    let ready = get(&admin, "/readyz");
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(ready.contains("\"status\":\"starting\""), "{ready}");
     assert!(ready.contains("no registry is loaded"), "{ready}");
@@ -154,7 +153,7 @@ fn listeners_open_with_the_first_registry() {
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 
     thread::spawn(|| asked.answer());
-    serving.wait("listening", Some("local"));
+    serving.address("local");
     assert!(get(&address, "/").starts_with("HTTP/1.1 401 "));
 
     // Without a wait, the listeners open at once.
@@ -165,7 +164,7 @@ fn listeners_open_with_the_first_registry() {
             ("CELLWAY__LISTENER__0__BIND", "127.0.0.1:0"),
         ],
     );
-    hasty.wait("listening", Some("local"));
+    hasty.address("local");
 }
 
 /// The health listener shows only its pages, not those of the admin listener.
@@ -180,10 +179,9 @@ fn health_and_metrics_may_be_public_and_nothing_else_is() {
     );
     let bind = [("CELLWAY__HEALTH__BIND", "0.0.0.0:0")];
     let mut serving = Serving::with(&config, &bind);
-    let admin = serving.wait("listening", Some("admin"))["address"].clone();
-    let health = serving.wait("listening", Some("health"))["address"].clone();
-    serving.wait("listening", Some("local"));
-    let health = health.as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
+    let admin = serving.address("admin");
+    let health = serving.address("health").replace("0.0.0.0", "127.0.0.1");
+    serving.ready(&admin);
     for (path, status) in [
         ("/healthz", "200"),
         ("/readyz", "200"),
@@ -198,7 +196,7 @@ fn health_and_metrics_may_be_public_and_nothing_else_is() {
             "{path}: {answer}"
         );
     }
-    let keys = get(admin.as_str().unwrap(), "/.well-known/cellway/jwks.json");
+    let keys = get(&admin, "/.well-known/cellway/jwks.json");
     assert!(keys.contains("\"kid\":\"k1\""), "{keys}");
 
     let mut stream = TcpStream::connect(&health).unwrap();

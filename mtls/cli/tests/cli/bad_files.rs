@@ -2,7 +2,7 @@
 //! `serve` doesn't start with it, and a running router that is asked to reload keeps what it has.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, thread};
@@ -10,7 +10,7 @@ use std::{fs, thread};
 use cellway_core::Unix;
 use cellway_testbed::{Ca, CertificateSpec, Key, San, Usage, Validity};
 
-use crate::serve::Serving;
+use crate::serving::{Serving, get_with};
 use crate::{Folder, run, token};
 
 const CONFIG: &str = r#"
@@ -163,14 +163,7 @@ impl Drop for Spoiled<'_> {
 
 /// The status of a request with a good token.
 fn ask(address: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let token = token("acme", false);
-    let request = format!(
-        "GET / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = get_with(address, "/", &token("acme", false));
     answer.split(' ').nth(1).unwrap().to_owned()
 }
 
@@ -198,14 +191,13 @@ fn check_and_start_refuse_each() {
 fn a_reload_keeps_what_is_in_force() {
     let folder = good(cell());
     let mut serving = Serving::start(&folder.config());
-    let listening = serving.wait("listening", Some("local"));
-    let address = listening["address"].as_str().unwrap().to_owned();
+    let address = serving.address("local");
     assert_eq!(ask(&address), "200");
     for (name, setting) in FILES {
         for content in CONTENTS {
             let spoiled = Spoiled::new(&folder, name, content);
             serving.signal("-HUP");
-            let refused = serving.wait("reload_refused", None);
+            let refused = serving.wait("reload_refused");
             let error = refused["error"].as_str().unwrap();
             let case = format!("{name} {content:?}: {error}");
             assert!(error.contains(setting) && error.contains(name), "{case}");
@@ -217,7 +209,7 @@ fn a_reload_keeps_what_is_in_force() {
     for content in [Some(""), Some("junk"), Some("{\"version\": 2}")] {
         let spoiled = Spoiled::new(&folder, "registry.json", content);
         serving.signal("-HUP");
-        serving.wait("registry_refused", None);
+        serving.wait("registry_refused");
         assert_eq!(ask(&address), "200", "{content:?}");
         drop(spoiled);
     }
@@ -225,7 +217,7 @@ fn a_reload_keeps_what_is_in_force() {
     let moved = CONFIG.replace("\"keys.json\"", "\"nowhere.json\"");
     folder.write("cellway.toml", &moved);
     serving.signal("-HUP");
-    let refused = serving.wait("reload_refused", None);
+    let refused = serving.wait("reload_refused");
     assert!(refused["error"].as_str().unwrap().contains("nowhere.json"));
     assert_eq!(ask(&address), "200");
     // An existing file takes over, and no request in between finds no keys.
@@ -235,6 +227,6 @@ fn a_reload_keeps_what_is_in_force() {
     )
     .unwrap();
     serving.signal("-HUP");
-    serving.wait("reloaded", None);
+    serving.wait("reloaded");
     assert_eq!(ask(&address), "200");
 }

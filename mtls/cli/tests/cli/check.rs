@@ -1,12 +1,9 @@
 //! The JSON of `cellway check`, and its findings about files that only a running router would
 //! refuse.
 
-use std::thread;
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
-use crate::serve::{Serving, WAIT_MAX};
+use crate::serving::{Serving, until};
 use crate::{CONFIG, Folder, REGISTRY, run};
 
 /// Its JSON output and its exit code.
@@ -94,13 +91,10 @@ fn check_compares_the_registry_with_what_was_kept_on_disk() {
     );
     folder.write("registry.json", &kept);
     let mut serving = Serving::start(&folder.config());
-    serving.wait("registry_applied", None);
+    serving.wait("registry_applied");
     // It is written in the background, and put in its place whole.
-    let deadline = Instant::now() + WAIT_MAX;
-    while !folder.root().join("state/registry.keep").exists() {
-        assert!(Instant::now() < deadline, "the registry is not kept");
-        thread::yield_now();
-    }
+    let kept_file = folder.root().join("state/registry.keep");
+    until("the registry is kept", || kept_file.exists());
     drop(serving);
     assert_eq!(run(&["check", "-c", &folder.config()]).0, 0);
 

@@ -18,6 +18,7 @@ mod explain;
 mod mounts;
 mod older_cell;
 mod serve;
+mod serving;
 mod sources;
 mod warnings;
 

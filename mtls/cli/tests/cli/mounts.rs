@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::serve::{Serving, get};
+use crate::serving::{Serving, get};
 use crate::{CONFIG, Folder, run, sealing};
 
 /// A volume in this folder.
@@ -61,18 +61,19 @@ fn keys_come_from_a_secret_and_are_swapped_while_the_router_runs() {
     // Checked every second, because nobody sends a signal to a pod.
     let watch = [("CELLWAY__RUNTIME__WATCH_SECS", "1")];
     let mut serving = Serving::with(&folder.config(), &watch);
-    let public = serving.wait("listening", Some("local"))["address"].clone();
-    let page = || get(public.as_str().unwrap(), "/.well-known/cellway/jwks.json");
+    let public = serving.address("local");
+    let page = || get(&public, "/.well-known/cellway/jwks.json");
     assert!(page().contains("\"kid\":\"k1\""), "{}", page());
+    serving.reload();
 
     let (pem, index) = sealing_key("k2");
     keys.swap("..2", 0o400, &[("k2.pem", &pem), ("keys.toml", &index)]);
-    serving.wait("reloaded", None);
+    serving.wait("reloaded");
     assert!(page().contains("\"kid\":\"k2\""), "{}", page());
 
     // With a key that everybody can read, the old key stays in force.
     keys.swap("..3", 0o444, &[("k2.pem", &pem), ("keys.toml", &index)]);
-    let refused = serving.wait("reload_refused", None);
+    let refused = serving.wait("reload_refused");
     let error = refused["error"].as_str().unwrap();
     assert!(
         error.contains("..3/k2.pem can be read by others"),
@@ -93,9 +94,10 @@ fn a_configuration_from_a_config_map_is_reloaded_when_it_is_swapped() {
     let config = volume.0.join("cellway.toml").display().to_string();
     let watch = [("CELLWAY__RUNTIME__WATCH_SECS", "1")];
     let mut serving = Serving::with(&config, &watch);
-    serving.wait("listening", Some("local"));
+    serving.address("local");
+    serving.reload();
     // As long as the one before, so that only the inode and the time can tell.
     let other = at(CONFIG).replace("idp.example", "idq.example");
     volume.swap("..2", 0o644, &[("cellway.toml", other.as_bytes())]);
-    serving.wait("reloaded", None);
+    serving.wait("reloaded");
 }

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
-use crate::serve::{Serving, WAIT_MAX};
+use crate::serving::{Serving, WAIT_MAX};
 use crate::{Folder, REGISTRY, run, sealing, token};
 
 /// The names that the cell reads: algorithm, key, dates, payload, signature.
@@ -123,8 +123,8 @@ fn a_cell_of_an_older_router_verifies_what_the_binary_seals() {
     let secret = BASE64.decode(secret.trim()).unwrap();
 
     let mut serving = Serving::start(&config);
-    let public = serving.wait("listening", Some("local"))["address"].clone();
-    let mut client = TcpStream::connect(public.as_str().unwrap()).unwrap();
+    let public = serving.address("local");
+    let mut client = TcpStream::connect(public).unwrap();
     let token = token("acme", false);
     let request = format!(
         "GET /orders?id=7 HTTP/1.1\r\nhost: shop.example\r\nauthorization: Bearer {token}\r\n{SPOOFED}\r\n"
@@ -164,8 +164,8 @@ fn the_names_are_the_routers_whatever_seals() {
     folder.write("registry.json", REGISTRY.replace("127.0.0.1:9", &address));
     folder.write("cellway.toml", &(crate::CONFIG.to_owned() + RENAMED));
     let mut serving = Serving::start(&folder.config());
-    let public = serving.wait("listening", Some("local"))["address"].clone();
-    let mut client = TcpStream::connect(public.as_str().unwrap()).unwrap();
+    let public = serving.address("local");
+    let mut client = TcpStream::connect(public).unwrap();
     let token = token("acme", false);
     let request = format!(
         "GET / HTTP/1.1\r\nhost: shop.example\r\nauthorization: Bearer {token}\r\n{SPOOFED}\r\n"

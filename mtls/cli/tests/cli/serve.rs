@@ -1,128 +1,26 @@
 //! `cellway serve`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::Duration;
 
 use cellway_router::build::{COMMIT, VERSION};
 
+use crate::serving::{Serving, get};
 use crate::{CONFIG, Folder, run, sealing};
-
-/// A router in a process of its own, ended with the test.
-pub(crate) struct Serving {
-    pub(crate) child: Child,
-    lines: Receiver<String>,
-}
-
-/// The longest that a test waits for a line that may never come.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
-
-impl Serving {
-    pub(crate) fn start(config: &str) -> Self {
-        Self::with(config, &[])
-    }
-
-    /// With these settings over those of the file.
-    pub(crate) fn with(config: &str, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cellway"))
-            .args(["serve", "--config", config])
-            .env("CELLWAY__RUNTIME__WORKERS", "2")
-            // Long, so that what the tests see came of what they asked for.
-            .env("CELLWAY__RUNTIME__WATCH_SECS", "3600")
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (said, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let _ = said.send(line);
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// Waits for the next line of this event (and, for `listening`, of this listener).
-    pub(crate) fn wait(&mut self, event: &str, listener: Option<&str>) -> serde_json::Value {
-        let found = self.wait_or_end(event, listener);
-        found.unwrap_or_else(|| panic!("the log ended before {event}"))
-    }
-
-    /// The same; `None` if the process ends before.
-    pub(crate) fn wait_or_end(
-        &mut self,
-        event: &str,
-        listener: Option<&str>,
-    ) -> Option<serde_json::Value> {
-        loop {
-            let line = match self.lines.recv_timeout(WAIT_MAX) {
-                Ok(line) => line,
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => panic!("no {event} within {WAIT_MAX:?}"),
-            };
-            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if value["event"] == event && listener.is_none_or(|name| value["listener"] == name) {
-                return Some(value);
-            }
-        }
-    }
-
-    /// Waits for the end: the exit code, and what it said.
-    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        let stderr = self.child.stderr.as_mut().unwrap();
-        stderr.read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([name, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub(crate) fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
 
 #[test]
 fn serve_listens_reloads_and_drains() {
     let folder = Folder::new();
     let mut serving = Serving::start(&folder.config());
-    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
-    let admin = address(serving.wait("listening", Some("admin")));
-    serving.wait("registry_applied", None);
-    let public = address(serving.wait("listening", Some("local")));
+    let admin = serving.address("admin");
+    serving.wait("registry_applied");
+    let public = serving.address("local");
 
     let answer = get(&public, "/");
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    assert_eq!(serving.wait("authz_deny", None)["reason"], "missing_token");
+    assert_eq!(serving.wait("authz_deny")["reason"], "missing_token");
     assert!(get(&admin, "/healthz").starts_with("HTTP/1.1 200 "));
+    serving.ready(&admin);
     assert!(get(&admin, "/readyz").contains("\"status\":\"ready\""));
     let metrics = get(&admin, "/metrics");
     assert!(metrics.contains("reason=\"missing_token\"} 1"));
@@ -143,7 +41,7 @@ fn serve_listens_reloads_and_drains() {
     assert!(get(&public, "/").starts_with("HTTP/1.1 401 "));
 
     serving.signal("-TERM");
-    serving.wait("drained", None);
+    serving.wait("drained");
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 
@@ -153,39 +51,38 @@ fn serve_listens_reloads_and_drains() {
 fn serve_changes_its_log_at_a_reload() {
     let folder = Folder::new();
     let mut serving = Serving::start(&folder.config());
-    let starting = serving.wait("starting", None);
+    let starting = serving.wait("starting");
     assert_eq!(starting["version"], VERSION);
     assert_eq!(starting["commit"], COMMIT);
     assert_eq!(starting["config"], folder.config());
     let overrides = ["CELLWAY__RUNTIME__WATCH_SECS", "CELLWAY__RUNTIME__WORKERS"];
     assert_eq!(starting["overrides"], serde_json::json!(overrides));
-    let public = serving.wait("listening", Some("local"));
-    let public = public["address"].as_str().unwrap().to_owned();
+    let public = serving.address("local");
 
     put_log(&folder, &serving, "to = \"stdout\"\nlevel = \"debug\"");
-    let reloaded = serving.wait("reloaded", None);
+    let reloaded = serving.wait("reloaded");
     assert_eq!(reloaded["settings"], serde_json::json!(["log.level"]));
     assert_eq!(reloaded["files"], serde_json::json!([folder.config()]));
     get(&public, "/");
-    assert_eq!(serving.wait("responded", None)["status"], 401);
+    assert_eq!(serving.wait("responded")["status"], 401);
 
     put_log(
         &folder,
         &serving,
         "to = \"stderr\"\nsubject_key = \"none.key\"",
     );
-    let refused = serving.wait("reload_refused", None).to_string();
+    let refused = serving.wait("reload_refused").to_string();
     assert!(refused.contains("log.subject_key: "), "{refused}");
 
     put_log(&folder, &serving, "");
-    assert_eq!(serving.wait("log_moved", None)["to"], "stderr");
+    assert_eq!(serving.wait("log_moved")["to"], "stderr");
     put_log(&folder, &serving, "to = \"stdout\"");
-    let back = serving.wait("reloaded", None);
+    let back = serving.wait("reloaded");
     assert_eq!(back["settings"], serde_json::json!(["log.to"]));
     assert_eq!(back["digest"], starting["digest"]);
 
     serving.signal("-TERM");
-    serving.wait("drained", None);
+    serving.wait("drained");
     let (code, said) = serving.end();
     assert_eq!(code, Some(0));
     let said: Vec<serde_json::Value> = said
@@ -219,9 +116,8 @@ fn serve_shows_which_key_seals_and_which_is_next() {
     let new = |kid| run(&["envelope-key", "new", "-c", &config, "--kid", kid]).0;
     assert_eq!(new("k1"), 0);
     let mut serving = Serving::start(&config);
-    let address = |line: serde_json::Value| line["address"].as_str().unwrap().to_owned();
-    let admin = address(serving.wait("listening", Some("admin")));
-    let public = address(serving.wait("listening", Some("local")));
+    let admin = serving.address("admin");
+    let public = serving.address("local");
     let page = |path: &str| {
         let answer = get(&admin, path);
         let body = answer.split("\r\n\r\n").nth(1).unwrap();
@@ -238,7 +134,7 @@ fn serve_shows_which_key_seals_and_which_is_next() {
     // No restart: the next key is published before it signs.
     assert_eq!(new("k2"), 0);
     serving.signal("-HUP");
-    serving.wait("reloaded", None);
+    serving.wait("reloaded");
     let envelope = page("/readyz")["envelope"].clone();
     assert_eq!(
         (&envelope["signing_kid"], &envelope["next_kid"]),
@@ -255,7 +151,7 @@ fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
     let file = folder.join("cellway.toml");
     fs::write(&file, CONFIG.replace("any_of", "anyof")).unwrap();
     serving.signal("-HUP");
-    let refused = serving.wait("reload_refused", None);
+    let refused = serving.wait("reload_refused");
     let error = refused["error"].as_str().unwrap();
     assert!(error.contains("policy[0].anyof"), "{error}");
 
@@ -263,7 +159,7 @@ fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
     let health = format!("{CONFIG}\n[health]\nbind = \"127.0.0.1:0\"\n");
     fs::write(&file, health).unwrap();
     serving.signal("-HUP");
-    let refused = serving.wait("reload_refused", None);
+    let refused = serving.wait("reload_refused");
     assert!(
         refused["error"].as_str().unwrap().contains("restart"),
         "{refused}"
@@ -271,7 +167,7 @@ fn reloads_what_is_good_only(folder: &Path, serving: &mut Serving) {
 
     fs::write(&file, CONFIG).unwrap();
     serving.signal("-HUP");
-    serving.wait("reloaded", None);
+    serving.wait("reloaded");
 }
 
 #[test]

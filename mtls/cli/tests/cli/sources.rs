@@ -15,7 +15,7 @@ use cellway_testbed::{
     Ca, CertificateSpec, IdentityProvider, Key, San, ServerTls, TlsProvider, Usage, Validity,
 };
 
-use crate::serve::{Serving, WAIT_MAX, get};
+use crate::serving::{Serving, WAIT_MAX, get, get_with};
 use crate::{CONFIG, Folder, REGISTRY, signer, token};
 
 /// An identity provider that calls itself `idp.example`: its port, and the authority behind it.
@@ -90,24 +90,18 @@ fn the_binary_reaches_its_sources_through_https_proxy() {
         ("no_proxy", ""),
     ];
     let mut serving = Serving::with(&folder.config(), &variables);
-    let admin = serving.wait("listening", Some("admin"))["address"].clone();
-    let public = serving.wait("listening", Some("local"))["address"].clone();
+    let admin = serving.address("admin");
+    let public = serving.address("local");
     let asked = asked.recv_timeout(WAIT_MAX).expect("the proxy is asked");
     assert_eq!(asked, "CONNECT idp.example:443 HTTP/1.1");
-    // The cell is nowhere, so 502 or 503 means that the token was verified.
-    let mut stream = TcpStream::connect(public.as_str().unwrap()).unwrap();
-    let request = format!(
-        "GET / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
-        token("acme", false)
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    serving.ready(&admin);
+    // Nothing listens at the cell's address, so this reason means that the token was verified.
+    let answer = get_with(&public, "/", &token("acme", false));
     assert!(
         answer.contains("x-cellway-reason: cell_unreachable"),
         "{answer}"
     );
-    let page = get(admin.as_str().unwrap(), "/readyz");
+    let page = get(&admin, "/readyz");
     assert!(page.contains("\"keys\":{\"main\":\"fresh\"}"), "{page}");
 }
 
@@ -117,7 +111,7 @@ fn a_registry_that_looks_unchanged_is_read_at_sighup() {
     let folder = Folder::new();
     let path = folder.root().join("registry.json");
     let mut serving = Serving::start(&folder.config());
-    serving.wait("registry_applied", None);
+    serving.wait("registry_applied");
     let before = fs::metadata(&path).unwrap();
     // Written in place, as long as before, and with the time of before.
     fs::write(&path, REGISTRY.replace("\"version\": 1", "\"version\": 2")).unwrap();
@@ -132,5 +126,5 @@ fn a_registry_that_looks_unchanged_is_read_at_sighup() {
     let seen = |of: &fs::Metadata| (of.len(), of.ino(), of.mtime_nsec(), of.mtime());
     assert_eq!(seen(&before), seen(&after));
     serving.signal("-HUP");
-    assert_eq!(serving.wait("registry_applied", None)["version"], 2);
+    assert_eq!(serving.wait("registry_applied")["version"], 2);
 }
